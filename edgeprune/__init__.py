@@ -1,0 +1,61 @@
+"""EdgePrune: a trained PyTorch network, pruned, fine-tuned, exported, measured and packed for a small device.
+
+Public names are loaded on first use (PEP 562): importing ``edgeprune`` imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeprune import errors
+    from edgeprune.config import Budget, Recipe, Target
+    from edgeprune.graph import groups
+    from edgeprune.model.data import Data, Split
+    from edgeprune.pipeline import build
+    from edgeprune.pruning import prune
+    from edgeprune.select import Plan
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Budget",
+    "Data",
+    "Plan",
+    "Recipe",
+    "Split",
+    "Target",
+    "__version__",
+    "build",
+    "errors",
+    "groups",
+    "prune",
+]
+
+_HOMES = {
+    "Budget": "edgeprune.config",
+    "Data": "edgeprune.model.data",
+    "Plan": "edgeprune.select",
+    "Recipe": "edgeprune.config",
+    "Split": "edgeprune.model.data",
+    "Target": "edgeprune.config",
+    "build": "edgeprune.pipeline",
+    "groups": "edgeprune.graph",
+    "prune": "edgeprune.pruning",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module("edgeprune.errors")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'edgeprune' has no attribute '{name}'")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,37 @@
+"""Recipe, target and budget: pydantic models over TOML. Imports no torch."""
+
+from __future__ import annotations
+
+from edgeprune.config.budget import Budget
+from edgeprune.config.recipe import (
+    DataSettings,
+    ExportSettings,
+    ModelSettings,
+    PruneSettings,
+    Recipe,
+    TrainingSettings,
+)
+from edgeprune.config.target import (
+    HardwareSettings,
+    OnnxSettings,
+    ParitySettings,
+    ProfileSettings,
+    RuntimeSettings,
+    Target,
+)
+
+__all__ = [
+    "Budget",
+    "DataSettings",
+    "ExportSettings",
+    "HardwareSettings",
+    "ModelSettings",
+    "OnnxSettings",
+    "ParitySettings",
+    "ProfileSettings",
+    "PruneSettings",
+    "Recipe",
+    "RuntimeSettings",
+    "Target",
+    "TrainingSettings",
+]

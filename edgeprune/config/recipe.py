@@ -1,0 +1,219 @@
+"""The recipe: what to do to a model. ``recipes/<name>/recipe.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from edgeprune.config import lookup
+from edgeprune.config.budget import Budget
+from edgeprune.config.settings import Name, Settings, nearest, read_toml, unknown_key, validate
+from edgeprune.errors import RecipeError
+
+_FILE = "recipe.toml"
+_Dimension = Annotated[int, Field(ge=1)]
+
+
+def _is_spec(value: str) -> str:
+    file, colon, name = value.rpartition(":")
+    if not (file and colon and all(part.isidentifier() for part in name.split("."))):
+        raise ValueError("'file.py:name' or 'package.module:name'")
+    return value
+
+
+def _has_dimensions(value: tuple[int, ...]) -> tuple[int, ...]:
+    if not value:
+        raise ValueError("a shape with the batch first, such as [1, 3, 32, 32]")
+    return value
+
+
+_Spec = Annotated[str, AfterValidator(_is_spec)]
+_Shape = Annotated[tuple[_Dimension, ...], Field(strict=False), AfterValidator(_has_dimensions)]
+
+
+class ModelSettings(Settings):
+    """Which network, with which weights.
+
+    Attributes:
+        factory: Builds the network without arguments: ``model.py:build`` beside the recipe, or ``package.module:name``.
+        weights: ``.safetensors``, or ``.pt``/``.pth`` with tensors alone, relative to the recipe.
+            None: those the factory gives.
+        input: Shape of the example input with the batch first, such as (1, 3, 32, 32).
+    """
+
+    factory: _Spec
+    weights: str | None = None
+    input: _Shape
+
+
+class DataSettings(Settings):
+    """Which data set.
+
+    Attributes:
+        function: Gives the splits: ``data.py:load`` beside the recipe, or ``package.module:function``.
+        dir: Folder handed to the function, relative to the recipe. None: the function's own default.
+    """
+
+    function: _Spec
+    dir: str | None = None
+
+
+class PruneSettings(Settings):
+    """How units are chosen.
+
+    Attributes:
+        criterion: What scores a unit.
+        select: How scores become a plan: ``global`` compares units of all groups.
+        exclude: Glob patterns on parameter or layer names that must not be pruned.
+        prove: Check by numbers that the rewritten network computes what it must.
+    """
+
+    criterion: str = "l2"
+    select: str = "global"
+    exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    prove: bool = True
+
+
+class TrainingSettings(Settings):
+    """Fine-tuning after pruning, with a cosine learning-rate schedule.
+
+    Attributes:
+        epochs: Passes over the training split; 0 skips fine-tuning.
+        optimizer: ``sgd`` (Nesterov momentum) or ``adamw``.
+        lr: Peak learning rate.
+        momentum: Of ``sgd``.
+        weight_decay: L2 decay of weights, in the optimizer's own sense.
+        batch_size: Samples a step.
+        warmup_epochs: Length of the linear warm-up.
+        label_smoothing: Of the cross entropy.
+        gradient_clip: Largest norm of the gradient; None leaves it.
+        precision: Of the forward pass; ``auto`` takes bfloat16 where a measurement on this machine says it is faster.
+        channels_last: Memory format; ``auto`` measures as well.
+        recalibration_batches: Training batches for new BatchNorm statistics after pruning; 0 skips it.
+    """
+
+    epochs: Annotated[int, Field(ge=0)] = 10
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0)] = 0.02
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: Literal["auto", True, False] = "auto"
+    recalibration_batches: Annotated[int, Field(ge=0)] = 32
+
+
+class ExportSettings(Settings):
+    """How the network leaves PyTorch.
+
+    Attributes:
+        dynamic_batch: Leave the batch dimension open; False fixes it to the batch of ``model.input``.
+        simplify: Run onnxsim.
+        parity_samples: Validation samples on which the ONNX model is compared with PyTorch.
+    """
+
+    dynamic_batch: bool = False
+    simplify: bool = True
+    parity_samples: Annotated[int, Field(ge=1)] = 64
+
+
+class Recipe(Settings):
+    """What to do to a model, as a file says it. ``folder`` is where the file lies: relative paths start there."""
+
+    name: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    model: ModelSettings
+    data: DataSettings
+    prune: PruneSettings = PruneSettings()
+    budget: Budget
+    training: TrainingSettings = TrainingSettings()
+    export: ExportSettings = ExportSettings()
+    folder: Annotated[Path, Field(exclude=True)] = Path()
+
+    @field_validator("folder")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.resolve()
+
+    @property
+    def weights_path(self) -> Path | None:
+        """The weights file, or None where the factory brings its own."""
+        return None if self.model.weights is None else self.folder / self.model.weights
+
+    @property
+    def data_dir(self) -> Path | None:
+        """The data folder, or None for the data function's own default."""
+        return None if self.data.dir is None else self.folder / self.data.dir
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Recipe:
+        """Load a recipe: an explicit path (a folder with ``recipe.toml``, or the file), ``./recipes``, the package.
+
+        Raises:
+            RecipeError: Unknown name (lists the known ones), or a file that is not valid (lists every problem).
+        """
+        path = _find(name_or_path)
+        return cls.parse(read_toml(path, RecipeError), folder=path.parent, where=lookup.shown(path))
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], *, folder: Path, where: str) -> Recipe:
+        """Build a recipe from the tables of a file; ``where`` names their origin in messages."""
+        if "folder" in values:
+            raise RecipeError(unknown_key("folder", cls, where))
+        return validate(cls, {**values, "folder": folder}, where=where, error=RecipeError)
+
+    @classmethod
+    def available(cls) -> dict[str, Path]:
+        """Recipe files by name: the working folder's ``recipes/`` and the packaged ones."""
+        found: dict[str, Path] = {}
+        for folder in lookup.folders("recipes"):
+            for file in sorted(folder.glob(f"*/{_FILE}")):
+                found.setdefault(file.parent.name, file)
+        return dict(sorted(found.items()))
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Names that ``load`` takes."""
+        return list(cls.available())
+
+    def override(self, settings: Mapping[str, Any], *, where: str = "the settings given") -> Recipe:
+        """The same recipe with some settings replaced, by dotted key: ``{"training.epochs": 1}``.
+
+        Raises:
+            RecipeError: An unknown key, or a value that is not allowed.
+        """
+        values = self.model_dump()
+        for key, value in settings.items():
+            *tables, last = key.split(".")
+            table: Any = values
+            for name in tables:
+                table = table.get(name)
+                if not isinstance(table, dict):
+                    raise RecipeError(unknown_key(key, type(self), where))
+            table[last] = value
+        return type(self).parse(values, folder=self.folder, where=where)
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.is_dir() and (path / _FILE).is_file():
+        return path / _FILE
+    if path.is_file():
+        return path
+    known = Recipe.available()
+    name = str(name_or_path)
+    if name in known:
+        return known[name]
+    near = nearest(name, list(known))
+    hint = f"did you mean '{near}'? " if near else ""
+    raise RecipeError(
+        f"unknown recipe '{name}': {hint}known recipes: {', '.join(known) or 'none'}; "
+        f"or give the path of a folder with a {_FILE}"
+    )

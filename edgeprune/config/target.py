@@ -1,0 +1,139 @@
+"""The target: where a network will run. ``targets/<name>.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from edgeprune.config import lookup
+from edgeprune.config.settings import Name, Settings, nearest, read_toml, validate
+from edgeprune.errors import TargetError
+
+_Positive = Annotated[int, Field(ge=1)]
+
+
+class HardwareSettings(Settings):
+    """Facts about the board, each with its source in ``sources``; None where the board leaves it open.
+
+    Attributes:
+        architecture: As ``platform.machine()`` gives it there: ``aarch64``, ``x86_64``.
+        cpu: Name of the processor.
+        cores: Physical CPU cores.
+        clock_mhz: Highest standard clock.
+        memory_bytes: Main memory of the smallest variant sold.
+    """
+
+    architecture: str | None = None
+    cpu: str | None = None
+    cores: _Positive | None = None
+    clock_mhz: _Positive | None = None
+    memory_bytes: _Positive | None = None
+
+
+class RuntimeSettings(Settings):
+    """What executes the model there.
+
+    Attributes:
+        name: The runtime.
+        threads: Threads of one inference; None takes every core of the machine it runs on.
+    """
+
+    name: Literal["onnxruntime"] = "onnxruntime"
+    threads: _Positive | None = None
+
+
+class OnnxSettings(Settings):
+    """The ONNX dialect the runtime reads. 17 is the floor that every supported runtime has."""
+
+    opset: Annotated[int, Field(ge=17, le=23)] = 17
+
+
+class ParitySettings(Settings):
+    """How far the exported model may be from the PyTorch one.
+
+    Attributes:
+        max_error: Largest absolute difference of an output, relative to the largest absolute reference output.
+        top1_agreement: Share of samples that must get the same class.
+    """
+
+    max_error: Annotated[float, Field(gt=0)] = 1e-3
+    top1_agreement: Annotated[float, Field(ge=0, le=1)] = 0.99
+
+
+class ProfileSettings(Settings):
+    """How latency and memory are measured.
+
+    Attributes:
+        warmup: Unmeasured inferences at the start of each block.
+        runs: Measured inferences a model, over all blocks.
+        blocks: Blocks in which the models take turns, so that drift hits all of them.
+    """
+
+    warmup: Annotated[int, Field(ge=0)] = 20
+    runs: _Positive = 300
+    blocks: _Positive = 3
+
+
+class Target(Settings):
+    """Where a network will run, as a file says it."""
+
+    name: Name
+    aliases: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    description: str = ""
+    sources: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    hardware: HardwareSettings = HardwareSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    onnx: OnnxSettings = OnnxSettings()
+    parity: ParitySettings = ParitySettings()
+    profile: ProfileSettings = ProfileSettings()
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Target:
+        """Load a target: an explicit path of a ``.toml`` file, a name or alias in ``./targets``, then in the package.
+
+        Raises:
+            TargetError: Unknown name (lists the known ones), or a file that is not valid (lists every problem).
+        """
+        path = Path(name_or_path)
+        if path.suffix == ".toml" and path.is_file():
+            return cls._read(path)
+        name = str(name_or_path)
+        available = cls.available()
+        if name in available:
+            return cls._read(available[name])
+        targets = map(cls._read, available.values())
+        known = {label: target for target in targets for label in (target.name, *target.aliases)}
+        if name in known:
+            return known[name]
+        near = nearest(name, list(known))
+        hint = f"did you mean '{near}'? " if near else ""
+        raise TargetError(
+            f"unknown target '{name}': {hint}known targets: {', '.join(available) or 'none'}; "
+            "or give the path of a .toml file"
+        )
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], *, where: str) -> Target:
+        """Build a target from the tables of a file; ``where`` names their origin in messages."""
+        return validate(cls, values, where=where, error=TargetError)
+
+    @classmethod
+    def available(cls) -> dict[str, Path]:
+        """Target files by name: the working folder's ``targets/`` and the packaged ones."""
+        found: dict[str, Path] = {}
+        for folder in lookup.folders("targets"):
+            for file in sorted(folder.glob("*.toml")):
+                found.setdefault(file.stem, file)
+        return dict(sorted(found.items()))
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Names that ``load`` takes; aliases are taken as well."""
+        return list(cls.available())
+
+    @classmethod
+    def _read(cls, path: Path) -> Target:
+        return cls.parse(read_toml(path, TargetError), where=lookup.shown(path))
