@@ -1,0 +1,153 @@
+"""What a recipe's data function returns, and what is checked before any time is spent on it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgeprune.errors import DataError, EdgePruneError, ModelError
+from edgeprune.model.sources import describe, load_object
+from edgeprune.model.splits import Augment, Batch, DatasetSplit, Split, TensorSplit
+
+__all__ = [
+    "Augment", "Batch", "Data", "DatasetSplit", "Split", "TensorSplit", "as_data", "check", "check_batch", "load",
+]  # fmt: skip
+
+_ROLES = ("train", "validation", "test")
+_CHECKED_SAMPLES = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A data set for classification.
+
+    Attributes:
+        train: What weights are learned from.
+        validation: What every choice is made on.
+        test: Looked at once, at the end; None: the validation split is all there is.
+        classes: Names by label; empty: unknown.
+    """
+
+    train: Split
+    validation: Split
+    test: Split | None = None
+    classes: tuple[str, ...] = ()
+
+    def splits(self) -> dict[str, Split]:
+        """The splits there are, by role."""
+        named = {role: getattr(self, role) for role in _ROLES}
+        return {role: split for role, split in named.items() if split is not None}
+
+
+def load(function: str, *, base: Path, folder: Path | None = None) -> Data:
+    """Call the data function that ``function`` names (see ``sources.load_object``).
+
+    Args:
+        function: Returns a ``Data``, or what ``as_data`` takes.
+        base: Folder that file names are relative to.
+        folder: Handed to the function as its only argument; None: called without, so that its own default holds.
+
+    Raises:
+        DataError: The function cannot be called so, fails, or returns something else.
+    """
+    load_splits = load_object(function, base=base, error=DataError)
+    arguments = () if folder is None else (folder,)
+    try:
+        inspect.signature(load_splits).bind(*arguments)
+    except TypeError as problem:
+        called = "with the data folder as its only argument" if arguments else "without arguments (no data.dir is set)"
+        raise DataError(f"the data function {function} cannot be called {called}: {problem}") from problem
+    try:
+        loaded = load_splits(*arguments)
+    except EdgePruneError:
+        raise
+    except Exception as problem:
+        raise DataError(f"the data function {function} fails: {describe(problem)}") from problem
+    return as_data(loaded, where=function)
+
+
+def as_data(loaded: Any, *, where: str = "the data function") -> Data:
+    """Take a ``Data`` as it is, or make one from a dict.
+
+    Args:
+        loaded: ``{"train": ..., "validation": ..., "test": ...}``, each a map-style ``torch.utils.data.Dataset``
+            of (input, label) or a ``Split``; "test" may be left out.
+        where: What messages call its origin.
+
+    Raises:
+        DataError: Something else.
+    """
+    if isinstance(loaded, Data):
+        return loaded
+    if not isinstance(loaded, Mapping):
+        raise DataError(
+            f"{where} must return edgeprune.Data or a dict of data sets with the keys {', '.join(_ROLES)}; "
+            f"got {type(loaded).__name__}"
+        )
+    unknown = [str(key) for key in loaded if key not in _ROLES]
+    missing = [role for role in _ROLES[:2] if loaded.get(role) is None]
+    if unknown or missing:
+        raise DataError(
+            f"{where} returned a dict with {', '.join(map(str, loaded)) or 'no keys'}; "
+            f"it must have train and validation, may have test, and nothing else"
+        )
+    splits = {role: _as_split(value) for role, value in loaded.items() if value is not None}
+    names = getattr(loaded["train"], "classes", ())
+    return Data(**splits, classes=tuple(map(str, names)) if isinstance(names, (list, tuple)) else ())
+
+
+def check(data: Data, outputs: Any) -> None:
+    """Look for what would make the work on ``data`` worthless, before it is begun.
+
+    Labels of a ``TensorSplit`` are all looked at, of other splits those of the first samples; evaluation and training
+    look at the rest as they read it.
+
+    Args:
+        data: The data.
+        outputs: What the network gave for an example: (N, classes).
+
+    Raises:
+        DataError: An empty split, labels out of range, or inputs that are not finite.
+        ModelError: ``outputs`` is something else.
+    """
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
+        got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ModelError(f"a classification network must return one tensor (N, classes), got {got}")
+    classes = outputs.shape[1]
+    for role, split in data.splits().items():
+        if len(split) == 0:
+            raise DataError(f"the {role} split is empty: it must hold at least one sample")
+        if isinstance(split, TensorSplit):
+            _check_labels(split.labels, classes, where=f"the {role} split")
+        inputs, labels = next(iter(split.batches(min(_CHECKED_SAMPLES, len(split)))))
+        check_batch(inputs, labels, classes, where=f"the {role} split")
+
+
+def check_batch(inputs: Tensor, labels: Tensor, classes: int, *, where: str) -> None:
+    """Raise DataError for labels that are not in 0..classes-1, and for inputs that are not finite."""
+    _check_labels(labels, classes, where=where)
+    finite = torch.isfinite(inputs).flatten(1).all(1)
+    if not bool(finite.all()):
+        bad = (~finite).nonzero().flatten()
+        raise DataError(
+            f"{where}: {len(bad)} of {len(inputs)} samples of a batch hold NaN or infinity, first at {int(bad[0])}"
+        )
+
+
+def _check_labels(labels: Tensor, classes: int, *, where: str) -> None:
+    outside = ((labels < 0) | (labels >= classes)).nonzero().flatten()
+    if len(outside):
+        raise DataError(
+            f"{where}: {len(outside)} labels are out of range: got {int(labels.min())} to {int(labels.max())}, allowed "
+            f"are 0 to {classes - 1}, as the network has {classes} outputs; first at {int(outside[0])}"
+        )
+
+
+def _as_split(value: Any) -> Split:
+    return value if isinstance(value, Split) else DatasetSplit(value)

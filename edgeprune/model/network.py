@@ -1,0 +1,84 @@
+"""The user's network: built from its factory, with its weights, and tried once before any work is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.errors import EdgePruneError, ModelError
+from edgeprune.model import weights
+from edgeprune.model.randomness import generator, seeded
+from edgeprune.model.sources import describe, load_object
+
+
+def load_model(factory: str, weights_path: Path | None, *, base: Path, seed: int = 0) -> nn.Module:
+    """Build the network that ``factory`` names (see ``sources.load_object``); otherwise as ``build``."""
+    return build(load_object(factory, base=base, error=ModelError), weights_path, seed=seed, name=factory)
+
+
+def build(
+    factory: Callable[[], nn.Module], weights_path: Path | None = None, *, seed: int = 0, name: str = "the factory"
+) -> nn.Module:
+    """Call ``factory`` without arguments and load ``weights_path`` into what it gives.
+
+    Args:
+        factory: A function, or the class of the network itself.
+        weights_path: As ``weights.read``; None keeps what the factory gives, drawn from ``seed`` if it is random.
+        seed: Of the initial weights.
+        name: What messages call the factory.
+
+    Returns:
+        The network in eval mode.
+
+    Raises:
+        ModelError: The factory cannot be called, fails, or gives no ``nn.Module`` with parameters.
+        WeightsError: The weights cannot be read or do not fit.
+    """
+    if not callable(factory):
+        raise ModelError(f"{name} is no factory: got {type(factory).__name__}, want a function without arguments")
+    try:
+        with seeded(seed):
+            model = factory()
+    except EdgePruneError:
+        raise
+    except Exception as problem:
+        raise ModelError(f"{name} fails when called without arguments: {describe(problem)}") from problem
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{name} must return a torch.nn.Module, got {type(model).__name__}")
+    if next(model.parameters(), None) is None:
+        raise ModelError(f"{name} returns a {type(model).__name__} without parameters: there is nothing to prune")
+    if weights_path is not None:
+        weights.load_into(model, weights_path)
+    return model.eval()
+
+
+def example_inputs(shape: tuple[int, ...], seed: int = 0) -> tuple[Tensor, ...]:
+    """One standard normal float32 tensor of ``shape`` (batch first), as the tuple that a forward takes."""
+    return (torch.randn(shape, generator=generator(seed)),)
+
+
+def check_forward(model: nn.Module, example: tuple[Tensor, ...]) -> Any:
+    """Run ``model`` in eval mode on ``example`` and return its output.
+
+    Raises:
+        ModelError: The forward fails, or its output is not finite.
+    """
+    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
+    training = model.training
+    try:
+        with torch.no_grad():
+            outputs = model.eval()(*example)
+    except Exception as problem:
+        raise ModelError(
+            f"{type(model).__name__}.forward fails on an example input of shape {shapes}: {describe(problem)}; "
+            "the shape is set by model.input (--input), batch first"
+        ) from problem
+    finally:
+        model.train(training)
+    if isinstance(outputs, Tensor) and not bool(torch.isfinite(outputs).all()):
+        raise ModelError(f"{type(model).__name__} gives NaN or infinite values on an example input of shape {shapes}")
+    return outputs

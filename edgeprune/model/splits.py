@@ -1,0 +1,212 @@
+"""How samples become batches. A pass over a split is a pure function of its key, so that it repeats exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from edgeprune.errors import DataError
+from edgeprune.model.randomness import generator, seeded
+from edgeprune.model.sources import describe
+
+Batch = tuple[Tensor, Tensor]
+
+
+@runtime_checkable
+class Split(Protocol):
+    """Labelled samples that can be read in batches of inputs (N, ...) float and labels (N,) int64."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0) -> Iterator[Batch]:
+        """Read the split once, from batch ``start`` on.
+
+        Args:
+            size: Samples a batch.
+            rng_key: None: every sample, in fixed order, without augmentation. Non-negative integers such as
+                (seed, epoch): shuffled and augmented, the same batches for the same key; the last batch is left out
+                where it is not full, unless it is the only one (``training_steps`` batches).
+            start: Batches to skip; those that follow are the same as without it.
+        """
+        ...
+
+
+def training_steps(samples: int, size: int) -> int:
+    """Batches in one shuffled pass: a small last batch would give BatchNorm poor statistics, so it is left out."""
+    return max(1, samples // size)
+
+
+def _index_batches(
+    samples: int, size: int, rng_key: tuple[int, ...] | None, start: int
+) -> list[tuple[tuple[int, ...], Tensor]]:
+    """Sample indices of each batch, with the key for what is drawn at random in it."""
+    if samples == 0:
+        return []
+    if rng_key is None:
+        parts = torch.split(torch.arange(samples), size)
+    else:
+        parts = torch.split(torch.randperm(samples, generator=generator(*rng_key)), size)
+        parts = parts[: training_steps(samples, size)]
+    return [((*(rng_key or ()), step), part) for step, part in enumerate(parts)][start:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """Random changes to training images.
+
+    Attributes:
+        crop_padding: Pixels of black added on every side before a crop of the original size: shifts by up to as many.
+        flip: Mirror left to right with probability 1/2.
+    """
+
+    crop_padding: int = 0
+    flip: bool = False
+
+    def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Change ``images`` (N, C, H, W) of any type, each on its own, in one gather."""
+        count, channels, height, width = images.shape
+        pad = self.crop_padding
+        top = torch.randint(2 * pad + 1, (count, 1), generator=rng)
+        left = torch.randint(2 * pad + 1, (count, 1), generator=rng)
+        mirrored = torch.rand(count, 1, generator=rng) < (0.5 if self.flip else 0.0)
+        rows = top + torch.arange(height)
+        columns = left + torch.where(mirrored, torch.arange(width - 1, -1, -1), torch.arange(width))
+        padded = functional.pad(images, (pad, pad, pad, pad))
+        sample = torch.arange(count)[:, None, None, None]
+        channel = torch.arange(channels)[None, :, None, None]
+        return padded[sample, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+class TensorSplit:
+    """A split that lies in memory as one tensor: the fast way for data sets of small samples.
+
+    Args:
+        images: (N, C, H, W) uint8, scaled to 0..1 when read; or float (N, ...), taken as it is.
+        labels: (N,) integers.
+        mean: Per channel, subtracted from the scaled images; None: zero.
+        std: Per channel, divides what is left; None: one.
+        augment: What shuffled passes change; needs (N, C, H, W).
+
+    Raises:
+        DataError: Shapes or types that do not fit, or values that are not finite.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        augment: Augment | None = None,
+    ) -> None:
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise DataError(f"images must be uint8 or float, got {images.dtype}")
+        if labels.ndim != 1 or labels.is_floating_point() or len(labels) != len(images):
+            raise DataError(
+                f"labels must be integers of shape ({len(images)},), one a sample; "
+                f"got {labels.dtype} of shape {tuple(labels.shape)}"
+            )
+        if augment is not None and images.ndim != 4:
+            raise DataError(f"augmentation needs images of shape (N, C, H, W), got {tuple(images.shape)}")
+        if images.is_floating_point():
+            finite = torch.isfinite(images).flatten(1).all(1)
+            if not bool(finite.all()):
+                first = int((~finite).nonzero()[0])
+                raise DataError(f"{int((~finite).sum())} of {len(images)} samples hold NaN or infinity, first: {first}")
+        scale = 1 / 255 if images.dtype == torch.uint8 else 1.0
+        shape = (1, -1) + (1,) * (images.ndim - 2)
+        deviation = torch.tensor(std or [1.0], dtype=torch.float32).reshape(shape)
+        self.labels = labels.to(torch.int64)
+        self._images = images
+        self._factor = scale / deviation
+        self._offset = torch.tensor(mean or [0.0], dtype=torch.float32).reshape(shape) / deviation
+        self._augment = augment
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def batches(self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0) -> Iterator[Batch]:
+        """See ``Split.batches``."""
+        for key, indices in _index_batches(len(self), size, rng_key, start):
+            images = self._images[indices]
+            if rng_key is not None and self._augment is not None:
+                images = self._augment(images, generator(*key))
+            yield images.to(torch.float32).mul_(self._factor).sub_(self._offset), self.labels[indices]
+
+
+class DatasetSplit:
+    """A split over a user's own map-style ``torch.utils.data.Dataset`` of (input, label) samples.
+
+    What the data set draws at random (torchvision transforms, say) is seeded batch by batch, so it repeats as well.
+    """
+
+    def __init__(self, dataset: Dataset[Any], *, workers: int = 0) -> None:
+        """Take ``dataset``; with ``workers`` > 0, as many processes read batches ahead (they come out the same)."""
+        if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+            raise DataError(
+                f"{type(dataset).__name__} is no map-style data set: it needs __len__ and __getitem__, "
+                "which returns (input, label)"
+            )
+        self._dataset = dataset
+        self._workers = workers
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def batches(self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0) -> Iterator[Batch]:
+        """See ``Split.batches``."""
+        batches = _DatasetBatches(self._dataset, _index_batches(len(self), size, rng_key, start))
+        if self._workers:
+            yield from DataLoader(batches, batch_size=None, num_workers=self._workers)
+        else:
+            yield from (batches[step] for step in range(len(batches)))
+
+
+class _DatasetBatches(Dataset[Batch]):
+    """Whole batches as items: each is seeded by itself, whichever process reads it."""
+
+    def __init__(self, dataset: Dataset[Any], parts: list[tuple[tuple[int, ...], Tensor]]) -> None:
+        self._dataset = dataset
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, step: int) -> Batch:
+        key, indices = self._parts[step]
+        with seeded(*key):
+            return self._collate([self._sample(index) for index in indices.tolist()])
+
+    def _sample(self, index: int) -> Any:
+        try:
+            return self._dataset[index]
+        except Exception as problem:
+            raise DataError(f"sample {index} of {self._name} cannot be read: {describe(problem)}") from problem
+
+    def _collate(self, samples: list[Any]) -> Batch:
+        first = samples[0]
+        if not (isinstance(first, (tuple, list)) and len(first) == 2):
+            raise DataError(f"a sample of {self._name} must be (input, label), got {type(first).__name__}")
+        try:
+            inputs, labels = default_collate([tuple(sample) for sample in samples])
+        except (TypeError, RuntimeError) as problem:
+            raise DataError(
+                f"samples of {self._name} do not make a batch: {problem}; inputs must be tensors or arrays of one shape"
+            ) from problem
+        if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor) or labels.is_floating_point():
+            got = f"{type(inputs).__name__} and {getattr(labels, 'dtype', type(labels).__name__)}"
+            raise DataError(f"a sample of {self._name} must be a tensor or array and an integer label, got {got}")
+        if inputs.dtype == torch.uint8 or not (inputs.is_floating_point() or inputs.is_complex()):
+            raise DataError(f"inputs of {self._name} must be float, got {inputs.dtype}: scale and normalise them")
+        return inputs.to(torch.float32), labels.to(torch.int64)
+
+    @property
+    def _name(self) -> str:
+        return type(self._dataset).__name__

@@ -1,0 +1,127 @@
+"""Checkpoints: read without running code from them, fit into a module, write with the same bytes every time."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from edgeprune.errors import WeightsError
+from edgeprune.files import write_atomic
+
+_PICKLED = (".pt", ".pth", ".bin", ".ckpt")
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.")  # of nn.DataParallel and of torch.compile
+_SHOWN = 5
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from ``.safetensors``, or from a ``.pt``/``.pth`` of tensors and plain containers alone.
+
+    A checkpoint that wraps it as ``state_dict``, ``model_state_dict`` or ``model`` is unwrapped. All is on the CPU.
+
+    Raises:
+        WeightsError: No such file, another format, damaged, or a pickle that would have to run code.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no weights file {path}")
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except (SafetensorError, OSError) as problem:
+            raise WeightsError(f"{path} cannot be read as safetensors: {problem}") from problem
+    if path.suffix not in _PICKLED:
+        raise WeightsError(f"{path}: weights must be .safetensors or {', '.join(_PICKLED)}, got '{path.suffix}'")
+    return _state_dict(_unpickle(path), path)
+
+
+def load_into(module: nn.Module, path: Path) -> None:
+    """Load the weights in ``path`` into ``module``; every name and shape must fit.
+
+    Raises:
+        WeightsError: As ``read``; or names or shapes that do not fit (the first are listed), or values that are
+            not finite. The module is unchanged then.
+    """
+    fit(module, read(path), where=str(path))
+
+
+def fit(module: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
+    """As ``load_into``, with tensors at hand; ``where`` names their origin in messages."""
+    want = module.state_dict()
+    state = _without_prefix(state, want)
+    problems = [f"missing {name}" for name in want if name not in state and not name.endswith("num_batches_tracked")]
+    problems += [f"unexpected {name}" for name in state if name not in want]
+    problems += [
+        f"{name}: got shape {tuple(state[name].shape)}, the network wants {tuple(tensor.shape)}"
+        for name, tensor in want.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    if problems:
+        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        listed = "\n  ".join(problems[:_SHOWN] + more)
+        raise WeightsError(
+            f"the weights in {where} do not fit the network ({len(problems)} of {len(want)} entries):\n  {listed}"
+        )
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise WeightsError(f"{where}: {name} has {bad} values that are not finite (of {tensor.numel()})")
+    module.load_state_dict(dict(state), strict=False)  # strictness is checked above, counters of old checkpoints aside
+
+
+def save(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write ``state`` to ``path`` as safetensors: as a whole or not at all, the same bytes for the same values.
+
+    A tensor that goes by several names (tied weights) is written under each of them.
+    """
+    own = {name: state[name].detach().cpu().contiguous().clone() for name in sorted(state)}
+    write_atomic(path, safetensors.torch.save(own))
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as problem:
+        code = (
+            "import torch; from safetensors.torch import save_file; "
+            f"c = torch.load('{path.name}', weights_only=False); c = c.get('state_dict', c.get('model', c)) "
+            "if isinstance(c, dict) else c; s = c if isinstance(c, dict) else c.state_dict(); "
+            f"save_file({{k: v.clone().contiguous() for k, v in s.items()}}, '{path.stem}.safetensors')"
+        )
+        raise WeightsError(
+            f"{path} is refused: it is no file of tensors alone, so that reading it could run any code "
+            f"({str(problem).splitlines()[0]}). If you trust it, convert it once where its classes can be imported:\n"
+            f'  python -c "{code}"'
+        ) from problem
+    except (RuntimeError, EOFError, OSError, ValueError) as problem:
+        raise WeightsError(f"{path} cannot be read as a torch checkpoint: {problem}") from problem
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, Mapping):
+        for key in _WRAPPERS:
+            if isinstance(content.get(key), Mapping):
+                content = content[key]
+                break
+        if content and all(isinstance(value, Tensor) for value in content.values()):
+            return dict(content)
+        others = [
+            f"'{key}' ({type(value).__name__})" for key, value in content.items() if not isinstance(value, Tensor)
+        ]
+        got = f"a dict with {', '.join(others[:_SHOWN])}" if others else "an empty dict"
+    else:
+        got = type(content).__name__
+    raise WeightsError(f"{path} holds no state dict: got {got}; save it with torch.save(model.state_dict(), path)")
+
+
+def _without_prefix(state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in state) and not all(name in want for name in state):
+            return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
