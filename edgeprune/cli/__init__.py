@@ -1,0 +1,102 @@
+"""The command line: the only code that prints or ends the process. One file a command, imported when it is called."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+from edgeprune import __version__
+from edgeprune.errors import EdgePruneError
+
+# Name, and what `edgeprune --help` says of it: known here so that no command has to be imported for it.
+_COMMANDS = {
+    "build": "Prune, fine-tune, export, check, measure and pack a network.",
+    "inspect": "Show what of a network can be pruned, and what is coupled.",
+    "recipes": "List the recipes, or show one.",
+    "targets": "List the targets, or show one.",
+    "criteria": "List what can score the units of a network.",
+}
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported one by one, when needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"edgeprune.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="edgeprune")
+@click.option("-v", "--verbose", count=True, help="Log to stderr; twice for more.")
+def _edgeprune(verbose: int) -> None:
+    """Ship a trained PyTorch network to a small device.
+
+    \b
+    Example:
+      edgeprune build --target raspberry-pi-4
+    """
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """Entry point of the ``edgeprune`` command; ends the process with the exit code of what happened."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; a deliberate error is printed once, a bug is a traceback."""
+    try:
+        ended = _edgeprune.main(arguments, prog_name="edgeprune", standalone_mode=False)
+    except click.UsageError as error:
+        hint = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
+        _print_error(error.format_message().rstrip(".") + hint)
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _print_error("interrupted; finished stages are kept, the same command goes on from there")
+        return 130
+    except EdgePruneError as error:
+        _print_error(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails as well
+        return 1
+    except Exception as error:
+        full = _disk_full(error)
+        if full is None:
+            raise
+        _print_error(f"{full}; earlier bundles are intact: make room and run the same command again to go on")
+        return 1
+    return ended if isinstance(ended, int) else 0
+
+
+def _print_error(message: str) -> None:
+    click.echo(f"error: {message}", err=True)
+
+
+def _disk_full(error: BaseException | None) -> str | None:
+    """What the system said, where a full disk or quota is behind ``error``; libraries wrap it in errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            return f"cannot write {error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        for code in _DISK_FULL:
+            if os.strerror(code) in str(error):
+                return os.strerror(code)
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,0 +1,58 @@
+"""``edgeprune build``: the main job."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeprune.cli.options import chosen_recipe, recipe_options
+from edgeprune.cli.output import json_option, print_json, print_rich
+from edgeprune.cli.screen import Screen
+from edgeprune.errors import BudgetError
+
+
+@click.command("build")
+@click.argument("recipe", required=False)
+@click.option("--target", default="host", show_default=True, help="Where it will run; see 'edgeprune targets'.")
+@recipe_options
+@click.option("--output", default="dist", show_default=True, metavar="DIR", help="Folder for the bundle.")
+@click.option("--cache", default=".edgeprune", show_default=True, metavar="DIR", help="Folder for stage results.")
+@json_option
+def command(recipe: str | None, target: str, output: str, cache: str, as_json: bool, **options: Any) -> None:
+    """Prune, fine-tune, export, check, measure and pack a network.
+
+    RECIPE is the name of a recipe or its folder; without it and without --model it is 'digits', which is embedded.
+
+    \b
+    Example:
+      edgeprune build --target raspberry-pi-4
+      edgeprune build cifar10-resnet56 --data-dir cifar10 --budget macs=0.4 --epochs 1
+      edgeprune build --model net.py:make --weights net.safetensors --data net.py:data --input 1,3,224,224
+    """
+    chosen = chosen_recipe(recipe, **options)
+    from edgeprune.config import Target
+    from edgeprune.pipeline import build
+
+    where = Target.load(target)
+    with Screen() as screen:
+        result = build(chosen, where, output=Path(output), cache=Path(cache), watcher=screen)
+    missed = [budget.name for budget in result.manifest.budgets if not budget.ok]
+    if as_json:
+        print_json(
+            {
+                "folder": str(result.folder),
+                "archive": str(result.archive),
+                "stages": [dataclasses.asdict(stage) for stage in result.stages],
+                "manifest": result.manifest.model_dump(mode="json"),
+            }
+        )
+    else:
+        from edgeprune.report.table import render
+
+        print_rich(render(result.manifest))
+        click.echo(f"bundle: {result.folder}\n        {result.archive}")
+    if missed:
+        raise BudgetError(f"budget missed: {', '.join(missed)}; see 'budgets' in {result.folder / 'manifest.json'}")

@@ -1,0 +1,146 @@
+"""Options that say which recipe: a name, or a network of one's own, and single settings on top."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from edgeprune.config import Recipe
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_DEFAULT_RECIPE = "digits"
+_COMMAND_LINE = "the command line"
+
+
+class Shape(click.ParamType):
+    """``1,3,224,224``: dimensions with the batch first."""
+
+    name = "shape"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        try:
+            sizes = [int(size) for size in str(value).split(",")]
+        except ValueError:
+            self.fail(f"got '{value}', must be whole numbers with commas, the batch first: 1,3,224,224", param, ctx)
+        if min(sizes) < 1:
+            self.fail(f"got '{value}', every size must be at least 1", param, ctx)
+        return sizes
+
+
+class Assignment(click.ParamType):
+    """``KEY=VALUE``; the value as in TOML, text without quotes as well."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        from edgeprune.config.settings import toml_value
+
+        key, equals, text = str(value).partition("=")
+        if not (key and equals and text):
+            self.fail(f"got '{value}', must be KEY=VALUE", param, ctx)
+        parsed = toml_value(text.strip())
+        if isinstance(parsed, float) and not math.isfinite(parsed):
+            self.fail(f"got '{value}', must be a finite number", param, ctx)
+        return key.strip(), parsed
+
+
+def recipe_options(function: _F) -> _F:
+    """Add the options that ``chosen_recipe`` reads."""
+    for option in reversed(
+        (
+            click.option("--model", metavar="SPEC", help="Your network: package.module:factory, or file.py:factory."),
+            click.option("--weights", metavar="FILE", help="Its weights: .safetensors, or a .pt with tensors alone."),
+            click.option("--data", metavar="SPEC", help="Its data: package.module:function, or file.py:function."),
+            click.option("--input", "shape", type=Shape(), help="Its input, the batch first: 1,3,224,224."),
+            click.option("--data-dir", metavar="DIR", help="Folder handed to the data function."),
+            click.option(
+                "--budget", multiple=True, type=Assignment(), help="macs=0.5 is half of dense, macs=4000000 absolute."
+            ),
+            click.option("--criterion", help="What scores a unit; see 'edgeprune criteria'."),
+            click.option("--epochs", type=click.IntRange(min=0), help="Epochs of fine-tuning."),
+            click.option("--seed", type=click.IntRange(min=0), help="Of everything random."),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                type=Assignment(),
+                help="Any recipe setting, as 'recipes show' prints them: --set training.lr=0.05.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def chosen_recipe(
+    name: str | None,
+    *,
+    model: str | None,
+    weights: str | None,
+    data: str | None,
+    shape: list[int] | None,
+    data_dir: str | None,
+    budget: tuple[tuple[str, Any], ...],
+    criterion: str | None,
+    epochs: int | None,
+    seed: int | None,
+    settings: tuple[tuple[str, Any], ...],
+) -> Recipe:
+    """The recipe that a command line names, with its settings on top.
+
+    Raises:
+        click.UsageError: Options that do not go together.
+        RecipeError: An unknown recipe or setting, or a value that is not allowed.
+    """
+    from edgeprune.config import Recipe
+
+    given = {
+        "model.weights": _absolute(weights),
+        "data.dir": _absolute(data_dir),
+        "model.input": shape,
+        "prune.criterion": criterion,
+        "training.epochs": epochs,
+        "seed": seed,
+        **{f"budget.{cost}": value for cost, value in budget},
+        **dict(settings),
+    }
+    if model is None:
+        given["data.function"] = None if data is None else _absolute_spec(data)
+        recipe = Recipe.load(name or _DEFAULT_RECIPE)
+    else:
+        if name is not None:
+            raise click.UsageError(f"give a recipe ('{name}') or --model, not both")
+        if data is None or shape is None:
+            raise click.UsageError("--model needs --data and --input as well")
+        recipe = Recipe.parse(
+            {
+                "name": _name(model),
+                "model": {"factory": model, "input": shape},
+                "data": {"function": data},
+                "budget": dict(budget) or {"macs": 0.5},
+            },
+            folder=Path.cwd(),
+            where=_COMMAND_LINE,
+        )
+    return recipe.override({key: value for key, value in given.items() if value is not None}, where=_COMMAND_LINE)
+
+
+def _name(spec: str) -> str:
+    """A name for the bundle of a network without a recipe: what its factory is called, after where it lies."""
+    where, _, factory = spec.rpartition(":")
+    return f"{Path(where).stem if where.endswith('.py') else where.rpartition('.')[2]}-{factory}".strip("-_.")
+
+
+def _absolute(path: str | None) -> str | None:
+    """Paths on a command line start in the working folder, those in a recipe beside it."""
+    return None if path is None else str(Path(path).expanduser().resolve())
+
+
+def _absolute_spec(spec: str) -> str:
+    where, colon, name = spec.rpartition(":")
+    return f"{Path(where).resolve()}{colon}{name}" if where.endswith(".py") else spec

@@ -1,0 +1,63 @@
+"""``edgeprune targets``: where a network can run."""
+
+from __future__ import annotations
+
+import click
+
+from edgeprune.cli.output import json_option, print_json, print_settings, print_table
+
+
+@click.group("targets", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the targets, or show one.
+
+    \b
+    Example:
+      edgeprune targets
+      edgeprune targets show raspberry-pi-4
+    """
+    context.obj = as_json
+    if context.invoked_subcommand is None:
+        context.invoke(list_targets)
+
+
+@command.command("list")
+@json_option
+@click.pass_obj
+def list_targets(json_before: bool, as_json: bool = False) -> None:
+    """List the targets of the working folder and the packaged ones.
+
+    \b
+    Example:
+      edgeprune targets list --json
+    """
+    from edgeprune.config import Target
+
+    targets = [Target.load(path) for path in Target.available().values()]
+    if as_json or json_before:
+        print_json([target.model_dump(mode="json") for target in targets])
+        return
+    rows = [(target.name, ", ".join(target.aliases), target.description) for target in targets]
+    print_table(("target", "also called", "what it is"), rows)
+
+
+@command.command("show")
+@click.argument("target")
+@json_option
+@click.pass_obj
+def show(json_before: bool, target: str, as_json: bool) -> None:
+    """Show one target with every default filled in.
+
+    \b
+    Example:
+      edgeprune targets show raspberry-pi-4
+    """
+    from edgeprune.config import Target
+
+    found = Target.load(target)
+    if as_json or json_before:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print_settings(found.model_dump(mode="json"))

@@ -1,0 +1,8 @@
+"""The main job: stage order, cache, resume. Importing it imports no torch."""
+
+from __future__ import annotations
+
+from edgeprune.pipeline.build import BuildResult, StageReport, build
+from edgeprune.pipeline.stage import Stage, Watcher
+
+__all__ = ["BuildResult", "Stage", "StageReport", "Watcher", "build"]

@@ -1,0 +1,137 @@
+"""``build``: a recipe and a target in, a bundle out; every stage is cached by the content it depends on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline import fingerprint
+from edgeprune.pipeline.cache import Cache, Finished
+from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.stage import Space, Stage, Unwatched, Watcher
+from edgeprune.pipeline.stages import STAGES
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """How one stage went.
+
+    Attributes:
+        name: Of the stage.
+        seconds: It took when it ran.
+        cached: It was taken from the cache.
+    """
+
+    name: str
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build made.
+
+    Attributes:
+        manifest: What the bundle says of itself: files, metrics, parity, profile, budgets, provenance.
+        folder: The bundle.
+        archive: The same as one ``.tar.gz``.
+        stages: Every stage in order.
+    """
+
+    manifest: Manifest
+    folder: Path
+    archive: Path
+    stages: tuple[StageReport, ...]
+
+
+def build(
+    recipe: Recipe | str | Path = "digits",
+    target: Target | str | Path = "host",
+    *,
+    output: Path | str = "dist",
+    cache: Path | str = ".edgeprune",
+    watcher: Watcher | None = None,
+) -> BuildResult:
+    """Prune, fine-tune, export, check, measure and pack the network of ``recipe`` for ``target``.
+
+    Stages whose inputs did not change are taken from ``cache``. A build that was killed resumes where it was,
+    fine-tuning after its last completed epoch, and ends with the same weights bit for bit on a CPU.
+
+    Args:
+        recipe: A Recipe, or what ``Recipe.load`` takes.
+        target: A Target, or what ``Target.load`` takes.
+        output: Folder for the bundle ``<recipe>-<target>/`` and its archive.
+        cache: Folder for stage results.
+        watcher: Told of each stage as it begins and ends.
+
+    Raises:
+        InputError: The model, weights, data, recipe or target cannot be used (exit code 3).
+        BudgetError: The budget cannot be reached; names the closest value that can (4).
+        ProofError, ParityError: The pruned or the exported network does not compute what it must (7).
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    target = target if isinstance(target, Target) else Target.load(target)
+    watcher = watcher or Unwatched()
+    store = Cache(Path(cache))
+    job = Job(recipe, target, output=Path(output).resolve())
+    inputs = _inputs(recipe, store)
+    keys: dict[str, str] = {}
+    reports = []
+    for stage in STAGES:
+        keys[stage.name] = _key(stage, recipe, target, keys, inputs)
+        progress = watcher.begin(stage)
+        finished, cached = _finish(stage, f"{stage.name}-{keys[stage.name]}", job, store, progress)
+        job.results[stage.name] = finished
+        reports.append(StageReport(stage.name, finished.seconds, cached))
+        watcher.end(stage, seconds=finished.seconds, cached=cached)
+    return BuildResult(job.manifest(), job.bundle_folder, job.archive, tuple(reports))
+
+
+def _inputs(recipe: Recipe, store: Cache) -> dict[str, Any]:
+    """Content of every input; a missing file is left to the stage that loads it, which says what to do."""
+    hashes = fingerprint.Hashes(store.root / "hashes.json")
+    weights, data = recipe.weights_path, recipe.data_dir
+    found = {
+        "factory": hashes.code(recipe.model.factory, recipe.folder),
+        "function": hashes.code(recipe.data.function, recipe.folder),
+        "weights": hashes.file(weights) if weights is not None and weights.is_file() else None,
+        "data": hashes.folder(data) if data is not None and data.is_dir() else None,
+    }
+    hashes.save()
+    return found
+
+
+def _key(stage: Stage, recipe: Recipe, target: Target, keys: dict[str, str], inputs: dict[str, Any]) -> str:
+    return fingerprint.digest(
+        {
+            "stage": stage.name,
+            "source": fingerprint.source(),
+            "packages": fingerprint.packages(),
+            "settings": dict(stage.settings(recipe, target)),
+            "inputs": inputs if stage.reads_inputs else None,
+            "after": [keys[name] for name in stage.after],
+        }
+    )[:20]
+
+
+def _finish(stage: Stage, entry: str, job: Job, store: Cache, progress: Any) -> tuple[Finished, bool]:
+    found = store.find(entry)
+    if found is None or not stage.holds(job, found.values):
+        with store.locked(entry):
+            found = store.find(entry)  # another build may have made it while this one waited
+            if found is None or not stage.holds(job, found.values):
+                out, keep = store.start(entry)
+                started = time.perf_counter()
+                values = stage.run(job, Space(out, keep, progress))
+                finished = store.store(entry, values, time.perf_counter() - started)
+                logger.info("%s: %.2f s", stage.name, finished.seconds)
+                return finished, False
+    logger.info("%s: cached", stage.name)
+    return found, True

@@ -1,0 +1,108 @@
+"""Stage results on disk. An entry is whole or not there, whatever kills the process in between.
+
+Layout of the root, usually ``.edgeprune/``::
+
+    cache/<stage>-<key>/result.json   what the stage found, beside the files it made
+    work/<stage>-<key>/out/           a result in the making; wiped when its stage starts over, renamed when whole
+    work/<stage>-<key>/keep/          what a stage that was killed finds again: its checkpoints
+    locks/<stage>-<key>               held while the stage runs, so that two builds do not make the same thing
+    hashes.json                       content hashes of input files by path, size and modification time
+
+Nothing else refers to the root: removing it costs time only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One stage's result.
+
+    Attributes:
+        folder: Where its files lie.
+        values: What it found, as plain JSON values.
+        seconds: How long it took when it ran.
+    """
+
+    folder: Path
+    values: Mapping[str, Any]
+    seconds: float
+
+
+class Cache:
+    """Results by entry name, ``<stage>-<key>``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def find(self, entry: str) -> Finished | None:
+        """The result of ``entry``, or None where it is not there or files of it were taken away."""
+        folder = self.root / "cache" / entry
+        try:
+            stored = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        if stored["files"] != _sizes(folder):
+            return None
+        return Finished(folder, stored["values"], stored["seconds"])
+
+    @contextmanager
+    def locked(self, entry: str) -> Iterator[None]:
+        """Hold the lock of ``entry``; waits for a build that makes it. The system frees it when its process ends."""
+        path = self.root / "locks" / entry
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def start(self, entry: str) -> tuple[Path, Path]:
+        """An empty folder for the files of ``entry``, and one that outlives a kill. Call it with the lock held."""
+        out, keep = self._work(entry) / "out", self._work(entry) / "keep"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        keep.mkdir(exist_ok=True)
+        return out, keep
+
+    def store(self, entry: str, values: Mapping[str, Any], seconds: float) -> Finished:
+        """Make what lies in the ``out`` folder the result of ``entry``, and forget what was kept to make it."""
+        out = self._work(entry) / "out"
+        result = {"values": values, "seconds": round(seconds, 3), "files": _sizes(out)}
+        (out / _RESULT).write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
+        for path in out.rglob("*"):
+            _sync(path)
+        _sync(out)
+        folder = self.root / "cache" / entry
+        folder.parent.mkdir(exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        out.rename(folder)
+        _sync(folder.parent)
+        shutil.rmtree(self._work(entry))
+        return Finished(folder, json.loads(json.dumps(values)), result["seconds"])
+
+    def _work(self, entry: str) -> Path:
+        return self.root / "work" / entry
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _RESULT)
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,70 @@
+"""What a stage of a build is, and how a build tells how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgeprune.config import Recipe, Target
+from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeprune.pipeline.job import Job
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a stage works.
+
+    Attributes:
+        out: Empty folder; what lies there at the end belongs to the result.
+        keep: Folder that the same stage finds again after a kill.
+        progress: Its bar.
+    """
+
+    out: Path
+    keep: Path
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a build.
+
+    Attributes:
+        name: Of its cache entries.
+        title: As people read it.
+        after: Stages whose results it uses.
+        settings: What of the recipe and the target it depends on, as plain JSON values.
+        run: Does the work: reads from the job, writes files into its space, returns plain JSON values.
+        reads_inputs: It depends on the input files: code, weights, data.
+        holds: False where a result in the cache does not serve any more, because what it made elsewhere is gone.
+    """
+
+    name: str
+    title: str
+    after: tuple[str, ...]
+    settings: Callable[[Recipe, Target], Mapping[str, Any]]
+    run: Callable[[Job, Space], Mapping[str, Any]]
+    reads_inputs: bool = False
+    holds: Callable[[Job, Mapping[str, Any]], bool] = lambda _job, _values: True
+
+
+class Watcher(Protocol):
+    """Follows a build: each stage begins once and ends once, unless it fails."""
+
+    def begin(self, stage: Stage) -> Progress: ...
+
+    def end(self, stage: Stage, *, seconds: float, cached: bool) -> None: ...
+
+
+class Unwatched:
+    """A Watcher that shows nothing: the default in Python."""
+
+    def begin(self, stage: Stage) -> Progress:
+        return SILENT
+
+    def end(self, stage: Stage, *, seconds: float, cached: bool) -> None:
+        pass

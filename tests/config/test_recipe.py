@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeprune.config import Budget, Recipe
+from edgeprune.errors import RecipeError
+
+_WHOLE = """
+name = "mine"
+budget.macs = 0.5
+model = {factory = "model.py:build", weights = "w.safetensors", input = [1, 3, 8, 8]}
+data.function = "data.py:load"
+"""
+
+
+def _write(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "recipe.toml"
+    file.write_text(text)
+    return file
+
+
+def test_a_recipe_is_read_from_its_folder_or_its_file(tmp_path: Path) -> None:
+    file = _write(tmp_path / "mine", _WHOLE)
+    recipe = Recipe.load(file)
+    assert recipe == Recipe.load(tmp_path / "mine")
+    assert recipe.folder == file.parent
+    assert recipe.weights_path == file.parent / "w.safetensors"
+    assert recipe.model.input == (1, 3, 8, 8)
+    assert recipe.training.epochs == 10
+
+
+def test_the_working_folder_comes_before_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path / "recipes" / "digits", _WHOLE)
+    monkeypatch.chdir(tmp_path)
+    assert Recipe.load("digits").name == "mine"
+    assert "digits" in Recipe.names()
+
+
+def test_packaged_recipes_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert {"digits", "cifar10-resnet56"} <= set(Recipe.names())
+    for name in Recipe.names():
+        assert Recipe.load(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("training.epoch = 3", "unknown key 'training.epoch' in {file}; did you mean 'training.epochs'?"),
+        ("epochs = 3", "unknown key 'epochs' in {file}; did you mean 'training.epochs'?"),
+        ("folder = 'x'", "unknown key 'folder' in {file}; allowed here: name, description, "),
+        ("training.epochs = -1", "'training.epochs' in {file}: got -1, must be greater than or equal to 0"),
+        ("training.epochs = true", "'training.epochs' in {file}: got True, must be a valid integer"),
+        ("training.optimizer = 'adam'", "'training.optimizer' in {file}: got 'adam', must be 'sgd' or 'adamw'"),
+        ("training.lr = nan", "'training.lr' in {file}: got nan, must be a finite number"),
+        ("budget.flops = 0.5", "unknown key 'budget.flops' in {file}"),
+        ("budget.params = 1.5", "'budget.params' in {file}: got 1.5, must be a share of dense in (0, 1], or a whole"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path: Path, extra: str, message: str) -> None:
+    file = _write(tmp_path, f"{extra}\n{_WHOLE}")
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(file)
+    assert message.format(file=file) in str(caught.value)
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    file = _write(tmp_path, "training.epoch = 3\ntraining.lr = 'high'\nname = 'a/b'\n")
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(file)
+    told = str(caught.value)
+    for part in ("'training.epoch'", "'training.lr'", "'name'", "missing key 'model'", "missing key 'budget'"):
+        assert part in told
+
+
+def test_broken_toml_names_file_and_line(tmp_path: Path) -> None:
+    file = _write(tmp_path, "name = 'x'\nseed = = 3\n")
+    with pytest.raises(RecipeError, match=r"recipe\.toml is not valid TOML: .*line 2"):
+        Recipe.load(file)
+
+
+def test_an_unknown_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match=r"unknown recipe 'digit': did you mean 'digits'\? known recipes: .*cifar10"):
+        Recipe.load("digit")
+
+
+def test_override_replaces_settings_by_dotted_key(tmp_path: Path) -> None:
+    recipe = Recipe.load(_write(tmp_path, _WHOLE))
+    changed = recipe.override({"training.epochs": 1, "seed": 7, "prune.exclude": ["head.*"]})
+    assert (changed.training.epochs, changed.seed, changed.prune.exclude) == (1, 7, ("head.*",))
+    assert changed.folder == recipe.folder
+    assert recipe.training.epochs == 10
+    with pytest.raises(RecipeError, match="'train.epochs' in the command line; did you mean 'training.epochs'"):
+        recipe.override({"train.epochs": 1}, where="the command line")
+
+
+@pytest.mark.parametrize(("values", "limit"), [({"macs": 0.5}, 50), ({"macs": 1}, 101), ({"macs": 7}, 7)])
+def test_budget_is_a_share_up_to_one_and_a_count_above(values: dict[str, Any], limit: int) -> None:
+    assert Budget.parse(values).limits({"macs": 101, "params": 9}) == {"macs": limit}
+
+
+@pytest.mark.parametrize("values", [{}, {"macs": 0}, {"macs": -0.5}, {"macs": 2.5}, {"mac": 0.5}, {"macs": "half"}])
+def test_a_budget_that_limits_nothing_sensible_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError):
+        Budget.parse(values)

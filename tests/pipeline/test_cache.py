@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeprune.pipeline.cache import Cache
+
+
+def test_a_result_is_found_again_with_its_files(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    assert cache.find("a-1") is None
+    out, _ = cache.start("a-1")
+    (out / "weights").write_bytes(b"123")
+    stored = cache.store("a-1", {"accuracy": 0.5}, 1.25)
+    found = Cache(tmp_path).find("a-1")
+    assert found == stored
+    assert found is not None
+    assert (found.folder / "weights").read_bytes() == b"123"
+    assert found.values == {"accuracy": 0.5}
+    assert found.seconds == 1.25
+    assert cache.find("a-2") is None
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"12")])
+def test_a_result_with_a_lost_or_cut_file_is_none(tmp_path: Path, damage: object) -> None:
+    cache = Cache(tmp_path)
+    out, _ = cache.start("a-1")
+    (out / "weights").write_bytes(b"123")
+    found = cache.store("a-1", {}, 0)
+    damage(found.folder / "weights")  # type: ignore[operator]
+    assert cache.find("a-1") is None
+    out, _ = cache.start("a-1")
+    (out / "weights").write_bytes(b"456")
+    assert (cache.store("a-1", {}, 0).folder / "weights").read_bytes() == b"456"
+
+
+def test_what_was_kept_is_found_until_the_stage_ends(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    out, keep = cache.start("a-1")
+    (out / "half").write_bytes(b"")
+    (keep / "checkpoint").write_bytes(b"1")
+    out, keep = Cache(tmp_path).start("a-1")
+    assert list(out.iterdir()) == []
+    assert (keep / "checkpoint").read_bytes() == b"1"
+    cache.store("a-1", {}, 0)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_result_that_json_cannot_hold_leaves_no_entry(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.start("a-1")
+    with pytest.raises(ValueError, match="JSON"):
+        cache.store("a-1", {"loss": float("nan")}, 0)
+    assert cache.find("a-1") is None
+
+
+def _hold(root: Path, ready: object) -> None:
+    with Cache(root).locked("a-1"):
+        ready.set()  # type: ignore[attr-defined]
+        time.sleep(600)
+
+
+def test_a_killed_holder_frees_the_lock(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path, ready))
+    holder.start()
+    assert ready.wait(60)
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    with Cache(tmp_path).locked("a-1"):
+        holder.join()
+    assert holder.exitcode == -signal.SIGKILL
