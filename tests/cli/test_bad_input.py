@@ -1,0 +1,183 @@
+"""Bad input through the command line: the exit code, a message that names what and where, and nothing half-written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from edgeprune.cli import run
+
+_MODEL = """
+from torch import nn
+
+def build():
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3),
+    )
+
+def fails():
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x):
+            raise RuntimeError("the plumbing leaks")
+
+    return Network()
+"""
+_DATA = """
+import torch
+from edgeprune.model.data import Data, TensorSplit
+
+def _split(n, classes=3, spoil=False):
+    rng = torch.Generator().manual_seed(n)
+    images = torch.rand(n, 1, 8, 8, generator=rng)
+    if spoil:
+        images[0, 0, 0, 0] = float("nan")
+    return TensorSplit(images, torch.arange(n) % classes)
+
+def good():
+    return Data(train=_split(96), validation=_split(48))
+
+def empty():
+    return Data(train=_split(96), validation=_split(0))
+
+def nan():
+    return Data(train=_split(96), validation=_split(48, spoil=True))
+
+def labels():
+    return Data(train=_split(96, classes=5), validation=_split(48))
+
+def folder(path):
+    raise FileNotFoundError(path)
+"""
+_RECIPE = """
+name = "tiny"
+budget.macs = 0.5
+model = {factory = "model.py:build", weights = "weights.safetensors", input = [1, 1, 8, 8]}
+data.function = "data.py:good"
+training = {epochs = 1, batch_size = 32, recalibration_batches = 1}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a small recipe that builds as it is."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "model.py").write_text(_MODEL)
+    (folder / "data.py").write_text(_DATA)
+    (folder / "recipe.toml").write_text(_RECIPE)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Identity(), nn.Flatten(),
+        nn.Linear(8, 3),
+    )  # fmt: skip
+    save_file(model.state_dict(), folder / "weights.safetensors")
+    return folder
+
+
+def _other_weights(folder: Path) -> None:
+    save_file({"0.weight": torch.zeros(4, 1, 3, 3), "extra": torch.zeros(1)}, folder / "weights.safetensors")
+
+
+def _pickle(folder: Path) -> None:
+    torch.save(nn.Linear(2, 2), folder / "weights.pt")
+    _set(folder, "weights.safetensors", "weights.pt")
+
+
+def _set(folder: Path, old: str, new: str) -> None:
+    text = (folder / "recipe.toml").read_text()
+    assert old in text
+    (folder / "recipe.toml").write_text(text.replace(old, new))
+
+
+def _change(old: str, new: str) -> Callable[[Path], None]:
+    return lambda folder: _set(folder, old, new)
+
+
+_CASES = {
+    "weights that do not fit": (
+        _other_weights, [], 3, ("weights.safetensors", "missing 0.bias", "unexpected extra", "0.weight", "(4, 1, 3, 3)"),
+    ),
+    "no weights file": (lambda folder: (folder / "weights.safetensors").unlink(), [], 3, ("weights.safetensors",)),
+    "an unsafe pickle": (_pickle, [], 3, ("weights.pt", "safetensors")),
+    "an unknown key": (
+        _change("training = {", "training = {epoch = 2, "), [], 3,
+        ("unknown key 'training.epoch'", "recipe.toml", "'training.epochs'"),
+    ),
+    "an unknown target": (
+        None, ["--target", "toaster"], 3, ("unknown target 'toaster'", "raspberry-pi-4", "host"),
+    ),
+    "an unknown recipe": (None, ["digit"], 3, ("unknown recipe 'digit'", "'digits'")),
+    "an example input of the wrong shape": (
+        _change("[1, 1, 8, 8]", "[1, 3, 8, 8]"), [], 3, ("(1, 3, 8, 8)", "model.input", "channels"),
+    ),
+    "a forward that fails": (
+        _change('"model.py:build", weights = "weights.safetensors", input = [1, 1, 8, 8]',
+                '"model.py:fails", input = [1, 3]'),
+        [], 3, ("the plumbing leaks", "model.py"),
+    ),
+    "an empty data set": (_change("data.py:good", "data.py:empty"), [], 3, ("validation", "empty")),
+    "data that yields NaN": (_change("data.py:good", "data.py:nan"), [], 3, ("validation", "NaN")),
+    "labels out of range": (_change("data.py:good", "data.py:labels"), [], 3, ("train", "0 to 4", "0 to 2")),
+    "a missing data folder": (
+        _change("data.py:good", "data.py:folder"), ["--data-dir", "nowhere"], 3, ("nowhere", "data.py"),
+    ),
+    "an unknown criterion": (None, ["--criterion", "l3"], 3, ("l3", "l2", "random")),
+    "a budget out of reach": (None, ["--budget", "macs=10"], 4, ("macs",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_bad_input_is_told_once_with_its_exit_code(
+    case: str, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil, arguments, code, told = _CASES[case]
+    if spoil is not None:
+        spoil(recipe)
+    named = [] if arguments[:1] == ["digit"] else ["tiny"]
+    assert run(["build", *named, *arguments]) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("error: ") == 1
+    assert "Traceback" not in printed.err
+    for part in told:
+        assert part in printed.err
+    assert not (recipe.parent / "dist").exists()
+
+
+def test_an_unreachable_budget_names_the_closest_value(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["build", "tiny", "--budget", "macs=10"]) == 4
+    told = capsys.readouterr().err
+    closest = [int(word.replace(",", "").rstrip(".;:")) for word in told.split() if word.replace(",", "").rstrip(".;:").isdigit()]
+    assert any(value > 10 for value in closest)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["build", "--model", "net:make"], "--model needs --data and --input"),
+        (["build", "digits", "--model", "net:make", "--data", "net:data", "--input", "1,3"], "not both"),
+        (["build", "--input", "1,x"], "1,3,224,224"),
+        (["build", "--budget", "macs"], "KEY=VALUE"),
+        (["build", "--epochs", "-1"], "--epochs"),
+        (["build", "--no-such-option"], "--no-such-option"),
+        (["bild"], "bild"),
+        (["targets", "show"], "TARGET"),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert told in printed.err
+    assert printed.out == ""

@@ -1,0 +1,98 @@
+"""Kill and resume, with a real SIGKILL on the embedded default: the weights come out the same, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_BUILD = [sys.executable, "-c", "from edgeprune.cli import main; main()", "build", "digits", "--epochs", "3", "--json"]
+
+
+def _build(folder: Path) -> dict[str, Any]:
+    ended = subprocess.run(_BUILD, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    result: dict[str, Any] = json.loads(ended.stdout)
+    return result
+
+
+def _weights(folder: Path) -> bytes:
+    return (folder / "dist" / "digits-host" / "weights.safetensors").read_bytes()
+
+
+def _kill_when(folder: Path, reached: Callable[[Path], bool]) -> None:
+    process = subprocess.Popen(_BUILD, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not reached(folder / ".edgeprune"):
+        assert process.poll() is None, "the build ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return folder, _build(folder)
+
+
+def _training(root: Path) -> bool:
+    return any(root.glob("work/finetune-*/keep/*"))
+
+
+def _stage(name: str) -> Callable[[Path], bool]:
+    return lambda root: any(root.glob(f"work/{name}-*/out"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "reached",
+    [_stage("load"), _stage("rewrite"), _training, _stage("export"), _stage("bundle")],
+    ids=["load", "rewrite", "in training", "export", "bundle"],
+)
+def test_a_killed_build_goes_on_and_gives_the_same_weights(
+    tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]], reached: Callable[[Path], bool]
+) -> None:
+    _kill_when(tmp_path, reached)
+    result = _build(tmp_path)
+    assert _weights(tmp_path) == _weights(undisturbed[0])
+    assert not list((tmp_path / ".edgeprune" / "work").iterdir())
+    assert result["manifest"]["metrics"]["pruned"] == undisturbed[1]["manifest"]["metrics"]["pruned"]
+
+
+@pytest.mark.long
+def test_an_identical_build_takes_everything_from_the_cache_and_loads_no_torch(
+    undisturbed: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, first = undisturbed
+    assert not any(stage["cached"] for stage in first["stages"])
+    code = (
+        "import sys, edgeprune\n"
+        "recipe = edgeprune.Recipe.load('digits').override({'training.epochs': 3})\n"
+        "result = edgeprune.build(recipe, 'host')\n"
+        "assert all(stage.cached for stage in result.stages), result.stages\n"
+        "assert 'torch' not in sys.modules and 'onnxruntime' not in sys.modules\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.long
+def test_a_lost_bundle_is_made_again_and_a_setting_only_redoes_what_depends_on_it(
+    undisturbed: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, first = undisturbed
+    archive = Path(first["archive"])
+    before = archive.read_bytes()
+    archive.unlink()
+    again = _build(folder)
+    assert archive.read_bytes() == before
+    assert [stage["name"] for stage in again["stages"] if not stage["cached"]] == ["bundle"]
