@@ -124,18 +124,22 @@ class TensorSplit:
         shape = (1, -1) + (1,) * (images.ndim - 2)
         deviation = torch.tensor(std or [1.0], dtype=torch.float32).reshape(shape)
         self.labels = labels.to(torch.int64)
-        self._images = images
+        self.images = images
         self._factor = scale / deviation
         self._offset = torch.tensor(mean or [0.0], dtype=torch.float32).reshape(shape) / deviation
         self._augment = augment
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.labels)
+
+    def take(self, indices: Tensor) -> Tensor:
+        """The images at ``indices``, as stored. A subclass may fill them in here when they are first asked for."""
+        return self.images[indices]
 
     def batches(self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0) -> Iterator[Batch]:
         """See ``Split.batches``."""
         for key, indices in _index_batches(len(self), size, rng_key, start):
-            images = self._images[indices]
+            images = self.take(indices)
             if rng_key is not None and self._augment is not None:
                 images = self._augment(images, generator(*key))
             yield images.to(torch.float32).mul_(self._factor).sub_(self._offset), self.labels[indices]
