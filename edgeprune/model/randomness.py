@@ -24,7 +24,8 @@ def generator(*key: int) -> torch.Generator:
 def seeded(*key: int) -> Iterator[None]:
     """Seed the global generators of Python, NumPy and torch from ``key``; on exit they are as they were."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - user code draws from it
-    with torch.random.fork_rng():
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices):
         seed = derive_seed(*key)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
