@@ -1,0 +1,151 @@
+"""PyTorch's two ONNX exporters behind one face. What they print and warn goes to the log."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import onnx
+import torch
+
+from edgeprune.export.flat import Flat
+
+logger = logging.getLogger(__name__)
+
+_LOWEST_OF_TORCH_EXPORT = 18
+_CHATTY = ("torch.onnx", "onnxscript", "onnx_ir")
+
+
+class ExportFailed(Exception):  # noqa: N818 - never leaves this room
+    """This exporter cannot write this network; another one may."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to write.
+
+    Attributes:
+        flat: The network with its example.
+        opset: Of the file.
+        dynamic_batch: Leave dimension 0 of inputs and outputs open.
+    """
+
+    flat: Flat
+    opset: int
+    dynamic_batch: bool
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """One way to write a file.
+
+    Attributes:
+        name: As it is reported.
+        write: Gives the raw model; its opset may be higher than the one asked for.
+    """
+
+    name: str
+    write: Callable[[Request], onnx.ModelProto]
+
+    def export(self, request: Request) -> onnx.ModelProto:
+        """Raise ExportFailed with the first line of what the exporter says where it cannot."""
+        try:
+            with _logged(), _composed_attention():
+                return self.write(request)
+        except Exception as problem:  # whatever an operator's converter raises
+            first = str(problem).strip().partition("\n")[0]
+            raise ExportFailed(f"{type(problem).__name__}: {first}") from problem
+
+
+def _trace(request: Request) -> onnx.ModelProto:
+    flat = request.flat
+    names = (*flat.input_names, *flat.output_names)
+    written = io.BytesIO()
+    torch.onnx.export(
+        flat,
+        flat.inputs,
+        written,  # type: ignore[arg-type] # tracing takes a stream; the annotation is that of the other exporter
+        dynamo=False,
+        opset_version=request.opset,
+        input_names=list(flat.input_names),
+        output_names=list(flat.output_names),
+        dynamic_axes={name: {0: "batch"} for name in names} if request.dynamic_batch else None,
+    )
+    return onnx.load_from_string(written.getvalue())
+
+
+def _torch_export(request: Request) -> onnx.ModelProto:
+    flat = request.flat
+    inputs, shapes = flat.inputs, None
+    if request.dynamic_batch:
+        # torch.export takes a dimension of size 1 for a constant, so the example's batch is doubled.
+        inputs = tuple(torch.cat([value, value]) for value in inputs)
+        shapes = (tuple({0: torch.export.Dim("batch")} for _ in inputs),)
+    program = torch.onnx.export(
+        flat,
+        inputs,
+        dynamo=True,
+        opset_version=max(request.opset, _LOWEST_OF_TORCH_EXPORT),
+        input_names=list(flat.input_names),
+        output_names=list(flat.output_names),
+        dynamic_shapes=shapes,
+        optimize=True,
+        verbose=False,
+    )
+    if program is None:
+        raise RuntimeError("the exporter gave no model")
+    return program.model_proto
+
+
+by_tracing = Exporter("tracing", _trace)
+by_torch_export = Exporter("torch.export", _torch_export)
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """Send prints, warnings and the loggers of the exporters' packages to this module's log at debug level.
+
+    Tracing prints the graph from C++ where it fails, so file descriptor 1 itself is led elsewhere. Stderr is left
+    alone: somebody's progress bar may be there.
+    """
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [chatty.level for chatty in loggers]
+    with tempfile.TemporaryFile() as printed, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for chatty in loggers:
+            chatty.setLevel(logging.ERROR)
+        sys.stdout.flush()
+        stdout = os.dup(1)
+        os.dup2(printed.fileno(), 1)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()) as python_printed:
+                yield
+        finally:
+            os.dup2(stdout, 1)
+            os.close(stdout)
+            for chatty, level in zip(loggers, levels, strict=True):
+                chatty.setLevel(level)
+            printed.seek(0)
+            for text in (python_printed.getvalue(), printed.read().decode(errors="replace")):
+                if text:
+                    logger.debug("exporter prints: %s", text.rstrip())
+            for message in sorted({str(warning.message) for warning in caught}):
+                logger.debug("exporter warns: %s", message)
+
+
+@contextlib.contextmanager
+def _composed_attention() -> Iterator[None]:
+    """Compute attention by plain operators: ONNX has no counterpart of the fused one that eval mode would take."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)

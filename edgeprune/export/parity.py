@@ -1,0 +1,92 @@
+"""How far an exported model is from the network it came from, on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeprune.errors import ParityError
+
+Outputs = NDArray[np.floating] | Sequence[NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What a comparison found.
+
+    Attributes:
+        max_error: Largest absolute difference of any output value; infinite where one side is not finite.
+        mean_error: Mean absolute difference over all output values.
+        relative_error: ``max_error`` over the largest absolute reference value.
+        top1_agreement: Share of samples whose largest value in the first output has the same index; 0..1.
+        samples: How many were compared.
+    """
+
+    max_error: float
+    mean_error: float
+    relative_error: float
+    top1_agreement: float
+    samples: int
+
+
+def compare(reference: Outputs, got: Outputs) -> Parity:
+    """Compare outputs of two implementations.
+
+    Args:
+        reference: One array (N, ...) or one for each output, of the network the model came from.
+        got: The same of the exported model.
+
+    Raises:
+        ParityError: Another number of outputs, or other shapes.
+    """
+    references, others = _as_list(reference), _as_list(got)
+    shapes = [value.shape for value in references], [value.shape for value in others]
+    if shapes[0] != shapes[1]:
+        raise ParityError(f"the exported model gives outputs of shape {shapes[1]}, the network {shapes[0]}")
+    differences = [
+        np.abs(want.astype(np.float64) - have.astype(np.float64)) for want, have in zip(references, others, strict=True)
+    ]
+    worst = max(float(difference.max(initial=0.0)) for difference in differences)  # NaN where one is
+    largest = max(float(np.abs(want).max(initial=0.0)) for want in references)
+    finite = np.isfinite(worst)
+    first, other = (outputs[0].reshape(len(outputs[0]), -1) for outputs in (references, others))
+    return Parity(
+        max_error=worst if finite else float("inf"),
+        mean_error=float(np.mean(np.concatenate([d.reshape(-1) for d in differences]))) if finite else float("inf"),
+        relative_error=worst / max(largest, float(np.finfo(np.float32).tiny)) if finite else float("inf"),
+        top1_agreement=float(np.mean(first.argmax(axis=1) == other.argmax(axis=1))),
+        samples=len(references[0]),
+    )
+
+
+def check(parity: Parity, *, max_error: float, top1_agreement: float) -> None:
+    """Hold ``parity`` against a target's limits.
+
+    Args:
+        parity: What was found.
+        max_error: Largest allowed ``relative_error``.
+        top1_agreement: Smallest allowed ``top1_agreement``.
+
+    Raises:
+        ParityError: A limit is missed; says by how much.
+    """
+    missed = []
+    if not parity.relative_error <= max_error:
+        missed.append(
+            f"an output is off by {parity.max_error:.3g}, which is {parity.relative_error:.3g} of the largest output; "
+            f"parity.max_error allows {max_error:g}"
+        )
+    if not parity.top1_agreement >= top1_agreement:
+        missed.append(
+            f"{parity.top1_agreement:.2%} of {parity.samples} samples get the same class; "
+            f"parity.top1_agreement asks for {top1_agreement:.2%}"
+        )
+    if missed:
+        raise ParityError("the exported model does not compute what the network computes: " + "; ".join(missed))
+
+
+def _as_list(outputs: Outputs) -> list[NDArray[np.floating]]:
+    return [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
