@@ -1,0 +1,180 @@
+"""``manifest.json``, schema 1: what a bundle holds, what was asked, and what came out.
+
+It holds no timing, so that the same inputs, seed and versions give the same bytes. What was measured lies in
+``profile.json`` beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+
+from edgeprune import __version__
+from edgeprune.errors import BundleError
+
+NAME = "manifest.json"
+SCHEMA = 1
+
+_Count = Annotated[int, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    """Immutable; a reader of schema 1 skips keys that a later writer of schema 1 added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class FileEntry(_Part):
+    """One file of the bundle."""
+
+    sha256: _Sha256
+    bytes: _Count
+
+
+class Metrics(_Part):
+    """One network.
+
+    Attributes:
+        macs: Multiply-accumulate operations of one sample; FLOPs = 2 x MACs.
+        params: Parameters.
+        accuracy: Top-1 share on the reported split, 0..1.
+        samples: Size of that split.
+        file_bytes: Of its ONNX file.
+    """
+
+    macs: _Count
+    params: _Count
+    accuracy: _Share | None = None
+    samples: _Count | None = None
+    file_bytes: _Count | None = None
+
+
+class AllMetrics(_Part):
+    """The network before and after.
+
+    Attributes:
+        dense: As it came, in PyTorch.
+        pruned: Pruned and fine-tuned, in PyTorch.
+        shipped: The model file of the bundle, on the target's runtime.
+    """
+
+    dense: Metrics
+    pruned: Metrics
+    shipped: Metrics
+
+
+class ParityReport(_Part):
+    """How far the shipped model is from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
+
+    max_error: float
+    mean_error: float
+    relative_error: float
+    top1_agreement: _Share
+    samples: _Count
+
+
+class BudgetReport(_Part):
+    """A limit and what came out.
+
+    Attributes:
+        name: Cost that is limited: ``macs``, ``params``.
+        limit: Absolute.
+        value: Reached.
+        kind: Where the value comes from.
+        ok: It keeps the limit.
+    """
+
+    name: str
+    limit: float
+    value: float
+    kind: Literal["exact", "measured", "emulated", "estimated"] = "exact"
+    ok: bool
+
+
+class ProfileReference(_Part):
+    """Where the measurements lie; they change from run to run, so the file is not among ``files``."""
+
+    path: str = "profile.json"
+
+
+class Git(_Part):
+    """State of the repository the recipe lies in."""
+
+    commit: str
+    dirty: bool
+
+
+class Provenance(_Part):
+    """From what the bundle was made.
+
+    Attributes:
+        packages: Versions by name.
+        python: Version.
+        seed: Of the recipe.
+        inputs: SHA-256 by name, of weights, data and code.
+        git: None outside a repository.
+    """
+
+    packages: dict[str, str]
+    python: str
+    seed: int
+    inputs: dict[str, _Sha256]
+    git: Git | None = None
+
+
+class Manifest(_Part):
+    """``manifest.json``; the key ``schema`` is the attribute ``schema_version``."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    schema_version: Literal[1] = Field(default=SCHEMA, validation_alias="schema")
+    edgeprune: str = __version__
+    recipe: str
+    target: str
+    files: dict[str, FileEntry] = Field(default_factory=dict)
+    metrics: AllMetrics
+    parity: ParityReport
+    profile: ProfileReference | None = None
+    budgets: tuple[BudgetReport, ...]
+    provenance: Provenance
+
+    @model_serializer(mode="wrap")
+    def _with_schema(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = dict(handler(self))
+        return {"schema": values.pop("schema_version"), **values}
+
+    def to_json(self) -> str:
+        """The text of ``manifest.json``: the same for the same manifest."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Read a manifest, or that of the bundle folder ``path``.
+
+        Raises:
+            BundleError: It is missing, damaged, or of a newer schema; names the file and the key.
+        """
+        file = path / NAME if path.is_dir() else path
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+        except OSError as problem:
+            raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
+        except ValueError as problem:  # neither UTF-8 nor JSON
+            raise BundleError(f"{file} is not JSON: {problem}") from problem
+        schema = values.get("schema") if isinstance(values, dict) else None
+        if not isinstance(schema, int) or isinstance(schema, bool):
+            raise BundleError(f"{file} is not a manifest: it has no key 'schema' with a whole number")
+        if schema > SCHEMA:
+            raise BundleError(
+                f"{file} has schema {schema}; EdgePrune {__version__} reads up to {SCHEMA}: use a newer EdgePrune"
+            )
+        try:
+            return cls.model_validate(values)
+        except ValidationError as problems:
+            lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors())
+            raise BundleError(f"{file} is not a valid manifest: {'; '.join(lines)}") from None

@@ -1,0 +1,178 @@
+"""A bundle on disk: a folder and the same as one archive, each whole or not there.
+
+Everything is written aside and swapped in at the end, so an earlier bundle of the same name stays as it is until the
+new one is complete: whatever fails in between, and wherever the process is killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import os
+import secrets
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from edgeprune import files
+from edgeprune.bundle import manifest as manifests
+from edgeprune.bundle.exchange import exchange
+from edgeprune.bundle.manifest import FileEntry, Manifest
+from edgeprune.errors import BundleError
+
+Content = Path | bytes | str
+_COMPRESSION = 6
+_STALE_S = 60
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A bundle that was written.
+
+    Attributes:
+        folder: ``<output>/<name>/``.
+        archive: ``<output>/<name>.tar.gz``.
+        manifest: As written, with the entries of all files.
+    """
+
+    folder: Path
+    archive: Path
+    manifest: Manifest
+
+
+def write(
+    folder: Path,
+    contents: Mapping[str, Content],
+    manifest: Manifest,
+    *,
+    measured: Mapping[str, Content] | None = None,
+) -> Packed:
+    """Write the bundle ``folder`` and ``folder`` + ``.tar.gz`` beside it, in place of earlier ones.
+
+    Archive members have the time ``SOURCE_DATE_EPOCH`` (seconds, default 0), owner 0 and a sorted order, so the same
+    contents and manifest give the same bytes.
+
+    Args:
+        folder: ``dist/<recipe>-<target>``.
+        contents: The reproducible files: by path in the bundle, a file to copy, or what to write (text as UTF-8).
+        manifest: Its ``files`` are filled in.
+        measured: Files that change from run to run, such as ``profile.json``. They are in the folder, but neither in
+            the manifest nor in the archive.
+
+    Raises:
+        BundleError: A path that leaves the bundle or comes twice, or ``SOURCE_DATE_EPOCH`` is no whole number.
+        OSError: The disk is full, or the folder cannot be written; earlier bundles are as before.
+    """
+    measured = measured or {}
+    _check_paths([*contents, *measured])
+    epoch = _epoch()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    archive = folder.with_name(f"{folder.name}.tar.gz")
+    with _aside(folder) as aside:
+        new = aside / folder.name
+        for path, content in {**contents, **measured}.items():
+            _write(new / path, content)
+        entries = {
+            path: FileEntry(sha256=files.sha256(new / path), bytes=(new / path).stat().st_size)
+            for path in sorted(contents)
+        }
+        manifest = manifest.model_copy(update={"files": entries})
+        _write(new / manifests.NAME, manifest.to_json())
+        _write_archive(aside / archive.name, new, [*contents, manifests.NAME], epoch)
+        for path in new.rglob("*/"):
+            _sync(path)
+        _sync(new)
+        exchange(new, folder)
+        (aside / archive.name).replace(archive)
+        _sync(folder.parent)
+    return Packed(folder, archive, manifest)
+
+
+def _check_paths(paths: list[str]) -> None:
+    for path in paths:
+        pure = PurePosixPath(path)
+        if str(pure) != path or pure.is_absolute() or ".." in pure.parts or path == ".":
+            raise BundleError(f"'{path}' is no path inside a bundle")
+    doubled = sorted({path for path in paths if paths.count(path) > 1 or path == manifests.NAME})
+    if doubled:
+        raise BundleError(f"a bundle has one file of a name: {', '.join(doubled)}")
+
+
+def _epoch() -> int:
+    text = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    if not text.isascii() or not text.isdigit():
+        raise BundleError(f"SOURCE_DATE_EPOCH is '{text}': it must be whole seconds since 1970")
+    return int(text)
+
+
+def _write(path: Path, content: Content) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, Path):
+        shutil.copyfile(content, path)
+    else:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    path.chmod(0o755 if path.suffix in (".py", ".sh") else 0o644)
+    _sync(path)
+
+
+def _write_archive(path: Path, folder: Path, members: list[str], epoch: int) -> None:
+    with (
+        open(path, "wb") as file,
+        gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=epoch) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for member in sorted(members):
+            source = folder / member
+            info = tarfile.TarInfo(f"{folder.name}/{member}")
+            info.size = source.stat().st_size
+            info.mode = source.stat().st_mode & 0o777
+            info.mtime = epoch
+            with open(source, "rb") as content:
+                archive.addfile(info, content)
+    _sync(path)
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` that goes away at the end; one that a killed run left behind goes first.
+
+    A lock on the folder tells a live run from a dead one: the system drops it with the process.
+    """
+    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
+        if time.time() - left.stat().st_mtime > _STALE_S:
+            with _locked(left) as alone:
+                if alone:
+                    shutil.rmtree(left)
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    aside.mkdir()
+    try:
+        with _locked(aside):
+            yield aside
+    finally:
+        shutil.rmtree(aside)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

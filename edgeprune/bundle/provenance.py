@@ -1,0 +1,61 @@
+"""From what a bundle is made: versions, input hashes, the commit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from subprocess import TimeoutExpired
+
+from edgeprune import process
+from edgeprune.bundle.manifest import Git, Provenance
+
+logger = logging.getLogger(__name__)
+
+_GIT_TIMEOUT_S = 10
+
+
+def collect(*, packages: Iterable[str], seed: int, inputs: Mapping[str, str], folder: Path) -> Provenance:
+    """Describe this installation and these inputs.
+
+    Args:
+        packages: Distributions whose versions matter; one that is not installed is left out.
+        seed: Of the recipe.
+        inputs: SHA-256 by name.
+        folder: Where the recipe lies; its git commit is recorded if it is in a repository.
+    """
+    return Provenance(
+        packages=dict(sorted(_versions(packages))),
+        python=platform.python_version(),
+        seed=seed,
+        inputs=dict(sorted(inputs.items())),
+        git=git_state(folder),
+    )
+
+
+def git_state(folder: Path) -> Git | None:
+    """Commit of the repository ``folder`` is in and whether tracked files differ from it; None without git or commit."""
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    if not commit:
+        return None
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return Git(commit=commit, dirty=changes != "")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        ended = process.run(["git", "-C", str(folder), *arguments], timeout_s=_GIT_TIMEOUT_S)
+    except (OSError, TimeoutExpired) as problem:
+        logger.info("no git state: %s", problem)
+        return None
+    return ended.stdout.strip() if ended.returncode == 0 else None
+
+
+def _versions(packages: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for name in packages:
+        try:
+            yield name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            logger.debug("%s is not installed", name)
