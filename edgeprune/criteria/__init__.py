@@ -1,0 +1,13 @@
+"""Importance of units. One file a family; a new criterion is one file."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from edgeprune.criteria.base import Criterion, Network, create, registered
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Criterion", "Network", "create", "registered"]

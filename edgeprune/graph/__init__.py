@@ -1,0 +1,46 @@
+"""The graph engine: capture -> coordinates -> units -> rewrite -> prove. It knows nothing of importance or cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from edgeprune.graph.capture import Example, Program, capture
+from edgeprune.graph.coordinates import follow
+from edgeprune.graph.prove import Proof, shrink
+from edgeprune.graph.rewrite import Rewritten
+from edgeprune.graph.units import Group, Member, Units, group_units
+
+__all__ = [
+    "Example",
+    "Group",
+    "Member",
+    "Program",
+    "Proof",
+    "Rewritten",
+    "Units",
+    "capture",
+    "groups",
+    "shrink",
+    "units_of",
+]
+
+
+def units_of(program: Program, *, exclude: Sequence[str] = (), attention: str = "heads") -> Units:
+    """What of a captured program can be removed, and what goes with it.
+
+    ``exclude`` holds globs over layer and parameter names (``head``, ``layer1.*``) that must stay whole. ``attention``
+    says what is removed where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
+    """
+    return group_units(follow(program, exclude=exclude, attention=attention))
+
+
+def groups(
+    model: nn.Module, example: Example, *, exclude: Sequence[str] = (), attention: str = "heads"
+) -> tuple[Group, ...]:
+    """The groups of ``model``: what could be pruned, what is coupled to what, what is frozen and why.
+
+    ``example`` is a tuple of positional inputs, or a mapping of keyword inputs.
+    """
+    return units_of(capture(model, example), exclude=exclude, attention=attention).groups

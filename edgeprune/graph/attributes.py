@@ -1,0 +1,45 @@
+"""Sizes that modules keep beside their weights, read off the weights after slicing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+
+def fix_attributes(model: nn.Module, changed: Mapping[str, Mapping[str, Any]]) -> None:
+    """Make ``in_channels`` and the like of every layer agree with its weights.
+
+    ``changed`` holds attributes that weights do not tell (``groups``), by module path.
+    """
+    for path, attributes in changed.items():
+        module = model.get_submodule(path)
+        for name, value in attributes.items():
+            if hasattr(module, name):
+                setattr(module, name, tuple(value) if isinstance(value, list) else value)
+    for module in model.modules():
+        for name, value in _sizes(module).items():
+            setattr(module, name, value)
+
+
+def _sizes(module: nn.Module) -> dict[str, int]:
+    if isinstance(module, _ConvNd):
+        outer, inner = module.weight.shape[0], module.weight.shape[1] * module.groups
+        if module.transposed:
+            return {"in_channels": outer, "out_channels": inner}
+        return {"out_channels": outer, "in_channels": inner}
+    if isinstance(module, nn.Linear):
+        return {"out_features": module.weight.shape[0], "in_features": module.weight.shape[1]}
+    if isinstance(module, _NormBase):
+        held = next((tensor for tensor in (module.weight, module.running_mean) if isinstance(tensor, Tensor)), None)
+        return {} if held is None else {"num_features": held.shape[0]}
+    if isinstance(module, nn.GroupNorm) and module.weight is not None:
+        return {"num_channels": module.weight.shape[0]}
+    if isinstance(module, nn.Embedding):
+        return {"embedding_dim": module.weight.shape[1]}
+    if isinstance(module, nn.PReLU):
+        return {"num_parameters": module.weight.shape[0]}
+    return {}

@@ -1,0 +1,238 @@
+"""Capture a network as one ATen graph whose parameters keep their state-dict names."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import logging
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from edgeprune.errors import CaptureError, ModelError
+
+logger = logging.getLogger(__name__)
+
+Example = Sequence[Any] | Mapping[str, Any]
+_TORCH = Path(torch.__file__).parent
+
+
+@dataclass(frozen=True)
+class Program:
+    """A captured network.
+
+    ``module`` holds references to the network's own tensors, never copies. ``sizes`` maps each free symbol of the
+    graph (the batch, where it is dynamic) to its size in the example, so that every shape can be made concrete.
+    """
+
+    module: fx.GraphModule
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    sizes: Mapping[Any, int]
+    training: Program | None = None
+    """The network in training mode, where that uses parameters that evaluation does not: auxiliary heads."""
+
+    @property
+    def graph(self) -> fx.Graph:
+        return self.module.graph
+
+    @property
+    def dynamic_batch(self) -> bool:
+        """Whether the program takes any batch size."""
+        return bool(self.sizes)
+
+    def run(self, module: nn.Module) -> Any:
+        """What ``module`` gives for the example, without gradients."""
+        with torch.no_grad():
+            return module(*self.args, **self.kwargs)
+
+    def tensor(self, node: fx.Node) -> Tensor:
+        """The parameter, buffer or constant a ``get_attr`` node stands for."""
+        value: Any = self.module
+        for part in str(node.target).split("."):
+            value = getattr(value, part)
+        assert isinstance(value, Tensor)
+        return value
+
+    def constant(self, node: fx.Node) -> Tensor | None:
+        """The value of a node that depends on no input, such as a table of indices; None for any other."""
+        if node.op == "get_attr":
+            value = self.tensor(node)
+            return None if isinstance(value, nn.Parameter) else value.clone()
+        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+            return None
+        known: dict[fx.Node, Any] = {}
+        for source in node.all_input_nodes:
+            known[source] = self.constant(source) if isinstance(source.meta.get("val"), Tensor) else self.concrete(source)
+            if known[source] is None:
+                return None
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
+        result = node.target(*args, **kwargs)
+        return result if isinstance(result, Tensor) else None
+
+    def concrete(self, value: Any) -> Any:
+        """``value`` with every symbolic size, or node that computes one, replaced by its size in the example."""
+        if isinstance(value, fx.Node) and isinstance(value.meta.get("val"), (torch.SymInt, int)):
+            value = value.meta["val"]
+        if isinstance(value, torch.SymInt):
+            return int(value.node.expr.xreplace(self.sizes))
+        if isinstance(value, (list, tuple)):
+            return [self.concrete(item) for item in value]
+        return value
+
+    def shape(self, node: fx.Node) -> tuple[int, ...] | None:
+        """The shape of a tensor node for the example; None where the node is no single tensor."""
+        value = node.meta.get("val")
+        return tuple(self.concrete(size) for size in value.shape) if isinstance(value, Tensor) else None
+
+
+def capture(model: nn.Module, example: Example) -> Program:
+    """Capture ``model`` in evaluation mode; its mode and tensors are left as they were.
+
+    ``example`` is a tuple of positional inputs or a mapping of keyword inputs. The first dimension of the inputs is
+    kept dynamic where the network allows it.
+
+    Raises:
+        ModelError: the network fails on the example.
+        CaptureError: ``torch.export`` cannot express the network; names the op and the source line.
+    """
+    args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (tuple(example), {})
+    with evaluating(model):
+        try:
+            with torch.no_grad():
+                model(*args, **kwargs)
+        except Exception as error:
+            raise ModelError(f"the network fails on the example input {_describe(args, kwargs)}: {error}") from error
+        program = _capture_dynamic(model, args, kwargs)
+        if program is None:
+            logger.info("the network fixes its batch size; captured for the batch of the example only")
+            program = _export(model, args, kwargs, args, kwargs, dynamic=False)
+    unused = {name for name, _ in model.named_parameters()} - {
+        str(node.target) for node in program.graph.nodes if node.op == "get_attr" and node.users
+    }
+    return replace(program, training=_capture_training(model, args, kwargs)) if unused else program
+
+
+def _capture_training(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Program | None:
+    with _mode(model, training=True):
+        program = _capture_dynamic(model, args, kwargs)
+    if program is None:
+        logger.warning("%s has parameters that only training uses, but cannot be captured there", type(model).__name__)
+    return program
+
+
+def _capture_dynamic(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Program | None:
+    """Capture with the first dimension of all inputs free; None where that dimension turns out to be fixed."""
+    tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    if not tensors or any(tensor.ndim == 0 for tensor in tensors) or len({tensor.shape[0] for tensor in tensors}) > 1:
+        return None
+    # A size of 1 would be taken for a constant, so that a single sample is captured as two.
+    doubled_args, doubled_kwargs = pytree.tree_map(
+        lambda leaf: torch.cat([leaf, leaf]) if isinstance(leaf, Tensor) and leaf.shape[0] == 1 else leaf,
+        (args, dict(kwargs)),
+    )
+    try:
+        program = _export(model, doubled_args, doubled_kwargs, args, kwargs, dynamic=True)
+    except CaptureError:
+        return None
+    return program if program.sizes else None
+
+
+def _export(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    example_args: tuple[Any, ...],
+    example_kwargs: Mapping[str, Any],
+    *,
+    dynamic: bool,
+) -> Program:
+    shapes = None
+    if dynamic:
+        free = {0: torch.export.Dim.AUTO}  # type: ignore[attr-defined]
+        shapes = pytree.tree_map(lambda leaf: free if isinstance(leaf, Tensor) else None, (args, dict(kwargs)))
+        shapes = tuple(shapes[0]) if args else shapes[1]
+    try:
+        # Without gradients, a no_grad block in the network stays part of the one graph.
+        with torch.no_grad():
+            exported = torch.export.export(model, args, dict(kwargs), dynamic_shapes=shapes, strict=False)
+    except Exception as error:
+        raise CaptureError(_explain(error, model)) from error
+    module = exported.module()
+    _drop_checks(module)
+    inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
+    leaves = pytree.tree_leaves((example_args, dict(example_kwargs)))
+    sizes: dict[Any, int] = {}
+    for node, leaf in zip(inputs, leaves, strict=True):
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and value.ndim and isinstance(value.shape[0], torch.SymInt):
+            sizes[value.shape[0].node.expr] = leaf.shape[0]
+    batched = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if dynamic and sum(isinstance(node.meta["val"].shape[0], torch.SymInt) for node in inputs
+                       if isinstance(node.meta.get("val"), Tensor)) < len(batched):
+        sizes = {}
+    return Program(module, example_args, dict(example_kwargs), sizes)
+
+
+def _drop_checks(module: fx.GraphModule) -> None:
+    """Remove the exporter's run-time guards: they would pin the sizes that pruning changes."""
+    for node in reversed(module.graph.nodes):
+        guard = node.op == "call_module" and str(node.target).startswith("_guards")
+        check = node.op == "call_function" and getattr(node.target, "__name__", "").startswith("_assert")
+        if (guard or check) and not node.users:
+            module.graph.erase_node(node)
+    module._forward_pre_hooks.clear()
+    module.recompile()
+
+
+def evaluating(model: nn.Module) -> AbstractContextManager[None]:
+    """Evaluation mode and attention written out op by op, both put back afterwards."""
+    return _mode(model, training=False)
+
+
+@contextmanager
+def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    before = {module: module.training for module in model.modules()}
+    fused = torch.backends.mha.get_fastpath_enabled()
+    model.train(training)
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        for module, mode in before.items():
+            module.training = mode
+
+
+def _describe(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    def one(value: Any) -> str:
+        return f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else repr(value)
+
+    return ", ".join([*map(one, args), *(f"{name}={one(value)}" for name, value in kwargs.items())])
+
+
+def _explain(error: Exception, model: nn.Module) -> str:
+    """What stopped the capture, and the line of the network's source where it did."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
+    reason = str(error).strip().splitlines()
+    message = f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: {reason[0] if reason else ''}"
+    if frames:
+        line = frames[-1].line or linecache.getline(frames[-1].filename, frames[-1].lineno or 0).strip()
+        message += f"\n  at {frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name}: {line}"
+    return message + (
+        "\n  Control flow that depends on the values of tensors (if, while, .item()) cannot be captured: "
+        "use torch.where or torch.cond there, or prune the part of the network around it."
+    )
+
+
+def _is_user_code(filename: str) -> bool:
+    here = Path(inspect.getfile(capture)).parent.parent
+    path = Path(filename)
+    return not filename.startswith("<") and _TORCH not in path.parents and here not in path.parents

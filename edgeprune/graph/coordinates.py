@@ -1,0 +1,151 @@
+"""Walk a program once and learn how the coordinates of all its tensors hang together."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from edgeprune.errors import InputError
+from edgeprune.graph.call import Call, operator_name
+from edgeprune.graph.capture import Program
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.rules import Rule, rule_for
+from edgeprune.graph.rules.pointwise import Pointwise, is_pointwise
+
+_POINTWISE = Pointwise()
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Labels of every tensor of a program, and what couples them."""
+
+    program: Program
+    labels: Mapping[fx.Node, Labels | list[Labels]]
+    coupling: Coupling
+
+
+def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "heads") -> Coordinates:
+    """Label every dimension of every tensor of ``program``.
+
+    ``exclude`` holds globs over parameter names (``head.*``); what they match is frozen. ``attention`` says what is
+    removed where channels are split in heads: whole ``heads``, or the same ``head_dim`` positions in each.
+    """
+    if attention not in ("heads", "head_dim"):
+        raise InputError(f"attention: got {attention!r}; allowed are 'heads' and 'head_dim'")
+    coupling = Coupling(attention=attention)
+    labels: dict[fx.Node, Any] = {}
+    shared: dict[int, Labels] = {}
+    _walk(program, labels, coupling, shared)
+    if program.training is not None:
+        # Only what it couples counts: the work done is that of evaluation.
+        work = coupling.products, coupling.consumed, coupling.inexact
+        coupling.products, coupling.consumed, coupling.inexact = {}, {}, set()
+        _walk(program.training, labels, coupling, shared)
+        coupling.products, coupling.consumed, coupling.inexact = work
+    _exclude(coupling, exclude)
+    return Coordinates(program, labels, coupling)
+
+
+def _walk(program: Program, labels: dict[fx.Node, Any], coupling: Coupling, shared: dict[int, Labels]) -> None:
+    for node in program.graph.nodes:
+        if node.op == "get_attr":
+            if isinstance(node.meta.get("val"), Tensor) or _is_tensor(program, node):
+                labels[node] = _label_state(program, node, coupling, shared)
+        elif node.op == "placeholder":
+            shape = program.shape(node)
+            if shape is not None:
+                labels[node] = Labels(shape)
+        elif node.op == "call_function":
+            found = _label_call(program, node, labels, coupling)
+            if found is not None:
+                labels[node] = found
+        elif node.op == "output":
+            for source in node.all_input_nodes:
+                if isinstance(labels.get(source), Labels):
+                    coupling.freeze_all(labels[source], "output of the network")
+
+
+def _is_tensor(program: Program, node: fx.Node) -> bool:
+    try:
+        program.tensor(node)
+    except AssertionError:
+        return False
+    return True
+
+
+def _label_state(program: Program, node: fx.Node, coupling: Coupling, shared: dict[int, Labels]) -> Labels:
+    """A parameter, buffer or constant: ids of its own along each dimension; one tensor under two names is one."""
+    tensor = program.tensor(node)
+    if id(tensor) not in shared:
+        vectors = {
+            dim: coupling.new(str(node.target), dim, size, parameter=True)
+            for dim, size in enumerate(tensor.shape)
+            if size > 1
+        }
+        shared[id(tensor)] = Labels.of(tensor.shape, vectors)
+    return shared[id(tensor)]
+
+
+def _label_call(program: Program, node: fx.Node, labels: dict[fx.Node, Any], coupling: Coupling) -> Any:
+    if node.target is operator.getitem:
+        source = labels.get(node.args[0])  # type: ignore[arg-type]
+        return source[node.args[1]] if isinstance(source, list) else None  # type: ignore[index]
+    if not _gives_tensors(node):
+        return None
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return _freeze_unknown(program, node, labels, coupling)
+    call = Call(program, node, labels)
+    rule: Rule | None = rule_for(call.name)
+    if rule is None and is_pointwise(node.target):
+        rule = _POINTWISE
+    return _freeze_unknown(program, node, labels, coupling) if rule is None else rule.couple(call, coupling)
+
+
+def _gives_tensors(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return any(isinstance(item, Tensor) for item in (value if isinstance(value, (list, tuple)) else [value]))
+
+
+def _freeze_unknown(program: Program, node: fx.Node, labels: dict[fx.Node, Any], coupling: Coupling) -> Any:
+    """Never guess: what an operator without a rule touches stays as it is."""
+    for source in node.all_input_nodes:
+        if isinstance(labels.get(source), Labels):
+            coupling.freeze_all(labels[source], f"no rule for the operator {operator_name(node.target)}")
+    value = node.meta["val"]
+    if isinstance(value, Tensor):
+        return Labels(program.shape(node) or ())
+    return [
+        Labels(tuple(program.concrete(size) for size in item.shape)) if isinstance(item, Tensor) else None
+        for item in value
+    ]
+
+
+def _exclude(coupling: Coupling, patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        matched = [
+            owner
+            for owner in coupling.owners
+            if owner.parameter and (fnmatchcase(owner.name, pattern) or fnmatchcase(layer_name(owner.name), pattern))
+        ]
+        if not matched:
+            names = sorted({layer_name(owner.name) for owner in coupling.owners if owner.parameter})
+            raise InputError(
+                f"exclude: {pattern!r} matches no layer and no parameter; there are {', '.join(names[:12])}"
+                + (", ..." if len(names) > 12 else "")
+            )
+        for owner in matched:
+            ids = torch.arange(owner.start, owner.start + owner.size)
+            coupling.freezes.insert(0, (ids, f"excluded by {pattern!r}"))
+
+
+def layer_name(parameter: str) -> str:
+    """The layer a parameter belongs to: ``layer1.0.conv1`` for ``layer1.0.conv1.weight``."""
+    layer, _, leaf = parameter.rpartition(".")
+    return layer if leaf in ("weight", "bias") and layer else parameter

@@ -1,0 +1,150 @@
+"""What is known of the coordinates of a program: who owns them, which are tied, which are frozen and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, fx
+
+from edgeprune.graph.labels import CONSTANT, FIRST, OPAQUE, Labels, distinct
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Dimension ``dim`` of the tensor ``name``; its ids are ``start`` to ``start + size``.
+
+    ``name`` is a state-dict name, or the node that fills the tensor in where ``parameter`` is false.
+    """
+
+    name: str
+    dim: int
+    start: int
+    size: int
+    parameter: bool
+
+
+@dataclass(frozen=True)
+class Product:
+    """Multiply-adds of a call: ``count`` times the number of indices left along each vector of ids in ``factors``."""
+
+    count: int
+    factors: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Consumption:
+    """A call sums over dimension ``dim`` of its argument: where one of ``ids`` is removed, zero must arrive."""
+
+    argument: str
+    dim: int
+    ids: Tensor
+
+
+@dataclass
+class Coupling:
+    """Collects what rules say while they walk the program; ``units.py`` turns it into units."""
+
+    attention: str = "heads"
+    """What ``split`` keeps where a dimension is split in factors: ``heads`` the outer one, ``head_dim`` the longest."""
+    owners: list[Owner] = field(default_factory=list)
+    ties: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    freezes: list[tuple[Tensor, str]] = field(default_factory=list)
+    produced: list[Tensor] = field(default_factory=list)
+    """Ids of the dimensions that layers make: a unit is called after them."""
+    products: dict[fx.Node, list[Product]] = field(default_factory=dict)
+    consumed: dict[fx.Node, list[Consumption]] = field(default_factory=dict)
+    inexact: set[fx.Node] = field(default_factory=set)
+    """Calls whose kept outputs depend on the removed inputs (LayerNorm), so that zeros are no reference for them."""
+    size: int = FIRST
+
+    def multiply(self, node: fx.Node, shape: Sequence[int], vectors: Sequence[Tensor | None], *sizes: int) -> None:
+        """Count the multiply-adds of a call: the product of ``shape`` and ``sizes``.
+
+        ``vectors`` are the ids along the dimensions of ``shape``; None where a dimension never shrinks.
+        """
+        factors = tuple(vector for vector in vectors if vector is not None)
+        fixed = math.prod(size for size, vector in zip(shape, vectors, strict=True) if vector is None)
+        self.products.setdefault(node, []).append(Product(fixed * math.prod(sizes), factors))
+
+    def consume(self, node: fx.Node, argument: str, dim: int, ids: Tensor | None) -> None:
+        """The call sums over dimension ``dim`` of the tensor ``argument``."""
+        if ids is not None:
+            self.consumed.setdefault(node, []).append(Consumption(argument, dim, ids))
+
+    def new(self, name: str, dim: int, size: int, *, parameter: bool) -> Tensor:
+        """Fresh ids for one dimension of a tensor."""
+        self.owners.append(Owner(name, dim, self.size, size, parameter))
+        ids = torch.arange(self.size, self.size + size)
+        self.size += size
+        return ids
+
+    def tie(self, *vectors: Tensor | None, reason: str = "") -> Tensor | None:
+        """Tie index by index; returns one vector that stands for all.
+
+        None is an opaque dimension: what is tied to it is frozen. Vectors are of one length.
+        """
+        known = [vector for vector in vectors if vector is not None]
+        if not known:
+            return None
+        joined = known[0]
+        for vector in known[1:]:
+            both = (joined >= FIRST) & (vector >= FIRST) & (joined != vector)
+            self.ties.append((joined[both], vector[both]))
+            for one, other in ((joined, vector), (vector, joined)):
+                self.freeze(one[other == OPAQUE], reason)
+            joined = torch.where(joined == CONSTANT, vector, joined)
+        if len(known) < len(vectors):
+            self.freeze(joined, reason)
+            return None
+        return joined
+
+    def tie_rows(self, ids: Tensor) -> Tensor:
+        """Tie all ids of each row of ``ids`` (rows, entries); returns one id a row."""
+        first = ids.amax(1)
+        pairs = torch.stack([first[:, None].expand_as(ids), ids])[:, ids >= FIRST]
+        self.ties.append((pairs[0], pairs[1]))
+        opaque = (ids == OPAQUE).any(1)
+        self.freeze(first[opaque], "joined with data whose size is fixed")
+        return first
+
+    def freeze(self, ids: Tensor | None, reason: str) -> None:
+        """Forbid pruning of ``ids``; the first reason given for a unit is the one that is told."""
+        if ids is not None:
+            ids = ids[ids >= FIRST]
+            if ids.numel():
+                self.freezes.append((ids.flatten(), reason))
+
+    def freeze_all(self, labels: Labels, reason: str) -> None:
+        for track in labels.tracks:
+            self.freeze(track.ids.flatten(), reason)
+
+    def resolve(self, labels: Labels, allowed: Sequence[int] | None = None, *, reason: str) -> dict[int, Tensor]:
+        """One vector of ids for each dimension in ``allowed`` (default: all) that is followed.
+
+        A track that varies with several dimensions (a split into heads) keeps one of them: ids that share an index
+        there are tied, so that they go together. A track along other dimensions than ``allowed`` is frozen.
+        """
+        rank = len(labels.shape)
+        dims = range(rank) if allowed is None else sorted(dim % rank for dim in allowed)
+        found: dict[int, Tensor] = {}
+        for track in labels.tracks:
+            candidates = [dim for dim in track.dims if dim in dims]
+            if not candidates:
+                self.freeze(track.ids.flatten(), reason)
+                continue
+            if len(track.dims) == 1:
+                dim, ids = candidates[0], track.ids
+            else:
+                rows = {dim: track.ids.movedim(track.dims.index(dim), 0).flatten(1) for dim in candidates}
+                dim = candidates[0]
+                if self.attention == "head_dim":
+                    dim = max(candidates, key=lambda dim: (len(rows[dim]), -dim))
+                ids = self.tie_rows(rows[dim])
+            if dim in found:
+                weaker, ids = sorted((found[dim], ids), key=distinct)
+                self.freeze(weaker, reason)
+            found[dim] = ids
+        return found

@@ -1,0 +1,113 @@
+"""Make the smaller network: the user's own module where its forward allows it, else the captured program."""
+
+from __future__ import annotations
+
+import copy as copying
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from edgeprune.graph.attributes import fix_attributes
+from edgeprune.graph.capture import Program, evaluating
+from edgeprune.graph.captured import captured_module
+from edgeprune.graph.resize import resize
+from edgeprune.graph.units import Units
+
+logger = logging.getLogger(__name__)
+
+Kept = Mapping[str, Mapping[int, Tensor]]
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """The smaller network.
+
+    ``form`` is ``module`` for the user's own module with sliced tensors, ``captured`` for the captured program, which
+    stands in where the network's forward has sizes written down. ``rewritten`` names the calls that needed it.
+    """
+
+    model: nn.Module
+    kept: Kept
+    form: Literal["module", "captured"]
+    rewritten: tuple[str, ...]
+
+
+def rewrite(model: nn.Module, units: Units, removed: Tensor, *, copy: bool = True) -> Rewritten:
+    """Remove the units in the mask ``removed`` (over all units) from ``model``.
+
+    With ``copy`` the model passed in is not changed, and its weights are not copied whole: the new model is made of
+    the sliced ones. Without it, tensors are sliced in place, so that an optimiser keeps its references.
+
+    Raises:
+        PlanError: a part of the network cannot be expressed at the smaller size.
+    """
+    kept = units.kept(removed)
+    resized = resize(units, removed)
+    program = units.coordinates.program
+    dense = dict(named_tensors(model))
+    small = {id(dense[name]): slice_tensor(dense[name], kept[name]) for name in kept if name in dense}
+    if copy:
+        own = copying.deepcopy(model, small)  # type: ignore[arg-type]
+    else:
+        own = model
+        for tensor in dense.values():
+            if id(tensor) in small:
+                tensor.data, tensor.grad = small[id(tensor)].data, None
+    fix_attributes(own, resized.attributes)
+    made_inside = [name for name in kept if name not in dense]
+    if not resized.rewritten and not made_inside:
+        return Rewritten(own, kept, "module", ())
+
+    constants = {
+        str(node.target): slice_tensor(program.tensor(node), kept.get(str(node.target), {}))
+        for node in program.graph.nodes
+        if node.op == "get_attr" and str(node.target) not in dense
+    }
+    volatile = frozenset({*_volatile(model), *constants, *resized.tables})
+    state = {**dict(named_tensors(own)), **constants, **resized.tables}
+    captured = captured_module(resized.graph, state, volatile).train(model.training)
+    if _same_output(program, own, captured):
+        return Rewritten(own, kept, "module", ())
+    logger.info("the forward of %s has sizes written down; using the captured program", type(model).__name__)
+    return Rewritten(captured, kept, "captured", tuple(resized.rewritten) + tuple(made_inside))
+
+
+def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
+    """Whether the user's forward still works at the smaller size, and does what the program says."""
+    with evaluating(own), evaluating(captured):
+        want = pytree.tree_leaves(program.run(captured))
+        try:
+            got = pytree.tree_leaves(program.run(own))
+        except Exception as error:
+            logger.debug("the sliced module fails: %s", error)
+            return False
+    return len(want) == len(got) and all(
+        a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-5 * float(a.abs().max()))
+        for a, b in zip(want, got, strict=True)
+        if isinstance(a, Tensor) and isinstance(b, Tensor) and a.is_floating_point() and a.numel()
+    )
+
+
+def _volatile(model: nn.Module) -> set[str]:
+    """Names of the buffers that are not part of the state dict."""
+    names = {name for name, _ in model.named_buffers(remove_duplicate=False)}
+    return names - set(model.state_dict())
+
+
+def slice_tensor(tensor: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
+    """The kept indices of ``tensor``; a parameter stays a parameter."""
+    small = tensor.detach()
+    for dim, index in kept.items():
+        small = small.index_select(dim, index.to(tensor.device))
+    return nn.Parameter(small, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else small
+
+
+def named_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """All parameters and buffers, a shared one under each of its names."""
+    parameters = model.named_parameters(remove_duplicate=False)
+    return [*parameters, *model.named_buffers(remove_duplicate=False)]

@@ -1,0 +1,48 @@
+"""Scaled dot-product attention, with grouped queries too."""
+
+from __future__ import annotations
+
+from edgeprune.graph.call import Call
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.rules.base import Rule, register
+
+_FIXED = "attention with data whose size is fixed"
+
+
+@register
+class Attention(Rule):
+    """``query`` (..., heads, targets, dim), ``key`` and ``value`` (..., heads or fewer, sources, dim)."""
+
+    ops = ("aten.scaled_dot_product_attention",)
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        query, key, value = (call.labels(name) for name in ("query", "key", "value"))
+        assert query is not None and key is not None and value is not None
+        q, k, v = (coupling.resolve(labels, reason=_FIXED) for labels in (query, key, value))
+        rank = len(query.shape)
+        width = coupling.tie(q.get(rank - 1), k.get(rank - 1), reason=_FIXED)
+        coupling.consume(call.node, "query", rank - 1, width)
+        vectors = {rank - 1: v.get(rank - 1)}
+        for dim in range(rank - 2):
+            shared = [found.get(dim) for found in (k, v)]
+            if key.shape[dim] < query.shape[dim] and key.shape[dim] > 1:
+                repeats = query.shape[dim] // key.shape[dim]
+                shared = [None if ids is None else ids.repeat_interleave(repeats) for ids in shared]
+            elif key.shape[dim] < query.shape[dim]:
+                shared = []
+            vectors[dim] = coupling.tie(q.get(dim), *shared, reason=_FIXED)
+        for found, labels in ((k, key), (v, value)):
+            coupling.freeze(found.get(rank - 2), "sources of an attention")
+        vectors[rank - 2] = q.get(rank - 2)
+        mask = call.labels("attn_mask")
+        if mask is not None:
+            scores = (*query.shape[:-1], key.shape[-2])
+            for dim, ids in coupling.resolve(mask, range(len(mask.shape) - 2), reason=_FIXED).items():
+                of_scores = dim - len(mask.shape) + len(scores)
+                vectors[of_scores] = coupling.tie(vectors.get(of_scores), ids, reason=_FIXED)
+        outer = (*query.shape[:-1], key.shape[-2])
+        ids = [*(vectors.get(dim) for dim in range(rank - 1)), None]
+        coupling.multiply(call.node, (*outer, query.shape[-1]), (*ids, width))
+        coupling.multiply(call.node, (*outer, value.shape[-1]), (*ids, v.get(rank - 1)))
+        return Labels.of(call.out_shape, vectors)

@@ -1,0 +1,106 @@
+"""Convolutions of any rank: plain, grouped, depthwise and transposed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgeprune.graph.call import Call
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.rules.base import Keep, Rule, left, register
+
+_FIXED = "a convolution reads data whose channels are fixed"
+
+
+@register
+class Convolution(Rule):
+    """``weight`` is (out_ch, in_ch / groups, *kernel); transposed, it is (in_ch, out_ch / groups, *kernel)."""
+
+    ops = (
+        "aten.conv1d",
+        "aten.conv2d",
+        "aten.conv3d",
+        "aten.convolution",
+        "aten.conv_transpose1d",
+        "aten.conv_transpose2d",
+        "aten.conv_transpose3d",
+    )
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        inputs, weight, bias = call.labels("input"), call.labels("weight"), call.labels("bias")
+        assert inputs is not None and weight is not None
+        channel = _channel(call)
+        x = coupling.resolve(inputs, [channel], reason="positions of a convolution").get(channel)
+        w = coupling.resolve(weight, [0, 1], reason="positions of a kernel")
+        outer, inner = w.get(0), w.get(1)
+        transposed, groups = _transposed(call), call["groups"]
+
+        if groups > 1:
+            out = _couple_groups(coupling, x, outer, inner, weight.shape, groups, transposed=transposed)
+            if weight.shape[1] > 1:
+                coupling.consume(call.node, "input", channel, x)
+        else:
+            into, out = (outer, inner) if transposed else (inner, outer)
+            coupling.tie(x, into, reason=_FIXED)
+            coupling.consume(call.node, "input", channel, into)
+        if bias is not None:
+            out = coupling.tie(out, bias.vector(0), reason="a bias of fixed size")
+        if out is not None:
+            coupling.produced.append(out)
+        sites = inputs.shape if transposed else call.out_shape
+        positions = math.prod(size for dim, size in enumerate(sites) if dim != channel)
+        coupling.multiply(call.node, weight.shape[:2], (outer, inner), positions, *weight.shape[2:])
+        return Labels.of(call.out_shape, {channel: out})
+
+    def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
+        if call["groups"] == 1:
+            return {}
+        # The dimension that the weight splits by groups, over what one group has of it.
+        channel = _channel(call)
+        if _transposed(call):
+            total = left(out[0], channel, call.out_shape[channel])
+        else:
+            total = left(keep.get("input"), channel, call.shape("input")[channel])
+        return {"groups": total // left(keep.get("weight"), 1, call.shape("weight")[1])}
+
+
+def _couple_groups(
+    coupling: Coupling,
+    x: Tensor | None,
+    outer: Tensor | None,
+    inner: Tensor | None,
+    weight: tuple[int, ...],
+    groups: int,
+    *,
+    transposed: bool,
+) -> Tensor | None:
+    """Keep the groups equal: drop whole groups, or the same positions of each, whichever has the finer steps."""
+    if x is None or outer is None:
+        for ids in (x, outer, inner):
+            coupling.freeze(ids, _FIXED)
+        return None
+    own = x.reshape(groups, -1)
+    rows = outer.reshape(groups, -1)
+    if groups >= own.shape[1]:
+        coupling.freeze(inner, "channels of one group of a grouped convolution")
+        whole = coupling.tie_rows(torch.cat([own, rows], 1))
+        return whole.repeat_interleave(weight[1] if transposed else rows.shape[1])
+    if transposed:
+        coupling.tie_rows(torch.cat([own, rows]).T)
+        return None if inner is None else inner.repeat(groups)
+    coupling.tie(coupling.tie_rows(own.T), inner, reason=_FIXED)
+    return coupling.tie_rows(rows.T).repeat(groups)
+
+
+def _channel(call: Call) -> int:
+    """1, or 0 for an input without a batch."""
+    return len(call.shape("input")) - len(call.shape("weight")) + 1
+
+
+def _transposed(call: Call) -> bool:
+    return "transpose" in call.name or bool(call.get("transposed"))

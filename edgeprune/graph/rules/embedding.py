@@ -1,0 +1,24 @@
+"""Tables that are looked up by index."""
+
+from __future__ import annotations
+
+from edgeprune.graph.call import Call
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.rules.base import Rule, register
+
+
+@register
+class Embedding(Rule):
+    """``weight`` (entries, features); entries stay, as the data names them."""
+
+    ops = ("aten.embedding",)
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        weight, indices = call.labels("weight"), call.labels("indices")
+        assert weight is not None and indices is not None
+        coupling.freeze_all(indices, "indices into an embedding")
+        ids = coupling.resolve(weight, [1], reason="entries of an embedding").get(1)
+        if ids is not None:
+            coupling.produced.append(ids)
+        return Labels.of(call.out_shape, {len(call.out_shape) - 1: ids})

@@ -1,0 +1,119 @@
+"""Linear layers and matrix products of any rank."""
+
+from __future__ import annotations
+
+from edgeprune.graph.call import Call
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.rules.base import Rule, register
+
+_FIXED = "multiplied with data whose size is fixed"
+
+
+@register
+class Linear(Rule):
+    """``input`` (..., in_features), ``weight`` (out_features, in_features)."""
+
+    ops = ("aten.linear",)
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        inputs, weight, bias = call.labels("input"), call.labels("weight"), call.labels("bias")
+        assert inputs is not None and weight is not None
+        last = len(inputs.shape) - 1
+        x = coupling.resolve(inputs, reason=_FIXED)
+        w = coupling.resolve(weight, reason=_FIXED)
+        into = coupling.tie(x.get(last), w.get(1), reason="a linear layer reads data whose features are fixed")
+        coupling.consume(call.node, "input", last, into)
+        out = w.get(0)
+        if bias is not None:
+            out = coupling.tie(out, bias.vector(0), reason="a bias of fixed size")
+        if out is not None:
+            coupling.produced.append(out)
+        outer = [x.get(dim) for dim in range(last)]
+        coupling.multiply(call.node, (*inputs.shape[:-1], *weight.shape), (*outer, w.get(0), w.get(1)))
+        return Labels.of(call.out_shape, {**dict(enumerate(outer)), len(call.out_shape) - 1: out})
+
+
+@register
+class MatrixProduct(Rule):
+    """``(..., m, k) @ (..., k, n)``, leading dimensions broadcast; with or without a matrix that is added."""
+
+    ops = ("aten.matmul", "aten.mm", "aten.bmm", "aten.addmm", "aten.baddbmm", "aten.mv", "aten.dot")
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        names = [name for name in call.arguments if name in _FACTORS]
+        added = call.labels("self") if "add" in call.name else None
+        left_name, right_name = names[-2:]
+        left, right = call.labels(left_name), call.labels(right_name)
+        assert left is not None and right is not None
+        a = coupling.resolve(left, reason=_FIXED)
+        b = coupling.resolve(right, reason=_FIXED)
+        m, k = len(left.shape) - 2, len(left.shape) - 1
+        k_right, n = max(len(right.shape) - 2, 0), len(right.shape) - 1
+        shared = coupling.tie(a.get(k), b.get(k_right), reason=_FIXED)
+        coupling.consume(call.node, left_name, k, shared)
+
+        rank = len(call.out_shape)
+        batch = max(len(left.shape), len(right.shape)) - 2
+        vectors = {}
+        for dim in range(max(batch, 0)):
+            of_left, of_right = dim - batch + m, dim - batch + k_right
+            pair = [
+                vectors_of.get(index)
+                for labels, vectors_of, index in ((left, a, of_left), (right, b, of_right))
+                if index >= 0 and labels.shape[index] > 1
+            ]
+            vectors[dim] = coupling.tie(*pair, reason=_FIXED)
+        if m >= 0:
+            vectors[max(batch, 0)] = a.get(m)
+        if len(right.shape) > 1 and rank:
+            vectors[rank - 1] = b.get(n)
+        if added is not None:
+            for dim, ids in coupling.resolve(added, reason=_FIXED).items():
+                of_out = dim - len(added.shape) + rank
+                vectors[of_out] = coupling.tie(vectors.get(of_out), ids, reason=_FIXED)
+        for side in (a.get(m), b.get(n)):
+            if side is not None:
+                coupling.produced.append(side)
+        sizes = (*call.out_shape, left.shape[-1])
+        coupling.multiply(call.node, sizes, [*(vectors.get(dim) for dim in range(rank)), shared])
+        return Labels.of(call.out_shape, {dim: ids for dim, ids in vectors.items() if dim < rank})
+
+
+_FACTORS = ("self", "other", "mat1", "mat2", "batch1", "batch2", "vec", "tensor")
+
+
+@register
+class Einsum(Rule):
+    """``torch.einsum``: indices of one letter are tied; letters that the output lacks are summed over."""
+
+    ops = ("aten.einsum",)
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        terms, _, result = call["equation"].replace(" ", "").partition("->")
+        operands = [call.labels_of(node) for node in call["tensors"]]
+        letters = terms.split(",")
+        if "." in terms or any(len(set(term)) < len(term) for term in letters):
+            for labels in operands:
+                coupling.freeze_all(labels, f"einsum {call['equation']} has an ellipsis or a repeated index")
+            return Labels(call.out_shape)
+        if not result and "->" not in call["equation"]:
+            joined = "".join(letters)
+            result = "".join(sorted(letter for letter in set(joined) if joined.count(letter) == 1))
+        found, sizes, holders = {}, {}, {}
+        for index, (term, labels) in enumerate(zip(letters, operands, strict=True)):
+            vectors = coupling.resolve(labels, reason=_FIXED)
+            for dim, letter in enumerate(term):
+                sizes[letter] = labels.shape[dim]
+                holders.setdefault(letter, index)
+                known = found.get(letter, vectors.get(dim))
+                found[letter] = coupling.tie(known, vectors.get(dim), reason=_FIXED)
+        for letter in sorted(set(found) - set(result)):
+            dim = letters[holders[letter]].index(letter)
+            coupling.consume(call.node, f"tensors.{holders[letter]}", dim, found[letter])
+        for ids in (found[letter] for letter in result):
+            if ids is not None:
+                coupling.produced.append(ids)
+        if len(operands) > 1:
+            coupling.multiply(call.node, [sizes[letter] for letter in sizes], [found[letter] for letter in sizes])
+        return Labels.of(call.out_shape, {dim: found[letter] for dim, letter in enumerate(result)})

@@ -1,0 +1,116 @@
+"""Operators that combine elements at the same place: broadcasting decides which dimensions are tied."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgeprune.graph.call import Call
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.rules.base import Rule, register
+
+_FIXED = "combined with data whose size is fixed"
+
+
+@register
+class Identity(Rule):
+    """Operators that give back their first argument: copies, conversions, and dropout as it is in evaluation."""
+
+    ops = (
+        "aten.alias",
+        "aten.alpha_dropout",
+        "aten.clone",
+        "aten.contiguous",
+        "aten.detach",
+        "aten.dropout",
+        "aten.feature_alpha_dropout",
+        "aten.feature_dropout",
+        "aten.lift_fresh",
+        "aten.lift_fresh_copy",
+        "aten.to",
+        "aten._to_copy",
+        "aten.type_as",
+    )
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        labels = call.labels(call.first)
+        assert labels is not None
+        return labels
+
+
+@register
+class Pointwise(Rule):
+    """Every operator with ``torch.Tag.pointwise`` (see ``is_pointwise``), and those named here, which lack the tag."""
+
+    ops = (
+        "aten.copy",
+        "aten.empty_like",
+        "aten.fill",
+        "aten.floor_divide",
+        "aten.full_like",
+        "aten.hardswish",
+        "aten.masked_fill",
+        "aten.ones_like",
+        "aten.rand_like",
+        "aten.randn_like",
+        "aten.relu6",
+        "aten.rsub",
+        "aten.true_divide",
+        "aten.where",
+        "aten.zero",
+        "aten.zeros_like",
+    )
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        return join(coupling, call.tensors, call.out_shape)
+
+
+def is_pointwise(target: torch._ops.OpOverload) -> bool:
+    return torch.Tag.pointwise in target.tags
+
+
+def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> Labels:
+    """Labels of tensors that are combined element by element, broadcast to ``shape``."""
+    resolved = [coupling.resolve(labels, reason=_FIXED) for labels in operands]
+    vectors: dict[int, Tensor | None] = {}
+    for dim, size in enumerate(shape):
+        along = [
+            found.get(dim - len(shape) + len(labels.shape))
+            for labels, found in zip(operands, resolved, strict=True)
+            if dim - len(shape) + len(labels.shape) >= 0 and labels.shape[dim - len(shape)] == size > 1
+        ]
+        vectors[dim] = coupling.tie(*along, reason=_FIXED)
+    return Labels.of(shape, vectors)
+
+
+@register
+class PRelu(Rule):
+    """``weight`` is one number, or one for each channel (dimension 1)."""
+
+    ops = ("aten.prelu", "aten._prelu_kernel")
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        labels, weight = call.labels("self"), call.labels("weight")
+        assert labels is not None and weight is not None
+        found: dict[int, Tensor | None] = dict(coupling.resolve(labels, reason=_FIXED))
+        if len(weight.shape) == 1 and weight.shape[0] > 1:
+            found[1] = coupling.tie(found.get(1), weight.vector(0), reason=_FIXED)
+        return Labels.of(labels.shape, found)
+
+
+@register
+class GatedLinearUnit(Rule):
+    """``glu`` multiplies the first half of a dimension by the sigmoid of the second."""
+
+    ops = ("aten.glu",)
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        labels = call.labels("self")
+        assert labels is not None
+        found: dict[int, Tensor | None] = dict(coupling.resolve(labels, reason=_FIXED))
+        dim = call["dim"] % len(labels.shape)
+        ids = found.get(dim)
+        if ids is not None:
+            found[dim] = coupling.tie(*ids.chunk(2), reason=_FIXED)
+        return Labels.of(call.out_shape, found)

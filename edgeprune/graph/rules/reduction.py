@@ -1,0 +1,90 @@
+"""Reductions, and operators that compare or order the indices of a dimension."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from edgeprune.graph.call import Call
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.rules.base import Rule, register
+
+
+@register
+class Reduction(Rule):
+    """Sums treat a removed index as zero; means, variances and extrema are taken over what is left."""
+
+    ops = tuple(
+        f"aten.{name}"
+        for name in (
+            "sum mean var std var_mean std_mean amax amin logsumexp norm linalg_vector_norm frobenius_norm nansum "
+            "nanmean count_nonzero all any max min prod"
+        ).split()
+    )
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
+        labels = call.labels(call.first)
+        assert labels is not None
+        if len(call.tensors) > 1:  # max(a, b) compares place by place
+            from edgeprune.graph.rules.pointwise import join
+
+            return join(coupling, call.tensors, call.out_shape)
+        rank = len(labels.shape)
+        dims = call.get("dim")
+        dims = [dims] if isinstance(dims, int) else list(dims or range(rank))
+        reduced = {dim % rank for dim in dims}
+        found = keep_outside(coupling, labels, reduced, reason=f"reduced by {call.name}")
+        inside = {dim: ids for dim, ids in found.items() if dim in reduced}
+        if call.name == "aten.sum":
+            for dim, ids in inside.items():
+                coupling.consume(call.node, call.first, dim, ids)
+        elif call.name in _ORDERED:
+            for ids in inside.values():
+                coupling.freeze(ids, f"compared with each other by {call.name}")
+        elif inside:
+            coupling.inexact.add(call.node)
+        shape = call.out_shape
+        keepdim = len(shape) == rank
+        kept = [dim for dim in range(rank) if keepdim or dim not in reduced]
+        vectors = {at: found.get(dim) for at, dim in enumerate(kept) if dim not in reduced}
+        outputs = [Labels.of(shape, vectors) for shape in call.out_shapes]
+        return outputs if call.many else outputs[0]
+
+
+_ORDERED = ("aten.max", "aten.min", "aten.prod", "aten.all", "aten.any", "aten.count_nonzero")
+
+
+@register
+class AlongDimension(Rule):
+    """Operators whose results depend on all indices of one dimension, which must therefore stay."""
+
+    ops = tuple(
+        f"aten.{name}"
+        for name in (
+            "softmax _softmax log_softmax _log_softmax cumsum cumprod logcumsumexp cummax cummin topk sort argsort "
+            "argmax argmin median mode kthvalue softmin"
+        ).split()
+    )
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
+        labels = call.labels(call.first)
+        assert labels is not None
+        rank, dim = len(labels.shape), call.get("dim")
+        dims = set(range(rank)) if dim is None else {dim % rank}
+        found = keep_outside(coupling, labels, dims, reason=f"ordered or normalised by {call.name}")
+        for dim in dims:
+            coupling.freeze(found.pop(dim, None), f"ordered or normalised by {call.name}")
+        outputs = []
+        for shape in call.out_shapes:
+            left = [d for d in range(rank) if len(shape) == rank or d not in dims]
+            outputs.append(Labels.of(shape, {at: found.get(d) for at, d in enumerate(left)}))
+        return outputs if call.many else outputs[0]
+
+
+def keep_outside(coupling: Coupling, labels: Labels, inside: set[int], *, reason: str) -> dict[int, Tensor]:
+    """Resolve so that a split dimension keeps, where it can, a factor that is not among ``inside``."""
+    outside = [dim for dim in range(len(labels.shape)) if dim not in inside]
+    mixed = tuple(track for track in labels.tracks if any(dim in outside for dim in track.dims))
+    rest = tuple(track for track in labels.tracks if not any(dim in outside for dim in track.dims))
+    found = coupling.resolve(Labels(labels.shape, mixed), outside, reason=reason)
+    return found | coupling.resolve(Labels(labels.shape, rest), reason=reason)

@@ -1,0 +1,38 @@
+"""Pooling, resizing and sampling: every channel by itself, positions stay."""
+
+from __future__ import annotations
+
+from edgeprune.graph.call import Call
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.rules.base import Rule, register
+
+_POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool", "lp_pool", "fractional_max_pool")
+_RESIZES = ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "trilinear3d", "bicubic2d")
+
+
+@register
+class Spatial(Rule):
+    """Dimension 1 holds the channels (0 without a batch); all dimensions behind it are positions."""
+
+    ops = (
+        *(f"aten.{pool}{rank}d" for pool in _POOLS for rank in (1, 2, 3)),
+        *(f"aten.max_pool{rank}d_with_indices" for rank in (1, 2, 3)),
+        *(f"aten.upsample_{resize}" for resize in _RESIZES),
+        *(f"aten._upsample_{exact}" for exact in ("nearest_exact1d", "nearest_exact2d", "nearest_exact3d")),
+        *(f"aten._upsample_{smooth}" for smooth in ("bilinear2d_aa", "bicubic2d_aa")),
+        "aten.grid_sampler",
+        "aten.grid_sampler_2d",
+        "aten.grid_sampler_3d",
+        "aten.affine_grid_generator",
+    )
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
+        labels, *others = call.tensors
+        rank = next((int(digit) for digit in call.name if digit.isdigit()), len(labels.shape) - 2)
+        channel = len(labels.shape) - rank - 1
+        ids = coupling.resolve(labels, [channel], reason=f"positions of {call.name}").get(channel)
+        for other in others:
+            coupling.freeze_all(other, f"positions of {call.name}")
+        outputs = [Labels.of(shape, {channel: ids}) for shape in call.out_shapes]
+        return outputs if call.many else outputs[0]
