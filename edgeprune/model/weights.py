@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,9 @@ def _unpickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:
+        wanted = re.search(r"GLOBAL (\S+)", str(problem))
+        if wanted is None:
+            raise WeightsError(f"{path} cannot be read as a torch checkpoint of tensors alone") from problem
         code = (
             "import torch; from safetensors.torch import save_file; "
             f"c = torch.load('{path.name}', weights_only=False); c = c.get('state_dict', c.get('model', c)) "
@@ -95,8 +99,8 @@ def _unpickle(path: Path) -> Any:
             f"save_file({{k: v.clone().contiguous() for k, v in s.items()}}, '{path.stem}.safetensors')"
         )
         raise WeightsError(
-            f"{path} is refused: it is no file of tensors alone, so that reading it could run any code "
-            f"({str(problem).splitlines()[0]}). If you trust it, convert it once where its classes can be imported:\n"
+            f"{path} is refused: it asks for {wanted[1]}, and a pickle of more than tensors can run any code. "
+            f"If you trust it, convert it once, in its folder and where its classes can be imported:\n"
             f'  python -c "{code}"'
         ) from problem
     except (RuntimeError, EOFError, OSError, ValueError) as problem:

@@ -1,0 +1,119 @@
+"""A user's data function, and what is found out about its data before any work is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from edgeprune.errors import DataError, ModelError
+from edgeprune.model import data
+from edgeprune.model.data import Data, TensorSplit
+
+_LOGITS = torch.zeros(1, 3)
+
+
+def _split(*labels: int) -> TensorSplit:
+    return TensorSplit(torch.zeros(len(labels), 4), torch.tensor(labels, dtype=torch.int64))
+
+
+def _dataset(*labels: int, fill: float = 0.0) -> TensorDataset:
+    return TensorDataset(torch.full((len(labels), 4), fill), torch.tensor(labels))
+
+
+def test_a_dict_of_users_data_sets_is_adapted() -> None:
+    adapted = data.as_data({"train": _dataset(0, 1, 2), "validation": _split(0, 1), "test": _dataset(2)})
+    assert {role: len(split) for role, split in adapted.splits().items()} == {"train": 3, "validation": 2, "test": 1}
+    data.check(adapted, _LOGITS)
+
+
+def test_the_test_split_may_be_left_out_and_class_names_are_taken_over() -> None:
+    train = _dataset(0, 1)
+    train.classes = ["cat", "dog"]
+    adapted = data.as_data({"train": train, "validation": _dataset(0), "test": None})
+    assert adapted.test is None
+    assert adapted.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("loaded", "message"),
+    [
+        ([1, 2], "dict of data sets with the keys train, validation, test; got list"),
+        ({"train": _dataset(0)}, "returned a dict with train; it must have train and validation"),
+        ({"train": _dataset(0), "val": _dataset(0)}, "returned a dict with train, val; it must have"),
+        ({"train": _dataset(0), "validation": iter([])}, "no map-style data set"),
+    ],
+)
+def test_something_else_is_refused(loaded: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        data.as_data(loaded)
+
+
+def _function(tmp_path: Path, code: str, folder: Path | None = None) -> Data:
+    (tmp_path / "mine.py").write_text(code)
+    return data.load("mine.py:load", base=tmp_path, folder=folder)
+
+
+_CODE = """
+import torch
+from edgeprune.model.data import Data, TensorSplit
+def load({parameters}):
+    split = TensorSplit(torch.zeros({count}, 4), torch.zeros({count}, dtype=torch.int64))
+    return Data(train=split, validation=split)
+"""
+
+
+def test_the_folder_is_handed_to_the_function(tmp_path: Path) -> None:
+    code = _CODE.format(parameters="folder=None", count="2 if folder is None else len(list(folder.iterdir()))")
+    assert len(_function(tmp_path, code).train) == 2
+    assert len(_function(tmp_path, code, folder=tmp_path).train) == 1
+
+
+def test_a_function_without_a_folder_refuses_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"mine\.py:load cannot be called with the data folder.*too many positional"):
+        _function(tmp_path, _CODE.format(parameters="", count=2), folder=tmp_path)
+
+
+def test_a_function_that_needs_a_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"without arguments \(no data\.dir is set\).*'folder'"):
+        _function(tmp_path, _CODE.format(parameters="folder", count=2))
+
+
+def test_a_function_that_fails_names_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"mine\.py:load fails: KeyError: 'x' \(.*mine\.py, line 2\)"):
+        _function(tmp_path, "def load():\n    return {}['x']\n")
+
+
+def test_an_empty_split_is_named() -> None:
+    with pytest.raises(DataError, match="the validation split is empty"):
+        data.check(Data(train=_split(0), validation=_split()), _LOGITS)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+@pytest.mark.parametrize("make", [_split, lambda *labels: data.as_data(dict.fromkeys(
+    ("train", "validation"), _dataset(*labels))).train])  # fmt: skip
+def test_labels_out_of_range_are_named(label: int, make: Any) -> None:
+    low, high = min(label, 0), max(label, 2)
+    message = rf"the train split: 1 labels.*got {low} to {high}, allowed are 0 to 2.*first at 1"
+    with pytest.raises(DataError, match=message):
+        data.check(Data(train=make(0, label, 2), validation=_split(0)), _LOGITS)
+
+
+def test_every_label_of_a_tensor_split_is_looked_at() -> None:
+    with pytest.raises(DataError, match="first at 1000"):
+        data.check(Data(train=_split(*[0] * 1000, 7), validation=_split(0)), _LOGITS)
+
+
+def test_samples_that_are_not_finite_are_named() -> None:
+    bad = data.as_data({"train": _dataset(0, 1), "validation": _dataset(0, 1, fill=float("nan"))})
+    with pytest.raises(DataError, match="the validation split: 2 of 2 samples of a batch hold NaN or infinity"):
+        data.check(bad, _LOGITS)
+
+
+@pytest.mark.parametrize("outputs", [torch.zeros(1, 3, 8, 8), [torch.zeros(1, 3)]])
+def test_the_network_must_give_logits(outputs: Any) -> None:
+    with pytest.raises(ModelError, match=r"must return one tensor \(N, classes\)"):
+        data.check(Data(train=_split(0), validation=_split(0)), outputs)
