@@ -132,7 +132,7 @@ class Manifest(_Part):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_version: Literal[1] = Field(default=SCHEMA, validation_alias="schema")
+    schema_version: Literal[1] = Field(default=1, validation_alias="schema")
     edgeprune: str = __version__
     recipe: str
     target: str

@@ -83,8 +83,8 @@ def write(
         manifest = manifest.model_copy(update={"files": entries})
         _write(new / manifests.NAME, manifest.to_json())
         _write_archive(aside / archive.name, new, [*contents, manifests.NAME], epoch)
-        for path in new.rglob("*/"):
-            _sync(path)
+        for inner in new.rglob("*/"):
+            _sync(inner)
         _sync(new)
         exchange(new, folder)
         (aside / archive.name).replace(archive)

@@ -27,7 +27,7 @@ def collect(*, packages: Iterable[str], seed: int, inputs: Mapping[str, str], fo
         folder: Where the recipe lies; its git commit is recorded if it is in a repository.
     """
     return Provenance(
-        packages=dict(sorted(_versions(packages))),
+        packages={name: found for name in sorted(packages) if (found := _version(name)) is not None},
         python=platform.python_version(),
         seed=seed,
         inputs=dict(sorted(inputs.items())),
@@ -36,7 +36,7 @@ def collect(*, packages: Iterable[str], seed: int, inputs: Mapping[str, str], fo
 
 
 def git_state(folder: Path) -> Git | None:
-    """Commit of the repository ``folder`` is in and whether tracked files differ from it; None without git or commit."""
+    """Commit of the repository ``folder`` is in, and whether tracked files differ from it; None without a commit."""
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
     if not commit:
         return None
@@ -53,9 +53,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return ended.stdout.strip() if ended.returncode == 0 else None
 
 
-def _versions(packages: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for name in packages:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            logger.debug("%s is not installed", name)
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
