@@ -1,0 +1,61 @@
+"""Accuracy and loss by hand, and what evaluation refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from edgeprune.errors import DataError, ModelError
+from edgeprune.model.data import TensorSplit
+from edgeprune.training import evaluate
+
+
+class _Identity(nn.Module):
+    """Inputs are the logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale
+
+
+def _split(count: int = 10) -> TensorSplit:
+    rng = torch.Generator().manual_seed(0)
+    return TensorSplit(torch.randn(count, 3, generator=rng), torch.randint(3, (count,), generator=rng))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 64])
+def test_accuracy_and_loss_are_means_over_all_samples(batch_size: int) -> None:
+    split = _split()
+    result = evaluate(_Identity(), split, batch_size=batch_size)
+    assert result.samples == 10
+    assert result.accuracy == pytest.approx(float((split.images.argmax(1) == split.labels).float().mean()))
+    assert result.loss == pytest.approx(float(functional.cross_entropy(split.images, split.labels)), rel=1e-5)
+
+
+def test_dropout_is_off_and_the_mode_stays() -> None:
+    model = nn.Sequential(_Identity(), nn.Dropout(0.9)).train()
+    assert evaluate(model, _split()).loss == evaluate(_Identity(), _split()).loss
+    assert model.training
+    assert model[1].training
+
+
+def test_an_empty_split_is_refused() -> None:
+    with pytest.raises(DataError, match="nothing to evaluate"):
+        evaluate(_Identity(), _split(0))
+
+
+def test_outputs_that_are_not_finite_are_the_networks_fault() -> None:
+    model = _Identity()
+    nn.init.constant_(model.scale, float("nan"))
+    with pytest.raises(ModelError, match="NaN or infinite outputs"):
+        evaluate(model, _split())
+
+
+def test_labels_out_of_range_are_the_datas_fault() -> None:
+    with pytest.raises(DataError, match="got 7 to 7, allowed are 0 to 2"):
+        evaluate(_Identity(), TensorSplit(torch.zeros(2, 3), torch.tensor([7, 7])))

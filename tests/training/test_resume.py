@@ -1,0 +1,151 @@
+"""Fine-tuning that is killed for real, at any moment, ends with the same bytes as when left alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from edgeprune.errors import TrainingError
+from edgeprune.model import weights
+from edgeprune.progress import SILENT, Progress
+
+_SCRIPT = Path(__file__).with_name("run_to_kill.py")
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("run_to_kill", _SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+run: Any = _load()
+
+
+def _kill(name: str, folder: Path, moment: str) -> None:
+    killed = subprocess.run(
+        [sys.executable, str(_SCRIPT), name, str(folder), moment],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+def _train(name: str, folder: Path, progress: Progress = SILENT) -> tuple[bytes, Any]:
+    """Weights as bytes, and the history."""
+    model = run.model()
+    history = run.train(model, name, folder, progress)
+    weights.save(model.state_dict(), folder / "result.safetensors")
+    return (folder / "result.safetensors").read_bytes(), history
+
+
+class _Seen:
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def start(self, total: int) -> None:
+        self.total = total
+
+    def advance(self, steps: int = 1, **figures: float) -> None:
+        self.steps.append(steps)
+
+
+def _figures(history: Any) -> list[tuple[float, ...]]:
+    return [(epoch.train_loss, epoch.validation_loss, epoch.validation_accuracy) for epoch in history.epochs]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, Any]]:
+    return {name: _train(name, tmp_path_factory.mktemp(name)) for name in ("sgd", "adamw-bfloat16")}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw-bfloat16"])
+def test_a_kill_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: dict[str, Any], name: str) -> None:
+    _kill(name, tmp_path, f"steps:{run.STEPS + 3}")
+    seen = _Seen()
+    resumed, history = _train(name, tmp_path, seen)
+    assert seen.total == run.EPOCHS * run.STEPS
+    assert seen.steps == [run.STEPS] + [1] * run.STEPS * (run.EPOCHS - 1)
+    assert resumed == undisturbed[name][0]
+    assert _figures(history) == _figures(undisturbed[name][1])
+
+
+# The files of a run in their order: execution.json, then best (where it is) and last of each epoch.
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_kill_just_before_a_file_is_in_place(tmp_path: Path, undisturbed: dict[str, Any], number: int) -> None:
+    _kill("sgd", tmp_path, f"files:{number}")
+    assert _train("sgd", tmp_path)[0] == undisturbed["sgd"][0]
+
+
+def test_two_kills_in_a_row(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    _kill("sgd", tmp_path, f"steps:{run.STEPS + 1}")
+    _kill("sgd", tmp_path, f"steps:{run.STEPS * 2 + 2}")  # counted from the start, the resumed epoch included
+    assert _train("sgd", tmp_path)[0] == undisturbed["sgd"][0]
+
+
+def test_what_auto_measured_is_kept_before_the_first_step_and_repeated(tmp_path: Path) -> None:
+    _kill("auto", tmp_path, "steps:1")
+    file = tmp_path / "execution.json"
+    decided = json.loads(file.read_text())
+    assert set(decided["step_ms"]) == {
+        "float32", "float32, channels last", "bfloat16", "bfloat16, channels last",
+    }  # fmt: skip
+    assert all(ms > 0 for ms in decided["step_ms"].values())
+    # Whatever it was, now say the opposite: a run that measured anew would not follow it both times.
+    results = []
+    for precision in ("bfloat16", "float32"):
+        folder = tmp_path / precision
+        folder.mkdir()
+        (folder / "execution.json").write_text(json.dumps({**decided, "precision": precision}))
+        results.append(_train("auto", folder))
+        assert results[-1][1].execution.precision == precision
+    assert results[0][0] != results[1][0]
+
+
+def test_other_threads_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _train("sgd", tmp_path)
+    file = tmp_path / "execution.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "threads": 999}))
+    _train("sgd", tmp_path)
+    assert "begun with 999 threads" in caplog.text
+
+
+def test_a_run_that_ended_is_only_read(tmp_path: Path) -> None:
+    first, history = _train("sgd", tmp_path)
+    seen = _Seen()
+    again, read = _train("sgd", tmp_path, seen)
+    assert again == first
+    assert read == history
+    assert seen.steps == [run.EPOCHS * run.STEPS]
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    _train("sgd", tmp_path)
+    with pytest.raises(TrainingError, match="other weights, data or settings"):
+        _train("adamw-bfloat16", tmp_path)
+    model = run.model()
+    with torch.no_grad():
+        model[0].bias += 1
+    with pytest.raises(TrainingError, match="other weights, data or settings"):
+        run.train(model, "sgd", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["last.pt", "execution.json"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    _train("sgd", tmp_path)
+    (tmp_path / name).write_bytes(b"damaged")
+    with pytest.raises(TrainingError, match=rf"{name} is damaged"):
+        _train("sgd", tmp_path)
