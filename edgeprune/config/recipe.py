@@ -39,8 +39,8 @@ class ModelSettings(Settings):
 
     Attributes:
         factory: Builds the network without arguments: ``model.py:build`` beside the recipe, or ``package.module:name``.
-        weights: ``.safetensors``, or ``.pt``/``.pth`` with tensors alone, relative to the recipe.
-            None: those the factory gives.
+        weights: ``.safetensors``, or ``.pt``/``.pth`` with tensors alone, relative to the recipe, or to
+            the data folder. None: those the factory gives.
         input: Shape of the example input with the batch first, such as (1, 3, 32, 32).
     """
 
@@ -72,7 +72,7 @@ class PruneSettings(Settings):
     """
 
     criterion: str = "l2"
-    select: str = "global"
+    select: Literal["global"] = "global"
     exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
     prove: bool = True
 
@@ -144,8 +144,13 @@ class Recipe(Settings):
 
     @property
     def weights_path(self) -> Path | None:
-        """The weights file, or None where the factory brings its own."""
-        return None if self.model.weights is None else self.folder / self.model.weights
+        """The weights file: beside the recipe, else in the data folder; None where the factory brings its own."""
+        if self.model.weights is None:
+            return None
+        beside = self.folder / self.model.weights
+        if self.data_dir is not None and not beside.exists() and (self.data_dir / self.model.weights).exists():
+            return self.data_dir / self.model.weights
+        return beside
 
     @property
     def data_dir(self) -> Path | None:

@@ -1,0 +1,141 @@
+"""What the stages of one build share: settings, results so far, and live objects made when a stage first needs them.
+
+A stage whose result is in the cache makes no live object, so that a build that changes nothing loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline.cache import Finished
+from edgeprune.pipeline.stage import Space
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgeprune.bundle.manifest import Manifest
+    from edgeprune.graph import Program, Rewritten, Units
+    from edgeprune.model.data import Data, Split
+
+# Files that stages make, and under these names also those of the bundle.
+WEIGHTS = "weights.safetensors"
+PLAN = "plan.json"
+SCORES = "scores.npy"
+DENSE_ONNX = "dense.onnx"
+PRUNED_ONNX = "model.onnx"
+
+
+class Job:
+    """One build.
+
+    Attributes:
+        recipe: What to do.
+        target: For what.
+        output: Folder for bundles.
+        results: What the stages that ended found, by stage name.
+    """
+
+    def __init__(self, recipe: Recipe, target: Target, *, output: Path) -> None:
+        self.recipe = recipe
+        self.target = target
+        self.output = output
+        self.results: dict[str, Finished] = {}
+
+    def value(self, stage: str) -> Mapping[str, Any]:
+        """What ``stage`` found."""
+        return self.results[stage].values
+
+    def file(self, stage: str, name: str) -> Path:
+        """A file that ``stage`` made."""
+        return self.results[stage].folder / name
+
+    @property
+    def name(self) -> str:
+        """Of the bundle."""
+        return f"{self.recipe.name}-{self.target.name}"
+
+    @property
+    def bundle_folder(self) -> Path:
+        return self.output / self.name
+
+    @property
+    def archive(self) -> Path:
+        return self.output / f"{self.name}.tar.gz"
+
+    @cached_property
+    def dense(self) -> nn.Module:
+        """The dense network with its weights, in eval mode; nothing may change it."""
+        from edgeprune.model import network
+
+        recipe = self.recipe
+        return network.load_model(
+            recipe.model.factory, recipe.weights_path, base=recipe.folder, seed=recipe.seed
+        )
+
+    @cached_property
+    def example(self) -> tuple[Tensor, ...]:
+        from edgeprune.model import network
+
+        return network.example_inputs(self.recipe.model.input, self.recipe.seed)
+
+    @cached_property
+    def data(self) -> Data:
+        from edgeprune.model import data
+
+        recipe = self.recipe
+        return data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
+
+    @property
+    def reported_split(self) -> Split:
+        """The split whose accuracy is told: no choice was made on it, where there is a test split."""
+        return self.data.validation if self.data.test is None else self.data.test
+
+    @cached_property
+    def program(self) -> Program:
+        from edgeprune import graph
+
+        return graph.capture(self.dense, self.example)
+
+    @cached_property
+    def units(self) -> Units:
+        from edgeprune import graph
+
+        return graph.units_of(self.program, exclude=self.recipe.prune.exclude)
+
+    @cached_property
+    def removed(self) -> Tensor:
+        """Mask of the units that the plan removes, (units,)."""
+        from edgeprune.select import Plan
+
+        return Plan.load(self.file("select", PLAN)).removed(self.units)
+
+    @cached_property
+    def rewritten(self) -> Rewritten:
+        """The smaller network; stages change its weights, so take it with those of a stage from ``pruned``."""
+        from edgeprune.graph.rewrite import rewrite
+
+        return rewrite(self.dense, self.units, self.removed)
+
+    def pruned(self, stage: str) -> nn.Module:
+        """The smaller network with the weights that ``stage`` wrote, in eval mode."""
+        from edgeprune.model import weights
+
+        model = self.rewritten.model
+        weights.load_into(model, self.file(stage, WEIGHTS))
+        return model.eval()
+
+    def write_weights(self, model: nn.Module, space: Space) -> None:
+        """Make the weights of ``model`` part of a stage's result."""
+        from edgeprune.model import weights
+
+        weights.save(model.state_dict(), space.out / WEIGHTS)
+
+    def manifest(self) -> Manifest:
+        """Of the bundle, as written."""
+        from edgeprune.bundle.manifest import Manifest
+
+        return Manifest.load(self.bundle_folder)

@@ -1,0 +1,36 @@
+"""Train what is left; after a kill from the last completed epoch on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.stage import Space, Stage
+
+
+def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
+    return {"training": recipe.training.model_dump(mode="json"), "seed": recipe.seed}
+
+
+def _run(job: Job, space: Space) -> Mapping[str, Any]:
+    from edgeprune.training import finetune
+
+    model = job.pruned("recalibrate")
+    history = None
+    if job.recipe.training.epochs:
+        history = finetune(
+            model,
+            job.data,
+            job.recipe.training,
+            seed=job.recipe.seed,
+            folder=space.keep,
+            progress=space.progress,
+        )
+    job.write_weights(model, space)
+    return {"history": None if history is None else asdict(history)}
+
+
+STAGE = Stage("finetune", "fine-tune", after=("recalibrate",), settings=_settings, run=_run)

@@ -1,0 +1,31 @@
+"""Load the network, its weights and the data; find out what cannot work before any time is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.stage import Space, Stage
+
+
+def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
+    return {
+        "model": recipe.model.model_dump(mode="json"),
+        "data": recipe.data.model_dump(mode="json"),
+        "seed": recipe.seed,
+    }
+
+
+def _run(job: Job, space: Space) -> Mapping[str, Any]:
+    from edgeprune.criteria import create
+    from edgeprune.model import data, network
+
+    create(job.recipe.prune.criterion)
+    loaded = job.data  # first: a data folder that is missing may be where the weights should be as well
+    data.check(loaded, network.check_forward(job.dense, job.example))
+    return {"samples": {role: len(split) for role, split in loaded.splits().items()}}
+
+
+STAGE = Stage("load", "load", after=(), settings=_settings, run=_run, reads_inputs=True)
