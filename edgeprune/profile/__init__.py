@@ -1,0 +1,8 @@
+"""Latency and memory of models on a device; ``runners/`` are self-contained scripts that run there."""
+
+from __future__ import annotations
+
+from edgeprune.profile.protocol import REQUIREMENTS, RUNNER, measure
+from edgeprune.profile.result import Profile
+
+__all__ = ["REQUIREMENTS", "RUNNER", "Profile", "measure"]

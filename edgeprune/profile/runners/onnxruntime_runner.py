@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+"""Runs an ONNX model with ONNX Runtime: once, as a benchmark, or for EdgePrune, which measures with it.
+
+Needs Python 3.8 or newer, numpy and onnxruntime; nothing else (pip install -r requirements.txt).
+
+    python run.py --input samples.npy              the best classes of each sample, on model.onnx beside this file
+    python run.py --input samples.npy --output out.npz
+    python run.py --benchmark 200 --threads 4      latency on random input
+
+With --serve it reads one JSON object a line from stdin and answers each with one on stdout:
+
+    {"do": "load", "model": "model.onnx", "threads": 4, "spinning": true, "seed": 0}
+    {"do": "warm_up", "at_least": 20, "at_most_s": 10}
+    {"do": "measure", "warm_up": 5, "runs": 100}
+    {"do": "memory"}
+    {"do": "end"}
+
+The first line, "ready", comes by itself. What goes wrong is answered by {"event": "error", "message": ...}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+PROTOCOL = 1
+
+# One Identity on one float. Running it before the baseline is taken makes the runtime load what every model needs.
+_SMALLEST_MODEL = (
+    b'\x08\x07:7\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
+    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
+)
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
+# Warm-up has ended when the medians of two windows of runs that follow each other differ by less than this share.
+_STABLE = 0.02
+_WINDOW = 10
+
+
+def session_options(threads: int | None, spinning: bool) -> onnxruntime.SessionOptions:
+    """Options of a session that runs one model alone; threads None: every core this process may use."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or core_count()
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    options.log_severity_level = 3
+    return options
+
+
+def core_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def random_inputs(session: onnxruntime.InferenceSession, seed: int) -> dict[str, np.ndarray]:
+    """Standard normal floats, or small integers, in the shapes the model takes; open dimensions are 1."""
+    rng = np.random.RandomState(seed)
+    inputs: dict[str, np.ndarray] = {}
+    for value in session.get_inputs():
+        shape = [size if isinstance(size, int) and size > 0 else 1 for size in value.shape]
+        if value.type not in _TYPES:
+            raise ValueError(f"input {value.name} has type {value.type}")
+        kind = _TYPES[value.type]
+        drawn = rng.standard_normal(shape) if np.issubdtype(kind, np.floating) else rng.randint(0, 2, shape)
+        inputs[value.name] = drawn.astype(kind)
+    return inputs
+
+
+def time_runs(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], runs: int) -> list[float]:
+    """Milliseconds of each of so many inferences, by a monotonic clock."""
+    taken = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(runs):
+            started = time.perf_counter_ns()
+            session.run(None, inputs)
+            taken.append((time.perf_counter_ns() - started) / 1e6)
+    finally:
+        gc.enable()
+    return taken
+
+
+def peak_memory() -> tuple[int, str]:
+    """Highest resident memory of this process so far, in bytes, and where it was read."""
+    status = _linux_status()
+    if "VmHWM" in status:
+        return status["VmHWM"], "VmHWM"
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "ru_maxrss"
+
+
+def start_memory() -> int:
+    """Resident memory now, in bytes, from which on peaks count; earlier peaks are forgotten if possible."""
+    status = _linux_status()
+    if "VmRSS" not in status:
+        return peak_memory()[0]
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        return peak_memory()[0]  # a peak cannot be forgotten, so what is said to be over it may be too little
+    return status["VmRSS"]
+
+
+def _linux_status() -> dict[str, int]:
+    try:
+        with open("/proc/self/status") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return {}
+    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines if len(line) == 3 and line[2] == "kB"}
+
+
+def _machine() -> dict[str, Any]:
+    """What this machine is, as far as it says."""
+    cpu = platform.processor()
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith(("model name", "Model"))]
+        cpu = names[0] if names else cpu
+    except OSError:
+        pass
+    return {
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": cpu,
+        "cores": core_count(),
+        "python": platform.python_version(),
+        "runtime": "onnxruntime",
+        "runtime_version": onnxruntime.__version__,
+    }
+
+
+class Server:
+    """Answers EdgePrune's commands."""
+
+    def __init__(self) -> None:
+        small = onnxruntime.InferenceSession(
+            _SMALLEST_MODEL, session_options(1, False), providers=["CPUExecutionProvider"]
+        )
+        small.run(None, {"x": np.zeros(1, np.float32)})
+        del small
+        gc.collect()
+        self.baseline_bytes = start_memory()
+        self.session: Any = None
+        self.inputs: dict[str, np.ndarray] = {}
+
+    def load(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Make a session and run it once."""
+        started = time.perf_counter_ns()
+        options = session_options(command["threads"], command["spinning"])
+        self.session = onnxruntime.InferenceSession(command["model"], options, providers=["CPUExecutionProvider"])
+        load_ms = (time.perf_counter_ns() - started) / 1e6
+        self.inputs = random_inputs(self.session, command["seed"])
+        first_ms = time_runs(self.session, self.inputs, 1)[0]
+        return {"event": "loaded", "load_ms": load_ms, "first_ms": first_ms, "threads": options.intra_op_num_threads}
+
+    def warm_up(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Run until two windows in a row take the same time."""
+        runs, stable = 1, False
+        end = time.monotonic() + command["at_most_s"]
+        before = None
+        while time.monotonic() < end and not (stable and runs >= command["at_least"]):
+            now = float(np.median(time_runs(self.session, self.inputs, _WINDOW)))
+            runs += _WINDOW
+            stable = before is not None and abs(now - before) <= _STABLE * before
+            before = now
+        return {"event": "warm", "runs": runs, "stable": stable}
+
+    def measure(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Time one block."""
+        time_runs(self.session, self.inputs, command["warm_up"])
+        return {"event": "block", "latency_ms": time_runs(self.session, self.inputs, command["runs"])}
+
+    def memory(self, command: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Tell the peak so far."""
+        peak_bytes, source = peak_memory()
+        return {"event": "memory", "peak_bytes": peak_bytes, "baseline_bytes": self.baseline_bytes, "source": source}
+
+
+def serve() -> None:
+    """Talk until told to end, or until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not get between the answers
+
+    def answer(value: dict[str, Any]) -> None:
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    server = Server()
+    commands = {name: getattr(server, name) for name in ("load", "warm_up", "measure", "memory")}
+    answer(dict(_machine(), event="ready", protocol=PROTOCOL))
+    for line in iter(sys.stdin.readline, ""):
+        try:
+            command = json.loads(line)
+            if command["do"] == "end":
+                break
+            answer(commands[command["do"]](command))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other side is told
+            answer({"event": "error", "message": f"{type(error).__name__}: {error}"})
+
+
+def classify(session: onnxruntime.InferenceSession, samples: np.ndarray, best: int) -> dict[str, np.ndarray]:
+    """Print the best classes of each sample; returns all outputs by name."""
+    value = session.get_inputs()[0]
+    batch = value.shape[0] if isinstance(value.shape[0], int) else 1
+    if list(samples.shape[1:]) != list(value.shape[1:]):
+        raise SystemExit(f"the model takes {value.shape}, the file holds {list(samples.shape)}")
+    if len(samples) % batch:
+        raise SystemExit(f"the model takes {batch} samples at a time, the file holds {len(samples)}")
+    parts = [
+        session.run(None, {value.name: np.ascontiguousarray(samples[start : start + batch], _TYPES[value.type])})
+        for start in range(0, len(samples), batch)
+    ]
+    outputs = [np.concatenate(part) for part in zip(*parts)]  # noqa: B905 - Python 3.8
+    for index, scores in enumerate(outputs[0].reshape(len(samples), -1)):
+        order = np.argsort(scores)[::-1][:best]
+        print(f"{index}: " + "  ".join(f"{label} ({scores[label]:.4g})" for label in order))
+    return dict(zip([output.name for output in session.get_outputs()], outputs))  # noqa: B905
+
+
+def main() -> None:
+    """The command line of the bundle."""
+    parser = argparse.ArgumentParser(description="Run an ONNX model with ONNX Runtime.")
+    beside = Path(__file__).resolve().parent / "model.onnx"
+    parser.add_argument("model", nargs="?", default=beside, help="an .onnx file; default: model.onnx beside this file")
+    parser.add_argument("--input", metavar="FILE", help=".npy of samples (N, ...), scaled as in training")
+    parser.add_argument("--output", metavar="FILE", help=".npz for all outputs")
+    parser.add_argument("--best", type=int, default=3, help="classes shown of each sample (3)")
+    parser.add_argument("--benchmark", type=int, metavar="RUNS", help="time so many inferences on random input")
+    parser.add_argument("--threads", type=int, help="of one inference; default: every core")
+    parser.add_argument("--serve", action="store_true", help="answer JSON commands on stdin")
+    given = parser.parse_args()
+    if given.serve:
+        serve()
+        return
+    if given.input is None and given.benchmark is None:
+        parser.error("give --input or --benchmark")
+    options = session_options(given.threads, True)
+    session = onnxruntime.InferenceSession(str(given.model), options, providers=["CPUExecutionProvider"])
+    if given.input is not None:
+        outputs = classify(session, np.load(given.input), given.best)
+        if given.output:
+            np.savez(given.output, **outputs)  # type: ignore[arg-type]
+    if given.benchmark is not None:
+        inputs = random_inputs(session, 0)
+        time_runs(session, inputs, max(_WINDOW, given.benchmark // 5))
+        taken = time_runs(session, inputs, given.benchmark)
+        shown = [f"p{rank} {np.percentile(taken, rank):.4g} ms" for rank in (50, 90, 99)]
+        print("  ".join([*shown, f"min {min(taken):.4g} ms", f"{options.intra_op_num_threads} threads"]))
+
+
+if __name__ == "__main__":
+    main()
