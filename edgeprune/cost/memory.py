@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from edgeprune.graph.labels import Labels
-from edgeprune.graph.resize import is_call
+from edgeprune.graph.operators import aliases
 from edgeprune.graph.units import Units, keep_masks
 
 
@@ -26,7 +26,7 @@ def peak_activation_bytes(units: Units, removed: Tensor) -> int:
     last: dict[fx.Node, int] = {}
     for index, node in enumerate(nodes):
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
-        owner[node] = owner[source] if source is not None and _shares(node) else node
+        owner[node] = owner[source] if source is not None and aliases(node) else node
         for read in (node, *node.all_input_nodes):
             last[owner[read]] = index
     sizes = {
@@ -43,14 +43,6 @@ def peak_activation_bytes(units: Units, removed: Tensor) -> int:
         peak = max(peak, live)
         live -= sum(sizes[done] for done in freed.get(index, ()))
     return peak
-
-
-def _shares(node: fx.Node) -> bool:
-    """Whether the result is a view of the first argument, or that argument changed in place."""
-    if not is_call(node):
-        return node.op == "call_function"
-    schema = node.target._schema  # type: ignore[union-attr]
-    return any(result.alias_info is not None for result in schema.returns)
 
 
 def _bytes(node: fx.Node, labels: Any, gone: Tensor) -> int:

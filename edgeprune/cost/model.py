@@ -13,7 +13,7 @@ from edgeprune.cost.memory import peak_activation_bytes
 from edgeprune.graph import Units
 from edgeprune.graph.coordinates import layer_name
 from edgeprune.graph.coupling import Product
-from edgeprune.graph.resize import module_path
+from edgeprune.graph.operators import module_path
 
 COSTS = ("macs", "params")
 """Costs that a budget can name."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 
 from edgeprune.graph.capture import Program
 from edgeprune.graph.labels import Labels
+from edgeprune.graph.operators import argument_names, operator_name, schema
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Call:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """Arguments by schema name, defaults filled in; tensors are nodes, sizes concrete numbers."""
-        schema = self.node.target._schema.arguments  # type: ignore[union-attr]
-        bound = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
-        bound.update(zip((argument.name for argument in schema), self.node.args, strict=False))
+        declared = schema(self.node.target).arguments
+        bound = {argument.name: argument.default_value for argument in declared if argument.has_default_value()}
+        bound.update(zip(argument_names(self.node.target), self.node.args, strict=False))
         bound.update(self.node.kwargs)
         return {name: self.program.concrete(value) for name, value in bound.items()}
 
     @cached_property
     def first(self) -> str:
         """Name of the operator's first argument."""
-        return str(self.node.target._schema.arguments[0].name)  # type: ignore[union-attr]
+        return argument_names(self.node.target)[0]
 
     @property
     def many(self) -> bool:
@@ -60,10 +60,14 @@ class Call:
         found = self.known.get(value) if isinstance(value, fx.Node) else None
         return found if isinstance(found, Labels) else None
 
-    def shape(self, name: str) -> tuple[int, ...]:
+    def tensor(self, name: str) -> Labels:
+        """Labels of a tensor argument that the operator always has."""
         labels = self.labels(name)
-        assert labels is not None, f"{self.name} has no tensor {name}"
-        return labels.shape
+        assert labels is not None, f"{self.name} without a tensor {name!r}"
+        return labels
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.tensor(name).shape
 
     @cached_property
     def tensors(self) -> list[Labels]:
@@ -86,21 +90,3 @@ class Call:
     @property
     def out_shape(self) -> tuple[int, ...]:
         return self.out_shapes[0]
-
-
-def run(call: Call, arguments: Mapping[str, Any], target: Any = None) -> Any:
-    """Run the call's operator, or ``target``, on ``arguments`` by schema name."""
-    target = target or call.node.target
-    schema = [argument for argument in target._schema.arguments if argument.name in arguments]
-    positional = [arguments[argument.name] for argument in schema if not argument.kwarg_only]
-    named = {argument.name: arguments[argument.name] for argument in schema if argument.kwarg_only}
-    return target(*positional, **named)
-
-
-def operator_name(target: Any) -> str:
-    """``aten.relu`` for ``torch.ops.aten.relu_.default``; the Python name for anything else."""
-    if isinstance(target, torch._ops.OpOverload):
-        namespace, _, name = target._schema.name.partition("::")
-        stripped = name[:-1] if name.endswith("_") and not name.endswith("__") else name
-        return f"{namespace}.{stripped}"
-    return getattr(target, "__name__", str(target))

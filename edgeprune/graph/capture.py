@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import CaptureError, ModelError
+from edgeprune.graph.operators import is_operator_call
 
 logger = logging.getLogger(__name__)
 
@@ -66,22 +67,23 @@ class Program:
         if node.op == "get_attr":
             value = self.tensor(node)
             return None if isinstance(value, nn.Parameter) else value.clone()
-        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        if not is_operator_call(node):
             return None
         known: dict[fx.Node, Any] = {}
         for source in node.all_input_nodes:
-            known[source] = self.constant(source) if isinstance(source.meta.get("val"), Tensor) else self.concrete(source)
+            is_tensor = isinstance(source.meta.get("val"), Tensor)
+            known[source] = self.constant(source) if is_tensor else self.concrete(source)
             if known[source] is None:
                 return None
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
-        result = node.target(*args, **kwargs)
+        result = node.target(*args, **kwargs)  # type: ignore[operator]
         return result if isinstance(result, Tensor) else None
 
     def concrete(self, value: Any) -> Any:
         """``value`` with every symbolic size, or node that computes one, replaced by its size in the example."""
-        if isinstance(value, fx.Node) and isinstance(value.meta.get("val"), (torch.SymInt, int)):
+        if isinstance(value, fx.Node) and not isinstance(value.meta.get("val"), (Tensor, list, tuple, type(None))):
             value = value.meta["val"]
-        if isinstance(value, torch.SymInt):
+        if type(value) is torch.SymInt:  # mypy takes SymInt for no int
             return int(value.node.expr.xreplace(self.sizes))
         if isinstance(value, (list, tuple)):
             return [self.concrete(item) for item in value]
@@ -156,7 +158,7 @@ def _export(
 ) -> Program:
     shapes = None
     if dynamic:
-        free = {0: torch.export.Dim.AUTO}  # type: ignore[attr-defined]
+        free = {0: torch.export.Dim.AUTO}
         shapes = pytree.tree_map(lambda leaf: free if isinstance(leaf, Tensor) else None, (args, dict(kwargs)))
         shapes = tuple(shapes[0]) if args else shapes[1]
     try:
@@ -167,18 +169,21 @@ def _export(
         raise CaptureError(_explain(error, model)) from error
     module = exported.module()
     _drop_checks(module)
-    inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
     leaves = pytree.tree_leaves((example_args, dict(example_kwargs)))
-    sizes: dict[Any, int] = {}
+    return Program(module, example_args, dict(example_kwargs), _symbols(module, leaves))
+
+
+def _symbols(module: fx.GraphModule, leaves: Sequence[Any]) -> dict[Any, int]:
+    """The free symbols of the inputs' first dimensions, with their sizes in the example; empty where one is fixed."""
+    symbols: dict[Any, int] = {}
+    inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
     for node, leaf in zip(inputs, leaves, strict=True):
-        value = node.meta.get("val")
-        if isinstance(value, Tensor) and value.ndim and isinstance(value.shape[0], torch.SymInt):
-            sizes[value.shape[0].node.expr] = leaf.shape[0]
-    batched = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    if dynamic and sum(isinstance(node.meta["val"].shape[0], torch.SymInt) for node in inputs
-                       if isinstance(node.meta.get("val"), Tensor)) < len(batched):
-        sizes = {}
-    return Program(module, example_args, dict(example_kwargs), sizes)
+        if isinstance(leaf, Tensor):
+            size: Any = node.meta["val"].shape[0] if leaf.ndim else 0
+            if not isinstance(size, torch.SymInt):
+                return {}
+            symbols[size.node.expr] = leaf.shape[0]
+    return symbols
 
 
 def _drop_checks(module: fx.GraphModule) -> None:
@@ -188,7 +193,7 @@ def _drop_checks(module: fx.GraphModule) -> None:
         check = node.op == "call_function" and getattr(node.target, "__name__", "").startswith("_assert")
         if (guard or check) and not node.users:
             module.graph.erase_node(node)
-    module._forward_pre_hooks.clear()
+    module._forward_pre_hooks.clear()  # noqa: SLF001
     module.recompile()
 
 
@@ -222,7 +227,8 @@ def _explain(error: Exception, model: nn.Module) -> str:
     """What stopped the capture, and the line of the network's source where it did."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
     reason = str(error).strip().splitlines()
-    message = f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: {reason[0] if reason else ''}"
+    what = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
+    message = f"torch.export cannot capture {type(model).__name__}: {what}"
     if frames:
         line = frames[-1].line or linecache.getline(frames[-1].filename, frames[-1].lineno or 0).strip()
         message += f"\n  at {frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name}: {line}"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
-from edgeprune.graph.call import operator_name
+from edgeprune.graph.operators import argument_names, operator_name, schema
 
 _MODE_ARGUMENTS = {
     "aten.batch_norm": "training",
@@ -52,16 +51,15 @@ def captured_module(graph: fx.Graph, state: Mapping[str, Tensor], volatile: froz
 
 
 def _follow_mode(root: nn.Module, graph: fx.Graph, node: fx.Node, argument: str, path: str) -> None:
-    schema = node.target._schema.arguments  # type: ignore[union-attr]
-    position = [item.name for item in schema].index(argument)
-    defaults = [item.default_value for item in schema]
+    names = argument_names(node.target)
+    defaults = [declared.default_value for declared in schema(node.target).arguments]
     args = [*node.args, *defaults[len(node.args) :]]
     for name, value in node.kwargs.items():
-        args[[item.name for item in schema].index(name)] = value
+        args[names.index(name)] = value
     parent, _, leaf = path.rpartition(".")
     if not hasattr(root, parent):
         root.add_module(parent, nn.Module())
-    getattr(root, parent).add_module(leaf, ModeDependent(node.target, position))
+    getattr(root, parent).add_module(leaf, ModeDependent(node.target, names.index(argument)))
     with graph.inserting_before(node):
         follower = graph.call_module(path, tuple(args))
     node.replace_all_uses_with(follower)
@@ -72,10 +70,10 @@ def _attach(root: nn.Module, path: str, tensor: Tensor, *, persistent: bool) -> 
     """Register ``tensor`` at ``path``, making the modules above it."""
     *parents, leaf = path.split(".")
     for parent in parents:
-        if parent not in root._modules:
+        if not hasattr(root, parent):
             root.add_module(parent, nn.Module())
-        root = root._modules[parent]  # type: ignore[assignment]
+        root = getattr(root, parent)
     if isinstance(tensor, nn.Parameter):
         root.register_parameter(leaf, tensor)
-    elif leaf in root._buffers or not hasattr(root, leaf):
+    else:
         root.register_buffer(leaf, tensor, persistent=persistent)

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, fx
 
 from edgeprune.errors import InputError
-from edgeprune.graph.call import Call, operator_name
+from edgeprune.graph.call import Call
 from edgeprune.graph.capture import Program
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
+from edgeprune.graph.operators import is_operator_call, operator_name
 from edgeprune.graph.rules import Rule, rule_for
 from edgeprune.graph.rules.pointwise import Pointwise, is_pointwise
 
@@ -24,11 +25,15 @@ _POINTWISE = Pointwise()
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Labels of every tensor of a program, and what couples them."""
+    """Labels of every tensor of a program, and what couples them.
+
+    ``aliases`` maps further names of a shared tensor to the one its coordinates are called by.
+    """
 
     program: Program
     labels: Mapping[fx.Node, Labels | list[Labels]]
     coupling: Coupling
+    aliases: Mapping[str, str]
 
 
 def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "heads") -> Coordinates:
@@ -41,7 +46,7 @@ def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "h
         raise InputError(f"attention: got {attention!r}; allowed are 'heads' and 'head_dim'")
     coupling = Coupling(attention=attention)
     labels: dict[fx.Node, Any] = {}
-    shared: dict[int, Labels] = {}
+    shared: dict[int, tuple[str, Labels]] = {}
     _walk(program, labels, coupling, shared)
     if program.training is not None:
         # Only what it couples counts: the work done is that of evaluation.
@@ -50,10 +55,19 @@ def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "h
         _walk(program.training, labels, coupling, shared)
         coupling.products, coupling.consumed, coupling.inexact = work
     _exclude(coupling, exclude)
-    return Coordinates(program, labels, coupling)
+    aliases = {}
+    for captured in [program] if program.training is None else [program, program.training]:
+        for node in captured.graph.nodes:
+            if node in labels and node.op == "get_attr":
+                first, _ = shared[id(captured.tensor(node))]
+                if first != node.target:
+                    aliases[str(node.target)] = first
+    return Coordinates(program, labels, coupling, aliases)
 
 
-def _walk(program: Program, labels: dict[fx.Node, Any], coupling: Coupling, shared: dict[int, Labels]) -> None:
+def _walk(
+    program: Program, labels: dict[fx.Node, Any], coupling: Coupling, shared: dict[int, tuple[str, Labels]]
+) -> None:
     for node in program.graph.nodes:
         if node.op == "get_attr":
             if isinstance(node.meta.get("val"), Tensor) or _is_tensor(program, node):
@@ -80,7 +94,7 @@ def _is_tensor(program: Program, node: fx.Node) -> bool:
     return True
 
 
-def _label_state(program: Program, node: fx.Node, coupling: Coupling, shared: dict[int, Labels]) -> Labels:
+def _label_state(program: Program, node: fx.Node, coupling: Coupling, shared: dict[int, tuple[str, Labels]]) -> Labels:
     """A parameter, buffer or constant: ids of its own along each dimension; one tensor under two names is one."""
     tensor = program.tensor(node)
     if id(tensor) not in shared:
@@ -89,8 +103,8 @@ def _label_state(program: Program, node: fx.Node, coupling: Coupling, shared: di
             for dim, size in enumerate(tensor.shape)
             if size > 1
         }
-        shared[id(tensor)] = Labels.of(tensor.shape, vectors)
-    return shared[id(tensor)]
+        shared[id(tensor)] = str(node.target), Labels.of(tensor.shape, vectors)
+    return shared[id(tensor)][1]
 
 
 def _label_call(program: Program, node: fx.Node, labels: dict[fx.Node, Any], coupling: Coupling) -> Any:
@@ -99,7 +113,7 @@ def _label_call(program: Program, node: fx.Node, labels: dict[fx.Node, Any], cou
         return source[node.args[1]] if isinstance(source, list) else None  # type: ignore[index]
     if not _gives_tensors(node):
         return None
-    if not isinstance(node.target, torch._ops.OpOverload):
+    if not is_operator_call(node):
         return _freeze_unknown(program, node, labels, coupling)
     call = Call(program, node, labels)
     rule: Rule | None = rule_for(call.name)

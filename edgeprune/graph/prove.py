@@ -21,8 +21,9 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import ProofError
-from edgeprune.graph.call import Call, run
+from edgeprune.graph.call import Call
 from edgeprune.graph.capture import evaluating
+from edgeprune.graph.operators import argument_names, call_operator
 from edgeprune.graph.resize import select
 from edgeprune.graph.rewrite import Kept, Rewritten, rewrite, slice_tensor
 from edgeprune.graph.rules import Keep, rule_for
@@ -74,8 +75,7 @@ class _Dense(fx.Interpreter):
             return super().run_node(node)
         call = Call(self.units.coordinates.program, node, self.units.coordinates.labels)
         args, kwargs = self.fetch_args_kwargs_from_env(node)
-        names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
-        arguments = {**call.arguments, **dict(zip(names, args, strict=False)), **kwargs}
+        arguments = {**call.arguments, **dict(zip(argument_names(node.target), args, strict=False)), **kwargs}
         for consumption in coupling.consumed.get(node, ()):
             lost = self.gone[consumption.ids]
             if bool(lost.any()):
@@ -86,7 +86,7 @@ class _Dense(fx.Interpreter):
                     arguments[name] = [value if at == int(index) else v for at, v in enumerate(arguments[name])]
                 else:
                     arguments[name] = value
-        return self._on_slice(call, arguments) if node in coupling.inexact else run(call, arguments)
+        return self._on_slice(call, arguments) if node in coupling.inexact else call_operator(node.target, arguments)
 
     def _on_slice(self, call: Call, arguments: dict[str, Any]) -> Any:
         """The operator on what stays, put back in place among zeros."""
@@ -95,7 +95,7 @@ class _Dense(fx.Interpreter):
         keep = {name: keep_masks(found, self.gone) or {} for name in arguments if (found := call.labels(name))}
         out = [keep_masks(found, self.gone) or {} for found in outputs]
         if not any(keep.values()):
-            return run(call, arguments)
+            return call_operator(call.node.target, arguments)
         self.exact = False
         rule = rule_for(call.name)
         assert rule is not None
@@ -103,7 +103,7 @@ class _Dense(fx.Interpreter):
             name: select(value, keep[name]) if isinstance(value, Tensor) and name in keep else value
             for name, value in arguments.items()
         }
-        results = run(call, {**small, **rule.resize(call, keep, out)})
+        results = call_operator(call.node.target, {**small, **rule.resize(call, keep, out)})
         parts = results if isinstance(results, (list, tuple)) else [results]
         spread = [_scatter(part, found.shape, mask) for part, found, mask in zip(parts, outputs, out, strict=True)]
         return spread if isinstance(results, (list, tuple)) else spread[0]
@@ -125,7 +125,9 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
     begin = time.perf_counter()
     program = units.coordinates.program
     nodes = [node for node in program.graph.nodes if node.op == "get_attr" and node in units.coordinates.labels]
-    own = {str(node.target): _convert(program.tensor(node), dtype) for node in nodes}
+    # One tensor stays one, whatever it is called.
+    converted = {id(program.tensor(node)): _convert(program.tensor(node), dtype) for node in nodes}
+    own = {str(node.target): converted[id(program.tensor(node))] for node in nodes}
     states = (own, _jitter(own, seed))
     outputs, exact = [], True
     for state in states:
@@ -145,9 +147,11 @@ def measure(model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtyp
     own = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
     error = 0.0
     for at, (state, outputs) in enumerate(zip(want.states, want.outputs, strict=True)):
-        given = {} if at == 0 and dtype is None else {
-            name: slice_tensor(tensor, kept.get(name, {})) for name, tensor in state.items() if name in own
-        }
+        given = (
+            {}
+            if at == 0 and dtype is None
+            else {name: slice_tensor(tensor, kept.get(name, {})) for name, tensor in state.items() if name in own}
+        )
         args, kwargs = pytree.tree_map(
             lambda leaf: _convert(leaf, dtype, copy=True), (program.args, dict(program.kwargs))
         )
@@ -210,7 +214,9 @@ def _jitter(state: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
             continue
         if tensor.is_floating_point() and tensor.numel():
             spread = float(tensor.double().square().mean().sqrt())
-            noise = torch.randn(tensor.shape, generator=generator).to(tensor) * (0.3 * spread if spread > 1e-3 else 0.05)
+            noise = torch.randn(tensor.shape, generator=generator).to(tensor) * (
+                0.3 * spread if spread > 1e-3 else 0.05
+            )
             positive = bool((tensor >= 0).all())
             jittered[id(tensor)] = (tensor + noise).abs() if positive else tensor + noise
         else:
@@ -227,6 +233,4 @@ def _convert(leaf: Any, dtype: torch.dtype | None, *, copy: bool = False) -> Any
 
 def _tensors(outputs: Any) -> list[Tensor]:
     """The floating-point tensors among the outputs, in order."""
-    return [
-        leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()
-    ]
+    return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]

@@ -14,6 +14,7 @@ from torch import Tensor, fx
 from edgeprune.errors import PlanError
 from edgeprune.graph.call import Call
 from edgeprune.graph.labels import FIRST, Labels
+from edgeprune.graph.operators import argument_names, is_operator_call, module_path, mutates
 from edgeprune.graph.rules import Keep, rule_for
 from edgeprune.graph.rules.base import TARGET
 from edgeprune.graph.rules.movement import COPIES, MOVEMENT, move
@@ -64,14 +65,14 @@ class _Resizer:
         for node in self.program.graph.nodes:
             if node.target is operator.getitem and node.args[0] in self.parts:
                 self.new[node] = self.parts[node.args[0]][node.args[1]]
-            elif is_call(node) and node in self.labels:
+            elif is_operator_call(node) and node in self.labels:
                 self._call(Call(self.program, node, self.labels))
             else:
                 self._copy(node)
         graph = self.result.graph
-        graph.set_codegen(self.program.graph._codegen)
+        graph.set_codegen(self.program.graph._codegen)  # noqa: SLF001
         for node in reversed(graph.nodes):
-            if not node.users and node.op in ("call_function", "get_attr") and not _mutates(node):
+            if not node.users and node.op in ("call_function", "get_attr") and not mutates(node):
                 graph.erase_node(node)
         graph.lint()
         return self.result
@@ -91,9 +92,7 @@ class _Resizer:
     def _call(self, call: Call) -> None:
         node = call.node
         keep = {
-            name: keep_masks(labels, self.gone)
-            for name in call.arguments
-            if (labels := call.labels(name)) is not None
+            name: keep_masks(labels, self.gone) for name in call.arguments if (labels := call.labels(name)) is not None
         }
         out = [keep_masks(labels, self.gone) for labels in self._outputs(node)]
         lost = any(source in self.irregular for source in node.all_input_nodes)
@@ -155,12 +154,11 @@ class _Resizer:
     def _origin(self, node: fx.Node) -> tuple[fx.Node, list[Tensor]]:
         """The nearest node of regular shape that all elements of ``node`` come from, and where each was there."""
         call = Call(self.program, node, self.labels)
-        source = node.args[0]
+        source: Any = node.args[0]
         index: Any = 0
-        assert isinstance(source, fx.Node)
         if source in self.irregular:
             if source.target is operator.getitem:
-                source, index = source.args  # type: ignore[assignment]
+                source, index = source.args
             ancestor, parts = self._origin(source)
             elements = parts[index]
         else:
@@ -206,9 +204,10 @@ class _Resizer:
         target = changed.pop(TARGET, None)
         graph = self.result.graph
         if target is not None:
-            self.new[call.node] = graph.call_function(target, (self.new[call.node.args[0]], *changed.values()))
+            source: Any = call.node.args[0]
+            self.new[call.node] = graph.call_function(target, (self.new[source], *changed.values()))
             return
-        names = [argument.name for argument in call.node.target._schema.arguments]  # type: ignore[union-attr]
+        names = argument_names(call.node.target)
         given = {**dict(zip(names, call.node.args, strict=False)), **call.node.kwargs}
         resized = {name: self._symbolic(given.get(name), value) for name, value in changed.items()}
         copied = graph.node_copy(call.node, self.new.__getitem__)
@@ -239,15 +238,15 @@ class _Resizer:
 
 def _moves_right(call: Call, changed: Mapping[str, Any], source: Keep, out: Sequence[Keep]) -> bool:
     """Whether the call with ``changed`` arguments brings all elements that stay to where they were, and no other."""
-    labels = call.labels(call.first)
-    assert labels is not None
+    labels = call.tensor(call.first)
     elements = torch.arange(FIRST, FIRST + math.prod(labels.shape)).reshape(labels.shape)
     dense = move(call, elements)
     try:
         small = move(call, select(elements, source), changed)
     except (RuntimeError, IndexError, ValueError):
         return False
-    assert dense is not None and small is not None
+    assert dense is not None
+    assert small is not None
     return len(dense) == len(small) and all(
         torch.equal(select(part, mask), got) for part, mask, got in zip(dense, out, small, strict=True)
     )
@@ -274,19 +273,3 @@ def select(tensor: Tensor, keep: Keep) -> Tensor:
     for dim, mask in keep.items():
         tensor = tensor.index_select(dim, mask.nonzero().flatten())
     return tensor
-
-
-def is_call(node: fx.Node) -> bool:
-    return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
-
-
-def module_path(node: fx.Node) -> str:
-    """Path of the module whose forward makes the call, such as ``layer1.0.conv1``; empty for the network itself."""
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    path = str(stack[-1][0]) if stack else ""
-    # A module that is called again appears as "conv@1".
-    return ".".join(part.partition("@")[0] for part in path.split(".")) if path else ""
-
-
-def _mutates(node: fx.Node) -> bool:
-    return is_call(node) and node.target._schema.is_mutable  # type: ignore[union-attr]

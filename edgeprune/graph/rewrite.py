@@ -52,7 +52,7 @@ def rewrite(model: nn.Module, units: Units, removed: Tensor, *, copy: bool = Tru
     dense = dict(named_tensors(model))
     small = {id(dense[name]): slice_tensor(dense[name], kept[name]) for name in kept if name in dense}
     if copy:
-        own = copying.deepcopy(model, small)  # type: ignore[arg-type]
+        own = copying.deepcopy(model, small)
     else:
         own = model
         for tensor in dense.values():
@@ -83,7 +83,7 @@ def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
         want = pytree.tree_leaves(program.run(captured))
         try:
             got = pytree.tree_leaves(program.run(own))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a forward may fail in any way
             logger.debug("the sliced module fails: %s", error)
             return False
     return len(want) == len(got) and all(

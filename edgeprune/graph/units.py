@@ -78,7 +78,7 @@ class Units:
         group_of = torch.repeat_interleave(torch.arange(len(self.groups)), sizes)
         floors = [torch.arange(group.start, group.stop) for group in self.groups if group.frozen is None]
         for owner in self.coordinates.coupling.owners:
-            units = self.unit_of[owner.start : owner.start + owner.size].unique()
+            units = torch.unique(self.unit_of[owner.start : owner.start + owner.size])
             if owner.parameter and int(units[0]) >= 0 and bool(self.prunable[units].all()):
                 held = torch.bincount(group_of[units], minlength=len(sizes))
                 if not bool((held == sizes).any()):
@@ -95,13 +95,19 @@ class Units:
         return torch.where(self.unit_of >= 0, removed[self.unit_of.clamp(min=0)], False)
 
     def kept(self, removed: Tensor) -> dict[str, dict[int, Tensor]]:
-        """For each parameter, buffer and constant that shrinks: the indices that stay, by dimension."""
+        """For each parameter, buffer and constant that shrinks: the indices that stay, by dimension.
+
+        A tensor with several names is listed under each.
+        """
         gone = self.gone(removed)
         kept: dict[str, dict[int, Tensor]] = {}
         for owner in self.coordinates.coupling.owners:
             lost = gone[owner.start : owner.start + owner.size]
             if owner.parameter and bool(lost.any()):
                 kept.setdefault(owner.name, {})[owner.dim] = (~lost).nonzero().flatten()
+        for name, first in self.coordinates.aliases.items():
+            if first in kept:
+                kept[name] = kept[first]
         return kept
 
     def removed(self, kept: Mapping[str, Mapping[int, Tensor]]) -> Tensor:

@@ -32,6 +32,7 @@ def select_global(
     is put back, the most important first. The strongest unit of every dimension stays.
 
     Args:
+        units: what may go.
         scores: importance, (units,), at least 0.
         costs: models of the dense network by cost name; they are left at what was chosen.
         limits: upper limits by the same names.
@@ -55,9 +56,7 @@ def select_global(
             fine &= savings[name] <= excess + _OVERSHOOT * limits[name]
         candidates = (fine if bool(fine.any()) else candidates).nonzero().flatten()
         order = candidates[torch.argsort(scores[candidates] / saved[candidates] ** alpha, stable=True)]
-        enough = min(
-            int((savings[name][order].cumsum(0) <= _STEP * excess).sum()) for name, excess in over.items()
-        )
+        enough = min(int((savings[name][order].cumsum(0) <= _STEP * excess).sum()) for name, excess in over.items())
         chosen = torch.zeros_like(removed)
         chosen[order[: max(1, enough)]] = True
         removed |= chosen

@@ -90,9 +90,7 @@ class Plan:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise PlanError(f"{path}: the plan is damaged: {error!r}") from error
 
-    def apply(
-        self, model: nn.Module, example: graph.Example, *, prove: bool = True, copy: bool = True
-    ) -> nn.Module:
+    def apply(self, model: nn.Module, example: graph.Example, *, prove: bool = True, copy: bool = True) -> nn.Module:
         """Prune a fresh dense ``model`` the same way; ``example`` as for ``prune``.
 
         Raises:

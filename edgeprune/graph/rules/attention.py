@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
@@ -17,22 +19,21 @@ class Attention(Rule):
     ops = ("aten.scaled_dot_product_attention",)
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        query, key, value = (call.labels(name) for name in ("query", "key", "value"))
-        assert query is not None and key is not None and value is not None
+        query, key, value = (call.tensor(name) for name in ("query", "key", "value"))
         q, k, v = (coupling.resolve(labels, reason=_FIXED) for labels in (query, key, value))
         rank = len(query.shape)
         width = coupling.tie(q.get(rank - 1), k.get(rank - 1), reason=_FIXED)
         coupling.consume(call.node, "query", rank - 1, width)
-        vectors = {rank - 1: v.get(rank - 1)}
+        vectors: dict[int, Tensor | None] = {rank - 1: v.get(rank - 1)}
         for dim in range(rank - 2):
-            shared = [found.get(dim) for found in (k, v)]
+            shared: list[Tensor | None] = [found.get(dim) for found in (k, v)]
             if key.shape[dim] < query.shape[dim] and key.shape[dim] > 1:
                 repeats = query.shape[dim] // key.shape[dim]
                 shared = [None if ids is None else ids.repeat_interleave(repeats) for ids in shared]
             elif key.shape[dim] < query.shape[dim]:
                 shared = []
             vectors[dim] = coupling.tie(q.get(dim), *shared, reason=_FIXED)
-        for found, labels in ((k, key), (v, value)):
+        for found in (k, v):
             coupling.freeze(found.get(rank - 2), "sources of an attention")
         vectors[rank - 2] = q.get(rank - 2)
         mask = call.labels("attn_mask")
@@ -42,7 +43,7 @@ class Attention(Rule):
                 of_scores = dim - len(mask.shape) + len(scores)
                 vectors[of_scores] = coupling.tie(vectors.get(of_scores), ids, reason=_FIXED)
         outer = (*query.shape[:-1], key.shape[-2])
-        ids = [*(vectors.get(dim) for dim in range(rank - 1)), None]
-        coupling.multiply(call.node, (*outer, query.shape[-1]), (*ids, width))
-        coupling.multiply(call.node, (*outer, value.shape[-1]), (*ids, v.get(rank - 1)))
+        left = [*(vectors.get(dim) for dim in range(rank - 1)), None]
+        coupling.multiply(call.node, (*outer, query.shape[-1]), (*left, width))
+        coupling.multiply(call.node, (*outer, value.shape[-1]), (*left, v.get(rank - 1)))
         return Labels.of(call.out_shape, vectors)

@@ -48,6 +48,11 @@ def register(rule: R) -> R:
     return rule
 
 
+def aten(names: str) -> tuple[str, ...]:
+    """Operator names from a list of words: ``"relu gelu"`` -> ``("aten.relu", "aten.gelu")``."""
+    return tuple(f"aten.{name}" for name in names.split())
+
+
 def rule_for(op: str) -> Rule | None:
     return _rules.get(op)
 

@@ -32,8 +32,7 @@ class Convolution(Rule):
     )
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        inputs, weight, bias = call.labels("input"), call.labels("weight"), call.labels("bias")
-        assert inputs is not None and weight is not None
+        inputs, weight, bias = call.tensor("input"), call.tensor("weight"), call.labels("bias")
         channel = _channel(call)
         x = coupling.resolve(inputs, [channel], reason="positions of a convolution").get(channel)
         w = coupling.resolve(weight, [0, 1], reason="positions of a kernel")
@@ -41,7 +40,7 @@ class Convolution(Rule):
         transposed, groups = _transposed(call), call["groups"]
 
         if groups > 1:
-            out = _couple_groups(coupling, x, outer, inner, weight.shape, groups, transposed=transposed)
+            out = _couple_groups(coupling, x, outer, inner, weight=weight.shape, groups=groups, transposed=transposed)
             if weight.shape[1] > 1:
                 coupling.consume(call.node, "input", channel, x)
         else:
@@ -74,9 +73,9 @@ def _couple_groups(
     x: Tensor | None,
     outer: Tensor | None,
     inner: Tensor | None,
+    *,
     weight: tuple[int, ...],
     groups: int,
-    *,
     transposed: bool,
 ) -> Tensor | None:
     """Keep the groups equal: drop whole groups, or the same positions of each, whichever has the finer steps."""

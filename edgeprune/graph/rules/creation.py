@@ -8,16 +8,14 @@ from typing import Any
 from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
-from edgeprune.graph.rules.base import Keep, Rule, left, register
+from edgeprune.graph.rules.base import Keep, Rule, aten, left, register
 
 
 @register
 class Filled(Rule):
     """Every element is alike, so that any index can go."""
 
-    ops = tuple(
-        f"aten.{name}" for name in "empty full new_empty new_full new_ones new_zeros ones rand randn zeros".split()
-    )
+    ops = aten("empty full new_empty new_full new_ones new_zeros ones rand randn zeros")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         vectors = {

@@ -15,8 +15,7 @@ class Embedding(Rule):
     ops = ("aten.embedding",)
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        weight, indices = call.labels("weight"), call.labels("indices")
-        assert weight is not None and indices is not None
+        weight, indices = call.tensor("weight"), call.tensor("indices")
         coupling.freeze_all(indices, "indices into an embedding")
         ids = coupling.resolve(weight, [1], reason="entries of an embedding").get(1)
         if ids is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
@@ -17,8 +19,7 @@ class Linear(Rule):
     ops = ("aten.linear",)
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        inputs, weight, bias = call.labels("input"), call.labels("weight"), call.labels("bias")
-        assert inputs is not None and weight is not None
+        inputs, weight, bias = call.tensor("input"), call.tensor("weight"), call.labels("bias")
         last = len(inputs.shape) - 1
         x = coupling.resolve(inputs, reason=_FIXED)
         w = coupling.resolve(weight, reason=_FIXED)
@@ -44,8 +45,7 @@ class MatrixProduct(Rule):
         names = [name for name in call.arguments if name in _FACTORS]
         added = call.labels("self") if "add" in call.name else None
         left_name, right_name = names[-2:]
-        left, right = call.labels(left_name), call.labels(right_name)
-        assert left is not None and right is not None
+        left, right = call.tensor(left_name), call.tensor(right_name)
         a = coupling.resolve(left, reason=_FIXED)
         b = coupling.resolve(right, reason=_FIXED)
         m, k = len(left.shape) - 2, len(left.shape) - 1
@@ -91,7 +91,7 @@ class Einsum(Rule):
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         terms, _, result = call["equation"].replace(" ", "").partition("->")
-        operands = [call.labels_of(node) for node in call["tensors"]]
+        operands = call.tensors
         letters = terms.split(",")
         if "." in terms or any(len(set(term)) < len(term) for term in letters):
             for labels in operands:
@@ -100,7 +100,9 @@ class Einsum(Rule):
         if not result and "->" not in call["equation"]:
             joined = "".join(letters)
             result = "".join(sorted(letter for letter in set(joined) if joined.count(letter) == 1))
-        found, sizes, holders = {}, {}, {}
+        found: dict[str, Tensor | None] = {}
+        sizes: dict[str, int] = {}
+        holders: dict[str, int] = {}
         for index, (term, labels) in enumerate(zip(letters, operands, strict=True)):
             vectors = coupling.resolve(labels, reason=_FIXED)
             for dim, letter in enumerate(term):

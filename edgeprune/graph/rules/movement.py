@@ -8,21 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from edgeprune.graph.call import Call, run
+from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import CONSTANT, Labels, Track, gather, spread
-from edgeprune.graph.rules.base import TARGET, Keep, Rule, left, register
+from edgeprune.graph.operators import call_operator
+from edgeprune.graph.rules.base import TARGET, Keep, Rule, aten, left, register
 
-MOVEMENT = frozenset(
-    f"aten.{name}"
-    for name in (
-        "adjoint as_strided channel_shuffle chunk constant_pad_nd diagonal expand expand_as flatten flip gather im2col "
-        "index index_select matrix_H mH mT movedim moveaxis narrow numpy_T pad permute pixel_shuffle pixel_unshuffle "
-        "reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d "
-        "replication_pad2d replication_pad3d reshape reshape_as roll rot90 select slice split split_with_sizes squeeze "
-        "swapaxes swapdims t tensor_split tile transpose tril triu unbind unflatten unfold unsafe_chunk unsafe_split "
-        "unsafe_split_with_sizes unsqueeze view view_as _reshape_alias _unsafe_view"
-    ).split()
+MOVEMENT = aten(
+    "adjoint as_strided channel_shuffle chunk constant_pad_nd diagonal expand expand_as flatten flip gather im2col "
+    "index index_select matrix_H mH mT movedim moveaxis narrow numpy_T pad permute pixel_shuffle pixel_unshuffle "
+    "reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d replication_pad2d "
+    "replication_pad3d reshape reshape_as roll rot90 select slice split split_with_sizes squeeze swapaxes swapdims t "
+    "tensor_split tile transpose tril triu unbind unflatten unfold unsafe_chunk unsafe_split unsafe_split_with_sizes "
+    "unsqueeze view view_as _reshape_alias _unsafe_view"
 )
 COPIES = frozenset({"aten.alias", "aten.clone", "aten.contiguous"})
 """Operators of another rule that leave every element where it is."""
@@ -33,11 +31,10 @@ _SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split")
 class Movement(Rule):
     """Operators that copy elements of one tensor to other places, and perhaps fill in constants."""
 
-    ops = tuple(sorted(MOVEMENT))
+    ops = MOVEMENT
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
-        source = call.labels(call.first)
-        assert source is not None
+        source = call.tensor(call.first)
         moved: list[list[Track]] = [[] for _ in call.out_shapes]
         for track in source.tracks:
             parts = move(call, spread(track, source.shape))
@@ -82,7 +79,7 @@ def move(call: Call, elements: Tensor, changed: Mapping[str, Any] | None = None)
         # Ids have strides of their own, for which a view need not exist.
         return [elements.reshape({**call.arguments, **(changed or {})}["size"])]
     arguments: dict[str, Any] = {**call.arguments, **(changed or {})}
-    target = arguments.pop(TARGET, None)
+    target = arguments.pop(TARGET, call.node.target)
     for name, value in arguments.items():
         if isinstance(value, (list, tuple)):
             arguments[name] = [_known(call, item) for item in value]
@@ -96,10 +93,10 @@ def move(call: Call, elements: Tensor, changed: Mapping[str, Any] | None = None)
         arguments["value"] = CONSTANT
     arguments[call.first] = elements
     try:
-        parts = run(call, arguments, target)
+        parts = call_operator(target, arguments)
     except NotImplementedError:
         # Some kernels exist for floating point only; ids stay exact up to 2**53.
-        parts = run(call, {**arguments, call.first: elements.double()}, target)
+        parts = call_operator(target, {**arguments, call.first: elements.double()})
     return [part.long() for part in (parts if isinstance(parts, (list, tuple)) else [parts])]
 
 

@@ -23,8 +23,7 @@ class ChannelNorm(Rule):
     ops = ("aten.batch_norm", "aten.instance_norm", "aten.cudnn_batch_norm", "aten.native_batch_norm")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        inputs = call.labels("input")
-        assert inputs is not None
+        inputs = call.tensor("input")
         ids = coupling.resolve(inputs, [1], reason="positions of a normalisation").get(1)
         for name in ("weight", "bias", "running_mean", "running_var"):
             labels = call.labels(name)
@@ -40,16 +39,16 @@ class LayerNorm(Rule):
     ops = ("aten.layer_norm", "aten.rms_norm", "aten.native_layer_norm")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        inputs = call.labels("input")
-        assert inputs is not None
+        inputs = call.tensor("input")
         first = len(inputs.shape) - len(call["normalized_shape"])
         vectors: dict[int, Tensor | None] = dict(
             keep_outside(coupling, inputs, set(range(first, len(inputs.shape))), reason=_FIXED)
         )
         for name in ("weight", "bias"):
             labels = call.labels(name)
-            for dim in range(first, len(inputs.shape)) if labels is not None else ():
-                vectors[dim] = coupling.tie(vectors.get(dim), labels.vector(dim - first), reason=_FIXED)
+            if labels is not None:
+                for dim in range(first, len(inputs.shape)):
+                    vectors[dim] = coupling.tie(vectors.get(dim), labels.vector(dim - first), reason=_FIXED)
         if any(vectors.get(dim) is not None for dim in range(first, len(inputs.shape))):
             coupling.inexact.add(call.node)
         return Labels.of(inputs.shape, vectors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,9 +36,7 @@ class Identity(Rule):
     )
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        labels = call.labels(call.first)
-        assert labels is not None
-        return labels
+        return call.tensor(call.first)
 
 
 @register
@@ -66,7 +66,7 @@ class Pointwise(Rule):
         return join(coupling, call.tensors, call.out_shape)
 
 
-def is_pointwise(target: torch._ops.OpOverload) -> bool:
+def is_pointwise(target: Any) -> bool:
     return torch.Tag.pointwise in target.tags
 
 
@@ -91,8 +91,7 @@ class PRelu(Rule):
     ops = ("aten.prelu", "aten._prelu_kernel")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        labels, weight = call.labels("self"), call.labels("weight")
-        assert labels is not None and weight is not None
+        labels, weight = call.tensor("self"), call.tensor("weight")
         found: dict[int, Tensor | None] = dict(coupling.resolve(labels, reason=_FIXED))
         if len(weight.shape) == 1 and weight.shape[0] > 1:
             found[1] = coupling.tie(found.get(1), weight.vector(0), reason=_FIXED)
@@ -106,8 +105,7 @@ class GatedLinearUnit(Rule):
     ops = ("aten.glu",)
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        labels = call.labels("self")
-        assert labels is not None
+        labels = call.tensor("self")
         found: dict[int, Tensor | None] = dict(coupling.resolve(labels, reason=_FIXED))
         dim = call["dim"] % len(labels.shape)
         ids = found.get(dim)

@@ -7,24 +7,20 @@ from torch import Tensor
 from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
-from edgeprune.graph.rules.base import Rule, register
+from edgeprune.graph.rules.base import Rule, aten, register
 
 
 @register
 class Reduction(Rule):
     """Sums treat a removed index as zero; means, variances and extrema are taken over what is left."""
 
-    ops = tuple(
-        f"aten.{name}"
-        for name in (
-            "sum mean var std var_mean std_mean amax amin logsumexp norm linalg_vector_norm frobenius_norm nansum "
-            "nanmean count_nonzero all any max min prod"
-        ).split()
+    ops = aten(
+        "sum mean var std var_mean std_mean amax amin logsumexp norm linalg_vector_norm frobenius_norm nansum nanmean "
+        "count_nonzero all any max min prod"
     )
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
-        labels = call.labels(call.first)
-        assert labels is not None
+        labels = call.tensor(call.first)
         if len(call.tensors) > 1:  # max(a, b) compares place by place
             from edgeprune.graph.rules.pointwise import join
 
@@ -58,17 +54,13 @@ _ORDERED = ("aten.max", "aten.min", "aten.prod", "aten.all", "aten.any", "aten.c
 class AlongDimension(Rule):
     """Operators whose results depend on all indices of one dimension, which must therefore stay."""
 
-    ops = tuple(
-        f"aten.{name}"
-        for name in (
-            "softmax _softmax log_softmax _log_softmax cumsum cumprod logcumsumexp cummax cummin topk sort argsort "
-            "argmax argmin median mode kthvalue softmin"
-        ).split()
+    ops = aten(
+        "softmax _softmax log_softmax _log_softmax cumsum cumprod logcumsumexp cummax cummin topk sort argsort argmax "
+        "argmin median mode kthvalue softmin"
     )
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
-        labels = call.labels(call.first)
-        assert labels is not None
+        labels = call.tensor(call.first)
         rank, dim = len(labels.shape), call.get("dim")
         dims = set(range(rank)) if dim is None else {dim % rank}
         found = keep_outside(coupling, labels, dims, reason=f"ordered or normalised by {call.name}")

@@ -1,0 +1,60 @@
+"""What a call of a captured graph is: names, arguments and effects of its operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+
+def is_operator_call(node: fx.Node) -> bool:
+    """Whether the node calls an ATen (or custom) operator, rather than Python arithmetic on sizes."""
+    return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)  # noqa: SLF001
+
+
+def schema(target: Any) -> Any:
+    """The operator's schema: names, defaults and aliasing of its arguments and results."""
+    return target._schema  # noqa: SLF001
+
+
+def argument_names(target: Any) -> list[str]:
+    """Names of all arguments, in order."""
+    return [argument.name for argument in schema(target).arguments]
+
+
+def operator_name(target: Any) -> str:
+    """``aten.relu`` for ``torch.ops.aten.relu_.default``; the Python name for anything that is no operator."""
+    if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001
+        return getattr(target, "__name__", str(target))
+    namespace, _, name = schema(target).name.partition("::")
+    in_place = name.endswith("_") and not name.endswith("__")
+    return f"{namespace}.{name[:-1] if in_place else name}"
+
+
+def mutates(node: fx.Node) -> bool:
+    """Whether the call changes one of its arguments."""
+    return is_operator_call(node) and bool(schema(node.target).is_mutable)
+
+
+def aliases(node: fx.Node) -> bool:
+    """Whether the result shares memory with an argument: a view, or that argument changed in place."""
+    if not is_operator_call(node):
+        return node.op == "call_function"
+    return any(result.alias_info is not None for result in schema(node.target).returns)
+
+
+def call_operator(target: Any, arguments: dict[str, Any]) -> Any:
+    """Call ``target`` with arguments by schema name; those left out take their defaults."""
+    given = [argument for argument in schema(target).arguments if argument.name in arguments]
+    positional = [arguments[argument.name] for argument in given if not argument.kwarg_only]
+    named = {argument.name: arguments[argument.name] for argument in given if argument.kwarg_only}
+    return target(*positional, **named)
+
+
+def module_path(node: fx.Node) -> str:
+    """Path of the module whose forward makes the call, such as ``layer1.0.conv1``; empty for the network itself."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    # A module that is called again appears as "conv@1".
+    return ".".join(part.partition("@")[0] for part in path.split("."))
