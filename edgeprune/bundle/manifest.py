@@ -7,12 +7,12 @@ It holds no timing, so that the same inputs, seed and versions give the same byt
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from edgeprune import __version__
 from edgeprune.errors import BundleError
 
 NAME = "manifest.json"
@@ -133,7 +133,7 @@ class Manifest(_Part):
     model_config = ConfigDict(populate_by_name=True)
 
     schema_version: Literal[1] = Field(default=1, validation_alias="schema")
-    edgeprune: str = __version__
+    edgeprune: str = Field(default_factory=lambda: version("edgeprune"))
     recipe: str
     target: str
     files: dict[str, FileEntry] = Field(default_factory=dict)
@@ -171,7 +171,7 @@ class Manifest(_Part):
             raise BundleError(f"{file} is not a manifest: it has no key 'schema' with a whole number")
         if schema > SCHEMA:
             raise BundleError(
-                f"{file} has schema {schema}; EdgePrune {__version__} reads up to {SCHEMA}: use a newer EdgePrune"
+                f"{file} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer EdgePrune"
             )
         try:
             return cls.model_validate(values)

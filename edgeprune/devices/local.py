@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import queue
 import subprocess
 import sys
@@ -105,10 +107,8 @@ class _LocalConversation:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._closing = True
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it is gone already
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it is gone already
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
@@ -119,7 +119,7 @@ class _LocalConversation:
         self._stderr.close()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
+        assert isinstance(self._process.stdout, io.TextIOWrapper)
         while line := self._process.stdout.buffer.readline(_LONGEST_LINE):
             if not self._closing:
                 self._lines.put(line.decode(errors="replace").rstrip("\r\n"))

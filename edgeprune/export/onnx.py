@@ -12,13 +12,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from edgeprune import __version__, files
+from edgeprune import files
 from edgeprune.errors import ModelError
 from edgeprune.export import opset as opsets
 from edgeprune.export import tidy
@@ -164,7 +165,7 @@ def _check_other_batch(proto: onnx.ModelProto, flat: Flat) -> None:
 def _finished(proto: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     import onnx
 
-    onnx.helper.set_model_props(proto, {"edgeprune": __version__, **dict(sorted(metadata.items()))})
+    onnx.helper.set_model_props(proto, {"edgeprune": version("edgeprune"), **dict(sorted(metadata.items()))})
     try:
         onnx.checker.check_model(proto, full_check=True)
         return bytes(proto.SerializeToString(deterministic=True))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeprune import __version__
 from edgeprune.errors import InputError
 from edgeprune.profile.statistics import Latency, Ratio
 
@@ -88,7 +88,7 @@ class Profile:
     models: Mapping[str, ModelProfile]
     ratios: Mapping[str, RatioFigure]
     schema: int = SCHEMA
-    edgeprune: str = __version__
+    edgeprune: str = field(default_factory=lambda: version("edgeprune"))
 
     def to_json(self) -> str:
         """The text of ``profile.json``."""
@@ -106,7 +106,8 @@ class Profile:
         try:
             values = json.loads(text)
             if values["schema"] > SCHEMA:
-                raise InputError(f"{where} has schema {values['schema']}; EdgePrune {__version__} reads up to {SCHEMA}")
+                newer, here = values["schema"], version("edgeprune")
+                raise InputError(f"{where} has schema {newer}; EdgePrune {here} reads up to {SCHEMA}")
             models = {name: _model(stored) for name, stored in values.pop("models").items()}
             ratios = {name: RatioFigure(**stored) for name, stored in values.pop("ratios").items()}
             return cls(models=models, ratios=ratios, **values)

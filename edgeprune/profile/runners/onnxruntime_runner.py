@@ -195,7 +195,7 @@ class Server:
         time_runs(self.session, self.inputs, command["warm_up"])
         return {"event": "block", "latency_ms": time_runs(self.session, self.inputs, command["runs"])}
 
-    def memory(self, command: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def memory(self, command: dict[str, Any]) -> dict[str, Any]:
         """Tell the peak so far."""
         peak_bytes, source = peak_memory()
         return {"event": "memory", "peak_bytes": peak_bytes, "baseline_bytes": self.baseline_bytes, "source": source}

@@ -1,0 +1,163 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeprune.errors import DataError, ModelError
+from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from edgeprune.model.data import Split
+
+Array = NDArray[Any]
+
+_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Of a model on a split.
+
+    Attributes:
+        accuracy: Top-1 share, 0..1.
+        samples: How many.
+    """
+
+    accuracy: float
+    samples: int
+
+
+def session_options(*, threads: int | None = None, spinning: bool = True) -> onnxruntime.SessionOptions:
+    """Options for one model that has the runtime for itself; ``profile/runners`` measures with the same ones.
+
+    Args:
+        threads: Of one inference; None: every core this process may use.
+        spinning: Threads wait busily for work: faster, unless others want the cores.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or _core_count()
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    options.log_severity_level = 3  # errors; they are raised as well
+    return options
+
+
+class Session:
+    """A loaded model."""
+
+    def __init__(self, path: Path, *, threads: int | None = None, spinning: bool = True) -> None:
+        """Load the ONNX file ``path``; see ``session_options``.
+
+        Raises:
+            ModelError: The runtime cannot load it.
+        """
+        import onnxruntime
+
+        self.path = path
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), session_options(threads=threads, spinning=spinning), providers=["CPUExecutionProvider"]
+            )
+        except Exception as problem:  # its exceptions share no base class of their own
+            raise ModelError(f"ONNX Runtime cannot load {path}: {problem}") from problem
+        self._inputs = self._session.get_inputs()
+        batch = self._inputs[0].shape[0] if self._inputs[0].shape else None
+        self.input_names = tuple(value.name for value in self._inputs)
+        self.output_names = tuple(value.name for value in self._session.get_outputs())
+        self.batch_size: int | None = batch if isinstance(batch, int) else None
+        """Samples of one inference where the file fixes them."""
+
+    def predict(self, inputs: Array | Sequence[Array] | Mapping[str, Array]) -> list[Array]:
+        """Run any number of samples, in portions where the file fixes the batch size.
+
+        Args:
+            inputs: The input (N, ...), or all of them by order or name.
+
+        Returns:
+            Each output, (N, ...).
+
+        Raises:
+            ModelError: The runtime refuses the inputs or fails.
+        """
+        feed = self._feed(inputs)
+        samples = len(next(iter(feed.values())))
+        parts = [self._run(portion, count) for portion, count in self._portions(feed, samples)]
+        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+    def evaluate(self, split: Split, *, progress: Progress = SILENT) -> Accuracy:
+        """Top-1 accuracy on ``split``, run sample by sample where the file fixes batch 1, as on the device.
+
+        Raises:
+            DataError: The split is empty.
+            ModelError: The runtime refuses the inputs or fails, or an output is not finite.
+        """
+        if len(split) == 0:
+            raise DataError("the split is empty: there is nothing to evaluate on")
+        progress.start(len(split))
+        hits, seen = 0, 0
+        for inputs, labels in split.batches(_BATCH_SIZE):
+            scores = self.predict(inputs.numpy())[0].reshape(len(labels), -1)
+            if not np.isfinite(scores).all():
+                raise ModelError(f"{self.path} gives NaN or infinity on ONNX Runtime")
+            hits += int((scores.argmax(axis=1) == labels.numpy()).sum())
+            seen += len(labels)
+            progress.advance(len(labels), accuracy=hits / seen)
+        return Accuracy(hits / seen, seen)
+
+    def _feed(self, inputs: Array | Sequence[Array] | Mapping[str, Array]) -> dict[str, Array]:
+        if isinstance(inputs, Mapping):
+            named = dict(inputs)
+        else:
+            values = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
+            named = dict(zip(self.input_names, values, strict=False)) if len(values) == len(self.input_names) else {}
+        if set(named) != set(self.input_names):
+            raise ModelError(f"{self.path} takes the inputs {', '.join(self.input_names)}; got {len(inputs)} others")
+        return {name: np.ascontiguousarray(value) for name, value in named.items()}
+
+    def _portions(self, feed: dict[str, Array], samples: int) -> Iterator[tuple[dict[str, Array], int]]:
+        """Inputs of one run each, with the count of samples in it; the last is filled up by repeating its last one."""
+        size = self.batch_size or samples
+        for start in range(0, samples, size):
+            count = min(size, samples - start)
+            portion = {name: value[start : start + count] for name, value in feed.items()}
+            if count < size:
+                fill = {name: np.repeat(value[-1:], size - count, axis=0) for name, value in portion.items()}
+                portion = {name: np.concatenate([value, fill[name]]) for name, value in portion.items()}
+            yield portion, count
+
+    def _run(self, portion: dict[str, Array], count: int) -> list[Array]:
+        try:
+            outputs = self._session.run(None, portion)
+        except Exception as problem:  # its exceptions share no base class of their own
+            raise ModelError(f"{self.path} fails on ONNX Runtime: {problem}") from problem
+        return [output[:count] for output in outputs]
+
+
+def predict(
+    path: Path, inputs: Array | Sequence[Array] | Mapping[str, Array], *, threads: int | None = None
+) -> list[Array]:
+    """Load ``path`` and run ``inputs`` once; see ``Session``."""
+    return Session(path, threads=threads).predict(inputs)
+
+
+def evaluate(path: Path, split: Split, *, threads: int | None = None, progress: Progress = SILENT) -> Accuracy:
+    """Load ``path`` and take its accuracy on ``split``; see ``Session``."""
+    return Session(path, threads=threads).evaluate(split, progress=progress)
+
+
+def _core_count() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

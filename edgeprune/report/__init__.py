@@ -1,0 +1,1 @@
+"""What came out, for people: ``table``. Imports no torch, onnx or onnxruntime."""

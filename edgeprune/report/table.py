@@ -1,0 +1,159 @@
+"""The table of a build: dense, pruned and their ratio, as data, for the terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.profile.result import ModelProfile, Profile, RatioFigure
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Kind = Literal["exact", "measured", "emulated", "estimated"]
+
+FOOTNOTE = "MACs: multiply-adds of one sample; FLOPs = 2 x MACs."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity of both networks.
+
+    Attributes:
+        name: As it is shown.
+        key: For machines: ``macs``, ``latency_ms.p50``, ...
+        dense: Value of the dense network.
+        pruned: Value of the pruned one.
+        kind: Where the values come from.
+        shown: ``dense`` and ``pruned`` as text, with units.
+        change: Their ratio as text; for accuracy the difference in points.
+        ratio: ``pruned`` over ``dense``; None for accuracy, and where dense is 0.
+    """
+
+    name: str
+    key: str
+    dense: float
+    pruned: float
+    kind: Kind
+    shown: tuple[str, str]
+    change: str
+    ratio: float | None
+
+
+def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
+    """The rows of a build, in order; a quantity that is not known of both networks is left out.
+
+    Args:
+        manifest: Of the bundle.
+        profile: Models ``dense`` and ``pruned`` on one device.
+    """
+    dense, pruned, shipped = manifest.metrics.dense, manifest.metrics.pruned, manifest.metrics.shipped
+    made = [
+        _ratio_row("MACs", "macs", dense.macs, pruned.macs, _count),
+        _ratio_row("parameters", "params", dense.params, pruned.params, _count),
+    ]
+    if dense.file_bytes is not None and shipped.file_bytes is not None:
+        made.append(_ratio_row("file", "file_bytes", dense.file_bytes, shipped.file_bytes, _bytes))
+    if dense.accuracy is not None:
+        if pruned.accuracy is not None:
+            made.append(_accuracy_row("accuracy", "accuracy", dense.accuracy, pruned.accuracy))
+        if shipped.accuracy is not None:
+            made.append(_accuracy_row("accuracy, shipped file", "shipped_accuracy", dense.accuracy, shipped.accuracy))
+    if profile is not None and {"dense", "pruned"} <= profile.models.keys():
+        before, after = profile.models["dense"], profile.models["pruned"]
+        made += _latency_rows(before, after, profile.ratios.get("pruned"))
+        if before.peak_memory_bytes is not None and after.peak_memory_bytes is not None:
+            values = before.peak_memory_bytes.value, after.peak_memory_bytes.value
+            made.append(
+                _ratio_row("peak memory", "peak_memory_bytes", *values, _bytes, kind=before.peak_memory_bytes.kind)
+            )
+    return made
+
+
+def render(manifest: Manifest, profile: Profile | None = None) -> Table:
+    """The table for a terminal, made with rich."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(title=title(manifest), caption=_caption(profile), box=SIMPLE, pad_edge=False, title_justify="left")
+    table.caption_justify = "left"
+    for column in ("", "dense", "pruned", "ratio", ""):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for row in rows(manifest, profile):
+        table.add_row(row.name, *row.shown, row.change, "" if row.kind == "exact" else row.kind)
+    return table
+
+
+def markdown(manifest: Manifest, profile: Profile | None = None) -> str:
+    """The table as Markdown, with its title above and its notes below."""
+    lines = [f"**{title(manifest)}**", "", "| | dense | pruned | ratio | |", "|---|---:|---:|---:|---|"]
+    lines += [
+        f"| {row.name} | {row.shown[0]} | {row.shown[1]} | {row.change} | {'' if row.kind == 'exact' else row.kind} |"
+        for row in rows(manifest, profile)
+    ]
+    return "\n".join([*lines, "", _caption(profile), ""])
+
+
+def title(manifest: Manifest) -> str:
+    """What was built for what."""
+    return f"{manifest.recipe} for {manifest.target}"
+
+
+def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure | None) -> list[Row]:
+    made = [
+        _ratio_row(f"latency {name}", f"latency_ms.{name}", before, after, _milliseconds, kind=dense.latency_ms.kind)
+        for name in ("p50", "p90", "p99", "min")
+        for before, after in [(getattr(dense.latency_ms, name), getattr(pruned.latency_ms, name))]
+    ]
+    if ratio is not None:
+        interval = f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+        made[0] = Row(**{**vars(made[0]), "change": interval, "ratio": ratio.value})
+    return made
+
+
+def _ratio_row(
+    name: str, key: str, dense: float, pruned: float, show: Callable[[float], str], *, kind: Kind = "exact"
+) -> Row:
+    ratio = pruned / dense if dense else None
+    change = "" if ratio is None else f"{ratio:.3f}" if kind == "exact" else f"{ratio:.2f}"
+    return Row(name, key, dense, pruned, kind, (show(dense), show(pruned)), change, ratio)
+
+
+def _accuracy_row(name: str, key: str, dense: float, pruned: float) -> Row:
+    shown = (f"{100 * dense:.2f} %", f"{100 * pruned:.2f} %")
+    return Row(name, key, dense, pruned, "exact", shown, f"{100 * (pruned - dense):+.2f} points", None)
+
+
+def _caption(profile: Profile | None) -> str:
+    if profile is None:
+        return FOOTNOTE
+    device = profile.device
+    threads = next(iter(profile.models.values())).threads
+    where = (
+        f"{device['uri']} ({device['cpu'] or device['machine']}), {device['runtime']} {device['runtime_version']}, "
+        f"{threads} thread{'s' if threads > 1 else ''}"
+    )
+    return (
+        f"{FOOTNOTE}\nLatency and memory on {where}; memory is over that of the runtime alone.\n"
+        "Ratio of medians with its 95 % interval."
+    )
+
+
+def _count(value: float) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value:.0f}"
+
+
+def _bytes(value: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value:.0f} B"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.4g} ms"
