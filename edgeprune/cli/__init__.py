@@ -91,7 +91,7 @@ def _print_error(message: str) -> None:
 
 
 def _disk_full(error: BaseException | None) -> str | None:
-    """What the system said, where a full disk or quota is behind ``error``; libraries wrap it in errors of their own."""
+    """What the system said, where a full disk or quota is behind ``error``: libraries wrap it in their own."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _DISK_FULL:
             return f"cannot write {error.filename}: {error.strerror}" if error.filename else str(error.strerror)

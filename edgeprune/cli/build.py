@@ -35,6 +35,7 @@ def command(recipe: str | None, target: str, output: str, cache: str, as_json: b
     chosen = chosen_recipe(recipe, **options)
     from edgeprune.config import Target
     from edgeprune.pipeline import build
+    from edgeprune.report.table import render, rows
 
     where = Target.load(target)
     with Screen() as screen:
@@ -47,12 +48,11 @@ def command(recipe: str | None, target: str, output: str, cache: str, as_json: b
                 "archive": str(result.archive),
                 "stages": [dataclasses.asdict(stage) for stage in result.stages],
                 "manifest": result.manifest.model_dump(mode="json"),
+                "table": [dataclasses.asdict(row) for row in rows(result.manifest, result.profile)],
             }
         )
     else:
-        from edgeprune.report.table import render
-
-        print_rich(render(result.manifest))
+        print_rich(render(result.manifest, result.profile))
         click.echo(f"bundle: {result.folder}\n        {result.archive}")
     if missed:
         raise BudgetError(f"budget missed: {', '.join(missed)}; see 'budgets' in {result.folder / 'manifest.json'}")

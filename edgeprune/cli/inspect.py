@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli.options import Shape
+from edgeprune.cli.options import shape as read_shape
 from edgeprune.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SHOWN = 4
 
 @click.command("inspect")
 @click.argument("model")
-@click.option("--input", "shape", type=Shape(), help="The network's input, the batch first: 1,3,224,224.")
+@click.option("--input", "shape", callback=read_shape, help="The network's input, the batch first: 1,3,224,224.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Layers that must stay whole, such as 'head*'.")
 @json_option
 def command(model: str, shape: list[int] | None, exclude: tuple[str, ...], as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,36 +16,31 @@ _DEFAULT_RECIPE = "digits"
 _COMMAND_LINE = "the command line"
 
 
-class Shape(click.ParamType):
-    """``1,3,224,224``: dimensions with the batch first."""
+def shape(context: click.Context, option: click.Parameter, value: str | None) -> list[int] | None:
+    """Read ``1,3,224,224``: dimensions with the batch first."""
+    if value is None:
+        return None
+    try:
+        sizes = [int(size) for size in value.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        told = f"got '{value}', must be whole numbers from 1 with commas, the batch first: 1,3,224,224"
+        raise click.BadParameter(told, context, option)
+    return sizes
 
-    name = "shape"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        try:
-            sizes = [int(size) for size in str(value).split(",")]
-        except ValueError:
-            self.fail(f"got '{value}', must be whole numbers with commas, the batch first: 1,3,224,224", param, ctx)
-        if min(sizes) < 1:
-            self.fail(f"got '{value}', every size must be at least 1", param, ctx)
-        return sizes
+def assignments(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``KEY=VALUE``, each value as in TOML, text without quotes as well."""
+    from edgeprune.config.settings import toml_value
 
-
-class Assignment(click.ParamType):
-    """``KEY=VALUE``; the value as in TOML, text without quotes as well."""
-
-    name = "key=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
-        from edgeprune.config.settings import toml_value
-
-        key, equals, text = str(value).partition("=")
+    read = {}
+    for value in values:
+        key, equals, text = (part.strip() for part in value.partition("="))
         if not (key and equals and text):
-            self.fail(f"got '{value}', must be KEY=VALUE", param, ctx)
-        parsed = toml_value(text.strip())
-        if isinstance(parsed, float) and not math.isfinite(parsed):
-            self.fail(f"got '{value}', must be a finite number", param, ctx)
-        return key.strip(), parsed
+            raise click.BadParameter(f"got '{value}', must be KEY=VALUE", context, option)
+        read[key] = toml_value(text)
+    return read
 
 
 def recipe_options(function: _F) -> _F:
@@ -56,10 +50,14 @@ def recipe_options(function: _F) -> _F:
             click.option("--model", metavar="SPEC", help="Your network: package.module:factory, or file.py:factory."),
             click.option("--weights", metavar="FILE", help="Its weights: .safetensors, or a .pt with tensors alone."),
             click.option("--data", metavar="SPEC", help="Its data: package.module:function, or file.py:function."),
-            click.option("--input", "shape", type=Shape(), help="Its input, the batch first: 1,3,224,224."),
+            click.option("--input", "shape", callback=shape, help="Its input, the batch first: 1,3,224,224."),
             click.option("--data-dir", metavar="DIR", help="Folder handed to the data function."),
             click.option(
-                "--budget", multiple=True, type=Assignment(), help="macs=0.5 is half of dense, macs=4000000 absolute."
+                "--budget",
+                multiple=True,
+                callback=assignments,
+                metavar="COST=LIMIT",
+                help="macs=0.5 is half of dense, macs=4000000 absolute.",
             ),
             click.option("--criterion", help="What scores a unit; see 'edgeprune criteria'."),
             click.option("--epochs", type=click.IntRange(min=0), help="Epochs of fine-tuning."),
@@ -68,7 +66,8 @@ def recipe_options(function: _F) -> _F:
                 "--set",
                 "settings",
                 multiple=True,
-                type=Assignment(),
+                callback=assignments,
+                metavar="KEY=VALUE",
                 help="Any recipe setting, as 'recipes show' prints them: --set training.lr=0.05.",
             ),
         )
@@ -85,11 +84,11 @@ def chosen_recipe(
     data: str | None,
     shape: list[int] | None,
     data_dir: str | None,
-    budget: tuple[tuple[str, Any], ...],
+    budget: dict[str, Any],
     criterion: str | None,
     epochs: int | None,
     seed: int | None,
-    settings: tuple[tuple[str, Any], ...],
+    settings: dict[str, Any],
 ) -> Recipe:
     """The recipe that a command line names, with its settings on top.
 
@@ -106,8 +105,8 @@ def chosen_recipe(
         "prune.criterion": criterion,
         "training.epochs": epochs,
         "seed": seed,
-        **{f"budget.{cost}": value for cost, value in budget},
-        **dict(settings),
+        **{f"budget.{cost}": value for cost, value in budget.items()},
+        **settings,
     }
     if model is None:
         given["data.function"] = None if data is None else _absolute_spec(data)
@@ -122,7 +121,7 @@ def chosen_recipe(
                 "name": _name(model),
                 "model": {"factory": model, "input": shape},
                 "data": {"function": data},
-                "budget": dict(budget) or {"macs": 0.5},
+                "budget": budget or {"macs": 0.5},
             },
             folder=Path.cwd(),
             where=_COMMAND_LINE,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from edgeprune.pipeline.stage import Stage
 from edgeprune.progress import Progress as Bar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _WIDTH = 26
 
@@ -30,7 +34,7 @@ class Screen:
         )
         self._task: TaskID | None = None
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

@@ -106,7 +106,7 @@ class TrainingSettings(Settings):
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: Literal["auto", True, False] = "auto"
-    recalibration_batches: Annotated[int, Field(ge=0)] = 32
+    recalibration_batches: Annotated[int, Field(ge=0)] = 16
 
 
 class ExportSettings(Settings):

@@ -6,15 +6,16 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.job import PROFILE, Job
 from edgeprune.pipeline.stage import Space, Stage, Unwatched, Watcher
 from edgeprune.pipeline.stages import STAGES
+from edgeprune.profile import Profile
+from edgeprune.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,14 @@ class BuildResult:
 
     Attributes:
         manifest: What the bundle says of itself: files, metrics, parity, profile, budgets, provenance.
+        profile: Latency and memory of the dense and the pruned network.
         folder: The bundle.
         archive: The same as one ``.tar.gz``.
         stages: Every stage in order.
     """
 
     manifest: Manifest
+    profile: Profile
     folder: Path
     archive: Path
     stages: tuple[StageReport, ...]
@@ -80,21 +83,21 @@ def build(
     target = target if isinstance(target, Target) else Target.load(target)
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
-    job = Job(recipe, target, output=Path(output).resolve())
-    inputs = _inputs(recipe, store)
+    job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store))
     keys: dict[str, str] = {}
     reports = []
     for stage in STAGES:
-        keys[stage.name] = _key(stage, recipe, target, keys, inputs)
+        keys[stage.name] = _key(stage, job, keys)
         progress = watcher.begin(stage)
         finished, cached = _finish(stage, f"{stage.name}-{keys[stage.name]}", job, store, progress)
         job.results[stage.name] = finished
         reports.append(StageReport(stage.name, finished.seconds, cached))
         watcher.end(stage, seconds=finished.seconds, cached=cached)
-    return BuildResult(job.manifest(), job.bundle_folder, job.archive, tuple(reports))
+    profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
+    return BuildResult(Manifest.load(job.bundle_folder), profile, job.bundle_folder, job.archive, tuple(reports))
 
 
-def _inputs(recipe: Recipe, store: Cache) -> dict[str, Any]:
+def _inputs(recipe: Recipe, store: Cache) -> dict[str, str | None]:
     """Content of every input; a missing file is left to the stage that loads it, which says what to do."""
     hashes = fingerprint.Hashes(store.root / "hashes.json")
     weights, data = recipe.weights_path, recipe.data_dir
@@ -108,20 +111,20 @@ def _inputs(recipe: Recipe, store: Cache) -> dict[str, Any]:
     return found
 
 
-def _key(stage: Stage, recipe: Recipe, target: Target, keys: dict[str, str], inputs: dict[str, Any]) -> str:
+def _key(stage: Stage, job: Job, keys: dict[str, str]) -> str:
     return fingerprint.digest(
         {
             "stage": stage.name,
             "source": fingerprint.source(),
             "packages": fingerprint.packages(),
-            "settings": dict(stage.settings(recipe, target)),
-            "inputs": inputs if stage.reads_inputs else None,
+            "settings": dict(stage.settings(job.recipe, job.target)),
+            "inputs": dict(job.inputs) if stage.reads_inputs else None,
             "after": [keys[name] for name in stage.after],
         }
     )[:20]
 
 
-def _finish(stage: Stage, entry: str, job: Job, store: Cache, progress: Any) -> tuple[Finished, bool]:
+def _finish(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:
     found = store.find(entry)
     if found is None or not stage.holds(job, found.values):
         with store.locked(entry):

@@ -78,7 +78,8 @@ class Cache:
     def store(self, entry: str, values: Mapping[str, Any], seconds: float) -> Finished:
         """Make what lies in the ``out`` folder the result of ``entry``, and forget what was kept to make it."""
         out = self._work(entry) / "out"
-        result = {"values": values, "seconds": round(seconds, 3), "files": _sizes(out)}
+        seconds = round(seconds, 3)
+        result = {"values": values, "seconds": seconds, "files": _sizes(out)}
         (out / _RESULT).write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
         for path in out.rglob("*"):
             _sync(path)
@@ -89,7 +90,7 @@ class Cache:
         out.rename(folder)
         _sync(folder.parent)
         shutil.rmtree(self._work(entry))
-        return Finished(folder, json.loads(json.dumps(values)), result["seconds"])
+        return Finished(folder, json.loads(json.dumps(values)), seconds)
 
     def _work(self, entry: str) -> Path:
         return self.root / "work" / entry

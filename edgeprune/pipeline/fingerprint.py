@@ -21,7 +21,7 @@ _PACKAGE = Path(__file__).parents[1]
 _PACKAGES = (
     "torch", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "onnx", "onnxscript", "onnxsim", "onnxruntime",
 )  # fmt: skip
-# A file changed twice within a file system's clock tick could keep its time; a hash of so young a file is not remembered.
+# A file changed twice within one tick of the file system's clock keeps its time: the hash of a young file is not kept.
 _YOUNG_NS = 2_000_000_000
 
 

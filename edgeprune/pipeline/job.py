@@ -17,7 +17,6 @@ from edgeprune.pipeline.stage import Space
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edgeprune.bundle.manifest import Manifest
     from edgeprune.graph import Program, Rewritten, Units
     from edgeprune.model.data import Data, Split
 
@@ -27,6 +26,10 @@ PLAN = "plan.json"
 SCORES = "scores.npy"
 DENSE_ONNX = "dense.onnx"
 PRUNED_ONNX = "model.onnx"
+PROFILE = "profile.json"
+# Names of the two networks in a profile.
+DENSE = "dense"
+PRUNED = "pruned"
 
 
 class Job:
@@ -36,13 +39,15 @@ class Job:
         recipe: What to do.
         target: For what.
         output: Folder for bundles.
+        inputs: Content hashes of code, weights and data, by name; None for what is not there.
         results: What the stages that ended found, by stage name.
     """
 
-    def __init__(self, recipe: Recipe, target: Target, *, output: Path) -> None:
+    def __init__(self, recipe: Recipe, target: Target, *, output: Path, inputs: Mapping[str, str | None]) -> None:
         self.recipe = recipe
         self.target = target
         self.output = output
+        self.inputs = inputs
         self.results: dict[str, Finished] = {}
 
     def value(self, stage: str) -> Mapping[str, Any]:
@@ -72,9 +77,7 @@ class Job:
         from edgeprune.model import network
 
         recipe = self.recipe
-        return network.load_model(
-            recipe.model.factory, recipe.weights_path, base=recipe.folder, seed=recipe.seed
-        )
+        return network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder, seed=recipe.seed)
 
     @cached_property
     def example(self) -> tuple[Tensor, ...]:
@@ -133,9 +136,3 @@ class Job:
         from edgeprune.model import weights
 
         weights.save(model.state_dict(), space.out / WEIGHTS)
-
-    def manifest(self) -> Manifest:
-        """Of the bundle, as written."""
-        from edgeprune.bundle.manifest import Manifest
-
-        return Manifest.load(self.bundle_folder)

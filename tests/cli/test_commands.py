@@ -16,7 +16,8 @@ from edgeprune.cli import run
 def test_help_names_every_command_and_loads_no_heavy_package() -> None:
     code = (
         "import sys\nfrom edgeprune.cli import run\nassert run(['--help']) == 0\n"
-        "heavy = {'torch', 'onnx', 'onnxruntime', 'numpy', 'pydantic', 'rich'} & set(sys.modules)\nassert not heavy, heavy"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'numpy', 'pydantic', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -94,7 +94,7 @@ def test_override_replaces_settings_by_dotted_key(tmp_path: Path) -> None:
     assert (changed.training.epochs, changed.seed, changed.prune.exclude) == (1, 7, ("head.*",))
     assert changed.folder == recipe.folder
     assert recipe.training.epochs == 10
-    with pytest.raises(RecipeError, match="'train.epochs' in the command line; did you mean 'training.epochs'"):
+    with pytest.raises(RecipeError, match=r"'train\.epochs' in the command line; did you mean 'training.epochs'"):
         recipe.override({"train.epochs": 1}, where="the command line")
 
 

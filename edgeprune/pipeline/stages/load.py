@@ -18,7 +18,7 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
+def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     from edgeprune.criteria import create
     from edgeprune.model import data, network
 

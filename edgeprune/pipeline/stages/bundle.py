@@ -1,0 +1,104 @@
+"""Pack what is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgeprune import files
+from edgeprune.bundle import manifest, pack, provenance
+from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metrics, ParityReport, ProfileReference
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline import fingerprint
+from edgeprune.pipeline.job import DENSE_ONNX, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
+from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.profile import REQUIREMENTS, RUNNER
+
+
+def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    return {"recipe": recipe.name, "target": target.name}
+
+
+def _run(job: Job, _space: Space) -> Mapping[str, Any]:
+    packed = pack.write(
+        job.bundle_folder,
+        {
+            PRUNED_ONNX: job.file("export", PRUNED_ONNX),
+            PLAN: job.file("select", PLAN),
+            WEIGHTS: job.file("finetune", WEIGHTS),
+            "run.py": RUNNER,
+            "requirements.txt": REQUIREMENTS,
+        },
+        Manifest(
+            recipe=job.recipe.name,
+            target=job.target.name,
+            metrics=_metrics(job),
+            parity=ParityReport(**job.value("parity")),
+            profile=ProfileReference(path=PROFILE),
+            budgets=_budgets(job),
+            provenance=provenance.collect(
+                packages=[name for name in fingerprint.packages() if name != "python"],
+                seed=job.recipe.seed,
+                inputs={name: content for name, content in job.inputs.items() if content is not None},
+                folder=job.recipe.folder,
+            ),
+        ),
+        measured={PROFILE: job.file("profile", PROFILE)},
+    )
+    return {
+        "manifest": files.sha256(packed.folder / manifest.NAME),
+        "archive": files.sha256(packed.archive),
+    }
+
+
+def _metrics(job: Job) -> AllMetrics:
+    found = {
+        "dense": ("before", "evaluate-dense", DENSE_ONNX),
+        "pruned": ("after", "evaluate", PRUNED_ONNX),
+        "shipped": ("after", "evaluate-shipped", PRUNED_ONNX),
+    }
+    return AllMetrics(
+        **{
+            network: Metrics(
+                macs=job.value("select")[when]["macs"],
+                params=job.value("select")[when]["params"],
+                accuracy=job.value(evaluation)["accuracy"],
+                samples=job.value(evaluation)["samples"],
+                file_bytes=job.value("export")[file]["file_bytes"],
+            )
+            for network, (when, evaluation, file) in found.items()
+        }
+    )
+
+
+def _budgets(job: Job) -> tuple[BudgetReport, ...]:
+    reached = job.value("select")["after"]
+    return tuple(
+        BudgetReport(name=name, limit=limit, value=reached[name], ok=reached[name] <= limit)
+        for name, limit in job.value("select")["limits"].items()
+    )
+
+
+def _holds(job: Job, values: Mapping[str, Any]) -> bool:
+    """Whether the bundle still lies in the output folder, whole and as it was written."""
+    if not (job.archive.is_file() and (job.bundle_folder / manifest.NAME).is_file()):
+        return False
+    if files.sha256(job.archive) != values["archive"]:
+        return False
+    if files.sha256(job.bundle_folder / manifest.NAME) != values["manifest"]:
+        return False
+    entries = Manifest.load(job.bundle_folder).files
+    inside = {path: job.bundle_folder / path for path in entries}
+    return (job.bundle_folder / PROFILE).is_file() and all(
+        file.is_file() and files.sha256(file) == entries[path].sha256 for path, file in inside.items()
+    )
+
+
+STAGE = Stage(
+    "bundle",
+    "bundle",
+    after=("evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
+    settings=_settings,
+    run=_run,
+    holds=_holds,
+)

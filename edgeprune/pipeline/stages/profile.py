@@ -1,0 +1,41 @@
+"""Latency and peak memory of the dense and the pruned network on this machine, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline import fingerprint
+from edgeprune.pipeline.job import DENSE, DENSE_ONNX, PROFILE, PRUNED, PRUNED_ONNX, Job
+from edgeprune.pipeline.stage import Space, Stage
+
+
+def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    return {
+        "profile": target.profile.model_dump(mode="json"),
+        "runtime": target.runtime.model_dump(mode="json"),
+        "seed": recipe.seed,
+        "machine": fingerprint.machine(),
+    }
+
+
+def _run(job: Job, space: Space) -> Mapping[str, Any]:
+    from edgeprune.profile import measure
+
+    cores = fingerprint.machine()["cores"]
+    settings = job.target.profile
+    profile = measure(
+        {DENSE: job.file("export", DENSE_ONNX), PRUNED: job.file("export", PRUNED_ONNX)},
+        threads=min(job.target.runtime.threads or cores, cores),
+        warmup=settings.warmup,
+        runs=settings.runs,
+        blocks=settings.blocks,
+        seed=job.recipe.seed,
+        progress=space.progress,
+    )
+    (space.out / PROFILE).write_text(profile.to_json(), encoding="utf-8")
+    return {name: model.latency_ms.p50 for name, model in profile.models.items()}
+
+
+STAGE = Stage("profile", "profile", after=("export",), settings=_settings, run=_run)
