@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edgeprune.cli import run
@@ -87,7 +87,10 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _other_weights(folder: Path) -> None:
-    save_file({"0.weight": torch.zeros(4, 1, 3, 3), "extra": torch.zeros(1)}, folder / "weights.safetensors")
+    state = load_file(folder / "weights.safetensors")
+    del state["0.bias"]
+    spoilt = {**state, "0.weight": torch.zeros(4, 1, 3, 3), "extra": torch.zeros(1)}
+    save_file(spoilt, folder / "weights.safetensors")
 
 
 def _pickle(folder: Path) -> None:
@@ -129,7 +132,7 @@ _CASES = {
         [], 3, ("the plumbing leaks", "model.py"),
     ),
     "an empty data set": (_change("data.py:good", "data.py:empty"), [], 3, ("validation", "empty")),
-    "data that yields NaN": (_change("data.py:good", "data.py:nan"), [], 3, ("validation", "NaN")),
+    "data that yields NaN": (_change("data.py:good", "data.py:nan"), [], 3, ("1 of 48 samples", "NaN")),
     "labels out of range": (_change("data.py:good", "data.py:labels"), [], 3, ("train", "0 to 4", "0 to 2")),
     "a missing data folder": (
         _change("data.py:good", "data.py:folder"), ["--data-dir", "nowhere"], 3, ("nowhere", "data.py"),
