@@ -171,7 +171,7 @@ class Manifest(_Part):
             raise BundleError(f"{file} is not a manifest: it has no key 'schema' with a whole number")
         if schema > SCHEMA:
             raise BundleError(
-                f"{file} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer EdgePrune"
+                f"{file} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer one"
             )
         try:
             return cls.model_validate(values)

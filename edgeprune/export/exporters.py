@@ -55,13 +55,23 @@ class Exporter:
     write: Callable[[Request], onnx.ModelProto]
 
     def export(self, request: Request) -> onnx.ModelProto:
-        """Raise ExportFailed with the first line of what the exporter says where it cannot."""
+        """Write the model.
+
+        Raises:
+            ExportFailed: It cannot; with the first line of the exporter's reason.
+        """
         try:
             with _logged(), _composed_attention():
                 return self.write(request)
         except Exception as problem:  # whatever an operator's converter raises
-            first = str(problem).strip().partition("\n")[0]
-            raise ExportFailed(f"{type(problem).__name__}: {first}") from problem
+            raise ExportFailed(_reason(problem)) from problem
+
+
+def _reason(problem: BaseException) -> str:
+    """What lies at the bottom of ``problem``: the exporters wrap it in instructions for their own bug reports."""
+    while problem.__cause__ is not None:
+        problem = problem.__cause__
+    return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
 
 
 def _trace(request: Request) -> onnx.ModelProto:

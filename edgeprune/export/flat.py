@@ -69,7 +69,7 @@ class Flat(nn.Module):
             outputs = self.network(**dict(zip(self._keywords, inputs, strict=True)))
         return tuple(leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor))
 
-    def train(self, mode: bool = True) -> Flat:  # noqa: ARG002
+    def train(self, mode: bool = True) -> Flat:
         """Stay as it is: exporters switch modes, which programs of ``torch.export`` refuse."""
         return self
 

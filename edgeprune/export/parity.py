@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from edgeprune.errors import ParityError
 
+_TINY = float(np.finfo(np.float32).tiny)
+
 Outputs = NDArray[np.floating] | Sequence[NDArray[np.floating]]
 
 
@@ -46,17 +48,16 @@ def compare(reference: Outputs, got: Outputs) -> Parity:
     shapes = [value.shape for value in references], [value.shape for value in others]
     if shapes[0] != shapes[1]:
         raise ParityError(f"the exported model gives outputs of shape {shapes[1]}, the network {shapes[0]}")
-    differences = [
-        np.abs(want.astype(np.float64) - have.astype(np.float64)) for want, have in zip(references, others, strict=True)
-    ]
-    worst = max(float(difference.max(initial=0.0)) for difference in differences)  # NaN where one is
-    largest = max(float(np.abs(want).max(initial=0.0)) for want in references)
-    finite = np.isfinite(worst)
+    wanted, given = _joined(references), _joined(others)
+    finite = bool(np.isfinite(wanted).all() and np.isfinite(given).all())
+    differences = np.abs(wanted - given) if finite else np.array([np.inf])
+    worst = float(differences.max(initial=0.0))
+    largest = float(np.abs(wanted).max(initial=0.0))
     first, other = (outputs[0].reshape(len(outputs[0]), -1) for outputs in (references, others))
     return Parity(
-        max_error=worst if finite else float("inf"),
-        mean_error=float(np.mean(np.concatenate([d.reshape(-1) for d in differences]))) if finite else float("inf"),
-        relative_error=worst / max(largest, float(np.finfo(np.float32).tiny)) if finite else float("inf"),
+        max_error=worst,
+        mean_error=float(differences.mean()),
+        relative_error=worst / max(largest, _TINY) if finite else float("inf"),
         top1_agreement=float(np.mean(first.argmax(axis=1) == other.argmax(axis=1))),
         samples=len(references[0]),
     )
@@ -90,3 +91,7 @@ def check(parity: Parity, *, max_error: float, top1_agreement: float) -> None:
 
 def _as_list(outputs: Outputs) -> list[NDArray[np.floating]]:
     return [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
+
+
+def _joined(outputs: list[NDArray[np.floating]]) -> NDArray[np.float64]:
+    return np.concatenate([output.astype(np.float64).reshape(-1) for output in outputs])

@@ -64,11 +64,10 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
     if profile is not None and {"dense", "pruned"} <= profile.models.keys():
         before, after = profile.models["dense"], profile.models["pruned"]
         made += _latency_rows(before, after, profile.ratios.get("pruned"))
-        if before.peak_memory_bytes is not None and after.peak_memory_bytes is not None:
-            values = before.peak_memory_bytes.value, after.peak_memory_bytes.value
-            made.append(
-                _ratio_row("peak memory", "peak_memory_bytes", *values, _bytes, kind=before.peak_memory_bytes.kind)
-            )
+        memory = before.peak_memory_bytes, after.peak_memory_bytes
+        if memory[0] is not None and memory[1] is not None:
+            values = memory[0].value, memory[1].value
+            made.append(_ratio_row("peak memory", "peak_memory_bytes", *values, _bytes, kind=memory[0].kind))
     return made
 
 
