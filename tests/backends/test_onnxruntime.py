@@ -1,0 +1,88 @@
+"""The ONNX Runtime backend: predictions and accuracy are those of PyTorch, whatever the batch size of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from edgeprune.backends import onnxruntime as backend
+from edgeprune.errors import DataError, ModelError
+from edgeprune.export.onnx import export
+from edgeprune.model.data import TensorSplit
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
+
+
+def model(folder: Path, *, batch: int = 1, dynamic: bool = False) -> Path:
+    return export(network(), (torch.randn(batch, 3, 8, 8),), folder / "m.onnx", dynamic_batch=dynamic).path
+
+
+def split(samples: int) -> TensorSplit:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (samples, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    return TensorSplit(images, torch.randint(0, 5, (samples,), generator=generator))
+
+
+@pytest.mark.parametrize(("batch", "dynamic"), [(1, False), (4, False), (1, True)])
+@pytest.mark.parametrize("samples", [1, 7, 8])
+def test_predictions_are_those_of_pytorch(tmp_path: Path, batch: int, dynamic: bool, samples: int) -> None:
+    x = torch.randn(samples, 3, 8, 8)
+    with torch.no_grad():
+        expected = network()(x).numpy()
+    session = backend.Session(model(tmp_path, batch=batch, dynamic=dynamic), threads=1)
+    assert session.batch_size == (None if dynamic else batch)
+    for inputs in (x.numpy(), [x.numpy()], {"input": x.numpy()}):
+        (got,) = session.predict(inputs)
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_accuracy_is_that_of_pytorch_over_the_whole_split(tmp_path: Path) -> None:
+    data = split(300)  # more than one batch, the last one smaller
+    images, labels = zip(*data.batches(300), strict=True)
+    with torch.no_grad():
+        expected = float((network()(images[0]).argmax(1) == labels[0]).float().mean())
+    found = backend.evaluate(model(tmp_path, batch=4), data, threads=1)
+    assert found.accuracy == pytest.approx(expected)
+    assert found.samples == 300
+
+
+def test_options_follow_the_target() -> None:
+    options = backend.session_options(threads=3, spinning=False)
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert backend.session_options().intra_op_num_threads >= 1
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ModelError, match=r"cannot load .*broken\.onnx"):
+        backend.predict(path, np.zeros((1, 3, 8, 8), np.float32))
+
+
+def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    session = backend.Session(model(tmp_path))
+    with pytest.raises(ModelError, match="fails on ONNX Runtime"):
+        session.predict(np.zeros((1, 3, 9, 9), np.float32))
+    with pytest.raises(ModelError, match="takes the inputs input; got 2"):
+        session.predict([np.zeros((1, 3, 8, 8), np.float32)] * 2)
+
+
+def test_an_empty_split_and_outputs_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    path = model(tmp_path)
+    with pytest.raises(DataError, match="empty"):
+        backend.evaluate(path, split(0))
+    proto = onnx.load(path)
+    bias = next(tensor for tensor in proto.graph.initializer if tensor.name == "3.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(5, np.nan, np.float32), bias.name))
+    onnx.save(proto, path)
+    with pytest.raises(ModelError, match="NaN or infinity"):
+        backend.evaluate(path, split(3))

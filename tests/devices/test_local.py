@@ -1,0 +1,118 @@
+"""This machine as a device: conversations with real child processes, well-behaved and not."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from edgeprune.devices import Capability, Local
+from edgeprune.errors import DeviceError
+
+_ECHO = "import sys\nfor line in sys.stdin:\n    print(line.strip().upper(), flush=True)\n"
+
+
+def script(folder: Path, code: str) -> Path:
+    path = folder / "script.py"
+    path.write_text(code, encoding="utf-8")
+    return path
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_conversation_and_its_end(tmp_path: Path) -> None:
+    code = "import os\nprint(os.getpid(), flush=True)\n" + _ECHO
+    with Local().open() as workspace:
+        talk = workspace.converse([workspace.push(script(tmp_path, code))])
+        pid = int(talk.receive(timeout_s=20))
+        talk.send("hello")
+        talk.send("again")
+        assert [talk.receive(timeout_s=20), talk.receive(timeout_s=20)] == ["HELLO", "AGAIN"]
+        assert alive(pid)
+    assert not alive(pid)
+
+
+def test_two_conversations_at_a_time(tmp_path: Path) -> None:
+    path = script(tmp_path, _ECHO)
+    with Local().open() as workspace:
+        talks = [workspace.converse([workspace.push(path)]) for _ in range(2)]
+        for index, talk in enumerate(talks):
+            talk.send(f"n{index}")
+        assert [talk.receive(timeout_s=20) for talk in talks] == ["N0", "N1"]
+
+
+def test_an_end_is_told_with_the_exit_code_and_the_last_words(tmp_path: Path) -> None:
+    path = script(tmp_path, "import sys\nprint('one')\nsys.exit('no runtime here')\n")
+    with Local().open() as workspace:
+        talk = workspace.converse([workspace.push(path)])
+        assert talk.receive(timeout_s=20) == "one"
+        for _ in range(2):
+            with pytest.raises(DeviceError, match="ended with exit code 1; its last words: no runtime here"):
+                talk.receive(timeout_s=20)
+        with pytest.raises(DeviceError, match="exit code 1"):
+            for _ in range(100):  # the pipe may take the first ones
+                talk.send("x" * 10_000)
+
+
+def test_a_kill_is_told_with_its_signal(tmp_path: Path) -> None:
+    path = script(tmp_path, "import os\nprint(os.getpid(), flush=True)\n" + _ECHO)
+    with Local().open() as workspace:
+        talk = workspace.converse([workspace.push(path)])
+        os.kill(int(talk.receive(timeout_s=20)), signal.SIGKILL)
+        with pytest.raises(DeviceError, match="killed by signal 9"):
+            talk.receive(timeout_s=20)
+
+
+def test_silence_ends_in_time_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeprune.devices.local._END_S", 0.2)
+    code = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n"
+    with Local().open() as workspace:
+        talk = workspace.converse([workspace.push(script(tmp_path, code))])
+        pid = int(talk.receive(timeout_s=20))
+        os.kill(pid, signal.SIGSTOP)  # a stopped process does not even hear a request to end
+        with pytest.raises(DeviceError, match=r"no answer in 0\.1 s"):
+            talk.receive(timeout_s=0.1)
+    assert not alive(pid)
+
+
+def test_an_exception_inside_leaves_no_process(tmp_path: Path) -> None:
+    path = script(tmp_path, "import os\nprint(os.getpid(), flush=True)\n" + _ECHO)
+    pids: list[int] = []
+
+    def fail() -> None:
+        with Local().open() as workspace:
+            pids.append(int(workspace.converse([workspace.push(path)]).receive(timeout_s=20)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not alive(pids[0])
+
+
+def test_garbage_is_a_line_like_any_other_and_a_flood_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeprune.devices.local._END_S", 0.2)
+    code = (
+        "import os, sys\nprint(os.getpid(), flush=True)\n"
+        "while True:\n    sys.stdout.buffer.write(b'\\xff\\xfe\\x00 garbage\\n')\n"
+    )
+    with Local().open() as workspace:
+        talk = workspace.converse([workspace.push(script(tmp_path, code))])
+        pid = int(talk.receive(timeout_s=20))
+        assert "garbage" in talk.receive(timeout_s=20)
+    assert not alive(pid)
+
+
+def test_what_it_says_of_itself() -> None:
+    assert Local().uri == "local:"
+    assert Capability.MEMORY in Local().capabilities
+    assert Capability.POWER not in Local().capabilities

@@ -1,0 +1,221 @@
+"""Measuring for real on this machine, and runners that fail in every way a device can."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from edgeprune.devices import Capability, Local
+from edgeprune.errors import DeviceError, InputError
+from edgeprune.export.onnx import export
+from edgeprune.profile import Profile, measure, protocol
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A wide and a narrow network: the wide one has 16 MB of weights."""
+    folder = tmp_path_factory.mktemp("models")
+    torch.manual_seed(0)
+    widths = {"dense": 2000, "pruned": 200}
+    return {
+        name: export(
+            nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width)).eval(),
+            (torch.randn(1, 64),),
+            folder / f"{name}.onnx",
+        ).path
+        for name, width in widths.items()
+    }
+
+
+def runners() -> int:
+    """Runner processes of this one that are alive."""
+    count = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            arguments = stat.with_name("cmdline").read_bytes().split(b"\0")
+            count += parent == os.getpid() and os.fsencode(protocol.RUNNER) in arguments
+    return count
+
+
+def test_two_models_in_turn(models: dict[str, Path]) -> None:
+    found = measure(models, threads=1, warmup=5, runs=100, blocks=3)
+    dense, pruned = found.models["dense"], found.models["pruned"]
+    assert [len(block) for block in dense.blocks_ms] == [34, 33, 33]
+    assert dense.latency_ms.runs == pruned.latency_ms.runs == 100
+    for model in (dense, pruned):
+        figures = model.latency_ms
+        assert 0 < figures.min <= figures.p50 <= figures.p90 <= figures.p99
+        assert {figures.kind, model.load_ms.kind, model.first_ms.kind} == {"measured"}
+        assert model.threads == 1
+        assert model.warm_up_runs >= 5
+    assert dense.peak_memory_bytes is not None
+    assert pruned.peak_memory_bytes is not None
+    weights = 4 * 2000 * 2000
+    assert weights < dense.peak_memory_bytes.value < 6 * weights
+    assert pruned.peak_memory_bytes.value < dense.peak_memory_bytes.value / 2
+    ratio = found.ratios["pruned"]
+    assert ratio.low <= ratio.value <= ratio.high < 1  # a hundred times fewer multiply-adds
+    assert found.device["uri"] == "local:"
+    assert found.device["runtime"] == "onnxruntime"
+    assert Profile.from_json(found.to_json()) == found
+
+
+def test_what_a_device_cannot_tell_is_absent(models: dict[str, Path]) -> None:
+    device = Local(capabilities=frozenset({Capability.PUSH, Capability.RUN, Capability.STREAM}))
+    found = measure({"pruned": models["pruned"]}, device, runs=3, blocks=1, warmup=0)
+    assert found.models["pruned"].peak_memory_bytes is None
+    assert found.ratios == {}
+
+
+def test_a_file_that_is_no_model_is_told_in_the_words_of_the_runtime(tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(DeviceError, match=r"measuring dense: the runner fails: .*broken\.onnx"):
+        measure({"dense": path}, runs=1, blocks=1)
+    assert runners() == 0
+
+
+_READY = 'print(\'{"event": "ready", "protocol": 1}\', flush=True)\n'
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (
+            "import sys; sys.exit('ModuleNotFoundError: onnxruntime')",
+            "exit code 1; its last words: ModuleNotFoundError",
+        ),
+        ("import os; os.abort()", "killed by signal 6"),
+        ("print('Segmentation fault')", "no JSON: 'Segmentation fault'"),
+        ("print('[1, 2]')", "something else than 'ready'"),
+        ('print(\'{"event": "ready"}\')', "'ready' without protocol"),
+        ('print(\'{"event": "ready", "protocol": 99}\')', "speaks protocol 99, not 1"),
+        (_READY + "import time; input(); time.sleep(600)", r"no answer in 0\.5 s"),
+        (_READY + "input(); print('\\x00\\x01{')", "no JSON"),
+        (_READY + 'input(); print(\'{"event": "loaded", "load_ms": 1.0}\')', "without first_ms, threads"),
+    ],
+    ids=["no-runtime", "abort", "garbage", "list", "no-version", "version", "silence", "binary", "incomplete"],
+)
+def test_a_runner_that_fails_is_an_error_with_its_last_words_and_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: dict[str, Path], code: str, reason: str
+) -> None:
+    runner = tmp_path / "runner.py"
+    runner.write_text(code, encoding="utf-8")
+    monkeypatch.setattr(protocol, "RUNNER", runner)
+    monkeypatch.setattr("edgeprune.devices.local._END_S", 0.2)
+    with pytest.raises(DeviceError, match=reason) as raised:
+        measure({"dense": models["pruned"]}, timeout_s=0.5 if "sleep" in code else 20.0)
+    assert raised.value.exit_code == 5
+    assert runners() == 0
+
+
+@pytest.mark.parametrize("latencies", ["[]", "[1.0, -1.0]", "[1.0, NaN]", '[1.0, "2"]'])
+def test_latencies_that_are_none_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: dict[str, Path], latencies: str
+) -> None:
+    runner = tmp_path / "runner.py"
+    answers = [
+        '{"event": "loaded", "load_ms": 1.0, "first_ms": 1.0, "threads": 1}',
+        '{"event": "warm", "runs": 1, "stable": true}',
+        f'{{"event": "block", "latency_ms": {latencies}}}',
+    ]
+    runner.write_text(_READY + f"for answer in {answers!r}:\n    input()\n    print(answer, flush=True)\n")
+    monkeypatch.setattr(protocol, "RUNNER", runner)
+    with pytest.raises(DeviceError, match="latencies"):
+        measure({"dense": models["pruned"]}, runs=2, blocks=1, timeout_s=20)
+
+
+def test_models_take_turns(models: dict[str, Path]) -> None:
+    """Commands are recorded on their way to real runners: one works at a time, in blocks A B A B."""
+    sent: list[tuple[int, str]] = []
+
+    class Recording(Local):
+        @contextmanager
+        def open(self) -> Iterator[object]:
+            with super().open() as workspace:
+                yield _Recorded(workspace, sent)
+
+    assert runners() == 0
+    measure(models, Recording(), runs=4, blocks=2, warmup=1)
+    measured = [number for number, line in sent if '"measure"' in line]
+    assert measured == [0, 1, 0, 1]
+
+
+class _Recorded:
+    def __init__(self, workspace: object, sent: list[tuple[int, str]]) -> None:
+        self._workspace, self._sent, self._count = workspace, sent, 0
+        self.push = workspace.push
+
+    def converse(self, arguments: Sequence[str]) -> object:
+        talk, number = self._workspace.converse(arguments), self._count
+        self._count += 1
+        assert runners() == self._count
+        send = talk.send
+
+        def record(line: str) -> None:
+            self._sent.append((number, line))
+            send(line)
+
+        talk.send = record
+        return talk
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 2, "models": {}}', "null"])
+def test_what_is_no_profile_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"here\.json"):
+        Profile.from_json(text, where="here.json")
+
+
+def test_the_runner_needs_python_3_8_numpy_and_onnxruntime_only(tmp_path: Path) -> None:
+    import ast
+
+    tree = ast.parse(protocol.RUNNER.read_text(encoding="utf-8"), feature_version=(3, 8))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0])
+    assert imported - sys.stdlib_module_names == {"numpy", "onnxruntime"}
+    assert {line.partition(">")[0] for line in protocol.REQUIREMENTS.split()} == {"numpy", "onnxruntime"}
+
+
+def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
+    import shutil
+
+    import numpy as np
+
+    shutil.copy(models["pruned"], tmp_path / "model.onnx")
+    shutil.copy(protocol.RUNNER, tmp_path / "run.py")
+    samples = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    np.save(tmp_path / "x.npy", samples)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-I", "run.py", *arguments]
+        return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    shown = run("--input", "x.npy", "--output", "out.npz", "--best", "2")
+    assert shown.returncode == 0, shown.stderr
+    from edgeprune.backends.onnxruntime import predict
+
+    (expected,) = predict(models["pruned"], samples)
+    with np.load(tmp_path / "out.npz") as stored:
+        np.testing.assert_allclose(stored["output"], expected, rtol=1e-4, atol=1e-5)
+    best = [int(line.split()[1]) for line in shown.stdout.splitlines()]
+    assert best == list(expected.argmax(1))
+    assert "p50" in run("--benchmark", "10", "--threads", "1").stdout
+    np.save(tmp_path / "x.npy", samples[:, :3])
+    refused = run("--input", "x.npy")
+    assert refused.returncode == 1
+    assert "the model takes [1, 64], the file holds [3, 3]" in refused.stderr
+    assert run().returncode == 2
