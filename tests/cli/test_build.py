@@ -1,0 +1,127 @@
+"""``edgeprune build`` of a network of one's own, from the command line alone."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import edgeprune
+from edgeprune.cli import run
+
+_NETWORK = """
+import torch
+from torch import nn
+
+def make():
+    return nn.Sequential(
+        nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 12, 3), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 4),
+    )
+
+def data():
+    def split(n):
+        rng = torch.Generator().manual_seed(n)
+        labels = torch.arange(n) % 4
+        images = torch.rand(n, 1, 8, 8, generator=rng) + labels[:, None, None, None]
+        return torch.utils.data.TensorDataset(images, labels)
+
+    return {"train": split(128), "validation": split(64), "test": split(60)}
+"""
+_ARGUMENTS = [
+    "build", "--model", "net.py:make", "--weights", "net.safetensors", "--data", "net.py:data", "--input", "1,1,8,8",
+    "--epochs", "2", "--set", "training.batch_size=32", "--set", "training.precision=float32", "--budget", "macs=0.4",
+    "--target", "board.toml",
+]  # fmt: skip
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a network, its weights, its data, and a target that measures little."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(_NETWORK)
+    (tmp_path / "board.toml").write_text("name = 'board'\nprofile = {warmup = 1, runs = 6, blocks = 2}\n")
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 12, 3), nn.ReLU(), nn.Identity()]
+    save_file(nn.Sequential(*layers, nn.Flatten(), nn.Linear(12, 4)).state_dict(), tmp_path / "net.safetensors")
+    return tmp_path
+
+
+def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*_ARGUMENTS, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    manifest = told["manifest"]
+    assert (manifest["recipe"], manifest["target"]) == ("net-make", "board")
+    dense, pruned = manifest["metrics"]["dense"], manifest["metrics"]["pruned"]
+    assert pruned["macs"] <= 0.4 * dense["macs"]
+    assert manifest["budgets"] == [
+        {"name": "macs", "limit": int(0.4 * dense["macs"]), "value": pruned["macs"], "kind": "exact", "ok": True}
+    ]
+    assert dense["samples"] == manifest["metrics"]["shipped"]["samples"] == 60
+    assert {row["key"] for row in told["table"]} >= {
+        "macs", "params", "file_bytes", "accuracy", "latency_ms.p50", "peak_memory_bytes",
+    }  # fmt: skip
+    folder = Path(told["folder"])
+    assert folder == own / "dist" / "net-make-board"
+    state = load_file(folder / "weights.safetensors")
+    assert (
+        sum(tensor.numel() for name, tensor in state.items() if "running" not in name and "num_" not in name)
+        == (pruned["params"])
+    )
+    with tarfile.open(told["archive"]) as archive:
+        assert {f"net-make-board/{name}" for name in (*manifest["files"], "manifest.json")} == set(archive.getnames())
+
+
+def test_the_second_build_is_cached_and_a_new_setting_redoes_what_depends_on_it(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def redone(*more: str) -> list[str]:
+        assert run([*_ARGUMENTS, "--json", *more]) == 0
+        stages = json.loads(capsys.readouterr().out)["stages"]
+        return [stage["name"] for stage in stages if not stage["cached"]]
+
+    every = redone()
+    assert every[0] == "load"
+    assert every[-1] == "bundle"
+    assert redone() == []
+    assert redone("--output", "elsewhere") == ["bundle"]
+    after_select = every[every.index("select") :]
+    assert redone("--budget", "macs=0.6") == after_select
+    assert redone("--epochs", "1") == every[every.index("finetune") :]
+    (own / "net.py").write_text(_NETWORK + "\n# changed\n")
+    assert redone() == every
+
+
+def test_the_table_is_printed_on_stdout_and_progress_on_stderr(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(_ARGUMENTS) == 0
+    printed = capsys.readouterr()
+    for part in ("MACs", "parameters", "accuracy", "latency p50", "peak memory", "dense", "pruned", "ratio"):
+        assert part in printed.out
+    for part in ("evaluate dense", "fine-tune", "export ONNX", "bundle"):
+        assert part in printed.err
+        assert part not in printed.out.replace("bundle: ", "")
+
+
+def test_python_builds_the_same(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["build", "digits", "--epochs", "0", "--target", "board.toml", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    recipe = edgeprune.Recipe.load("digits").override({"training.epochs": 0})
+    result = edgeprune.build(recipe, own / "board.toml")
+    assert all(stage.cached for stage in result.stages)
+    assert str(result.folder) == told["folder"]
+    assert result.manifest.model_dump(mode="json") == told["manifest"]
+    module = edgeprune.Plan.load(result.folder / "plan.json")
+    assert module.after.macs == result.manifest.metrics.pruned.macs
+
+
+def test_a_loss_that_becomes_nan_stops_and_says_what_was_kept(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*_ARGUMENTS, "--set", "training.lr=1e38"]) == 1
+    told = capsys.readouterr().err
+    assert "loss became" in told or "not finite" in told
+    assert "training.lr" in told
+    assert not (own / "dist").exists()
