@@ -35,6 +35,7 @@ def measure(
     warmup: int = 20,
     runs: int = 300,
     blocks: int = 3,
+    block_s: float = 0.25,
     spinning: bool = True,
     seed: int = 0,
     timeout_s: float = 300.0,
@@ -47,8 +48,9 @@ def measure(
         device: Where; default: this machine.
         threads: Of one inference; None: every core of the device.
         warmup: Fewest inferences of the first warm-up, and unmeasured ones at the start of each block.
-        runs: Measured inferences of each model, over all blocks.
+        runs: Measured inferences of each model, over all blocks; a fast model makes more.
         blocks: How often the models take turns.
+        block_s: Shortest block in seconds, so that a fast model is not judged by one moment (at most 2000 inferences).
         spinning: Threads of the runtime wait busily for work: faster, unless others want the cores.
         seed: Of the random input and of the bootstrap.
         timeout_s: Longest wait for one answer of the device.
@@ -68,7 +70,7 @@ def measure(
         for block in range(blocks):
             share = runs // blocks + (block < runs % blocks)
             for runner_of_model in runners.values():
-                median = runner_of_model.measure(warmup, max(1, share))
+                median = runner_of_model.measure(warmup, max(1, share), block_s)
                 progress.advance(p50_ms=median)
         with_memory = Capability.MEMORY in device.capabilities
         measured = {name: runners[name].finish(files.sha256(path), with_memory) for name, path in models.items()}
@@ -77,7 +79,14 @@ def measure(
     ratios = {name: statistics.ratio(measured[first].blocks_ms, measured[name].blocks_ms, seed=seed) for name in others}
     return Profile(
         device={"uri": device.uri, **machine},
-        settings={"warmup": warmup, "runs": runs, "blocks": blocks, "spinning": spinning, "seed": seed},
+        settings={
+            "warmup": warmup,
+            "runs": runs,
+            "blocks": blocks,
+            "block_s": block_s,
+            "spinning": spinning,
+            "seed": seed,
+        },
         models=measured,
         ratios={name: RatioFigure(**asdict(ratio)) for name, ratio in ratios.items()},
     )
@@ -111,21 +120,22 @@ class _Runner:
         self._send(do="warm_up", at_least=at_least, at_most_s=_WARM_UP_S)
         self._warm = self._answer("warm", {"runs": int, "stable": bool})
 
-    def measure(self, warmup: int, runs: int) -> float:
+    def measure(self, warmup: int, runs: int, block_s: float) -> float:
         """Measure one block; returns its median in milliseconds."""
-        self._send(do="measure", warm_up=warmup, runs=runs)
+        self._send(do="measure", warm_up=warmup, runs=runs, at_least_s=block_s)
         latencies = self._answer("block", {"latency_ms": list})["latency_ms"]
-        if len(latencies) != runs or not all(isinstance(value, float) and value > 0 for value in latencies):
+        if len(latencies) < runs or not all(isinstance(value, float) and value > 0 for value in latencies):
             raise self._error(f"gave {len(latencies)} latencies, or some that are no time, for {runs} runs")
         self._blocks.append(tuple(latencies))
         return statistics.latency([latencies]).p50
 
     def finish(self, sha256: str, with_memory: bool) -> ModelProfile:
-        peak_memory_bytes, source = None, None
+        peak, baseline, source = None, None, None
         if with_memory:
             self._send(do="memory")
             memory = self._answer("memory", {"peak_bytes": int, "baseline_bytes": int, "source": str})
-            peak_memory_bytes = Figure(max(0, memory["peak_bytes"] - memory["baseline_bytes"]))
+            peak = Figure(max(0, memory["peak_bytes"] - memory["baseline_bytes"]))
+            baseline = Figure(memory["baseline_bytes"])
             source = memory["source"]
         self._send(do="end")
         return ModelProfile(
@@ -133,7 +143,8 @@ class _Runner:
             latency_ms=LatencyFigures(**asdict(statistics.latency(self._blocks))),
             first_ms=Figure(self._loaded["first_ms"]),
             load_ms=Figure(self._loaded["load_ms"]),
-            peak_memory_bytes=peak_memory_bytes,
+            peak_memory_bytes=peak,
+            runtime_memory_bytes=baseline,
             memory_source=source,
             warm_up_runs=self._warm["runs"],
             stable=self._warm["stable"],

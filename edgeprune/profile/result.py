@@ -49,8 +49,10 @@ class ModelProfile:
         latency_ms: Over all blocks.
         first_ms: First inference, which fills caches.
         load_ms: From the file to a session that can run.
-        peak_memory_bytes: Highest resident memory of its own process, over that of the runtime once it had run a
-            model of a single node; None where the device cannot tell.
+        peak_memory_bytes: Highest resident memory of its own process, over ``runtime_memory_bytes``; None where the
+            device cannot tell.
+        runtime_memory_bytes: Resident memory of that process before: Python, numpy, and the runtime once it had run a
+            model of a single node.
         memory_source: Where the device read it: ``VmHWM`` or ``ru_maxrss``.
         warm_up_runs: Inferences before the first block.
         stable: Warm-up ended because latency no longer changed; else its time was over.
@@ -63,6 +65,7 @@ class ModelProfile:
     first_ms: Figure
     load_ms: Figure
     peak_memory_bytes: Figure | None
+    runtime_memory_bytes: Figure | None
     memory_source: str | None
     warm_up_runs: int
     stable: bool
@@ -76,7 +79,7 @@ class Profile:
 
     Attributes:
         device: ``uri`` and what the device says of itself: machine, system, cpu, cores, python, runtime.
-        settings: How it was measured: warm_up, runs, blocks, spinning, seed.
+        settings: How it was measured: the arguments of ``protocol.measure``.
         models: By name, in the order they took turns.
         ratios: Median latency over that of the first model, by name of each other model.
         schema: Of the file.
@@ -116,14 +119,16 @@ class Profile:
 
 
 def _model(stored: dict[str, Any]) -> ModelProfile:
-    memory = stored["peak_memory_bytes"]
     return ModelProfile(
         **{
             **stored,
             "latency_ms": LatencyFigures(**stored["latency_ms"]),
             "first_ms": Figure(**stored["first_ms"]),
             "load_ms": Figure(**stored["load_ms"]),
-            "peak_memory_bytes": None if memory is None else Figure(**memory),
+            **{
+                name: None if stored[name] is None else Figure(**stored[name])
+                for name in ("peak_memory_bytes", "runtime_memory_bytes")
+            },
             "blocks_ms": tuple(tuple(block) for block in stored["blocks_ms"]),
         }
     )

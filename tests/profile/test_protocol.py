@@ -48,7 +48,7 @@ def runners() -> int:
 
 
 def test_two_models_in_turn(models: dict[str, Path]) -> None:
-    found = measure(models, threads=1, warmup=5, runs=100, blocks=3)
+    found = measure(models, threads=1, warmup=5, runs=100, blocks=3, block_s=0)
     dense, pruned = found.models["dense"], found.models["pruned"]
     assert [len(block) for block in dense.blocks_ms] == [34, 33, 33]
     assert dense.latency_ms.runs == pruned.latency_ms.runs == 100
@@ -62,7 +62,9 @@ def test_two_models_in_turn(models: dict[str, Path]) -> None:
     assert pruned.peak_memory_bytes is not None
     weights = 4 * 2000 * 2000
     assert weights < dense.peak_memory_bytes.value < 6 * weights
-    assert pruned.peak_memory_bytes.value < dense.peak_memory_bytes.value / 2
+    assert pruned.peak_memory_bytes.value < dense.peak_memory_bytes.value / 4
+    assert dense.runtime_memory_bytes is not None
+    assert 10e6 < dense.runtime_memory_bytes.value < 1e9
     ratio = found.ratios["pruned"]
     assert ratio.low <= ratio.value <= ratio.high < 1  # a hundred times fewer multiply-adds
     assert found.device["uri"] == "local:"
@@ -70,10 +72,16 @@ def test_two_models_in_turn(models: dict[str, Path]) -> None:
     assert Profile.from_json(found.to_json()) == found
 
 
+def test_a_fast_model_fills_its_blocks(models: dict[str, Path]) -> None:
+    found = measure({"pruned": models["pruned"]}, runs=2, blocks=2, block_s=0.05, warmup=0, threads=1)
+    assert all(2 < len(block) <= 2000 for block in found.models["pruned"].blocks_ms)
+
+
 def test_what_a_device_cannot_tell_is_absent(models: dict[str, Path]) -> None:
     device = Local(capabilities=frozenset({Capability.PUSH, Capability.RUN, Capability.STREAM}))
-    found = measure({"pruned": models["pruned"]}, device, runs=3, blocks=1, warmup=0)
+    found = measure({"pruned": models["pruned"]}, device, runs=3, blocks=1, block_s=0, warmup=0)
     assert found.models["pruned"].peak_memory_bytes is None
+    assert found.models["pruned"].runtime_memory_bytes is None
     assert found.ratios == {}
 
 
@@ -146,7 +154,7 @@ def test_models_take_turns(models: dict[str, Path]) -> None:
                 yield _Recorded(workspace, sent)
 
     assert runners() == 0
-    measure(models, Recording(), runs=4, blocks=2, warmup=1)
+    measure(models, Recording(), runs=4, blocks=2, block_s=0, warmup=1)
     measured = [number for number, line in sent if '"measure"' in line]
     assert measured == [0, 1, 0, 1]
 

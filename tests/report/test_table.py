@@ -36,6 +36,7 @@ def model(p50: float, memory: float | None) -> ModelProfile:
         first_ms=Figure(9.0),
         load_ms=Figure(20.0),
         peak_memory_bytes=None if memory is None else Figure(memory),
+        runtime_memory_bytes=None if memory is None else Figure(60e6),
         memory_source="VmHWM",
         warm_up_runs=21,
         stable=True,

@@ -11,7 +11,7 @@ With --serve it reads one JSON object a line from stdin and answers each with on
 
     {"do": "load", "model": "model.onnx", "threads": 4, "spinning": true, "seed": 0}
     {"do": "warm_up", "at_least": 20, "at_most_s": 10}
-    {"do": "measure", "warm_up": 5, "runs": 100}
+    {"do": "measure", "warm_up": 5, "runs": 100, "at_least_s": 0.25}
     {"do": "memory"}
     {"do": "end"}
 
@@ -52,7 +52,9 @@ _TYPES = {
 }
 # Warm-up has ended when the medians of two windows of runs that follow each other differ by less than this share.
 _STABLE = 0.02
-_WINDOW = 10
+_WINDOW_RUNS = 10
+_WINDOW_S = 0.05  # a clock that rises under load takes some tens of milliseconds
+_MOST_RUNS = 2000  # in one block or window that only waits for its time to pass
 
 
 def session_options(threads: int | None, spinning: bool) -> onnxruntime.SessionOptions:
@@ -86,13 +88,16 @@ def random_inputs(session: onnxruntime.InferenceSession, seed: int) -> dict[str,
     return inputs
 
 
-def time_runs(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], runs: int) -> list[float]:
-    """Milliseconds of each of so many inferences, by a monotonic clock."""
-    taken = []
+def time_runs(
+    session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], runs: int, at_least_s: float = 0.0
+) -> list[float]:
+    """Milliseconds of each inference, by a monotonic clock: so many, and more until so much time is over."""
+    taken: list[float] = []
     gc.collect()
     gc.disable()
     try:
-        for _ in range(runs):
+        end = time.perf_counter() + at_least_s
+        while len(taken) < runs or (time.perf_counter() < end and len(taken) < _MOST_RUNS):
             started = time.perf_counter_ns()
             session.run(None, inputs)
             taken.append((time.perf_counter_ns() - started) / 1e6)
@@ -161,7 +166,7 @@ class Server:
         small = onnxruntime.InferenceSession(
             _SMALLEST_MODEL, session_options(1, False), providers=["CPUExecutionProvider"]
         )
-        small.run(None, {"x": np.zeros(1, np.float32)})
+        np.median(time_runs(small, random_inputs(small, 0), 1))  # numpy loads parts of itself when first used
         del small
         gc.collect()
         self.baseline_bytes = start_memory()
@@ -179,13 +184,14 @@ class Server:
         return {"event": "loaded", "load_ms": load_ms, "first_ms": first_ms, "threads": options.intra_op_num_threads}
 
     def warm_up(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Run until two windows in a row take the same time."""
+        """Run until two windows that follow each other take the same time."""
         runs, stable = 1, False
         end = time.monotonic() + command["at_most_s"]
         before = None
         while time.monotonic() < end and not (stable and runs >= command["at_least"]):
-            now = float(np.median(time_runs(self.session, self.inputs, _WINDOW)))
-            runs += _WINDOW
+            window = time_runs(self.session, self.inputs, _WINDOW_RUNS, _WINDOW_S)
+            now = float(np.median(window))
+            runs += len(window)
             stable = before is not None and abs(now - before) <= _STABLE * before
             before = now
         return {"event": "warm", "runs": runs, "stable": stable}
@@ -193,7 +199,8 @@ class Server:
     def measure(self, command: dict[str, Any]) -> dict[str, Any]:
         """Time one block."""
         time_runs(self.session, self.inputs, command["warm_up"])
-        return {"event": "block", "latency_ms": time_runs(self.session, self.inputs, command["runs"])}
+        taken = time_runs(self.session, self.inputs, command["runs"], command["at_least_s"])
+        return {"event": "block", "latency_ms": taken}
 
     def memory(self, command: dict[str, Any]) -> dict[str, Any]:
         """Tell the peak so far."""
@@ -267,7 +274,7 @@ def main() -> None:
             np.savez(given.output, **outputs)  # type: ignore[arg-type]
     if given.benchmark is not None:
         inputs = random_inputs(session, 0)
-        time_runs(session, inputs, max(_WINDOW, given.benchmark // 5))
+        time_runs(session, inputs, max(_WINDOW_RUNS, given.benchmark // 5))
         taken = time_runs(session, inputs, given.benchmark)
         shown = [f"p{rank} {np.percentile(taken, rank):.4g} ms" for rank in (50, 90, 99)]
         print("  ".join([*shown, f"min {min(taken):.4g} ms", f"{options.intra_op_num_threads} threads"]))
