@@ -24,7 +24,9 @@ class Split(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0) -> Iterator[Batch]:
+    def batches(
+        self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0, augment: bool = True
+    ) -> Iterator[Batch]:
         """Read the split once, from batch ``start`` on.
 
         Args:
@@ -33,6 +35,7 @@ class Split(Protocol):
                 (seed, epoch): shuffled and augmented, the same batches for the same key; the last batch is left out
                 where it is not full, unless it is the only one (``training_steps`` batches).
             start: Batches to skip; those that follow are the same as without it.
+            augment: False: shuffled, but not augmented, as far as the split can tell the two apart.
         """
         ...
 
@@ -136,11 +139,13 @@ class TensorSplit:
         """The images at ``indices``, as stored. A subclass may fill them in here when they are first asked for."""
         return self.images[indices]
 
-    def batches(self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0) -> Iterator[Batch]:
+    def batches(
+        self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0, augment: bool = True
+    ) -> Iterator[Batch]:
         """See ``Split.batches``."""
         for key, indices in _index_batches(len(self), size, rng_key, start):
             images = self.take(indices)
-            if rng_key is not None and self._augment is not None:
+            if augment and rng_key is not None and self._augment is not None:
                 images = self._augment(images, generator(*key))
             yield images.to(torch.float32).mul_(self._factor).sub_(self._offset), self.labels[indices]
 
@@ -164,7 +169,14 @@ class DatasetSplit:
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def batches(self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0) -> Iterator[Batch]:
+    def batches(
+        self,
+        size: int,
+        *,
+        rng_key: tuple[int, ...] | None = None,
+        start: int = 0,
+        augment: bool = True,  # not used: what the data set does to its samples is its own
+    ) -> Iterator[Batch]:
         """See ``Split.batches``."""
         batches = _DatasetBatches(self._dataset, _index_batches(len(self), size, rng_key, start))
         if self._workers:

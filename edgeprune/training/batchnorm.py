@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -26,15 +28,17 @@ def recalibrate_batchnorm(
 
     Removed channels shift the statistics of all that follows; the old running estimates no longer fit, which costs
     most of the accuracy that pruning loses before any weight is trained (Li et al. 2020, EagleEye, section 3.3).
-    The batches are shuffled and augmented as in training: fine-tuning starts from what it will see. Only BatchNorm
-    layers are in training mode, so dropout stays off; layers without running statistics are left alone.
+    The batches are shuffled, but not augmented, as images are at test time: ResNet-56 on CIFAR-10 at half the MACs had
+    25.5 % of validation right before, 78.6 % with statistics of augmented images (padded crops, mirrored), 82.6 % so;
+    16 batches did as well as 64. Only BatchNorm layers are in training mode, so dropout stays off; layers without
+    running statistics are left alone.
 
     Args:
         model: Changed in place; weights stay, and so does its mode.
         split: Training samples.
         batches: At most as many as one pass over ``split`` has; 0 changes nothing.
         batch_size: Samples a batch.
-        seed: Which samples, and how they are augmented.
+        seed: Which samples.
         progress: Told of every batch.
 
     Returns:
@@ -58,7 +62,8 @@ def recalibrate_batchnorm(
             layer.momentum = None  # the average of all batches, each with the same weight
             layer.train()
         with torch.no_grad(), seeded(seed):
-            for _, (inputs, labels) in zip(range(count), split.batches(batch_size, rng_key=(seed,)), strict=False):
+            samples = split.batches(batch_size, rng_key=(seed,), augment=False)
+            for inputs, labels in islice(samples, count):
                 check_batch(inputs, labels, int(labels.max()) + 1, where="BatchNorm recalibration")
                 model(to_device(inputs, device, channels_last=device.type == "cpu"))
                 progress.advance()

@@ -142,6 +142,14 @@ def test_tensors_that_cannot_be_a_split(images: Tensor, labels: Tensor, message:
         TensorSplit(images, labels)
 
 
+def test_a_shuffled_pass_can_go_without_augmentation() -> None:
+    plain, augmented = (next(_tensor_split().batches(16, rng_key=(0, 1), augment=augment)) for augment in (False, True))
+    whole, _ = next(_tensor_split().batches(_COUNT))
+    assert torch.equal(plain[1], augmented[1])
+    assert torch.equal(plain[0], whole[plain[1]])
+    assert not torch.equal(plain[0], augmented[0])
+
+
 def test_augmentation_needs_images() -> None:
     with pytest.raises(DataError, match=r"\(N, C, H, W\), got \(3, 2\)"):
         TensorSplit(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), augment=Augment(flip=True))
