@@ -6,6 +6,7 @@ import inspect
 import linecache
 import logging
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -163,7 +164,7 @@ def _export(
         shapes = tuple(shapes[0]) if args else shapes[1]
     try:
         # Without gradients, a no_grad block in the network stays part of the one graph.
-        with torch.no_grad():
+        with torch.no_grad(), _quiet():
             exported = torch.export.export(model, args, dict(kwargs), dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise CaptureError(_explain(error, model)) from error
@@ -184,6 +185,16 @@ def _symbols(module: fx.GraphModule, leaves: Sequence[Any]) -> dict[Any, int]:
                 return {}
             symbols[size.node.expr] = leaf.shape[0]
     return symbols
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's warnings go to the log: they are about its own work, not about the network."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        logger.debug("torch.export: %s", warning.message)
 
 
 def _drop_checks(module: fx.GraphModule) -> None:

@@ -7,73 +7,100 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from edgeprune.graph.operators import argument_names, operator_name, schema
+from edgeprune.graph.operators import argument_names, is_operator_call, operator_name, schema
 
-_MODE_ARGUMENTS = {
-    "aten.batch_norm": "training",
-    "aten.instance_norm": "use_input_stats",
-    "aten.dropout": "train",
-    "aten.feature_dropout": "train",
-    "aten.alpha_dropout": "train",
-    "aten.feature_alpha_dropout": "train",
-}
+_NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+_NORM_STATE = ("weight", "bias", "running_mean", "running_var")
+_DROPOUTS = frozenset(f"aten.{name}" for name in ("dropout", "feature_dropout", "alpha_dropout"))
 
 
-class ModeDependent(nn.Module):
-    """An operator whose argument at ``position`` follows ``self.training``: batch normalisation, dropout."""
+class Dropout(nn.Module):
+    """A dropout operator that follows the mode of the module."""
 
-    def __init__(self, operator: Any, position: int) -> None:
+    def __init__(self, operator: Any, p: float) -> None:
         super().__init__()
         self.operator = operator
-        self.position = position
+        self.p = p
 
-    def forward(self, *args: Any) -> Any:
-        return self.operator(*args[: self.position], self.training, *args[self.position + 1 :])
+    def forward(self, tensor: Tensor) -> Tensor:
+        dropped: Tensor = self.operator(tensor, self.p, self.training)
+        return dropped
 
 
 def captured_module(graph: fx.Graph, state: Mapping[str, Tensor], volatile: frozenset[str]) -> fx.GraphModule:
-    """A module that runs ``graph`` over ``state``.
+    """A module that runs ``graph`` over ``state``, and changes ``graph`` for it.
 
     All of ``state`` is in its ``state_dict``, under the same names, but for the buffers named ``volatile``. The graph
-    was captured in evaluation mode; ``train()`` turns batch statistics and dropout on again.
+    was captured in evaluation mode: batch normalisation and dropout become modules again, which ``train()`` turns on.
     """
     root = nn.Module()
+    for node in list(graph.nodes):
+        if is_operator_call(node):
+            _restore_norm(root, node)
+            _restore_dropout(root, node)
     for name, tensor in state.items():
         _attach(root, name, tensor, persistent=name not in volatile)
-    for index, node in enumerate(list(graph.nodes)):
-        argument = _MODE_ARGUMENTS.get(operator_name(node.target)) if node.op == "call_function" else None
-        if argument is not None:
-            _follow_mode(root, graph, node, argument, f"_modes.{index}")
     module = fx.GraphModule(root, graph, class_name="Captured")
-    for name, tensor in state.items():
+    for name, tensor in state.items():  # the constructor takes over only what the graph reads
         _attach(module, name, tensor, persistent=name not in volatile)
     return module
 
 
-def _follow_mode(root: nn.Module, graph: fx.Graph, node: fx.Node, argument: str, path: str) -> None:
-    names = argument_names(node.target)
-    defaults = [declared.default_value for declared in schema(node.target).arguments]
-    args = [*node.args, *defaults[len(node.args) :]]
-    for name, value in node.kwargs.items():
-        args[names.index(name)] = value
-    parent, _, leaf = path.rpartition(".")
-    if not hasattr(root, parent):
-        root.add_module(parent, nn.Module())
-    getattr(root, parent).add_module(leaf, ModeDependent(node.target, names.index(argument)))
+def _restore_norm(root: nn.Module, node: fx.Node) -> None:
+    """Batch normalisation over the state of one module: that module, under its own name."""
+    if operator_name(node.target) != "aten.batch_norm":
+        return
+    given = _arguments(node)
+    held = {name: str(value.target) for name in _NORM_STATE if (value := given[name]) is not None}
+    path = held.get("running_mean", "").removesuffix(".running_mean")
+    if given["training"] or not path or any(target != f"{path}.{name}" for name, target in held.items()):
+        return
+    tensor = given["running_mean"].meta["val"]
+    kind = _NORMS[given["input"].meta["val"].ndim]
+    momentum = given["momentum"] or None  # what a cumulative average (momentum None) is captured as
+    norm = kind(len(tensor), given["eps"], momentum, affine="weight" in held)
+    _replace(root, node, path, norm, given["input"])
+
+
+def _restore_dropout(root: nn.Module, node: fx.Node) -> None:
+    if operator_name(node.target) in _DROPOUTS:
+        given = _arguments(node)
+        _replace(root, node, f"{node.name}_mode", Dropout(node.target, given["p"]), given["input"])
+
+
+def _replace(root: nn.Module, node: fx.Node, path: str, module: nn.Module, value: fx.Node) -> None:
+    """Call ``module``, registered at ``path``, instead of the operator."""
+    graph = node.graph
+    parent, leaf = _parent(root, path)
+    if not isinstance(getattr(parent, leaf, None), type(module)):
+        parent.add_module(leaf, module)
     with graph.inserting_before(node):
-        follower = graph.call_module(path, tuple(args))
-    node.replace_all_uses_with(follower)
+        call = graph.call_module(path, (value,))
+    call.meta = dict(node.meta)
+    node.replace_all_uses_with(call)
     graph.erase_node(node)
+    for source in [source for source in graph.nodes if source.op == "get_attr" and not source.users]:
+        graph.erase_node(source)
+
+
+def _arguments(node: fx.Node) -> dict[str, Any]:
+    defaults = {declared.name: declared.default_value for declared in schema(node.target).arguments}
+    return {**defaults, **dict(zip(argument_names(node.target), node.args, strict=False)), **node.kwargs}
 
 
 def _attach(root: nn.Module, path: str, tensor: Tensor, *, persistent: bool) -> None:
     """Register ``tensor`` at ``path``, making the modules above it."""
-    *parents, leaf = path.split(".")
-    for parent in parents:
-        if not hasattr(root, parent):
-            root.add_module(parent, nn.Module())
-        root = getattr(root, parent)
+    parent, leaf = _parent(root, path)
     if isinstance(tensor, nn.Parameter):
-        root.register_parameter(leaf, tensor)
+        parent.register_parameter(leaf, tensor)
     else:
-        root.register_buffer(leaf, tensor, persistent=persistent)
+        parent.register_buffer(leaf, tensor, persistent=persistent)
+
+
+def _parent(root: nn.Module, path: str) -> tuple[nn.Module, str]:
+    *parents, leaf = path.split(".")
+    for name in parents:
+        if not hasattr(root, name):
+            root.add_module(name, nn.Module())
+        root = getattr(root, name)
+    return root, leaf

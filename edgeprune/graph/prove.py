@@ -10,6 +10,7 @@ the proof is given twice, for the network's own weights and for weights that wer
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -29,8 +30,15 @@ from edgeprune.graph.rewrite import Kept, Rewritten, rewrite, slice_tensor
 from edgeprune.graph.rules import Keep, rule_for
 from edgeprune.graph.units import Units, keep_masks
 
+logger = logging.getLogger(__name__)
+
 TOLERANCE = 1e-4
 """Largest error allowed, relative to the largest output: what float32 sums in another order leave."""
+
+_DEFECT = (
+    "This is a defect of EdgePrune, not of your network: please report it. Excluding layers (exclude=[...]) until the "
+    "proof holds shows where it lies"
+)
 
 
 @dataclass(frozen=True)
@@ -155,8 +163,11 @@ def measure(model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtyp
         args, kwargs = pytree.tree_map(
             lambda leaf: _convert(leaf, dtype, copy=True), (program.args, dict(program.kwargs))
         )
-        with evaluating(model), torch.no_grad():
-            got = _tensors(torch.func.functional_call(model, given, args, kwargs))
+        try:
+            with evaluating(model), torch.no_grad():
+                got = _tensors(torch.func.functional_call(model, given, args, kwargs))
+        except Exception as problem:
+            raise ProofError(f"the pruned network does not run: {problem}. {_DEFECT}") from problem
         error = max(error, _distance(outputs, got))
     return Proof(error, want.exact, want.seconds + time.perf_counter() - begin)
 
@@ -176,8 +187,11 @@ def shrink(
     proof = measure(rewritten.model, units, rewritten.kept, want)
     if not proof.max_error <= TOLERANCE and copy:
         # Deep networks amplify rounding: in float64 only a mistake is left. The dense weights are still there.
-        double = reference(units, removed, dtype=torch.float64)
-        proof = measure(rewritten.model, units, rewritten.kept, double, dtype=torch.float64)
+        try:
+            double = reference(units, removed, dtype=torch.float64)
+            proof = measure(rewritten.model, units, rewritten.kept, double, dtype=torch.float64)
+        except Exception as problem:  # noqa: BLE001  a forward may insist on float32
+            logger.info("no proof in float64: %s", problem)
     check(proof)
     return rewritten, proof
 
@@ -187,8 +201,7 @@ def check(proof: Proof, *, tolerance: float = TOLERANCE) -> None:
     if not proof.max_error <= tolerance:
         raise ProofError(
             f"the pruned network is wrong: its output is off by {proof.max_error:.1e} of the largest value, allowed is "
-            f"{tolerance:.0e}. This is a defect of EdgePrune, not of your network: please report it. "
-            "Excluding layers (exclude=[...]) until the proof holds shows where it lies"
+            f"{tolerance:.0e}. {_DEFECT}"
         )
 
 

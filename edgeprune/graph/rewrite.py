@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from edgeprune.errors import ProofError
 from edgeprune.graph.attributes import fix_attributes
 from edgeprune.graph.capture import Program, evaluating
 from edgeprune.graph.captured import captured_module
@@ -80,7 +81,10 @@ def rewrite(model: nn.Module, units: Units, removed: Tensor, *, copy: bool = Tru
 def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
     """Whether the user's forward still works at the smaller size, and does what the program says."""
     with evaluating(own), evaluating(captured):
-        want = pytree.tree_leaves(program.run(captured))
+        try:
+            want = pytree.tree_leaves(program.run(captured))
+        except Exception as error:
+            raise ProofError(f"the pruned network does not run: {error}. This is a defect of EdgePrune") from error
         try:
             got = pytree.tree_leaves(program.run(own))
         except Exception as error:  # noqa: BLE001  a forward may fail in any way

@@ -24,12 +24,17 @@ def select_global(
     limits: Mapping[str, float],
     *,
     alpha: float = 1.0,
+    balance: float = 1.0,
 ) -> Tensor:
     """Choose units to remove until every cost is within its limit.
 
-    Units go in the order of ``score / saved**alpha``, where ``saved`` is the share of the costs that are still over
-    their limits that goes with the unit now: savings are refreshed as units go. What the last step removed too much
-    is put back, the most important first. The strongest unit of every dimension stays.
+    Units go in the order of ``score / left**balance / saved**alpha``. ``saved`` is the share of the costs over their
+    limits that goes with the unit now, ``left`` the share of its group's importance that is still there; both are
+    refreshed as units go. What the last step removed too much is put back, the most important first. The strongest
+    unit of every dimension stays.
+
+    Without ``left``, one group could drain: removing from it makes all that is coupled to it cheaper, and so less
+    worth removing, but not its own units.
 
     Args:
         units: what may go.
@@ -37,6 +42,7 @@ def select_global(
         costs: models of the dense network by cost name; they are left at what was chosen.
         limits: upper limits by the same names.
         alpha: 0 ignores costs, 1 is importance for what is saved.
+        balance: 0 takes scores as they are, 1 raises them as a group gets smaller.
 
     Returns:
         Mask of the units to remove, (units,).
@@ -47,6 +53,9 @@ def select_global(
     removable = units.prunable & ~_strongest(units, scores)
     _check_reachable(units, removable, costs, limits)
     removed = torch.zeros(len(units), dtype=torch.bool)
+    sizes = torch.tensor([len(group) for group in units.groups])
+    group_of = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+    dense = torch.zeros(len(sizes), dtype=torch.float64).index_add(0, group_of, scores)
     while over := {name: cost.total() - limits[name] for name, cost in costs.items() if cost.total() > limits[name]}:
         savings = {name: costs[name].savings() for name in over}
         saved = torch.stack([savings[name] / limits[name] for name in over]).sum(0)
@@ -55,7 +64,10 @@ def select_global(
         for name, excess in over.items():
             fine &= savings[name] <= excess + _OVERSHOOT * limits[name]
         candidates = (fine if bool(fine.any()) else candidates).nonzero().flatten()
-        order = candidates[torch.argsort(scores[candidates] / saved[candidates] ** alpha, stable=True)]
+        remaining = torch.zeros_like(dense).index_add(0, group_of[~removed], scores[~removed])
+        left = (remaining / dense.clamp(min=1e-12))[group_of].clamp(min=1e-12)
+        worth = scores / left**balance / saved.clamp(min=1e-12) ** alpha
+        order = candidates[torch.argsort(worth[candidates], stable=True)]
         enough = min(int((savings[name][order].cumsum(0) <= _STEP * excess).sum()) for name, excess in over.items())
         chosen = torch.zeros_like(removed)
         chosen[order[: max(1, enough)]] = True

@@ -39,7 +39,7 @@ class Linear(Rule):
 class MatrixProduct(Rule):
     """``(..., m, k) @ (..., k, n)``, leading dimensions broadcast; with or without a matrix that is added."""
 
-    ops = ("aten.matmul", "aten.mm", "aten.bmm", "aten.addmm", "aten.baddbmm", "aten.mv", "aten.dot")
+    ops = ("aten.matmul", "aten.mm", "aten.bmm", "aten.addmm", "aten.baddbmm", "aten.mv", "aten.dot", "aten.vdot")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         names = [name for name in call.arguments if name in _FACTORS]

@@ -86,3 +86,21 @@ class GroupNorm(Rule):
         channels, groups = call.out_shape[1], call["num_groups"]
         width = channels // groups
         return {"num_groups": left(out[0], 1, channels) // width} if groups >= width else {}
+
+
+@register
+class WeightNorm(Rule):
+    """``weight_norm``: each index along ``dim`` of ``v`` is scaled to the length ``g`` over what is left of it."""
+
+    ops = ("aten._weight_norm", "aten._weight_norm_interface")
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
+        direction, length = call.tensor("v"), call.tensor("g")
+        own = call["dim"] % len(direction.shape)
+        vectors: dict[int, Tensor | None] = dict(coupling.resolve(direction, reason=_FIXED))
+        vectors[own] = coupling.tie(vectors.get(own), length.vector(own), reason=_FIXED)
+        if any(ids is not None for dim, ids in vectors.items() if dim != own):
+            coupling.inexact.add(call.node)
+        outputs = [Labels.of(call.out_shapes[0], vectors)]
+        outputs += [Labels.of(shape, {own: vectors[own]}) for shape in call.out_shapes[1:]]
+        return outputs if call.many else outputs[0]

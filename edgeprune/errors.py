@@ -1,0 +1,96 @@
+"""Every error EdgePrune raises on purpose, each class with the exit code the command line ends with.
+
+A message says what was got, what is allowed, where (key, node, file) and what to do.
+Errors are raised in the library and printed in one place, ``edgeprune.cli``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class EdgePruneError(Exception):
+    """Base of all deliberate errors; ``exit_code`` is what the process ends with."""
+
+    exit_code = 1
+
+
+class InputError(EdgePruneError):
+    """Something handed to EdgePrune cannot be used as it is."""
+
+    exit_code = 3
+
+
+class ModelError(InputError):
+    """The factory, the module or its forward cannot be used."""
+
+
+class WeightsError(InputError):
+    """A weights file is missing, unsafe, or does not fit the module."""
+
+
+class DataError(InputError):
+    """The data set is missing, empty, out of range or not finite."""
+
+
+class RecipeError(InputError):
+    """A recipe, or a setting in it, is not valid."""
+
+
+class TargetError(InputError):
+    """A target is unknown, or its file is not valid."""
+
+
+class CaptureError(InputError):
+    """``torch.export`` cannot turn the network into one graph."""
+
+
+class PlanError(InputError):
+    """A plan does not fit the network it is applied to."""
+
+
+class BundleError(InputError):
+    """A bundle is damaged, incomplete or of another schema."""
+
+
+class TrainingError(EdgePruneError):
+    """Fine-tuning went wrong: the loss is no longer finite, or its folder belongs to another run."""
+
+    exit_code = 1
+
+
+class BudgetError(EdgePruneError):
+    """A budget cannot be met, or was missed.
+
+    ``nearest`` maps each cost of the budget to the closest value that can be reached.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, nearest: Mapping[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.nearest = dict(nearest or {})
+
+
+class DeviceError(EdgePruneError):
+    """A device cannot be reached, or what ran there failed."""
+
+    exit_code = 5
+
+
+class MeasurementError(EdgePruneError):
+    """A measurement ended, but is not valid."""
+
+    exit_code = 6
+
+
+class ProofError(EdgePruneError):
+    """The pruned network does not compute what the dense one computes without the removed units."""
+
+    exit_code = 7
+
+
+class ParityError(EdgePruneError):
+    """An exported model does not compute what the network it came from computes."""
+
+    exit_code = 7

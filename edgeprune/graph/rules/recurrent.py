@@ -1,0 +1,67 @@
+"""LSTM and GRU layers: hidden units."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from edgeprune.graph.call import Call
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.rules.base import Rule, register
+
+_FIXED = "read by a recurrent layer together with data whose size is fixed"
+
+
+@register
+class Recurrent(Rule):
+    """All layers and directions share one hidden size: the states are stacked in one tensor.
+
+    ``params`` holds for each layer and direction ``w_ih`` (gates * hidden, in), ``w_hh`` (gates * hidden, hidden) and
+    perhaps two biases (gates * hidden,).
+    """
+
+    ops = ("aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu")
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
+        params = [call.labels_of(node) for node in call.get("params", ())]
+        per_cell = 4 if call.get("has_biases") else 2
+        hidden = params[1].shape[1] if len(params) > 1 and params[1] is not None else 0
+        directions = 2 if call.get("bidirectional") else 1
+        cells = call.get("num_layers", 0) * directions
+        if None in params or len(params) != per_cell * cells:  # packed sequences, projections
+            for labels in call.tensors:
+                coupling.freeze_all(labels, f"{call.name} with packed sequences or projections")
+            return [Labels(shape) for shape in call.out_shapes]
+
+        unit: Tensor | None = None
+        for index, labels in enumerate(params):
+            assert labels is not None
+            rows = labels.vector(0)
+            if rows is not None and hidden > 1:
+                unit = coupling.tie(coupling.tie_rows(rows.reshape(-1, hidden).T), *([unit] if index else []))
+        x = coupling.resolve(call.tensor("input"), [2], reason="steps of a recurrent layer").get(2)
+        both = None if unit is None else unit.repeat(directions)
+        for cell in range(cells):
+            first = cell < directions
+            from_input, from_hidden = params[per_cell * cell], params[per_cell * cell + 1]
+            assert from_input is not None
+            assert from_hidden is not None
+            read = coupling.tie(from_input.vector(1), x if first else both, reason=_FIXED)
+            state = coupling.tie(from_hidden.vector(1), unit, reason=_FIXED)
+            coupling.consume(call.node, f"params.{per_cell * cell}", 1, read)
+            coupling.consume(call.node, f"params.{per_cell * cell + 1}", 1, state)
+            steps = math.prod(call.shape("input")[:2])
+            coupling.multiply(call.node, from_input.shape, (from_input.vector(0), read), steps)
+            coupling.multiply(call.node, from_hidden.shape, (from_hidden.vector(0), state), steps)
+        states = call["hx"] if isinstance(call["hx"], list) else [call["hx"]]
+        for node in states:
+            labels = call.labels_of(node)
+            if labels is not None:
+                own = coupling.resolve(labels, [2], reason="layers and samples of a recurrent state").get(2)
+                coupling.tie(own, unit, reason=_FIXED)
+        if unit is not None:
+            coupling.produced.append(unit)
+        output, *last = call.out_shapes
+        return [Labels.of(output, {2: both}), *(Labels.of(shape, {2: unit}) for shape in last)]

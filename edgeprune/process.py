@@ -1,0 +1,58 @@
+"""The one gate for subprocesses: argument lists, a timeout, logged, never a shell."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run ``argv`` to its end and return what it printed; a non-zero exit is the caller's to judge.
+
+    Raises ``subprocess.TimeoutExpired`` after ``timeout_s`` seconds and ``OSError`` where it cannot start.
+    """
+    logger.debug("run: %s", shlex.join(argv))
+    return subprocess.run(
+        list(argv),
+        cwd=cwd,
+        env=None if env is None else dict(env),
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stderr: IO[Any] | int | None = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    """Start ``argv`` with text pipes on stdin and stdout, for a conversation; the caller ends it."""
+    logger.debug("start: %s", shlex.join(argv))
+    return subprocess.Popen(
+        list(argv),
+        cwd=cwd,
+        env=None if env is None else dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )

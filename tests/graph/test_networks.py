@@ -1,0 +1,113 @@
+"""Structures that pruning tools are known to get wrong: each is pruned, proved, trained, replayed and exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch.utils.flop_counter import FlopCounterMode
+
+from edgeprune import Plan, prune
+from edgeprune.cost import cost_of
+from edgeprune.graph import capture, units_of
+from tests.networks.collection import NAMES, make
+
+
+_UNCOUNTED = ("lstm", "gru", "parametrised", "tokens-and-positions", "grouped-queries")
+"""torch counts no recurrent layers, no matrix-vector products, and no attention on a CPU."""
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25])
+@pytest.mark.parametrize("name", NAMES)
+def test_is_pruned_and_proved(name: str, share: float) -> None:
+    network, example = make(name)
+    dense = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+
+    pruned = prune(network, example, budget={"macs": max(share, _floor(network, example))}, criterion="random")
+
+    assert pruned.proof is not None
+    assert pruned.proof.max_error < 1e-5
+    assert pruned.after.macs < pruned.before.macs
+    assert pruned.after.params == sum(parameter.numel() for parameter in pruned.model.parameters())
+    assert pruned.model.state_dict().keys() == dense.keys()
+    assert all(torch.equal(tensor, dense[key]) for key, tensor in network.state_dict().items()), "the input changed"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trains_at_any_batch_size(name: str) -> None:
+    network, example = make(name)
+    model = prune(network, example, budget={"macs": 0.5}, criterion="random").model.train()
+    batch = tuple(torch.cat([tensor, tensor.flip(0)[:1]]) for tensor in example)
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    losses = []
+    for _ in range(4):
+        loss = sum(leaf.square().mean() for leaf in pytree.tree_leaves(model(*batch)))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plan_replays(name: str, tmp_path: Path) -> None:
+    network, example = make(name)
+    pruned = prune(network, example, budget={"macs": 0.5}, criterion="random")
+    pruned.plan.save(tmp_path / "plan.json")
+
+    replayed = Plan.load(tmp_path / "plan.json").apply(network, example)
+
+    assert type(replayed).__name__ == type(pruned.model).__name__
+    for (key, got), want in zip(replayed.state_dict().items(), pruned.model.state_dict().values(), strict=True):
+        assert torch.equal(got, want), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_costs_agree_with_torch(name: str) -> None:
+    network, example = make(name)
+    pruned = prune(network, example, budget={"macs": 0.5}, criterion="random")
+    if name not in _UNCOUNTED:
+        for model, cost in ((network, pruned.before), (pruned.model, pruned.after)):
+            assert cost.macs == _flops(model, example) / 2
+    again = cost_of(units_of(capture(pruned.model, example)), pruned.model)
+    assert (again.macs, again.params) == (pruned.after.macs, pruned.after.params)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exports_to_onnx(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network, example = make(name)
+    model = prune(network, example, budget={"macs": 0.5}, criterion="random").model.eval()
+
+    from edgeprune.export.onnx import export
+
+    exported = export(model, example, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
+    feed = dict(zip(exported.input_names, (tensor.numpy() for tensor in example), strict=True))
+    got = session.run(None, feed)
+    with torch.no_grad():
+        want = [leaf for leaf in pytree.tree_leaves(model(*example)) if isinstance(leaf, Tensor)]
+    for a, b in zip(want, got, strict=True):
+        torch.testing.assert_close(torch.from_numpy(b), a, rtol=1e-3, atol=1e-4)
+
+
+def _floor(network: nn.Module, example: tuple[Tensor, ...]) -> float:
+    """A share of the MACs that small networks with coarse units can reach."""
+    units = units_of(capture(network, example))
+    removable = units.prunable.clone()
+    for floor in units.floors:
+        removable[floor[0]] = False
+    return cost_of(units, network, removable).macs / cost_of(units, network).macs + 0.2
+
+
+def _flops(model: nn.Module, example: tuple[Tensor, ...]) -> int:
+    torch.backends.mha.set_fastpath_enabled(False)  # the fused encoder is one call that the counter does not know
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model.eval()(*example)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+    return counter.get_total_flops()

@@ -1,0 +1,84 @@
+"""A proof that cannot fail is worthless: planted mistakes must all be caught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from edgeprune.errors import EdgePruneError, ProofError
+from edgeprune.graph import Units, capture, shrink, units_of
+from edgeprune.graph.rules import movement
+from tests.networks.collection import make
+
+_NETWORKS = ("zero-padded-residual", "concat-into-grouped", "split-and-shuffle", "fused-projection", "broadcast", "gru")
+
+
+def _half(units: Units) -> Tensor:
+    """Every second unit of each group, so that no shift by one maps what is removed to itself."""
+    removed = torch.zeros(len(units), dtype=torch.bool)
+    for group in units.groups:
+        if group.frozen is None:
+            removed[group.start : group.stop - 1 : 3] = True
+    return removed
+
+
+@pytest.mark.parametrize("name", _NETWORKS)
+def test_one_index_off_in_any_tensor_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, example = make(name)
+    units = units_of(capture(network, example))
+    removed = _half(units)
+    right = units.kept(removed)
+    for tensor, dims in right.items():
+        for dim in dims:
+            size = dict([*network.named_parameters(), *network.named_buffers()])[tensor].shape[dim]
+            wrong = {**right, tensor: {**dims, dim: ((dims[dim] + 1) % size).sort().values}}
+            monkeypatch.setattr(Units, "kept", lambda self, mask, wrong=wrong: wrong)
+            with pytest.raises(ProofError):
+                shrink(network, units, removed)
+
+
+@pytest.mark.parametrize("name", _NETWORKS)
+def test_a_tensor_that_was_missed_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, example = make(name)
+    units = units_of(capture(network, example))
+    removed = _half(units)
+    right: Mapping[str, Mapping[int, Tensor]] = units.kept(removed)
+    for tensor in right:
+        missed = {name: dims for name, dims in right.items() if name != tensor}
+        monkeypatch.setattr(Units, "kept", lambda self, mask, missed=missed: missed)
+        with pytest.raises(EdgePruneError):
+            shrink(network, units, removed)
+
+
+def test_a_wrong_rule_for_data_movement_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = movement.move
+
+    def off_by_one(call, elements, changed=None):  # type: ignore[no-untyped-def]
+        parts = moved(call, elements, changed)
+        return [part.roll(1, 1) for part in parts] if call.name == "aten.chunk" and changed is None else parts
+
+    network, example = make("split-and-shuffle")
+    monkeypatch.setattr(movement, "move", off_by_one)
+    units = units_of(capture(network, example))
+    with pytest.raises(EdgePruneError):
+        shrink(network, units, _half(units))
+
+
+def test_without_proof_there_is_none() -> None:
+    network, example = make("squeeze-and-excite")
+    units = units_of(capture(network, example))
+    rewritten, proof = shrink(network, units, _half(units), prove=False)
+    assert proof is None
+    assert rewritten.kept
+
+
+def test_layer_norm_is_checked_against_its_own_slice() -> None:
+    network, example = make("tokens-and-positions")
+    units = units_of(capture(network, example))
+    _, proof = shrink(network, units, _half(units))
+    assert proof is not None
+    assert not proof.exact
+    assert proof.max_error < 1e-5
