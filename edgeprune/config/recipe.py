@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +16,7 @@ from edgeprune.config.settings import Name, Settings, nearest, read_toml, unknow
 from edgeprune.errors import RecipeError
 
 _FILE = "recipe.toml"
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _Dimension = Annotated[int, Field(ge=1)]
 
 
@@ -54,7 +57,8 @@ class DataSettings(Settings):
 
     Attributes:
         function: Gives the splits: ``data.py:load`` beside the recipe, or ``package.module:function``.
-        dir: Folder handed to the function, relative to the recipe. None: the function's own default.
+        dir: Folder handed to the function, relative to the recipe. ``${NAME:-default}`` stands for a variable of the
+            environment. None: the function's own default.
     """
 
     function: _Spec
@@ -155,7 +159,7 @@ class Recipe(Settings):
     @property
     def data_dir(self) -> Path | None:
         """The data folder, or None for the data function's own default."""
-        return None if self.data.dir is None else self.folder / self.data.dir
+        return None if self.data.dir is None else self.folder / _VARIABLE.sub(_expanded, self.data.dir)
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Recipe:
@@ -204,6 +208,18 @@ class Recipe(Settings):
                     raise RecipeError(unknown_key(key, type(self), where))
             table[last] = value
         return type(self).parse(values, folder=self.folder, where=where)
+
+
+def _expanded(variable: re.Match[str]) -> str:
+    """The value of a variable, which is relative to the working folder as everywhere else, or its default."""
+    value = os.environ.get(variable[1])
+    if value:
+        return str(Path(value).absolute())
+    if variable[2] is None:
+        raise RecipeError(
+            f"data.dir: the environment variable {variable[1]} is not set, and {variable[0]} has no default"
+        )
+    return variable[2]
 
 
 def _find(name_or_path: str | Path) -> Path:

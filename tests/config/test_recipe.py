@@ -107,3 +107,25 @@ def test_budget_is_a_share_up_to_one_and_a_count_above(values: dict[str, Any], l
 def test_a_budget_that_limits_nothing_sensible_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(RecipeError):
         Budget.parse(values)
+
+
+def test_a_data_folder_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe.load(_write(tmp_path, _WHOLE + 'data.dir = "${TEST_DATA:-../shared}/cifar10"\n'))
+    monkeypatch.delenv("TEST_DATA", raising=False)
+    assert recipe.data_dir == tmp_path / "../shared" / "cifar10"
+    monkeypatch.setenv("TEST_DATA", "elsewhere")
+    assert recipe.data_dir == Path.cwd() / "elsewhere" / "cifar10"
+    bare = recipe.override({"data.dir": "${TEST_DATA}/cifar10"})
+    monkeypatch.delenv("TEST_DATA")
+    with pytest.raises(RecipeError, match="TEST_DATA is not set"):
+        _ = bare.data_dir
+
+
+def test_weights_lie_beside_the_recipe_or_in_the_data_folder(tmp_path: Path) -> None:
+    recipe = Recipe.load(_write(tmp_path / "mine", _WHOLE + 'data.dir = "../data"\n'))
+    assert recipe.weights_path == tmp_path / "mine" / "w.safetensors"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "w.safetensors").touch()
+    assert recipe.weights_path == tmp_path / "mine" / ".." / "data" / "w.safetensors"
+    (tmp_path / "mine" / "w.safetensors").touch()
+    assert recipe.weights_path == tmp_path / "mine" / "w.safetensors"
