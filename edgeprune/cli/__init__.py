@@ -80,6 +80,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails as well
         return 1
+    except PermissionError as error:
+        _print_error(f"{error.strerror}: {error.filename}")
+        return 1
     except Exception as error:
         full = _disk_full(error)
         if full is None:

@@ -13,15 +13,17 @@ from edgeprune.cli.output import json_option, print_json, print_rich
 from edgeprune.cli.screen import Screen
 from edgeprune.errors import BudgetError
 
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
 
 @click.command("build")
 @click.argument("recipe", required=False)
 @click.option("--target", default="host", show_default=True, help="Where it will run; see 'edgeprune targets'.")
 @recipe_options
-@click.option("--output", default="dist", show_default=True, metavar="DIR", help="Folder for the bundle.")
-@click.option("--cache", default=".edgeprune", show_default=True, metavar="DIR", help="Folder for stage results.")
+@click.option("--output", default="dist", show_default=True, type=_FOLDER, help="Folder for the bundle.")
+@click.option("--cache", default=".edgeprune", show_default=True, type=_FOLDER, help="Folder for stage results.")
 @json_option
-def command(recipe: str | None, target: str, output: str, cache: str, as_json: bool, **options: Any) -> None:
+def command(recipe: str | None, target: str, output: Path, cache: Path, as_json: bool, **options: Any) -> None:
     """Prune, fine-tune, export, check, measure and pack a network.
 
     RECIPE is the name of a recipe or its folder; without it and without --model it is 'digits', which is embedded.
@@ -39,7 +41,7 @@ def command(recipe: str | None, target: str, output: str, cache: str, as_json: b
 
     where = Target.load(target)
     with Screen() as screen:
-        result = build(chosen, where, output=Path(output), cache=Path(cache), watcher=screen)
+        result = build(chosen, where, output=output, cache=cache, watcher=screen)
     missed = [budget.name for budget in result.manifest.budgets if not budget.ok]
     if as_json:
         print_json(

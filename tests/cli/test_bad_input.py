@@ -173,6 +173,8 @@ def test_an_unreachable_budget_names_the_closest_value(recipe: Path, capsys: pyt
         (["build", "--input", "1,x"], "1,3,224,224"),
         (["build", "--budget", "macs"], "KEY=VALUE"),
         (["build", "--epochs", "-1"], "--epochs"),
+        (["build", "--output", __file__], "--output"),
+        (["inspect", "net:make"], "--input"),
         (["build", "--no-such-option"], "--no-such-option"),
         (["bild"], "bild"),
         (["targets", "show"], "TARGET"),

@@ -29,13 +29,17 @@ def _weights(folder: Path) -> bytes:
 
 def _kill_when(folder: Path, reached: Callable[[Path], bool]) -> None:
     process = subprocess.Popen(_BUILD, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not reached(folder / ".edgeprune"):
-        assert process.poll() is None, "the build ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    _wait_until(process, lambda: reached(folder / ".edgeprune"))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+
+
+def _wait_until(process: subprocess.Popen[Any], reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not reached():
+        assert process.poll() is None, "the build ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,19 @@ def test_a_killed_build_goes_on_and_gives_the_same_weights(
     assert _weights(tmp_path) == _weights(undisturbed[0])
     assert not list((tmp_path / ".edgeprune" / "work").iterdir())
     assert result["manifest"]["metrics"]["pruned"] == undisturbed[1]["manifest"]["metrics"]["pruned"]
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+    process = subprocess.Popen(_BUILD, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait_until(process, lambda: _training(tmp_path / ".edgeprune"))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.count("error: ") == 1
+    assert "Traceback" not in err
+    assert "the same command goes on" in err
 
 
 @pytest.mark.long
