@@ -23,15 +23,15 @@ def select_global(
     costs: Mapping[str, CostModel],
     limits: Mapping[str, float],
     *,
-    alpha: float = 1.0,
+    alpha: float = 0.5,
     balance: float = 1.0,
 ) -> Tensor:
     """Choose units to remove until every cost is within its limit.
 
     Units go in the order of ``score / left**balance / saved**alpha``. ``saved`` is the share of the costs over their
-    limits that goes with the unit now, ``left`` the share of its group's importance that is still there; both are
-    refreshed as units go. What the last step removed too much is put back, the most important first. The strongest
-    unit of every dimension stays.
+    limits that goes with the unit now, ``left`` the share of its group's importance that is there when it and all
+    weaker units of the group are gone; both are refreshed as units go. What the last step removed too much is put
+    back, the most important first. The strongest unit of every dimension stays.
 
     Without ``left``, one group could drain: removing from it makes all that is coupled to it cheaper, and so less
     worth removing, but not its own units.
@@ -41,7 +41,7 @@ def select_global(
         scores: importance, (units,), at least 0.
         costs: models of the dense network by cost name; they are left at what was chosen.
         limits: upper limits by the same names.
-        alpha: 0 ignores costs, 1 is importance for what is saved.
+        alpha: 0 ignores costs, 1 is importance for what is saved. On the CIFAR ResNet-56 0.5 kept more than both.
         balance: 0 takes scores as they are, 1 raises them as a group gets smaller.
 
     Returns:
@@ -53,9 +53,7 @@ def select_global(
     removable = units.prunable & ~_strongest(units, scores)
     _check_reachable(units, removable, costs, limits)
     removed = torch.zeros(len(units), dtype=torch.bool)
-    sizes = torch.tensor([len(group) for group in units.groups])
-    group_of = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-    dense = torch.zeros(len(sizes), dtype=torch.float64).index_add(0, group_of, scores)
+    importance = _Importance(units, scores)
     while over := {name: cost.total() - limits[name] for name, cost in costs.items() if cost.total() > limits[name]}:
         savings = {name: costs[name].savings() for name in over}
         saved = torch.stack([savings[name] / limits[name] for name in over]).sum(0)
@@ -64,9 +62,7 @@ def select_global(
         for name, excess in over.items():
             fine &= savings[name] <= excess + _OVERSHOOT * limits[name]
         candidates = (fine if bool(fine.any()) else candidates).nonzero().flatten()
-        remaining = torch.zeros_like(dense).index_add(0, group_of[~removed], scores[~removed])
-        left = (remaining / dense.clamp(min=1e-12))[group_of].clamp(min=1e-12)
-        worth = scores / left**balance / saved.clamp(min=1e-12) ** alpha
+        worth = scores / importance.left(removed) ** balance / saved.clamp(min=1e-12) ** alpha
         order = candidates[torch.argsort(worth[candidates], stable=True)]
         enough = min(int((savings[name][order].cumsum(0) <= _STEP * excess).sum()) for name, excess in over.items())
         chosen = torch.zeros_like(removed)
@@ -76,6 +72,31 @@ def select_global(
             cost.remove(chosen)
     _put_back(removed, scores, costs, limits, alpha)
     return removed
+
+
+class _Importance:
+    """How much of each group's importance is left as its units go, the weakest first."""
+
+    def __init__(self, units: Units, scores: Tensor) -> None:
+        sizes = torch.tensor([len(group) for group in units.groups])
+        self._group = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        by_score = torch.argsort(scores, stable=True)
+        self._order = by_score[torch.argsort(self._group[by_score], stable=True)]
+        self._scores = scores
+        self._first = torch.cumsum(sizes, 0) - sizes
+        self._dense = self._sums(scores).clamp(min=1e-12)
+
+    def _sums(self, values: Tensor) -> Tensor:
+        return torch.zeros(len(self._first), dtype=torch.float64).index_add(0, self._group, values)
+
+    def left(self, removed: Tensor) -> Tensor:
+        """For each unit the share of its group that is left without it, weaker units and those in ``removed``."""
+        there = torch.where(removed, 0.0, self._scores)
+        running = torch.cumsum(there[self._order], 0)
+        group = self._group[self._order]
+        before = torch.cat([torch.zeros(1, dtype=torch.float64), running])[self._first]
+        share = (self._sums(there)[group] - (running - before[group])) / self._dense[group]
+        return torch.zeros_like(there).index_copy(0, self._order, share).clamp(min=1e-6)
 
 
 def _strongest(units: Units, scores: Tensor) -> Tensor:

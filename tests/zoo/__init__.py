@@ -1,0 +1,1 @@
+"""Real architectures from torchvision and timm, with fresh weights."""
