@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,11 +82,12 @@ class Session:
         self.batch_size: int | None = batch if isinstance(batch, int) else None
         """Samples of one inference where the file fixes them."""
 
-    def predict(self, inputs: Array | Sequence[Array] | Mapping[str, Array]) -> list[Array]:
+    def predict(self, inputs: Array | Sequence[Array] | Mapping[str, Array], *, workers: int = 1) -> list[Array]:
         """Run any number of samples, in portions where the file fixes the batch size.
 
         Args:
             inputs: The input (N, ...), or all of them by order or name.
+            workers: Portions that are run at a time.
 
         Returns:
             Each output, (N, ...).
@@ -95,11 +97,17 @@ class Session:
         """
         feed = self._feed(inputs)
         samples = len(next(iter(feed.values())))
-        parts = [self._run(portion, count) for portion, count in self._portions(feed, samples)]
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(lambda portion: self._run(*portion), self._portions(feed, samples)))
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
-    def evaluate(self, split: Split, *, progress: Progress = SILENT) -> Accuracy:
+    def evaluate(self, split: Split, *, workers: int = 1, progress: Progress = SILENT) -> Accuracy:
         """Top-1 accuracy on ``split``, run sample by sample where the file fixes batch 1, as on the device.
+
+        Args:
+            split: Samples with labels.
+            workers: See ``predict``.
+            progress: Advances by a sample.
 
         Raises:
             DataError: The split is empty.
@@ -110,7 +118,7 @@ class Session:
         progress.start(len(split))
         hits, seen = 0, 0
         for inputs, labels in split.batches(_BATCH_SIZE):
-            scores = self.predict(inputs.numpy())[0].reshape(len(labels), -1)
+            scores = self.predict(inputs.numpy(), workers=workers)[0].reshape(len(labels), -1)
             if not np.isfinite(scores).all():
                 raise ModelError(f"{self.path} gives NaN or infinity on ONNX Runtime")
             hits += int((scores.argmax(axis=1) == labels.numpy()).sum())
@@ -154,9 +162,12 @@ def predict(
     return Session(path, threads=threads).predict(inputs)
 
 
-def evaluate(path: Path, split: Split, *, threads: int | None = None, progress: Progress = SILENT) -> Accuracy:
-    """Load ``path`` and take its accuracy on ``split``; see ``Session``."""
-    return Session(path, threads=threads).evaluate(split, progress=progress)
+def evaluate(path: Path, split: Split, *, progress: Progress = SILENT) -> Accuracy:
+    """Load ``path`` and take its accuracy on ``split``; see ``Session``.
+
+    Each core runs samples of its own: threads that share one small inference spend much of it waiting for each other.
+    """
+    return Session(path, threads=1, spinning=False).evaluate(split, workers=_core_count(), progress=progress)
 
 
 def _core_count() -> int:

@@ -39,8 +39,8 @@ def test_predictions_are_those_of_pytorch(tmp_path: Path, batch: int, dynamic: b
         expected = network()(x).numpy()
     session = backend.Session(model(tmp_path, batch=batch, dynamic=dynamic), threads=1)
     assert session.batch_size == (None if dynamic else batch)
-    for inputs in (x.numpy(), [x.numpy()], {"input": x.numpy()}):
-        (got,) = session.predict(inputs)
+    for inputs, workers in ((x.numpy(), 1), ([x.numpy()], 2), ({"input": x.numpy()}, 3)):
+        (got,) = session.predict(inputs, workers=workers)
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -49,7 +49,7 @@ def test_accuracy_is_that_of_pytorch_over_the_whole_split(tmp_path: Path) -> Non
     images, labels = zip(*data.batches(300), strict=True)
     with torch.no_grad():
         expected = float((network()(images[0]).argmax(1) == labels[0]).float().mean())
-    found = backend.evaluate(model(tmp_path, batch=4), data, threads=1)
+    found = backend.evaluate(model(tmp_path, batch=4), data)
     assert found.accuracy == pytest.approx(expected)
     assert found.samples == 300
 
