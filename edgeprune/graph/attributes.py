@@ -41,7 +41,8 @@ def _sizes(module: nn.Module) -> dict[str, int]:
     if isinstance(module, nn.Embedding):
         return {"embedding_dim": module.weight.shape[1]}
     if isinstance(module, nn.RNNBase):
-        return {"hidden_size": module.weight_hh_l0.shape[1], "input_size": module.weight_ih_l0.shape[1]}
+        state = dict(module.named_parameters())
+        return {"hidden_size": state["weight_hh_l0"].shape[1], "input_size": state["weight_ih_l0"].shape[1]}
     if isinstance(module, nn.PReLU):
         return {"num_parameters": module.weight.shape[0]}
     return {}

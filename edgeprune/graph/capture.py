@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import CaptureError, ModelError
+from edgeprune.graph.folding import fold_constants
 from edgeprune.graph.operators import is_operator_call
 
 logger = logging.getLogger(__name__)
@@ -170,8 +171,15 @@ def _export(
         raise CaptureError(_explain(error, model)) from error
     module = exported.module()
     _drop_checks(module)
+    fold_constants(module, frozenset(name for name, _ in named_tensors(model)))
     leaves = pytree.tree_leaves((example_args, dict(example_kwargs)))
     return Program(module, example_args, dict(example_kwargs), _symbols(module, leaves))
+
+
+def named_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """All parameters and buffers, a shared one under each of its names."""
+    parameters = model.named_parameters(remove_duplicate=False)
+    return [*parameters, *model.named_buffers(remove_duplicate=False)]
 
 
 def _symbols(module: fx.GraphModule, leaves: Sequence[Any]) -> dict[Any, int]:

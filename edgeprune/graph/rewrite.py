@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.errors import ProofError
 from edgeprune.graph.attributes import fix_attributes
-from edgeprune.graph.capture import Program, evaluating
+from edgeprune.graph.capture import Program, evaluating, named_tensors
 from edgeprune.graph.captured import captured_module
 from edgeprune.graph.resize import resize
 from edgeprune.graph.units import Units
@@ -109,9 +109,3 @@ def slice_tensor(tensor: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
     for dim, index in kept.items():
         small = small.index_select(dim, index.to(tensor.device))
     return nn.Parameter(small, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else small
-
-
-def named_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """All parameters and buffers, a shared one under each of its names."""
-    parameters = model.named_parameters(remove_duplicate=False)
-    return [*parameters, *model.named_buffers(remove_duplicate=False)]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgeprune import files, graph
 from edgeprune.cost import Cost
 from edgeprune.errors import PlanError
-from edgeprune.graph.rewrite import named_tensors
+from edgeprune.graph.capture import named_tensors
 
 _SCHEMA = 1
 

@@ -36,9 +36,9 @@ class Recurrent(Rule):
             return [Labels(shape) for shape in call.out_shapes]
 
         unit: Tensor | None = None
-        for index, labels in enumerate(params):
-            assert labels is not None
-            rows = labels.vector(0)
+        for index, param in enumerate(params):
+            assert param is not None
+            rows = param.vector(0)
             if rows is not None and hidden > 1:
                 unit = coupling.tie(coupling.tie_rows(rows.reshape(-1, hidden).T), *([unit] if index else []))
         x = coupling.resolve(call.tensor("input"), [2], reason="steps of a recurrent layer").get(2)
@@ -57,9 +57,9 @@ class Recurrent(Rule):
             coupling.multiply(call.node, from_hidden.shape, (from_hidden.vector(0), state), steps)
         states = call["hx"] if isinstance(call["hx"], list) else [call["hx"]]
         for node in states:
-            labels = call.labels_of(node)
-            if labels is not None:
-                own = coupling.resolve(labels, [2], reason="layers and samples of a recurrent state").get(2)
+            start = call.labels_of(node)
+            if start is not None:
+                own = coupling.resolve(start, [2], reason="layers and samples of a recurrent state").get(2)
                 coupling.tie(own, unit, reason=_FIXED)
         if unit is not None:
             coupling.produced.append(unit)

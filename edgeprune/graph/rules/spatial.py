@@ -24,7 +24,6 @@ class Spatial(Rule):
         "aten.grid_sampler",
         "aten.grid_sampler_2d",
         "aten.grid_sampler_3d",
-        "aten.affine_grid_generator",
     )
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
