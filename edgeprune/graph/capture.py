@@ -39,6 +39,8 @@ class Program:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     sizes: Mapping[Any, int]
+    state: frozenset[str]
+    """Names of the network's own parameters and buffers; other tensors of the graph are constants of its forward."""
     training: Program | None = None
     """The network in training mode, where that uses parameters that evaluation does not: auxiliary heads."""
 
@@ -171,9 +173,10 @@ def _export(
         raise CaptureError(_explain(error, model)) from error
     module = exported.module()
     _drop_checks(module)
-    fold_constants(module, frozenset(name for name, _ in named_tensors(model)))
+    state = frozenset(name for name, _ in named_tensors(model))
+    fold_constants(module, state)
     leaves = pytree.tree_leaves((example_args, dict(example_kwargs)))
-    return Program(module, example_args, dict(example_kwargs), _symbols(module, leaves))
+    return Program(module, example_args, dict(example_kwargs), _symbols(module, leaves), state)
 
 
 def named_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:

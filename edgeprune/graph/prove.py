@@ -136,7 +136,8 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
     # One tensor stays one, whatever it is called.
     converted = {id(program.tensor(node)): _convert(program.tensor(node), dtype) for node in nodes}
     own = {str(node.target): converted[id(program.tensor(node))] for node in nodes}
-    states = (own, _jitter(own, seed))
+    weights = {name: tensor for name, tensor in own.items() if name in program.state}
+    states = (own, {**own, **_jitter(weights, seed)})
     outputs, exact = [], True
     for state in states:
         dense = _Dense(units, removed, state)
