@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from edgeprune import graph
 from edgeprune.config import Budget
-from edgeprune.cost import Cost, CostModel, cost_of
+from edgeprune.cost import Cost
 from edgeprune.criteria import Network, create
 from edgeprune.graph import Proof
-from edgeprune.select import Plan, select_global
+from edgeprune.select import Plan, make_plan
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def prune(
     attention: str = "heads",
     prove: bool = True,
     copy: bool = True,
+    optimizer: torch.optim.Optimizer | None = None,
     seed: int = 0,
 ) -> Pruned:
     """Remove the filters that contribute the least for what they cost, until the budget holds.
@@ -55,29 +57,20 @@ def prune(
         attention: ``heads`` removes whole heads, ``head_dim`` the same positions in each.
         prove: check by numbers that nothing else changed.
         copy: leave ``model`` as it is; False slices its tensors in place.
+        optimizer: the one that trains ``model``, with ``copy=False``: momentum and moments are sliced along with the
+            parameters, so that training goes on with ``model`` of what this returns.
         seed: for criteria that draw.
 
     Raises:
+        InputError: the state of the optimiser cannot follow.
         ModelError, CaptureError: the network cannot be captured.
         BudgetError: the budget cannot be reached; names the closest value.
         ProofError: the pruned network computes something else than the dense one without the removed units.
     """
     limits = Budget.parse(budget)
+    graph.check_optimizer(optimizer, model, copy=copy)
     units = graph.units_of(graph.capture(model, example), exclude=exclude, attention=attention)
-    before = cost_of(units, model)
     scores = create(criterion).score(Network(model, units, seed))
-    absolute = limits.limits({"macs": before.macs, "params": before.params})
-    costs = {name: CostModel.of(name, units, model) for name in absolute}
-    removed = select_global(units, scores, costs, absolute)
-    after = cost_of(units, model, removed)
-    plan = Plan.of(
-        model,
-        units.kept(removed),
-        before=before,
-        after=after,
-        exclude=tuple(exclude),
-        attention=attention,
-        origin={"criterion": criterion, "budget": limits.model_dump(exclude_none=True), "seed": seed},
-    )
-    rewritten, proof = graph.shrink(model, units, removed, prove=prove, copy=copy)
-    return Pruned(rewritten.model, plan, before, after, proof, units.frozen, rewritten.form)
+    plan, removed = make_plan(model, units, scores, limits, origin={"criterion": criterion, "seed": seed})
+    rewritten, proof = graph.shrink(model, units, removed, prove=prove, copy=copy, optimizer=optimizer)
+    return Pruned(rewritten.model, plan, plan.before, plan.after, proof, units.frozen, rewritten.form)

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -32,6 +32,9 @@ from torch import nn  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
 
 from tests.zoo.networks import NAMES, declare_operators, make  # noqa: E402
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LIMIT_S = 900
 
@@ -87,7 +90,7 @@ def _run(argv: list[str]) -> dict[str, Any]:
 class Peak:
     """The largest resident memory of this process while it is open, over that at its start."""
 
-    def __enter__(self) -> Peak:
+    def __enter__(self) -> Self:
         self.base = _resident_bytes()
         self.bytes = 0
         self._open = True
@@ -195,13 +198,13 @@ def _train(model: nn.Module, example: tuple[torch.Tensor]) -> list[float]:
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.grad is not None:
-                    parameter -= 0.02 / max(length, 1e-12) * parameter.grad
+                    parameter.sub_(0.02 / max(length, 1e-12) * parameter.grad)
         losses.append(loss.item())
     return losses
 
 
 def _torch_pruning(name: str, share: float) -> dict[str, Any]:
-    """Torch-Pruning with no annotations, its ratio raised until the MACs fit; checked by a forward alone, as it does."""
+    """Torch-Pruning with no annotations, its ratio raised until the MACs fit; checked by a forward alone."""
     import torch_pruning
 
     network, example = make(name)
@@ -233,32 +236,30 @@ def _torch_pruning(name: str, share: float) -> dict[str, Any]:
 
 def _report(rows: list[dict[str, Any]]) -> str:
     declare_operators()
-    import numpy
+    import numpy as np
     import onnxruntime
     import timm
     import torchvision
 
     from edgeprune import __version__
 
-    lines = [
-        "# The zoo",
-        "",
-        "Networks of torchvision and timm, fresh weights, no annotations. `scripts/bench_zoo.py` makes this table:",
-        "each network in its own process, criterion `l2`, seed 0, one image.",
-        "",
-        f"EdgePrune {__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}, timm "
-        f"{timm.__version__}, ONNX Runtime {onnxruntime.__version__}, numpy {numpy.__version__}, Python "
-        f"{platform.python_version()}, {_processor()}, {torch.get_num_threads()} threads.",
-        "",
-        "- *s*: capture to rewritten network, without the proof. *peak*: most memory meanwhile, over what was held "
-        "before; beside it the size of the weights.",
-        "- *proof*: largest error of the pruned network's output against the dense one with the removed coordinates "
-        "zeroed, relative to the largest output; `~` marks networks where normalisations mix channels, which are "
-        "checked against themselves on the slice.",
-        "- *onnx*: ONNX Runtime against PyTorch, relative to the largest output. *trains*: the loss falls over three "
-        "steps. *form*: the user's own module, or the captured program where a forward has sizes written down.",
-        "- *prunable*: share of the parameters in tensors that some prunable group shrinks.",
-    ]
+    lines = f"""# The zoo
+
+Networks of torchvision and timm, fresh weights, no annotations. `scripts/bench_zoo.py` makes this table: each network
+in its own process, criterion `l2`, seed 0, one image.
+
+EdgePrune {__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}, timm {timm.__version__},
+ONNX Runtime {onnxruntime.__version__}, numpy {np.__version__}, Python {platform.python_version()}, {_processor()},
+{torch.get_num_threads()} threads.
+
+- *s*: capture to rewritten network, without the proof. *peak*: most memory meanwhile, over what was held before; beside
+  it the size of the weights.
+- *proof*: largest error of the pruned network's output against the dense one with the removed coordinates zeroed,
+  relative to the largest output; `~` marks networks where normalisations mix channels: those are checked against
+  themselves on the slice that stays.
+- *onnx*: ONNX Runtime against PyTorch, relative to the largest output. *trains*: the loss falls over three steps.
+- *form*: the user's own module, or the captured program where a forward has sizes written down.
+- *prunable*: share of the parameters in tensors that some prunable group shrinks.""".splitlines()
     for share in sorted({row["share"] for row in rows}, reverse=True):
         lines += ["", f"## At {share:g} of the MACs", ""]
         own = [row for row in rows if row["share"] == share]

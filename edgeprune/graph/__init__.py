@@ -8,7 +8,8 @@ from torch import nn
 
 from edgeprune.graph.capture import Example, Program, capture
 from edgeprune.graph.coordinates import follow
-from edgeprune.graph.prove import Proof, shrink
+from edgeprune.graph.optimiser import check_optimizer
+from edgeprune.graph.prove import Proof, shrink, verify
 from edgeprune.graph.rewrite import Rewritten
 from edgeprune.graph.units import Group, Member, Units, group_units
 
@@ -21,9 +22,11 @@ __all__ = [
     "Rewritten",
     "Units",
     "capture",
+    "check_optimizer",
     "groups",
     "shrink",
     "units_of",
+    "verify",
 ]
 
 

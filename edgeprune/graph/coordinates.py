@@ -34,6 +34,7 @@ class Coordinates:
     labels: Mapping[fx.Node, Labels | list[Labels]]
     coupling: Coupling
     aliases: Mapping[str, str]
+    exclude: tuple[str, ...] = ()
 
 
 def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "heads") -> Coordinates:
@@ -62,7 +63,7 @@ def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "h
                 first, _ = shared[id(captured.tensor(node))]
                 if first != node.target:
                     aliases[str(node.target)] = first
-    return Coordinates(program, labels, coupling, aliases)
+    return Coordinates(program, labels, coupling, aliases, tuple(exclude))
 
 
 def _walk(

@@ -174,36 +174,47 @@ def measure(model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtyp
 
 
 def shrink(
-    model: nn.Module, units: Units, removed: Tensor, *, prove: bool = True, copy: bool = True
+    model: nn.Module,
+    units: Units,
+    removed: Tensor,
+    *,
+    prove: bool = True,
+    copy: bool = True,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> tuple[Rewritten, Proof | None]:
     """``rewrite``, with the proof that it is right; without ``prove`` there is none.
 
     Raises:
         ProofError: the pruned network computes something else than the dense one without the removed units.
     """
-    want = reference(units, removed) if prove else None
-    rewritten = rewrite(model, units, removed, copy=copy)
-    if want is None:
-        return rewritten, None
-    proof = measure(rewritten.model, units, rewritten.kept, want)
-    if not proof.max_error <= TOLERANCE and copy:
-        # Deep networks amplify rounding: in float64 only a mistake is left. The dense weights are still there.
-        try:
-            double = reference(units, removed, dtype=torch.float64)
-            proof = measure(rewritten.model, units, rewritten.kept, double, dtype=torch.float64)
-        except Exception as problem:  # noqa: BLE001  a forward may insist on float32
-            logger.info("no proof in float64: %s", problem)
-    check(proof)
+    want = reference(units, removed) if prove and not copy else None
+    rewritten = rewrite(model, units, removed, copy=copy, optimizer=optimizer)
+    proof = verify(rewritten.model, units, removed, rewritten.kept, want) if prove else None
     return rewritten, proof
 
 
-def check(proof: Proof, *, tolerance: float = TOLERANCE) -> None:
-    """Raise ``ProofError`` where the error of a proof is above ``tolerance``, or not a number."""
-    if not proof.max_error <= tolerance:
+def verify(model: nn.Module, units: Units, removed: Tensor, kept: Kept, want: Reference | None = None) -> Proof:
+    """Prove that ``model`` is the dense network without the units in the mask ``removed``.
+
+    ``want`` is needed where the dense weights are gone, as they were sliced in place.
+
+    Raises:
+        ProofError: it computes something else.
+    """
+    proof = measure(model, units, kept, want or reference(units, removed))
+    if not proof.max_error <= TOLERANCE and want is None:
+        # Deep networks amplify rounding: in float64 only a mistake is left.
+        try:
+            double = reference(units, removed, dtype=torch.float64)
+            proof = measure(model, units, kept, double, dtype=torch.float64)
+        except Exception as problem:  # noqa: BLE001  a forward may insist on float32
+            logger.info("no proof in float64: %s", problem)
+    if not proof.max_error <= TOLERANCE:
         raise ProofError(
             f"the pruned network is wrong: its output is off by {proof.max_error:.1e} of the largest value, allowed is "
-            f"{tolerance:.0e}. {_DEFECT}"
+            f"{TOLERANCE:.0e}. {_DEFECT}"
         )
+    return proof
 
 
 def _distance(want: list[Tensor], got: list[Tensor]) -> float:

@@ -90,16 +90,27 @@ class Plan:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise PlanError(f"{path}: the plan is damaged: {error!r}") from error
 
-    def apply(self, model: nn.Module, example: graph.Example, *, prove: bool = True, copy: bool = True) -> nn.Module:
-        """Prune a fresh dense ``model`` the same way; ``example`` as for ``prune``.
+    def apply(
+        self,
+        model: nn.Module,
+        example: graph.Example,
+        *,
+        prove: bool = True,
+        copy: bool = True,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> nn.Module:
+        """Prune a fresh dense ``model`` the same way; ``example``, ``copy`` and ``optimizer`` as for ``prune``.
 
         Raises:
+            InputError: the state of the optimiser cannot follow.
             PlanError: the network is not the one the plan was made for; names the first tensor that differs.
             ProofError: the pruned network computes something else.
         """
         self.check(model)
+        graph.check_optimizer(optimizer, model, copy=copy)
         units = graph.units_of(graph.capture(model, example), exclude=self.exclude, attention=self.attention)
-        rewritten, _ = graph.shrink(model, units, self.removed(units), prove=prove, copy=copy)
+        removed = self.removed(units)
+        rewritten, _ = graph.shrink(model, units, removed, prove=prove, copy=copy, optimizer=optimizer)
         return rewritten.model
 
     def check(self, model: nn.Module) -> None:

@@ -15,7 +15,6 @@ from edgeprune.cost import cost_of
 from edgeprune.graph import capture, units_of
 from tests.networks.collection import NAMES, make
 
-
 _UNCOUNTED = ("lstm", "gru", "parametrised", "tokens-and-positions", "grouped-queries")
 """torch counts no recurrent layers, no matrix-vector products, and no attention on a CPU."""
 

@@ -13,8 +13,16 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-_TORCHVISION = ["alexnet", "vgg11_bn", "resnet18", "resnet50", "resnext50_32x4d", "densenet121", "squeezenet1_1", "inception_v3", "googlenet", "shufflenet_v2_x1_0", "mobilenet_v2", "mobilenet_v3_small", "mnasnet1_0", "efficientnet_b0", "regnet_y_400mf", "convnext_tiny", "vit_b_16", "swin_t", "swin_v2_t", "maxvit_t", "fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large", "ssdlite320_mobilenet_v3_large"]
-_TIMM = ["ghostnet_100", "mobilenetv4_conv_small", "repvgg_a0", "mobilevit_xxs", "res2net50_14w_8s", "hrnet_w18_small", "dla34", "dpn68", "levit_128s", "pvt_v2_b0", "poolformer_s12", "mixnet_s", "resnest14d", "coat_lite_tiny", "xcit_nano_12_p16_224", "gcresnet33ts"]
+_TORCHVISION = """
+    alexnet vgg11_bn resnet18 resnet50 resnext50_32x4d densenet121 squeezenet1_1 inception_v3 googlenet
+    shufflenet_v2_x1_0 mobilenet_v2 mobilenet_v3_small mnasnet1_0 efficientnet_b0 regnet_y_400mf convnext_tiny
+    vit_b_16 swin_t swin_v2_t maxvit_t fcn_resnet50 deeplabv3_mobilenet_v3_large lraspp_mobilenet_v3_large
+    ssdlite320_mobilenet_v3_large
+""".split()
+_TIMM = """
+    ghostnet_100 mobilenetv4_conv_small repvgg_a0 mobilevit_xxs res2net50_14w_8s hrnet_w18_small dla34 dpn68
+    levit_128s pvt_v2_b0 poolformer_s12 mixnet_s resnest14d coat_lite_tiny xcit_nano_12_p16_224 gcresnet33ts
+""".split()
 NAMES = (*_TORCHVISION, *_TIMM)
 
 _PIXELS = {"inception_v3": 299, "swin_v2_t": 256, "mobilevit_xxs": 256, "gcresnet33ts": 256}

@@ -17,16 +17,9 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     if not job.recipe.prune.prove:
         return {"proved": False}
-    import torch
+    from edgeprune.graph import verify
 
-    from edgeprune.graph import prove
-
-    model, units, removed = job.pruned("rewrite"), job.units, job.removed
-    proof = prove.measure(model, units, job.rewritten.kept, prove.reference(units, removed))
-    if not proof.max_error <= prove.TOLERANCE:  # deep networks amplify rounding: in float64 only a mistake is left
-        double = prove.reference(units, removed, dtype=torch.float64)
-        proof = prove.measure(model, units, job.rewritten.kept, double, dtype=torch.float64)
-    prove.check(proof)
+    proof = verify(job.pruned("rewrite"), job.units, job.removed, job.rewritten.kept)
     return {"proved": True, "max_error": proof.max_error, "exact": proof.exact}
 
 

@@ -19,33 +19,17 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     import numpy as np
     import torch
 
-    from edgeprune.cost import CostModel, cost_of
-    from edgeprune.select import Plan, select_global
+    from edgeprune.select import make_plan
 
-    recipe, units = job.recipe, job.units
+    recipe = job.recipe
     scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
-    before = cost_of(units, job.dense)
-    limits = recipe.budget.limits({"macs": before.macs, "params": before.params})
-    costs = {name: CostModel.of(name, units, job.dense) for name in limits}
-    removed = select_global(units, scores, costs, limits)
-    after = cost_of(units, job.dense, removed)
-    plan = Plan.of(
-        job.dense,
-        units.kept(removed),
-        before=before,
-        after=after,
-        exclude=recipe.prune.exclude,
-        origin={
-            "criterion": recipe.prune.criterion,
-            "budget": recipe.budget.model_dump(exclude_none=True),
-            "seed": recipe.seed,
-        },
-    )
+    origin = {"criterion": recipe.prune.criterion, "seed": recipe.seed}
+    plan, removed = make_plan(job.dense, job.units, scores, recipe.budget, origin=origin)
     plan.save(space.out / PLAN)
     return {
-        "before": asdict(before),
-        "after": asdict(after),
-        "limits": limits,
+        "before": asdict(plan.before),
+        "after": asdict(plan.after),
+        "limits": recipe.budget.limits(asdict(plan.before)),
         "removed_units": int(removed.sum()),
     }
 
