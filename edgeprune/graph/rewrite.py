@@ -16,6 +16,7 @@ from edgeprune.errors import ProofError
 from edgeprune.graph.attributes import fix_attributes
 from edgeprune.graph.capture import Program, evaluating, named_tensors
 from edgeprune.graph.captured import captured_module
+from edgeprune.graph.optimiser import check_optimizer, slice_optimizer
 from edgeprune.graph.resize import resize
 from edgeprune.graph.units import Units
 
@@ -38,27 +39,39 @@ class Rewritten:
     rewritten: tuple[str, ...]
 
 
-def rewrite(model: nn.Module, units: Units, removed: Tensor, *, copy: bool = True) -> Rewritten:
+def rewrite(
+    model: nn.Module,
+    units: Units,
+    removed: Tensor,
+    *,
+    copy: bool = True,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> Rewritten:
     """Remove the units in the mask ``removed`` (over all units) from ``model``.
 
     With ``copy`` the model passed in is not changed, and its weights are not copied whole: the new model is made of
-    the sliced ones. Without it, tensors are sliced in place, so that an optimiser keeps its references.
+    the sliced ones. Without it, tensors and their gradients are sliced in place, so that an ``optimizer`` keeps its
+    references; its state is sliced along.
 
     Raises:
+        InputError: the state of the optimiser cannot follow.
         PlanError: a part of the network cannot be expressed at the smaller size.
     """
+    check_optimizer(optimizer, model, copy=copy)
     kept = units.kept(removed)
     resized = resize(units, removed)
     program = units.coordinates.program
     dense = dict(named_tensors(model))
-    small = {id(dense[name]): slice_tensor(dense[name], kept[name]) for name in kept if name in dense}
     if copy:
+        small = {id(dense[name]): slice_tensor(dense[name], kept[name]) for name in kept if name in dense}
         own = copying.deepcopy(model, small)
     else:
         own = model
-        for tensor in dense.values():
-            if id(tensor) in small:
-                tensor.data, tensor.grad = small[id(tensor)].data, None
+        # One tensor under two names is sliced once.
+        for tensor, dims in {id(dense[name]): (dense[name], kept[name]) for name in kept if name in dense}.values():
+            if optimizer is not None:
+                slice_optimizer(optimizer, tensor, dims)
+            _slice_in_place(tensor, dims)
     fix_attributes(own, resized.attributes)
     made_inside = [name for name in kept if name not in dense]
     if not resized.rewritten and not made_inside:
@@ -101,6 +114,18 @@ def _volatile(model: nn.Module) -> set[str]:
     """Names of the buffers that are not part of the state dict."""
     names = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     return names - set(model.state_dict())
+
+
+def _slice_in_place(tensor: Tensor, kept: Mapping[int, Tensor]) -> None:
+    """Slice ``tensor`` and its gradient; the object stays the same."""
+    grad = None if tensor.grad is None else slice_tensor(tensor.grad, kept)
+    small = slice_tensor(tensor, kept).data
+    if tensor.requires_grad:
+        # While a loss from before is alive, so is its record of the dense shape, and the next gradient would not fit.
+        # Torch drops that record when the type changes.
+        tensor.grad = None
+        tensor.data = small.new_empty(0, dtype=torch.float16 if small.dtype != torch.float16 else torch.float32)
+    tensor.data, tensor.grad = small, grad
 
 
 def slice_tensor(tensor: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
