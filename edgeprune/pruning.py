@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch
 from torch import nn
 
 from edgeprune import graph
@@ -60,8 +59,6 @@ def prune(
         copy: leave ``model`` as it is; False slices its tensors in place.
         optimizer: the one that trains ``model``, with ``copy=False``: momentum and moments are sliced along with the
             parameters, so that training goes on with ``model`` of what this returns.
-        optimizer: the one that trains ``model``, with ``copy=False``: momentum and moments are sliced along with the
-            parameters, so that training goes on with ``model`` of what this returns.
         seed: for criteria that draw.
 
     Raises:
@@ -71,7 +68,6 @@ def prune(
         ProofError: the pruned network computes something else than the dense one without the removed units.
     """
     limits = Budget.parse(budget)
-    graph.check_optimizer(optimizer, model, copy=copy)
     graph.check_optimizer(optimizer, model, copy=copy)
     units = graph.units_of(graph.capture(model, example), exclude=exclude, attention=attention)
     scores = create(criterion).score(Network(model, units, seed))
