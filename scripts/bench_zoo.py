@@ -36,7 +36,8 @@ from tests.zoo.networks import NAMES, declare_operators, make  # noqa: E402
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LIMIT_S = 900
+LIMIT_S = 600
+PEER_LIMIT_BYTES = 12 * 2**30
 
 
 def main() -> None:
@@ -47,18 +48,31 @@ def main() -> None:
     if arguments.one_torch_pruning:
         print(json.dumps(_torch_pruning(arguments.one_torch_pruning, arguments.share[0])))
         return
-    rows = []
+    rows = _read(arguments.rows)
+    known = {(row["network"], row["share"]) for row in rows}
     for share in arguments.share:
         for name in arguments.names or NAMES:
+            if (name, share) in known:
+                continue
             row = _run(["--one", name, "--share", str(share), *(["--fast"] if arguments.fast else [])])
-            rows.append({"network": name, "share": share, **row})
+            row = {"network": name, "share": share, **row}
             if arguments.against:
-                rows[-1]["torch_pruning"] = _run(["--one-torch-pruning", name, "--share", str(share)])
-            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+                row["torch_pruning"] = _run(["--one-torch-pruning", name, "--share", str(share)])
+            rows.append(row)
+            print(name, share, row.get("error", "done"), file=sys.stderr, flush=True)
+            if arguments.rows:
+                with arguments.rows.open("a", encoding="utf-8") as journal:
+                    journal.write(json.dumps(row) + "\n")
     text = _report(rows)
     print(text)
     if arguments.write:
         arguments.write.write_text(text + "\n", encoding="utf-8")
+
+
+def _read(journal: Path | None) -> list[dict[str, Any]]:
+    if journal is None or not journal.exists():
+        return []
+    return [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
 
 
 def _arguments() -> argparse.Namespace:
@@ -67,6 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--share", type=float, nargs="+", default=[0.5, 0.75], help="budgets, shares of dense MACs")
     parser.add_argument("--against", choices=["torch-pruning"], help="run this beside it")
     parser.add_argument("--fast", action="store_true", help="prune and prove only: no training, no ONNX")
+    parser.add_argument("--rows", type=Path, help="journal of results: what it has is not run again")
     parser.add_argument("--write", type=Path, help="write the report there too")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--one-torch-pruning", help=argparse.SUPPRESS)
@@ -207,6 +222,7 @@ def _torch_pruning(name: str, share: float) -> dict[str, Any]:
     """Torch-Pruning with no annotations, its ratio raised until the MACs fit; checked by a forward alone."""
     import torch_pruning
 
+    resource.setrlimit(resource.RLIMIT_AS, (PEER_LIMIT_BYTES, PEER_LIMIT_BYTES))  # swin_t would take all of it
     network, example = make(name)
     with Peak() as peak:
         begin = time.perf_counter()
