@@ -1,0 +1,51 @@
+"""Tensors that a forward makes, of a size that depends on the batch (others are constants, folded at capture)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tests.conformance.examples.base import Draw, Example, example, image, sequence
+
+_FILLED: dict[str, Callable[[Tensor, list[int]], Tensor]] = {
+    "empty": lambda x, shape: torch.empty(shape).fill_(0.5),
+    "full": lambda x, shape: torch.full(shape, 0.5),
+    "new_empty": lambda x, shape: x.new_empty(shape).fill_(0.5),
+    "new_full": lambda x, shape: x.new_full(shape, 0.5),
+    "new_ones": lambda x, shape: x.new_ones(shape),
+    "new_zeros": lambda x, shape: x.new_zeros(shape),
+    "ones": lambda x, shape: torch.ones(shape),
+    "rand": lambda x, shape: 0 * torch.rand(shape),
+    "randn": lambda x, shape: 0 * torch.randn(shape),
+    "zeros": lambda x, shape: torch.zeros(shape),
+}
+for _name, _make in _FILLED.items():
+
+    @example(_name)
+    def _filled(draw: Draw, make: Callable[[Tensor, list[int]], Tensor] = _make) -> Example:
+        channels = draw.size(2, 6)
+        op = lambda x: torch.cat([x + make(x, [x.shape[0], channels, 1, 1]), make(x, [x.shape[0], 2, 4, 4])], 1)
+        return image(draw, op, channels)
+
+
+_PATTERNED: dict[str, Callable[[int, int], Tensor]] = {
+    "arange": lambda n, size: torch.arange(n * size).view(n, size),
+    "eye": lambda n, size: torch.eye(n, size),
+    "linspace": lambda n, size: torch.linspace(0, 1, n * size).view(n, size),
+    "randint": lambda n, size: 0 * torch.randint(0, 3, (n, size)),
+    "randperm": lambda n, size: 0 * torch.randperm(n * size).view(n, size),
+}
+for _name, _pattern in _PATTERNED.items():
+
+    @example(_name)
+    def _patterned(draw: Draw, pattern: Callable[[int, int], Tensor] = _pattern) -> Example:
+        features = draw.size(2, 6)
+        op = lambda x: x + pattern(x.shape[0], features)
+        return sequence(draw, op, features, 0, steps=None, frozen="combined with data whose size is fixed")
+
+
+@example("scalar_tensor")
+def _scalar(draw: Draw) -> Example:
+    return image(draw, lambda x: x * torch.ops.aten.scalar_tensor(x.shape[0]), draw.size(2, 6))

@@ -1,0 +1,100 @@
+"""Every rule of the graph engine, on networks of random sizes: coupling, slicing and cost against execution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from edgeprune.cost import cost_of
+from edgeprune.graph import Units, capture, shrink, units_of
+from edgeprune.graph.operators import is_operator_call, operator_name
+from edgeprune.graph.rules import registered
+from tests.conformance.examples import Build, Draw, Example, examples
+
+_CASES = [
+    pytest.param(op, build, id=f"{op.removeprefix('aten.')}-{index}")
+    for op, builds in sorted(examples().items())
+    for index, build in enumerate(builds)
+]
+
+
+def test_every_rule_has_an_example() -> None:
+    missing = sorted(set(registered()) - set(examples()))
+    assert not missing, f"operators without an example in tests/conformance/examples: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize(("op", "build"), _CASES)
+@settings(
+    max_examples=4,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+@given(data=st.data(), seed=st.integers(0, 1000))
+def test_rule(op: str, build: Build, data: st.DataObject, seed: int) -> None:
+    torch.manual_seed(seed)
+    example = build(Draw(data))
+    network = _jittered(example.network)
+    program = capture(network, example.inputs)
+    names = {operator_name(node.target) for node in program.graph.nodes if is_operator_call(node)}
+    assert names & {op, example.captured_as}, f"the example shows no {op}, but {sorted(names)}"
+
+    units = units_of(program)
+    _check_units(units, example)
+    removed = _some(units)
+    before, after = cost_of(units, network), cost_of(units, network, removed)
+    rewritten, proof = shrink(network, units, removed)
+
+    assert proof is not None
+    assert proof.max_error < 1e-5
+    assert bool(removed.any()) == bool(units.prunable.any())
+    again = cost_of(units_of(capture(rewritten.model, example.inputs)), rewritten.model)
+    assert (again.macs, again.params) == (after.macs, after.params)
+    assert after.params == sum(parameter.numel() for parameter in rewritten.model.parameters())
+    if example.counted:
+        assert before.macs == _flops(network, example.inputs) / 2
+        assert after.macs == _flops(rewritten.model, example.inputs) / 2
+
+
+def _jittered(network: nn.Module) -> nn.Module:
+    """In evaluation mode, no two weights alike."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            tensor.data += 0.1 * torch.rand_like(tensor)
+    return network.eval()
+
+
+def _check_units(units: Units, example: Example) -> None:
+    for layer, count in example.units.items():
+        groups = [group for group in units.groups if any(m.tensor.startswith(layer) for m in group.producers)]
+        found = sum(len(group) for group in groups if group.frozen is None)
+        assert found == count, f"{layer}: {found} units may go, not {count}: {groups}"
+    for layer, reason in example.frozen.items():
+        told = [
+            group.frozen for group in units.groups if group.frozen and group.producers[0].tensor.startswith(layer)
+        ]
+        assert any(reason in text for text in told), f"{layer}: {told} instead of {reason!r}"
+
+
+def _some(units: Units) -> Tensor:
+    """About half of the units, at least one of each set of which one must stay."""
+    order = units.prunable.nonzero().flatten()
+    order = order[torch.randperm(len(order))]
+    removed = torch.zeros(len(units), dtype=torch.bool)
+    for unit in order[: (len(order) + 1) // 2]:
+        removed[unit] = True
+        if any(bool(removed[floor].all()) for floor in units.floors):
+            removed[unit] = False
+    return removed
+
+
+def _flops(model: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(*inputs)
+    return counter.get_total_flops()
