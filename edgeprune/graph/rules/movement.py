@@ -24,6 +24,7 @@ MOVEMENT = aten(
 )
 COPIES = frozenset({"aten.alias", "aten.clone", "aten.contiguous"})
 """Operators of another rule that leave every element where it is."""
+_STRIDED = ("aten.as_strided", "aten._reshape_alias")
 _SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split")
 
 
@@ -91,6 +92,11 @@ def move(call: Call, elements: Tensor, changed: Mapping[str, Any] | None = None)
                 return None
     if "value" in arguments:
         arguments["value"] = CONSTANT
+    if call.name in _STRIDED:
+        # They read memory: ids must lie there as the data does.
+        if not call.node.args[0].meta["val"].is_contiguous():  # type: ignore[union-attr]
+            return None
+        elements = elements.contiguous()
     arguments[call.first] = elements
     try:
         parts = call_operator(target, arguments)

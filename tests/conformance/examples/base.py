@@ -90,7 +90,9 @@ def image(
     read: str = "conv",
     **rest: Any,
 ) -> Example:
-    """``op`` on (batch, channels, *positions) that a convolution made; ``read`` is what comes behind it.
+    """``op`` on (batch, channels, *positions) that a convolution made.
+
+    ``read`` is what comes behind it: a convolution over dimension 1, or a linear layer over the last one.
 
     All channels may go, unless ``units`` says how many.
     """
@@ -130,7 +132,7 @@ def _between(
 ) -> Example:
     with torch.no_grad():
         shape = op(before(x)).shape
-    after = nn.Linear(shape[-1], 3) if read == "linear" else _CONVOLUTIONS[len(shape) - 2](shape[1], 3, 1)
+    after = nn.Linear(shape[-1], 3) if read == "linear" or len(shape) == 2 else _CONVOLUTIONS[len(shape) - 2](shape[1], 3, 1)
     return Example(
         Between(before, op, after),
         (x,),

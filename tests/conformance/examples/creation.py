@@ -30,19 +30,19 @@ for _name, _make in _FILLED.items():
         return image(draw, op, channels)
 
 
-_PATTERNED: dict[str, Callable[[int, int], Tensor]] = {
-    "arange": lambda n, size: torch.arange(n * size).view(n, size),
-    "eye": lambda n, size: torch.eye(n, size),
-    "linspace": lambda n, size: torch.linspace(0, 1, n * size).view(n, size),
-    "randint": lambda n, size: 0 * torch.randint(0, 3, (n, size)),
-    "randperm": lambda n, size: 0 * torch.randperm(n * size).view(n, size),
+_PATTERNED: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "arange": lambda x, size: torch.arange(len(x) * size).view(-1, size),
+    "eye": lambda x, size: torch.eye(len(x), size),
+    "linspace": lambda x, size: torch.linspace(x.amin(), x.amax(), size),
+    "randint": lambda x, size: 0 * torch.randint(0, 3, (len(x), size)),
+    "randperm": lambda x, size: 0 * torch.randperm(len(x) * size).view(-1, size),
 }
 for _name, _pattern in _PATTERNED.items():
 
     @example(_name)
-    def _patterned(draw: Draw, pattern: Callable[[int, int], Tensor] = _pattern) -> Example:
+    def _patterned(draw: Draw, pattern: Callable[[Tensor, int], Tensor] = _pattern) -> Example:
         features = draw.size(2, 6)
-        op = lambda x: x + pattern(x.shape[0], features)
+        op = lambda x: x + pattern(x, features)
         return sequence(draw, op, features, 0, steps=None, frozen="combined with data whose size is fixed")
 
 

@@ -33,7 +33,7 @@ def _flatten(draw: Draw) -> Example:
     return image(draw, lambda x: x.flatten(1), draw.size(2, 6), read="linear")
 
 
-@example("view", "_unsafe_view", "_reshape_alias")
+@example("view")
 def _view(draw: Draw) -> Example:
     factor, width = draw.size(2, 3), draw.size(2, 4)
     return image(draw, lambda x: _fold(x, factor).transpose(1, 2).contiguous().view(x.shape), factor * width)
@@ -96,10 +96,10 @@ def _channel_shuffle(draw: Draw) -> Example:
     return image(draw, lambda x: F.channel_shuffle(x, groups), groups * width, captured_as="channel_shuffle")
 
 
-@example("chunk", "unsafe_chunk")
+@example("chunk")
 def _chunk(draw: Draw) -> Example:
     """Parts in another order; the last may be smaller."""
-    parts, channels = draw.size(2, 3), draw.size(5, 9)
+    parts, channels = draw.one_of((2, 5), (2, 8), (3, 6), (3, 8))
     op = lambda x: torch.cat([part * at for at, part in enumerate(reversed(x.chunk(parts, 1)), 1)], 1)
     return image(draw, op, channels, captured_as="chunk")
 
@@ -113,23 +113,23 @@ def _chunk_added(draw: Draw) -> Example:
 
 @example("unsafe_chunk")
 def _unsafe_chunk(draw: Draw) -> Example:
-    return image(draw, lambda x: torch.cat(x.unsafe_chunk(2, 1)[::-1], 1), draw.size(3, 9), captured_as="unsafe_split")
+    return image(draw, lambda x: torch.cat(x.unsafe_chunk(2, 1)[::-1], 1), draw.size(4, 9), captured_as="unsafe_split")
 
 
 @example("split")
 def _split(draw: Draw) -> Example:
-    width, channels = draw.size(2, 4), draw.size(5, 9)
+    width, channels = draw.one_of((2, 6), (3, 5), (3, 8), (4, 6))
     return image(draw, lambda x: torch.cat(x.split(width, 1)[::-1], 1), channels)
 
 
 @example("unsafe_split")
 def _unsafe_split(draw: Draw) -> Example:
-    width, channels = draw.size(2, 4), draw.size(5, 9)
+    width, channels = draw.one_of((2, 6), (3, 5), (3, 8), (4, 6))
     return image(draw, lambda x: torch.cat(x.unsafe_split(width, 1)[::-1], 1), channels)
 
 
 def _sizes(draw: Draw) -> list[int]:
-    return [draw.size(1, 4) for _ in range(draw.size(2, 3))]
+    return [draw.size(2, 4) for _ in range(draw.size(2, 3))]
 
 
 @example("split_with_sizes")
@@ -142,6 +142,14 @@ def _split_with_sizes(draw: Draw) -> Example:
 def _unsafe_split_with_sizes(draw: Draw) -> Example:
     sizes = _sizes(draw)
     return image(draw, lambda x: torch.cat(x.unsafe_split_with_sizes(sizes, 1)[::-1], 1), sum(sizes))
+
+
+@example("split_with_sizes")
+def _part_of_one_channel(draw: Draw) -> Example:
+    """Nothing would be left of it."""
+    width = draw.size(2, 6)
+    op = lambda x: torch.cat(x.split([width, 1], 1)[::-1], 1)
+    return image(draw, op, width + 1, width, frozen="read by a fixed index in aten.split_with_sizes")
 
 
 @example("split_with_sizes")
@@ -158,7 +166,7 @@ def _part_that_fixed_data_meets(draw: Draw) -> Example:
 
 @example("tensor_split")
 def _tensor_split(draw: Draw) -> Example:
-    parts, channels = draw.size(2, 3), draw.size(4, 9)
+    parts, channels = draw.size(2, 3), draw.size(6, 9)
     return image(draw, lambda x: torch.cat(x.tensor_split(parts, 1)[::-1], 1), channels, captured_as="slice")
 
 
@@ -194,7 +202,7 @@ def _constant_pad(draw: Draw) -> Example:
 @example("pad")
 def _residual_of_padded_channels(draw: Draw) -> Example:
     """He et al. 2015, option A: zeros beside the channels meet channels of another layer."""
-    channels, before, after = draw.size(2, 6), draw.size(0, 3), draw.size(0, 3)
+    channels, before, after = draw.size(2, 6), draw.size(1, 3), draw.size(1, 3)
     other = nn.Conv2d(channels, before + channels + after, 1)
 
     class Shortcut(nn.Module):
@@ -245,9 +253,10 @@ def _expand(draw: Draw) -> Example:
 
 @example("expand")
 def _expand_channels(draw: Draw) -> Example:
-    """One channel repeated meets many: those are not tied to each other."""
+    """How often one channel is repeated is written down, so that nothing that it meets may go."""
     channels = draw.size(2, 6)
-    return image(draw, lambda x: x * x.sum(1, keepdim=True).expand(-1, channels, -1, -1), channels)
+    op = lambda x: x * x.sum(1, keepdim=True).expand(-1, channels, -1, -1)
+    return image(draw, op, channels, 0, frozen="combined with data whose size is fixed")
 
 
 @example("expand_as")
@@ -442,4 +451,5 @@ for _name in ("tril", "triu"):
     def _triangle_of_features(draw: Draw, name: str = _name) -> Example:
         """Which features are zero depends on their place."""
         offset, features = draw.size(-1, 1), draw.size(2, 6)
-        return sequence(draw, lambda x: getattr(x, name)(offset), features)
+        op = lambda x: getattr(x, name)(offset)
+        return sequence(draw, op, features, 0, frozen=f"kept or zeroed by its place in aten.{name}")

@@ -58,6 +58,7 @@ _CAPTURED_AS = {
     "true_divide": "div",
     "type_as": "to",
     "relu6": "hardtanh",
+    "lift_fresh": "lift_fresh_copy",
 }
 for _name, _op in _ALIKE.items():
 
@@ -105,7 +106,7 @@ def _masked_by_another_layer(draw: Draw) -> Example:
 def _outer_sum(draw: Draw) -> Example:
     """(batch, features, 1) + (batch, 1, features): both dimensions are those of the features."""
     features = draw.size(2, 6)
-    return sequence(draw, lambda x: x[:, :, None] + x[:, None], features, steps=None)
+    return sequence(draw, lambda x: (x[:, :, None] + x[:, None]).relu().sum(1), features, steps=None)
 
 
 @example("prelu", "_prelu_kernel")

@@ -32,10 +32,10 @@ def _linear(draw: Draw) -> Example:
 
 
 @example("linear")
-def _linear_without_readers_of_steps(draw: Draw) -> Example:
-    """A layer over positions mixes none of the channels."""
+def _linear_over_steps(draw: Draw) -> Example:
+    """A layer over steps mixes none of the features."""
     features = draw.size(2, 8)
-    op = _With(lambda x, w: F.linear(x.transpose(1, 2), w).transpose(1, 2), (4, 5))
+    op = _With(lambda x, w: F.linear(x.transpose(1, 2), w).transpose(1, 2).relu().flatten(1), (4, 5))
     return sequence(draw, op, features, more={"op": 4})
 
 
@@ -81,7 +81,7 @@ def _addmm(draw: Draw) -> Example:
 def _bmm(draw: Draw) -> Example:
     """Products of features with features."""
     features = draw.size(2, 6)
-    return sequence(draw, lambda x: torch.bmm(x.transpose(1, 2), x), features)
+    return sequence(draw, lambda x: torch.bmm(x.transpose(1, 2), x).sum(1), features)
 
 
 @example("baddbmm")
@@ -107,11 +107,11 @@ def _dot(draw: Draw) -> Example:
 
 @example("einsum")
 def _einsum(draw: Draw) -> Example:
-    features, out = draw.size(2, 8), draw.size(2, 8)
+    features, out = draw.size(4, 8), draw.size(4, 8)  # torch does not count products with a single one
     equation = draw.one_of("btf,fo->bto", "btf, fo", "btf,fo->bot")
     op = _With(lambda x, w: torch.einsum(equation, x, w), (features, out))
     read = "conv" if equation.endswith("bot") else "linear"
-    return sequence(draw, op, features, more={"op": out}, read=read, captured_as="bmm")
+    return sequence(draw, op, features, more={"op": out}, read=read)
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
