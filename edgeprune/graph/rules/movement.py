@@ -24,6 +24,7 @@ MOVEMENT = aten(
 )
 COPIES = frozenset({"aten.alias", "aten.clone", "aten.contiguous"})
 """Operators of another rule that leave every element where it is."""
+_TRIANGLES = ("aten.tril", "aten.triu")
 _STRIDED = ("aten.as_strided", "aten._reshape_alias")
 _SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split")
 
@@ -38,6 +39,9 @@ class Movement(Rule):
         source = call.tensor(call.first)
         moved: list[list[Track]] = [[] for _ in call.out_shapes]
         for track in source.tracks:
+            if call.name in _TRIANGLES and track.dims[-1] >= len(source.shape) - 2:
+                coupling.freeze(track.ids.flatten(), f"kept or zeroed by its place in {call.name}")
+                continue
             parts = move(call, spread(track, source.shape))
             if parts is None:
                 coupling.freeze(track.ids, f"{call.name} with indices that depend on the data")
