@@ -22,14 +22,18 @@ class ChannelNorm(Rule):
 
     ops = ("aten.batch_norm", "aten.instance_norm", "aten.cudnn_batch_norm", "aten.native_batch_norm")
 
-    def couple(self, call: Call, coupling: Coupling) -> Labels:
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         inputs = call.tensor("input")
         ids = coupling.resolve(inputs, [1], reason="positions of a normalisation").get(1)
         for name in ("weight", "bias", "running_mean", "running_var"):
             labels = call.labels(name)
             if labels is not None:
                 ids = coupling.tie(ids, labels.vector(0), reason=_FIXED)
-        return Labels.of(inputs.shape, {1: ids})
+        statistics = [
+            Labels.of(shape, {0: ids}) if shape == inputs.shape[1:2] else Labels(shape) for shape in call.out_shapes[1:]
+        ]
+        outputs = [Labels.of(inputs.shape, {1: ids}), *statistics]
+        return outputs if call.many else outputs[0]
 
 
 @register
@@ -38,7 +42,7 @@ class LayerNorm(Rule):
 
     ops = ("aten.layer_norm", "aten.rms_norm", "aten.native_layer_norm")
 
-    def couple(self, call: Call, coupling: Coupling) -> Labels:
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         inputs = call.tensor("input")
         first = len(inputs.shape) - len(call["normalized_shape"])
         vectors: dict[int, Tensor | None] = dict(
@@ -51,7 +55,9 @@ class LayerNorm(Rule):
                     vectors[dim] = coupling.tie(vectors.get(dim), labels.vector(dim - first), reason=_FIXED)
         if any(vectors.get(dim) is not None for dim in range(first, len(inputs.shape))):
             coupling.inexact.add(call.node)
-        return Labels.of(inputs.shape, vectors)
+        outer = {dim: ids for dim, ids in vectors.items() if dim < first}
+        outputs = [Labels.of(inputs.shape, vectors), *(Labels.of(shape, outer) for shape in call.out_shapes[1:])]
+        return outputs if call.many else outputs[0]
 
     def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
         shape = call.shape("input")
