@@ -56,7 +56,7 @@ class AlongDimension(Rule):
 
     ops = aten(
         "softmax _softmax log_softmax _log_softmax cumsum cumprod logcumsumexp cummax cummin topk sort argsort argmax "
-        "argmin median mode kthvalue softmin"
+        "argmin median mode kthvalue"
     )
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:

@@ -7,7 +7,7 @@ from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.rules.base import Rule, register
 
-_POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool", "lp_pool", "fractional_max_pool")
+_POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 _RESIZES = ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "trilinear3d", "bicubic2d")
 
 
@@ -17,6 +17,8 @@ class Spatial(Rule):
 
     ops = (
         *(f"aten.{pool}{rank}d" for pool in _POOLS for rank in (1, 2, 3)),
+        "aten.fractional_max_pool2d",
+        "aten.fractional_max_pool3d",
         *(f"aten.max_pool{rank}d_with_indices" for rank in (1, 2, 3)),
         *(f"aten.upsample_{resize}" for resize in _RESIZES),
         *(f"aten._upsample_{exact}" for exact in ("nearest_exact1d", "nearest_exact2d", "nearest_exact3d")),
