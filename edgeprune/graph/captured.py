@@ -11,20 +11,7 @@ from edgeprune.graph.operators import argument_names, is_operator_call, operator
 
 _NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 _NORM_STATE = ("weight", "bias", "running_mean", "running_var")
-_DROPOUTS = frozenset(f"aten.{name}" for name in ("dropout", "feature_dropout", "alpha_dropout"))
-
-
-class Dropout(nn.Module):
-    """A dropout operator that follows the mode of the module."""
-
-    def __init__(self, operator: Any, p: float) -> None:
-        super().__init__()
-        self.operator = operator
-        self.p = p
-
-    def forward(self, tensor: Tensor) -> Tensor:
-        dropped: Tensor = self.operator(tensor, self.p, self.training)
-        return dropped
+_FEATURE_DROPOUTS = {2: nn.Dropout1d, 3: nn.Dropout1d, 4: nn.Dropout2d, 5: nn.Dropout3d}
 
 
 def captured_module(graph: fx.Graph, state: Mapping[str, Tensor], volatile: frozenset[str]) -> fx.GraphModule:
@@ -63,9 +50,12 @@ def _restore_norm(root: nn.Module, node: fx.Node) -> None:
 
 
 def _restore_dropout(root: nn.Module, node: fx.Node) -> None:
-    if operator_name(node.target) in _DROPOUTS:
+    name = operator_name(node.target)
+    if name in ("aten.dropout", "aten.alpha_dropout", "aten.feature_dropout"):
         given = _arguments(node)
-        _replace(root, node, f"{node.name}_mode", Dropout(node.target, given["p"]), given["input"])
+        feature = _FEATURE_DROPOUTS.get(given["input"].meta["val"].ndim, nn.Dropout2d)
+        kind = {"aten.dropout": nn.Dropout, "aten.alpha_dropout": nn.AlphaDropout}.get(name, feature)
+        _replace(root, node, f"{node.name}_mode", kind(given["p"]), given["input"])
 
 
 def _replace(root: nn.Module, node: fx.Node, path: str, module: nn.Module, value: fx.Node) -> None:

@@ -48,7 +48,7 @@ class Coupling:
     """Collects what rules say while they walk the program; ``units.py`` turns it into units."""
 
     attention: str = "heads"
-    """What ``split`` keeps where a dimension is split in factors: ``heads`` the outer one, ``head_dim`` the longest."""
+    """What is kept where a dimension is split in factors: ``heads`` the outer one, ``head_dim`` the inner one."""
     owners: list[Owner] = field(default_factory=list)
     ties: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     freezes: list[tuple[Tensor, str]] = field(default_factory=list)
@@ -141,7 +141,8 @@ class Coupling:
                 rows = {dim: track.ids.movedim(track.dims.index(dim), 0).flatten(1) for dim in candidates}
                 dim = candidates[0]
                 if self.attention == "head_dim":
-                    dim = max(candidates, key=lambda dim: (len(rows[dim]), -dim))
+                    # Not a pixel of a PixelShuffle: its rows come back every few pixels.
+                    dim = next((d for d in reversed(candidates) if distinct(rows[d].amax(1)) == len(rows[d])), dim)
                 ids = self.tie_rows(rows[dim])
             if dim in found:
                 weaker, ids = sorted((found[dim], ids), key=distinct)

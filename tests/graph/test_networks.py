@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgeprune import Plan, prune
+from edgeprune import Plan, groups, prune
 from edgeprune.cost import cost_of
 from edgeprune.graph import capture, units_of
 from tests.networks.collection import NAMES, make
@@ -62,6 +62,29 @@ def test_a_plan_replays(name: str, tmp_path: Path) -> None:
     assert type(replayed).__name__ == type(pruned.model).__name__
     for (key, got), want in zip(replayed.state_dict().items(), pruned.model.state_dict().values(), strict=True):
         assert torch.equal(got, want), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch, unpickling its own tree specifications
+def test_is_saved_whole(name: str, tmp_path: Path) -> None:
+    network, example = make(name)
+    model = prune(network, example, budget={"macs": 0.5}, criterion="random").model.eval()
+    torch.save(model, tmp_path / "model.pt")
+    loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+    with torch.no_grad():
+        for got, want in zip(*(pytree.tree_leaves(m(*example)) for m in (loaded, model)), strict=True):
+            assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("name", ["tokens-and-positions", "fused-projection", "grouped-queries", "repeated-keys"])
+def test_head_dimensions_go_instead_of_heads(name: str) -> None:
+    network, example = make(name)
+    pruned = prune(network, example, budget={"macs": 0.7}, criterion="random", attention="head_dim")
+    assert pruned.proof is not None
+    assert pruned.proof.max_error < 1e-5
+    heads = {group.name: len(group) for group in groups(network, example)}
+    positions = {group.name: len(group) for group in groups(network, example, attention="head_dim")}
+    assert heads != positions or name in ("fused-projection", "tokens-and-positions")  # as many heads as dimensions
 
 
 @pytest.mark.parametrize("name", NAMES)
