@@ -64,7 +64,7 @@ def test_a_plan_replays(name: str, tmp_path: Path) -> None:
         assert torch.equal(got, want), key
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "parametrised"])  # torch saves only its state
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch, unpickling its own tree specifications
 def test_is_saved_whole(name: str, tmp_path: Path) -> None:
     network, example = make(name)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from torch import Tensor
 
 from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
-from edgeprune.graph.rules.base import Rule, register
+from edgeprune.graph.rules.base import Keep, Rule, register
 
 _FIXED = "attention with data whose size is fixed"
 
@@ -47,3 +50,9 @@ class Attention(Rule):
         coupling.multiply(call.node, (*outer, query.shape[-1]), (*left, width))
         coupling.multiply(call.node, (*outer, value.shape[-1]), (*left, v.get(rank - 1)))
         return Labels.of(call.out_shape, vectors)
+
+    def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
+        width = call.shape("query")[-1]
+        narrower = len(call.shape("query")) - 1 in keep.get("query", {})
+        # Scores were divided by the root of the dense width: that must not change with what is left of it.
+        return {"scale": width**-0.5} if narrower and call.get("scale") is None else {}
