@@ -40,8 +40,8 @@ def test_every_operator_exists() -> None:
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),
 )
-@given(data=st.data(), seed=st.integers(0, 1000))
-def test_rule(op: str, build: Build, data: st.DataObject, seed: int) -> None:
+@given(data=st.data(), seed=st.integers(0, 1000), recount=st.sampled_from([True, False, False]))
+def test_rule(op: str, build: Build, data: st.DataObject, seed: int, recount: bool) -> None:
     torch.manual_seed(seed)
     example = build(Draw(data))
     network = _jittered(example.network)
@@ -51,19 +51,21 @@ def test_rule(op: str, build: Build, data: st.DataObject, seed: int) -> None:
 
     units = units_of(program)
     _check_units(units, example)
-    removed = _some(units)
-    before, after = cost_of(units, network), cost_of(units, network, removed)
-    rewritten, proof = shrink(network, units, removed)
-
-    assert proof is not None
-    assert proof.max_error < 1e-5
-    assert bool(removed.any()) == bool(units.prunable.any())
-    again = cost_of(units_of(capture(rewritten.model, example.inputs)), rewritten.model)
-    assert (again.macs, again.params) == (after.macs, after.params)
-    assert after.params == sum(parameter.numel() for parameter in rewritten.model.parameters())
     if example.counted:
-        assert before.macs == _flops(network, example.inputs) / 2
-        assert after.macs == _flops(rewritten.model, example.inputs) / 2
+        assert cost_of(units, network).macs == _flops(network, example.inputs) / 2
+    for _ in range(2):
+        removed = _some(units)
+        assert bool(removed.any()) == bool(units.prunable.any())
+        small, proof = shrink(network, units, removed)
+        assert proof is not None
+        assert proof.max_error < 1e-5
+        cost = cost_of(units, network, removed)
+        assert cost.params == sum(parameter.numel() for parameter in small.model.parameters())
+        if example.counted:
+            assert cost.macs == _flops(small.model, example.inputs) / 2
+    if recount:  # what capture takes is most of the time: the first example always, others by chance
+        again = cost_of(units_of(capture(small.model, example.inputs)), small.model)
+        assert (again.macs, again.params) == (cost.macs, cost.params)
 
 
 def _jittered(network: nn.Module) -> nn.Module:

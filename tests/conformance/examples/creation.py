@@ -31,11 +31,11 @@ for _name, _make in _FILLED.items():
 
 
 _PATTERNED: dict[str, Callable[[Tensor, int], Tensor]] = {
-    "arange": lambda x, size: torch.arange(len(x) * size).view(-1, size),
-    "eye": lambda x, size: torch.eye(len(x), size),
+    "arange": lambda x, size: torch.arange(x.shape[0] * size).view(-1, size),
+    "eye": lambda x, size: torch.eye(x.shape[0], size),
     "linspace": lambda x, size: torch.linspace(x.amin(), x.amax(), size),
-    "randint": lambda x, size: 0 * torch.randint(0, 3, (len(x), size)),
-    "randperm": lambda x, size: 0 * torch.randperm(len(x) * size).view(-1, size),
+    "randint": lambda x, size: 0 * torch.randint(0, 3, (x.shape[0], size)),
+    "randperm": lambda x, size: 0 * torch.randperm(x.shape[0] * size).view(-1, size),
 }
 for _name, _pattern in _PATTERNED.items():
 

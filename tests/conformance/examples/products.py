@@ -35,8 +35,8 @@ def _linear(draw: Draw) -> Example:
 def _linear_over_steps(draw: Draw) -> Example:
     """A layer over steps mixes none of the features."""
     features = draw.size(2, 8)
-    op = _With(lambda x, w: F.linear(x.transpose(1, 2), w).transpose(1, 2).relu().flatten(1), (4, 5))
-    return sequence(draw, op, features, more={"op": 4})
+    op = _With(lambda x, w: F.linear(x.transpose(1, 2), w), (4, 5))
+    return sequence(draw, op, features, more={"op": 0}, read="conv")
 
 
 @example("matmul")
@@ -107,11 +107,11 @@ def _dot(draw: Draw) -> Example:
 
 @example("einsum")
 def _einsum(draw: Draw) -> Example:
-    features, out = draw.size(4, 8), draw.size(4, 8)  # torch does not count products with a single one
+    features, out = draw.size(2, 8), draw.size(2, 8)
     equation = draw.one_of("btf,fo->bto", "btf, fo", "btf,fo->bot")
     op = _With(lambda x, w: torch.einsum(equation, x, w), (features, out))
     read = "conv" if equation.endswith("bot") else "linear"
-    return sequence(draw, op, features, more={"op": out}, read=read)
+    return sequence(draw, op, features, more={"op": out}, read=read, counted=False)
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
