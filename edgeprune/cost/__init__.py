@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from edgeprune.cost.memory import peak_activation_bytes
-from edgeprune.cost.model import COSTS, Cost, CostModel, LayerCost, cost_of, layer_costs
+from edgeprune.cost.model import COSTS, Cost, CostModel, cost_of
 
-__all__ = ["COSTS", "Cost", "CostModel", "LayerCost", "cost_of", "layer_costs", "peak_activation_bytes"]
+__all__ = ["COSTS", "Cost", "CostModel", "cost_of", "peak_activation_bytes"]

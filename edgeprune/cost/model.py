@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from edgeprune.cost.memory import peak_activation_bytes
 from edgeprune.graph import Units
-from edgeprune.graph.coordinates import layer_name
 from edgeprune.graph.coupling import Product
-from edgeprune.graph.operators import module_path
 
 COSTS = ("macs", "params")
 """Costs that a budget can name."""
@@ -30,15 +28,6 @@ class Cost:
     macs: int
     params: int
     peak_activation_bytes: int
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """Costs of one layer, named by its module path."""
-
-    name: str
-    macs: int
-    params: int
 
 
 class CostModel:
@@ -115,23 +104,6 @@ def cost_of(units: Units, model: nn.Module, removed: Tensor | None = None) -> Co
         cost.remove(gone)
         totals[name] = round(cost.total())
     return Cost(totals["macs"], totals["params"], peak_activation_bytes(units, gone))
-
-
-def layer_costs(units: Units, model: nn.Module) -> list[LayerCost]:
-    """MACs and parameters of each layer of the dense network, in the order of execution."""
-    macs: dict[str, int] = {}
-    for node, products in units.coordinates.coupling.products.items():
-        path = module_path(node)
-        macs[path] = macs.get(path, 0) + sum(_size(product) for product in products)
-    params: dict[str, int] = {}
-    for name, parameter in model.named_parameters():
-        layer = layer_name(name)
-        params[layer] = params.get(layer, 0) + parameter.numel()
-    return [LayerCost(name, macs.get(name, 0), params.get(name, 0)) for name in {**macs, **params}]
-
-
-def _size(product: Product) -> int:
-    return product.count * math.prod(len(ids) for ids in product.factors)
 
 
 def _products(name: str, units: Units, model: nn.Module) -> list[Product]:

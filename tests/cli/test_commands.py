@@ -75,6 +75,22 @@ def test_inspect_tells_groups_frozen_and_costs(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_inspect_draws_the_coupling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new" / "coupling.svg"
+    assert run(["inspect", "digits", "--svg", str(path), "--json"]) == 0
+    printed = capsys.readouterr()
+    drawn = path.read_text(encoding="utf-8")
+    told = json.loads(printed.out)
+    assert all(f">{layer['name']}</text>" in drawn for layer in told["layers"])
+    assert all(f">{group['name']}, {group['units']} unit" in drawn for group in told["groups"])
+    assert str(path) in printed.err
+    assert run(["inspect", "digits"]) == 0
+    assert "●" in capsys.readouterr().out
+    assert run(["inspect", "digits", "--svg", str(path / "below-a-file.svg")]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    assert [found.name for found in path.parent.iterdir()] == ["coupling.svg"]
+
+
 def test_every_public_name_loads() -> None:
     for name in edgeprune.__all__:
         assert getattr(edgeprune, name) is not None
