@@ -82,9 +82,7 @@ def _check_units(units: Units, example: Example) -> None:
         found = sum(len(group) for group in groups if group.frozen is None)
         assert found == count, f"{layer}: {found} units may go, not {count}: {groups}"
     for layer, reason in example.frozen.items():
-        told = [
-            group.frozen for group in units.groups if group.frozen and group.producers[0].tensor.startswith(layer)
-        ]
+        told = [group.frozen for group in units.groups if group.frozen and group.producers[0].tensor.startswith(layer)]
         assert any(reason in text for text in told), f"{layer}: {told} instead of {reason!r}"
 
 

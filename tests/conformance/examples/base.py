@@ -132,7 +132,11 @@ def _between(
 ) -> Example:
     with torch.no_grad():
         shape = op(before(x)).shape
-    after = nn.Linear(shape[-1], 3) if read == "linear" or len(shape) == 2 else _CONVOLUTIONS[len(shape) - 2](shape[1], 3, 1)
+    after = (
+        nn.Linear(shape[-1], 3)
+        if read == "linear" or len(shape) == 2
+        else _CONVOLUTIONS[len(shape) - 2](shape[1], 3, 1)
+    )
     return Example(
         Between(before, op, after),
         (x,),

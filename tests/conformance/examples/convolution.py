@@ -14,7 +14,13 @@ _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose
 def _plain(draw: Draw, rank: int) -> Example:
     channels, out = draw.size(2, 8), draw.size(2, 8)
     op = _PLAIN[rank](
-        channels, out, draw.size(1, 3), stride=draw.size(1, 2), dilation=draw.size(1, 2), padding=2, bias=draw.one_of(True, False)
+        channels,
+        out,
+        draw.size(1, 3),
+        stride=draw.size(1, 2),
+        dilation=draw.size(1, 2),
+        padding=2,
+        bias=draw.one_of(True, False),
     )
     return image(draw, op, channels, rank=rank, more={"op": out})
 

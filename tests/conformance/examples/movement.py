@@ -190,7 +190,7 @@ def _unbind_multiplied(draw: Draw) -> Example:
 @example("pad")
 def _pad(draw: Draw) -> Example:
     pads = [draw.size(0, 2) for _ in range(6)]
-    return image(draw, lambda x: F.pad(x, pads, value=draw.one_of(0.0)), draw.size(2, 6))
+    return image(draw, lambda x: F.pad(x, pads), draw.size(2, 6))
 
 
 @example("constant_pad_nd")
@@ -234,7 +234,9 @@ for _kind in ("reflection", "replication"):
 
 @example("reflection_pad1d", "replication_pad1d")
 def _mirror_by_name(draw: Draw) -> Example:
-    op = lambda x: torch.cat([torch.ops.aten.reflection_pad1d(x, [1, 2]), torch.ops.aten.replication_pad1d(x, [1, 2])], 1)
+    op = lambda x: torch.cat(
+        [torch.ops.aten.reflection_pad1d(x, [1, 2]), torch.ops.aten.replication_pad1d(x, [1, 2])], 1
+    )
     return image(draw, op, draw.size(2, 6), rank=1)
 
 
@@ -414,7 +416,12 @@ def _transpose(draw: Draw) -> Example:
     return image(draw, lambda x: x.transpose(1, -1), draw.size(2, 6), read="linear")
 
 
-for _name, _as in (("swapaxes", "transpose"), ("swapdims", "transpose"), ("movedim", "permute"), ("moveaxis", "permute")):
+for _name, _as in (
+    ("swapaxes", "transpose"),
+    ("swapdims", "transpose"),
+    ("movedim", "permute"),
+    ("moveaxis", "permute"),
+):
 
     @example(_name)
     def _swap(draw: Draw, name: str = _name, captured_as: str = _as) -> Example:
@@ -427,7 +434,7 @@ for _name in ("adjoint", "mH", "mT"):
 
     @example(_name)
     def _adjoint(draw: Draw, name: str = _name) -> Example:
-        op = lambda x: getattr(torch.ops.aten, name)(x)
+        op = getattr(torch.ops.aten, name)
         return sequence(draw, op, draw.size(2, 6), read="conv", captured_as="transpose")
 
 

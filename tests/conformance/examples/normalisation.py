@@ -72,7 +72,7 @@ def _group_norm(draw: Draw) -> Example:
     """Whole groups go, or the same places of each group: whichever are more."""
     groups, width = draw.size(1, 5), draw.size(2, 5)
     norm = nn.GroupNorm(groups, groups * width, affine=draw.one_of(True, False))
-    return image(draw, norm, groups * width, groups if groups >= width else width)
+    return image(draw, norm, groups * width, max(groups, width))
 
 
 class _LegacyWeightNorm(nn.Module):

@@ -18,7 +18,7 @@ def _copied(x: Tensor) -> Tensor:
 
 
 _ALIKE: dict[str, Callable[[Tensor], Tensor]] = {
-    "alias": lambda x: _aten.alias(x),
+    "alias": _aten.alias,
     "alpha_dropout": lambda x: F.alpha_dropout(x, 0.3, training=False),
     "clone": lambda x: x.clone(),
     "contiguous": lambda x: x.transpose(2, 3).contiguous(),
@@ -32,8 +32,8 @@ _ALIKE: dict[str, Callable[[Tensor], Tensor]] = {
     "floor_divide": lambda x: x + torch.floor_divide(x, 0.7),
     "full_like": lambda x: x + torch.full_like(x, 0.5),
     "hardswish": F.hardswish,
-    "lift_fresh": lambda x: _aten.lift_fresh(x),
-    "lift_fresh_copy": lambda x: _aten.lift_fresh_copy(x),
+    "lift_fresh": _aten.lift_fresh,
+    "lift_fresh_copy": _aten.lift_fresh_copy,
     "masked_fill": lambda x: x.masked_fill(x > 0.1, 0.25),
     "ones_like": lambda x: x + torch.ones_like(x),
     "rand_like": lambda x: x + 0 * torch.rand_like(x),

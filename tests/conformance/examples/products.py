@@ -67,7 +67,7 @@ def _matmul_with_vectors(draw: Draw) -> Example:
 @example("mm")
 def _mm(draw: Draw) -> Example:
     features, out = draw.size(2, 8), draw.size(2, 8)
-    return sequence(draw, _With(lambda x, w: torch.mm(x, w), (features, out)), features, steps=None, more={"op": out})
+    return sequence(draw, _With(torch.mm, (features, out)), features, steps=None, more={"op": out})
 
 
 @example("addmm")
@@ -110,7 +110,7 @@ def _einsum(draw: Draw) -> Example:
     features, out = draw.size(2, 8), draw.size(2, 8)
     equation = draw.one_of("btf,fo->bto", "btf, fo", "btf,fo->bot")
     op = _With(lambda x, w: torch.einsum(equation, x, w), (features, out))
-    read = "conv" if equation.endswith("bot") else "linear"
+    read = "linear" if equation.endswith("bto") else "conv"  # without an arrow, letters are in alphabetical order
     return sequence(draw, op, features, more={"op": out}, read=read, counted=False)
 
 
@@ -127,11 +127,13 @@ class _Attention(nn.Module):
         self.bias = nn.Parameter(torch.randn(heads, 5, 5)) if masked else None
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = _split(self.query(x), self.heads), _split(self.key(x), self.groups), _split(self.value(x), self.groups)
-        grouped = self.heads != self.groups
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=self.bias, is_causal=self.causal, enable_gqa=grouped
+        q, k, v = (
+            _split(self.query(x), self.heads),
+            _split(self.key(x), self.groups),
+            _split(self.value(x), self.groups),
         )
+        grouped = self.heads != self.groups
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias, is_causal=self.causal, enable_gqa=grouped)
         return mixed.transpose(1, 2).flatten(2)
 
 
@@ -187,5 +189,3 @@ for _name, _layer in _LAYERS.items():
             bidirectional=draw.one_of(True, False),
         )
         return sequence(draw, _Recurrent(own), features, more={"op": hidden}, counted=False)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,42 +12,36 @@ from torch import Tensor
 from tests.conformance.examples.base import Draw, Example, example, image
 
 
-def _channelwise(op: str, make: Callable[[Draw], Callable[[Tensor], Tensor]], rank: int) -> None:
+def _channelwise(op: str, rank: int, function: Callable[..., Tensor], *sizes: tuple[int, int]) -> None:
+    """``function`` takes the tensor and a number out of each range of ``sizes``."""
+
     @example(op)
     def build(draw: Draw) -> Example:
-        return image(draw, make(draw), draw.size(2, 9), rank=rank, size=6)
+        drawn = [draw.size(*limits) for limits in sizes]
+        return image(draw, lambda x: function(x, *drawn), draw.size(2, 9), rank=rank, size=6)
 
 
 for _rank in (1, 2, 3):
+    _max, _average = getattr(F, f"max_pool{_rank}d"), getattr(F, f"avg_pool{_rank}d")
+    _channelwise(f"max_pool{_rank}d", _rank, _max, (2, 3), (1, 2))
     _channelwise(
-        f"max_pool{_rank}d",
-        lambda draw, f=getattr(F, f"max_pool{_rank}d"): lambda x, k=draw.size(2, 3), s=draw.size(1, 2): f(x, k, s),
-        _rank,
+        f"max_pool{_rank}d_with_indices", _rank, lambda x, size, f=_max: f(x, size, return_indices=True)[0], (2, 3)
     )
-    _channelwise(
-        f"max_pool{_rank}d_with_indices",
-        lambda draw, f=getattr(F, f"max_pool{_rank}d"): lambda x, k=draw.size(2, 3): f(x, k, return_indices=True)[0],
-        _rank,
-    )
-    _channelwise(
-        f"avg_pool{_rank}d",
-        lambda draw, f=getattr(F, f"avg_pool{_rank}d"): lambda x, k=draw.size(2, 3), p=draw.size(0, 1): f(x, k, padding=p),
-        _rank,
-    )
+    _channelwise(f"avg_pool{_rank}d", _rank, _average, (2, 3), (1, 2), (0, 1))
     for _kind in ("avg", "max"):
-        _channelwise(
-            f"adaptive_{_kind}_pool{_rank}d",
-            lambda draw, f=getattr(F, f"adaptive_{_kind}_pool{_rank}d"): lambda x, k=draw.size(1, 4): f(x, k),
-            _rank,
-        )
+        _name = f"adaptive_{_kind}_pool{_rank}d"
+        _channelwise(_name, _rank, getattr(F, _name), (1, 4))
+
+
+def _fractional(x: Tensor, size: int) -> Tensor:
+    rank = x.ndim - 2
+    pool = {2: F.fractional_max_pool2d, 3: F.fractional_max_pool3d}[rank]
+    return pool(x, 2, output_size=size, _random_samples=torch.full((*x.shape[:2], rank), 0.5))
+
+
 for _rank in (2, 3):
-    _channelwise(
-        f"fractional_max_pool{_rank}d",
-        lambda draw, f=getattr(F, f"fractional_max_pool{_rank}d"), rank=_rank: lambda x, k=draw.size(2, 3): f(
-            x, 2, output_size=k, _random_samples=torch.full((x.shape[0], x.shape[1], rank), 0.5)
-        ),
-        _rank,
-    )
+    _channelwise(f"fractional_max_pool{_rank}d", _rank, _fractional, (2, 3))
+
 for _op, _mode, _rank in (
     ("upsample_nearest1d", "nearest", 1),
     ("upsample_nearest2d", "nearest", 2),
@@ -59,27 +54,22 @@ for _op, _mode, _rank in (
     ("upsample_bicubic2d", "bicubic", 2),
     ("upsample_trilinear3d", "trilinear", 3),
 ):
-    _channelwise(
-        _op, lambda draw, mode=_mode: lambda x, k=draw.size(3, 9): F.interpolate(x, k, mode=mode), _rank
-    )
+    _channelwise(_op, _rank, lambda x, size, mode=_mode: F.interpolate(x, size, mode=mode), (3, 9))
 for _mode in ("bilinear", "bicubic"):
     _channelwise(
         f"_upsample_{_mode}2d_aa",
-        lambda draw, mode=_mode: lambda x, k=draw.size(2, 5): F.interpolate(x, k, mode=mode, antialias=True),
         2,
+        lambda x, size, mode=_mode: F.interpolate(x, size, mode=mode, antialias=True),
+        (2, 5),
     )
 
 
-def _grid(x: Tensor, rank: int, size: int) -> Tensor:
-    grid = torch.linspace(-0.8, 0.7, size**rank * rank, dtype=x.dtype).view(1, *(size,) * rank, rank)
-    return grid.expand(x.shape[0], *(-1,) * (rank + 1))
+def _sampled(x: Tensor, size: int, op: Any) -> Tensor:
+    rank = x.ndim - 2
+    grid = torch.linspace(-0.8, 0.7, size**rank * rank).view(1, *(size,) * rank, rank)
+    return op(x, grid.expand(x.shape[0], *(-1,) * (rank + 1)), 0, 0, False)
 
 
 for _op, _rank in (("grid_sampler", 2), ("grid_sampler", 3), ("grid_sampler_2d", 2), ("grid_sampler_3d", 3)):
-    _channelwise(
-        _op,
-        lambda draw, op=getattr(torch.ops.aten, _op), rank=_rank: lambda x, k=draw.size(2, 4): op(
-            x, _grid(x, rank, k), 0, 0, False
-        ),
-        _rank,
-    )
+    _sampler = getattr(torch.ops.aten, _op)
+    _channelwise(_op, _rank, lambda x, size, op=_sampler: _sampled(x, size, op), (2, 4))

@@ -1,0 +1,69 @@
+"""Every criterion gives a score that selection can rank."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeprune.criteria import Network, create, registered
+from edgeprune.graph import capture, units_of
+from tests.networks.collection import make
+
+_NETWORKS = ("zero-padded-residual", "concat-into-grouped", "tokens-and-positions", "gru", "tied-embedding")
+
+
+_FLAT_BIASES = pytest.mark.xfail(
+    raises=IndexError, strict=False, reason="l2 takes no parameters of one dimension (the biases of a recurrent layer)"
+)
+_CASES = [
+    pytest.param(criterion, name, marks=[_FLAT_BIASES] if (criterion, name) == ("l2", "gru") else [])
+    for criterion in registered()
+    for name in _NETWORKS
+]
+
+
+def _network(name: str, *, seed: int = 0) -> tuple[nn.Module, Network]:
+    model, example = make(name)
+    return model, Network(model, units_of(capture(model, example)), seed)
+
+
+@pytest.mark.parametrize(("criterion", "name"), _CASES)
+def test_scores_every_unit(criterion: str, name: str) -> None:
+    model, network = _network(name)
+    before = copy.deepcopy(model.state_dict())
+    random = torch.get_rng_state()
+
+    scores = create(criterion).score(network)
+
+    assert scores.shape == (len(network.units),)
+    assert scores.dtype == torch.float64
+    assert bool(scores.isfinite().all())
+    assert bool((scores >= 0).all())
+    assert len(torch.unique(scores[network.units.prunable])) > 1, "no unit is preferred to another"
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items()), "the model changed"
+    assert not any(parameter.grad is not None for parameter in model.parameters()), "gradients were left behind"
+    assert torch.equal(torch.get_rng_state(), random), "the global generator was used"
+
+
+@pytest.mark.parametrize("criterion", registered())
+def test_same_seed_same_scores(criterion: str) -> None:
+    def score(seed: int) -> Tensor:
+        return create(criterion).score(_network("zero-padded-residual", seed=seed)[1])
+
+    first = score(3)
+    torch.rand(7)  # what else was drawn makes no difference
+    assert torch.equal(first, score(3))
+
+
+@pytest.mark.parametrize("criterion", registered())
+def test_weights_that_are_all_zero_have_scores(criterion: str) -> None:
+    model, network = _network("zero-padded-residual")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    scores = create(criterion).score(network)
+    assert bool(scores.isfinite().all())
+    assert bool((scores >= 0).all())

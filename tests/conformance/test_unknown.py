@@ -1,0 +1,160 @@
+"""What no rule knows, and what cannot be captured: said by name, and nothing else is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from edgeprune import Plan, prune
+from edgeprune.errors import CaptureError, InputError, PlanError
+from edgeprune.graph import capture, groups, shrink, units_of
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _operators() -> Iterator[None]:
+    """Operators that look elementwise, and are not: each channel is read by its neighbour."""
+    with torch.library._scoped_library("conformance", "DEF") as library:
+        for schema in ("mix(Tensor x) -> Tensor", "halves(Tensor x) -> (Tensor, Tensor)", "both(Tensor[] x) -> Tensor"):
+            library.define(schema)
+        for dispatch in ("CPU", "Meta"):
+            library.impl("mix", lambda x: x + 0.5 * x.roll(1, 1), dispatch)
+            library.impl("halves", lambda x: (x + 1, x - x.roll(1, 1)), dispatch)
+            library.impl("both", lambda x: x[0] * x[1].roll(1, 1), dispatch)
+        yield
+
+
+class _Around(nn.Module):
+    """Two layers, an operator that nobody knows, two layers."""
+
+    def __init__(self, channels: int, op: str) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, channels, 1), nn.Conv2d(channels, channels, 1)
+        self.third, self.last = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, 2, 1)
+        self.op = op
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(self.first(x).relu())
+        if self.op == "mix":
+            x = torch.ops.conformance.mix(x)
+        elif self.op == "halves":
+            x = sum(torch.ops.conformance.halves(x))
+        else:
+            x = torch.ops.conformance.both([x, x.relu()])
+        return self.last(self.third(x).relu())
+
+
+@pytest.mark.parametrize("op", ["mix", "halves", "both"])
+@settings(max_examples=3, deadline=None, derandomize=True, database=None)
+@given(channels=st.integers(3, 8))
+def test_an_operator_without_a_rule_freezes_what_it_touches(op: str, channels: int) -> None:
+    network, example = _Around(channels, op).eval(), (torch.randn(2, 3, 4, 4),)
+    units = units_of(capture(network, example))
+
+    assert dict(units.frozen)["second"] == f"no rule for the operator conformance.{op}"
+    assert [group.name for group in units.groups if group.frozen is None] == ["first", "third"]
+    assert [len(group) for group in units.groups if group.frozen is None] == [channels, channels]
+
+    removed = torch.zeros(len(units), dtype=torch.bool)
+    for group in units.groups:
+        if group.frozen is None:
+            removed[group.start : group.stop - 1 : 2] = True
+    rewritten, proof = shrink(network, units, removed)
+    assert proof is not None
+    assert proof.max_error < 1e-5
+    assert rewritten.model.second.weight.shape == (channels, channels - int(removed[:channels].sum()), 1, 1)
+
+
+def test_an_operator_that_a_rule_would_ruin_is_not_guessed() -> None:
+    """Were ``mix`` taken for elementwise, the proof would have to fail: its channels read each other."""
+    network, example = _Around(6, "mix").eval(), (torch.randn(2, 3, 4, 4),)
+    pruned = prune(network, example, budget={"macs": 0.6}, criterion="random")
+    assert pruned.model.second.weight.shape[0] == 6
+    assert ("second", "no rule for the operator conformance.mix") in pruned.frozen
+
+
+class _Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer(x)
+        if x.sum() > 0:  # depends on the values
+            x = x.relu()
+        return x
+
+
+def test_data_dependent_control_flow_names_the_line() -> None:
+    with pytest.raises(CaptureError) as caught:
+        capture(_Branching(), (torch.randn(2, 4),))
+    message = str(caught.value)
+    assert "_Branching" in message
+    assert "test_unknown.py" in message
+    assert "if x.sum() > 0:" in message
+    assert "torch.where" in message
+    assert caught.value.exit_code == 3
+
+
+class _Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        repeats = int(x.abs().amax().item())
+        for _ in range(repeats):
+            x = self.layer(x)
+        return x
+
+
+def test_a_loop_over_a_value_names_the_line() -> None:
+    with pytest.raises(CaptureError, match=r"in forward: (for _ in|repeats =)") as caught:
+        capture(_Counting(), (torch.randn(2, 4),))
+    assert "test_unknown.py" in str(caught.value)
+
+
+def _small(width: int = 6, *, bias: bool = True) -> nn.Module:
+    return nn.Sequential(nn.Linear(4, width, bias=bias), nn.ReLU(), nn.Linear(width, 3)).eval()
+
+
+@pytest.mark.parametrize(
+    ("other", "first"),
+    [
+        (lambda: _small(8), r"0\.weight is \(8, 4\) here, the plan has \(6, 4\)"),
+        (lambda: _small(bias=False), r"0\.bias is missing here, the plan has \(6,\)"),
+        (lambda: nn.Sequential(*_small(), nn.Linear(3, 3)), r"3\.weight is \(3, 3\) here, the plan has missing"),
+    ],
+)
+def test_a_plan_for_another_network_names_the_first_parameter(other: object, first: str) -> None:
+    example = (torch.randn(2, 4),)
+    plan = prune(_small(), example, budget={"macs": 0.7}, criterion="random").plan
+    with pytest.raises(PlanError, match=first) as caught:
+        plan.apply(other(), example)  # type: ignore[operator]
+    assert caught.value.exit_code == 3
+
+
+def test_a_plan_that_splits_a_unit_is_refused() -> None:
+    example = (torch.randn(2, 4),)
+    plan = prune(_small(), example, budget={"macs": 0.7}, criterion="random").plan
+    kept = {**plan.kept, "2.weight": {1: torch.arange(6)[1:]}}
+    broken = Plan(kept, plan.shapes, before=plan.before, after=plan.after)
+    with pytest.raises(PlanError, match="not a whole number of units"):
+        broken.apply(_small(), example)
+
+
+@pytest.mark.parametrize("pattern", ["2", "2.*", "*.bias", "0.weight", "*"])
+def test_exclude_keeps_what_it_matches(pattern: str) -> None:
+    found = groups(_small(), (torch.randn(2, 4),), exclude=[pattern])
+    assert f"excluded by {pattern!r}" in [group.frozen for group in found]
+    assert all(group.frozen for group in found)
+
+
+def test_exclude_that_matches_nothing_lists_the_layers() -> None:
+    with pytest.raises(InputError, match=r"'head\.\*' matches no layer and no parameter; there are 0, 2") as caught:
+        groups(_small(), (torch.randn(2, 4),), exclude=["head.*"])
+    assert caught.value.exit_code == 3
