@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import io
 import linecache
 import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,16 @@ class Program:
         with torch.no_grad():
             return module(*self.args, **self.kwargs)
 
-    def tensor(self, node: fx.Node) -> Tensor:
-        """The parameter, buffer or constant a ``get_attr`` node stands for."""
+    def attribute(self, node: fx.Node) -> Any:
+        """What a ``get_attr`` node reads: a tensor, or the body of a higher-order operator."""
         value: Any = self.module
         for part in str(node.target).split("."):
             value = getattr(value, part)
+        return value
+
+    def tensor(self, node: fx.Node) -> Tensor:
+        """The parameter, buffer or constant a ``get_attr`` node stands for."""
+        value = self.attribute(node)
         assert isinstance(value, Tensor)
         return value
 
@@ -200,12 +206,19 @@ def _symbols(module: fx.GraphModule, leaves: Sequence[Any]) -> dict[Any, int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's warnings go to the log: they are about its own work, not about the network."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        logger.debug("torch.export: %s", warning.message)
+    """What the exporter warns and prints goes to the log: it is about its own work, not about the network."""
+    printed = io.StringIO()
+    theirs = logging.getLogger("torch")
+    level = theirs.level
+    theirs.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(record=True) as caught, redirect_stdout(printed), redirect_stderr(printed):
+            warnings.simplefilter("always")
+            yield
+    finally:
+        theirs.setLevel(level)
+    for line in (*(str(warning.message) for warning in caught), *printed.getvalue().splitlines()):
+        logger.debug("torch.export: %s", line)
 
 
 def _drop_checks(module: fx.GraphModule) -> None:

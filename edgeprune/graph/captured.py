@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +15,18 @@ _NORM_STATE = ("weight", "bias", "running_mean", "running_var")
 _FEATURE_DROPOUTS = {2: nn.Dropout1d, 3: nn.Dropout1d, 4: nn.Dropout2d, 5: nn.Dropout3d}
 
 
-def captured_module(graph: fx.Graph, state: Mapping[str, Tensor], volatile: frozenset[str]) -> fx.GraphModule:
-    """A module that runs ``graph`` over ``state``, and changes ``graph`` for it.
+def captured_module(
+    graph: fx.Graph, state: Mapping[str, Tensor], volatile: frozenset[str], bodies: Mapping[str, nn.Module]
+) -> fx.GraphModule:
+    """A module that runs ``graph`` over ``state``, and changes ``graph`` for it; ``bodies`` are modules it reads.
 
     All of ``state`` is in its ``state_dict``, under the same names, but for the buffers named ``volatile``. The graph
     was captured in evaluation mode: batch normalisation and dropout become modules again, which ``train()`` turns on.
     """
     root = nn.Module()
+    for name, body in bodies.items():
+        parent, leaf = _parent(root, name)
+        parent.add_module(leaf, copy.deepcopy(body))
     for node in list(graph.nodes):
         if is_operator_call(node):
             _restore_norm(root, node)

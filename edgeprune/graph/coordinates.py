@@ -71,7 +71,7 @@ def _walk(
 ) -> None:
     for node in program.graph.nodes:
         if node.op == "get_attr":
-            if isinstance(node.meta.get("val"), Tensor) or _is_tensor(program, node):
+            if isinstance(program.attribute(node), Tensor):
                 labels[node] = _label_state(program, node, coupling, shared)
         elif node.op == "placeholder":
             shape = program.shape(node)
@@ -85,14 +85,6 @@ def _walk(
             for source in node.all_input_nodes:
                 if isinstance(labels.get(source), Labels):
                     coupling.freeze_all(labels[source], "output of the network")
-
-
-def _is_tensor(program: Program, node: fx.Node) -> bool:
-    try:
-        program.tensor(node)
-    except AssertionError:
-        return False
-    return True
 
 
 def _label_state(program: Program, node: fx.Node, coupling: Coupling, shared: dict[int, tuple[str, Labels]]) -> Labels:

@@ -77,14 +77,13 @@ def rewrite(
     if not resized.rewritten and not made_inside:
         return Rewritten(own, kept, "module", ())
 
-    constants = {
-        str(node.target): slice_tensor(program.tensor(node), kept.get(str(node.target), {}))
-        for node in program.graph.nodes
-        if node.op == "get_attr" and str(node.target) not in dense
-    }
+    reads = [node for node in program.graph.nodes if node.op == "get_attr" and str(node.target) not in dense]
+    held = {str(node.target): program.attribute(node) for node in reads}
+    constants = {name: slice_tensor(it, kept.get(name, {})) for name, it in held.items() if isinstance(it, Tensor)}
+    bodies = {name: it for name, it in held.items() if isinstance(it, nn.Module)}
     volatile = frozenset({*_volatile(model), *constants, *resized.tables})
     state = {**dict(named_tensors(own)), **constants, **resized.tables}
-    captured = captured_module(resized.graph, state, volatile).train(model.training)
+    captured = captured_module(resized.graph, state, volatile, bodies).train(model.training)
     if _same_output(program, own, captured):
         return Rewritten(own, kept, "module", ())
     logger.info("the forward of %s has sizes written down; using the captured program", type(model).__name__)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.cost import COSTS, CostModel, cost_of, layer_costs
+from edgeprune.cost import COSTS, CostModel, cost_of
 from edgeprune.graph import capture, units_of
 from tests.networks.collection import make
 
@@ -48,13 +48,3 @@ def test_peak_activation_bytes_of_a_chain() -> None:
     half = torch.zeros(len(units), dtype=torch.bool)
     half[:2] = True
     assert cost_of(units, network, half).peak_activation_bytes == 2 * 8 * 8 * (2 + 16) * 4
-
-
-def test_layers_add_up() -> None:
-    network, example = make("zero-padded-residual")
-    units = units_of(capture(network, example))
-    total = cost_of(units, network)
-    layers = layer_costs(units, network)
-    assert sum(layer.macs for layer in layers) == total.macs
-    assert sum(layer.params for layer in layers) == total.params
-    assert [layer.name for layer in layers][:2] == ["stem.0", "one.0"]
