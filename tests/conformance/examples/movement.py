@@ -60,18 +60,18 @@ def _reshape(draw: Draw) -> Example:
 
 @example("view_as")
 def _view_as(draw: Draw) -> Example:
-    return image(draw, lambda x: x.flatten(2).view_as(x), draw.size(2, 6), captured_as="view")
+    return image(draw, lambda x: x.flatten(2).view_as(x), draw.size(2, 6))
 
 
 @example("reshape_as")
 def _reshape_as(draw: Draw) -> Example:
-    return image(draw, lambda x: x.flatten(2).reshape_as(x), draw.size(2, 6), captured_as="view")
+    return image(draw, lambda x: x.flatten(2).reshape_as(x), draw.size(2, 6))
 
 
 @example("unflatten")
 def _unflatten(draw: Draw) -> Example:
     factor, width = draw.size(2, 3), draw.size(2, 4)
-    return image(draw, lambda x: x.unflatten(1, (factor, width)).flatten(1, 2), factor * width, captured_as="view")
+    return image(draw, lambda x: x.unflatten(1, (factor, width)).flatten(1, 2), factor * width)
 
 
 @example("unflatten", "softmax")
@@ -93,7 +93,7 @@ def _as_strided(draw: Draw) -> Example:
 @example("channel_shuffle")
 def _channel_shuffle(draw: Draw) -> Example:
     groups, width = draw.size(2, 3), draw.size(2, 4)
-    return image(draw, lambda x: F.channel_shuffle(x, groups), groups * width, captured_as="channel_shuffle")
+    return image(draw, lambda x: F.channel_shuffle(x, groups), groups * width)
 
 
 @example("chunk")
@@ -101,7 +101,7 @@ def _chunk(draw: Draw) -> Example:
     """Parts in another order; the last may be smaller."""
     parts, channels = draw.one_of((2, 5), (2, 8), (3, 6), (3, 8))
     op = lambda x: torch.cat([part * at for at, part in enumerate(reversed(x.chunk(parts, 1)), 1)], 1)
-    return image(draw, op, channels, captured_as="chunk")
+    return image(draw, op, channels)
 
 
 @example("chunk")
@@ -113,7 +113,7 @@ def _chunk_added(draw: Draw) -> Example:
 
 @example("unsafe_chunk")
 def _unsafe_chunk(draw: Draw) -> Example:
-    return image(draw, lambda x: torch.cat(x.unsafe_chunk(2, 1)[::-1], 1), draw.size(4, 9), captured_as="unsafe_split")
+    return image(draw, lambda x: torch.cat(x.unsafe_chunk(2, 1)[::-1], 1), draw.size(4, 9))
 
 
 @example("split")
@@ -167,7 +167,7 @@ def _part_that_fixed_data_meets(draw: Draw) -> Example:
 @example("tensor_split")
 def _tensor_split(draw: Draw) -> Example:
     parts, channels = draw.size(2, 3), draw.size(6, 9)
-    return image(draw, lambda x: torch.cat(x.tensor_split(parts, 1)[::-1], 1), channels, captured_as="slice")
+    return image(draw, lambda x: torch.cat(x.tensor_split(parts, 1)[::-1], 1), channels)
 
 
 @example("unbind")
@@ -216,28 +216,18 @@ def _residual_of_padded_channels(draw: Draw) -> Example:
     return image(draw, Shortcut(), channels, more={"op.other": before + channels + after})
 
 
-for _kind in ("reflection", "replication"):
+for _kind, _mode in (("reflection", "reflect"), ("replication", "replicate")):
     for _rank in (1, 2, 3):
 
         @example(f"{_kind}_pad{_rank}d")
-        def _mirror(draw: Draw, kind: str = _kind, rank: int = _rank) -> Example:
+        def _mirror(draw: Draw, op: str = f"{_kind}_pad{_rank}d", rank: int = _rank) -> Example:
             pads = [draw.size(0, 2) for _ in range(2 * rank)]
-            mode = {"reflection": "reflect", "replication": "replicate"}[kind]
-            return image(
-                draw,
-                lambda x: F.pad(x, pads, mode=mode),
-                draw.size(2, 6),
-                rank=rank,
-                captured_as="pad",
-            )
+            return image(draw, lambda x: getattr(torch.ops.aten, op)(x, pads), draw.size(2, 6), rank=rank)
 
-
-@example("reflection_pad1d", "replication_pad1d")
-def _mirror_by_name(draw: Draw) -> Example:
-    op = lambda x: torch.cat(
-        [torch.ops.aten.reflection_pad1d(x, [1, 2]), torch.ops.aten.replication_pad1d(x, [1, 2])], 1
-    )
-    return image(draw, op, draw.size(2, 6), rank=1)
+    @example("pad")
+    def _mirror_by_mode(draw: Draw, mode: str = _mode) -> Example:
+        pads = [draw.size(0, 2) for _ in range(4)]
+        return image(draw, lambda x: F.pad(x, pads, mode=mode), draw.size(2, 6))
 
 
 @example("diagonal")
@@ -275,13 +265,13 @@ def _repeat(draw: Draw) -> Example:
 @example("tile")
 def _tile(draw: Draw) -> Example:
     times = (draw.size(1, 3), draw.size(1, 2), 1)
-    return image(draw, lambda x: x.tile(times), draw.size(2, 6), captured_as="repeat")
+    return image(draw, lambda x: x.tile(times), draw.size(2, 6))
 
 
 @example("repeat_interleave")
 def _repeat_interleave(draw: Draw) -> Example:
     times, dim = draw.size(2, 3), draw.size(1, 3)
-    return image(draw, lambda x: x.repeat_interleave(times, dim), draw.size(2, 6), captured_as="expand")
+    return image(draw, lambda x: x.repeat_interleave(times, dim), draw.size(2, 6))
 
 
 @example("flip")
@@ -363,7 +353,7 @@ def _unfold_channels(draw: Draw) -> Example:
 @example("narrow")
 def _narrow(draw: Draw) -> Example:
     channels, start = draw.size(4, 8), draw.size(0, 2)
-    return image(draw, lambda x: x.narrow(1, start, 2), channels, captured_as="slice")
+    return image(draw, lambda x: x.narrow(1, start, 2), channels)
 
 
 @example("slice")
@@ -416,18 +406,13 @@ def _transpose(draw: Draw) -> Example:
     return image(draw, lambda x: x.transpose(1, -1), draw.size(2, 6), read="linear")
 
 
-for _name, _as in (
-    ("swapaxes", "transpose"),
-    ("swapdims", "transpose"),
-    ("movedim", "permute"),
-    ("moveaxis", "permute"),
-):
+for _name in ("swapaxes", "swapdims", "movedim", "moveaxis"):
 
     @example(_name)
-    def _swap(draw: Draw, name: str = _name, captured_as: str = _as) -> Example:
+    def _swap(draw: Draw, name: str = _name) -> Example:
         dim = draw.size(2, 3)
         op = lambda x: getattr(getattr(x, name)(1, dim).relu(), name)(dim, 1)
-        return image(draw, op, draw.size(2, 6), captured_as=captured_as)
+        return image(draw, op, draw.size(2, 6))
 
 
 for _name in ("adjoint", "mH", "mT"):
@@ -435,7 +420,7 @@ for _name in ("adjoint", "mH", "mT"):
     @example(_name)
     def _adjoint(draw: Draw, name: str = _name) -> Example:
         op = getattr(torch.ops.aten, name)
-        return sequence(draw, op, draw.size(2, 6), read="conv", captured_as="transpose")
+        return sequence(draw, op, draw.size(2, 6), read="conv")
 
 
 for _name in ("t", "numpy_T", "matrix_H"):
@@ -443,8 +428,7 @@ for _name in ("t", "numpy_T", "matrix_H"):
     @example(_name)
     def _flipped_matrix(draw: Draw, name: str = _name) -> Example:
         op = getattr(torch.ops.aten, name)
-        captured_as = {"t": "t", "numpy_T": "permute", "matrix_H": "transpose"}[name]
-        return sequence(draw, lambda x: op(op(x).relu()), draw.size(2, 6), steps=None, captured_as=captured_as)
+        return sequence(draw, lambda x: op(op(x).relu()), draw.size(2, 6), steps=None)
 
 
 for _name in ("tril", "triu"):

@@ -14,7 +14,7 @@ def _batch_norm(draw: Draw) -> Example:
     """Capture comes before the choice of a backend: it is ``batch_norm`` on a GPU too."""
     channels, rank = draw.size(2, 8), draw.size(1, 3)
     kind = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[rank]
-    return image(draw, kind(channels, affine=draw.one_of(True, False)), channels, rank=rank, captured_as="batch_norm")
+    return image(draw, kind(channels, affine=draw.one_of(True, False)), channels, rank=rank)
 
 
 class _NativeBatchNorm(nn.BatchNorm2d):
@@ -95,7 +95,7 @@ class _LegacyWeightNorm(nn.Module):
 def _weight_norm(draw: Draw) -> Example:
     channels, out = draw.size(2, 6), draw.size(2, 6)
     op = _LegacyWeightNorm(channels, out, draw.size(0, 1), torch._weight_norm)
-    return image(draw, op, channels, more={"op": out}, captured_as="_weight_norm_interface")
+    return image(draw, op, channels, more={"op": out})
 
 
 @example("_weight_norm_interface")
@@ -105,8 +105,8 @@ def _weight_norm_interface(draw: Draw) -> Example:
     return image(draw, op, channels, more={"op": out})
 
 
-@example("_weight_norm_interface")
+@example("_weight_norm")
 def _parametrised(draw: Draw) -> Example:
     channels, out = draw.size(2, 6), draw.size(2, 6)
     op = nn.utils.parametrizations.weight_norm(nn.Conv2d(channels, out, 3))
-    return image(draw, op, channels, more={"op": out}, captured_as="_weight_norm")
+    return image(draw, op, channels, more={"op": out})

@@ -53,18 +53,11 @@ _ALIKE: dict[str, Callable[[Tensor], Tensor]] = {
     "pow": lambda x: x**2,
     "lerp": lambda x: torch.lerp(x, x.flip(2), 0.3),
 }
-_CAPTURED_AS = {
-    "alpha_dropout": "alpha_dropout",
-    "true_divide": "div",
-    "type_as": "to",
-    "relu6": "hardtanh",
-    "lift_fresh": "lift_fresh_copy",
-}
 for _name, _op in _ALIKE.items():
 
     @example(_name)
-    def _alike(draw: Draw, op: Callable[[Tensor], Tensor] = _op, name: str = _name) -> Example:
-        return image(draw, op, draw.size(2, 8), captured_as=_CAPTURED_AS.get(name))
+    def _alike(draw: Draw, op: Callable[[Tensor], Tensor] = _op) -> Example:
+        return image(draw, op, draw.size(2, 8))
 
 
 class _Second(nn.Module):
@@ -112,7 +105,7 @@ def _outer_sum(draw: Draw) -> Example:
 @example("prelu", "_prelu_kernel")
 def _prelu(draw: Draw) -> Example:
     channels = draw.size(2, 8)
-    return image(draw, nn.PReLU(draw.one_of(1, channels)), channels, captured_as="prelu")
+    return image(draw, nn.PReLU(draw.one_of(1, channels)), channels)
 
 
 @example("glu")

@@ -102,7 +102,7 @@ def _mv(draw: Draw) -> Example:
 def _dot(draw: Draw) -> Example:
     features = draw.size(2, 8)
     op = _With(lambda x, w: torch.dot(x[0], w) * x + torch.ops.aten.vdot(w, x[1]), (features,))
-    return sequence(draw, op, features, steps=None, counted=False, captured_as="dot")
+    return sequence(draw, op, features, steps=None, counted=False)
 
 
 @example("einsum")

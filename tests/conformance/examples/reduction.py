@@ -35,7 +35,6 @@ _ONE: dict[str, Reduce] = {
     "prod": lambda x, dim, keepdim: x.prod(dim, keepdim),
 }
 _COMPARED = ("all", "any", "max", "min", "prod", "count_nonzero")
-_CAPTURED_AS = {"frobenius_norm": "linalg_vector_norm", "nanmean": "nansum", "norm": "norm"}
 
 
 def _reduced(name: str, op: Reduce, dims: tuple[tuple[int, ...] | int, ...]) -> None:
@@ -43,7 +42,7 @@ def _reduced(name: str, op: Reduce, dims: tuple[tuple[int, ...] | int, ...]) -> 
     def positions(draw: Draw) -> Example:
         """Over positions: every channel may go."""
         dim, keepdim = draw.one_of(*dims), draw.one_of(True, False)
-        return image(draw, lambda x: op(x, dim, keepdim), draw.size(2, 6), captured_as=_CAPTURED_AS.get(name))
+        return image(draw, lambda x: op(x, dim, keepdim), draw.size(2, 6))
 
     @example(name)
     def channels(draw: Draw) -> Example:
@@ -58,7 +57,6 @@ def _reduced(name: str, op: Reduce, dims: tuple[tuple[int, ...] | int, ...]) -> 
             0 if keep else size,
             frozen=f"compared with each other by aten.{name}" if keep else None,
             read="linear",
-            captured_as=_CAPTURED_AS.get(name),
         )
 
 
@@ -72,7 +70,7 @@ for _name, _op in _ONE.items():
 def _larger_and_smaller(draw: Draw) -> Example:
     """Of two tensors, place by place."""
     op = lambda x: torch.ops.aten.max.other(x, x.flip(2)) + torch.ops.aten.min.other(x, x * x)
-    return image(draw, op, draw.size(2, 6), captured_as="maximum")
+    return image(draw, op, draw.size(2, 6))
 
 
 @example("mean", "sum")
