@@ -70,6 +70,8 @@ def test_rule(op: str, build: Build, data: st.DataObject, seed: int, recount: bo
         small, proof = shrink(network, units, removed)
         assert proof is not None
         assert proof.max_error < 1e-5
+        with torch.no_grad():
+            assert bool(small.model(*example.inputs).isfinite().all())
         cost = cost_of(units, network, removed)
         assert cost.params == sum(parameter.numel() for parameter in small.model.parameters())
         if example.counted:

@@ -90,6 +90,14 @@ def _as_strided(draw: Draw) -> Example:
     return image(draw, op, channels, size=(3, 4))
 
 
+@example("as_strided")
+def _as_strided_of_a_transposition(draw: Draw) -> Example:
+    """Memory that does not lie in the order of the indices is not followed."""
+    channels = draw.size(2, 6)
+    op = lambda x: x.transpose(1, 2).as_strided((x.shape[0], channels, 4, 4), (channels * 16, 16, 4, 1))
+    return image(draw, op, channels, 0, frozen="aten.as_strided with indices that depend on the data")
+
+
 @example("channel_shuffle")
 def _channel_shuffle(draw: Draw) -> Example:
     groups, width = draw.size(2, 3), draw.size(2, 4)
