@@ -26,7 +26,7 @@ class L2(Criterion):
         state = dict(network.model.named_parameters(remove_duplicate=False))
         for owner in units.coordinates.coupling.owners:
             if (owner.name, owner.dim) in made and owner.name in state:
-                filters = state[owner.name].detach().movedim(owner.dim, 0).flatten(1)
+                filters = state[owner.name].detach().movedim(owner.dim, 0).reshape(owner.size, -1)
                 norms = torch.linalg.vector_norm(filters, dim=1).double().cpu()
                 per_unit(units, owner.start, norms / norms.mean().clamp(min=1e-12), scores)
         return scores

@@ -169,7 +169,8 @@ def measure(model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtyp
                 got = _tensors(torch.func.functional_call(model, given, args, kwargs))
         except Exception as problem:
             raise ProofError(f"the pruned network does not run: {problem}. {_DEFECT}") from problem
-        error = max(error, _distance(outputs, got))
+        distance = _distance(outputs, got)
+        error = max(error, distance)  # NaN is the largest
     return Proof(error, want.exact, want.seconds + time.perf_counter() - begin)
 
 
@@ -218,7 +219,7 @@ def verify(model: nn.Module, units: Units, removed: Tensor, kept: Kept, want: Re
 
 
 def _distance(want: list[Tensor], got: list[Tensor]) -> float:
-    """Largest difference relative to the largest magnitude, over all outputs; infinite where shapes differ."""
+    """Largest difference relative to the largest magnitude, over all outputs; infinite where that is no number."""
     if [tensor.shape for tensor in want] != [tensor.shape for tensor in got]:
         return math.inf
     worst = 0.0
@@ -226,7 +227,7 @@ def _distance(want: list[Tensor], got: list[Tensor]) -> float:
         if a.numel():
             scale = float(a.abs().max()) or 1.0
             distance = float((a - b).abs().max()) / scale
-            worst = distance if not distance <= worst else worst
+            worst = max(worst, distance if math.isfinite(distance) else math.inf)
     return worst
 
 

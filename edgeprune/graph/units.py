@@ -73,17 +73,27 @@ class Units:
 
     @cached_property
     def floors(self) -> list[Tensor]:
-        """Sets of units of which one must stay: every group, and every dimension that several groups share."""
+        """Sets of units of which one must stay: each group, and each dimension of a tensor that holds no whole one."""
         sizes = torch.tensor([len(group) for group in self.groups])
         group_of = torch.repeat_interleave(torch.arange(len(self.groups)), sizes)
         floors = [torch.arange(group.start, group.stop) for group in self.groups if group.frozen is None]
-        for owner in self.coordinates.coupling.owners:
-            units = torch.unique(self.unit_of[owner.start : owner.start + owner.size])
-            if owner.parameter and int(units[0]) >= 0 and bool(self.prunable[units].all()):
+        seen: set[bytes] = set()
+        for ids in self._dimensions():
+            units = torch.unique(self.unit_of[ids])
+            key = units.numpy().tobytes()
+            if key not in seen and int(units[0]) >= 0 and bool(self.prunable[units].all()):
                 held = torch.bincount(group_of[units], minlength=len(sizes))
                 if not bool((held == sizes).any()):
                     floors.append(units)
+            seen.add(key)
         return floors
+
+    def _dimensions(self) -> Iterator[Tensor]:
+        """The ids along every dimension that is followed, of parameters and of what is computed."""
+        for labels in self.coordinates.labels.values():
+            for one in labels if isinstance(labels, list) else [labels]:
+                for track in one.tracks if one is not None else ():
+                    yield track.ids.flatten()
 
     @property
     def frozen(self) -> list[tuple[str, str]]:

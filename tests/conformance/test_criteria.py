@@ -15,14 +15,7 @@ from tests.networks.collection import make
 _NETWORKS = ("zero-padded-residual", "concat-into-grouped", "tokens-and-positions", "gru", "tied-embedding")
 
 
-_FLAT_BIASES = pytest.mark.xfail(
-    raises=IndexError, strict=False, reason="l2 takes no parameters of one dimension (the biases of a recurrent layer)"
-)
-_CASES = [
-    pytest.param(criterion, name, marks=[_FLAT_BIASES] if (criterion, name) == ("l2", "gru") else [])
-    for criterion in registered()
-    for name in _NETWORKS
-]
+_CASES = [(criterion, name) for criterion in registered() for name in _NETWORKS]
 
 
 def _network(name: str, *, seed: int = 0) -> tuple[nn.Module, Network]:

@@ -100,22 +100,13 @@ def _check_units(units: Units, example: Example) -> None:
 
 
 def _some(units: Units) -> Tensor:
-    """About half of the units; one stays of each set of which one must, and one of each part of a split."""
-    tracks = [
-        track
-        for labels in units.coordinates.labels.values()
-        for item in (labels if isinstance(labels, list) else [labels])
-        if item is not None
-        for track in item.tracks
-    ]
-    floors = [*units.floors, *(torch.unique(units.unit_of[track.ids]) for track in tracks)]
-    floors = [floor for floor in floors if bool((floor >= 0).all())]
+    """About half of the units; one stays of each set of which one must."""
     order = units.prunable.nonzero().flatten()
     order = order[torch.randperm(len(order))]
     removed = torch.zeros(len(units), dtype=torch.bool)
     for unit in order[: (len(order) + 1) // 2]:
         removed[unit] = True
-        if any(bool(removed[floor].all()) for floor in floors):
+        if any(bool(removed[floor].all()) for floor in units.floors):
             removed[unit] = False
     return removed
 
