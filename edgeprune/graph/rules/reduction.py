@@ -8,6 +8,7 @@ from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.rules.base import Rule, aten, register
+from edgeprune.graph.rules.pointwise import join
 
 
 @register
@@ -22,8 +23,6 @@ class Reduction(Rule):
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         labels = call.tensor(call.first)
         if len(call.tensors) > 1:  # max(a, b) compares place by place
-            from edgeprune.graph.rules.pointwise import join
-
             return join(coupling, call.tensors, call.out_shape)
         rank = len(labels.shape)
         dims = call.get("dim")
