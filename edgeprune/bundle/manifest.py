@@ -68,6 +68,20 @@ class AllMetrics(_Part):
     shipped: Metrics
 
 
+class ProofReport(_Part):
+    """Whether it was proved that pruning removed nothing but what the plan says; see ``edgeprune.graph.Proof``.
+
+    Attributes:
+        proved: False where the recipe asked for no proof.
+        max_error: Relative to the largest output; None without a proof.
+        exact: Zeros were the reference throughout; None without a proof.
+    """
+
+    proved: bool
+    max_error: float | None = None
+    exact: bool | None = None
+
+
 class ParityReport(_Part):
     """How far the shipped model is from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
 
@@ -138,6 +152,7 @@ class Manifest(_Part):
     target: str
     files: dict[str, FileEntry] = Field(default_factory=dict)
     metrics: AllMetrics
+    proof: ProofReport | None = None
     parity: ParityReport
     profile: ProfileReference | None = None
     budgets: tuple[BudgetReport, ...]

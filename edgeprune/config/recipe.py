@@ -72,12 +72,14 @@ class PruneSettings(Settings):
         criterion: What scores a unit.
         select: How scores become a plan: ``global`` compares units of all groups.
         exclude: Glob patterns on parameter or layer names that must not be pruned.
+        attention: What goes where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
         prove: Check by numbers that the rewritten network computes what it must.
     """
 
     criterion: str = "l2"
     select: Literal["global"] = "global"
     exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    attention: Literal["heads", "head_dim"] = "heads"
     prove: bool = True
 
 

@@ -107,7 +107,8 @@ class Job:
     def units(self) -> Units:
         from edgeprune import graph
 
-        return graph.units_of(self.program, exclude=self.recipe.prune.exclude)
+        prune = self.recipe.prune
+        return graph.units_of(self.program, exclude=prune.exclude, attention=prune.attention)
 
     @cached_property
     def removed(self) -> Tensor:

@@ -62,6 +62,8 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     assert manifest["budgets"] == [
         {"name": "macs", "limit": int(0.4 * dense["macs"]), "value": pruned["macs"], "kind": "exact", "ok": True}
     ]
+    assert manifest["proof"]["proved"]
+    assert manifest["proof"]["max_error"] < 1e-5
     assert dense["samples"] == manifest["metrics"]["shipped"]["samples"] == 60
     assert {row["key"] for row in told["table"]} >= {
         "macs", "params", "file_bytes", "accuracy", "latency_ms.p50", "peak_memory_bytes",
@@ -75,6 +77,12 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     )
     with tarfile.open(told["archive"]) as archive:
         assert {f"net-make-board/{name}" for name in (*manifest["files"], "manifest.json")} == set(archive.getnames())
+
+
+def test_a_build_without_proof_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*_ARGUMENTS, "--epochs", "0", "--set", "prune.prove=false", "--json"]) == 0
+    proof = json.loads(capsys.readouterr().out)["manifest"]["proof"]
+    assert proof == {"proved": False, "max_error": None, "exact": None}
 
 
 def test_the_second_build_is_cached_and_a_new_setting_redoes_what_depends_on_it(

@@ -7,7 +7,15 @@ from typing import Any
 
 from edgeprune import files
 from edgeprune.bundle import manifest, pack, provenance
-from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metrics, ParityReport, ProfileReference
+from edgeprune.bundle.manifest import (
+    AllMetrics,
+    BudgetReport,
+    Manifest,
+    Metrics,
+    ParityReport,
+    ProfileReference,
+    ProofReport,
+)
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.job import DENSE_ONNX, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
@@ -33,6 +41,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             recipe=job.recipe.name,
             target=job.target.name,
             metrics=_metrics(job),
+            proof=ProofReport(**job.value("prove")),
             parity=ParityReport(**job.value("parity")),
             profile=ProfileReference(path=PROFILE),
             budgets=_budgets(job),

@@ -11,7 +11,7 @@ from edgeprune.pipeline.stage import Space, Stage
 
 
 def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
-    return {"exclude": list(recipe.prune.exclude)}
+    return {"exclude": list(recipe.prune.exclude), "attention": recipe.prune.attention}
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
