@@ -56,8 +56,8 @@ def command(model: str, shape: list[int] | None, exclude: tuple[str, ...], pictu
     if picture is not None:
         try:
             write_atomic(picture, coupling.svg(drawn, title=model, subtitle=summary))
-        except (FileExistsError, NotADirectoryError) as error:
-            raise click.UsageError(f"--svg: {error.filename} is not a folder") from error
+        except OSError as error:
+            raise click.UsageError(f"--svg: cannot write {picture}: {error.strerror}") from error
         click.echo(f"drawn: {picture}", err=True)
     if as_json:
         print_json(

@@ -102,7 +102,7 @@ def as_data(loaded: Any, *, where: str = "the data function") -> Data:
     return Data(**splits, classes=tuple(map(str, names)) if isinstance(names, (list, tuple)) else ())
 
 
-def check(data: Data, outputs: Any) -> None:
+def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None) -> None:
     """Look for what would make the work on ``data`` worthless, before it is begun.
 
     Labels of a ``TensorSplit`` are all looked at, of other splits those of the first samples; evaluation and training
@@ -111,9 +111,10 @@ def check(data: Data, outputs: Any) -> None:
     Args:
         data: The data.
         outputs: What the network gave for an example: (N, classes).
+        sample: Shape of one sample of that example, without the batch; None compares no shapes.
 
     Raises:
-        DataError: An empty split, labels out of range, or inputs that are not finite.
+        DataError: An empty split, samples of another shape, labels out of range, or inputs that are not finite.
         ModelError: ``outputs`` is something else.
     """
     if not isinstance(outputs, Tensor) or outputs.ndim != 2:
@@ -126,6 +127,11 @@ def check(data: Data, outputs: Any) -> None:
         if isinstance(split, TensorSplit):
             _check_labels(split.labels, classes, where=f"the {role} split")
         inputs, labels = next(iter(split.batches(min(_CHECKED_SAMPLES, len(split)))))
+        if sample is not None and tuple(inputs.shape[1:]) != sample:
+            raise DataError(
+                f"the {role} split has samples of shape {tuple(inputs.shape[1:])}, the network's input has {sample} "
+                "behind the batch (--input, or model.input in a recipe): make them agree"
+            )
         check_batch(inputs, labels, classes, where=f"the {role} split")
 
 

@@ -126,6 +126,9 @@ _CASES = {
     "an example input of the wrong shape": (
         _change("[1, 1, 8, 8]", "[1, 3, 8, 8]"), [], 3, ("(1, 3, 8, 8)", "model.input", "channels"),
     ),
+    "an input that the network takes and the data is not": (
+        _change("[1, 1, 8, 8]", "[1, 1, 8, 9]"), [], 3, ("train", "(1, 8, 8)", "(1, 8, 9)", "model.input"),
+    ),
     "a forward that fails": (
         _change('"model.py:build", weights = "weights.safetensors", input = [1, 1, 8, 8]',
                 '"model.py:fails", input = [1, 3]'),

@@ -87,7 +87,7 @@ def test_inspect_draws_the_coupling(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run(["inspect", "digits"]) == 0
     assert "●" in capsys.readouterr().out
     assert run(["inspect", "digits", "--svg", str(path / "below-a-file.svg")]) == 2
-    assert "is not a folder" in capsys.readouterr().err
+    assert "cannot write" in capsys.readouterr().err
     assert [found.name for found in path.parent.iterdir()] == ["coupling.svg"]
 
 

@@ -24,7 +24,8 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
 
     create(job.recipe.prune.criterion)
     loaded = job.data  # first: a data folder that is missing may be where the weights should be as well
-    data.check(loaded, network.check_forward(job.dense, job.example))
+    outputs = network.check_forward(job.dense, job.example)
+    data.check(loaded, outputs, sample=job.recipe.model.input[1:])
     return {"samples": {role: len(split) for role, split in loaded.splits().items()}}
 
 
