@@ -84,11 +84,11 @@ def write(
         _write(new / manifests.NAME, manifest.to_json())
         _write_archive(aside / archive.name, new, [*contents, manifests.NAME], epoch)
         for inner in new.rglob("*/"):
-            _sync(inner)
-        _sync(new)
+            files.sync(inner)
+        files.sync(new)
         exchange(new, folder)
         (aside / archive.name).replace(archive)
-        _sync(folder.parent)
+        files.sync(folder.parent)
     return Packed(folder, archive, manifest)
 
 
@@ -116,7 +116,7 @@ def _write(path: Path, content: Content) -> None:
     else:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     path.chmod(0o755 if path.suffix in (".py", ".sh") else 0o644)
-    _sync(path)
+    files.sync(path)
 
 
 def _write_archive(path: Path, folder: Path, members: list[str], epoch: int) -> None:
@@ -133,7 +133,7 @@ def _write_archive(path: Path, folder: Path, members: list[str], epoch: int) -> 
             info.mtime = epoch
             with open(source, "rb") as content:
                 archive.addfile(info, content)
-    _sync(path)
+    files.sync(path)
 
 
 @contextmanager
@@ -166,13 +166,5 @@ def _locked(folder: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
-    finally:
-        os.close(descriptor)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

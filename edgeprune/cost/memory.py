@@ -10,7 +10,7 @@ from torch import Tensor, fx
 
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.operators import aliases
-from edgeprune.graph.units import Units, keep_masks
+from edgeprune.graph.units import Units, shape_left
 
 
 def peak_activation_bytes(units: Units, removed: Tensor) -> int:
@@ -52,7 +52,5 @@ def _bytes(node: fx.Node, labels: Any, gone: Tensor) -> int:
     total = 0
     for item, item_labels in zip(values, found, strict=False):
         if isinstance(item, torch.Tensor) and isinstance(item_labels, Labels):
-            keep = keep_masks(item_labels, gone) or {}
-            shape = [int(keep[dim].sum()) if dim in keep else size for dim, size in enumerate(item_labels.shape)]
-            total += math.prod(shape) * item.element_size()
+            total += math.prod(shape_left(item_labels, gone)) * item.element_size()
     return total

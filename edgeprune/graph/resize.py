@@ -18,7 +18,7 @@ from edgeprune.graph.operators import argument_names, is_operator_call, module_p
 from edgeprune.graph.rules import Keep, rule_for
 from edgeprune.graph.rules.base import TARGET
 from edgeprune.graph.rules.movement import COPIES, MOVEMENT, move
-from edgeprune.graph.units import Units, keep_masks
+from edgeprune.graph.units import Units, keep_masks, shape_left
 
 _ATTRIBUTES = ("groups", "num_groups", "normalized_shape")
 
@@ -147,9 +147,7 @@ class _Resizer:
         other = call.labels("other")
         if other is None:
             return {}
-        keep = keep_masks(other, self.gone) or {}
-        sizes = [int(keep[dim].sum()) if dim in keep else size for dim, size in enumerate(other.shape)]
-        return {"other": torch.zeros(()).expand(sizes)}
+        return {"other": torch.zeros(()).expand(shape_left(other, self.gone))}
 
     def _origin(self, node: fx.Node) -> tuple[fx.Node, list[Tensor]]:
         """The nearest node of regular shape that all elements of ``node`` come from, and where each was there."""
@@ -163,8 +161,7 @@ class _Resizer:
             elements = parts[index]
         else:
             ancestor = source
-            shape = self._outputs(source)[0].shape
-            elements = torch.arange(FIRST, FIRST + math.prod(shape)).reshape(shape)
+            elements = _numbered(self._outputs(source)[0].shape)
         moved = move(call, elements)
         assert moved is not None
         return ancestor, moved
@@ -172,7 +169,7 @@ class _Resizer:
     def _gather(self, call: Call, ancestor: fx.Node, kept: Keep, places: Tensor) -> fx.Node:
         """Read ``places``, numbers of elements of the dense ancestor, from the small ancestor."""
         shape = self._outputs(ancestor)[0].shape
-        elements = select(torch.arange(FIRST, FIRST + math.prod(shape)).reshape(shape), kept)
+        elements = select(_numbered(shape), kept)
         place_of = torch.full((FIRST + math.prod(shape),), -1)
         place_of[elements.flatten()] = torch.arange(elements.numel())
         source = place_of[places]
@@ -239,7 +236,7 @@ class _Resizer:
 def _moves_right(call: Call, changed: Mapping[str, Any], source: Keep, out: Sequence[Keep]) -> bool:
     """Whether the call with ``changed`` arguments brings all elements that stay to where they were, and no other."""
     labels = call.tensor(call.first)
-    elements = torch.arange(FIRST, FIRST + math.prod(labels.shape)).reshape(labels.shape)
+    elements = _numbered(labels.shape)
     dense = move(call, elements)
     try:
         small = move(call, select(elements, source), changed)
@@ -266,6 +263,11 @@ def _along_one(source: Tensor, shape: tuple[int, ...]) -> tuple[int, Tensor] | N
                 return None
             found = dim, line
     return found
+
+
+def _numbered(shape: tuple[int, ...]) -> Tensor:
+    """A tensor of ``shape`` that tells all its elements apart, and from constants."""
+    return torch.arange(FIRST, FIRST + math.prod(shape)).reshape(shape)
 
 
 def select(tensor: Tensor, keep: Keep) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from edgeprune.graph.coordinates import Coordinates, layer_name
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import FIRST, Labels
-from edgeprune.graph.rules.base import Keep
+from edgeprune.graph.rules.base import Keep, left
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,12 @@ def _names(layers: list[str]) -> list[str]:
         seen[layer] += 1
         names.append(layer if seen[layer] == 1 else f"{layer}:{seen[layer]}")
     return names
+
+
+def shape_left(labels: Labels, gone: Tensor) -> list[int]:
+    """The shape of a tensor without the coordinates ``gone``; the dense one where what stays is no box."""
+    keep = keep_masks(labels, gone) or {}
+    return [left(keep, dim, size) for dim, size in enumerate(labels.shape)]
 
 
 def keep_masks(labels: Labels, gone: Tensor) -> Keep | None:

@@ -16,13 +16,14 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from edgeprune.files import sync
 
 logger = logging.getLogger(__name__)
 
@@ -89,13 +90,13 @@ class Cache:
         result = {"values": values, "seconds": seconds, "files": _sizes(out)}
         (out / _RESULT).write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
         for path in out.rglob("*"):
-            _sync(path)
-        _sync(out)
+            sync(path)
+        sync(out)
         folder = self.root / "cache" / entry
         folder.parent.mkdir(exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         out.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
         shutil.rmtree(self._work(entry))
         return Finished(folder, json.loads(json.dumps(values)), seconds)
 
@@ -106,11 +107,3 @@ class Cache:
 def _sizes(folder: Path) -> dict[str, int]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _RESULT)
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
