@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from edgeprune.errors import InputError
 from edgeprune.graph import Units
+from edgeprune.model.sources import load_object
+from edgeprune.statistics import Samples
+
+Aggregate = Literal["sum", "mean", "max"]
+Normalize = Literal["mean", "max", "none"]
 
 
 @dataclass(frozen=True)
 class Network:
-    """What a criterion may look at. ``seed`` makes its choices repeatable."""
+    """What a criterion may look at. ``seed`` makes its choices repeatable; ``samples`` are None where none were given."""
 
     model: nn.Module
     units: Units
     seed: int = 0
+    samples: Samples | None = None
+
+    @property
+    def data(self) -> Samples:
+        """The samples, for a criterion that needs them: ``create`` and ``require_data`` saw to it that there are some."""
+        assert self.samples is not None
+        return self.samples
 
 
 class Criterion(ABC):
-    """Scores every unit: the larger, the more its removal is expected to cost."""
+    """Scores every unit: the larger, the more its removal is expected to cost.
+
+    Options are arguments of the constructor, which checks them and raises InputError with the rule and the value got.
+    """
 
     name: ClassVar[str]
+    needs: ClassVar[Literal["weights", "data", "labels"]] = "weights"
+    """What it looks at besides the weights: ``data`` inputs alone, ``labels`` inputs, labels and the loss."""
 
     @abstractmethod
     def score(self, network: Network) -> Tensor:
@@ -38,7 +57,9 @@ _criteria: dict[str, type[Criterion]] = {}
 C = TypeVar("C", bound=type[Criterion])
 
 AUTO = "l2"
-"""What ``auto`` stands for."""
+"""What ``auto`` stands for without data."""
+AUTO_WITH_DATA = "l2"
+"""What ``auto`` stands for with data."""
 
 
 def register(criterion: C) -> C:
@@ -53,21 +74,87 @@ def registered() -> Mapping[str, type[Criterion]]:
     return dict(sorted(_criteria.items()))
 
 
-def create(name: str) -> Criterion:
-    """The criterion called ``name``; ``auto`` picks the best one known.
+def create(
+    name: str, options: Mapping[str, Any] | None = None, *, data: bool = False, base: Path | None = None
+) -> Criterion:
+    """The criterion called ``name``, made with ``options``.
+
+    Args:
+        name: One of ``registered()``; ``auto`` for the best one known; ``package.module:Class`` or ``file.py:Class`` for
+            one's own.
+        options: Arguments of its constructor.
+        data: Whether there are samples.
+        base: Folder that file names are relative to; None: the working folder.
 
     Raises:
-        InputError: there is none; names the nearest.
+        InputError: There is none (names the nearest), it does not take the options, or it needs data and has none.
     """
-    name = AUTO if name == "auto" else name
+    criterion = _find(AUTO_WITH_DATA if data else AUTO) if name == "auto" else _find(name, base)
+    if criterion.needs != "weights" and not data:
+        free = ", ".join(name for name, other in registered().items() if other.needs == "weights")
+        labelled = "data" if criterion.needs == "data" else "data with labels"
+        raise InputError(
+            f"criterion: {name!r} needs {labelled}, and there is none; give data=..., or take one of those that look at "
+            f"weights alone: {free}"
+        )
+    given = dict(options or {})
+    known = list(inspect.signature(criterion).parameters)
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise InputError(
+            f"criterion: {criterion.name} has no option {unknown[0]!r}; allowed are {', '.join(known) or 'none'}"
+        )
+    return criterion(**given)
+
+
+def _find(name: str, base: Path | None = None) -> type[Criterion]:
+    if ":" in name:
+        found = load_object(name, base=base or Path.cwd(), error=InputError)
+        if not (inspect.isclass(found) and issubclass(found, Criterion)):
+            raise InputError(f"criterion: {name} is no class derived from edgeprune.criteria.Criterion")
+        return found
     if name not in _criteria:
         near = difflib.get_close_matches(name, _criteria, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"criterion: got {name!r}; there are auto, {', '.join(sorted(_criteria))}{hint}")
-    return _criteria[name]()
+        raise InputError(
+            f"criterion: got {name!r}; there are auto, {', '.join(sorted(_criteria))}, or module:Class of your own{hint}"
+        )
+    return _criteria[name]
 
 
-def per_unit(units: Units, owner_start: int, values: Tensor, into: Tensor) -> None:
-    """Add ``values``, one for each id from ``owner_start``, to the units that hold these ids."""
-    unit = units.unit_of[owner_start : owner_start + len(values)]
-    into.index_add_(0, unit[unit >= 0], values.to(torch.float64)[unit >= 0])
+def one_of(option: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise InputError unless ``value`` is one of ``allowed``."""
+    if value not in allowed:
+        raise InputError(f"criterion: {option}: got {value!r}; allowed are {', '.join(map(repr, allowed))}")
+
+
+def aggregate(
+    units: Units,
+    parts: Iterable[tuple[Tensor, Tensor]],
+    *,
+    how: Aggregate = "sum",
+    normalize: Normalize = "mean",
+) -> Tensor:
+    """One score a unit of what several layers say of it, float64 (units,); 0 for a unit of which none says anything.
+
+    Args:
+        units: All of them.
+        parts: For each layer the unit of each index, -1 for none, and the value of each index, both (n,).
+        how: What becomes of the values of one unit.
+        normalize: Divide each layer's values by their mean or largest magnitude first, so that layers of different
+            scale compare.
+    """
+    total = torch.zeros(len(units), dtype=torch.float64)
+    count = torch.zeros(len(units), dtype=torch.float64)
+    for unit, given in parts:
+        held = unit >= 0
+        values = given.detach().to("cpu", torch.float64)
+        if normalize != "none":
+            size = values.abs()
+            values = values / (size.mean() if normalize == "mean" else size.max()).clamp(min=1e-12)
+        if how == "max":
+            total.index_reduce_(0, unit[held], values[held], "amax")
+        else:
+            total.index_add_(0, unit[held], values[held])
+        count.index_add_(0, unit[held], torch.ones(int(held.sum()), dtype=torch.float64))
+    return total / count.clamp(min=1) if how == "mean" else total

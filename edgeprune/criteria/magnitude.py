@@ -2,31 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor
 
-from edgeprune.criteria.base import Criterion, Network, per_unit, register
+from edgeprune.criteria.base import Aggregate, Criterion, Network, Normalize, aggregate, one_of, register
+from edgeprune.errors import InputError
+
+
+def filters(network: Network) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each layer that makes units: the unit of each filter, (n,), and the filters as rows, (n, elements)."""
+    units = network.units
+    made = {(member.tensor, member.dim) for group in units.groups for member in group.producers}
+    state = dict(network.model.named_parameters(remove_duplicate=False))
+    for owner in units.coordinates.coupling.owners:
+        if (owner.name, owner.dim) in made and owner.name in state:
+            unit = units.unit_of[owner.start : owner.start + owner.size]
+            yield unit, state[owner.name].detach().movedim(owner.dim, 0).reshape(owner.size, -1)
+
+
+class _Magnitude(Criterion):
+    """A norm of each filter ``(out_ch, in_ch, kh, kw)[i]``, aggregated over the layers that make a unit.
+
+    ``aggregate`` says how what several layers give is put together (``sum``, ``mean``, ``max``): a channel of a residual
+    stream is as important as all its filters. ``normalize`` divides by the ``mean`` or ``max`` of each layer first, or
+    by nothing (``none``).
+    """
+
+    def __init__(self, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
+        one_of("aggregate", aggregate, ("sum", "mean", "max"))
+        one_of("normalize", normalize, ("mean", "max", "none"))
+        self._aggregate = aggregate
+        self._normalize = normalize
+
+    def _score(self, network: Network, size: Callable[[Tensor], Tensor]) -> Tensor:
+        parts = ((unit, size(rows.float())) for unit, rows in filters(network))
+        return aggregate(network.units, parts, how=self._aggregate, normalize=self._normalize)
 
 
 @register
-class L2(Criterion):
-    """Sum over the layers that make a unit of the L2 norm of its filter there, over the mean norm of that layer.
+class L1(_Magnitude):
+    """Sum of the absolute weights of each filter, over the mean of its layer. Li et al., "Pruning Filters" (2017)."""
 
-    A filter is a slice ``(out_ch, in_ch, kh, kw)[i]`` of the weight. A unit that many layers make (a channel of a
-    residual stream) is as important as all its filters together. After Li et al., "Pruning Filters for Efficient
-    ConvNets" (2017), with L2 for their L1.
-    """
+    name = "l1"
+
+    def score(self, network: Network) -> Tensor:
+        return self._score(network, lambda rows: rows.abs().sum(1))
+
+
+@register
+class L2(_Magnitude):
+    """Euclidean norm of each filter, over the mean norm of its layer. After Li et al. (2017), with L2 for their L1."""
 
     name = "l2"
 
     def score(self, network: Network) -> Tensor:
-        units = network.units
-        scores = torch.zeros(len(units), dtype=torch.float64)
-        made = {(member.tensor, member.dim) for group in units.groups for member in group.producers}
-        state = dict(network.model.named_parameters(remove_duplicate=False))
-        for owner in units.coordinates.coupling.owners:
-            if (owner.name, owner.dim) in made and owner.name in state:
-                filters = state[owner.name].detach().movedim(owner.dim, 0).reshape(owner.size, -1)
-                norms = torch.linalg.vector_norm(filters, dim=1).double().cpu()
-                per_unit(units, owner.start, norms / norms.mean().clamp(min=1e-12), scores)
-        return scores
+        return self._score(network, lambda rows: torch.linalg.vector_norm(rows, dim=1))
+
+
+@register
+class L0(_Magnitude):
+    """Number of weights of each filter whose magnitude is above ``threshold`` times the largest of its layer.
+
+    Counts what Hu et al. (2016) count of activations, of the weights themselves.
+    """
+
+    name = "l0"
+
+    def __init__(self, threshold: float = 0.05, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
+        super().__init__(aggregate, normalize)
+        if not 0 <= threshold < 1:
+            raise InputError(f"criterion: threshold: got {threshold}; allowed is a share of the largest weight, [0, 1)")
+        self._threshold = threshold
+
+    def score(self, network: Network) -> Tensor:
+        return self._score(network, lambda rows: (rows.abs() > self._threshold * rows.abs().max()).sum(1).float())

@@ -24,7 +24,9 @@ from torch.utils import _pytree as pytree
 from edgeprune.errors import ProofError
 from edgeprune.graph.call import Call
 from edgeprune.graph.capture import evaluating
-from edgeprune.graph.operators import argument_names, call_operator
+from edgeprune.graph.consuming import Consuming
+from edgeprune.graph.coupling import Consumption
+from edgeprune.graph.operators import call_operator
 from edgeprune.graph.resize import select
 from edgeprune.graph.rewrite import Kept, Rewritten, rewrite, slice_tensor
 from edgeprune.graph.rules import Keep, rule_for
@@ -64,12 +66,11 @@ class Reference:
     seconds: float
 
 
-class _Dense(fx.Interpreter):
+class _Dense(Consuming):
     """The dense program with removed coordinates zero where they are consumed."""
 
     def __init__(self, units: Units, removed: Tensor, state: Mapping[str, Tensor]) -> None:
-        super().__init__(units.coordinates.program.module)
-        self.units = units
+        super().__init__(units)
         self.gone = units.gone(removed)
         self.state = state
         self.exact = True
@@ -77,24 +78,15 @@ class _Dense(fx.Interpreter):
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         return self.state[target] if target in self.state else super().get_attr(target, args, kwargs)
 
+    def consume(self, node: fx.Node, consumption: Consumption, value: Tensor) -> Tensor:
+        lost = self.gone[consumption.ids]
+        return value.index_fill(consumption.dim, lost.nonzero().flatten(), 0) if bool(lost.any()) else value
+
     def run_node(self, node: fx.Node) -> Any:
-        coupling = self.units.coordinates.coupling
-        if node not in coupling.consumed and node not in coupling.inexact:
+        if node not in self.units.coordinates.coupling.inexact:
             return super().run_node(node)
         call = Call(self.units.coordinates.program, node, self.units.coordinates.labels)
-        args, kwargs = self.fetch_args_kwargs_from_env(node)
-        arguments = {**call.arguments, **dict(zip(argument_names(node.target), args, strict=False)), **kwargs}
-        for consumption in coupling.consumed.get(node, ()):
-            lost = self.gone[consumption.ids]
-            if bool(lost.any()):
-                name, _, index = consumption.argument.partition(".")
-                value = arguments[name][int(index)] if index else arguments[name]
-                value = value.index_fill(consumption.dim, lost.nonzero().flatten(), 0)
-                if index:
-                    arguments[name] = [value if at == int(index) else v for at, v in enumerate(arguments[name])]
-                else:
-                    arguments[name] = value
-        return self._on_slice(call, arguments) if node in coupling.inexact else call_operator(node.target, arguments)
+        return self._on_slice(call, {**call.arguments, **self.arguments(node)})
 
     def _on_slice(self, call: Call, arguments: dict[str, Any]) -> Any:
         """The operator on what stays, put back in place among zeros."""

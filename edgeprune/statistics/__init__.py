@@ -1,0 +1,9 @@
+"""What flows through the network on data: activations and gradients where units are consumed, streamed batch by batch."""
+
+from __future__ import annotations
+
+from edgeprune.statistics.passes import backward, forward, parameter_gradients
+from edgeprune.statistics.samples import Loss, Samples
+from edgeprune.statistics.sites import Site, sites_of
+
+__all__ = ["Loss", "Samples", "Site", "backward", "forward", "parameter_gradients", "sites_of"]
