@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from edgeprune.cost.base import CostModel
+from edgeprune.cost.counting import COSTS, Cost, cost_model, cost_of
 from edgeprune.cost.memory import peak_activation_bytes
-from edgeprune.cost.model import COSTS, Cost, CostModel, cost_of
 
-__all__ = ["COSTS", "Cost", "CostModel", "cost_of", "peak_activation_bytes"]
+__all__ = ["COSTS", "Cost", "CostModel", "cost_model", "cost_of", "peak_activation_bytes"]

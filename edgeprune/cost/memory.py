@@ -3,54 +3,109 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
 
+from edgeprune.cost.base import CostModel
+from edgeprune.cost.terms import Terms, elements
+from edgeprune.graph import Units
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.operators import aliases
-from edgeprune.graph.units import Units, shape_left
+from edgeprune.graph.units import shape_left
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A tensor of the network that has memory of its own, from call ``made`` to its last reader, call ``read``."""
+
+    made: int
+    read: int
+    labels: Labels
+    element_bytes: int
+
+
+def activations(units: Units) -> Iterator[Activation]:
+    """All of them. Views and in-place results share the memory of what they come from; weights do not count."""
+    coordinates = units.coordinates
+    owner: dict[fx.Node, fx.Node] = {}
+    made: dict[fx.Node, int] = {}
+    last: dict[fx.Node, int] = {}
+    for index, node in enumerate(coordinates.program.graph.nodes):
+        source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
+        owner[node] = owner[source] if source is not None and aliases(node) else node
+        made.setdefault(owner[node], index)
+        for read in (node, *node.all_input_nodes):
+            last[owner[read]] = index
+    for node, index in made.items():
+        if node.op in ("get_attr", "output"):
+            continue
+        value, labels = node.meta.get("val"), coordinates.labels.get(node)
+        values = value if isinstance(value, (list, tuple)) else [value]
+        for item, found in zip(values, labels if isinstance(labels, list) else [labels], strict=False):
+            if isinstance(item, torch.Tensor) and isinstance(found, Labels):
+                yield Activation(index, last[node], found, item.element_size())
 
 
 def peak_activation_bytes(units: Units, removed: Tensor) -> int:
     """Bytes of the live activations at the worst call, when the units in the mask ``removed`` are gone.
 
-    A tensor lives from the call that makes it to its last reader. Views and in-place results share the memory of
-    what they come from. Weights do not count; the network's inputs and outputs do.
+    Counted tensor by tensor; ``PeakActivation`` gives the same for all units at once. The network's inputs and outputs
+    count, its weights do not.
     """
-    coordinates = units.coordinates
     gone = units.gone(removed)
-    nodes = list(coordinates.program.graph.nodes)
-    owner: dict[fx.Node, fx.Node] = {}
-    last: dict[fx.Node, int] = {}
-    for index, node in enumerate(nodes):
-        source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
-        owner[node] = owner[source] if source is not None and aliases(node) else node
-        for read in (node, *node.all_input_nodes):
-            last[owner[read]] = index
-    sizes = {
-        node: _bytes(node, coordinates.labels.get(node), gone)
-        for node in nodes
-        if owner[node] is node and node.op not in ("get_attr", "output")
-    }
-    freed: dict[int, list[fx.Node]] = {}
-    for node in sizes:
-        freed.setdefault(last[node], []).append(node)
+    change: dict[int, int] = {}
+    for tensor in activations(units):
+        size = math.prod(shape_left(tensor.labels, gone)) * tensor.element_bytes
+        change[tensor.made] = change.get(tensor.made, 0) + size
+        change[tensor.read + 1] = change.get(tensor.read + 1, 0) - size
     live = peak = 0
-    for index, node in enumerate(nodes):
-        live += sizes.get(node, 0)
+    for _, step in sorted(change.items()):
+        live += step
         peak = max(peak, live)
-        live -= sum(sizes[done] for done in freed.get(index, ()))
     return peak
 
 
-def _bytes(node: fx.Node, labels: Any, gone: Tensor) -> int:
-    value = node.meta.get("val")
-    values = value if isinstance(value, (list, tuple)) else [value]
-    found = labels if isinstance(labels, list) else [labels]
-    total = 0
-    for item, item_labels in zip(values, found, strict=False):
-        if isinstance(item, torch.Tensor) and isinstance(item_labels, Labels):
-            total += math.prod(shape_left(item_labels, gone)) * item.element_size()
-    return total
+class PeakActivation(CostModel):
+    """``peak_activation_bytes`` as a function of the units that are left: a maximum over calls of sums over tensors."""
+
+    def __init__(self, units: Units) -> None:
+        tensors = list(activations(units))
+        super().__init__(Terms(units, [elements(units, tensor.labels, tensor.element_bytes) for tensor in tensors]))
+        self._made = torch.tensor([tensor.made for tensor in tensors], dtype=torch.long)
+        self._after = torch.tensor([tensor.read + 1 for tensor in tensors], dtype=torch.long)
+        self._calls = int(self._after.max()) if tensors else 0
+
+    def total(self) -> float:
+        return float(self._live().max())
+
+    def savings(self, limit: float = -math.inf) -> Tensor:
+        """The mean, over the calls whose live bytes are above ``limit``, of what goes there.
+
+        Without a limit, or where none is above it: over the calls of the peak.
+        """
+        live = self._live()
+        over = live > limit
+        if math.isinf(limit) or not bool(over.any()):
+            over = live == live.max()
+        before = torch.cat([torch.zeros(1, dtype=torch.float64), over.double().cumsum(0)])
+        weight = (before[self._after] - before[self._made]) / over.sum()
+        return self.terms.per_unit(self.terms.lost() * weight[self.terms.pair_term])
+
+    def gains(self) -> Tensor:
+        terms, live = self.terms, self._live()
+        more = torch.zeros(terms.classes, self._calls + 1, dtype=torch.float64)
+        gained = terms.gained()
+        more.index_put_((terms.pair_class, self._made[terms.pair_term]), gained, accumulate=True)
+        more.index_put_((terms.pair_class, self._after[terms.pair_term]), -gained, accumulate=True)
+        return ((more.cumsum_(1)[:, :-1] + live).amax(1) - live.max())[terms.class_of]
+
+    def _live(self) -> Tensor:
+        """Bytes alive at each call."""
+        sizes = self.terms.values()
+        change = torch.zeros(self._calls + 1, dtype=torch.float64)
+        change.index_add_(0, self._made, sizes)
+        change.index_add_(0, self._after, -sizes)
+        return change.cumsum(0)[:-1]

@@ -79,7 +79,7 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
     """The coupling of dense ``network``, as plain data."""
     import torch
 
-    from edgeprune.cost import CostModel
+    from edgeprune.cost import cost_model
     from edgeprune.graph.operators import is_operator_call, module_path
 
     program, known = units.coordinates.program, units.coordinates.coupling
@@ -104,7 +104,7 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
             for at in torch.unique(group_of[read[read >= 0]]).tolist():
                 reads[at][layer] = None
 
-    cost = CostModel.of("macs", units, network)
+    cost = cost_model("macs", units, network)
     total = cost.total()
     rails = []
     for group, readers in zip(units.groups, reads, strict=True):

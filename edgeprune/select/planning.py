@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgeprune.config import Budget
-from edgeprune.cost import CostModel, cost_of
+from edgeprune.cost import cost_model, cost_of
 from edgeprune.graph import Units
 from edgeprune.select.greedy import select_global
 from edgeprune.select.plan import Plan
@@ -26,7 +26,7 @@ def make_plan(
     """
     before = cost_of(units, model)
     limits = budget.limits({"macs": before.macs, "params": before.params})
-    costs = {name: CostModel.of(name, units, model) for name in limits}
+    costs = {name: cost_model(name, units, model) for name in limits}
     removed = select_global(units, scores, costs, limits)
     plan = Plan.of(
         model,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeprune import Budget, prune
-from edgeprune.cost import CostModel, cost_of
+from edgeprune.cost import cost_model, cost_of
 from edgeprune.errors import BudgetError
 from edgeprune.graph import Units, capture, units_of
 from edgeprune.select import make_plan, select_global
@@ -21,7 +21,7 @@ _UNITS = units_of(capture(_NETWORK, _EXAMPLE))
 def _choose(share: float, seed: int, **options: float) -> tuple[torch.Tensor, int, int]:
     scores = torch.rand(len(_UNITS), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     limit = int(share * cost_of(_UNITS, _NETWORK).macs)
-    costs = {"macs": CostModel.of("macs", _UNITS, _NETWORK)}
+    costs = {"macs": cost_model("macs", _UNITS, _NETWORK)}
     removed = select_global(_UNITS, scores, costs, {"macs": limit}, **options)
     return removed, cost_of(_UNITS, _NETWORK, removed).macs, limit
 
@@ -61,7 +61,7 @@ def test_no_group_drains() -> None:
     """With equal scores every group keeps its share, whatever its units cost."""
     scores = torch.ones(len(_UNITS), dtype=torch.float64)
     limit = 0.4 * cost_of(_UNITS, _NETWORK).macs
-    costs = {"macs": CostModel.of("macs", _UNITS, _NETWORK)}
+    costs = {"macs": cost_model("macs", _UNITS, _NETWORK)}
     removed = select_global(_UNITS, scores, costs, {"macs": limit})
     for group in _UNITS.groups:
         if group.frozen is None:

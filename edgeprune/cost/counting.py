@@ -1,0 +1,67 @@
+"""All costs of a network by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.cost.base import CostModel
+from edgeprune.cost.memory import PeakActivation, peak_activation_bytes
+from edgeprune.cost.multilinear import macs, params
+from edgeprune.cost.storage import flash_bytes
+from edgeprune.errors import InputError
+from edgeprune.graph import Units
+
+COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes")
+"""Costs that a budget can name."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Costs of one network for the example input (for a batch of one: a sample).
+
+    ``macs`` counts multiply-adds (FLOPs = 2 x MACs) of convolutions, linear layers and matrix products, attention's
+    included. ``peak_activation_bytes`` is the largest sum of live tensors over the order of execution, without weights.
+    ``flash_bytes`` are the weights as float32, BatchNorm folded.
+    """
+
+    macs: int
+    params: int
+    peak_activation_bytes: int
+    flash_bytes: int
+
+
+def cost_model(name: str, units: Units, model: nn.Module, *, precision: str = "float32") -> CostModel:
+    """The cost ``name``, one of ``COSTS``, of dense ``model``.
+
+    Args:
+        name: of the cost.
+        units: of the network.
+        model: the network.
+        precision: of the weights in flash, ``float32`` or ``int8``.
+
+    Raises:
+        InputError: no such cost or precision.
+    """
+    if name == "macs":
+        return macs(units)
+    if name == "params":
+        return params(units, model)
+    if name == "peak_activation_bytes":
+        return PeakActivation(units)
+    if name == "flash_bytes":
+        return flash_bytes(units, precision)
+    raise InputError(f"no cost is called {name!r}; there are {', '.join(COSTS)}")
+
+
+def cost_of(units: Units, model: nn.Module, removed: Tensor | None = None) -> Cost:
+    """Costs of dense ``model``, or of what is left of it when the units in the mask ``removed`` go."""
+    gone = torch.zeros(len(units), dtype=torch.bool) if removed is None else removed
+    totals = {}
+    for name in ("macs", "params", "flash_bytes"):
+        cost = cost_model(name, units, model)
+        cost.remove(gone)
+        totals[name] = round(cost.total())
+    return Cost(**totals, peak_activation_bytes=peak_activation_bytes(units, gone))

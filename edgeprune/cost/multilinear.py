@@ -1,0 +1,52 @@
+"""Costs that are one sum over layers or tensors: multiply-adds, parameters, bytes of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.cost.base import CostModel
+from edgeprune.cost.terms import Terms
+from edgeprune.graph import Units
+from edgeprune.graph.coupling import Product
+
+
+class Multilinear(CostModel):
+    """A sum of terms; what each unit saves, given what is gone already, is one vector expression over all of them."""
+
+    def __init__(self, units: Units, products: Sequence[Product]) -> None:
+        super().__init__(Terms(units, products))
+
+    def total(self) -> float:
+        return float(self.terms.values().sum())
+
+    def savings(self, limit: float = -math.inf) -> Tensor:
+        return self.terms.per_unit(self.terms.lost())
+
+    def gains(self) -> Tensor:
+        return self.terms.per_unit(self.terms.gained())
+
+
+def macs(units: Units) -> Multilinear:
+    """Multiply-adds of convolutions, linear layers and matrix products."""
+    coupling = units.coordinates.coupling
+    return Multilinear(units, [product for products in coupling.products.values() for product in products])
+
+
+def params(units: Units, model: nn.Module) -> Multilinear:
+    """Parameters; one with several names counts once."""
+    along: dict[str, dict[int, Tensor]] = {}
+    for owner in units.coordinates.coupling.owners:
+        if owner.parameter:
+            along.setdefault(owner.name, {})[owner.dim] = torch.arange(owner.start, owner.start + owner.size)
+    return Multilinear(
+        units, [_parameter(parameter, along.get(name, {})) for name, parameter in model.named_parameters()]
+    )
+
+
+def _parameter(parameter: Tensor, along: Mapping[int, Tensor]) -> Product:
+    fixed = math.prod(size for dim, size in enumerate(parameter.shape) if dim not in along)
+    return Product(fixed, tuple(along.values()))
