@@ -24,7 +24,7 @@ Normalize = Literal["mean", "max", "none"]
 
 @dataclass(frozen=True)
 class Network:
-    """What a criterion may look at. ``seed`` makes its choices repeatable; ``samples`` are None where none were given."""
+    """What a criterion may look at. ``seed`` makes its choices repeatable; ``samples`` are None if none are given."""
 
     model: nn.Module
     units: Units
@@ -33,7 +33,7 @@ class Network:
 
     @property
     def data(self) -> Samples:
-        """The samples, for a criterion that needs them: ``create`` and ``require_data`` saw to it that there are some."""
+        """The samples, for a criterion that needs them: ``create`` saw to it that there are some."""
         assert self.samples is not None
         return self.samples
 
@@ -51,6 +51,38 @@ class Criterion(ABC):
     @abstractmethod
     def score(self, network: Network) -> Tensor:
         """Scores of all units, frozen ones included: finite, at least 0, float64 of shape (units,)."""
+
+
+class Aggregated(Criterion):
+    """Options ``aggregate`` and ``normalize``: how what several layers say of a unit is put together.
+
+    ``normalize`` first divides what each layer says by its ``mean`` or ``max`` over the layer, or by nothing
+    (``none``), so that layers of different scale compare. ``aggregate`` then takes the ``sum``, ``mean`` or ``max``
+    over all that speak of a unit: by the sum, a channel of a residual stream matters as much as all its filters
+    together.
+    """
+
+    def __init__(self, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
+        one_of("aggregate", aggregate, ("sum", "mean", "max"))
+        one_of("normalize", normalize, ("mean", "max", "none"))
+        self._aggregate = aggregate
+        self._normalize = normalize
+
+    def _together(self, units: Units, parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        """``aggregate`` of ``parts`` by the options.
+
+        Raises:
+            InputError: What the layers say is not finite.
+        """
+        scores = aggregate(units, parts, how=self._aggregate, normalize=self._normalize)
+        if not bool(scores.isfinite().all()):
+            first = int((~scores.isfinite()).nonzero()[0])
+            group = next(group.name for group in units.groups if first < group.stop)
+            raise InputError(
+                f"criterion: {self.name} finds NaN or infinity in the weights or activations of {group}; the network "
+                "and its data must be finite"
+            )
+        return scores
 
 
 _criteria: dict[str, type[Criterion]] = {}
@@ -80,8 +112,8 @@ def create(
     """The criterion called ``name``, made with ``options``.
 
     Args:
-        name: One of ``registered()``; ``auto`` for the best one known; ``package.module:Class`` or ``file.py:Class`` for
-            one's own.
+        name: One of ``registered()``; ``auto`` for the best one known; ``package.module:Class`` or ``file.py:Class``
+            for one's own.
         options: Arguments of its constructor.
         data: Whether there are samples.
         base: Folder that file names are relative to; None: the working folder.
@@ -94,17 +126,29 @@ def create(
         free = ", ".join(name for name, other in registered().items() if other.needs == "weights")
         labelled = "data" if criterion.needs == "data" else "data with labels"
         raise InputError(
-            f"criterion: {name!r} needs {labelled}, and there is none; give data=..., or take one of those that look at "
-            f"weights alone: {free}"
+            f"criterion: {name!r} needs {labelled}, and there is none; give data=..., or take one of those that look "
+            f"at weights alone: {free}"
         )
     given = dict(options or {})
-    known = list(inspect.signature(criterion).parameters)
+    known = list(options_of(criterion))
     unknown = [key for key in given if key not in known]
     if unknown:
         raise InputError(
             f"criterion: {criterion.name} has no option {unknown[0]!r}; allowed are {', '.join(known) or 'none'}"
         )
     return criterion(**given)
+
+
+def options_of(criterion: type[Criterion]) -> dict[str, Any]:
+    """Its options with their defaults, by name."""
+    return {name: parameter.default for name, parameter in inspect.signature(criterion).parameters.items()}
+
+
+def documentation(criterion: type[Criterion]) -> str:
+    """What it computes, then what is said of the options it shares with others of its family."""
+    family = criterion.__mro__[: criterion.__mro__.index(Criterion)]
+    said = [inspect.cleandoc(one.__doc__) for one in family if one.__doc__]
+    return "\n\n".join(said)
 
 
 def _find(name: str, base: Path | None = None) -> type[Criterion]:
@@ -117,7 +161,8 @@ def _find(name: str, base: Path | None = None) -> type[Criterion]:
         near = difflib.get_close_matches(name, _criteria, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(
-            f"criterion: got {name!r}; there are auto, {', '.join(sorted(_criteria))}, or module:Class of your own{hint}"
+            f"criterion: got {name!r}; there are auto, {', '.join(sorted(_criteria))}, or module:Class of your "
+            f"own{hint}"
         )
     return _criteria[name]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from edgeprune.criteria.base import Aggregate, Criterion, Network, Normalize, aggregate, one_of, register
+from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register
 from edgeprune.errors import InputError
 
 
@@ -22,23 +22,12 @@ def filters(network: Network) -> Iterator[tuple[Tensor, Tensor]]:
             yield unit, state[owner.name].detach().movedim(owner.dim, 0).reshape(owner.size, -1)
 
 
-class _Magnitude(Criterion):
-    """A norm of each filter ``(out_ch, in_ch, kh, kw)[i]``, aggregated over the layers that make a unit.
-
-    ``aggregate`` says how what several layers give is put together (``sum``, ``mean``, ``max``): a channel of a residual
-    stream is as important as all its filters. ``normalize`` divides by the ``mean`` or ``max`` of each layer first, or
-    by nothing (``none``).
-    """
-
-    def __init__(self, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
-        one_of("aggregate", aggregate, ("sum", "mean", "max"))
-        one_of("normalize", normalize, ("mean", "max", "none"))
-        self._aggregate = aggregate
-        self._normalize = normalize
+class _Magnitude(Aggregated):
+    """A norm of each filter ``(out_ch, in_ch, kh, kw)[i]``, aggregated over the layers that make a unit."""
 
     def _score(self, network: Network, size: Callable[[Tensor], Tensor]) -> Tensor:
         parts = ((unit, size(rows.float())) for unit, rows in filters(network))
-        return aggregate(network.units, parts, how=self._aggregate, normalize=self._normalize)
+        return self._together(network.units, parts)
 
 
 @register

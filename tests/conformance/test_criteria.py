@@ -7,31 +7,42 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils._pytree import tree_leaves, tree_map
 
-from edgeprune.criteria import Network, create, registered
+from edgeprune.criteria import Network, create, documentation, options_of, registered
+from edgeprune.errors import InputError
 from edgeprune.graph import capture, units_of
 from edgeprune.statistics import Samples
 from tests.networks.collection import make
 
 _NETWORKS = ("zero-padded-residual", "concat-into-grouped", "tokens-and-positions", "gru", "tied-embedding")
-
-
 _CASES = [(criterion, name) for criterion in registered() for name in _NETWORKS]
+_CHANNELS = 6
 
 
 def _network(name: str, *, seed: int = 0) -> tuple[nn.Module, Network]:
     model, example = make(name)
     inputs = example if isinstance(example, tuple) else dict(example)
-    samples = Samples([(_varied(inputs, index), torch.zeros(1)) for index in range(4)], loss=_spread)
+    size = len(tree_leaves(inputs)[0])
+    labels = torch.arange(size) % 2
+    samples = Samples([(_varied(inputs, index), labels) for index in range(4)], loss=_spread)
     return model, Network(model, units_of(capture(model, example)), seed, samples)
 
 
 def _varied(inputs: Any, index: int) -> Any:
-    """The example, other numbers in every batch; indices stay."""
+    """The example, other numbers in every batch."""
     rng = torch.Generator().manual_seed(index)
-    return tree_map(lambda x: torch.randn(x.shape, generator=rng) if x.is_floating_point() else x, inputs)
+
+    def vary(x: Tensor) -> Tensor:
+        if x.is_floating_point():
+            return torch.randn(x.shape, generator=rng)
+        return x.flatten()[torch.randperm(x.numel(), generator=rng)].reshape(x.shape)
+
+    return tree_map(vary, inputs)
 
 
 def _spread(outputs: Any, _labels: Tensor) -> Tensor:
@@ -76,3 +87,128 @@ def test_weights_that_are_all_zero_have_scores(criterion: str) -> None:
     scores = create(criterion, data=True).score(network)
     assert bool(scores.isfinite().all())
     assert bool((scores >= 0).all())
+
+
+class Plain(nn.Module):
+    """Two convolutions with rectified outputs, the first of them to be tampered with, and a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, _CHANNELS, 3, padding=1)
+        self.second = nn.Conv2d(_CHANNELS, 5, 3, padding=1)
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(functional.relu(self.first(x))).relu()
+        logits: Tensor = self.head(x.mean((2, 3)))
+        return logits
+
+
+def _plain(seed: int = 0) -> Plain:
+    torch.manual_seed(seed)
+    return Plain().eval()
+
+
+def _scores(criterion: str, model: nn.Module) -> Tensor:
+    """Of the units that the first convolution makes."""
+    images = torch.randn(24, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(24) % 3
+    units = units_of(capture(model, (images[:2],)))
+    assert units.groups[0].name == "first"
+    samples = Samples([(images[:12], labels[:12]), (images[12:], labels[12:])])
+    return create(criterion, data=True).score(Network(model, units, 0, samples))[:_CHANNELS]
+
+
+@pytest.mark.parametrize("criterion", [name for name in registered() if name != "random"])
+@given(order=st.permutations(range(_CHANNELS)), seed=st.integers(0, 99))
+@settings(max_examples=8, deadline=None)
+def test_scores_do_not_depend_on_the_order_of_channels(criterion: str, order: list[int], seed: int) -> None:
+    model = _plain(seed)
+    shuffled = copy.deepcopy(model)
+    with torch.no_grad():
+        shuffled.first.weight.copy_(model.first.weight[order])
+        shuffled.first.bias.copy_(model.first.bias[order])  # type: ignore[union-attr]
+        shuffled.second.weight.copy_(model.second.weight[:, order])
+    torch.testing.assert_close(_scores(criterion, shuffled), _scores(criterion, model)[order], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("criterion", ["cosine", "fpgm", "correlation", "activation_similarity"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_filter_there_twice_is_found(criterion: str, seed: int) -> None:
+    model = _plain(seed)
+    with torch.no_grad():
+        model.first.weight[4] = model.first.weight[1]
+        model.first.bias[4] = model.first.bias[1]  # type: ignore[index]
+    scores = _scores(criterion, model)
+    original = _scores(criterion, _plain(seed))
+    assert float(scores[[1, 4]].min() / scores.mean()) < float(original[[1, 4]].min() / original.mean())
+    if criterion != "fpgm":  # which looks at all distances at once, and at both twins alike
+        assert int(scores.argmin()) in (1, 4)
+        assert scores[[1, 4]].max() > 100 * scores[[1, 4]].min(), "one of the two must stay"
+
+
+@pytest.mark.parametrize("criterion", ["correlation", "activation_similarity"])
+def test_the_weaker_of_two_alike_goes(criterion: str) -> None:
+    model = _plain()
+    with torch.no_grad():
+        model.first.weight[0] = 0.5 * model.first.weight[3]
+        model.first.bias[0] = 0.5 * model.first.bias[3]  # type: ignore[index]
+    scores = _scores(criterion, model)
+    assert int(scores.argmin()) == 0
+    assert scores[3] > 100 * scores[0]
+
+
+def test_units_that_go_against_each_other_are_kept() -> None:
+    model = _plain()
+    with torch.no_grad():
+        model.first.bias[:2] = 20  # no rectifier cuts what is this far up
+        model.first.weight[0] = -0.9 * model.first.weight[1]
+    opposed = _scores("correlation", model)
+    with torch.no_grad():
+        model.first.weight[0] *= -1
+    aligned = _scores("correlation", model)
+    assert opposed[0] > 100 * aligned[0]
+
+
+_DEAD_SCORES_ZERO = (
+    "l1", "l2", "l0", "bn_scale", "lamp", "cosine", "weight_entropy", "mean_activation", "apoz", "activation_std",
+    "activation_similarity", "correlation", "activation_entropy", "lda",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("criterion", [*_DEAD_SCORES_ZERO, "fpgm"])
+def test_a_dead_unit_scores_lowest(criterion: str) -> None:
+    model = _plain()
+    with torch.no_grad():
+        model.first.weight[2] = 0
+        model.first.bias[2] = 0  # type: ignore[index]
+    scores = _scores(criterion, model)
+    assert int(scores.argmin()) == 2
+    if criterion in _DEAD_SCORES_ZERO:
+        assert scores[2] == 0
+
+
+@pytest.mark.parametrize("criterion", ["activation_std", "correlation", "activation_entropy", "lda"])
+def test_a_constant_unit_scores_zero(criterion: str) -> None:
+    model = _plain()
+    with torch.no_grad():
+        model.first.weight[5] = 0
+        model.first.bias[5] = 123.4  # type: ignore[index]
+    scores = _scores(criterion, model)
+    assert scores[5] == 0
+    assert bool((scores[:5] > 0).all())
+
+
+@pytest.mark.parametrize("criterion", [name for name, kind in registered().items() if kind.needs != "weights"])
+def test_data_that_are_needed_are_asked_for(criterion: str) -> None:
+    with pytest.raises(InputError, match=rf"'{criterion}' needs data.*l2"):
+        create(criterion)
+
+
+@pytest.mark.parametrize("criterion", registered())
+def test_is_documented(criterion: str) -> None:
+    text = documentation(registered()[criterion])
+    options = options_of(registered()[criterion])
+    assert text.partition("\n")[0].strip()
+    assert all(f"``{name}``" in text for name in options), "an option is not explained"
+    assert create(criterion, options, data=True), "a default is not allowed"

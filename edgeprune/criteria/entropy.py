@@ -1,0 +1,70 @@
+"""Criteria that look at how much a unit can tell: the entropy of its weights, of its activations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register
+from edgeprune.criteria.magnitude import filters
+from edgeprune.errors import InputError
+from edgeprune.statistics.histogram import Histogram, Range
+from edgeprune.statistics.streamed import stream, views_of
+
+
+@register
+class WeightEntropy(Aggregated):
+    """Entropy ``-sum(p_b * log(p_b))`` of the weights of a filter, ``p_b`` the share of them in bin b, in nats.
+
+    The ``bins`` part the range from minus to plus the largest magnitude of the layer. Small: the weights of the filter
+    are much alike, at zero or elsewhere. Meng et al., "Filter Grafting for Deep Neural Networks" (2020).
+    """
+
+    name = "weight_entropy"
+
+    def __init__(self, bins: int = 32, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
+        super().__init__(aggregate, normalize)
+        self._bins = _bins(bins)
+
+    def score(self, network: Network) -> Tensor:
+        return self._together(network.units, ((unit, self._entropy(rows.float())) for unit, rows in filters(network)))
+
+    def _entropy(self, rows: Tensor) -> Tensor:
+        largest = rows.abs().max().clamp(min=torch.finfo(rows.dtype).tiny)
+        bins = ((rows / largest + 1) / 2 * self._bins).long().clamp(0, self._bins - 1)
+        counts = torch.zeros(len(rows), self._bins, device=rows.device)
+        share = counts.scatter_add_(1, bins, torch.ones_like(rows)) / rows.shape[1]
+        return -torch.xlogy(share, share).sum(1)
+
+
+@register
+class ActivationEntropy(Aggregated):
+    """Entropy ``-sum(p_b * log(p_b))`` of a unit's mean activation per sample, ``p_b`` the share of samples in bin b.
+
+    The ``bins`` part the range of the unit's own means, which a first pass over the samples finds; a second one counts.
+    In nats. Small: the unit says much the same of most samples; 0 if it says the same of all. Luo and Wu, "An
+    Entropy-based Pruning Method for CNN Compression" (2017).
+    """
+
+    name = "activation_entropy"
+    needs = "data"
+
+    def __init__(self, bins: int = 100, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
+        super().__init__(aggregate, normalize)
+        self._bins = _bins(bins)
+
+    def score(self, network: Network) -> Tensor:
+        views = views_of(network.units)
+        ranges = [Range() for _ in views]
+        stream(views, network.units, network.data, ranges)
+        found = [Histogram(one, self._bins) for one in ranges]
+        stream(views, network.units, network.data, found)
+        return self._together(
+            network.units, ((view.units, one.entropy) for view, one in zip(views, found, strict=True))
+        )
+
+
+def _bins(bins: int) -> int:
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
+        raise InputError(f"criterion: bins: got {bins!r}; allowed is a whole number, at least 2")
+    return bins

@@ -1,0 +1,42 @@
+"""How the per-sample means of each unit are spread over their range, streamed in two passes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Range:
+    """Smallest and largest per-sample mean of each unit, both (m,)."""
+
+    def __init__(self) -> None:
+        self.low = torch.full((), torch.inf)
+        self.high = torch.full((), -torch.inf)
+
+    def add(self, values: Tensor) -> None:
+        """Take in ``values`` (samples, m, positions)."""
+        means = values.mean(2).cpu()
+        self.low = torch.minimum(self.low, means.amin(0))
+        self.high = torch.maximum(self.high, means.amax(0))
+
+
+class Histogram:
+    """Counts of the per-sample means of each unit in ``bins`` equal parts of a range known before, (m, bins)."""
+
+    def __init__(self, known: Range, bins: int) -> None:
+        self._low = known.low
+        self._width = ((known.high - known.low) / bins).clamp(min=torch.finfo(torch.float32).tiny)
+        self._bins = bins
+        self.counts = torch.zeros(len(known.low), bins, dtype=torch.float64)
+
+    def add(self, values: Tensor) -> None:
+        """Take in ``values`` (samples, m, positions)."""
+        means = values.mean(2).cpu()
+        bins = ((means - self._low) / self._width).long().clamp(0, self._bins - 1).T
+        self.counts.scatter_add_(1, bins, torch.ones_like(bins, dtype=torch.float64))
+
+    @property
+    def entropy(self) -> Tensor:
+        """Shannon entropy of each unit in nats, 0 to log(bins), (m,)."""
+        share = self.counts / self.counts.sum(1, keepdim=True).clamp(min=1)
+        return -torch.xlogy(share, share).sum(1)

@@ -1,0 +1,81 @@
+"""One pass over the samples, with an accumulator for each site: memory does not grow with the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from edgeprune.graph import Units
+from edgeprune.statistics.passes import forward
+from edgeprune.statistics.samples import Samples
+from edgeprune.statistics.sites import Site, sites_of
+
+
+class Accumulator(Protocol):
+    """Is told the values of a site batch by batch, and keeps what is needed of them."""
+
+    def add(self, values: Tensor) -> None:
+        """Take in ``values`` (samples, units at the site, positions), floating point."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A site read unit by unit.
+
+    Attributes:
+        site: The site.
+        units: The units there are at the site, each once, (m,).
+        indices: For each of them as many of its indices along the site as every unit has, (m, k); None where the
+            indices of the site are the units. They are further positions: flattened pixels, or widths of a head.
+    """
+
+    site: Site
+    units: Tensor
+    indices: Tensor | None
+
+    @staticmethod
+    def of(site: Site) -> View:
+        """The view of ``site``."""
+        order = torch.argsort(site.units, stable=True)
+        order = order[site.units[order] >= 0]
+        units, counts = torch.unique_consecutive(site.units[order], return_counts=True)
+        first = counts.cumsum(0) - counts
+        indices = order[first[:, None] + torch.arange(int(counts.min()))]
+        if torch.equal(indices.flatten(), torch.arange(len(site.units))) and indices.shape[1] == 1:
+            return View(site, units, None)
+        return View(site, units, indices)
+
+    def values(self, value: Tensor) -> Tensor:
+        """``value`` (samples, n, rest) of the site as (samples, m, positions)."""
+        floating = value if value.is_floating_point() else value.float()
+        if self.indices is None:
+            return floating
+        picked = floating[:, self.indices.to(value.device)]
+        return picked.flatten(2)
+
+
+def views_of(units: Units) -> list[View]:
+    """The view of every site, in the order of the program."""
+    return [View.of(site) for site in sites_of(units)]
+
+
+def stream(
+    views: Sequence[View],
+    units: Units,
+    samples: Samples,
+    accumulators: Sequence[Accumulator],
+    *,
+    labels: Callable[[Tensor], None] | None = None,
+) -> None:
+    """Tell the accumulator of each view what its site consumes; ``labels`` as ``forward``."""
+    by_site = {id(view.site.consumption): (view, into) for view, into in zip(views, accumulators, strict=True)}
+
+    def seen(site: Site, value: Tensor) -> None:
+        view, into = by_site[id(site.consumption)]
+        into.add(view.values(value))
+
+    forward(units, samples, seen, labels=labels)
