@@ -1,0 +1,72 @@
+"""Limits: shares, counts, sizes and times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgeprune.config import Budget
+from edgeprune.errors import RecipeError
+
+_DENSE = {"macs": 1001, "params": 500, "latency_ms": 0.8, "peak_activation_bytes": 4097, "flash_bytes": 2000}
+
+
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [
+        ({"macs": 0.5}, {"macs": 500}),
+        ({"macs": 1.0}, {"macs": 1001}),
+        ({"macs": 250_000, "params": 0.1}, {"macs": 250_000, "params": 50}),
+        ({"macs": 2e6}, {"macs": 2_000_000}),
+        ({"latency_ms": 0.5}, {"latency_ms": 0.4}),
+        ({"latency_ms": 12.5}, {"latency_ms": 12.5}),
+        ({"latency_ms": "0.8ms"}, {"latency_ms": 0.8}),
+        ({"latency_ms": "800 us"}, {"latency_ms": 0.8}),
+        ({"latency_ms": "1.5s"}, {"latency_ms": 1500.0}),
+        ({"peak_activation_bytes": 0.5}, {"peak_activation_bytes": 2048}),
+        ({"peak_activation_bytes": "64KiB"}, {"peak_activation_bytes": 65536}),
+        ({"peak_activation_bytes": "64kB"}, {"peak_activation_bytes": 64000}),
+        ({"flash_bytes": "1MiB"}, {"flash_bytes": 2**20}),
+        ({"flash_bytes": "1.5 MB"}, {"flash_bytes": 1_500_000}),
+        ({"flash_bytes": "1.001kB"}, {"flash_bytes": 1001}),
+        ({"flash_bytes": 4096}, {"flash_bytes": 4096}),
+    ],
+)
+def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
+    budget = Budget.parse(given)
+    assert budget.limits(_DENSE) == pytest.approx(limits)
+    assert budget.costs == tuple(limits)
+    assert Budget.parse(budget.model_dump(exclude_none=True)) == budget
+    assert all(
+        isinstance(value, float if name == "latency_ms" else int) for name, value in budget.limits(_DENSE).items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"macs": 0}, r"'macs' in budget: got 0, must be a share of dense in \(0, 1\], or a whole number above 1"),
+        ({"macs": 1.5}, "'macs' in budget: got 1.5"),
+        ({"macs": "1MB"}, "'macs' in budget: got '1MB'"),
+        ({"params": -3}, "'params' in budget: got -3"),
+        ({"latency_ms": -1.0}, r"'latency_ms' in budget: got -1.0, must be a share .* '0.8ms' or '800us'"),
+        ({"latency_ms": "0ms"}, "'latency_ms' in budget: got '0ms'"),
+        ({"latency_ms": "3 days"}, "'latency_ms' in budget: got '3 days'"),
+        ({"latency_ms": "0.5"}, "'latency_ms' in budget: got '0.5'"),
+        ({"flash_bytes": "64kib"}, "'flash_bytes' in budget: got '64kib', must be .* such as '64KiB' or '1MB'"),
+        ({"flash_bytes": "0.3B"}, "'flash_bytes' in budget: got '0.3B'"),
+        ({"peak_activation_bytes": 1.5}, "'peak_activation_bytes' in budget: got 1.5"),
+        ({"latency": 0.5}, "unknown key 'latency' in budget; did you mean 'latency_ms'"),
+        ({}, "at least one limit: macs, params, latency_ms"),
+    ],
+)
+def test_what_is_not_allowed_is_told(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        Budget.parse(given)
+
+
+def test_a_share_of_an_unknown_cost() -> None:
+    with pytest.raises(RecipeError, match=r"'budget.latency_ms': 0.5 is a share of dense, whose latency_ms is not"):
+        Budget(latency_ms=0.5).limits({"macs": 10})
+    assert Budget(latency_ms="2ms").limits({}) == {"latency_ms": 2.0}
