@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from edgeprune.criteria.base import Criterion, Network, create, documentation, options_of, registered
+from edgeprune.criteria.base import Criterion, Network, create, documentation, find, options_of, registered, score
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Criterion", "Network", "create", "documentation", "options_of", "registered"]
+__all__ = ["Criterion", "Network", "create", "documentation", "find", "options_of", "registered", "score"]

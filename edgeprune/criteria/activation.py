@@ -7,8 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register
-from edgeprune.errors import InputError
+from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register, share
 from edgeprune.statistics.moments import Moments
 from edgeprune.statistics.streamed import stream, views_of
 
@@ -65,11 +64,7 @@ class Apoz(Aggregated):
 
     def __init__(self, threshold: float = 0.01, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
         super().__init__(aggregate, normalize)
-        if not 0 <= threshold < 1:
-            raise InputError(
-                f"criterion: threshold: got {threshold}; allowed is a share of the root mean square, [0, 1)"
-            )
-        self._threshold = threshold
+        self._threshold = share("threshold", threshold, "the root mean square of a sample")
 
     def score(self, network: Network) -> Tensor:
         views = views_of(network.units)

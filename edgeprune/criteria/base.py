@@ -76,8 +76,7 @@ class Aggregated(Criterion):
         """
         scores = aggregate(units, parts, how=self._aggregate, normalize=self._normalize)
         if not bool(scores.isfinite().all()):
-            first = int((~scores.isfinite()).nonzero()[0])
-            group = next(group.name for group in units.groups if first < group.stop)
+            group = _group(units, int((~scores.isfinite()).nonzero()[0]))
             raise InputError(
                 f"criterion: {self.name} finds NaN or infinity in the weights or activations of {group}; the network "
                 "and its data must be finite"
@@ -88,6 +87,8 @@ class Aggregated(Criterion):
 _criteria: dict[str, type[Criterion]] = {}
 C = TypeVar("C", bound=type[Criterion])
 
+REQUIRED = "(required)"
+"""The default of an option that has none."""
 AUTO = "l2"
 """What ``auto`` stands for without data."""
 AUTO_WITH_DATA = "l2"
@@ -121,7 +122,7 @@ def create(
     Raises:
         InputError: There is none (names the nearest), it does not take the options, or it needs data and has none.
     """
-    criterion = _find(AUTO_WITH_DATA if data else AUTO) if name == "auto" else _find(name, base)
+    criterion = find(AUTO_WITH_DATA if data else AUTO) if name == "auto" else find(name, base)
     if criterion.needs != "weights" and not data:
         free = ", ".join(name for name, other in registered().items() if other.needs == "weights")
         labelled = "data" if criterion.needs == "data" else "data with labels"
@@ -130,18 +131,43 @@ def create(
             f"at weights alone: {free}"
         )
     given = dict(options or {})
-    known = list(options_of(criterion))
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise InputError(
-            f"criterion: {criterion.name} has no option {unknown[0]!r}; allowed are {', '.join(known) or 'none'}"
-        )
+    allowed = options_of(criterion)
+    unknown = [key for key in given if key not in allowed]
+    missing = [key for key, default in allowed.items() if default is REQUIRED and key not in given]
+    if unknown or missing:
+        wrong = f"has no option {unknown[0]!r}" if unknown else f"needs option {missing[0]!r}"
+        raise InputError(f"criterion: {criterion.name} {wrong}; allowed are {', '.join(allowed) or 'none'}")
     return criterion(**given)
 
 
+def score(criterion: Criterion, network: Network) -> Tensor:
+    """The scores that ``criterion`` gives, checked: one's own may break the contract.
+
+    Raises:
+        InputError: They are not finite, not at least 0, or not one a unit.
+    """
+    scores = criterion.score(network)
+    if not isinstance(scores, Tensor) or scores.shape != (len(network.units),):
+        got = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
+        raise InputError(f"criterion: {criterion.name} gives {got}; a tensor ({len(network.units)},) must come of it")
+    wrong = ~(scores.isfinite() & (scores >= 0))
+    if bool(wrong.any()):
+        first = int(wrong.nonzero()[0])
+        raise InputError(
+            f"criterion: {criterion.name} gives {float(scores[first]):g} for unit {first}, one of "
+            f"{_group(network.units, first)}; allowed are finite scores of 0 or above"
+        )
+    return scores.to("cpu", torch.float64)
+
+
+def _group(units: Units, unit: int) -> str:
+    return next(group.name for group in units.groups if unit < group.stop)
+
+
 def options_of(criterion: type[Criterion]) -> dict[str, Any]:
-    """Its options with their defaults, by name."""
-    return {name: parameter.default for name, parameter in inspect.signature(criterion).parameters.items()}
+    """Its options with their defaults, by name; ``REQUIRED`` for one that must be given."""
+    parameters = inspect.signature(criterion).parameters.values()
+    return {one.name: REQUIRED if one.default is one.empty else one.default for one in parameters}
 
 
 def documentation(criterion: type[Criterion]) -> str:
@@ -151,7 +177,12 @@ def documentation(criterion: type[Criterion]) -> str:
     return "\n\n".join(said)
 
 
-def _find(name: str, base: Path | None = None) -> type[Criterion]:
+def find(name: str, base: Path | None = None) -> type[Criterion]:
+    """The class of the criterion called ``name``: one of ``registered()``, or one's own as ``create`` takes it.
+
+    Raises:
+        InputError: There is none (names the nearest).
+    """
     if ":" in name:
         found = load_object(name, base=base or Path.cwd(), error=InputError)
         if not (inspect.isclass(found) and issubclass(found, Criterion)):
@@ -171,6 +202,13 @@ def one_of(option: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Raise InputError unless ``value`` is one of ``allowed``."""
     if value not in allowed:
         raise InputError(f"criterion: {option}: got {value!r}; allowed are {', '.join(map(repr, allowed))}")
+
+
+def share(option: str, value: Any, of: str) -> float:
+    """``value``; raises InputError unless it is a share of ``of``, in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise InputError(f"criterion: {option}: got {value!r}; allowed is a share of {of}, a number in [0, 1)")
+    return value
 
 
 def aggregate(

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register
-from edgeprune.errors import InputError
+from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register, share
 
 
 def filters(network: Network) -> Iterator[tuple[Tensor, Tensor]]:
@@ -61,9 +60,7 @@ class L0(_Magnitude):
 
     def __init__(self, threshold: float = 0.05, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
         super().__init__(aggregate, normalize)
-        if not 0 <= threshold < 1:
-            raise InputError(f"criterion: threshold: got {threshold}; allowed is a share of the largest weight, [0, 1)")
-        self._threshold = threshold
+        self._threshold = share("threshold", threshold, "the largest weight of the layer")
 
     def score(self, network: Network) -> Tensor:
         return self._score(network, lambda rows: (rows.abs() > self._threshold * rows.abs().max()).sum(1).float())

@@ -1,0 +1,139 @@
+"""Criteria by name: those there are, and a user's own."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgeprune.cli import run
+from edgeprune.criteria import Network, create, documentation, find, options_of, registered, score
+from edgeprune.errors import InputError
+from edgeprune.graph import capture, units_of
+from tests.networks.collection import make
+
+_OWN = '''
+import torch
+from edgeprune.criteria import Criterion
+
+class Position(Criterion):
+    """The position of a unit, times ``factor``."""
+
+    name = "position"
+
+    def __init__(self, factor: float = 1.0):
+        self.factor = factor
+
+    def score(self, network):
+        return self.factor * torch.arange(len(network.units), dtype=torch.float64)
+
+class Named(Position):
+    name = "named"
+
+    def __init__(self, factor):
+        super().__init__(factor)
+
+class Thing:
+    pass
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(_OWN, encoding="utf-8")
+    return path
+
+
+def test_a_criterion_of_ones_own_file(own: Path) -> None:
+    model, example = make("zero-padded-residual")
+    network = Network(model, units_of(capture(model, example)))
+    scores = create("mine.py:Position", {"factor": 2.0}, base=own.parent).score(network)
+    assert torch.equal(scores, 2 * torch.arange(len(network.units)).double())
+
+
+@pytest.mark.parametrize("factor", [-1.0, math.nan, math.inf])
+def test_scores_that_break_the_contract_are_told(own: Path, factor: float) -> None:
+    model, example = make("zero-padded-residual")
+    network = Network(model, units_of(capture(model, example)))
+    with pytest.raises(InputError, match=r"position gives .* 0 or above"):
+        score(create("mine.py:Position", {"factor": factor}, base=own.parent), network)
+    shape = len(network.units)
+    with pytest.raises(InputError, match=rf"position gives shape \(2, {shape}\).*\({shape},\)"):
+        score(create("mine.py:Position", {"factor": torch.ones(2, 1)}, base=own.parent), network)
+
+
+def test_weights_that_are_not_finite_are_told() -> None:
+    model, example = make("zero-padded-residual")
+    network = Network(model, units_of(capture(model, example)))
+    with torch.no_grad():
+        next(model.parameters())[1] = math.nan
+    with pytest.raises(InputError, match="l1 finds NaN or infinity.*" + network.units.groups[0].name):
+        create("l1").score(network)
+
+
+def test_a_criterion_of_ones_own_module(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own.parent)
+    assert find("mine:Position").name == "position"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("l3", {}, ("'l3'", "l2")),
+        ("apos", {}, ("'apos'", "'apoz'")),
+        ("mine.py:Thing", {}, ("mine.py:Thing", "Criterion")),
+        ("mine.py:Other", {}, ("Other", "Position")),
+        ("mine.py:Position", {"speed": 1}, ("'speed'", "factor")),
+        ("mine.py:Named", {}, ("named", "'factor'")),
+        ("l2", {"aggregate": "median"}, ("'median'", "'sum'", "'mean'", "'max'")),
+        ("l2", {"normalize": "std"}, ("'std'", "'none'")),
+        ("l0", {"threshold": 1.0}, ("1.0", "[0, 1)")),
+        ("apoz", {"threshold": -0.1}, ("-0.1", "[0, 1)")),
+        ("apoz", {"threshold": math.nan}, ("nan", "[0, 1)")),
+        ("apoz", {"threshold": "0.1"}, ("'0.1'", "[0, 1)")),
+        ("weight_entropy", {"bins": 1}, ("1", "at least 2")),
+        ("activation_entropy", {"bins": 8.0}, ("8.0", "whole number")),
+    ],
+)
+def test_what_is_wrong_is_told(name: str, options: dict[str, object], told: tuple[str, ...], own: Path) -> None:
+    with pytest.raises(InputError) as error:
+        create(name, options, data=True, base=own.parent)
+    assert all(word in str(error.value) for word in told)
+
+
+def test_the_command_lists_what_each_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["criteria", "--json"]) == 0
+    listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == registered().keys()
+    assert listed["apoz"]["needs"] == "data"
+    assert listed["lda"]["needs"] == "labels"
+    assert listed["apoz"]["options"] == {"threshold": 0.01, "aggregate": "sum", "normalize": "mean"}
+    assert all(one["documentation"] == documentation(registered()[name]) for name, one in listed.items())
+    assert run(["criteria"]) == 0
+    printed = capsys.readouterr().out
+    assert all(one["description"].split()[0] in printed for one in listed.values())
+
+
+def test_the_command_tells_all_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["criteria", "apoz"]) == 0
+    printed = capsys.readouterr().out
+    assert documentation(registered()["apoz"]) in printed
+    assert all(name in printed for name in options_of(registered()["apoz"]))
+    assert run(["criteria", "apoz", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "apoz"
+
+
+def test_the_command_knows_ones_own(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(own.parent)
+    assert run(["criteria", "mine.py:Position", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["options"] == {"factor": 1.0}
+    assert told["description"].startswith("The position of a unit")
+    assert run(["criteria", "l3"]) == 3
+    assert "l2" in capsys.readouterr().err
