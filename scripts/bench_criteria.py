@@ -4,8 +4,13 @@
     python scripts/bench_criteria.py digits --images 359 --samples 512
 
 The oracle: the change of the mean cross entropy over validation images when one unit is zeroed where it is consumed,
-and nothing is repaired. Criteria score training images, not augmented. The journal (--rows) holds the oracle, one line
-a unit and batch; what it has is not computed again. Each batch is the same however many are asked for.
+and nothing is repaired; once against the labels, once against what the dense network answers (the Kullback-Leibler
+divergence from it, which is that change if labels are drawn from its answers). Against labels the change of a few
+hundred images is mostly luck: images that were wrong get better. So the table says how far the oracle agrees with
+itself, half of the images against the other half.
+
+Criteria score training images, not augmented. The journal (--rows) holds the oracle, one line a unit and batch; what it
+has is not computed again. Each batch is the same however many are asked for.
 """
 
 from __future__ import annotations
@@ -44,7 +49,7 @@ from edgeprune.statistics import Samples  # noqa: E402
 BATCH = 64
 ORACLE_BATCH = 16
 """All values of the dense network stay in memory for a batch, best in the cache: 64 took 1.5 times as long an image."""
-BEGIN, END = "<!-- criteria -->", "<!-- /criteria -->"
+HALVES = "oracle, half of the images"
 Row = dict[str, Any]
 
 
@@ -56,21 +61,21 @@ def main() -> None:
     splits = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
     units = units_of(capture(model, network.example_inputs(recipe.model.input)))
     judged = Samples.of(splits.validation, count=arguments.images, batch_size=ORACLE_BATCH, seed=arguments.seed)
-    change, images = oracle(units, judged, Journal(arguments.rows, _header(arguments, units)))
+    changes = oracle(units, judged, Journal(arguments.rows, _header(arguments, units)))
 
     samples = Samples.of(splits.train, count=arguments.samples, batch_size=BATCH, seed=arguments.seed)
     read = sum(len(labels) for *_, labels in samples)  # decoded now, so that no criterion is charged for it
-    rows = []
+    rows = [{"criterion": HALVES, "seconds": 0.0, **_halves(units, changes)}]
     for name in arguments.criteria or registered():
         begin = time.perf_counter()
         scores = create(name, data=True).score(Network(model, units, arguments.seed, samples))
         seconds = time.perf_counter() - begin
-        rows.append({"criterion": name, "seconds": seconds, **agreement(units, scores, change)})
+        rows.append({"criterion": name, "seconds": seconds, **agreement(units, scores, changes.mean(0))})
         print(rows[-1], file=sys.stderr, flush=True)
-    text = _report(rows, units, arguments, read, images)
+    text = _report(rows, units, arguments, read, len(changes) * ORACLE_BATCH)
     print(text)
     if arguments.write:
-        _write(arguments.write, text)
+        _write(arguments.write, arguments.recipe, text)
 
 
 def _arguments() -> argparse.Namespace:
@@ -82,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="which images, and what random criteria draw")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rows", type=Path, help="journal of the oracle: what it has is not computed again")
-    parser.add_argument("--write", type=Path, help=f"write the table there too, between {BEGIN} and {END}")
+    parser.add_argument("--write", type=Path, help="write the table there too, between markers of the recipe")
     return parser.parse_args()
 
 
@@ -92,10 +97,10 @@ def _header(arguments: argparse.Namespace, units: Units) -> Row:
 
 
 class Journal:
-    """Losses by batch and unit (-1: the dense network), appended to a file of JSON lines as they come."""
+    """Changes of the loss by batch and unit, appended to a file of JSON lines as they come."""
 
     def __init__(self, path: Path | None, header: Row) -> None:
-        self.known: dict[tuple[int, int], float] = {}
+        self.known: dict[tuple[int, int], tuple[float, float]] = {}
         self._path = path
         # A line that was cut off when the run was stopped has no end.
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path and path.exists() else []
@@ -103,15 +108,16 @@ class Journal:
         if whole and whole[0] != header:
             raise SystemExit(f"{path} is a journal of {whole[0]}, not of {header}: give another file")
         for row in whole[1:]:
-            self.known[row["batch"], row["unit"]] = row["loss"]
+            self.known[row["batch"], row["unit"]] = row["labels"], row["answers"]
         if path:
             path.write_text("".join(json.dumps(row) + "\n" for row in whole or [header]), encoding="utf-8")
 
-    def add(self, batch: int, unit: int, loss: float) -> None:
-        self.known[batch, unit] = loss
+    def add(self, batch: int, unit: int, labels: float, answers: float) -> None:
+        self.known[batch, unit] = labels, answers
         if self._path:
+            row = {"batch": batch, "unit": unit, "labels": labels, "answers": answers}
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"batch": batch, "unit": unit, "loss": loss}) + "\n")
+                file.write(json.dumps(row) + "\n")
 
 
 class WithoutUnit(Consuming):
@@ -136,59 +142,65 @@ class WithoutUnit(Consuming):
         indices = self._indices[id(consumption)].get(self._unit)
         return value if indices is None else value.index_fill(consumption.dim, torch.tensor(indices), 0)
 
-    def loss(self, unit: int, inputs: tuple[Any, ...], dense: dict[fx.Node, Any], labels: Tensor) -> float | None:
-        """Mean loss without ``unit``; ``dense`` has all values of the dense run. None where nothing consumes it."""
-        if unit not in self._first:
-            return None
+    def logits(self, unit: int, inputs: tuple[Any, ...], dense: dict[fx.Node, Any]) -> Tensor:
+        """What the network gives without ``unit``; ``dense`` has all values of the dense run."""
         self._unit = unit
-        known = {node: dense[node] for node in self._nodes[: self._first[unit]]} if self._resumes else None
-        return _loss(self, self.run(*inputs, initial_env=known, enable_io_processing=False), labels)
+        start = self._first.get(unit, len(self._nodes) - 1)
+        known = {node: dense[node] for node in self._nodes[:start]} if self._resumes else None
+        return _logits(self, self.run(*inputs, initial_env=known, enable_io_processing=False))
 
 
-def oracle(units: Units, samples: Samples, journal: Journal) -> tuple[Tensor, int]:
-    """The change of the mean loss as each unit goes alone, (units,), and over how many samples."""
+def oracle(units: Units, samples: Samples, journal: Journal) -> Tensor:
+    """The change of the mean loss as each unit goes alone, (batches, units, 2): against labels, against answers."""
     without = WithoutUnit(units)
-    total, images = torch.zeros(len(units), dtype=torch.float64), 0
+    batches = 0
     for batch, (args, _, labels) in enumerate(samples):
+        missing = [unit for unit in range(len(units)) if (batch, unit) not in journal.known]
         inputs = tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in args)
-        missing = [unit for unit in range(-1, len(units)) if (batch, unit) not in journal.known]
         with torch.no_grad():
-            for unit, loss in _losses(without, missing, inputs, labels):
-                journal.add(batch, unit, loss)
-        losses = torch.tensor([journal.known[batch, unit] for unit in range(-1, len(units))], dtype=torch.float64)
-        total += (losses[1:] - losses[0]) * len(labels)
-        images += len(labels)
-        print(f"oracle: {images} images", file=sys.stderr, flush=True)
-    return total / images, images
+            for unit, change in _changes(without, missing, inputs, labels):
+                journal.add(batch, unit, *change)
+        batches += 1
+        print(f"oracle: {batches * ORACLE_BATCH} images", file=sys.stderr, flush=True)
+    found = [[journal.known[batch, unit] for unit in range(len(units))] for batch in range(batches)]
+    return torch.tensor(found, dtype=torch.float64)
 
 
-def _losses(
+def _changes(
     without: WithoutUnit, missing: list[int], inputs: tuple[Any, ...], labels: Tensor
-) -> Iterator[tuple[int, float]]:
+) -> Iterator[tuple[int, tuple[float, float]]]:
     if not missing:
         return
     run = fx.Interpreter(without.module, garbage_collect_values=False)
-    dense = _loss(without, run.run(*inputs, enable_io_processing=False), labels)
+    dense = _logits(without, run.run(*inputs, enable_io_processing=False)).log_softmax(1)
     for unit in missing:
-        loss = dense if unit < 0 else without.loss(unit, inputs, run.env, labels)
-        yield unit, dense if loss is None else loss
+        pruned = without.logits(unit, inputs, run.env).log_softmax(1)
+        change = functional.nll_loss(pruned, labels) - functional.nll_loss(dense, labels)
+        divergence = functional.kl_div(pruned, dense, log_target=True, reduction="batchmean")
+        yield unit, (float(change), float(divergence))
 
 
-def _loss(run: Consuming, flat: Any, labels: Tensor) -> float:
-    outputs = run.units.coordinates.program.graph.process_outputs(flat)
-    return float(functional.cross_entropy(outputs, labels))
+def _logits(run: Consuming, flat: Any) -> Tensor:
+    """(samples, classes) float64: changes are small beside the loss."""
+    logits: Tensor = run.units.coordinates.program.graph.process_outputs(flat)
+    return logits.double()
 
 
 def agreement(units: Units, scores: Tensor, change: Tensor) -> Row:
-    """Rank correlation of ``scores`` with ``change``: over all units that may go, and within each group of them."""
-    free = units.prunable
+    """Rank correlation of ``scores`` with both kinds of ``change``: of all units that may go, and within each group."""
     groups = [slice(group.start, group.stop) for group in units.groups if group.frozen is None]
-    within = [_rank_correlation(scores[group], change[group]) for group in groups]
-    return {
-        "global": _rank_correlation(scores[free], change[free]),
-        "layer": float(np.mean(within)),
-        "worst": min(within),
-    }
+    row = {}
+    for kind, one in zip(("labels", "answers"), change.T, strict=True):
+        row[f"{kind} layer"] = float(np.mean([_rank_correlation(scores[group], one[group]) for group in groups]))
+        row[f"{kind} global"] = _rank_correlation(scores[units.prunable], one[units.prunable])
+    return row
+
+
+def _halves(units: Units, changes: Tensor) -> Row:
+    """How far the oracle of every second batch agrees with that of the others."""
+    even, odd = changes[::2].mean(0), changes[1::2].mean(0)
+    own = [agreement(units, even[:, kind], odd) for kind in range(2)]
+    return {key: own[0 if key.startswith("labels") else 1][key] for key in own[0]}
 
 
 def _rank_correlation(scores: Tensor, change: Tensor) -> float:
@@ -202,36 +214,35 @@ def _report(rows: list[Row], units: Units, arguments: argparse.Namespace, sample
     free = [group for group in units.groups if group.frozen is None]
     count = int(units.prunable.sum())
     lines = f"""`scripts/bench_criteria.py {arguments.recipe}`: Spearman's rank correlation of each criterion with the
-change of the loss when one unit is removed alone, unrepaired. *layer* is the mean over {len(free)} groups, *worst* the
-lowest of them, *global* over all {count:,} units at once. {images} validation images for the loss, {samples} training
-images for criteria that look at data, seed {arguments.seed}. *s*: seconds of scoring, statistics included.
+change of the loss when one unit is removed alone, unrepaired. *layer* is the mean over {len(free)} groups, *global* over
+all {count:,} units at once; against the *answers* of the dense network (the divergence from them), and against the
+*labels*, where there is more luck in it: the first line says how far one half of the {images} validation images ranks
+units as the other half does. {samples} training images for criteria that look at data, seed {arguments.seed}. *s*:
+seconds of scoring, statistics included.
 
 EdgePrune {__version__}, torch {torch.__version__}, scipy {scipy.__version__}, numpy {np.__version__}, Python
 {platform.python_version()}, {_processor()}, {torch.get_num_threads()} threads.
 
-| criterion | looks at | layer | worst | global | s |
-|---|---|---:|---:|---:|---:|""".splitlines()
+| criterion | looks at | layer, answers | global, answers | layer, labels | global, labels | s |
+|---|---|---:|---:|---:|---:|---:|""".splitlines()
     known = registered()
-    for row in sorted(rows, key=lambda row: -row["layer"]):
+    for row in [rows[0], *sorted(rows[1:], key=lambda row: -row["answers layer"])]:
         name = row["criterion"]
-        needs = known[name].needs if name in known else "own"
-        cells = [
-            f"`{name}`",
-            needs,
-            *(f"{row[key]:.2f}" for key in ("layer", "worst", "global")),
-            f"{row['seconds']:.1f}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+        needs = "" if name == HALVES else known[name].needs if name in known else "own"
+        shown = name if name == HALVES else f"`{name}`"
+        found = [f"{row[key]:.2f}" for key in ("answers layer", "answers global", "labels layer", "labels global")]
+        lines.append("| " + " | ".join([shown, needs, *found, f"{row['seconds']:.1f}"]) + " |")
     return "\n".join(lines)
 
 
-def _write(path: Path, text: str) -> None:
-    """Put ``text`` between the markers of ``path``, at its end where there are none."""
+def _write(path: Path, recipe: str, text: str) -> None:
+    """Put ``text`` between the markers of the recipe, at the end of the page where there are none."""
+    begin, end = f"<!-- criteria {recipe} -->", f"<!-- /criteria {recipe} -->"
     page = path.read_text(encoding="utf-8") if path.exists() else "# What to remove\n"
-    if BEGIN not in page:
-        page += f"\n## Criteria against the true change of the loss\n\n{BEGIN}\n{END}\n"
-    marked = f"{BEGIN}\n{text}\n{END}"
-    write_atomic(path, re.sub(f"{BEGIN}.*?{END}", lambda _: marked, page, count=1, flags=re.DOTALL))
+    if begin not in page:
+        page += f"\n## Criteria against the true change of the loss: {recipe}\n\n{begin}\n{end}\n"
+    marked = f"{begin}\n{text}\n{end}"
+    write_atomic(path, re.sub(f"{begin}.*?{end}", lambda _: marked, page, count=1, flags=re.DOTALL))
 
 
 def _processor() -> str:
