@@ -205,7 +205,7 @@ def _halves(units: Units, changes: Tensor) -> Row:
 
 def _rank_correlation(scores: Tensor, change: Tensor) -> float:
     """Spearman's; 0 where all are alike, for then nothing is ranked."""
-    if len(scores.unique()) < 2 or len(change.unique()) < 2:
+    if len(torch.unique(scores)) < 2 or len(torch.unique(change)) < 2:
         return 0.0
     return float(spearmanr(scores.numpy(), change.numpy()).statistic)
 
@@ -214,8 +214,8 @@ def _report(rows: list[Row], units: Units, arguments: argparse.Namespace, sample
     free = [group for group in units.groups if group.frozen is None]
     count = int(units.prunable.sum())
     lines = f"""`scripts/bench_criteria.py {arguments.recipe}`: Spearman's rank correlation of each criterion with the
-change of the loss when one unit is removed alone, unrepaired. *layer* is the mean over {len(free)} groups, *global* over
-all {count:,} units at once; against the *answers* of the dense network (the divergence from them), and against the
+change of the loss when one unit is removed alone, unrepaired. *layer* is the mean over {len(free)} groups, *global*
+over all {count:,} units at once; against the *answers* of the dense network (the divergence from them), and against the
 *labels*, where there is more luck in it: the first line says how far one half of the {images} validation images ranks
 units as the other half does. {samples} training images for criteria that look at data, seed {arguments.seed}. *s*:
 seconds of scoring, statistics included.
