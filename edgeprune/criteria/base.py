@@ -59,7 +59,8 @@ class Aggregated(Criterion):
     ``normalize`` first divides what each layer says by its ``mean`` or ``max`` over the layer, or by nothing
     (``none``), so that layers of different scale compare. ``aggregate`` then takes the ``sum``, ``mean`` or ``max``
     over all that speak of a unit: by the sum, a channel of a residual stream matters as much as all its filters
-    together.
+    together. It is the sum that keeps accuracy: by the mean, residual streams are cut as readily as what lies within a
+    block.
     """
 
     def __init__(self, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:

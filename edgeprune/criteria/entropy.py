@@ -41,9 +41,10 @@ class WeightEntropy(Aggregated):
 class ActivationEntropy(Aggregated):
     """Entropy ``-sum(p_b * log(p_b))`` of a unit's mean activation per sample, ``p_b`` the share of samples in bin b.
 
-    The ``bins`` part the range of the unit's own means, which a first pass over the samples finds; a second one counts.
-    In nats. Small: the unit says much the same of most samples; 0 if it says the same of all. Luo and Wu, "An
-    Entropy-based Pruning Method for CNN Compression" (2017).
+    The ``bins`` part the widest range of any unit consumed together, which a first pass over the samples finds; a
+    second one counts. In nats. Small: the unit says much the same of most samples; 0 if it says the same of all. Bins
+    of each unit's own range, as Luo and Wu, "An Entropy-based Pruning Method for CNN Compression" (2017), would not
+    tell a unit that hardly varies from one that does.
     """
 
     name = "activation_entropy"

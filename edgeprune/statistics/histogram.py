@@ -1,4 +1,4 @@
-"""How the per-sample means of each unit are spread over their range, streamed in two passes."""
+"""How the per-sample means of each unit are spread, streamed in two passes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ class Range:
 
 
 class Histogram:
-    """Counts of the per-sample means of each unit in ``bins`` equal parts of a range known before, (m, bins)."""
+    """Counts of the per-sample means of each unit in ``bins`` bins from its smallest one on, (m, bins).
+
+    The bins of all units are of one width, those of the widest range: what hardly varies fills few of them.
+    """
 
     def __init__(self, known: Range, bins: int) -> None:
         self._low = known.low
-        self._width = ((known.high - known.low) / bins).clamp(min=torch.finfo(torch.float32).tiny)
+        self._width = ((known.high - known.low).max() / bins).clamp(min=torch.finfo(torch.float32).tiny)
         self._bins = bins
         self.counts = torch.zeros(len(known.low), bins, dtype=torch.float64)
 
