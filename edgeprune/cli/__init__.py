@@ -17,6 +17,7 @@ from edgeprune.errors import EdgePruneError
 _COMMANDS = {
     "build": "Prune, fine-tune, export, check, measure and pack a network.",
     "inspect": "Show what of a network can be pruned, and what is coupled.",
+    "calibrate": "Measure the latency table of a target.",
     "recipes": "List the recipes, or show one.",
     "targets": "List the targets, or show one.",
     "criteria": "List what can score the units of a network.",

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.cost.base import CostModel
+from edgeprune.cost.latency import Latency
 from edgeprune.cost.memory import PeakActivation, peak_activation_bytes
 from edgeprune.cost.multilinear import macs, params
 from edgeprune.cost.storage import flash_bytes
+from edgeprune.cost.table import LatencyTable
 from edgeprune.errors import InputError
 from edgeprune.graph import Units
 
@@ -33,7 +35,14 @@ class Cost:
     flash_bytes: int
 
 
-def cost_model(name: str, units: Units, model: nn.Module, *, precision: str = "float32") -> CostModel:
+def cost_model(
+    name: str,
+    units: Units,
+    model: nn.Module,
+    *,
+    precision: str = "float32",
+    table: LatencyTable | None = None,
+) -> CostModel:
     """The cost ``name``, one of ``COSTS``, of dense ``model``.
 
     Args:
@@ -41,9 +50,11 @@ def cost_model(name: str, units: Units, model: nn.Module, *, precision: str = "f
         units: of the network.
         model: the network.
         precision: of the weights in flash, ``float32`` or ``int8``.
+        table: of the target; ``latency_ms`` needs it.
 
     Raises:
-        InputError: no such cost or precision.
+        InputError: no such cost or precision; a latency without a table.
+        TargetError: the table was made for other layers.
     """
     if name == "macs":
         return macs(units)
@@ -53,6 +64,10 @@ def cost_model(name: str, units: Units, model: nn.Module, *, precision: str = "f
         return PeakActivation(units)
     if name == "flash_bytes":
         return flash_bytes(units, precision)
+    if name == "latency_ms":
+        if table is None:
+            raise InputError("latency_ms needs the latency table of a target; make one with 'edgeprune calibrate'")
+        return Latency(units, table)
     raise InputError(f"no cost is called {name!r}; there are {', '.join(COSTS)}")
 
 

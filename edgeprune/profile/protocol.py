@@ -63,7 +63,7 @@ def measure(
     progress.start(len(models) * blocks)
     with device.open() as workspace:
         runner = workspace.push(RUNNER)
-        runners = {name: _Runner(workspace, runner, name, timeout_s) for name in models}
+        runners = {name: Runner(workspace, runner, name, timeout_s) for name in models}
         for name, path in models.items():
             runners[name].load(workspace.push(path), threads=threads, spinning=spinning, seed=seed)
             runners[name].warm_up(warmup)
@@ -97,8 +97,8 @@ RUNNER = Path(__file__).parent / "runners" / "onnxruntime_runner.py"
 REQUIREMENTS = "numpy>=1.21\nonnxruntime>=1.12\n"
 
 
-class _Runner:
-    """The runner of one model, as its answers describe it."""
+class Runner:
+    """A runner on a device, as its answers describe it. It holds one model at a time."""
 
     def __init__(self, workspace: Workspace, script: str, name: str, timeout_s: float) -> None:
         self._name = name

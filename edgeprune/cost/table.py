@@ -1,0 +1,193 @@
+"""Latency tables, ``targets/tables/*.json``: what layers take on a target, over a grid of channel counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edgeprune.config import Target, lookup
+from edgeprune.cost.layers import Layer, Shape
+from edgeprune.errors import TargetError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Milliseconds of a layer for each of ``into`` x ``out`` channels, both rising."""
+
+    shape: Shape
+    into: tuple[int, ...]
+    out: tuple[int, ...]
+    ms: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What one dense network takes beyond its layers; scaled with the bytes of activations that are left.
+
+    Attributes:
+        network: A name for people.
+        fingerprint: Of its layers.
+        measured_ms: The dense network.
+        rest_ms: ``measured_ms`` less the floor and the sum of the layers.
+    """
+
+    network: str
+    fingerprint: str
+    measured_ms: float
+    rest_ms: float
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """What was measured for a target.
+
+    Attributes:
+        target: Its name.
+        device: ``uri`` and what the device says of itself.
+        runtime: Its name.
+        runtime_version: As the device says it.
+        threads: Of one inference.
+        date: Of the measurement, ISO 8601.
+        floor_ms: An empty model.
+        alignment: For each kind of layer the steps of (in, out) channels at which latency falls; 1: none.
+        grids: By shape of the layers.
+        rests: By network.
+        schema: Of the file.
+    """
+
+    target: str
+    device: Mapping[str, Any]
+    runtime: str
+    runtime_version: str
+    threads: int
+    date: str
+    floor_ms: float
+    alignment: Mapping[str, tuple[int, int]]
+    grids: tuple[Grid, ...]
+    rests: tuple[Rest, ...]
+    schema: int = SCHEMA
+
+    def grid(self, layer: Layer) -> Grid:
+        """The grid of a layer's shape.
+
+        Raises:
+            TargetError: It was not measured.
+        """
+        for grid in self.grids:
+            if grid.shape == layer.shape:
+                return grid
+        raise TargetError(
+            f"the latency table of {self.target} has no layer like {layer.name} ({layer.shape.kind}, "
+            f"{layer.shape.channels[0]} -> {layer.shape.channels[1]} channels, positions {layer.shape.positions}): "
+            f"measure this network with 'edgeprune calibrate --target {self.target}'"
+        )
+
+    def rest(self, layers: Sequence[Layer]) -> Rest:
+        """What the dense network with these layers takes beyond them.
+
+        Raises:
+            TargetError: It was not measured.
+        """
+        wanted = fingerprint(layers)
+        for rest in self.rests:
+            if rest.fingerprint == wanted:
+                return rest
+        known = ", ".join(rest.network for rest in self.rests) or "none"
+        raise TargetError(
+            f"the latency table of {self.target} was not made for this network (for: {known}); "
+            f"measure it with 'edgeprune calibrate --target {self.target}'"
+        )
+
+    def joined(self, older: LatencyTable) -> LatencyTable:
+        """This table with what only ``older`` has, if it was measured in the same way; else this table."""
+        same = ("target", "runtime", "runtime_version", "threads", "device")
+        if any(getattr(self, name) != getattr(older, name) for name in same):
+            return self
+        shapes = {grid.shape for grid in self.grids}
+        networks = {rest.fingerprint for rest in self.rests}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["alignment"] = {**older.alignment, **self.alignment}
+        values["grids"] = (*self.grids, *(grid for grid in older.grids if grid.shape not in shapes))
+        values["rests"] = (*self.rests, *(rest for rest in older.rests if rest.fingerprint not in networks))
+        return LatencyTable(**values)
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str, *, where: Path | str) -> LatencyTable:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            TargetError: It is something else, or of another schema.
+        """
+        try:
+            values = json.loads(text)
+            if values["schema"] != SCHEMA:
+                raise TargetError(f"{where}: a latency table of schema {values['schema']}, must be {SCHEMA}")
+            values["alignment"] = {kind: tuple(steps) for kind, steps in values["alignment"].items()}
+            values["grids"] = tuple(_grid(grid) for grid in values["grids"])
+            values["rests"] = tuple(Rest(**rest) for rest in values["rests"])
+            return LatencyTable(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as problem:
+            raise TargetError(f"{where} is not a latency table: {problem!r}") from problem
+
+
+def fingerprint(layers: Sequence[Layer]) -> str:
+    """The same for networks with the same layers in the same order."""
+    return hashlib.sha256(repr([layer.shape for layer in layers]).encode()).hexdigest()[:16]
+
+
+def table_path(target: Target) -> Path | None:
+    """The latency table of a target: in the working folder's ``targets/tables``, else in the package; None: nowhere."""
+    found = (folder / "tables" / f"{target.name}.json" for folder in lookup.folders("targets"))
+    return next((path for path in found if path.is_file()), None)
+
+
+def load_table(target: Target, path: Path | None = None) -> LatencyTable:
+    """Read the latency table of ``target``, from ``path`` or where ``table_path`` finds it.
+
+    Raises:
+        TargetError: There is none, it is damaged, or it was made for another target, runtime, version or threads.
+    """
+    path = path or table_path(target)
+    if path is None:
+        raise TargetError(
+            f"the target {target.name} has no latency table; make one with 'edgeprune calibrate --target {target.name}'"
+        )
+    try:
+        table = LatencyTable.from_json(path.read_text(encoding="utf-8"), where=lookup.shown(path))
+    except OSError as problem:
+        raise TargetError(f"cannot read the latency table {lookup.shown(path)}: {problem.strerror}") from problem
+    cores = table.device.get("cores", table.threads)
+    wanted = {
+        "target": target.name,
+        "runtime": target.runtime.name,
+        "runtime_version": version(target.runtime.name),
+        "threads": min(target.runtime.threads or cores, cores),
+    }
+    wrong = [
+        f"{name} {getattr(table, name)} instead of {value}"
+        for name, value in wanted.items()
+        if getattr(table, name) != value
+    ]
+    if wrong:
+        raise TargetError(
+            f"the latency table {lookup.shown(path)} was measured with {', '.join(wrong)}; "
+            f"measure again with 'edgeprune calibrate --target {target.name}'"
+        )
+    return table
+
+
+def _grid(stored: dict[str, Any]) -> Grid:
+    fields = stored["shape"].items()
+    shape: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields}
+    return Grid(Shape(**shape), tuple(stored["into"]), tuple(stored["out"]), tuple(tuple(row) for row in stored["ms"]))

@@ -1,0 +1,92 @@
+"""``edgeprune calibrate`` on a network of three layers, measured here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgeprune.cli import run
+from edgeprune.config import Target
+from edgeprune.cost import cost_model, load_table
+from edgeprune.graph import capture, units_of
+from edgeprune.model import network
+
+_NETWORK = """
+from torch import nn
+
+
+def make():
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3),
+    )
+
+
+def data():
+    raise AssertionError("no data is read")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "net.py").write_text(_NETWORK)
+    (tmp_path / "here.toml").write_text('name = "here"\n[runtime]\nthreads = 1\n')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _calibrate(*more: str) -> int:
+    named = ["--model", "net.py:make", "--data", "net.py:data", "--input", "1,1,8,8"]
+    return run(["calibrate", *named, "--target", "here.toml", "--quick", *more])
+
+
+def test_a_table_is_made_that_predicts_the_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _calibrate("--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    table = load_table(Target.load("here.toml"))
+    assert (folder / told["table"]).is_file()
+    assert told["layers"] == len(table.grids) == 3
+    assert told["target"] == table.target == "here"
+    dense, half = told["networks"]
+    assert dense["measured_ms"] == {"value": table.rests[0].measured_ms, "kind": "measured"}
+    assert dense["predicted_ms"]["kind"] == "estimated"
+    assert dense["error"] == pytest.approx(0)
+    assert half["predicted_ms"]["value"] > 0
+    model = network.load_model("net.py:make", None, base=folder)
+    units = units_of(capture(model, network.example_inputs((1, 1, 8, 8))))
+    cost = cost_model("latency_ms", units, model, table=table)
+    assert cost.total() == pytest.approx(dense["predicted_ms"]["value"])
+    assert table.grids[0].out == (1, 4, 8)
+
+
+def test_text_and_a_table_that_grows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _calibrate() == 0
+    text = capsys.readouterr().out
+    assert "half of the MACs" in text
+    assert "targets/tables/here.json" in text
+    (folder / "net.py").write_text(_NETWORK.replace("8, 4, 1", "8, 5, 1").replace("(4, 3)", "(5, 3)"))
+    assert _calibrate() == 0
+    table = load_table(Target.load("here.toml"))
+    assert len(table.rests) == 2
+    assert len(table.grids) == 5
+
+
+def test_a_table_for_another_processor_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = Path("other.toml")
+    target.write_text('name = "other"\n[hardware]\narchitecture = "pdp11"\n')
+    assert _calibrate("--target", "other.toml") == 3
+    assert "the target other is pdp11, this machine is" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "file").write_text("")
+    assert _calibrate("--output", "file/tables") == 2
+    assert "--output: cannot use file/tables: Not a directory" in capsys.readouterr().err
+
+
+def test_a_damaged_table_is_found_before_anything_is_measured(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "here.json").write_text("{}")
+    assert _calibrate("--output", ".") == 3
+    assert "here.json is not a latency table" in capsys.readouterr().err
