@@ -237,7 +237,7 @@ def aggregate(
             size = values.abs()
             values = values / (size.mean() if normalize == "mean" else size.max()).clamp(min=1e-12)
         if how == "max":
-            total.index_reduce_(0, unit[held], values[held], "amax")
+            total.scatter_reduce_(0, unit[held], values[held], "amax")
         else:
             total.index_add_(0, unit[held], values[held])
         count.index_add_(0, unit[held], torch.ones(int(held.sum()), dtype=torch.float64))

@@ -33,7 +33,8 @@ class _StoodInFor(Aggregated):
     """Option ``weighted``: whether the size of the unit counts, or only how much of it others can stand in for.
 
     By size, what is left is small either because the unit is, or because another is like it. On the CIFAR ResNet-56
-    that ranks units far more as the loss does (``scripts/bench_criteria.py``).
+    that ranks units far more as the loss does when one goes alone and nothing is repaired; but so does size by itself
+    (``scripts/bench_criteria.py``).
     """
 
     def __init__(self, weighted: bool = True, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
