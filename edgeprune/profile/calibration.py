@@ -32,6 +32,8 @@ _VISITS = 4
 _TIMEOUT_S = 300.0
 _NOISE = 0.04
 """Share of a latency below which a difference says nothing."""
+_NOISE_MS = 1e-4
+"""A difference below this says nothing either: it is a few ticks of the clock."""
 _SMALL = (1, 4, 8, 12, 15, 16)
 
 
@@ -196,7 +198,7 @@ def alignment_step(line: Sequence[tuple[int, float]]) -> int:
 
 def _is_lower(latency: Mapping[int, float], count: int, slope: float) -> bool:
     here = latency[count]
-    margin = _NOISE * here
+    margin = max(_NOISE * here, _NOISE_MS)
     return latency[count - 1] - here > margin or latency[count + 1] - here > max(margin, 3 * slope)
 
 
