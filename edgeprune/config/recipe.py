@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edgeprune.config import lookup
 from edgeprune.config.budget import Budget
@@ -33,6 +33,13 @@ def _has_dimensions(value: tuple[int, ...]) -> tuple[int, ...]:
     return value
 
 
+def _is_amount(value: float) -> float:
+    if not (0 < value <= 1 or (value > 1 and float(value).is_integer())):
+        raise ValueError("a share in (0, 1], or a whole number above 1")
+    return value
+
+
+_Amount = Annotated[float, AfterValidator(_is_amount)]
 _Spec = Annotated[str, AfterValidator(_is_spec)]
 _Shape = Annotated[tuple[_Dimension, ...], Field(strict=False), AfterValidator(_has_dimensions)]
 
@@ -65,20 +72,53 @@ class DataSettings(Settings):
     dir: str | None = None
 
 
+class LayerSettings(Settings):
+    """What holds for some layers: a ``[[prune.layers]]`` table. Where several match, the last that says it counts.
+
+    Attributes:
+        match: Glob pattern on group names, and on the layers or parameters that make a group.
+        floor: Fewest channels that stay: a share in (0, 1], or a number of the group's units above 1.
+        ceiling: Most that stay, in the same way, whatever the budget.
+        align: What stays is a multiple of so many channels, or all.
+        exclude: The group stays whole.
+    """
+
+    match: Annotated[str, Field(min_length=1)]
+    floor: _Amount | None = None
+    ceiling: _Amount | None = None
+    align: Annotated[int, Field(ge=1)] | None = None
+    exclude: bool | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> LayerSettings:
+        if self.model_fields_set <= {"match"}:
+            raise ValueError("a table that sets at least one of floor, ceiling, align, exclude")
+        return self
+
+
 class PruneSettings(Settings):
     """How units are chosen.
 
     Attributes:
         criterion: What scores a unit.
-        select: How scores become a plan: ``global`` compares units of all groups.
+        select: How scores become a plan: ``global`` compares units of all groups, ``uniform`` takes the same share of
+            each, ``knapsack`` keeps the most importance, ``sensitivity`` loses the least measured accuracy;
+            ``file.py:Class`` for one's own.
         exclude: Glob patterns on parameter or layer names that must not be pruned.
+        floor: Least that stays of each group: a share in (0, 1], or a number of units above 1. None: one index of
+            every dimension.
+        align: What stays of each group is a multiple of so many channels, or all; 1 is any number.
+        layers: What holds for some layers instead.
         attention: What goes where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
         prove: Check by numbers that the rewritten network computes what it must.
     """
 
     criterion: str = "l2"
-    select: Literal["global"] = "global"
+    select: str = "global"
     exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    floor: _Amount | None = None
+    align: Annotated[int, Field(ge=1)] = 1
+    layers: Annotated[tuple[LayerSettings, ...], Field(strict=False)] = ()
     attention: Literal["heads", "head_dim"] = "heads"
     prove: bool = True
 

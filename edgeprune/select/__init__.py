@@ -1,9 +1,26 @@
-"""Budget + scores + costs -> plan."""
+"""Budget + scores + costs -> plan. One selection a file; a new one is one file."""
 
 from __future__ import annotations
 
-from edgeprune.select.greedy import select_global
+import importlib
+import pkgutil
+
+from edgeprune.select.base import Curve, Problem, Selection, create, registered
+from edgeprune.select.constraints import Constraint, resolve
 from edgeprune.select.plan import Plan
 from edgeprune.select.planning import make_plan
 
-__all__ = ["Plan", "make_plan", "select_global"]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = [
+    "Constraint",
+    "Curve",
+    "Plan",
+    "Problem",
+    "Selection",
+    "create",
+    "make_plan",
+    "registered",
+    "resolve",
+]

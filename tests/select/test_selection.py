@@ -1,71 +1,109 @@
-"""Budgets are kept, and used up."""
+"""Budgets are used up, what cannot be reached is explained, and plans say how they were made."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from edgeprune import Budget, prune
+from edgeprune.config.recipe import LayerSettings
 from edgeprune.cost import cost_model, cost_of
-from edgeprune.errors import BudgetError
-from edgeprune.graph import Units, capture, units_of
-from edgeprune.select import make_plan, select_global
+from edgeprune.errors import BudgetError, InputError
+from edgeprune.graph import capture, units_of
+from edgeprune.select import Constraint, Curve, Problem, create, make_plan, registered, resolve
+from edgeprune.select.sensitivity import _lost
 from tests.networks.collection import make
 
 _NETWORK, _EXAMPLE = make("u-net")
 _UNITS = units_of(capture(_NETWORK, _EXAMPLE))
+_MACS = cost_model("macs", _UNITS, _NETWORK)
 
 
-def _choose(share: float, seed: int, **options: float) -> tuple[torch.Tensor, int, int]:
-    scores = torch.rand(len(_UNITS), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    limit = int(share * cost_of(_UNITS, _NETWORK).macs)
-    costs = {"macs": cost_model("macs", _UNITS, _NETWORK)}
-    removed = select_global(_UNITS, scores, costs, {"macs": limit}, **options)
-    return removed, cost_of(_UNITS, _NETWORK, removed).macs, limit
+def _random(seed: int) -> Tensor:
+    return torch.rand(len(_UNITS), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@settings(max_examples=25, deadline=None)
+def _problem(
+    share: float, scores: Tensor, constraints: Sequence[Constraint] = (), curves: Sequence[Curve] = ()
+) -> Problem:
+    limits = {"macs": share * _MACS.total()}
+    return Problem(_UNITS, scores, {"macs": _MACS}, limits, tuple(constraints), tuple(curves))
+
+
+@settings(max_examples=20, deadline=None)
 @given(
     share=st.floats(0.15, 0.99),
     seed=st.integers(0, 99),
     alpha=st.sampled_from([0.0, 0.5, 1.0]),
     balance=st.sampled_from([0.0, 1.0]),
 )
-def test_a_budget_is_kept_and_no_unit_that_fits_is_left_out(
-    share: float, seed: int, alpha: float, balance: float
-) -> None:
-    removed, macs, limit = _choose(share, seed, alpha=alpha, balance=balance)
-    assert macs <= limit
-    assert not bool((removed & ~_UNITS.prunable).any())
+def test_no_unit_that_fits_is_left_out(share: float, seed: int, alpha: float, balance: float) -> None:
+    problem = _problem(share, _random(seed))
+    removed = create("global", {"alpha": alpha, "balance": balance}).choose(problem)
     for unit in removed.nonzero().flatten():
         without = removed.clone()
         without[unit] = False
-        assert cost_of(_UNITS, _NETWORK, without).macs > limit
-
-
-@settings(max_examples=15, deadline=None)
-@given(share=st.floats(0.15, 0.9), seed=st.integers(0, 99))
-def test_every_dimension_keeps_an_index(share: float, seed: int) -> None:
-    removed, _, _ = _choose(share, seed)
-    for floor in _UNITS.floors:
-        assert not bool(removed[floor].all())
-
-
-def test_the_same_scores_give_the_same_plan() -> None:
-    assert torch.equal(_choose(0.5, 3)[0], _choose(0.5, 3)[0])
+        assert cost_of(_UNITS, _NETWORK, without).macs > problem.limits["macs"]
 
 
 def test_no_group_drains() -> None:
     """With equal scores every group keeps its share, whatever its units cost."""
-    scores = torch.ones(len(_UNITS), dtype=torch.float64)
-    limit = 0.4 * cost_of(_UNITS, _NETWORK).macs
-    costs = {"macs": cost_model("macs", _UNITS, _NETWORK)}
-    removed = select_global(_UNITS, scores, costs, {"macs": limit})
+    removed = create("global").choose(_problem(0.4, torch.ones(len(_UNITS), dtype=torch.float64)))
     for group in _UNITS.groups:
         if group.frozen is None:
             assert int(removed[group.start : group.stop].sum()) < 0.9 * len(group), group.name
+
+
+def test_uniform_takes_the_same_share_of_every_group() -> None:
+    removed = create("uniform").choose(_problem(0.4, _random(0)))
+    groups = [group for group in _UNITS.groups if group.frozen is None]
+    gone = [int(removed[group.start : group.stop].sum()) for group in groups]
+    shares = [(count - 1.5) / len(group) for count, group in zip(gone, groups, strict=True)]
+    most = [(count + 1.5) / len(group) for count, group in zip(gone, groups, strict=True)]
+    assert max(shares) <= min(most), "no share is within a block of what every group gave"
+    assert sum(gone) > 0
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("seed", range(3))
+def test_knapsack_keeps_more_importance_than_the_others(share: float, seed: int) -> None:
+    """Its aim is the sum of scores, so no other reaches more."""
+    problem = _problem(share, _random(seed) ** 3)
+    kept = {name: float(problem.scores[~create(name).choose(problem)].sum()) for name in ("global", "uniform")}
+    best = float(problem.scores[~create("knapsack").choose(problem)].sum())
+    assert best >= 0.997 * max(kept.values())
+
+
+def test_sensitivity_spares_the_group_that_is_measured_to_matter() -> None:
+    groups = [group for group in _UNITS.groups if group.frozen is None]
+    spared = groups[1]
+    curves = [Curve((1, len(group) + 1), (100.0 if group is spared else 1.0, 0.0)) for group in _UNITS.groups]
+    removed = create("sensitivity").choose(_problem(0.5, _random(0), curves=curves))
+    assert not bool(removed[spared.start : spared.stop].any())
+
+
+def test_curves_are_read_between_and_below_what_was_measured() -> None:
+    counts = torch.tensor([16, 12, 8, 6, 4]).numpy()
+    assert _lost(Curve((8, 16), (1.0, 0.0)), counts).tolist() == pytest.approx([0.0, 0.5, 1.0, 1.25, 1.5])
+    noisy = Curve((4, 8, 12, 16), (2.0, 0.5, 1.0, 0.0))
+    assert _lost(noisy, counts).tolist() == pytest.approx([0.0, 1.0, 1.0, 1.25, 2.0])
+
+
+@pytest.mark.parametrize(("kept", "loss"), [((), ()), ((4, 2), (0.1, 0.0)), ((2, 4), (0.1,))])
+def test_a_curve_that_is_none_is_refused(kept: tuple[int, ...], loss: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="curve: kept must rise, with a loss for each"):
+        Curve(kept, loss)
+
+
+def test_sensitivity_without_curves_says_that_it_needs_data() -> None:
+    with pytest.raises(InputError, match=r"'sensitivity' needs a measured curve .* give data"):
+        create("sensitivity").choose(_problem(0.5, _random(0)))
 
 
 def test_several_budgets_hold_at_once() -> None:
@@ -81,9 +119,78 @@ def test_a_budget_out_of_reach_names_what_can_be_reached() -> None:
     assert prune(_NETWORK, _EXAMPLE, budget={"macs": nearest}, criterion="l2").after.macs == nearest
 
 
+@pytest.mark.parametrize("select", ["global", "knapsack", "uniform"])
+def test_a_budget_out_of_reach_names_what_holds_it_back(select: str) -> None:
+    lowest = {}
+    for name, options in {"free": {}, "aligned": {"align": 4}, "floored": {"floor": 0.5}}.items():
+        with pytest.raises(BudgetError) as caught:
+            create(select).choose(_problem(1e-4, _random(0), resolve(_UNITS, **options)))
+        lowest[name] = caught.value.nearest["macs"]
+        assert "these stay whole: last (output of the network)" in str(caught.value)
+        if name == "aligned":
+            assert f"align = 4; without it the closest is macs {lowest['free']:,.0f}" in str(caught.value)
+        if name == "floored":
+            assert f"without them the closest is macs {lowest['free']:,.0f}" in str(caught.value)
+            assert "of which" not in str(caught.value)
+    assert lowest["free"] < min(lowest["aligned"], lowest["floored"])
+    between = (lowest["free"] + lowest["aligned"]) / 2 / _MACS.total()
+    create(select).choose(_problem(between, _random(0)))
+    with pytest.raises(BudgetError):
+        create(select).choose(_problem(between, _random(0), resolve(_UNITS, align=4)))
+
+
+def test_what_the_recipe_excludes_is_named_too() -> None:
+    group = next(group for group in _UNITS.groups if group.frozen is None)
+    constraints = resolve(_UNITS, layers=[LayerSettings(match=group.name, exclude=True)])
+    with pytest.raises(BudgetError) as caught:
+        create("global").choose(_problem(1e-4, _random(0), constraints))
+    assert f"{group.name} (excluded by '{group.name}')" in str(caught.value)
+
+
 def test_the_plan_says_where_it_comes_from() -> None:
     scores = torch.ones(len(_UNITS), dtype=torch.float64)
-    plan, removed = make_plan(_NETWORK, _UNITS, scores, Budget(macs=0.5), origin={"criterion": "mine"})
-    assert plan.origin == {"criterion": "mine", "budget": {"macs": 0.5}}
+    plan, removed = make_plan(
+        _NETWORK, _UNITS, scores, Budget(macs=0.5), origin={"criterion": "mine"}, constraints=resolve(_UNITS, align=2)
+    )
+    assert plan.origin == {
+        "criterion": "mine",
+        "budget": {"macs": 0.5},
+        "select": {"name": "global", "alpha": 0.5, "balance": 1.0},
+        "align": 2,
+    }
     assert torch.equal(plan.removed(_UNITS), removed)
-    assert isinstance(_UNITS, Units)
+
+
+def test_a_selection_is_found_by_name_or_by_class(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "from edgeprune.select import Selection\n"
+        "class Nothing(Selection):\n"
+        "    name = 'nothing'\n"
+        "    def choose(self, problem):\n"
+        "        return torch.zeros(len(problem.units), dtype=torch.bool)\n"
+    )
+    assert not bool(create("mine.py:Nothing", base=tmp_path).choose(_problem(0.5, _random(0))).any())
+    assert create("global", {"alpha": 1}).options == {"alpha": 1, "balance": 1.0}
+    assert set(registered()) == {"global", "knapsack", "sensitivity", "uniform"}
+    with pytest.raises(InputError, match=r"select: got 'globl'; there are .* did you mean 'global'"):
+        create("globl")
+    with pytest.raises(InputError, match="select: global has no option 'beta'; allowed are alpha, balance"):
+        create("global", {"beta": 1})
+    with pytest.raises(InputError, match="select: alpha: got -1; must be a number, at least 0"):
+        create("global", {"alpha": -1})
+    with pytest.raises(InputError, match=r"is no class derived from edgeprune\.select\.Selection"):
+        create("torch.nn:Linear")
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        (torch.ones(3), r"scores: got the shape \(3,\); there are"),
+        (torch.full((len(_UNITS),), float("nan")), "scores: got nan; each must be finite and at least 0"),
+        (torch.full((len(_UNITS),), -1.0), "scores: got -1.0"),
+    ],
+)
+def test_scores_that_cannot_be_ranked_are_refused(scores: Tensor, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        _problem(0.5, scores)

@@ -1,0 +1,145 @@
+"""What a selection is, and the registry that finds it by name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from torch import Tensor
+
+from edgeprune.cost import CostModel
+from edgeprune.errors import InputError
+from edgeprune.graph import Units
+from edgeprune.model.sources import load_object
+from edgeprune.select.constraints import Constraint
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What was measured to be lost when only the strongest units of one group stay.
+
+    Attributes:
+        kept: Numbers of units that stayed, rising.
+        loss: What each cost: the rise of the validation loss, or of the error. The same unit for all groups.
+    """
+
+    kept: tuple[int, ...]
+    loss: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(one < other for one, other in zip(self.kept, self.kept[1:], strict=False))
+        if not self.kept or len(self.kept) != len(self.loss) or not rising:
+            raise InputError(f"curve: kept must rise, with a loss for each; got {self.kept} and {self.loss}")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a selection chooses from.
+
+    Attributes:
+        units: What may go.
+        scores: Importance of each unit, at least 0, float64 (units,).
+        costs: Models of the dense network by cost name. A selection works on copies.
+        limits: Upper limits by the same names.
+        constraints: One for each group; () where there are none.
+        curves: One for each group, frozen ones included; () where none were measured.
+    """
+
+    units: Units
+    scores: Tensor
+    costs: Mapping[str, CostModel]
+    limits: Mapping[str, float]
+    constraints: tuple[Constraint, ...] = ()
+    curves: tuple[Curve, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.scores.shape != (len(self.units),):
+            raise InputError(f"scores: got the shape {tuple(self.scores.shape)}; there are {len(self.units)} units")
+        bad = ~(self.scores.isfinite() & (self.scores >= 0))
+        if bool(bad.any()):
+            raise InputError(f"scores: got {float(self.scores[bad][0])}; each must be finite and at least 0")
+        if self.costs.keys() != self.limits.keys() or not self.limits:
+            raise InputError(f"limits: got {', '.join(self.limits) or 'none'} for the costs {', '.join(self.costs)}")
+
+
+class Selection(ABC):
+    """Chooses which units go, so that every cost is within its limit.
+
+    Options are arguments of the constructor, which checks them and raises InputError with the rule and the value got.
+    """
+
+    name: ClassVar[str]
+    needs_curves: ClassVar[bool] = False
+    """Whether it can only choose by measured curves."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What it was made with, for the plan: the arguments of its constructor that it keeps under their names."""
+        return {key: getattr(self, key) for key in inspect.signature(type(self)).parameters if hasattr(self, key)}
+
+    @abstractmethod
+    def choose(self, problem: Problem) -> Tensor:
+        """Mask of the units to remove, bool (units,); the costs of ``problem`` are left as they are.
+
+        Raises:
+            BudgetError: a limit cannot be reached; names the closest values, and what holds them back.
+            InputError: a constraint cannot be kept, or there are no curves where they are needed.
+        """
+
+
+_selections: dict[str, type[Selection]] = {}
+S = TypeVar("S", bound=type[Selection])
+
+
+def register(selection: S) -> S:
+    """Class decorator: make the selection known by its ``name``."""
+    assert selection.name not in _selections, f"two selections named {selection.name}"
+    _selections[selection.name] = selection
+    return selection
+
+
+def registered() -> Mapping[str, type[Selection]]:
+    """All selections by name."""
+    return dict(sorted(_selections.items()))
+
+
+def create(name: str, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> Selection:
+    """The selection called ``name``, made with ``options``.
+
+    Args:
+        name: One of ``registered()``; ``package.module:Class`` or ``file.py:Class`` for one's own.
+        options: Arguments of its constructor.
+        base: Folder that file names are relative to; None: the working folder.
+
+    Raises:
+        InputError: There is none (names the nearest), or it does not take the options.
+    """
+    selection = _find(name, base)
+    given = dict(options or {})
+    known = list(inspect.signature(selection).parameters)
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise InputError(
+            f"select: {selection.name} has no option {unknown[0]!r}; allowed are {', '.join(known) or 'none'}"
+        )
+    return selection(**given)
+
+
+def _find(name: str, base: Path | None) -> type[Selection]:
+    if ":" in name:
+        found = load_object(name, base=base or Path.cwd(), error=InputError)
+        if not (inspect.isclass(found) and issubclass(found, Selection)):
+            raise InputError(f"select: {name} is no class derived from edgeprune.select.Selection")
+        return found
+    if name not in _selections:
+        near = difflib.get_close_matches(name, _selections, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"select: got {name!r}; there are {', '.join(sorted(_selections))}, or module:Class of your own{hint}"
+        )
+    return _selections[name]

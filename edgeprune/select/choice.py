@@ -1,0 +1,67 @@
+"""A choice in progress, and the way down to where all limits hold."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from edgeprune.select.base import Problem
+from edgeprune.select.constraints import Constraint
+from edgeprune.select.ladder import Ladder
+from edgeprune.select.reach import check_reachable
+
+
+class Choice:
+    """How far each group has gone down its ladder, and what the network then costs.
+
+    It starts with all that may stay. A selection first goes *down*, by states that do not depend on the limit, until
+    the limit holds; then ``climb`` takes moves that only add cost, and prefers them by what the state alone says. So a
+    smaller limit never ends with more cost than a larger one: the larger stops earlier on the way down, or parts from
+    the smaller on the way up by a move that the smaller has no room for.
+
+    Attributes:
+        level: Of each group, (groups,).
+        removed: Mask of the units that are gone, (units,).
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        constraints = problem.constraints or (Constraint(),) * len(problem.units.groups)
+        self.problem = problem
+        self.limits = problem.limits
+        self.ladder = Ladder.of(problem.units, problem.scores, constraints)
+        self.costs = {name: cost.copy() for name, cost in problem.costs.items()}
+        self.level = torch.full_like(self.ladder.steps, -1)
+        self.removed = torch.zeros(len(problem.units), dtype=torch.bool)
+        self.move(self.ladder.steps)
+        check_reachable(problem, constraints, self.totals())
+        self.move(torch.zeros_like(self.level))
+
+    def move(self, level: Tensor) -> None:
+        """Bring each group to its ``level``, (groups,)."""
+        removed = self.ladder.removed(level)
+        for cost in self.costs.values():
+            cost.remove(removed & ~self.removed)
+            cost.restore(self.removed & ~removed)
+        self.level, self.removed = level, removed
+
+    def totals(self) -> dict[str, float]:
+        """What is left of each cost."""
+        return {name: cost.total() for name, cost in self.costs.items()}
+
+    def fits(self, limits: Mapping[str, float] | None = None) -> bool:
+        """Whether all limits hold, or other ``limits`` of the same costs."""
+        return all(cost.total() <= (limits or self.limits)[name] for name, cost in self.costs.items())
+
+    def descend(self, blocks: Tensor, limits: Mapping[str, float] | None = None) -> None:
+        """Remove ``blocks``, indices into the flattened blocks, in their order, and stop where all limits hold."""
+        start = self.level
+
+        def fits(count: int) -> bool:
+            self.move(self.ladder.after(start, blocks[:count]))
+            return self.fits(limits)
+
+        if fits(len(blocks)):
+            fits(bisect_left(range(len(blocks)), True, key=fits))

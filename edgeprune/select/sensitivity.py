@@ -1,0 +1,49 @@
+"""Sensitivity selection: the least measured loss under the budget."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgeprune.errors import InputError
+from edgeprune.select.base import Curve, Problem, Selection, register
+from edgeprune.select.choice import Choice
+from edgeprune.select.knapsack import solve
+
+
+@register
+class Sensitivity(Selection):
+    """How many units of each group stay is chosen so that the sum of the losses measured for that is least.
+
+    The knapsack of ``knapsack``, where what is lost with a group is read from its measured curve instead of from
+    scores; scores only say which units of a group go first. Accuracy against the share removed of one layer at a time
+    is due to Li et al., Pruning Filters for Efficient ConvNets, 2017.
+    """
+
+    name = "sensitivity"
+    needs_curves = True
+
+    def choose(self, problem: Problem) -> Tensor:
+        if len(problem.curves) != len(problem.units.groups):
+            raise InputError(
+                f"select: 'sensitivity' needs a measured curve for each of {len(problem.units.groups)} groups, and got "
+                f"{len(problem.curves)}; give data to measure them on, or take global, knapsack or uniform"
+            )
+        choice = Choice(problem)
+        kept = choice.ladder.kept.numpy()
+        lost = np.array([_lost(curve, counts) for curve, counts in zip(problem.curves, kept, strict=True)])
+        return solve(choice, torch.from_numpy(lost).reshape(kept.shape).diff(dim=1))
+
+
+def _lost(curve: Curve, kept: np.ndarray) -> np.ndarray:
+    """The loss at each number of units in ``kept``, falling: straight between what was measured.
+
+    Below the fewest measured it goes on as steep as between the two before. Noise must not reward removing more, so the
+    loss never falls on the way down.
+    """
+    counts, losses = np.array(curve.kept, dtype=float), np.array(curve.loss, dtype=float)
+    if len(counts) > 1 and counts[0] > 0:
+        slope = (losses[1] - losses[0]) / (counts[1] - counts[0])
+        counts, losses = np.insert(counts, 0, 0.0), np.insert(losses, 0, losses[0] - slope * counts[0])
+    return np.asarray(np.maximum.accumulate(np.interp(kept, counts, losses)))
