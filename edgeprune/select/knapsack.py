@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from edgeprune.select.base import Problem, Selection, register
 from edgeprune.select.choice import Choice
 from edgeprune.select.climb import climb
 
-_STEP = 0.05
+_STEP = 0.08
 """Share of a cost between one linearisation and the next."""
 _MULTIPLIERS = 2**12
 """How many multipliers are told apart."""
@@ -27,7 +28,7 @@ class Knapsack(Selection):
 
     A multiple-choice knapsack (Sinha & Zoltners, The Multiple-Choice Knapsack Problem, 1979): of every group one number
     of units is chosen from those allowed. It is solved by Lagrangian relaxation, after which blocks are put back where
-    they fit. Costs are products of the sizes of groups, so they are linearised, and anew every 5 % on the way from the
+    they fit. Costs are products of the sizes of groups, so they are linearised, and anew every 8 % on the way from the
     dense network, where all groups choose again; HALP (Shen et al., Structural Pruning via Latency-Saliency Knapsack,
     2022) linearises as well.
     """
@@ -62,19 +63,30 @@ def solve(choice: Choice, values: Tensor) -> Tensor:
         start = choice.level
         # Costs are not linear: where all groups choose again, what is lost may jump. Then only what is left goes on.
         onward = lost.masked_fill(torch.arange(lost.shape[1]) < start[:, None], math.inf)
-        ends = []
-        for way in (lost, onward):
-            kept = _relax(choice, way, saved, limits)
-            ends.append((not kept, float(lost.gather(1, choice.level[:, None]).sum()), choice.level))
-        best = ends[0] if ends[0][:2] <= ends[1][:2] else ends[1]
-        choice.move(best[2])
+        again = _Way(lost, _relax(choice, lost, saved, limits), choice.level)
+        further = _Way(onward, _relax(choice, onward, saved, limits), choice.level)
+        best = min([further, again], key=_Way.badness)
+        choice.move(best.end)
         if choice.fits():
-            _relax(choice, lost if best is ends[0] else onward, saved, choice.limits)
-        elif best[0] and torch.equal(choice.level, start):
+            _relax(choice, best.lost, saved, choice.limits)
+        elif not best.kept and torch.equal(best.end, start):
             # What is in the way does not show in savings: all groups shrink alike.
             choice.descend(_between(start, choice.ladder.steps, values.shape[1]))
     climb(choice, values)
     return choice.removed
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """Where ``_relax`` ended: what it went by, whether that kept the limits, and the levels."""
+
+    lost: Tensor
+    kept: bool
+    end: Tensor
+
+    def badness(self) -> tuple[bool, float]:
+        """Limits come first. Where none is kept only the way onward counts, so that there is always progress."""
+        return not self.kept, float(self.lost.gather(1, self.end[:, None]).sum()) if self.kept else 0.0
 
 
 def _marginal(choice: Choice, name: str, limit: float, known: Tensor) -> Tensor:
