@@ -1,0 +1,358 @@
+"""What ``bench_selection.py`` measured: cases, the journal that holds them, and the tables and plot made of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from edgeprune import criteria, select
+from edgeprune.files import write_atomic
+
+RECIPE = "cifar10-resnet56"
+OURS, PEER, DENSE = "edgeprune", "torch-pruning", "dense"
+PEERS = ("l1", "l2", "lamp", "fpgm", "bn_scale", "taylor")
+PEER_STEPS = 400
+STATES = ("raw", "recalibrated", "repaired", "finetuned")
+PARTS = ("validation", "test")
+LATENCY, LATENCY_BUDGET = "latency_ratio", 0.5
+RECALIBRATION_BATCHES = 16
+LEARNING_RATE, BATCH = 0.02, 128
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
+MARKERS = "osD^vP*"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to prune.
+
+    Attributes:
+        tool: ``edgeprune``, ``torch-pruning``, or ``dense``, which prunes nothing.
+        method: The criterion.
+        scope: A key of ``SCOPES``.
+        select: Name of the selection.
+        options: Its options, as JSON.
+        repair: How layers are refitted, ``none`` for not.
+    """
+
+    tool: str
+    method: str = ""
+    scope: str = ""
+    select: str = ""
+    options: str = "{}"
+    repair: str = "none"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A variant at one ``budget``, a share of the dense MACs, with one ``seed``."""
+
+    variant: Variant
+    budget: float = 1.0
+    seed: int = 0
+
+    def __str__(self) -> str:
+        name = " ".join(value for value in asdict(self.variant).values() if value)
+        return f"{name} {self.budget:g} seed {self.seed}"
+
+    def to_row(self) -> Row:
+        return {**asdict(self.variant), "budget": self.budget, "seed": self.seed}
+
+    @staticmethod
+    def pop_from(row: Row) -> Case:
+        """The case of ``row``, in which what was measured is left."""
+        variant = Variant(**{field.name: row.pop(field.name) for field in fields(Variant)})
+        return Case(variant, row.pop("budget"), row.pop("seed"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows of a page have in common.
+
+    Attributes:
+        samples: Training images, not augmented, for scoring and for repair.
+        images: How many of each part accuracies are of; None: all.
+        steps: Of fine-tuning, None: one epoch. Fewer are for tries.
+    """
+
+    samples: int
+    images: int | None
+    steps: int | None
+
+
+class Journal:
+    """What was measured, by case. Lines of one case add up; each run of this script begins with a line of its own.
+
+    Args:
+        paths: Files of JSON lines. New rows are appended to the first, the others are only read.
+        settings: Of this run; a file of others is refused.
+        machine: What this run's figures are made with.
+    """
+
+    def __init__(self, paths: Sequence[Path], settings: Settings, machine: str) -> None:
+        self.rows: dict[Case, Row] = {}
+        self.machines: set[str] = set()
+        self._begin = {"settings": asdict(settings), "machine": machine}
+        self._begun = False
+        self._own = paths[0] if paths else None
+        for path in paths:
+            # A line that was cut off when a run was stopped has no end.
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            whole = text[: text.rfind("\n") + 1]
+            if path == self._own and text != whole:
+                path.write_text(whole, encoding="utf-8")
+            for line in whole.splitlines():
+                self._read(json.loads(line), path)
+
+    def measured(self, case: Case) -> set[str]:
+        """What is known of ``case``."""
+        row = self.rows.get(case, {})
+        return set(row.get("validation", {})) | ({LATENCY} & row.keys())
+
+    def add(self, case: Case, row: Row) -> None:
+        lines = [] if self._begun else [self._begin]
+        self._begun = True
+        self._merge(case, row)
+        self.machines.add(self._begin["machine"])
+        if self._own:
+            with self._own.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in [*lines, {**case.to_row(), **row}])
+
+    def _read(self, row: Row, path: Path) -> None:
+        if "settings" not in row:
+            self._merge(Case.pop_from(row), row)
+            return
+        if row["settings"] != self._begin["settings"]:
+            raise SystemExit(f"{path} is of {row['settings']}, not of {self._begin['settings']}: give another journal")
+        self.machines.add(row["machine"])
+
+    def _merge(self, case: Case, row: Row) -> None:
+        known = self.rows.setdefault(case, {})
+        for key, value in row.items():
+            known[key] = {**known.get(key, {}), **value} if isinstance(value, Mapping) else value
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables of ``rows`` for one ``part`` of the images. Accuracies are in percent."""
+
+    rows: Mapping[Case, Row]
+    part: str
+
+    def text(self, settings: Settings, machines: Iterable[str], picture: str | None) -> str:
+        """All of it in Markdown, with a reference to ``picture``."""
+        dense = self.mean(Variant(DENSE), 1.0, "raw")
+        images = "" if settings.images is None else f" (the first {settings.images:,} images)"
+        lines = f"""`scripts/bench_selection.py`: ResNet-56 on CIFAR-10, accuracy in % on the {self.part} part{images},
+dense {"-" if dense is None else f"{dense:.2f}"}, at shares of the dense MACs. The weights have seen the validation
+images in training: dense is near 100 there, and far from it on the test part.
+
+- *inner*: only what lies within residual blocks, which is all that Torch-Pruning 1.6.1 can prune of this network, the
+  residual streams stay whole. *whole*: the streams as well.
+- *raw*: right after pruning. *recal.*: with BatchNorm statistics of {RECALIBRATION_BATCHES * BATCH:,} training images.
+  *repaired*: instead of that, layers refitted in closed form; Torch-Pruning has no such step.
+- {settings.samples:,} training images, not augmented, for criteria that look at data (Torch-Pruning's Taylor as well,
+  its gradients taken once) and for repair.
+- Torch-Pruning prunes globally, in steps of 1/{PEER_STEPS} of the channels until the MACs fit.
+- Fine-tuned: {settings.steps or "one epoch in"} steps of {BATCH}, the same for all: SGD, Nesterov momentum 0.9,
+  learning rate {LEARNING_RATE} along a cosine to 0, weight decay 5e-4, crops and flips, bfloat16, cross entropy with
+  labels alone; from the repaired network, else the recalibrated one; BatchNorm statistics as the loop leaves them.
+- Seeds change the images drawn and the order of the loop.
+
+{"; ".join(machines)}.""".splitlines()
+        for title, table in (
+            ("After one epoch", self.finetuned()),
+            ("Every criterion, within residual blocks", self.criteria("inner")),
+            ("Every criterion, the whole network", self.criteria("whole")),
+        ):
+            lines += ["", f"### {title}", "", *table] if table else []
+            if table and title == "After one epoch" and picture:
+                lines += ["", f"![Accuracy against MACs]({picture})"]
+        return "\n".join(lines)
+
+    def criteria(self, scope: str) -> list[str]:
+        """Every variant of ``scope`` without fine-tuning, with its lowest seed; the best at the middle budget first."""
+        states = STATES[:3]
+        head = ["criterion", *(f"{_percent(budget)} {_short(state)}" for budget in self.budgets for state in states)]
+        variants = [variant for variant in self.variants if variant.scope == scope]
+        body = [
+            [label(variant), *(self._cell(variant, budget, state) for budget in self.budgets for state in states)]
+            for variant in variants
+        ]
+        seed = min((case.seed for case in self.rows if case.variant in variants), default=0)
+        return [f"Seed {seed}.", "", *_table(head, body)] if body else []
+
+    def finetuned(self) -> list[str]:
+        """Variants that were fine-tuned: mean and spread over seeds, and the distance to Torch-Pruning's best."""
+        variants = self.tuned
+        if not variants:
+            return []
+        timed = {variant: self._latency(variant) for variant in variants}
+        latency = any(timed.values())
+        head = ["", *(f"{_percent(budget)} {when}" for budget in self.budgets for when in ("before", "after"))]
+        head += [f"latency at {_percent(LATENCY_BUDGET)}"] if latency else []
+        body = [
+            [
+                label(variant),
+                *(
+                    self._against_best(variant, budget, finetuned=finetuned)
+                    for budget in self.budgets
+                    for finetuned in (False, True)
+                ),
+                *([timed[variant] or "-"] if latency else []),
+            ]
+            for variant in variants
+        ]
+        seeds = sorted({case.seed for case, row in self.rows.items() if "finetuned" in row.get(self.part, {})})
+        text = f"""Mean over seeds {", ".join(map(str, seeds))}, ± their standard deviation. In brackets: distance to
+Torch-Pruning's best at that budget, before fine-tuning (repaired, else recalibrated) the best of all its criteria,
+after it the best of those that were fine-tuned."""
+        if latency:
+            text += "\nLatency: median in ONNX Runtime over that of the dense network, one thread, one image, measured."
+        return [*text.splitlines(), "", *_table(head, body)]
+
+    @property
+    def budgets(self) -> list[float]:
+        """The most generous first."""
+        return sorted({case.budget for case in self.rows if case.variant.tool != DENSE}, reverse=True)
+
+    @property
+    def variants(self) -> list[Variant]:
+        """All but dense, the best before fine-tuning first, by the middle budget."""
+        found = dict.fromkeys(case.variant for case in self.rows if case.variant.tool != DENSE)
+        middle = self.budgets[len(self.budgets) // 2] if found else 0
+        return sorted(found, key=lambda one: -(self.before(one, middle) or 0.0))
+
+    @property
+    def tuned(self) -> list[Variant]:
+        """Those that were fine-tuned, in the order of ``variants``."""
+        return [
+            variant
+            for variant in self.variants
+            if any(self.accuracies(variant, budget, "finetuned") for budget in self.budgets)
+        ]
+
+    def accuracies(self, variant: Variant, budget: float, state: str) -> dict[int, float]:
+        """By seed."""
+        found = {
+            case.seed: row.get(self.part, {}).get(state)
+            for case, row in self.rows.items()
+            if (case.variant, case.budget) == (variant, budget)
+        }
+        return {seed: 100 * accuracy for seed, accuracy in sorted(found.items()) if accuracy is not None}
+
+    def mean(self, variant: Variant, budget: float, state: str) -> float | None:
+        found = self.accuracies(variant, budget, state)
+        return statistics.mean(found.values()) if found else None
+
+    def before(self, variant: Variant, budget: float) -> float | None:
+        """What is had without fine-tuning."""
+        return self.mean(variant, budget, before_finetuning(variant))
+
+    def _cell(self, variant: Variant, budget: float, state: str) -> str:
+        found = self.accuracies(variant, budget, state)
+        return f"{found[min(found)]:.1f}" if found else "-"
+
+    def _against_best(self, variant: Variant, budget: float, *, finetuned: bool) -> str:
+        state = "finetuned" if finetuned else before_finetuning(variant)
+        found = list(self.accuracies(variant, budget, state).values())
+        if not found:
+            return "-"
+        spread = f" ±{statistics.stdev(found):.2f}" if len(found) > 1 else ""
+        peers = [one for one in self.variants if one.tool == PEER]
+        rivals = [self.mean(one, budget, "finetuned" if finetuned else before_finetuning(one)) for one in peers]
+        best = max((rival for rival in rivals if rival is not None), default=None)
+        mean = statistics.mean(found)
+        return f"{mean:.2f}{spread}" + ("" if best is None else f" ({mean - best:+.2f})")
+
+    def _latency(self, variant: Variant) -> str | None:
+        ratios = [row[LATENCY] for case, row in self.rows.items() if case.variant == variant and LATENCY in row]
+        return f"{statistics.mean(ratios):.2f}" if ratios else None
+
+
+def before_finetuning(variant: Variant) -> str:
+    """The state that fine-tuning starts from, and that is shipped without it."""
+    return "recalibrated" if variant.repair == "none" else "repaired"
+
+
+def resolved(criterion: str) -> str:
+    """``criterion``, or what ``auto`` stands for now: a row must not change its meaning when that does."""
+    return criteria.create("auto", data=True).name if criterion == "auto" else criterion
+
+
+def label(variant: Variant) -> str:
+    """What tables call it: whatever is not as it is by default is said."""
+    if variant.tool == PEER:
+        return f"Torch-Pruning `{variant.method}`"
+    usual = select.create("global").options
+    options = json.loads(variant.options)
+    said = [f"`{variant.method}`", variant.scope]
+    if variant.select != "global":
+        said.append(variant.select)
+    else:
+        said += [f"{key} {value:g}" for key, value in options.items() if usual.get(key) != value]
+    if variant.repair != "least_squares":
+        said.append({"none": "no repair"}.get(variant.repair, f"repair by {variant.repair}"))
+    return ", ".join(said) + (" (default)" if len(said) == 2 and variant.method == resolved("auto") else "")
+
+
+def draw(report: Report, path: Path) -> None:
+    """Accuracy against MACs, without and with fine-tuning: of what was fine-tuned, else of the best."""
+    from matplotlib.figure import Figure
+
+    shown = (report.tuned or report.variants)[: len(COLOURS)]
+    dense = report.mean(Variant(DENSE), 1.0, "raw")
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True)
+    for panel, finetuned in zip(panels, (False, True), strict=True):
+        for variant, colour, marker in zip(shown, COLOURS, MARKERS, strict=False):
+            state = "finetuned" if finetuned else before_finetuning(variant)
+            points = {one: list(report.accuracies(variant, one, state).values()) for one in report.budgets}
+            points = {budget: found for budget, found in points.items() if found}
+            panel.errorbar(
+                [100 * budget for budget in points],
+                [statistics.mean(found) for found in points.values()],
+                [statistics.stdev(found) if len(found) > 1 else 0.0 for found in points.values()],
+                color=colour,
+                marker=marker,
+                linestyle="--" if variant.tool == PEER else "-",
+                capsize=3,
+                label=label(variant).replace("`", ""),
+            )
+        if dense is not None:
+            panel.axhline(dense, color="grey", linestyle=":", label="dense")
+        panel.set_title("After one epoch" if finetuned else "Without fine-tuning")
+        panel.set_xlabel("MACs, % of dense")
+        panel.set_ylabel(f"accuracy on the {report.part} part, %")
+        panel.grid(alpha=0.3)
+    panels[0].legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def _short(state: str) -> str:
+    return "recal." if state == "recalibrated" else state
+
+
+def _table(head: list[str], body: list[list[str]]) -> list[str]:
+    rule = "|---|" + "---:|" * (len(head) - 1)
+    return ["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(cells) + " |" for cells in body)]
+
+
+def write_page(path: Path, text: str) -> None:
+    """Put ``text`` between the markers of this script, at the end of the page where there are none."""
+    begin, end = f"<!-- selection {RECIPE} -->", f"<!-- /selection {RECIPE} -->"
+    page = path.read_text(encoding="utf-8") if path.exists() else "# What to remove\n"
+    if begin not in page:
+        page += f"\n## What is left of the accuracy: {RECIPE}\n\n{begin}\n{end}\n"
+    marked = f"{begin}\n{text}\n{end}"
+    write_atomic(path, re.sub(f"{begin}.*?{end}", lambda _: marked, page, count=1, flags=re.DOTALL))
