@@ -47,6 +47,8 @@ class Criterion(ABC):
     name: ClassVar[str]
     needs: ClassVar[Literal["weights", "data", "labels"]] = "weights"
     """What it looks at besides the weights: ``data`` inputs alone, ``labels`` inputs, labels and the loss."""
+    additive: ClassVar[bool] = False
+    """Scores are changes of the loss: they add up over units, and compare between groups without normalisation."""
 
     @abstractmethod
     def score(self, network: Network) -> Tensor:
@@ -92,7 +94,7 @@ REQUIRED = "(required)"
 """The default of an option that has none."""
 AUTO = "l2"
 """What ``auto`` stands for without data."""
-AUTO_WITH_DATA = "l2"
+AUTO_WITH_DATA = "fisher"
 """What ``auto`` stands for with data."""
 
 

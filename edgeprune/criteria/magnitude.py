@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -10,11 +10,14 @@ from torch import Tensor
 from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register, share
 
 
-def filters(network: Network) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each layer that makes units: the unit of each filter, (n,), and the filters as rows, (n, elements)."""
+def filters(network: Network, tensors: Mapping[str, Tensor] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each layer that makes units: the unit of each filter, (n,), and the filters as rows, (n, elements).
+
+    ``tensors`` are shaped and named like the weights, and stand for them; the weights themselves where there are none.
+    """
     units = network.units
     made = {(member.tensor, member.dim) for group in units.groups for member in group.producers}
-    state = dict(network.model.named_parameters(remove_duplicate=False))
+    state = dict(network.model.named_parameters(remove_duplicate=False)) if tensors is None else tensors
     for owner in units.coordinates.coupling.owners:
         if (owner.name, owner.dim) in made and owner.name in state:
             unit = units.unit_of[owner.start : owner.start + owner.size]

@@ -48,6 +48,7 @@ class Problem:
         limits: Upper limits by the same names.
         constraints: One for each group; () where there are none.
         curves: One for each group, frozen ones included; () where none were measured.
+        additive: Scores are changes of the loss, which add up over units and compare between groups.
     """
 
     units: Units
@@ -56,6 +57,7 @@ class Problem:
     limits: Mapping[str, float]
     constraints: tuple[Constraint, ...] = ()
     curves: tuple[Curve, ...] = ()
+    additive: bool = False
 
     def __post_init__(self) -> None:
         if self.scores.shape != (len(self.units),):

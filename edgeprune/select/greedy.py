@@ -27,14 +27,17 @@ class Global(Selection):
     removing, but not its own units.
 
     Args:
-        alpha: 0 ignores costs, 1 is importance for what is saved. On the CIFAR ResNet-56 0.5 kept more than both.
-        balance: 0 takes scores as they are, 1 raises them as a group gets smaller.
+        alpha: 0 ignores costs, 1 is importance for what is saved. None: 1 where scores add up, 0.5 for others, which
+            kept more than both ends on the CIFAR ResNet-56.
+        balance: 0 takes scores as they are, 1 raises them as a group gets smaller. None: 0 where scores add up, else 1.
     """
 
     name = "global"
 
-    def __init__(self, alpha: float = 0.5, balance: float = 1.0) -> None:
+    def __init__(self, alpha: float | None = None, balance: float | None = None) -> None:
         for option, value in (("alpha", alpha), ("balance", balance)):
+            if value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 raise InputError(f"select: {option}: got {value!r}; must be a number, at least 0")
         self.alpha = alpha
@@ -42,35 +45,36 @@ class Global(Selection):
 
     def choose(self, problem: Problem) -> Tensor:
         choice = Choice(problem)
-        values = choice.ladder.blocks(problem.scores) / _left(choice.ladder, problem.scores) ** self.balance
+        alpha = self.alpha if self.alpha is not None else 1.0 if problem.additive else 0.5
+        balance = self.balance if self.balance is not None else 0.0 if problem.additive else 1.0
+        values = choice.ladder.blocks(problem.scores) / _left(choice.ladder, problem.scores) ** balance
         while not choice.fits():
-            choice.descend(self._next(choice, values))
+            choice.descend(_next(choice, values, alpha))
         climb(choice, values)
         return choice.removed
 
-    def _next(self, choice: Choice, values: Tensor) -> Tensor:
-        """Indices of the blocks that go next, in their order; about as much as changes the savings little."""
-        ladder = choice.ladder
-        totals = choice.totals()
-        over = {name: total for name, total in totals.items() if total > choice.limits[name]}
-        savings = {
-            name: ladder.blocks(choice.costs[name].savings((1 - _STEP) * total)).clamp(min=0)
-            for name, total in over.items()
-        }
-        saved = torch.zeros_like(values)
-        for name in over:
-            saved += savings[name] / choice.limits[name]
-        sizes = ladder.sizes.clamp(min=1)
-        worth = values / sizes / (saved / sizes).clamp(min=1e-12) ** self.alpha
-        # What saves nothing now is no way down, and a block can only go after those before it.
-        there = ladder.exists & (torch.arange(values.shape[1]) >= choice.level[:, None])
-        worth = worth.masked_fill(saved <= 0, math.inf).masked_fill(~there, 0.0).cummax(1).values
-        candidates = there.flatten().nonzero().flatten()
-        order = candidates[torch.argsort(worth.flatten()[candidates], stable=True)]
-        enough = min(
-            int((savings[name].flatten()[order].cumsum(0) <= _STEP * total).sum()) for name, total in over.items()
-        )
-        return order[: max(1, enough)]
+
+def _next(choice: Choice, values: Tensor, alpha: float) -> Tensor:
+    """Indices of the blocks that go next, in their order; about as much as changes the savings little."""
+    ladder = choice.ladder
+    totals = choice.totals()
+    over = {name: total for name, total in totals.items() if total > choice.limits[name]}
+    savings = {
+        name: ladder.blocks(choice.costs[name].savings((1 - _STEP) * total)).clamp(min=0)
+        for name, total in over.items()
+    }
+    saved = torch.zeros_like(values)
+    for name in over:
+        saved += savings[name] / choice.limits[name]
+    sizes = ladder.sizes.clamp(min=1)
+    worth = values / sizes / (saved / sizes).clamp(min=1e-12) ** alpha
+    # What saves nothing now is no way down, and a block can only go after those before it.
+    there = ladder.exists & (torch.arange(values.shape[1]) >= choice.level[:, None])
+    worth = worth.masked_fill(saved <= 0, math.inf).masked_fill(~there, 0.0).cummax(1).values
+    candidates = there.flatten().nonzero().flatten()
+    order = candidates[torch.argsort(worth.flatten()[candidates], stable=True)]
+    enough = min(int((savings[name].flatten()[order].cumsum(0) <= _STEP * total).sum()) for name, total in over.items())
+    return order[: max(1, enough)]
 
 
 def _left(ladder: Ladder, scores: Tensor) -> Tensor:

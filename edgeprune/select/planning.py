@@ -26,6 +26,7 @@ def make_plan(
     constraints: Sequence[Constraint] = (),
     curves: Sequence[Curve] = (),
     costs: Mapping[str, CostModel] | None = None,
+    additive: bool = False,
 ) -> tuple[Plan, Tensor]:
     """The plan for dense ``model`` to keep within ``budget``, and the mask of the units that go, (units,).
 
@@ -39,6 +40,7 @@ def make_plan(
         constraints: for each group what may be left of it, see ``resolve``; () where anything may.
         curves: for each group what was measured to be lost, for a selection that needs it.
         costs: models of costs that need more than the network, such as a latency table, by name.
+        additive: the scores are changes of the loss, see ``Problem``.
 
     Raises:
         BudgetError: the budget cannot be reached; names the closest value.
@@ -48,7 +50,7 @@ def make_plan(
     named = budget.model_dump(exclude_none=True)
     models = {name: (costs or {}).get(name) or cost_model(name, units, model) for name in named}
     limits = budget.limits({name: cost.total() for name, cost in models.items()})
-    removed = selection.choose(Problem(units, scores, models, limits, tuple(constraints), tuple(curves)))
+    removed = selection.choose(Problem(units, scores, models, limits, tuple(constraints), tuple(curves), additive))
     plan = Plan.of(
         model,
         units.kept(removed),

@@ -1,4 +1,4 @@
-"""What flows through the network on data: activations and gradients where units are consumed, streamed batch by batch."""
+"""What flows through the network on data: activations and gradients where units are consumed, streamed."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from edgeprune.errors import DataError, InputError
 from edgeprune.graph import Units
 from edgeprune.graph.consuming import Consuming
 from edgeprune.graph.coupling import Consumption
-from edgeprune.graph.operators import mutates
+from edgeprune.graph.operators import is_operator_call, mutates, operator_name
 from edgeprune.statistics.samples import Samples
 from edgeprune.statistics.sites import Site, argument_node, sites_of
 
@@ -39,7 +39,7 @@ def forward(
         labels: Told the labels of each batch before it runs.
     """
     run = _Forward(units, seen)
-    for inputs, labelled, count in _batches(units, samples):
+    for inputs, labelled, count in batches(units, samples):
         if labels is not None:
             labels(labelled)
         run.samples = count
@@ -47,35 +47,36 @@ def forward(
             run.run(*inputs, enable_io_processing=False)
 
 
-def backward(units: Units, samples: Samples, seen: SeenGradient) -> float:
+def backward(units: Units, samples: Samples, seen: SeenGradient, done: Callable[[int], None]) -> float:
     """Run the dense program over ``samples`` and tell ``seen`` the gradients of the loss by what every site consumes.
 
-    Gradients by weights are not computed. Returns the mean loss.
+    Gradients by weights are not computed. ``done`` is told the size of each batch after it. Returns the mean loss.
 
     Raises:
         InputError: The loss fails on what the network gives, or is no scalar.
     """
     run = _Backward(units, seen)
     total = read = 0.0
-    for inputs, labels, count in _batches(units, samples):
+    for inputs, labels, count in batches(units, samples):
         run.samples = count
         with torch.enable_grad():
-            loss = _loss(units, samples, run.run(*inputs, enable_io_processing=False), labels)
+            loss = loss_of(units, samples, run.run(*inputs, enable_io_processing=False), labels)
             if loss.requires_grad:
                 loss.backward()  # type: ignore[no-untyped-call]
+        done(count)
         total, read = total + float(loss.detach()) * count, read + count
     return total / read
 
 
-def parameter_gradients(units: Units, samples: Samples, seen: Callable[[Mapping[str, Tensor]], None]) -> None:
-    """Tell ``seen`` for each batch the gradient of the mean loss by every parameter of the dense program, by name."""
-    for inputs, labels, _ in _batches(units, samples):
+def parameter_gradients(units: Units, samples: Samples, seen: Callable[[Mapping[str, Tensor], int], None]) -> None:
+    """Tell ``seen`` of each batch the gradient of its mean loss by every parameter of the program, and its size."""
+    for inputs, labels, count in batches(units, samples):
         run = _Parameters(units.coordinates.program.module)
         with torch.enable_grad():
-            loss = _loss(units, samples, run.run(*inputs, enable_io_processing=False), labels)
-            names = [name for name, leaf in run.leaves.items() if leaf.requires_grad]
+            loss = loss_of(units, samples, run.run(*inputs, enable_io_processing=False), labels)
+            names = list(run.leaves)
             found = torch.autograd.grad(loss, [run.leaves[name] for name in names], allow_unused=True)
-        seen({name: gradient for name, gradient in zip(names, found, strict=True) if gradient is not None})
+        seen({name: grad for name, grad in zip(names, found, strict=True) if grad is not None}, count)
 
 
 class _Forward(Consuming):
@@ -140,7 +141,7 @@ class _Parameters(fx.Interpreter):
         return self._known[id(value)]
 
 
-def _batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Tensor, int]]:
+def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Tensor, int]]:
     """Flat inputs, labels and size of each batch, on the network's device.
 
     Batches are cut to the size of the example where the program fixes it; a rest that is smaller is left out.
@@ -149,20 +150,35 @@ def _batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Tensor
     example = [leaf for leaf in pytree.tree_leaves((program.args, dict(program.kwargs))) if isinstance(leaf, Tensor)]
     fixed = None if program.dynamic_batch or not example else example[0].shape[0]
     device = example[0].device if example else torch.device("cpu")
-    for args, kwargs, labels in samples:
-        leaves = [leaf.to(device) if isinstance(leaf, Tensor) else leaf for leaf in pytree.tree_leaves((args, kwargs))]
+    channels_last = device.type == "cpu" and not any(_insists_on_order(node) for node in program.graph.nodes)
+    for args, kwargs, every in samples:
+        leaves = [_to(leaf, device) for leaf in pytree.tree_leaves((args, kwargs))]
         _check(leaves, example, fixed)
-        labels = labels.to(device)
-        for start in range(0, len(labels), fixed or len(labels)):
-            stop = start + (fixed or len(labels))
-            if stop <= len(labels):
-                cut = [leaf[start:stop] if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-                yield [_fast(leaf) for leaf in cut], labels[start:stop], stop - start
+        parts = [_cut(leaf, len(every), fixed) for leaf in (every.to(device), *leaves)]
+        for labels, *inputs in zip(*parts, strict=True):
+            yield [_ordered(leaf) if channels_last else leaf for leaf in inputs], labels, len(labels)
 
 
-def _fast(leaf: Any) -> Any:
+def _to(leaf: Any, device: torch.device) -> Any:
+    return leaf.to(device) if isinstance(leaf, Tensor) else leaf
+
+
+def _cut(leaf: Any, count: int, size: int | None) -> list[Any]:
+    """``leaf`` in whole parts of ``size`` samples; as it is without."""
+    if size is None:
+        return [leaf]
+    starts = range(0, count - size + 1, size)
+    return [leaf[start : start + size] if isinstance(leaf, Tensor) else leaf for start in starts]
+
+
+def _insists_on_order(node: fx.Node) -> bool:
+    """``view`` fails where memory is in another order than when the network was captured."""
+    return is_operator_call(node) and operator_name(node.target) == "aten.view"
+
+
+def _ordered(leaf: Any) -> Any:
     """Images in channels-last order, which a CPU runs twice as fast."""
-    if isinstance(leaf, Tensor) and leaf.ndim == 4 and leaf.device.type == "cpu":
+    if isinstance(leaf, Tensor) and leaf.ndim == 4:
         return leaf.contiguous(memory_format=torch.channels_last)
     return leaf
 
@@ -175,12 +191,10 @@ def _check(leaves: list[Any], example: list[Tensor], fixed: int | None) -> None:
             f"of the example, {', '.join(str(tuple(leaf.shape)) for leaf in example)}, but for the batch"
         )
     if fixed and got[0].shape[0] < fixed:
-        raise DataError(
-            f"data: got a batch of {got[0].shape[0]}; the network fixes its batch to {fixed}, give at least it"
-        )
+        raise DataError(f"data: got a batch of {got[0].shape[0]}; the network fixes its batch to {fixed}: give no less")
 
 
-def _loss(units: Units, samples: Samples, flat: Any, labels: Tensor) -> Tensor:
+def loss_of(units: Units, samples: Samples, flat: Any, labels: Tensor) -> Tensor:
     program = units.coordinates.program
     outputs = program.graph.process_outputs(flat)
     try:

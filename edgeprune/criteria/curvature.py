@@ -1,0 +1,180 @@
+"""Criteria from second derivatives: of the loss by weights, and of a layer's error by its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from edgeprune.criteria.base import Aggregated, Criterion, Network, register
+from edgeprune.criteria.magnitude import filters
+from edgeprune.graph import Group, Units
+from edgeprune.graph.consuming import Consuming
+from edgeprune.graph.coupling import Consumption
+from edgeprune.model.randomness import generator
+from edgeprune.statistics import parameter_gradients
+from edgeprune.statistics.layers import Layer, layers_of
+from edgeprune.statistics.passes import batches
+
+_DAMPING = 1e-3
+"""Of the mean variance of an input, added to the Gram matrix so that it has an inverse."""
+_ROWS_A_BATCH = 4096
+
+
+@register
+class Obd(Aggregated):
+    """Diagonal of the Hessian: sum over the filter of ``h * w**2 / 2``, h the second derivative of the loss by w.
+
+    h is the empirical Fisher information, the mean over samples of squared gradients, estimated from the gradients of
+    batches. LeCun et al., "Optimal Brain Damage" (1990), equation 5, over whole filters.
+    """
+
+    name = "obd"
+    needs = "labels"
+
+    def score(self, network: Network) -> Tensor:
+        total: dict[str, Tensor] = {}
+        count = 0
+
+        def seen(gradients: Mapping[str, Tensor], samples: int) -> None:
+            nonlocal count
+            count += samples
+            for name, gradient in gradients.items():
+                # Samples of a batch are independent: the square of their mean is a samples-th of the mean square.
+                total[name] = total.get(name, torch.zeros_like(gradient)) + samples * samples * gradient.square()
+
+        parameter_gradients(network.units, network.data, seen)
+        state = dict(network.model.named_parameters(remove_duplicate=False))
+        saliency = {name: square / count * state[name].detach().square() / 2 for name, square in total.items()}
+        parts = ((unit, rows.sum(1)) for unit, rows in filters(network, saliency))
+        return self._together(network.units, parts)
+
+
+@register
+class Obs(Criterion):
+    """Error of the layers that read a unit when it goes and the rest of their weights make up for it as well as can be.
+
+    The Hessian of a layer's squared error by its weights is the Gram matrix of its inputs, G. Without the inputs i of a
+    unit the best update of what stays leaves the error ``tr(W_i inv(inv(G)_ii) W_i^T)``, here a share of the layer's
+    output power and summed over layers. Units of a group go one by one, the least error first, inv(G) and W updated
+    each time; a unit's score is the error at its turn, never less than that of those before it, so that of two alike
+    units the second is dear. Hassibi & Stork, "Optimal Brain Surgeon" (1993), equation 5; by layers after Dong et al.,
+    "Layer-wise Optimal Brain Surgeon" (2017). Reads plain convolutions and linear layers; a unit that neither reads
+    scores the mean.
+    """
+
+    name = "obs"
+    needs = "data"
+
+    def score(self, network: Network) -> Tensor:
+        units = network.units
+        grams = _grams(network)
+        scores = torch.full((len(units),), -1.0, dtype=torch.float64)
+        for group in units.groups:
+            read = [_Inverse.of(network, layer, gram, group) for layer, gram in grams.items() if _reads(layer, group)]
+            if read:
+                scores[group.start : group.stop] = _eliminate(read, len(group))
+        known = scores >= 0
+        return torch.where(known, scores, scores[known].mean() if bool(known.any()) else 0.0)
+
+
+@dataclass
+class _Inverse:
+    """A layer as one group of units sees it.
+
+    Attributes:
+        weight: What is left of it, float64 (out, features), in units of the root of its output power.
+        inverse: Of the Gram matrix of what is left, (features, features).
+        features: Of each unit, as many of each, (units, k); None for a unit the layer does not read.
+    """
+
+    weight: Tensor
+    inverse: Tensor
+    features: list[Tensor | None]
+
+    @staticmethod
+    def of(network: Network, layer: Layer, gram: Tensor, group: Group) -> _Inverse:
+        weight = layer.matrix(network.model.get_parameter(layer.weight).cpu())[0]
+        power = torch.einsum("of,fg,og->", weight, gram, weight).clamp(min=1e-30)
+        damped = gram + torch.eye(len(gram), dtype=gram.dtype) * gram.diagonal().mean().clamp(min=1e-12) * _DAMPING
+        per_input = len(gram) // len(layer.site.units)
+        features = []
+        for unit in range(group.start, group.stop):
+            inputs = (layer.site.units == unit).nonzero().flatten()
+            found = (inputs[:, None] * per_input + torch.arange(per_input)).flatten()
+            features.append(found if len(found) else None)
+        return _Inverse(weight / power.sqrt(), torch.linalg.inv(damped), features)
+
+    def errors(self, left: list[int]) -> Tensor:
+        """What the error of the layer grows by with each unit of ``left`` alone, (len(left),)."""
+        errors = torch.zeros(len(left), dtype=torch.float64)
+        by_size: dict[int, list[int]] = {}
+        for at, unit in enumerate(left):
+            found = self.features[unit]
+            if found is not None:
+                by_size.setdefault(len(found), []).append(at)
+        for places in by_size.values():
+            index = torch.stack([found for at in places if (found := self.features[left[at]]) is not None])
+            block = self.inverse[index[:, :, None], index[:, None, :]]
+            weight = self.weight[:, index].movedim(1, 0)
+            errors[places] = (weight.mT * torch.linalg.solve(block, weight.mT)).sum((1, 2))
+        return errors
+
+    def remove(self, unit: int) -> None:
+        """Take ``unit`` away and let the other weights make up for it."""
+        index = self.features[unit]
+        if index is not None:
+            column = self.inverse[:, index]
+            update = torch.linalg.solve(column[index], column.T)
+            self.weight = self.weight - self.weight[:, index] @ update
+            self.inverse = self.inverse - column @ update
+
+
+def _eliminate(layers: list[_Inverse], size: int) -> Tensor:
+    """Scores of the units of a group, (size,): the error at each one's turn, the least first."""
+    scores = torch.zeros(size, dtype=torch.float64)
+    left, worst = list(range(size)), 0.0
+    while left:
+        errors = torch.stack([layer.errors(left) for layer in layers]).sum(0)
+        weakest = int(errors.argmin())
+        worst = max(worst, float(errors[weakest]))
+        scores[left[weakest]] = worst
+        for layer in layers:
+            layer.remove(left[weakest])
+        left.pop(weakest)
+    return scores
+
+
+def _reads(layer: Layer, group: Group) -> bool:
+    return bool(((layer.site.units >= group.start) & (layer.site.units < group.stop)).any())
+
+
+def _grams(network: Network) -> dict[Layer, Tensor]:
+    """Second moments of the inputs of each layer, float64 (features, features), streamed."""
+    units = network.units
+    layers = {node: layer for node, layer in layers_of(units).items() if layer.groups == 1}
+    run = _Gram(units, layers, network.seed)
+    for inputs, _, _ in batches(units, network.data):
+        with torch.no_grad():
+            run.run(*inputs, enable_io_processing=False)
+    return {layers[node]: total / run.rows[node] for node, total in run.totals.items()}
+
+
+class _Gram(Consuming):
+    def __init__(self, units: Units, layers: Mapping[fx.Node, Layer], seed: int) -> None:
+        super().__init__(units)
+        self.layers = layers
+        self.totals: dict[fx.Node, Tensor] = {}
+        self.rows: dict[fx.Node, int] = {}
+        self._rng = generator(seed)
+
+    def consume(self, node: fx.Node, _consumption: Consumption, value: Tensor) -> Tensor:
+        layer = self.layers.get(node)
+        if layer is not None:
+            rows = layer.rows(value, _ROWS_A_BATCH / layer.positions(value), self._rng)[0]
+            gram = (rows.mT @ rows).double().cpu()
+            self.totals[node] = self.totals[node] + gram if node in self.totals else gram
+            self.rows[node] = self.rows.get(node, 0) + len(rows)
+        return value
