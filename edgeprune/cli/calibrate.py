@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune.cli.bar import bar
 from edgeprune.cli.options import chosen_recipe, recipe_options
 from edgeprune.cli.output import json_option, print_json, print_table
 from edgeprune.errors import TargetError
 from edgeprune.files import write_atomic
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from edgeprune.config import Target
     from edgeprune.cost.table import LatencyTable
     from edgeprune.devices import Device
@@ -76,7 +73,7 @@ def command(
         attention=chosen.prune.attention,
         prove=False,
     )
-    with tempfile.TemporaryDirectory() as folder, _bar() as progress:
+    with tempfile.TemporaryDirectory() as folder, bar("calibrate") as progress:
         paths: dict[str, Path] = {}
         for name, pruned in ((_DENSE, model), (_PRUNED, half.model)):
             paths[name] = export(pruned, example, Path(folder) / f"{len(paths)}.onnx", opset=where.onnx.opset).path
@@ -90,31 +87,6 @@ def command(
     predicted[_PRUNED] = cost.total()
     write_atomic(path, (table if older is None else table.joined(older)).to_json())
     _show(path, table, predicted, measured, as_json=as_json)
-
-
-class _Bar:
-    """The library's progress, drawn by rich."""
-
-    def __init__(self, drawn: Progress) -> None:
-        self._drawn = drawn
-        self._task = drawn.add_task("calibrate")
-
-    def start(self, total: int) -> None:
-        self._drawn.reset(self._task, total=total)
-
-    def advance(self, steps: int = 1, **_figures: float) -> None:
-        self._drawn.advance(self._task, steps)
-
-
-@contextmanager
-def _bar() -> Iterator[_Bar]:
-    """A bar on stderr while models are measured; none where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as drawn:
-        yield _Bar(drawn)
 
 
 def _check_architecture(target: Target, device: Device) -> None:

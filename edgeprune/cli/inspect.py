@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune.cli import sensitive
 from edgeprune.cli.options import shape as read_shape
 from edgeprune.cli.output import json_option, print_json, print_table
 from edgeprune.files import write_atomic
@@ -16,6 +17,7 @@ from edgeprune.files import write_atomic
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from edgeprune.config import Recipe
     from edgeprune.graph import Group, Member
 
 _SHOWN = 4
@@ -28,24 +30,53 @@ _SHOWN = 4
 @click.option(
     "--svg", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the coupling as a picture as well."
 )
+@click.option("--sensitivity", is_flag=True, help="Measure what is lost when units of one group alone go; takes data.")
+@click.option(
+    "--png", "curves", type=click.Path(dir_okay=False, path_type=Path), help="Draw the sensitivity as a picture."
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    help=f"Samples to measure the sensitivity on, of the validation split.  [default: {sensitive.SAMPLES}]",
+)
+@click.option("--criterion", help="What scores the units for the sensitivity.  [default: that of the recipe]")
 @json_option
-def command(model: str, shape: list[int] | None, exclude: tuple[str, ...], picture: Path | None, as_json: bool) -> None:
+def command(
+    model: str,
+    shape: list[int] | None,
+    exclude: tuple[str, ...],
+    picture: Path | None,
+    *,
+    sensitivity: bool,
+    curves: Path | None,
+    samples: int | None,
+    criterion: str | None,
+    as_json: bool,
+) -> None:
     """Show what of a network can be pruned, what is coupled to what, what is frozen and why, and what layers cost.
 
-    MODEL is a recipe, or with --input a network: package.module:factory or file.py:factory. Weights are not needed.
+    MODEL is a recipe, or with --input a network: package.module:factory or file.py:factory. Weights are not needed, but
+    for --sensitivity: how accuracy falls as the weakest units of one group go, for each group alone.
 
     \b
     Example:
       edgeprune inspect digits
       edgeprune inspect torchvision.models:resnet18 --input 1,3,224,224
       edgeprune inspect cifar10-resnet56 --svg coupling.svg
+      edgeprune inspect digits --sensitivity --png sensitivity.png
     """
-    network, example, frozen_by_recipe = _network(model, shape)
+    _check(model, sensitivity, {"--png": curves, "--samples": samples, "--criterion": criterion})
+    network, example, recipe = _network(model, shape)
+    trial = sensitive.Trial.of(recipe, network, example, criterion, curves) if sensitivity and recipe else None
     from edgeprune import graph
     from edgeprune.cost import cost_of
     from edgeprune.report import coupling
 
-    units = graph.units_of(graph.capture(network, example), exclude=(*frozen_by_recipe, *exclude))
+    units = graph.units_of(
+        graph.capture(network, example),
+        exclude=(*(recipe.prune.exclude if recipe else ()), *exclude),
+        attention=recipe.prune.attention if recipe else "heads",
+    )
     cost = cost_of(units, network)
     free = [group for group in units.groups if group.frozen is None]
     summary = (
@@ -59,6 +90,7 @@ def command(model: str, shape: list[int] | None, exclude: tuple[str, ...], pictu
         except OSError as error:
             raise click.UsageError(f"--svg: cannot write {picture}: {error.strerror}") from error
         click.echo(f"drawn: {picture}", err=True)
+    found = trial.measure(units, samples or sensitive.SAMPLES) if trial else None
     if as_json:
         print_json(
             {
@@ -66,6 +98,7 @@ def command(model: str, shape: list[int] | None, exclude: tuple[str, ...], pictu
                 "groups": [_group(group) for group in units.groups],
                 "frozen": [{"group": name, "reason": reason} for name, reason in units.frozen],
                 "layers": [asdict(layer) for layer in drawn.layers],
+                **({"sensitivity": sensitive.told(found)} if found else {}),
             }
         )
         return
@@ -87,10 +120,23 @@ def command(model: str, shape: list[int] | None, exclude: tuple[str, ...], pictu
         right=("MACs", "share", "parameters"),
     )
     click.echo(coupling.text_key(ascii_only=ascii_only))
+    if found:
+        sensitive.show(found)
 
 
-def _network(model: str, shape: list[int] | None) -> tuple[nn.Module, tuple[Tensor, ...], tuple[str, ...]]:
-    """The network that was named, an example input, and what its recipe excludes from pruning."""
+def _check(model: str, sensitivity: bool, need_it: dict[str, Any]) -> None:
+    for option, value in need_it.items():
+        if value is not None and not sensitivity:
+            raise click.UsageError(f"{option} is about the sensitivity: give --sensitivity as well")
+    if sensitivity and ":" in model:
+        raise click.UsageError(
+            f"--sensitivity measures on data, and '{model}' has none: give a recipe, which names the network, its "
+            "weights and its data; 'edgeprune recipes show digits' prints one"
+        )
+
+
+def _network(model: str, shape: list[int] | None) -> tuple[nn.Module, tuple[Tensor, ...], Recipe | None]:
+    """The network that was named, without its weights, an example input, and its recipe if it has one."""
     from edgeprune.config import Recipe
     from edgeprune.model import network
 
@@ -100,12 +146,12 @@ def _network(model: str, shape: list[int] | None) -> tuple[nn.Module, tuple[Tens
         built = network.load_model(model, None, base=Path.cwd())
         example = network.example_inputs(tuple(shape))
         network.check_forward(built, example)
-        return built, example, ()
+        return built, example, None
     recipe = Recipe.load(model)
     if shape is not None:
         raise click.UsageError(f"the recipe '{model}' has its input; --input is for a network by its factory")
     built = network.load_model(recipe.model.factory, None, base=recipe.folder, seed=recipe.seed)
-    return built, network.example_inputs(recipe.model.input, recipe.seed), recipe.prune.exclude
+    return built, network.example_inputs(recipe.model.input, recipe.seed), recipe
 
 
 def _group(group: Group) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""``edgeprune inspect --sensitivity``: a table, JSON and a picture, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgeprune.cli import run
+
+
+def test_the_table_json_and_picture_are_of_one_measurement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "new" / "sensitivity.png"
+    arguments = ["inspect", "digits", "--sensitivity", "--samples", "64"]
+    assert run([*arguments, "--png", str(picture), "--json"]) == 0
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    found = told["sensitivity"]
+    assert {key: found[key] for key in ("criterion", "split", "samples")} == {
+        "criterion": "l2",
+        "split": "validation",
+        "samples": 64,
+    }
+    free = [group for group in told["groups"] if group["frozen"] is None]
+    assert [(group["group"], group["units"]) for group in found["groups"]] == [(g["name"], g["units"]) for g in free]
+    for group in found["groups"]:
+        assert [point["ratio"] for point in group["points"]] == [0.125, 0.25, 0.5, 0.75, 0.875]
+        assert all(point.keys() == {"ratio", "kept", "macs_removed", "loss", "accuracy"} for point in group["points"])
+        macs = [point["macs_removed"] for point in group["points"]]
+        assert 0 < macs[0] < macs[-1] < 1
+    assert found["accuracy"] > 0.9
+    assert min(point["accuracy"] for group in found["groups"] for point in group["points"]) < 0.5
+    assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert [path.name for path in picture.parent.iterdir()] == ["sensitivity.png"]
+    assert str(picture) in printed.err
+
+    assert run(arguments) == 0
+    table = capsys.readouterr().out.partition("accuracy on 64 validation samples")[2]
+    for group in found["groups"]:
+        (line,) = (line for line in table.splitlines() if line.strip().startswith(f"{group['group']} "))
+        assert all(f"{100 * point['accuracy']:.1f} %" in line for point in group["points"])
+
+
+def test_the_criterion_says_what_goes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {}
+    for criterion in ("random", "mean_activation"):
+        arguments = ["inspect", "digits", "--sensitivity", "--samples", "64", "--criterion", criterion, "--json"]
+        assert run(arguments) == 0
+        found[criterion] = json.loads(capsys.readouterr().out)["sensitivity"]
+        assert found[criterion]["criterion"] == criterion
+    assert found["random"]["accuracy"] == found["mean_activation"]["accuracy"]
+    assert found["random"]["groups"] != found["mean_activation"]["groups"]
+
+
+def test_inspect_alone_measures_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", "digits", "--json"]) == 0
+    assert "sensitivity" not in json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("option", [("--png", "a.png"), ("--samples", "8"), ("--criterion", "l1")])
+def test_options_of_the_sensitivity_need_it(
+    option: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["inspect", "digits", *option]) == 2
+    assert f"{option[0]} is about the sensitivity: give --sensitivity as well" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_by_its_factory_has_no_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", "torch.nn:Identity", "--input", "1,3", "--sensitivity"]) == 2
+    assert "give a recipe, which names the network, its weights and its data" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_written_is_known_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert run(["inspect", "digits", "--sensitivity", "--png", str(tmp_path / "file" / "a.png")]) == 2
+    assert "--png: cannot write" in capsys.readouterr().err
+    assert run(["inspect", "digits", "--sensitivity", "--samples", "8", "--png", str(tmp_path)]) == 2
+    capsys.readouterr()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_criterion_that_is_none_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", "digits", "--sensitivity", "--criterion", "tailor"]) == 3
+    assert "did you mean 'taylor'" in capsys.readouterr().err
+
+
+def test_a_missing_data_folder_is_named_before_the_weights_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGEPRUNE_DATA", str(tmp_path / "nowhere"))
+    assert run(["inspect", "cifar10-resnet56", "--sensitivity"]) == 3
+    assert "no train.npz in" in capsys.readouterr().err
