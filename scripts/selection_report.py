@@ -8,10 +8,12 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from edgeprune import criteria, select
 from edgeprune.files import write_atomic
+from edgeprune.repair import chosen_repairs
+from edgeprune.repair.reconstruct import Method
 
 RECIPE = "cifar10-resnet56"
 OURS, PEER, DENSE = "edgeprune", "torch-pruning", "dense"
@@ -20,7 +22,7 @@ PEER_STEPS = 400
 STATES = ("raw", "recalibrated", "repaired", "finetuned")
 PARTS = ("validation", "test")
 LATENCY, LATENCY_BUDGET = "latency_ratio", 0.5
-RECALIBRATION_BATCHES = 16
+RECALIBRATION_SAMPLES = 2048
 LEARNING_RATE, BATCH = 0.02, 128
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 MARKERS = "osD^vP*"
@@ -39,6 +41,7 @@ class Variant:
         select: Name of the selection.
         options: Its options, as JSON.
         repair: How layers are refitted, ``none`` for not.
+        start: The state that fine-tuning starts from.
     """
 
     tool: str
@@ -47,6 +50,29 @@ class Variant:
     select: str = ""
     options: str = "{}"
     repair: str = "none"
+    start: str = "recalibrated"
+
+
+def resolved(criterion: str) -> str:
+    """``criterion``, or what ``auto`` stands for now: a row must not change its meaning when that does."""
+    return criteria.create("auto", data=True).name if criterion == "auto" else criterion
+
+
+def as_text(options: Mapping[str, Any]) -> str:
+    """JSON, the same for the same options."""
+    return json.dumps(options, sort_keys=True)
+
+
+def _usual() -> Variant:
+    refits = [name for name in chosen_repairs("auto", data=True) if name in get_args(Method)]
+    recalibrates = "recalibrate" in chosen_repairs("auto", data=True, training=True)
+    options = as_text(select.create("global").options)
+    start = "recalibrated" if recalibrates or not refits else "repaired"
+    return Variant(OURS, resolved("auto"), "whole", "global", options, refits[0] if refits else "none", start)
+
+
+USUAL = _usual()
+"""What EdgePrune does by default."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +112,11 @@ class Settings:
     steps: int | None
 
 
+def measured(row: Row) -> set[str]:
+    """Which states ``row`` has accuracies of, and ``LATENCY`` where it has that."""
+    return set(row.get("validation", {})) | ({LATENCY} & row.keys())
+
+
 class Journal:
     """What was measured, by case. Lines of one case add up; each run of this script begins with a line of its own.
 
@@ -98,6 +129,7 @@ class Journal:
     def __init__(self, paths: Sequence[Path], settings: Settings, machine: str) -> None:
         self.rows: dict[Case, Row] = {}
         self.machines: set[str] = set()
+        self._machine = machine
         self._begin = {"settings": asdict(settings), "machine": machine}
         self._begun = False
         self._own = paths[0] if paths else None
@@ -112,14 +144,13 @@ class Journal:
 
     def measured(self, case: Case) -> set[str]:
         """What is known of ``case``."""
-        row = self.rows.get(case, {})
-        return set(row.get("validation", {})) | ({LATENCY} & row.keys())
+        return measured(self.rows.get(case, {}))
 
     def add(self, case: Case, row: Row) -> None:
         lines = [] if self._begun else [self._begin]
         self._begun = True
         self._merge(case, row)
-        self.machines.add(self._begin["machine"])
+        self.machines.add(self._machine)
         if self._own:
             with self._own.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in [*lines, {**case.to_row(), **row}])
@@ -155,14 +186,14 @@ images in training: dense is near 100 there, and far from it on the test part.
 
 - *inner*: only what lies within residual blocks, which is all that Torch-Pruning 1.6.1 can prune of this network, the
   residual streams stay whole. *whole*: the streams as well.
-- *raw*: right after pruning. *recal.*: with BatchNorm statistics of {RECALIBRATION_BATCHES * BATCH:,} training images.
+- *raw*: right after pruning. *recal.*: with BatchNorm statistics of {RECALIBRATION_SAMPLES:,} training images.
   *repaired*: instead of that, layers refitted in closed form; Torch-Pruning has no such step.
 - {settings.samples:,} training images, not augmented, for criteria that look at data (Torch-Pruning's Taylor as well,
   its gradients taken once) and for repair.
 - Torch-Pruning prunes globally, in steps of 1/{PEER_STEPS} of the channels until the MACs fit.
 - Fine-tuned: {settings.steps or "one epoch in"} steps of {BATCH}, the same for all: SGD, Nesterov momentum 0.9,
   learning rate {LEARNING_RATE} along a cosine to 0, weight decay 5e-4, crops and flips, bfloat16, cross entropy with
-  labels alone; from the repaired network, else the recalibrated one; BatchNorm statistics as the loop leaves them.
+  labels alone; from the recalibrated network where nothing else is said; BatchNorm statistics as the loop leaves them.
 - Seeds change the images drawn and the order of the loop.
 
 {"; ".join(machines)}.""".splitlines()
@@ -277,29 +308,25 @@ after it the best of those that were fine-tuned."""
 
 
 def before_finetuning(variant: Variant) -> str:
-    """The state that fine-tuning starts from, and that is shipped without it."""
+    """The state that is shipped where no fine-tuning follows."""
     return "recalibrated" if variant.repair == "none" else "repaired"
-
-
-def resolved(criterion: str) -> str:
-    """``criterion``, or what ``auto`` stands for now: a row must not change its meaning when that does."""
-    return criteria.create("auto", data=True).name if criterion == "auto" else criterion
 
 
 def label(variant: Variant) -> str:
     """What tables call it: whatever is not as it is by default is said."""
     if variant.tool == PEER:
         return f"Torch-Pruning `{variant.method}`"
-    usual = select.create("global").options
-    options = json.loads(variant.options)
     said = [f"`{variant.method}`", variant.scope]
-    if variant.select != "global":
+    if variant.select != USUAL.select:
         said.append(variant.select)
-    else:
-        said += [f"{key} {value:g}" for key, value in options.items() if usual.get(key) != value]
-    if variant.repair != "least_squares":
-        said.append({"none": "no repair"}.get(variant.repair, f"repair by {variant.repair}"))
-    return ", ".join(said) + (" (default)" if len(said) == 2 and variant.method == resolved("auto") else "")
+    usual = select.create(variant.select).options
+    options = json.loads(variant.options)
+    said += [f"{key} {value}" for key, value in options.items() if usual.get(key) != value]
+    if variant.repair != USUAL.repair:
+        said.append("no refit" if variant.repair == "none" else f"refit by {variant.repair}")
+    if variant.start != USUAL.start:
+        said.append(f"fine-tuned from {variant.start}")
+    return ", ".join(said) + (" (default)" if len(said) == 2 and variant.method == USUAL.method else "")
 
 
 def draw(report: Report, path: Path) -> None:

@@ -18,10 +18,10 @@ from edgeprune.model.splits import TensorSplit
 from edgeprune.training import evaluate
 from scripts import bench_selection
 from scripts.bench_selection import Bench, First, finetune
-from scripts.selection_report import Case, Journal, Report, Row, Settings, Variant, draw, label, write_page
+from scripts.selection_report import USUAL, Case, Journal, Report, Row, Settings, Variant, draw, label, write_page
 
 SETTINGS = Settings(samples=64, images=64, steps=2)
-OURS = Variant("edgeprune", "l2", "whole", "global", '{"alpha": 0.5, "balance": 1.0}', "least_squares")
+OURS = replace(USUAL, method="l2", repair="least_squares")
 PEER = Variant("torch-pruning", "l2", "inner")
 RIVAL = replace(PEER, method="taylor")
 DENSE = Case(Variant("dense"))
@@ -29,8 +29,9 @@ DENSE = Case(Variant("dense"))
 
 def _arguments(**changes: Any) -> Namespace:
     return Namespace(**{
-        "cases": ["finetuned"], "criteria": None, "peers": None, "scopes": ["inner", "whole"], "select": "global",
-        "option": [], "repair": "least_squares", "budgets": [0.7, 0.5], "seeds": None, "only": None, "latency": False,
+        "cases": ["finetuned"], "criteria": None, "peers": None, "scopes": ["inner", "whole"],
+        "select": "global", "option": [], "repair": "least_squares", "start": "recalibrated",
+        "budgets": [0.7, 0.5], "seeds": None, "only": None, "latency": False,
         **changes,
     })  # fmt: skip
 
@@ -119,7 +120,7 @@ def test_what_is_finetuned_is_measured_for_each_seed_and_budget() -> None:
 def test_two_lists_of_cases_share_what_they_have_in_common() -> None:
     wanted = bench_selection._wanted(_arguments(cases=["all-criteria", "finetuned"], seeds=[0], latency=True))
     methods = {case.variant.method for case, measures in wanted.items() if "finetuned" in measures}
-    assert methods == {"l2", bench_selection.resolved("auto")}
+    assert methods == {"l2", USUAL.method}
     assert {case.variant.method for case in wanted} >= {"random", "lamp", "taylor", "bn_scale"}
     assert {case.budget for case, measures in wanted.items() if "latency_ratio" in measures} == {0.5}
 
@@ -128,8 +129,16 @@ def test_the_selection_and_its_options_are_part_of_the_case() -> None:
     wanted = bench_selection._wanted(_arguments(criteria=["l2"], peers=[], option=["alpha=0"], repair="none"))
     variants = {case.variant for case in wanted if case != DENSE}
     assert [json.loads(variant.options)["alpha"] for variant in variants] == [0, 0]
-    assert {label(variant) for variant in variants} == {f"`l2`, {s}, alpha 0, no repair" for s in ("inner", "whole")}
+    assert {label(variant) for variant in variants} == {f"`l2`, {s}, alpha 0, no refit" for s in ("inner", "whole")}
     assert all("repaired" not in measures for measures in wanted.values())
+
+
+def test_a_label_says_what_is_not_as_usual() -> None:
+    assert label(USUAL) == f"`{USUAL.method}`, whole (default)"
+    other = {"recalibrated": "repaired", "repaired": "recalibrated"}[USUAL.start]
+    assert label(replace(USUAL, select="uniform", start=other)) == (
+        f"`{USUAL.method}`, whole, uniform, fine-tuned from {other}"
+    )
 
 
 @pytest.mark.parametrize(("part", "other"), [("validation", "test"), ("test", "validation")])
@@ -229,3 +238,14 @@ def test_a_case_runs_on_the_real_data(bench: Bench, variant: Variant) -> None:
     # Torch-Pruning counts BatchNorm as well: its share is of another sum.
     assert 0.68 < row["macs_share"] <= 0.7 + (0 if variant is OURS else 0.005)
     assert row["validation"]["recalibrated"] > 0.5
+
+
+@pytest.mark.long
+def test_the_same_network_is_measured_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Case(replace(OURS, method="random"), 0.9, seed=2)
+    first = bench.run(whole, {"raw"})
+    with monkeypatch.context() as patch:
+        patch.setattr(bench_selection, "evaluate", None)  # not called
+        assert bench.run(whole, {"raw"}) == first
+    other = bench.run(Case(replace(OURS, method="random", scope="inner"), 0.9, seed=2), {"raw"})
+    assert other["macs_share"] != first["macs_share"]
