@@ -356,6 +356,7 @@ def draw(report: Report, path: Path) -> None:
             panel.axhline(dense, color="grey", linestyle=":", label="dense")
         panel.set_title("After one epoch" if finetuned else "Without fine-tuning")
         panel.set_xlabel("MACs, % of dense")
+        panel.set_xticks([100 * budget for budget in report.budgets])
         panel.set_ylabel(f"accuracy on the {report.part} part, %")
         panel.grid(alpha=0.3)
     panels[0].legend(fontsize="small")
