@@ -32,7 +32,7 @@ _SAMPLE_S = 0.05
 _PACKAGES = ("edgeprune", "torch", "onnx", "onnxruntime", "onnxsim", "numpy")
 # What the limit on the other stages leaves out.
 _LEARN_OR_MEASURE = {
-    "recalibrate": "training",
+    "repair": "training",
     "finetune": "training",
     "evaluate-dense": "evaluation",
     "evaluate": "evaluation",

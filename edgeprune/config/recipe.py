@@ -72,6 +72,9 @@ class DataSettings(Settings):
     dir: str | None = None
 
 
+_Repair = Literal["constants", "bias", "least_squares", "recalibrate"]
+
+
 class LayerSettings(Settings):
     """What holds for some layers: a ``[[prune.layers]]`` table. Where several match, the last that says it counts.
 
@@ -100,10 +103,15 @@ class PruneSettings(Settings):
     """How units are chosen.
 
     Attributes:
-        criterion: What scores a unit.
+        criterion: What scores a unit; ``auto`` is the best one measured; ``file.py:Class`` for one's own.
+        criterion_options: Arguments of its constructor.
         select: How scores become a plan: ``global`` compares units of all groups, ``uniform`` takes the same share of
             each, ``knapsack`` keeps the most importance, ``sensitivity`` loses the least measured accuracy;
             ``file.py:Class`` for one's own.
+        select_options: Arguments of its constructor.
+        repair: What makes up for the removed units before training: ``auto``, or some of ``constants``, ``bias``,
+            ``least_squares`` and ``recalibrate``; an empty list for nothing.
+        samples: Training samples that scores, curves and repairs are computed from.
         exclude: Glob patterns on parameter or layer names that must not be pruned.
         floor: Least that stays of each group: a share in (0, 1], or a number of units above 1. None: one index of
             every dimension.
@@ -113,8 +121,12 @@ class PruneSettings(Settings):
         prove: Check by numbers that the rewritten network computes what it must.
     """
 
-    criterion: str = "l2"
+    criterion: str = "auto"
+    criterion_options: Mapping[str, Any] = {}
     select: str = "global"
+    select_options: Mapping[str, Any] = {}
+    repair: Literal["auto"] | Annotated[tuple[_Repair, ...], Field(strict=False)] = "auto"
+    samples: Annotated[int, Field(ge=1)] = 1024
     exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
     floor: _Amount | None = None
     align: Annotated[int, Field(ge=1)] = 1
@@ -138,7 +150,6 @@ class TrainingSettings(Settings):
         gradient_clip: Largest norm of the gradient; None leaves it.
         precision: Of the forward pass; ``auto`` takes bfloat16 where a measurement on this machine says it is faster.
         channels_last: Memory format; ``auto`` measures as well.
-        recalibration_batches: Training batches for new BatchNorm statistics after pruning; 0 skips it.
     """
 
     epochs: Annotated[int, Field(ge=0)] = 10
@@ -152,7 +163,6 @@ class TrainingSettings(Settings):
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: Literal["auto", True, False] = "auto"
-    recalibration_batches: Annotated[int, Field(ge=0)] = 16
 
 
 class ExportSettings(Settings):

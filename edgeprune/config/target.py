@@ -90,6 +90,12 @@ class Target(Settings):
     parity: ParitySettings = ParitySettings()
     profile: ProfileSettings = ProfileSettings()
 
+    @property
+    def latency_table(self) -> Path | None:
+        """Its latency table: in the working folder's ``targets/tables``, else in the package; None: nowhere."""
+        found = (folder / "tables" / f"{self.name}.json" for folder in lookup.folders("targets"))
+        return next((path for path in found if path.is_file()), None)
+
     @classmethod
     def load(cls, name_or_path: str | Path) -> Target:
         """Load a target: an explicit path of a ``.toml`` file, a name or alias in ``./targets``, then in the package.

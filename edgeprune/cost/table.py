@@ -146,19 +146,13 @@ def fingerprint(layers: Sequence[Layer]) -> str:
     return hashlib.sha256(repr([layer.shape for layer in layers]).encode()).hexdigest()[:16]
 
 
-def table_path(target: Target) -> Path | None:
-    """The latency table of a target: in the working folder's ``targets/tables``, else in the package; None: nowhere."""
-    found = (folder / "tables" / f"{target.name}.json" for folder in lookup.folders("targets"))
-    return next((path for path in found if path.is_file()), None)
-
-
 def load_table(target: Target, path: Path | None = None) -> LatencyTable:
-    """Read the latency table of ``target``, from ``path`` or where ``table_path`` finds it.
+    """Read the latency table of ``target``, from ``path`` or where the target finds it.
 
     Raises:
         TargetError: There is none, it is damaged, or it was made for another target, runtime, version or threads.
     """
-    path = path or table_path(target)
+    path = path or target.latency_table
     if path is None:
         raise TargetError(
             f"the target {target.name} has no latency table; make one with 'edgeprune calibrate --target {target.name}'"

@@ -5,6 +5,7 @@ A stage whose result is in the cache makes no live object, so that a build that 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +18,14 @@ from edgeprune.pipeline.stage import Space
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from edgeprune.cost import CostModel
+    from edgeprune.criteria import Criterion
     from edgeprune.graph import Program, Rewritten, Units
     from edgeprune.model.data import Data, Split
+    from edgeprune.select import Selection
+    from edgeprune.statistics import Samples
+
+logger = logging.getLogger(__name__)
 
 # Files that stages make, and under these names also those of the bundle.
 WEIGHTS = "weights.safetensors"
@@ -96,6 +103,52 @@ class Job:
     def reported_split(self) -> Split:
         """The split whose accuracy is told: no choice was made on it, where there is a test split."""
         return self.data.validation if self.data.test is None else self.data.test
+
+    @cached_property
+    def samples(self) -> Samples:
+        """Training samples, not augmented, to score, choose and repair with."""
+        from edgeprune.statistics import Samples
+
+        recipe = self.recipe
+        size = min(recipe.training.batch_size, recipe.prune.samples)
+        return Samples.of(self.data.train, count=recipe.prune.samples, batch_size=size, seed=recipe.seed)
+
+    @cached_property
+    def criterion(self) -> Criterion:
+        from edgeprune.criteria import create
+
+        prune = self.recipe.prune
+        return create(prune.criterion, prune.criterion_options, data=True, base=self.recipe.folder)
+
+    @cached_property
+    def selection(self) -> Selection:
+        from edgeprune.select import create
+
+        prune = self.recipe.prune
+        return create(prune.select, prune.select_options, base=self.recipe.folder)
+
+    @cached_property
+    def repairs(self) -> tuple[str, ...]:
+        from edgeprune.repair import chosen_repairs
+
+        return chosen_repairs(self.recipe.prune.repair, data=True, training=self.recipe.training.epochs > 0)
+
+    def latency_model(self, wanted: bool) -> CostModel | None:
+        """What predicts the latency on the target; without a table that fits None, or an error where it is ``wanted``.
+
+        Raises:
+            TargetError: It is wanted, and there is no table, or one of another runtime or network.
+        """
+        from edgeprune.cost import cost_model, load_table
+        from edgeprune.errors import TargetError
+
+        try:
+            return cost_model("latency_ms", self.units, self.dense, table=load_table(self.target))
+        except TargetError as problem:
+            if wanted:
+                raise
+            logger.info("no latency is predicted: %s", problem)
+            return None
 
     @cached_property
     def program(self) -> Program:

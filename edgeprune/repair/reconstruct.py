@@ -11,7 +11,8 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.cost import peak_activation_bytes
 from edgeprune.graph import Rewritten, Units
-from edgeprune.graph.operators import argument_names, is_operator_call, operator_name
+from edgeprune.graph.call import Call
+from edgeprune.graph.operators import is_operator_call, operator_name
 from edgeprune.graph.rewrite import slice_tensor
 from edgeprune.model.randomness import generator
 from edgeprune.progress import SILENT, Progress
@@ -68,7 +69,7 @@ def reconstruct(
     for node in lockstep.calls():
         layer = layers.get(node)
         if layer is None:
-            lockstep.change(_renormalised(node, lockstep, dense))
+            lockstep.change(_renormalised(units, node, lockstep, dense))
         else:
             kept = ~gone[layer.site.consumption.ids]
             inputs = list(lockstep.inputs(node, "input"))
@@ -116,12 +117,12 @@ def _refitted(
     return tensors
 
 
-def _renormalised(node: fx.Node, lockstep: Lockstep, dense: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _renormalised(units: Units, node: fx.Node, lockstep: Lockstep, dense: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """New tensors of a BatchNorm that computes the same from the statistics of what it reads now."""
     if not (is_operator_call(node) and operator_name(node.target) == "aten.batch_norm"):
         return {}
-    given = dict(zip(argument_names(node.target), node.args, strict=False))
-    names = {key: str(given[key].target) for key in _NORM if isinstance(given.get(key), fx.Node)}
+    call = Call(units.coordinates.program, node, units.coordinates.labels)
+    names = {key: str(call[key].target) for key in _NORM if call[key] is not None}
     if len(names) < len(_NORM) or not dense.keys() >= set(names.values()):
         return {}
     values = list(lockstep.inputs(node, "input"))
@@ -132,7 +133,7 @@ def _renormalised(node: fx.Node, lockstep: Lockstep, dense: Mapping[str, Tensor]
     mean = torch.stack([rows.sum(1) for rows in channels]).sum(0) / count
     variance = torch.stack([(rows - mean[:, None]).square().sum(1) for rows in channels]).sum(0) / count
     known = {key: lockstep.state.get(name, dense[name]) for key, name in names.items()}
-    eps = float(given["eps"])
+    eps = float(call["eps"])
     scale = known["weight"] / (known["running_var"] + eps).sqrt()
     new = {
         "weight": scale * (variance + eps).sqrt(),

@@ -98,7 +98,8 @@ def layers_of(units: Units) -> dict[fx.Node, Layer]:
     for site in sites_of(units):
         call = Call(program, site.node, units.coordinates.labels)
         name = call.name
-        if name != "aten.linear" and _CONVOLUTIONS.get(name) != len(call.shape("input")):
+        rank = _CONVOLUTIONS.get(name)
+        if name != "aten.linear" and (rank is None or rank != len(call.shape("input"))):
             continue
         weight, bias = call["weight"], call["bias"]
         if not _own(weight, reads, units) or (bias is not None and not _own(bias, reads, units)):

@@ -1,11 +1,10 @@
-"""Evaluation, BatchNorm recalibration and fine-tuning of a network that is already pruned."""
+"""Evaluation and fine-tuning of a network that is already pruned."""
 
 from __future__ import annotations
 
-from edgeprune.training.batchnorm import recalibrate_batchnorm
 from edgeprune.training.evaluate import Evaluation, evaluate
 from edgeprune.training.execution import Execution
 from edgeprune.training.finetune import finetune
 from edgeprune.training.history import Epoch, History
 
-__all__ = ["Epoch", "Evaluation", "Execution", "History", "evaluate", "finetune", "recalibrate_batchnorm"]
+__all__ = ["Epoch", "Evaluation", "Execution", "History", "evaluate", "finetune"]

@@ -64,7 +64,8 @@ name = "tiny"
 budget.macs = 0.5
 model = {factory = "model.py:build", weights = "weights.safetensors", input = [1, 1, 8, 8]}
 data.function = "data.py:good"
-training = {epochs = 1, batch_size = 32, recalibration_batches = 1}
+training = {epochs = 1, batch_size = 32}
+prune = {samples = 32}
 """
 
 

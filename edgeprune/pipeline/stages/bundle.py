@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from edgeprune import files
 from edgeprune.bundle import manifest, pack, provenance
@@ -80,10 +80,16 @@ def _metrics(job: Job) -> AllMetrics:
     )
 
 
+_KINDS: dict[str, Literal["estimated"]] = {"latency_ms": "estimated", "flash_bytes": "estimated"}
+"""Costs that are predicted; the others are counted."""
+
+
 def _budgets(job: Job) -> tuple[BudgetReport, ...]:
     reached = job.value("select")["after"]
     return tuple(
-        BudgetReport(name=name, limit=limit, value=reached[name], ok=reached[name] <= limit)
+        BudgetReport(
+            name=name, limit=limit, value=reached[name], kind=_KINDS.get(name, "exact"), ok=reached[name] <= limit
+        )
         for name, limit in job.value("select")["limits"].items()
     )
 

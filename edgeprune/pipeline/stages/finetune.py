@@ -18,7 +18,7 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
     from edgeprune.training import finetune
 
-    model = job.pruned("recalibrate")
+    model = job.pruned("repair")
     history = None
     if job.recipe.training.epochs:
         history = finetune(
@@ -33,4 +33,4 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     return {"history": None if history is None else asdict(history)}
 
 
-STAGE = Stage("finetune", "fine-tune", after=("recalibrate",), settings=_settings, run=_run)
+STAGE = Stage("finetune", "fine-tune", after=("repair",), settings=_settings, run=_run)

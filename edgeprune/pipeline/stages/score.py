@@ -11,18 +11,26 @@ from edgeprune.pipeline.stage import Space, Stage
 
 
 def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
-    return {"criterion": recipe.prune.criterion, "seed": recipe.seed}
+    prune = recipe.prune
+    return {
+        "criterion": prune.criterion,
+        "options": dict(prune.criterion_options),
+        "samples": prune.samples,
+        "batch_size": recipe.training.batch_size,
+        "repair": prune.repair,
+        "seed": recipe.seed,
+    }
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
     import numpy as np
 
-    from edgeprune.criteria import Network, create
+    from edgeprune import pruning
+    from edgeprune.criteria import Network
 
-    criterion = create(job.recipe.prune.criterion)
-    scores = criterion.score(Network(job.dense, job.units, job.recipe.seed))
+    scores = pruning.score(job.criterion, Network(job.dense, job.units, job.recipe.seed, job.samples), job.repairs)
     np.save(space.out / SCORES, scores.numpy(), allow_pickle=False)
-    return {"criterion": criterion.name}
+    return {"criterion": job.criterion.name}
 
 
 STAGE = Stage("score", "score", after=("group",), settings=_settings, run=_run)

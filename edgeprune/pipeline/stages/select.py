@@ -6,30 +6,60 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from edgeprune import files
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline.job import PLAN, SCORES, Job
 from edgeprune.pipeline.stage import Space, Stage
 
 
-def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
-    return {"select": recipe.prune.select, "budget": recipe.budget.model_dump(mode="json")}
+def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    prune, table = recipe.prune, target.latency_table
+    return {
+        "select": prune.select,
+        "options": dict(prune.select_options),
+        "floor": prune.floor,
+        "align": prune.align,
+        "layers": [layer.model_dump(mode="json") for layer in prune.layers],
+        "budget": recipe.budget.model_dump(mode="json"),
+        "latency_table": None if table is None else files.sha256(table),
+    }
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
     import numpy as np
     import torch
 
-    from edgeprune.select import make_plan
+    from edgeprune import pruning
+    from edgeprune.select import resolve
 
     recipe = job.recipe
+    prune = recipe.prune
     scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
-    origin = {"criterion": recipe.prune.criterion, "seed": recipe.seed}
-    plan, removed = make_plan(job.dense, job.units, scores, recipe.budget, origin=origin)
+    latency = job.latency_model("latency_ms" in recipe.budget.costs)
+    plan, removed = pruning.choose(
+        job.dense,
+        job.units,
+        scores,
+        recipe.budget,
+        criterion=job.criterion,
+        selection=job.selection,
+        constraints=resolve(job.units, floor=prune.floor, align=prune.align, layers=prune.layers),
+        samples=job.samples,
+        costs={} if latency is None else {"latency_ms": latency},
+        seed=recipe.seed,
+        progress=space.progress,
+    )
     plan.save(space.out / PLAN)
+    before: dict[str, float] = asdict(plan.before)
+    after: dict[str, float] = asdict(plan.after)
+    if latency is not None:
+        before["latency_ms"] = latency.total()
+        latency.remove(removed)
+        after["latency_ms"] = latency.total()
     return {
-        "before": asdict(plan.before),
-        "after": asdict(plan.after),
-        "limits": recipe.budget.limits(asdict(plan.before)),
+        "before": before,
+        "after": after,
+        "limits": recipe.budget.limits(before),
         "removed_units": int(removed.sum()),
     }
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from edgeprune.errors import DataError
 from edgeprune.model.data import Augment, TensorSplit
-from edgeprune.training import recalibrate_batchnorm
+from edgeprune.repair import recalibrate
+from edgeprune.statistics import Samples
 
 
 def _split(count: int = 64) -> TensorSplit:
@@ -25,7 +26,7 @@ def _model() -> nn.Module:
 def test_statistics_are_those_of_the_data() -> None:
     model = _model()
     model[0].running_mean.fill_(100)
-    assert recalibrate_batchnorm(model, _split(), batches=10, batch_size=16) == 1
+    assert recalibrate(model, Samples.of(_split(), count=64, batch_size=16)) == 1
     pixels = _split().images.transpose(0, 1).flatten(1)
     torch.testing.assert_close(model[0].running_mean, pixels.mean(1), atol=1e-4, rtol=0)
     torch.testing.assert_close(model[0].running_var, pixels.var(1), atol=0.05, rtol=0)
@@ -35,23 +36,20 @@ def test_statistics_are_those_of_the_data() -> None:
 def test_modes_and_momentum_stay() -> None:
     model = _model().eval()
     model[1].train()
-    recalibrate_batchnorm(model, _split(), batches=1)
+    recalibrate(model, Samples.of(_split(), count=16))
     assert [module.training for module in model] == [False, True, False]
     assert model[0].momentum == 0.1
 
 
-def test_no_batches_change_nothing() -> None:
-    model = _model()
-    assert recalibrate_batchnorm(model, _split(), batches=0) == 0
-    assert recalibrate_batchnorm(nn.Sequential(nn.Linear(3, 3)), _split()) == 0
-    assert torch.equal(model[0].running_mean, torch.zeros(3))
+def test_without_batchnorm_nothing_changes() -> None:
+    assert recalibrate(nn.Sequential(nn.Linear(3, 3)), Samples.of(_split(), count=16)) == 0
 
 
 def test_the_result_follows_the_seed_alone() -> None:
     found = []
     for seed in (1, 1, 2):
         model = _model()
-        recalibrate_batchnorm(model, _split(), batches=2, batch_size=16, seed=seed)
+        recalibrate(model, Samples.of(_split(), count=32, batch_size=16, seed=seed))
         found.append(model[0].running_mean.clone())
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
@@ -61,4 +59,4 @@ def test_inputs_that_are_not_finite_are_refused() -> None:
     split = _split()
     split.images[:] = float("inf")
     with pytest.raises(DataError, match="BatchNorm recalibration"):
-        recalibrate_batchnorm(_model(), split)
+        recalibrate(_model(), Samples.of(split, count=16))

@@ -1,0 +1,29 @@
+"""Which repairs are made."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeprune.errors import InputError
+from edgeprune.repair import chosen_repairs
+
+
+def test_auto_follows_data_and_training() -> None:
+    assert chosen_repairs("auto", data=False) == ()
+    assert "least_squares" in chosen_repairs("auto", data=True)
+    assert "recalibrate" in chosen_repairs("auto", data=True, training=True)
+    assert chosen_repairs(None, data=True) == ()
+    assert chosen_repairs("bias", data=True) == ("bias",)
+
+
+@pytest.mark.parametrize(
+    ("repair", "data", "told"),
+    [
+        ("least_square", True, "got 'least_square'; allowed are 'auto', None, and any of constants, bias"),
+        (("bias", "least_squares"), True, "give one of them"),
+        (("recalibrate",), False, "need data, and there is none"),
+    ],
+)
+def test_bad_input(repair: str, data: bool, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        chosen_repairs(repair, data=data)

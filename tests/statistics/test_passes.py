@@ -1,0 +1,141 @@
+"""What passes tell is what flows: activations, and gradients by gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeprune.errors import DataError, InputError
+from edgeprune.graph import Units, capture, units_of
+from edgeprune.graph.consuming import Consuming
+from edgeprune.statistics import Samples, Site, backward, forward, parameter_gradients, sites_of
+from tests.networks.collection import make
+
+
+def _square(outputs: Any, _labels: Tensor) -> Tensor:
+    return outputs.square().mean()  # type: ignore[no-any-return]
+
+
+def _units(name: str) -> tuple[nn.Module, Units, Tensor]:
+    model, example = make(name)
+    assert isinstance(example, tuple)
+    return model, units_of(capture(model, example)), example[0]
+
+
+class _Gated(Consuming):
+    """The network with the gate of one unit set at every consumer."""
+
+    def __init__(self, units: Units, unit: int, gate: float) -> None:
+        super().__init__(units)
+        self._gate = {
+            id(site.consumption): torch.where(site.units == unit, torch.tensor(gate, dtype=torch.float64), 1.0)
+            for site in sites_of(units)
+        }
+
+    def consume(self, _node: Any, consumption: Any, value: Tensor) -> Tensor:
+        gate = self._gate.get(id(consumption))
+        if gate is None:
+            return value
+        return value * gate.reshape([-1 if dim == consumption.dim else 1 for dim in range(value.ndim)])
+
+
+@pytest.mark.parametrize("name", ["zero-padded-residual", "concat-into-grouped", "channel-shuffle", "hard-coded-sizes"])
+def test_gate_gradients_are_derivatives(name: str) -> None:
+    """Against central differences in float64, for units of every group, over all their consumers."""
+    model, example = make(name)
+    model = model.double()
+    inputs = torch.randn(2, *example[0].shape[1:], generator=torch.Generator().manual_seed(0)).double()
+    units = units_of(capture(model, (inputs,)))
+    found = torch.zeros(len(units), dtype=torch.float64)
+
+    def seen(site: Site, value: Tensor, gradient: Tensor) -> None:
+        site.add((value * gradient).sum((0, 2)), found)
+
+    backward(units, Samples([(inputs, torch.zeros(2))], loss=_square), seen, lambda _: None)
+    for group in units.groups:
+        for unit in (group.start, group.stop - 1):
+            losses = []
+            for gate in (1 + 1e-4, 1 - 1e-4):
+                with torch.no_grad():
+                    outputs = _Gated(units, unit, gate).run(inputs, enable_io_processing=False)
+                losses.append(float(outputs[0].square().mean()))
+            assert float(found[unit]) == pytest.approx((losses[0] - losses[1]) / 2e-4, rel=1e-4, abs=1e-7)
+
+
+def test_parameter_gradients_are_those_of_autograd() -> None:
+    model, units, inputs = _units("zero-padded-residual")
+    total: dict[str, Tensor] = {}
+    parameter_gradients(
+        units, Samples([(inputs, torch.zeros(len(inputs)))], loss=_square), lambda found, _: total.update(found)
+    )
+    model.eval()
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    for name, gradient in zip(names, torch.autograd.grad(_square(model(inputs), inputs), parameters), strict=True):
+        torch.testing.assert_close(total[name], gradient, atol=1e-6, rtol=1e-4)
+    assert all(parameter.grad is None for parameter in parameters)
+
+
+def test_values_come_sample_by_sample() -> None:
+    _, units, inputs = _units("tokens-and-positions")
+    batch = (
+        torch.randint(0, 2, (5, *inputs.shape[1:]))
+        if not inputs.is_floating_point()
+        else torch.randn(5, *inputs.shape[1:])
+    )
+    shapes = set()
+    forward(
+        units,
+        Samples([(batch, torch.zeros(5))]),
+        lambda site, value: shapes.add((len(value), value.shape[1] == len(site.units))),
+    )
+    assert (5, True) in shapes
+    assert all(fits for _, fits in shapes)
+
+
+def test_a_limit_ends_the_reading() -> None:
+    samples = Samples([(torch.zeros(4, 3), torch.zeros(4))] * 10, limit=9)
+    assert sum(len(labels) for _, _, labels in samples) == 12
+
+
+def _once() -> Iterator[Any]:
+    yield torch.zeros(1, 3), torch.zeros(1)
+
+
+_GOOD = (torch.zeros(2, 3), torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda: Samples(_once()), "can be read only once"),
+        (lambda: Samples(3), "got int; allowed is an iterable"),  # type: ignore[arg-type]
+        (lambda: list(Samples([])), "there are no samples"),
+        (lambda: list(Samples([torch.zeros(3)])), "got a batch that is a Tensor"),
+        (lambda: list(Samples([(torch.zeros(3), 1)])), "the label a tensor"),
+    ],
+)
+def test_bad_data(made: Callable[[], Any], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        made()
+
+
+def test_a_loss_that_does_not_fit() -> None:
+    _, units, inputs = _units("zero-padded-residual")
+    for loss, told in (
+        (lambda *_: 1.0, "got float; it must return a scalar"),
+        (lambda a, b: a @ b.T @ a @ a, "the loss fails"),
+    ):
+        with pytest.raises(InputError, match=told):
+            backward(
+                units, Samples([(inputs, torch.zeros(len(inputs), 7))], loss=loss), lambda *_: None, lambda _: None
+            )
+
+
+def test_inputs_of_another_shape() -> None:
+    _, units, inputs = _units("zero-padded-residual")
+    with pytest.raises(DataError, match="allowed are those of the example"):
+        forward(units, Samples([(torch.cat([inputs, inputs], -1), torch.zeros(len(inputs)))]), lambda *_: None)
