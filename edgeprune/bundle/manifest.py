@@ -45,6 +45,7 @@ class Metrics(_Part):
         accuracy: Top-1 share on the reported split, 0..1.
         samples: Size of that split.
         file_bytes: Of its ONNX file.
+        predicted_latency_ms: From the target's latency table, estimated; None without one that fits.
     """
 
     macs: _Count
@@ -52,6 +53,7 @@ class Metrics(_Part):
     accuracy: _Share | None = None
     samples: _Count | None = None
     file_bytes: _Count | None = None
+    predicted_latency_ms: Annotated[float, Field(gt=0)] | None = None
 
 
 class AllMetrics(_Part):

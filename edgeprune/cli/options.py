@@ -57,9 +57,12 @@ def recipe_options(function: _F) -> _F:
                 multiple=True,
                 callback=assignments,
                 metavar="COST=LIMIT",
-                help="macs=0.5 is half of dense, macs=4000000 absolute.",
+                help="macs=0.5 is half of dense, macs=4000000 absolute; also params, latency_ms, peak_activation_bytes "
+                "and flash_bytes=64KiB.",
             ),
-            click.option("--criterion", help="What scores a unit; see 'edgeprune criteria'."),
+            click.option(
+                "--criterion", help="What scores a unit, see 'edgeprune criteria'; or file.py:Class of your own."
+            ),
             click.option("--epochs", type=click.IntRange(min=0), help="Epochs of fine-tuning."),
             click.option("--seed", type=click.IntRange(min=0), help="Of everything random."),
             click.option(
@@ -102,7 +105,7 @@ def chosen_recipe(
         "model.weights": _absolute(weights),
         "data.dir": _absolute(data_dir),
         "model.input": shape,
-        "prune.criterion": criterion,
+        "prune.criterion": None if criterion is None else _absolute_spec(criterion),
         "training.epochs": epochs,
         "seed": seed,
         **{f"budget.{cost}": value for cost, value in budget.items()},

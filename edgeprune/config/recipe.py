@@ -115,7 +115,8 @@ class PruneSettings(Settings):
         exclude: Glob patterns on parameter or layer names that must not be pruned.
         floor: Least that stays of each group: a share in (0, 1], or a number of units above 1. None: one index of
             every dimension.
-        align: What stays of each group is a multiple of so many channels, or all; 1 is any number.
+        align: What stays of each group is a multiple of so many channels, or all; 1 is any number. ``target`` is what
+            the target's runtime runs best.
         layers: What holds for some layers instead.
         attention: What goes where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
         prove: Check by numbers that the rewritten network computes what it must.
@@ -129,7 +130,7 @@ class PruneSettings(Settings):
     samples: Annotated[int, Field(ge=1)] = 1024
     exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
     floor: _Amount | None = None
-    align: Annotated[int, Field(ge=1)] = 1
+    align: Literal["target"] | Annotated[int, Field(ge=1)] = "target"
     layers: Annotated[tuple[LayerSettings, ...], Field(strict=False)] = ()
     attention: Literal["heads", "head_dim"] = "heads"
     prove: bool = True

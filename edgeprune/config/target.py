@@ -39,10 +39,12 @@ class RuntimeSettings(Settings):
     Attributes:
         name: The runtime.
         threads: Threads of one inference; None takes every core of the machine it runs on.
+        align: Channel counts that its kernels run best are multiples of this.
     """
 
     name: Literal["onnxruntime"] = "onnxruntime"
     threads: _Positive | None = None
+    align: _Positive = 1
 
 
 class OnnxSettings(Settings):

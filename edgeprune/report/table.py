@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from edgeprune.bundle.manifest import Manifest
@@ -64,6 +64,8 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
     if profile is not None and {"dense", "pruned"} <= profile.models.keys():
         before, after = profile.models["dense"], profile.models["pruned"]
         made += _latency_rows(before, after, profile.ratios.get("pruned"))
+        if dense.predicted_latency_ms is not None and shipped.predicted_latency_ms is not None:
+            made.append(_predicted_row(dense.predicted_latency_ms, shipped.predicted_latency_ms, after.latency_ms.p50))
         memory = before.peak_memory_bytes, after.peak_memory_bytes
         if memory[0] is not None and memory[1] is not None:
             values = memory[0].value, memory[1].value
@@ -110,6 +112,12 @@ def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure 
         interval = f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
         made[0] = Row(**{**vars(made[0]), "change": interval, "ratio": ratio.value})
     return made
+
+
+def _predicted_row(dense: float, pruned: float, measured: float) -> Row:
+    """What the latency table predicted, and how far off it was for the pruned network."""
+    row = _ratio_row("latency, predicted", "predicted_latency_ms", dense, pruned, _milliseconds, kind="estimated")
+    return replace(row, change=f"{row.change}, off by {pruned / measured - 1:+.1%}")
 
 
 def _ratio_row(

@@ -186,9 +186,9 @@ def _ordered(leaf: Any) -> Any:
 def _check(leaves: list[Any], example: list[Tensor], fixed: int | None) -> None:
     got = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     if [tuple(leaf.shape[1:]) for leaf in got] != [tuple(leaf.shape[1:]) for leaf in example]:
+        shapes, allowed = (", ".join(str(tuple(leaf.shape)) for leaf in leaves) for leaves in (got, example))
         raise DataError(
-            f"data: got inputs of shape {', '.join(str(tuple(leaf.shape)) for leaf in got) or 'none'}; allowed are those "
-            f"of the example, {', '.join(str(tuple(leaf.shape)) for leaf in example)}, but for the batch"
+            f"data: got inputs of shape {shapes or 'none'}; allowed is that of the example, {allowed}, but for the batch"
         )
     if fixed and got[0].shape[0] < fixed:
         raise DataError(f"data: got a batch of {got[0].shape[0]}; the network fixes its batch to {fixed}: give no less")

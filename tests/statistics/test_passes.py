@@ -137,5 +137,5 @@ def test_a_loss_that_does_not_fit() -> None:
 
 def test_inputs_of_another_shape() -> None:
     _, units, inputs = _units("zero-padded-residual")
-    with pytest.raises(DataError, match="allowed are those of the example"):
+    with pytest.raises(DataError, match="allowed is that of the example"):
         forward(units, Samples([(torch.cat([inputs, inputs], -1), torch.zeros(len(inputs)))]), lambda *_: None)

@@ -74,6 +74,7 @@ def _metrics(job: Job) -> AllMetrics:
                 accuracy=job.value(evaluation)["accuracy"],
                 samples=job.value(evaluation)["samples"],
                 file_bytes=job.value("export")[file]["file_bytes"],
+                predicted_latency_ms=job.value("select")[when].get("latency_ms"),
             )
             for network, (when, evaluation, file) in found.items()
         }

@@ -18,7 +18,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "select": prune.select,
         "options": dict(prune.select_options),
         "floor": prune.floor,
-        "align": prune.align,
+        "align": _alignment(recipe, target),
         "layers": [layer.model_dump(mode="json") for layer in prune.layers],
         "budget": recipe.budget.model_dump(mode="json"),
         "latency_table": None if table is None else files.sha256(table),
@@ -43,7 +43,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         recipe.budget,
         criterion=job.criterion,
         selection=job.selection,
-        constraints=resolve(job.units, floor=prune.floor, align=prune.align, layers=prune.layers),
+        constraints=resolve(job.units, floor=prune.floor, align=_alignment(recipe, job.target), layers=prune.layers),
         samples=job.samples,
         costs={} if latency is None else {"latency_ms": latency},
         seed=recipe.seed,
@@ -62,6 +62,11 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         "limits": recipe.budget.limits(before),
         "removed_units": int(removed.sum()),
     }
+
+
+def _alignment(recipe: Recipe, target: Target) -> int:
+    align = recipe.prune.align
+    return target.runtime.align if align == "target" else align
 
 
 STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run)

@@ -1,0 +1,121 @@
+"""``edgeprune.prune`` as its user calls it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import edgeprune as ep
+from edgeprune.cost import cost_model
+from edgeprune.criteria import Criterion, Network
+from edgeprune.errors import InputError
+from edgeprune.graph import capture, units_of
+from edgeprune.select import registered
+from tests.networks.collection import make
+
+
+def _model() -> tuple[nn.Module, tuple[Tensor, ...], list[Any]]:
+    model, example = make("zero-padded-residual")
+    assert isinstance(example, tuple)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        classes = model(example[0]).shape[1]
+    data = [
+        (torch.randn(8, *example[0].shape[1:], generator=rng), torch.randint(classes, (8,), generator=rng))
+        for _ in range(4)
+    ]
+    return model, example, data
+
+
+def test_data_makes_a_better_network() -> None:
+    """Nearer to the dense outputs on samples that were not seen."""
+    model, example, data = _model()
+    fresh = torch.randn(64, *example[0].shape[1:], generator=torch.Generator().manual_seed(1))
+    errors = []
+    for given in (None, data):
+        pruned = ep.prune(model, example, budget={"macs": 0.6}, data=given)
+        assert pruned.repaired == (() if given is None else ("constants", "least_squares"))
+        with torch.no_grad():
+            errors.append(float((pruned.model.eval()(fresh) - model(fresh)).square().mean()))
+    assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("select", registered())
+@pytest.mark.parametrize("repair", [None, "bias", ("constants", "least_squares", "recalibrate")])
+def test_selections_and_repairs_go_together(select: str, repair: Any) -> None:
+    model, example, data = _model()
+    pruned = ep.prune(model, example, budget={"macs": 0.5, "params": 0.7}, data=data, select=select, repair=repair)
+    assert pruned.after.macs <= 0.5 * pruned.before.macs
+    assert pruned.after.params <= 0.7 * pruned.before.params
+    assert pruned.plan.origin["select"]["name"] == select
+    again = ep.prune(model, example, budget={"macs": 0.5, "params": 0.7}, data=data, select=select, repair=repair)
+    assert all(torch.equal(a, b) for a, b in zip(pruned.model.parameters(), again.model.parameters(), strict=True))
+
+
+def test_in_place_repair_equals_that_of_a_copy() -> None:
+    model, example, data = _model()
+    copied = ep.prune(model, example, budget={"macs": 0.5}, data=data)
+    own = ep.prune(model, example, budget={"macs": 0.5}, data=data, copy=False)
+    for name, tensor in own.model.state_dict().items():
+        torch.testing.assert_close(tensor, copied.model.state_dict()[name])
+
+
+def test_alignment_and_floor() -> None:
+    model, example, _ = _model()
+    pruned = ep.prune(model, example, budget={"macs": 0.5}, align=4, floor=0.25)
+    for group in ep.groups(model, example):
+        if group.frozen is None:
+            first = group.producers[0]
+            kept = pruned.plan.kept.get(first.tensor, {}).get(first.dim)
+            if kept is not None and len(group) == int(model.get_parameter(first.tensor).shape[first.dim]):
+                assert len(kept) % 4 == 0
+                assert len(kept) >= 0.25 * len(group)
+
+
+def test_costs_of_ones_own() -> None:
+    model, example, _ = _model()
+    units = units_of(capture(model, example))
+    int8 = cost_model("flash_bytes", units, model, precision="int8")
+    pruned = ep.prune(model, example, budget={"flash_bytes": 0.5}, costs={"flash_bytes": int8})
+    int8.remove(pruned.plan.removed(units))
+    assert int8.total() <= 0.5 * cost_model("flash_bytes", units, model, precision="int8").total()
+
+
+class _Last(Criterion):
+    """Later units matter more."""
+
+    name = "last"
+
+    def score(self, network: Network) -> Tensor:
+        return torch.arange(len(network.units), dtype=torch.float64)
+
+
+def test_a_criterion_of_ones_own() -> None:
+    model, example, _ = _model()
+    assert ep.prune(model, example, budget={"macs": 0.5}, criterion=_Last()).plan.origin["criterion"] == "last"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"criterion": "taylor"}, "'taylor' needs data with labels, and there is none"),
+        ({"criterion": "tailor", "data": True}, "did you mean 'taylor'"),
+        ({"select": "sensitivity"}, "needs data"),
+        ({"select": "globl"}, "did you mean 'global'"),
+        ({"repair": "bias"}, "need data, and there is none"),
+        ({"data": iter([1, 2])}, "can be read only once"),
+        (
+            {"data": [(torch.zeros(2, 1, 4, 4), torch.zeros(2))], "criterion": "apoz"},
+            "allowed is that of the example",
+        ),
+    ],
+)
+def test_bad_input_is_one_clear_error(options: dict[str, Any], told: str) -> None:
+    model, example, data = _model()
+    if options.get("data") is True:
+        options = {**options, "data": data}
+    with pytest.raises(InputError, match=told):
+        ep.prune(model, example, budget={"macs": 0.5}, **options)
