@@ -72,7 +72,7 @@ def prune(
         example: inputs, as a tuple of tensors or a mapping of keyword arguments.
         budget: upper limits: ``{"macs": 0.5}`` is half of dense, ``{"params": 250_000}`` is absolute.
         criterion: name of the importance score, see ``edgeprune criteria``, or one made by hand; ``auto`` is the best
-            one measured with data, the best without data where there is none.
+            one measured, given ``data`` and ``finetune``.
         data: batches of (input, label), read several times: a DataLoader, or a list. An input is a tensor, a tuple or
             a dict of inputs.
         loss: ``loss(outputs, labels)`` of a batch, its mean.
@@ -81,7 +81,7 @@ def prune(
         costs: models of costs that need more than the network: ``{"latency_ms": cost_model("latency_ms", ...)}``.
         repair: what makes up for the removed units, see ``edgeprune.repair.REPAIRS``; ``auto`` is the best measured one
             where there is data, None slices weights alone.
-        finetune: whether training follows: ``auto`` repairs otherwise then.
+        finetune: whether training follows: ``auto`` scores and repairs otherwise then.
         exclude: globs over layer names that must stay whole (``["head*"]``).
         floor: least that stays of each group, a share in (0, 1] or a number of units above 1.
         align: what stays of each group is a multiple of so many channels, or all.
@@ -103,7 +103,10 @@ def prune(
     graph.check_optimizer(optimizer, model, copy=copy)
     given = None if data is None else Samples(data, loss, samples, seed)
     repairs = chosen_repairs(repair, data=given is not None, training=finetune)
-    scorer = criteria.create(criterion, data=given is not None) if isinstance(criterion, str) else criterion
+    known = given is not None
+    scorer = (
+        criterion if isinstance(criterion, Criterion) else criteria.create(criterion, data=known, training=finetune)
+    )
     selection = selections.create(select) if isinstance(select, str) else select
     units = graph.units_of(graph.capture(model, example), exclude=exclude, attention=attention)
     scores = score(scorer, Network(model, units, seed, given), repairs)

@@ -93,9 +93,9 @@ C = TypeVar("C", bound=type[Criterion])
 REQUIRED = "(required)"
 """The default of an option that has none."""
 AUTO = "l2"
-"""What ``auto`` stands for without data."""
-AUTO_WITH_DATA = "fisher"
-"""What ``auto`` stands for with data."""
+"""What ``auto`` stands for without data, and where training follows: large filters learn best what is lost."""
+AUTO_WITHOUT_TRAINING = "fisher"
+"""What ``auto`` stands for with data where the network is used as it is; docs/selection.md compares both."""
 
 
 def register(criterion: C) -> C:
@@ -111,7 +111,12 @@ def registered() -> Mapping[str, type[Criterion]]:
 
 
 def create(
-    name: str, options: Mapping[str, Any] | None = None, *, data: bool = False, base: Path | None = None
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    data: bool = False,
+    training: bool = False,
+    base: Path | None = None,
 ) -> Criterion:
     """The criterion called ``name``, made with ``options``.
 
@@ -120,12 +125,15 @@ def create(
             for one's own.
         options: Arguments of its constructor.
         data: Whether there are samples.
+        training: Whether training follows.
         base: Folder that file names are relative to; None: the working folder.
 
     Raises:
         InputError: There is none (names the nearest), it does not take the options, or it needs data and has none.
     """
-    criterion = find(AUTO_WITH_DATA if data else AUTO) if name == "auto" else find(name, base)
+    if name == "auto":
+        name = AUTO_WITHOUT_TRAINING if data and not training else AUTO
+    criterion = find(name, base)
     if criterion.needs != "weights" and not data:
         free = ", ".join(name for name, other in registered().items() if other.needs == "weights")
         labelled = "data" if criterion.needs == "data" else "data with labels"

@@ -118,7 +118,9 @@ class Job:
         from edgeprune.criteria import create
 
         prune = self.recipe.prune
-        return create(prune.criterion, prune.criterion_options, data=True, base=self.recipe.folder)
+        return create(
+            prune.criterion, prune.criterion_options, data=True, training=self.trains, base=self.recipe.folder
+        )
 
     @cached_property
     def selection(self) -> Selection:
@@ -131,7 +133,12 @@ class Job:
     def repairs(self) -> tuple[str, ...]:
         from edgeprune.repair import chosen_repairs
 
-        return chosen_repairs(self.recipe.prune.repair, data=True, training=self.recipe.training.epochs > 0)
+        return chosen_repairs(self.recipe.prune.repair, data=True, training=self.trains)
+
+    @property
+    def trains(self) -> bool:
+        """Whether fine-tuning follows."""
+        return self.recipe.training.epochs > 0
 
     def latency_model(self, wanted: bool) -> CostModel | None:
         """What predicts the latency on the target; without a table that fits None, or an error where it is ``wanted``.

@@ -27,14 +27,13 @@ class Global(Selection):
     removing, but not its own units.
 
     Args:
-        alpha: 0 ignores costs, 1 is importance for what is saved. None: 1 where scores add up, 0.5 for others, which
-            kept more than both ends on the CIFAR ResNet-56.
+        alpha: 0 ignores costs, 1 is importance for what is saved.
         balance: 0 takes scores as they are, 1 raises them as a group gets smaller. None: 0 where scores add up, else 1.
     """
 
     name = "global"
 
-    def __init__(self, alpha: float | None = None, balance: float | None = None) -> None:
+    def __init__(self, alpha: float = 1.0, balance: float | None = None) -> None:
         for option, value in (("alpha", alpha), ("balance", balance)):
             if value is None:
                 continue
@@ -45,11 +44,10 @@ class Global(Selection):
 
     def choose(self, problem: Problem) -> Tensor:
         choice = Choice(problem)
-        alpha = self.alpha if self.alpha is not None else 1.0 if problem.additive else 0.5
         balance = self.balance if self.balance is not None else 0.0 if problem.additive else 1.0
         values = choice.ladder.blocks(problem.scores) / _left(choice.ladder, problem.scores) ** balance
         while not choice.fits():
-            choice.descend(_next(choice, values, alpha))
+            choice.descend(_next(choice, values, self.alpha))
         climb(choice, values)
         return choice.removed
 

@@ -188,7 +188,7 @@ def _check(leaves: list[Any], example: list[Tensor], fixed: int | None) -> None:
     if [tuple(leaf.shape[1:]) for leaf in got] != [tuple(leaf.shape[1:]) for leaf in example]:
         shapes, allowed = (", ".join(str(tuple(leaf.shape)) for leaf in leaves) for leaves in (got, example))
         raise DataError(
-            f"data: got inputs of shape {shapes or 'none'}; allowed is that of the example, {allowed}, but for the batch"
+            f"data: got inputs of shape {shapes or 'none'}; allowed is that of the example, {allowed}, in any batch"
         )
     if fixed and got[0].shape[0] < fixed:
         raise DataError(f"data: got a batch of {got[0].shape[0]}; the network fixes its batch to {fixed}: give no less")

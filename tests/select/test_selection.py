@@ -155,7 +155,7 @@ def test_the_plan_says_where_it_comes_from() -> None:
     assert plan.origin == {
         "criterion": "mine",
         "budget": {"macs": 0.5},
-        "select": {"name": "global", "alpha": 0.5, "balance": 1.0},
+        "select": {"name": "global", "alpha": 1.0, "balance": None},
         "align": 2,
     }
     assert torch.equal(plan.removed(_UNITS), removed)
@@ -171,7 +171,7 @@ def test_a_selection_is_found_by_name_or_by_class(tmp_path: Path) -> None:
         "        return torch.zeros(len(problem.units), dtype=torch.bool)\n"
     )
     assert not bool(create("mine.py:Nothing", base=tmp_path).choose(_problem(0.5, _random(0))).any())
-    assert create("global", {"alpha": 1}).options == {"alpha": 1, "balance": 1.0}
+    assert create("global", {"alpha": 1}).options == {"alpha": 1, "balance": None}
     assert set(registered()) == {"global", "knapsack", "sensitivity", "uniform"}
     with pytest.raises(InputError, match=r"select: got 'globl'; there are .* did you mean 'global'"):
         create("globl")

@@ -18,6 +18,7 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
         "samples": prune.samples,
         "batch_size": recipe.training.batch_size,
         "repair": prune.repair,
+        "training": recipe.training.epochs > 0,
         "seed": recipe.seed,
     }
 
