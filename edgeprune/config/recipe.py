@@ -116,7 +116,7 @@ class PruneSettings(Settings):
         floor: Least that stays of each group: a share in (0, 1], or a number of units above 1. None: one index of
             every dimension.
         align: What stays of each group is a multiple of so many channels, or all; 1 is any number. ``target`` is what
-            the target's runtime runs best.
+            the target's runtime runs best, as far as groups are wide enough and the budget allows.
         layers: What holds for some layers instead.
         attention: What goes where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
         prove: Check by numbers that the rewritten network computes what it must.

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 
 from edgeprune.select.base import Curve, Problem, Selection, create, registered
-from edgeprune.select.constraints import Constraint, resolve
+from edgeprune.select.constraints import Constraint, prefer_alignment, resolve
 from edgeprune.select.plan import Plan
 from edgeprune.select.planning import make_plan
 
@@ -21,6 +21,7 @@ __all__ = [
     "Selection",
     "create",
     "make_plan",
+    "prefer_alignment",
     "registered",
     "resolve",
 ]

@@ -13,6 +13,9 @@ from edgeprune.errors import InputError
 from edgeprune.graph import Group, Units
 from edgeprune.graph.coordinates import layer_name
 
+_STEPS = 4
+"""What a preferred alignment leaves of a group at least."""
+
 
 @dataclass(frozen=True)
 class Constraint:
@@ -79,6 +82,23 @@ def resolve(
         for index in matched:
             constraints[index] = _overridden(constraints[index], units.groups[index], layer)
     return tuple(constraints)
+
+
+def prefer_alignment(units: Units, constraints: Sequence[Constraint], align: int) -> tuple[Constraint, ...]:
+    """Align groups of which nothing else is said to ``align`` channels, halved until it leaves a group four steps.
+
+    For what a target runs best: that is worth something, but not that a narrow layer is kept or cut by half at once.
+    """
+    return tuple(
+        replace(constraint, align=_halved(align, group)) if constraint.align == 1 else constraint
+        for group, constraint in zip(units.groups, constraints, strict=True)
+    )
+
+
+def _halved(align: int, group: Group) -> int:
+    while align > 1 and len(group) < _STEPS * _units_to_align(group, align):
+        align //= 2
+    return align
 
 
 def _overridden(constraint: Constraint, group: Group, layer: LayerSettings) -> Constraint:
