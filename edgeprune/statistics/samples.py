@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from torch import Tensor
@@ -82,8 +81,3 @@ def _split(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Tensor]:
     if isinstance(inputs, dict):
         return (), inputs, labels
     return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,), {}, labels
-
-
-def first_batch(samples: Samples) -> tuple[tuple[Any, ...], dict[str, Any], Tensor]:
-    """The first batch, to look at before any work is done."""
-    return next(islice(iter(samples), 1))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from edgeprune.graph import Units
 from edgeprune.graph.coupling import Consumption
-from edgeprune.graph.operators import module_path
+from edgeprune.graph.operators import argument_names, module_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +62,6 @@ def sites_of(units: Units) -> list[Site]:
     return sites
 
 
-def site_units(units: Units, sites: list[Site]) -> Tensor:
-    """How many indices of ``sites`` each unit has, (units,); 0 for a unit that nothing consumes."""
-    found = torch.zeros(len(units), dtype=torch.float64)
-    for site in sites:
-        site.add(torch.ones(len(site.units)), found)
-    return found
-
-
 def argument_node(site: Site) -> fx.Node:
     """The node whose value is consumed."""
     return _argument(site.node, site.consumption)
@@ -76,8 +69,7 @@ def argument_node(site: Site) -> fx.Node:
 
 def _argument(node: fx.Node, consumption: Consumption) -> fx.Node:
     name, _, index = consumption.argument.partition(".")
-    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]  # noqa: SLF001
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    given: dict[str, Any] = {**dict(zip(argument_names(node.target), node.args, strict=False)), **node.kwargs}
     value = given[name]
     if index:
         value = value[int(index)]
