@@ -60,7 +60,9 @@ class Trial:
         from edgeprune.model.network import check_forward
 
         base = Path.cwd() if criterion else recipe.folder
-        chosen = criteria.create(criterion or recipe.prune.criterion, data=True, base=base)
+        # The one that a build of the recipe would take.
+        training = recipe.training.epochs > 0
+        chosen = criteria.create(criterion or recipe.prune.criterion, data=True, training=training, base=base)
         if picture is not None:
             with _writing(picture):
                 picture.parent.mkdir(parents=True, exist_ok=True)

@@ -136,7 +136,7 @@ def test_the_selection_and_its_options_are_part_of_the_case() -> None:
 def test_a_label_says_what_is_not_as_usual() -> None:
     assert label(USUAL) == f"`{USUAL.method}`, whole (default)"
     other = {"recalibrated": "repaired", "repaired": "recalibrated"}[USUAL.start]
-    assert label(replace(USUAL, select="uniform", start=other)) == (
+    assert label(replace(USUAL, select="uniform", options="{}", start=other)) == (
         f"`{USUAL.method}`, whole, uniform, fine-tuned from {other}"
     )
 
