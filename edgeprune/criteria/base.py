@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from edgeprune.errors import InputError
 from edgeprune.graph import Units
-from edgeprune.model.sources import load_object
+from edgeprune.model import registry
+from edgeprune.model.registry import Registry
 from edgeprune.statistics import Samples
 
 Aggregate = Literal["sum", "mean", "max"]
@@ -87,27 +86,14 @@ class Aggregated(Criterion):
         return scores
 
 
-_criteria: dict[str, type[Criterion]] = {}
-C = TypeVar("C", bound=type[Criterion])
+_registry = Registry[Criterion](Criterion, "criterion", also=("auto",))
+register = _registry.register
+registered = _registry.registered
 
-REQUIRED = "(required)"
-"""The default of an option that has none."""
 AUTO = "l2"
 """What ``auto`` stands for without data, and where training follows: large filters learn best what is lost."""
 AUTO_WITHOUT_TRAINING = "fisher"
 """What ``auto`` stands for with data where the network is used as it is; docs/selection.md compares both."""
-
-
-def register(criterion: C) -> C:
-    """Class decorator: make the criterion known by its ``name``."""
-    assert criterion.name not in _criteria, f"two criteria named {criterion.name}"
-    _criteria[criterion.name] = criterion
-    return criterion
-
-
-def registered() -> Mapping[str, type[Criterion]]:
-    """All criteria by name."""
-    return dict(sorted(_criteria.items()))
 
 
 def create(
@@ -141,14 +127,7 @@ def create(
             f"criterion: {name!r} needs {labelled}, and there is none; give data=..., or take one of those that look "
             f"at weights alone: {free}"
         )
-    given = dict(options or {})
-    allowed = options_of(criterion)
-    unknown = [key for key in given if key not in allowed]
-    missing = [key for key, default in allowed.items() if default is REQUIRED and key not in given]
-    if unknown or missing:
-        wrong = f"has no option {unknown[0]!r}" if unknown else f"needs option {missing[0]!r}"
-        raise InputError(f"criterion: {criterion.name} {wrong}; allowed are {', '.join(allowed) or 'none'}")
-    return criterion(**given)
+    return _registry.make(criterion, options)
 
 
 def score(criterion: Criterion, network: Network) -> Tensor:
@@ -175,17 +154,9 @@ def _group(units: Units, unit: int) -> str:
     return next(group.name for group in units.groups if unit < group.stop)
 
 
-def options_of(criterion: type[Criterion]) -> dict[str, Any]:
-    """Its options with their defaults, by name; ``REQUIRED`` for one that must be given."""
-    parameters = inspect.signature(criterion).parameters.values()
-    return {one.name: REQUIRED if one.default is one.empty else one.default for one in parameters}
-
-
 def documentation(criterion: type[Criterion]) -> str:
     """What it computes, then what is said of the options it shares with others of its family."""
-    family = criterion.__mro__[: criterion.__mro__.index(Criterion)]
-    said = [inspect.cleandoc(one.__doc__) for one in family if one.__doc__]
-    return "\n\n".join(said)
+    return registry.documentation(criterion, Criterion)
 
 
 def find(name: str, base: Path | None = None) -> type[Criterion]:
@@ -194,19 +165,7 @@ def find(name: str, base: Path | None = None) -> type[Criterion]:
     Raises:
         InputError: There is none (names the nearest).
     """
-    if ":" in name:
-        found = load_object(name, base=base or Path.cwd(), error=InputError)
-        if not (inspect.isclass(found) and issubclass(found, Criterion)):
-            raise InputError(f"criterion: {name} is no class derived from edgeprune.criteria.Criterion")
-        return found
-    if name not in _criteria:
-        near = difflib.get_close_matches(name, _criteria, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(
-            f"criterion: got {name!r}; there are auto, {', '.join(sorted(_criteria))}, or module:Class of your "
-            f"own{hint}"
-        )
-    return _criteria[name]
+    return _registry.find(name, base)
 
 
 def one_of(option: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from edgeprune.cost import CostModel
 from edgeprune.errors import InputError
 from edgeprune.graph import Units
-from edgeprune.model.sources import load_object
+from edgeprune.model.registry import Registry, options_of
 from edgeprune.select.constraints import Constraint
 
 
@@ -82,7 +80,7 @@ class Selection(ABC):
     @property
     def options(self) -> dict[str, Any]:
         """What it was made with, for the plan: the arguments of its constructor that it keeps under their names."""
-        return {key: getattr(self, key) for key in inspect.signature(type(self)).parameters if hasattr(self, key)}
+        return {key: getattr(self, key) for key in options_of(type(self)) if hasattr(self, key)}
 
     @abstractmethod
     def choose(self, problem: Problem) -> Tensor:
@@ -94,20 +92,9 @@ class Selection(ABC):
         """
 
 
-_selections: dict[str, type[Selection]] = {}
-S = TypeVar("S", bound=type[Selection])
-
-
-def register(selection: S) -> S:
-    """Class decorator: make the selection known by its ``name``."""
-    assert selection.name not in _selections, f"two selections named {selection.name}"
-    _selections[selection.name] = selection
-    return selection
-
-
-def registered() -> Mapping[str, type[Selection]]:
-    """All selections by name."""
-    return dict(sorted(_selections.items()))
+_registry = Registry[Selection](Selection, "select")
+register = _registry.register
+registered = _registry.registered
 
 
 def create(name: str, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> Selection:
@@ -121,27 +108,4 @@ def create(name: str, options: Mapping[str, Any] | None = None, *, base: Path | 
     Raises:
         InputError: There is none (names the nearest), or it does not take the options.
     """
-    selection = _find(name, base)
-    given = dict(options or {})
-    known = list(inspect.signature(selection).parameters)
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise InputError(
-            f"select: {selection.name} has no option {unknown[0]!r}; allowed are {', '.join(known) or 'none'}"
-        )
-    return selection(**given)
-
-
-def _find(name: str, base: Path | None) -> type[Selection]:
-    if ":" in name:
-        found = load_object(name, base=base or Path.cwd(), error=InputError)
-        if not (inspect.isclass(found) and issubclass(found, Selection)):
-            raise InputError(f"select: {name} is no class derived from edgeprune.select.Selection")
-        return found
-    if name not in _selections:
-        near = difflib.get_close_matches(name, _selections, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(
-            f"select: got {name!r}; there are {', '.join(sorted(_selections))}, or module:Class of your own{hint}"
-        )
-    return _selections[name]
+    return _registry.make(_registry.find(name, base), options)
