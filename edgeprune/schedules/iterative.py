@@ -1,0 +1,36 @@
+"""Rounds of pruning and fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from edgeprune.schedules.base import Schedule, number, one_of, register, whole
+from edgeprune.schedules.session import Session
+from edgeprune.training.stretch import Stretch
+
+
+@register
+class Iterative(Schedule):
+    """Rounds of pruning and fine-tuning, each with an equal part of the steps and a learning-rate curve of its own.
+
+    After round r of n the costs are within ``dense - (dense - limit) * (1 - (1 - r / n)**power)`` on the ``polynomial``
+    path, within ``dense * (limit / dense)**(r / n)`` on the ``exponential`` one, where every round takes the same share
+    of what is left. Han et al., "Learning both Weights and Connections for Efficient Neural Networks" (2015).
+    """
+
+    name = "iterative"
+
+    def __init__(self, rounds: int = 3, path: str = "exponential", power: float = 3.0) -> None:
+        self.rounds = whole("rounds", rounds, least=1)
+        self.path = one_of("path", path, ("exponential", "polynomial"))
+        self.power = number("power", power, between=True)
+
+    def run(self, session: Session) -> Iterator[Stretch]:
+        for done in range(1, self.rounds + 1):
+            session.prune(session.limits(self._way(done / self.rounds)))
+            yield Stretch(share=1 / self.rounds)
+
+    def _way(self, part: float) -> Callable[[float, float], float]:
+        if self.path == "exponential":
+            return lambda dense, limit: dense * (limit / dense) ** part
+        return lambda dense, limit: dense - (dense - limit) * (1 - (1 - part) ** self.power)

@@ -1,0 +1,24 @@
+"""Everything at once, then fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgeprune.schedules.base import Schedule, register
+from edgeprune.schedules.session import Session
+from edgeprune.training.stretch import Stretch
+
+
+@register
+class OneShot(Schedule):
+    """Prune a trained network once, then fine-tune it for all steps.
+
+    LeCun et al., "Optimal Brain Damage" (1990), of filters as Li et al., "Pruning Filters for Efficient ConvNets"
+    (2017).
+    """
+
+    name = "one_shot"
+
+    def run(self, session: Session) -> Iterator[Stretch]:
+        session.prune()
+        yield Stretch(share=1.0)

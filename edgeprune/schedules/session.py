@@ -1,0 +1,283 @@
+"""A network on its way to its budget: what a schedule can look at, and do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune import criteria, graph, pruning
+from edgeprune.config import Budget
+from edgeprune.cost import CostModel, cost_model, cost_of
+from edgeprune.criteria import Criterion, Network
+from edgeprune.errors import InputError
+from edgeprune.graph import Units
+from edgeprune.graph.capture import evaluating, named_tensors
+from edgeprune.graph.rewrite import Kept, rewrite, slice_tensor
+from edgeprune.model.randomness import seeded
+from edgeprune.repair import Repair
+from edgeprune.select import Constraint, Curve, Plan, Problem, Selection
+from edgeprune.select.measuring import measure_sensitivity
+from edgeprune.statistics import Samples
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How units are chosen and what makes up for them, in every round.
+
+    Attributes:
+        criterion: Scores units.
+        selection: Makes a choice of scores and limits.
+        repairs: Of ``repair.REPAIRS``, made at every removal.
+        constraints: What may be left of each group of the dense network; groups are found again by name.
+        exclude: Globs over layer names that stay whole.
+        attention: ``heads`` or ``head_dim``.
+        costs: Models of costs that need more than the network, for a network and its units.
+        prove: Prove every removal by numbers.
+    """
+
+    criterion: Criterion
+    selection: Selection
+    repairs: tuple[str, ...] = ()
+    constraints: Callable[[Units], Sequence[Constraint]] = lambda _units: ()
+    exclude: Sequence[str] = ()
+    attention: str = "heads"
+    costs: Callable[[Units, nn.Module], Mapping[str, CostModel]] = lambda _units, _model: {}
+    prove: bool = True
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Weights of a moment, and how often units had been removed by then."""
+
+    state: State
+    removals: int
+
+
+@dataclass
+class Session:
+    """One network, changed in place, with all that a schedule needs to bring it within its budget.
+
+    Attributes:
+        model: As it is now. Another object after a removal where the captured program has to stand in.
+        example: Its inputs.
+        budget: What it must keep in the end; shares are of the network the session begins with.
+        choice: How units are chosen.
+        optimizer: Trains it; its state is sliced along. None: there is none yet.
+        samples: To score and repair with; None: there are none.
+        seed: Of all that is drawn.
+        followers: Other modules with the same tensors (an average of the weights), sliced along.
+        early: Weights of the dense network from early in its training, for schedules that rewind to them.
+        fresh: Gives the weights a dense network begins with, for a seed; None: ``reset_parameters`` of its layers.
+        judge: How good a network is on validation data, larger is better; None: the loss on ``samples`` says it.
+    """
+
+    model: nn.Module
+    example: graph.Example
+    budget: Budget
+    choice: Choice
+    optimizer: torch.optim.Optimizer | None = None
+    samples: Samples | None = None
+    seed: int = 0
+    followers: Sequence[nn.Module] = ()
+    early: State | None = None
+    fresh: Callable[[int], State] | None = None
+    judge: Callable[[nn.Module], float] | None = None
+    _history: list[Kept] = field(default_factory=list, init=False)
+    _units: Units | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._dense_shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(self.model)}
+        costs = self._costs()
+        self._dense_costs = {name: model.total() for name, model in costs.items()}
+        self._limits = self.budget.limits(self._dense_costs)
+        self._before = cost_of(self.units, self.model)
+        constraints = self.choice.constraints(self.units)
+        self._constraints = dict(zip((group.name for group in self.units.groups), constraints, strict=False))
+
+    @property
+    def units(self) -> Units:
+        """What can go from the network as it is now."""
+        if self._units is None:
+            choice = self.choice
+            program = graph.capture(self.model, self.example)
+            self._units = graph.units_of(program, exclude=choice.exclude, attention=choice.attention)
+        return self._units
+
+    def score(self, criterion: Criterion | None = None, *, seed: int | None = None) -> Tensor:
+        """Scores of all units as the weights are now, (units,); ``criterion`` instead of the chosen one."""
+        network = Network(self.model, self.units, self.seed if seed is None else seed, self.samples)
+        if criterion is not None:
+            return criteria.score(criterion, network)
+        return pruning.score(self.choice.criterion, network, self.choice.repairs)
+
+    def limits(self, way: Callable[[float, float], float] = lambda _dense, limit: limit) -> dict[str, float]:
+        """Limits by cost: those of the budget, or what ``way`` makes of the dense cost and the limit of each."""
+        return {name: max(limit, way(self._dense_costs[name], limit)) for name, limit in self._limits.items()}
+
+    def choose(
+        self,
+        scores: Tensor,
+        limits: Mapping[str, float] | None = None,
+        *,
+        selection: Selection | None = None,
+        additive: bool | None = None,
+    ) -> Tensor:
+        """Mask of the units to remove so that ``limits`` hold (those of the budget), (units,).
+
+        Args:
+            scores: Importance, (units,).
+            limits: Absolute, by cost.
+            selection: Instead of the chosen one.
+            additive: Whether scores are changes of the loss; None: as the chosen criterion's.
+
+        Raises:
+            BudgetError: The limits cannot be reached; names the closest values.
+        """
+        units = self.units
+        chosen = selection or self.choice.selection
+        constraints = [self._constraints.get(group.name, Constraint()) for group in units.groups]
+        curves: tuple[Curve, ...] = ()
+        if chosen.needs_curves:
+            if self.samples is None:
+                raise InputError(f"select: {chosen.name} measures the network and needs data; give data=...")
+            curves = measure_sensitivity(units, scores, self.samples).curves(units)
+        costs = self._costs()
+        problem = Problem(
+            units,
+            scores,
+            costs,
+            dict(limits or self._limits),
+            tuple(constraints),
+            curves,
+            self.choice.criterion.additive if additive is None else additive,
+        )
+        return chosen.choose(problem)
+
+    def remove(self, removed: Tensor, *, repair: bool = True) -> None:
+        """Take the units in the mask (units,) out of the network, with the optimiser's state, and repair what is left.
+
+        Raises:
+            ProofError: What is left computes something else than the network without these units.
+        """
+        if not bool(removed.any()):
+            return
+        units, optimizer = self.units, self.optimizer
+        mending = None
+        if repair and self.samples is not None and self.choice.repairs:
+            mending = Repair(self.choice.repairs, units, removed, self.samples, seed=self.seed)
+        for follower in self.followers:
+            rewrite(follower, units, removed, copy=False)
+        rewritten, _ = graph.shrink(
+            self.model, units, removed, prove=self.choice.prove, copy=False, optimizer=optimizer
+        )
+        if mending is not None:
+            mending.apply(rewritten)
+        self.model = rewritten.model
+        self._history.append(rewritten.kept)
+        self._units = None
+
+    def prune(self, limits: Mapping[str, float] | None = None) -> None:
+        """Score, choose and remove, so that ``limits`` hold (those of the budget)."""
+        self.remove(self.choose(self.score(), limits))
+
+    def snapshot(self) -> Snapshot:
+        """The weights as they are now."""
+        return Snapshot(_copied(self.model.state_dict()), len(self._history))
+
+    def rewind(self, to: Snapshot) -> None:
+        """Give what is left of the network the weights it had in ``to``; the optimiser forgets all state."""
+        self._load(to.state, to.removals)
+
+    def rewind_to_early(self) -> None:
+        """Give what is left of the network its weights of early in the training of the dense one."""
+        assert self.early is not None, "needs_early"
+        self._load(self.early, 0)
+
+    def begin_anew(self, seed: int | None = None) -> None:
+        """Give what is left of the network fresh weights, drawn from ``seed`` (the session's); the optimiser forgets.
+
+        Weights drawn for the dense shapes are scaled by the square root of how much fewer inputs each filter has now,
+        as initial weights are (He et al., "Delving Deep into Rectifiers", 2015).
+        """
+        key = self.seed if seed is None else seed
+        if self.fresh is not None:
+            self._load(self._scaled(self.fresh(key)), 0)
+            return
+        with seeded(key):
+            for module in self.model.modules():
+                reset = getattr(module, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+        self._forget()
+
+    def value(self) -> float:
+        """How good the network is now on validation data; the larger, the better."""
+        if self.judge is not None:
+            return self.judge(self.model)
+        assert self.samples is not None, "needs_data"
+        total, count = 0.0, 0
+        with evaluating(self.model), torch.no_grad():
+            for args, kwargs, labels in self.samples:
+                total += float(self.samples.loss(self.model(*args, **kwargs), labels)) * len(labels)
+                count += len(labels)
+        return -total / count
+
+    def plan(self, origin: Mapping[str, Any]) -> Plan:
+        """All that was removed, as a plan for the network the session began with."""
+        kept: dict[str, dict[int, Tensor]] = {}
+        for removal in self._history:
+            for name, dims in removal.items():
+                if name in self._dense_shapes:
+                    own = kept.setdefault(name, {})
+                    for dim, index in dims.items():
+                        own[dim] = own[dim][index] if dim in own else index
+        return Plan(
+            kept,
+            self._dense_shapes,
+            before=self._before,
+            after=cost_of(self.units, self.model),
+            exclude=tuple(self.choice.exclude),
+            attention=self.choice.attention,
+            origin={**origin, "budget": self.budget.model_dump(exclude_none=True)},
+        )
+
+    def _costs(self) -> dict[str, CostModel]:
+        given = self.choice.costs(self.units, self.model)
+        return {name: given.get(name) or cost_model(name, self.units, self.model) for name in self.budget.costs}
+
+    def _load(self, state: State, removals: int) -> None:
+        small = dict(state)
+        for removal in self._history[removals:]:
+            for name, dims in removal.items():
+                if name in small:
+                    small[name] = slice_tensor(small[name], dims)
+        with torch.no_grad():
+            for name, tensor in self.model.state_dict().items():
+                tensor.copy_(small[name])
+        self._forget()
+
+    def _forget(self) -> None:
+        if self.optimizer is not None:
+            self.optimizer.state.clear()
+
+    def _scaled(self, dense: State) -> State:
+        """``dense`` with weights scaled as if drawn for the number of inputs that each filter has now."""
+        now = self.model.state_dict()
+        scaled = {}
+        for name, tensor in dense.items():
+            scaled[name] = tensor
+            if tensor.ndim > 1 and name in now:
+                inputs, left = tensor[0].numel(), now[name][0].numel()
+                scaled[name] = tensor * math.sqrt(inputs / left)
+        return scaled
+
+
+def _copied(state: State) -> State:
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
