@@ -33,7 +33,7 @@ class Latency(CostModel):
         self._layers = len(found)
         self._lookup = Lookup([table.grid(layer) for layer in found], table)
         self._floor_ms = table.floor_ms
-        self._ms_per_byte = rest.rest_ms / float(self.terms.values()[self._layers :].sum())
+        self._ms_per_byte = rest.rest_ms / self._activation_bytes()
 
     def total(self) -> float:
         return self._floor_ms + float(self.layers_ms().sum()) + self.rest_ms()
@@ -43,7 +43,7 @@ class Latency(CostModel):
         return self._lookup.at(torch.arange(self._layers), self._sizes())
 
     def rest_ms(self) -> float:
-        return self._ms_per_byte * float(self.terms.values()[self._layers :].sum())
+        return self._ms_per_byte * self._activation_bytes()
 
     def savings(self, limit: float = -math.inf) -> Tensor:
         terms, of_layer = self.terms, self.terms.pair_term < self._layers
@@ -64,6 +64,9 @@ class Latency(CostModel):
     def _sizes(self) -> Tensor:
         """(in, out) channels left of each layer: (layers, 2)."""
         return self.terms.left[: self._layers, :2]
+
+    def _activation_bytes(self) -> float:
+        return float(self.terms.values()[self._layers :].sum())
 
 
 class Lookup:

@@ -14,8 +14,7 @@ from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Product
 from edgeprune.graph.labels import CONSTANT
 from edgeprune.graph.operators import is_operator_call, module_path
-
-_CONVOLUTIONS = ("aten.conv1d", "aten.conv2d", "aten.conv3d")
+from edgeprune.graph.rules.convolution import CONVOLUTIONS
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def layers(units: Units) -> Iterator[Layer]:
         call = Call(coordinates.program, node, coordinates.labels)
         if call.name == "aten.linear":
             yield _linear(units, call)
-        elif call.name in _CONVOLUTIONS:
+        elif call.name in CONVOLUTIONS:
             yield _convolution(units, call)
 
 

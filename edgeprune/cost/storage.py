@@ -16,19 +16,11 @@ from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Product
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.operators import is_operator_call, operator_name
+from edgeprune.graph.rules.convolution import Convolution
 
 _WEIGHT_BYTES = {"float32": 4, "int8": 1}
 _VECTOR_BYTES = 4
-_LAYERS = (
-    "aten.conv1d",
-    "aten.conv2d",
-    "aten.conv3d",
-    "aten.convolution",
-    "aten.conv_transpose1d",
-    "aten.conv_transpose2d",
-    "aten.conv_transpose3d",
-    "aten.linear",
-)
+_LAYERS = (*Convolution.ops, "aten.linear")
 _NORMS = ("aten.batch_norm", "aten.cudnn_batch_norm", "aten.native_batch_norm")
 
 

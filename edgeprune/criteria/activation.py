@@ -9,17 +9,15 @@ from torch import Tensor
 
 from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register, share
 from edgeprune.statistics.moments import Moments
-from edgeprune.statistics.streamed import stream, views_of
+from edgeprune.statistics.streamed import gather
 
 
 class _Activation(Aggregated):
     needs = "data"
 
     def _score(self, network: Network, read: Callable[[Moments], Tensor]) -> Tensor:
-        views = views_of(network.units)
-        found = [Moments() for _ in views]
-        stream(views, network.units, network.data, found)
-        return self._together(network.units, ((view.units, read(one)) for view, one in zip(views, found, strict=True)))
+        found = gather(network.units, network.data, Moments)
+        return self._together(network.units, ((view.units, read(one)) for view, one in found))
 
 
 @register
@@ -67,10 +65,8 @@ class Apoz(Aggregated):
         self._threshold = share("threshold", threshold, "the root mean square of a sample")
 
     def score(self, network: Network) -> Tensor:
-        views = views_of(network.units)
-        found = [_Active(self._threshold) for _ in views]
-        stream(views, network.units, network.data, found)
-        return self._together(network.units, ((view.units, one.share) for view, one in zip(views, found, strict=True)))
+        found = gather(network.units, network.data, lambda: _Active(self._threshold))
+        return self._together(network.units, ((view.units, one.share) for view, one in found))
 
 
 class _Active:

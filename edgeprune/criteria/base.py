@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +65,8 @@ class Aggregated(Criterion):
     """
 
     def __init__(self, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
-        one_of("aggregate", aggregate, ("sum", "mean", "max"))
-        one_of("normalize", normalize, ("mean", "max", "none"))
+        one_of("aggregate", aggregate, get_args(Aggregate))
+        one_of("normalize", normalize, get_args(Normalize))
         self._aggregate = aggregate
         self._normalize = normalize
 

@@ -9,7 +9,7 @@ from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, r
 from edgeprune.criteria.magnitude import filters
 from edgeprune.errors import InputError
 from edgeprune.statistics.histogram import Histogram, Range
-from edgeprune.statistics.streamed import stream, views_of
+from edgeprune.statistics.streamed import gather, stream
 
 
 @register
@@ -55,14 +55,10 @@ class ActivationEntropy(Aggregated):
         self._bins = _bins(bins)
 
     def score(self, network: Network) -> Tensor:
-        views = views_of(network.units)
-        ranges = [Range() for _ in views]
-        stream(views, network.units, network.data, ranges)
-        found = [Histogram(one, self._bins) for one in ranges]
-        stream(views, network.units, network.data, found)
-        return self._together(
-            network.units, ((view.units, one.entropy) for view, one in zip(views, found, strict=True))
-        )
+        ranges = gather(network.units, network.data, Range)
+        found = [(view, Histogram(one, self._bins)) for view, one in ranges]
+        stream(found, network.units, network.data)
+        return self._together(network.units, ((view.units, one.entropy) for view, one in found))
 
 
 def _bins(bins: int) -> int:

@@ -5,6 +5,7 @@ A unit is removed by closing its gate at every consumer, so the change of the lo
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -15,24 +16,33 @@ from edgeprune.criteria.magnitude import filters
 from edgeprune.statistics import Site, backward, parameter_gradients
 
 
+class _Gated(Criterion):
+    needs = "labels"
+    additive = True
+
+    def score(self, network: Network) -> Tensor:
+        return self._read(_Gates(network))
+
+    @abstractmethod
+    def _read(self, gates: _Gates) -> Tensor:
+        """The score of every unit."""
+
+
 @register
-class Taylor(Criterion):
+class Taylor(_Gated):
     """First-order change of the loss: mean over samples of ``|dL/dgate|``, L the loss of one sample.
 
     Molchanov et al., "Pruning Convolutional Neural Networks for Resource Efficient Inference" (2017), equation 8.
     """
 
     name = "taylor"
-    needs = "labels"
-    additive = True
 
-    def score(self, network: Network) -> Tensor:
-        gates = _Gates(network)
+    def _read(self, gates: _Gates) -> Tensor:
         return gates.magnitude / gates.count
 
 
 @register
-class Fisher(Criterion):
+class Fisher(_Gated):
     """Squared gate gradients: mean over samples of ``(dL/dgate)**2``, half of it the Fisher loss change.
 
     Theis et al., "Faster Gaze Prediction with Dense Networks and Fisher Pruning" (2018); over coupled units after Liu
@@ -40,16 +50,13 @@ class Fisher(Criterion):
     """
 
     name = "fisher"
-    needs = "labels"
-    additive = True
 
-    def score(self, network: Network) -> Tensor:
-        gates = _Gates(network)
+    def _read(self, gates: _Gates) -> Tensor:
         return gates.square / gates.count
 
 
 @register
-class Taylor2(Criterion):
+class Taylor2(_Gated):
     """Second-order change of the loss: ``|-g + h / 2|``, g the mean gate gradient, h the curvature along the gate.
 
     h is the mean squared gate gradient of single samples (the empirical Fisher information), as the Hessian of a loss
@@ -57,11 +64,8 @@ class Taylor2(Criterion):
     """
 
     name = "taylor2"
-    needs = "labels"
-    additive = True
 
-    def score(self, network: Network) -> Tensor:
-        gates = _Gates(network)
+    def _read(self, gates: _Gates) -> Tensor:
         return (-gates.sum / gates.count + gates.square / gates.count / 2).abs()
 
 

@@ -27,22 +27,19 @@ class Lda(Aggregated):
     needs = "labels"
 
     def score(self, network: Network) -> Tensor:
-        views = views_of(network.units)
-        found = [ClassMoments() for _ in views]
+        found = [(view, ClassMoments()) for view in views_of(network.units)]
         classes: set[int] = set()
 
         def read(labels: Tensor) -> None:
             known = _class_labels(labels)
             classes.update(torch.unique(known).tolist())
-            for one in found:
+            for _, one in found:
                 one.labels = known
 
-        stream(views, network.units, network.data, found, labels=read)
+        stream(found, network.units, network.data, labels=read)
         if len(classes) < 2:
             raise InputError(f"criterion: lda needs samples of two classes at least; all labels are {classes.pop()}")
-        return self._together(
-            network.units, ((view.units, _ratio(one)) for view, one in zip(views, found, strict=True))
-        )
+        return self._together(network.units, ((view.units, _ratio(one)) for view, one in found))
 
 
 def _class_labels(labels: Tensor) -> Tensor:

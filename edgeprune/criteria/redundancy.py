@@ -11,7 +11,7 @@ from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, r
 from edgeprune.criteria.magnitude import filters
 from edgeprune.errors import InputError
 from edgeprune.statistics.covariance import Covariance
-from edgeprune.statistics.streamed import stream, views_of
+from edgeprune.statistics.streamed import gather
 
 
 @register
@@ -78,10 +78,8 @@ class _Pairwise(_StoodInFor):
     needs = "data"
 
     def _score(self, network: Network, products: Callable[[Covariance], Tensor]) -> Tensor:
-        views = views_of(network.units)
-        found = [Covariance() for _ in views]
-        stream(views, network.units, network.data, found)
-        parts = ((view.units, self._left(products(one), opposed=False)) for view, one in zip(views, found, strict=True))
+        found = gather(network.units, network.data, Covariance)
+        parts = ((view.units, self._left(products(one), opposed=False)) for view, one in found)
         return self._together(network.units, parts)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from edgeprune.config.settings import nearest
 from edgeprune.errors import InputError
 from edgeprune.model.sources import load_object
 
@@ -63,11 +63,24 @@ class Registry(Generic[T]):
                 raise InputError(f"{self._label}: {name} is no class derived from {package}.{self._base.__name__}")
             return found
         if name not in self._kinds:
-            near = difflib.get_close_matches(name, self._kinds, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = nearest(name, list(self._kinds))
+            hint = f"; did you mean {near!r}?" if near else ""
             known = ", ".join((*self._also, *sorted(self._kinds)))
             raise InputError(f"{self._label}: got {name!r}; there are {known}, or module:Class of your own{hint}")
         return self._kinds[name]
+
+    def create(self, name: str, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> T:
+        """The one called ``name``, made with ``options``.
+
+        Args:
+            name: One of ``registered()``; ``package.module:Class`` or ``file.py:Class`` for one's own.
+            options: Arguments of its constructor.
+            base: Folder that file names are relative to; None: the working folder.
+
+        Raises:
+            InputError: There is none (names the nearest), or it does not take the options.
+        """
+        return self.make(self.find(name, base), options)
 
     def make(self, kind: type[T], options: Mapping[str, Any] | None) -> T:
         """One of ``kind``, made with ``options``.

@@ -110,7 +110,7 @@ def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure 
     ]
     if ratio is not None:
         interval = f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-        made[0] = Row(**{**vars(made[0]), "change": interval, "ratio": ratio.value})
+        made[0] = replace(made[0], change=interval, ratio=ratio.value)
     return made
 
 

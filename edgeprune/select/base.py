@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -95,17 +94,4 @@ class Selection(ABC):
 _registry = Registry[Selection](Selection, "select")
 register = _registry.register
 registered = _registry.registered
-
-
-def create(name: str, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> Selection:
-    """The selection called ``name``, made with ``options``.
-
-    Args:
-        name: One of ``registered()``; ``package.module:Class`` or ``file.py:Class`` for one's own.
-        options: Arguments of its constructor.
-        base: Folder that file names are relative to; None: the working folder.
-
-    Raises:
-        InputError: There is none (names the nearest), or it does not take the options.
-    """
-    return _registry.make(_registry.find(name, base), options)
+create = _registry.create

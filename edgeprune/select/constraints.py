@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from edgeprune.config.recipe import LayerSettings
+from edgeprune.config.settings import nearest
 from edgeprune.errors import InputError
 from edgeprune.graph import Group, Units
 from edgeprune.graph.coordinates import layer_name
@@ -139,8 +139,8 @@ def _called(group: Group) -> set[str]:
 
 def _no_match(pattern: str, groups: Iterable[Group]) -> str:
     names = sorted({name for group in groups for name in _called(group)})
-    near = difflib.get_close_matches(pattern, names, 1, cutoff=0.0)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(pattern, names, cutoff=0.0)
+    hint = f"; did you mean {near!r}?" if near else ""
     return (
         f"prune.layers: match = {pattern!r} matches no group, and no layer or parameter that makes one{hint} "
         "(edgeprune inspect lists the groups)"

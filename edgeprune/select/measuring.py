@@ -101,7 +101,7 @@ def measure_sensitivity(
     asked = {index: [_kept(ladder, index, ratio) for ratio in ratios] for index in prunable}
     removed = {(index, kept): _removed(ladder, index, kept) for index in prunable for kept in asked[index]}
     gone = {case: units.gone(mask) for case, mask in removed.items()}
-    begins = _begins(units)
+    begins = _begins(units, ladder.group)
     behind: dict[fx.Node, list[_Case]] = {}
     for case in removed:
         behind.setdefault(begins[case[0]], []).append(case)
@@ -233,12 +233,10 @@ def _macs_removed(units: Units, removed: Mapping[_Case, Tensor]) -> dict[_Case, 
     return shares
 
 
-def _begins(units: Units) -> list[fx.Node]:
+def _begins(units: Units, group_of: Tensor) -> list[fx.Node]:
     """For each group the first node that gives something else without some of its units; the output if none does."""
-    sizes = torch.tensor([len(group) for group in units.groups], dtype=torch.long)
-    group_of = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
     nodes = list(units.coordinates.program.graph.nodes)
-    begins = [nodes[-1]] * len(sizes)
+    begins = [nodes[-1]] * len(units.groups)
     for node in reversed(nodes):
         for ids in _read(units, node):
             found = units.unit_of[ids]

@@ -15,9 +15,8 @@ from torch.nn import functional
 from edgeprune.graph import Units
 from edgeprune.graph.call import Call
 from edgeprune.graph.operators import operator_name
+from edgeprune.graph.rules.convolution import CONVOLUTIONS
 from edgeprune.statistics.sites import Site, sites_of
-
-_CONVOLUTIONS = {"aten.conv1d": 3, "aten.conv2d": 4, "aten.conv3d": 5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +96,7 @@ def layers_of(units: Units) -> dict[fx.Node, Layer]:
     found = {}
     for site in sites_of(units):
         call = Call(program, site.node, units.coordinates.labels)
-        name = call.name
-        rank = _CONVOLUTIONS.get(name)
-        if name != "aten.linear" and (rank is None or rank != len(call.shape("input"))):
+        if call.name != "aten.linear" and not _is_batched_convolution(call):
             continue
         weight, bias = call["weight"], call["bias"]
         if not _own(weight, reads, units) or (bias is not None and not _own(bias, reads, units)):
@@ -118,6 +115,10 @@ def layers_of(units: Units) -> dict[fx.Node, Layer]:
             geometry,
         )
     return found
+
+
+def _is_batched_convolution(call: Call) -> bool:
+    return call.name in CONVOLUTIONS and len(call.shape("input")) == len(call.shape("weight"))
 
 
 def _own(node: fx.Node, reads: Counter[int], units: Units) -> bool:

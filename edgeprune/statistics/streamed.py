@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ class Accumulator(Protocol):
 
     def add(self, values: Tensor) -> None:
         """Take in ``values`` (samples, units at the site, positions), floating point."""
+
+
+A = TypeVar("A", bound=Accumulator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +66,22 @@ def views_of(units: Units) -> list[View]:
     return [View.of(site) for site in sites_of(units)]
 
 
+def gather(units: Units, samples: Samples, make: Callable[[], A]) -> list[tuple[View, A]]:
+    """Every view with an accumulator of its own, which was told all that its site consumes."""
+    found = [(view, make()) for view in views_of(units)]
+    stream(found, units, samples)
+    return found
+
+
 def stream(
-    views: Sequence[View],
+    views: Sequence[tuple[View, Accumulator]],
     units: Units,
     samples: Samples,
-    accumulators: Sequence[Accumulator],
     *,
     labels: Callable[[Tensor], None] | None = None,
 ) -> None:
     """Tell the accumulator of each view what its site consumes; ``labels`` as ``forward``."""
-    by_site = {id(view.site.consumption): (view, into) for view, into in zip(views, accumulators, strict=True)}
+    by_site = {id(view.site.consumption): (view, into) for view, into in views}
 
     def seen(site: Site, value: Tensor) -> None:
         view, into = by_site[id(site.consumption)]

@@ -85,6 +85,7 @@ def test_options_are_those_of_the_constructor(animals: Registry[Animal]) -> None
     assert options_of(Cat) == {}
     assert animals.make(Dog, {"word": "wau", "times": 2}).say() == "wauwau"
     assert animals.make(Cat, None).say() == "miaow"
+    assert animals.create("dog", {"word": "wau"}).say() == "wau"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.rules.base import Keep, Rule, left, register
 
+CONVOLUTIONS = ("aten.conv1d", "aten.conv2d", "aten.conv3d")
+"""Those that are never transposed."""
+
 _FIXED = "a convolution reads data whose channels are fixed"
 
 
@@ -22,9 +25,7 @@ class Convolution(Rule):
     """``weight`` is (out_ch, in_ch / groups, *kernel); transposed, it is (in_ch, out_ch / groups, *kernel)."""
 
     ops = (
-        "aten.conv1d",
-        "aten.conv2d",
-        "aten.conv3d",
+        *CONVOLUTIONS,
         "aten.convolution",
         "aten.conv_transpose1d",
         "aten.conv_transpose2d",
