@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -38,13 +37,13 @@ from torch.nn import functional  # noqa: E402
 from edgeprune import __version__  # noqa: E402
 from edgeprune.config import Recipe  # noqa: E402
 from edgeprune.criteria import Network, create, registered  # noqa: E402
-from edgeprune.files import write_atomic  # noqa: E402
 from edgeprune.graph import Units, capture, units_of  # noqa: E402
 from edgeprune.graph.consuming import Consuming  # noqa: E402
 from edgeprune.graph.coupling import Consumption  # noqa: E402
 from edgeprune.graph.operators import mutates  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
 from edgeprune.statistics import Samples  # noqa: E402
+from scripts.page import processor, write_between  # noqa: E402
 
 BATCH = 64
 ORACLE_BATCH = 16
@@ -75,7 +74,8 @@ def main() -> None:
     text = _report(rows, units, arguments, read, len(changes) * ORACLE_BATCH)
     print(text)
     if arguments.write:
-        _write(arguments.write, arguments.recipe, text)
+        heading = f"Criteria against the true change of the loss: {arguments.recipe}"
+        write_between(arguments.write, f"criteria {arguments.recipe}", heading, text)
 
 
 def _arguments() -> argparse.Namespace:
@@ -220,7 +220,7 @@ units as the other half does. {samples} training images for criteria that look a
 seconds of scoring, statistics included.
 
 EdgePrune {__version__}, torch {torch.__version__}, scipy {scipy.__version__}, numpy {np.__version__}, Python
-{platform.python_version()}, {_processor()}, {torch.get_num_threads()} threads.
+{platform.python_version()}, {processor()}, {torch.get_num_threads()} threads.
 
 | criterion | looks at | layer, answers | global, answers | layer, labels | global, labels | s |
 |---|---|---:|---:|---:|---:|---:|""".splitlines()
@@ -232,21 +232,6 @@ EdgePrune {__version__}, torch {torch.__version__}, scipy {scipy.__version__}, n
         found = [f"{row[key]:.2f}" for key in ("answers layer", "answers global", "labels layer", "labels global")]
         lines.append("| " + " | ".join([shown, needs, *found, f"{row['seconds']:.1f}"]) + " |")
     return "\n".join(lines)
-
-
-def _write(path: Path, recipe: str, text: str) -> None:
-    """Put ``text`` between the markers of the recipe, at the end of the page where there are none."""
-    begin, end = f"<!-- criteria {recipe} -->", f"<!-- /criteria {recipe} -->"
-    page = path.read_text(encoding="utf-8") if path.exists() else "# What to remove\n"
-    if begin not in page:
-        page += f"\n## Criteria against the true change of the loss: {recipe}\n\n{begin}\n{end}\n"
-    marked = f"{begin}\n{text}\n{end}"
-    write_atomic(path, re.sub(f"{begin}.*?{end}", lambda _: marked, page, count=1, flags=re.DOTALL))
-
-
-def _processor() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{len(names)} x {names[0].partition(':')[2].strip()}" if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ from edgeprune.pruning import choose, score  # noqa: E402
 from edgeprune.repair.reconstruct import Method  # noqa: E402
 from edgeprune.statistics import Samples  # noqa: E402
 from edgeprune.training import evaluate  # noqa: E402
+from scripts.page import processor, write_between  # noqa: E402
 from scripts.selection_report import (  # noqa: E402
     BATCH,
     DENSE,
@@ -79,7 +80,6 @@ from scripts.selection_report import (  # noqa: E402
     draw,
     measured,
     resolved,
-    write_page,
 )  # fmt: skip
 
 SCOPES = {"inner": ("bn1", "layer*.bn2"), "whole": ()}
@@ -114,7 +114,7 @@ def main() -> None:
     print(text)
     if arguments.write:
         draw(report, picture)
-        write_page(arguments.write, text)
+        write_between(arguments.write, f"selection {RECIPE}", f"What is left of the accuracy: {RECIPE}", text)
     sys.exit(1 if failed else 0)
 
 
@@ -378,11 +378,9 @@ def finetune(model: nn.Module, train: Split, *, seed: int, steps: int | None = N
 def _machine() -> str:
     import onnxruntime
 
-    lines = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    processor = f"{len(lines)} x {lines[0].partition(':')[2].strip()}" if lines else platform.machine()
     return (
         f"EdgePrune {__version__}, torch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}, Python "
-        f"{platform.python_version()}, {processor}, {torch.get_num_threads()} threads"
+        f"{platform.python_version()}, {processor()}, {torch.get_num_threads()} threads"
     )
 
 

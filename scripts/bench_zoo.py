@@ -31,6 +31,7 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
 
+from scripts.page import processor  # noqa: E402
 from tests.zoo.networks import NAMES, declare_operators, make  # noqa: E402
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ Networks of torchvision and timm, fresh weights, no annotations. `scripts/bench_
 in its own process, criterion `l2`, seed 0, one image.
 
 EdgePrune {__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}, timm {timm.__version__},
-ONNX Runtime {onnxruntime.__version__}, numpy {np.__version__}, Python {platform.python_version()}, {_processor()},
+ONNX Runtime {onnxruntime.__version__}, numpy {np.__version__}, Python {platform.python_version()}, {processor()},
 {torch.get_num_threads()} threads.
 
 - *s*: capture to rewritten network, without the proof. *peak*: most memory meanwhile, over what was held before; beside
@@ -313,11 +314,6 @@ def _cells(row: dict[str, Any], against: bool) -> list[str]:
         peer = row.get("torch_pruning", {})
         cells.append(peer.get("error") or f"{peer['seconds']:.1f} s, {peer['peak_mb']:.0f} MB")
     return cells
-
-
-def _processor() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{len(names)} x {names[0].partition(':')[2].strip()}" if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgeprune import criteria, select
-from edgeprune.files import write_atomic
 from edgeprune.repair import chosen_repairs
 from edgeprune.repair.reconstruct import Method
 
@@ -374,13 +372,3 @@ def _short(state: str) -> str:
 def _table(head: list[str], body: list[list[str]]) -> list[str]:
     rule = "|---|" + "---:|" * (len(head) - 1)
     return ["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(cells) + " |" for cells in body)]
-
-
-def write_page(path: Path, text: str) -> None:
-    """Put ``text`` between the markers of this script, at the end of the page where there are none."""
-    begin, end = f"<!-- selection {RECIPE} -->", f"<!-- /selection {RECIPE} -->"
-    page = path.read_text(encoding="utf-8") if path.exists() else "# What to remove\n"
-    if begin not in page:
-        page += f"\n## What is left of the accuracy: {RECIPE}\n\n{begin}\n{end}\n"
-    marked = f"{begin}\n{text}\n{end}"
-    write_atomic(path, re.sub(f"{begin}.*?{end}", lambda _: marked, page, count=1, flags=re.DOTALL))

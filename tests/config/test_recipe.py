@@ -23,6 +23,14 @@ def _write(folder: Path, text: str) -> Path:
     return file
 
 
+def _is_refused(folder: Path, extra: str, told: str) -> None:
+    """A recipe with ``extra`` in it, with a message that has ``told`` in it."""
+    file = _write(folder, f"{extra}\n{_WHOLE}")
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(file)
+    assert told.format(file=file) in str(caught.value)
+
+
 def test_a_recipe_is_read_from_its_folder_or_its_file(tmp_path: Path) -> None:
     file = _write(tmp_path / "mine", _WHOLE)
     recipe = Recipe.load(file)
@@ -62,10 +70,7 @@ def test_packaged_recipes_are_found_from_any_folder(tmp_path: Path, monkeypatch:
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path: Path, extra: str, message: str) -> None:
-    file = _write(tmp_path, f"{extra}\n{_WHOLE}")
-    with pytest.raises(RecipeError) as caught:
-        Recipe.load(file)
-    assert message.format(file=file) in str(caught.value)
+    _is_refused(tmp_path, extra, message)
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
@@ -162,7 +167,4 @@ def test_layers_override_what_holds_for_all(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_layer_table_is_named(tmp_path: Path, table: str, told: str) -> None:
-    file = _write(tmp_path, f"{table}\n{_WHOLE}")
-    with pytest.raises(RecipeError) as caught:
-        Recipe.load(file)
-    assert told.format(file=file) in str(caught.value)
+    _is_refused(tmp_path, table, told)

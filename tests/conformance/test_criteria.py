@@ -109,6 +109,15 @@ def _plain(seed: int = 0) -> Plain:
     return Plain().eval()
 
 
+def _with_constant(unit: int, value: float) -> Plain:
+    """A unit of the first convolution gives ``value`` whatever it reads."""
+    model = _plain()
+    with torch.no_grad():
+        model.first.weight[unit] = 0
+        model.first.bias[unit] = value  # type: ignore[index]
+    return model
+
+
 def _scores(criterion: str, model: nn.Module) -> Tensor:
     """Of the units that the first convolution makes."""
     images = torch.randn(24, 3, 6, 6, generator=torch.Generator().manual_seed(1))
@@ -178,11 +187,7 @@ _DEAD_SCORES_ZERO = (
 
 @pytest.mark.parametrize("criterion", [*_DEAD_SCORES_ZERO, "fpgm"])
 def test_a_dead_unit_scores_lowest(criterion: str) -> None:
-    model = _plain()
-    with torch.no_grad():
-        model.first.weight[2] = 0
-        model.first.bias[2] = 0  # type: ignore[index]
-    scores = _scores(criterion, model)
+    scores = _scores(criterion, _with_constant(2, 0))
     assert int(scores.argmin()) == 2
     if criterion in _DEAD_SCORES_ZERO:
         assert scores[2] == 0
@@ -190,11 +195,7 @@ def test_a_dead_unit_scores_lowest(criterion: str) -> None:
 
 @pytest.mark.parametrize("criterion", ["activation_std", "correlation", "activation_entropy", "lda"])
 def test_a_constant_unit_scores_zero(criterion: str) -> None:
-    model = _plain()
-    with torch.no_grad():
-        model.first.weight[5] = 0
-        model.first.bias[5] = 123.4  # type: ignore[index]
-    scores = _scores(criterion, model)
+    scores = _scores(criterion, _with_constant(5, 123.4))
     assert scores[5] == 0
     assert bool((scores[:5] > 0).all())
 

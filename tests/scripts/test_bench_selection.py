@@ -18,7 +18,8 @@ from edgeprune.model.splits import TensorSplit
 from edgeprune.training import evaluate
 from scripts import bench_selection
 from scripts.bench_selection import Bench, First, finetune
-from scripts.selection_report import USUAL, Case, Journal, Report, Row, Settings, Variant, draw, label, write_page
+from scripts.page import write_between
+from scripts.selection_report import USUAL, Case, Journal, Report, Row, Settings, Variant, draw, label
 
 SETTINGS = Settings(samples=64, images=64, steps=2)
 OURS = replace(USUAL, method="l2", repair="least_squares")
@@ -173,9 +174,10 @@ def test_a_report_of_nothing_has_no_tables() -> None:
 def test_a_page_keeps_what_is_around_the_markers(tmp_path: Path) -> None:
     page = tmp_path / "selection.md"
     page.write_text("# What to remove\n\nbefore\n", encoding="utf-8")
-    write_page(page, "first")
+    marker, heading = "selection cifar10-resnet56", "What is left of the accuracy"
+    write_between(page, marker, heading, "first")
     page.write_text(page.read_text(encoding="utf-8") + "\nafter\n", encoding="utf-8")
-    write_page(page, r"second \1")
+    write_between(page, marker, heading, r"second \1")
     text = page.read_text(encoding="utf-8")
     assert "before" in text
     assert text.endswith("\nsecond \\1\n<!-- /selection cifar10-resnet56 -->\n\nafter\n")
