@@ -35,6 +35,17 @@ class Schedule(ABC):
         """What it was made with: the arguments of its constructor."""
         return {key: getattr(self, key) for key in inspect.signature(type(self)).parameters}
 
+    def check(self, session: Session) -> None:
+        """Before any step is spent: whether ``session`` has what this looks at.
+
+        Raises:
+            InputError: There is no data, or there are no weights of early training, or some that do not fit.
+        """
+        if self.needs_data and session.samples is None:
+            raise InputError(f"schedule: {self.name} looks at data, and there is none; give data=...")
+        if self.needs_early:
+            _check_early(session, self.name)
+
     @abstractmethod
     def run(self, session: Session) -> Iterator[Stretch]:
         """Prune ``session`` until its budget holds; yields each stretch of training, done when it goes on.
@@ -65,6 +76,21 @@ def create(name: str, options: Mapping[str, Any] | None = None, *, base: Path | 
         InputError: There is none (names the nearest), or it does not take the options.
     """
     return _registry.make(_registry.find(name, base), options)
+
+
+def _check_early(session: Session, schedule: str) -> None:
+    if session.early is None:
+        raise InputError(
+            f"schedule: {schedule} goes back to weights from early in the training of the dense network; give "
+            "early=..., a state dict of it"
+        )
+    for name, tensor in session.model.state_dict().items():
+        got = tuple(session.early[name].shape) if name in session.early else "missing"
+        if got != tuple(tensor.shape):
+            raise InputError(
+                f"schedule: {schedule}: early weights: {name} is {got}, but {tuple(tensor.shape)} in the network; give "
+                "those of this very network while it was dense"
+            )
 
 
 def number(option: str, value: float, *, least: float = 0.0, most: float = math.inf, between: bool = False) -> float:

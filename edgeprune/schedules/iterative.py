@@ -8,6 +8,9 @@ from edgeprune.schedules.base import Schedule, number, one_of, register, whole
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
 
+Way = Callable[[float, float], float]
+"""Limit of a cost on the way, of its dense value and the limit in the end."""
+
 
 @register
 class Iterative(Schedule):
@@ -30,7 +33,15 @@ class Iterative(Schedule):
             session.prune(session.limits(self._way(done / self.rounds)))
             yield Stretch(share=1 / self.rounds)
 
-    def _way(self, part: float) -> Callable[[float, float], float]:
-        if self.path == "exponential":
-            return lambda dense, limit: dense * (limit / dense) ** part
-        return lambda dense, limit: dense - (dense - limit) * (1 - (1 - part) ** self.power)
+    def _way(self, part: float) -> Way:
+        return exponential(part) if self.path == "exponential" else polynomial(part, self.power)
+
+
+def exponential(part: float) -> Way:
+    """Where equal parts of the way take equal shares of what is left."""
+    return lambda dense, limit: dense * (limit / dense) ** part
+
+
+def polynomial(part: float, power: float) -> Way:
+    """Where the first parts of the way take the most, the more so the larger ``power``."""
+    return lambda dense, limit: dense - (dense - limit) * (1 - (1 - part) ** power)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from edgeprune import criteria, graph, pruning
 from edgeprune.config import Budget
@@ -23,6 +24,7 @@ from edgeprune.repair import Repair
 from edgeprune.select import Constraint, Curve, Plan, Problem, Selection
 from edgeprune.select.measuring import measure_sensitivity
 from edgeprune.statistics import Samples
+from edgeprune.training.evaluate import device_of
 
 State = Mapping[str, Tensor]
 
@@ -72,10 +74,12 @@ class Session:
         optimizer: Trains it; its state is sliced along. None: there is none yet.
         samples: To score and repair with; None: there are none.
         seed: Of all that is drawn.
-        followers: Other modules with the same tensors (an average of the weights), sliced along.
+        followers: Other modules with the same tensors (an average of the weights), sliced along. Other objects, as
+            ``model``, where captured programs have to stand in.
         early: Weights of the dense network from early in its training, for schedules that rewind to them.
         fresh: Gives the weights a dense network begins with, for a seed; None: ``reset_parameters`` of its layers.
         judge: How good a network is on validation data, larger is better; None: the loss on ``samples`` says it.
+        agree: Makes a tensor that samples decide on the same in all processes that train the network together.
     """
 
     model: nn.Module
@@ -89,6 +93,7 @@ class Session:
     early: State | None = None
     fresh: Callable[[int], State] | None = None
     judge: Callable[[nn.Module], float] | None = None
+    agree: Callable[[Tensor], Tensor] = lambda tensor: tensor
     _history: list[Kept] = field(default_factory=list, init=False)
     _units: Units | None = field(default=None, init=False)
 
@@ -114,8 +119,8 @@ class Session:
         """Scores of all units as the weights are now, (units,); ``criterion`` instead of the chosen one."""
         network = Network(self.model, self.units, self.seed if seed is None else seed, self.samples)
         if criterion is not None:
-            return criteria.score(criterion, network)
-        return pruning.score(self.choice.criterion, network, self.choice.repairs)
+            return self.agree(criteria.score(criterion, network))
+        return self.agree(pruning.score(self.choice.criterion, network, self.choice.repairs))
 
     def limits(self, way: Callable[[float, float], float] = lambda _dense, limit: limit) -> dict[str, float]:
         """Limits by cost: those of the budget, or what ``way`` makes of the dense cost and the limit of each."""
@@ -158,7 +163,7 @@ class Session:
             curves,
             self.choice.criterion.additive if additive is None else additive,
         )
-        return chosen.choose(problem)
+        return self.agree(chosen.choose(problem))
 
     def remove(self, removed: Tensor, *, repair: bool = True) -> None:
         """Take the units in the mask (units,) out of the network, with the optimiser's state, and repair what is left.
@@ -172,8 +177,7 @@ class Session:
         mending = None
         if repair and self.samples is not None and self.choice.repairs:
             mending = Repair(self.choice.repairs, units, removed, self.samples, seed=self.seed)
-        for follower in self.followers:
-            rewrite(follower, units, removed, copy=False)
+        self.followers = [rewrite(follower, units, removed, copy=False).model for follower in self.followers]
         rewritten, _ = graph.shrink(
             self.model, units, removed, prove=self.choice.prove, copy=False, optimizer=optimizer
         )
@@ -183,9 +187,9 @@ class Session:
         self._history.append(rewritten.kept)
         self._units = None
 
-    def prune(self, limits: Mapping[str, float] | None = None) -> None:
+    def prune(self, limits: Mapping[str, float] | None = None, *, repair: bool = True) -> None:
         """Score, choose and remove, so that ``limits`` hold (those of the budget)."""
-        self.remove(self.choose(self.score(), limits))
+        self.remove(self.choose(self.score(), limits), repair=repair)
 
     def snapshot(self) -> Snapshot:
         """The weights as they are now."""
@@ -219,15 +223,8 @@ class Session:
 
     def value(self) -> float:
         """How good the network is now on validation data; the larger, the better."""
-        if self.judge is not None:
-            return self.judge(self.model)
-        assert self.samples is not None, "needs_data"
-        total, count = 0.0, 0
-        with evaluating(self.model), torch.no_grad():
-            for args, kwargs, labels in self.samples:
-                total += float(self.samples.loss(self.model(*args, **kwargs), labels)) * len(labels)
-                count += len(labels)
-        return -total / count
+        value = self.judge(self.model) if self.judge is not None else -self._loss()
+        return float(self.agree(torch.tensor(value, dtype=torch.float64)))
 
     def plan(self, origin: Mapping[str, Any]) -> Plan:
         """All that was removed, as a plan for the network the session began with."""
@@ -252,6 +249,17 @@ class Session:
         given = self.choice.costs(self.units, self.model)
         return {name: given.get(name) or cost_model(name, self.units, self.model) for name in self.budget.costs}
 
+    def _loss(self) -> float:
+        assert self.samples is not None, "needs_data"
+        device = device_of(self.model)
+        total, count = 0.0, 0
+        with evaluating(self.model), torch.no_grad():
+            for batch in self.samples:
+                args, kwargs, labels = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), batch)
+                total += float(self.samples.loss(self.model(*args, **kwargs), labels)) * len(labels)
+                count += len(labels)
+        return total / count
+
     def _load(self, state: State, removals: int) -> None:
         small = dict(state)
         for removal in self._history[removals:]:
@@ -264,8 +272,11 @@ class Session:
         self._forget()
 
     def _forget(self) -> None:
+        """What was averaged over other weights says nothing of these."""
         if self.optimizer is not None:
             self.optimizer.state.clear()
+        for follower in self.followers:
+            follower.load_state_dict(self.model.state_dict())
 
     def _scaled(self, dense: State) -> State:
         """``dense`` with weights scaled as if drawn for the number of inputs that each filter has now."""

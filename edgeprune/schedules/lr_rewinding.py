@@ -1,0 +1,31 @@
+"""Prune, keep the weights, train along the original learning-rate curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgeprune.schedules.base import Schedule, number, register, whole
+from edgeprune.schedules.iterative import exponential
+from edgeprune.schedules.session import Session
+from edgeprune.training.stretch import Stretch
+
+
+@register
+class LrRewinding(Schedule):
+    """Prune the trained network, keep its weights, and train along the learning-rate curve from early on.
+
+    ``rewind`` is the part of the curve that is left out: 0.1 begins where a tenth of the training would be done, behind
+    a warm-up and near the largest rate. ``rounds`` do so several times, each taking the same share of what is left.
+    Renda et al., "Comparing Rewinding and Fine-tuning in Neural Network Pruning" (2020).
+    """
+
+    name = "lr_rewinding"
+
+    def __init__(self, rewind: float = 0.1, rounds: int = 1) -> None:
+        self.rewind = number("rewind", rewind, most=0.9)
+        self.rounds = whole("rounds", rounds, least=1)
+
+    def run(self, session: Session) -> Iterator[Stretch]:
+        for done in range(1, self.rounds + 1):
+            session.prune(session.limits(exponential(done / self.rounds)))
+            yield Stretch(share=1 / self.rounds, rate=(self.rewind, 1.0))
