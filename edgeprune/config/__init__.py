@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeprune.config.budget import Budget
 from edgeprune.config.recipe import (
     DataSettings,
+    DistillationSettings,
     ExportSettings,
     ModelSettings,
     PruneSettings,
@@ -23,6 +24,7 @@ from edgeprune.config.target import (
 __all__ = [
     "Budget",
     "DataSettings",
+    "DistillationSettings",
     "ExportSettings",
     "HardwareSettings",
     "ModelSettings",

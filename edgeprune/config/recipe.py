@@ -136,6 +136,21 @@ class PruneSettings(Settings):
     prove: bool = True
 
 
+class DistillationSettings(Settings):
+    """Learning from the dense network besides the labels.
+
+    Attributes:
+        weight: Of the dense network's answers in the loss, labels have the rest; 0 is none. None: 0.9, or 0 where
+            ``training.step`` hides the outputs.
+        temperature: That softens both answers.
+        features: Weight of the distance between what BatchNorm layers give; 0 is none.
+    """
+
+    weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    features: Annotated[float, Field(ge=0)] = 0.0
+
+
 class TrainingSettings(Settings):
     """Fine-tuning after pruning, with a cosine learning-rate schedule.
 
@@ -149,6 +164,16 @@ class TrainingSettings(Settings):
         warmup_epochs: Length of the linear warm-up.
         label_smoothing: Of the cross entropy.
         gradient_clip: Largest norm of the gradient; None leaves it.
+        ema: Decay of an exponential moving average of the weights, which is what is judged and kept; 0 is none.
+        distillation: Learning from the dense network.
+        batchnorm: Statistics of BatchNorm layers: ``train`` follows the batches; ``freeze`` keeps those there are;
+            ``recalibrate`` follows the batches, and takes them anew of unchanged training samples at the end.
+        keep: What training ends with: the ``best`` epoch on validation, or the ``last``.
+        loss: The user's own: ``file.py:name`` of a function or module of (outputs, labels) that gives a scalar.
+        step: The user's own training step: a function of (model, inputs, labels) that gives the loss, or a dict
+            of losses, which are added.
+        metric: How good a network is, the larger the better: a function of (model, split) that gives a number, where
+            the model is called as the network is. None: accuracy of class labels, minus the mean loss for others.
         precision: Of the forward pass; ``auto`` takes bfloat16 where a measurement on this machine says it is faster.
         channels_last: Memory format; ``auto`` measures as well.
     """
@@ -162,6 +187,13 @@ class TrainingSettings(Settings):
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    distillation: DistillationSettings = DistillationSettings()
+    batchnorm: Literal["train", "freeze", "recalibrate"] = "train"
+    keep: Literal["best", "last"] = "best"
+    loss: _Spec | None = None
+    step: _Spec | None = None
+    metric: _Spec | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: Literal["auto", True, False] = "auto"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from edgeprune.errors import DataError
@@ -38,6 +40,32 @@ class Split(Protocol):
             augment: False: shuffled, but not augmented, as far as the split can tell the two apart.
         """
         ...
+
+
+def read_part(
+    split: Split, size: int, *, rng_key: tuple[int, ...], start: int = 0, part: tuple[int, int] = (0, 1)
+) -> Iterator[tuple[Any, Any, float]]:
+    """Part ``part[0]`` of ``part[1]`` of each shuffled batch, for processes that train together.
+
+    Comes with the weight that makes the mean over the processes of their mean losses that of the whole batch. Splits of
+    this module read their part alone; of another the whole batch is read, and cut.
+    """
+    rank, count = part
+    if count == 1:
+        yield from ((inputs, labels, 1.0) for inputs, labels in split.batches(size, rng_key=rng_key, start=start))
+        return
+    own = isinstance(split, (TensorSplit, DatasetSplit))
+    cutting: dict[str, Any] = {"part": part} if own else {}
+    for inputs, labels in split.batches(size, rng_key=rng_key, start=start, **cutting):
+        whole = min(size, len(split))
+        cut = slice(*_bounds(whole, rank, count))
+        here = (inputs, labels) if own else pytree.tree_map_only(Tensor, itemgetter(cut), (inputs, labels))
+        yield *here, (cut.stop - cut.start) * count / whole
+
+
+def _bounds(size: int, rank: int, count: int) -> tuple[int, int]:
+    """The first index of a part, and the first behind it."""
+    return size * rank // count, size * (rank + 1) // count
 
 
 def training_steps(samples: int, size: int) -> int:
@@ -71,13 +99,17 @@ class Augment:
     crop_padding: int = 0
     flip: bool = False
 
-    def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Change ``images`` (N, C, H, W) of any type, each on its own, in one gather."""
+    def __call__(self, images: Tensor, rng: torch.Generator, *, first: int = 0, of: int | None = None) -> Tensor:
+        """Change ``images`` (N, C, H, W) of any type, each on its own, in one gather.
+
+        They are those from ``first`` on ``of`` as many: each is changed as if all were given.
+        """
         count, channels, height, width = images.shape
-        pad = self.crop_padding
-        top = torch.randint(2 * pad + 1, (count, 1), generator=rng)
-        left = torch.randint(2 * pad + 1, (count, 1), generator=rng)
-        mirrored = torch.rand(count, 1, generator=rng) < (0.5 if self.flip else 0.0)
+        pad, whole = self.crop_padding, of or count
+        here = slice(first, first + count)
+        top = torch.randint(2 * pad + 1, (whole, 1), generator=rng)[here]
+        left = torch.randint(2 * pad + 1, (whole, 1), generator=rng)[here]
+        mirrored = torch.rand(whole, 1, generator=rng)[here] < (0.5 if self.flip else 0.0)
         rows = top + torch.arange(height)
         columns = left + torch.where(mirrored, torch.arange(width - 1, -1, -1), torch.arange(width))
         padded = functional.pad(images, (pad, pad, pad, pad))
@@ -140,24 +172,39 @@ class TensorSplit:
         return self.images[indices]
 
     def batches(
-        self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0, augment: bool = True
+        self,
+        size: int,
+        *,
+        rng_key: tuple[int, ...] | None = None,
+        start: int = 0,
+        augment: bool = True,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
-        """See ``Split.batches``."""
+        """See ``Split.batches``; ``part`` as ``read_part``."""
         for key, indices in _index_batches(len(self), size, rng_key, start):
-            images = self.take(indices)
+            first, stop = _bounds(len(indices), *part)
+            own = indices[first:stop]
+            images = self.take(own)
             if augment and rng_key is not None and self._augment is not None:
-                images = self._augment(images, generator(*key))
-            yield images.to(torch.float32).mul_(self._factor).sub_(self._offset), self.labels[indices]
+                images = self._augment(images, generator(*key), first=first, of=len(indices))
+            yield images.to(torch.float32).mul_(self._factor).sub_(self._offset), self.labels[own]
 
 
 class DatasetSplit:
     """A split over a user's own map-style ``torch.utils.data.Dataset`` of (input, label) samples.
 
-    What the data set draws at random (torchvision transforms, say) is seeded batch by batch, so it repeats as well.
+    What the data set draws at random (torchvision transforms, say) is seeded sample by sample, so it repeats as well.
+
+    Args:
+        dataset: Its samples are (input, label): a tensor or array, and an integer.
+        workers: Above 0, as many processes read batches ahead; they come out the same.
+        collate: Makes a batch of a list of samples, for samples of another kind (boxes, masks, texts), which are then
+            taken as they are; for ``training.loss`` or ``training.step`` to make sense of.
     """
 
-    def __init__(self, dataset: Dataset[Any], *, workers: int = 0) -> None:
-        """Take ``dataset``; with ``workers`` > 0, as many processes read batches ahead (they come out the same)."""
+    def __init__(
+        self, dataset: Dataset[Any], *, workers: int = 0, collate: Callable[[list[Any]], Any] | None = None
+    ) -> None:
         if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
             raise DataError(
                 f"{type(dataset).__name__} is no map-style data set: it needs __len__ and __getitem__, "
@@ -165,6 +212,7 @@ class DatasetSplit:
             )
         self._dataset = dataset
         self._workers = workers
+        self._collate = collate
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -176,9 +224,10 @@ class DatasetSplit:
         rng_key: tuple[int, ...] | None = None,
         start: int = 0,
         augment: bool = True,  # not used: what the data set does to its samples is its own
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
-        """See ``Split.batches``."""
-        batches = _DatasetBatches(self._dataset, _index_batches(len(self), size, rng_key, start))
+        """See ``Split.batches``; ``part`` as ``read_part``."""
+        batches = _DatasetBatches(self._dataset, _index_batches(len(self), size, rng_key, start), part, self._collate)
         if self._workers:
             yield from DataLoader(batches, batch_size=None, num_workers=self._workers)
         else:
@@ -186,19 +235,30 @@ class DatasetSplit:
 
 
 class _DatasetBatches(Dataset[Batch]):
-    """Whole batches as items: each is seeded by itself, whichever process reads it."""
+    """Whole batches as items: each sample is seeded by itself, whichever process reads it."""
 
-    def __init__(self, dataset: Dataset[Any], parts: list[tuple[tuple[int, ...], Tensor]]) -> None:
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        parts: list[tuple[tuple[int, ...], Tensor]],
+        part: tuple[int, int],
+        collate: Callable[[list[Any]], Any] | None,
+    ) -> None:
         self._dataset = dataset
         self._parts = parts
+        self._part = part
+        self._collate = collate or self._checked
 
     def __len__(self) -> int:
         return len(self._parts)
 
     def __getitem__(self, step: int) -> Batch:
         key, indices = self._parts[step]
-        with seeded(*key):
-            return self._collate([self._sample(index) for index in indices.tolist()])
+        samples = []
+        for place in range(*_bounds(len(indices), *self._part)):
+            with seeded(*key, place):
+                samples.append(self._sample(int(indices[place])))
+        return self._collate(samples)
 
     def _sample(self, index: int) -> Any:
         try:
@@ -206,7 +266,7 @@ class _DatasetBatches(Dataset[Batch]):
         except Exception as problem:
             raise DataError(f"sample {index} of {self._name} cannot be read: {describe(problem)}") from problem
 
-    def _collate(self, samples: list[Any]) -> Batch:
+    def _checked(self, samples: list[Any]) -> Batch:
         first = samples[0]
         if not (isinstance(first, (tuple, list)) and len(first) == 2):
             raise DataError(f"a sample of {self._name} must be (input, label), got {type(first).__name__}")

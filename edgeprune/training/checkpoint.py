@@ -1,4 +1,4 @@
-"""The state of a fine-tuning run after a whole epoch, on disk: all that is needed to go on as if never interrupted."""
+"""The state of a training run after any step, on disk: all that is needed to go on as if never interrupted."""
 
 from __future__ import annotations
 
@@ -11,71 +11,61 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgeprune.errors import TrainingError
 from edgeprune.files import write_atomic
-from edgeprune.model import weights
-from edgeprune.training.history import Epoch
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Checkpoints:
     """The files of one run in ``folder``.
 
-    ``last.pt`` has network, optimiser, epochs so far and the identity of the run; ``best.safetensors`` the network of
-    the best epoch on validation; ``execution.json`` how steps are run. Each is replaced as a whole. The generators of
-    random numbers are seeded from (seed, epoch) and the learning rate follows from the step, so neither is kept.
+    ``stretch-K.pt`` has the whole state after some step of stretch K, in the end after its last; ``best.safetensors``
+    and ``last.safetensors`` the networks of the best epoch on validation and of the last; ``execution.json`` how steps
+    are run. Each is replaced as a whole. What is drawn at random is drawn from (seed, epoch, step), and the learning
+    rate follows from the step, so no generator is kept.
     """
 
-    def __init__(self, folder: Path, identity: str) -> None:
+    def __init__(self, folder: Path, identity: str, *, writes: bool = True) -> None:
         self.folder = folder
-        self.last = folder / "last.pt"
         self.best = folder / "best.safetensors"
+        self.last = folder / "last.safetensors"
         self.execution = folder / "execution.json"
         self._identity = identity
+        self._writes = writes
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, epochs: list[Epoch], best_epoch: int) -> None:
-        """Keep the state after the last of ``epochs``.
+    def path(self, stretch: int) -> Path:
+        return self.folder / f"stretch-{stretch}.pt"
 
-        The best network is written first: a stop between the two repeats the epoch, which writes it again, the same.
-        """
-        state = model.state_dict()
-        if best_epoch == epochs[-1].number:
-            weights.save(state, self.best)
-        content = {
-            "format": _FORMAT,
-            "identity": self._identity,
-            "model": state,
-            "optimizer": optimizer.state_dict(),
-            "epochs": [vars(epoch) for epoch in epochs],
-            "best_epoch": best_epoch,
-        }
+    def save(self, stretch: int, content: Mapping[str, Any]) -> None:
+        """Keep the state of ``stretch``: tensors and plain values."""
+        if not self._writes:
+            return
         buffer = io.BytesIO()  # torch reports a full disk as a bare RuntimeError when it writes the file itself
-        torch.save(content, buffer)
-        write_atomic(self.last, buffer.getvalue())
+        torch.save({"format": _FORMAT, "identity": self._identity, **content}, buffer)
+        write_atomic(self.path(stretch), buffer.getvalue())
 
-    def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[list[Epoch], int]:
-        """Take up what ``save`` kept; gives the epochs done and the best one, nothing and 0 at the very start.
+    def load(self, stretch: int) -> dict[str, Any] | None:
+        """What was last kept of ``stretch``; None where nothing was.
 
         Raises:
             TrainingError: The folder holds another run, or a damaged file.
         """
-        if not self.last.is_file():
-            return [], 0
+        path = self.path(stretch)
+        if not path.is_file():
+            return None
         try:
-            content: dict[str, Any] = torch.load(self.last, map_location="cpu", weights_only=True)
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as problem:
-            raise TrainingError(f"{self.last} is damaged ({problem}): remove {self.folder} to start over") from problem
+            raise TrainingError(f"{path} is damaged ({problem}): remove {self.folder} to start over") from problem
         if (content.get("format"), content.get("identity")) != (_FORMAT, self._identity):
             raise TrainingError(
-                f"{self.folder} holds a fine-tuning run with other weights, data or settings: "
+                f"{self.folder} holds a training run with other weights, data or settings: "
                 "give another folder, or remove this one to start over"
             )
-        weights.fit(model, content["model"], where=str(self.last))
-        optimizer.load_state_dict(content["optimizer"])
-        return [Epoch(**epoch) for epoch in content["epochs"]], content["best_epoch"]
+        return content
 
 
 def identity(state: Mapping[str, Tensor], **settings: Any) -> str:

@@ -22,7 +22,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,12 +30,11 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.utils import _pytree as pytree
 
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import TrainingError
 from edgeprune.files import write_atomic
-from edgeprune.model.data import Batch
 from edgeprune.model.randomness import seeded
 from edgeprune.training.evaluate import device_of, to_device
 
@@ -68,16 +67,36 @@ class Execution:
         """Bring the weights of ``model`` into the memory order."""
         model.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)  # type: ignore[call-overload]
 
-    def forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
-        """Outputs as float32."""
+    def autocast(self, model: nn.Module) -> torch.autocast:
+        """A context in which ``model`` runs in the precision."""
+        return torch.autocast(device_of(model).type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def moved(self, model: nn.Module, batch: Any) -> Any:
+        """All tensors of ``batch``, inputs or labels, where ``model`` is, in the memory order."""
         device = device_of(model)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            outputs: Tensor = model(to_device(inputs, device, channels_last=self.channels_last))
-        return outputs.float()
+        return pytree.tree_map_only(
+            Tensor, lambda tensor: to_device(tensor, device, channels_last=self.channels_last), batch
+        )
+
+    def forward(self, model: nn.Module, inputs: Any) -> Any:
+        """Outputs of ``model``, floating-point ones as float32; ``inputs`` as ``call``."""
+        with self.autocast(model):
+            outputs = call(model, self.moved(model, inputs))
+        return pytree.tree_map_only(Tensor, lambda one: one.float() if one.is_floating_point() else one, outputs)
 
 
-def decide(model: nn.Module, batch: Batch, settings: TrainingSettings, *, file: Path) -> Execution:
-    """What ``file`` says, or, where there is none, what the settings ask for; "auto" is measured on ``batch``.
+def call(model: nn.Module, inputs: Any) -> Any:
+    """What ``model`` gives for one input, a tuple or list of positional inputs, or a dict of keyword inputs."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+
+
+Loss = Callable[[nn.Module, Any, Any, Execution], Tensor]
+
+
+def decide(model: nn.Module, batch: Any, settings: TrainingSettings, loss: Loss, *, file: Path) -> Execution:
+    """What ``file`` says, or, where there is none, what the settings ask for; "auto" is measured with ``loss``.
 
     Raises:
         TrainingError: ``file`` is damaged.
@@ -90,7 +109,7 @@ def decide(model: nn.Module, batch: Batch, settings: TrainingSettings, *, file: 
                 file.parent, execution.threads, torch.get_num_threads(),
             )  # fmt: skip
         return execution
-    execution = _measured(model, batch, _candidates(settings))
+    execution = _measured(model, batch, _candidates(settings), loss)
     write_atomic(file, json.dumps(asdict(execution), indent=2) + "\n")
     return execution
 
@@ -126,7 +145,7 @@ def _candidates(settings: TrainingSettings) -> list[Execution]:
     ]
 
 
-def _measured(model: nn.Module, batch: Batch, candidates: list[Execution]) -> Execution:
+def _measured(model: nn.Module, batch: Any, candidates: list[Execution], loss: Loss) -> Execution:
     if len(candidates) == 1:
         return candidates[0]
     ready: dict[str, tuple[Execution, nn.Module]] = {}
@@ -135,7 +154,7 @@ def _measured(model: nn.Module, batch: Batch, candidates: list[Execution]) -> Ex
         trial = copy.deepcopy(model).train()
         try:
             candidate.place(trial)
-            _step(trial, batch, candidate)  # the first one also makes kernels
+            _step(trial, batch, candidate, loss)  # the first one also makes kernels
         except RuntimeError as problem:  # an operation without such a kernel: only the plain way must work
             if not ready:
                 raise
@@ -147,7 +166,7 @@ def _measured(model: nn.Module, batch: Batch, candidates: list[Execution]) -> Ex
     for _ in range(_ROUNDS):
         for name, (candidate, trial) in ready.items():  # in turn, so that drift hits all
             begun = time.perf_counter()
-            _step(trial, batch, candidate)
+            _step(trial, batch, candidate, loss)
             # The fastest: whatever else runs on the machine only ever adds.
             step_ms[name] = min(step_ms[name], 1e3 * (time.perf_counter() - begun))
         if time.perf_counter() - started > _LIMIT_S:
@@ -162,15 +181,14 @@ def _measured(model: nn.Module, batch: Batch, candidates: list[Execution]) -> Ex
     )
 
 
-def _step(model: nn.Module, batch: Batch, execution: Execution) -> None:
+def _step(model: nn.Module, batch: Any, execution: Execution, loss: Loss) -> None:
     """A forward and backward pass without an update."""
     inputs, labels = batch
     with seeded(0):
-        outputs = execution.forward(model, inputs)
-        functional.cross_entropy(outputs, labels.to(outputs.device)).backward()  # type: ignore[no-untyped-call]
+        loss(model, inputs, labels, execution).backward()  # type: ignore[no-untyped-call]
     model.zero_grad()
-    if outputs.is_cuda:
-        torch.cuda.synchronize(outputs.device)
+    if device_of(model).type == "cuda":
+        torch.cuda.synchronize()
 
 
 def _read(file: Path) -> Execution:

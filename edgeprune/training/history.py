@@ -13,14 +13,16 @@ class Epoch:
     """One pass over the training split.
 
     Attributes:
-        number: From 1.
+        number: From 1, over all stretches.
+        stretch: Of training, from 1; one may end within an epoch.
         train_loss: Mean over the steps, with label smoothing.
-        validation_loss: Mean cross entropy.
-        validation_accuracy: 0 to 1.
+        validation_loss: Mean cross entropy, or the mean of the user's loss.
+        validation_accuracy: 0 to 1; what ``training.metric`` gives where there is one.
         seconds: Wall clock, validation included.
     """
 
     number: int
+    stretch: int = 1
     train_loss: float
     validation_loss: float
     validation_accuracy: float
@@ -33,12 +35,15 @@ class History:
 
     Attributes:
         epochs: In order; empty where nothing was trained.
-        best_epoch: Number of the epoch with the best validation accuracy, the last of several; 0 if there is none.
+        best_epoch: Place, from 1, of the epoch with the best validation accuracy in the last stretch, the last of
+            several; 0 if there is none.
+        rollbacks: How often training went wrong and was taken back.
         execution: How the steps were run; None if there was none.
     """
 
     epochs: tuple[Epoch, ...] = ()
     best_epoch: int = 0
+    rollbacks: int = 0
     execution: Execution | None = None
 
     def as_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from edgeprune.errors import DataError, TrainingError
 from edgeprune.model import data, weights
 from edgeprune.model.data import Augment, Data, TensorSplit
 from edgeprune.training import History, evaluate, finetune
-from edgeprune.training.finetune import learning_rate
+from edgeprune.training.trainer import learning_rate
 
 _CLASSES = 3
 
@@ -143,11 +143,12 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
     tmp_path: Path, late: bool, message: str
 ) -> None:
     with pytest.raises(
-        TrainingError, match=message + r".*after epoch 1 are in .*last\.pt.*Lower training\.lr"
+        TrainingError,
+        match=message + r".*3 rollbacks; the best network so far is in .*best\.safetensors.*Lower training\.lr",
     ) as caught:
         finetune(_BreaksAt(7, late=late), _data(), _settings(), folder=tmp_path)
     assert caught.value.exit_code == 1
-    kept = torch.load(tmp_path / "last.pt", weights_only=True)
+    kept = torch.load(tmp_path / "stretch-1.pt", weights_only=True)
     assert [epoch["number"] for epoch in kept["epochs"]] == [1]
     assert all(bool(torch.isfinite(tensor).all()) for tensor in kept["model"].values())
 
@@ -155,7 +156,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
 def test_a_loss_that_breaks_in_the_first_epoch_says_that_nothing_is_kept(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"epoch 1, step 2 of 4.*no epoch was complete"):
         finetune(_BreaksAt(2), _data(), _settings(), folder=tmp_path)
-    assert not (tmp_path / "last.pt").exists()
+    assert not (tmp_path / "best.safetensors").exists()
 
 
 def test_a_rate_that_is_far_too_high_is_caught(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def test_a_kill_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: dict[str,
     assert _figures(history) == _figures(undisturbed[name][1])
 
 
-# The files of a run in their order: execution.json, then best (where it is) and last of each epoch.
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
+# The files of a run in their order: execution.json, the state at the start, then best (where it is), last and the state of each epoch.
+@pytest.mark.parametrize("number", [1, 2, 3, 5])
 def test_a_kill_just_before_a_file_is_in_place(tmp_path: Path, undisturbed: dict[str, Any], number: int) -> None:
     _kill("sgd", tmp_path, f"files:{number}")
     assert _train("sgd", tmp_path)[0] == undisturbed["sgd"][0]
@@ -143,7 +143,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
         run.train(model, "sgd", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["last.pt", "execution.json"])
+@pytest.mark.parametrize("name", ["stretch-1.pt", "execution.json"])
 def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     _train("sgd", tmp_path)
     (tmp_path / name).write_bytes(b"damaged")

@@ -1,0 +1,45 @@
+"""When training has gone wrong."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_WINDOW = 10
+_FACTOR = 10.0
+
+
+class Divergence:
+    """Watches the loss of the steps: it must stay finite, and within ten times what it was at first.
+
+    What it was at first is the mean of the first ten steps, or 1 where that is less: a network that hardly errs may err
+    a little more for a while. Ten steps in a row are averaged before they count, as one batch may be odd.
+    """
+
+    def __init__(self) -> None:
+        self._first: list[float] = []
+        self._last: list[float] = []
+
+    def seen(self, loss: float) -> bool:
+        """Take in the loss of a step, and say whether training has gone wrong."""
+        if not math.isfinite(loss):
+            return True
+        if len(self._first) < _WINDOW:
+            self._first.append(loss)
+        self._last = [*self._last[1 - _WINDOW :], loss]
+        return self._mean(self._last) > self.limit
+
+    @property
+    def limit(self) -> float:
+        """The mean loss that is too much."""
+        return _FACTOR * max(self._mean(self._first), 1.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"first": list(self._first), "last": list(self._last)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._first, self._last = list(state["first"]), list(state["last"])
+
+    @staticmethod
+    def _mean(losses: list[float]) -> float:
+        return sum(losses) / len(losses)

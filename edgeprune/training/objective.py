@@ -1,0 +1,112 @@
+"""What a training step makes smaller: cross entropy, a user's own loss or step, and the distance from a teacher."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgeprune.config import TrainingSettings
+from edgeprune.errors import ModelError, RecipeError
+from edgeprune.model.data import check_batch
+from edgeprune.model.sources import describe, load_object
+from edgeprune.training.distillation import Teacher
+from edgeprune.training.execution import Execution
+
+Step = Callable[[nn.Module, Any, Any], Any]
+Metric = Callable[[Callable[..., Any], Any], float]
+
+
+class Objective:
+    """The loss of a batch, a scalar.
+
+    Args:
+        settings: ``loss``, ``step`` and ``label_smoothing`` count.
+        teacher: To learn from besides; None: from labels alone.
+        base: Folder that file names in the settings are relative to.
+
+    Raises:
+        RecipeError: A loss or step that cannot be found or called; a teacher beside a step of one's own.
+    """
+
+    def __init__(self, settings: TrainingSettings, *, teacher: Teacher | None = None, base: Path | None = None) -> None:
+        folder = base or Path.cwd()
+        self.teacher = teacher
+        self._smoothing = settings.label_smoothing
+        self._step: Step | None = None
+        self._loss: Callable[[Any, Any], Tensor] | None = None
+        if settings.step is not None:
+            self._step = callable_of(settings.step, "training.step", folder)
+            if teacher is not None:
+                raise RecipeError(
+                    "training.step: a step of one's own hides the outputs that distillation compares; set "
+                    "training.distillation.weight = 0, or give training.loss instead"
+                )
+        if settings.loss is not None:
+            self._loss = callable_of(settings.loss, "training.loss", folder)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is cross entropy with class labels, so that accuracy says how good a network is."""
+        return self._step is None and self._loss is None
+
+    def __call__(self, model: nn.Module, inputs: Any, labels: Any, execution: Execution) -> Tensor:
+        """The mean loss of a batch, float32.
+
+        Raises:
+            DataError: Labels out of range, inputs that are not finite.
+            ModelError: The user's loss or step fails, or gives no scalar that depends on the network.
+        """
+        if self._step is not None:
+            inputs, labels = execution.moved(model, inputs), execution.moved(model, labels)
+            with execution.autocast(model):
+                return _scalar(_called(self._step, "training.step", model, inputs, labels), "training.step")
+        outputs = execution.forward(model, inputs)
+        loss = self._by_labels(outputs, inputs, execution.moved(model, labels))
+        return loss if self.teacher is None else self.teacher.mixed(loss, outputs, inputs, execution)
+
+    def _by_labels(self, outputs: Any, inputs: Any, labels: Any) -> Tensor:
+        if self._loss is not None:
+            return _scalar(_called(self._loss, "training.loss", outputs, labels), "training.loss")
+        check_batch(inputs, labels, outputs.shape[1], where="training")
+        return functional.cross_entropy(outputs, labels, label_smoothing=self._smoothing)
+
+
+def callable_of(spec: str, key: str, base: Path) -> Callable[..., Any]:
+    """What ``spec`` of the setting ``key`` names: a function, a module, or a class of modules, which is made.
+
+    Raises:
+        RecipeError: There is nothing of that name, or nothing to call.
+    """
+    found = load_object(spec, base=base, error=RecipeError)
+    if inspect.isclass(found):
+        try:
+            found = found()
+        except Exception as problem:
+            raise RecipeError(f"{key}: {spec} cannot be made without arguments: {describe(problem)}") from problem
+    if not callable(found):
+        raise RecipeError(f"{key}: {spec} is {type(found).__name__}; it must be a function, or a class of modules")
+    return found  # type: ignore[no-any-return]
+
+
+def _called(function: Callable[..., Any], key: str, *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as problem:
+        raise ModelError(f"{key} fails: {describe(problem)}") from problem
+
+
+def _scalar(value: Any, key: str) -> Tensor:
+    """``value`` as one scalar; several by name, as torchvision's detectors give them, are added."""
+    total = sum(value.values()) if isinstance(value, Mapping) and value else value
+    if not isinstance(total, Tensor) or total.numel() != 1:
+        got = f"a tensor of shape {tuple(total.shape)}" if isinstance(total, Tensor) else type(total).__name__
+        raise ModelError(f"{key} gives {got}; a scalar tensor must come of it, or a dict of them, which are added")
+    if torch.is_grad_enabled() and not total.requires_grad:
+        raise ModelError(f"{key} gives a number that no weight of the network has a part in; its gradient is needed")
+    return total.float().reshape(())
