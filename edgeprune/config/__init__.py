@@ -10,6 +10,7 @@ from edgeprune.config.recipe import (
     ModelSettings,
     PruneSettings,
     Recipe,
+    ScheduleSettings,
     TrainingSettings,
 )
 from edgeprune.config.target import (
@@ -34,6 +35,7 @@ __all__ = [
     "PruneSettings",
     "Recipe",
     "RuntimeSettings",
+    "ScheduleSettings",
     "Target",
     "TrainingSettings",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from edgeprune.config import lookup
 from edgeprune.config.budget import Budget
@@ -51,11 +51,14 @@ class ModelSettings(Settings):
         factory: Builds the network without arguments: ``model.py:build`` beside the recipe, or ``package.module:name``.
         weights: ``.safetensors``, or ``.pt``/``.pth`` with tensors alone, relative to the recipe, or to
             the data folder. None: those the factory gives.
+        early: Weights from early in the training of the same network, found like ``weights``, for schedules that rewind
+            to them.
         input: Shape of the example input with the batch first, such as (1, 3, 32, 32).
     """
 
     factory: _Spec
     weights: str | None = None
+    early: str | None = None
     input: _Shape
 
 
@@ -198,6 +201,26 @@ class TrainingSettings(Settings):
     channels_last: Literal["auto", True, False] = "auto"
 
 
+class ScheduleSettings(Settings):
+    """When units go: before, during or after training, at once or in rounds.
+
+    Attributes:
+        name: ``one_shot`` prunes the trained network, then fine-tunes; see ``edgeprune schedules``;
+            ``file.py:Class`` for one's own.
+
+    Other keys are options of the schedule: ``rounds = 5``.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "one_shot"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The other keys: arguments of its constructor."""
+        return dict(self.model_extra or {})
+
+
 class ExportSettings(Settings):
     """How the network leaves PyTorch.
 
@@ -222,6 +245,7 @@ class Recipe(Settings):
     data: DataSettings
     prune: PruneSettings = PruneSettings()
     budget: Budget
+    schedule: ScheduleSettings = ScheduleSettings()
     training: TrainingSettings = TrainingSettings()
     export: ExportSettings = ExportSettings()
     folder: Annotated[Path, Field(exclude=True)] = Path()
@@ -234,11 +258,19 @@ class Recipe(Settings):
     @property
     def weights_path(self) -> Path | None:
         """The weights file: beside the recipe, else in the data folder; None where the factory brings its own."""
-        if self.model.weights is None:
+        return self._found(self.model.weights)
+
+    @property
+    def early_path(self) -> Path | None:
+        """The file of early weights, found in the same way; None where there is none."""
+        return self._found(self.model.early)
+
+    def _found(self, file: str | None) -> Path | None:
+        if file is None:
             return None
-        beside = self.folder / self.model.weights
-        if self.data_dir is not None and not beside.exists() and (self.data_dir / self.model.weights).exists():
-            return self.data_dir / self.model.weights
+        beside = self.folder / file
+        if self.data_dir is not None and not beside.exists() and (self.data_dir / file).exists():
+            return self.data_dir / file
         return beside
 
     @property

@@ -13,7 +13,7 @@ from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
 from edgeprune.pipeline.job import PROFILE, Job
 from edgeprune.pipeline.stage import Space, Stage, Unwatched, Watcher
-from edgeprune.pipeline.stages import STAGES
+from edgeprune.pipeline.stages import stages_of
 from edgeprune.profile import Profile
 from edgeprune.progress import Progress
 
@@ -86,11 +86,12 @@ def build(
     job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store))
     keys: dict[str, str] = {}
     reports = []
-    for stage in STAGES:
-        keys[stage.name] = _key(stage, job, keys)
+    for stage in stages_of(recipe):
+        key = _key(stage, job, keys)
         progress = watcher.begin(stage)
-        finished, cached = _finish(stage, f"{stage.name}-{keys[stage.name]}", job, store, progress)
-        job.results[stage.name] = finished
+        finished, cached = _finish(stage, f"{stage.name}-{key}", job, store, progress)
+        for name in (stage.name, *stage.stands_for):
+            keys[name], job.results[name] = key, finished
         reports.append(StageReport(stage.name, finished.seconds, cached))
         watcher.end(stage, seconds=finished.seconds, cached=cached)
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
@@ -100,11 +101,18 @@ def build(
 def _inputs(recipe: Recipe, store: Cache) -> dict[str, str | None]:
     """Content of every input; a missing file is left to the stage that loads it, which says what to do."""
     hashes = fingerprint.Hashes(store.root / "hashes.json")
-    weights, data = recipe.weights_path, recipe.data_dir
+    data, training = recipe.data_dir, recipe.training
+    code = {
+        "factory": recipe.model.factory,
+        "function": recipe.data.function,
+        "loss": training.loss,
+        "step": training.step,
+        "metric": training.metric,
+    }
+    weights = {"weights": recipe.weights_path, "early": recipe.early_path}
     found = {
-        "factory": hashes.code(recipe.model.factory, recipe.folder),
-        "function": hashes.code(recipe.data.function, recipe.folder),
-        "weights": hashes.file(weights) if weights is not None and weights.is_file() else None,
+        **{name: hashes.code(spec, recipe.folder) for name, spec in code.items() if spec is not None},
+        **{name: hashes.file(path) if path is not None and path.is_file() else None for name, path in weights.items()},
         "data": hashes.folder(data) if data is not None and data.is_dir() else None,
     }
     hashes.save()

@@ -6,7 +6,7 @@ A stage whose result is in the cache makes no live object, so that a build that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from edgeprune.cost import CostModel
     from edgeprune.criteria import Criterion
     from edgeprune.graph import Program, Rewritten, Units
+    from edgeprune.graph.rewrite import Kept
     from edgeprune.model.data import Data, Split
-    from edgeprune.select import Selection
+    from edgeprune.schedules import Schedule
+    from edgeprune.select import Constraint, Selection
     from edgeprune.statistics import Samples
+    from edgeprune.training import Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,11 @@ PROFILE = "profile.json"
 # Names of the two networks in a profile.
 DENSE = "dense"
 PRUNED = "pruned"
+
+
+def preferred_alignment(recipe: Recipe, target: Target) -> int:
+    """Channels that the target's runtime likes multiples of; 1 for any number, or where the recipe says another."""
+    return target.runtime.align if recipe.prune.align == "target" else 1
 
 
 class Job:
@@ -81,10 +89,15 @@ class Job:
     @cached_property
     def dense(self) -> nn.Module:
         """The dense network with its weights, in eval mode; nothing may change it."""
+        return self.network(seed=self.recipe.seed)
+
+    def network(self, *, seed: int, trained: bool = True) -> nn.Module:
+        """Another dense network, with its weights or, not ``trained``, with those it begins with."""
         from edgeprune.model import network
 
         recipe = self.recipe
-        return network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder, seed=recipe.seed)
+        path = recipe.weights_path if trained else None
+        return network.load_model(recipe.model.factory, path, base=recipe.folder, seed=seed)
 
     @cached_property
     def example(self) -> tuple[Tensor, ...]:
@@ -134,6 +147,36 @@ class Job:
         from edgeprune.repair import chosen_repairs
 
         return chosen_repairs(self.recipe.prune.repair, data=True, training=self.trains)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        from edgeprune.schedules import create
+
+        settings = self.recipe.schedule
+        return create(settings.name, settings.options, base=self.recipe.folder)
+
+    def constraints(self, units: Units, *, preferred: bool) -> Sequence[Constraint]:
+        """What may be left of each group, as the recipe says; and as the target's runtime prefers it."""
+        from edgeprune.select import prefer_alignment, resolve
+
+        prune = self.recipe.prune
+        align = 1 if prune.align == "target" else prune.align
+        demanded = resolve(units, floor=prune.floor, align=align, layers=prune.layers)
+        return prefer_alignment(units, demanded, self.preferred_alignment) if preferred else demanded
+
+    @property
+    def preferred_alignment(self) -> int:
+        return preferred_alignment(self.recipe, self.target)
+
+    def teacher(self, small: nn.Module, kept: Kept) -> Teacher | None:
+        """The dense network to learn from, where the recipe wants that; ``kept`` is what ``small`` has of it."""
+        from edgeprune.training import Teacher, feature_layers
+
+        settings = self.recipe.training
+        if not Teacher.wanted(settings):
+            return None
+        layers = feature_layers(self.units.groups, self.dense, small, kept)
+        return Teacher(self.dense, settings.distillation, layers=layers)
 
     @property
     def trains(self) -> bool:

@@ -5,10 +5,36 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from edgeprune.schedules.at_init import AtInit
+from edgeprune.schedules.attached import Attached
 from edgeprune.schedules.base import Schedule, create, find, registered
+from edgeprune.schedules.gradual import Gradual
+from edgeprune.schedules.iterative import Iterative
+from edgeprune.schedules.lottery_ticket import LotteryTicket
+from edgeprune.schedules.lr_rewinding import LrRewinding
+from edgeprune.schedules.one_shot import OneShot
+from edgeprune.schedules.retrain_from_scratch import RetrainFromScratch
 from edgeprune.schedules.session import Choice, Session, Snapshot
+from edgeprune.schedules.weight_rewinding import WeightRewinding
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Choice", "Schedule", "Session", "Snapshot", "create", "find", "registered"]
+__all__ = [
+    "AtInit",
+    "Attached",
+    "Choice",
+    "Gradual",
+    "Iterative",
+    "LotteryTicket",
+    "LrRewinding",
+    "OneShot",
+    "RetrainFromScratch",
+    "Schedule",
+    "Session",
+    "Snapshot",
+    "WeightRewinding",
+    "create",
+    "find",
+    "registered",
+]

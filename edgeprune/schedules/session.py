@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,16 +16,19 @@ from edgeprune import criteria, graph, pruning
 from edgeprune.config import Budget
 from edgeprune.cost import CostModel, cost_model, cost_of
 from edgeprune.criteria import Criterion, Network
-from edgeprune.errors import InputError
+from edgeprune.errors import BudgetError, InputError
 from edgeprune.graph import Units
 from edgeprune.graph.capture import evaluating, named_tensors
 from edgeprune.graph.rewrite import Kept, rewrite, slice_tensor
 from edgeprune.model.randomness import seeded
 from edgeprune.repair import Repair
+from edgeprune.schedules.remaining import Remaining
 from edgeprune.select import Constraint, Curve, Plan, Problem, Selection
 from edgeprune.select.measuring import measure_sensitivity
 from edgeprune.statistics import Samples
 from edgeprune.training.evaluate import device_of
+
+logger = logging.getLogger(__name__)
 
 State = Mapping[str, Tensor]
 
@@ -40,7 +44,8 @@ class Choice:
         constraints: What may be left of each group of the dense network; groups are found again by name.
         exclude: Globs over layer names that stay whole.
         attention: ``heads`` or ``head_dim``.
-        costs: Models of costs that need more than the network, for a network and its units.
+        relaxed: The same where the limits cannot be kept with ``constraints``; None: an error then.
+        costs: Models of costs that need more than the network, made for the network the session begins with.
         prove: Prove every removal by numbers.
     """
 
@@ -50,7 +55,8 @@ class Choice:
     constraints: Callable[[Units], Sequence[Constraint]] = lambda _units: ()
     exclude: Sequence[str] = ()
     attention: str = "heads"
-    costs: Callable[[Units, nn.Module], Mapping[str, CostModel]] = lambda _units, _model: {}
+    relaxed: Callable[[Units], Sequence[Constraint]] | None = None
+    costs: Mapping[str, CostModel] = field(default_factory=dict)
     prove: bool = True
 
 
@@ -99,12 +105,13 @@ class Session:
 
     def __post_init__(self) -> None:
         self._dense_shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(self.model)}
-        costs = self._costs()
-        self._dense_costs = {name: model.total() for name, model in costs.items()}
+        self._whole = self.units
+        self._dense_costs = {name: model.total() for name, model in self._costs().items()}
         self._limits = self.budget.limits(self._dense_costs)
         self._before = cost_of(self.units, self.model)
-        constraints = self.choice.constraints(self.units)
-        self._constraints = dict(zip((group.name for group in self.units.groups), constraints, strict=False))
+        names = [group.name for group in self.units.groups]
+        ways = (self.choice.constraints, self.choice.relaxed)
+        self._constraints = [dict(zip(names, way(self.units), strict=False)) for way in ways if way is not None]
 
     @property
     def units(self) -> Units:
@@ -147,23 +154,29 @@ class Session:
         """
         units = self.units
         chosen = selection or self.choice.selection
-        constraints = [self._constraints.get(group.name, Constraint()) for group in units.groups]
         curves: tuple[Curve, ...] = ()
         if chosen.needs_curves:
             if self.samples is None:
                 raise InputError(f"select: {chosen.name} measures the network and needs data; give data=...")
             curves = measure_sensitivity(units, scores, self.samples).curves(units)
-        costs = self._costs()
         problem = Problem(
             units,
             scores,
-            costs,
+            self._costs(),
             dict(limits or self._limits),
-            tuple(constraints),
+            self._constraint_of_each(self._constraints[0]),
             curves,
             self.choice.criterion.additive if additive is None else additive,
         )
-        return self.agree(chosen.choose(problem))
+        try:
+            return self.agree(chosen.choose(problem))
+        except BudgetError:
+            if len(self._constraints) == 1:
+                raise
+            logger.warning("the budget cannot be reached with the channel counts that are preferred")
+            return self.agree(
+                chosen.choose(replace(problem, constraints=self._constraint_of_each(self._constraints[1])))
+            )
 
     def remove(self, removed: Tensor, *, repair: bool = True) -> None:
         """Take the units in the mask (units,) out of the network, with the optimiser's state, and repair what is left.
@@ -226,8 +239,8 @@ class Session:
         value = self.judge(self.model) if self.judge is not None else -self._loss()
         return float(self.agree(torch.tensor(value, dtype=torch.float64)))
 
-    def plan(self, origin: Mapping[str, Any]) -> Plan:
-        """All that was removed, as a plan for the network the session began with."""
+    def kept(self) -> dict[str, dict[int, Tensor]]:
+        """What is left of the network the session began with: indices by dimension, of tensors that were sliced."""
         kept: dict[str, dict[int, Tensor]] = {}
         for removal in self._history:
             for name, dims in removal.items():
@@ -235,8 +248,12 @@ class Session:
                     own = kept.setdefault(name, {})
                     for dim, index in dims.items():
                         own[dim] = own[dim][index] if dim in own else index
+        return kept
+
+    def plan(self, origin: Mapping[str, Any]) -> Plan:
+        """All that was removed, as a plan for the network the session began with."""
         return Plan(
-            kept,
+            self.kept(),
             self._dense_shapes,
             before=self._before,
             after=cost_of(self.units, self.model),
@@ -245,8 +262,13 @@ class Session:
             origin={**origin, "budget": self.budget.model_dump(exclude_none=True)},
         )
 
+    def _constraint_of_each(self, named: Mapping[str, Constraint]) -> tuple[Constraint, ...]:
+        return tuple(named.get(group.name, Constraint()) for group in self.units.groups)
+
     def _costs(self) -> dict[str, CostModel]:
-        given = self.choice.costs(self.units, self.model)
+        """A model of each cost that is limited, of the network as it is now."""
+        kept = self.kept()
+        given = {name: Remaining(model, self._whole, self.units, kept) for name, model in self.choice.costs.items()}
         return {name: given.get(name) or cost_model(name, self.units, self.model) for name in self.budget.costs}
 
     def _loss(self) -> float:

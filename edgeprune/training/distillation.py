@@ -70,6 +70,11 @@ class Teacher:
         weight, features = settings.distillation.weight, settings.distillation.features
         return bool(features) or (settings.step is None if weight is None else weight > 0)
 
+    def compare(self, layers: Mapping[str, Tensor | None]) -> None:
+        """From the next ``begin`` on, compare these ``layers``: the network has lost channels since."""
+        if self._layers:
+            self._layers = dict(layers)
+
     def begin(self, student: nn.Module, inputs: Any, execution: Execution) -> None:
         """Get ready to teach ``student`` as ``execution`` says, and answer once, before any step is spent.
 

@@ -1,7 +1,8 @@
-"""The stages of a build, one file each, in the order they run."""
+"""The stages of a build, one file each."""
 
 from __future__ import annotations
 
+from edgeprune.config import Recipe
 from edgeprune.pipeline.stage import Stage
 from edgeprune.pipeline.stages import (
     bundle,
@@ -18,21 +19,15 @@ from edgeprune.pipeline.stages import (
     prove,
     repair,
     rewrite,
+    schedule,
     score,
     select,
 )
 
-STAGES: tuple[Stage, ...] = (
-    load.STAGE,
-    evaluate_dense.STAGE,
-    capture.STAGE,
-    group.STAGE,
-    score.STAGE,
-    select.STAGE,
-    rewrite.STAGE,
-    prove.STAGE,
-    repair.STAGE,
-    finetune.STAGE,
+_BEFORE = (load.STAGE, evaluate_dense.STAGE, capture.STAGE, group.STAGE)
+_ONE_SHOT = (score.STAGE, select.STAGE, rewrite.STAGE, prove.STAGE, repair.STAGE, finetune.STAGE)
+_SCHEDULED = (schedule.STAGE, rewrite.STAGE, prove.STAGE)
+_AFTER = (
     evaluate.STAGE,
     export.STAGE,
     parity.STAGE,
@@ -40,3 +35,8 @@ STAGES: tuple[Stage, ...] = (
     profile.STAGE,
     bundle.STAGE,
 )
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages in the order they run: pruning and training are one where the schedule mixes them."""
+    return (*_BEFORE, *(_ONE_SHOT if recipe.schedule.name == "one_shot" else _SCHEDULED), *_AFTER)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.stage import Space, Stage
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
@@ -27,10 +30,21 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
             job.recipe.training,
             seed=job.recipe.seed,
             folder=space.keep,
+            teacher=job.teacher(model, job.rewritten.kept),
+            base=job.recipe.folder,
             progress=space.progress,
         )
+        end(job, model)
     job.write_weights(model, space)
     return {"history": None if history is None else asdict(history)}
+
+
+def end(job: Job, model: nn.Module) -> None:
+    """What is left to do with a network that was trained."""
+    from edgeprune.repair import recalibrate
+
+    if job.recipe.training.batchnorm == "recalibrate":
+        recalibrate(model, job.samples)
 
 
 STAGE = Stage("finetune", "fine-tune", after=("repair",), settings=_settings, run=_run)

@@ -14,6 +14,7 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {
         "model": recipe.model.model_dump(mode="json"),
         "data": recipe.data.model_dump(mode="json"),
+        "schedule": recipe.schedule.model_dump(mode="json"),
         "seed": recipe.seed,
     }
 
@@ -22,7 +23,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     from edgeprune.model import data, network
 
     # A name that is wrong is told before any time is spent.
-    _ = job.criterion, job.selection, job.repairs
+    _ = job.criterion, job.selection, job.repairs, job.schedule
     loaded = job.data  # first: a data folder that is missing may be where the weights should be as well
     outputs = network.check_forward(job.dense, job.example)
     data.check(loaded, outputs, sample=job.recipe.model.input[1:])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgeprune import files
 from edgeprune.config import Recipe, Target
 from edgeprune.errors import BudgetError
-from edgeprune.pipeline.job import PLAN, SCORES, Job
+from edgeprune.pipeline.job import PLAN, SCORES, Job, preferred_alignment
 from edgeprune.pipeline.stage import Space, Stage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "options": dict(prune.select_options),
         "floor": prune.floor,
         "align": prune.align,
-        "preferred": _preferred(recipe, target),
+        "preferred": preferred_alignment(recipe, target),
         "layers": [layer.model_dump(mode="json") for layer in prune.layers],
         "budget": recipe.budget.model_dump(mode="json"),
         "latency_table": None if table is None else files.sha256(table),
@@ -40,15 +40,10 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     import torch
 
     from edgeprune import pruning
-    from edgeprune.select import prefer_alignment, resolve
 
     recipe = job.recipe
-    prune = recipe.prune
     scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
     latency = job.latency_model("latency_ms" in recipe.budget.costs)
-    demanded = resolve(
-        job.units, floor=prune.floor, align=1 if prune.align == "target" else prune.align, layers=prune.layers
-    )
 
     def choose(constraints: Sequence[Constraint]) -> tuple[Plan, Tensor]:
         return pruning.choose(
@@ -66,15 +61,21 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         )
 
     try:
-        plan, removed = choose(prefer_alignment(job.units, demanded, _preferred(recipe, job.target)))
+        plan, removed = choose(job.constraints(job.units, preferred=True))
     except BudgetError:
-        if _preferred(recipe, job.target) == 1:
+        if job.preferred_alignment == 1:
             raise
         logger.warning("the budget cannot be reached with the channel counts that %s prefers", job.target.name)
-        plan, removed = choose(demanded)
+        plan, removed = choose(job.constraints(job.units, preferred=False))
     plan.save(space.out / PLAN)
+    return reached(job, plan, removed)
+
+
+def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
+    """What ``plan``, which takes the ``removed`` units (units,), makes of every cost; and the limits."""
     before: dict[str, float] = asdict(plan.before)
     after: dict[str, float] = asdict(plan.after)
+    latency = job.latency_model("latency_ms" in job.recipe.budget.costs)
     if latency is not None:
         before["latency_ms"] = latency.total()
         latency.remove(removed)
@@ -82,13 +83,9 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     return {
         "before": before,
         "after": after,
-        "limits": recipe.budget.limits(before),
+        "limits": job.recipe.budget.limits(before),
         "removed_units": int(removed.sum()),
     }
-
-
-def _preferred(recipe: Recipe, target: Target) -> int:
-    return target.runtime.align if recipe.prune.align == "target" else 1
 
 
 STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run)
