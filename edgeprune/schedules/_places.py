@@ -1,0 +1,126 @@
+"""Where parameters scale what units give to the calls that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from edgeprune.graph import Units
+from edgeprune.graph.call import Call
+from edgeprune.graph.labels import Labels
+from edgeprune.graph.operators import is_operator_call, operator_name
+from edgeprune.graph.rules.base import aten
+from edgeprune.graph.rules.convolution import Convolution
+from edgeprune.graph.rules.movement import COPIES, MOVEMENT
+from edgeprune.statistics.sites import Site, argument_node, sites_of
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Dimension ``dim`` of the tensor ``name``, and the unit of each of its indices, (n,); -1 for none."""
+
+    name: str
+    dim: int
+    units: Tensor
+
+
+def places_of(units: Units) -> Iterator[tuple[Site, list[Place]]]:
+    """For each site the places that scale what its units give there; none where no tensor of the network does.
+
+    They are in the weight that multiplies what is consumed. Where there is none (a product of two activations), they
+    are in the affine layer before it, weight and bias, if zeros stay zeros on the way from there.
+    """
+    state = units.coordinates.program.state
+    for site in sites_of(units):
+        places = _behind(units, site) or _before(units, site)
+        yield site, places if all(place.name in state for place in places) else []
+
+
+_PRODUCTS = aten("matmul mm bmm addmm baddbmm mv")
+_ZERO_STAYS = frozenset(
+    (
+        *MOVEMENT,
+        *COPIES,
+        *aten("relu relu6 leaky_relu hardtanh elu gelu silu tanh dropout feature_dropout"),
+        *aten("max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d"),
+        *aten("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"),
+    )
+)
+"""Operators that give zero where their first argument is zero."""
+_SCALES = aten("mul div")
+"""So do these by a number."""
+
+
+def _behind(units: Units, site: Site) -> list[Place]:
+    """In the tensor that multiplies what is consumed at ``site``."""
+    read = argument_node(site)
+    if read.op == "get_attr":  # a recurrent layer, or a matrix from the left
+        return _along(units, read, site.consumption.dim)
+    call = _call(units, site.node)
+    if call.name in _PRODUCTS:
+        factor = site.node.args[-1]
+        return _along(units, factor, max(len(_labels(units, factor).shape) - 2, 0))
+    if call.name == "aten.linear":
+        return _along(units, call["weight"], 1)
+    if call.name in Convolution.ops:
+        # Where whole groups of channels go, the rows of the weight go with the channels that they read.
+        return _along(units, call["weight"], 0 if _transposed(call) else 1) or _along(units, call["weight"], 0)
+    return []
+
+
+def _before(units: Units, site: Site) -> list[Place]:
+    """In the affine layer that gives what is consumed at ``site``."""
+    node = argument_node(site)
+    while _keeps_zero(node):
+        node = node.all_input_nodes[0]
+    if not is_operator_call(node):
+        return []
+    call = _call(units, node)
+    if call.name == "aten.batch_norm":
+        channel, row = 1, 0
+    elif call.name == "aten.linear":
+        channel, row = -1, 0
+    elif call.name in Convolution.ops and not (_transposed(call) and call["groups"] > 1):
+        channel, row = 1 - len(call.shape("weight")), int(_transposed(call))
+    else:
+        return []
+    made = _labels(units, node).vector(channel)
+    if made is None or call["weight"] is None:
+        return []
+    # A joint projection of queries and keys gives both factors of the product, so that its gate counts twice.
+    unit = units.unit_of[made]
+    unit = torch.where(torch.isin(unit, site.units), unit, -1)
+    tensors = [(call["weight"], row), (call["bias"], 0)]
+    return [Place(str(tensor.target), dim, unit) for tensor, dim in tensors if tensor is not None]
+
+
+def _keeps_zero(node: fx.Node) -> bool:
+    name = operator_name(node.target)
+    by_number = name in _SCALES and len(node.all_input_nodes) == 1
+    return name == "getitem" or name in _ZERO_STAYS or by_number
+
+
+def _along(units: Units, node: object, dim: int) -> list[Place]:
+    """Along ``dim`` of a tensor that the program reads as it is."""
+    if not isinstance(node, fx.Node) or node.op != "get_attr":
+        return []
+    ids = _labels(units, node).vector(dim)
+    if ids is None or not bool((units.unit_of[ids] >= 0).any()):
+        return []
+    return [Place(str(node.target), dim, units.unit_of[ids])]
+
+
+def _call(units: Units, node: fx.Node) -> Call:
+    return Call(units.coordinates.program, node, units.coordinates.labels)
+
+
+def _labels(units: Units, node: object) -> Labels:
+    labels = units.coordinates.labels.get(node)  # type: ignore[call-overload]
+    return labels if isinstance(labels, Labels) else Labels(())
+
+
+def _transposed(call: Call) -> bool:
+    return "transpose" in call.name or bool(call.get("transposed"))
