@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeprune import errors
+    from edgeprune import errors, schedules
     from edgeprune.config import Budget, Recipe, Target
     from edgeprune.graph import groups
     from edgeprune.model.data import Data, Split
@@ -31,7 +31,10 @@ __all__ = [
     "errors",
     "groups",
     "prune",
+    "schedules",
 ]
+
+_ROOMS = ("errors", "schedules")
 
 _HOMES = {
     "Budget": "edgeprune.config",
@@ -47,8 +50,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return importlib.import_module("edgeprune.errors")
+    if name in _ROOMS:
+        return importlib.import_module(f"edgeprune.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'edgeprune' has no attribute '{name}'")

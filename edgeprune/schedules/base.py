@@ -5,14 +5,30 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import LRScheduler
+
+from edgeprune import criteria, graph
+from edgeprune import select as selections
+from edgeprune.config import Budget
+from edgeprune.cost import CostModel
+from edgeprune.criteria import Criterion
 from edgeprune.errors import InputError
 from edgeprune.model.registry import Registry
-from edgeprune.schedules.session import Session
+from edgeprune.repair import chosen_repairs
+from edgeprune.schedules.session import Choice, Session, State
+from edgeprune.select import Selection
+from edgeprune.statistics import Loss, Samples
 from edgeprune.training.stretch import Stretch
+
+if TYPE_CHECKING:
+    from edgeprune.schedules.attached import Attached
 
 
 class Schedule(ABC):
@@ -45,6 +61,103 @@ class Schedule(ABC):
             raise InputError(f"schedule: {self.name} looks at data, and there is none; give data=...")
         if self.needs_early:
             _check_early(session, self.name)
+
+    def attach(
+        self,
+        model: nn.Module,
+        example: graph.Example,
+        *,
+        optimizer: torch.optim.Optimizer,
+        budget: Budget | Mapping[str, Any],
+        steps: int,
+        scheduler: LRScheduler | None = None,
+        ema: nn.Module | None = None,
+        criterion: str | Criterion = "auto",
+        data: Iterable[Any] | None = None,
+        loss: Loss = functional.cross_entropy,
+        samples: int = 1024,
+        select: str | Selection = "global",
+        costs: Mapping[str, CostModel] | None = None,
+        repair: str | Sequence[str] | None = "auto",
+        exclude: Sequence[str] = (),
+        floor: float | None = None,
+        align: int = 1,
+        attention: str = "heads",
+        prove: bool = True,
+        early: State | None = None,
+        fresh: Callable[[int], State] | None = None,
+        judge: Callable[[nn.Module], float] | None = None,
+        seed: int = 0,
+    ) -> Attached:
+        """Prune within a training loop of one's own: ``with ...attach(...) as pruning:`` around it, unchanged.
+
+        ``pruning.model`` is the network, ``pruning.plan`` what was removed. Leaving the block before ``steps`` updates
+        brings the network within the budget without those that are missing; leaving it by an exception does nothing.
+
+        Args:
+            model: What the loop trains; changed in place. DistributedDataParallel goes on with the new shapes, and
+                process 0 decides, by its data.
+            example: Inputs, as a tuple of tensors or a mapping of keyword arguments.
+            optimizer: Trains it; momentum and moments are sliced along.
+            budget: Upper limits, in the end.
+            steps: Updates in all; further ones are plain training.
+            scheduler: Of the learning rate, stepped at every update, its curve as long as a stretch of the schedule.
+                It is set back to its initial state where a stretch begins the curve anew, and stepped ahead where it
+                begins late. None: the rate is the loop's own business.
+            ema: An average of the weights, such as torch.optim.swa_utils.AveragedModel; sliced along.
+            criterion: Name of the importance score, or one made by hand; ``auto`` is the best one measured.
+            data: Batches of (input, label) to score and repair with, read several times.
+            loss: ``loss(outputs, labels)`` of a batch, its mean.
+            samples: To read of ``data`` at most.
+            select: Name of the selection, or one made by hand.
+            costs: Models of costs that need more than the network, made for ``model`` as it is now.
+            repair: What makes up for removed units, at every removal, see ``edgeprune.prune``.
+            exclude: Globs over layer names that must stay whole.
+            floor: Least that stays of each group, a share in (0, 1] or a number of units above 1.
+            align: What stays of each group is a multiple of so many channels, or all.
+            attention: ``heads`` removes whole heads, ``head_dim`` the same positions in each.
+            prove: Check every removal by numbers.
+            early: Weights of the dense network from early in its training, for schedules that go back to them.
+            fresh: Gives weights to begin with, by seed; None: ``reset_parameters`` of the layers.
+            judge: How good a network is, larger is better; None: by the loss on ``data``.
+            seed: Of what is drawn.
+
+        Raises:
+            InputError: An option that is not allowed, or something that the schedule needs is missing.
+            BudgetError: The budget cannot be reached; on entering the block, if not later.
+        """
+        from edgeprune.schedules._parallel import Replicas, unwrapped
+        from edgeprune.schedules.attached import Attached
+
+        own, replicas = unwrapped(model), Replicas(model)
+        graph.check_optimizer(optimizer, own, copy=False)
+        given = None if data is None else Samples(data, loss, samples, seed)
+        known = given is not None
+        choice = Choice(
+            criteria.create(criterion, data=known, training=True) if isinstance(criterion, str) else criterion,
+            selections.create(select) if isinstance(select, str) else select,
+            repairs=chosen_repairs(repair, data=known, training=True),
+            constraints=lambda units: selections.resolve(units, floor=floor, align=align),
+            exclude=exclude,
+            attention=attention,
+            costs=costs or {},
+            prove=prove,
+        )
+        session = Session(
+            own,
+            example,
+            Budget.parse(budget),
+            choice,
+            optimizer=optimizer,
+            samples=given,
+            seed=seed,
+            followers=() if ema is None else (unwrapped(ema),),
+            early=early,
+            fresh=fresh,
+            judge=judge,
+            agree=replicas.agree,
+        )
+        return Attached(self, session, own, replicas=replicas, steps=steps, scheduler=scheduler)
 
     @abstractmethod
     def run(self, session: Session) -> Iterator[Stretch]:

@@ -1,0 +1,91 @@
+"""Prune fresh weights, and train what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from edgeprune import criteria
+from edgeprune.errors import InputError
+from edgeprune.model.randomness import derive_seed
+from edgeprune.schedules.base import Schedule, number, register, whole
+from edgeprune.schedules.gates import GateHook
+from edgeprune.schedules.retrain_from_scratch import random_widths
+from edgeprune.schedules.session import Session
+from edgeprune.training.stretch import Stretch
+
+
+@register
+class AtInit(Schedule):
+    """Prune before training, by what ``criterion`` says of fresh weights, and spend all steps on the small network.
+
+    Lee et al., "SNIP: Single-Shot Network Pruning Based on Connection Sensitivity" (2019); of units van Amersfoort et
+    al., "Single Shot Structured Pruning Before Training" (2020). With several ``draws`` the first is what the criterion
+    says and the others have widths drawn at random, the units ranked as the criterion does; each is trained for a
+    while, its removed units held at zero, and the best on validation data is pruned. Li et al., "Revisiting Random
+    Channel Pruning for Neural Network Compression" (2022).
+
+    Args:
+        criterion: Name of one, such as ``snip`` or ``random``; None: the one that is chosen for pruning.
+        draws: How many choices are compared.
+        proxy: Share of all steps that the comparison takes, where there are several.
+    """
+
+    name = "at_init"
+    starts = "fresh"
+
+    def __init__(self, criterion: str | None = None, draws: int = 1, proxy: float = 0.2) -> None:
+        if criterion is not None:
+            criteria.find(criterion)
+        self.criterion = criterion
+        self.draws = whole("draws", draws, least=1)
+        self.proxy = number("proxy", proxy, most=1.0, between=True)
+
+    def check(self, session: Session) -> None:
+        super().check(session)
+        if self.criterion is not None:
+            criteria.create(self.criterion, data=session.samples is not None)
+        if self.draws > 1 and session.samples is None and session.judge is None:
+            raise InputError(
+                f"schedule: {self.name}: got draws={self.draws}, which are compared on data, and there is none; give "
+                "data=..., or draws=1"
+            )
+
+    def run(self, session: Session) -> Iterator[Stretch]:
+        candidates = [self._candidate(session, draw) for draw in range(self.draws)]
+        best = candidates[0]
+        if self.draws > 1:
+            fresh = session.snapshot()
+            values = []
+            for removed in candidates:
+                yield Stretch(share=self.proxy / self.draws, hook=_Without(session, removed))
+                values.append(session.value())
+                session.rewind(fresh)
+            best = candidates[values.index(max(values))]
+        session.remove(best, repair=False)
+        yield Stretch(share=1 - self.proxy if self.draws > 1 else 1.0)
+
+    def _candidate(self, session: Session, draw: int) -> Tensor:
+        """Mask of the units that one choice removes, (units,)."""
+        criterion = session.choice.criterion
+        if self.criterion is not None:
+            criterion = criteria.create(self.criterion, data=session.samples is not None)
+        scores = session.score(criterion, seed=derive_seed(session.seed, draw))
+        if draw:
+            scores = scores * random_widths(session.units, session.seed, draw)
+        return session.choose(scores, additive=criterion.additive)
+
+
+class _Without(GateHook):
+    """Trains a network without some of its units, which stay in place."""
+
+    def __init__(self, session: Session, removed: Tensor) -> None:
+        super().__init__(session)
+        self._left = 1.0 - removed.float()
+
+    def draw(self, step: int) -> Tensor:
+        return self._left
+
+    def lasting(self) -> Tensor:
+        return self._left
