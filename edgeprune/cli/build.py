@@ -12,6 +12,7 @@ from edgeprune.cli.options import chosen_recipe, recipe_options
 from edgeprune.cli.output import json_option, print_json, print_rich
 from edgeprune.cli.screen import Screen
 from edgeprune.errors import BudgetError
+from edgeprune.launch import is_first
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -33,6 +34,8 @@ def command(recipe: str | None, target: str, output: Path, cache: Path, as_json:
       edgeprune build --target raspberry-pi-4
       edgeprune build cifar10-resnet56 --data-dir cifar10 --budget macs=0.4 --epochs 1
       edgeprune build --model net.py:make --weights net.safetensors --data net.py:data --input 1,3,224,224
+      edgeprune build --schedule iterative --set schedule.rounds=5
+      torchrun --nproc-per-node 2 -m edgeprune build
     """
     chosen = chosen_recipe(recipe, **options)
     from edgeprune.config import Target
@@ -40,6 +43,9 @@ def command(recipe: str | None, target: str, output: Path, cache: Path, as_json:
     from edgeprune.report.table import render, rows
 
     where = Target.load(target)
+    if not is_first():
+        build(chosen, where, output=output, cache=cache)
+        return
     with Screen() as screen:
         result = build(chosen, where, output=output, cache=cache, watcher=screen)
     missed = [budget.name for budget in result.manifest.budgets if not budget.ok]

@@ -63,7 +63,10 @@ def recipe_options(function: _F) -> _F:
             click.option(
                 "--criterion", help="What scores a unit, see 'edgeprune criteria'; or file.py:Class of your own."
             ),
-            click.option("--epochs", type=click.IntRange(min=0), help="Epochs of fine-tuning."),
+            click.option("--schedule", help="When units go, see 'edgeprune schedules'; or your file.py:Class."),
+            click.option(
+                "--epochs", type=click.IntRange(min=0), help="Epochs of training, those of a schedule in all."
+            ),
             click.option("--seed", type=click.IntRange(min=0), help="Of everything random."),
             click.option(
                 "--set",
@@ -89,6 +92,7 @@ def chosen_recipe(
     data_dir: str | None,
     budget: dict[str, Any],
     criterion: str | None,
+    schedule: str | None,
     epochs: int | None,
     seed: int | None,
     settings: dict[str, Any],
@@ -106,6 +110,7 @@ def chosen_recipe(
         "data.dir": _absolute(data_dir),
         "model.input": shape,
         "prune.criterion": None if criterion is None else _absolute_spec(criterion),
+        "schedule.name": None if schedule is None else _absolute_spec(schedule),
         "training.epochs": epochs,
         "seed": seed,
         **{f"budget.{cost}": value for cost, value in budget.items()},

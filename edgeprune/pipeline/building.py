@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Recipe, Target
+from edgeprune.errors import InputError
+from edgeprune.launch import is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
 from edgeprune.pipeline.job import PROFILE, Job
@@ -65,7 +68,8 @@ def build(
     """Prune, fine-tune, export, check, measure and pack the network of ``recipe`` for ``target``.
 
     Stages whose inputs did not change are taken from ``cache``. A build that was killed resumes where it was,
-    fine-tuning after its last completed epoch, and ends with the same weights bit for bit on a CPU.
+    training after its last checkpoint, and ends with the same weights bit for bit on a CPU. Where ``torchrun`` started
+    several processes all train together, and the first does the rest.
 
     Args:
         recipe: A Recipe, or what ``Recipe.load`` takes.
@@ -83,13 +87,14 @@ def build(
     target = target if isinstance(target, Target) else Target.load(target)
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
+    finish = _finish if started_processes() == 1 else _finish_together
     job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store))
     keys: dict[str, str] = {}
     reports = []
     for stage in stages_of(recipe):
         key = _key(stage, job, keys)
         progress = watcher.begin(stage)
-        finished, cached = _finish(stage, f"{stage.name}-{key}", job, store, progress)
+        finished, cached = finish(stage, f"{stage.name}-{key}", job, store, progress)
         for name in (stage.name, *stage.stands_for):
             keys[name], job.results[name] = key, finished
         reports.append(StageReport(stage.name, finished.seconds, cached))
@@ -115,7 +120,8 @@ def _inputs(recipe: Recipe, store: Cache) -> dict[str, str | None]:
         **{name: hashes.file(path) if path is not None and path.is_file() else None for name, path in weights.items()},
         "data": hashes.folder(data) if data is not None and data.is_dir() else None,
     }
-    hashes.save()
+    if is_first():
+        hashes.save()
     return found
 
 
@@ -130,6 +136,28 @@ def _key(stage: Stage, job: Job, keys: dict[str, str]) -> str:
             "after": [keys[name] for name in stage.after],
         }
     )[:20]
+
+
+def _finish_together(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:
+    """``_finish`` for several processes: the first stores, the others take part where they must, and read."""
+    from edgeprune.training import processes
+
+    team = processes()
+    ready = team.tell(store.find(entry) is not None)
+    if team.first:
+        finished = _finish(stage, entry, job, store, progress)
+        team.wait()
+        return finished
+    if stage.together and not ready:
+        with tempfile.TemporaryDirectory() as thrown_away:
+            stage.run(job, Space(Path(thrown_away), store.kept(entry), progress))
+    team.wait()
+    found = store.find(entry)
+    if found is None:
+        raise InputError(
+            f"process {team.rank} does not find {entry} in {store.root}: all processes must see the same cache folder"
+        )
+    return found, True
 
 
 def _finish(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:

@@ -77,11 +77,15 @@ class Cache:
 
     def start(self, entry: str) -> tuple[Path, Path]:
         """An empty folder for the files of ``entry``, and one that outlives a kill. Call it with the lock held."""
-        out, keep = self._work(entry) / "out", self._work(entry) / "keep"
+        out, keep = self._work(entry) / "out", self.kept(entry)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         keep.mkdir(exist_ok=True)
         return out, keep
+
+    def kept(self, entry: str) -> Path:
+        """The folder of ``entry`` that outlives a kill."""
+        return self._work(entry) / "keep"
 
     def store(self, entry: str, values: Mapping[str, Any], seconds: float) -> Finished:
         """Make what lies in the ``out`` folder the result of ``entry``, and forget what was kept to make it."""

@@ -40,6 +40,7 @@ class Stage:
         settings: What of the recipe and the target it depends on, as plain JSON values.
         run: Does the work: reads from the job, writes files into its space, returns plain JSON values.
         reads_inputs: It depends on the input files: code, weights, data.
+        together: All processes that were started together run it; other stages the first alone.
         stands_for: Names of stages whose results it gives as well, for those that come after.
         holds: False where a result in the cache does not serve any more, because what it made elsewhere is gone.
     """
@@ -50,6 +51,7 @@ class Stage:
     settings: Callable[[Recipe, Target], Mapping[str, Any]]
     run: Callable[[Job, Space], Mapping[str, Any]]
     reads_inputs: bool = False
+    together: bool = False
     stands_for: tuple[str, ...] = ()
     holds: Callable[[Job, Mapping[str, Any]], bool] = lambda _job, _values: True
 

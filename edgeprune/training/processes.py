@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from edgeprune.launch import started_processes
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Processes:
 @cache
 def processes() -> Processes:
     """Those that this one was started with; a launcher says so in the environment."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if started_processes() == 1:
         return Processes(device=torch.device("cuda") if torch.cuda.is_available() else None)
     from datetime import timedelta
 

@@ -47,4 +47,4 @@ def end(job: Job, model: nn.Module) -> None:
         recalibrate(model, job.samples)
 
 
-STAGE = Stage("finetune", "fine-tune", after=("repair",), settings=_settings, run=_run)
+STAGE = Stage("finetune", "fine-tune", after=("repair",), settings=_settings, run=_run, together=True)

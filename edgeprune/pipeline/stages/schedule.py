@@ -95,5 +95,6 @@ STAGE = Stage(
     after=("group",),
     settings=_settings,
     run=_run,
+    together=True,
     stands_for=("score", "select", "repair", "finetune"),
 )
