@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 
 import torch
@@ -27,16 +27,27 @@ class Place:
     units: Tensor
 
 
-def places_of(units: Units) -> Iterator[tuple[Site, list[Place]]]:
-    """For each site the places that scale what its units give there; none where no tensor of the network does.
+def giving(units: Units, named: Container[str]) -> tuple[list[Place], Tensor]:
+    """The places that scale what units give, and a mask of the units that they scale wherever they are read, (units,).
 
-    They are in the weight that multiplies what is consumed. Where there is none (a product of two activations), they
-    are in the affine layer before it, weight and bias, if zeros stay zeros on the way from there.
+    They are in the weights that multiply what is consumed: ``weight[:, i]`` of a convolution that reads channel i.
+    Where no weight does (a product of two activations), they are in the affine layer before it, weight and bias, if
+    zeros stay zeros on the way from there. A table of words that is also the last layer is one place for both.
+
+    Args:
+        units: Of the program.
+        named: Names of the parameters that may be scaled.
     """
-    state = units.coordinates.program.state
+    found: list[Place] = []
+    reached, missed = (torch.zeros(len(units), dtype=torch.bool) for _ in range(2))
     for site in sites_of(units):
         places = _behind(units, site) or _before(units, site)
-        yield site, places if all(place.name in state for place in places) else []
+        there = bool(places) and all(place.name in named for place in places)
+        (reached if there else missed)[site.units[site.units >= 0]] = True
+        found += places if there else []
+    held = reached & ~missed
+    keep = [torch.where((place.units >= 0) & held[place.units], place.units, -1) for place in found]
+    return [Place(place.name, place.dim, unit) for place, unit in zip(found, keep, strict=True)], held
 
 
 _PRODUCTS = aten("matmul mm bmm addmm baddbmm mv")

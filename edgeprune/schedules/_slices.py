@@ -1,100 +1,98 @@
-"""The slices of parameters through which units act."""
+"""The slices of parameters that belong to units, all of them at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from edgeprune.graph import Units
-from edgeprune.schedules._places import places_of
+from edgeprune.schedules._places import Place
 
 
 class Slices:
-    """The slices of the parameters of ``model`` that scale what its units give to the layers that read it.
+    """Slices of the parameters of ``model``: one for each index of each of ``places``, and the unit it belongs to.
 
-    The slice of a channel is what every layer that reads it multiplies it with: ``weight[:, i]`` of the next
-    convolution. A table of words that is also the last layer holds one slice for both. All is computed for all units at
-    once, a few operators a parameter.
+    Values of slices are *flat*: one number for each, place after place, float32 (slices,). All operations take a few
+    operators for each parameter, whatever the number of units.
 
     Attributes:
-        names: State-dict names of the parameters that hold a slice of some unit.
+        count: Of the units.
+        names: State-dict names of the parameters, each once.
         parameters: They themselves.
-        held: Mask of the units whose every consumer reads them through a slice, (units,); others have no slices.
+        unit: The unit of each slice, flat; ``count`` for those of none.
+        place: The number of the place of each slice, flat.
     """
 
-    def __init__(self, model: nn.Module, units: Units) -> None:
+    def __init__(self, model: nn.Module, count: int, places: Iterable[Place]) -> None:
         named = dict(model.named_parameters(remove_duplicate=False))
         found: dict[int, tuple[str, dict[int, Tensor]]] = {}
-        reached, missed = (torch.zeros(len(units), dtype=torch.bool) for _ in range(2))
-        for site, places in places_of(units):
-            there = all(place.name in named for place in places)
-            mask = reached if places and there else missed
-            mask[site.units[site.units >= 0]] = True
-            for place in places if there else ():
-                _, dims = found.setdefault(id(named[place.name]), (place.name, {}))
-                known = dims.get(place.dim, place.units)
-                dims[place.dim] = torch.where(known >= 0, known, place.units)
-        self.held = reached & ~missed
+        for place in places:
+            _, dims = found.setdefault(id(named[place.name]), (place.name, {}))
+            known = dims.get(place.dim, place.units)
+            dims[place.dim] = torch.where(known >= 0, known, place.units)
+        self.count = count
         self.names = [name for name, _ in found.values()]
         self.parameters = [named[name] for name in self.names]
+        self.device = self.parameters[0].device if found else torch.device("cpu")
         self._dims = [tuple(dims) for _, dims in found.values()]
-        index = torch.cat([torch.zeros(0, dtype=torch.long), *(u for _, dims in found.values() for u in dims.values())])
-        # What belongs to no unit points behind the last one.
-        index = torch.where((index >= 0) & self.held[index], index, len(units))
-        self._index = index.to(self.parameters[0].device if self.parameters else "cpu")
+        units = [unit for _, dims in found.values() for unit in dims.values()]
+        self._sizes = [len(unit) for unit in units]
+        unit = torch.cat([torch.zeros(0, dtype=torch.long), *units])
+        self.unit = torch.where(unit >= 0, unit, count).to(self.device)
+        self.place = torch.repeat_interleave(torch.arange(len(units)), torch.tensor(self._sizes, dtype=torch.long))
+        self.place = self.place.to(self.device)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return self._index.device
+    def of_units(self, values: Tensor, rest: float = 1.0) -> Tensor:
+        """The value of each slice's unit, flat; ``rest`` for slices of none."""
+        values = values.to(self.device, torch.float32)
+        return torch.cat([values, values.new_full((1,), rest)])[self.unit]
 
-    def factors(self, values: Tensor) -> list[Tensor]:
-        """What to multiply each parameter with, to scale the slices of every unit by ``values``, (units,)."""
+    def sums(self, flat: Tensor) -> Tensor:
+        """The sum over the slices of each unit, (units,)."""
+        return flat.new_zeros(self.count + 1).index_add_(0, self.unit, flat)[:-1]
+
+    def means(self, flat: Tensor) -> Tensor:
+        """The mean over its place, for each slice, flat."""
+        places = torch.zeros(len(self._sizes), device=self.device).index_add_(0, self.place, flat)
+        return (places / torch.bincount(self.place, minlength=len(self._sizes)))[self.place]
+
+    def reduce(self, tensors: Sequence[Tensor | None], factors: Tensor | None = None) -> Tensor:
+        """The sum of ``tensors``, shaped like the parameters, over each slice, flat; None stands for zeros.
+
+        Where slices cross, each is summed times the other's of ``factors``, flat.
+        """
+        parts: list[Tensor] = []
+        spread = [[] for _ in tensors] if factors is None else self._spread(factors)
+        for parameter, tensor, dims, along in zip(self.parameters, tensors, self._dims, spread, strict=True):
+            for at, dim in enumerate(dims):
+                if tensor is None:
+                    parts.append(torch.zeros(parameter.shape[dim], device=self.device))
+                else:
+                    others = [part for other, part in enumerate(along) if other != at]
+                    parts.append(_sum_along(_product(tensor, others), dim))
+        return torch.cat([torch.zeros(0, device=self.device), *parts])
+
+    def expand(self, flat: Tensor) -> list[Tensor]:
+        """For each parameter the values of its slices, shaped to multiply it; their product where slices cross."""
         return [
-            _product(parts, parameter) for parts, parameter in zip(self._spread(values), self.parameters, strict=True)
+            _product(parts[0], parts[1:]).to(parameter.dtype)
+            for parameter, parts in zip(self.parameters, self._spread(flat), strict=True)
         ]
 
-    def sums(self, tensors: Sequence[Tensor | None], values: Tensor | None = None) -> Tensor:
-        """The sum of ``tensors`` over the slices of each unit, float32 (units,).
-
-        Args:
-            tensors: Of the shapes of the parameters; None: all zeros.
-            values: (units,); where slices of two units cross, each counts times the value of the other.
-        """
-        ones = torch.ones(len(self.held), device=self.device)
-        every: list[Tensor] = []
-        spread = self._spread(ones if values is None else values)
-        for parameter, tensor, dims, parts in zip(self.parameters, tensors, self._dims, spread, strict=True):
-            for at, dim in enumerate(dims):
-                others = [part for other, part in enumerate(parts) if other != at]
-                if tensor is None:
-                    every.append(parameter.new_zeros(parameter.shape[dim], dtype=torch.float32))
-                else:
-                    every.append(_sum_along(tensor * _product(others, tensor) if others else tensor, dim))
-        total = torch.zeros(len(self.held) + 1, device=self.device)
-        return total.index_add_(0, self._index, torch.cat(every))[:-1] if every else total[:-1]
-
-    def _spread(self, values: Tensor) -> Iterator[list[Tensor]]:
-        """For each parameter ``values`` along each of its dimensions that hold slices, shaped to multiply it."""
-        everyone = torch.cat([values.to(self.device), torch.ones(1, device=self.device)])[self._index]
-        at = 0
-        for parameter, dims in zip(self.parameters, self._dims, strict=True):
-            parts = []
-            for dim in dims:
-                size = parameter.shape[dim]
-                shape = [size if other == dim else 1 for other in range(parameter.ndim)]
-                parts.append(everyone[at : at + size].reshape(shape))
-                at += size
-            yield parts
+    def _spread(self, flat: Tensor) -> list[list[Tensor]]:
+        """For each parameter the values along each of its dimensions that holds slices."""
+        parts = iter(flat.split(self._sizes))
+        return [
+            [next(parts).reshape([-1 if other == dim else 1 for other in range(parameter.ndim)]) for dim in dims]
+            for parameter, dims in zip(self.parameters, self._dims, strict=True)
+        ]
 
 
-def _product(parts: Sequence[Tensor], like: Tensor) -> Tensor:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole * part
-    return whole.to(like.dtype)
+def _product(tensor: Tensor, factors: Iterable[Tensor]) -> Tensor:
+    for factor in factors:
+        tensor = tensor * factor
+    return tensor
 
 
 def _sum_along(tensor: Tensor, dim: int) -> Tensor:

@@ -13,13 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.graph import Units
+from edgeprune.schedules._places import giving
 from edgeprune.schedules._slices import Slices
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Hook
 
 
+def due(step: int, steps: int, times: int) -> bool:
+    """Whether ``step`` is one of ``times`` spread evenly over ``steps``, the last of them ``steps`` itself."""
+    return step > 0 and step * times // steps > (step - 1) * times // steps
+
+
 class Gates:
-    """Scales the slices of the parameters of ``model`` that multiply what its units give, see ``Slices``.
+    """Scales what the units of ``model`` give, in the weights of the layers that read it, see ``giving``.
 
     A hard gate of 0 is the network without the unit, but for normalisations that mix channels, which still see it.
 
@@ -30,10 +36,10 @@ class Gates:
     """
 
     def __init__(self, model: nn.Module, units: Units) -> None:
-        self._slices = Slices(model, units)
+        places, self.gated = giving(units, dict(model.named_parameters(remove_duplicate=False)))
+        self._slices = Slices(model, len(units), places)
         self._dense = [parameter.detach().clone() for parameter in self._slices.parameters]
         self._factors: list[Tensor] = []  # none while the parameters hold the dense weights
-        self.gated = self._slices.held
         self.values = torch.ones(len(units), device=self._slices.device)
 
     @torch.no_grad()
@@ -64,13 +70,13 @@ class Gates:
             None if parameter.grad is None else parameter.grad * dense
             for parameter, dense in zip(parameters, self._dense, strict=True)
         ]
-        gradients = self._slices.sums(products, self.values)
+        flat = self._slices.reduce(products, self._slices.of_units(self.values))
         if not straight:
             for parameter, factor in zip(parameters, self._factors, strict=True):
                 if parameter.grad is not None:
                     parameter.grad.mul_(factor)
         self.restore()
-        return gradients
+        return self._slices.sums(flat)
 
     def state_dict(self) -> dict[str, Any]:
         """The dense weights and the gates; no weights while the parameters hold the dense ones."""
@@ -87,7 +93,7 @@ class Gates:
             self._scale()
 
     def _scale(self) -> None:
-        self._factors = self._slices.factors(self.values)
+        self._factors = self._slices.expand(self._slices.of_units(self.values))
         for parameter, factor in zip(self._slices.parameters, self._factors, strict=True):
             parameter.mul_(factor)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from edgeprune.schedules.base import Schedule, number, register, whole
-from edgeprune.schedules.gates import GateHook
+from edgeprune.schedules.gates import GateHook, due
 from edgeprune.schedules.iterative import polynomial
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
@@ -23,16 +23,16 @@ class Gradual(Schedule):
 
     Args:
         ramp: Share of the steps until the budget holds.
-        interval: Updates between two choices.
+        choices: How often units are chosen anew on the ramp.
         straight: What reads closed units learns as if they were open, and so shows what they would be worth: the
             straight-through estimator of Lin et al., "Dynamic Model Pruning with Feedback" (2020). Else it rests.
     """
 
     name = "gradual"
 
-    def __init__(self, ramp: float = 0.4, interval: int = 10, straight: bool = True) -> None:
+    def __init__(self, ramp: float = 0.4, choices: int = 20, straight: bool = True) -> None:
         self.ramp = number("ramp", ramp, most=1.0, between=True)
-        self.interval = whole("interval", interval, least=1)
+        self.choices = whole("choices", choices, least=1)
         self.straight = straight
 
     def run(self, session: Session) -> Iterator[Stretch]:
@@ -50,7 +50,7 @@ class _Ramp(GateHook):
         self.straight = options.straight
 
     def draw(self, step: int) -> Tensor:
-        if step == 0 or step % self.options.interval:
+        if not due(step, self.steps, self.options.choices):
             return self.gates.values
         limits = self.session.limits(polynomial(step / self.steps, 3.0))
         return 1.0 - self.session.choose(_scores(self.session), limits).float()
