@@ -1,4 +1,4 @@
-"""One of several processes that train a network and prune it: ``run_distributed.py RANK COUNT STORE SCHEDULE RESULT``.
+"""One of several processes that train a network and prune it: arguments RANK COUNT STORE SCHEDULE RESULT.
 
 Every process has data of its own. What is left after training goes into the file RESULT, with what happened on the way.
 """
@@ -10,45 +10,15 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgeprune import schedules
+from tests.schedules.tiny import Small, split
 
 STEPS = 12
-
-
-class Small(nn.Module):
-    """A residual network with BatchNorm; with ``fixed``, its forward has the dense width written down."""
-
-    def __init__(self, *, fixed: bool) -> None:
-        super().__init__()
-        self.fixed = fixed
-        self.stem = nn.Conv2d(1, 8, 3, padding=1)
-        self.conv1 = nn.Conv2d(8, 12, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(12)
-        self.conv2 = nn.Conv2d(12, 8, 3, padding=1)
-        self.linear = nn.Linear(8 * 4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x).relu()
-        x = x + self.conv2(self.bn1(self.conv1(x)).relu())
-        x = functional.adaptive_avg_pool2d(x, 2)
-        x = x.reshape(-1, 32) if self.fixed else x.flatten(1)
-        logits: Tensor = self.linear(x)
-        return logits
-
-
-def batches(seed: int) -> list[tuple[Tensor, Tensor]]:
-    rng = torch.Generator().manual_seed(seed)
-    made = []
-    for _ in range(4):
-        labels = torch.randint(0, 3, (16,), generator=rng)
-        made.append((torch.randn(16, 1, 6, 6, generator=rng) + labels[:, None, None, None], labels))
-    return made
 
 
 def main(rank: int, count: int, store: str, schedule: str, result: Path) -> None:
@@ -61,7 +31,7 @@ def main(rank: int, count: int, store: str, schedule: str, result: Path) -> None
     optimizer = torch.optim.SGD(parallel.parameters(), lr=0.05, momentum=0.9)
     ema = AveragedModel(parallel, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=True)
     options = {"iterative": {"rounds": 3}, "at_init": {"draws": 2, "proxy": 0.5, "criterion": "random"}}
-    data, losses = batches(rank), []
+    data, losses = list(split(seed=rank).batches(16)), []
     with schedules.create(schedule, options.get(schedule)).attach(
         parallel,
         (data[0][0][:2],),

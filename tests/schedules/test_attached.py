@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -22,44 +22,13 @@ import edgeprune as ep
 from edgeprune.errors import BudgetError, InputError
 from edgeprune.schedules import Attached, Schedule, Session
 from edgeprune.training.stretch import Hook, Stretch
+from tests.schedules.tiny import IMAGE, small, split
 
 _STEPS = 12
-_EXAMPLE = (torch.zeros(2, 1, 6, 6),)
+_EXAMPLE = (torch.zeros(2, *IMAGE),)
 
 
-class Small(nn.Module):
-    """A residual network; with ``fixed`` its forward has the dense width written down."""
-
-    def __init__(self, *, norm: bool = True, fixed: bool = False) -> None:
-        super().__init__()
-        self.fixed = fixed
-        self.stem = nn.Conv2d(1, 8, 3, padding=1)
-        self.conv1 = nn.Conv2d(8, 12, 3, padding=1)
-        self.bn1 = nn.BatchNorm2d(12) if norm else nn.Identity()
-        self.conv2 = nn.Conv2d(12, 8, 3, padding=1)
-        self.drop = nn.Dropout(0.0)
-        self.linear = nn.Linear(32, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x).relu()
-        x = x + self.conv2(self.bn1(self.conv1(x)).relu())
-        x = functional.adaptive_avg_pool2d(x, 2)
-        logits: Tensor = self.linear(self.drop(x.reshape(-1, 32) if self.fixed else x.flatten(1)))
-        return logits
-
-
-def _model(seed: int = 0, **options: bool) -> Small:
-    torch.manual_seed(seed)
-    return Small(**options).eval()
-
-
-def _batches() -> list[tuple[Tensor, Tensor]]:
-    rng = torch.Generator().manual_seed(0)
-    made = []
-    for _ in range(4):
-        labels = torch.randint(0, 3, (16,), generator=rng)
-        made.append((torch.randn(16, 1, 6, 6, generator=rng) + labels[:, None, None, None], labels))
-    return made
+_BATCHES = list(split().batches(16))
 
 
 def _sgd(model: nn.Module) -> torch.optim.Optimizer:
@@ -72,7 +41,7 @@ def _adamw(model: nn.Module) -> torch.optim.Optimizer:
 
 def _train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, begin: int = 0) -> Iterator[float]:
     """The user's loop: gives the loss of each step after its update."""
-    for inputs, labels in islice(cycle(_batches()), begin, begin + steps):
+    for inputs, labels in islice(cycle(_BATCHES), begin, begin + steps):
         loss = functional.cross_entropy(model.train()(inputs), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -106,7 +75,7 @@ class Midway(Schedule):
 def test_momentum_goes_on_as_if_the_units_were_held_at_zero(
     maker: Callable[[nn.Module], torch.optim.Optimizer], fixed: bool
 ) -> None:
-    model = _model(norm=False, fixed=fixed)
+    model = small(norm=False, fixed=fixed)
     optimizer, schedule = maker(model), Midway()
     with _attach(schedule, model, optimizer, steps=10) as pruning:
         got = list(_train(model, optimizer, 10))
@@ -125,24 +94,24 @@ def test_momentum_goes_on_as_if_the_units_were_held_at_zero(
                     tensor.index_fill_(dim, gone.nonzero().flatten(), 0)
 
     hold()
-    for want, loss in zip(_train(dense, masked, 5, begin=5), got[5:], strict=True):
+    for expected, loss in zip(_train(dense, masked, 5, begin=5), got[5:], strict=True):
         hold()
-        assert loss == pytest.approx(want, abs=1e-4)
+        assert loss == pytest.approx(expected, abs=1e-4)
     for name, parameter in dense.named_parameters():
-        small = parameter.detach()
+        want = parameter.detach()
         for dim, index in pruning.plan.kept.get(name, {}).items():
-            small = small.index_select(dim, index)
-        torch.testing.assert_close(dict(model.named_parameters())[name].detach(), small, rtol=1e-4, atol=1e-5)
+            want = want.index_select(dim, index)
+        torch.testing.assert_close(dict(model.named_parameters())[name].detach(), want, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("fixed", [False, True])
 def test_the_loop_goes_on_with_the_same_objects(fixed: bool) -> None:
-    model = _model(fixed=fixed)
+    model = small(fixed=fixed)
     dense = copy.deepcopy(model)
     optimizer, parameters = _sgd(model), list(model.parameters())
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=True)
     sizes = []
-    with _attach(ep.schedules.Iterative(rounds=3), model, optimizer, ema=average, data=_batches()) as pruning:
+    with _attach(ep.schedules.Iterative(rounds=3), model, optimizer, ema=average, data=_BATCHES) as pruning:
         losses = []
         for loss in _train(model, optimizer, _STEPS + 3):
             average.update_parameters(model)
@@ -155,7 +124,7 @@ def test_the_loop_goes_on_with_the_same_objects(fixed: bool) -> None:
     assert all(optimizer.state[one]["momentum_buffer"].shape == one.shape for one in parameters)
 
     assert (pruning.model is model) is not fixed
-    images = _batches()[0][0]
+    images = _BATCHES[0][0]
     for network, twin in ((model, pruning.model), (average, model)):
         network.eval()
         twin.eval()
@@ -166,16 +135,16 @@ def test_the_loop_goes_on_with_the_same_objects(fixed: bool) -> None:
     plan = pruning.plan
     assert plan.after.macs <= 0.5 * plan.before.macs
     assert plan.origin["schedule"] == {"name": "iterative", "rounds": 3, "path": "exponential", "power": 3.0}
-    small = plan.apply(dense, _EXAMPLE)
-    small.load_state_dict(model.state_dict())
-    assert torch.allclose(small(images), model(images), atol=1e-6)
+    again = plan.apply(dense, _EXAMPLE)
+    again.load_state_dict(model.state_dict())
+    assert torch.allclose(again(images), model(images), atol=1e-6)
 
 
 def test_a_program_that_stands_in_follows_the_network() -> None:
-    model = _model(fixed=True)
+    model = small(fixed=True)
     optimizer = _sgd(model)
     with _attach(ep.schedules.OneShot(), model, optimizer) as pruning:
-        images, before = _batches()[0][0], model.bn1.running_mean.clone()
+        images, before = _BATCHES[0][0], model.bn1.running_mean.clone()
         with torch.no_grad():
             evaluated = model.eval()(images)
             assert torch.equal(model.bn1.running_mean, before), "evaluation changes no statistics"
@@ -192,10 +161,10 @@ def test_a_program_that_stands_in_follows_the_network() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 def test_a_copy_of_a_network_with_a_program_is_its_own() -> None:
-    model = _model(fixed=True)
+    model = small(fixed=True)
     with _attach(ep.schedules.OneShot(), model, _sgd(model), steps=1):
         list(_train(model, _sgd(model), 1))
-    images = _batches()[0][0]
+    images = _BATCHES[0][0]
     twin = copy.deepcopy(model).eval()
     want = model.eval()(images)
     with torch.no_grad():
@@ -206,7 +175,7 @@ def test_a_copy_of_a_network_with_a_program_is_its_own() -> None:
 
 
 def test_leaving_early_prunes_without_the_steps_that_are_missing(caplog: pytest.LogCaptureFixture) -> None:
-    model = _model()
+    model = small()
     optimizer = _sgd(model)
     with (
         caplog.at_level(logging.WARNING, "edgeprune"),
@@ -221,7 +190,7 @@ def test_leaving_early_prunes_without_the_steps_that_are_missing(caplog: pytest.
 
 
 def test_leaving_by_an_exception_does_nothing() -> None:
-    model = _model()
+    model = small()
     optimizer = _sgd(model)
     with contextlib.suppress(KeyboardInterrupt), _attach(ep.schedules.Iterative(rounds=2), model, optimizer) as pruning:
         list(_train(model, optimizer, 2))
@@ -234,7 +203,7 @@ def test_leaving_by_an_exception_does_nothing() -> None:
 
 
 def _rates(schedule: Schedule, curve: int, **options: Any) -> list[float]:
-    model = _model()
+    model = small()
     optimizer = _sgd(model)
     scheduler = LambdaLR(optimizer, lambda step: 1 - step / curve)
     rates = []
@@ -258,7 +227,7 @@ def test_a_scheduler_is_stepped_ahead_where_the_curve_begins_late() -> None:
 
 
 def test_settings_that_a_scheduler_cycles_begin_anew_as_well() -> None:
-    model = _model()
+    model = small()
     optimizer = _sgd(model)
     scheduler = OneCycleLR(optimizer, 0.05, total_steps=_STEPS // 2 + 1)
     seen = []
@@ -270,7 +239,7 @@ def test_settings_that_a_scheduler_cycles_begin_anew_as_well() -> None:
 
 
 def test_a_rate_that_follows_the_loss_begins_anew() -> None:
-    model = _model()
+    model = small()
     optimizer = _sgd(model)
     scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
     with _attach(ep.schedules.LrRewinding(rounds=2), model, optimizer, scheduler=scheduler):
@@ -292,9 +261,9 @@ _RESUMED = [
 @pytest.mark.parametrize("stop", [4, 7])
 def test_an_interrupted_loop_goes_on_with_the_same_bits(schedule: Schedule, stop: int) -> None:
     def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Attached:
-        return _attach(schedule, model, optimizer, data=_batches())
+        return _attach(schedule, model, optimizer, data=_BATCHES)
 
-    model = _model()
+    model = small()
     optimizer = _sgd(model)
     kept = io.BytesIO()
     with attach(model, optimizer) as pruning:
@@ -307,7 +276,7 @@ def test_an_interrupted_loop_goes_on_with_the_same_bits(schedule: Schedule, stop
 
     kept.seek(0)
     state = torch.load(kept, weights_only=True)
-    again = _model()
+    again = small()
     optimizer = _sgd(again)
     with attach(again, optimizer) as pruning:
         pruning.load_state_dict(state["pruning"])
@@ -320,7 +289,7 @@ def test_an_interrupted_loop_goes_on_with_the_same_bits(schedule: Schedule, stop
 
 
 def test_the_state_of_another_network_is_refused() -> None:
-    model = _model()
+    model = small()
     optimizer = _sgd(model)
     with _attach(ep.schedules.Iterative(rounds=2), model, optimizer) as pruning:
         list(_train(model, optimizer, 8))
@@ -328,7 +297,7 @@ def test_the_state_of_another_network_is_refused() -> None:
         with pytest.raises(InputError, match=r"load_state_dict: got it after 8 updates; allowed is before any"):
             pruning.load_state_dict(state)
         list(_train(model, optimizer, 4))
-    other = _model(seed=1)
+    other = small(seed=1)
     with (
         pytest.raises(InputError, match=r"other units.*the same dense network"),
         _attach(ep.schedules.Iterative(rounds=2), other, _sgd(other)) as pruning,
@@ -337,7 +306,7 @@ def test_the_state_of_another_network_is_refused() -> None:
 
 
 def test_a_compiled_network_is_pruned() -> None:
-    model = _model()
+    model = small()
     compiled = torch.compile(model, backend="eager")
     optimizer = _sgd(model)
     with _attach(ep.schedules.Iterative(rounds=2), compiled, optimizer) as pruning:
@@ -379,7 +348,7 @@ class Watching(Schedule):
 
 
 def test_hooks_reach_into_every_update() -> None:
-    model = _model()
+    model = small()
     optimizer, schedule = _sgd(model), Watching()
     with _attach(schedule, model, optimizer, steps=4):
         updates = _train(model, optimizer, 4)
@@ -393,7 +362,7 @@ def test_hooks_reach_into_every_update() -> None:
 
 
 def _refused(match: str, schedule: Schedule, **options: Any) -> None:
-    model = _model()
+    model = small()
     optimizer = options.pop("optimizer", None) or _sgd(model)
     with pytest.raises(InputError, match=match), _attach(schedule, model, optimizer, **options):
         pytest.fail("a step would have been spent")
@@ -405,19 +374,19 @@ def test_what_is_missing_is_asked_for_before_any_step() -> None:
     _refused(r"weight_rewinding goes back.*give early=", ep.schedules.WeightRewinding())
     _refused(r"steps: got 0; allowed is a whole number, at least 1", ep.schedules.OneShot(), steps=0)
     _refused(r"steps: got 2, .*at least 3", ep.schedules.Iterative(rounds=3), steps=2)
-    _refused(r"SGD steps no parameter of this Small", ep.schedules.OneShot(), optimizer=_sgd(_model()))
+    _refused(r"SGD steps no parameter of this Small", ep.schedules.OneShot(), optimizer=_sgd(small()))
 
 
 def test_early_weights_must_fit() -> None:
-    early = _model().state_dict()
+    early = small().state_dict()
     del early["linear.bias"]
     _refused(r"early weights: linear.bias is missing, but \(3,\)", ep.schedules.WeightRewinding(), early=early)
-    early = _model().state_dict()
+    early = small().state_dict()
     early["conv1.weight"] = early["conv1.weight"][:3]
     _refused(r"conv1.weight is \(3, 8, 3, 3\), but \(12, ", ep.schedules.WeightRewinding(), early=early)
 
 
 def test_a_budget_out_of_reach_is_told_of_before_any_step() -> None:
-    model = _model()
+    model = small()
     with pytest.raises(BudgetError), _attach(ep.schedules.OneShot(), model, _sgd(model), budget={"macs": 1e-4}):
         pytest.fail("a step would have been spent")

@@ -15,15 +15,17 @@ from torch.nn.parallel import DistributedDataParallel
 from edgeprune.errors import InputError
 from edgeprune.schedules import create
 
-_SCRIPT = Path(__file__).with_name("run_distributed.py")
+_ROOT = Path(__file__).parents[2]
 _PROCESSES = 2
 
 
 def _run(schedule: str, folder: Path) -> list[dict[str, Any]]:
     results = [folder / f"{rank}.pt" for rank in range(_PROCESSES)]
+    command = [sys.executable, "-m", "tests.schedules.run_distributed"]
     running = [
         subprocess.Popen(
-            [sys.executable, _SCRIPT, str(rank), str(_PROCESSES), folder / "store", schedule, result],
+            [*command, str(rank), str(_PROCESSES), folder / "store", schedule, result],
+            cwd=_ROOT,
             stderr=subprocess.PIPE,
             text=True,
         )
