@@ -5,8 +5,8 @@
     python scripts/bench_finetuning.py --cases distilled --budgets 0.4 --epochs 10 --journal tuned.jsonl
     python scripts/bench_finetuning.py --journal tuned.jsonl --peers docs/data/selection.jsonl --write docs/schedules.md
 
-A case is one way to prune and train, at a share of the dense MACs, for so many epochs, with one seed: that of the images
-for scoring and repair, and of the order of training. Accuracies are those of the last epoch, never of the best.
+A case is one way to prune and train, at a share of the dense MACs, for so many epochs, with one seed: that of the
+images for scoring and repair, and of the order of training. Accuracies are those of the last epoch, never of the best.
 ``--peers`` are journals of bench_selection.py: Torch-Pruning's networks after one epoch of a plain loop, with the same
 data, batch size and learning rate.
 

@@ -16,8 +16,8 @@ import pytest
 _BUILD = [sys.executable, "-c", "from edgeprune.cli import main; main()", "build", "digits", "--epochs", "3", "--json"]
 
 
-def _build(folder: Path) -> dict[str, Any]:
-    ended = subprocess.run(_BUILD, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+def _build(folder: Path, *options: str) -> dict[str, Any]:
+    ended = subprocess.run([*_BUILD, *options], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr
     result: dict[str, Any] = json.loads(ended.stdout)
     return result
@@ -27,8 +27,8 @@ def _weights(folder: Path) -> bytes:
     return (folder / "dist" / "digits-host" / "weights.safetensors").read_bytes()
 
 
-def _kill_when(folder: Path, reached: Callable[[Path], bool]) -> None:
-    process = subprocess.Popen(_BUILD, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _kill_when(folder: Path, reached: Callable[[Path], bool], *options: str) -> None:
+    process = subprocess.Popen([*_BUILD, *options], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_until(process, lambda: reached(folder / ".edgeprune"))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -70,6 +70,22 @@ def test_a_killed_build_goes_on_and_gives_the_same_weights(
     assert _weights(tmp_path) == _weights(undisturbed[0])
     assert not list((tmp_path / ".edgeprune" / "work").iterdir())
     assert result["manifest"]["metrics"]["pruned"] == undisturbed[1]["manifest"]["metrics"]["pruned"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("file", ["stretch-1.pt", "stretch-3.pt"])
+def test_a_killed_schedule_goes_on_in_the_stretch_it_was_in(tmp_path: Path, file: str) -> None:
+    options = ("--schedule", "iterative", "--set", "training.distillation.features=0.5")
+    folders = tmp_path / "undisturbed", tmp_path / "killed"
+    for folder in folders:
+        folder.mkdir()
+    whole = _build(folders[0], *options)
+    _kill_when(folders[1], lambda root: any(root.glob(f"work/schedule-*/keep/{file}")), *options)
+    assert _build(folders[1], *options)["manifest"]["metrics"]["pruned"] == whole["manifest"]["metrics"]["pruned"]
+    assert _weights(folders[1]) == _weights(folders[0])
+    assert all(budget["ok"] for budget in whole["manifest"]["budgets"])
+    again = _build(folders[0], *options)
+    assert all(stage["cached"] for stage in again["stages"])
 
 
 @pytest.mark.long
