@@ -83,7 +83,7 @@ def test_a_kill_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: dict[str,
     assert _figures(history) == _figures(undisturbed[name][1])
 
 
-# The files of a run in their order: execution.json, the state at the start, then best, last and the state of each epoch.
+# Files in their order: execution.json, the state at the start, then best, last and the state of each epoch.
 @pytest.mark.parametrize("number", [1, 2, 3, 5])
 def test_a_kill_just_before_a_file_is_in_place(tmp_path: Path, undisturbed: dict[str, Any], number: int) -> None:
     _kill("sgd", tmp_path, f"files:{number}")
