@@ -228,3 +228,10 @@ def one_of(option: str, value: Any, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise InputError(f"schedule: {option}: got {value!r}; allowed are {', '.join(map(repr, allowed))}")
     return str(value)
+
+
+def yes_or_no(option: str, value: Any) -> bool:
+    """``value``; raises InputError unless it is True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"schedule: {option}: got {value!r}; allowed are True and False")
+    return value

@@ -14,11 +14,12 @@ Way = Callable[[float, float], float]
 
 @register
 class Iterative(Schedule):
-    """Rounds of pruning and fine-tuning, each with an equal part of the steps and a learning-rate curve of its own.
+    """Several ``rounds`` of pruning and fine-tuning, each with an equal part of the steps and a whole curve of rates.
 
-    After round r of n the costs are within ``dense - (dense - limit) * (1 - (1 - r / n)**power)`` on the ``polynomial``
-    path, within ``dense * (limit / dense)**(r / n)`` on the ``exponential`` one, where every round takes the same share
-    of what is left. Han et al., "Learning both Weights and Connections for Efficient Neural Networks" (2015).
+    The ``path`` leads from dense costs to the limits: ``exponential``, where every round takes the same share of what
+    is left, ``dense * (limit / dense)**(r / n)`` after round r of n; or ``polynomial`` of degree ``power``, where the
+    first rounds take the most, ``dense - (dense - limit) * (1 - (1 - r / n)**power)``. Han et al., "Learning both
+    Weights and Connections for Efficient Neural Networks" (2015).
     """
 
     name = "iterative"

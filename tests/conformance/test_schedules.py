@@ -1,0 +1,169 @@
+"""Every schedule brings a network within its budget, the same way whenever it is run."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import cycle, islice
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgeprune import criteria, schedules, select
+from edgeprune.config import Budget
+from edgeprune.model.registry import documentation, options_of
+from edgeprune.schedules import Attached, Choice, Schedule, Session, create, registered
+from edgeprune.select import Plan
+from edgeprune.statistics import Samples
+from edgeprune.training.stretch import Stretch
+from tests.schedules.driver import drive
+from tests.schedules.tiny import IMAGE, small, split
+
+_every_schedule = pytest.mark.parametrize("name", registered())
+_EXAMPLE = (torch.zeros(2, *IMAGE),)
+_STEPS = 40
+_BUDGET = {"macs": 0.5}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a run has left."""
+
+    plan: Plan
+    state: dict[str, Tensor]
+    model: nn.Module
+    stretches: list[Stretch]
+
+
+class Recorded(Schedule):
+    """``schedule``, with its stretches written down."""
+
+    name = "recorded"
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.stretches: list[Stretch] = []
+
+    def run(self, session: Session) -> Iterator[Stretch]:
+        for stretch in self.schedule.run(session):
+            self.stretches.append(stretch)
+            yield stretch
+
+
+def _run(name: str, seed: int = 3) -> Ended:
+    data = split()
+    session = Session(
+        small(),
+        _EXAMPLE,
+        Budget(**_BUDGET),
+        Choice(criteria.create("l2"), select.create("global"), ("recalibrate",)),
+        samples=Samples.of(data, count=32, batch_size=16),
+        seed=seed,
+        early=small(seed=1).state_dict(),
+        fresh=lambda key: small(seed=key % 1000).state_dict(),
+    )
+    schedule = create(name)
+    schedule.check(session)
+    recorded = Recorded(schedule)
+    drive(recorded, session, data, _STEPS, batch_size=16)
+    return Ended(session.plan({}), dict(session.model.state_dict()), session.model, recorded.stretches)
+
+
+_once = cache(_run)
+
+
+@_every_schedule
+def test_ends_within_the_budget_and_smaller(name: str) -> None:
+    ended = _once(name)
+    assert ended.plan.after.macs <= _BUDGET["macs"] * ended.plan.before.macs
+    dense = small().state_dict()
+    assert sum(tensor.numel() for tensor in ended.state.values()) < sum(tensor.numel() for tensor in dense.values())
+    assert all(bool(tensor.isfinite().all()) for tensor in ended.state.values())
+
+
+@_every_schedule
+def test_stretches_are_all_of_the_training(name: str) -> None:
+    assert sum(stretch.share for stretch in _once(name).stretches) == pytest.approx(1.0)
+
+
+@_every_schedule
+def test_same_seed_same_network(name: str) -> None:
+    first = _once(name)
+    torch.rand(7)  # what else was drawn makes no difference
+    second = _run(name)
+    assert first.plan.to_json() == second.plan.to_json()
+    assert all(torch.equal(tensor, second.state[key]) for key, tensor in first.state.items())
+
+
+@_every_schedule
+def test_the_plan_replays_and_the_weights_fit(name: str) -> None:
+    ended = _once(name)
+    again = ended.plan.apply(small(seed=5), _EXAMPLE)
+    again.load_state_dict(ended.state)
+    images = next(split(seed=2).batches(8))[0]
+    torch.testing.assert_close(again.eval()(images), ended.model.eval()(images))
+
+
+@_every_schedule
+def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(name: str) -> None:
+    batches = list(split().batches(16))
+
+    def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Attached:
+        early = small(seed=1).state_dict()
+        return create(name).attach(
+            model, _EXAMPLE, optimizer=optimizer, budget=_BUDGET, steps=_STEPS, data=batches, early=early
+        )
+
+    def train(model: nn.Module, optimizer: torch.optim.Optimizer, begin: int, end: int) -> None:
+        for inputs, labels in islice(cycle(batches), begin, end):
+            optimizer.zero_grad()
+            functional.cross_entropy(model.train()(inputs), labels).backward()
+            optimizer.step()
+
+    def begin() -> tuple[nn.Module, torch.optim.Optimizer]:
+        model = small()
+        return model, torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+    model, optimizer = begin()
+    stop = _STEPS // 2 + 1
+    with attach(model, optimizer) as pruning:
+        train(model, optimizer, 0, stop)
+        kept = copy.deepcopy([part.state_dict() for part in (pruning, model, optimizer)])
+        train(model, optimizer, stop, _STEPS)
+    assert pruning.done
+    assert pruning.plan.after.macs <= _BUDGET["macs"] * pruning.plan.before.macs
+
+    again, optimizer = begin()
+    with attach(again, optimizer) as pruning:
+        for part, state in zip((pruning, again, optimizer), kept, strict=True):
+            part.load_state_dict(state)
+        train(again, optimizer, stop, _STEPS)
+    assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items())
+
+
+@_every_schedule
+def test_options_are_kept_under_their_names(name: str) -> None:
+    kind = registered()[name]
+    assert create(name).options == options_of(kind)
+
+
+@_every_schedule
+def test_is_documented(name: str) -> None:
+    text: Any = documentation(registered()[name], Schedule)
+    assert text.partition("\n")[0].strip()
+    assert re.search(r"[(, ](19|20)\d\d\)", text), "no source is named"
+    for option in options_of(registered()[name]):
+        assert re.search(rf"``{option}``|^\s*{option}: ", text, re.MULTILINE), f"{option} is not explained"
+
+
+@_every_schedule
+def test_is_exported(name: str) -> None:
+    kind = registered()[name]
+    assert getattr(schedules, kind.__name__, None) is kind, "add it to edgeprune/schedules/__init__.py"
+    assert kind.__name__ in schedules.__all__
