@@ -48,7 +48,10 @@ def read_part(
     """Part ``part[0]`` of ``part[1]`` of each shuffled batch, for processes that train together.
 
     Comes with the weight that makes the mean over the processes of their mean losses that of the whole batch. Splits of
-    this module read their part alone; of another the whole batch is read, and cut.
+    this module read their part alone; of another the whole batch is read, and cut along the first dimension.
+
+    Raises:
+        DataError: A batch of another split holds tensors that are not one sample a row.
     """
     rank, count = part
     if count == 1:
@@ -59,8 +62,19 @@ def read_part(
     for inputs, labels in split.batches(size, rng_key=rng_key, start=start, **cutting):
         whole = min(size, len(split))
         cut = slice(*_bounds(whole, rank, count))
-        here = (inputs, labels) if own else pytree.tree_map_only(Tensor, itemgetter(cut), (inputs, labels))
+        here = (inputs, labels) if own else _cut((inputs, labels), cut, whole, split)
         yield *here, (cut.stop - cut.start) * count / whole
+
+
+def _cut(batch: Any, cut: slice, whole: int, split: Split) -> Any:
+    for leaf in pytree.tree_leaves(batch):
+        if not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != whole:
+            got = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
+            raise DataError(
+                f"{type(split).__name__}: a batch of {whole} samples holds {got}, which cannot be shared among "
+                "processes; its tensors must have one sample a row, or take DatasetSplit with collate=..."
+            )
+    return pytree.tree_map(itemgetter(cut), batch)
 
 
 def _bounds(size: int, rank: int, count: int) -> tuple[int, int]:
@@ -229,7 +243,8 @@ class DatasetSplit:
         """See ``Split.batches``; ``part`` as ``read_part``."""
         batches = _DatasetBatches(self._dataset, _index_batches(len(self), size, rng_key, start), part, self._collate)
         if self._workers:
-            yield from DataLoader(batches, batch_size=None, num_workers=self._workers)
+            own = torch.Generator()  # else it draws a seed for its workers, which do not need it, from the global one
+            yield from DataLoader(batches, batch_size=None, num_workers=self._workers, generator=own)
         else:
             yield from (batches[step] for step in range(len(batches)))
 

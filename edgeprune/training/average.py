@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class Average:
@@ -29,7 +29,9 @@ class Average:
         """Take in the weights of ``model``."""
         self.updates += 1
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
-        own: list[Tensor] = list(self.model.parameters())
-        torch._foreach_lerp_(own, [one.detach() for one in model.parameters()], 1 - decay)
-        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
-            mine.copy_(theirs)
+        # By name: where a captured program stands in for one of the two, its tensors may be in another order.
+        weights, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+        own = dict(self.model.named_parameters())
+        torch._foreach_lerp_(list(own.values()), [weights[name].detach() for name in own], 1 - decay)
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(buffers[name])

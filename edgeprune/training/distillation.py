@@ -17,13 +17,15 @@ from torch.utils import _pytree as pytree
 from edgeprune.config import DistillationSettings, TrainingSettings
 from edgeprune.errors import InputError
 from edgeprune.graph import Group
-from edgeprune.training.evaluate import device_of
-from edgeprune.training.execution import Execution, call
+from edgeprune.training.checkpoint import identity
+from edgeprune.training.evaluate import call, device_of
+from edgeprune.training.execution import Execution
 
 logger = logging.getLogger(__name__)
 
 AUTO_WEIGHT = 0.9
 """Of the teacher's answers where the settings say nothing, and where outputs are there to compare."""
+_FOLDED_WITHIN = 1e-3  # of the largest answer: what folding may change by rounding
 
 
 class Teacher:
@@ -32,14 +34,17 @@ class Teacher:
     The loss is ``(1 - weight) * labels + weight * T**2 * KL(teacher || student)``, both softened by the temperature T:
     Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015). With ``features`` what BatchNorm
     layers give is compared as well, channel by channel for those that are left: the mean squared distance over the mean
-    square of the teacher's, mean over the layers. After Romero et al., "FitNets" (2015); no layer is needed in between,
-    as every channel of the small network has one in the dense network that it was.
+    square of the teacher's on the first batch, mean over the layers. After Romero et al., "FitNets" (2015); no layer is
+    needed in between, as every channel of the small network has one in the dense network that it was.
 
     Args:
         model: The dense network. It is copied; where it can be traced, BatchNorms are folded into the copy.
         settings: Weights and temperature.
         layers: For ``features``: the layers to compare, each with the indices of the teacher's channels that the
             network still has, None where it has all; see ``feature_layers``.
+
+    Raises:
+        InputError: Features are wanted, and there are no layers.
     """
 
     def __init__(
@@ -51,103 +56,162 @@ class Teacher:
     ) -> None:
         self._settings = settings
         self._weight = AUTO_WEIGHT if settings.weight is None else settings.weight
-        self._layers = dict(layers or {}) if settings.features else {}
-        if settings.features and not self._layers:
+        self._layers: dict[str, Tensor | None] = {}
+        self._model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        self.identity = identity(self._model.state_dict())
+        self._folded = None if settings.features else _folded(self._model)
+        self._is_folded = False
+        self._answering = self._model
+        self._said: dict[tuple[str, str], Tensor] = {}
+        self._squares: dict[str, Tensor] = {}
+        self._watched: list[torch.utils.hooks.RemovableHandle] = []
+        self.compare(layers or {})
+
+    @staticmethod
+    def wanted(settings: TrainingSettings) -> bool:
+        """Whether ``settings`` ask for a teacher: by themselves where class labels are learned, and so are logits."""
+        weight, features = settings.distillation.weight, settings.distillation.features
+        plain = settings.step is None and settings.loss is None
+        return bool(features) or (plain if weight is None else weight > 0)
+
+    def compare(self, layers: Mapping[str, Tensor | None]) -> None:
+        """From the next ``begin`` on, compare these ``layers``: the network has lost channels since.
+
+        Raises:
+            InputError: As on construction.
+        """
+        if not self._settings.features:
+            return
+        if not layers:
             raise InputError(
                 "training.distillation.features: the dense and the small network have no BatchNorm layer in common to "
                 "compare; set it to 0"
             )
-        own = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
-        folded = None if self._layers else _folded(own)
-        self._model = folded or own
-        self._folded = folded is not None
-        self._said: dict[tuple[str, str], Tensor] = {}
-        self._watched: list[torch.utils.hooks.RemovableHandle] = []
-
-    @staticmethod
-    def wanted(settings: TrainingSettings) -> bool:
-        """Whether ``settings`` ask for a teacher: by themselves where outputs are there to compare."""
-        weight, features = settings.distillation.weight, settings.distillation.features
-        return bool(features) or (settings.step is None if weight is None else weight > 0)
-
-    def compare(self, layers: Mapping[str, Tensor | None]) -> None:
-        """From the next ``begin`` on, compare these ``layers``: the network has lost channels since."""
-        if self._layers:
-            self._layers = dict(layers)
+        self._layers = dict(layers)
 
     def begin(self, student: nn.Module, inputs: Any, execution: Execution) -> None:
         """Get ready to teach ``student`` as ``execution`` says, and answer once, before any step is spent.
 
         Raises:
-            InputError: The outputs of the two differ in shape, or are no tensor (N, classes, ...).
+            InputError: The outputs of the two differ in shape, or are no tensor (N, classes, ...); a layer to compare
+                has another number of channels than are left of the teacher's.
         """
-        # As a whole of that type autocast need not convert its weights at every step; a BatchNorm would suffer by it.
-        low = self._folded and execution.precision == "bfloat16"
-        self._model.to(device_of(student), torch.bfloat16 if low else torch.float32)
-        execution.place(self._model)
-        training = student.training
+        self.end()
+        device = device_of(student)
+        self._prepare(device, inputs, execution)
+        self._listen(student)
+        modes = [(module, module.training) for module in student.modules()]
         with torch.no_grad():
             own = execution.forward(student.eval(), inputs)
-        student.train(training)
+        for module, training in modes:
+            module.training = training
         answer = self._answer(inputs, execution)
-        shapes = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in (answer, own)]
-        if shapes[0] != shapes[1] or not isinstance(own, Tensor) or own.ndim < 2:
-            raise InputError(
-                f"training.distillation: the teacher gives {shapes[0]}, the network {shapes[1]}; both must be one "
-                "tensor (N, classes, ...) of the same shape. Set training.distillation.weight = 0, or take another "
-                "teacher"
-            )
-        self.end()
-        for who, model in (("teacher", self._model), ("student", student)):
-            layers = dict(model.named_modules())
-            for name in self._layers:
-                self._watched.append(layers[name].register_forward_hook(self._listen(who, name)))
+        if self._weight:
+            shapes = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in (answer, own)]
+            if shapes[0] != shapes[1] or not isinstance(own, Tensor) or own.ndim < 2:
+                raise InputError(
+                    f"training.distillation: the teacher gives {shapes[0]}, the network {shapes[1]}; both must be one "
+                    "tensor (N, classes, ...) of the same shape. Set training.distillation.weight = 0, or take another "
+                    "teacher"
+                )
+        if self._layers:
+            self._squares = {layer: theirs.square().mean().clamp(min=1e-6) for layer, theirs, _ in self._heard()}
+            if not self._squares:
+                raise InputError(
+                    "training.distillation.features: none of the BatchNorm layers to compare is used in both the dense "
+                    "and the small network; set it to 0"
+                )
 
     def end(self) -> None:
         """Listen to no layer any more."""
         for handle in self._watched:
             handle.remove()
         self._watched.clear()
+        self._said.clear()
 
-    def mixed(self, loss: Tensor, outputs: Tensor, inputs: Any, execution: Execution) -> Tensor:
+    def mixed(self, loss: Tensor, outputs: Any, inputs: Any, execution: Execution) -> Tensor:
         """``loss`` by labels, and how far ``outputs`` are from the teacher's answer to ``inputs``, by their weights."""
-        settings, weight = self._settings, self._weight
+        settings, weight, soft = self._settings, self._weight, self._settings.temperature
         answer = self._answer(inputs, execution)
-        soft = settings.temperature
-        distance = functional.kl_div(
-            functional.log_softmax(outputs / soft, 1),
-            functional.log_softmax(answer / soft, 1),
-            reduction="none",
-            log_target=True,
-        )
-        mixed = (1 - weight) * loss + weight * soft**2 * distance.sum(1).mean()
+        mixed = (1 - weight) * loss
+        if weight:
+            distance = functional.kl_div(
+                functional.log_softmax(outputs / soft, 1),
+                functional.log_softmax(answer / soft, 1),
+                reduction="none",
+                log_target=True,
+            )
+            mixed = mixed + weight * soft**2 * distance.sum(1).mean()
         if self._layers:
-            mixed = mixed + settings.features * self._features_apart()
+            apart = [
+                functional.mse_loss(own, theirs) / self._squares[layer]
+                for layer, theirs, own in self._heard()
+                if layer in self._squares
+            ]
+            if apart:
+                mixed = mixed + settings.features * torch.stack(apart).mean()
         return mixed
+
+    def _prepare(self, device: torch.device, inputs: Any, execution: Execution) -> None:
+        """Bring the network that answers to ``device``, in the fastest form that gives the answers of the dense one."""
+        self._model.to(device)
+        if self._folded is not None:
+            self._folded.to(device)
+            with torch.no_grad():
+                right, folded = (call(model, execution.moved(model, inputs)) for model in (self._model, self._folded))
+            self._is_folded = _close(folded, right)
+            if self._is_folded:
+                self._model = self._folded
+            else:  # each of two BatchNorms behind a convolution that is called twice was folded into it, say
+                logger.info("the teacher's BatchNorms are not folded: it would give other answers")
+            self._folded = None
+        self._answering = self._model
+        if self._is_folded and execution.precision == "bfloat16":
+            # As a whole of that type: autocast would convert its weights at every step. A BatchNorm would suffer by it.
+            low = copy.deepcopy(self._model).bfloat16()
+            try:
+                with torch.no_grad():
+                    call(low, pytree.tree_map_only(Tensor, _lowered, execution.moved(low, inputs)))
+                self._answering = low
+            except RuntimeError as problem:
+                logger.info("the teacher does not run in bfloat16 as a whole: %s", problem)
+        execution.place(self._answering)
 
     def _answer(self, inputs: Any, execution: Execution) -> Any:
         with torch.no_grad():
-            if next(self._model.parameters()).dtype == torch.float32:
-                answer = execution.forward(self._model, inputs)
-            else:
-                low = pytree.tree_map_only(Tensor, _lowered, execution.moved(self._model, inputs))
-                answer = pytree.tree_map_only(Tensor, Tensor.float, call(self._model, low))
-        return answer
+            if self._answering is self._model:
+                return execution.forward(self._model, inputs)
+            low = pytree.tree_map_only(Tensor, _lowered, execution.moved(self._answering, inputs))
+            return pytree.tree_map_only(Tensor, _raised, call(self._answering, low))
 
-    def _listen(self, who: str, layer: str) -> Any:
+    def _listen(self, student: nn.Module) -> None:
+        for who, model in (("teacher", self._model), ("student", student)):
+            layers = dict(model.named_modules())
+            self._watched += [layers[name].register_forward_hook(self._hearing(who, name)) for name in self._layers]
+
+    def _hearing(self, who: str, layer: str) -> Any:
         def heard(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
             self._said[who, layer] = output
 
         return heard
 
-    def _features_apart(self) -> Tensor:
-        apart = []
+    def _heard(self) -> list[tuple[str, Tensor, Tensor]]:
+        """What layers of the teacher and of the network said, float32 and only of the channels that are left."""
+        heard = []
         for layer, kept in self._layers.items():
+            if ("teacher", layer) not in self._said or ("student", layer) not in self._said:
+                continue  # of a branch that only training uses, say
             theirs, own = self._said["teacher", layer], self._said["student", layer]
-            want = (theirs if kept is None else theirs.index_select(1, kept.to(theirs.device))).float()
-            apart.append(functional.mse_loss(own.float(), want) / want.square().mean().clamp(min=1e-6))
+            left = theirs if kept is None else theirs.index_select(1, kept.to(theirs.device))
+            if left.shape != own.shape:
+                raise InputError(
+                    f"training.distillation.features: {layer} of the teacher gives {tuple(left.shape)} for the "
+                    f"channels that are left, that of the network {tuple(own.shape)}; take the teacher it was pruned "
+                    "from, or set it to 0"
+                )
+            heard.append((layer, left.float(), own.float()))
         self._said.clear()
-        return torch.stack(apart).mean()
+        return heard
 
 
 def feature_layers(
@@ -164,8 +228,22 @@ def feature_layers(
     return layers
 
 
+def _close(one: Any, other: Any) -> bool:
+    """Whether two answers, of any structure, are equal but for rounding."""
+    pairs = zip(pytree.tree_leaves(one), pytree.tree_leaves(other), strict=True)
+    return all(
+        float((a - b).abs().max()) <= _FOLDED_WITHIN * float(b.abs().max())
+        for a, b in pairs
+        if isinstance(a, Tensor) and a.is_floating_point() and a.numel()
+    )
+
+
 def _lowered(tensor: Tensor) -> Tensor:
     return tensor.bfloat16() if tensor.is_floating_point() else tensor
+
+
+def _raised(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _folded(model: nn.Module) -> nn.Module | None:

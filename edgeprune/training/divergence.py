@@ -10,10 +10,10 @@ _FACTOR = 10.0
 
 
 class Divergence:
-    """Watches the loss of the steps: it must stay finite, and within ten times what it was at first.
+    """Watches the loss of the steps: it must stay finite, and its mean of ten steps within ten times the first level.
 
-    What it was at first is the mean of the first ten steps, or 1 where that is less: a network that hardly errs may err
-    a little more for a while. Ten steps in a row are averaged before they count, as one batch may be odd.
+    That level is the least mean of the first one, two, ... ten steps, so that a loss which explodes among them does not
+    raise it; or 1 where that is less: a network that hardly errs may err a little more for a while.
     """
 
     def __init__(self) -> None:
@@ -27,12 +27,13 @@ class Divergence:
         if len(self._first) < _WINDOW:
             self._first.append(loss)
         self._last = [*self._last[1 - _WINDOW :], loss]
-        return self._mean(self._last) > self.limit
+        return _mean(self._last) > self.limit
 
     @property
     def limit(self) -> float:
-        """The mean loss that is too much."""
-        return _FACTOR * max(self._mean(self._first), 1.0)
+        """The mean loss that is too much, after one step at least."""
+        level = min(_mean(self._first[:count]) for count in range(1, len(self._first) + 1))
+        return _FACTOR * max(level, 1.0)
 
     def state_dict(self) -> dict[str, Any]:
         return {"first": list(self._first), "last": list(self._last)}
@@ -40,6 +41,6 @@ class Divergence:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._first, self._last = list(state["first"]), list(state["last"])
 
-    @staticmethod
-    def _mean(losses: list[float]) -> float:
-        return sum(losses) / len(losses)
+
+def _mean(losses: list[float]) -> float:
+    return sum(losses) / len(losses)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils import _pytree as pytree
 
 from edgeprune.errors import DataError, ModelError
 from edgeprune.model.data import Split, check_batch
 from edgeprune.progress import SILENT, Progress
+
+
+class BrokenError(ModelError):
+    """The network gives numbers that are not finite: training may have broken its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +46,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
 
     Raises:
         DataError: The split is empty, or has labels out of range or inputs that are not finite.
-        ModelError: The network gives something else than finite logits (N, classes).
+        ModelError: The network gives something else than logits (N, classes); BrokenError: they are not finite.
     """
     if len(split) == 0:
         raise DataError("there is nothing to evaluate on: the split is empty")
@@ -52,11 +59,10 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
     try:
         with torch.inference_mode():
             for inputs, labels in split.batches(batch_size):
-                moved = to_device(inputs, device, channels_last=device.type == "cpu")
-                outputs = model(moved).float().cpu()
-                check_batch(inputs, labels, outputs.shape[1], where="evaluation")
+                outputs = logits(call(model, moved(inputs, device, channels_last=device.type == "cpu"))).float().cpu()
+                check(inputs, labels, outputs.shape[1], where="evaluation")
                 if not bool(torch.isfinite(outputs).all()):
-                    raise ModelError(
+                    raise BrokenError(
                         "the network gives NaN or infinite outputs for finite samples: its weights are broken"
                     )
                 correct += int((outputs.argmax(1) == labels).sum())
@@ -79,3 +85,44 @@ def to_device(inputs: Tensor, device: torch.device, *, channels_last: bool) -> T
     if channels_last and inputs.ndim == 4:
         return inputs.to(device, memory_format=torch.channels_last)
     return inputs.to(device)
+
+
+def moved(batch: Any, device: torch.device, *, channels_last: bool) -> Any:
+    """``batch`` with all its tensors as ``to_device``."""
+    if isinstance(batch, Tensor):
+        return to_device(batch, device, channels_last=channels_last)
+    return pytree.tree_map_only(Tensor, lambda one: to_device(one, device, channels_last=channels_last), batch)
+
+
+def call(model: nn.Module, inputs: Any) -> Any:
+    """What ``model`` gives for one input, a tuple or list of positional inputs, or a dict of keyword inputs."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+
+
+def logits(outputs: Any) -> Tensor:
+    """``outputs``; raises ModelError unless they are one tensor (N, classes, ...), as cross entropy needs."""
+    if isinstance(outputs, Tensor) and outputs.ndim > 1:
+        return outputs
+    got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
+    raise ModelError(
+        f"the network gives {got}; cross entropy needs one tensor (N, classes): set training.loss or training.step to "
+        "one's own"
+    )
+
+
+def check(inputs: Any, labels: Any, classes: int, *, where: str) -> None:
+    """Raise DataError for labels that are not integers in 0..classes-1, and for inputs that are not finite."""
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.numel() == 0:
+        got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise DataError(
+            f"{where}: class labels must be a tensor of integers, got {got}; for others set training.loss or "
+            "training.step"
+        )
+    low, high = labels.aminmax()
+    outside = bool(low < 0) or bool(high >= classes)
+    for tensor in pytree.tree_leaves(inputs):
+        # A sum is twenty times faster than a look at every number, and tells of the few batches that need one.
+        if isinstance(tensor, Tensor) and (outside or not bool(torch.isfinite(tensor.sum()))):
+            check_batch(tensor, labels, classes, where=where)

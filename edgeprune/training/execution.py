@@ -22,7 +22,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,10 +33,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.config import TrainingSettings
-from edgeprune.errors import TrainingError
+from edgeprune.errors import ModelError, TrainingError
 from edgeprune.files import write_atomic
 from edgeprune.model.randomness import seeded
-from edgeprune.training.evaluate import device_of, to_device
+from edgeprune.training.evaluate import call, device_of, moved
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +73,7 @@ class Execution:
 
     def moved(self, model: nn.Module, batch: Any) -> Any:
         """All tensors of ``batch``, inputs or labels, where ``model`` is, in the memory order."""
-        device = device_of(model)
-        return pytree.tree_map_only(
-            Tensor, lambda tensor: to_device(tensor, device, channels_last=self.channels_last), batch
-        )
+        return moved(batch, device_of(model), channels_last=self.channels_last)
 
     def forward(self, model: nn.Module, inputs: Any) -> Any:
         """Outputs of ``model``, floating-point ones as float32; ``inputs`` as ``call``."""
@@ -85,18 +82,13 @@ class Execution:
         return pytree.tree_map_only(Tensor, lambda one: one.float() if one.is_floating_point() else one, outputs)
 
 
-def call(model: nn.Module, inputs: Any) -> Any:
-    """What ``model`` gives for one input, a tuple or list of positional inputs, or a dict of keyword inputs."""
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
-
-
 Loss = Callable[[nn.Module, Any, Any, Execution], Tensor]
 
 
-def decide(model: nn.Module, batch: Any, settings: TrainingSettings, loss: Loss, *, file: Path) -> Execution:
-    """What ``file`` says, or, where there is none, what the settings ask for; "auto" is measured with ``loss``.
+def decide(
+    model: nn.Module, batch: Any, settings: TrainingSettings, loss: Loss, *, file: Path, device: torch.device
+) -> Execution:
+    """What ``file`` says, or, where there is none, what the settings ask for; "auto" is measured on ``device``.
 
     Raises:
         TrainingError: ``file`` is damaged.
@@ -109,7 +101,7 @@ def decide(model: nn.Module, batch: Any, settings: TrainingSettings, loss: Loss,
                 file.parent, execution.threads, torch.get_num_threads(),
             )  # fmt: skip
         return execution
-    execution = _measured(model, batch, _candidates(settings), loss)
+    execution = _measured(model, batch, _candidates(settings), loss, device)
     write_atomic(file, json.dumps(asdict(execution), indent=2) + "\n")
     return execution
 
@@ -145,17 +137,17 @@ def _candidates(settings: TrainingSettings) -> list[Execution]:
     ]
 
 
-def _measured(model: nn.Module, batch: Any, candidates: list[Execution], loss: Loss) -> Execution:
+def _measured(model: nn.Module, batch: Any, candidates: list[Execution], loss: Loss, device: torch.device) -> Execution:
     if len(candidates) == 1:
         return candidates[0]
     ready: dict[str, tuple[Execution, nn.Module]] = {}
     for candidate in candidates:
         name = candidate.precision + (", channels last" if candidate.channels_last else "")
-        trial = copy.deepcopy(model).train()
+        trial = copy.deepcopy(model).to(device).train()
         try:
             candidate.place(trial)
             _step(trial, batch, candidate, loss)  # the first one also makes kernels
-        except RuntimeError as problem:  # an operation without such a kernel: only the plain way must work
+        except (RuntimeError, ModelError) as problem:  # an operation without such a kernel, or a user's loss without
             if not ready:
                 raise
             logger.info("training in %s does not work here: %s", name, problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError
 from edgeprune.model.data import Split
 from edgeprune.model.sources import describe
-from edgeprune.training.evaluate import Evaluation, evaluate
+from edgeprune.training.evaluate import BrokenError, Evaluation, device_of, evaluate, moved
 from edgeprune.training.execution import Execution
 from edgeprune.training.objective import Objective, callable_of
 
 _PLAIN = Execution(precision="float32", channels_last=False, threads=0, step_ms={})
+_BATCH = 64
 
 
 class Judge:
     """Evaluates networks on a split: by accuracy, by the user's metric, else by the loss alone.
+
+    A step of the user's own gives a loss in training mode; in eval mode perhaps not (torchvision's detectors give boxes
+    then). So beside a metric the loss is minus the metric; without one the step must do it.
 
     Args:
         split: To read.
@@ -30,45 +35,79 @@ class Judge:
         base: Folder that file names in the settings are relative to.
 
     Raises:
-        RecipeError: A metric that cannot be found or called.
+        RecipeError: A metric, loss or step that cannot be found or called.
     """
 
     def __init__(self, split: Split, settings: TrainingSettings, *, base: Path | None = None) -> None:
         folder = base or Path.cwd()
         self._split = split
+        self._batch = min(_BATCH, settings.batch_size)
         self._metric = None if settings.metric is None else callable_of(settings.metric, "training.metric", folder)
         self._objective = Objective(settings, base=folder)
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing of it is the user's own."""
+        return self._metric is None and self._objective.plain
+
     def __call__(self, model: nn.Module) -> Evaluation:
-        """How good ``model`` is, in eval mode and float32; its mode is as before afterwards.
+        """How good ``model`` is, in eval mode and float32; every module's mode is as before afterwards.
 
         Raises:
-            DataError, ModelError: As ``evaluate``; the user's metric, loss or step fails or gives no number.
+            DataError: As ``evaluate``.
+            ModelError: As ``evaluate``; the user's metric, loss or step fails. BrokenError: it is not finite.
         """
-        if self._metric is None and self._objective.plain:
-            return evaluate(model, self._split)
-        training, started = model.training, time.perf_counter()
-        model.eval()
+        modes = [(module, module.training) for module in model.modules()]
         try:
-            with torch.no_grad():
-                loss, samples = self._loss(model)
-                value = -loss if self._metric is None else self._measured(model)
+            return evaluate(model, self._split) if self.plain else self._by_users(model.eval())
         finally:
-            model.train(training)
-        return Evaluation(accuracy=value, loss=loss, samples=samples, seconds=time.perf_counter() - started)
+            for module, training in modes:
+                module.training = training
 
-    def _loss(self, model: nn.Module) -> tuple[float, int]:
-        total, samples = 0.0, 0
-        for inputs, labels in self._split.batches(64):
-            count = next(len(leaf) for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, torch.Tensor))
+    def _by_users(self, model: nn.Module) -> Evaluation:
+        started = time.perf_counter()
+        with torch.no_grad():
+            loss = None if self._metric is not None and self._objective.steps else self._loss(model)
+            value = self._measured(model) if self._metric is not None else -float(loss or 0.0)
+        return Evaluation(
+            accuracy=value,
+            loss=-value if loss is None else loss,
+            samples=len(self._split),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _loss(self, model: nn.Module) -> float:
+        total, left = 0.0, len(self._split)
+        for inputs, labels in self._split.batches(self._batch):
+            count = min(self._batch, left)  # what a batch of a user's own kind holds cannot be seen from outside
             total += float(self._objective(model, inputs, labels, _PLAIN)) * count
-            samples += count
-        return total / samples, samples
+            left -= count
+        return _finite(total / len(self._split), "the mean loss on validation data")
 
     def _measured(self, model: nn.Module) -> float:
         assert self._metric is not None
+        here = model if device_of(model).type == "cpu" else _Elsewhere(model)
         try:
-            value: Any = self._metric(model, self._split)
-            return float(value)
+            value: Any = self._metric(here, self._split)
+            measured = float(value)
         except Exception as problem:
             raise ModelError(f"training.metric fails: {describe(problem)}") from problem
+        return _finite(measured, "training.metric")
+
+
+class _Elsewhere(nn.Module):
+    """A network on another device, called with tensors on the CPU and answering with such."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = moved((args, kwargs), device_of(self.model), channels_last=False)
+        return pytree.tree_map_only(torch.Tensor, torch.Tensor.cpu, self.model(*args, **kwargs))
+
+
+def _finite(value: float, what: str) -> float:
+    if not math.isfinite(value):
+        raise BrokenError(f"{what} is {value}; it must be a finite number")
+    return value

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError, RecipeError
-from edgeprune.model.data import check_batch
 from edgeprune.model.sources import describe, load_object
 from edgeprune.training.distillation import Teacher
+from edgeprune.training.evaluate import check, device_of, logits
 from edgeprune.training.execution import Execution
 
 Step = Callable[[nn.Module, Any, Any], Any]
@@ -31,7 +31,7 @@ class Objective:
         base: Folder that file names in the settings are relative to.
 
     Raises:
-        RecipeError: A loss or step that cannot be found or called; a teacher beside a step of one's own.
+        RecipeError: A loss or step that cannot be found or called; both, or a teacher beside a step of one's own.
     """
 
     def __init__(self, settings: TrainingSettings, *, teacher: Teacher | None = None, base: Path | None = None) -> None:
@@ -41,6 +41,10 @@ class Objective:
         self._step: Step | None = None
         self._loss: Callable[[Any, Any], Tensor] | None = None
         if settings.step is not None:
+            if settings.loss is not None:
+                raise RecipeError(
+                    "training.step and training.loss: got both; a step of one's own computes the loss too"
+                )
             self._step = callable_of(settings.step, "training.step", folder)
             if teacher is not None:
                 raise RecipeError(
@@ -55,26 +59,36 @@ class Objective:
         """Whether it is cross entropy with class labels, so that accuracy says how good a network is."""
         return self._step is None and self._loss is None
 
+    @property
+    def steps(self) -> bool:
+        """Whether the whole step is the user's own."""
+        return self._step is not None
+
     def __call__(self, model: nn.Module, inputs: Any, labels: Any, execution: Execution) -> Tensor:
         """The mean loss of a batch, float32.
 
         Raises:
             DataError: Labels out of range, inputs that are not finite.
-            ModelError: The user's loss or step fails, or gives no scalar that depends on the network.
+            ModelError: The user's loss or step fails, or gives no scalar that depends on the network; without them the
+                network gives something else than one tensor (N, classes, ...).
         """
         if self._step is not None:
             inputs, labels = execution.moved(model, inputs), execution.moved(model, labels)
             with execution.autocast(model):
                 return _scalar(_called(self._step, "training.step", model, inputs, labels), "training.step")
         outputs = execution.forward(model, inputs)
-        loss = self._by_labels(outputs, inputs, execution.moved(model, labels))
-        return loss if self.teacher is None else self.teacher.mixed(loss, outputs, inputs, execution)
-
-    def _by_labels(self, outputs: Any, inputs: Any, labels: Any) -> Tensor:
         if self._loss is not None:
-            return _scalar(_called(self._loss, "training.loss", outputs, labels), "training.loss")
-        check_batch(inputs, labels, outputs.shape[1], where="training")
-        return functional.cross_entropy(outputs, labels, label_smoothing=self._smoothing)
+            if isinstance(self._loss, nn.Module):
+                self._loss.to(device_of(model))
+            loss = _scalar(
+                _called(self._loss, "training.loss", outputs, execution.moved(model, labels)), "training.loss"
+            )
+        else:
+            # Where they come from: a GPU would have to be waited for.
+            check(inputs, labels, logits(outputs).shape[1], where="training")
+            labels = execution.moved(model, labels)
+            loss = functional.cross_entropy(outputs, labels, label_smoothing=self._smoothing)
+        return loss if self.teacher is None else self.teacher.mixed(loss, outputs, inputs, execution)
 
 
 def callable_of(spec: str, key: str, base: Path) -> Callable[..., Any]:

@@ -19,6 +19,10 @@ from edgeprune.launch import started_processes
 class Processes:
     """Those that train together.
 
+    A training step in each, on its part of the batch, is one step on the whole batch: within ``together``, and with
+    ``average_gradients`` before the update. DistributedDataParallel would overlap these with the backward pass, but
+    forbids layers that a step leaves out, and a step of the user's own to call parts of the network.
+
     Attributes:
         rank: Of this process, from 0. Only process 0 writes files.
         count: How many there are.
@@ -34,33 +38,54 @@ class Processes:
         return self.rank == 0
 
     @contextmanager
-    def together(self, model: nn.Module) -> Iterator[nn.Module]:
-        """``model`` to run steps with: gradients are averaged, BatchNorm layers see the batches of all processes."""
+    def together(self, model: nn.Module) -> Iterator[None]:
+        """Within it BatchNorm layers of ``model`` in training mode see the batches of all processes as one.
+
+        torch.nn.SyncBatchNorm does so on GPUs alone.
+        """
+        layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)] if self.count > 1 else []
+        for layer in layers:
+            layer.forward = _synchronised(layer)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for layer in layers:
+                del layer.forward
+
+    def average_gradients(self, model: nn.Module) -> None:
+        """Give the parameters of ``model`` the mean of their gradients in all processes."""
         if self.count == 1:
-            yield model
             return
-        from torch.nn.parallel import DistributedDataParallel
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        there = trained[0].new_tensor([parameter.grad is not None for parameter in trained])
+        parts = [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
+        flat = torch.cat([there, *(part.reshape(-1) for part in parts)])
+        torch.distributed.all_reduce(flat)
+        there, *means = torch.split(flat, [len(trained), *(part.numel() for part in parts)])
+        for index, (parameter, part, mean) in enumerate(zip(trained, parts, means, strict=True)):
+            if parameter.grad is None and not bool(there[index]):
+                continue  # no process has one: the optimiser leaves it alone, as without others
+            parameter.grad = part.copy_(mean.reshape(part.shape) / self.count)
 
-        on_gpu = self.device is not None and self.device.type == "cuda"
-        with _one_batch(model):
-            yield DistributedDataParallel(model, device_ids=[self.device] if on_gpu else None, broadcast_buffers=False)
-
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean of a scalar over the processes."""
+    def agreed(self, loss: Tensor, *, due: bool) -> tuple[float, bool]:
+        """The mean of a scalar over the processes, and whether something is ``due`` in any of them."""
         if self.count == 1:
-            return value
-        summed = value.clone()
-        torch.distributed.all_reduce(summed)
-        return summed / self.count
+            return loss.item(), due
+        told = torch.stack([loss, loss.new_tensor(float(due))])
+        torch.distributed.all_reduce(told)
+        total, due_in = told.tolist()
+        return total / self.count, due_in > 0
 
     def same(self, model: nn.Module) -> None:
         """Give ``model`` the tensors of process 0."""
         if self.count > 1:
             for tensor in [*model.parameters(), *model.buffers()]:
-                torch.distributed.broadcast(tensor.data, 0)
+                whole = tensor.detach().contiguous()
+                torch.distributed.broadcast(whole, 0)
+                tensor.data.copy_(whole)
 
     def tell(self, value: Any) -> Any:
-        """What process 0 has: plain values."""
+        """What process 0 has: plain values, and tensors on the CPU."""
         if self.count == 1:
             return value
         box = [value]
@@ -80,55 +105,51 @@ def processes() -> Processes:
         return Processes(device=torch.device("cuda") if torch.cuda.is_available() else None)
     from datetime import timedelta
 
-    from accelerate import Accelerator, InitProcessGroupKwargs
+    from accelerate import PartialState
 
     # Process 0 may work alone for long, between training, while the others wait.
-    patient = InitProcessGroupKwargs(timeout=timedelta(days=7))
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patient])
-    return Processes(accelerator.process_index, accelerator.num_processes, accelerator.device)
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
+    return Processes(state.process_index, state.num_processes, state.device)
 
 
-@contextmanager
-def _one_batch(model: nn.Module) -> Iterator[None]:
-    """BatchNorm layers in training mode normalise by the batches of all processes as one.
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over the processes, which gradients go back through."""
 
-    torch.nn.SyncBatchNorm does so on GPUs alone.
-    """
-    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
-    for layer in layers:
-        layer.forward = _synchronised(layer)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward
+    @staticmethod
+    def forward(_context: Any, tensor: Tensor) -> Tensor:
+        summed = tensor.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(_context, gradient)
+
+
+def _summed(tensor: Tensor) -> Tensor:
+    summed: Tensor = _Sum.apply(tensor)  # type: ignore[no-untyped-call]
+    return summed
 
 
 def _synchronised(layer: _BatchNorm) -> Any:
-    from torch.distributed.nn import functional
-
-    def all_reduce(tensor: Tensor) -> Tensor:
-        """The sum over the processes, which gradients go back through."""
-        summed: Tensor = functional.all_reduce(tensor)  # type: ignore[no-untyped-call]
-        return summed
-
     def forward(inputs: Tensor) -> Tensor:
         if not layer.training:
             return type(layer).forward(layer, inputs)
-        x = inputs.float()
+        x = inputs if inputs.dtype == torch.float64 else inputs.float()
         dims = [0, *range(2, x.ndim)]
-        count = all_reduce(x.new_tensor(x.numel() / x.shape[1]))
-        mean = all_reduce(x.sum(dims)) / count
+        sums = _summed(torch.cat([x.sum(dims), x.new_tensor([x.numel() / x.shape[1]])]))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
         shape = (1, -1) + (1,) * (x.ndim - 2)
         centred = x - mean.reshape(shape)
-        variance = all_reduce(centred.square().sum(dims)) / count
+        variance = _summed(centred.square().sum(dims)) / count
         if layer.running_mean is not None and layer.running_var is not None:
             with torch.no_grad():
                 assert layer.num_batches_tracked is not None
                 layer.num_batches_tracked += 1
                 step = layer.momentum if layer.momentum is not None else 1 / float(layer.num_batches_tracked)
-                layer.running_mean.lerp_(mean.detach(), step)
-                layer.running_var.lerp_(variance.detach() * count / (count - 1), step)
+                layer.running_mean.lerp_(mean, step)
+                layer.running_var.lerp_(variance * count / (count - 1), step)
         result = centred * (variance + layer.eps).rsqrt().reshape(shape)
         if layer.affine:
             result = result * layer.weight.reshape(shape) + layer.bias.reshape(shape)

@@ -15,7 +15,7 @@ class Hook:
     """
 
     def begin(self, steps: int) -> None:
-        """A stretch of ``steps`` updates begins, the first of them 0."""
+        """A stretch of ``steps`` updates begins, the first of them 0; again where training is taken back."""
 
     def before_update(self, step: int) -> None:
         """Gradients are complete; the optimiser is about to use them."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -23,8 +26,8 @@ from edgeprune.training.average import Average
 from edgeprune.training.checkpoint import Checkpoints, identity
 from edgeprune.training.distillation import Teacher
 from edgeprune.training.divergence import Divergence
-from edgeprune.training.evaluate import device_of
-from edgeprune.training.execution import decide, deterministic
+from edgeprune.training.evaluate import BrokenError, Evaluation, device_of
+from edgeprune.training.execution import Execution, decide, deterministic
 from edgeprune.training.history import Epoch, History
 from edgeprune.training.judge import Judge
 from edgeprune.training.objective import Objective
@@ -36,6 +39,7 @@ logger = logging.getLogger(__name__)
 ROLLBACKS = 3
 _SLOWER = 0.5  # what the learning rate is multiplied with at each rollback
 _ADVICE = "Lower training.lr, or set training.gradient_clip or training.warmup_epochs"
+_WORK = {"train": "train", "validation": "validate"}
 
 
 class Trainer:
@@ -47,9 +51,10 @@ class Trainer:
 
     Its state is kept in ``folder`` every ``checkpoint_s`` seconds and at the end of each epoch. A later run with the
     same arguments goes on there, and ends with the same bits on a CPU as an undisturbed run with as many threads:
-    batches, augmentation and dropout depend on (seed, epoch, step) alone, and precision and memory format are decided
-    once for the folder. A loss that is no longer finite, or far above what it was, takes it back to what was kept last
-    with half the learning rate, three times at most.
+    batches, augmentation, dropout and what a user's step draws of Python, NumPy or torch depend on (seed, epoch, step)
+    alone, and precision and memory format are decided once for the folder. A loss that is no longer finite, or far
+    above what it was, takes it back to the end of the epoch before (or the beginning of the stretch) with half the
+    learning rate from then on, three times at most.
 
     Args:
         model: Changed in place.
@@ -68,9 +73,11 @@ class Trainer:
         average: Of the weights, None without.
 
     Raises:
-        DataError: An empty training split.
-        InputError: A teacher with other outputs; a run that was begun by another number of processes.
-        TrainingError: ``folder`` belongs to another run.
+        DataError: An empty training or validation split.
+        InputError: Fewer samples a step than processes.
+        ModelError: The user's loss or step fails where "auto" has it measured.
+        RecipeError: The user's loss, step or metric cannot be found or called, or does not go with the teacher.
+        TrainingError: ``folder`` holds a damaged file.
     """
 
     def __init__(
@@ -86,22 +93,24 @@ class Trainer:
         checkpoint_s: float = 60.0,
         progress: Progress = SILENT,
     ) -> None:
-        if len(data.train) == 0:
-            raise DataError("there is nothing to train on: the train split is empty")
+        for role, split in (("train", data.train), ("validation", data.validation)):
+            if len(split) == 0:
+                raise DataError(f"there is nothing to {_WORK[role]} on: the {role} split is empty")
         self.model = model
         self._data = data
         self._settings = settings
         self._seed = seed
         self._teacher = teacher
         self._checkpoint_s = checkpoint_s
-        self._progress = progress
         self._processes = processes()
-        if settings.batch_size < self._processes.count:
+        self._progress = progress if self._processes.first else SILENT
+        if min(settings.batch_size, len(data.train)) < self._processes.count:
             raise InputError(
-                f"training.batch_size: got {settings.batch_size} for {self._processes.count} processes, which share a "
-                "batch; it must be at least as many"
+                f"training.batch_size: got {settings.batch_size}, and {len(data.train)} training samples, for "
+                f"{self._processes.count} processes, which share a batch; both must be at least as many"
             )
-        self._objective = Objective(settings, teacher=teacher, base=base)
+        plain = Objective(settings, base=base)
+        self._objective = plain if teacher is None else Objective(settings, teacher=teacher, base=base)
         self._judge = Judge(data.validation, settings, base=base)
         self._epoch_steps = training_steps(len(data.train), settings.batch_size)
         self.steps = settings.epochs * self._epoch_steps
@@ -109,15 +118,19 @@ class Trainer:
             model.state_dict(),
             seed=seed,
             samples=len(data.train),
+            teacher=None if teacher is None else teacher.identity,
             **settings.model_dump(mode="json", exclude={"keep"}),
         )
-        self._files = Checkpoints(folder, told, writes=self._processes.first)
+        self._files = Checkpoints(folder, told)
         first = next(iter(data.train.batches(settings.batch_size, rng_key=(seed, 1))))
+        device = self._processes.device or device_of(model)
         execution = None
         if self._processes.first:
-            execution = decide(model, first, settings, Objective(settings, base=base), file=self._files.execution)
-        self._execution = self._processes.tell(execution)
+            self._files.sweep()
+            execution = decide(model, first, settings, plain, file=self._files.execution, device=device)
+        self._execution: Execution = self._processes.tell(execution)
         self._execution.place(model)
+        self._device = device
         self._first_inputs = first[0]
         self.optimizer = _optimizer(model, settings)
         self.average = Average(model, settings.ema) if settings.ema else None
@@ -126,7 +139,8 @@ class Trainer:
         self._rollbacks = 0
         self._stretch = 0
         self._share = 0.0
-        progress.start(self.steps)
+        self._end = 0
+        self._progress.start(self.steps)
 
     @property
     def followers(self) -> tuple[nn.Module, ...]:
@@ -138,45 +152,39 @@ class Trainer:
 
         Raises:
             DataError: Labels out of range, inputs that are not finite.
-            ModelError: The user's loss, step or metric fails.
+            InputError: The teacher's outputs are of another shape; another number of processes began the run.
+            ModelError: The user's loss, step or metric fails: tried once before the first step of all.
             TrainingError: The loss left all bounds again after three rollbacks; the best network stays in ``folder``.
+                Or that holds another run.
         """
         self._stretch += 1
-        begin = round(self._share * self.steps)
         self._share += stretch.share
-        end = max(begin + 1, round(self._share * self.steps))
-        hook = stretch.hook or Hook()
+        begin, self._end = self._end, max(self._end + 1, round(self._share * self.steps))
+        run = _Run(stretch, stretch.hook or Hook(), begin, self._end)
         home = device_of(self.model)
         if stretch.forget:
             self.optimizer.state.clear()
         with deterministic(), seeded(self._seed):
-            self._move(self._processes.device or home)
-            self._execution.place(self.model)
-            if self._teacher is not None:
-                self._teacher.begin(self.model, self._first_inputs, self._execution)
-            self._best_epoch = 0  # of another shape than what comes now
-            hook.begin(end - begin)
-            run = _Run(stretch, hook, begin, end)
-            if not self._resume(run):
-                self._keep(run)
-            self._progress.advance(run.step - begin)
-            while run.step < end:
-                with self._processes.together(self.model) as parallel:
-                    wrong = self._steps(run, parallel)
-                if wrong is not None:
-                    self._roll_back(run, wrong)
-            hook.end()
-            if self._teacher is not None:
-                self._teacher.end()
-        self._move(home)
+            try:
+                self._begin(run)
+                while run.step < run.end:
+                    wrong = self._train_epoch(run)
+                    if wrong is not None:
+                        self._roll_back(run, wrong)
+                self.optimizer.zero_grad()  # they need as much memory as the weights
+                run.hook.end()
+            finally:
+                if self._teacher is not None:
+                    self._teacher.end()
+                self._move(home)
 
     def finish(self) -> History:
         """Give the network the weights it is to have, in eval mode, and tell how it went.
 
         Where BatchNorm statistics are to be taken anew, that is for the caller to do afterwards.
         """
-        self._processes.wait()  # the files are those of process 0
-        weights.load_into(self.model, self._files.best if self._settings.keep == "best" else self._files.last)
+        file = self._files.best if self._settings.keep == "best" else self._files.last
+        self.model.load_state_dict(self._processes.tell(weights.read(file) if self._processes.first else None))
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.model.eval()
         return History(
@@ -186,68 +194,107 @@ class Trainer:
             execution=self._execution,
         )
 
-    def _steps(self, run: _Run, parallel: nn.Module) -> str | None:
-        """Train until the end of the stretch; says what went wrong as soon as something does."""
+    def _begin(self, run: _Run) -> None:
+        """Get ready for a stretch, and take up what was kept of it."""
+        self._move(self._device)
+        for model in (self.model, *self.followers):
+            self._processes.same(model)
+            self._execution.place(model)
+        if self._teacher is not None:
+            self._teacher.begin(self.model, self._first_inputs, self._execution)
+        self._best_epoch = 0  # of another shape than what comes now
+        run.hook.begin(run.end - run.begin)
+        content = self._processes.tell(self._files.latest(self._stretch) if self._processes.first else None)
+        if content is not None:
+            self._take_up(run, content)
+        else:
+            wrong = self._broken(run)
+            if wrong is not None:
+                raise ModelError(f"the network cannot be trained: {wrong}")
+            if self._stretch == 1 and not self._judge.plain:
+                tried = self._judged(self.model)  # rather than to find out after an epoch that it fails
+                if isinstance(tried, str):
+                    raise ModelError(f"before training: {tried}")
+            self._keep(run)
+        self._progress.advance(run.step - run.begin)
+
+    def _train_epoch(self, run: _Run) -> str | None:
+        """Train to the end of the epoch or of the stretch; says what went wrong as soon as something does."""
         settings, processes_ = self._settings, self._processes
-        kept_at = time.monotonic()
-        while run.step < run.end:
-            epoch, first = divmod(run.step, self._epoch_steps)
-            self._train_mode(parallel)
-            batches = read_part(
-                self._data.train,
-                settings.batch_size,
-                rng_key=(self._seed, epoch + 1),
-                start=first,
-                part=(processes_.rank, processes_.count),
-            )
-            begun = time.perf_counter()
-            for inputs, labels, weight in batches:
-                rate = self._rate(run)
-                for group in self.optimizer.param_groups:
-                    group["lr"] = rate
-                torch.manual_seed(derive_seed(self._seed, epoch, run.step, processes_.rank))
-                loss = self._objective(parallel, inputs, labels, self._execution)
-                if weight != 1.0:
-                    loss = loss * weight
-                value = processes_.mean(loss.detach()).item()
-                if run.divergence.seen(value):
-                    where = f"epoch {epoch + 1}, step {run.step % self._epoch_steps + 1} of {self._epoch_steps}"
-                    return f"the loss became {value:.4g} in {where}, at learning rate {rate:.3g}"
-                self.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                if settings.gradient_clip is not None:
-                    nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
-                run.hook.before_update(run.step - run.begin)
-                self.optimizer.step()
-                run.hook.after_update(run.step - run.begin)
-                if self.average is not None:
-                    self.average.update(self.model)
-                run.step += 1
-                run.losses.append(value)
-                self._progress.advance(epoch=epoch + 1, loss=value)
-                if run.step == run.end or run.step % self._epoch_steps == 0:
-                    break
-                if time.monotonic() - kept_at > self._checkpoint_s:
-                    run.seconds += time.perf_counter() - begun
-                    wrong = self._keep(run)
-                    if wrong is not None:
-                        return wrong
-                    kept_at, begun = time.monotonic(), time.perf_counter()
-            run.seconds += time.perf_counter() - begun
-            wrong = self._end_epoch(run, epoch + 1)
+        epoch, first = divmod(run.step, self._epoch_steps)
+        stop = min(run.end, (epoch + 1) * self._epoch_steps)
+        self._train_mode()
+        batches = read_part(
+            self._data.train,
+            settings.batch_size,
+            rng_key=(self._seed, epoch + 1),
+            start=first,
+            part=(processes_.rank, processes_.count),
+        )
+        begun = time.perf_counter()
+        for inputs, labels, weight in batches:
+            due = processes_.first and time.perf_counter() - begun >= self._checkpoint_s
+            wrong, due = self._update(run, inputs, labels, weight, due=due)
             if wrong is not None:
                 return wrong
-            kept_at = time.monotonic()
-        return None
+            if run.step == stop:
+                break
+            if due:
+                run.seconds += time.perf_counter() - begun
+                wrong = self._broken(run)
+                if wrong is not None:
+                    return wrong
+                self._keep(run, underway=True)
+                begun = time.perf_counter()
+        if run.step < stop:
+            raise DataError(
+                f"the train split gave {run.step % self._epoch_steps} batches of {settings.batch_size} in epoch "
+                f"{epoch + 1}, where its {len(self._data.train)} samples make {self._epoch_steps}"
+            )
+        run.seconds += time.perf_counter() - begun
+        return self._end_epoch(run, epoch + 1)
+
+    def _update(self, run: _Run, inputs: Any, labels: Any, weight: float, *, due: bool) -> tuple[str | None, bool]:
+        """Make one step; says what is wrong with its loss, and whether a checkpoint is ``due`` in any process."""
+        epoch, step = divmod(run.step, self._epoch_steps)
+        rate = self._rate(run)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        _seed(derive_seed(self._seed, epoch, run.step, self._processes.rank))
+        self.optimizer.zero_grad()
+        with self._processes.together(self.model):
+            loss = self._objective(self.model, inputs, labels, self._execution)
+            if weight != 1.0:
+                loss = loss * weight
+            loss.backward()  # type: ignore[no-untyped-call]
+        # Only now, as it waits for a GPU.
+        value, due = self._processes.agreed(loss.detach(), due=due)
+        if run.divergence.seen(value):
+            where = f"epoch {epoch + 1}, step {step + 1} of {self._epoch_steps}"
+            return f"the loss became {value:.4g} in {where}, at learning rate {rate:.3g}", due
+        self._processes.average_gradients(self.model)
+        if self._settings.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_clip)
+        run.hook.before_update(run.step - run.begin)
+        self.optimizer.step()
+        run.hook.after_update(run.step - run.begin)
+        if self.average is not None:
+            self.average.update(self.model)
+        run.step += 1
+        run.losses.append(value)
+        self._progress.advance(epoch=epoch + 1, loss=value)
+        return None, due
 
     def _end_epoch(self, run: _Run, number: int) -> str | None:
         """Judge the network and keep its state; says what is wrong with it."""
+        wrong = self._broken(run)
+        if wrong is not None:
+            return wrong
         judged = self.model if self.average is None else self.average.model
         begun = time.perf_counter()
-        try:
-            result = self._judge(judged)
-        except ModelError as problem:
-            return f"after epoch {number}: {problem}"
+        result = self._judged(judged)
+        if isinstance(result, str):
+            return f"after epoch {number}: {result}"
         last = self._epochs[self._best_epoch - 1].validation_accuracy if self._best_epoch else -math.inf
         self._epochs.append(
             Epoch(
@@ -261,28 +308,48 @@ class Trainer:
         )
         run.losses.clear()
         run.seconds = 0.0
-        better = bool(self._processes.tell(result.accuracy >= last))
+        better = result.accuracy >= last
         if better:
             self._best_epoch = len(self._epochs)
         if self._processes.first:
             # Before the checkpoint: a stop between them repeats the epoch, which writes them again, the same.
             for file in [self._files.best] * better + [self._files.last]:
                 weights.save(judged.state_dict(), file)
-        return self._keep(run)
+        self._keep(run)
+        return None
 
-    def _keep(self, run: _Run) -> str | None:
-        """Write a checkpoint, unless weights are no longer finite: says so then."""
-        if not all(bool(torch.isfinite(one).all()) for one in self.model.parameters()):
-            return f"weights are no longer finite after epoch {run.step / self._epoch_steps:.2f}"
+    def _judged(self, model: nn.Module) -> Evaluation | str:
+        """What process 0 finds on validation; in words where the network gives numbers that are not finite."""
+        result: Evaluation | str | None = None
+        if self._processes.first:
+            try:
+                result = self._judge(model)
+            except BrokenError as problem:
+                result = str(problem)
+        told: Evaluation | str = self._processes.tell(result)
+        return told
+
+    def _broken(self, run: _Run) -> str | None:
+        """What is wrong with the weights or the statistics of the network."""
+        norms = [layer for layer in self.model.modules() if isinstance(layer, _BatchNorm)]
+        statistics = [one for layer in norms for one in (layer.running_mean, layer.running_var) if one is not None]
+        for tensor in [*self.model.parameters(), *statistics]:
+            if not bool(torch.isfinite(tensor).all()):
+                return f"weights are not finite after epoch {run.step / self._epoch_steps:.2f}"
+        return None
+
+    def _keep(self, run: _Run, *, underway: bool = False) -> None:
+        """Write a checkpoint; ``underway``: one within an epoch, which training is never taken back to."""
+        if not self._processes.first:
+            return
         average = self.average
         self._files.save(
-            self._stretch,
             {
                 "processes": self._processes.count,
+                "stretch": self._stretch,
                 "begin": run.begin,
                 "end": run.end,
                 "step": run.step,
-                "slower": run.slower,
                 "losses": run.losses,
                 "seconds": run.seconds,
                 "divergence": run.divergence.state_dict(),
@@ -294,14 +361,11 @@ class Trainer:
                 "best_epoch": self._best_epoch,
                 "rollbacks": self._rollbacks,
             },
+            underway=underway,
         )
-        return None
 
-    def _resume(self, run: _Run) -> bool:
-        """Take up what was kept of the stretch; False where nothing was."""
-        content = self._files.load(self._stretch)
-        if content is None:
-            return False
+    def _take_up(self, run: _Run, content: dict[str, Any]) -> None:
+        """Go on from what was kept."""
         if content["processes"] != self._processes.count:
             raise InputError(
                 f"{self._files.folder} was begun by {content['processes']} processes, now there are "
@@ -313,41 +377,47 @@ class Trainer:
                 f"{self._files.folder} holds steps {content['begin']} to {content['end']} as stretch {self._stretch}, "
                 f"now it has {run.begin} to {run.end}: another schedule. Remove the folder to start over"
             )
-        weights.fit(self.model, content["model"], where=str(self._files.path(self._stretch)))
+        try:
+            self.model.load_state_dict(content["model"])
+        except RuntimeError as problem:
+            raise TrainingError(
+                f"{self._files.folder} holds a network of another shape in stretch {self._stretch}: another schedule. "
+                "Remove the folder to start over"
+            ) from problem
         self.optimizer.load_state_dict(content["optimizer"])
         if self.average is not None:
             state, self.average.updates = content["average"]
             self.average.model.load_state_dict(state)
         run.hook.load_state_dict(content["hook"])
         run.divergence.load_state_dict(content["divergence"])
-        run.step, run.slower = content["step"], content["slower"]
+        run.step = content["step"]
         run.losses, run.seconds = content["losses"], content["seconds"]
         self._epochs = [Epoch(**epoch) for epoch in content["epochs"]]
         self._best_epoch, self._rollbacks = content["best_epoch"], content["rollbacks"]
-        return True
 
     def _roll_back(self, run: _Run, wrong: str) -> None:
-        """Go back to what was kept last, with a lower learning rate.
+        """Go back to the end of the epoch before, with a lower learning rate.
 
         Raises:
             TrainingError: That was done often enough.
         """
-        self._processes.wait()  # until process 0 has written what is read now
+        content = self._processes.tell(self._files.load(self._stretch) if self._processes.first else None)
+        assert content is not None, "kept at the beginning of the stretch"
         reached, done = run.step, self._rollbacks
+        self.model.load_state_dict(content["model"])  # before the hook looks at weights that may be NaN
         run.hook.begin(run.end - run.begin)
-        self._resume(run)
+        self._take_up(run, content)
         if done == ROLLBACKS:
             best = f"the best network so far is in {self._files.best}" if self._best_epoch else "no epoch was complete"
             raise TrainingError(f"{wrong}, after {ROLLBACKS} rollbacks; {best}. {_ADVICE}")
         self._rollbacks = done + 1
-        run.slower *= _SLOWER
         self._progress.advance(run.step - reached)
-        logger.warning(
-            "%s: back to step %d with %g of the learning rate (%d of %d)",
-            wrong, run.step, run.slower, self._rollbacks, ROLLBACKS,
-        )  # fmt: skip
+        if self._processes.first:
+            logger.warning(
+                "%s: back to step %d with %g of the learning rate (%d of %d)",
+                wrong, run.step, _SLOWER**self._rollbacks, self._rollbacks, ROLLBACKS,
+            )  # fmt: skip
         self._keep(run)
-        self._processes.wait()
 
     def _move(self, device: torch.device) -> None:
         """Bring network, average and the optimiser's state to ``device``; parameters stay the same objects."""
@@ -361,12 +431,12 @@ class Trainer:
     def _rate(self, run: _Run) -> float:
         begin, end = run.stretch.rate
         position = begin + (end - begin) * (run.step - run.begin) / (run.end - run.begin)
-        return run.slower * learning_rate(self._settings, position * self.steps, self._epoch_steps)
+        return _SLOWER**self._rollbacks * learning_rate(self._settings, position * self.steps, self._epoch_steps)
 
-    def _train_mode(self, parallel: nn.Module) -> None:
-        parallel.train()
+    def _train_mode(self) -> None:
+        self.model.train()
         if self._settings.batchnorm == "freeze":
-            for layer in parallel.modules():
+            for layer in self.model.modules():
                 if isinstance(layer, _BatchNorm):
                     layer.eval()
 
@@ -380,13 +450,21 @@ class _Run:
     begin: int
     end: int
     step: int = field(init=False)
-    slower: float = 1.0
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
     divergence: Divergence = field(default_factory=Divergence)
 
     def __post_init__(self) -> None:
         self.step = self.begin
+
+
+def _seed(seed: int) -> None:
+    """Seed the global generators: as ``randomness.seeded``, which also keeps their states and takes longer."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - user code draws from it
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed looks for accelerators: ten times the time
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed(seed)
 
 
 def learning_rate(settings: TrainingSettings, step: float, steps_per_epoch: int) -> float:

@@ -134,12 +134,12 @@ def test_a_run_that_ended_is_only_read(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     _train("sgd", tmp_path)
-    with pytest.raises(TrainingError, match="other weights, data or settings"):
+    with pytest.raises(TrainingError, match="other weights, data, settings or teacher"):
         _train("adamw-bfloat16", tmp_path)
     model = run.model()
     with torch.no_grad():
         model[0].bias += 1
-    with pytest.raises(TrainingError, match="other weights, data or settings"):
+    with pytest.raises(TrainingError, match="other weights, data, settings or teacher"):
         run.train(model, "sgd", tmp_path)
 
 
