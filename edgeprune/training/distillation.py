@@ -248,11 +248,11 @@ def _raised(tensor: Tensor) -> Tensor:
 
 def _folded(model: nn.Module) -> nn.Module | None:
     """``model`` with every BatchNorm behind a convolution folded into it; None where it cannot be traced."""
-    from torch.fx.experimental.optimization import fuse
-
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # of torch about itself, on being imported and on tracing
+            from torch.fx.experimental.optimization import fuse
+
             return fuse(model)
     except Exception as problem:  # noqa: BLE001  tracing runs the user's forward, which may do anything
         logger.info("the teacher's BatchNorms are not folded: %s", problem)
