@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from edgeprune.errors import InputError
 from edgeprune.schedules._curve import Curve
 from edgeprune.schedules._parallel import Replicas
+from edgeprune.schedules._stand_in import StandIn
 from edgeprune.schedules.base import Schedule, whole
 from edgeprune.schedules.session import Session
 from edgeprune.select import Plan
@@ -179,7 +180,7 @@ class Attached:
         stretch = next(self._run, None)
         for own, now in zip(self._own, (self._session.model, *self._session.followers), strict=True):
             if now is not own:
-                own.forward = _StandIn(own, now)
+                own.forward = StandIn(own, now)
         self._replicas.renew()
         if stretch is None:
             self.done, self._hook = True, Hook()
@@ -195,17 +196,3 @@ class Attached:
         if stretch.forget and self._session.optimizer is not None:
             self._session.optimizer.state.clear()
         self._hook.begin(self._end - self._begin)
-
-
-class _StandIn:
-    """The forward of ``model``, whose own fits the dense network alone: ``program``, over the same tensors."""
-
-    def __init__(self, model: nn.Module, program: nn.Module) -> None:
-        self.model = model
-        self.program = program
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        modes = {name: module.training for name, module in self.model.named_modules()}
-        for name, module in self.program.named_modules():
-            module.training = modes.get(name, self.model.training)
-        return self.program(*args, **kwargs)

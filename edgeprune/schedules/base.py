@@ -95,8 +95,8 @@ class Schedule(ABC):
         brings the network within the budget without those that are missing; leaving it by an exception does nothing.
 
         Args:
-            model: What the loop trains; changed in place. DistributedDataParallel goes on with the new shapes, and
-                process 0 decides, by its data.
+            model: What the loop trains, from the weights it has; changed in place. DistributedDataParallel goes on
+                with the new shapes, and process 0 decides, by its data.
             example: Inputs, as a tuple of tensors or a mapping of keyword arguments.
             optimizer: Trains it; momentum and moments are sliced along.
             budget: Upper limits, in the end.

@@ -148,6 +148,21 @@ def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(name: str) -> No
 
 
 @_every_schedule
+def test_a_loop_that_is_left_at_once_ends_within_the_budget(name: str) -> None:
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    data = list(split().batches(16))
+    early = small(seed=1).state_dict()
+    with create(name).attach(
+        model, _EXAMPLE, optimizer=optimizer, budget=_BUDGET, steps=_STEPS, data=data, early=early
+    ) as pruning:
+        pass
+    assert pruning.done
+    assert pruning.plan.after.macs <= _BUDGET["macs"] * pruning.plan.before.macs
+    assert model(_EXAMPLE[0]).shape == (2, 3)
+
+
+@_every_schedule
 def test_options_are_kept_under_their_names(name: str) -> None:
     kind = registered()[name]
     assert create(name).options == options_of(kind)
