@@ -2,23 +2,29 @@
 
 python run_to_kill.py SETTINGS FOLDER steps:K     SIGKILL when step K is reported
 python run_to_kill.py SETTINGS FOLDER files:K     SIGKILL just before file K is put in place
+python run_to_kill.py SETTINGS FOLDER rollback    SIGKILL at the first step after training was taken back
+
+The settings of ``STEADY`` keep their state at every step.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from edgeprune.config import TrainingSettings
 from edgeprune.model.data import Augment, Data, TensorSplit
 from edgeprune.progress import SILENT, Progress
-from edgeprune.training import History, finetune
+from edgeprune.training import History, Hook, Stretch, Trainer, finetune
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {"precision": "float32", "channels_last": False},
@@ -27,7 +33,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "warmup_epochs": 0.5, "gradient_clip": 1.0, "label_smoothing": 0.1,
     },
     "auto": {"precision": "auto", "channels_last": "auto"},
+    # Two stretches, the second of which begins within an epoch, with a hook that has a state.
+    "stretches": {
+        "ema": 0.9, "step": "run_to_kill.py:mixed_up", "metric": "run_to_kill.py:accuracy",
+        "precision": "float32", "channels_last": False,
+    },
+    # Twice the rate at which this converges: it has to be taken back.
+    "explodes": {
+        "loss": "run_to_kill.py:squared", "lr": 0.08, "momentum": 0.0, "warmup_epochs": 1.0,
+        "precision": "float32", "channels_last": False,
+    },
+    # NaN in step 8, unless a file says that this was so once.
+    "breaks": {"step": "run_to_kill.py:breaking", "precision": "float32", "channels_last": False},
 }  # fmt: skip
+STEADY = ("stretches", "explodes", "breaks")
+BROKE = "RUN_TO_KILL_BROKE"  # the environment variable with the name of that file
 EPOCHS = 3
 STEPS = 5  # an epoch
 
@@ -49,17 +69,98 @@ def data() -> Data:
     )
 
 
-def model() -> nn.Module:
+def model(name: str = "sgd") -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
+        if name == "explodes":
+            return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 1)).eval()
         return nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2),
             nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4),
         ).eval()  # fmt: skip
 
 
+def mixed_up(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    """A step that draws from every generator there is."""
+    share = float(np.random.beta(0.4, 0.4)) if random.random() < 0.8 else 1.0  # noqa: NPY002
+    other = torch.randperm(len(inputs))
+    outputs = network(share * inputs + (1 - share) * inputs[other])
+    mixed = share * functional.cross_entropy(outputs, labels)
+    return mixed + (1 - share) * functional.cross_entropy(outputs, labels[other])
+
+
+def squared(outputs: Tensor, labels: Tensor) -> Tensor:
+    return (outputs[:, 0] - labels).square().mean()
+
+
+def breaking(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    loss = functional.cross_entropy(network(inputs), labels)
+    broke = Path(os.environ[BROKE])
+    if network.training and int(network[1].num_batches_tracked) == 8 and not broke.exists():
+        broke.touch()
+        return loss * float("nan")
+    return loss
+
+
+def accuracy(network: nn.Module, split: TensorSplit) -> float:
+    inputs, labels = next(split.batches(len(split)))
+    return float((network(inputs).argmax(1) == labels).float().mean())
+
+
+class _Drifts(Hook):
+    """Remembers gradients for longer than the optimiser does, and moves the weights a little by them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.weight = network[0].weight
+        self.memory = torch.zeros(())
+
+    def begin(self, steps: int) -> None:
+        self.memory = torch.zeros_like(self.weight)
+
+    def before_update(self, step: int) -> None:
+        self.memory = 0.99 * self.memory + self.weight.grad
+
+    def after_update(self, step: int) -> None:
+        with torch.no_grad():
+            self.weight -= 1e-3 * (step + 1) * self.memory
+
+    def end(self) -> None:
+        with torch.no_grad():
+            self.weight += 1e-3 * self.memory
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"memory": self.memory}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.memory = state["memory"].clone()
+
+
 def train(network: nn.Module, name: str, folder: Path, progress: Progress = SILENT) -> History:
-    return finetune(network, data(), settings(name), seed=7, folder=folder, progress=progress)
+    if name not in STEADY:
+        return finetune(network, data(), settings(name), seed=7, folder=folder, progress=progress)
+    trainer = Trainer(
+        network, data(), settings(name), seed=7, folder=folder, base=Path(__file__).parent,
+        checkpoint_s=0.0, progress=progress,
+    )  # fmt: skip
+    if name == "stretches":
+        trainer.train(Stretch(share=0.45, rate=(0.0, 0.5), hook=_Drifts(network)))
+        trainer.train(Stretch(share=0.55, rate=(0.2, 1.0), hook=_Drifts(network), forget=True))
+    else:
+        trainer.train(Stretch(share=1.0))
+    return trainer.finish()
+
+
+class _KillAfterRollback:
+    def __init__(self) -> None:
+        self.back = False
+
+    def start(self, total: int) -> None:
+        pass
+
+    def advance(self, steps: int = 1, **figures: float) -> None:
+        if self.back:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.back = steps < 0
 
 
 class _KillAtStep:
@@ -92,4 +193,5 @@ if __name__ == "__main__":
     moment, _, count = sys.argv[3].partition(":")
     if moment == "files":
         _kill_at_file(int(count))
-    train(model(), sys.argv[1], Path(sys.argv[2]), _KillAtStep(int(count)) if moment == "steps" else SILENT)
+    progress: dict[str, Progress] = {"steps": _KillAtStep(int(count or 0)), "rollback": _KillAfterRollback()}
+    train(model(sys.argv[1]), sys.argv[1], Path(sys.argv[2]), progress.get(moment, SILENT))

@@ -34,19 +34,25 @@ run: Any = _load()
 
 
 def _kill(name: str, folder: Path, moment: str) -> None:
-    killed = subprocess.run(
+    assert _killed(name, folder, moment)
+
+
+def _killed(name: str, folder: Path, moment: str) -> bool:
+    """Whether the moment came before the end."""
+    done = subprocess.run(
         [sys.executable, str(_SCRIPT), name, str(folder), moment],
         check=False,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0
 
 
 def _train(name: str, folder: Path, progress: Progress = SILENT) -> tuple[bytes, Any]:
     """Weights as bytes, and the history."""
-    model = run.model()
+    model = run.model(name)
     history = run.train(model, name, folder, progress)
     weights.save(model.state_dict(), folder / "result.safetensors")
     return (folder / "result.safetensors").read_bytes(), history
@@ -69,7 +75,8 @@ def _figures(history: Any) -> list[tuple[float, ...]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, Any]]:
-    return {name: _train(name, tmp_path_factory.mktemp(name)) for name in ("sgd", "adamw-bfloat16")}
+    names = ("sgd", "adamw-bfloat16", "stretches", "explodes")
+    return {name: _train(name, tmp_path_factory.mktemp(name)) for name in names}
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw-bfloat16"])
@@ -94,6 +101,66 @@ def test_two_kills_in_a_row(tmp_path: Path, undisturbed: dict[str, Any]) -> None
     _kill("sgd", tmp_path, f"steps:{run.STEPS + 1}")
     _kill("sgd", tmp_path, f"steps:{run.STEPS * 2 + 2}")  # counted from the start, the resumed epoch included
     assert _train("sgd", tmp_path)[0] == undisturbed["sgd"][0]
+
+
+def _same(resumed: tuple[bytes, Any], undisturbed: tuple[bytes, Any]) -> None:
+    assert resumed[0] == undisturbed[0]
+    assert _figures(resumed[1]) == _figures(undisturbed[1])
+    assert (resumed[1].best_epoch, resumed[1].rollbacks) == (undisturbed[1].best_epoch, undisturbed[1].rollbacks)
+
+
+# Seven steps are in the first stretch, which ends within the second of three epochs.
+@pytest.mark.long
+def test_kills_at_any_step_of_stretches_with_a_hook_and_an_average(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    for step in (2, 7, 8, 13):
+        _kill("stretches", tmp_path, f"steps:{step}")
+    _same(_train("stretches", tmp_path), undisturbed["stretches"])
+
+
+@pytest.mark.long
+def test_kills_between_any_two_files_of_stretches(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    lives = 1
+    while _killed("stretches", tmp_path, "files:8"):
+        lives += 1
+        assert list(tmp_path.glob(".*.tmp")), "what was being written is left"
+    assert lives > 2
+    _same(_train("stretches", tmp_path), undisturbed["stretches"])
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.long
+def test_kills_change_nothing_in_what_follows_when_training_goes_wrong(
+    tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    whole = undisturbed["explodes"]
+    assert whole[1].rollbacks == 1
+    assert whole[1].epochs[-1].train_loss < whole[1].epochs[0].train_loss
+    for step in (4, 7):  # the last is in the midst of the explosion
+        _kill("explodes", tmp_path, f"steps:{step}")
+        assert torch.load(tmp_path / "stretch-1.pt", weights_only=True)["rollbacks"] == 0
+    seen = _Seen()
+    resumed = _train("explodes", tmp_path, seen)
+    assert min(seen.steps) < 0
+    _same(resumed, whole)
+
+
+@pytest.mark.long
+def test_a_rollback_survives_a_kill_right_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for name in ("whole", "killed"):
+        monkeypatch.setenv(run.BROKE, str(tmp_path / f"{name}-broke"))
+        (tmp_path / name).mkdir()
+        if name == "killed":
+            # Before the first epoch: execution and start. After each: best, last, state. In between: one a step.
+            _kill("breaks", tmp_path / name, f"steps:{run.STEPS}")
+            monkeypatch.setenv(run.BROKE, str(tmp_path / f"{name}-broke"))
+            _kill("breaks", tmp_path / name, "rollback")
+            kept = torch.load(tmp_path / name / "stretch-1.pt", weights_only=True)
+            assert (kept["rollbacks"], kept["step"]) == (1, run.STEPS)
+        results.append(_train("breaks", tmp_path / name))
+    assert results[0][1].rollbacks == 1
+    assert len(results[0][1].epochs) == run.EPOCHS
+    _same(results[1], results[0])
 
 
 def test_what_auto_measured_is_kept_before_the_first_step_and_repeated(tmp_path: Path) -> None:
