@@ -1,0 +1,311 @@
+"""Stretches, hooks, averages, and what is refused before any epoch is spent."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeprune.config import DistillationSettings
+from edgeprune.errors import DataError, ModelError, TrainingError
+from edgeprune.model import weights
+from edgeprune.model.data import Data, TensorSplit
+from edgeprune.training import Hook, Stretch, Teacher, Trainer, evaluate, finetune
+from edgeprune.training.trainer import learning_rate
+from tests.training import small
+
+_STEPS = 12  # of small.settings()
+
+
+def _trainer(folder: Path, model: nn.Module | None = None, **changes: Any) -> Trainer:
+    return Trainer(model or small.model(), small.data(), small.settings(**changes), folder=folder)
+
+
+class _Notes(Hook):
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.calls: list[Any] = []
+        self.rates: list[float] = []
+        self.weights: list[Tensor] = []
+
+    def begin(self, steps: int) -> None:
+        self.calls.append(("begin", steps))
+
+    def before_update(self, step: int) -> None:
+        self.calls.append(("before", step))
+        self.rates.append(self.trainer.optimizer.param_groups[0]["lr"])
+        self.weights.append(self.trainer.model[0].weight.detach().clone())
+        assert all(parameter.grad is not None for parameter in self.trainer.model.parameters())
+
+    def after_update(self, step: int) -> None:
+        self.calls.append(("after", step))
+        assert not torch.equal(self.trainer.model[0].weight, self.weights[-1])
+
+    def end(self) -> None:
+        self.calls.append("end")
+
+
+def test_a_hook_is_told_of_every_update_in_its_order(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path)
+    hook = _Notes(trainer)
+    trainer.train(Stretch(share=1.0, hook=hook))
+    updates = [(moment, step) for step in range(_STEPS) for moment in ("before", "after")]
+    assert hook.calls == [("begin", _STEPS), *updates, "end"]
+
+
+def test_what_a_hook_does_in_the_end_is_kept_in_the_network_of_the_next_stretch(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path)
+
+    class Zero(Hook):
+        def end(self) -> None:
+            nn.init.zeros_(trainer.model[3].bias)
+
+    trainer.train(Stretch(share=0.5, hook=Zero()))
+    assert torch.equal(trainer.model[3].bias, torch.zeros(3))
+
+
+def test_a_stretch_runs_along_its_part_of_the_curve(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path, warmup_epochs=0.5)
+    hooks = [_Notes(trainer), _Notes(trainer)]
+    trainer.train(Stretch(share=0.75, hook=hooks[0]))
+    trainer.train(Stretch(share=0.25, rate=(0.5, 1.0), hook=hooks[1]))
+    settings = small.settings(warmup_epochs=0.5)
+    assert hooks[0].rates == pytest.approx([learning_rate(settings, step * _STEPS / 9, 4) for step in range(9)])
+    assert hooks[1].rates == pytest.approx([learning_rate(settings, 6 + 2 * step, 4) for step in range(3)])
+
+
+def test_an_optimiser_forgets_only_where_a_stretch_says_so(tmp_path: Path) -> None:
+    for forget in (False, True):
+        trainer = _trainer(tmp_path / str(forget))
+        trainer.train(Stretch(share=0.5))
+
+        class Look(Hook):
+            states = 0
+
+            def before_update(self, step: int, trainer: Trainer = trainer) -> None:
+                self.states += len(trainer.optimizer.state) if step == 0 else 0
+
+        hook = Look()
+        trainer.train(Stretch(share=0.5, hook=hook, forget=forget))
+        assert (hook.states == 0) == forget
+
+
+def test_epochs_are_counted_over_stretches_and_the_best_is_of_the_last(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path)
+    for share in (0.5, 0.25, 0.25):  # six steps, three and three, where four are an epoch
+        trainer.train(Stretch(share=share))
+    history = trainer.finish()
+    assert [(epoch.number, epoch.stretch) for epoch in history.epochs] == [(1, 1), (2, 1), (2, 2), (3, 2), (3, 3)]
+    assert history.best_epoch == 5
+
+
+def test_stretches_shorter_than_a_step_take_one_each_and_none_twice(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path, epochs=1)
+    hooks = [_Notes(trainer) for _ in range(8)]
+    for hook in hooks:
+        trainer.train(Stretch(share=0.125, hook=hook))
+    assert [hook.calls[0] for hook in hooks] == [("begin", 1)] * 8
+    assert [epoch.number for epoch in trainer.finish().epochs] == [1] * 4 + [2] * 4
+
+
+def test_the_average_is_that_of_the_formula_and_is_what_is_kept(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path, ema=0.5, keep="last")
+    average = small.model()[0].weight.detach().clone()
+
+    class Follow(Hook):
+        def after_update(self, step: int) -> None:
+            decay = min(0.5, (2 + step) / (11 + step))
+            average.mul_(decay).add_((1 - decay) * trainer.model[0].weight.detach())
+
+    trainer.train(Stretch(share=1.0, hook=Follow()))
+    trained = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    trainer.finish()
+    torch.testing.assert_close(trainer.model[0].weight.detach(), average)
+    assert not torch.equal(trained["0.weight"], average)
+    assert torch.equal(trainer.model[1].running_mean, trained["1.running_mean"]), "statistics are the latest"
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_best_and_last_weights_are_both_kept_and_one_is_what_training_ends_with(tmp_path: Path, keep: str) -> None:
+    trainer = _trainer(tmp_path, keep=keep)
+
+    class Spoils(Hook):
+        def after_update(self, step: int) -> None:
+            if step == _STEPS - 1:
+                nn.init.zeros_(trainer.model[3].weight)
+
+    trainer.train(Stretch(share=1.0, hook=Spoils()))
+    history = trainer.finish()
+    best, last = (weights.read(tmp_path / f"{name}.safetensors")["3.weight"] for name in ("best", "last"))
+    assert history.best_epoch < 3
+    assert float(best.abs().max()) > 0
+    assert torch.equal(last, torch.zeros(3, 8))
+    assert torch.equal(trainer.model[3].weight, best if keep == "best" else last)
+    accuracy = evaluate(trainer.model, small.data().validation).accuracy
+    assert accuracy == history.epochs[history.best_epoch - 1 if keep == "best" else 2].validation_accuracy
+
+
+def test_frozen_statistics_stay_and_their_layers_learn(tmp_path: Path) -> None:
+    model = small.model()
+    finetune(model, small.data(), small.settings(batchnorm="freeze"), folder=tmp_path)
+    assert torch.equal(model[1].running_mean, torch.zeros(8))
+    assert int(model[1].num_batches_tracked) == 0
+    assert not torch.equal(model[1].weight, torch.ones(8))
+
+
+def test_buffers_that_are_infinite_on_purpose_do_no_harm(tmp_path: Path) -> None:
+    histories = []
+    for _ in range(2):  # the second resumes
+        model = small.model()
+        model.register_buffer("mask", torch.full((2,), -math.inf))
+        histories.append(finetune(model, small.data(), small.settings(epochs=1), folder=tmp_path))
+    assert histories[0] == histories[1]
+
+
+def test_no_gradients_are_left_and_no_generator_has_moved(tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    trainer = _trainer(tmp_path)
+    trainer.train(Stretch(share=1.0))
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("role", ["train", "validation"])
+def test_an_empty_split_is_named_before_any_epoch(tmp_path: Path, role: str) -> None:
+    splits = {"train": small.split(20, 0), "validation": small.split(20, 1), role: small.split(0, 0)}
+    with pytest.raises(DataError, match=f"the {role} split is empty"):
+        Trainer(small.model(), Data(**splits), small.settings(), folder=tmp_path)
+
+
+def test_a_network_with_weights_that_are_not_finite_is_refused(tmp_path: Path) -> None:
+    model = small.model()
+    nn.init.constant_(model[1].running_var, math.inf)
+    with pytest.raises(ModelError, match="cannot be trained: weights are not finite"):
+        finetune(model, small.data(), small.settings(), folder=tmp_path)
+
+
+class _Short:
+    """A split with fewer batches than its length says."""
+
+    def __len__(self) -> int:
+        return 64
+
+    def batches(self, size: int, *, start: int = 0, **_: Any) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from list(small.split(48, 0).batches(size))[start:]
+
+
+def test_a_split_that_gives_too_few_batches_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gave 3 batches of 16 in epoch 1, where its 64 samples make 4"):
+        finetune(small.model(), Data(train=_Short(), validation=small.split(9, 1)), small.settings(), folder=tmp_path)
+
+
+def test_labels_out_of_range_are_named_in_the_first_step(tmp_path: Path) -> None:
+    bad = TensorSplit(torch.zeros(16, 4), torch.full((16,), 3))
+    with pytest.raises(DataError, match="training: 16 labels are out of range: got 3 to 3, allowed are 0 to 2"):
+        finetune(small.model(), Data(train=bad, validation=small.split(9, 1)), small.settings(), folder=tmp_path)
+
+
+def test_another_schedule_is_refused(tmp_path: Path) -> None:
+    _trainer(tmp_path).train(Stretch(share=0.5))
+    with pytest.raises(TrainingError, match="holds steps 0 to 6 as stretch 1, now it has 0 to 12: another schedule"):
+        _trainer(tmp_path).train(Stretch(share=1.0))
+
+
+def test_a_stretch_that_now_has_another_network_is_refused(tmp_path: Path) -> None:
+    for width in (7, 6):
+        trainer = _trainer(tmp_path)
+        trainer.train(Stretch(share=0.5))
+        trainer.model = small.model(width=width)
+        if width == 7:
+            trainer.train(Stretch(share=0.5, forget=True))
+        else:
+            with pytest.raises(TrainingError, match="a network of another shape in stretch 2: another schedule"):
+                trainer.train(Stretch(share=0.5, forget=True))
+
+
+class _BreaksOnce(nn.Module):
+    """Gives NaN in training step ``step``, once; or loses its weights to infinity there."""
+
+    def __init__(self, step: int, *, weights: bool = False) -> None:
+        super().__init__()
+        self.net = small.model()
+        self.step, self.weights = step, weights
+        self.seen = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen += self.training
+        broken = self.training and self.seen == self.step
+        if broken and self.weights:
+            nn.init.constant_(self.net[1].running_mean, math.inf)  # training does not look at it
+        return self.net(x) * (math.nan if broken and not self.weights else 1.0)
+
+
+@pytest.mark.parametrize(("weights", "message"), [
+    (False, "the loss became nan in epoch 2, step 3 of 4, at learning rate"),
+    (True, "weights are not finite after epoch 2.00"),
+])  # fmt: skip
+def test_what_goes_wrong_once_is_taken_back_to_the_epoch_before_at_half_the_rate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, weights: bool, message: str
+) -> None:
+    caplog.set_level(logging.WARNING)
+    trainer = _trainer(tmp_path, _BreaksOnce(7, weights=weights))
+    rates: dict[int, float] = {}
+
+    class Rates(Hook):
+        begun = 0
+
+        def begin(self, steps: int) -> None:
+            self.begun += 1
+            assert all(bool(torch.isfinite(tensor).all()) for tensor in trainer.model.state_dict().values())
+
+        def before_update(self, step: int) -> None:
+            rates[step] = trainer.optimizer.param_groups[0]["lr"]
+
+    hook = Rates()
+    trainer.train(Stretch(share=1.0, hook=hook))
+    history = trainer.finish()
+    assert history.rollbacks == 1
+    assert hook.begun == 2
+    assert [epoch.number for epoch in history.epochs] == [1, 2, 3]
+    assert f"{message}" in caplog.text
+    assert "back to step 4 with 0.5 of the learning rate (1 of 3)" in caplog.text
+    settings = small.settings()
+    assert rates == {step: learning_rate(settings, step, 4) * (0.5 if step >= 4 else 1) for step in range(_STEPS)}
+    assert history.epochs[2].train_loss < history.epochs[1].train_loss < history.epochs[0].train_loss
+
+
+def test_the_lower_rate_holds_for_the_stretches_that_follow(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path, _BreaksOnce(3))
+    trainer.train(Stretch(share=0.5))
+
+    class First(Hook):
+        rate = 0.0
+
+        def before_update(self, step: int) -> None:
+            self.rate = self.rate or trainer.optimizer.param_groups[0]["lr"]
+
+    hook = First()
+    trainer.train(Stretch(share=0.5, hook=hook))
+    assert hook.rate == pytest.approx(0.05)
+
+
+def test_nothing_stays_behind_when_training_is_interrupted(tmp_path: Path) -> None:
+    model, settings = small.model(), small.settings(distillation=DistillationSettings(features=1.0))
+    teacher = Teacher(small.model(1), settings.distillation, layers={"1": None})
+    trainer = Trainer(model, small.data(), settings, folder=tmp_path, teacher=teacher)
+
+    class Stops(Hook):
+        def after_update(self, step: int) -> None:
+            assert model[1]._forward_hooks, "the teacher listens"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(Stretch(share=1.0, hook=Stops()))
+    assert not model[1]._forward_hooks
+    assert not torch.are_deterministic_algorithms_enabled()
