@@ -12,9 +12,11 @@ from edgeprune.graph import Units
 from edgeprune.graph.call import Call
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.operators import is_operator_call, operator_name
+from edgeprune.graph.rules import rule_for
 from edgeprune.graph.rules.base import aten
 from edgeprune.graph.rules.convolution import Convolution
 from edgeprune.graph.rules.movement import COPIES, MOVEMENT
+from edgeprune.graph.rules.normalisation import ChannelNorm, GroupNorm, LayerNorm
 from edgeprune.statistics.sites import Site, argument_node, sites_of
 
 
@@ -50,6 +52,30 @@ def giving(units: Units, named: Container[str]) -> tuple[list[Place], Tensor]:
     return [Place(place.name, place.dim, unit) for place, unit in zip(found, keep, strict=True)], held
 
 
+def scaling(units: Units, named: Container[str]) -> tuple[list[Place], Tensor]:
+    """The scales of normalisations and, of units without one, the filters; and a mask of the units that have either."""
+    program = units.coordinates.program
+    found = []
+    scaled = torch.zeros(len(units), dtype=torch.bool)
+    for node in program.graph.nodes:
+        if is_operator_call(node) and isinstance(rule_for(operator_name(node.target)), _NORMS):
+            for place in _along(units, _call(units, node)["weight"], 0):
+                if place.name in named:
+                    found.append(place)
+                    scaled[place.units[place.units >= 0]] = True
+    made = {(member.tensor, member.dim) for group in units.groups for member in group.producers}
+    held = scaled.clone()
+    for owner in units.coordinates.coupling.owners:
+        if (owner.name, owner.dim) in made and owner.name in named:
+            unit = units.unit_of[owner.start : owner.start + owner.size]
+            bare = (unit >= 0) & ~scaled[unit]
+            if bool(bare.any()):
+                found.append(Place(owner.name, owner.dim, torch.where(bare, unit, -1)))
+                held[unit[bare]] = True
+    return found, held
+
+
+_NORMS = (ChannelNorm, GroupNorm, LayerNorm)
 _PRODUCTS = aten("matmul mm bmm addmm baddbmm mv")
 _ZERO_STAYS = frozenset(
     (

@@ -82,7 +82,7 @@ class Slices:
 
     def _spread(self, flat: Tensor) -> list[list[Tensor]]:
         """For each parameter the values along each of its dimensions that holds slices."""
-        parts = iter(flat.split(self._sizes))
+        parts = iter(torch.split(flat, self._sizes))
         return [
             [next(parts).reshape([-1 if other == dim else 1 for other in range(parameter.ndim)]) for dim in dims]
             for parameter, dims in zip(self.parameters, self._dims, strict=True)

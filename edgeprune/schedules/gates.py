@@ -115,6 +115,9 @@ class GateHook(Hook):
         self.steps = 0
         self.gates: Gates
 
+    def make(self) -> None:
+        """The stretch begins: ``steps`` is known, and all gates are open."""
+
     def draw(self, step: int) -> Tensor:
         """The gates of update ``step``, (units,). The parameters hold the dense weights."""
         raise NotImplementedError
@@ -129,6 +132,7 @@ class GateHook(Hook):
     def begin(self, steps: int) -> None:
         self.steps = steps
         self.gates = Gates(self.session.model, self.session.units)
+        self.make()
         self.gates.set(self.draw(0))
 
     def before_update(self, step: int) -> None:

@@ -239,6 +239,15 @@ class Session:
         value = self.judge(self.model) if self.judge is not None else -self._loss()
         return float(self.agree(torch.tensor(value, dtype=torch.float64)))
 
+    def savings(self) -> Tensor:
+        """What each unit alone would save of all that is to go, summed over the costs of the budget, (units,)."""
+        saved = torch.zeros(len(self.units), dtype=torch.float64)
+        for name, cost in self._costs().items():
+            limit = self._limits[name]
+            if cost.total() > limit:
+                saved += cost.savings(limit).clamp(min=0) / (cost.total() - limit)
+        return saved
+
     def kept(self) -> dict[str, dict[int, Tensor]]:
         """What is left of the network the session began with: indices by dimension, of tensors that were sliced."""
         kept: dict[str, dict[int, Tensor]] = {}
