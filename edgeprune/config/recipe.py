@@ -146,12 +146,13 @@ class DistillationSettings(Settings):
         weight: Of the dense network's answers in the loss, labels have the rest; 0 is none. None: 0.9, or 0 where
             ``training.step`` hides the outputs.
         temperature: That softens both answers.
-        features: Weight of the distance between what BatchNorm layers give; 0 is none.
+        features: Weight of the distance between what BatchNorm layers give; 0 is none. None: 5 where both networks
+            have such layers.
     """
 
     weight: Annotated[float, Field(ge=0, le=1)] | None = None
     temperature: Annotated[float, Field(gt=0)] = 4.0
-    features: Annotated[float, Field(ge=0)] = 0.0
+    features: Annotated[float, Field(ge=0)] | None = None
 
 
 class TrainingSettings(Settings):

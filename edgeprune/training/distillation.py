@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 AUTO_WEIGHT = 0.9
 """Of the teacher's answers where the settings say nothing, and where outputs are there to compare."""
+AUTO_FEATURES = 5.0
+"""Weight of features where the settings say nothing, and where there are layers to compare."""
 _FOLDED_WITHIN = 1e-3  # of the largest answer: what folding may change by rounding
 
 
@@ -33,9 +35,10 @@ class Teacher:
 
     The loss is ``(1 - weight) * labels + weight * T**2 * KL(teacher || student)``, both softened by the temperature T:
     Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015). With ``features`` what BatchNorm
-    layers give is compared as well, channel by channel for those that are left: the mean squared distance over the mean
-    square of the teacher's on the first batch, mean over the layers. After Romero et al., "FitNets" (2015); no layer is
-    needed in between, as every channel of the small network has one in the dense network that it was.
+    layers give is compared as well, channel by channel for those that are left, at every other row and column: the
+    mean squared distance over the mean square of the teacher's on the first batch, mean over the layers. After Romero
+    et al., "FitNets" (2015); no layer is needed in between, as every channel of the small network has one in the dense
+    network that it was.
 
     Args:
         model: The dense network. It is copied; where it can be traced, BatchNorms are folded into the copy.
@@ -56,11 +59,13 @@ class Teacher:
     ) -> None:
         self._settings = settings
         self._weight = AUTO_WEIGHT if settings.weight is None else settings.weight
+        usual = AUTO_FEATURES if self._weight else 0.0
+        self._features = usual if settings.features is None else settings.features
         self._layers: dict[str, Tensor | None] = {}
         self._model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         self.identity = identity(self._model.state_dict())
-        self._folded = None if settings.features else _folded(self._model)
-        self._is_folded = False
+        self._folded = _folded(self._model)
+        self._inside: Mapping[str, str] = {}
         self._answering = self._model
         self._said: dict[tuple[str, str], Tensor] = {}
         self._squares: dict[str, Tensor] = {}
@@ -80,9 +85,9 @@ class Teacher:
         Raises:
             InputError: As on construction.
         """
-        if not self._settings.features:
+        if not self._features:
             return
-        if not layers:
+        if self._settings.features and not layers:
             raise InputError(
                 "training.distillation.features: the dense and the small network have no BatchNorm layer in common to "
                 "compare; set it to 0"
@@ -116,7 +121,7 @@ class Teacher:
                 )
         if self._layers:
             self._squares = {layer: theirs.square().mean().clamp(min=1e-6) for layer, theirs, _ in self._heard()}
-            if not self._squares:
+            if self._settings.features and not self._squares:
                 raise InputError(
                     "training.distillation.features: none of the BatchNorm layers to compare is used in both the dense "
                     "and the small network; set it to 0"
@@ -131,7 +136,7 @@ class Teacher:
 
     def mixed(self, loss: Tensor, outputs: Any, inputs: Any, execution: Execution) -> Tensor:
         """``loss`` by labels, and how far ``outputs`` are from the teacher's answer to ``inputs``, by their weights."""
-        settings, weight, soft = self._settings, self._weight, self._settings.temperature
+        weight, soft = self._weight, self._settings.temperature
         answer = self._answer(inputs, execution)
         mixed = (1 - weight) * loss
         if weight:
@@ -144,29 +149,29 @@ class Teacher:
             mixed = mixed + weight * soft**2 * distance.sum(1).mean()
         if self._layers:
             apart = [
-                functional.mse_loss(own, theirs) / self._squares[layer]
+                _squared_distance(own, theirs) / self._squares[layer]
                 for layer, theirs, own in self._heard()
                 if layer in self._squares
             ]
             if apart:
-                mixed = mixed + settings.features * torch.stack(apart).mean()
+                mixed = mixed + self._features * torch.stack(apart).mean()
         return mixed
 
     def _prepare(self, device: torch.device, inputs: Any, execution: Execution) -> None:
         """Bring the network that answers to ``device``, in the fastest form that gives the answers of the dense one."""
         self._model.to(device)
         if self._folded is not None:
-            self._folded.to(device)
+            folded_model, folded_into = self._folded
+            folded_model.to(device)
             with torch.no_grad():
-                right, folded = (call(model, execution.moved(model, inputs)) for model in (self._model, self._folded))
-            self._is_folded = _close(folded, right)
-            if self._is_folded:
-                self._model = self._folded
+                right, folded = (call(model, execution.moved(model, inputs)) for model in (self._model, folded_model))
+            if _close(folded, right):
+                self._model, self._inside = folded_model, folded_into
             else:  # each of two BatchNorms behind a convolution that is called twice was folded into it, say
                 logger.info("the teacher's BatchNorms are not folded: it would give other answers")
             self._folded = None
         self._answering = self._model
-        if self._is_folded and execution.precision == "bfloat16":
+        if self._inside and execution.precision == "bfloat16":
             # As a whole of that type: autocast would convert its weights at every step. A BatchNorm would suffer by it.
             low = copy.deepcopy(self._model).bfloat16()
             try:
@@ -185,9 +190,13 @@ class Teacher:
             return pytree.tree_map_only(Tensor, _raised, call(self._answering, low))
 
     def _listen(self, student: nn.Module) -> None:
-        for who, model in (("teacher", self._model), ("student", student)):
+        for who, model, inside in (("teacher", self._answering, self._inside), ("student", student, {})):
             layers = dict(model.named_modules())
-            self._watched += [layers[name].register_forward_hook(self._hearing(who, name)) for name in self._layers]
+            self._watched += [
+                layers[place].register_forward_hook(self._hearing(who, name))
+                for name in self._layers
+                if (place := inside.get(name, name)) in layers  # tracing leaves out what only training uses
+            ]
 
     def _hearing(self, who: str, layer: str) -> Any:
         def heard(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -196,22 +205,56 @@ class Teacher:
         return heard
 
     def _heard(self) -> list[tuple[str, Tensor, Tensor]]:
-        """What layers of the teacher and of the network said, float32 and only of the channels that are left."""
+        """What layers of the teacher said, of the channels that are left at some places, and those of the network."""
         heard = []
         for layer, kept in self._layers.items():
             if ("teacher", layer) not in self._said or ("student", layer) not in self._said:
                 continue  # of a branch that only training uses, say
             theirs, own = self._said["teacher", layer], self._said["student", layer]
-            left = theirs if kept is None else theirs.index_select(1, kept.to(theirs.device))
-            if left.shape != own.shape:
+            left = theirs[_some_places(theirs)]
+            left = left if kept is None else left.index_select(1, kept.to(theirs.device))
+            if left.shape != own[_some_places(own)].shape:
+                shape = (*left.shape[:2], *theirs.shape[2:])
                 raise InputError(
-                    f"training.distillation.features: {layer} of the teacher gives {tuple(left.shape)} for the "
+                    f"training.distillation.features: {layer} of the teacher gives {shape} for the "
                     f"channels that are left, that of the network {tuple(own.shape)}; take the teacher it was pruned "
                     "from, or set it to 0"
                 )
-            heard.append((layer, left.float(), own.float()))
+            heard.append((layer, left.float(), own))
         self._said.clear()
         return heard
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """The mean over some places of (own - theirs)**2, with a gradient in the memory order of ``own``.
+
+    That of a slice has the plain order, in which the backward pass of BatchNorm takes far longer.
+    """
+
+    @staticmethod
+    def forward(context: Any, own: Tensor, theirs: Tensor) -> Tensor:
+        difference = own[_some_places(own)].float() - theirs
+        context.save_for_backward(difference)
+        context.layout = own.size(), own.stride()
+        context.kind = {"dtype": own.dtype, "device": own.device}
+        return difference.square().mean()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (difference,) = context.saved_tensors
+        whole = torch.empty_strided(*context.layout, **context.kind).zero_()
+        whole[_some_places(whole)] = (difference * (2 * gradient / difference.numel())).to(whole.dtype)
+        return whole, None
+
+
+def _squared_distance(own: Tensor, theirs: Tensor) -> Tensor:
+    distance: Tensor = _SquaredDistance.apply(own, theirs)  # type: ignore[no-untyped-call]
+    return distance
+
+
+def _some_places(tensor: Tensor) -> tuple[Any, ...]:
+    """Every other row and column of (N, C, ...): they tell as much as all, in a quarter of the time."""
+    return (..., *[slice(None, None, 2)] * (tensor.ndim - 2))
 
 
 def feature_layers(
@@ -246,14 +289,17 @@ def _raised(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _folded(model: nn.Module) -> nn.Module | None:
-    """``model`` with every BatchNorm behind a convolution folded into it; None where it cannot be traced."""
+def _folded(model: nn.Module) -> tuple[nn.Module, dict[str, str]] | None:
+    """``model`` with BatchNorms behind convolutions folded into them, and which into which; None: nothing can be."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about itself, on being imported and on tracing
             from torch.fx.experimental.optimization import fuse
 
-            return fuse(model)
+            folded, whole = fuse(model), fx.symbolic_trace(model)
     except Exception as problem:  # noqa: BLE001  tracing runs the user's forward, which may do anything
         logger.info("the teacher's BatchNorms are not folded: %s", problem)
         return None
+    left = {node.target for node in folded.graph.nodes}
+    gone = [node for node in whole.graph.nodes if node.op == "call_module" and node.target not in left]
+    return (folded, {str(node.target): str(node.args[0].target) for node in gone}) if gone else None
