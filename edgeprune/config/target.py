@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pydantic import AfterValidator, Field
 
 from edgeprune.config import lookup
 from edgeprune.config.settings import Name, Settings, nearest, read_toml, validate
 from edgeprune.errors import TargetError
 
 _Positive = Annotated[int, Field(ge=1)]
+Precision = Literal["float32", "float16", "int8"]
+
+
+def _specifier(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError(f"'{text}' is no range of versions such as '>=1.17,<2'") from None
+    return text
 
 
 class HardwareSettings(Settings):
@@ -23,11 +33,16 @@ class HardwareSettings(Settings):
         cpu: Name of the processor.
         cores: Physical CPU cores.
         clock_mhz: Highest standard clock.
-        memory_bytes: Main memory of the smallest variant sold.
+        memory_bytes: Main memory of the smallest variant sold; a GPU on the board shares it.
+        features: Instructions of the CPU that kernels choose by, as Linux names them: ``asimddp`` is the int8 dot
+            product, ``i8mm`` the int8 matrix product, ``asimdhp`` half precision.
+        gpu: Name of the GPU that inference runs on.
     """
 
     architecture: str | None = None
     cpu: str | None = None
+    features: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    gpu: str | None = None
     cores: _Positive | None = None
     clock_mhz: _Positive | None = None
     memory_bytes: _Positive | None = None
@@ -38,19 +53,39 @@ class RuntimeSettings(Settings):
 
     Attributes:
         name: The runtime.
+        versions: Of the runtime that this is right for, as pip writes it: ``>=1.17,<2``.
+        precisions: It can run, the plainest first; which one ships is measured.
         threads: Threads of one inference; None takes every core of the machine it runs on.
+        spinning: Threads wait busily for work: faster, unless others want the cores.
         align: Channel counts that its kernels run best are multiples of this.
+        align_int8: The same where int8 is demanded.
     """
 
-    name: Literal["onnxruntime"] = "onnxruntime"
+    name: Literal["onnxruntime", "tensorrt"] = "onnxruntime"
+    versions: Annotated[str, AfterValidator(_specifier)] = ""
+    precisions: Annotated[tuple[Precision, ...], Field(strict=False, min_length=1)] = ("float32",)
     threads: _Positive | None = None
+    spinning: bool = True
     align: _Positive = 1
+    align_int8: _Positive | None = None
 
 
 class OnnxSettings(Settings):
-    """The ONNX dialect the runtime reads. 17 is the floor that every supported runtime has."""
+    """The ONNX dialect the runtime reads.
+
+    Attributes:
+        opset: That is written; 17 is the floor that every supported runtime has.
+        opset_max: The highest that the runtime reads; None: not known.
+        unsupported: Operators without a kernel there.
+        slow: Operators that run badly there.
+        remarks: Of such operators: the way out, or the reason.
+    """
 
     opset: Annotated[int, Field(ge=17, le=23)] = 17
+    opset_max: Annotated[int, Field(ge=17)] | None = None
+    unsupported: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    slow: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    remarks: Mapping[str, str] = {}
 
 
 class ParitySettings(Settings):
@@ -59,10 +94,12 @@ class ParitySettings(Settings):
     Attributes:
         max_error: Largest absolute difference of an output, relative to the largest absolute reference output.
         top1_agreement: Share of samples that must get the same class.
+        int8_top1_agreement: The same for an int8 model, whose outputs differ by its steps.
     """
 
     max_error: Annotated[float, Field(gt=0)] = 1e-3
     top1_agreement: Annotated[float, Field(ge=0, le=1)] = 0.99
+    int8_top1_agreement: Annotated[float, Field(ge=0, le=1)] = 0.9
 
 
 class ProfileSettings(Settings):
