@@ -6,7 +6,7 @@ import copy
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -289,14 +289,14 @@ def _raised(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _folded(model: nn.Module) -> tuple[nn.Module, dict[str, str]] | None:
+def _folded(model: nn.Module) -> tuple[fx.GraphModule, dict[str, str]] | None:
     """``model`` with BatchNorms behind convolutions folded into them, and which into which; None: nothing can be."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about itself, on being imported and on tracing
             from torch.fx.experimental.optimization import fuse
 
-            folded, whole = fuse(model), fx.symbolic_trace(model)
+            folded, whole = cast(fx.GraphModule, fuse(model)), fx.symbolic_trace(model)
     except Exception as problem:  # noqa: BLE001  tracing runs the user's forward, which may do anything
         logger.info("the teacher's BatchNorms are not folded: %s", problem)
         return None

@@ -15,6 +15,7 @@ from edgeprune.pipeline.stages import (
     group,
     load,
     parity,
+    preflight,
     profile,
     prove,
     repair,
@@ -24,7 +25,7 @@ from edgeprune.pipeline.stages import (
     select,
 )
 
-_BEFORE = (load.STAGE, evaluate_dense.STAGE, capture.STAGE, group.STAGE)
+_BEFORE = (load.STAGE, preflight.STAGE, evaluate_dense.STAGE, capture.STAGE, group.STAGE)
 _ONE_SHOT = (score.STAGE, select.STAGE, rewrite.STAGE, prove.STAGE, repair.STAGE, finetune.STAGE)
 _SCHEDULED = (schedule.STAGE, rewrite.STAGE, prove.STAGE)
 _AFTER = (

@@ -18,7 +18,7 @@ from edgeprune.bundle.manifest import (
 )
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.job import DENSE_ONNX, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
+from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.profile import REQUIREMENTS, RUNNER
 
@@ -62,9 +62,9 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
 
 def _metrics(job: Job) -> AllMetrics:
     found = {
-        "dense": ("before", "evaluate-dense", DENSE_ONNX),
-        "pruned": ("after", "evaluate", PRUNED_ONNX),
-        "shipped": ("after", "evaluate-shipped", PRUNED_ONNX),
+        "dense": ("before", "evaluate-dense", "preflight"),
+        "pruned": ("after", "evaluate", "export"),
+        "shipped": ("after", "evaluate-shipped", "export"),
     }
     return AllMetrics(
         **{
@@ -73,10 +73,10 @@ def _metrics(job: Job) -> AllMetrics:
                 params=job.value("select")[when]["params"],
                 accuracy=job.value(evaluation)["accuracy"],
                 samples=job.value(evaluation)["samples"],
-                file_bytes=job.value("export")[file]["file_bytes"],
+                file_bytes=job.value(stage)["file_bytes"],
                 predicted_latency_ms=job.value("select")[when].get("latency_ms"),
             )
-            for network, (when, evaluation, file) in found.items()
+            for network, (when, evaluation, stage) in found.items()
         }
     )
 
@@ -113,7 +113,7 @@ def _holds(job: Job, values: Mapping[str, Any]) -> bool:
 STAGE = Stage(
     "bundle",
     "bundle",
-    after=("evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
+    after=("preflight", "evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
     settings=_settings,
     run=_run,
     holds=_holds,

@@ -1,45 +1,44 @@
-"""Write the dense and the pruned network as ONNX."""
+"""Write the pruned network as ONNX."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import DENSE_ONNX, PRUNED_ONNX, Job
+from edgeprune.pipeline.job import PRUNED_ONNX, Job
 from edgeprune.pipeline.stage import Space, Stage
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+
+def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    """What a file depends on, beside the network."""
     export = recipe.export
     return {"dynamic_batch": export.dynamic_batch, "simplify": export.simplify, "opset": target.onnx.opset}
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
+def write(job: Job, model: nn.Module, path: Path) -> Mapping[str, Any]:
+    """Write ``model`` to ``path``; what the file is like."""
     from edgeprune.export import onnx
 
-    models = {DENSE_ONNX: job.dense, PRUNED_ONNX: job.pruned("finetune")}
-    space.progress.start(len(models))
-    written = {}
-    for name, model in models.items():
-        found = onnx.export(
-            model,
-            job.example,
-            space.out / name,
-            opset=job.target.onnx.opset,
-            dynamic_batch=job.recipe.export.dynamic_batch,
-            simplify=job.recipe.export.simplify,
-        )
-        written[name] = {
-            "file_bytes": found.file_bytes,
-            "nodes": found.nodes,
-            "opset": found.opset,
-            "input_names": list(found.input_names),
-            "output_names": list(found.output_names),
-            "exporter": found.exporter,
-        }
-        space.progress.advance()
-    return written
+    export = job.recipe.export
+    written = onnx.export(
+        model,
+        job.example,
+        path,
+        opset=job.target.onnx.opset,
+        dynamic_batch=export.dynamic_batch,
+        simplify=export.simplify,
+    )
+    return {name: value for name, value in asdict(written).items() if name != "path"}
 
 
-STAGE = Stage("export", "export ONNX", after=("finetune",), settings=_settings, run=_run)
+def _run(job: Job, space: Space) -> Mapping[str, Any]:
+    return write(job, job.pruned("finetune"), space.out / PRUNED_ONNX)
+
+
+STAGE = Stage("export", "export ONNX", after=("finetune",), settings=settings, run=_run)

@@ -26,7 +26,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     cores = fingerprint.machine()["cores"]
     settings = job.target.profile
     profile = measure(
-        {DENSE: job.file("export", DENSE_ONNX), PRUNED: job.file("export", PRUNED_ONNX)},
+        {DENSE: job.file("preflight", DENSE_ONNX), PRUNED: job.file("export", PRUNED_ONNX)},
         threads=min(job.target.runtime.threads or cores, cores),
         warmup=settings.warmup,
         runs=settings.runs,
@@ -38,4 +38,4 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     return {name: model.latency_ms.p50 for name, model in profile.models.items()}
 
 
-STAGE = Stage("profile", "profile", after=("export",), settings=_settings, run=_run)
+STAGE = Stage("profile", "profile", after=("preflight", "export"), settings=_settings, run=_run)

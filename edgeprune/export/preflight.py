@@ -1,0 +1,143 @@
+"""Whether a target can run a network at all, asked of its ONNX file before anything is spent on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+from packaging.specifiers import SpecifierSet
+
+from edgeprune.config import Target
+from edgeprune.errors import TargetError
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found, beside nothing that forbids the target.
+
+    Attributes:
+        least_memory_bytes: The weights, and what the largest operator reads and writes: no runtime needs less.
+        remarks: What will run, but badly.
+    """
+
+    least_memory_bytes: int
+    remarks: tuple[str, ...]
+
+
+def preflight(path: Path, target: Target) -> Preflight:
+    """Check the ONNX file ``path`` against what ``target`` says of its runtime and its memory.
+
+    Raises:
+        TargetError: Operators without a kernel there, dimensions that are not fixed, an opset that is too high, more
+            than fits into memory, or another version of the runtime is installed here; lists all of it.
+    """
+    proto = onnx.shape_inference.infer_shapes(onnx.load(path))
+    memory = _least_memory(proto)
+    problems = [*_versions(target), *_opset(proto, target), *_open_inputs(proto), *_unsupported(proto, target)]
+    room = target.hardware.memory_bytes
+    if room is not None and memory > room:
+        problems.append(
+            f"its weights and its largest operator alone need {memory:,} bytes, the board has {room:,}: take a smaller "
+            "input (model.input), a smaller network or another board"
+        )
+    if problems:
+        raise TargetError(f"{target.name} cannot run this network:\n  " + "\n  ".join(problems))
+    slow = _named(proto.graph.node, target.onnx.slow)
+    return Preflight(memory, tuple(_line(kind, nodes, "runs badly there", target) for kind, nodes in slow.items()))
+
+
+def module_path(node: onnx.NodeProto) -> str:
+    """The dotted path of the module that ``node`` was traced in, ``layer1.0.conv1``; empty for the network itself.
+
+    The exporters write it down: one in the names of nodes (``/layer1/layer1.0/conv1/Conv``), the other in metadata.
+    """
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), None)
+    if scopes is not None:
+        modules = [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")]
+        return modules[-2] if len(modules) > 1 else ""
+    path = ""
+    for part in node.name.split("/")[1:-1]:
+        above = part.rpartition(".")[0]  # a child of a Sequential is named after it
+        path = path.removesuffix(above).rstrip(".") if above else path
+        path = f"{path}.{part}" if path else part
+    return path
+
+
+def _versions(target: Target) -> Iterable[str]:
+    """Only of a runtime that is installed here: what is checked with one version says little of another."""
+    runtime = target.runtime
+    if runtime.name == "onnxruntime":
+        installed = version("onnxruntime")
+        if not SpecifierSet(runtime.versions).contains(installed, prereleases=True):
+            yield (
+                f"it is for ONNX Runtime {runtime.versions}, installed is {installed}: "
+                f"pip install 'onnxruntime{runtime.versions}', or correct runtime.versions of the target"
+            )
+
+
+def _opset(proto: onnx.ModelProto, target: Target) -> Iterable[str]:
+    highest = target.onnx.opset_max
+    for entry in proto.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            if highest is not None and entry.version > highest:
+                yield (
+                    f"it has opset {entry.version}, the runtime reads up to {highest}: no exporter writes it lower, so "
+                    "an operator has to be replaced, or another board taken"
+                )
+        else:
+            yield f"it has operators of '{entry.domain}', which the runtime does not know: use those of ONNX"
+
+
+def _open_inputs(proto: onnx.ModelProto) -> Iterable[str]:
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    for value in proto.graph.input:
+        if value.name in weights:
+            continue
+        sizes = [dim.dim_value or dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim]
+        # An open batch is a wish (export.dynamic_batch); another open dimension has no size to plan memory for.
+        if not all(isinstance(size, int) for size in sizes[1:]):
+            shape = ", ".join(map(str, sizes))
+            yield f"input {value.name} is ({shape}): every dimension but the batch needs a size, in model.input"
+
+
+def _unsupported(proto: onnx.ModelProto, target: Target) -> Iterable[str]:
+    for kind, nodes in _named(proto.graph.node, target.onnx.unsupported).items():
+        yield _line(kind, nodes, f"has no kernel in {target.runtime.name} {target.runtime.versions}".rstrip(), target)
+
+
+def _named(nodes: Iterable[onnx.NodeProto], kinds: Sequence[str]) -> dict[str, list[onnx.NodeProto]]:
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in nodes:
+        if node.op_type in kinds:
+            found.setdefault(node.op_type, []).append(node)
+    return found
+
+
+def _line(kind: str, nodes: Sequence[onnx.NodeProto], what: str, target: Target) -> str:
+    places = [f"{node.name} in {module_path(node) or 'the network itself'}" for node in nodes]
+    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+    remark = target.onnx.remarks.get(kind, "take it out of the network, or compute it before or behind")
+    return f"{kind} {what} ({', '.join(places[:_SHOWN])}{more}): {remark}"
+
+
+def _least_memory(proto: onnx.ModelProto) -> int:
+    graph = proto.graph
+    sizes = {
+        value.name: math.prod(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)
+        * _bytes_of(value.type.tensor_type.elem_type)
+        for value in (*graph.input, *graph.output, *graph.value_info)
+    }
+    weights = sum(math.prod(tensor.dims) * _bytes_of(tensor.data_type) for tensor in graph.initializer)
+    touched = (sum(sizes.get(name, 0) for name in {*node.input, *node.output}) for node in graph.node)
+    return weights + max(touched, default=0)
+
+
+def _bytes_of(kind: int) -> int:
+    size: int = onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
+    return size
