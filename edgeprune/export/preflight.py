@@ -134,10 +134,11 @@ def _least_memory(proto: onnx.ModelProto) -> int:
         for value in (*graph.input, *graph.output, *graph.value_info)
     }
     weights = sum(math.prod(tensor.dims) * _bytes_of(tensor.data_type) for tensor in graph.initializer)
-    touched = (sum(sizes.get(name, 0) for name in {*node.input, *node.output}) for node in graph.node)
-    return weights + max(touched, default=0)
+    largest: int = max(
+        (sum(sizes.get(name, 0) for name in {*node.input, *node.output}) for node in graph.node), default=0
+    )
+    return weights + largest
 
 
 def _bytes_of(kind: int) -> int:
-    size: int = onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
-    return size
+    return int(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize)

@@ -296,7 +296,7 @@ def _folded(model: nn.Module) -> tuple[fx.GraphModule, dict[str, str]] | None:
             warnings.simplefilter("ignore")  # of torch about itself, on being imported and on tracing
             from torch.fx.experimental.optimization import fuse
 
-            folded, whole = cast(fx.GraphModule, fuse(model)), fx.symbolic_trace(model)
+            folded, whole = cast("fx.GraphModule", fuse(model)), fx.symbolic_trace(model)
     except Exception as problem:  # noqa: BLE001  tracing runs the user's forward, which may do anything
         logger.info("the teacher's BatchNorms are not folded: %s", problem)
         return None
