@@ -133,7 +133,7 @@ def _least_memory(proto: onnx.ModelProto) -> int:
         * _bytes_of(value.type.tensor_type.elem_type)
         for value in (*graph.input, *graph.output, *graph.value_info)
     }
-    weights = sum(math.prod(tensor.dims) * _bytes_of(tensor.data_type) for tensor in graph.initializer)
+    weights: int = sum(math.prod(tensor.dims) * _bytes_of(tensor.data_type) for tensor in graph.initializer)
     largest: int = max(
         (sum(sizes.get(name, 0) for name in {*node.input, *node.output}) for node in graph.node), default=0
     )
