@@ -1,8 +1,8 @@
 """What training gives back: the default pipeline on CIFAR-10 ResNet-56, and what each part of it adds.
 
-    python scripts/bench_finetuning.py --cases distilled --budgets 0.5 0.33 --seeds 0 1 2 --journal tuned.jsonl
+    python scripts/bench_finetuning.py --cases default --budgets 0.5 0.33 --seeds 0 1 2 --journal tuned.jsonl
     python scripts/bench_finetuning.py --cases plain ema frozen --budgets 0.5 --journal tuned.jsonl
-    python scripts/bench_finetuning.py --cases distilled --budgets 0.4 --epochs 10 --journal tuned.jsonl
+    python scripts/bench_finetuning.py --cases default --budgets 0.4 --epochs 10 --journal tuned.jsonl
     python scripts/bench_finetuning.py --journal tuned.jsonl --peers docs/data/selection.jsonl --write docs/schedules.md
 
 A case is one way to prune and train, at a share of the dense MACs, for so many epochs, with one seed: that of the
@@ -46,22 +46,29 @@ PARTS = ("validation", "test")
 
 # What differs from the recipe's training: its settings, besides `schedule`, `criterion` and `repair`.
 _LABELS = {"distillation.weight": 0.0}
+_ANSWERS = {"distillation.features": 0.0}
+_REFIT = ("constants", "least_squares")
 CASES: dict[str, dict[str, Any]] = {
+    "default": {},
     "plain": {**_LABELS},
-    "distilled": {},
-    "distilled-t2": {"distillation.temperature": 2.0},
-    "distilled-whole": {"distillation.weight": 1.0},
-    "features": {"distillation.features": 1.0},
-    "ema": {"ema": 0.995},
-    "frozen": {"batchnorm": "freeze"},
-    "recalibrated": {"batchnorm": "recalibrate"},
     "smoothed": {**_LABELS, "label_smoothing": 0.1},
-    "refitted": {"repair": ("constants", "least_squares")},
-    "refitted-fisher": {"repair": ("constants", "least_squares"), "criterion": "fisher"},
-    "refitted-frozen": {"repair": ("constants", "least_squares"), "criterion": "fisher", "batchnorm": "freeze"},
-    "half-alpha": {"alpha": 0.5},
-    "fast": {"lr": 0.05},
-    "iterative": {"schedule": "iterative"},
+    # The dense network's answers, without what its layers say; and one thing changed of that.
+    "distilled": {**_ANSWERS},
+    "distilled-t2": {**_ANSWERS, "distillation.temperature": 2.0},
+    "distilled-whole": {**_ANSWERS, "distillation.weight": 1.0},
+    "ema": {**_ANSWERS, "ema": 0.995},
+    "fast": {**_ANSWERS, "lr": 0.05},
+    "frozen": {**_ANSWERS, "batchnorm": "freeze"},
+    "recalibrated": {**_ANSWERS, "batchnorm": "recalibrate"},
+    "refitted": {**_ANSWERS, "repair": _REFIT},
+    "refitted-fisher": {**_ANSWERS, "repair": _REFIT, "criterion": "fisher"},
+    "half-alpha": {**_ANSWERS, "alpha": 0.5},
+    # Both, by the weight of the layers.
+    "features": {"distillation.features": 1.0},
+    "features-5": {"distillation.features": 5.0},
+    "features-20": {"distillation.features": 20.0},
+    "features-100": {"distillation.features": 100.0},
+    "features-100-refitted": {"distillation.features": 100.0, "repair": _REFIT},
 }
 Row = dict[str, Any]
 

@@ -236,6 +236,26 @@ class ExportSettings(Settings):
     parity_samples: Annotated[int, Field(ge=1)] = 64
 
 
+class QuantizeSettings(Settings):
+    """Precision of what is shipped.
+
+    Attributes:
+        precision: ``auto`` makes every one that the target runs, and ships the one that is faster where it was measured
+            and keeps the accuracy; another one is demanded.
+        calibration: How ranges of activations are found: ``minmax``, ``entropy`` or ``percentile``.
+        samples: Training samples that ranges are found with.
+        max_accuracy_drop: Share of the samples that a quantised model may lose against float32, on validation data;
+            nodes are left in float until it holds.
+        equalize: Even out weights across layers first (Nagel et al., 2019).
+    """
+
+    precision: Literal["auto", "float32", "float16", "int8"] = "auto"
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    samples: Annotated[int, Field(ge=1)] = 256
+    max_accuracy_drop: Annotated[float, Field(ge=0, le=1)] = 0.005
+    equalize: bool = False
+
+
 class Recipe(Settings):
     """What to do to a model, as a file says it. ``folder`` is where the file lies: relative paths start there."""
 
@@ -249,6 +269,7 @@ class Recipe(Settings):
     schedule: ScheduleSettings = ScheduleSettings()
     training: TrainingSettings = TrainingSettings()
     export: ExportSettings = ExportSettings()
+    quantize: QuantizeSettings = QuantizeSettings()
     folder: Annotated[Path, Field(exclude=True)] = Path()
 
     @field_validator("folder")
