@@ -1,0 +1,93 @@
+"""QuantizeLinear and DequantizeLinear around the nodes that are to compute on integers."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from onnx import ModelProto, NodeProto
+
+from edgeprune.errors import ModelError
+from edgeprune.export import opset
+from edgeprune.export.chatter import logged
+from edgeprune.export.tidy import tidy
+from edgeprune.quantize.fusing import OP_TYPES, Activations, chosen, unfused
+
+if TYPE_CHECKING:
+    from onnxruntime.quantization.calibrate import TensorsData
+
+logger = logging.getLogger(__name__)
+
+
+def quantised(
+    model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str] = ()
+) -> tuple[ModelProto, list[str]]:
+    """A quantised copy of ``model``, and the names of its quantised nodes.
+
+    Weights are int8, symmetric, with a scale an output channel; activations have a scale and a zero point a tensor.
+    Logits are left as they come out of the last matrix product, so that no two classes tie by rounding.
+
+    Args:
+        model: As ``prepare`` gives it.
+        ranges: Of its activations, by ``calibrate``.
+        activations: Their type, see ``activations_for``.
+        kept_float: Nodes that are not quantised.
+
+    Raises:
+        ModelError: No node with weights can be quantised.
+    """
+    left = set(kept_float)
+    while True:
+        names = chosen(model, left)
+        if not names:
+            raise ModelError("no node of the model can be quantised: it has no convolution or matrix product left")
+        proto = _written(model, ranges, activations, names)
+        float_still = unfused(proto, names, activations)
+        if not float_still:
+            return proto, names
+        logger.info("ONNX Runtime has no integer kernel for %s", ", ".join(sorted(float_still)))
+        left |= float_still
+
+
+def _written(model: ModelProto, ranges: TensorsData, activations: Activations, names: list[str]) -> ModelProto:
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    with logged(logger):
+        quantizer = QDQQuantizer(
+            copy.deepcopy(model),
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8 if activations == "int8" else QuantType.QUInt8,
+            tensors_range=copy.deepcopy(ranges),  # it moves those of a Relu
+            nodes_to_quantize=names,
+            nodes_to_exclude=[],
+            op_types_to_quantize=sorted(OP_TYPES),
+            extra_options={},
+        )
+        proto: ModelProto = quantizer.quantize_model()
+    _free_logits(proto)
+    tidy(proto)
+    opset.lower(proto, opset.version(proto))
+    return proto
+
+
+def _free_logits(model: ModelProto) -> None:
+    """Take the pair of nodes away that rounds what a matrix product gives to an output of the model."""
+    made = {name: node for node in model.graph.node for name in node.output}
+    for output in model.graph.output:
+        dequantize = made.get(output.name)
+        quantize = _before(dequantize, "DequantizeLinear", made)
+        product = _before(quantize, "QuantizeLinear", made)
+        if dequantize and quantize and product and product.op_type in ("Gemm", "MatMul"):
+            product.output[0] = output.name
+            model.graph.node.remove(dequantize)
+            model.graph.node.remove(quantize)
+
+
+def _before(node: NodeProto | None, op_type: str, made: dict[str, NodeProto]) -> NodeProto | None:
+    """What makes the first input of ``node``, where that is of ``op_type``."""
+    return made.get(node.input[0]) if node is not None and node.op_type == op_type else None
