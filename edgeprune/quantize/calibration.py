@@ -1,7 +1,7 @@
 """Ranges of activations over calibration samples, by the calibrators of ``onnxruntime.quantization``.
 
 ``minmax`` takes the smallest and largest value seen. ``percentile`` cuts off the 0.001 % that lie furthest from zero (Wu
-et al. 2020, "Integer Quantization for Deep Learning Inference"). ``entropy`` cuts where the distribution of the quantised
+et al. 2020, "Integer Quantization for Deep Learning Inference"). ``entropy`` cuts where the distribution of the quantized
 values diverges least from that of the float ones (Migacz 2017, "8-bit Inference with TensorRT").
 """
 
@@ -34,7 +34,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _AT_ONCE = 16
 """Samples whose activations are held at a time."""
 _ENTROPY_BINS = 512
-"""With as many bins as quantised ones (128), ONNX Runtime's default, there would be one range to choose from."""
+"""With as many bins as quantized ones (128), ONNX Runtime's default, there would be one range to choose from."""
 
 
 def calibrate(
@@ -51,7 +51,7 @@ def calibrate(
         prepared: The float model.
         samples: Each (1, C, H, W).
         method: How a range is found.
-        op_types: Operators that may be quantised.
+        op_types: Operators that may be quantized.
         progress: Advances by a sample.
 
     Raises:

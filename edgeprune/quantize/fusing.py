@@ -1,4 +1,4 @@
-"""Which nodes to quantise so that ONNX Runtime computes them on integers, and puts no conversion where none is needed."""
+"""Which nodes to quantize so that ONNX Runtime computes them on integers, and puts no conversion where none is needed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edgeprune.errors import ModelError
 Activations = Literal["int8", "uint8"]
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
-"""Operators that quantisation speeds up."""
+"""Operators that quantization speeds up."""
 _FOLLOWING = frozenset({
     "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Mul", "Relu",
     "Reshape", "Resize", "Sigmoid", "Split", "Squeeze", "Transpose", "Unsqueeze",
 })  # fmt: skip
 """Operators that have integer kernels too: worth it where their inputs are integers already."""
 _MOVING = frozenset({"Pad", "Slice"})
-"""Operators without, that a quantised value passes through on its way to a quantised operator."""
+"""Operators without, that a quantized value passes through on its way to a quantized operator."""
 OP_TYPES = WEIGHTED | _FOLLOWING
 
 
@@ -31,7 +31,7 @@ def activations_for(architecture: str | None) -> Activations:
 
     Its kernels for Arm take int8 (S8S8). Those for x86-64 multiply unsigned by signed (U8S8); it turns int8 activations
     into uint8 there, but not those that several operators read, which leaves the residual blocks of a ResNet half
-    quantised. Both types hold the same values, shifted by 128.
+    quantized. Both types hold the same values, shifted by 128.
 
     Args:
         architecture: As ``platform.machine()`` gives it; None: not known.
@@ -40,16 +40,16 @@ def activations_for(architecture: str | None) -> Activations:
 
 
 def chosen(model: ModelProto, kept_float: Collection[str]) -> list[str]:
-    """Names of the nodes to quantise, in the model's order.
+    """Names of the nodes to quantize, in the model's order.
 
-    Those with weights, and those that follow where all they read is quantised.
+    Those with weights, and those that follow where all they read is quantized.
 
     Args:
         model: Its nodes are in topological order and have names.
         kept_float: Names of nodes that stay float.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
-    integers: set[str] = set()  # values that come out of a quantised node
+    integers: set[str] = set()  # values that come out of a quantized node
     names = []
     for node in model.graph.node:
         read = [name for name in node.input if name and name not in constants]
@@ -62,7 +62,7 @@ def chosen(model: ModelProto, kept_float: Collection[str]) -> list[str]:
     return names
 
 
-def unfused(quantised: ModelProto, names: Collection[str], activations: Activations) -> set[str]:
+def unfused(quantized: ModelProto, names: Collection[str], activations: Activations) -> set[str]:
     """Those of the nodes ``names`` that ONNX Runtime would still compute in float.
 
     Raises:
@@ -73,15 +73,15 @@ def unfused(quantised: ModelProto, names: Collection[str], activations: Activati
     with tempfile.TemporaryDirectory() as folder:
         optimised = Path(folder) / "optimised.onnx"
         options = onnxruntime.SessionOptions()
-        # All that fuses quantised nodes, without layouts of one processor.
+        # All that fuses quantized nodes, without layouts of one processor.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(optimised)
         options.log_severity_level = 3
         if activations == "int8":
             options.add_session_config_entry("session.qdqisint8allowed", "1")  # look at it as Arm does
         try:
-            onnxruntime.InferenceSession(quantised.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(quantized.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # its exceptions share no base class of their own
-            raise ModelError(f"ONNX Runtime cannot load the quantised model: {problem}") from problem
+            raise ModelError(f"ONNX Runtime cannot load the quantized model: {problem}") from problem
         left = onnx.load(optimised).graph.node
     return {node.name for node in left if node.name in names and node.op_type in WEIGHTED and not node.domain}

@@ -1,4 +1,4 @@
-"""A float ONNX model made ready for quantisation."""
+"""A float ONNX model made ready for quantization."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Prepared:
 
 
 def prepare(path: Path) -> Prepared:
-    """Read ``path`` and let ONNX Runtime's ``quant_pre_process`` fold and infer what quantisation needs to know.
+    """Read ``path`` and let ONNX Runtime's ``quant_pre_process`` fold and infer what quantization needs to know.
 
     Raises:
         ModelError: It is no model, has another signature than one float input of fixed shape with batch 1 or an open
-            batch, or is quantised already.
+            batch, or is quantized already.
     """
     import onnxruntime
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -54,7 +54,7 @@ def prepare(path: Path) -> Prepared:
             # Shapes are fixed, so that those ONNX infers are enough.
             quant_pre_process(str(path), str(written), skip_symbolic_shape=True)
         except Exception as problem:  # whatever its passes raise
-            raise ModelError(f"ONNX Runtime cannot prepare {path} for quantisation: {problem}") from problem
+            raise ModelError(f"ONNX Runtime cannot prepare {path} for quantization: {problem}") from problem
         finally:
             onnxruntime.set_default_logger_severity(2)  # the default
         model = onnx.load(written)
@@ -68,14 +68,14 @@ def _signature(model: ModelProto, path: Path) -> tuple[str, tuple[int, ...]]:
     inputs = [value for value in model.graph.input if value.name not in constants]
     kinds = {node.op_type for node in model.graph.node}
     if "QuantizeLinear" in kinds or "QLinearConv" in kinds:
-        raise ModelError(f"{path} is quantised already: give the float model")
+        raise ModelError(f"{path} is quantized already: give the float model")
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
         got = ", ".join(f"{value.name} of type {value.type.tensor_type.elem_type}" for value in inputs)
-        raise ModelError(f"{path}: static quantisation takes models with one float32 input, got {got or 'none'}")
+        raise ModelError(f"{path}: static quantization takes models with one float32 input, got {got or 'none'}")
     sizes = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]  # 0: open
     if not sizes or sizes[0] > 1 or not all(sizes[1:]):
         raise ModelError(
-            f"{path}: input {inputs[0].name} has shape {sizes} (0: open); static quantisation takes batch 1 or an open "
+            f"{path}: input {inputs[0].name} has shape {sizes} (0: open); static quantization takes batch 1 or an open "
             "batch, and all else fixed: export it so"
         )
     return inputs[0].name, tuple(sizes[1:])
@@ -87,7 +87,7 @@ def constants_of(model: ModelProto) -> Mapping[str, TensorProto]:
 
 
 def _name_nodes(model: ModelProto) -> None:
-    """The quantiser finds nodes by name, so each gets one of its own."""
+    """The quantizer finds nodes by name, so each gets one of its own."""
     taken: set[str] = set()
     for index, node in enumerate(model.graph.node):
         if not node.name or node.name in taken:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def quantised(
+def quantized(
     model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str] = ()
 ) -> tuple[ModelProto, list[str]]:
-    """A quantised copy of ``model``, and the names of its quantised nodes.
+    """A quantized copy of ``model``, and the names of its quantized nodes.
 
     Weights are int8, symmetric, with a scale an output channel; activations have a scale and a zero point a tensor.
     Logits are left as they come out of the last matrix product, so that no two classes tie by rounding.
@@ -33,17 +33,14 @@ def quantised(
         model: As ``prepare`` gives it.
         ranges: Of its activations, by ``calibrate``.
         activations: Their type, see ``activations_for``.
-        kept_float: Nodes that are not quantised.
+        kept_float: Nodes that are not quantized.
 
     Raises:
-        ModelError: No node with weights can be quantised.
+        ModelError: No node with weights can be quantized.
     """
     left = set(kept_float)
     while True:
-        names = chosen(model, left)
-        if not names:
-            raise ModelError("no node of the model can be quantised: it has no convolution or matrix product left")
-        proto = _written(model, ranges, activations, names)
+        proto, names = written(model, ranges, activations=activations, kept_float=left)
         float_still = unfused(proto, names, activations)
         if not float_still:
             return proto, names
@@ -51,10 +48,16 @@ def quantised(
         left |= float_still
 
 
-def _written(model: ModelProto, ranges: TensorsData, activations: Activations, names: list[str]) -> ModelProto:
+def written(
+    model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str]
+) -> tuple[ModelProto, list[str]]:
+    """As ``quantized``, whether ONNX Runtime has integer kernels for all of the nodes or not."""
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+    names = chosen(model, kept_float)
+    if not names:
+        raise ModelError("no node of the model can be quantized: it has no convolution or matrix product left")
     with logged(logger):
         quantizer = QDQQuantizer(
             copy.deepcopy(model),
@@ -68,11 +71,13 @@ def _written(model: ModelProto, ranges: TensorsData, activations: Activations, n
             op_types_to_quantize=sorted(OP_TYPES),
             extra_options={},
         )
-        proto: ModelProto = quantizer.quantize_model()
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
+        proto: ModelProto = quantizer.model.model
     _free_logits(proto)
     tidy(proto)
     opset.lower(proto, opset.version(proto))
-    return proto
+    return proto, names
 
 
 def _free_logits(model: ModelProto) -> None:

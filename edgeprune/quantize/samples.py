@@ -1,4 +1,4 @@
-"""Real samples that calibrate a quantisation: one at a time, checked before any work."""
+"""Real samples that calibrate a quantization: one at a time, checked before any work."""
 
 from __future__ import annotations
 
