@@ -1,8 +1,8 @@
 """Ranges of activations over calibration samples, by the calibrators of ``onnxruntime.quantization``.
 
-``minmax`` takes the smallest and largest value seen. ``percentile`` cuts off the 0.001 % that lie furthest from zero (Wu
-et al. 2020, "Integer Quantization for Deep Learning Inference"). ``entropy`` cuts where the distribution of the quantized
-values diverges least from that of the float ones (Migacz 2017, "8-bit Inference with TensorRT").
+``minmax`` takes the smallest and largest value seen. ``percentile`` cuts off the 0.001 % that lie furthest from zero
+(Wu et al. 2020, "Integer Quantization for Deep Learning Inference"). ``entropy`` cuts where the distribution of the
+quantized values diverges least from that of the float ones (Migacz 2017, "8-bit Inference with TensorRT").
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 _AT_ONCE = 16
 """Samples whose activations are held at a time."""
-_ENTROPY_BINS = 512
-"""With as many bins as quantized ones (128), ONNX Runtime's default, there would be one range to choose from."""
+_ENTROPY = {"num_bins": 512, "num_quantized_bins": 256}
+"""Bins lie around zero, on both sides, so that 256 are no more than 128 levels of what a Relu leaves. With as many bins as
+quantized ones, ONNX Runtime's default, there would be one range to choose from."""
 
 
 def calibrate(
@@ -64,10 +65,9 @@ def calibrate(
         "entropy": calibrators.EntropyCalibrater,
         "percentile": calibrators.PercentileCalibrater,
     }
-    # Ranges around zero that percentile would give waste half of what a Relu leaves, were they not clipped to it.
     options: Mapping[Method, Any] = {
         "minmax": {},
-        "entropy": {"num_bins": _ENTROPY_BINS},
+        "entropy": _ENTROPY,
         "percentile": {"symmetric": True},
     }
     with tempfile.TemporaryDirectory() as folder, logged(logger):

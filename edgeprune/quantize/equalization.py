@@ -1,8 +1,9 @@
 """Cross-layer equalization: channels of one layer get ranges of one size, so that a few large ones waste no levels.
 
-Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction". Between two convolutions with
-nothing in between but what commutes with a positive factor, channel i of the first is divided by s_i, and what reads it
-in the second multiplied by it: s_i = sqrt(r1_i / r2_i), with r the largest absolute weight. The network computes the same.
+Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction". Between two convolutions
+with nothing in between but what commutes with a positive factor, channel i of the first is divided by s_i, and what
+reads it in the second multiplied by it: s_i = sqrt(r1_i / r2_i), with r the largest absolute weight of the channel. The
+network computes the same.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Which nodes to quantize so that ONNX Runtime computes them on integers, and puts no conversion where none is needed."""
+"""Which nodes to quantize so that ONNX Runtime computes them on integers and converts nothing without need."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ _FOLLOWING = frozenset({
 _MOVING = frozenset({"Pad", "Slice"})
 """Operators without, that a quantized value passes through on its way to a quantized operator."""
 OP_TYPES = WEIGHTED | _FOLLOWING
+_INTEGER_FORMS = frozenset({"MatMulIntegerToFloat", "QGemm", "QLinearConv", "QLinearMatMul"})
 
 
 def activations_for(architecture: str | None) -> Activations:
@@ -62,8 +64,21 @@ def chosen(model: ModelProto, kept_float: Collection[str]) -> list[str]:
     return names
 
 
-def unfused(quantized: ModelProto, names: Collection[str], activations: Activations) -> set[str]:
-    """Those of the nodes ``names`` that ONNX Runtime would still compute in float.
+@dataclass(frozen=True)
+class Executed:
+    """How ONNX Runtime computes the nodes with weights, by name.
+
+    Attributes:
+        integer: On integers.
+        float32: In float.
+    """
+
+    integer: frozenset[str]
+    float32: frozenset[str]
+
+
+def executed(model: ModelProto, activations: Activations) -> Executed:
+    """What ONNX Runtime's optimiser makes of a quantized model.
 
     Raises:
         ModelError: It cannot load the model.
@@ -71,17 +86,20 @@ def unfused(quantized: ModelProto, names: Collection[str], activations: Activati
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
-        optimised = Path(folder) / "optimised.onnx"
+        optimized = Path(folder) / "optimized.onnx"
         options = onnxruntime.SessionOptions()
         # All that fuses quantized nodes, without layouts of one processor.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.optimized_model_filepath = str(optimised)
+        options.optimized_model_filepath = str(optimized)
         options.log_severity_level = 3
         if activations == "int8":
             options.add_session_config_entry("session.qdqisint8allowed", "1")  # look at it as Arm does
         try:
-            onnxruntime.InferenceSession(quantized.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # its exceptions share no base class of their own
             raise ModelError(f"ONNX Runtime cannot load the quantized model: {problem}") from problem
-        left = onnx.load(optimised).graph.node
-    return {node.name for node in left if node.name in names and node.op_type in WEIGHTED and not node.domain}
+        nodes = onnx.load(optimized).graph.node
+    return Executed(
+        frozenset(node.name for node in nodes if node.op_type in _INTEGER_FORMS),
+        frozenset(node.name for node in nodes if node.op_type.removeprefix("Fused") in WEIGHTED),
+    )

@@ -13,7 +13,7 @@ from edgeprune.errors import ModelError
 from edgeprune.export import opset
 from edgeprune.export.chatter import logged
 from edgeprune.export.tidy import tidy
-from edgeprune.quantize.fusing import OP_TYPES, Activations, chosen, unfused
+from edgeprune.quantize.fusing import OP_TYPES, Activations, chosen, executed
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
@@ -24,28 +24,34 @@ logger = logging.getLogger(__name__)
 def quantized(
     model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str] = ()
 ) -> tuple[ModelProto, list[str]]:
-    """A quantized copy of ``model``, and the names of its quantized nodes.
+    """A quantized copy of ``model``, and the names of its quantized nodes: those that ONNX Runtime computes on integers.
 
     Weights are int8, symmetric, with a scale an output channel; activations have a scale and a zero point a tensor.
     Logits are left as they come out of the last matrix product, so that no two classes tie by rounding.
+
+    A node for which ONNX Runtime has no integer kernel is not quantized. From version 1.21 on it quantizes the weights of
+    a float node that lies alone between quantized ones by itself, so that such a node is quantized here at once.
 
     Args:
         model: As ``prepare`` gives it.
         ranges: Of its activations, by ``calibrate``.
         activations: Their type, see ``activations_for``.
-        kept_float: Nodes that are not quantized.
+        kept_float: Nodes with weights that are not to be quantized.
 
     Raises:
         ModelError: No node with weights can be quantized.
     """
-    left = set(kept_float)
+    unfused: set[str] = set()
+    requantized: set[str] = set()
     while True:
+        left = (set(kept_float) - requantized) | unfused
         proto, names = written(model, ranges, activations=activations, kept_float=left)
-        float_still = unfused(proto, names, activations)
-        if not float_still:
+        ran = executed(proto, activations)
+        if ran.float32.isdisjoint(names) and ran.integer.isdisjoint(left):
             return proto, names
-        logger.info("ONNX Runtime has no integer kernel for %s", ", ".join(sorted(float_still)))
-        left |= float_still
+        unfused |= ran.float32.intersection(names)
+        requantized |= ran.integer & left
+        logger.info("no integer kernel: %s; quantized by the runtime: %s", sorted(unfused), sorted(requantized))
 
 
 def written(

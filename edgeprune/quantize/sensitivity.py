@@ -1,8 +1,8 @@
 """Which nodes stay float so that an accuracy budget is kept: as few as possible, those first that do most harm.
 
-Each node with weights is quantized alone and the error of the outputs taken (Nagel et al. 2021, "A White Paper on Neural
-Network Quantization", on debugging). That ranks them once; then their number is bisected by measured accuracy, as more
-of the worst in float lose less.
+Each node with weights is quantized alone and the error of the outputs taken (Nagel et al. 2021, "A White Paper on
+Neural Network Quantization", on debugging). That ranks them once; then their number is bisected by measured accuracy,
+as more of the worst in float lose less.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class _Work:
         model, quantized = qdq.quantized(
             self.prepared.model, self.ranges, activations=self.activations, kept_float=names
         )
-        return _Found(model, quantized, tuple(kept_float))
+        return _Found(model, quantized, tuple(node for node in kept_float if node.name not in quantized))
 
     def within(self, budget: AccuracyBudget) -> _Found:
         """With as many of the most sensitive nodes in float as the budget needs."""
@@ -168,7 +168,9 @@ class _Work:
             quantized=accuracy,
             lowest=lowest,
         )
-        logger.info("%d of %d nodes stay float: accuracy %.4f", mixed.count, len(nodes), mixed.accuracy)
+        logger.info(
+            "the %d most sensitive of %d nodes in float: accuracy %.4f", mixed.count, len(nodes), mixed.accuracy
+        )
         return replace(self.whole(nodes[: mixed.count]), accuracy=mixed.accuracy, kept=mixed.kept)
 
 
