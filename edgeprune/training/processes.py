@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,11 +106,21 @@ def processes() -> Processes:
         return Processes(device=torch.device("cuda") if torch.cuda.is_available() else None)
     from datetime import timedelta
 
+    # Its functions have the group as a default argument. Imported when there is one, as by the first optimiser of all,
+    # they would keep it, and its threads, past the end of the interpreter, where such a thread can abort the process.
+    import torch.distributed.nn
     from accelerate import PartialState
 
+    if not torch.distributed.is_initialized():
+        atexit.register(_leave)
     # Process 0 may work alone for long, between training, while the others wait.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
     return Processes(state.process_index, state.num_processes, state.device)
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 class _Sum(torch.autograd.Function):
