@@ -10,6 +10,10 @@ from functools import cache
 from typing import Any
 
 import torch
+
+# Its functions take the process group for a default argument. Imported when there is one, as the first optimiser does,
+# they would keep it, with its threads, beyond the end of the interpreter, where such a thread may abort the process.
+import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -106,9 +110,6 @@ def processes() -> Processes:
         return Processes(device=torch.device("cuda") if torch.cuda.is_available() else None)
     from datetime import timedelta
 
-    # Its functions have the group as a default argument. Imported when there is one, as by the first optimiser of all,
-    # they would keep it, and its threads, past the end of the interpreter, where such a thread can abort the process.
-    import torch.distributed.nn
     from accelerate import PartialState
 
     if not torch.distributed.is_initialized():
