@@ -77,7 +77,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
 
 def device_of(model: nn.Module) -> torch.device:
     """Where the network is, so where its samples must go."""
-    return next(model.parameters()).device
+    return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
 
 
 def to_device(inputs: Tensor, device: torch.device, *, channels_last: bool) -> Tensor:
