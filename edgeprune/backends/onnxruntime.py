@@ -17,6 +17,7 @@ from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     import onnxruntime
+    from torch import nn
 
     from edgeprune.model.data import Split
 
@@ -168,6 +169,31 @@ def evaluate(path: Path, split: Split, *, progress: Progress = SILENT) -> Accura
     Each core runs samples of its own: threads that share one small inference spend much of it waiting for each other.
     """
     return Session(path, threads=1, spinning=False).evaluate(split, workers=_core_count(), progress=progress)
+
+
+def as_module(path: Path, outputs: Any) -> nn.Module:
+    """What is called with tensors as the network was that ``path`` was written from, and answers with such.
+
+    Args:
+        path: Of the ONNX file; it is loaded now.
+        outputs: What the network gives for any inputs: the answers have this structure, and its values that are no
+            tensors.
+    """
+    import torch
+    from torch import nn
+    from torch.utils import _pytree as pytree
+
+    session = Session(path, threads=1, spinning=False)
+    leaves, structure = pytree.tree_flatten(outputs)
+
+    class Module(nn.Module):
+        def forward(self, *args: torch.Tensor, **kwargs: torch.Tensor) -> Any:
+            named = {name: tensor.numpy() for name, tensor in kwargs.items()}
+            found = iter(session.predict(named or [tensor.numpy() for tensor in args], workers=_core_count()))
+            answers = [torch.from_numpy(next(found)) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+            return pytree.tree_unflatten(answers, structure)
+
+    return Module().eval()
 
 
 def _core_count() -> int:

@@ -42,7 +42,7 @@ class Metrics(_Part):
     Attributes:
         macs: Multiply-accumulate operations of one sample; FLOPs = 2 x MACs.
         params: Parameters.
-        accuracy: Top-1 share on the reported split, 0..1.
+        accuracy: On the reported split: the top-1 share, 0..1, or what ``metric`` of the manifest names.
         samples: Size of that split.
         file_bytes: Of its ONNX file.
         predicted_latency_ms: From the target's latency table, estimated; None without one that fits.
@@ -50,7 +50,7 @@ class Metrics(_Part):
 
     macs: _Count
     params: _Count
-    accuracy: _Share | None = None
+    accuracy: float | None = None
     samples: _Count | None = None
     file_bytes: _Count | None = None
     predicted_latency_ms: Annotated[float, Field(gt=0)] | None = None
@@ -90,7 +90,7 @@ class ParityReport(_Part):
     max_error: float
     mean_error: float
     relative_error: float
-    top1_agreement: _Share
+    top1_agreement: _Share | None
     samples: _Count
 
 
@@ -144,7 +144,11 @@ class Provenance(_Part):
 
 
 class Manifest(_Part):
-    """``manifest.json``; the key ``schema`` is the attribute ``schema_version``."""
+    """``manifest.json``; the key ``schema`` is the attribute ``schema_version``.
+
+    ``metric`` says what the ``accuracy`` of all networks is: ``accuracy``, the name of the user's own metric, or
+    ``-loss``, where a loss of the user's own is all there is. The larger the better.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -153,6 +157,7 @@ class Manifest(_Part):
     recipe: str
     target: str
     files: dict[str, FileEntry] = Field(default_factory=dict)
+    metric: str = "accuracy"
     metrics: AllMetrics
     proof: ProofReport | None = None
     parity: ParityReport

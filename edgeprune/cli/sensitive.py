@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from edgeprune.criteria import Criterion
     from edgeprune.graph import Units
     from edgeprune.model.data import Data
-    from edgeprune.select.measuring import GroupSensitivity, Measured
+    from edgeprune.select.measuring import GroupSensitivity, Measured, Point
+    from edgeprune.training import Objective
 
 SAMPLES = 512
 
@@ -43,6 +44,7 @@ class Trial:
     network: nn.Module
     data: Data
     criterion: Criterion
+    objective: Objective
     picture: Path | None
 
     @staticmethod
@@ -58,6 +60,7 @@ class Trial:
         from edgeprune import criteria
         from edgeprune.model import data, weights
         from edgeprune.model.network import check_forward
+        from edgeprune.training import Objective
 
         base = Path.cwd() if criterion else recipe.folder
         # The one that a build of the recipe would take.
@@ -70,8 +73,10 @@ class Trial:
         loaded = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
         if recipe.weights_path is not None:
             weights.load_into(network, recipe.weights_path)
-        data.check(loaded, check_forward(network, example), sample=recipe.model.input[1:])
-        return Trial(recipe, network, loaded, chosen, picture)
+        objective = Objective(recipe.training, base=recipe.folder)
+        outputs = check_forward(network, example)
+        data.check(loaded, outputs, sample=recipe.model.input[1:], classes=objective.plain)
+        return Trial(recipe, network, loaded, chosen, objective, picture)
 
     def measure(self, units: Units, count: int) -> Found:
         """Score on training samples and measure on validation samples, ``count`` of each or all; draw the picture.
@@ -89,7 +94,7 @@ class Trial:
         if not bool(units.prunable.any()):
             raise InputError(f"{name}: no group can be pruned; 'edgeprune inspect' without --sensitivity says why")
         scored, measured_on = (
-            Samples.of(split, count=min(count, len(split)), seed=seed)
+            Samples.of(split, count=min(count, len(split)), seed=seed, loss=self.objective.of_outputs)
             for split in (self.data.train, self.data.validation)
         )
         scores = criteria.score(self.criterion, criteria.Network(self.network, units, seed, scored))
@@ -110,14 +115,14 @@ def told(found: Found) -> dict[str, Any]:
 
 
 def show(found: Found) -> None:
-    """Print accuracy by group and share of its units that go."""
+    """Print accuracy, or the loss where there is none, by group and share of its units that go."""
     from edgeprune.report.sensitivity import share_text
 
     measured = found.measured
     shares = [f"-{share_text(point.ratio)}" for point in measured.groups[0].points]
     click.echo(
-        f"accuracy on {measured.samples:,} validation samples, dense {_percent(measured.accuracy)}; each group alone "
-        f"without a share of its units, the lowest {found.criterion} scores first"
+        f"{'loss' if measured.accuracy is None else 'accuracy'} on {measured.samples:,} validation samples, dense "
+        f"{_figure(measured)}; each group alone without a share of its units, the lowest {found.criterion} scores first"
     )
     print_table(
         ("group", "units", *shares, "MACs removed"),
@@ -129,11 +134,11 @@ def show(found: Found) -> None:
 def _row(group: GroupSensitivity) -> tuple[str, ...]:
     first, last = group.points[0], group.points[-1]
     removed = f"{first.macs_removed:.1%} to {last.macs_removed:.1%}"
-    return group.group, f"{group.units:,}", *(_percent(point.accuracy) for point in group.points), removed
+    return group.group, f"{group.units:,}", *map(_figure, group.points), removed
 
 
-def _percent(accuracy: float | None) -> str:
-    return "" if accuracy is None else f"{100 * accuracy:.1f} %"
+def _figure(found: Measured | Point) -> str:
+    return f"{found.loss:.3g}" if found.accuracy is None else f"{100 * found.accuracy:.1f} %"
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ class Lda(Aggregated):
         found = [(view, ClassMoments()) for view in views_of(network.units)]
         classes: set[int] = set()
 
-        def read(labels: Tensor) -> None:
+        def read(labels: Any) -> None:
             known = _class_labels(labels)
             classes.update(torch.unique(known).tolist())
             for _, one in found:
@@ -42,12 +44,10 @@ class Lda(Aggregated):
         return self._together(network.units, ((view.units, _ratio(one)) for view, one in found))
 
 
-def _class_labels(labels: Tensor) -> Tensor:
-    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-        raise InputError(
-            f"criterion: lda needs class labels, whole numbers (samples,); got {labels.dtype} of shape "
-            f"{tuple(labels.shape)}"
-        )
+def _class_labels(labels: Any) -> Tensor:
+    if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+        got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise InputError(f"criterion: lda needs class labels, whole numbers (samples,); got {got}")
     known = labels.to("cpu", torch.long)
     if bool((known < 0).any()):
         raise InputError(f"criterion: lda needs class labels of 0 or above; got {int(known.min())}")

@@ -20,6 +20,7 @@ Predict = Callable[[Array], Outputs]
 
 _TINY = float(np.finfo(np.float32).tiny)
 _ROUNDING = 1e-9
+_REFERENCE = ""
 
 
 class Limits(Protocol):
@@ -48,15 +49,16 @@ class Parity:
     Attributes:
         max_error: Largest absolute difference of any output value; infinite where one side is not finite.
         mean_error: Mean absolute difference over all output values.
-        relative_error: ``max_error`` over the largest absolute reference value.
-        top1_agreement: Share of samples whose largest value in the first output has the same index; 0..1.
+        relative_error: Largest error of an output over its largest absolute reference value; of several the worst.
+        top1_agreement: Share of samples whose largest value in the first output has the same index, 0..1; None where
+            outputs are no logits of classes.
         samples: How many were compared.
     """
 
     max_error: float
     mean_error: float
     relative_error: float
-    top1_agreement: float
+    top1_agreement: float | None
     samples: int
 
 
@@ -66,37 +68,44 @@ class Comparison:
 
     Attributes:
         parity: Over all samples.
-        accuracy: Top-1 share of the form, 0..1.
+        accuracy: Top-1 share of the form, 0..1; None where outputs are no logits of classes.
         reference_accuracy: Of the network.
     """
 
     parity: Parity
-    accuracy: float
-    reference_accuracy: float
+    accuracy: float | None
+    reference_accuracy: float | None
 
     @property
     def drop(self) -> float:
-        """Accuracy lost; negative where some was gained."""
-        return self.reference_accuracy - self.accuracy
+        """Accuracy lost; negative where some was gained, 0 where there is none."""
+        return (self.reference_accuracy or 0.0) - (self.accuracy or 0.0)
 
 
-def compare(reference: Outputs, got: Outputs) -> Parity:
+def compare(reference: Outputs, got: Outputs, *, classes: bool = True) -> Parity:
     """Compare outputs of two implementations.
 
     Args:
         reference: One array (N, ...) or one for each output, of the network the model came from.
         got: The same of the exported model.
+        classes: The first output is logits of classes.
 
     Raises:
         ParityError: Another number of outputs, or other shapes.
     """
-    sums = _Sums()
+    sums = _Sums(classes)
     sums.add(_as_list(reference), _as_list(got))
     return sums.parity()
 
 
 def compare_forms(
-    reference: Predict, forms: Mapping[str, Predict], split: Split, *, batch_size: int = 64, progress: Progress = SILENT
+    reference: Predict,
+    forms: Mapping[str, Predict],
+    split: Split,
+    *,
+    classes: bool = True,
+    batch_size: int = 64,
+    progress: Progress = SILENT,
 ) -> dict[str, Comparison]:
     """Compare every form of a network (ONNX, quantized ONNX, TFLite, ...) with it, on all samples of a split.
 
@@ -104,6 +113,7 @@ def compare_forms(
         reference: The network itself.
         forms: By name.
         split: Samples with labels; each is read once and given to all.
+        classes: The first output is logits of classes, and labels are classes.
         batch_size: Samples given at a time.
         progress: Advances by a sample.
 
@@ -114,20 +124,19 @@ def compare_forms(
     if len(split) == 0:
         raise DataError("the split is empty: there is nothing to compare on")
     progress.start(len(split))
-    sums, hits = {name: _Sums() for name in forms}, dict.fromkeys(forms, 0)
-    reference_hits = 0
+    sums, hits = {name: _Sums(classes) for name in forms}, dict.fromkeys((_REFERENCE, *forms), 0)
     for inputs, labels in split.batches(batch_size):
-        samples, wanted = inputs.numpy(), labels.numpy()
+        samples = inputs.numpy()
         expected = _as_list(reference(samples))
-        reference_hits += int((_classes(expected) == wanted).sum())
-        for name, predict in forms.items():
-            outputs = _as_list(predict(samples))
-            sums[name].add(expected, outputs)
-            hits[name] += int((_classes(outputs) == wanted).sum())
-        progress.advance(len(wanted))
-    return {
-        name: Comparison(sums[name].parity(), hits[name] / len(split), reference_hits / len(split)) for name in forms
-    }
+        outputs = {name: _as_list(predict(samples)) for name, predict in forms.items()}
+        for name, found in outputs.items():
+            sums[name].add(expected, found)
+        if classes:
+            for name, found in {_REFERENCE: expected, **outputs}.items():
+                hits[name] += int((_classes(found) == labels.numpy()).sum())
+        progress.advance(len(samples))
+    accuracies = {name: count / len(split) if classes else None for name, count in hits.items()}
+    return {name: Comparison(sums[name].parity(), accuracies[name], accuracies[_REFERENCE]) for name in forms}
 
 
 def check(parity: Parity, *, max_error: float, top1_agreement: float) -> None:
@@ -136,7 +145,7 @@ def check(parity: Parity, *, max_error: float, top1_agreement: float) -> None:
     Args:
         parity: What was found.
         max_error: Largest allowed ``relative_error``.
-        top1_agreement: Smallest allowed ``top1_agreement``.
+        top1_agreement: Smallest allowed ``top1_agreement``, where there is one.
 
     Raises:
         ParityError: A limit is missed; says by how much.
@@ -175,10 +184,10 @@ def _missed(parity: Parity, max_error: float, top1_agreement: float) -> list[str
     missed = []
     if not parity.relative_error <= max_error:
         missed.append(
-            f"an output is off by {parity.max_error:.3g}, which is {parity.relative_error:.3g} of the largest output; "
-            f"parity.max_error allows {max_error:g}"
+            f"an output is off by {parity.max_error:.3g}; relative to its largest value one is off by "
+            f"{parity.relative_error:.3g}, parity.max_error allows {max_error:g}"
         )
-    if not parity.top1_agreement >= top1_agreement:
+    if parity.top1_agreement is not None and not parity.top1_agreement >= top1_agreement:
         missed.append(
             f"{parity.top1_agreement:.2%} of {parity.samples} samples get the same class; "
             f"parity.top1_agreement asks for {top1_agreement:.2%}"
@@ -189,32 +198,40 @@ def _missed(parity: Parity, max_error: float, top1_agreement: float) -> list[str
 class _Sums:
     """What a comparison needs of the batches that went by."""
 
-    def __init__(self) -> None:
-        self._worst = self._largest = self._total = 0.0
+    def __init__(self, classes: bool) -> None:
+        self._of_classes = classes
+        self._total = 0.0
+        self._errors: list[tuple[float, float]] = []  # the largest one, and the largest value, by output
         self._values = self._agreeing = self._samples = 0
 
     def add(self, references: list[Array], others: list[Array]) -> None:
         shapes = [value.shape for value in references], [value.shape for value in others]
         if shapes[0] != shapes[1]:
             raise ParityError(f"the exported model gives outputs of shape {shapes[1]}, the network {shapes[0]}")
-        for reference, other in zip(references, others, strict=True):
+        self._errors = self._errors or [(0.0, 0.0)] * len(references)
+        for index, (reference, other) in enumerate(zip(references, others, strict=True)):
             wanted, given = reference.astype(np.float64), other.astype(np.float64)
             finite = bool(np.isfinite(wanted).all() and np.isfinite(given).all())
             differences = np.abs(wanted - given) if finite else np.array([np.inf])
-            self._worst = max(self._worst, float(differences.max(initial=0.0)))
+            error, largest = self._errors[index]
+            self._errors[index] = (
+                max(error, float(differences.max(initial=0.0))),
+                max(largest, float(np.abs(wanted).max(initial=0.0))),
+            )
             self._total += float(differences.sum())
-            self._largest = max(self._largest, float(np.abs(wanted).max(initial=0.0)))
             self._values += wanted.size
-        self._agreeing += int((_classes(references) == _classes(others)).sum())
+        if self._of_classes:
+            self._agreeing += int((_classes(references) == _classes(others)).sum())
         self._samples += len(references[0])
 
     def parity(self) -> Parity:
-        finite = np.isfinite(self._worst)
+        worst = max((error for error, _ in self._errors), default=0.0)
+        relative = max((error / max(largest, _TINY) for error, largest in self._errors), default=0.0)
         return Parity(
-            max_error=self._worst,
+            max_error=worst,
             mean_error=self._total / max(1, self._values),
-            relative_error=self._worst / max(self._largest, _TINY) if finite else float("inf"),
-            top1_agreement=self._agreeing / max(1, self._samples),
+            relative_error=relative if np.isfinite(worst) else float("inf"),
+            top1_agreement=self._agreeing / max(1, self._samples) if self._of_classes else None,
             samples=self._samples,
         )
 

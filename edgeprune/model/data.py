@@ -102,7 +102,7 @@ def as_data(loaded: Any, *, where: str = "the data function") -> Data:
     return Data(**splits, classes=tuple(map(str, names)) if isinstance(names, (list, tuple)) else ())
 
 
-def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None) -> None:
+def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None, classes: bool = True) -> None:
     """Look for what would make the work on ``data`` worthless, before it is begun.
 
     Labels of a ``TensorSplit`` are all looked at, of other splits those of the first samples; evaluation and training
@@ -112,32 +112,49 @@ def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None) ->
         data: The data.
         outputs: What the network gave for an example: (N, classes).
         sample: Shape of one sample of that example, without the batch; None compares no shapes.
+        classes: Labels are classes, and outputs logits of them. Otherwise a loss of the user's own makes sense of both.
 
     Raises:
         DataError: An empty split, samples of another shape, labels out of range, or inputs that are not finite.
         ModelError: ``outputs`` is something else.
     """
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
+    if classes and (not isinstance(outputs, Tensor) or outputs.ndim != 2):
         got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ModelError(f"a classification network must return one tensor (N, classes), got {got}")
-    classes = outputs.shape[1]
+        raise ModelError(
+            f"a classification network must return one tensor (N, classes), got {got}; for another set training.loss "
+            "and training.metric"
+        )
     for role, split in data.splits().items():
         if len(split) == 0:
             raise DataError(f"the {role} split is empty: it must hold at least one sample")
-        if isinstance(split, TensorSplit):
-            _check_labels(split.labels, classes, where=f"the {role} split")
+        if classes and isinstance(split, TensorSplit):
+            _check_labels(split.labels, outputs.shape[1], where=f"the {role} split")
         inputs, labels = next(iter(split.batches(min(_CHECKED_SAMPLES, len(split)))))
+        if not isinstance(inputs, Tensor):
+            raise DataError(f"the {role} split gives inputs that are {type(inputs).__name__}; they must be one tensor")
         if sample is not None and tuple(inputs.shape[1:]) != sample:
             raise DataError(
                 f"the {role} split has samples of shape {tuple(inputs.shape[1:])}, the network's input has {sample} "
                 "behind the batch (--input, or model.input in a recipe): make them agree"
             )
-        check_batch(inputs, labels, classes, where=f"the {role} split")
+        if classes:
+            if not isinstance(labels, Tensor) or labels.is_floating_point():
+                got = str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
+                raise DataError(
+                    f"the {role} split gives labels that are {got}; class labels are a tensor of integers (N,), for "
+                    "others set training.loss or training.step, and training.metric"
+                )
+            _check_labels(labels, outputs.shape[1], where=f"the {role} split")
+        _check_finite(inputs, where=f"the {role} split")
 
 
 def check_batch(inputs: Tensor, labels: Tensor, classes: int, *, where: str) -> None:
     """Raise DataError for labels that are not in 0..classes-1, and for inputs that are not finite."""
     _check_labels(labels, classes, where=where)
+    _check_finite(inputs, where=where)
+
+
+def _check_finite(inputs: Tensor, *, where: str) -> None:
     finite = torch.isfinite(inputs).flatten(1).all(1)
     if not bool(finite.all()):
         bad = (~finite).nonzero().flatten()

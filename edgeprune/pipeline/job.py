@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgeprune.schedules import Schedule
     from edgeprune.select import Constraint, Selection
     from edgeprune.statistics import Samples
-    from edgeprune.training import Teacher
+    from edgeprune.training import Judge, Objective, Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -118,22 +118,36 @@ class Job:
         return self.data.validation if self.data.test is None else self.data.test
 
     @cached_property
+    def objective(self) -> Objective:
+        """The loss, with what the recipe has of the user's own."""
+        from edgeprune.training import Objective
+
+        return Objective(self.recipe.training, base=self.recipe.folder)
+
+    def judge(self, split: Split) -> Judge:
+        """Says how good a network is on ``split``."""
+        from edgeprune.training import Judge
+
+        return Judge(split, self.recipe.training, base=self.recipe.folder)
+
+    @cached_property
     def samples(self) -> Samples:
         """Training samples, not augmented, to score, choose and repair with."""
         from edgeprune.statistics import Samples
 
         recipe = self.recipe
         size = min(recipe.training.batch_size, recipe.prune.samples)
-        return Samples.of(self.data.train, count=recipe.prune.samples, batch_size=size, seed=recipe.seed)
+        loss = self.objective.of_outputs
+        return Samples.of(self.data.train, count=recipe.prune.samples, batch_size=size, seed=recipe.seed, loss=loss)
 
     @cached_property
     def criterion(self) -> Criterion:
         from edgeprune.criteria import create
 
-        prune = self.recipe.prune
-        return create(
-            prune.criterion, prune.criterion_options, data=True, training=self.trains, base=self.recipe.folder
-        )
+        prune, settings = self.recipe.prune, self.recipe.training
+        # "auto" must not take one that needs the loss where a step of the user's own hides it.
+        training = self.trains or settings.step is not None
+        return create(prune.criterion, prune.criterion_options, data=True, training=training, base=self.recipe.folder)
 
     @cached_property
     def selection(self) -> Selection:

@@ -28,7 +28,7 @@ class Row:
         pruned: Value of the pruned one.
         kind: Where the values come from.
         shown: ``dense`` and ``pruned`` as text, with units.
-        change: Their ratio as text; for accuracy the difference in points.
+        change: Their ratio as text; for accuracy the difference in points, for another metric the difference.
         ratio: ``pruned`` over ``dense``; None for accuracy, and where dense is 0.
     """
 
@@ -58,9 +58,10 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
         made.append(_ratio_row("file", "file_bytes", dense.file_bytes, shipped.file_bytes, _bytes))
     if dense.accuracy is not None:
         if pruned.accuracy is not None:
-            made.append(_accuracy_row("accuracy", "accuracy", dense.accuracy, pruned.accuracy))
+            made.append(_accuracy_row(manifest.metric, "accuracy", dense.accuracy, pruned.accuracy))
         if shipped.accuracy is not None:
-            made.append(_accuracy_row("accuracy, shipped file", "shipped_accuracy", dense.accuracy, shipped.accuracy))
+            name = f"{manifest.metric}, shipped file"
+            made.append(_accuracy_row(name, "shipped_accuracy", dense.accuracy, shipped.accuracy))
     if profile is not None and {"dense", "pruned"} <= profile.models.keys():
         before, after = profile.models["dense"], profile.models["pruned"]
         made += _latency_rows(before, after, profile.ratios.get("pruned"))
@@ -129,8 +130,11 @@ def _ratio_row(
 
 
 def _accuracy_row(name: str, key: str, dense: float, pruned: float) -> Row:
-    shown = (f"{100 * dense:.2f} %", f"{100 * pruned:.2f} %")
-    return Row(name, key, dense, pruned, "exact", shown, f"{100 * (pruned - dense):+.2f} points", None)
+    if name.startswith("accuracy"):
+        shown, change = (f"{100 * dense:.2f} %", f"{100 * pruned:.2f} %"), f"{100 * (pruned - dense):+.2f} points"
+    else:
+        shown, change = (f"{dense:.4g}", f"{pruned:.4g}"), f"{pruned - dense:+.4g}"
+    return Row(name, key, dense, pruned, "exact", shown, change, None)
 
 
 def _caption(profile: Profile | None) -> str:

@@ -112,9 +112,9 @@ def measure_sensitivity(
         for inputs, labels, count in batches(units, samples):
             for node in run.nodes(inputs):
                 for case in behind.get(node, ()):
-                    tallies[case].add(run.branch(node, gone[case]), labels)
+                    tallies[case].add(run.branch(node, gone[case]), labels, count)
                     progress.advance(count)
-            dense.add(run.given, labels)
+            dense.add(run.given, labels, count)
     shares = _macs_removed(units, removed)
 
     def point(index: int, ratio: float, kept: int) -> Point:
@@ -181,15 +181,16 @@ class _Tally:
         self._classes = True
         self.samples = 0
 
-    def add(self, flat: Any, labels: Tensor) -> None:
-        """Take in what the program gave for a batch."""
+    def add(self, flat: Any, labels: Any, count: int) -> None:
+        """Take in what the program gave for a batch of ``count``."""
         outputs = self._units.coordinates.program.graph.process_outputs(flat)
-        self._loss += float(loss_of(self._units, self._source, flat, labels)) * len(labels)
-        self.samples += len(labels)
+        self._loss += float(loss_of(self._units, self._source, flat, labels)) * count
+        self.samples += count
         self._classes = (
             self._classes
             and isinstance(outputs, Tensor)
             and outputs.ndim == 2
+            and isinstance(labels, Tensor)
             and labels.ndim == 1
             and not labels.is_floating_point()
         )

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from edgeprune.errors import DataError, InputError
+from edgeprune.errors import DataError, EdgePruneError, InputError
 from edgeprune.graph import Units
 from edgeprune.graph.consuming import Consuming
 from edgeprune.graph.coupling import Consumption
 from edgeprune.graph.operators import is_operator_call, mutates, operator_name
-from edgeprune.statistics.samples import Samples
+from edgeprune.statistics.samples import Samples, samples_in
 from edgeprune.statistics.sites import Site, argument_node, sites_of
 
 Seen = Callable[[Site, Tensor], None]
@@ -28,7 +28,7 @@ def forward(
     samples: Samples,
     seen: Seen,
     *,
-    labels: Callable[[Tensor], None] | None = None,
+    labels: Callable[[Any], None] | None = None,
 ) -> None:
     """Run the dense program over ``samples`` without gradients and tell ``seen`` what every site consumes.
 
@@ -141,7 +141,7 @@ class _Parameters(fx.Interpreter):
         return self._known[id(value)]
 
 
-def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Tensor, int]]:
+def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Any, int]]:
     """Flat inputs, labels and size of each batch, on the network's device.
 
     Batches are cut to the size of the example where the program fixes it; a rest that is smaller is left out.
@@ -152,23 +152,36 @@ def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Tensor,
     device = example[0].device if example else torch.device("cpu")
     channels_last = device.type == "cpu" and not any(_insists_on_order(node) for node in program.graph.nodes)
     for args, kwargs, every in samples:
-        leaves = [_to(leaf, device) for leaf in pytree.tree_leaves((args, kwargs))]
+        told, structure = pytree.tree_flatten(every)
+        leaves, labels = ([_to(leaf, device) for leaf in found] for found in (pytree.tree_leaves((args, kwargs)), told))
         _check(leaves, example, fixed)
-        parts = [_cut(leaf, len(every), fixed) for leaf in (every.to(device), *leaves)]
-        for labels, *inputs in zip(*parts, strict=True):
-            yield [_ordered(leaf) if channels_last else leaf for leaf in inputs], labels, len(labels)
+        count = samples_in(leaves)
+        size = fixed or count
+        if size != count:
+            _check_rows(labels, count, size)
+        for start in range(0, count - size + 1, size):
+            cut = slice(start, start + size) if size != count else None
+            inputs, part = ([_rows(leaf, cut) for leaf in found] for found in (leaves, labels))
+            ordered = [_ordered(leaf) if channels_last else leaf for leaf in inputs]
+            yield ordered, pytree.tree_unflatten(part, structure), size
 
 
 def _to(leaf: Any, device: torch.device) -> Any:
     return leaf.to(device) if isinstance(leaf, Tensor) else leaf
 
 
-def _cut(leaf: Any, count: int, size: int | None) -> list[Any]:
-    """``leaf`` in whole parts of ``size`` samples; as it is without."""
-    if size is None:
-        return [leaf]
-    starts = range(0, count - size + 1, size)
-    return [leaf[start : start + size] if isinstance(leaf, Tensor) else leaf for start in starts]
+def _rows(leaf: Any, cut: slice | None) -> Any:
+    return leaf if cut is None or not isinstance(leaf, Tensor) else leaf[cut]
+
+
+def _check_rows(labels: list[Any], count: int, fixed: int) -> None:
+    for leaf in labels:
+        if not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != count:
+            got = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
+            raise DataError(
+                f"data: labels of a batch of {count} hold {got}, and the network fixes its batch to {fixed}: labels "
+                f"must be tensors of one sample a row, or batches of {fixed}"
+            )
 
 
 def _insists_on_order(node: fx.Node) -> bool:
@@ -194,11 +207,13 @@ def _check(leaves: list[Any], example: list[Tensor], fixed: int | None) -> None:
         raise DataError(f"data: got a batch of {got[0].shape[0]}; the network fixes its batch to {fixed}: give no less")
 
 
-def loss_of(units: Units, samples: Samples, flat: Any, labels: Tensor) -> Tensor:
+def loss_of(units: Units, samples: Samples, flat: Any, labels: Any) -> Tensor:
     program = units.coordinates.program
     outputs = program.graph.process_outputs(flat)
     try:
         loss = samples.loss(outputs, labels)
+    except EdgePruneError:
+        raise
     except Exception as error:
         raise InputError(
             f"data: the loss fails on what the network gives: {type(error).__name__}: {error}; give loss=, called with "

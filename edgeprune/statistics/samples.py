@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn import functional
+from torch.utils import _pytree as pytree
 
 from edgeprune.errors import DataError
 from edgeprune.model.data import Split
 from edgeprune.model.randomness import seeded
 
-Loss = Callable[[Any, Tensor], Tensor]
+Loss = Callable[[Any, Any], Tensor]
 """``loss(outputs, labels)``: a scalar, the mean over the samples of a batch."""
 
 
@@ -23,7 +24,7 @@ class Samples:
 
     Attributes:
         source: Batches of (input, label), read anew at every pass; an input is a tensor, a tuple of positional inputs
-            or a dict of keyword inputs.
+            or a dict of keyword inputs; a label is what the loss takes.
         loss: What the network was trained for.
         limit: Samples to read at most; the last batch is read whole.
         seed: Of what the source draws at random.
@@ -49,14 +50,14 @@ class Samples:
         size = max(1, min(batch_size, len(split)))
         return Samples(_Drawn(split, size, seed), loss or functional.cross_entropy, count, seed)
 
-    def __iter__(self) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], Tensor]]:
+    def __iter__(self) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], Any]]:
         """Positional inputs, keyword inputs and labels of each batch."""
         read = 0
         with seeded(self.seed):
             for batch in self.source:
                 args, kwargs, labels = _split(batch)
                 yield args, kwargs, labels
-                read += len(labels)
+                read += samples_in((args, kwargs))
                 if read >= self.limit:
                     break
         if not read:
@@ -73,10 +74,23 @@ class _Drawn:
         return self.split.batches(self.size, rng_key=(self.seed,), augment=False)
 
 
-def _split(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Tensor]:
-    if not (isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[1], Tensor) and batch[1].ndim):
+def samples_in(inputs: Any) -> int:
+    """The size of a batch: the length of the first tensor in its inputs."""
+    return next((len(leaf) for leaf in pytree.tree_leaves(inputs) if _has_rows(leaf)), 1)
+
+
+def _has_rows(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.ndim > 0
+
+
+def _split(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+    pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    if not pair or not any(_has_rows(leaf) for leaf in pytree.tree_leaves(batch[1])):
         got = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list)) else type(batch).__name__
-        raise DataError(f"data: got a batch that is a {got}; allowed is (input, label), the label a tensor (N, ...)")
+        raise DataError(
+            f"data: got a batch that is a {got}; allowed is (input, label), the label a tensor (N, ...) or a structure "
+            "of tensors that the loss takes"
+        )
     inputs, labels = batch
     if isinstance(inputs, dict):
         return (), inputs, labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -78,7 +78,7 @@ def stream(
     units: Units,
     samples: Samples,
     *,
-    labels: Callable[[Tensor], None] | None = None,
+    labels: Callable[[Any], None] | None = None,
 ) -> None:
     """Tell the accumulator of each view what its site consumes; ``labels`` as ``forward``."""
     by_site = {id(view.site.consumption): (view, into) for view, into in views}

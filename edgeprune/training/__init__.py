@@ -8,6 +8,7 @@ from edgeprune.training.execution import Execution
 from edgeprune.training.finetune import finetune
 from edgeprune.training.history import Epoch, History
 from edgeprune.training.judge import Judge
+from edgeprune.training.objective import Objective
 from edgeprune.training.processes import processes
 from edgeprune.training.stretch import Hook, Stretch
 from edgeprune.training.trainer import Trainer
@@ -19,6 +20,7 @@ __all__ = [
     "History",
     "Hook",
     "Judge",
+    "Objective",
     "Stretch",
     "Teacher",
     "Trainer",

@@ -82,6 +82,9 @@ class Execution:
         return pytree.tree_map_only(Tensor, lambda one: one.float() if one.is_floating_point() else one, outputs)
 
 
+PLAIN = Execution(precision="float32", channels_last=False, threads=0, step_ms={})
+"""Nothing is measured, nothing is changed."""
+
 Loss = Callable[[nn.Module, Any, Any, Execution], Tensor]
 
 

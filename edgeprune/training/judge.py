@@ -15,17 +15,18 @@ from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError
 from edgeprune.model.data import Split
 from edgeprune.model.sources import describe
+from edgeprune.progress import SILENT, Progress
 from edgeprune.training.evaluate import BrokenError, Evaluation, device_of, evaluate, moved
-from edgeprune.training.execution import Execution
+from edgeprune.training.execution import PLAIN
 from edgeprune.training.objective import Objective, callable_of
 
-_PLAIN = Execution(precision="float32", channels_last=False, threads=0, step_ms={})
 _BATCH = 64
 
 
 class Judge:
     """Evaluates networks on a split: by accuracy, by the user's metric, else by the loss alone.
 
+    A metric is not given the network itself, but what can be called as it: so it works for an exported file as well.
     A step of the user's own gives a loss in training mode; in eval mode perhaps not (torchvision's detectors give boxes
     then). So beside a metric the loss is minus the metric; without one the step must do it.
 
@@ -33,6 +34,9 @@ class Judge:
         split: To read.
         settings: ``metric`` counts, and where there is none whether ``loss`` or ``step`` are the user's own.
         base: Folder that file names in the settings are relative to.
+
+    Attributes:
+        metric: Name of what ``Evaluation.accuracy`` is: ``accuracy``, the user's metric, or ``-loss``.
 
     Raises:
         RecipeError: A metric, loss or step that cannot be found or called.
@@ -44,13 +48,15 @@ class Judge:
         self._batch = min(_BATCH, settings.batch_size)
         self._metric = None if settings.metric is None else callable_of(settings.metric, "training.metric", folder)
         self._objective = Objective(settings, base=folder)
+        name = None if settings.metric is None else settings.metric.rpartition(":")[2]
+        self.metric = name or ("accuracy" if self._objective.plain else "-loss")
 
     @property
     def plain(self) -> bool:
         """Whether nothing of it is the user's own."""
         return self._metric is None and self._objective.plain
 
-    def __call__(self, model: nn.Module) -> Evaluation:
+    def __call__(self, model: nn.Module, *, progress: Progress = SILENT) -> Evaluation:
         """How good ``model`` is, in eval mode and float32; every module's mode is as before afterwards.
 
         Raises:
@@ -59,7 +65,7 @@ class Judge:
         """
         modes = [(module, module.training) for module in model.modules()]
         try:
-            return evaluate(model, self._split) if self.plain else self._by_users(model.eval())
+            return evaluate(model, self._split, progress=progress) if self.plain else self._by_users(model.eval())
         finally:
             for module, training in modes:
                 module.training = training
@@ -80,31 +86,31 @@ class Judge:
         total, left = 0.0, len(self._split)
         for inputs, labels in self._split.batches(self._batch):
             count = min(self._batch, left)  # what a batch of a user's own kind holds cannot be seen from outside
-            total += float(self._objective(model, inputs, labels, _PLAIN)) * count
+            total += float(self._objective(model, inputs, labels, PLAIN)) * count
             left -= count
         return _finite(total / len(self._split), "the mean loss on validation data")
 
     def _measured(self, model: nn.Module) -> float:
         assert self._metric is not None
-        here = model if device_of(model).type == "cpu" else _Elsewhere(model)
         try:
-            value: Any = self._metric(here, self._split)
+            value: Any = self._metric(_Callable(model).eval(), self._split)
             measured = float(value)
         except Exception as problem:
             raise ModelError(f"training.metric fails: {describe(problem)}") from problem
         return _finite(measured, "training.metric")
 
 
-class _Elsewhere(nn.Module):
-    """A network on another device, called with tensors on the CPU and answering with such."""
+class _Callable(nn.Module):
+    """Called as a network, with tensors on the CPU, it answers with such. It has no parts, as an exported file."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self._called = [model]  # in a list it is no submodule
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = moved((args, kwargs), device_of(self.model), channels_last=False)
-        return pytree.tree_map_only(torch.Tensor, torch.Tensor.cpu, self.model(*args, **kwargs))
+        (model,) = self._called
+        args, kwargs = moved((args, kwargs), device_of(model), channels_last=False)
+        return pytree.tree_map_only(torch.Tensor, torch.Tensor.cpu, model(*args, **kwargs))
 
 
 def _finite(value: float, what: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils import _pytree as pytree
 
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError, RecipeError
+from edgeprune.model.data import Split
+from edgeprune.model.randomness import seeded
 from edgeprune.model.sources import describe, load_object
 from edgeprune.training.distillation import Teacher
-from edgeprune.training.evaluate import check, device_of, logits
-from edgeprune.training.execution import Execution
+from edgeprune.training.evaluate import check, logits
+from edgeprune.training.execution import PLAIN, Execution
 
 Step = Callable[[nn.Module, Any, Any], Any]
 Metric = Callable[[Callable[..., Any], Any], float]
@@ -75,20 +79,41 @@ class Objective:
         if self._step is not None:
             inputs, labels = execution.moved(model, inputs), execution.moved(model, labels)
             with execution.autocast(model):
-                return _scalar(_called(self._step, "training.step", model, inputs, labels), "training.step")
+                return _learnable(_called(self._step, "training.step", model, inputs, labels), "training.step")
         outputs = execution.forward(model, inputs)
         if self._loss is not None:
-            if isinstance(self._loss, nn.Module):
-                self._loss.to(device_of(model))
-            loss = _scalar(
-                _called(self._loss, "training.loss", outputs, execution.moved(model, labels)), "training.loss"
-            )
+            loss = _learnable(self.of_outputs(outputs, execution.moved(model, labels)), "training.loss")
         else:
             # Where they come from: a GPU would have to be waited for.
             check(inputs, labels, logits(outputs).shape[1], where="training")
             labels = execution.moved(model, labels)
             loss = functional.cross_entropy(outputs, labels, label_smoothing=self._smoothing)
         return loss if self.teacher is None else self.teacher.mixed(loss, outputs, inputs, execution)
+
+    def of_outputs(self, outputs: Any, labels: Any) -> Tensor:
+        """The mean loss of what a network gave for a batch: the user's own, or plain cross entropy.
+
+        Raises:
+            ModelError: The user's loss fails, or gives no scalar.
+            RecipeError: The user's step hides it.
+        """
+        if self._step is not None:
+            raise RecipeError(
+                "training.step: a step of one's own hides the loss of outputs, which is needed to score or choose "
+                "here; give training.loss instead, or another prune.criterion ('edgeprune criteria' says what each "
+                "needs) or prune.select"
+            )
+        if self._loss is None:
+            return functional.cross_entropy(outputs, labels)
+        if isinstance(self._loss, nn.Module):
+            self._loss.to(next(leaf.device for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)))
+        return _scalar(_called(self._loss, "training.loss", outputs, labels), "training.loss")
+
+    def try_on(self, model: nn.Module, split: Split, *, batch_size: int) -> None:
+        """Raise what training would, by the forward pass of one batch of ``split`` on a copy of ``model``."""
+        inputs, labels = next(iter(split.batches(min(batch_size, len(split)))))
+        with seeded(0):
+            self(copy.deepcopy(model).train(), inputs, labels, PLAIN)
 
 
 def callable_of(spec: str, key: str, base: Path) -> Callable[..., Any]:
@@ -115,12 +140,18 @@ def _called(function: Callable[..., Any], key: str, *arguments: Any) -> Any:
         raise ModelError(f"{key} fails: {describe(problem)}") from problem
 
 
+def _learnable(value: Any, key: str) -> Tensor:
+    """``value`` as one scalar that the network can learn from."""
+    total = _scalar(value, key)
+    if torch.is_grad_enabled() and not total.requires_grad:
+        raise ModelError(f"{key} gives a number that no weight of the network has a part in; its gradient is needed")
+    return total
+
+
 def _scalar(value: Any, key: str) -> Tensor:
     """``value`` as one scalar; several by name, as torchvision's detectors give them, are added."""
     total = sum(value.values()) if isinstance(value, Mapping) and value else value
     if not isinstance(total, Tensor) or total.numel() != 1:
         got = f"a tensor of shape {tuple(total.shape)}" if isinstance(total, Tensor) else type(total).__name__
         raise ModelError(f"{key} gives {got}; a scalar tensor must come of it, or a dict of them, which are added")
-    if torch.is_grad_enabled() and not total.requires_grad:
-        raise ModelError(f"{key} gives a number that no weight of the network has a part in; its gradient is needed")
     return total.float().reshape(())

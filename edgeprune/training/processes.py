@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,10 @@ from functools import cache
 from typing import Any
 
 import torch
+
+# Its functions take the process group for a default argument. Imported when there is one, as the first optimiser does,
+# they would keep it, with its threads, beyond the end of the interpreter, where such a thread may abort the process.
+import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -107,9 +112,16 @@ def processes() -> Processes:
 
     from accelerate import PartialState
 
+    if not torch.distributed.is_initialized():
+        atexit.register(_leave)
     # Process 0 may work alone for long, between training, while the others wait.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
     return Processes(state.process_index, state.num_processes, state.device)
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 class _Sum(torch.autograd.Function):

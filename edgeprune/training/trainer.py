@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -19,7 +17,7 @@ from edgeprune.config import TrainingSettings
 from edgeprune.errors import DataError, InputError, ModelError, TrainingError
 from edgeprune.model import weights
 from edgeprune.model.data import Data
-from edgeprune.model.randomness import derive_seed, seeded
+from edgeprune.model.randomness import derive_seed, seed_generators, seeded
 from edgeprune.model.splits import read_part, training_steps
 from edgeprune.progress import SILENT, Progress
 from edgeprune.training.average import Average
@@ -260,7 +258,7 @@ class Trainer:
         rate = self._rate(run)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        _seed(derive_seed(self._seed, epoch, run.step, self._processes.rank))
+        seed_generators(derive_seed(self._seed, epoch, run.step, self._processes.rank))
         self.optimizer.zero_grad()
         with self._processes.together(self.model):
             loss = self._objective(self.model, inputs, labels, self._execution)
@@ -456,15 +454,6 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.step = self.begin
-
-
-def _seed(seed: int) -> None:
-    """Seed the global generators: as ``randomness.seeded``, which also keeps their states and takes longer."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - user code draws from it
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed looks for accelerators: ten times the time
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.manual_seed(seed)
 
 
 def learning_rate(settings: TrainingSettings, step: float, steps_per_epoch: int) -> float:

@@ -40,6 +40,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
         Manifest(
             recipe=job.recipe.name,
             target=job.target.name,
+            metric=job.value("evaluate")["metric"],
             metrics=_metrics(job),
             proof=ProofReport(**job.value("prove")),
             parity=ParityReport(**job.value("parity")),

@@ -1,19 +1,26 @@
-"""Accuracy of the pruned and fine-tuned network."""
+"""How good the pruned and fine-tuned network is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.stage import Space, Stage
 
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def judged(job: Job, model: nn.Module, space: Space) -> Mapping[str, Any]:
+    """What is told of ``model``: accuracy, or what the recipe says instead."""
+    judge = job.judge(job.reported_split)
+    return {"metric": judge.metric, **asdict(judge(model, progress=space.progress))}
+
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    from edgeprune.training import evaluate
-
-    return asdict(evaluate(job.pruned("finetune"), job.reported_split, progress=space.progress))
+    return judged(job, job.pruned("finetune"), space)
 
 
 STAGE = Stage("evaluate", "evaluate pruned", after=("finetune",), settings=lambda *_: {}, run=_run)

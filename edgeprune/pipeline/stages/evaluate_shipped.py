@@ -1,4 +1,4 @@
-"""Accuracy of the shipped file on the target's runtime itself."""
+"""How good the shipped file is on the target's runtime itself."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
     from edgeprune.backends import onnxruntime
+    from edgeprune.model import network
 
-    file = job.file("export", PRUNED_ONNX)
-    return asdict(onnxruntime.evaluate(file, job.reported_split, progress=space.progress))
+    file, judge = job.file("export", PRUNED_ONNX), job.judge(job.reported_split)
+    if judge.plain:
+        return asdict(onnxruntime.evaluate(file, job.reported_split, progress=space.progress))
+    return asdict(judge(onnxruntime.as_module(file, network.check_forward(job.dense, job.example))))
 
 
 STAGE = Stage("evaluate-shipped", "evaluate on ONNX Runtime", after=("export",), settings=_settings, run=_run)

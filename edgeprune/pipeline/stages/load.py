@@ -15,18 +15,28 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
         "model": recipe.model.model_dump(mode="json"),
         "data": recipe.data.model_dump(mode="json"),
         "schedule": recipe.schedule.model_dump(mode="json"),
+        "objective": recipe.training.model_dump(mode="json", include={"loss", "step", "metric", "batch_size"}),
         "seed": recipe.seed,
     }
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
+    from edgeprune.errors import RecipeError
     from edgeprune.model import data, network
 
     # A name that is wrong is told before any time is spent.
     _ = job.criterion, job.selection, job.repairs, job.schedule
     loaded = job.data  # first: a data folder that is missing may be where the weights should be as well
     outputs = network.check_forward(job.dense, job.example)
-    data.check(loaded, outputs, sample=job.recipe.model.input[1:])
+    training, objective = job.recipe.training, job.objective
+    data.check(loaded, outputs, sample=job.recipe.model.input[1:], classes=objective.plain)
+    if training.step is not None and training.metric is None:
+        raise RecipeError(
+            "training.step: set training.metric as well; a step may use parts of the network, and an exported file, "
+            "which a build also judges, has none"
+        )
+    if not objective.plain:
+        objective.try_on(job.dense, loaded.train, batch_size=training.batch_size)
     return {"samples": {role: len(split) for role, split in loaded.splits().items()}}
 
 

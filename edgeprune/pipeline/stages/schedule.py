@@ -59,11 +59,11 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 def _session(job: Job, model: nn.Module) -> Session:
     from edgeprune.model import weights
     from edgeprune.schedules import Choice, Session
-    from edgeprune.training import Judge, processes
+    from edgeprune.training import processes
 
     recipe, prune = job.recipe, job.recipe.prune
     latency = job.latency_model("latency_ms" in recipe.budget.costs)
-    judge = Judge(job.data.validation, recipe.training, base=recipe.folder)
+    judge = job.judge(job.data.validation)
     choice = Choice(
         job.criterion,
         job.selection,

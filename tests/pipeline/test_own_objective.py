@@ -1,0 +1,166 @@
+"""A network that is no classifier goes through the whole build: own loss or step, own metric, targets in a dict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+
+import edgeprune
+from edgeprune.config import Recipe
+from edgeprune.errors import DataError, EdgePruneError, ModelError, RecipeError
+from edgeprune.report.table import rows
+
+_CODE = """
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from edgeprune.model.data import Data, DatasetSplit
+
+class Segments(nn.Module):
+    '''Says which pixels belong to a bright rectangle, and how many they are.'''
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+        )
+        self.mask = nn.Conv2d(8, 2, 1)
+        self.area = nn.Linear(8, 1)
+
+    def forward(self, x):
+        found = self.body(x)
+        return {"mask": self.mask(found), "sizes": [self.area(found.mean((2, 3)))]}
+
+class Rectangles(Dataset):
+    def __init__(self, count, seed):
+        rng = torch.Generator().manual_seed(seed)
+        self.masks = torch.zeros(count, 12, 12, dtype=torch.long)
+        for mask in self.masks:
+            top, left, height, width = torch.randint(2, 7, (4,), generator=rng).tolist()
+            mask[top : top + height, left : left + width] = 1
+        self.images = self.masks[:, None] + 0.4 * torch.randn(count, 1, 12, 12, generator=rng)
+
+    def __len__(self):
+        return len(self.masks)
+
+    def __getitem__(self, index):
+        return self.images[index], {"mask": self.masks[index], "name": f"sample {index}"}
+
+def collate(samples):
+    images, targets = zip(*samples)
+    masks = torch.stack([target["mask"] for target in targets])
+    return torch.stack(images), {"mask": masks, "names": [target["name"] for target in targets]}
+
+def data():
+    sizes = {"train": (64, 0), "validation": (24, 1), "test": (24, 2)}
+    return Data(**{role: DatasetSplit(Rectangles(*size), collate=collate) for role, size in sizes.items()})
+
+def plain_data():
+    return {role: Rectangles(8, 0) for role in ("train", "validation")}
+
+def loss(outputs, targets):
+    (area,) = outputs["sizes"]
+    share = targets["mask"].float().mean((1, 2))
+    return functional.cross_entropy(outputs["mask"], targets["mask"]) + functional.mse_loss(area[:, 0], share)
+
+def step(model, inputs, targets):
+    outputs = {"mask": model.mask(model.body(inputs))}
+    return {"mask": functional.cross_entropy(outputs["mask"], targets["mask"])}
+
+def no_loss(model, inputs, targets):
+    model(inputs)
+
+def mean_iou(model, split):
+    both = either = 0
+    for images, targets in split.batches(7):
+        said, true = model(images)["mask"].argmax(1) == 1, targets["mask"] == 1
+        both, either = both + int((said & true).sum()), either + int((said | true).sum())
+    return both / either
+
+def of_parts(model, split):
+    return float(model.body.weight.sum())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "net.py").write_text(_CODE)
+    (tmp_path / "board.toml").write_text("name = 'board'\nprofile = {warmup = 1, runs = 4, blocks = 2}\n")
+    return tmp_path
+
+
+def _recipe(folder: Path, *, data: str = "net.py:data", criterion: str = "auto", **training: Any) -> Recipe:
+    values = {
+        "name": "segments", "model": {"factory": "net.py:Segments", "input": [1, 1, 12, 12]},
+        "data": {"function": data}, "prune": {"criterion": criterion, "align": 1}, "budget": {"macs": 0.5},
+        "training": {
+            "epochs": 6, "batch_size": 16, "lr": 0.1, "precision": "float32", "channels_last": False, **training,
+        },
+    }  # fmt: skip
+    return Recipe.parse(values, folder=folder, where="the test")
+
+
+def _build(folder: Path, recipe: Recipe) -> edgeprune.BuildResult:
+    return edgeprune.build(recipe, folder / "board.toml", output=folder / "dist", cache=folder / "cache")
+
+
+def test_a_segmentation_network_is_built_by_a_loss_and_a_metric_of_ones_own(folder: Path) -> None:
+    built = _build(folder, _recipe(folder, criterion="taylor", loss="net.py:loss", metric="net.py:mean_iou"))
+    manifest = json.loads((built.folder / "manifest.json").read_text())
+    assert manifest["metric"] == "mean_iou"
+    dense, pruned, shipped = (manifest["metrics"][name] for name in ("dense", "pruned", "shipped"))
+    assert pruned["macs"] <= 0.5 * dense["macs"]
+    assert dense["accuracy"] < 0.5 < pruned["accuracy"]
+    assert shipped["accuracy"] == pytest.approx(pruned["accuracy"], abs=0.01)
+    assert shipped["samples"] == 24
+    assert manifest["parity"]["top1_agreement"] is None
+    assert manifest["parity"]["relative_error"] < 1e-4
+    session = onnxruntime.InferenceSession(built.folder / "model.onnx")
+    assert [output.shape for output in session.get_outputs()] == [[1, 2, 12, 12], [1, 1]]
+    told = {row.key: row for row in rows(built.manifest)}
+    assert told["accuracy"].name == "mean_iou"
+    assert told["accuracy"].shown[1] == f"{pruned['accuracy']:.4g}"
+
+
+def test_a_step_that_calls_parts_of_the_network_is_enough_beside_a_metric(folder: Path) -> None:
+    recipe = _recipe(folder, step="net.py:step", metric="net.py:mean_iou")
+    metrics = _build(folder, recipe.override({"schedule.name": "iterative", "schedule.rounds": 2})).manifest.metrics
+    assert metrics.dense.accuracy is not None
+    assert metrics.shipped.accuracy is not None
+    assert metrics.dense.accuracy < 0.5 < metrics.shipped.accuracy
+
+
+def test_a_loss_alone_is_reported_as_such(folder: Path) -> None:
+    manifest = _build(folder, _recipe(folder, loss="net.py:loss", epochs=1)).manifest
+    assert manifest.metric == "-loss"
+    assert manifest.metrics.dense.accuracy is not None
+    assert manifest.metrics.shipped.accuracy is not None
+    assert manifest.metrics.dense.accuracy < manifest.metrics.shipped.accuracy < 0
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), [
+    ({}, ModelError, r"must return one tensor \(N, classes\), got dict; for another set training\.loss and training\."),
+    ({"step": "net.py:step"}, RecipeError, r"training\.step: set training\.metric as well"),
+    ({"step": "net.py:no_loss", "metric": "net.py:mean_iou"}, ModelError, r"training\.step gives NoneType"),
+    ({"loss": "net.py:no_loss"}, ModelError, r"training\.loss fails: TypeError"),
+    ({"loss": "net.py:loss", "metric": "net.py:of_parts"}, ModelError, r"training\.metric fails: AttributeError"),
+    (
+        {"step": "net.py:step", "metric": "net.py:mean_iou", "criterion": "taylor"}, RecipeError,
+        r"training\.step: a step of one's own hides the loss of outputs.*prune\.criterion",
+    ),
+    ({"data": "net.py:plain_data"}, ModelError, r"must return one tensor"),
+    ({"data": "net.py:plain_data", "loss": "net.py:loss"}, DataError, "must be a tensor or array and an integer label"),
+])  # fmt: skip
+def test_what_cannot_work_is_told_before_training(
+    folder: Path, changes: dict[str, Any], error: type[EdgePruneError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        _build(folder, _recipe(folder, **changes))
+    assert not list(folder.glob("cache/*/finetune*"))
