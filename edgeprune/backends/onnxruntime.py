@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +161,12 @@ def predict(
 ) -> list[Array]:
     """Load ``path`` and run ``inputs`` once; see ``Session``."""
     return Session(path, threads=threads).predict(inputs)
+
+
+def predictor(path: Path) -> Callable[[Array], list[Array]]:
+    """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), on all cores as ``evaluate``."""
+    session = Session(path, threads=1, spinning=False)
+    return lambda inputs: session.predict(inputs, workers=_core_count())
 
 
 def evaluate(path: Path, split: Split, *, progress: Progress = SILENT) -> Accuracy:

@@ -94,6 +94,36 @@ class ParityReport(_Part):
     samples: _Count
 
 
+class CandidateReport(_Part):
+    """One precision that could have been shipped.
+
+    Attributes:
+        accuracy: On all validation samples, on the runtime; None where outputs are no logits of classes.
+        top1_agreement: With PyTorch, on the same; None likewise.
+        file_bytes: Of its file.
+    """
+
+    accuracy: _Share | None
+    top1_agreement: _Share | None
+    file_bytes: _Count
+
+
+class PrecisionReport(_Part):
+    """Which precision ships, and why.
+
+    Attributes:
+        shipped: ``float32``, ``float16`` or ``int8``.
+        reason: For people.
+        float_nodes: Nodes of an int8 model that stay in float, to keep the accuracy.
+        candidates: What there was to choose from, by precision.
+    """
+
+    shipped: str
+    reason: str
+    float_nodes: tuple[str, ...] = ()
+    candidates: dict[str, CandidateReport]
+
+
 class BudgetReport(_Part):
     """A limit and what came out.
 
@@ -160,6 +190,7 @@ class Manifest(_Part):
     metric: str = "accuracy"
     metrics: AllMetrics
     proof: ProofReport | None = None
+    precision: PrecisionReport | None = None
     parity: ParityReport
     profile: ProfileReference | None = None
     budgets: tuple[BudgetReport, ...]

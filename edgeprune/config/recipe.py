@@ -228,12 +228,12 @@ class ExportSettings(Settings):
     Attributes:
         dynamic_batch: Leave the batch dimension open; False fixes it to the batch of ``model.input``.
         simplify: Run onnxsim.
-        parity_samples: Validation samples on which the ONNX model is compared with PyTorch.
+        parity_samples: Validation samples on which exported models are compared with PyTorch; None: all.
     """
 
     dynamic_batch: bool = False
     simplify: bool = True
-    parity_samples: Annotated[int, Field(ge=1)] = 64
+    parity_samples: Annotated[int, Field(ge=1)] | None = None
 
 
 class QuantizeSettings(Settings):

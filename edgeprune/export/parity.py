@@ -104,6 +104,7 @@ def compare_forms(
     split: Split,
     *,
     classes: bool = True,
+    samples: int | None = None,
     batch_size: int = 64,
     progress: Progress = SILENT,
 ) -> dict[str, Comparison]:
@@ -114,6 +115,7 @@ def compare_forms(
         forms: By name.
         split: Samples with labels; each is read once and given to all.
         classes: The first output is logits of classes, and labels are classes.
+        samples: The first so many of the split; None: all.
         batch_size: Samples given at a time.
         progress: Advances by a sample.
 
@@ -123,19 +125,24 @@ def compare_forms(
     """
     if len(split) == 0:
         raise DataError("the split is empty: there is nothing to compare on")
-    progress.start(len(split))
+    count = len(split) if samples is None else min(samples, len(split))
+    progress.start(count)
+    left = count
     sums, hits = {name: _Sums(classes) for name in forms}, dict.fromkeys((_REFERENCE, *forms), 0)
     for inputs, labels in split.batches(batch_size):
-        samples = inputs.numpy()
-        expected = _as_list(reference(samples))
-        outputs = {name: _as_list(predict(samples)) for name, predict in forms.items()}
+        given, wanted = inputs.numpy()[:left], labels[:left]
+        expected = _as_list(reference(given))
+        outputs = {name: _as_list(predict(given)) for name, predict in forms.items()}
         for name, found in outputs.items():
             sums[name].add(expected, found)
         if classes:
             for name, found in {_REFERENCE: expected, **outputs}.items():
-                hits[name] += int((_classes(found) == labels.numpy()).sum())
-        progress.advance(len(samples))
-    accuracies = {name: count / len(split) if classes else None for name, count in hits.items()}
+                hits[name] += int((_classes(found) == wanted.numpy()).sum())
+        left -= len(given)
+        progress.advance(len(given))
+        if not left:
+            break
+    accuracies = {name: right / count if classes else None for name, right in hits.items()}
     return {name: Comparison(sums[name].parity(), accuracies[name], accuracies[_REFERENCE]) for name in forms}
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
+from edgeprune.config.target import Precision
+from edgeprune.errors import RecipeError
 from edgeprune.pipeline.cache import Finished
 from edgeprune.pipeline.stage import Space
 
@@ -36,15 +38,33 @@ PLAN = "plan.json"
 SCORES = "scores.npy"
 DENSE_ONNX = "dense.onnx"
 PRUNED_ONNX = "model.onnx"
+INT8_ONNX = "model-int8.onnx"
 PROFILE = "profile.json"
-# Names of the two networks in a profile.
+# Names of the networks in a profile.
 DENSE = "dense"
 PRUNED = "pruned"
+INT8 = "int8"
 
 
 def preferred_alignment(recipe: Recipe, target: Target) -> int:
     """Channels that the target's runtime likes multiples of; 1 for any number, or where the recipe says another."""
-    return target.runtime.align if recipe.prune.align == "target" else 1
+    runtime = target.runtime
+    liked = runtime.align_int8 if recipe.quantize.precision == "int8" else None
+    return (liked or runtime.align) if recipe.prune.align == "target" else 1
+
+
+def precisions(recipe: Recipe, target: Target) -> tuple[Precision, ...]:
+    """What is made of the pruned network: all that the target runs, or float32 and what the recipe demands.
+
+    Raises:
+        RecipeError: The target does not run what is demanded.
+    """
+    demanded, offered = recipe.quantize.precision, target.runtime.precisions
+    if demanded == "auto":
+        return offered
+    if demanded not in offered:
+        raise RecipeError(f"quantize.precision: got '{demanded}'; {target.name} runs {', '.join(offered)}, or 'auto'")
+    return tuple(dict.fromkeys(("float32", demanded)))
 
 
 class Job:
@@ -111,6 +131,19 @@ class Job:
 
         recipe = self.recipe
         return data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
+
+    @property
+    def exported(self) -> dict[Precision, Path]:
+        """The files of the pruned network that were made, by precision."""
+        files: dict[Precision, Path] = {"float32": self.file("export", PRUNED_ONNX)}
+        if "int8" in self.value("quantize"):
+            files["int8"] = self.file("quantize", INT8_ONNX)
+        return files
+
+    @property
+    def shipped_file(self) -> Path:
+        """The one of them that was chosen."""
+        return self.exported[self.value("choose")["precision"]]
 
     @property
     def reported_split(self) -> Split:

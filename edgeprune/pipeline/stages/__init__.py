@@ -7,6 +7,7 @@ from edgeprune.pipeline.stage import Stage
 from edgeprune.pipeline.stages import (
     bundle,
     capture,
+    choose,
     evaluate,
     evaluate_dense,
     evaluate_shipped,
@@ -18,6 +19,7 @@ from edgeprune.pipeline.stages import (
     preflight,
     profile,
     prove,
+    quantize,
     repair,
     rewrite,
     schedule,
@@ -31,9 +33,11 @@ _SCHEDULED = (schedule.STAGE, rewrite.STAGE, prove.STAGE)
 _AFTER = (
     evaluate.STAGE,
     export.STAGE,
+    quantize.STAGE,
     parity.STAGE,
-    evaluate_shipped.STAGE,
     profile.STAGE,
+    choose.STAGE,
+    evaluate_shipped.STAGE,
     bundle.STAGE,
 )
 

@@ -10,9 +10,11 @@ from edgeprune.bundle import manifest, pack, provenance
 from edgeprune.bundle.manifest import (
     AllMetrics,
     BudgetReport,
+    CandidateReport,
     Manifest,
     Metrics,
     ParityReport,
+    PrecisionReport,
     ProfileReference,
     ProofReport,
 )
@@ -31,7 +33,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     packed = pack.write(
         job.bundle_folder,
         {
-            PRUNED_ONNX: job.file("export", PRUNED_ONNX),
+            PRUNED_ONNX: job.shipped_file,
             PLAN: job.file("select", PLAN),
             WEIGHTS: job.file("finetune", WEIGHTS),
             "run.py": RUNNER,
@@ -43,7 +45,8 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             metric=job.value("evaluate")["metric"],
             metrics=_metrics(job),
             proof=ProofReport(**job.value("prove")),
-            parity=ParityReport(**job.value("parity")),
+            precision=_precision(job),
+            parity=ParityReport(**job.value("parity")[job.value("choose")["precision"]]),
             profile=ProfileReference(path=PROFILE),
             budgets=_budgets(job),
             provenance=provenance.collect(
@@ -61,11 +64,28 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     }
 
 
+def _precision(job: Job) -> PrecisionReport:
+    chosen, made = job.value("choose"), job.value("quantize")
+    return PrecisionReport(
+        shipped=chosen["precision"],
+        reason=chosen["reason"],
+        float_nodes=made["int8"]["float_nodes"] if chosen["precision"] == "int8" else (),
+        candidates={
+            name: CandidateReport(
+                accuracy=job.value("parity")[name]["accuracy"],
+                file_bytes=file.stat().st_size,
+                top1_agreement=job.value("parity")[name]["top1_agreement"],
+            )
+            for name, file in job.exported.items()
+        },
+    )
+
+
 def _metrics(job: Job) -> AllMetrics:
     found = {
-        "dense": ("before", "evaluate-dense", "preflight"),
-        "pruned": ("after", "evaluate", "export"),
-        "shipped": ("after", "evaluate-shipped", "export"),
+        "dense": ("before", "evaluate-dense", job.value("preflight")["file_bytes"]),
+        "pruned": ("after", "evaluate", job.value("export")["file_bytes"]),
+        "shipped": ("after", "evaluate-shipped", job.shipped_file.stat().st_size),
     }
     return AllMetrics(
         **{
@@ -74,10 +94,10 @@ def _metrics(job: Job) -> AllMetrics:
                 params=job.value("select")[when]["params"],
                 accuracy=job.value(evaluation)["accuracy"],
                 samples=job.value(evaluation)["samples"],
-                file_bytes=job.value(stage)["file_bytes"],
+                file_bytes=file_bytes,
                 predicted_latency_ms=job.value("select")[when].get("latency_ms"),
             )
-            for network, (when, evaluation, stage) in found.items()
+            for network, (when, evaluation, file_bytes) in found.items()
         }
     )
 

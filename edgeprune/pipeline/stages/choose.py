@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import INT8, INT8_ONNX, PROFILE, PRUNED, PRUNED_ONNX, Job
+from edgeprune.pipeline.job import INT8, PROFILE, PRUNED, Job
 from edgeprune.pipeline.stage import Space, Stage
 
 
@@ -19,6 +19,9 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     from edgeprune.quantize import Candidate, Facts, LatencyRatio, decide
 
     made, settings = job.value("quantize"), job.recipe.quantize
+    demanded = settings.precision
+    if demanded == "float16":
+        return {"precision": "float16", "reason": "the recipe demands it"}
     int8 = made.get("int8")
     if int8 is None:
         return {"precision": "float32", "reason": made.get("why_no_int8", "no other precision was asked for")}
@@ -26,7 +29,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     base, new = profile.models[PRUNED], profile.models[INT8]
     ratio = statistics.ratio(base.blocks_ms, new.blocks_ms, seed=job.recipe.seed)
     decision = decide(
-        settings.precision,
+        demanded,
         Facts(
             Candidate(made["float_accuracy"], job.value("export")["file_bytes"], base.latency_ms.p50),
             Candidate(int8["accuracy"], int8["file_bytes"], new.latency_ms.p50),

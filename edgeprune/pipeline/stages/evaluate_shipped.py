@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import PRUNED_ONNX, Job
+from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeprune.backends.onnxruntime import Accuracy
+    from edgeprune.model.data import Split
+
+
+def judged_file(job: Job, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
+    """How good an ONNX ``file`` is: its accuracy, or what the recipe says instead."""
+    from edgeprune.backends import onnxruntime
+    from edgeprune.model import network
+
+    judge = job.judge(split)
+    if judge.plain:
+        return onnxruntime.evaluate(file, split, progress=progress)
+    found = judge(onnxruntime.as_module(file, network.check_forward(job.dense, job.example)))
+    return onnxruntime.Accuracy(found.accuracy, found.samples)
 
 
 def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -16,13 +34,7 @@ def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    from edgeprune.backends import onnxruntime
-    from edgeprune.model import network
-
-    file, judge = job.file("export", PRUNED_ONNX), job.judge(job.reported_split)
-    if judge.plain:
-        return asdict(onnxruntime.evaluate(file, job.reported_split, progress=space.progress))
-    return asdict(judge(onnxruntime.as_module(file, network.check_forward(job.dense, job.example))))
+    return asdict(judged_file(job, job.shipped_file, job.reported_split, space.progress))
 
 
-STAGE = Stage("evaluate-shipped", "evaluate on ONNX Runtime", after=("export",), settings=_settings, run=_run)
+STAGE = Stage("evaluate-shipped", "evaluate on ONNX Runtime", after=("choose",), settings=_settings, run=_run)

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.job import DENSE, DENSE_ONNX, PROFILE, PRUNED, PRUNED_ONNX, Job
+from edgeprune.pipeline.job import DENSE, DENSE_ONNX, PROFILE, PRUNED, Job
 from edgeprune.pipeline.stage import Space, Stage
 
 
@@ -24,13 +24,16 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     from edgeprune.profile import measure
 
     cores = fingerprint.machine()["cores"]
+    # The float32 form is what pruning is judged by; others are judged against it.
+    models = {PRUNED if name == "float32" else name: file for name, file in job.exported.items()}
     settings = job.target.profile
     profile = measure(
-        {DENSE: job.file("preflight", DENSE_ONNX), PRUNED: job.file("export", PRUNED_ONNX)},
+        {DENSE: job.file("preflight", DENSE_ONNX), **models},
         threads=min(job.target.runtime.threads or cores, cores),
         warmup=settings.warmup,
         runs=settings.runs,
         blocks=settings.blocks,
+        spinning=job.target.runtime.spinning,
         seed=job.recipe.seed,
         progress=space.progress,
     )
@@ -38,4 +41,4 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     return {name: model.latency_ms.p50 for name, model in profile.models.items()}
 
 
-STAGE = Stage("profile", "profile", after=("preflight", "export"), settings=_settings, run=_run)
+STAGE = Stage("profile", "profile", after=("preflight", "export", "quantize"), settings=_settings, run=_run)
