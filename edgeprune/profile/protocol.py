@@ -93,6 +93,12 @@ def measure(
 
 
 RUNNER = Path(__file__).parent / "runners" / "onnxruntime_runner.py"
+TENSORRT_RUNNER = (
+    RUNNER.with_name("tensorrt_runner.py"),
+    RUNNER.with_name("build_engine.py"),
+    RUNNER,
+)
+"""What a board with TensorRT is given: the first is started, the others lie beside it under their own names."""
 # Opset 17 and IR 8 came with 1.12.
 REQUIREMENTS = "numpy>=1.21\nonnxruntime>=1.12\n"
 

@@ -6,6 +6,7 @@ Needs Python 3.8 or newer, numpy and onnxruntime; nothing else (pip install -r r
     python run.py --input samples.npy              the best classes of each sample, on model.onnx beside this file
     python run.py --input samples.npy --output out.npz
     python run.py --benchmark 200 --threads 4      latency on random input
+    python run.py --benchmark 200 --provider cuda  on an NVIDIA GPU (onnxruntime-gpu)
 
 With --serve it reads one JSON object a line from stdin and answers each with one on stdout:
 
@@ -50,6 +51,7 @@ _TYPES = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # Warm-up has ended when the medians of two windows of runs that follow each other differ by less than this share.
 _STABLE = 0.02
 _WINDOW_RUNS = 10
@@ -67,6 +69,19 @@ def session_options(threads: int | None, spinning: bool) -> onnxruntime.SessionO
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     options.log_severity_level = 3
     return options
+
+
+def open_session(
+    model: str | bytes, options: onnxruntime.SessionOptions, provider: str
+) -> onnxruntime.InferenceSession:
+    """A session on ``provider``: ``cpu``, or ``cuda`` with the CPU for nodes that the GPU cannot run."""
+    wanted = _PROVIDERS[provider]
+    providers = list(dict.fromkeys([wanted, _PROVIDERS["cpu"]]))
+    if wanted in onnxruntime.get_available_providers():
+        session = onnxruntime.InferenceSession(model, options, providers=providers)
+        if wanted in session.get_providers():  # the runtime goes on without a provider that fails to start
+            return session
+    raise RuntimeError(f"ONNX Runtime {onnxruntime.__version__} cannot start {wanted} here")
 
 
 def core_count() -> int:
@@ -162,10 +177,9 @@ def _machine() -> dict[str, Any]:
 class Server:
     """Answers EdgePrune's commands."""
 
-    def __init__(self) -> None:
-        small = onnxruntime.InferenceSession(
-            _SMALLEST_MODEL, session_options(1, False), providers=["CPUExecutionProvider"]
-        )
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+        small = open_session(_SMALLEST_MODEL, session_options(1, False), provider)
         np.median(time_runs(small, random_inputs(small, 0), 1))  # numpy loads parts of itself when first used
         del small
         gc.collect()
@@ -177,7 +191,7 @@ class Server:
         """Make a session and run it once."""
         started = time.perf_counter_ns()
         options = session_options(command["threads"], command["spinning"])
-        self.session = onnxruntime.InferenceSession(command["model"], options, providers=["CPUExecutionProvider"])
+        self.session = open_session(command["model"], options, self.provider)
         load_ms = (time.perf_counter_ns() - started) / 1e6
         self.inputs = random_inputs(self.session, command["seed"])
         first_ms = time_runs(self.session, self.inputs, 1)[0]
@@ -208,7 +222,7 @@ class Server:
         return {"event": "memory", "peak_bytes": peak_bytes, "baseline_bytes": self.baseline_bytes, "source": source}
 
 
-def serve() -> None:
+def serve(provider: str) -> None:
     """Talk until told to end, or until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not get between the answers
@@ -217,9 +231,9 @@ def serve() -> None:
         answers.write(json.dumps(value) + "\n")
         answers.flush()
 
-    server = Server()
+    server = Server(provider)
     commands = {name: getattr(server, name) for name in ("load", "warm_up", "measure", "memory")}
-    answer(dict(_machine(), event="ready", protocol=PROTOCOL))
+    answer(dict(_machine(), provider=provider, event="ready", protocol=PROTOCOL))
     for line in iter(sys.stdin.readline, ""):
         try:
             command = json.loads(line)
@@ -259,15 +273,16 @@ def main() -> None:
     parser.add_argument("--best", type=int, default=3, help="classes shown of each sample (3)")
     parser.add_argument("--benchmark", type=int, metavar="RUNS", help="time so many inferences on random input")
     parser.add_argument("--threads", type=int, help="of one inference; default: every core")
+    parser.add_argument("--provider", choices=sorted(_PROVIDERS), default="cpu", help="where it runs (cpu)")
     parser.add_argument("--serve", action="store_true", help="answer JSON commands on stdin")
     given = parser.parse_args()
     if given.serve:
-        serve()
+        serve(given.provider)
         return
     if given.input is None and given.benchmark is None:
         parser.error("give --input or --benchmark")
     options = session_options(given.threads, True)
-    session = onnxruntime.InferenceSession(str(given.model), options, providers=["CPUExecutionProvider"])
+    session = open_session(str(given.model), options, given.provider)
     if given.input is not None:
         outputs = classify(session, np.load(given.input), given.best)
         if given.output:

@@ -1,0 +1,91 @@
+"""Lines of tegrastats, the monitor of Jetson boards. What a line does not tell is absent, never zero.
+
+Format: docs.nvidia.com/jetson, "Tegrastats Utility"; boards and releases differ, so each part is looked for by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgeprune.errors import DeviceError
+
+_MEGABYTE = 1 << 20
+
+_RAM = re.compile(r"\bRAM (\d+)/(\d+)MB")
+_CPU = re.compile(r"\bCPU \[([^\]]*)\]")
+_CORE = re.compile(r"(\d+)%(?:@(\d+))?$")
+_EMC = re.compile(r"\bEMC_FREQ (?:(\d+)%)?(?:@(\d+))?")
+# X%, X%@F, X%@[F,...] or @[F,...]
+_GPU = re.compile(r"\bGR3D_FREQ (?:(\d+)%)?(?:@(?:\[(\d+(?:,\d+)*)\]|(\d+)))?")
+# One value, or now and average (R39).
+_TEMPERATURE = re.compile(r"(?<!\S)([A-Za-z]\w*)@(-?\d+(?:\.\d+)?)C\b")
+# Now and average, or now, average and peak; old firmware leaves out the unit, so that memory of a cut line looks alike.
+_RAIL = re.compile(r"(?<!\S)(?!RAM|SWAP|IRAM)([A-Z][A-Z0-9_]*) (\d+)(?:mW)?/(\d+)(?:mW)?(?:/\d+(?:mW)?)?(?!\S)")
+
+
+@dataclass(frozen=True)
+class BoardSample:
+    """What one line tells.
+
+    Attributes:
+        memory_used_bytes: Of CPU and GPU together; None where the line does not tell, as with all below.
+        memory_bytes: In the board.
+        cpu_load: Of each core that is on, 0..1.
+        cpu_mhz: Of each core that is on and tells it.
+        memory_load: Of the memory controller, 0..1.
+        memory_mhz: Of the memory controller.
+        gpu_load: 0..1.
+        gpu_mhz: Of each cluster.
+        temperature_c: By sensor, in lower case: ``gpu``, ``cpu``, ``tj``, ...
+        power_mw: Drawn now, by rail: ``VDD_IN``, ``VDD_CPU_GPU_CV``, ...
+    """
+
+    memory_used_bytes: int | None
+    memory_bytes: int | None
+    cpu_load: tuple[float, ...] | None
+    cpu_mhz: tuple[int, ...] | None
+    memory_load: float | None
+    memory_mhz: int | None
+    gpu_load: float | None
+    gpu_mhz: tuple[int, ...] | None
+    temperature_c: Mapping[str, float]
+    power_mw: Mapping[str, int]
+
+
+def read_tegrastats(line: str) -> BoardSample:
+    """Read one line of Xavier, Orin or Thor, or a part of one.
+
+    Raises:
+        DeviceError: Nothing in it looks like tegrastats.
+    """
+    ram, emc, gpu = _RAM.search(line), _EMC.search(line), _GPU.search(line)
+    cores = _cores(line)
+    clocks = tuple(mhz for _, mhz in cores if mhz is not None)
+    sample = BoardSample(
+        memory_used_bytes=int(ram[1]) * _MEGABYTE if ram else None,
+        memory_bytes=int(ram[2]) * _MEGABYTE if ram else None,
+        cpu_load=tuple(load for load, _ in cores) or None,
+        cpu_mhz=clocks or None,
+        memory_load=_share(emc),
+        memory_mhz=int(emc[2]) if emc and emc[2] else None,
+        gpu_load=_share(gpu),
+        gpu_mhz=tuple(int(mhz) for mhz in (gpu[2] or gpu[3]).split(",")) if gpu and (gpu[2] or gpu[3]) else None,
+        temperature_c={name.lower(): float(value) for name, value in _TEMPERATURE.findall(line)},
+        power_mw={rail: int(now) for rail, now, _ in _RAIL.findall(line)},
+    )
+    if not any(vars(sample).values()):
+        raise DeviceError(f"this is no line of tegrastats: {line[:120]!r}")
+    return sample
+
+
+def _cores(line: str) -> list[tuple[float, int | None]]:
+    """Load and clock of each core that is on (others print ``off``)."""
+    found = _CPU.search(line)
+    cores = [_CORE.match(core.strip()) for core in found[1].split(",")] if found else []
+    return [(int(core[1]) / 100, int(core[2]) if core[2] else None) for core in cores if core]
+
+
+def _share(found: re.Match[str] | None) -> float | None:
+    return int(found[1]) / 100 if found and found[1] else None

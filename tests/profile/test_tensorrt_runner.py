@@ -1,0 +1,134 @@
+"""The runner of TensorRT, through EdgePrune's own protocol, on recorded output (see ``recorded_trtexec``)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from edgeprune.devices import Local
+from edgeprune.errors import DeviceError
+from edgeprune.profile import TENSORRT_RUNNER
+from edgeprune.profile.protocol import Runner
+from tests.profile import recorded_trtexec
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    return folder
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """As it is shipped: the runner is called run.py."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    for file in TENSORRT_RUNNER:
+        shutil.copy(file, folder / ("run.py" if file == TENSORRT_RUNNER[0] else file.name))
+    (folder / "model.onnx").write_text("model.onnx")
+    return folder
+
+
+def run(bundle: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(bundle / "run.py"), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("release", recorded_trtexec.BANNERS)
+def test_edgeprune_measures_with_it(tools: Path, bundle: Path, release: str) -> None:
+    recorded_trtexec.install(tools, release)
+    with Local().open() as workspace:
+        paths = [workspace.push(file) for file in TENSORRT_RUNNER]
+        runner = Runner(workspace, paths[0], "pruned", timeout_s=30)
+        assert runner.machine["runtime"] == "tensorrt"
+        assert runner.machine["runtime_version"].startswith(release)
+        runner.load(str(bundle / "model.onnx"), threads=None, spinning=True, seed=0)
+        runner.warm_up(20)
+        assert runner.measure(20, 100, 0.25) == pytest.approx(0.83)
+        found = runner.finish("0" * 64, with_memory=True)
+    assert found.latency_ms.runs == 120
+    assert (found.load_ms.value, found.first_ms.value) == (pytest.approx(32.6257), 0.82)
+    assert (found.warm_up_runs, found.stable, found.threads) == (240, True, 1)
+    assert found.memory_source == "MemAvailable of the board"
+    build, *measured = recorded_trtexec.calls(tools)
+    assert "--saveEngine=" in build
+    assert ["--warmUp=0" in call for call in measured] == [True, False, False, False]
+    assert not (bundle / "engines").exists()
+
+
+def test_engines_can_be_kept_and_layers_asked_for(tools: Path, bundle: Path, tmp_path: Path) -> None:
+    recorded_trtexec.install(tools, "10.3")
+    load = {"do": "load", "model": str(bundle / "model.onnx"), "spinning": False, "precision": "fp32"}
+    commands = [{**load, "engines": str(tmp_path / "kept")}, {"do": "layers"}, {"do": "end"}]
+    answers = [json.loads(line) for line in run(bundle, "--serve", stdin=lines(commands)).stdout.splitlines()]
+    assert [answer["event"] for answer in answers] == ["ready", "loaded", "layers"]
+    assert answers[1]["flags"] == ["--useCudaGraph"]
+    assert (answers[2]["profile"], answers[2]["layers"]) == (recorded_trtexec.PROFILE, recorded_trtexec.LAYERS)
+    assert (tmp_path / "kept/model.fp32.engine").is_file()
+    again = [json.loads(line) for line in run(bundle, "--serve", stdin=lines(commands)).stdout.splitlines()]
+    assert [answers[1]["built"], again[1]["built"]] == [True, False]
+
+
+def lines(commands: list[dict[str, object]]) -> str:
+    return "".join(json.dumps(command) + "\n" for command in commands)
+
+
+def test_what_goes_wrong_is_told(tools: Path, bundle: Path) -> None:
+    recorded_trtexec.install(tools, "10.3")
+    (tools / "times.json").write_text('[ { "latencyMs" : 0.8')
+    with Local().open() as workspace:
+        runner = Runner(workspace, workspace.push(TENSORRT_RUNNER[0]), "pruned", timeout_s=30)
+        with pytest.raises(DeviceError, match="times that trtexec exported cannot be read"):
+            runner.load(str(bundle / "model.onnx"), threads=None, spinning=True, seed=0)
+
+
+def test_its_user_gets_percentiles_and_the_flags(tools: Path, bundle: Path) -> None:
+    recorded_trtexec.install(tools, "10.3")
+    done = run(bundle, "--layers", str(bundle / "layers.json"))
+    assert done.returncode == 0
+    expected = "p50 0.83 ms  p90 0.84 ms  p99 0.84 ms  120 runs  fp16  TensorRT 10.3.0  --useCudaGraph --useSpinWait\n"
+    assert done.stdout.split() == expected.split()
+    assert json.loads((bundle / "layers.json").read_text())["profile"] == recorded_trtexec.PROFILE
+
+
+def test_a_bundle_without_a_model_is_bad_input(tools: Path, bundle: Path) -> None:
+    recorded_trtexec.install(tools, "10.3")
+    (bundle / "model.onnx").unlink()
+    done = run(bundle)
+    assert (done.returncode, "has no model.int8.onnx, model.onnx" in done.stderr) == (3, True)
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this machine has what the test lacks"
+)
+def test_without_trtexec_onnx_runtime_takes_over_and_never_on_the_cpu(tools: Path, bundle: Path) -> None:
+    done = run(bundle)
+    assert done.returncode != 0
+    assert "no trtexec: ONNX Runtime with its CUDA provider" in done.stderr
+    assert "cannot start CUDAExecutionProvider here" in done.stderr
+    served = run(bundle, "--serve")
+    assert (served.stdout, "cannot start CUDAExecutionProvider here" in served.stderr) == ("", True)
+
+
+def test_without_trtexec_and_without_the_other_runner_it_says_so(tools: Path, bundle: Path) -> None:
+    (bundle / "onnxruntime_runner.py").unlink()
+    done = run(bundle)
+    assert (done.returncode, done.stderr) == (
+        5,
+        "error: there is no trtexec, and no onnxruntime_runner.py beside this file\n",
+    )
