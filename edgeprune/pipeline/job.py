@@ -135,10 +135,9 @@ class Job:
     @property
     def exported(self) -> dict[Precision, Path]:
         """The files of the pruned network that were made, by precision."""
-        files: dict[Precision, Path] = {"float32": self.file("export", PRUNED_ONNX)}
-        if "int8" in self.value("quantize"):
-            files["int8"] = self.file("quantize", INT8_ONNX)
-        return files
+        made: Mapping[Precision, Any] = self.value("quantize")
+        others = {name: self.file("quantize", form["files"][0]) for name, form in made.items() if form["files"]}
+        return {"float32": self.file("export", PRUNED_ONNX), **others}
 
     @property
     def shipped_file(self) -> Path:

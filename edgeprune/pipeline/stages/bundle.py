@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from edgeprune import files
@@ -22,7 +23,7 @@ from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.profile import REQUIREMENTS, RUNNER
+from edgeprune.profile import REQUIREMENTS, RUNNER, TENSORRT_RUNNER
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -33,11 +34,10 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     packed = pack.write(
         job.bundle_folder,
         {
-            PRUNED_ONNX: job.shipped_file,
+            **_models(job),
             PLAN: job.file("select", PLAN),
             WEIGHTS: job.file("finetune", WEIGHTS),
-            "run.py": RUNNER,
-            "requirements.txt": REQUIREMENTS,
+            **_runner(job),
         },
         Manifest(
             recipe=job.recipe.name,
@@ -64,12 +64,30 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     }
 
 
+def _models(job: Job) -> Mapping[str, Path]:
+    """The one file, or for a board that builds its own engine those it may build it from."""
+    if job.target.runtime.name != "tensorrt":
+        return {PRUNED_ONNX: job.shipped_file}
+    chosen, made = job.value("choose"), job.value("quantize")
+    forms = {
+        file: job.file("quantize", file) for name in (*chosen["along"], chosen["precision"]) for file in made[name]["files"]
+    }
+    return {PRUNED_ONNX: job.file("export", PRUNED_ONNX), **forms}
+
+
+def _runner(job: Job) -> Mapping[str, Path | str]:
+    if job.target.runtime.name != "tensorrt":
+        return {"run.py": RUNNER, "requirements.txt": REQUIREMENTS}
+    first, *others = TENSORRT_RUNNER
+    return {"run.py": first, **{path.name: path for path in others}}
+
+
 def _precision(job: Job) -> PrecisionReport:
     chosen, made = job.value("choose"), job.value("quantize")
     return PrecisionReport(
         shipped=chosen["precision"],
         reason=chosen["reason"],
-        float_nodes=made["int8"]["float_nodes"] if chosen["precision"] == "int8" else (),
+        float_nodes=made[chosen["precision"]].get("float_nodes", ()),
         candidates={
             name: CandidateReport(
                 accuracy=job.value("parity")[name]["accuracy"],

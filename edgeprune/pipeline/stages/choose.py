@@ -1,43 +1,87 @@
-"""Which precision ships: decided by what was measured."""
+"""Which precision ships: decided by what was measured, or left to the board that builds its own engine."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import INT8, PROFILE, PRUNED, Job
+from edgeprune.pipeline import fingerprint
+from edgeprune.pipeline.job import PROFILE, PRUNED, Job
 from edgeprune.pipeline.stage import Space, Stage
 
+if TYPE_CHECKING:
+    from edgeprune.quantize import Candidate, LatencyRatio
 
-def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
-    return {"precision": recipe.quantize.precision, "max_accuracy_drop": recipe.quantize.max_accuracy_drop}
+logger = logging.getLogger(__name__)
+
+
+def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    return {
+        "precision": recipe.quantize.precision,
+        "max_accuracy_drop": recipe.quantize.max_accuracy_drop,
+        "int8_top1_agreement": target.parity.int8_top1_agreement,
+    }
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
+    from edgeprune.quantize import Facts, decide, decide_for_board
+
+    settings = job.recipe.quantize
+    candidates = {name: _candidate(job, name) for name in job.exported}
+    problems = {name: made["problem"] for name, made in job.value("quantize").items() if "problem" in made}
+    if job.target.runtime.name == "tensorrt":
+        decision = decide_for_board(
+            settings.precision, candidates, problems, accuracy_drop=settings.max_accuracy_drop
+        )
+    else:
+        decision = decide(
+            settings.precision,
+            Facts(
+                candidates["float32"],
+                candidates.get("int8"),
+                _ratio(job) if "int8" in candidates else None,
+                problems.get("int8", "it was not asked for"),
+            ),
+            accuracy_drop=settings.max_accuracy_drop,
+        )
+    _check_agreement(job, decision.precision)
+    logger.info("%s ships: %s; %s", decision.precision, decision.reason, decision.evidence)
+    return {"precision": decision.precision, "reason": decision.reason, "along": list(decision.along)}
+
+
+def _candidate(job: Job, name: str) -> Candidate:
+    from edgeprune.quantize import Candidate
+
+    return Candidate(job.value("quantize")[name]["accuracy"], job.exported[name].stat().st_size)
+
+
+def _ratio(job: Job) -> LatencyRatio:
+    """Of int8 over float32 on this machine, which says nothing of another kind of processor."""
     from edgeprune.profile import Profile, statistics
-    from edgeprune.quantize import Candidate, Facts, LatencyRatio, decide
+    from edgeprune.quantize import LatencyRatio
 
-    made, settings = job.value("quantize"), job.recipe.quantize
-    demanded = settings.precision
-    if demanded == "float16":
-        return {"precision": "float16", "reason": "the recipe demands it"}
-    int8 = made.get("int8")
-    if int8 is None:
-        return {"precision": "float32", "reason": made.get("why_no_int8", "no other precision was asked for")}
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
-    base, new = profile.models[PRUNED], profile.models[INT8]
+    base, new = profile.models[PRUNED], profile.models["int8"]
     ratio = statistics.ratio(base.blocks_ms, new.blocks_ms, seed=job.recipe.seed)
-    decision = decide(
-        demanded,
-        Facts(
-            Candidate(made["float_accuracy"], job.value("export")["file_bytes"], base.latency_ms.p50),
-            Candidate(int8["accuracy"], int8["file_bytes"], new.latency_ms.p50),
-            LatencyRatio(ratio.value, ratio.low, ratio.high, profile.device["uri"], new.latency_ms.kind),
-        ),
-        accuracy_drop=settings.max_accuracy_drop,
-    )
-    return {"precision": decision.precision, "reason": decision.reason}
+    here, there = fingerprint.machine()["machine"], job.target.hardware.architecture
+    if there is not None and there != here:
+        return LatencyRatio(ratio.value, ratio.low, ratio.high, f"{there}, from {here},", "estimated")
+    return LatencyRatio(ratio.value, ratio.low, ratio.high, "this machine")
 
 
-STAGE = Stage("choose", "choose the precision", after=("quantize", "profile"), settings=_settings, run=_run)
+def _check_agreement(job: Job, precision: str) -> None:
+    """What int8 may lose has a limit besides that of accuracy: the answers it changes."""
+    from edgeprune.errors import ParityError
+
+    agreement, limit = job.value("parity")[precision]["top1_agreement"], job.target.parity.int8_top1_agreement
+    if precision == "int8" and agreement is not None and agreement < limit:
+        raise ParityError(
+            f"the int8 model gives another class than PyTorch for {1 - agreement:.2%} of the validation samples; "
+            f"parity.int8_top1_agreement of {job.target.name} asks for {limit:.2%}: try another quantize.calibration, or "
+            "quantize.precision = 'float32'"
+        )
+
+
+STAGE = Stage("choose", "choose the precision", after=("parity", "profile"), settings=_settings, run=_run)

@@ -24,8 +24,9 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     from edgeprune.profile import measure
 
     cores = fingerprint.machine()["cores"]
-    # The float32 form is what pruning is judged by; others are judged against it.
-    models = {PRUNED if name == "float32" else name: file for name, file in job.exported.items()}
+    # The float32 form is what pruning is judged by; others are judged against it, where they run as they will there.
+    names = job.exported if job.target.runtime.name == "onnxruntime" else ("float32",)
+    models = {PRUNED if name == "float32" else name: job.exported[name] for name in names}
     settings = job.target.profile
     profile = measure(
         {DENSE: job.file("preflight", DENSE_ONNX), **models},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edgeprune.config import Recipe, Target
@@ -19,48 +20,71 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "quantize": recipe.quantize.model_dump(mode="json", exclude={"precision"}),
         "precisions": precisions(recipe, target),
         "architecture": target.hardware.architecture,
-        "runtime": target.runtime.name,
+        "runtime": [target.runtime.name, target.runtime.versions],
         "seed": recipe.seed,
     }
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    if "int8" not in precisions(job.recipe, job.target):
-        return {}
-    from edgeprune import quantize
     from edgeprune.errors import ModelError
+
+    _, *others = precisions(job.recipe, job.target)
+    # Choices are made on validation data.
+    accuracy = judged_file(job, job.file("export", PRUNED_ONNX), job.data.validation).accuracy if others else None
+    made: dict[str, Any] = {"float32": {"files": [], "accuracy": accuracy}}
+    for precision in others:
+        write = _for_tensorrt if job.target.runtime.name == "tensorrt" else _for_onnxruntime
+        try:
+            made[precision] = write(job, precision, accuracy, space)
+        except ModelError as problem:
+            logger.warning("there is no %s model: %s", precision, problem)
+            made[precision] = {"files": [], "problem": str(problem)}
+    return made
+
+
+def _for_onnxruntime(job: Job, _precision: str, accuracy: float, space: Space) -> Mapping[str, Any]:
+    from edgeprune import quantize
     from edgeprune.pipeline import fingerprint
 
     settings, file = job.recipe.quantize, job.file("export", PRUNED_ONNX)
     validation = job.data.validation
-    accuracy = judged_file(job, file, validation).accuracy
-    architecture = job.target.hardware.architecture or fingerprint.machine()["machine"]
-    try:
-        made = quantize.quantize(
-            file,
-            space.out / INT8_ONNX,
-            job.data.train,
-            method=settings.calibration,
-            samples=settings.samples,
-            seed=job.recipe.seed,
-            activations=quantize.activations_for(architecture),
-            equalization=settings.equalize,
-            budget=quantize.AccuracyBudget(
-                settings.max_accuracy_drop, accuracy, lambda path: judged_file(job, path, validation).accuracy
-            ),
-            progress=space.progress,
-        )
-    except ModelError as problem:
-        logger.warning("there is no int8 model: %s", problem)
-        return {"why_no_int8": str(problem), "float_accuracy": accuracy}
+    written = quantize.quantize(
+        file,
+        space.out / INT8_ONNX,
+        job.data.train,
+        method=settings.calibration,
+        samples=settings.samples,
+        seed=job.recipe.seed,
+        activations=quantize.activations_for(job.target.hardware.architecture or fingerprint.machine()["machine"]),
+        equalization=settings.equalize,
+        budget=quantize.AccuracyBudget(
+            settings.max_accuracy_drop,
+            accuracy,
+            lambda path: judged_file(job, path, validation).accuracy,
+        ),
+        progress=space.progress,
+    )
     return {
-        "float_accuracy": accuracy,
-        "int8": {
-            "accuracy": made.accuracy,
-            "file_bytes": made.file_bytes,
-            "float_nodes": [node.name for node in made.float_nodes],
-            "equalized": len(made.equalized),
-        },
+        "files": [INT8_ONNX],
+        "accuracy": written.accuracy,
+        "float_nodes": [node.name for node in written.float_nodes],
+    }
+
+
+def _for_tensorrt(job: Job, precision: str, _accuracy: float, space: Space) -> Mapping[str, Any]:
+    from edgeprune.backends.tensorrt import forms
+    from edgeprune.quantize.samples import CalibrationSamples
+
+    settings, file = job.recipe.quantize, job.file("export", PRUNED_ONNX)
+    samples = CalibrationSamples(job.data.train, settings.samples, job.recipe.seed)
+    if precision == "float16":
+        written: tuple[Path, ...] = (forms.write_fp16(file, space.out, samples),)
+    else:
+        versions = job.target.runtime.versions
+        written = forms.write_int8(file, space.out, samples, method=settings.calibration, versions=versions)
+    return {
+        "files": [path.name for path in written],
+        "accuracy": judged_file(job, written[0], job.data.validation).accuracy,
     }
 
 

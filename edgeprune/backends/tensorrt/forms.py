@@ -1,0 +1,91 @@
+"""The files that a board with TensorRT is given beside the float32 one; see ``profile/runners/build_engine.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+from packaging.specifiers import SpecifierSet
+
+from edgeprune import files
+from edgeprune.backends.tensorrt import fitting, fp16, placement
+from edgeprune.quantize.calibration import METHODS, Method
+from edgeprune.quantize.prepare import prepare
+from edgeprune.quantize.samples import CalibrationSamples
+
+FP16 = "model.fp16.onnx"
+INT8 = "model.int8.onnx"
+INT8_FP16 = "model.int8-fp16.onnx"
+"""For TensorRT from 11 on, which takes types from the file: int8, and float16 between."""
+
+
+def write_fp16(source: Path, folder: Path, samples: CalibrationSamples) -> Path:
+    """Write ``source`` in float16; values that samples show to be too large for it stay float32.
+
+    Raises:
+        ModelError: It cannot be converted, or gives values that are not finite.
+        DataError: A sample is not finite, or has another shape.
+    """
+    path = folder / FP16
+    _write(fp16.write_fp16(onnx.load(source), fp16.magnitudes(source, _inputs(source, samples))), path)
+    return path
+
+
+def write_int8(
+    source: Path, folder: Path, samples: CalibrationSamples, *, method: Method = "minmax", versions: str = ""
+) -> tuple[Path, ...]:
+    """Write ``source`` with Q/DQ pairs where TensorRT fuses them.
+
+    Args:
+        source: The float32 file.
+        folder: For the files.
+        samples: Ranges are those of them.
+        method: How ranges are taken of them.
+        versions: Of TensorRT, as pip writes them: weights stay float32 in the file where one before 10 is among them.
+
+    Returns:
+        The file for TensorRT up to 10, and that for 11 and later.
+
+    Raises:
+        ModelError: It cannot be quantised.
+        DataError: A sample is not finite, or has another shape.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, quantize_static
+
+    prepared = prepare(source)
+    samples.check(prepared.shape)
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._inputs = _inputs(source, samples)
+
+        def get_next(self) -> Mapping[str, Any] | None:
+            return next(self._inputs, None)
+
+    float_weights = SpecifierSet(versions).contains("8.5") or SpecifierSet(versions).contains("8.6")
+    methods = dict(zip(METHODS, ("MinMax", "Entropy", "Percentile"), strict=True))
+    path = folder / INT8
+    quantize_static(
+        prepared.model,
+        str(path),
+        Reader(),
+        calibrate_method=getattr(CalibrationMethod, methods[method]),
+        **placement.quantize_arguments(prepared.model, float_weights=float_weights),
+    )
+    fitted = fitting.fit(onnx.load(path))
+    placement.check(fitted, float_weights=float_weights)
+    _write(fitted, path)
+    mixed = folder / INT8_FP16
+    _write(fp16.write_fp16(fitted), mixed)
+    return path, mixed
+
+
+def _inputs(source: Path, samples: CalibrationSamples) -> Iterator[Mapping[str, Any]]:
+    name = onnx.load(source).graph.input[0].name
+    return ({name: sample} for sample in samples)
+
+
+def _write(model: onnx.ModelProto, path: Path) -> None:
+    files.write_atomic(path, model.SerializeToString(deterministic=True))
