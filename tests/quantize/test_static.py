@@ -165,7 +165,7 @@ def test_activations_that_overflow_are_refused(source: Path, tmp_path: Path, met
     huge = np.full(tuple(weights.dims), 3e38, np.float32)
     weights.CopyFrom(onnx.numpy_helper.from_array(huge, weights.name))
     onnx.save(model, tmp_path / "huge.onnx")
-    with pytest.raises(ModelError, match="must stay finite|not finite"):
+    with pytest.raises(ModelError, match=r"must stay finite|not finite"):
         quantize(tmp_path / "huge.onnx", tmp_path / "int8.onnx", digits().train, samples=4, method=method)
 
 
