@@ -55,9 +55,15 @@ def main() -> None:
                 name = f"{method}{', equalized' * equalization}, seed {seed}"
                 wall, cpu = time.perf_counter(), time.process_time()
                 made = quantize(
-                    source, Path(folder) / f"{name}.onnx", loaded.train, method=method, samples=given.samples, seed=seed,
-                    activations=activations, equalization=equalization,
-                )  # fmt: skip
+                    source,
+                    Path(folder) / f"{name}.onnx",
+                    loaded.train,
+                    method=method,
+                    samples=given.samples,
+                    seed=seed,
+                    activations=activations,
+                    equalization=equalization,
+                )
                 seconds[name] = f"{time.perf_counter() - wall:.1f} | {time.process_time() - cpu:.1f}"
                 paths[name] = made.path
                 print(f"{name}: {seconds[name]}", file=sys.stderr)

@@ -34,8 +34,8 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _AT_ONCE = 16
 """Samples whose activations are held at a time."""
 _ENTROPY = {"num_bins": 512, "num_quantized_bins": 256}
-"""Bins lie on both sides of zero, so that 256 are no more than 128 levels of what a Relu leaves; with 128, ONNX Runtime's
-default, too much is cut. With as many bins as quantized ones, its other default, there is one range to choose from."""
+"""Bins lie on both sides of zero, so that 256 are no more than 128 levels of what a Relu leaves; with 128, ONNX
+Runtime's default, too much is cut. With as many bins as quantized ones, its default too, there is but one range."""
 
 
 def calibrate(
