@@ -249,4 +249,5 @@ def _as_list(outputs: Outputs) -> list[Array]:
 
 def _classes(outputs: list[Array]) -> NDArray[np.int64]:
     """The largest value's index in the first output, sample by sample."""
-    return outputs[0].reshape(len(outputs[0]), -1).argmax(axis=1)
+    classes: NDArray[np.int64] = outputs[0].reshape(len(outputs[0]), -1).argmax(axis=1)
+    return classes

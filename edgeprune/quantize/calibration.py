@@ -34,8 +34,8 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _AT_ONCE = 16
 """Samples whose activations are held at a time."""
 _ENTROPY = {"num_bins": 512, "num_quantized_bins": 256}
-"""Bins lie around zero, on both sides, so that 256 are no more than 128 levels of what a Relu leaves. With as many bins as
-quantized ones, ONNX Runtime's default, there would be one range to choose from."""
+"""Bins lie on both sides of zero, so that 256 are no more than 128 levels of what a Relu leaves; with 128, ONNX
+Runtime's default, too much is cut. With as many bins as quantized ones, its default too, there is but one range."""
 
 
 def calibrate(
@@ -86,7 +86,10 @@ def calibrate(
     for name, found in ranges.items():
         low, high = (np.asarray(end).item() for end in found.range_value)
         if not np.isfinite([low, high]).all():
-            raise ModelError(f"activation {name} reaches {low} to {high} on calibration samples; it must stay finite")
+            raise ModelError(
+                f"activation {name} reaches {low} to {high} on calibration samples; it must stay finite: look for "
+                "weights that are too large"
+            )
     return ranges
 
 

@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 def quantized(
     model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str] = ()
 ) -> tuple[ModelProto, list[str]]:
-    """A quantized copy of ``model``, and the names of its quantized nodes: those that ONNX Runtime computes on integers.
+    """A quantized copy of ``model``, and the names of its quantized nodes: all run on integers on ONNX Runtime.
 
     Weights are int8, symmetric, with a scale an output channel; activations have a scale and a zero point a tensor.
     Logits are left as they come out of the last matrix product, so that no two classes tie by rounding.
 
-    A node for which ONNX Runtime has no integer kernel is not quantized. From version 1.21 on it quantizes the weights of
-    a float node that lies alone between quantized ones by itself, so that such a node is quantized here at once.
+    A node for which ONNX Runtime has no integer kernel is not quantized. It quantizes the weights of a float node that
+    lies alone between quantized ones by itself (from version 1.21 on), so that such a node is quantized here at once.
 
     Args:
         model: As ``prepare`` gives it.

@@ -17,7 +17,7 @@ from torch import nn
 
 from edgeprune.errors import DataError, InputError, ModelError
 from edgeprune.model.data import TensorSplit
-from edgeprune.quantize import activations_for, quantize
+from edgeprune.quantize import METHODS, Method, activations_for, quantize
 from tests.quantize.digits import accuracy, digits, executed, trained, write
 
 
@@ -158,12 +158,15 @@ def test_models_that_cannot_be_quantized(source: Path, tmp_path: Path) -> None:
         quantize(made, tmp_path / "again.onnx", train)
 
 
-def test_activations_that_overflow_are_named(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 10))
-    with torch.no_grad():
-        model[0].weight.fill_(3e38)
-    with pytest.raises(ModelError, match="must stay finite"):
-        quantize(write(model, tmp_path / "huge.onnx"), tmp_path / "int8.onnx", digits().train, samples=4)
+@pytest.mark.parametrize("method", METHODS)
+def test_activations_that_overflow_are_refused(source: Path, tmp_path: Path, method: Method) -> None:
+    model = onnx.load(source)
+    weights = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
+    huge = np.full(tuple(weights.dims), 3e38, np.float32)
+    weights.CopyFrom(onnx.numpy_helper.from_array(huge, weights.name))
+    onnx.save(model, tmp_path / "huge.onnx")
+    with pytest.raises(ModelError, match=r"must stay finite|not finite"):
+        quantize(tmp_path / "huge.onnx", tmp_path / "int8.onnx", digits().train, samples=4, method=method)
 
 
 def test_each_processor_gets_the_activations_its_kernels_take() -> None:
