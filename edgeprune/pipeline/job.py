@@ -135,9 +135,12 @@ class Job:
     @property
     def exported(self) -> dict[Precision, Path]:
         """The files of the pruned network that were made, by precision."""
-        made: Mapping[Precision, Any] = self.value("quantize")
-        others = {name: self.file("quantize", form["files"][0]) for name, form in made.items() if form["files"]}
-        return {"float32": self.file("export", PRUNED_ONNX), **others}
+        made = self.value("quantize")
+        files: dict[Precision, Path] = {"float32": self.file("export", PRUNED_ONNX)}
+        for name in precisions(self.recipe, self.target)[1:]:
+            if made[name]["files"]:
+                files[name] = self.file("quantize", made[name]["files"][0])
+        return files
 
     @property
     def shipped_file(self) -> Path:

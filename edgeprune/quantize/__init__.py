@@ -6,7 +6,15 @@
 from __future__ import annotations
 
 from edgeprune.quantize.calibration import METHODS, Method
-from edgeprune.quantize.decision import Candidate, Decision, Demand, Facts, LatencyRatio, Precision, decide
+from edgeprune.quantize.decision import (
+    Candidate,
+    Decision,
+    Demand,
+    Facts,
+    LatencyRatio,
+    decide,
+    decide_for_board,
+)
 from edgeprune.quantize.fusing import Activations, activations_for
 from edgeprune.quantize.sensitivity import SensitiveNode
 from edgeprune.quantize.static import AccuracyBudget, QuantizedModel, quantize
@@ -21,10 +29,10 @@ __all__ = [
     "Facts",
     "LatencyRatio",
     "Method",
-    "Precision",
     "QuantizedModel",
     "SensitiveNode",
     "activations_for",
     "decide",
+    "decide_for_board",
     "quantize",
 ]

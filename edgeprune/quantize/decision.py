@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from edgeprune.config.target import Precision
 from edgeprune.errors import BudgetError
 
-Demand = Literal["auto", "float32", "int8"]
-Precision = Literal["float32", "int8"]
+Demand = Literal["auto", "float32", "float16", "int8"]
 
 _ROUNDING = 1e-9
 """Accuracies are shares of whole samples; a difference of two may miss a limit it meets by as much."""
@@ -67,10 +68,19 @@ class Facts:
 
 @dataclass(frozen=True)
 class Decision:
-    """Attributes: precision: What ships; reason: Why, for people to read."""
+    """A choice.
+
+    Attributes:
+        precision: What ships.
+        reason: Why, for people to read; the same whenever the same was found, to whatever tenth of a millisecond.
+        evidence: What was measured.
+        along: Other precisions that ship with it, for a board that builds from any of them.
+    """
 
     precision: Precision
     reason: str
+    evidence: str = ""
+    along: tuple[Precision, ...] = ()
 
 
 def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
@@ -106,11 +116,43 @@ def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
         return Decision("float32", lost)
     kept = f"it keeps the accuracy ({accuracies}; a drop of {_points(accuracy_drop)} is allowed)"
     if demand == "int8":
-        return Decision("int8", f"the recipe demands int8, and {kept}; {_speed(facts)}")
+        return Decision("int8", f"the recipe demands int8, and {kept}; {_speed(facts)}", _figures(facts))
     if facts.ratio is None or facts.ratio.kind != "measured" or not facts.ratio.high < 1:
-        return Decision("float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(facts)}")
+        return Decision("float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(facts)}", _figures(facts))
     smaller = f"{facts.int8.file_bytes:,} bytes instead of {facts.float32.file_bytes:,}"
-    return Decision("int8", f"{_speed(facts)}, and {kept}; {smaller}")
+    return Decision("int8", f"{_speed(facts)}, and {kept}; {smaller}", _figures(facts))
+
+
+def decide_for_board(
+    demand: Demand, candidates: Mapping[Precision, Candidate], problems: Mapping[str, str], *, accuracy_drop: float
+) -> Decision:
+    """Choose what a board is given that builds and measures for itself.
+
+    Args:
+        demand: Of the recipe.
+        candidates: What was made, the plainest first; float32 is among them.
+        problems: Why others were not.
+        accuracy_drop: Top-1 share that a precision may lose against float32, 0..1.
+
+    Raises:
+        BudgetError: What is demanded was not made, or loses more than allowed.
+    """
+    whole = candidates["float32"].accuracy
+    remarks = {name: f"there is none: {problem}" for name, problem in problems.items()}
+    kept: list[Precision] = []
+    for name, candidate in candidates.items():
+        drop = whole - candidate.accuracy
+        remarks[name] = f"{candidate.accuracy:.2%}"
+        if drop > accuracy_drop + _ROUNDING:
+            remarks[name] += f", which loses {_points(drop)} and is left out: {_points(accuracy_drop)} are allowed"
+        else:
+            kept.append(name)
+    if demand not in ("auto", *kept):
+        raise BudgetError(f"the recipe demands {demand}, but {remarks.get(demand, 'it was not made')}")
+    *along, best = kept if demand == "auto" else [demand]
+    found = "; ".join(f"{name}: {remark}" for name, remark in remarks.items())
+    reason = f"the board builds its engine and is faster the lower the precision, which was not measured here ({found})"
+    return Decision(best, reason, along=tuple(along))
 
 
 def _speed(facts: Facts) -> str:
@@ -119,15 +161,22 @@ def _speed(facts: Facts) -> str:
     if ratio is None:
         return "its latency was not measured"
     if ratio.kind != "measured":
-        return f"its latency of {ratio.value:.2f}x float32 for {ratio.where} is {ratio.kind}, not measured"
+        return f"its latency on {ratio.where} is {ratio.kind}, not measured"
     verdict = "is faster" if ratio.high < 1 else "is slower" if ratio.low > 1 else "is not surely faster"
+    return f"int8 {verdict} on {ratio.where}"
+
+
+def _figures(facts: Facts) -> str:
+    ratio = facts.ratio
+    if ratio is None:
+        return ""
     medians = (
         f", {facts.int8.latency_ms:.3g} ms after {facts.float32.latency_ms:.3g} ms"
         if facts.int8 and facts.int8.latency_ms is not None and facts.float32.latency_ms is not None
         else ""
     )
     interval = f"{ratio.low:.2f} to {ratio.high:.2f}"
-    return f"int8 {verdict} on {ratio.where}: {ratio.value:.2f}x ({interval}) the latency of float32{medians}"
+    return f"{ratio.value:.2f}x ({interval}) the latency of float32{medians}"
 
 
 def _points(share: float) -> str:

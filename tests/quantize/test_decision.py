@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from edgeprune.config.target import Precision
 from edgeprune.errors import BudgetError
-from edgeprune.quantize import Candidate, Demand, Facts, LatencyRatio, Precision, decide
+from edgeprune.quantize import Candidate, Demand, Facts, LatencyRatio, decide, decide_for_board
 
 _FASTER = LatencyRatio(0.5, 0.48, 0.53, "local://")
 _SLOWER = LatencyRatio(1.4, 1.3, 1.5, "local://")
@@ -26,11 +27,11 @@ def _facts(int8: Candidate | None = _GOOD, ratio: LatencyRatio | None = _FASTER)
 @pytest.mark.parametrize(
     ("demand", "int8", "ratio", "precision", "reason"),
     [
-        ("auto", _GOOD, _FASTER, "int8", r"int8 is faster on local://: 0\.50x \(0\.48 to 0\.53\).*1 ms after 2 ms"),
+        ("auto", _GOOD, _FASTER, "int8", "int8 is faster on local://, and it keeps"),
         ("auto", _GOOD, _FASTER, "int8", r"89\.70% instead of 90\.00%; a drop of 0\.50 points.*1,002,421 bytes"),
-        ("auto", _GOOD, _SLOWER, "float32", r"int8 is slower on local://: 1\.40x \(1\.30 to 1\.50\)"),
+        ("auto", _GOOD, _SLOWER, "float32", "int8 is slower on local://"),
         ("auto", _GOOD, _UNSURE, "float32", "int8 is not surely faster"),
-        ("auto", _GOOD, _EMULATED, "float32", r"0\.50x float32 for local:// is emulated, not measured"),
+        ("auto", _GOOD, _EMULATED, "float32", "its latency on local:// is emulated, not measured"),
         ("auto", _GOOD, None, "float32", "its latency was not measured"),
         ("auto", _BAD, _FASTER, "float32", r"loses 10\.00 points \(80\.00% instead of 90\.00%\).*0\.50 points"),
         ("auto", None, None, "float32", "there is no int8 file: it was not made"),
@@ -65,3 +66,35 @@ def test_a_drop_of_exactly_the_budget_is_within_it() -> None:
     assert decide("auto", _facts(exact), accuracy_drop=0.005).precision == "int8"
     better = replace(_GOOD, accuracy=0.93)
     assert decide("auto", _facts(better), accuracy_drop=0.0).precision == "int8"
+
+
+def test_what_was_measured_is_told_apart_from_the_reason() -> None:
+    made = decide("auto", _facts(), accuracy_drop=0.005)
+    assert made.evidence == "0.50x (0.48 to 0.53) the latency of float32, 1 ms after 2 ms"
+    other = decide("auto", _facts(ratio=replace(_FASTER, value=0.6)), accuracy_drop=0.005)
+    assert other.reason == made.reason
+    assert other.evidence != made.evidence
+
+
+_FORMS: dict[Precision, Candidate] = {
+    "float32": _FLOAT,
+    "float16": replace(_FLOAT, file_bytes=1_700_000),
+    "int8": _BAD,
+}
+
+
+def test_a_board_is_given_all_that_keeps_the_accuracy() -> None:
+    made = decide_for_board("auto", _FORMS, {}, accuracy_drop=0.005)
+    assert (made.precision, made.along) == ("float16", ("float32",))
+    assert "int8: 80.00%, which loses 10.00 points and is left out: 0.50 points are allowed" in made.reason
+    made = decide_for_board("auto", {**_FORMS, "int8": _GOOD}, {}, accuracy_drop=0.005)
+    assert (made.precision, made.along) == ("int8", ("float32", "float16"))
+    made = decide_for_board("float32", _FORMS, {}, accuracy_drop=0.005)
+    assert (made.precision, made.along) == ("float32", ())
+
+
+def test_a_board_is_not_given_what_is_demanded_where_it_loses_too_much_or_is_not_there() -> None:
+    with pytest.raises(BudgetError, match=r"demands int8, but 80\.00%, which loses 10\.00 points"):
+        decide_for_board("int8", _FORMS, {}, accuracy_drop=0.005)
+    with pytest.raises(BudgetError, match="demands int8, but there is none: an operator is missing"):
+        decide_for_board("int8", {"float32": _FLOAT}, {"int8": "an operator is missing"}, accuracy_drop=0.005)

@@ -69,10 +69,8 @@ def _models(job: Job) -> Mapping[str, Path]:
     if job.target.runtime.name != "tensorrt":
         return {PRUNED_ONNX: job.shipped_file}
     chosen, made = job.value("choose"), job.value("quantize")
-    forms = {
-        file: job.file("quantize", file) for name in (*chosen["along"], chosen["precision"]) for file in made[name]["files"]
-    }
-    return {PRUNED_ONNX: job.file("export", PRUNED_ONNX), **forms}
+    shipped = [file for name in (*chosen["along"], chosen["precision"]) for file in made[name]["files"]]
+    return {PRUNED_ONNX: job.file("export", PRUNED_ONNX), **{file: job.file("quantize", file) for file in shipped}}
 
 
 def _runner(job: Job) -> Mapping[str, Path | str]:

@@ -12,6 +12,7 @@ from edgeprune.pipeline.job import PROFILE, PRUNED, Job
 from edgeprune.pipeline.stage import Space, Stage
 
 if TYPE_CHECKING:
+    from edgeprune.config.target import Precision
     from edgeprune.quantize import Candidate, LatencyRatio
 
 logger = logging.getLogger(__name__)
@@ -32,9 +33,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     candidates = {name: _candidate(job, name) for name in job.exported}
     problems = {name: made["problem"] for name, made in job.value("quantize").items() if "problem" in made}
     if job.target.runtime.name == "tensorrt":
-        decision = decide_for_board(
-            settings.precision, candidates, problems, accuracy_drop=settings.max_accuracy_drop
-        )
+        decision = decide_for_board(settings.precision, candidates, problems, accuracy_drop=settings.max_accuracy_drop)
     else:
         decision = decide(
             settings.precision,
@@ -51,7 +50,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     return {"precision": decision.precision, "reason": decision.reason, "along": list(decision.along)}
 
 
-def _candidate(job: Job, name: str) -> Candidate:
+def _candidate(job: Job, name: Precision) -> Candidate:
     from edgeprune.quantize import Candidate
 
     return Candidate(job.value("quantize")[name]["accuracy"], job.exported[name].stat().st_size)
@@ -79,8 +78,8 @@ def _check_agreement(job: Job, precision: str) -> None:
     if precision == "int8" and agreement is not None and agreement < limit:
         raise ParityError(
             f"the int8 model gives another class than PyTorch for {1 - agreement:.2%} of the validation samples; "
-            f"parity.int8_top1_agreement of {job.target.name} asks for {limit:.2%}: try another quantize.calibration, or "
-            "quantize.precision = 'float32'"
+            f"parity.int8_top1_agreement of {job.target.name} asks for {limit:.2%}: try another "
+            "quantize.calibration, or quantize.precision = 'float32'"
         )
 
 

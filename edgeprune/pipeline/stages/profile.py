@@ -25,11 +25,14 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     cores = fingerprint.machine()["cores"]
     # The float32 form is what pruning is judged by; others are judged against it, where they run as they will there.
-    names = job.exported if job.target.runtime.name == "onnxruntime" else ("float32",)
-    models = {PRUNED if name == "float32" else name: job.exported[name] for name in names}
+    here = job.target.runtime.name == "onnxruntime"
+    models = {name: file for name, file in job.exported.items() if here or name == "float32"}
     settings = job.target.profile
     profile = measure(
-        {DENSE: job.file("preflight", DENSE_ONNX), **models},
+        {
+            DENSE: job.file("preflight", DENSE_ONNX),
+            **{PRUNED if name == "float32" else name: file for name, file in models.items()},
+        },
         threads=min(job.target.runtime.threads or cores, cores),
         warmup=settings.warmup,
         runs=settings.runs,

@@ -30,7 +30,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     _, *others = precisions(job.recipe, job.target)
     # Choices are made on validation data.
-    accuracy = judged_file(job, job.file("export", PRUNED_ONNX), job.data.validation).accuracy if others else None
+    accuracy = judged_file(job, job.file("export", PRUNED_ONNX), job.data.validation).accuracy
     made: dict[str, Any] = {"float32": {"files": [], "accuracy": accuracy}}
     for precision in others:
         write = _for_tensorrt if job.target.runtime.name == "tensorrt" else _for_onnxruntime
