@@ -1,0 +1,69 @@
+"""Train the dense network of a recipe from nothing and write its weights beside the recipe.
+
+    python scripts/train_dense.py digits
+    python scripts/train_dense.py cifar10-resnet8
+
+Everything is drawn from one seed; the epoch is chosen on the validation split, the test split is looked at once, at
+the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from edgeprune.config import Recipe, TrainingSettings
+from edgeprune.model import data, network, weights
+from edgeprune.training import evaluate, finetune
+
+SEED = 0
+_CIFAR = TrainingSettings(
+    epochs=10, optimizer="sgd", lr=0.1, batch_size=128, warmup_epochs=1, precision="bfloat16", channels_last=True
+)
+SETTINGS = {
+    "digits": TrainingSettings(
+        epochs=80, optimizer="sgd", lr=0.1, batch_size=64, warmup_epochs=2, label_smoothing=0.05,
+        precision="float32", channels_last=False,
+    ),
+    "cifar10-resnet8": _CIFAR,
+    "cifar10-mobilenetv2": _CIFAR,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", choices=SETTINGS)
+    parser.add_argument("--epochs", type=int, help="default: those of the committed weights")
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    settings = SETTINGS[given.recipe]
+    if given.epochs:
+        settings = settings.model_copy(update={"epochs": given.epochs})
+    recipe = Recipe.load(Path(__file__).parents[1] / "recipes" / given.recipe)
+    splits = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
+    model = network.load_model(recipe.model.factory, None, base=recipe.folder, seed=SEED)
+    assert splits.test is not None
+    assert recipe.model.weights is not None
+    path = recipe.folder / recipe.model.weights
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        history = finetune(model, splits, settings, seed=SEED, folder=Path(folder))
+    seconds = time.perf_counter() - started
+    weights.save(model.state_dict(), path)
+    best = history.epochs[history.best_epoch - 1]
+    print(f"parameters           {sum(parameter.numel() for parameter in model.parameters())}")
+    print(f"samples              {', '.join(f'{role} {len(split)}' for role, split in splits.splits().items())}")
+    print(f"epoch                {best.number} of {settings.epochs}, {seconds:.0f} s")
+    print(f"train loss           {history.epochs[-1].train_loss:.3f}")
+    print(f"validation accuracy  {best.validation_accuracy:.2%}")
+    print(f"test accuracy        {evaluate(model, splits.test).accuracy:.2%}")
+    print(f"torch {torch.__version__}, seed {SEED}, {given.threads} threads; wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
