@@ -146,7 +146,7 @@ class DistillationSettings(Settings):
         weight: Of the dense network's answers in the loss, labels have the rest; 0 is none. None: 0.9, or 0 where
             ``training.step`` hides the outputs.
         temperature: That softens both answers.
-        features: Weight of the distance between what BatchNorm layers give; 0 is none. None: 5 where both networks
+        features: Weight of the distance between what BatchNorm layers give; 0 is none. None: 1 where both networks
             have such layers.
     """
 

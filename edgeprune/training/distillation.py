@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 AUTO_WEIGHT = 0.9
 """Of the teacher's answers where the settings say nothing, and where outputs are there to compare."""
-AUTO_FEATURES = 5.0
+AUTO_FEATURES = 1.0
 """Weight of features where the settings say nothing, and where there are layers to compare."""
 _FOLDED_WITHIN = 1e-3  # of the largest answer: what folding may change by rounding
 
