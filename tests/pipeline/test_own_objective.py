@@ -101,7 +101,8 @@ def _recipe(folder: Path, *, data: str = "net.py:data", criterion: str = "auto",
         "name": "segments", "model": {"factory": "net.py:Segments", "input": [1, 1, 12, 12]},
         "data": {"function": data}, "prune": {"criterion": criterion, "align": 1}, "budget": {"macs": 0.5},
         "training": {
-            "epochs": 6, "batch_size": 16, "optimizer": "adamw", "lr": 0.03, "precision": "float32", "channels_last": False, **training,
+            "epochs": 6, "batch_size": 16, "optimizer": "adamw", "lr": 0.03, "precision": "float32",
+            "channels_last": False, **training,
         },
     }  # fmt: skip
     return Recipe.parse(values, folder=folder, where="the test")
