@@ -198,7 +198,8 @@ def _symbols(module: fx.GraphModule, leaves: Sequence[Any]) -> dict[Any, int]:
     for node, leaf in zip(inputs, leaves, strict=True):
         if isinstance(leaf, Tensor):
             size: Any = node.meta["val"].shape[0] if leaf.ndim else 0
-            if not isinstance(size, torch.SymInt):
+            # One that the network fixed while it was traced is a SymInt still, without a symbol.
+            if not isinstance(size, torch.SymInt) or not size.node.expr.free_symbols:
                 return {}
             symbols[size.node.expr] = leaf.shape[0]
     return symbols

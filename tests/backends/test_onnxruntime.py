@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -52,6 +53,26 @@ def test_accuracy_is_that_of_pytorch_over_the_whole_split(tmp_path: Path) -> Non
     found = backend.evaluate(model(tmp_path, batch=4), data)
     assert found.accuracy == pytest.approx(expected)
     assert found.samples == 300
+
+
+class _Detector(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores, self.boxes = network(), nn.Conv2d(3, 4, 3)
+
+    def forward(self, image: torch.Tensor, scale: torch.Tensor) -> dict[str, Any]:
+        return {"boxes": [self.boxes(image * scale)], "stride": 2, "scores": self.scores(image)}
+
+
+def test_a_file_is_called_and_answers_as_its_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    detector = _Detector().eval()
+    example = {"image": torch.randn(1, 3, 8, 8), "scale": torch.randn(1, 1, 1, 1)}
+    inputs = {"image": torch.randn(5, 3, 8, 8), "scale": torch.randn(5, 1, 1, 1)}
+    with torch.no_grad():
+        module = backend.as_module(export(detector, example, tmp_path / "m.onnx").path, detector(**example))
+        torch.testing.assert_close(module(**inputs), detector(**inputs), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(module(*inputs.values()), detector(*inputs.values()), rtol=1e-4, atol=1e-5)
 
 
 def test_options_follow_the_target() -> None:

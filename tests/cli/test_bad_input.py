@@ -50,6 +50,9 @@ def good():
 def empty():
     return Data(train=_split(96), validation=_split(0))
 
+def untrained():
+    return Data(train=_split(0), validation=_split(48))
+
 def nan():
     return Data(train=_split(96), validation=_split(48, spoil=True))
 
@@ -136,6 +139,12 @@ _CASES = {
         [], 3, ("the plumbing leaks", "model.py"),
     ),
     "an empty data set": (_change("data.py:good", "data.py:empty"), [], 3, ("validation", "empty")),
+    "no training data": (
+        _change("data.py:good", "data.py:untrained"), ["--schedule", "iterative"], 3, ("train split is empty",),
+    ),
+    "rewinding without early weights": (
+        None, ["--schedule", "weight_rewinding"], 3, ("model.early", "weight_rewinding", "name their file"),
+    ),
     "data that yields NaN": (_change("data.py:good", "data.py:nan"), [], 3, ("1 of 48 samples", "NaN")),
     "labels out of range": (_change("data.py:good", "data.py:labels"), [], 3, ("train", "0 to 4", "0 to 2")),
     "a missing data folder": (

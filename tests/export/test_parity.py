@@ -36,6 +36,14 @@ def test_agreement_is_of_the_first_output_and_errors_are_of_all() -> None:
     assert hidden.max_error == np.inf
 
 
+def test_an_error_counts_by_the_size_of_its_own_output() -> None:
+    boxes = np.full((2, 4), 500.0)
+    found = compare([boxes, _REFERENCE], [boxes, _REFERENCE + 2], classes=False)
+    assert found.relative_error == pytest.approx(2 / 4)
+    assert found.top1_agreement is None
+    check(found, max_error=0.6, top1_agreement=1.0)
+
+
 def test_limits() -> None:
     exact = compare(_REFERENCE, _REFERENCE)
     check(exact, max_error=1e-9, top1_agreement=1.0)

@@ -28,11 +28,11 @@ class Segments(nn.Module):
     def __init__(self):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
-            nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
         )
-        self.mask = nn.Conv2d(8, 2, 1)
-        self.area = nn.Linear(8, 1)
+        self.mask = nn.Conv2d(16, 2, 1)
+        self.area = nn.Linear(16, 1)
 
     def forward(self, x):
         found = self.body(x)
@@ -43,9 +43,9 @@ class Rectangles(Dataset):
         rng = torch.Generator().manual_seed(seed)
         self.masks = torch.zeros(count, 12, 12, dtype=torch.long)
         for mask in self.masks:
-            top, left, height, width = torch.randint(2, 7, (4,), generator=rng).tolist()
+            top, left, height, width = torch.randint(3, 7, (4,), generator=rng).tolist()
             mask[top : top + height, left : left + width] = 1
-        self.images = self.masks[:, None] + 0.4 * torch.randn(count, 1, 12, 12, generator=rng)
+        self.images = self.masks[:, None] + 0.2 * torch.randn(count, 1, 12, 12, generator=rng)
 
     def __len__(self):
         return len(self.masks)
@@ -101,7 +101,8 @@ def _recipe(folder: Path, *, data: str = "net.py:data", criterion: str = "auto",
         "name": "segments", "model": {"factory": "net.py:Segments", "input": [1, 1, 12, 12]},
         "data": {"function": data}, "prune": {"criterion": criterion, "align": 1}, "budget": {"macs": 0.5},
         "training": {
-            "epochs": 6, "batch_size": 16, "lr": 0.1, "precision": "float32", "channels_last": False, **training,
+            "epochs": 6, "batch_size": 16, "optimizer": "adamw", "lr": 0.03, "precision": "float32",
+            "channels_last": False, **training,
         },
     }  # fmt: skip
     return Recipe.parse(values, folder=folder, where="the test")

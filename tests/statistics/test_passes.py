@@ -13,6 +13,7 @@ from edgeprune.errors import DataError, InputError
 from edgeprune.graph import Units, capture, units_of
 from edgeprune.graph.consuming import Consuming
 from edgeprune.statistics import Samples, Site, backward, forward, parameter_gradients, sites_of
+from edgeprune.statistics.passes import batches
 from tests.networks.collection import make
 
 
@@ -99,6 +100,45 @@ def test_values_come_sample_by_sample() -> None:
 def test_a_limit_ends_the_reading() -> None:
     samples = Samples([(torch.zeros(4, 3), torch.zeros(4))] * 10, limit=9)
     assert sum(len(labels) for _, _, labels in samples) == 12
+
+
+def test_labels_may_have_any_structure_that_the_loss_takes() -> None:
+    _, units, _ = _units("zero-padded-residual")
+    inputs = torch.randn(3, *units.coordinates.program.args[0].shape[1:])
+    labels = {"boxes": [torch.zeros(5, 4), torch.zeros(2, 4)], "names": ["one", "two", "three"]}
+    seen = []
+
+    def loss(outputs: Tensor, targets: Any) -> Tensor:
+        seen.append(targets)
+        return outputs.square().mean()
+
+    counts: list[int] = []
+    backward(units, Samples([(inputs, labels)] * 3, loss=loss, limit=4), lambda *_: None, counts.append)
+    assert counts == [3, 3]
+    assert all([box.shape for box in targets["boxes"]] == [(5, 4), (2, 4)] for targets in seen)
+
+
+class _FixedBatch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv1d(3, 6, 1), nn.Conv1d(6, 2, 1)
+        self.register_buffer("noise", torch.zeros(2, 6, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        answers: Tensor = self.last(self.first(x) + self.noise)
+        return answers
+
+
+def test_labels_are_cut_with_inputs_where_the_network_fixes_its_batch() -> None:
+    units = units_of(capture(_FixedBatch(), (torch.zeros(2, 3, 4),)))
+    inputs, rows = torch.zeros(5, 3, 4), torch.arange(5)
+    parts = list(batches(units, Samples([(inputs, {"row": rows})])))
+    assert [(part["row"].tolist(), count) for _, part, count in parts] == [([0, 1], 2), ([2, 3], 2)]
+    whole = {"boxes": torch.zeros(9, 4), "row": rows[:2]}
+    ((_, same, _),) = batches(units, Samples([(inputs[:2], whole)]))
+    assert same["boxes"].shape == (9, 4)
+    with pytest.raises(DataError, match=r"hold a tensor of shape \(9, 4\), and the network fixes its batch to"):
+        list(batches(units, Samples([(inputs, {**whole, "row": rows})])))
 
 
 def _once() -> Iterator[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from edgeprune.errors import TrainingError
+from edgeprune.errors import InputError, TrainingError
 from edgeprune.model import weights
 from edgeprune.progress import SILENT, Progress
 
@@ -208,6 +208,14 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
         model[0].bias += 1
     with pytest.raises(TrainingError, match="other weights, data, settings or teacher"):
         run.train(model, "sgd", tmp_path)
+
+
+def test_a_run_of_more_processes_is_refused(tmp_path: Path) -> None:
+    _train("sgd", tmp_path)
+    content = torch.load(tmp_path / "stretch-1.pt", weights_only=True)
+    torch.save({**content, "processes": 2}, tmp_path / "stretch-1.pt")
+    with pytest.raises(InputError, match=r"begun by 2 processes, now there are 1: .*--nproc-per-node 2"):
+        _train("sgd", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["stretch-1.pt", "execution.json"])

@@ -25,7 +25,12 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     from edgeprune.model import data, network
 
     # A name that is wrong is told before any time is spent.
-    _ = job.criterion, job.selection, job.repairs, job.schedule
+    _ = job.criterion, job.selection, job.repairs
+    if job.schedule.needs_early and job.recipe.model.early is None:
+        raise RecipeError(
+            f"model.early: the schedule {job.schedule.name} goes back to weights from early in the training of the "
+            "network; name their file"
+        )
     loaded = job.data  # first: a data folder that is missing may be where the weights should be as well
     outputs = network.check_forward(job.dense, job.example)
     training, objective = job.recipe.training, job.objective
