@@ -130,14 +130,14 @@ def compare_forms(
     left = count
     sums, hits = {name: _Sums(classes) for name in forms}, dict.fromkeys((_REFERENCE, *forms), 0)
     for inputs, labels in split.batches(batch_size):
-        given, wanted = inputs.numpy()[:left], labels[:left]
+        given = inputs.numpy()[:left]
         expected = _as_list(reference(given))
         outputs = {name: _as_list(predict(given)) for name, predict in forms.items()}
         for name, found in outputs.items():
             sums[name].add(expected, found)
         if classes:
             for name, found in {_REFERENCE: expected, **outputs}.items():
-                hits[name] += int((_classes(found) == wanted.numpy()).sum())
+                hits[name] += int((_classes(found) == labels[:left].numpy()).sum())
         left -= len(given)
         progress.advance(len(given))
         if not left:

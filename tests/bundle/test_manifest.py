@@ -21,7 +21,7 @@ def test_a_round_trip(tmp_path: Path, manifest: Manifest) -> None:
     values = json.loads(manifest.to_json())
     assert values == manifest.model_dump(mode="json")
     assert {
-        "schema", "edgeprune", "recipe", "target", "files", "metric", "metrics", "proof", "parity", "profile",
+        "schema", "edgeprune", "recipe", "target", "files", "metric", "metrics", "proof", "precision", "parity", "profile",
         "budgets", "provenance",
     } == values.keys()  # fmt: skip
     assert values["schema"] == 1
