@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeprune.errors import BudgetError
+from edgeprune.export.parity import ROUNDING
 
 Demand = Literal["auto", "float32", "int8"]
 Precision = Literal["float32", "int8"]
-
-_ROUNDING = 1e-9
-"""Accuracies are shares of whole samples; a difference of two may miss a limit it meets by as much."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
         return Decision("float32", f"there is no int8 file: {facts.why_no_int8}")
     drop = facts.float32.accuracy - facts.int8.accuracy
     accuracies = f"{facts.int8.accuracy:.2%} instead of {facts.float32.accuracy:.2%}"
-    if drop > accuracy_drop + _ROUNDING:
+    if drop > accuracy_drop + ROUNDING:
         lost = f"int8 loses {_points(drop)} ({accuracies}), and {_points(accuracy_drop)} are allowed"
         if demand == "int8":
             raise BudgetError(
