@@ -19,7 +19,8 @@ Predict = Callable[[Array], Outputs]
 """Inputs of some samples (N, ...) to their outputs, (N, ...) each."""
 
 _TINY = float(np.finfo(np.float32).tiny)
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
+"""Accuracies are shares of whole samples; a difference of two may miss a limit it meets by as much."""
 _REFERENCE = ""
 
 
@@ -176,7 +177,7 @@ def check_forms(found: Mapping[str, Comparison], limits: Mapping[str, Limits]) -
     for name, comparison in found.items():
         allowed = limits[name]
         missed = _missed(comparison.parity, allowed.max_error, allowed.top1_agreement)
-        if comparison.drop > allowed.accuracy_drop + _ROUNDING:
+        if comparison.drop > allowed.accuracy_drop + ROUNDING:
             missed.append(
                 f"its accuracy is {comparison.accuracy:.2%}, that of the network {comparison.reference_accuracy:.2%}; "
                 f"parity.accuracy_drop allows {allowed.accuracy_drop:.2%}"

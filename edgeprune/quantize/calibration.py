@@ -20,7 +20,9 @@ import onnx
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import logged
 from edgeprune.progress import SILENT, Progress
+from edgeprune.quantize.fusing import OP_TYPES
 from edgeprune.quantize.prepare import Prepared
+from edgeprune.quantize.running import load
 from edgeprune.quantize.samples import Array
 
 if TYPE_CHECKING:
@@ -43,16 +45,14 @@ def calibrate(
     samples: Iterable[Array],
     *,
     method: Method = "minmax",
-    op_types: Iterable[str],
     progress: Progress = SILENT,
 ) -> TensorsData:
-    """Range of every activation that operators of ``op_types`` read or give.
+    """Range of every activation that operators which may be quantized read or give.
 
     Args:
         prepared: The float model.
         samples: Each (1, C, H, W).
         method: How a range is found.
-        op_types: Operators that may be quantized.
         progress: Advances by a sample.
 
     Raises:
@@ -73,9 +73,9 @@ def calibrate(
     with tempfile.TemporaryDirectory() as folder, logged(logger):
         model, augmented = Path(folder) / "model.onnx", Path(folder) / "augmented.onnx"
         onnx.save(prepared.model, model)
-        calibrator = kinds[method](model, sorted(op_types), str(augmented), **options[method])
+        calibrator = kinds[method](model, sorted(OP_TYPES), str(augmented), **options[method])
         calibrator.augment_graph()
-        calibrator.infer_session = _session(augmented)
+        calibrator.infer_session = load(augmented, optimization="ORT_ENABLE_BASIC")
         for part in _parts(samples):
             try:
                 calibrator.collect_data(_Reader(prepared.input_name, part))
@@ -91,15 +91,6 @@ def calibrate(
                 "weights that are too large"
             )
     return ranges
-
-
-def _session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _parts(samples: Iterable[Array]) -> Iterator[list[Array]]:

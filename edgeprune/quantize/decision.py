@@ -8,11 +8,9 @@ from typing import Literal
 
 from edgeprune.config.target import Precision
 from edgeprune.errors import BudgetError
+from edgeprune.export.parity import ROUNDING
 
 Demand = Literal["auto", "float32", "float16", "int8"]
-
-_ROUNDING = 1e-9
-"""Accuracies are shares of whole samples; a difference of two may miss a limit it meets by as much."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
         return Decision("float32", f"there is no int8 file: {facts.why_no_int8}")
     drop = facts.float32.accuracy - facts.int8.accuracy
     accuracies = f"{facts.int8.accuracy:.2%} instead of {facts.float32.accuracy:.2%}"
-    if drop > accuracy_drop + _ROUNDING:
+    if drop > accuracy_drop + ROUNDING:
         lost = f"int8 loses {_points(drop)} ({accuracies}), and {_points(accuracy_drop)} are allowed"
         if demand == "int8":
             raise BudgetError(
@@ -143,7 +141,7 @@ def decide_for_board(
     for name, candidate in candidates.items():
         drop = whole - candidate.accuracy
         remarks[name] = f"{candidate.accuracy:.2%}"
-        if drop > accuracy_drop + _ROUNDING:
+        if drop > accuracy_drop + ROUNDING:
             remarks[name] += f", which loses {_points(drop)} and is left out: {_points(accuracy_drop)} are allowed"
         else:
             kept.append(name)

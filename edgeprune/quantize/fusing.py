@@ -11,7 +11,7 @@ from typing import Literal
 import onnx
 from onnx import ModelProto
 
-from edgeprune.errors import ModelError
+from edgeprune.quantize.running import load
 
 Activations = Literal["int8", "uint8"]
 
@@ -83,21 +83,14 @@ def executed(model: ModelProto, activations: Activations) -> Executed:
     Raises:
         ModelError: It cannot load the model.
     """
-    import onnxruntime
-
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
-        options = onnxruntime.SessionOptions()
-        # All that fuses quantized nodes, without layouts of one processor.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.optimized_model_filepath = str(optimized)
-        options.log_severity_level = 3
-        if activations == "int8":
-            options.add_session_config_entry("session.qdqisint8allowed", "1")  # look at it as Arm does
-        try:
-            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        except Exception as problem:  # its exceptions share no base class of their own
-            raise ModelError(f"ONNX Runtime cannot load the quantized model: {problem}") from problem
+        load(
+            model.SerializeToString(),
+            optimization="ORT_ENABLE_EXTENDED",  # all that fuses quantized nodes, without layouts of one processor
+            optimized=optimized,
+            entries={"session.qdqisint8allowed": "1"} if activations == "int8" else {},  # as it is on Arm
+        )
         nodes = onnx.load(optimized).graph.node
     return Executed(
         frozenset(node.name for node in nodes if node.op_type in _INTEGER_FORMS),

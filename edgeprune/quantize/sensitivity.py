@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from edgeprune.errors import ModelError
 from edgeprune.quantize.fusing import WEIGHTED, Activations
 from edgeprune.quantize.prepare import Prepared
 from edgeprune.quantize.qdq import written
+from edgeprune.quantize.running import load
 from edgeprune.quantize.samples import Array
 
 if TYPE_CHECKING:
@@ -112,13 +113,9 @@ def fewest(nodes: int, accuracy: Callable[[int], float], *, quantized: float, lo
 
 def _outputs(model: ModelProto, input_name: str, samples: Sequence[Array]) -> NDArray[np.float64]:
     """All outputs of all samples, flat."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    session = load(model.SerializeToString())
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        outputs: list[Any] = [output for sample in samples for output in session.run(None, {input_name: sample})]
+        outputs = [output for sample in samples for output in session.run(None, {input_name: sample})]
     except Exception as problem:  # its exceptions share no base class of their own
         raise ModelError(f"ONNX Runtime cannot run a partly quantized model: {problem}") from problem
     return np.concatenate([np.asarray(output, np.float64).reshape(-1) for output in outputs])

@@ -14,12 +14,13 @@ from onnx import ModelProto
 
 from edgeprune import files
 from edgeprune.errors import InputError
+from edgeprune.export.parity import ROUNDING
 from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize import calibration, qdq, sensitivity
 from edgeprune.quantize.calibration import METHODS, Method
 from edgeprune.quantize.equalization import equalize
-from edgeprune.quantize.fusing import OP_TYPES, Activations
+from edgeprune.quantize.fusing import Activations
 from edgeprune.quantize.prepare import Prepared, prepare
 from edgeprune.quantize.samples import CalibrationSamples
 from edgeprune.quantize.sensitivity import SensitiveNode
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _RANKING_SAMPLES = 32
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def quantize(
         equal = equalize(prepared.model)
         prepared, pairs = replace(prepared, model=equal.model), equal.pairs
     progress.start(count)
-    ranges = calibration.calibrate(prepared, drawn, method=method, op_types=OP_TYPES, progress=progress)
+    ranges = calibration.calibrate(prepared, drawn, method=method, progress=progress)
     work = _Work(prepared, ranges, drawn, activations)
     found = work.whole() if budget is None else work.within(budget)
     content = found.model.SerializeToString(deterministic=True)
@@ -156,7 +156,7 @@ class _Work:
     def within(self, budget: AccuracyBudget) -> _Found:
         """With as many of the most sensitive nodes in float as the budget needs."""
         found = self.whole()
-        lowest = budget.float_accuracy - budget.drop - _ROUNDING
+        lowest = budget.float_accuracy - budget.drop - ROUNDING
         accuracy = _measured(found.model, budget)
         if accuracy >= lowest:
             return replace(found, accuracy=accuracy)

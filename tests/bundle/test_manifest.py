@@ -21,8 +21,8 @@ def test_a_round_trip(tmp_path: Path, manifest: Manifest) -> None:
     values = json.loads(manifest.to_json())
     assert values == manifest.model_dump(mode="json")
     assert {
-        "schema", "edgeprune", "recipe", "target", "files", "metric", "metrics", "proof", "precision", "parity", "profile",
-        "budgets", "provenance",
+        "schema", "edgeprune", "recipe", "target", "files", "metric", "metrics", "proof", "precision", "parity",
+            "profile",        "budgets", "provenance",
     } == values.keys()  # fmt: skip
     assert values["schema"] == 1
     assert values["metrics"].keys() == {"dense", "pruned", "shipped"}

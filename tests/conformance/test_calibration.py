@@ -10,7 +10,6 @@ import pytest
 
 from edgeprune.quantize import METHODS, Method, quantize
 from edgeprune.quantize.calibration import calibrate
-from edgeprune.quantize.fusing import OP_TYPES
 from edgeprune.quantize.prepare import Prepared, prepare
 from edgeprune.quantize.samples import CalibrationSamples
 from tests.quantize.digits import accuracy, digits, trained, write
@@ -30,7 +29,7 @@ def prepared(source: Path) -> Prepared:
 
 def _ranges(prepared: Prepared, method: Method, *, count: int = 64, seed: int = 0) -> dict[str, tuple[float, float]]:
     samples = CalibrationSamples(digits().train, count, seed)
-    found = calibrate(prepared, samples, method=method, op_types=OP_TYPES)
+    found = calibrate(prepared, samples, method=method)
     return {name: tuple(np.asarray(end).item() for end in data.range_value) for name, data in found.items()}
 
 

@@ -111,7 +111,7 @@ def test_every_form_has_limits_of_its_own() -> None:
     found = compare_forms(_network, {"onnx": _network, "int8": _rounded}, _split(100))
     loose = _Limits(max_error=0.5, top1_agreement=0.5, accuracy_drop=1.0)
     check_forms(found, {"onnx": _Limits(), "int8": loose})
-    with pytest.raises(ParityError, match=r"network: int8: an output is off by 0\.5.*same class") as caught:
+    with pytest.raises(ParityError, match=r"computes: int8: an output is off by 0\.5.*same class") as caught:
         check_forms(found, {"onnx": _Limits(), "int8": _Limits()})
     assert "onnx:" not in str(caught.value)
 
