@@ -63,10 +63,9 @@ CASES: dict[str, dict[str, Any]] = {
     "refitted": {**_ANSWERS, "repair": _REFIT},
     "refitted-fisher": {**_ANSWERS, "repair": _REFIT, "criterion": "fisher"},
     "half-alpha": {**_ANSWERS, "alpha": 0.5},
-    # Both, by the weight of the layers.
+    # Both, by the weight of the layers; the recipe has 20.
     "features": {"distillation.features": 1.0},
     "features-5": {"distillation.features": 5.0},
-    "features-20": {"distillation.features": 20.0},
     "features-100": {"distillation.features": 100.0},
     "features-100-refitted": {"distillation.features": 100.0, "repair": _REFIT},
 }
