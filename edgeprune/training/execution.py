@@ -3,7 +3,7 @@
 Both change the last bits of every result. So what was measured is written to the folder of the run before its first
 step, and a resumed run repeats it instead of measuring again.
 
-Seen by scripts/bench_training.py's kind of step (forward and backward, batch 128 of 3x32x32) with ResNet-56 on 2 cores
+Seen by `scripts/bench_training.py ways` (forward and backward, batch 128 of 3x32x32) with ResNet-56 on 2 cores
 of an AMD EPYC with AVX512-BF16 and torch 2.13, median of four, and the peak memory of the process:
 
     float32                  868 ms    0.99 GB
