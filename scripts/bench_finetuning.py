@@ -20,9 +20,8 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
-import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +30,19 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from edgeprune import __version__, criteria, schedules, select  # noqa: E402
-from edgeprune.config import Budget, Recipe  # noqa: E402
-from edgeprune.model import data, network  # noqa: E402
-from edgeprune.repair import chosen_repairs, recalibrate  # noqa: E402
-from edgeprune.schedules.running import train  # noqa: E402
-from edgeprune.statistics import Samples  # noqa: E402
-from edgeprune.training import Teacher, Trainer, evaluate, feature_layers  # noqa: E402
-from scripts.page import processor, write_between  # noqa: E402
+from edgeprune.config import Recipe  # noqa: E402
+from scripts.page import write_between  # noqa: E402
+from scripts.schedule_runs import PARTS, Journal, Row, add_arguments, cell, load_data, run, whole_lines  # noqa: E402
 
 RECIPE = "cifar10-resnet56"
-SAMPLES = 1024
-PARTS = ("validation", "test")
 
-# What differs from the recipe's training: its settings, besides `schedule`, `criterion` and `repair`.
-_LABELS = {"distillation.weight": 0.0}
+# What differs from the recipe: settings of its training, and these of other tables.
+_ELSEWHERE = {
+    "criterion": "prune.criterion",
+    "repair": "prune.repair",
+    "alpha": "prune.select_options.alpha",
+}
+_LABELS = {"distillation.weight": 0.0, "distillation.features": 0.0}
 _ANSWERS = {"distillation.features": 0.0}
 _REFIT = ("constants", "least_squares")
 CASES: dict[str, dict[str, Any]] = {
@@ -69,69 +66,29 @@ CASES: dict[str, dict[str, Any]] = {
     "features-100": {"distillation.features": 100.0},
     "features-100-refitted": {"distillation.features": 100.0, "repair": _REFIT},
 }
-Row = dict[str, Any]
 
 
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    rows = _read(arguments.journal)
+    journal = Journal(arguments.journal)
+    splits = load_data(Recipe.load(RECIPE)) if arguments.cases else None
     for seed in arguments.seeds:
         for name in arguments.cases:
             for budget in arguments.budgets:
                 key = {"case": name, "budget": budget, "epochs": arguments.epochs, "seed": seed}
-                if any(key.items() <= row.items() for row in rows):
-                    continue
-                row = {**key, **run(name, budget, arguments.epochs, seed), "machine": _machine()}
-                rows.append(row)
-                with open(arguments.journal[0], "a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print({key: value for key, value in row.items() if key != "test"}, file=sys.stderr, flush=True)
-    text = report(rows, _peers(arguments.peers), "test" if arguments.reveal_test else "validation")
+                journal.fill(key, partial(run, recipe_of(**key), splits))
+    text = report(journal.rows, _peers(arguments.peers), "test" if arguments.reveal_test else "validation")
     print(text)
     if arguments.write:
         write_between(arguments.write, f"finetuning {RECIPE}", "Fine-tuning: what each part adds", text)
 
 
-def run(name: str, budget: float, epochs: int, seed: int) -> Row:
-    """Prune and train once, and look at the last epoch."""
-    changes = dict(CASES[name])
-    schedule = schedules.create(changes.pop("schedule", "one_shot"))
-    repairs = chosen_repairs(changes.pop("repair", "auto"), data=True, training=True)
-    criterion = criteria.create(changes.pop("criterion", "auto"), data=True, training=True)
-    selection = select.create("global", {"alpha": changes.pop("alpha")} if "alpha" in changes else {})
-    settings = {"epochs": epochs, "keep": "last", "precision": "bfloat16", "channels_last": True, **changes}
-    recipe = Recipe.load(RECIPE).override({f"training.{key}": value for key, value in settings.items()})
-    dense, model = (network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder) for _ in range(2))
-    splits = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
-    session = schedules.Session(
-        model,
-        network.example_inputs(recipe.model.input),
-        Budget(macs=budget),
-        schedules.Choice(criterion, selection, repairs),
-        samples=Samples.of(splits.train, count=SAMPLES, batch_size=128, seed=seed),
-        seed=seed,
-    )
-    groups = session.units.groups
-    begin = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        teacher = None
-        if Teacher.wanted(recipe.training):
-            teacher = Teacher(dense, recipe.training.distillation, layers=feature_layers(groups, dense, model, {}))
-        trainer = Trainer(model, splits, recipe.training, seed=seed, folder=Path(folder), teacher=teacher)
-
-        def before(small: torch.nn.Module) -> None:
-            if teacher is not None:
-                teacher.compare(feature_layers(groups, dense, small, session.kept()))
-
-        train(schedule, session, trainer, before=before)
-    if recipe.training.batchnorm == "recalibrate":
-        assert session.samples is not None
-        recalibrate(session.model, session.samples)
-    seconds = time.perf_counter() - begin
-    plan = session.plan({})
-    found = {part: evaluate(session.model, split).accuracy for part, split in splits.splits().items() if part in PARTS}
-    return {**found, "macs_share": plan.after.macs / plan.before.macs, "seconds": round(seconds, 1)}
+def recipe_of(case: str, budget: float, epochs: int, seed: int) -> Recipe:
+    """What ``case`` prunes and trains."""
+    settings = {"epochs": epochs, "precision": "bfloat16", "channels_last": True, **CASES[case]}
+    overrides = {_ELSEWHERE.get(key, f"training.{key}"): value for key, value in settings.items()}
+    return Recipe.load(RECIPE).override({**overrides, "budget.macs": budget, "seed": seed})
 
 
 def report(rows: Iterable[Row], peers: Iterable[Row], part: str) -> str:
@@ -157,27 +114,17 @@ def report(rows: Iterable[Row], peers: Iterable[Row], part: str) -> str:
         cells = []
         for epochs, budget in columns:
             values = found.get((case, -budget, epochs))
-            cells.append("-" if values is None else _cell(values, best[-budget, epochs]))
+            cells.append("-" if values is None else cell(values, best[-budget, epochs]))
         lines.append(f"| {case if ' ' in case else f'`{case}`'} | " + " | ".join(cells) + " |")
     machines = ", ".join(sorted({row["machine"] for row in rows}))
     return "\n".join([f"Accuracy in % on the {part} part, last epoch. {machines}.", "", *lines])
 
 
-def _cell(values: list[float], best: float | None) -> str:
-    mean = statistics.mean(values)
-    spread = f" ±{statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{mean:.2f}{spread}" + ("" if best is None else f" ({mean - best:+.2f})")
-
-
-def _read(journals: Iterable[Path]) -> list[Row]:
-    lines = [line for path in journals if path.exists() for line in path.read_text(encoding="utf-8").splitlines()]
-    return [json.loads(line) for line in lines]
-
-
 def _peers(journals: Iterable[Path]) -> list[Row]:
     """Torch-Pruning's rows of bench_selection.py that were fine-tuned, which was for one epoch; each once."""
     rows = {}
-    for row in _read(journals):
+    for line in (line for path in journals for line in whole_lines(path, mend=False)):
+        row = json.loads(line)
         if row.get("tool") == "torch-pruning" and "finetuned" in row["validation"]:
             found = {part: row[part]["finetuned"] for part in PARTS}
             case = f"Torch-Pruning `{row['method']}`"
@@ -185,22 +132,13 @@ def _peers(journals: Iterable[Path]) -> list[Row]:
     return list(rows.values())
 
 
-def _machine() -> str:
-    threads = torch.get_num_threads()
-    return f"EdgePrune {__version__}, torch {torch.__version__}, {processor()}, {threads} thread{'s' * (threads > 1)}"
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=[], help="default: none, report only")
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.5], help="shares of the dense MACs (0.5)")
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--journal", type=Path, action="append", required=True, help="of results; may be given again")
     parser.add_argument("--peers", type=Path, action="append", default=[], help="journal of bench_selection.py")
-    parser.add_argument("--reveal-test", action="store_true", help="report the test part: once, when all is chosen")
-    parser.add_argument("--write", type=Path, help="put the report into this page")
+    add_arguments(parser)
     return parser.parse_args()
 
 

@@ -20,14 +20,13 @@ import argparse
 import copy
 import hashlib
 import json
-import math
 import platform
 import re
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -48,13 +47,14 @@ from edgeprune.export import onnx  # noqa: E402
 from edgeprune.graph import capture, units_of  # noqa: E402
 from edgeprune.graph.rewrite import rewrite  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
-from edgeprune.model.splits import Batch, Split, training_steps  # noqa: E402
+from edgeprune.model.splits import Split, training_steps  # noqa: E402
 from edgeprune.profile import measure  # noqa: E402
 from edgeprune.pruning import choose, score  # noqa: E402
 from edgeprune.repair.reconstruct import Method  # noqa: E402
 from edgeprune.statistics import Samples  # noqa: E402
 from edgeprune.training import evaluate  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
+from scripts.schedule_runs import PARTS, First, unhidden  # noqa: E402
 from scripts.selection_report import (  # noqa: E402
     BATCH,
     DENSE,
@@ -62,7 +62,6 @@ from scripts.selection_report import (  # noqa: E402
     LATENCY_BUDGET,
     LEARNING_RATE,
     OURS,
-    PARTS,
     PEER,
     PEER_STEPS,
     PEERS,
@@ -106,8 +105,7 @@ def main() -> None:
                 print(f"{case}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
                 continue
             journal.add(case, row)
-            shown = {key: value for key, value in row.items() if key != "test"}
-            print(f"{done} of {len(wanted)}: {case}: {json.dumps(shown)}", file=sys.stderr, flush=True)
+            print(f"{done} of {len(wanted)}: {case}: {json.dumps(unhidden(row))}", file=sys.stderr, flush=True)
     report = Report(journal.rows, "test" if arguments.reveal_test else "validation")
     picture = arguments.write and arguments.write.with_suffix(".png")
     text = report.text(settings, sorted(journal.machines), picture and picture.name)
@@ -339,23 +337,6 @@ def _fingerprint(model: nn.Module) -> str:
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class First:
-    """The first ``images`` of ``split``, rounded up to whole batches, to evaluate on."""
-
-    split: Split
-    images: int
-
-    def __len__(self) -> int:
-        return min(self.images, len(self.split))
-
-    def batches(
-        self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0, augment: bool = True
-    ) -> Iterator[Batch]:
-        batches = self.split.batches(size, rng_key=rng_key, start=start, augment=augment)
-        return islice(batches, math.ceil(len(self) / size) - start)
 
 
 def finetune(model: nn.Module, train: Split, *, seed: int, steps: int | None = None) -> None:

@@ -12,20 +12,18 @@ from typing import Any, get_args
 from edgeprune import criteria, select
 from edgeprune.repair import chosen_repairs
 from edgeprune.repair.reconstruct import Method
+from scripts.schedule_runs import Row, cell, whole_lines
 
 RECIPE = "cifar10-resnet56"
 OURS, PEER, DENSE = "edgeprune", "torch-pruning", "dense"
 PEERS = ("l1", "l2", "lamp", "fpgm", "bn_scale", "taylor")
 PEER_STEPS = 400
 STATES = ("raw", "recalibrated", "repaired", "finetuned")
-PARTS = ("validation", "test")
 LATENCY, LATENCY_BUDGET = "latency_ratio", 0.5
 RECALIBRATION_SAMPLES = 2048
 LEARNING_RATE, BATCH = 0.02, 128
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 MARKERS = "osD^vP*"
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -132,12 +130,7 @@ class Journal:
         self._begun = False
         self._own = paths[0] if paths else None
         for path in paths:
-            # A line that was cut off when a run was stopped has no end.
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
-            whole = text[: text.rfind("\n") + 1]
-            if path == self._own and text != whole:
-                path.write_text(whole, encoding="utf-8")
-            for line in whole.splitlines():
+            for line in whole_lines(path, mend=path == self._own):
                 self._read(json.loads(line), path)
 
     def measured(self, case: Case) -> set[str]:
@@ -293,12 +286,10 @@ after it the best of those that were fine-tuned."""
         found = list(self.accuracies(variant, budget, state).values())
         if not found:
             return "-"
-        spread = f" ±{statistics.stdev(found):.2f}" if len(found) > 1 else ""
         peers = [one for one in self.variants if one.tool == PEER]
         rivals = [self.mean(one, budget, "finetuned" if finetuned else before_finetuning(one)) for one in peers]
         best = max((rival for rival in rivals if rival is not None), default=None)
-        mean = statistics.mean(found)
-        return f"{mean:.2f}{spread}" + ("" if best is None else f" ({mean - best:+.2f})")
+        return cell(found, best)
 
     def _latency(self, variant: Variant) -> str | None:
         ratios = [row[LATENCY] for case, row in self.rows.items() if case.variant == variant and LATENCY in row]

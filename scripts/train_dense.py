@@ -15,10 +15,13 @@ import time
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from edgeprune.config import Recipe, TrainingSettings
 from edgeprune.model import data, network, weights
-from edgeprune.training import evaluate, finetune
+from edgeprune.model.data import Data
+from edgeprune.training import Trainer, evaluate, finetune
+from edgeprune.training.stretch import Stretch
 
 SEED = 0
 _CIFAR = TrainingSettings(
@@ -46,7 +49,7 @@ def main() -> None:
         settings = settings.model_copy(update={"epochs": given.epochs})
     recipe = Recipe.load(Path(__file__).parents[1] / "recipes" / given.recipe)
     splits = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
-    model = network.load_model(recipe.model.factory, None, base=recipe.folder, seed=SEED)
+    model = fresh(recipe)
     assert splits.test is not None
     assert recipe.model.weights is not None
     path = recipe.folder / recipe.model.weights
@@ -63,6 +66,20 @@ def main() -> None:
     print(f"validation accuracy  {best.validation_accuracy:.2%}")
     print(f"test accuracy        {evaluate(model, splits.test).accuracy:.2%}")
     print(f"torch {torch.__version__}, seed {SEED}, {given.threads} threads; wrote {path}")
+
+
+def fresh(recipe: Recipe) -> nn.Module:
+    """The network as its training begins."""
+    return network.load_model(recipe.model.factory, None, base=recipe.folder, seed=SEED)
+
+
+def early(recipe: Recipe, splits: Data, share: float) -> dict[str, Tensor]:
+    """The weights after ``share`` of the training that ``main`` does: all of it again, as far as that."""
+    model = fresh(recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(model, splits, SETTINGS[recipe.name], seed=SEED, folder=Path(folder))
+        trainer.train(Stretch(share=share, rate=(0.0, share)))
+    return model.state_dict()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from edgeprune.errors import DataError, WeightsError
 from edgeprune.model.splits import TensorSplit
 from edgeprune.training import evaluate
 from scripts import bench_selection
-from scripts.bench_selection import Bench, First, finetune
+from scripts.bench_selection import Bench, finetune
 from scripts.page import write_between
 from scripts.selection_report import USUAL, Case, Journal, Report, Row, Settings, Variant, draw, label
 
@@ -208,14 +208,6 @@ def test_the_loop_learns_and_repeats_for_a_seed() -> None:
     assert losses[0] == losses[1]
     assert len(set(losses)) == 3
     assert losses[0] < losses[3] < evaluate(start, split).loss
-
-
-def test_the_first_images_are_those_of_the_split() -> None:
-    split = TensorSplit(torch.arange(40.0)[:, None], torch.zeros(40, dtype=torch.long))
-    first = First(split, 12)
-    assert len(first) == 12
-    read = torch.cat([inputs for inputs, _ in first.batches(4)])
-    assert torch.equal(read, split.images[:12])
 
 
 @pytest.fixture(scope="module")
