@@ -78,7 +78,8 @@ def main() -> None:
             for budget in arguments.budgets:
                 key = {"case": name, "budget": budget, "epochs": arguments.epochs, "seed": seed}
                 journal.fill(key, partial(run, recipe_of(**key), splits))
-    text = report(journal.rows, _peers(arguments.peers), "test" if arguments.reveal_test else "validation")
+    parts = PARTS if arguments.reveal_test else PARTS[:1]
+    text = "\n\n".join(report(journal.rows, _peers(arguments.peers), part) for part in parts)
     print(text)
     if arguments.write:
         write_between(arguments.write, f"finetuning {RECIPE}", "Fine-tuning: what each part adds", text)
