@@ -1,50 +1,72 @@
-"""Gates that are functions of parameters of their own, which learn along with the weights."""
+"""Gates that are functions of a number that is learned for each unit, along with the weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from edgeprune.schedules.gates import GateHook
+from edgeprune.schedules.gates import GateHook, due
 from edgeprune.schedules.session import Session
+
+_REACH = 20.0
+_CHOICES = 20
+_RAMP = 0.8
+_GAIN = 100.0
 
 
 class LearnedGates(GateHook):
-    """Trains weights and gates together: the loss, and a price, by Adam on the gates' own parameters.
+    """Trains weights by the optimiser, and one number for each unit by Adam: by the loss and a price on what is open.
+
+    The price follows the budget, so that it need not be tuned: it grows while more is open than is due, and falls while
+    less is. Due is an even path to what the budget leaves open, which is chosen anew on the way. A price as the
+    multiplier of a constraint: Gallego-Posada et al., "Controlled Sparsity via Constrained Optimization" (2022).
 
     Args:
         session: Whose network it is.
-        reach: How far a parameter gets in the stretch if its gradient keeps its sign: the learning rate is
-            ``reach / steps``.
+        strength: The price at the start, of all units together, in terms of the loss.
+        weights: By unit, its part of the price, (units,).
     """
 
-    def __init__(self, session: Session, reach: float) -> None:
-        super().__init__(session)
-        self.reach = reach
-        self.parameters: Sequence[Tensor] = ()
+    initial: float
+    """The number that all units begin with."""
+    least, most = -math.inf, math.inf
+    """Between these it stays."""
 
-    def prepare(self) -> Sequence[Tensor]:
-        """The parameters at the start, leaves that need gradients. There are gates already, all open."""
-        raise NotImplementedError
+    def __init__(self, session: Session, strength: float, weights: Tensor) -> None:
+        super().__init__(session)
+        self.strength = strength
+        self.weights = weights
 
     def gate(self, step: int) -> Tensor:
-        """The gates of update ``step``, (units,): a function of the parameters, the same at every call."""
+        """The gates of update ``step``, (units,): a function of ``learned``, the same at every call."""
         raise NotImplementedError
 
-    def price(self, step: int) -> Tensor:
-        """What is added to the loss at update ``step``, a function of the parameters."""
+    def price(self) -> Tensor:
+        """What is to fall: for each unit, (units,), a function of ``learned``."""
+        raise NotImplementedError
+
+    def opened(self) -> Tensor:
+        """How far each unit is open, in [0, 1], (units,)."""
         raise NotImplementedError
 
     def scores(self) -> Tensor:
-        """What was learned of each unit, the larger, the better it stays, float64 (units,)."""
-        raise NotImplementedError
+        """How far each unit is open, times its part of the price, float64 (units,)."""
+        return (self.opened().detach() * self.shares).cpu().double()
 
     def make(self) -> None:
-        self.parameters = self.prepare()
-        self._adam = torch.optim.Adam(self.parameters, lr=self.reach / self.steps)
+        device = self.gates.values.device
+        shares = (self.weights * self.gates.gated).to(device, torch.float32)
+        self.shares = shares / shares.sum().clamp(min=1e-30)
+        self.learned = torch.full_like(self.shares, self.initial, requires_grad=True)
+        # So that a number gets so far in the stretch whose gradient keeps its sign.
+        self._adam = torch.optim.Adam([self.learned], lr=_REACH / self.steps)
+        self.factor = self.strength
+        self.begun = self._open()
+        self.due = self._left()
 
     @torch.no_grad()
     def draw(self, step: int) -> Tensor:
@@ -52,19 +74,34 @@ class LearnedGates(GateHook):
 
     def learn(self, step: int, gradients: Tensor) -> None:
         with torch.enable_grad():
-            # By the chain rule: the loss is, as far as gates go, what their gradients say.
-            loss = (self.gate(step) * gradients).sum() + self.price(step)
+            # By the chain rule: as far as gates go, the loss is what their gradients say.
+            loss = (self.gate(step) * gradients).sum() + self.factor * (self.shares * self.price()).sum()
             self._adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
+        with torch.no_grad():
+            self.learned.clamp_(self.least, self.most)
+        if due(step + 1, self.steps, _CHOICES):
+            self.due = self._left()
+        path = min((step + 1) / (_RAMP * self.steps), 1.0)
+        aim = self.begun + (self.due - self.begun) * path
+        self.factor *= math.exp(_GAIN / self.steps * (self._open() - aim) / max(self.begun - self.due, 1e-3))
 
     def state_dict(self) -> dict[str, Any]:
-        own = {"parameters": [tensor.detach() for tensor in self.parameters], "adam": self._adam.state_dict()}
-        return {**super().state_dict(), **own}
+        own = {"learned": self.learned.detach(), "adam": self._adam.state_dict()}
+        return {**super().state_dict(), **own, "factor": self.factor, "begun": self.begun, "due": self.due}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         with torch.no_grad():
-            for tensor, value in zip(self.parameters, state["parameters"], strict=True):
-                tensor.copy_(value)
+            self.learned.copy_(state["learned"])
         self._adam.load_state_dict(state["adam"])
+        self.factor, self.begun, self.due = state["factor"], state["begun"], state["due"]
+
+    def _open(self) -> float:
+        return float((self.shares * self.opened().detach()).sum())
+
+    def _left(self) -> float:
+        """What the budget would leave open now."""
+        going = self.session.choose(self.scores(), additive=False)
+        return float(self.shares[~going.to(self.shares.device)].sum()) * self.begun
