@@ -21,6 +21,7 @@ class HardConcrete(LearnedGates):
     """
 
     initial = 3.0  # open with a probability of 0.99: the network is a trained one
+    least, most = -6.0, 6.0
 
     def gate(self, step: int) -> Tensor:
         uniform = torch.rand(len(self.learned), generator=generator(self.session.seed, step)).clamp(1e-6, 1 - 1e-6)

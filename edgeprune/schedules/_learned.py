@@ -15,19 +15,19 @@ from edgeprune.schedules.session import Session
 _REACH = 20.0
 _CHOICES = 20
 _RAMP = 0.8
-_GAIN = 100.0
 
 
 class LearnedGates(GateHook):
     """Trains weights by the optimiser, and one number for each unit by Adam: by the loss and a price on what is open.
 
-    The price follows the budget, so that it need not be tuned: it grows while more is open than is due, and falls while
-    less is. Due is an even path to what the budget leaves open, which is chosen anew on the way. A price as the
-    multiplier of a constraint: Gallego-Posada et al., "Controlled Sparsity via Constrained Optimization" (2022).
+    The price follows the budget: it is in proportion to how much more is open than is due, and nothing while less is.
+    Due is an even path to what the budget leaves open, which is chosen anew on the way. That is the quadratic penalty
+    of a constraint, which finds the price by itself; after Gallego-Posada et al., "Controlled Sparsity via Constrained
+    Optimization" (2022), who learn a multiplier.
 
     Args:
         session: Whose network it is.
-        strength: The price at the start, of all units together, in terms of the loss.
+        strength: The price of all units together, in terms of the loss, while none is closed of those that must be.
         weights: By unit, its part of the price, (units,).
     """
 
@@ -64,7 +64,6 @@ class LearnedGates(GateHook):
         self.learned = torch.full_like(self.shares, self.initial, requires_grad=True)
         # So that a number gets so far in the stretch whose gradient keeps its sign.
         self._adam = torch.optim.Adam([self.learned], lr=_REACH / self.steps)
-        self.factor = self.strength
         self.begun = self._open()
         self.due = self._left()
 
@@ -75,7 +74,7 @@ class LearnedGates(GateHook):
     def learn(self, step: int, gradients: Tensor) -> None:
         with torch.enable_grad():
             # By the chain rule: as far as gates go, the loss is what their gradients say.
-            loss = (self.gate(step) * gradients).sum() + self.factor * (self.shares * self.price()).sum()
+            loss = (self.gate(step) * gradients).sum() + self._factor(step) * (self.shares * self.price()).sum()
             self._adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
@@ -83,20 +82,21 @@ class LearnedGates(GateHook):
             self.learned.clamp_(self.least, self.most)
         if due(step + 1, self.steps, _CHOICES):
             self.due = self._left()
-        path = min((step + 1) / (_RAMP * self.steps), 1.0)
-        aim = self.begun + (self.due - self.begun) * path
-        self.factor *= math.exp(_GAIN / self.steps * (self._open() - aim) / max(self.begun - self.due, 1e-3))
-
     def state_dict(self) -> dict[str, Any]:
         own = {"learned": self.learned.detach(), "adam": self._adam.state_dict()}
-        return {**super().state_dict(), **own, "factor": self.factor, "begun": self.begun, "due": self.due}
+        return {**super().state_dict(), **own, "begun": self.begun, "due": self.due}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         with torch.no_grad():
             self.learned.copy_(state["learned"])
         self._adam.load_state_dict(state["adam"])
-        self.factor, self.begun, self.due = state["factor"], state["begun"], state["due"]
+        self.begun, self.due = state["begun"], state["due"]
+
+    def _factor(self, step: int) -> float:
+        way = max(self.begun - self.due, 1e-3)
+        aim = self.begun - way * min(step / (_RAMP * self.steps), 1.0)
+        return self.strength * max(self._open() - aim, 0.0) / way
 
     def _open(self) -> float:
         return float((self.shares * self.opened().detach()).sum())

@@ -15,7 +15,7 @@ from edgeprune.schedules.base import Schedule, number, one_of, register, yes_or_
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
 
-_STRENGTHS = {"l1": 1.0, "elastic_net": 1.0, "group_lasso": 1.0, "sparse_group_lasso": 1.0, "growing": 5.0, "l0": 0.01}
+_STRENGTHS = {"l1": 1.0, "elastic_net": 1.0, "group_lasso": 1.0, "sparse_group_lasso": 1.0, "growing": 5.0, "l0": 10.0}
 _RATIO = 0.5
 _CHOICES = 20
 
@@ -39,9 +39,9 @@ class Penalty(Schedule):
 
     Args:
         kind: See above.
-        strength: Of ``growing``, the logarithm of how small it makes units; of ``l0``, the price of all gates at the
-            start, in terms of the loss, which then follows the budget; of the others, what a unit of mean size would
-            lose if nothing held against it, in mean sizes. None: what the kind does well with.
+        strength: Of ``growing``, the logarithm of how small it makes units; of ``l0``, the price of all gates, in
+            terms of the loss, while all are open; it falls as they close as the budget wants. Of the others, what a
+            unit of mean size would lose if nothing held against it, in mean sizes. None: what the kind does well with.
         share: Of the steps with the penalty.
         by_cost: A unit's penalty is in proportion to what it would save of the costs that are limited; else all are
             alike. ``growing`` looks at what units save in any case.

@@ -27,7 +27,8 @@ class VariationalDropout(Schedule):
     Log-Normal Multiplicative Noise" (2017) and Louizos et al., "Bayesian Compression for Deep Learning" (2017).
 
     Args:
-        strength: What multiplies the divergence at the start, summed over all units; it then follows the budget.
+        strength: What multiplies the divergence, averaged over units, while none is as noisy as it must be; it falls as
+            they become so.
         share: Of the steps with noise.
         by_cost: A unit's part of the divergence is in proportion to what it would save of the costs that are limited;
             else all are alike.
@@ -35,7 +36,7 @@ class VariationalDropout(Schedule):
 
     name = "variational_dropout"
 
-    def __init__(self, strength: float = 0.01, share: float = 0.5, by_cost: bool = True) -> None:
+    def __init__(self, strength: float = 10.0, share: float = 0.5, by_cost: bool = True) -> None:
         self.strength = number("strength", strength, between=True)
         self.share = number("share", share, most=1.0, between=True)
         self.by_cost = yes_or_no("by_cost", by_cost)
