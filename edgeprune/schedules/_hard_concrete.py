@@ -14,7 +14,7 @@ _LOW, _HIGH, _TEMPERATURE = -0.1, 1.1, 2 / 3
 
 
 class HardConcrete(LearnedGates):
-    """Gates ``clamp(s * (high - low) + low, 0, 1)``, s a binary concrete variable; the price is how many are not closed.
+    """Gates ``clamp(s * (high - low) + low, 0, 1)``, s binary concrete; the price is how many are not closed.
 
     ``s = sigmoid((log u - log(1 - u) + log_alpha) / temperature)``, u uniform, drawn anew for every update. Louizos et
     al., "Learning Sparse Neural Networks through L0 Regularization" (2018), of units.

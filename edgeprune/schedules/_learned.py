@@ -82,6 +82,7 @@ class LearnedGates(GateHook):
             self.learned.clamp_(self.least, self.most)
         if due(step + 1, self.steps, _CHOICES):
             self.due = self._left()
+
     def state_dict(self) -> dict[str, Any]:
         own = {"learned": self.learned.detach(), "adam": self._adam.state_dict()}
         return {**super().state_dict(), **own, "begun": self.begun, "due": self.due}

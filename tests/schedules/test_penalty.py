@@ -148,7 +148,9 @@ def test_a_growing_ridge_shrinks_what_would_go_and_nothing_else() -> None:
     for step in range(99):
         hook.after_update(step)
     assert 0 < int(going.sum()) < 12
-    torch.testing.assert_close(weight.detach()[going], torch.tensor(-3.0).exp().expand(int(going.sum())), rtol=0.1, atol=0)
+    torch.testing.assert_close(
+        weight.detach()[going], torch.tensor(-3.0).exp().expand(int(going.sum())), rtol=0.1, atol=0
+    )
     assert bool((weight.detach()[~going] == 1).all())
 
 
