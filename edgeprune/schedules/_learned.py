@@ -54,8 +54,9 @@ class LearnedGates(GateHook):
         raise NotImplementedError
 
     def scores(self) -> Tensor:
-        """How far each unit is open, times its part of the price, float64 (units,)."""
-        return (self.opened().detach() * self.shares).cpu().double()
+        """How far each unit is open, times its part of the price, float64 (units,); those without a gate are open."""
+        opened = self.opened().detach().cpu().double()
+        return torch.where(self.gates.gated, opened, 1.0) * self.weights
 
     def make(self) -> None:
         device = self.gates.values.device

@@ -53,11 +53,11 @@ class Shrinking(Hook):
     def scores(self) -> Tensor:
         """What is left of each unit, in the mean of each layer at the start, summed over layers; float64 (units,).
 
-        A unit without slices has 1.
+        A unit without slices has as much as the one with the most.
         """
         self._find()  # the network may be on another device than in training
-        left = self.slices.sums(self.each() / self.means.to(self.slices.device))
-        return torch.where(self.held, left.cpu().double(), 1.0)
+        left = self.slices.sums(self.each() / self.means.to(self.slices.device)).cpu()
+        return torch.where(self.held, left, left.max()).double()
 
     def each(self) -> Tensor:
         """The length of each slice, flat."""

@@ -21,6 +21,7 @@ from edgeprune.schedules._shrinking import Shrinking
 from edgeprune.schedules.penalty import unit_weights
 from edgeprune.schedules.variational_dropout import Noise
 from edgeprune.training.stretch import Hook, Stretch
+from tests.networks.collection import make
 from tests.schedules.driver import drive
 from tests.schedules.tiny import IMAGE, Small, small, split
 
@@ -238,6 +239,16 @@ def test_the_price_follows_the_budget(kind: type[HardConcrete | Noise], strength
     opened = hook.opened().detach()
     assert float(opened[session.units.prunable].std()) > 0.15, "units are told apart"
     assert float((hook.shares * opened).sum()) == pytest.approx(hook.due, abs=0.1)
+
+
+def test_what_no_gate_reaches_counts_as_open() -> None:
+    model, example = make("parametrised")
+    session = Session(model, example, Budget(macs=0.5), Choice(criteria.create("l2"), select.create("global")))
+    hook = HardConcrete(session, 10.0, _alike(session))
+    hook.begin(10)
+    gated, prunable = hook.gates.gated, session.units.prunable
+    assert bool((prunable & ~gated).any())
+    assert float(hook.scores()[prunable & ~gated].min()) > float(hook.scores()[prunable & gated].max())
 
 
 def test_hard_gates_are_closed_as_often_as_they_should_be() -> None:
