@@ -13,8 +13,10 @@ from edgeprune.schedules.iterative import Iterative
 from edgeprune.schedules.lottery_ticket import LotteryTicket
 from edgeprune.schedules.lr_rewinding import LrRewinding
 from edgeprune.schedules.one_shot import OneShot
+from edgeprune.schedules.penalty import Penalty
 from edgeprune.schedules.retrain_from_scratch import RetrainFromScratch
 from edgeprune.schedules.session import Choice, Session, Snapshot
+from edgeprune.schedules.variational_dropout import VariationalDropout
 from edgeprune.schedules.weight_rewinding import WeightRewinding
 
 for _module in pkgutil.iter_modules(__path__):
@@ -29,10 +31,12 @@ __all__ = [
     "LotteryTicket",
     "LrRewinding",
     "OneShot",
+    "Penalty",
     "RetrainFromScratch",
     "Schedule",
     "Session",
     "Snapshot",
+    "VariationalDropout",
     "WeightRewinding",
     "create",
     "find",

@@ -75,6 +75,21 @@ def scaling(units: Units, named: Container[str]) -> tuple[list[Place], Tensor]:
     return found, held
 
 
+def coupled(units: Units, named: Container[str]) -> tuple[list[Place], Tensor]:
+    """All that goes with units, in every parameter and along every dimension; and a mask of the units that have some.
+
+    Where both dimensions of a weight belong to units, its places cross.
+    """
+    found = []
+    held = torch.zeros(len(units), dtype=torch.bool)
+    for owner in units.coordinates.coupling.owners:
+        unit = units.unit_of[owner.start : owner.start + owner.size]
+        if owner.parameter and owner.name in named and bool((unit >= 0).any()):
+            found.append(Place(owner.name, owner.dim, unit))
+            held[unit[unit >= 0]] = True
+    return found, held
+
+
 _NORMS = (ChannelNorm, GroupNorm, LayerNorm)
 _PRODUCTS = aten("matmul mm bmm addmm baddbmm mv")
 _ZERO_STAYS = frozenset(

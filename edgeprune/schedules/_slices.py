@@ -80,6 +80,13 @@ class Slices:
             for parameter, parts in zip(self.parameters, self._spread(flat), strict=True)
         ]
 
+    def thresholds(self, flat: Tensor) -> list[Tensor]:
+        """As ``expand``, but the sum where slices cross."""
+        return [
+            sum(parts[1:], parts[0]).to(parameter.dtype)
+            for parameter, parts in zip(self.parameters, self._spread(flat), strict=True)
+        ]
+
     def _spread(self, flat: Tensor) -> list[list[Tensor]]:
         """For each parameter the values along each of its dimensions that holds slices."""
         parts = iter(torch.split(flat, self._sizes))

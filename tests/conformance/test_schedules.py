@@ -25,7 +25,9 @@ from edgeprune.training.stretch import Stretch
 from tests.schedules.driver import drive
 from tests.schedules.tiny import IMAGE, small, split
 
+_KINDS = ("l1", "elastic_net", "sparse_group_lasso", "growing", "l0")
 _every_schedule = pytest.mark.parametrize("name", registered())
+_every_way = pytest.mark.parametrize("way", [*registered(), *(f"penalty kind={kind}" for kind in _KINDS)])
 _EXAMPLE = (torch.zeros(2, *IMAGE),)
 _STEPS = 40
 _BUDGET = {"macs": 0.5}
@@ -56,7 +58,12 @@ class Recorded(Schedule):
             yield stretch
 
 
-def _run(name: str, seed: int = 3) -> Ended:
+def _made(way: str) -> Schedule:
+    name, *options = way.split()
+    return create(name, dict(option.split("=") for option in options))
+
+
+def _run(way: str, seed: int = 3) -> Ended:
     data = split()
     session = Session(
         small(),
@@ -68,7 +75,7 @@ def _run(name: str, seed: int = 3) -> Ended:
         early=small(seed=1).state_dict(),
         fresh=lambda key: small(seed=key % 1000).state_dict(),
     )
-    schedule = create(name)
+    schedule = _made(way)
     schedule.check(session)
     recorded = Recorded(schedule)
     drive(recorded, session, data, _STEPS, batch_size=16)
@@ -78,45 +85,45 @@ def _run(name: str, seed: int = 3) -> Ended:
 _once = cache(_run)
 
 
-@_every_schedule
-def test_ends_within_the_budget_and_smaller(name: str) -> None:
-    ended = _once(name)
+@_every_way
+def test_ends_within_the_budget_and_smaller(way: str) -> None:
+    ended = _once(way)
     assert ended.plan.after.macs <= _BUDGET["macs"] * ended.plan.before.macs
     dense = small().state_dict()
     assert sum(tensor.numel() for tensor in ended.state.values()) < sum(tensor.numel() for tensor in dense.values())
     assert all(bool(tensor.isfinite().all()) for tensor in ended.state.values())
 
 
-@_every_schedule
-def test_stretches_are_all_of_the_training(name: str) -> None:
-    assert sum(stretch.share for stretch in _once(name).stretches) == pytest.approx(1.0)
+@_every_way
+def test_stretches_are_all_of_the_training(way: str) -> None:
+    assert sum(stretch.share for stretch in _once(way).stretches) == pytest.approx(1.0)
 
 
-@_every_schedule
-def test_same_seed_same_network(name: str) -> None:
-    first = _once(name)
+@_every_way
+def test_same_seed_same_network(way: str) -> None:
+    first = _once(way)
     torch.rand(7)  # what else was drawn makes no difference
-    second = _run(name)
+    second = _run(way)
     assert first.plan.to_json() == second.plan.to_json()
     assert all(torch.equal(tensor, second.state[key]) for key, tensor in first.state.items())
 
 
-@_every_schedule
-def test_the_plan_replays_and_the_weights_fit(name: str) -> None:
-    ended = _once(name)
+@_every_way
+def test_the_plan_replays_and_the_weights_fit(way: str) -> None:
+    ended = _once(way)
     again = ended.plan.apply(small(seed=5), _EXAMPLE)
     again.load_state_dict(ended.state)
     images = next(split(seed=2).batches(8))[0]
     torch.testing.assert_close(again.eval()(images), ended.model.eval()(images))
 
 
-@_every_schedule
-def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(name: str) -> None:
+@_every_way
+def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(way: str) -> None:
     batches = list(split().batches(16))
 
     def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Attached:
         early = small(seed=1).state_dict()
-        return create(name).attach(
+        return _made(way).attach(
             model, _EXAMPLE, optimizer=optimizer, budget=_BUDGET, steps=_STEPS, data=batches, early=early
         )
 
@@ -147,13 +154,13 @@ def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(name: str) -> No
     assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items())
 
 
-@_every_schedule
-def test_a_loop_that_is_left_at_once_ends_within_the_budget(name: str) -> None:
+@_every_way
+def test_a_loop_that_is_left_at_once_ends_within_the_budget(way: str) -> None:
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     data = list(split().batches(16))
     early = small(seed=1).state_dict()
-    with create(name).attach(
+    with _made(way).attach(
         model, _EXAMPLE, optimizer=optimizer, budget=_BUDGET, steps=_STEPS, data=data, early=early
     ) as pruning:
         pass

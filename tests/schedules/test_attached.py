@@ -253,6 +253,8 @@ _RESUMED = [
     ep.schedules.Iterative(rounds=3),
     ep.schedules.LotteryTicket(rounds=2, rewind=0.25),
     ep.schedules.AtInit(draws=2, proxy=0.5, criterion="random"),
+    *(ep.schedules.Penalty(kind=kind) for kind in ("elastic_net", "sparse_group_lasso", "growing", "l0")),
+    ep.schedules.VariationalDropout(),
 ]
 
 

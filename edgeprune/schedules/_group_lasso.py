@@ -1,0 +1,53 @@
+"""Penalties on all that is coupled to a unit, as one group."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgeprune.graph import Units
+from edgeprune.schedules._places import coupled
+from edgeprune.schedules._shrinking import TINY, Shrinking
+from edgeprune.schedules.session import Session
+
+
+class GroupLasso(Shrinking):
+    """``ratio * |w|_1 / sqrt(n) + (1 - ratio) * |w|_2`` of the ``n`` weights w that go with a unit, wherever they are.
+
+    With ``ratio`` 0 the group lasso (Yuan & Lin 2006; of channels Wen et al., "Learning Structured Sparsity in Deep
+    Neural Networks", 2016; of all that is coupled Fang et al., "DepGraph", 2023), else the sparse group lasso (Simon et
+    al. 2013), which also clears single weights.
+
+    Args:
+        session: Whose network it is.
+        strength: See ``Shrinking``.
+        weights: By unit, what multiplies ``strength``, (units,).
+        ratio: In [0, 1].
+    """
+
+    def __init__(self, session: Session, strength: float, weights: Tensor, ratio: float) -> None:
+        super().__init__(session, strength, coupled)
+        self.weights = weights
+        self.ratio = ratio
+
+    def reference(self) -> Tensor:
+        ones = [torch.ones_like(parameter) for parameter in self.slices.parameters]
+        self._root = self.slices.sums(self.slices.reduce(ones)).clamp(min=1).sqrt()
+        return _group_means(self.session.units, self.lengths())
+
+    def shrink(self, step: int, force: float) -> None:
+        own = force * self.weights.to(self.start) * self.start
+        if self.ratio:
+            each = self.slices.thresholds(self.slices.of_units(self.ratio * own / self._root, rest=0.0))
+            for parameter, least in zip(self.slices.parameters, each, strict=True):
+                parameter.sub_(torch.minimum(torch.maximum(parameter, -least), least))
+        factor = (1 - (1 - self.ratio) * own / self.lengths().clamp(min=TINY)).clamp(min=0)
+        self.scale(self.slices.of_units(factor))
+
+
+def _group_means(units: Units, values: Tensor) -> Tensor:
+    """The mean of ``values``, (units,), over the group of each unit, above zero."""
+    sizes = torch.tensor([len(one) for one in units.groups], device=values.device)
+    group = torch.repeat_interleave(sizes)
+    total = values.new_zeros(len(sizes)).index_add_(0, group, values)
+    return (total / sizes).clamp(min=TINY)[group]

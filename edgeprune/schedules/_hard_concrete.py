@@ -1,0 +1,42 @@
+"""Gates that are closed with a probability that is learned."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from edgeprune.model.randomness import generator
+from edgeprune.schedules._learned import LearnedGates
+
+_LOW, _HIGH, _TEMPERATURE = -0.1, 1.1, 2 / 3
+
+
+class HardConcrete(LearnedGates):
+    """Gates ``clamp(s * (high - low) + low, 0, 1)``, s binary concrete; the price is how many are not closed.
+
+    ``s = sigmoid((log u - log(1 - u) + log_alpha) / temperature)``, u uniform, drawn anew for every update. Louizos et
+    al., "Learning Sparse Neural Networks through L0 Regularization" (2018), of units.
+    """
+
+    initial = 3.0  # open with a probability of 0.99: the network is a trained one
+    least, most = -6.0, 6.0
+
+    def gate(self, step: int) -> Tensor:
+        uniform = torch.rand(len(self.learned), generator=generator(self.session.seed, step)).clamp(1e-6, 1 - 1e-6)
+        noise = uniform.logit().to(self.learned.device)
+        return _stretched(torch.sigmoid((noise + self.learned) / _TEMPERATURE))
+
+    def price(self) -> Tensor:
+        return self.opened()
+
+    def opened(self) -> Tensor:
+        return torch.sigmoid(self.learned - _TEMPERATURE * math.log(-_LOW / _HIGH))
+
+    def lasting(self) -> Tensor:
+        return _stretched(torch.sigmoid(self.learned.detach()))
+
+
+def _stretched(values: Tensor) -> Tensor:
+    return (values * (_HIGH - _LOW) + _LOW).clamp(0, 1)

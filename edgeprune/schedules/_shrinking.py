@@ -1,0 +1,103 @@
+"""Penalties as proximal steps: behind every update the slices of units lose a little of their length.
+
+Each step does what the penalty alone would do to the weights, apart from the optimiser: momentum does not gather it,
+Adam does not divide it by the size of gradients, and slices become exactly zero (Parikh & Boyd, "Proximal Algorithms",
+2014; weight decay is taken out of Adam for the same reasons, Loshchilov & Hutter 2019). Lengths are measured in those
+at the start, and steps by their number, so that a strength means the same for every network and length of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgeprune.graph import Units
+from edgeprune.schedules._places import Place
+from edgeprune.schedules._slices import Slices
+from edgeprune.schedules.session import Session
+from edgeprune.training.stretch import Hook
+
+TINY = 1e-30
+"""In the place of a length of zero that something is divided by."""
+
+Where = Callable[[Units, Mapping[str, Any]], tuple[list[Place], Tensor]]
+"""Gives the places of the slices that shrink, and a mask of the units that have some, (units,)."""
+
+
+class Shrinking(Hook):
+    """Shrinks slices of the session's network.
+
+    Args:
+        session: Whose network it is.
+        strength: What a slice of mean length loses over the stretch if nothing holds against it, in mean lengths.
+        where: The slices are.
+    """
+
+    def __init__(self, session: Session, strength: float, where: Where) -> None:
+        self.session = session
+        self.strength = strength
+        self._places, self.held = where(session.units, dict(session.model.named_parameters(remove_duplicate=False)))
+
+    def reference(self) -> Tensor:
+        """The lengths to measure in, at the start: as those that ``shrink`` works on."""
+        raise NotImplementedError
+
+    def shrink(self, step: int, force: float) -> None:
+        """The proximal step behind update ``step``; ``force`` is the part of a mean length that it takes."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def scores(self) -> Tensor:
+        """What is left of each unit, in the mean of each layer at the start, summed over layers; float64 (units,).
+
+        A unit without slices has as much as the one with the most.
+        """
+        self._find()  # the network may be on another device than in training
+        left = self.slices.sums(self.each() / self.means.to(self.slices.device)).cpu()
+        return torch.where(self.held, left, left.max()).double()
+
+    def each(self) -> Tensor:
+        """The length of each slice, flat."""
+        return self._squares().sqrt()
+
+    def lengths(self) -> Tensor:
+        """The length of all slices of each unit together, (units,)."""
+        return self.slices.sums(self._squares()).sqrt()
+
+    def scale(self, flat: Tensor) -> None:
+        """Multiply slices with factors."""
+        for parameter, factor in zip(self.slices.parameters, self.slices.expand(flat), strict=True):
+            parameter.mul_(factor)
+
+    @torch.no_grad()
+    def begin(self, steps: int) -> None:
+        self._find()
+        self.steps = steps
+        self.highest = TINY
+        self.means = self.slices.means(self.each()).clamp(min=TINY)
+        self.start = self.reference()
+
+    @torch.no_grad()
+    def after_update(self, step: int) -> None:
+        # In proportion to the learning rate: where that falls, the loss holds against less.
+        optimizer = self.session.optimizer
+        rate = 1.0 if optimizer is None else float(optimizer.param_groups[0]["lr"])
+        self.highest = max(self.highest, rate)
+        self.shrink(step, self.strength / self.steps * rate / self.highest)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"means": self.means, "start": self.start, "highest": self.highest}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.means.copy_(state["means"])
+        self.start.copy_(state["start"])
+        self.highest = state["highest"]
+
+    def _find(self) -> None:
+        self.slices = Slices(self.session.model, len(self.session.units), self._places)
+
+    def _squares(self) -> Tensor:
+        return self.slices.reduce([parameter.detach().square() for parameter in self.slices.parameters])

@@ -1,0 +1,82 @@
+"""Train under a penalty that shrinks units, then remove the small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from edgeprune.schedules._group_lasso import GroupLasso
+from edgeprune.schedules._growing import Growing
+from edgeprune.schedules._hard_concrete import HardConcrete
+from edgeprune.schedules._scales import Scales
+from edgeprune.schedules.base import Schedule, number, one_of, register, yes_or_no
+from edgeprune.schedules.session import Session
+from edgeprune.training.stretch import Stretch
+
+_STRENGTHS = {"l1": 1.0, "elastic_net": 1.0, "group_lasso": 1.0, "sparse_group_lasso": 1.0, "growing": 5.0, "l0": 10.0}
+_RATIO = 0.5
+_CHOICES = 20
+
+
+@register
+class Penalty(Schedule):
+    """Train under a penalty that shrinks units, remove those of which the least is left, and train the rest without.
+
+    =================== ==============================================================================================
+    kind                what the penalty is on
+    =================== ==============================================================================================
+    l1                  ``|g|`` of the scales of normalisations, of filters where there is none: Liu et al., "Network
+                        Slimming" (2017)
+    elastic_net         ``|g| / 2 + g**2 / 4`` of the same: Zou & Hastie (2005)
+    group_lasso         the norm of all that is coupled to a unit: Wen et al., "Structured Sparsity" (2016)
+    sparse_group_lasso  half of it that norm, half the absolute values: Simon et al. (2013)
+    growing             a ridge that grows for units that would go: Wang et al., "Growing Regularization" (2021)
+    l0                  the expected number of open gates, random in training: Louizos et al., "L0 Regularization"
+                        (2018)
+    =================== ==============================================================================================
+
+    Args:
+        kind: See above.
+        strength: Of ``growing``, the logarithm of how small it makes units; of ``l0``, the price of all gates, in
+            terms of the loss, while all are open; it falls as they close as the budget wants. Of the others, what a
+            unit of mean size would lose if nothing held against it, in mean sizes. None: what the kind does well with.
+        share: Of the steps with the penalty.
+        by_cost: A unit's penalty is in proportion to what it would save of the costs that are limited; else all are
+            alike. ``growing`` looks at what units save in any case.
+    """
+
+    name = "penalty"
+
+    def __init__(
+        self, kind: str = "group_lasso", strength: float | None = None, share: float = 0.5, by_cost: bool = True
+    ) -> None:
+        self.kind = one_of("kind", kind, tuple(_STRENGTHS))
+        self.strength = None if strength is None else number("strength", strength, between=True)
+        self.share = number("share", share, most=1.0, between=True)
+        self.by_cost = yes_or_no("by_cost", by_cost)
+
+    def run(self, session: Session) -> Iterator[Stretch]:
+        hook = self._hook(session)
+        yield Stretch(share=self.share, rate=(0.0, self.share), hook=hook)
+        session.remove(session.choose(hook.scores(), additive=False))
+        yield Stretch(share=1 - self.share, rate=(self.share, 1.0))
+
+    def _hook(self, session: Session) -> Scales | GroupLasso | Growing | HardConcrete:
+        strength = _STRENGTHS[self.kind] if self.strength is None else self.strength
+        if self.kind == "growing":
+            return Growing(session, strength, _CHOICES)
+        weights = unit_weights(session, by_cost=self.by_cost)
+        if self.kind == "l0":
+            return HardConcrete(session, strength, weights)
+        ratios = {"l1": 1.0, "elastic_net": _RATIO, "group_lasso": 0.0, "sparse_group_lasso": _RATIO}
+        kind = Scales if self.kind in ("l1", "elastic_net") else GroupLasso
+        return kind(session, strength, weights, ratios[self.kind])
+
+
+def unit_weights(session: Session, *, by_cost: bool) -> Tensor:
+    """How much is taken of each unit that may go, 1 on average and 0 for the others, float64 (units,)."""
+    prunable = session.units.prunable
+    weights = session.savings() if by_cost else torch.ones(len(prunable), dtype=torch.float64)
+    return torch.where(prunable, weights / weights[prunable].mean().clamp(min=1e-30), 0.0)

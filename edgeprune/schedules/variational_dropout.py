@@ -1,0 +1,66 @@
+"""A dropout rate for each unit is learned; units that can do with much noise go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from edgeprune.model.randomness import generator
+from edgeprune.schedules._learned import LearnedGates
+from edgeprune.schedules.base import Schedule, number, register, yes_or_no
+from edgeprune.schedules.penalty import unit_weights
+from edgeprune.schedules.session import Session
+from edgeprune.training.stretch import Stretch
+
+
+@register
+class VariationalDropout(Schedule):
+    """Train under noise whose size is learned for each unit, remove the units with the most, and train the rest.
+
+    What a unit gives is multiplied with ``1 + sqrt(alpha) * e``, e of a normal distribution, drawn for every update:
+    dropout with the rate ``alpha / (1 + alpha)``. The loss holds alpha down, the divergence from a log-uniform prior
+    lifts it, ever more until the units that are left keep the budget. Molchanov et al., "Variational Dropout Sparsifies
+    Deep Neural Networks" (2017); one rate for a unit after Neklyudov et al., "Structured Bayesian Pruning via
+    Log-Normal Multiplicative Noise" (2017) and Louizos et al., "Bayesian Compression for Deep Learning" (2017).
+
+    Args:
+        strength: What multiplies the divergence, averaged over units, while none is as noisy as it must be; it falls as
+            they become so.
+        share: Of the steps with noise.
+        by_cost: A unit's part of the divergence is in proportion to what it would save of the costs that are limited;
+            else all are alike.
+    """
+
+    name = "variational_dropout"
+
+    def __init__(self, strength: float = 10.0, share: float = 0.5, by_cost: bool = True) -> None:
+        self.strength = number("strength", strength, between=True)
+        self.share = number("share", share, most=1.0, between=True)
+        self.by_cost = yes_or_no("by_cost", by_cost)
+
+    def run(self, session: Session) -> Iterator[Stretch]:
+        hook = Noise(session, self.strength, unit_weights(session, by_cost=self.by_cost))
+        yield Stretch(share=self.share, rate=(0.0, self.share), hook=hook)
+        session.remove(session.choose(hook.scores(), additive=False))
+        yield Stretch(share=1 - self.share, rate=(self.share, 1.0))
+
+
+class Noise(LearnedGates):
+    """Gates of ``1 + sqrt(alpha) * e``; log alpha is learned."""
+
+    initial = -5.0
+    least, most = -8.0, 2.0  # where more noise no longer says anything
+
+    def gate(self, step: int) -> Tensor:
+        noise = torch.randn(len(self.learned), generator=generator(self.session.seed, step))
+        return 1 + (self.learned / 2).exp() * noise.to(self.learned.device)
+
+    def price(self) -> Tensor:
+        """The divergence, in the approximation of Molchanov et al., equation 14."""
+        return 0.63576 * torch.sigmoid(-1.87320 - 1.48695 * self.learned) + 0.5 * functional.softplus(-self.learned)
+
+    def opened(self) -> Tensor:
+        return torch.sigmoid(-self.learned)
