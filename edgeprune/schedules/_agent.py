@@ -41,10 +41,6 @@ class Agent(GateHook):
         """The network that learns, fresh; called without arguments it gives the logits, float32 (units,)."""
 
     def make(self) -> None:
-        session = self.session
-        scores = session.score(session.choice.criterion)  # without what the repairs add, as nothing is repaired yet
-        group = group_of(session.units)
-        self._scores = scores.maximum(_LEAST * means(scores, group)[group])
         self.network = self.build()
 
     def draw(self, step: int) -> Tensor:
@@ -55,18 +51,21 @@ class Agent(GateHook):
         return 1.0 - self.removed(self.network(), limits).float()
 
     def look(self) -> None:
-        """A mask is due. The parameters hold the dense weights."""
+        """Masks are about to be made, of the weights as they are now, which are the dense ones."""
+        session = self.session
+        scores = session.score(session.choice.criterion)  # without what the repairs add, as nothing is repaired yet
+        group = group_of(session.units)
+        self._scores = scores.maximum(_LEAST * means(scores, group)[group])
 
     def removed(self, logits: Tensor, limits: Mapping[str, float] | None = None) -> Tensor:
         """Mask of the units that go by these logits within ``limits`` (those of the budget), (units,)."""
         return self.session.choose(self._scores * logits.detach().double().exp(), limits)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "scores": self._scores, "network": self.network.state_dict()}
+        return {**super().state_dict(), "network": self.network.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
-        self._scores = state["scores"]
         self.network.load_state_dict(state["network"])
 
 

@@ -28,6 +28,7 @@ class Attention(LearnedGates):
     """
 
     network: _SqueezeAndExcite
+    width = _HIDDEN
 
     def build(self) -> _SqueezeAndExcite:
         with seeded(self.session.seed):
@@ -39,7 +40,6 @@ class Attention(LearnedGates):
         named = dict(self.session.model.named_parameters(remove_duplicate=False))
         self._slices = [Slices(self.session.model, len(units), find(units, named)[0]) for find in (scaling, giving)]
         self._moments = torch.zeros(2, len(units))
-        self.look()
 
     def learn(self, step: int, gradients: Tensor) -> None:
         seen = gradients.cpu()
@@ -55,6 +55,7 @@ class Attention(LearnedGates):
 
     @torch.no_grad()
     def look(self) -> None:
+        super().look()
         norms = [slices.sums(slices.reduce([it**2 for it in slices.parameters])).cpu() for slices in self._slices]
         mean, square = self._moments
         columns = [*(torch.log(it + 1e-12) for it in (*norms, square)), mean / (square.sqrt() + 1e-12)]

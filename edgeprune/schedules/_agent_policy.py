@@ -47,6 +47,7 @@ class Policy(Agent):
 
     @torch.no_grad()
     def _explore(self, step: int) -> None:
+        self.look()
         means = self.network.means
         noise = torch.randn(self._pairs, len(means), generator=generator(self.session.seed, step))
         noise = torch.cat([noise, -noise])

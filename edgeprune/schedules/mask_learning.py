@@ -67,6 +67,7 @@ class MaskLearning(Schedule):
     def run(self, session: Session) -> Iterator[Stretch]:
         agent = self._agent(session)
         yield Stretch(share=self.learning, rate=(0.0, self.learning), hook=agent)
+        agent.look()
         session.remove(agent.removed(agent.network()))
         yield Stretch(share=1 - self.learning, rate=(self.learning, 1.0))
 
