@@ -45,6 +45,7 @@ class LearnedGates(Agent):
         price = -(gradients @ self._cost) / (self._cost @ self._cost).clamp(min=1e-30)
         self._optimizer.zero_grad()
         import os
+
         push = gradients + price.clamp(min=0.0) * self._cost
         mode = os.environ.get("V", "adam")
         lr = self._reach / self.steps / self.width

@@ -42,25 +42,26 @@ class Policy(Agent):
 
     def draw(self, step: int) -> Tensor:
         if due(step, self.steps, self._rounds):
-            self._explore(step)
+            self.explore(step)
         return super().draw(step)
 
     @torch.no_grad()
-    def _explore(self, step: int) -> None:
+    def explore(self, step: int) -> None:
+        """Draw masks and learn from their rewards; the parameters hold the dense weights, before and after."""
         self.look()
         means = self.network.means
         noise = torch.randn(self._pairs, len(means), generator=generator(self.session.seed, step))
         noise = torch.cat([noise, -noise])
         now = self.gates.values
-        rewards = torch.tensor([self._reward(means + _SPREAD * it) for it in noise], dtype=torch.float64)
+        rewards = torch.tensor([self.reward(means + _SPREAD * it) for it in noise], dtype=torch.float64)
         self.gates.values = now
         spread, baseline = torch.std_mean(rewards, correction=0)
         if spread > 0:
             advantages = ((rewards - baseline) / spread).float()
             means.add_(advantages @ noise, alpha=self._rate * _SPREAD / len(noise))
 
-    def _reward(self, logits: Tensor) -> float:
-        """How good the network is now, under the mask that ``logits`` of the groups make, within the budget."""
+    def reward(self, logits: Tensor) -> float:
+        """How good the network is under the mask that ``logits`` make within the budget, (groups,)."""
         removed = self.removed(logits[self.network.group])
         self.gates.set(1.0 - removed.float())
         try:
