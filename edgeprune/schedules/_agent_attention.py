@@ -28,7 +28,7 @@ class Attention(LearnedGates):
     """
 
     network: _SqueezeAndExcite
-    width = _HIDDEN
+    weights_of_one = _HIDDEN
 
     def build(self) -> _SqueezeAndExcite:
         with seeded(self.session.seed):

@@ -22,21 +22,23 @@ class LearnedGates(Agent):
     Args:
         session: Of the network.
         choices: How often masks are made anew.
-        reach: How far a weight goes where its gradient has one sign all along: of Adam, whatever the scale.
+        reach: About how far a logit goes where its gradient has one sign all along: Adam looks at no scale.
     """
+
+    weights_of_one = 1
+    """How many weights of the network move one logit."""
 
     def __init__(self, session: Session, choices: int, reach: float) -> None:
         super().__init__(session, choices)
         self._reach = reach
-
-    width = 1
 
     def build(self) -> nn.Module:
         return _Logits(len(self.session.units))
 
     def make(self) -> None:
         super().make()
-        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=self._reach / self.steps / self.width)
+        rate = self._reach / self.steps / self.weights_of_one
+        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
         self._learns = self.session.units.prunable & self.gates.gated
         self._cost = torch.where(self._learns, self.session.savings(), 0.0).float()
 
@@ -44,24 +46,7 @@ class LearnedGates(Agent):
         gradients = torch.where(self._learns, gradients.cpu(), 0.0)
         price = -(gradients @ self._cost) / (self._cost @ self._cost).clamp(min=1e-30)
         self._optimizer.zero_grad()
-        import os
-
-        push = gradients + price.clamp(min=0.0) * self._cost
-        mode = os.environ.get("V", "adam")
-        lr = self._reach / self.steps / self.width
-        if "decay" in mode:
-            lr *= 2 * (1 - step / self.steps)
-        if "sgd" in mode:
-            self._sq = 0.99 * getattr(self, "_sq", 0.0) + 0.01 * float((push[self._learns] ** 2).mean())
-            push = push / ((self._sq / (1 - 0.99 ** (step + 1))) ** 0.5 + 1e-30)
-            if "clip" in mode:
-                push = push.clamp(-3, 3)
-            with torch.no_grad():
-                self.network.logits -= lr * push
-            return
-        for g in self._optimizer.param_groups:
-            g["lr"] = lr
-        self.network().backward(push)
+        self.network().backward(gradients + price.clamp(min=0.0) * self._cost)
         self._optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:

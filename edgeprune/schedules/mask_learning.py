@@ -36,7 +36,8 @@ class MaskLearning(Schedule):
         agent: ``gates``, ``attention`` or ``policy``.
         learning: Share of the steps in which masks are learned.
         choices: How often the mask is chosen anew while they are.
-        reach: How far the weights of the agent can go; a logit of 4 makes a unit 55 times as important.
+        reach: About how far logits can go; one of 0.5 makes a unit 1.6 times as important. Small, masks keep to what
+            the criterion says; large, they change so often that what is left trains less well.
         evaluations: Of masks by ``policy``, each on all validation data.
     """
 
@@ -47,7 +48,7 @@ class MaskLearning(Schedule):
         agent: str = "gates",
         learning: float = 0.4,
         choices: int = 20,
-        reach: float = 4.0,
+        reach: float = 0.5,
         evaluations: int = 64,
     ) -> None:
         self.agent = one_of("agent", agent, ("gates", "attention", "policy"))

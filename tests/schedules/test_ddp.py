@@ -37,7 +37,7 @@ def _run(schedule: str, folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("schedule", ["iterative", "one_shot", "at_init"])
+@pytest.mark.parametrize("schedule", ["iterative", "one_shot", "at_init", "mask_learning"])
 def test_all_processes_go_on_with_the_same_weights(schedule: str, tmp_path: Path) -> None:
     first, second = _run(schedule, tmp_path)
 
