@@ -12,6 +12,7 @@ from edgeprune.schedules.gradual import Gradual
 from edgeprune.schedules.iterative import Iterative
 from edgeprune.schedules.lottery_ticket import LotteryTicket
 from edgeprune.schedules.lr_rewinding import LrRewinding
+from edgeprune.schedules.mask_learning import MaskLearning
 from edgeprune.schedules.one_shot import OneShot
 from edgeprune.schedules.penalty import Penalty
 from edgeprune.schedules.retrain_from_scratch import RetrainFromScratch
@@ -30,6 +31,7 @@ __all__ = [
     "Iterative",
     "LotteryTicket",
     "LrRewinding",
+    "MaskLearning",
     "OneShot",
     "Penalty",
     "RetrainFromScratch",

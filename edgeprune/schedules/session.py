@@ -236,7 +236,8 @@ class Session:
 
     def value(self) -> float:
         """How good the network is now on validation data; the larger, the better."""
-        value = self.judge(self.model) if self.judge is not None else -self._loss()
+        with evaluating(self.model):  # one's own judge may leave it so
+            value = self.judge(self.model) if self.judge is not None else -self._loss()
         return float(self.agree(torch.tensor(value, dtype=torch.float64)))
 
     def savings(self) -> Tensor:
@@ -284,7 +285,7 @@ class Session:
         assert self.samples is not None, "needs_data"
         device = device_of(self.model)
         total, count = 0.0, 0
-        with evaluating(self.model), torch.no_grad():
+        with torch.no_grad():
             for batch in self.samples:
                 args, kwargs, labels = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), batch)
                 total += float(self.samples.loss(self.model(*args, **kwargs), labels)) * len(labels)

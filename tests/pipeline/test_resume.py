@@ -73,9 +73,18 @@ def test_a_killed_build_goes_on_and_gives_the_same_weights(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("file", ["stretch-1.pt", "stretch-3.pt"])
-def test_a_killed_schedule_goes_on_in_the_stretch_it_was_in(tmp_path: Path, file: str) -> None:
-    options = ("--schedule", "iterative", "--set", "training.distillation.features=0.5")
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [
+        ("stretch-1.pt", ("iterative", "--set", "training.distillation.features=0.5")),
+        ("stretch-3.pt", ("iterative", "--set", "training.distillation.features=0.5")),
+        ("stretch-1.pt", ("mask_learning", "--set", "schedule.agent=attention")),
+    ],
+)
+def test_a_killed_schedule_goes_on_in_the_stretch_it_was_in(
+    tmp_path: Path, file: str, options: tuple[str, ...]
+) -> None:
+    options = ("--schedule", *options)
     folders = tmp_path / "undisturbed", tmp_path / "killed"
     for folder in folders:
         folder.mkdir()

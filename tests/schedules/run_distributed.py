@@ -30,7 +30,11 @@ def main(rank: int, count: int, store: str, schedule: str, result: Path) -> None
         parallel.register_comm_hook(None, allreduce_hook)
     optimizer = torch.optim.SGD(parallel.parameters(), lr=0.05, momentum=0.9)
     ema = AveragedModel(parallel, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=True)
-    options = {"iterative": {"rounds": 3}, "at_init": {"draws": 2, "proxy": 0.5, "criterion": "random"}}
+    options = {
+        "iterative": {"rounds": 3},
+        "at_init": {"draws": 2, "proxy": 0.5, "criterion": "random"},
+        "mask_learning": {"agent": "policy", "evaluations": 8},
+    }
     data, losses = list(split(seed=rank).batches(16)), []
     with schedules.create(schedule, options.get(schedule)).attach(
         parallel,

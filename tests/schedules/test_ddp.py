@@ -37,7 +37,9 @@ def _run(schedule: str, folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("schedule", ["iterative", "one_shot", "at_init", "penalty", "variational_dropout"])
+@pytest.mark.parametrize(
+    "schedule", ["iterative", "one_shot", "at_init", "penalty", "variational_dropout", "mask_learning"]
+)
 def test_all_processes_go_on_with_the_same_weights(schedule: str, tmp_path: Path) -> None:
     first, second = _run(schedule, tmp_path)
 

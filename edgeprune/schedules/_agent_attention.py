@@ -1,0 +1,85 @@
+"""Masks that are learned by the gradient of the loss: a small network looks at the units and gives their logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.model.randomness import seeded
+from edgeprune.schedules._agent import group_of, means
+from edgeprune.schedules._agent_gates import LearnedGates
+from edgeprune.schedules._places import giving, scaling
+from edgeprune.schedules._slices import Slices
+
+_HIDDEN = 16
+_MEMORY = 0.9
+"""Of the running means of gradients."""
+
+
+class Attention(LearnedGates):
+    """Squeeze and excite: two layers see the statistics of a unit and their means over its group, and give its logit.
+
+    Statistics of a unit: the norm of what scales it (of normalisations, else of its filters), the norm of the weights
+    that read it, the mean and the mean square of the gradients by its gate. They are taken anew with every mask. All
+    groups share the two layers, so that what one shows serves the others.
+    """
+
+    network: _SqueezeAndExcite
+    weights_of_one = _HIDDEN
+
+    def build(self) -> _SqueezeAndExcite:
+        with seeded(self.session.seed):
+            return _SqueezeAndExcite(group_of(self.session.units))
+
+    def make(self) -> None:
+        super().make()
+        units = self.session.units
+        named = dict(self.session.model.named_parameters(remove_duplicate=False))
+        self._slices = [Slices(self.session.model, len(units), find(units, named)[0]) for find in (scaling, giving)]
+        self._moments = torch.zeros(2, len(units))
+
+    def learn(self, step: int, gradients: Tensor) -> None:
+        seen = gradients.cpu()
+        self._moments.lerp_(torch.stack([seen, seen**2]), 1 - _MEMORY)
+        super().learn(step, gradients)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "moments": self._moments}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._moments.copy_(state["moments"])
+
+    @torch.no_grad()
+    def look(self) -> None:
+        super().look()
+        norms = [slices.sums(slices.reduce([it**2 for it in slices.parameters])).cpu() for slices in self._slices]
+        mean, square = self._moments
+        columns = [*(torch.log(it + 1e-12) for it in (*norms, square)), mean / (square.sqrt() + 1e-12)]
+        statistics = torch.stack(columns, 1)
+        used = statistics[self._learns]
+        spread, middle = torch.std_mean(used, 0, correction=0)
+        self.network.see((statistics - middle) / (spread + 1e-6))
+
+
+class _SqueezeAndExcite(nn.Module):
+    seen: Tensor
+
+    def __init__(self, group: Tensor) -> None:
+        super().__init__()
+        self._group = group
+        self.register_buffer("seen", torch.zeros(len(group), 8))
+        self.squeeze, self.excite = nn.Linear(8, _HIDDEN), nn.Linear(_HIDDEN, 1)
+        nn.init.zeros_(self.excite.weight)
+        nn.init.zeros_(self.excite.bias)
+
+    def see(self, statistics: Tensor) -> None:
+        """Look at statistics of each unit, (units, 4)."""
+        self.seen = torch.cat([statistics, means(statistics, self._group)[self._group]], 1)
+
+    def forward(self) -> Tensor:
+        logits: Tensor = self.excite(self.squeeze(self.seen).relu())
+        return logits.flatten()

@@ -1,0 +1,66 @@
+"""Masks that are learned by the gradient of the loss: a logit for each unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.schedules._agent import Agent
+from edgeprune.schedules.session import Session
+
+
+class LearnedGates(Agent):
+    """A logit for each unit, trained by what the loss says of its gate, open or closed (straight-through).
+
+    What is descended is ``loss + price * cost``: the gradient by a gate is that of the loss plus the price of what the
+    unit costs. The price is the one at which the step leaves the cost of all as it is, to first order. So a logit rises
+    where a unit gives more for its MACs than the others do, and what is of no use falls.
+
+    Args:
+        session: Of the network.
+        choices: How often masks are made anew.
+        reach: About how far a logit goes where its gradient has one sign all along: Adam looks at no scale.
+    """
+
+    weights_of_one = 1
+    """How many weights of the network move one logit."""
+
+    def __init__(self, session: Session, choices: int, reach: float) -> None:
+        super().__init__(session, choices)
+        self._reach = reach
+
+    def build(self) -> nn.Module:
+        return _Logits(len(self.session.units))
+
+    def make(self) -> None:
+        super().make()
+        rate = self._reach / self.steps / self.weights_of_one
+        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
+        self._learns = self.session.units.prunable & self.gates.gated
+        self._cost = torch.where(self._learns, self.session.savings(), 0.0).float()
+
+    def learn(self, step: int, gradients: Tensor) -> None:
+        gradients = torch.where(self._learns, gradients.cpu(), 0.0)
+        price = -(gradients @ self._cost) / (self._cost @ self._cost).clamp(min=1e-30)
+        self._optimizer.zero_grad()
+        self.network().backward(gradients + price.clamp(min=0.0) * self._cost)
+        self._optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._optimizer.load_state_dict(state["optimizer"])
+
+
+class _Logits(nn.Module):
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(count))
+
+    def forward(self) -> Tensor:
+        return self.logits * 1.0

@@ -1,0 +1,79 @@
+"""Masks are learned while the network trains under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgeprune.errors import InputError
+from edgeprune.schedules._agent import Agent
+from edgeprune.schedules._agent_attention import Attention
+from edgeprune.schedules._agent_gates import LearnedGates
+from edgeprune.schedules._agent_policy import Policy
+from edgeprune.schedules.base import Schedule, number, one_of, register, whole
+from edgeprune.schedules.session import Session
+from edgeprune.training.stretch import Stretch
+
+
+@register
+class MaskLearning(Schedule):
+    """Learn which units to close while the network trains without them; then remove those and train the rest.
+
+    An agent learns a logit for each unit, which raises or lowers what the criterion says of it to begin with:
+    ``score * exp(logit)``. Masks are chosen by that, within costs that fall to the budget as in ``gradual``:
+
+    - ``gates``: every unit has a logit of its own. The loss trains it through the hard gate as if there were none (the
+      straight-through estimator; Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons",
+      2013), against the price of the unit's MACs, or of whatever the budget limits; after Kim et al., "Plug-in,
+      Trainable Gate for Streamlining Arbitrary Neural Networks" (2020).
+    - ``attention``: in the same way a small network learns that looks at every unit (norms of its weights, gradients by
+      its gate) and its group, as in Hu et al., "Squeeze-and-Excitation Networks" (2018); after Luo and Wu,
+      "AutoPruner" (2020), and Li et al., "Weight-Dependent Gates for Network Pruning" (2020).
+    - ``policy``: how much to keep of each group is drawn, always within the budget, and rewarded by how good the
+      network is on validation data: REINFORCE with a baseline, Williams, "Simple Statistical Gradient-Following
+      Algorithms" (1992); after He et al., "AMC" (2018).
+
+    Args:
+        agent: ``gates``, ``attention`` or ``policy``.
+        learning: Share of the steps in which masks are learned.
+        choices: How often the mask is chosen anew while they are.
+        reach: About how far logits can go; one of 0.5 makes a unit 1.6 times as important. Small, masks keep to what
+            the criterion says; large, they change so often that what is left trains less well.
+        evaluations: Of masks by ``policy``, each on all validation data.
+    """
+
+    name = "mask_learning"
+
+    def __init__(
+        self,
+        agent: str = "gates",
+        learning: float = 0.4,
+        choices: int = 20,
+        reach: float = 0.5,
+        evaluations: int = 64,
+    ) -> None:
+        self.agent = one_of("agent", agent, ("gates", "attention", "policy"))
+        self.learning = number("learning", learning, most=1.0, between=True)
+        self.choices = whole("choices", choices, least=1)
+        self.reach = number("reach", reach, between=True)
+        self.evaluations = whole("evaluations", evaluations, least=2)
+
+    def check(self, session: Session) -> None:
+        super().check(session)
+        if self.agent == "policy" and session.samples is None and session.judge is None:
+            raise InputError(
+                f"schedule: {self.name}: got agent='policy', which is rewarded on data, and there is none; give "
+                "data=... or judge=..., or take agent='gates'"
+            )
+
+    def run(self, session: Session) -> Iterator[Stretch]:
+        agent = self._agent(session)
+        yield Stretch(share=self.learning, rate=(0.0, self.learning), hook=agent)
+        agent.look()
+        session.remove(agent.removed(agent.network()))
+        yield Stretch(share=1 - self.learning, rate=(self.learning, 1.0))
+
+    def _agent(self, session: Session) -> Agent:
+        if self.agent == "policy":
+            return Policy(session, self.choices, self.reach, self.evaluations)
+        kind = Attention if self.agent == "attention" else LearnedGates
+        return kind(session, self.choices, self.reach)
