@@ -4,6 +4,8 @@ Its stages: ``reading`` checks the ONNX file and computes constants; ``ops`` low
 stored, so that layouts meet without transposes; ``fusing`` lets operators into each other; ``flatbuffer`` writes.
 """
 
-from edgeprune.backends.tflite.converting import Converted, Port, convert
+from edgeprune.backends.tflite.converting import Converted, convert
+from edgeprune.backends.tflite.port import Port
+from edgeprune.backends.tflite.session import Session
 
-__all__ = ["Converted", "Port", "convert"]
+__all__ = ["Converted", "Port", "Session", "convert"]

@@ -7,45 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from onnx import ModelProto
 
 from edgeprune import files
 from edgeprune.backends.tflite import flatbuffer
 from edgeprune.backends.tflite.fusing import fuse
-from edgeprune.backends.tflite.graph import Array, Tensor
+from edgeprune.backends.tflite.graph import Tensor
 from edgeprune.backends.tflite.lowering import Lowering
-from edgeprune.backends.tflite.onnx_graph import Node, OnnxGraph
+from edgeprune.backends.tflite.onnx_graph import OnnxGraph
 from edgeprune.backends.tflite.ops import registered
 from edgeprune.backends.tflite.patterns import recognise
+from edgeprune.backends.tflite.port import Port
 from edgeprune.backends.tflite.reading import read
+from edgeprune.backends.tflite.session import Session
 from edgeprune.backends.tflite.views import Shape, channels_last, identity
 from edgeprune.errors import ModelError
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a converted model.
-
-    Attributes:
-        name: As in the ONNX file.
-        shape: As the TFLite file has it.
-        dtype: Name of the element type.
-        order: Dimension i of the TFLite file is dimension ``order[i]`` of the ONNX file: (0, 2, 3, 1) is NHWC of NCHW.
-    """
-
-    name: str
-    shape: Shape
-    dtype: str
-    order: Shape
-
-    def stored(self, values: Array) -> Array:
-        """From the layout of the ONNX file to that of the TFLite file."""
-        return np.ascontiguousarray(values.transpose(self.order))
-
-    def restored(self, values: Array) -> Array:
-        """From the layout of the TFLite file to that of the ONNX file."""
-        return np.ascontiguousarray(values.transpose(np.argsort(self.order)))
 
 
 @dataclass(frozen=True)
@@ -65,6 +41,10 @@ class Converted:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     operators: Mapping[str, int]
+
+    def session(self, *, threads: int = 1) -> Session:
+        """Load the file into LiteRT; what goes in and comes out is in the layout of the ONNX file."""
+        return Session(self.path, self.inputs, self.outputs, threads=threads)
 
 
 def convert(model: Path | str | ModelProto, path: Path | str) -> Converted:

@@ -45,7 +45,9 @@ class Lowering:
         self._node, self._emitted = name, set()
         tensor = self.arranged(view, order)
         if tensor in self.graph.inputs or tensor in self.graph.outputs or tensor.is_constant:
-            tensor = self.emit("RESHAPE", [tensor, self.constant("shape", np.array(tensor.shape, np.int32))], tensor.shape)
+            tensor = self.emit(
+                "RESHAPE", [tensor, self.constant("shape", np.array(tensor.shape, np.int32))], tensor.shape
+            )
         tensor.name = name
         self.graph.outputs.append(tensor)
         return order
@@ -150,7 +152,9 @@ class Lowering:
                 leader = leader.over(self._reshape(leader.tensor, leader.factors))
                 groups = tuple((factor,) for factor in range(len(leader.factors)))
             if not any(_mixes(leader, groups, view) for view in ranked):
-                return [view.tensor if view is leader else self._follow(view, leader, groups) for view in ranked], leader
+                return [
+                    view.tensor if view is leader else self._follow(view, leader, groups) for view in ranked
+                ], leader
         order = leader.order() or identity(len(shape))
         tensors = [_trimmed(self.arranged(view, order)) for view in ranked]
         stored = Tensor("", tuple(shape[dim] for dim in order), tensors[0].dtype)

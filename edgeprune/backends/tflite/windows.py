@@ -33,9 +33,7 @@ class Axis:
         """Whether TFLite's SAME places the windows just so."""
         total = max((self.out - 1) * self.stride + self.extent - self.size, 0)
         return (
-            self.out == -(-self.size // self.stride)
-            and self.before == total // 2
-            and self.after == total - total // 2
+            self.out == -(-self.size // self.stride) and self.before == total // 2 and self.after == total - total // 2
         )
 
 

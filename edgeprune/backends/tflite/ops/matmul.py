@@ -100,9 +100,7 @@ def _matrices(low: Lowering, view: View) -> tuple[Tensor, bool]:
     straight = identity(view.rank)
     swapped = (*straight[:-2], straight[-1], straight[-2])
     stored = [[factor for dim in order for factor in view.dims[dim]] for order in (straight, swapped)]
-    if stored[0] != sorted(stored[0]) and (
-        stored[1] == sorted(stored[1]) or stored[1][-1:] == [len(view.factors) - 1]
-    ):
+    if stored[0] != sorted(stored[0]) and (stored[1] == sorted(stored[1]) or stored[1][-1:] == [len(view.factors) - 1]):
         return low.arranged(view, swapped), True
     return low.arranged(view, straight), False
 
