@@ -60,6 +60,7 @@ def _reference(example: Example) -> list[np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(
         example.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

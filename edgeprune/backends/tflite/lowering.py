@@ -74,7 +74,7 @@ class Lowering:
 
     def constant(self, part: str, data: Array) -> Tensor:
         """A constant that plays ``part`` in the current node."""
-        return Tensor.constant(f"{self._node}/{part}", np.ascontiguousarray(data))
+        return Tensor.constant(f"{self._node}/{part}", np.asarray(data, order="C"))
 
     def emit(
         self,
@@ -210,7 +210,7 @@ class Lowering:
             order = [stored.index(run) for run in runs]
         moved = tuple(source.shape[index] for index in order)
         if source.data is not None:
-            return Tensor.constant(source.name, np.ascontiguousarray(source.data.transpose(order)).reshape(shape))
+            return Tensor.constant(source.name, source.data.transpose(order).reshape(shape))
         tensor = self.emit("TRANSPOSE", [source, self.constant("order", np.array(order, np.int32))], moved)
         return self._reshape(tensor, shape)
 

@@ -28,8 +28,8 @@ class Port:
 
     def stored(self, values: Array) -> Array:
         """From the layout of the ONNX file to that of the TFLite file."""
-        return np.ascontiguousarray(values.transpose(self.order))
+        return np.asarray(values.transpose(self.order), order="C")
 
     def restored(self, values: Array) -> Array:
         """From the layout of the TFLite file to that of the ONNX file."""
-        return np.ascontiguousarray(values.transpose(np.argsort(self.order)))
+        return np.asarray(values.transpose(np.argsort(self.order)), order="C")

@@ -32,7 +32,7 @@ class Maker:
     def values(self, *shape: int, low: float | None = None) -> Array:
         """Normal values, or positive ones from ``low`` to ``low`` + 3."""
         drawn = self.rng.standard_normal(shape) if low is None else low + 3 * self.rng.random(shape)
-        return drawn.astype(np.float32)
+        return np.asarray(drawn, np.float32)
 
     def image(self, channels: int | None = None, *, least: int = 5, most: int = 9) -> Array:
         """(N, C, H, W)."""

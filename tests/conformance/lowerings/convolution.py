@@ -20,14 +20,15 @@ def _convolution(make: Maker, rank: int, groups: int, inner: int, outer: int) ->
     x = (make.image if rank == 2 else make.signal)(groups * inner)
     kernel = [draw.size(1, 3) for _ in range(rank)]
     bias = make.values(groups * outer) if draw.one_of(True, False) else None
+    padding = _padding(make, rank, 2)
     return make.model(
         "Conv",
         [x],
         [make.values(groups * outer, inner, *kernel), bias],
         group=groups,
         strides=[draw.size(1, 3) for _ in range(rank)],
-        dilations=draw.one_of(None, [draw.size(1, 2) for _ in range(rank)]),
-        **_padding(make, rank, 2),
+        dilations=None if "auto_pad" in padding else [draw.size(1, 2) for _ in range(rank)],
+        **padding,
     )
 
 

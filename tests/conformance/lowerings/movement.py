@@ -32,7 +32,7 @@ def transpose(make: Maker) -> Example:
 
 @example("Squeeze")
 def squeeze(make: Maker) -> Example:
-    axes = make.draw.one_of(None, np.array([1]), np.array([-1, 1]))
+    axes = make.draw.one_of(None, np.array([1]), np.array([1, -1]))
     return make.model("Squeeze", [make.values(2, 1, 3, 1)], [axes])
 
 

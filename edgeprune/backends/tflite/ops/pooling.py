@@ -46,6 +46,9 @@ def average_pool(node: Node, low: Lowering) -> None:
     """Zeros around the image, and a factor where a window's count of elements is not what ONNX divides by."""
     x = stored_image(node, low, node.inputs[0])
     axes = _axes(node, low)
+    if any((axis.out - 1) * axis.stride >= axis.size + axis.before for axis in axes):
+        # ONNX's shape inference counts such a window, its specification and its runtime do not.
+        node.refuse("ceil_mode 1 and a window that starts behind the image", "without such windows: ceil_mode 0")
     whole = bool(node.get("count_include_pad", 0))
     pads = node.get("pads", [0] * 4)
     ends = [0] * (2 - len(pads) // 2) + list(pads[len(pads) // 2 :])
