@@ -1,7 +1,7 @@
 """ONNX -> TFLite: a small compiler. ``convert`` writes a file, ``Session`` runs one on LiteRT.
 
-Its stages: ``reading`` checks the ONNX file and computes constants; ``ops`` lower each operator over ``views`` of what is
-stored, so that layouts meet without transposes; ``fusing`` lets operators into each other; ``flatbuffer`` writes.
+Its stages: ``reading`` checks the ONNX file and computes constants; ``ops`` lower each operator over ``views`` of what
+is stored, so that layouts meet without transposes; ``fusing`` lets operators into each other; ``flatbuffer`` writes.
 """
 
 from edgeprune.backends.tflite.converting import Converted, convert

@@ -20,7 +20,7 @@ def stored_image(node: Node, low: Lowering, name: str) -> Tensor:
     """The value ``name`` as NHWC; a signal has height 1."""
     view = low.view(name)
     if view.rank not in (3, 4):
-        node.refuse(f"an input of shape {view.shape}", "of rank 3 (N, C, L) or 4 (N, C, H, W)")
+        raise node.refused(f"an input of shape {view.shape}", "of rank 3 (N, C, L) or 4 (N, C, H, W)")
     return low.arranged(low.reshaped(view, as_image(view.shape)), NHWC)
 
 

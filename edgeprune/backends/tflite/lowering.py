@@ -133,7 +133,6 @@ class Lowering:
     def plain(self, view: View) -> tuple[Tensor, Shape]:
         """A stored tensor with a dimension for each of ONNX, and the order they are in there."""
         order = view.order()
-        order = identity(view.rank) if order is None else order
         return self.arranged(view, order), order
 
     def aligned(self, views: Sequence[View]) -> tuple[list[Tensor], View]:
@@ -155,7 +154,7 @@ class Lowering:
                 return [
                     view.tensor if view is leader else self._follow(view, leader, groups) for view in ranked
                 ], leader
-        order = leader.order() or identity(len(shape))
+        order = leader.order()
         tensors = [_trimmed(self.arranged(view, order)) for view in ranked]
         stored = Tensor("", tuple(shape[dim] for dim in order), tensors[0].dtype)
         return tensors, View.of(stored, order)

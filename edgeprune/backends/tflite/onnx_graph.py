@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -59,9 +59,9 @@ class Node:
     def get(self, name: str, default: Any = None) -> Any:
         return self.attributes.get(name, default)
 
-    def refuse(self, got: str, allowed: str) -> NoReturn:
-        """End the conversion: there is no lowering for this form of the operator."""
-        raise ModelError(f"{self.where} has {got}, which cannot be converted to TFLite; it must be {allowed}")
+    def refused(self, got: str, allowed: str) -> ModelError:
+        """What to raise where there is no lowering for this form of the operator."""
+        return ModelError(f"{self.where} has {got}, which cannot be converted to TFLite; it must be {allowed}")
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -10,17 +11,29 @@ from edgeprune.backends.tflite.onnx_graph import Node, OnnxGraph
 
 
 def recognise(graph: OnnxGraph) -> None:
-    """Replace ``x * 0.5 * (1 + erf(x / sqrt 2))``, in whatever order it is multiplied, by Gelu(x)."""
+    """Replace ``x * 0.5 * (1 + erf(x / sqrt 2))``, in whatever order it is multiplied, by Gelu(x).
+
+    Without the half, which simplifiers move into the next layer, it is 2 * Gelu(x).
+    """
     finder = _Finder(graph)
     for erf in [node for node in graph.nodes if node.op == "Erf"]:
         found = finder.gelu(erf)
         if found is not None:
-            x, nodes = found
-            last = nodes[-1]
-            place = graph.nodes.index(last)
-            graph.nodes[place] = Node(last.name, "Gelu", [x], list(last.outputs), metadata=last.metadata)
-            inner = {id(node) for node in nodes[:-1]}
-            graph.nodes = [node for node in graph.nodes if id(node) not in inner]
+            _replace(graph, *found)
+
+
+def _replace(graph: OnnxGraph, x: str, nodes: list[Node], factor: float) -> None:
+    last = nodes[-1]
+    place = graph.nodes.index(last)
+    new = [replace(last, op="Gelu", inputs=[x], attributes={})]
+    if factor != 1:
+        half, constant = f"{last.outputs[0]}/half", f"{last.outputs[0]}/factor"
+        graph.shapes[half], graph.dtypes[half] = graph.shapes[last.outputs[0]], graph.dtypes[last.outputs[0]]
+        graph.constants[constant] = np.array(factor, np.float32)
+        new = [replace(new[0], name=half, outputs=[half]), replace(last, op="Mul", inputs=[half, constant])]
+    inner = {id(node) for node in nodes}
+    graph.nodes[place : place + 1] = new
+    graph.nodes = [node for node in graph.nodes if id(node) not in inner]
 
 
 class _Finder:
@@ -29,8 +42,8 @@ class _Finder:
         self._producers = graph.producers()
         self._readers = graph.readers()
 
-    def gelu(self, erf: Node) -> tuple[str, list[Node]] | None:
-        """What goes in, and the nodes that make a Gelu around ``erf``, the last one giving the result."""
+    def gelu(self, erf: Node) -> tuple[str, list[Node], float] | None:
+        """What goes in, the nodes that make a Gelu around ``erf``, the last one giving the result, and its factor."""
         scaled = self._producers.get(erf.inputs[0])
         x = None if scaled is None else self._scaled(scaled)
         plus_one = self._sole_reader(erf)
@@ -43,11 +56,12 @@ class _Finder:
         for last in (second, first):
             inside = self._product(last, {plus_one.outputs[0], x}) if last is not None else None
             if inside is not None and last is not None:
-                return x, [scaled, erf, plus_one, *inside, last]
+                inner, halves = inside
+                return x, [scaled, erf, plus_one, *inner, last], 2 * 0.5**halves
         return None
 
     def _scaled(self, node: Node) -> str | None:
-        """x of ``x / sqrt 2``."""
+        """What is divided by the root of 2."""
         if len(self._readers.get(node.outputs[0], [])) != 1 or node.op not in ("Mul", "Div"):
             return None
         wanted = sqrt(2) if node.op == "Div" else sqrt(0.5)
@@ -57,8 +71,8 @@ class _Finder:
                 return self._other(node, name)
         return None
 
-    def _product(self, last: Node, atoms: set[str]) -> list[Node] | None:
-        """Nodes before ``last`` that it takes to multiply ``atoms`` and one half; None where it is another product."""
+    def _product(self, last: Node, atoms: set[str]) -> tuple[list[Node], int] | None:
+        """Nodes before ``last`` that it takes to multiply ``atoms`` and halves, and how many; None: something else."""
         inner: list[Node] = []
         factors: list[str] = []
         pending = [last]
@@ -75,7 +89,7 @@ class _Finder:
                     factors.append(name)
         halves = [name for name in factors if self._scalar(name) == 0.5]
         rest = [name for name in factors if name not in halves]
-        return inner if len(halves) == 1 and sorted(rest) == sorted(atoms) else None
+        return (inner, len(halves)) if len(halves) < 2 and sorted(rest) == sorted(atoms) else None
 
     def _sole_reader(self, node: Node) -> Node | None:
         name = node.outputs[0]

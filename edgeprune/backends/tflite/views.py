@@ -115,23 +115,19 @@ class View:
             groups.append(tuple(group))
         return tuple(groups)
 
-    def order(self) -> Shape | None:
-        """Which ONNX dimension is stored where, from the slowest on; None where dimensions are stored interleaved.
+    def order(self) -> Shape:
+        """Which ONNX dimension is stored where, from the slowest on; where they are interleaved, by where they start.
 
         Dimensions of size 1 may stand anywhere: as the stored tensor has them if it can, else channels last.
         """
-        sized = [(dim[0], index) for index, dim in enumerate(self.dims) if dim]
-        if any(dim != tuple(range(dim[0], dim[0] + len(dim))) for dim in self.dims if dim):
-            return None
-        stored = [index for _, index in sorted(sized)]
+        stored = sorted((index for index, dim in enumerate(self.dims) if dim), key=lambda index: min(self.dims[index]))
         usual = [
             order
             for order in (channels_last(self.rank), identity(self.rank))
             if [index for index in order if self.dims[index]] == stored
         ]
         as_it_is = self._order_of_stored(stored)
-        exact = [*usual, *([as_it_is] if as_it_is else [])]
-        for order in exact:
+        for order in (*usual, *([as_it_is] if as_it_is else [])):
             if tuple(self.shape[dim] for dim in order) == self.tensor.shape:
                 return order
         units = [index for index, dim in enumerate(self.dims) if not dim]

@@ -74,6 +74,8 @@ class Maker:
             names.append("" if values is None else f"c{index}")
             if values is not None:
                 initializers.append(numpy_helper.from_array(np.asarray(values), f"c{index}"))
+        while not names[-1]:
+            names.pop()
         given = {name: value for name, value in attributes.items() if value is not None}
         results = [f"y{index}" for index in range(outputs)]
         nodes.append(helper.make_node(op, names, results, "tested", **given))
@@ -95,8 +97,7 @@ def assemble(
     outputs = [helper.make_empty_tensor_value_info(name) for name in results]
     graph = helper.make_graph(list(nodes), "example", inputs, outputs, list(initializers))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    return inferred
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)  # gives the outputs their types
 
 
 Build = Callable[[Maker], Example]

@@ -71,9 +71,7 @@ def transposed_convolution(make: Maker) -> Example:
     bias = make.values(groups * outer) if draw.one_of(True, False) else None
     constants = [make.values(channels, outer, *kernel), bias]
     dilations = [draw.size(1, 2) for _ in range(rank)] if way == "pads" else None
-    return make.model(
-        "ConvTranspose", [x], constants, group=groups, strides=strides, dilations=dilations, **attributes
-    )
+    return make.model("ConvTranspose", [x], constants, group=groups, strides=strides, dilations=dilations, **attributes)
 
 
 @example("DepthToSpace")

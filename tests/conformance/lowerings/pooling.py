@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,19 @@ def pool(make: Maker, op: str) -> Example:
     windows = _windows(make, rank)
     if op == "AveragePool":
         windows["count_include_pad"] = make.draw.size(0, 1)
-        windows["ceil_mode"] &= int("pads" in windows and max(windows["strides"]) <= min(windows["kernel_shape"]))
-        assume(not windows["ceil_mode"] or not any(windows["pads"]))  # shape inference counts windows it must not
+    if windows["ceil_mode"]:
+        starts = _last_starts(x.shape[2:], windows)
+        assume("pads" in windows and all(start < size for start, size in starts))
     return make.model(op, [x], opset=19, **windows)
+
+
+def _last_starts(sizes: Sequence[int], windows: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
+    """Where the last window starts that shape inference counts, and where windows may not start any more."""
+    rank = len(sizes)
+    for index, size in enumerate(sizes):
+        taps, step = windows["kernel_shape"][index], windows["strides"][index]
+        before, after = windows["pads"][index], windows["pads"][rank + index]
+        yield -(-(size + before + after - taps) // step) * step, size + before
 
 
 @example("MaxPool")

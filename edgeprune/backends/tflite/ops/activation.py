@@ -94,7 +94,7 @@ def _limit(node: Node, low: Lowering, index: int) -> float:
         return (-np.inf, np.inf)[index - 1]
     value = low.array(node.inputs[index])
     if value is None:
-        node.refuse("limits that are computed", "constant")
+        raise node.refused("limits that are computed", "constant")
     limit = float(value.item())
     least, most = (-np.inf, np.inf) if value.dtype.kind != "f" else (np.finfo(np.float32).min, np.finfo(np.float32).max)
     return -np.inf if limit <= least else np.inf if limit >= most else limit

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgeprune.backends.tflite.graph import Array, Tensor
+from edgeprune.backends.tflite.graph import Array
 from edgeprune.backends.tflite.images import (
     as_image,
     padded_shape,
@@ -89,7 +89,7 @@ def transposed_convolution(node: Node, low: Lowering) -> None:
 def _weights(node: Node, low: Lowering) -> Array:
     weights = low.array(node.inputs[1])
     if weights is None:
-        node.refuse("weights that are computed", "constant")
+        raise node.refused("weights that are computed", "constant")
     return weights.reshape(as_image(weights.shape))
 
 
@@ -98,7 +98,7 @@ def _bias(node: Node, low: Lowering, channels: int) -> Array:
         return np.zeros(channels, np.float32)
     bias = low.array(node.inputs[2])
     if bias is None:
-        node.refuse("a bias that is computed", "constant")
+        raise node.refused("a bias that is computed", "constant")
     return bias
 
 

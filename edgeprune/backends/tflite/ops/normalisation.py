@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgeprune.backends.tflite.graph import Array, Tensor
 from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
@@ -16,7 +15,7 @@ from edgeprune.backends.tflite.views import View
 def batch_normalization(node: Node, low: Lowering) -> None:
     """A scale and a shift, which become part of the convolution before it where there is one."""
     if node.get("training_mode", 0):
-        node.refuse("training_mode 1", "0: export the network in eval mode")
+        raise node.refused("training_mode 1", "0: export the network in eval mode")
     values = [low.array(name) for name in node.inputs[1:5]]
     gamma, beta, mean, variance = (value for value in values if value is not None)
     scale = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + node.get("epsilon", 1e-5))
@@ -31,7 +30,7 @@ def batch_normalization(node: Node, low: Lowering) -> None:
 @lowering("LayerNormalization")
 def layer_normalization(node: Node, low: Lowering) -> None:
     if any(node.outputs[1:]):
-        node.refuse("mean or deviation as an output", "without them")
+        raise node.refused("mean or deviation as an output", "without them")
     view = low.view(node.inputs[0])
     x, order = low.plain(view)
     first = node.get("axis", -1) % view.rank

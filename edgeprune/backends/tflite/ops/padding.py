@@ -34,7 +34,7 @@ def pad(node: Node, low: Lowering) -> None:
         elif mode in _NUMPY_MODES:
             x = _gathered(low, x, pads, mode)
         else:
-            node.refuse(f"mode '{mode}'", f"constant, {', '.join(_NUMPY_MODES)}")
+            raise node.refused(f"mode '{mode}'", f"constant, {', '.join(_NUMPY_MODES)}")
     low.write(node.outputs[0], View.of(x, order))
 
 
@@ -43,7 +43,7 @@ def _pads(node: Node, low: Lowering, rank: int) -> Array:
     given = low.array(node.inputs[1])
     axes = low.array(node.input(3)) if node.input(3) else np.arange(rank)
     if given is None or axes is None:
-        node.refuse("a padding that is computed", "constant")
+        raise node.refused("a padding that is computed", "constant")
     pads = np.zeros((rank, 2), np.int64)
     pads[axes % rank] = given.reshape(2, -1).T
     return pads
@@ -63,7 +63,7 @@ def _cut(low: Lowering, x: Tensor, pads: Array) -> Tensor:
 def _constant(node: Node, low: Lowering, x: Tensor, pads: Array) -> Tensor:
     value = low.array(node.input(2)) if node.input(2) else np.zeros((), x.dtype)
     if value is None:
-        node.refuse("a value that is computed", "constant")
+        raise node.refused("a value that is computed", "constant")
     amount = low.constant("pads", pads.astype(np.int32))
     if value.item() == 0:
         return low.emit("PAD", [x, amount], _grown(x, pads))

@@ -27,7 +27,7 @@ from edgeprune.backends.tflite.windows import Axis, padded
 def max_pool(node: Node, low: Lowering) -> None:
     """Padding repeats what lies in the window anyway: a constant as low as can be would spoil the range of int8."""
     if len([name for name in node.outputs if name]) > 1:
-        node.refuse("indices as a second output", "without them")
+        raise node.refused("indices as a second output", "without them")
     x = stored_image(node, low, node.inputs[0])
     axes = _axes(node, low)
     same = all(axis.is_same for axis in axes)
@@ -46,12 +46,11 @@ def average_pool(node: Node, low: Lowering) -> None:
     """Zeros around the image, and a factor where a window's count of elements is not what ONNX divides by."""
     x = stored_image(node, low, node.inputs[0])
     axes = _axes(node, low)
-    if any((axis.out - 1) * axis.stride >= axis.size + axis.before for axis in axes):
-        # ONNX's shape inference counts such a window, its specification and its runtime do not.
-        node.refuse("ceil_mode 1 and a window that starts behind the image", "without such windows: ceil_mode 0")
     whole = bool(node.get("count_include_pad", 0))
-    pads = node.get("pads", [0] * 4)
-    ends = [0] * (2 - len(pads) // 2) + list(pads[len(pads) // 2 :])
+    ends = [0 if node.get("auto_pad") == "VALID" else axis.after for axis in axes]
+    if node.get("auto_pad", "NOTSET") == "NOTSET":  # windows may reach behind what is padded, with ceil_mode 1
+        pads = node.get("pads", [0] * 4)
+        ends = [0] * (2 - len(pads) // 2) + list(pads[len(pads) // 2 :])
     factors = [
         _factors(replace(axis, after=end) if whole else replace(axis, before=0, after=0), axis)
         for axis, end in zip(axes, ends, strict=True)
@@ -87,8 +86,12 @@ def pooled_whole(code: str, low: Lowering, x: Tensor) -> Tensor:
 
 def _axes(node: Node, low: Lowering) -> tuple[Axis, Axis]:
     if any(step != 1 for step in node.get("dilations", [])):
-        node.refuse(f"dilations {node.get('dilations')}", "1, as TFLite's pooling has none")
-    return window_axes(node, low, node.get("kernel_shape"))
+        raise node.refused(f"dilations {node.get('dilations')}", "1, as TFLite's pooling has none")
+    axes = window_axes(node, low, node.get("kernel_shape"))
+    if any((axis.out - 1) * axis.stride >= axis.size + axis.before for axis in axes):
+        # ONNX's shape inference counts such a window, its specification and its runtime do not.
+        raise node.refused("ceil_mode 1 and a window that starts behind the image", "without such windows: ceil_mode 0")
+    return axes
 
 
 def _pool(code: str, node: Node, low: Lowering, x: Tensor, axes: Sequence[Axis], *, same: bool) -> Tensor:

@@ -38,7 +38,7 @@ def _axes(node: Node, low: Lowering, rank: int) -> list[int]:
     if axes is None and node.input(1):
         given = low.array(node.inputs[1])
         if given is None:
-            node.refuse("axes that are computed", "constant")
+            raise node.refused("axes that are computed", "constant")
         axes = given.tolist()
     if not axes:
         return [] if node.get("noop_with_empty_axes", 0) else list(range(rank))

@@ -13,18 +13,26 @@ from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
 
-_POSITIONS: dict[str, Callable[[Array, int, int, float], Array]] = {
-    "half_pixel": lambda out, size, count, scale: (out + 0.5) / scale - 0.5,
-    "pytorch_half_pixel": lambda out, size, count, scale: (out + 0.5) / scale - 0.5 if count > 1 else out * 0.0,
-    "asymmetric": lambda out, size, count, scale: out / scale,
-    "align_corners": lambda out, size, count, scale: out * (size - 1) / max(count - 1, 1),
-}
+
+def _positions(name: str, size: int, count: int, scale: float) -> Array:
+    """Where in the input each of ``count`` samples lies."""
+    out = np.arange(count)
+    if name == "asymmetric":
+        return out / scale
+    if name == "align_corners":
+        return out * (size - 1) / max(count - 1, 1)
+    if name == "pytorch_half_pixel" and count == 1:
+        return np.zeros(1)
+    return (out + 0.5) / scale - 0.5
+
+
 _ROUNDINGS: dict[str, Callable[[Array], Array]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),
     "round_prefer_ceil": lambda x: np.floor(x + 0.5),
     "floor": np.floor,
     "ceil": np.ceil,
 }
+_MODES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 _TFLITE_MODES = {  # name of ONNX's positions, rounding to the nearest, align_corners, half_pixel_centers
     "asymmetric": ("floor", False, False),
     "half_pixel": ("round_prefer_ceil", False, True),
@@ -35,22 +43,22 @@ _TFLITE_MODES = {  # name of ONNX's positions, rounding to the nearest, align_co
 @lowering("Resize", layout="channels_last")
 def resize(node: Node, low: Lowering) -> None:
     mode, name = node.get("mode", "nearest"), node.get("coordinate_transformation_mode", "half_pixel")
-    if name not in _POSITIONS:
-        node.refuse(f"coordinate_transformation_mode '{name}'", f"one of {', '.join(_POSITIONS)}")
+    if name not in _MODES:
+        raise node.refused(f"coordinate_transformation_mode '{name}'", f"one of {', '.join(_MODES)}")
     x = stored_image(node, low, node.inputs[0])
     wanted = stored_shape(node, low)
     if (wanted[0], wanted[3]) != (x.shape[0], x.shape[3]):
-        node.refuse("another batch or number of channels in its output", "over height and width alone")
+        raise node.refused("another batch or number of channels in its output", "over height and width alone")
     if node.get("antialias", 0):
-        node.refuse("antialias 1", "0")
+        raise node.refused("antialias 1", "0")
     counts = list(zip(x.shape[1:3], wanted[1:3], _scales(node, low, x, wanted), strict=True))
-    positions = [_POSITIONS[name](np.arange(out), size, out, scale) for size, out, scale in counts]
+    positions = [_positions(name, size, out, scale) for size, out, scale in counts]
     if mode == "nearest":
         y = _nearest(node, low, x, wanted, positions)
     elif mode == "linear":
         y = _linear(node, low, x, wanted, positions)
     else:
-        node.refuse(f"mode '{mode}'", "nearest or linear")
+        raise node.refused(f"mode '{mode}'", "nearest or linear")
     write_image(node, low, y)
 
 
@@ -73,7 +81,7 @@ def _nearest(node: Node, low: Lowering, x: Tensor, wanted: tuple[int, ...], posi
     picked = [np.clip(rounding(place), 0, size - 1) for place, size in zip(positions, sizes, strict=True)]
     for name, (nearest, corners, half) in _TFLITE_MODES.items():
         given = [
-            np.clip(_ROUNDINGS[nearest](_POSITIONS[name](np.arange(out), size, out, out / size)), 0, size - 1)
+            np.clip(_ROUNDINGS[nearest](_positions(name, size, out, out / size)), 0, size - 1)
             for size, out in zip(sizes, outs, strict=True)
         ]
         if all(np.array_equal(one, other) for one, other in zip(picked, given, strict=True)):
@@ -93,14 +101,13 @@ def _linear(node: Node, low: Lowering, x: Tensor, wanted: tuple[int, ...], posit
     places = [np.clip(place, 0, size - 1) for place, size in zip(positions, sizes, strict=True)]
     for name, (_, corners, half) in _TFLITE_MODES.items():
         given = [
-            np.clip(_POSITIONS[name](np.arange(out), size, out, out / size), 0, size - 1)
-            for size, out in zip(sizes, outs, strict=True)
+            np.clip(_positions(name, size, out, out / size), 0, size - 1) for size, out in zip(sizes, outs, strict=True)
         ]
         if all(np.allclose(one, other, atol=1e-6) for one, other in zip(places, given, strict=True)):
             options = schema.ResizeBilinearOptionsT(alignCorners=corners, halfPixelCenters=half)
             size = low.constant("size", np.array(outs, np.int32))
             return low.emit("RESIZE_BILINEAR", [x, size], wanted, options)
-    node.refuse(
+    raise node.refused(
         f"scales {[round(float(out / size), 4) for size, out in zip(sizes, outs, strict=True)]} that its sizes round",
         "resized to sizes that are the scales times the input's",
     )

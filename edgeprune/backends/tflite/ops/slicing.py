@@ -99,7 +99,7 @@ def _numbers(node: Node, low: Lowering, index: int) -> list[int] | None:
         return None
     values = low.array(node.inputs[index])
     if values is None:
-        node.refuse("bounds that are computed", "constant")
+        raise node.refused("bounds that are computed", "constant")
     return [int(value) for value in values]
 
 
