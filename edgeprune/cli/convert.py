@@ -23,8 +23,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def command(source: Path, output: Path, as_json: bool) -> None:
     """Convert an ONNX file with fixed shapes to a TFLite file for LiteRT and TFLite Micro.
 
-    Images are stored with their channels last, inputs and outputs included: NCHW becomes NHWC. With --json, 'order' says
-    which dimension of the ONNX file each dimension of the TFLite file is.
+    Images are stored with their channels last, inputs and outputs included: NCHW becomes NHWC. With --json, 'order'
+    says which dimension of the ONNX file each dimension of the TFLite file is.
 
     \b
     Example:
@@ -33,7 +33,10 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     """
     from edgeprune.backends.tflite import convert
 
-    converted = convert(source, output)
+    try:
+        converted = convert(source, output)
+    except OSError as error:
+        raise click.UsageError(f"cannot write {output}: {error.strerror}") from error
     if as_json:
         print_json({**asdict(converted), "path": str(converted.path)})
         return
