@@ -12,7 +12,19 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from edgeprune.errors import ModelError
 
 _MOST_ELEMENTS = 1 << 28
-_RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
+_LEFT = frozenset(
+    (
+        "Bernoulli",
+        "Loop",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Scan",
+    )
+)
+"""Operators that give something else each time, or need not end."""
 
 
 def folded(model: ModelProto) -> ModelProto:
@@ -34,7 +46,7 @@ def folded(model: ModelProto) -> ModelProto:
             if node.op_type == "Shape" and node.input[0] in shapes:
                 sized.append(_size_of(node, shapes[node.input[0]]))
                 known.update(node.output)
-            elif known.issuperset(filter(None, node.input)) and node.op_type not in _RANDOM:
+            elif known.issuperset(filter(None, node.input)) and node.op_type not in _LEFT:
                 constant.append(node)
                 known.update(node.output)
             else:
