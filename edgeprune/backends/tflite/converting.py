@@ -18,8 +18,8 @@ from edgeprune.backends.tflite.onnx_graph import OnnxGraph
 from edgeprune.backends.tflite.ops import registered
 from edgeprune.backends.tflite.patterns import recognise
 from edgeprune.backends.tflite.port import Port
-from edgeprune.backends.tflite.reading import read
-from edgeprune.backends.tflite.session import Session
+from edgeprune.backends.tflite.reading import check_values, read
+from edgeprune.backends.tflite.session import Session, check
 from edgeprune.backends.tflite.views import Shape, channels_last, identity
 from edgeprune.errors import ModelError
 
@@ -62,6 +62,7 @@ def convert(model: Path | str | ModelProto, path: Path | str) -> Converted:
     source = read(Path(model) if isinstance(model, str) else model)
     recognise(source)
     _check_operators(source)
+    check_values(source)
     low = Lowering(source)
     input_orders = [_input_order(source, name) for name in source.inputs]
     for name, order in zip(source.inputs, input_orders, strict=True):
@@ -73,6 +74,7 @@ def convert(model: Path | str | ModelProto, path: Path | str) -> Converted:
     graph = low.graph
     fuse(graph)
     content = flatbuffer.write(graph)
+    check(content)
     files.write_atomic(Path(path), content)
     return Converted(
         path=Path(path),

@@ -182,6 +182,12 @@ def _version(op: Op) -> int:
             return 4 if rank > 4 else 1
         case "SLICE":
             return 5 if rank > 4 else 1
+        case "MUL" if x.dtype == np.int64:
+            return 5
+        case "ADD" | "SUB" if x.dtype == np.int64:
+            return 4
+        case "SPLIT" if op.output.dtype == np.int32:
+            return 3
         case "MAXIMUM" | "MINIMUM" | "SUB":
             return 3 if broadcasts and rank > 4 else 1
         case "DIV":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 
 import numpy as np
@@ -12,19 +13,11 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from edgeprune.errors import ModelError
 
 _MOST_ELEMENTS = 1 << 28
-_LEFT = frozenset(
-    (
-        "Bernoulli",
-        "Loop",
-        "Multinomial",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Scan",
-    )
-)
-"""Operators that give something else each time, or need not end."""
+_LEFT = (
+    "Bernoulli", "If", "Loop", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+    "Scan",
+)  # fmt: skip
+"""Operators that give something else each time, need not end, or read more than their inputs."""
 
 
 def folded(model: ModelProto) -> ModelProto:
@@ -54,11 +47,19 @@ def folded(model: ModelProto) -> ModelProto:
         if not constant and not sized:
             return model
         model.graph.initializer.extend(sized)
-        needed = {name for node in rest for name in node.input} | {value.name for value in model.graph.output}
+        needed = {name for node in rest for name in _reads(node)} | {value.name for value in model.graph.output}
         model.graph.initializer.extend(_run(model, constant, needed, shapes))
         del model.graph.node[:]
         model.graph.node.extend(rest)
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+
+
+def _reads(node: NodeProto) -> Iterator[str]:
+    """Names that ``node`` reads, those inside its subgraphs included."""
+    yield from node.input
+    for item in node.attribute:
+        for inner in item.g.node:
+            yield from _reads(inner)
 
 
 def _shapes(model: ModelProto) -> dict[str, list[int]]:

@@ -11,6 +11,7 @@ import numpy as np
 from edgeprune.backends.tflite.graph import Array, Graph, Op, Tensor
 from edgeprune.backends.tflite.onnx_graph import Node, OnnxGraph
 from edgeprune.backends.tflite.views import Shape, View, channels_last, identity
+from edgeprune.errors import ModelError
 
 
 class Lowering:
@@ -59,7 +60,14 @@ class Lowering:
         return self.source.constants.get(name)
 
     def view(self, name: str) -> View:
+        """Where a value lies.
+
+        Raises:
+            ModelError: It is an output that the lowering of its node does not give.
+        """
         if name not in self._views:
+            if name not in self.source.constants:
+                raise ModelError(f"'{name}' is read, but only the first output of its node can be converted to TFLite")
             self._views[name] = View.of(Tensor.constant(name, self.source.constants[name]))
         return self._views[name]
 

@@ -18,7 +18,7 @@ def recognise(graph: OnnxGraph) -> None:
     finder = _Finder(graph)
     for erf in [node for node in graph.nodes if node.op == "Erf"]:
         found = finder.gelu(erf)
-        if found is not None:
+        if found is not None and found[0] in graph.shapes:
             _replace(graph, *found)
 
 
@@ -28,7 +28,7 @@ def _replace(graph: OnnxGraph, x: str, nodes: list[Node], factor: float) -> None
     new = [replace(last, op="Gelu", inputs=[x], attributes={})]
     if factor != 1:
         half, constant = f"{last.outputs[0]}/half", f"{last.outputs[0]}/factor"
-        graph.shapes[half], graph.dtypes[half] = graph.shapes[last.outputs[0]], graph.dtypes[last.outputs[0]]
+        graph.shapes[half], graph.dtypes[half] = graph.shapes[x], graph.dtypes[x]
         graph.constants[constant] = np.array(factor, np.float32)
         new = [replace(new[0], name=half, outputs=[half]), replace(last, op="Mul", inputs=[half, constant])]
     inner = {id(node) for node in nodes}

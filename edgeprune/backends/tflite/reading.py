@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from edgeprune.backends.tflite.folding import folded
 from edgeprune.backends.tflite.onnx_graph import Node, OnnxGraph
@@ -19,10 +19,10 @@ _DTYPES = frozenset(np.dtype(name) for name in ("float32", "int64", "int32", "in
 
 
 def read(model: Path | ModelProto) -> OnnxGraph:
-    """Read a model whose shapes are all fixed.
+    """Read a model whose inputs have fixed shapes; ``check_values`` looks at what is computed from them.
 
     Raises:
-        ModelError: There is no such file, it is no ONNX, or a shape or type in it cannot be in a TFLite file.
+        ModelError: There is no such file, it is no ONNX, or an input's shape is open.
     """
     name = str(model) if isinstance(model, Path) else "the model"
     proto = _load(model) if isinstance(model, Path) else model
@@ -35,7 +35,24 @@ def read(model: Path | ModelProto) -> OnnxGraph:
         raise
     except Exception as problem:  # checker, inference and runtime raise classes of their own; protobuf ends at 2 GB
         raise ModelError(f"{name} is no valid ONNX model: {_first_line(problem)}") from problem
-    return _graph(proto, name)
+    return _graph(proto)
+
+
+def check_values(graph: OnnxGraph) -> None:
+    """See to it that each value has a shape and a type that a TFLite file can have.
+
+    Raises:
+        ModelError: One has not; says which, and what makes it.
+    """
+    made = [(name, node.where) for node in graph.nodes for name in node.outputs if name]
+    for name, where in [*((name, "input") for name in graph.inputs), *made]:
+        if name not in graph.shapes:
+            raise ModelError(f"{where}: the shape of '{name}' is not known before the model runs")
+        if graph.dtypes[name] not in _DTYPES:
+            raise ModelError(
+                f"{where}: '{name}' is of type {graph.dtypes[name]}; "
+                f"allowed are {', '.join(sorted(str(dtype) for dtype in _DTYPES))}"
+            )
 
 
 def _load(path: Path) -> ModelProto:
@@ -83,41 +100,24 @@ def _shape(value: onnx.ValueInfoProto) -> Shape | None:
     return sizes if all(size > 0 for size in sizes) else None
 
 
-def _graph(proto: ModelProto, name: str) -> OnnxGraph:
+def _graph(proto: ModelProto) -> OnnxGraph:
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-    values = {value.name: value for value in (*proto.graph.value_info, *proto.graph.output, *proto.graph.input)}
-    inputs = [value.name for value in proto.graph.input if value.name not in constants]
-    nodes = [_node(node) for node in proto.graph.node]
     shapes = {name: tuple(array.shape) for name, array in constants.items()}
     dtypes = {name: array.dtype for name, array in constants.items()}
-    for value, where in _computed(inputs, nodes):
-        info = values.get(value)
-        shape = _shape(info) if info is not None else None
-        if info is None or shape is None:
-            raise ModelError(f"{name}: {where}: the shape of '{value}' is not known before the model runs")
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type))
-        if dtype not in _DTYPES:
-            told = TensorProto.DataType.Name(info.type.tensor_type.elem_type)
-            raise ModelError(
-                f"{name}: {where}: '{value}' is of type {told}; "
-                f"allowed are {', '.join(sorted(str(dtype) for dtype in _DTYPES))}"
-            )
-        shapes[value], dtypes[value] = shape, dtype
+    for value in (*proto.graph.value_info, *proto.graph.output, *proto.graph.input):
+        shape = _shape(value)
+        if shape is not None:
+            shapes[value.name] = shape
+            dtypes[value.name] = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
     return OnnxGraph(
-        nodes=nodes,
+        nodes=[_node(node) for node in proto.graph.node],
         constants=constants,
         shapes=shapes,
         dtypes=dtypes,
-        inputs=inputs,
+        inputs=[value.name for value in proto.graph.input if value.name not in constants],
         outputs=[value.name for value in proto.graph.output],
         opset=_opset(proto),
     )
-
-
-def _computed(inputs: list[str], nodes: list[Node]) -> list[tuple[str, str]]:
-    """Names of all values that are no constants, and where each is made."""
-    made = [(output, node.where) for node in nodes for output in node.outputs if output]
-    return [*((value, "input") for value in inputs), *made]
 
 
 def _node(proto: NodeProto) -> Node:

@@ -6,11 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgeprune.backends.feeding import Array, Inputs, named, portions
 from edgeprune.backends.tflite.port import Port
 from edgeprune.errors import ModelError
+
+
+def check(content: bytes) -> None:
+    """See to it that LiteRT takes a file with this content.
+
+    Raises:
+        ModelError: It does not.
+    """
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    try:
+        Interpreter(model_content=content, experimental_op_resolver_type=plain).allocate_tensors()
+    except (RuntimeError, ValueError) as problem:
+        raise ModelError(f"the network cannot run as TFLite: {problem}") from problem
 
 
 class Session:

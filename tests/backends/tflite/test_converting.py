@@ -163,6 +163,40 @@ def _unknown() -> onnx.ModelProto:
     return model(helper.make_node("Det", ["x"], ["y"], "/head/head.2/Det"))
 
 
+def _custom() -> onnx.ModelProto:
+    made = model(helper.make_node("Fused", ["x"], ["y"], "/a/Fused", domain="com.vendor"))
+    made.opset_import.append(helper.make_opsetid("com.vendor", 1))
+    return made
+
+
+def _loop() -> onnx.ModelProto:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["cond"], ["again"]), helper.make_node("Add", ["state", "one"], ["next"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, ()),
+            helper.make_tensor_value_info("cond", TensorProto.BOOL, ()),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, (1,)),
+        ],
+        [
+            helper.make_tensor_value_info("again", TensorProto.BOOL, ()),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, (1,)),
+        ],
+    )
+    nodes = [
+        helper.make_node("Add", ["a", "a"], ["one"], "twice"),
+        helper.make_node("Loop", ["", "true", "a"], ["c"], "/forever", body=body),
+        helper.make_node("Add", ["x", "c"], ["y"], "add"),
+    ]
+    return model(*nodes, a=np.ones(1, np.float32), true=np.array(True))
+
+
+def _indices() -> onnx.ModelProto:
+    pool = helper.make_node("MaxPool", ["x"], ["p", "i"], "/pool", kernel_shape=[2, 2])
+    cast = helper.make_node("Cast", ["i"], ["c"], "cast", to=1)
+    return model(pool, cast, helper.make_node("Add", ["p", "c"], ["y"], "add"))
+
+
 def _cubic() -> onnx.ModelProto:
     sizes = np.array([1, 4, 16, 16])
     return model(helper.make_node("Resize", ["x", "", "", "s"], ["y"], "/up/Resize", mode="cubic"), s=sizes)
@@ -193,12 +227,15 @@ def _enormous_constant() -> onnx.ModelProto:
     [
         (_open_batch, r"input 'x' has the shape \(batch, 3, 8, 8\).*fixed sizes.*dynamic_batch = false"),
         (_unknown, r"node /head/head\.2/Det \(Det\) of module head\.2: there is no lowering.*Abs, Add, .*Unsqueeze"),
+        (_custom, r"/a/Fused \(com\.vendor\.Fused\).*no lowering"),
+        (_loop, r"node /forever \(Loop\): there is no lowering"),
+        (_indices, "'i' is read, but only the first output"),
         (_cubic, r"node /up/Resize \(Resize\) of module up has mode 'cubic'.*must be nearest or linear"),
         (_data_dependent, r"node nz \(NonZero\).*shape of 'i' is not known"),
         (_computed_weights, r"/a/Conv.*weights that are computed"),
         (_wrong_shapes, "no valid ONNX model"),
         (_enormous_constant, r"/fill.*constant of shape \(1048576, 1048576\)"),
-        (lambda: model(relu(), dtype=TensorProto.DOUBLE), "input: 'x' is of type DOUBLE; allowed are .*float32"),
+        (lambda: model(relu(), dtype=TensorProto.DOUBLE), "input: 'x' is of type float64; allowed are .*float32"),
     ],
 )
 def test_what_cannot_be_converted_is_told_where_it_is(build: Any, told: str, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ _BINARY = {
     "Pow": ("POW", schema.PowOptionsT),
     "Sub": ("SUB", schema.SubOptionsT),
 }
+_COMMUTATIVE = ("Add", "Max", "Min", "Mul")
 
 
 @lowering(*_UNARY, layout="any")
@@ -46,6 +47,8 @@ def binary(node: Node, low: Lowering) -> None:
         _power(node, low, float(exponent.item()))
         return
     views = [low.view(name) for name in node.inputs]
+    if node.op in _COMMUTATIVE:  # constants last: there they can go into the layer before
+        views.sort(key=lambda view: view.tensor.is_constant)
     if len(views) == 1:
         low.write(node.outputs[0], views[0])
     code, options = _BINARY[node.op]

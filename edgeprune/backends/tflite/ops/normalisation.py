@@ -16,8 +16,9 @@ def batch_normalization(node: Node, low: Lowering) -> None:
     """A scale and a shift, which become part of the convolution before it where there is one."""
     if node.get("training_mode", 0):
         raise node.refused("training_mode 1", "0: export the network in eval mode")
-    values = [low.array(name) for name in node.inputs[1:5]]
-    gamma, beta, mean, variance = (value for value in values if value is not None)
+    gamma, beta, mean, variance = (low.array(name) for name in node.inputs[1:5])
+    if gamma is None or beta is None or mean is None or variance is None:
+        raise node.refused("statistics that are computed", "constant: export the network in eval mode")
     scale = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + node.get("epsilon", 1e-5))
     shift = beta - mean * scale
     view = low.view(node.inputs[0])
@@ -29,8 +30,6 @@ def batch_normalization(node: Node, low: Lowering) -> None:
 
 @lowering("LayerNormalization")
 def layer_normalization(node: Node, low: Lowering) -> None:
-    if any(node.outputs[1:]):
-        raise node.refused("mean or deviation as an output", "without them")
     view = low.view(node.inputs[0])
     x, order = low.plain(view)
     first = node.get("axis", -1) % view.rank
@@ -55,8 +54,7 @@ def softmax(node: Node, low: Lowering) -> None:
     """TFLite's work along the dimension that is stored last."""
     view = low.view(node.inputs[0])
     axis = node.get("axis", -1) % view.rank
-    _, order = low.plain(view)
-    order = (*(dim for dim in order if dim != axis), axis)
+    order = (*(dim for dim in view.order() if dim != axis), axis)
     x = low.arranged(view, order)
     y = (
         low.emit("SOFTMAX", [x], x.shape, schema.SoftmaxOptionsT(beta=1.0))

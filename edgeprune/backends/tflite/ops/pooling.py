@@ -26,8 +26,6 @@ from edgeprune.backends.tflite.windows import Axis, padded
 @lowering("MaxPool", layout="channels_last")
 def max_pool(node: Node, low: Lowering) -> None:
     """Padding repeats what lies in the window anyway: a constant as low as can be would spoil the range of int8."""
-    if len([name for name in node.outputs if name]) > 1:
-        raise node.refused("indices as a second output", "without them")
     x = stored_image(node, low, node.inputs[0])
     axes = _axes(node, low)
     same = all(axis.is_same for axis in axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -60,7 +61,7 @@ def concat(node: Node, low: Lowering) -> None:
     """In the order that the largest computed part is stored in."""
     views = [low.view(name) for name in node.inputs]
     computed = [view for view in views if not view.tensor.is_constant]
-    order = low.plain(max(computed, key=lambda view: int(np.prod(view.shape))))[1]
+    order = max(computed, key=lambda view: prod(view.shape)).order()
     stored = order.index(node.get("axis") % len(order))
     parts = [low.arranged(view, order) for view in views]
     shape = list(parts[0].shape)
@@ -87,7 +88,7 @@ def gather(node: Node, low: Lowering) -> None:
         positions = low.constant("indices", (indices % x.shape[stored]).astype(np.int32).reshape(-1))
     else:
         spread = low.view(node.inputs[1])
-        positions = low.arranged(spread, range(spread.rank), (int(np.prod(spread.shape)),))
+        positions = low.arranged(spread, range(spread.rank), (prod(spread.shape),))
     picked = [*x.shape]
     picked[stored] = positions.shape[0]
     y = View.of(low.emit("GATHER", [x, positions], picked, schema.GatherOptionsT(axis=stored)), order)
