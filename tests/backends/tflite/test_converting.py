@@ -21,6 +21,7 @@ def model(
     *nodes: onnx.NodeProto,
     shape: tuple[Any, ...] = (1, 4, 8, 8),
     outputs: tuple[str, ...] = ("y",),
+    result: tuple[Any, ...] | None = None,
     opset: int = 17,
     dtype: int = TensorProto.FLOAT,
     **constants: np.ndarray,
@@ -29,10 +30,11 @@ def model(
         list(nodes),
         "g",
         [helper.make_tensor_value_info("x", dtype, shape)],
-        [helper.make_tensor_value_info(name, dtype, None) for name in outputs],
+        [helper.make_tensor_value_info(name, dtype, result) for name in outputs],
         [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.vendor", 1)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=9)
     return onnx.shape_inference.infer_shapes(made, data_prop=True)
 
 
@@ -164,9 +166,7 @@ def _unknown() -> onnx.ModelProto:
 
 
 def _custom() -> onnx.ModelProto:
-    made = model(helper.make_node("Fused", ["x"], ["y"], "/a/Fused", domain="com.vendor"))
-    made.opset_import.append(helper.make_opsetid("com.vendor", 1))
-    return made
+    return model(helper.make_node("Fused", ["x"], ["y"], "/a/Fused", domain="com.vendor"), result=(1, 4, 8, 8))
 
 
 def _loop() -> onnx.ModelProto:
@@ -188,7 +188,7 @@ def _loop() -> onnx.ModelProto:
         helper.make_node("Loop", ["", "true", "a"], ["c"], "/forever", body=body),
         helper.make_node("Add", ["x", "c"], ["y"], "add"),
     ]
-    return model(*nodes, a=np.ones(1, np.float32), true=np.array(True))
+    return model(*nodes, result=(1, 4, 8, 8), a=np.ones(1, np.float32), true=np.array(True))
 
 
 def _indices() -> onnx.ModelProto:
@@ -203,7 +203,8 @@ def _cubic() -> onnx.ModelProto:
 
 
 def _data_dependent() -> onnx.ModelProto:
-    return model(helper.make_node("NonZero", ["x"], ["i"], "nz"), helper.make_node("Cast", ["i"], ["y"], "c", to=1))
+    cast = helper.make_node("Cast", ["x"], ["i"], "cast", to=TensorProto.INT64)
+    return model(cast, helper.make_node("Reshape", ["x", "i"], ["y"], "/a/Reshape"), shape=(1,), result=("any",))
 
 
 def _computed_weights() -> onnx.ModelProto:
@@ -231,7 +232,7 @@ def _enormous_constant() -> onnx.ModelProto:
         (_loop, r"node /forever \(Loop\): there is no lowering"),
         (_indices, "'i' is read, but only the first output"),
         (_cubic, r"node /up/Resize \(Resize\) of module up has mode 'cubic'.*must be nearest or linear"),
-        (_data_dependent, r"node nz \(NonZero\).*shape of 'i' is not known"),
+        (_data_dependent, r"node /a/Reshape \(Reshape\) of module a: the shape of 'y' is not known"),
         (_computed_weights, r"/a/Conv.*weights that are computed"),
         (_wrong_shapes, "no valid ONNX model"),
         (_enormous_constant, r"/fill.*constant of shape \(1048576, 1048576\)"),
