@@ -46,9 +46,7 @@ class Lowering:
         self._node, self._emitted = name, set()
         tensor = self.arranged(view, order)
         if tensor in self.graph.inputs or tensor in self.graph.outputs or tensor.is_constant:
-            tensor = self.emit(
-                "RESHAPE", [tensor, self.constant("shape", np.array(tensor.shape, np.int32))], tensor.shape
-            )
+            tensor = self._emit_reshape(tensor, tensor.shape)
         tensor.name = name
         self.graph.outputs.append(tensor)
         return order
@@ -159,9 +157,7 @@ class Lowering:
                 leader = leader.over(self._reshape(leader.tensor, leader.factors))
                 groups = tuple((factor,) for factor in range(len(leader.factors)))
             if not any(_mixes(leader, groups, view) for view in ranked):
-                return [
-                    view.tensor if view is leader else self._follow(view, leader, groups) for view in ranked
-                ], leader
+                return [self._follow(view, leader, groups) for view in ranked], leader
         order = leader.order()
         tensors = [_trimmed(self.arranged(view, order)) for view in ranked]
         stored = Tensor("", tuple(shape[dim] for dim in order), tensors[0].dtype)
@@ -188,8 +184,11 @@ class Lowering:
             return Tensor.constant(tensor.name, tensor.data.reshape(shape))
         key = (tensor, shape)
         if key not in self._moved:
-            self._moved[key] = self.emit("RESHAPE", [tensor, self.constant("shape", np.array(shape, np.int32))], shape)
+            self._moved[key] = self._emit_reshape(tensor, shape)
         return self._moved[key]
+
+    def _emit_reshape(self, tensor: Tensor, shape: Shape) -> Tensor:
+        return self.emit("RESHAPE", [tensor, self.constant("shape", np.array(shape, np.int32))], shape)
 
     def _transpose(self, view: View, wanted: Sequence[int], shape: Shape) -> Tensor:
         """Move the factors of ``view`` into the order ``wanted``; as few dimensions as can be, as kernels take few."""
@@ -224,9 +223,7 @@ class Lowering:
 
 def _mixes(leader: View, groups: Sequence[Shape], view: View) -> bool:
     """Whether ``view`` broadcasts along a part of a stored dimension of ``leader``."""
-    spread = {
-        factor: size == 1 for dim, size in zip(leader.dims, view.shape, strict=True) for factor in dim
-    }  # fmt: skip
+    spread = {factor: size == 1 for dim, size in zip(leader.dims, view.shape, strict=True) for factor in dim}
     return any(len({spread[factor] for factor in group}) > 1 for group in groups)
 
 

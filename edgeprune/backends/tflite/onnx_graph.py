@@ -75,7 +75,6 @@ class OnnxGraph:
         dtypes: Of every value.
         inputs: In the order of the file.
         outputs: In the order of the file.
-        opset: Version of ONNX's own operators.
     """
 
     nodes: list[Node]
@@ -84,7 +83,6 @@ class OnnxGraph:
     dtypes: dict[str, np.dtype[Any]]
     inputs: list[str]
     outputs: list[str]
-    opset: int
 
     def readers(self) -> dict[str, list[Node]]:
         """Who reads each value."""

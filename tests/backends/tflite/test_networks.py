@@ -53,6 +53,11 @@ _CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], Mapping[str, i
         (1, 3, 8, 8),
         {"ADD": 3, "CONCATENATION": 2, "CONV_2D": 3, "MUL": 3},
     ),
+    "padded max-pooling": (
+        lambda: nn.Sequential(conv(3, 8), nn.ReLU(), nn.MaxPool2d(3, 2, 1), conv(8, 8), nn.MaxPool2d(3, 2, 1)),
+        (1, 3, 12, 12),
+        {"CONV_2D": 2, "MAX_POOL_2D": 2, "MIRROR_PAD": 1, "PAD": 1},
+    ),
     "flattened image": (
         lambda: nn.Sequential(conv(3, 8, stride=2), nn.MaxPool2d(2), nn.Flatten(), nn.ReLU(), nn.Linear(8 * 16, 5)),
         (3, 3, 16, 16),

@@ -13,7 +13,7 @@ from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import OnnxGraph
 from edgeprune.backends.tflite.views import View, channels_last, identity
 
-_NOTHING = OnnxGraph(nodes=[], constants={}, shapes={}, dtypes={}, inputs=[], outputs=[], opset=17)
+_NOTHING = OnnxGraph(nodes=[], constants={}, shapes={}, dtypes={}, inputs=[], outputs=[])
 _SHAPES = st.lists(st.sampled_from([1, 1, 2, 3, 4, 6]), min_size=1, max_size=4)
 
 
