@@ -151,13 +151,16 @@ class Lowering:
         ranked = [self.reshaped(view, (1,) * (len(shape) - view.rank) + view.shape) for view in views]
         computed = [view for view in ranked if not view.tensor.is_constant]
         leader = max(computed or ranked, key=lambda view: prod(view.shape))
+        place = ranked.index(leader)
         if leader.shape == shape:
             groups = leader.stored_dims()
             if groups is None:
                 leader = leader.over(self._reshape(leader.tensor, leader.factors))
                 groups = tuple((factor,) for factor in range(len(leader.factors)))
             if not any(_mixes(leader, groups, view) for view in ranked):
-                return [self._follow(view, leader, groups) for view in ranked], leader
+                tensors = [self._follow(view, leader, groups) for view in ranked]
+                tensors[place] = leader.tensor
+                return tensors, leader
         order = leader.order()
         tensors = [_trimmed(self.arranged(view, order)) for view in ranked]
         stored = Tensor("", tuple(shape[dim] for dim in order), tensors[0].dtype)
