@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgeprune.backends.feeding import Array, Inputs, named, portions
 from edgeprune.errors import DataError, ModelError
 from edgeprune.progress import SILENT, Progress
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgeprune.model.data import Split
-
-Array = NDArray[Any]
 
 _BATCH_SIZE = 256
 
@@ -83,7 +81,7 @@ class Session:
         self.batch_size: int | None = batch if isinstance(batch, int) else None
         """Samples of one inference where the file fixes them."""
 
-    def predict(self, inputs: Array | Sequence[Array] | Mapping[str, Array], *, workers: int = 1) -> list[Array]:
+    def predict(self, inputs: Inputs, *, workers: int = 1) -> list[Array]:
         """Run any number of samples, in portions where the file fixes the batch size.
 
         Args:
@@ -96,10 +94,9 @@ class Session:
         Raises:
             ModelError: The runtime refuses the inputs or fails.
         """
-        feed = self._feed(inputs)
-        samples = len(next(iter(feed.values())))
+        feed = named(inputs, self.input_names, self.path)
         with ThreadPoolExecutor(workers) as pool:
-            parts = list(pool.map(lambda portion: self._run(*portion), self._portions(feed, samples)))
+            parts = list(pool.map(lambda portion: self._run(*portion), portions(feed, self.batch_size)))
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def evaluate(self, split: Split, *, workers: int = 1, progress: Progress = SILENT) -> Accuracy:
@@ -127,27 +124,6 @@ class Session:
             progress.advance(len(labels), accuracy=hits / seen)
         return Accuracy(hits / seen, seen)
 
-    def _feed(self, inputs: Array | Sequence[Array] | Mapping[str, Array]) -> dict[str, Array]:
-        if isinstance(inputs, Mapping):
-            named = dict(inputs)
-        else:
-            values = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
-            named = dict(zip(self.input_names, values, strict=False)) if len(values) == len(self.input_names) else {}
-        if set(named) != set(self.input_names):
-            raise ModelError(f"{self.path} takes the inputs {', '.join(self.input_names)}; got {len(inputs)} others")
-        return {name: np.ascontiguousarray(value) for name, value in named.items()}
-
-    def _portions(self, feed: dict[str, Array], samples: int) -> Iterator[tuple[dict[str, Array], int]]:
-        """Inputs of one run each, with the count of samples in it; the last is filled up by repeating its last one."""
-        size = self.batch_size or samples
-        for start in range(0, samples, size):
-            count = min(size, samples - start)
-            portion = {name: value[start : start + count] for name, value in feed.items()}
-            if count < size:
-                fill = {name: np.repeat(value[-1:], size - count, axis=0) for name, value in portion.items()}
-                portion = {name: np.concatenate([value, fill[name]]) for name, value in portion.items()}
-            yield portion, count
-
     def _run(self, portion: dict[str, Array], count: int) -> list[Array]:
         try:
             outputs = self._session.run(None, portion)
@@ -156,9 +132,7 @@ class Session:
         return [output[:count] for output in outputs]
 
 
-def predict(
-    path: Path, inputs: Array | Sequence[Array] | Mapping[str, Array], *, threads: int | None = None
-) -> list[Array]:
+def predict(path: Path, inputs: Inputs, *, threads: int | None = None) -> list[Array]:
     """Load ``path`` and run ``inputs`` once; see ``Session``."""
     return Session(path, threads=threads).predict(inputs)
 

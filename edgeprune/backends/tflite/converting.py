@@ -1,0 +1,121 @@
+"""ONNX to TFLite: read, choose layouts, lower, fuse, write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import ModelProto
+
+from edgeprune import files
+from edgeprune.backends.tflite import flatbuffer
+from edgeprune.backends.tflite.fusing import fuse
+from edgeprune.backends.tflite.graph import Tensor
+from edgeprune.backends.tflite.lowering import Lowering
+from edgeprune.backends.tflite.onnx_graph import OnnxGraph
+from edgeprune.backends.tflite.ops import registered
+from edgeprune.backends.tflite.patterns import recognise
+from edgeprune.backends.tflite.port import Port
+from edgeprune.backends.tflite.reading import check_values, read
+from edgeprune.backends.tflite.session import Session, check
+from edgeprune.backends.tflite.views import Shape, channels_last, identity
+from edgeprune.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A written TFLite file.
+
+    Attributes:
+        path: Of the file.
+        file_bytes: Its size.
+        inputs: In the order of the ONNX file, which is that of the TFLite file as well.
+        outputs: The same.
+        operators: How many of each TFLite operator there are.
+    """
+
+    path: Path
+    file_bytes: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    operators: Mapping[str, int]
+
+    def session(self, *, threads: int = 1) -> Session:
+        """Load the file into LiteRT; what goes in and comes out is in the layout of the ONNX file."""
+        return Session(self.path, self.inputs, self.outputs, threads=threads)
+
+
+def convert(model: Path | str | ModelProto, path: Path | str) -> Converted:
+    """Write the ONNX ``model`` as a TFLite file, whole or not at all.
+
+    Images are stored with the channels last from the input to the output, see ``Port.order``.
+
+    Args:
+        model: The file, or the loaded model. All its shapes are fixed.
+        path: Of the ``.tflite`` file.
+
+    Raises:
+        ModelError: The model is broken, has open shapes, is too large, or has an operator without a lowering.
+    """
+    source = read(Path(model) if isinstance(model, str) else model)
+    recognise(source)
+    _check_operators(source)
+    check_values(source)
+    low = Lowering(source)
+    input_orders = [_input_order(source, name) for name in source.inputs]
+    for name, order in zip(source.inputs, input_orders, strict=True):
+        low.add_input(name, order)
+    for node in source.nodes:
+        low.begin(node)
+        registered()[node.op].lower(node, low)
+    output_orders = [low.add_output(name) for name in source.outputs]
+    graph = low.graph
+    fuse(graph)
+    content = flatbuffer.write(graph)
+    check(content)
+    files.write_atomic(Path(path), content)
+    return Converted(
+        path=Path(path),
+        file_bytes=len(content),
+        inputs=_ports(graph.inputs, input_orders),
+        outputs=_ports(graph.outputs, output_orders),
+        operators=dict(sorted(Counter(op.code for op in graph.ops).items())),
+    )
+
+
+def _check_operators(source: OnnxGraph) -> None:
+    known = registered()
+    unknown = [node for node in source.nodes if node.op not in known]
+    if unknown:
+        more = f" (and {len(unknown) - 1} more nodes)" if len(unknown) > 1 else ""
+        raise ModelError(
+            f"{unknown[0].where}: there is no lowering to TFLite for the operator {unknown[0].op}{more}; "
+            f"there is one for {', '.join(known)}"
+        )
+
+
+def _input_order(source: OnnxGraph, name: str) -> Shape:
+    """Images are stored channels last, and whatever comes to an operator that wants it so before any that does not."""
+    rank = len(source.shapes[name])
+    if rank == 4:
+        return channels_last(rank)
+    readers = source.readers()
+    pending, seen = [name], {name}
+    while pending:
+        for node in readers.get(pending.pop(0), []):
+            layout = registered()[node.op].layout
+            if layout == "channels_last":
+                return channels_last(rank)
+            if layout == "any":
+                new = [output for output in node.outputs if output not in seen]
+                pending.extend(new)
+                seen.update(new)
+    return identity(rank)
+
+
+def _ports(tensors: list[Tensor], orders: list[Shape]) -> tuple[Port, ...]:
+    return tuple(
+        Port(tensor.name, tensor.shape, tensor.dtype.name, order) for tensor, order in zip(tensors, orders, strict=True)
+    )

@@ -1,0 +1,106 @@
+"""Computes what does not depend on the inputs: constants of constants, and shapes of values whose shape is fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from edgeprune.errors import ModelError
+
+_MOST_ELEMENTS = 1 << 28
+_LEFT = (
+    "Bernoulli", "If", "Loop", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+    "Scan",
+)  # fmt: skip
+"""Operators that give something else each time, need not end, or read more than their inputs."""
+
+
+def folded(model: ModelProto) -> ModelProto:
+    """A model without the nodes that give constants; shapes are inferred anew with what they gave.
+
+    Args:
+        model: With inferred shapes.
+
+    Raises:
+        ModelError: A constant would have more than 2^28 elements.
+    """
+    while True:
+        known = {tensor.name for tensor in model.graph.initializer}
+        shapes = _shapes(model)
+        constant: list[NodeProto] = []
+        rest: list[NodeProto] = []
+        sized: list[TensorProto] = []
+        for node in model.graph.node:
+            if node.op_type == "Shape" and node.input[0] in shapes:
+                sized.append(_size_of(node, shapes[node.input[0]]))
+                known.update(node.output)
+            elif known.issuperset(filter(None, node.input)) and node.op_type not in _LEFT:
+                constant.append(node)
+                known.update(node.output)
+            else:
+                rest.append(node)
+        if not constant and not sized:
+            return model
+        model.graph.initializer.extend(sized)
+        needed = {name for node in rest for name in _reads(node)} | {value.name for value in model.graph.output}
+        model.graph.initializer.extend(_run(model, constant, needed, shapes))
+        del model.graph.node[:]
+        model.graph.node.extend(rest)
+        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+
+
+def _reads(node: NodeProto) -> Iterator[str]:
+    """Names that ``node`` reads, those inside its subgraphs included."""
+    yield from node.input
+    for item in node.attribute:
+        for inner in item.g.node:
+            yield from _reads(inner)
+
+
+def _shapes(model: ModelProto) -> dict[str, list[int]]:
+    """Fixed shapes of values."""
+    shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
+            shapes.setdefault(value.name, [dim.dim_value for dim in dims])
+    return shapes
+
+
+def _size_of(node: NodeProto, shape: list[int]) -> TensorProto:
+    ends = {item.name: item.i for item in node.attribute}
+    picked = shape[ends.get("start", 0) : ends.get("end", len(shape))]
+    return numpy_helper.from_array(np.array(picked, np.int64), node.output[0])
+
+
+def _run(
+    model: ModelProto, nodes: list[NodeProto], needed: set[str], shapes: dict[str, list[int]]
+) -> list[TensorProto]:
+    """What ``nodes`` give, of which only ``needed`` counts."""
+    for node in nodes:
+        for name in node.output:
+            if prod(shapes.get(name, [])) > _MOST_ELEMENTS:
+                raise ModelError(f"node {node.name} ({node.op_type}) gives a constant of shape {tuple(shapes[name])}")
+    outputs = [name for node in nodes for name in node.output if name in needed]
+    if not outputs:
+        return []
+    read = {name for node in nodes for name in node.input}
+    graph = helper.make_graph(
+        nodes,
+        "constants",
+        inputs=[],
+        outputs=[helper.make_empty_tensor_value_info(name) for name in outputs],
+        initializer=[tensor for tensor in model.graph.initializer if tensor.name in read],
+    )
+    part = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    values = session.run(outputs, {})
+    return [numpy_helper.from_array(value, name) for name, value in zip(outputs, values, strict=True)]

@@ -1,0 +1,52 @@
+"""``edgeprune convert``: an ONNX file to TFLite, without the rest of a build."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeprune.cli.output import json_option, print_json
+
+if TYPE_CHECKING:
+    from edgeprune.backends.tflite import Port
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("convert")
+@click.argument("source", metavar="MODEL.onnx", type=_FILE)
+@click.argument("output", metavar="MODEL.tflite", type=_FILE)
+@json_option
+def command(source: Path, output: Path, as_json: bool) -> None:
+    """Convert an ONNX file with fixed shapes to a TFLite file for LiteRT and TFLite Micro.
+
+    Images are stored with their channels last, inputs and outputs included: NCHW becomes NHWC. With --json, 'order'
+    says which dimension of the ONNX file each dimension of the TFLite file is.
+
+    \b
+    Example:
+      edgeprune convert model.onnx model.tflite
+      edgeprune convert model.onnx model.tflite --json
+    """
+    from edgeprune.backends.tflite import convert
+
+    try:
+        converted = convert(source, output)
+    except OSError as error:
+        raise click.UsageError(f"cannot write {output}: {error.strerror}") from error
+    if as_json:
+        print_json({**asdict(converted), "path": str(converted.path)})
+        return
+    for kind, ports in (("input", converted.inputs), ("output", converted.outputs)):
+        for port in ports:
+            click.echo(f"{kind:<7} {_told(port)}")
+    click.echo(f"ops     {', '.join(f'{count} {name}' for name, count in converted.operators.items())}")
+    click.echo(f"written {converted.path} ({converted.file_bytes:,} bytes)")
+
+
+def _told(port: Port) -> str:
+    moved = "" if port.order == tuple(sorted(port.order)) else f", dimensions {list(port.order)} of the ONNX file"
+    return f"{port.name}: {port.dtype} {list(port.shape)}{moved}"

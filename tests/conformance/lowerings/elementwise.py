@@ -1,0 +1,100 @@
+"""Operators that work element by element, and activations."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto
+
+from tests.conformance.lowerings.base import Array, Example, Maker, example
+
+
+@example("Abs", "Ceil", "Cos", "Exp", "Floor", "Neg", "Sin", "Relu", "Sigmoid", "Tanh", "HardSwish", "Identity")
+def unary(make: Maker, op: str) -> Example:
+    return make.model(op, [make.tensor()])
+
+
+@example("Sqrt", "Log")
+def unary_of_positive(make: Maker, op: str) -> Example:
+    return make.model(op, [make.tensor(low=0.1)])
+
+
+@example("Dropout")
+def dropout(make: Maker) -> Example:
+    return make.model("Dropout", [make.tensor()])
+
+
+def _broadcast(make: Maker, x: Array) -> tuple[int, ...]:
+    """The shape of something that broadcasts to ``x``, and may lack leading dimensions."""
+    shape = tuple(make.draw.one_of(size, size, 1) for size in x.shape)
+    return shape[make.draw.size(0, len(shape)) :]
+
+
+@example("Add", "Sub", "Mul", "Div", "Max", "Min")
+def binary(make: Maker, op: str) -> Example:
+    x = make.tensor(least=2)
+    other = make.values(*_broadcast(make, x), low=0.5)
+    inputs, constants = make.draw.one_of(([x, other], []), ([other, x], []), ([x], [other]))
+    return make.model(op, inputs, constants)
+
+
+@example("Add", "Sub", "Mul", "Div")
+def outer(make: Maker, op: str) -> Example:
+    """Neither has the shape of the result."""
+    sizes = [make.draw.size(2, 4) for _ in range(3)]
+    return make.model(op, [make.values(2, sizes[0], 1, sizes[1]), make.values(sizes[2], 1, low=0.5)])
+
+
+@example("Max", "Min")
+def of_three(make: Maker, op: str) -> Example:
+    x = make.tensor()
+    return make.model(op, [x, make.values(*x.shape)], [make.values(x.shape[-1])])
+
+
+@example("Add", "Mul", "Max")
+def of_integers(make: Maker, op: str) -> Example:
+    x = make.rng.integers(-9, 9, (make.draw.size(1, 4), 3)).astype(np.int32)
+    return make.model(op, [x], [np.array([1, 2, 3], np.int32)])
+
+
+@example("Pow")
+def power(make: Maker) -> Example:
+    if make.draw.one_of(True, False):
+        return make.model("Pow", [make.tensor(low=0.0)], [np.array(make.draw.one_of(0.5, 1.0, 2.0, 3.0), np.float32)])
+    x = make.tensor(low=0.5)
+    return make.model("Pow", [x, make.values(*_broadcast(make, x))])
+
+
+@example("Clip")
+def clip(make: Maker) -> Example:
+    limits = make.draw.one_of((0, 6), (-1, 1), (0, None), (None, 0.5), (-0.3, 0.4), (None, None), (0, np.inf))
+    constants = [None if limit is None else np.array(limit, np.float32) for limit in limits]
+    return make.model("Clip", [3 * make.tensor()], constants)
+
+
+@example("LeakyRelu", "Elu")
+def with_alpha(make: Maker, op: str) -> Example:
+    return make.model(op, [make.tensor()], alpha=make.draw.one_of(None, 1.0, 0.2, 1.5))
+
+
+@example("PRelu")
+def prelu(make: Maker) -> Example:
+    x = make.tensor(least=2)
+    slope = make.draw.one_of((1,), (x.shape[1], *(1,) * (x.ndim - 2)))
+    return make.model("PRelu", [x], [make.values(*slope)])
+
+
+@example("HardSigmoid")
+def hard_sigmoid(make: Maker) -> Example:
+    alpha, beta = make.draw.one_of((None, None), (1 / 6, 0.5), (0.3, 0.4))
+    return make.model("HardSigmoid", [4 * make.tensor()], alpha=alpha, beta=beta)
+
+
+@example("Gelu")
+def gelu(make: Maker) -> Example:
+    return make.model("Gelu", [make.tensor()], opset=20, approximate=make.draw.one_of(None, "none", "tanh"))
+
+
+@example("Cast")
+def cast(make: Maker) -> Example:
+    to = make.draw.one_of(TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64)
+    return make.model("Cast", [5 * make.tensor()], to=to)

@@ -1,0 +1,67 @@
+"""Every lowering to TFLite, over random shapes, attributes and layouts: LiteRT gives what ONNX Runtime gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from edgeprune.backends.tflite import convert
+from edgeprune.backends.tflite.ops import registered
+from tests.conformance.examples.base import Draw
+from tests.conformance.lowerings import Build, Example, examples
+from tests.conformance.lowerings.base import Maker
+
+_TOLERANCE = 1e-5
+_CASES = [
+    pytest.param(op, build, id=f"{op}-{index}")
+    for op, builds in sorted(examples().items())
+    for index, build in enumerate(builds)
+]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lowerings") / "model.tflite"
+
+
+def test_every_lowering_has_an_example() -> None:
+    missing = sorted(set(registered()) - set(examples()))
+    assert not missing, f"operators without an example in tests/conformance/lowerings: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize(("op", "build"), _CASES)
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+@given(data=st.data(), seed=st.integers(0, 1000))
+def test_lowering(op: str, build: Build, data: st.DataObject, seed: int, path: Path) -> None:
+    example = build(Maker(Draw(data), seed))
+    assert op in {node.op_type for node in example.model.graph.node}
+    converted = convert(example.model, path)
+    got = converted.session().run([example.feed[port.name] for port in converted.inputs])
+    for wanted, value in zip(_reference(example), got, strict=True):
+        assert value.shape == wanted.shape
+        assert value.dtype == wanted.dtype
+        error = np.abs(value.astype(np.float64) - wanted).max(initial=0.0)
+        assert error <= _TOLERANCE * np.abs(wanted).max(initial=1e-3), f"off by {error}"
+
+
+def _reference(example: Example) -> list[np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        example.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, dict(example.feed))
