@@ -114,12 +114,14 @@ class PrecisionReport(_Part):
     Attributes:
         shipped: ``float32``, ``float16`` or ``int8``.
         reason: For people.
+        along: Other precisions that ship with it, for a board that measures which is the fastest.
         float_nodes: Nodes of an int8 model that stay in float, to keep the accuracy.
         candidates: What there was to choose from, by precision.
     """
 
     shipped: str
     reason: str
+    along: tuple[str, ...] = ()
     float_nodes: tuple[str, ...] = ()
     candidates: dict[str, CandidateReport]
 

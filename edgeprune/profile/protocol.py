@@ -96,6 +96,8 @@ RUNNER = Path(__file__).parent / "runners" / "onnxruntime_runner.py"
 TENSORRT_RUNNER = (
     RUNNER.with_name("tensorrt_runner.py"),
     RUNNER.with_name("build_engine.py"),
+    RUNNER.with_name("trtexec.py"),
+    RUNNER.with_name("choice.py"),
     RUNNER,
 )
 """What a board with TensorRT is given: the first is started, the others lie beside it under their own names."""

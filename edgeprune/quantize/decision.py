@@ -69,10 +69,10 @@ class Decision:
     """A choice.
 
     Attributes:
-        precision: What ships.
+        precision: What ships; the lowest, where others ship along.
         reason: Why, for people to read; the same whenever the same was found, to whatever tenth of a millisecond.
         evidence: What was measured.
-        along: Other precisions that ship with it, for a board that builds from any of them.
+        along: Other precisions that ship with it, for a board that measures which is the fastest.
     """
 
     precision: Precision
@@ -147,10 +147,12 @@ def decide_for_board(
             kept.append(name)
     if demand not in ("auto", *kept):
         raise BudgetError(f"the recipe demands {demand}, but {remarks.get(demand, 'it was not made')}")
-    *along, best = kept if demand == "auto" else [demand]
     found = "; ".join(f"{name}: {remark}" for name, remark in remarks.items())
-    reason = f"the board builds its engine and is faster the lower the precision, which was not measured here ({found})"
-    return Decision(best, reason, along=tuple(along))
+    if demand != "auto":
+        return Decision(demand, f"the recipe asks for {demand} ({found})")
+    *along, lowest = kept
+    reason = f"the board measures all that ships and keeps the fastest, which was not measured here ({found})"
+    return Decision(lowest, reason, along=tuple(along))
 
 
 def _speed(facts: Facts) -> str:

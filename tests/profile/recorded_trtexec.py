@@ -20,23 +20,29 @@ _ALWAYS = (
 )
 _EXPORTS = "--percentile --exportTimes --exportProfile --exportLayerInfo"
 
-TIMES = [
-    {
-        "startEnqMs": 500.1 + index,
-        "endEnqMs": 500.12 + index,
-        "startH2dMs": 500.1 + index,
-        "endH2dMs": 500.11 + index,
-        "startComputeMs": 500.11 + index,
-        "endComputeMs": 500.91 + index,
-        "startD2hMs": 500.91 + index,
-        "endD2hMs": 500.92 + index,
-        "h2dMs": 0.01,
-        "computeMs": 0.8 + index % 3 / 100,
-        "d2hMs": 0.01,
-        "latencyMs": 0.82 + index % 3 / 100,
-    }
-    for index in range(120)
-]
+
+def times(compute_ms: float) -> list[dict[str, float]]:
+    """As ``--exportTimes`` writes them."""
+    return [
+        {
+            "startEnqMs": 500.1 + index,
+            "endEnqMs": 500.12 + index,
+            "startH2dMs": 500.1 + index,
+            "endH2dMs": 500.11 + index,
+            "startComputeMs": 500.11 + index,
+            "endComputeMs": 500.11 + compute_ms + index,
+            "startD2hMs": 500.11 + compute_ms + index,
+            "endD2hMs": 500.12 + compute_ms + index,
+            "h2dMs": 0.01,
+            "computeMs": compute_ms + index % 3 / 100,
+            "d2hMs": 0.01,
+            "latencyMs": round(compute_ms + 0.02 + index % 3 / 100, 6),
+        }
+        for index in range(120)
+    ]
+
+
+TIMES = times(0.8)
 PROFILE = [
     {"count": 41400},
     {
@@ -63,8 +69,11 @@ for argument in "$@"; do
     --onnx) grep -q broken "$value" && {{ echo "[11/21/2026-10:00:02] [E] Failed to parse onnx file"; exit 1; }} ;;
     --saveEngine) cat '{folder}/engine' > "$value" ;;
     --timingCacheFile) echo timed >> "$value" ;;
-    --loadEngine) echo "[11/21/2026-10:00:01] [I] Engine deserialized in 0.0326257 sec." ;;
-    --exportTimes) cat '{folder}/times.json' > "$value" ;;
+    --loadEngine)
+      echo "[11/21/2026-10:00:01] [I] Engine deserialized in 0.0326257 sec."
+      precision=${{value%.engine}}
+      precision=${{precision##*.}} ;;
+    --exportTimes) cat "{folder}/times.$precision.json" > "$value" ;;
     --exportProfile) cat '{folder}/profile.json' > "$value" ;;
     --exportLayerInfo) cat '{folder}/layers.json' > "$value" ;;
   esac
@@ -77,13 +86,20 @@ def install(folder: Path, release: str) -> Path:
     """Write ``trtexec`` into ``folder``; ``calls`` beside it will hold the arguments of every call."""
     folder.mkdir(exist_ok=True)
     (folder / "engine").write_bytes(b"ftrt engine")
-    for name, value in {"times": TIMES, "profile": PROFILE, "layers": LAYERS}.items():
+    for name, value in {"profile": PROFILE, "layers": LAYERS}.items():
         (folder / f"{name}.json").write_text(json.dumps(value))
+    compute_ms(folder, fp32=0.8, fp16=0.8, int8=0.8)
     known = " ".join([_KNOWN[release], _ALWAYS, _EXPORTS])
     program = folder / "trtexec"
     program.write_text(_SCRIPT.format(banner=BANNERS[release], folder=folder, known=known))
     program.chmod(0o755)
     return program
+
+
+def compute_ms(folder: Path, **by_precision: float) -> None:
+    """Set what engines of a precision take."""
+    for precision, taken in by_precision.items():
+        (folder / f"times.{precision}.json").write_text(json.dumps(times(taken)))
 
 
 def calls(folder: Path) -> list[str]:

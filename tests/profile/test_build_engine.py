@@ -6,7 +6,6 @@ No TensorRT is here: a program prints and writes what real ones did (see ``recor
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,98 +13,12 @@ from pathlib import Path
 import pytest
 
 from edgeprune.profile.runners import build_engine
-from edgeprune.profile.runners.build_engine import Builder, EngineError, Version
+from edgeprune.profile.runners.build_engine import Builder
+from edgeprune.profile.runners.trtexec import PRECISIONS, EngineError
 from tests.profile import recorded_trtexec
 
 SCRIPT = Path(build_engine.__file__)
-RELEASES = {"8.5": Version(8, 5, 2), "10.3": Version(10, 3), "11.4": Version(11, 4)}
 ONNX = ("model.onnx", "model.fp16.onnx", "model.int8.onnx", "model.int8-fp16.onnx")
-
-COMMON = "trtexec --onnx={onnx} --saveEngine=e --timingCacheFile=c --profilingVerbosity=detailed"
-BUILD = {
-    ("8.5", "fp32"): ("model.onnx", "--buildOnly"),
-    ("8.5", "fp16"): ("model.onnx", "--fp16 --buildOnly"),
-    ("8.5", "int8"): ("model.int8.onnx", "--int8 --fp16 --buildOnly"),
-    ("10.3", "fp32"): ("model.onnx", "--skipInference"),
-    ("10.3", "fp16"): ("model.onnx", "--fp16 --skipInference"),
-    ("10.3", "int8"): ("model.int8.onnx", "--int8 --fp16 --skipInference"),
-    ("11.4", "fp32"): ("model.onnx", "--skipInference"),
-    ("11.4", "fp16"): ("model.fp16.onnx", "--skipInference"),
-    ("11.4", "int8"): ("model.int8-fp16.onnx", "--skipInference"),
-}
-
-
-@pytest.mark.parametrize(("release", "precision"), BUILD)
-def test_the_command_that_builds(release: str, precision: str) -> None:
-    onnx, flags = BUILD[release, precision]
-    version = RELEASES[release]
-    assert build_engine.onnx_name(version, precision) == onnx
-    argv = build_engine.build_argv("trtexec", version, precision, onnx=onnx, engine="e", timing_cache="c")
-    assert argv == f"{COMMON.format(onnx=onnx)} {flags}".split()
-
-
-MEASURE = "trtexec --loadEngine=e --warmUp=500 --duration=10 --iterations=10 --percentile=50,90,95,99 --exportTimes=t"
-FLAGS = {
-    "8.5": "--useCudaGraph --useSpinWait",
-    "10.3": "--useCudaGraph --useSpinWait",
-    "11.4": "--includeDataTransfers",
-}
-LAYERS = {
-    "8.5": "--exportProfile=p --separateProfileRun --exportLayerInfo=l",
-    "10.3": "--exportProfile=p --separateProfileRun --exportLayerInfo=l",
-    "11.4": "--exportProfile=p --exportLayerInfo=l",
-}
-
-
-@pytest.mark.parametrize("release", RELEASES)
-def test_the_command_that_measures(release: str) -> None:
-    version = RELEASES[release]
-    flags = build_engine.measure_flags(version)
-    assert build_engine.measure_argv("trtexec", version, "e", "t", flags=flags) == f"{MEASURE} {FLAGS[release]}".split()
-    with_layers = build_engine.measure_argv("trtexec", version, "e", "t", flags=flags, profile="p", layers="l")
-    assert with_layers == f"{MEASURE} {FLAGS[release]} {LAYERS[release]}".split()
-
-
-@pytest.mark.parametrize(
-    ("release", "flags"),
-    [("8.5", "--noDataTransfers"), ("10.3", "--noDataTransfers"), ("11.4", "--noCudaGraph --noSpinWait")],
-)
-def test_the_opposite_of_every_normalised_setting(release: str, flags: str) -> None:
-    version = RELEASES[release]
-    assert build_engine.measure_flags(version, transfers=False, cuda_graph=False, spin=False) == flags.split()
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("&&&& RUNNING TensorRT.trtexec [TensorRT v8502] # trtexec --help", Version(8, 5, 2)),
-        ("&&&& RUNNING TensorRT.trtexec [TensorRT v8412] # trtexec", Version(8, 4, 12)),
-        ("&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # /usr/src/tensorrt/bin/trtexec", Version(10, 3, 0)),
-        ("&&&& RUNNING TensorRT.trtexec [TensorRT v100600] [b26] # trtexec --help", Version(10, 6, 0)),
-        ("&&&& RUNNING TensorRT.trtexec [TensorRT v101602] [b10] # trtexec", Version(10, 16, 2)),
-        ("a warning first\n&&&& RUNNING TensorRT.trtexec [TensorRT v110201] [b3] # trtexec", Version(11, 2, 1)),
-        ("&&&& RUNNING TensorRT.trtexec [TensorRT v11.1.0.106] [b48] # trtexec", Version(11, 1, 0)),
-        ("&&&& RUNNING TensorRT.trtexec # trtexec", None),
-        ("", None),
-    ],
-)
-def test_versions_in_banners(text: str, version: Version | None) -> None:
-    assert build_engine.parse_banner(text) == version
-
-
-def test_versions_of_packages() -> None:
-    assert build_engine.parse_package("10.3.0.26-1+cuda12.5") == Version(10, 3, 0)
-    assert build_engine.parse_package("8.5.2-1+cuda11.4") == Version(8, 5, 2)
-    assert build_engine.parse_package("no packages found matching libnvinfer-bin") is None
-
-
-@pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that alone is on PATH, with the system's own behind it."""
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    return folder
 
 
 @pytest.fixture
@@ -128,14 +41,13 @@ def nvidia_smi(tools: Path, line: str) -> None:
     program.chmod(0o755)
 
 
-@pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("precision", build_engine.PRECISIONS)
+@pytest.mark.parametrize("release", recorded_trtexec.BANNERS)
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_release_takes_its_own_command(tools: Path, bundle: Path, release: str, precision: str) -> None:
     found = builder(tools, release)
-    onnx, _ = found.onnx(bundle, precision)
-    engine, built = found.build(onnx, precision, bundle / "engines")
-    assert built
-    assert engine.read_bytes() == b"ftrt engine"
+    made = found.prepare(bundle / "model.onnx", bundle / "engines", precision)
+    assert made.built
+    assert made.engine.read_bytes() == b"ftrt engine"
     assert len(recorded_trtexec.calls(tools)) == 1
 
 
@@ -211,14 +123,109 @@ def test_a_build_that_hangs_is_ended(tools: Path, bundle: Path) -> None:
     assert not list((bundle / "engines").glob(".*"))
 
 
-def test_the_lowest_precision_of_the_bundle_is_taken(tools: Path, bundle: Path) -> None:
+def write_manifest(bundle: Path, shipped: str, *along: str) -> None:
+    (bundle / "manifest.json").write_text(json.dumps({"precision": {"shipped": shipped, "along": along}}))
+
+
+def test_every_precision_that_ships_may_be_built(tools: Path, bundle: Path) -> None:
+    model = bundle / "model.onnx"
     found = builder(tools, "11.4")
-    assert found.onnx(bundle, None) == (bundle / "model.int8-fp16.onnx", "int8")
+    assert [path.name for path in found.forms(model).values()] == [
+        "model.onnx", "model.fp16.onnx", "model.int8-fp16.onnx"
+    ]  # fmt: skip
+    assert found.forms(bundle / "model.int8.onnx") == found.forms(model)
+    assert found.forms(model, "fp16") == {"fp16": bundle / "model.fp16.onnx"}
     (bundle / "model.int8-fp16.onnx").unlink()
-    assert found.onnx(bundle, None) == (bundle / "model.fp16.onnx", "fp16")
+    assert list(found.forms(model)) == ["fp32", "fp16"]
     with pytest.raises(EngineError, match=r"has no model\.int8-fp16\.onnx, which TensorRT 11\.4\.0 needs") as caught:
-        found.onnx(bundle, "int8")
+        found.forms(model, "int8")
     assert caught.value.exit_code == 3
+
+
+def test_what_the_manifest_leaves_out_is_built_only_if_asked_for(tools: Path, bundle: Path) -> None:
+    model = bundle / "model.onnx"
+    found = builder(tools, "10.3")
+    write_manifest(bundle, "int8", "float32")  # TensorRT 10 could build fp16 from model.onnx
+    assert list(found.forms(model)) == ["fp32", "int8"]
+    write_manifest(bundle, "float16")
+    assert list(found.forms(model)) == ["fp16"]
+    assert list(found.forms(model, "int8")) == ["int8"]
+    (bundle / "manifest.json").write_text('{"precision": {"shipped"')
+    assert list(found.forms(model)) == ["fp32", "fp16", "int8"]
+
+
+def measured(tools: Path) -> list[str]:
+    """Precisions of the engines that were run, in order."""
+    return [call.split(".engine")[0].rsplit(".", 1)[1] for call in recorded_trtexec.calls(tools) if "--load" in call]
+
+
+def test_the_fastest_precision_is_kept_with_its_figures(tools: Path, bundle: Path) -> None:
+    found = builder(tools)
+    recorded_trtexec.compute_ms(tools, fp32=1.2, fp16=0.5, int8=0.6)
+    engines = bundle / "engines"
+    made = found.prepare(bundle / "model.onnx", engines)
+    assert made[:3] == (engines / "model.fp16.engine", True, "fp16")
+    assert made.reason == (
+        "fp16 is faster than fp32, int8 is not surely faster than fp16; medians of 7 rounds in turn: "
+        "fp32 1.23 ms (1.23 to 1.23), fp16 0.53 ms (0.53 to 0.53), int8 0.63 ms (0.63 to 0.63)"
+    )
+    assert measured(tools) == ["fp32", "fp16", "int8"] * 7
+    record = json.loads((engines / "model.choice.json").read_text())
+    assert (record["precision"], record["reason"]) == ("fp16", made.reason)
+    assert record["rounds_ms"]["int8"] == [pytest.approx(0.63)] * 7
+    assert {name: key["tensorrt"] for name, key in record["key"].items()} == dict.fromkeys(PRECISIONS, "10.3.0")
+
+
+def test_a_choice_is_kept_until_asked_for_again(tools: Path, bundle: Path) -> None:
+    found = builder(tools)
+    recorded_trtexec.compute_ms(tools, int8=0.5)
+    first = found.prepare(bundle / "model.onnx", bundle / "engines")
+    before = len(recorded_trtexec.calls(tools))
+    recorded_trtexec.compute_ms(tools, int8=2.0)
+    again = found.prepare(bundle / "model.onnx", bundle / "engines")
+    assert again == first._replace(built=False)
+    assert len(recorded_trtexec.calls(tools)) == before
+    assert found.prepare(bundle / "model.onnx", bundle / "engines", force=True).precision == "fp32"
+
+
+@pytest.mark.parametrize("change", ["onnx", "tensorrt", "driver", "form", "record"])
+def test_a_choice_made_for_anything_else_is_made_again(tools: Path, bundle: Path, change: str) -> None:
+    nvidia_smi(tools, "Orin (nvgpu), 540.4.0")
+    found = builder(tools)
+    recorded_trtexec.compute_ms(tools, int8=0.5)
+    assert found.prepare(bundle / "model.onnx", bundle / "engines").precision == "int8"
+    release = "10.3"
+    if change == "onnx":
+        (bundle / "model.int8.onnx").write_text("another network")
+    elif change == "tensorrt":
+        release = "8.5"
+    elif change == "driver":
+        nvidia_smi(tools, "Orin (nvgpu), 540.5.0")
+    elif change == "form":
+        (bundle / "model.int8.onnx").unlink()
+    else:
+        (bundle / "engines/model.choice.json").write_text('{"key": ')
+    again = builder(tools, release)
+    recorded_trtexec.compute_ms(tools, fp16=0.4)
+    assert again.prepare(bundle / "model.onnx", bundle / "engines").precision == "fp16"
+
+
+def test_a_precision_that_is_asked_for_is_not_measured(tools: Path, bundle: Path) -> None:
+    made = builder(tools).prepare(bundle / "model.onnx", bundle / "engines", "int8")
+    assert made == (bundle / "engines/model.int8.engine", True, "int8", "it was asked for")
+    assert measured(tools) == []
+
+
+def test_a_precision_that_cannot_be_built_is_left_out(tools: Path, bundle: Path) -> None:
+    found = builder(tools)
+    (bundle / "model.int8.onnx").write_text("broken")
+    made = found.prepare(bundle / "model.onnx", bundle / "engines")
+    assert made.precision == "fp32"
+    assert "; there is no engine of int8: trtexec failed with exit code 1" in made.reason
+    assert set(measured(tools)) == {"fp32", "fp16"}
+    (bundle / "model.onnx").write_text("broken")
+    with pytest.raises(EngineError, match=r"no engine of fp32: .*; there is no engine of fp16: .*of int8"):
+        found.prepare(bundle / "model.onnx", bundle / "engines", force=True)
 
 
 def test_an_old_release_is_refused(tools: Path) -> None:
@@ -256,61 +263,33 @@ def test_what_is_not_said_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert set(build_engine.describe_device(tmp_path).values()) == {None}
 
 
-def test_times_of_every_inference() -> None:
-    times = build_engine.read_times(json.dumps(recorded_trtexec.TIMES))
-    assert len(times) == 120
-    assert times[0] == {"latency_ms": 0.82, "compute_ms": 0.8}
-
-
-def test_times_of_older_releases() -> None:
-    text = (
-        '[ { "startEnqMs" : 1, "endEnqMs" : 2, "startInMs" : 1, "endInMs" : 2, "startComputeMs" : 2, '
-        '"endComputeMs" : 3, "startOutMs" : 3, "endOutMs" : 4, "inMs" : 1, "computeMs" : 1.5, "outMs" : 1, '
-        '"latencyMs" : 3.5, "endToEndMs" : 4 } ]'
-    )
-    assert build_engine.read_times(text) == [{"latency_ms": 3.5, "compute_ms": 1.5}]
-
-
-GOOD = json.dumps(recorded_trtexec.TIMES[:2])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *(GOOD[:end] for end in range(0, len(GOOD), 17)),
-        "[]",
-        "{}",
-        "null",
-        "[1]",
-        '[{"latencyMs": 1}]',
-        '[{"latencyMs": 1, "computeMs": "1"}]',
-        '[{"latencyMs": 1, "computeMs": 0}]',
-        '[{"latencyMs": NaN, "computeMs": 1}]',
-        '[{"latencyMs": true, "computeMs": 1}]',
-    ],
-)
-def test_broken_times_are_refused(text: str) -> None:
-    with pytest.raises(EngineError, match="times that trtexec exported"):
-        build_engine.read_times(text)
-
-
 def run(*arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     return subprocess.run([python, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_the_script_builds_and_prints_the_path(tools: Path, bundle: Path) -> None:
     recorded_trtexec.install(tools, "10.3")
+    recorded_trtexec.compute_ms(tools, int8=0.5)
     done = run("--bundle", str(bundle))
     assert (done.returncode, done.stdout) == (0, f"{bundle}/engines/model.int8.engine\n")
-    assert "TensorRT 10.3.0, int8, from model.int8.onnx\nbuilt\n" in done.stderr
+    assert "TensorRT 10.3.0, int8, from model.int8.onnx\n" in done.stderr
+    assert "TensorRT 10.3.0, int8: fp16 is not surely faster than fp32, int8 is faster than fp32; " in done.stderr
+    assert done.stderr.endswith("built\n")
     again = run("--bundle", str(bundle))
     assert (again.stdout, "nothing to build" in again.stderr) == (done.stdout, True)
+    forced = run("--bundle", str(bundle), "--precision", "fp16")
+    assert forced.stdout == f"{bundle}/engines/model.fp16.engine\n"
+    assert "TensorRT 10.3.0, fp16: it was asked for\n" in forced.stderr
 
 
 def test_the_script_shows_the_command_and_runs_nothing(tools: Path, bundle: Path) -> None:
     recorded_trtexec.install(tools, "11.4")
     done = run("--bundle", str(bundle), "--precision", "fp16", "--show")
     assert done.stdout.startswith(f"{tools}/trtexec --onnx={bundle}/model.fp16.onnx --saveEngine=")
+    every = run("--bundle", str(bundle), "--show").stdout.splitlines()
+    assert [line.split("--onnx=")[1].split()[0] for line in every] == [
+        f"{bundle}/{name}" for name in ("model.onnx", "model.fp16.onnx", "model.int8-fp16.onnx")
+    ]
     assert recorded_trtexec.calls(tools) == []
 
 

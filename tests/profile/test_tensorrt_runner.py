@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 
@@ -17,14 +18,6 @@ from edgeprune.errors import DeviceError
 from edgeprune.profile import TENSORRT_RUNNER
 from edgeprune.profile.protocol import Runner
 from tests.profile import recorded_trtexec
-
-
-@pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    return folder
 
 
 @pytest.fixture
@@ -65,9 +58,9 @@ def test_edgeprune_measures_with_it(tools: Path, bundle: Path, release: str) -> 
     assert (found.load_ms.value, found.first_ms.value) == (pytest.approx(32.6257), 0.82)
     assert (found.warm_up_runs, found.stable, found.threads) == (240, True, 1)
     assert found.memory_source == "MemAvailable of the board"
-    build, *measured = recorded_trtexec.calls(tools)
+    build, *others = recorded_trtexec.calls(tools)
     assert "--saveEngine=" in build
-    assert ["--warmUp=0" in call for call in measured] == [True, False, False, False]
+    assert ["--warmUp=0" in call for call in others[-4:]] == [True, False, False, False]
     assert not (bundle / "engines").exists()
 
 
@@ -84,13 +77,25 @@ def test_engines_can_be_kept_and_layers_asked_for(tools: Path, bundle: Path, tmp
     assert [answers[1]["built"], again[1]["built"]] == [True, False]
 
 
+def test_without_a_precision_the_fastest_is_loaded_and_the_reason_told(tools: Path, bundle: Path) -> None:
+    recorded_trtexec.install(tools, "10.3")
+    recorded_trtexec.compute_ms(tools, fp16=0.4)
+    load = {"do": "load", "model": str(bundle / "model.onnx"), "spinning": True}
+    commands = [{**load, "engines": str(bundle / "engines")}, {"do": "end"}]
+    _, loaded = [json.loads(line) for line in run(bundle, "--serve", stdin=lines(commands)).stdout.splitlines()]
+    assert (loaded["precision"], loaded["built"], loaded["first_ms"]) == ("fp16", True, pytest.approx(0.42))
+    assert loaded["reason"].startswith("fp16 is faster than fp32; medians of 7 rounds in turn")
+    _, again = [json.loads(line) for line in run(bundle, "--serve", stdin=lines(commands)).stdout.splitlines()]
+    assert (again["precision"], again["built"], again["reason"]) == ("fp16", False, loaded["reason"])
+
+
 def lines(commands: list[dict[str, object]]) -> str:
     return "".join(json.dumps(command) + "\n" for command in commands)
 
 
 def test_what_goes_wrong_is_told(tools: Path, bundle: Path) -> None:
     recorded_trtexec.install(tools, "10.3")
-    (tools / "times.json").write_text('[ { "latencyMs" : 0.8')
+    (tools / "times.fp32.json").write_text('[ { "latencyMs" : 0.8')
     with Local().open() as workspace:
         runner = Runner(workspace, workspace.push(TENSORRT_RUNNER[0]), "pruned", timeout_s=30)
         with pytest.raises(DeviceError, match="times that trtexec exported cannot be read"):
@@ -99,9 +104,11 @@ def test_what_goes_wrong_is_told(tools: Path, bundle: Path) -> None:
 
 def test_its_user_gets_percentiles_and_the_flags(tools: Path, bundle: Path) -> None:
     recorded_trtexec.install(tools, "10.3")
+    recorded_trtexec.compute_ms(tools, fp32=1.6)
     done = run(bundle, "--layers", str(bundle / "layers.json"))
     assert done.returncode == 0
     expected = "p50 0.83 ms  p90 0.84 ms  p99 0.84 ms  120 runs  fp16  TensorRT 10.3.0  --useCudaGraph --useSpinWait\n"
+    assert "fp16: fp16 is faster than fp32; medians of 7 rounds in turn: fp32 1.63 ms" in done.stderr
     assert done.stdout.split() == expected.split()
     assert json.loads((bundle / "layers.json").read_text())["profile"] == recorded_trtexec.PROFILE
 
@@ -110,7 +117,7 @@ def test_a_bundle_without_a_model_is_bad_input(tools: Path, bundle: Path) -> Non
     recorded_trtexec.install(tools, "10.3")
     (bundle / "model.onnx").unlink()
     done = run(bundle)
-    assert (done.returncode, "has no model.int8.onnx, model.onnx" in done.stderr) == (3, True)
+    assert (done.returncode, "has no model.onnx, model.int8.onnx, which" in done.stderr) == (3, True)
 
 
 @pytest.mark.skipif(
@@ -123,6 +130,28 @@ def test_without_trtexec_onnx_runtime_takes_over_and_never_on_the_cpu(tools: Pat
     assert "cannot start CUDAExecutionProvider here" in done.stderr
     served = run(bundle, "--serve")
     assert (served.stdout, "cannot start CUDAExecutionProvider here" in served.stderr) == ("", True)
+
+
+def test_without_trtexec_onnx_runtime_runs_what_it_measures_to_be_faster(tools: Path, bundle: Path) -> None:
+    runner = bundle / "onnxruntime_runner.py"
+    runner.write_text(runner.read_text().replace("CUDAExecutionProvider", "CPUExecutionProvider"))
+    write_network(bundle / "model.onnx", size=96)
+    write_network(bundle / "model.fp16.onnx", size=1)
+    done = run(bundle)
+    assert (done.returncode, done.stdout[:4]) == (0, "p50 "), done.stderr
+    assert "fp16: fp16 is faster than fp32; medians of 7 rounds in turn: fp32 " in done.stderr
+    (bundle / "model.onnx").write_text("broken")
+    broken = run(bundle)
+    assert (broken.returncode, "error: ONNX Runtime cannot run model.onnx: " in broken.stderr) == (5, True)
+
+
+def write_network(path: Path, size: int) -> None:
+    """One that takes the longer the larger it is."""
+    value = partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT, shape=[size, size])
+    multiply = [onnx.helper.make_node("MatMul", [f"x{step}"] * 2, [f"x{step + 1}"]) for step in range(4)]
+    graph = onnx.helper.make_graph(multiply, "network", [value("x0")], [value("x4")])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
 
 
 def test_without_trtexec_and_without_the_other_runner_it_says_so(tools: Path, bundle: Path) -> None:

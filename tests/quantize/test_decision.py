@@ -86,11 +86,18 @@ _FORMS: dict[Precision, Candidate] = {
 def test_a_board_is_given_all_that_keeps_the_accuracy() -> None:
     made = decide_for_board("auto", _FORMS, {}, accuracy_drop=0.005)
     assert (made.precision, made.along) == ("float16", ("float32",))
+    assert made.reason.startswith(
+        "the board measures all that ships and keeps the fastest, which was not measured here ("
+    )
     assert "int8: 80.00%, which loses 10.00 points and is left out: 0.50 points are allowed" in made.reason
     made = decide_for_board("auto", {**_FORMS, "int8": _GOOD}, {}, accuracy_drop=0.005)
     assert (made.precision, made.along) == ("int8", ("float32", "float16"))
-    made = decide_for_board("float32", _FORMS, {}, accuracy_drop=0.005)
-    assert (made.precision, made.along) == ("float32", ())
+
+
+def test_a_board_is_given_what_is_demanded_alone() -> None:
+    made = decide_for_board("float16", _FORMS, {}, accuracy_drop=0.005)
+    assert (made.precision, made.along) == ("float16", ())
+    assert made.reason.startswith("the recipe asks for float16 (float32: 90.00%; float16: 90.00%; int8: 80.00%")
 
 
 def test_a_board_is_not_given_what_is_demanded_where_it_loses_too_much_or_is_not_there() -> None:

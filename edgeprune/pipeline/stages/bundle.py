@@ -85,6 +85,7 @@ def _precision(job: Job) -> PrecisionReport:
     return PrecisionReport(
         shipped=chosen["precision"],
         reason=chosen["reason"],
+        along=chosen["along"],
         float_nodes=made[chosen["precision"]].get("float_nodes", ()),
         candidates={
             name: CandidateReport(

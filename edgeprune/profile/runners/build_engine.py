@@ -1,21 +1,16 @@
 #!/usr/bin/env python3
 """Builds a TensorRT engine from the ONNX files beside this script, on the board that will run it.
 
-Needs Python 3.8 or newer and TensorRT's trtexec (JetPack: sudo apt install tensorrt); nothing else.
+Needs Python 3.8 or newer, trtexec.py and choice.py beside it, and TensorRT's trtexec (JetPack: sudo apt install
+tensorrt); nothing else.
 
-    python build_engine.py                    int8 where the bundle has it, else fp16
+    python build_engine.py                    every precision of the bundle, measured in turn: the fastest
     python build_engine.py --precision fp16
-    python build_engine.py --show             print the command of trtexec, run nothing
+    python build_engine.py --show             print the commands of trtexec, run nothing
 
 Prints the path of the engine. An engine fits one device, one driver, one version of TensorRT and one ONNX file: it is
-kept with that key beside it, and built again when the key differs. The timing cache makes a second build quick.
-
-How trtexec is called depends on its version. Sources of the flags:
-  8.5.2  prints "Build only: Disabled", several percentiles, CUDA graph and spin-wait off, data transfers on
-  8.6    samples/common/sampleOptions.cpp: "--buildOnly flag has been deprecated by --skipInference flag."
-  11.0   docs.nvidia.com/deeplearning/tensorrt, "Migrating trtexec Usage from TensorRT 10.x to 11.x": no precision flags
-  11.1   samples/common/sampleOptions.cpp: --includeDataTransfers, --noCudaGraph, --noSpinWait; their opposites and
-         --separateProfileRun do nothing any more
+kept with that key beside it, and built again when the key differs. So is the choice of the precision, with its figures,
+in model.choice.json. The timing cache makes a second build quick.
 """
 
 from __future__ import annotations
@@ -28,197 +23,35 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
+import statistics
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+if TYPE_CHECKING or __package__:
+    from edgeprune.profile.runners import choice, trtexec
+    from edgeprune.profile.runners.trtexec import EngineError
+else:
+    import choice
+    import trtexec
+    from trtexec import EngineError
 
-class Version(NamedTuple):
-    """Of TensorRT."""
-
-    major: int
-    minor: int
-    patch: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.major}.{self.minor}.{self.patch}"
-
-
-PRECISIONS = ("int8", "fp16", "fp32")
-_OLDEST = Version(8, 5)
-_SKIP_INFERENCE = Version(8, 6)
-_STRONGLY_TYPED = Version(11, 0)
-
-_USUAL_PLACE = "/usr/src/tensorrt/bin/trtexec"
 _BUILD_TIMEOUT_S = 3600.0
-_QUERY_TIMEOUT_S = 60.0
-_ERROR_LINES = 5
+_MEASURE_TIMEOUT_S = 600.0
+_ROUND_S = 1
 _CHUNK_BYTES = 1 << 20
 
-
-class EngineError(Exception):
-    """The engine cannot be built or run; ``exit_code`` is what the script ends with."""
-
-    def __init__(self, message: str, exit_code: int = 5) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-# --- recipes: what a version of TensorRT is given -----------------------------------------------------------------
-
-
-def onnx_name(version: Version, precision: str) -> str:
-    """The file of the bundle that ``precision`` is built from.
-
-    TensorRT 11 takes the types of the ONNX file as they are, so fp16 is written into a file of its own.
-    """
-    if precision == "fp32":
-        return "model.onnx"
-    if precision == "fp16":
-        return "model.fp16.onnx" if version >= _STRONGLY_TYPED else "model.onnx"
-    return "model.int8-fp16.onnx" if version >= _STRONGLY_TYPED else "model.int8.onnx"
-
-
-def precision_flags(version: Version, precision: str) -> list[str]:
-    """Flags that allow ``precision``; none from TensorRT 11 on.
-
-    With Q/DQ in the file, ``--int8`` only makes TensorRT accept it; what has no Q/DQ runs in fp16.
-    """
-    if version >= _STRONGLY_TYPED:
-        return []
-    return {"fp32": [], "fp16": ["--fp16"], "int8": ["--int8", "--fp16"]}[precision]
-
-
-def build_argv(
-    trtexec: str, version: Version, precision: str, *, onnx: str, engine: str, timing_cache: str
-) -> list[str]:
-    """The command that builds ``engine`` from ``onnx``."""
-    return [
-        trtexec,
-        f"--onnx={onnx}",
-        f"--saveEngine={engine}",
-        f"--timingCacheFile={timing_cache}",
-        "--profilingVerbosity=detailed",
-        *precision_flags(version, precision),
-        "--skipInference" if version >= _SKIP_INFERENCE else "--buildOnly",
-    ]
-
-
-def measure_flags(version: Version, *, transfers: bool = True, cuda_graph: bool = True, spin: bool = True) -> list[str]:
-    """Flags that make versions measure the same thing.
-
-    Args:
-        version: Of TensorRT.
-        transfers: Inputs and outputs are copied between host and device, as an application does.
-        cuda_graph: The engine is launched as one CUDA graph.
-        spin: The host waits busily for the GPU.
-    """
-    if version >= _STRONGLY_TYPED:
-        chosen = {"--includeDataTransfers": transfers, "--noCudaGraph": not cuda_graph, "--noSpinWait": not spin}
-    else:
-        chosen = {"--noDataTransfers": not transfers, "--useCudaGraph": cuda_graph, "--useSpinWait": spin}
-    return [flag for flag, given in chosen.items() if given]
-
-
-def measure_argv(
-    trtexec: str,
-    version: Version,
-    engine: str,
-    times: str,
-    *,
-    flags: Sequence[str],
-    warm_up_ms: int = 500,
-    duration_s: int = 10,
-    iterations: int = 10,
-    profile: str | None = None,
-    layers: str | None = None,
-) -> list[str]:
-    """The command that measures ``engine``.
-
-    Args:
-        trtexec: The program.
-        version: Its version.
-        engine: The file.
-        times: Where the time of every inference goes.
-        flags: Of ``measure_flags``.
-        warm_up_ms: Not in ``times``.
-        duration_s: Shortest measurement.
-        iterations: Fewest inferences.
-        profile: Where the time of every layer goes: from a run of its own, as the profiler slows a run down.
-        layers: Where the description of every layer goes.
-    """
-    argv = [
-        trtexec,
-        f"--loadEngine={engine}",
-        f"--warmUp={warm_up_ms}",
-        f"--duration={duration_s}",
-        f"--iterations={iterations}",
-        "--percentile=50,90,95,99",
-        f"--exportTimes={times}",
-        *flags,
-    ]
-    if profile is not None:
-        argv.append(f"--exportProfile={profile}")
-        if version < _STRONGLY_TYPED:
-            argv.append("--separateProfileRun")
-    if layers is not None:
-        argv.append(f"--exportLayerInfo={layers}")
-    return argv
-
-
-# --- what is on this machine --------------------------------------------------------------------------------------
-
-
-def find_trtexec() -> str | None:
-    """The program: on PATH, or where JetPack puts it."""
-    return shutil.which("trtexec") or (_USUAL_PLACE if os.access(_USUAL_PLACE, os.X_OK) else None)
-
-
-def parse_banner(text: str) -> Version | None:
-    """TensorRT's version in what trtexec prints first: ``[TensorRT v8502]``, ``v100300``, ``v11.1.0.106``."""
-    found = re.search(r"TensorRT\.trtexec \[TensorRT v(\d+(?:\.\d+)*)\]", text)
-    return None if found is None else _version(found.group(1))
-
-
-def parse_package(text: str) -> Version | None:
-    """The version in a Debian package's: ``10.3.0.26-1+cuda12.5``."""
-    found = re.match(r"\s*(\d+\.\d+\.\d+)", text)
-    return None if found is None else _version(found.group(1))
-
-
-def _version(text: str) -> Version:
-    if "." in text:
-        return Version(*[*map(int, text.split(".")), 0][:3])
-    number = int(text)
-    if number >= 100000:  # from 10.0 on two digits each
-        return Version(number // 10000, number // 100 % 100, number % 100)
-    return Version(number // 1000, number // 100 % 10, number % 100)
-
-
-def find_version(trtexec: str) -> Version:
-    """TensorRT's version, by the banner of ``trtexec --help``, else by its package.
-
-    Raises:
-        EngineError: Neither tells, or the version is older than 8.5.
-    """
-    version = parse_banner(_query([trtexec, "--help"]))
-    if version is None:
-        version = parse_package(_query(["dpkg-query", "--showformat=${Version}", "--show", "libnvinfer-bin"]))
-    if version is None:
-        raise EngineError(f"{trtexec} prints no version, and there is no package libnvinfer-bin")
-    if version < _OLDEST:
-        raise EngineError(f"TensorRT {version} is too old: 8.5 (JetPack 5.1) is the first that is supported")
-    return version
+WARM_UP_MS = 500
 
 
 def describe_device(root: Path = Path("/")) -> dict[str, str | None]:
     """What an engine depends on besides TensorRT: the board, the GPU, and its driver or the release of Jetson Linux."""
-    model = _read(root / "proc/device-tree/model").rstrip("\0\n")
+    model = trtexec.read_text(root / "proc/device-tree/model").rstrip("\0\n")
     # "# R36 (release), REVISION: 4.3, GCID: ..., BOARD: generic, ..."
-    release = re.match(r"# (R\d+) \(release\), REVISION: ([\d.]+)", _read(root / "etc/nv_tegra_release"))
-    smi = _query(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]).splitlines()
+    release = re.match(r"# (R\d+) \(release\), REVISION: ([\d.]+)", trtexec.read_text(root / "etc/nv_tegra_release"))
+    smi = trtexec.query(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]).splitlines()
     gpu, _, driver = smi[0].partition(", ") if smi and ", " in smi[0] else ("", "", "")
     return {
         "device": model or None,
@@ -228,30 +61,84 @@ def describe_device(root: Path = Path("/")) -> dict[str, str | None]:
     }
 
 
-def _read(path: Path) -> str:
+def shipped(folder: Path) -> tuple[str, ...]:
+    """Precisions that the bundle's manifest names, the most precise first; without one that says it: all.
+
+    It leaves out what lost too much accuracy or was not asked for, though TensorRT could build it all the same.
+    """
     try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
+        precision = json.loads((folder / "manifest.json").read_text())["precision"]
+        named = {precision["shipped"], *precision["along"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return trtexec.PRECISIONS
+    return tuple(name for name in trtexec.PRECISIONS if name.replace("fp", "float") in named)
 
 
-def _query(argv: Sequence[str]) -> str:
-    """What a program prints; nothing if it cannot be run."""
-    try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_QUERY_TIMEOUT_S,
-            check=False,
+class Engine:
+    """A built engine, and how it is measured.
+
+    Attributes:
+        flags: Of ``trtexec.measure_flags``.
+        printed: What trtexec printed last.
+    """
+
+    def __init__(self, builder: Builder, path: Path, folder: Path, flags: Sequence[str]) -> None:
+        self._builder = builder
+        self._path = path
+        self._folder = folder
+        self.flags = flags
+        self.printed = ""
+
+    def run(self, *, warm_up_ms: int, duration_s: int, iterations: int) -> list[dict[str, float]]:
+        """Run trtexec once; the times of each inference."""
+        times = self._folder / "times.json"
+        self._trtexec(times, warm_up_ms=warm_up_ms, duration_s=duration_s, iterations=iterations)
+        return trtexec.read_times(times.read_text())
+
+    def median_ms(self) -> float:
+        """Median latency of a short run."""
+        times = self.run(warm_up_ms=WARM_UP_MS, duration_s=_ROUND_S, iterations=10)
+        return statistics.median(entry["latency_ms"] for entry in times)
+
+    def layers(self) -> dict[str, Any]:
+        """What trtexec exports of each layer: its time and its description."""
+        profile, layers = self._folder / "profile.json", self._folder / "layers.json"
+        self._trtexec(
+            self._folder / "times.json",
+            warm_up_ms=WARM_UP_MS,
+            duration_s=_ROUND_S,
+            iterations=10,
+            profile=str(profile),
+            layers=str(layers),
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode(errors="replace")
+        return {"profile": json.loads(profile.read_text()), "layers": json.loads(layers.read_text())}
+
+    def _trtexec(self, times: Path, **settings: Any) -> None:
+        if times.exists():
+            times.unlink()
+        argv = trtexec.measure_argv(
+            self._builder.program, self._builder.version, str(self._path), str(times), flags=self.flags, **settings
+        )
+        timeout_s = _MEASURE_TIMEOUT_S + settings["duration_s"]
+        self.printed = trtexec.run(argv, log=self._folder / "measure.log", timeout_s=timeout_s)
+        if not times.is_file():
+            raise EngineError("trtexec ended well but exported no times")
 
 
-# --- building -----------------------------------------------------------------------------------------------------
+class Prepared(NamedTuple):
+    """An engine that can be run.
+
+    Attributes:
+        engine: The file.
+        built: It was not there, or did not fit.
+        precision: Of the engine.
+        reason: Why this precision, for people to read.
+    """
+
+    engine: Path
+    built: bool
+    precision: str
+    reason: str
 
 
 class Builder:
@@ -263,33 +150,93 @@ class Builder:
         Raises:
             EngineError: It is not there, tells no version or is too old.
         """
-        trtexec = find_trtexec()
-        if trtexec is None:
+        program = trtexec.find_trtexec()
+        if program is None:
             raise EngineError(
-                f"no trtexec on PATH nor at {_USUAL_PLACE}: install TensorRT (JetPack: sudo apt install tensorrt)"
+                f"no trtexec on PATH nor at {trtexec.USUAL_PLACE}: "
+                "install TensorRT (JetPack: sudo apt install tensorrt)"
             )
-        self.trtexec = trtexec
-        self.version = find_version(trtexec)
+        self.program = program
+        self.version = trtexec.find_version(program)
         self.device = describe_device()
 
-    def onnx(self, bundle: Path, precision: str | None) -> tuple[Path, str]:
-        """The ONNX file for a precision and that precision; None: the lowest that the bundle has.
+    def forms(self, model: Path, precision: str | None = None) -> dict[str, Path]:
+        """The ONNX file that each precision is built from, the most precise first.
+
+        Args:
+            model: One of these files; the others lie beside it.
+            precision: This one alone; None: all that ship.
 
         Raises:
-            EngineError: The bundle has no such file.
+            EngineError: There is no such file.
         """
-        wanted = PRECISIONS if precision is None else (precision,)
-        for name in wanted:
-            path = bundle / onnx_name(self.version, name)
-            if path.is_file():
-                return path, name
-        missing = ", ".join(onnx_name(self.version, name) for name in wanted)
-        raise EngineError(f"{bundle} has no {missing}, which TensorRT {self.version} needs", exit_code=3)
+        wanted = shipped(model.parent) if precision is None else (precision,)
+        files = {name: model.with_name(trtexec.onnx_name(self.version, name, _stem(model))) for name in wanted}
+        found = {name: path for name, path in files.items() if path.is_file()}
+        if not found:
+            missing = ", ".join(dict.fromkeys(path.name for path in files.values()))
+            raise EngineError(f"{model.parent} has no {missing}, which TensorRT {self.version} needs", exit_code=3)
+        return found
+
+    def prepare(
+        self,
+        model: Path,
+        engines: Path,
+        precision: str | None = None,
+        *,
+        force: bool = False,
+        timeout_s: float = _BUILD_TIMEOUT_S,
+    ) -> Prepared:
+        """The engine to run: of ``precision``, or None: of that which is the fastest here.
+
+        For the latter the engines of all that ship are built and measured in turn, and what was found is kept as long
+        as an engine is. One that cannot be built is left out, which the reason tells.
+
+        Args:
+            model: See ``forms``.
+            engines: Folder for engines.
+            precision: See above.
+            force: Build, and choose, even if nothing changed.
+            timeout_s: Of one build.
+
+        Raises:
+            EngineError: There is no file to build from, none can be built, or one that was built cannot be run.
+        """
+        forms = self.forms(model, precision)
+        if precision is not None:
+            built = self.build(forms[precision], precision, engines, force=force, timeout_s=timeout_s)
+            return Prepared(*built, precision, "it was asked for")
+        record_path = engines / f"{_stem(model)}.choice.json"
+        key = {name: self._key(onnx, name) for name, onnx in forms.items()}
+        record = _read_record(record_path)
+        if not force and record.get("key") == key:
+            chosen = str(record["precision"])
+            return Prepared(*self.build(forms[chosen], chosen, engines, timeout_s=timeout_s), chosen, record["reason"])
+        candidates, problems = {}, []
+        for name, onnx in forms.items():
+            say(f"TensorRT {self.version}, {name}, from {onnx.name}")
+            try:
+                candidates[name] = self.build(onnx, name, engines, force=force, timeout_s=timeout_s)
+            except EngineError as problem:
+                problems.append(f"there is no engine of {name}: {problem}")
+        if not candidates:
+            raise EngineError("; ".join(problems))
+        found = self._measured_choice({name: engine for name, (engine, _) in candidates.items()})
+        reason = "; ".join([found.reason, *problems])
+        _write_record(record_path, {"key": key, **found._asdict(), "reason": reason})
+        return Prepared(*candidates[found.precision], found.precision, reason)
+
+    def _measured_choice(self, engines: Mapping[str, Path]) -> choice.Choice:
+        with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
+            flags = trtexec.measure_flags(self.version)
+            return choice.choose(
+                {name: Engine(self, engine, Path(folder), flags).median_ms for name, engine in engines.items()}
+            )
 
     def command(self, onnx: Path, precision: str, engines: Path) -> list[str]:
         """The command that ``build`` runs, but for temporary names."""
-        return build_argv(
-            self.trtexec,
+        return trtexec.build_argv(
+            self.program,
             self.version,
             precision,
             onnx=str(onnx),
@@ -320,24 +267,22 @@ class Builder:
         with _temporary(engine) as new_engine, _temporary(cache) as new_cache:
             if cache.is_file():
                 shutil.copyfile(str(cache), str(new_cache))
-            argv = build_argv(
-                self.trtexec,
+            argv = trtexec.build_argv(
+                self.program,
                 self.version,
                 precision,
                 onnx=str(onnx),
                 engine=str(new_engine),
                 timing_cache=str(new_cache),
             )
-            run_trtexec(argv, log=engine.with_suffix(".log"), timeout_s=timeout_s)
+            trtexec.run(argv, log=engine.with_suffix(".log"), timeout_s=timeout_s)
             if not new_engine.is_file() or new_engine.stat().st_size == 0:
                 raise EngineError(f"trtexec ended well but wrote no engine; see {engine.with_suffix('.log')}")
             record = {"key": key, "engine_sha256": sha256(new_engine), "command": argv}
             _replace(new_engine, engine)
             if new_cache.is_file():
                 _replace(new_cache, cache)
-        with _temporary(_record_path(engine)) as new_record:
-            new_record.write_text(json.dumps(record, indent=1) + "\n")
-            _replace(new_record, _record_path(engine))
+        _write_record(_record_path(engine), record)
         return engine, True
 
     def _key(self, onnx: Path, precision: str) -> dict[str, Any]:
@@ -345,61 +290,13 @@ class Builder:
             **self.device,
             "tensorrt": str(self.version),
             "onnx_sha256": sha256(onnx),
-            "flags": precision_flags(self.version, precision),
+            "flags": trtexec.precision_flags(self.version, precision),
         }
 
     def _timing_cache(self) -> str:
         """A name for each device and version: TensorRT does not take a cache of another one."""
         made_for = json.dumps([self.device, self.version], sort_keys=True)
         return f"timing-{hashlib.sha256(made_for.encode()).hexdigest()[:12]}.cache"
-
-
-def run_trtexec(argv: Sequence[str], *, log: Path, timeout_s: float) -> str:
-    """Run trtexec and return what it printed, which is in ``log`` too.
-
-    Raises:
-        EngineError: It cannot start, fails, or takes longer than ``timeout_s``; with its own error lines.
-    """
-    try:
-        with open(str(log), "wb") as file:
-            done = subprocess.run(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                timeout=timeout_s,
-                check=False,
-            )
-    except subprocess.TimeoutExpired:
-        raise EngineError(f"trtexec was ended after {timeout_s:g} s; its output is in {log}") from None
-    except OSError as problem:
-        raise EngineError(f"cannot run {argv[0]}: {problem}") from problem
-    printed = _read(log)
-    if done.returncode != 0:
-        lines = printed.splitlines()
-        said = [line for line in lines if "[E]" in line or "Unknown option" in line] or lines
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        raise EngineError(f"trtexec failed with {how}; its output is in {log}: " + " | ".join(said[-_ERROR_LINES:]))
-    return printed
-
-
-def read_times(text: str) -> list[dict[str, float]]:
-    """What ``--exportTimes`` wrote, one entry an inference, with the keys ``latency_ms`` and ``compute_ms``.
-
-    Latency is input copy, compute and output copy. Releases name other keys differently, but not these two.
-
-    Raises:
-        EngineError: The text is cut off, is something else, or has an inference without a time.
-    """
-    try:
-        entries = json.loads(text)
-        times = [{"latency_ms": entry["latencyMs"], "compute_ms": entry["computeMs"]} for entry in entries]
-    except (ValueError, TypeError, KeyError, IndexError) as problem:
-        raise EngineError(f"the times that trtexec exported cannot be read: {problem!r}") from problem
-    numbers = [value for entry in times for value in entry.values()]
-    if not times or not all(type(value) in (int, float) and 0 < value < float("inf") for value in numbers):
-        raise EngineError(f"the {len(times)} times that trtexec exported are none, or not all above 0")
-    return [{name: float(value) for name, value in entry.items()} for entry in times]
 
 
 def sha256(path: Path) -> str:
@@ -411,8 +308,13 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _stem(onnx: Path) -> str:
+    """The name that all forms of a network share."""
+    return re.sub(r"(\.fp16|\.int8|\.int8-fp16)?\.onnx$", "", onnx.name)
+
+
 def _engine_path(onnx: Path, precision: str, engines: Path) -> Path:
-    return engines / f"{onnx.name.split('.')[0]}.{precision}.engine"
+    return engines / f"{_stem(onnx)}.{precision}.engine"
 
 
 def _record_path(engine: Path) -> Path:
@@ -420,11 +322,23 @@ def _record_path(engine: Path) -> Path:
 
 
 def _is_current(engine: Path, key: Mapping[str, Any]) -> bool:
+    record = _read_record(_record_path(engine))
+    return record.get("key") == key and engine.is_file() and record["engine_sha256"] == sha256(engine)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """Empty if it is not there, or damaged."""
     try:
-        record = json.loads(_record_path(engine).read_text())
-        return bool(record["key"] == key and record["engine_sha256"] == sha256(engine))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _write_record(path: Path, record: Mapping[str, Any]) -> None:
+    with _temporary(path) as new:
+        new.write_text(json.dumps(record, indent=1) + "\n")
+        _replace(new, path)
 
 
 @contextlib.contextmanager
@@ -444,31 +358,36 @@ def _replace(temporary: Path, path: Path) -> None:
     temporary.replace(path)
 
 
+def say(text: str) -> None:
+    """Tell the user; stdout is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """The command line of the bundle."""
     parser = argparse.ArgumentParser(description="Build a TensorRT engine on this device.")
     here = Path(__file__).resolve().parent
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: int8 where the bundle has it, else fp16")
+    parser.add_argument("--precision", choices=trtexec.PRECISIONS, help="default: that which is the fastest here")
     parser.add_argument("--bundle", type=Path, default=here, help="folder of the ONNX files; default: this one")
     parser.add_argument("--engines", type=Path, help="folder for engines; default: engines/ in the bundle")
-    parser.add_argument("--force", action="store_true", help="build even if the engine is current")
-    parser.add_argument("--show", action="store_true", help="print the command of trtexec and do not run it")
+    parser.add_argument("--force", action="store_true", help="build, and choose, even if nothing changed")
+    parser.add_argument("--show", action="store_true", help="print the commands of trtexec and do not run them")
     parser.add_argument("--timeout", type=float, default=_BUILD_TIMEOUT_S, metavar="S", help="longest build (3600)")
     given = parser.parse_args()
-    engines = given.engines or given.bundle / "engines"
+    model, engines = given.bundle / "model.onnx", given.engines or given.bundle / "engines"
     try:
         builder = Builder()
-        onnx, precision = builder.onnx(given.bundle, given.precision)
         if given.show:
-            print(shlex.join(builder.command(onnx, precision, engines)))
+            for precision, onnx in builder.forms(model, given.precision).items():
+                print(shlex.join(builder.command(onnx, precision, engines)))
             return
-        print(f"TensorRT {builder.version}, {precision}, from {onnx.name}", file=sys.stderr)
-        engine, built = builder.build(onnx, precision, engines, force=given.force, timeout_s=given.timeout)
+        made = builder.prepare(model, engines, given.precision, force=given.force, timeout_s=given.timeout)
     except EngineError as problem:
-        print(f"error: {problem}", file=sys.stderr)
+        say(f"error: {problem}")
         raise SystemExit(problem.exit_code) from None
-    print("built" if built else "current: nothing to build", file=sys.stderr)
-    print(engine)
+    say(f"TensorRT {builder.version}, {made.precision}: {made.reason}")
+    say("built" if made.built else "current: nothing to build")
+    print(made.engine)
 
 
 if __name__ == "__main__":

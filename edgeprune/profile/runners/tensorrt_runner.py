@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Measures the bundle's network with TensorRT on this board: for its user, or for EdgePrune.
 
-Needs Python 3.8 or newer, build_engine.py beside this file, and TensorRT's trtexec; nothing else. Where there is no
-trtexec, onnxruntime_runner.py beside this file takes over with ONNX Runtime's CUDA provider (onnxruntime-gpu, numpy).
+Needs Python 3.8 or newer, build_engine.py, trtexec.py and choice.py beside this file, and TensorRT's trtexec; nothing
+else. Where there is no trtexec, onnxruntime_runner.py beside this file takes over with ONNX Runtime's CUDA provider
+(onnxruntime-gpu, numpy).
 
-    python run.py                        build the engine if need be, then measure latency
+    python run.py                        build what is not built yet, choose the fastest precision, measure its latency
     python run.py --precision fp16 --duration 30
     python run.py --layers layers.json   the time of each layer too
 
-With --serve it speaks the protocol of onnxruntime_runner.py; "load" takes two keys more, and there is one command more:
+With --serve it speaks the protocol of onnxruntime_runner.py; "load" takes two keys more, both of which may be left out,
+and "loaded" tells the precision and the reason for it; there is one command more:
 
     {"do": "load", "model": "model.onnx", "spinning": true, "precision": "fp16", "engines": "folder/to/keep/them"}
     {"do": "layers"}
@@ -26,70 +28,30 @@ import os
 import platform
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeprune.profile.runners import build_engine
+    from edgeprune.profile.runners import build_engine, choice, trtexec
 else:
     import build_engine
+    import choice
+    import trtexec
 
 PROTOCOL = 1
 
 _FALLBACK = "onnxruntime_runner.py"
 _FALLBACK_RUNS = "200"
-_MEASURE_TIMEOUT_S = 600.0
-_WARM_UP_MS = 500
 _WINDOW_S = 1
 # Warm-up has ended when the medians of two windows that follow each other differ by less than this share.
 _STABLE = 0.02
 _MEMORY_PERIOD_S = 0.05
-
-
-class Engine:
-    """A built engine, and how it is measured."""
-
-    def __init__(self, builder: build_engine.Builder, path: Path, folder: Path, flags: list[str]) -> None:
-        self._builder = builder
-        self._path = path
-        self._folder = folder
-        self.flags = flags
-        self.printed = ""
-
-    def run(self, *, warm_up_ms: int, duration_s: int, iterations: int) -> list[dict[str, float]]:
-        """Run trtexec once; the times of each inference."""
-        times = self._folder / "times.json"
-        self._trtexec(times, warm_up_ms=warm_up_ms, duration_s=duration_s, iterations=iterations)
-        return build_engine.read_times(times.read_text())
-
-    def layers(self) -> dict[str, Any]:
-        """What trtexec exports of each layer: its time and its description."""
-        profile, layers = self._folder / "profile.json", self._folder / "layers.json"
-        self._trtexec(
-            self._folder / "times.json",
-            warm_up_ms=_WARM_UP_MS,
-            duration_s=_WINDOW_S,
-            iterations=10,
-            profile=str(profile),
-            layers=str(layers),
-        )
-        return {"profile": json.loads(profile.read_text()), "layers": json.loads(layers.read_text())}
-
-    def _trtexec(self, times: Path, **settings: Any) -> None:
-        if times.exists():
-            times.unlink()
-        argv = build_engine.measure_argv(
-            self._builder.trtexec, self._builder.version, str(self._path), str(times), flags=self.flags, **settings
-        )
-        timeout_s = _MEASURE_TIMEOUT_S + settings["duration_s"]
-        self.printed = build_engine.run_trtexec(argv, log=self._folder / "measure.log", timeout_s=timeout_s)
-        if not times.is_file():
-            raise build_engine.EngineError("trtexec ended well but exported no times")
 
 
 class MemoryWatch:
@@ -137,11 +99,19 @@ class Server:
         """Build the engine if need be, and run it once."""
         started = time.monotonic()
         engines = Path(command.get("engines") or self._folder / "engines")
-        path, built = self._builder.build(Path(command["model"]), command.get("precision", "fp16"), engines)
+        made = self._builder.prepare(Path(command["model"]), engines, command.get("precision"))
         build_s = time.monotonic() - started
-        flags = build_engine.measure_flags(self._builder.version, spin=command["spinning"])
-        self._engine = Engine(self._builder, path, self._folder, flags)
-        answer = {"event": "loaded", "threads": 1, "flags": flags, "built": built, "build_s": build_s}
+        flags = trtexec.measure_flags(self._builder.version, spin=command["spinning"])
+        self._engine = build_engine.Engine(self._builder, made.engine, self._folder, flags)
+        answer = {
+            "event": "loaded",
+            "threads": 1,
+            "flags": flags,
+            "precision": made.precision,
+            "reason": made.reason,
+            "built": made.built,
+            "build_s": build_s,
+        }
         with self._memory.watching():
             answer["first_ms"] = self._engine.run(warm_up_ms=0, duration_s=0, iterations=1)[0]["latency_ms"]
         # Said by every release from 8.5 to 10.x; where one does not say it, it is left out.
@@ -183,7 +153,7 @@ class Server:
     def _run(self, duration_s: int, iterations: int) -> list[dict[str, float]]:
         with self._memory.watching():
             times: list[dict[str, float]] = self._engine.run(
-                warm_up_ms=_WARM_UP_MS, duration_s=duration_s, iterations=iterations
+                warm_up_ms=build_engine.WARM_UP_MS, duration_s=duration_s, iterations=iterations
             )
         return times
 
@@ -226,55 +196,91 @@ def _machine(builder: build_engine.Builder) -> dict[str, Any]:
 def benchmark(builder: build_engine.Builder, given: argparse.Namespace) -> None:
     """Build if need be, measure, print."""
     bundle = Path(__file__).resolve().parent
-    onnx, precision = builder.onnx(bundle, given.precision)
-    engine_path, _ = builder.build(onnx, precision, given.engines or bundle / "engines")
+    made = builder.prepare(bundle / "model.onnx", given.engines or bundle / "engines", given.precision)
+    build_engine.say(f"{made.precision}: {made.reason}")
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
-        engine = Engine(builder, engine_path, Path(folder), build_engine.measure_flags(builder.version))
-        times = engine.run(warm_up_ms=_WARM_UP_MS, duration_s=given.duration, iterations=10)
+        engine = build_engine.Engine(builder, made.engine, Path(folder), trtexec.measure_flags(builder.version))
+        times = engine.run(warm_up_ms=build_engine.WARM_UP_MS, duration_s=given.duration, iterations=10)
         if given.layers:
             Path(given.layers).write_text(json.dumps(engine.layers(), indent=1) + "\n")
     ranks = statistics.quantiles([entry["latency_ms"] for entry in times], n=100, method="inclusive")
     shown = [f"p{rank} {ranks[rank - 1]:.4g} ms" for rank in (50, 90, 99)]
-    print("  ".join([*shown, f"{len(times)} runs", precision, f"TensorRT {builder.version}", *engine.flags]))
+    print("  ".join([*shown, f"{len(times)} runs", made.precision, f"TensorRT {builder.version}", *engine.flags]))
 
 
 def main() -> None:
     """The command line of the bundle."""
     parser = argparse.ArgumentParser(description="Measure a network with TensorRT.")
-    parser.add_argument("--precision", choices=build_engine.PRECISIONS, help="default: int8 if there is one, else fp16")
+    parser.add_argument("--precision", choices=trtexec.PRECISIONS, help="default: that which is the fastest here")
     parser.add_argument("--duration", type=int, default=10, metavar="S", help="of the measurement (10)")
     parser.add_argument("--layers", metavar="FILE", help="write time and description of each layer as JSON")
     parser.add_argument("--engines", type=Path, help="folder for engines; default: engines/ beside this file")
     parser.add_argument("--serve", action="store_true", help="answer JSON commands on stdin")
     given = parser.parse_args()
-    if build_engine.find_trtexec() is None:
-        _fall_back(given)
     try:
+        if trtexec.find_trtexec() is None:
+            _fall_back(given)
         builder = build_engine.Builder()
         if given.serve:
             serve(builder)
         else:
             benchmark(builder, given)
-    except build_engine.EngineError as problem:
-        print(f"error: {problem}", file=sys.stderr)
+    except trtexec.EngineError as problem:
+        build_engine.say(f"error: {problem}")
         raise SystemExit(problem.exit_code) from None
 
 
 def _fall_back(given: argparse.Namespace) -> None:
-    """Become the runner of ONNX Runtime. It too takes types from the file; int8 is no faster there than fp16."""
+    """Become the runner of ONNX Runtime."""
     here = Path(__file__).resolve().parent
-    if not (here / _FALLBACK).is_file():
-        print(f"error: there is no trtexec, and no {_FALLBACK} beside this file", file=sys.stderr)
-        raise SystemExit(5)
-    precisions = (given.precision,) if given.precision else ("fp16", "fp32")
-    names = [build_engine.onnx_name(build_engine.Version(11, 0), precision) for precision in precisions]
-    found = [str(here / name) for name in names if (here / name).is_file()]
-    if not given.serve and not found:
-        print(f"error: {here} has no {', '.join(names)}", file=sys.stderr)
-        raise SystemExit(3)
-    arguments = ["--serve"] if given.serve else [found[0], "--benchmark", _FALLBACK_RUNS]
-    print("no trtexec: ONNX Runtime with its CUDA provider", file=sys.stderr, flush=True)
-    os.execv(sys.executable, [sys.executable, str(here / _FALLBACK), "--provider", "cuda", *arguments])  # noqa: S606
+    runner = here / _FALLBACK
+    if not runner.is_file():
+        raise trtexec.EngineError(f"there is no trtexec, and no {_FALLBACK} beside this file")
+    build_engine.say("no trtexec: ONNX Runtime with its CUDA provider")
+    argv = [sys.executable, str(runner), "--provider", "cuda"]
+    if given.serve:
+        argv.append("--serve")
+    else:
+        argv += [str(_fallback_model(argv, here, given.precision)), "--benchmark", _FALLBACK_RUNS]
+    os.execv(sys.executable, argv)  # noqa: S606
+
+
+def _fallback_model(argv: Sequence[str], bundle: Path, precision: str | None) -> Path:
+    """The file to run: ONNX Runtime too takes types from it. Q/DQ lie where TensorRT wants them: int8 comes last."""
+    ships = build_engine.shipped(bundle)
+    wanted = (precision,) if precision else [name for name in ships if name != "int8"] or ships
+    files = {name: bundle / trtexec.onnx_name(trtexec.STRONGLY_TYPED, name) for name in wanted}
+    found = {name: path for name, path in files.items() if path.is_file()}
+    if not found:
+        raise trtexec.EngineError(f"{bundle} has no {', '.join(path.name for path in files.values())}", exit_code=3)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    with contextlib.ExitStack() as stack:
+        chosen = choice.choose({name: stack.enter_context(_onnxruntime(argv, path)) for name, path in found.items()})
+    build_engine.say(f"{chosen.precision}: {chosen.reason}")
+    return found[chosen.precision]
+
+
+@contextlib.contextmanager
+def _onnxruntime(argv: Sequence[str], model: Path) -> Iterator[Callable[[], float]]:
+    """A process that has ``model`` loaded and warm; measures a round and gives its median in milliseconds."""
+    with subprocess.Popen([*argv, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def answer(**command: Any) -> dict[str, Any]:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            if command:
+                print(json.dumps(command), file=process.stdin, flush=True)
+            line = process.stdout.readline()
+            said: dict[str, Any] = json.loads(line) if line else {"event": "error", "message": "it ended; see above"}
+            if said["event"] == "error":
+                raise trtexec.EngineError(f"ONNX Runtime cannot run {model.name}: {said['message']}")
+            return said
+
+        answer()
+        answer(do="load", model=str(model), threads=None, spinning=True, seed=0)
+        answer(do="warm_up", at_least=10, at_most_s=10)
+        yield lambda: statistics.median(answer(do="measure", warm_up=1, runs=10, at_least_s=1)["latency_ms"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""A bundle built for a Jetson works from where it lies, on recorded output of TensorRT (see ``recorded_trtexec``)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.cli import run
+from tests.profile import recorded_trtexec
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded example, hardly trained."""
+    folder = tmp_path_factory.mktemp("jetson")
+    settings = {
+        "prune.criterion": '"l1"',
+        "training.epochs": "1",
+        "quantize.samples": "32",
+        "quantize.max_accuracy_drop": "0.2",
+    }
+    arguments = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(folder)
+        assert run(["build", "digits", "--target", "jetson", *arguments, "--json"]) == 0
+    return folder / "dist" / "digits-jetson-orin-nano"
+
+
+@pytest.fixture
+def bundle(built: Path, tmp_path: Path) -> Path:
+    """A copy, as on the board."""
+    return Path(shutil.copytree(built, tmp_path / "bundle"))
+
+
+def on_board(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, *arguments]
+    return subprocess.run(argv, cwd=bundle, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_it_holds_scripts_and_every_form_that_keeps_the_accuracy(built: Path) -> None:
+    manifest = Manifest.load(built)
+    assert set(manifest.files) == {
+        "run.py", "build_engine.py", "trtexec.py", "choice.py", "onnxruntime_runner.py", "plan.json",
+        "model.onnx", "model.fp16.onnx", "model.int8.onnx", "model.int8-fp16.onnx", "weights.safetensors",
+    }  # fmt: skip
+    assert manifest.precision is not None
+    assert (manifest.precision.shipped, manifest.precision.along) == ("int8", ("float32", "float16"))
+    assert manifest.precision.reason.startswith("the board measures all that ships and keeps the fastest")
+
+
+@pytest.mark.parametrize(
+    ("release", "files"),
+    [
+        ("8.5", ["model.onnx", "model.onnx", "model.int8.onnx"]),
+        ("10.3", ["model.onnx", "model.onnx", "model.int8.onnx"]),
+        ("11.4", ["model.onnx", "model.fp16.onnx", "model.int8-fp16.onnx"]),
+    ],
+)
+def test_its_runner_builds_every_form_and_runs_the_fastest(
+    bundle: Path, tools: Path, release: str, files: list[str]
+) -> None:
+    recorded_trtexec.install(tools, release)
+    recorded_trtexec.compute_ms(tools, fp32=1.2, fp16=0.7, int8=0.4)
+    first = on_board(bundle, "run.py", "--duration", "1")
+    assert first.returncode == 0, first.stderr
+    assert "int8: fp16 is faster than fp32, int8 is faster than fp16; medians of 7 rounds in turn" in first.stderr
+    assert first.stdout.split()[:2] == ["p50", "0.43"]
+    assert "  int8  TensorRT " in first.stdout
+    builds = [call for call in recorded_trtexec.calls(tools) if "--saveEngine" in call]
+    assert [Path(call.split()[0]).name for call in builds] == files
+    assert json.loads((bundle / "engines/model.choice.json").read_text())["precision"] == "int8"
+    before = len(recorded_trtexec.calls(tools))
+    assert on_board(bundle, "run.py", "--duration", "1").stdout == first.stdout
+    assert len(recorded_trtexec.calls(tools)) == before + 1
+    engine = on_board(bundle, "build_engine.py")
+    assert (engine.returncode, engine.stdout) == (0, f"{bundle}/engines/model.int8.engine\n")
+
+
+def test_a_precision_can_be_forced(bundle: Path, tools: Path) -> None:
+    recorded_trtexec.install(tools, "10.3")
+    forced = on_board(bundle, "run.py", "--precision", "fp16", "--duration", "1")
+    assert "  fp16  TensorRT 10.3.0" in forced.stdout
+    assert [path.name for path in (bundle / "engines").glob("*.engine")] == ["model.fp16.engine"]
