@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
-import sys
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import onnx
 import torch
 
+from edgeprune.export.chatter import logged
 from edgeprune.export.flat import Flat
 
 logger = logging.getLogger(__name__)
@@ -61,7 +58,7 @@ class Exporter:
             ExportFailed: It cannot; with the first line of the exporter's reason.
         """
         try:
-            with _logged(), _composed_attention():
+            with logged(logger, *_CHATTY), _composed_attention():
                 return self.write(request)
         except Exception as problem:  # whatever an operator's converter raises
             raise ExportFailed(_reason(problem)) from problem
@@ -116,38 +113,6 @@ def _torch_export(request: Request) -> onnx.ModelProto:
 
 by_tracing = Exporter("tracing", _trace)
 by_torch_export = Exporter("torch.export", _torch_export)
-
-
-@contextlib.contextmanager
-def _logged() -> Iterator[None]:
-    """Send prints, warnings and the loggers of the exporters' packages to this module's log at debug level.
-
-    Tracing prints the graph from C++ where it fails, so file descriptor 1 itself is led elsewhere. Stderr is left
-    alone: somebody's progress bar may be there.
-    """
-    loggers = [logging.getLogger(name) for name in _CHATTY]
-    levels = [chatty.level for chatty in loggers]
-    with tempfile.TemporaryFile() as printed, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for chatty in loggers:
-            chatty.setLevel(logging.ERROR)
-        sys.stdout.flush()
-        stdout = os.dup(1)
-        os.dup2(printed.fileno(), 1)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()) as python_printed:
-                yield
-        finally:
-            os.dup2(stdout, 1)
-            os.close(stdout)
-            for chatty, level in zip(loggers, levels, strict=True):
-                chatty.setLevel(level)
-            printed.seek(0)
-            for text in (python_printed.getvalue(), printed.read().decode(errors="replace")):
-                if text:
-                    logger.debug("exporter prints: %s", text.rstrip())
-            for message in sorted({str(warning.message) for warning in caught}):
-                logger.debug("exporter warns: %s", message)
 
 
 @contextlib.contextmanager

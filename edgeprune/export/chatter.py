@@ -1,0 +1,62 @@
+"""Packages that print and warn where a library should not: what they say goes to a log."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def logged(log: logging.Logger, *chatty: str) -> Iterator[None]:
+    """Send prints, warnings and records of the root logger to ``log`` at debug level.
+
+    Some print from C++, so file descriptor 1 itself is led elsewhere. Stderr is left alone: somebody's progress bar may
+    be there. The loggers named ``chatty`` tell errors alone.
+    """
+    loggers = [logging.getLogger(name) for name in chatty]
+    levels = [one.level for one in loggers]
+    with tempfile.TemporaryFile() as printed, warnings.catch_warnings(record=True) as caught, _root_logged(log):
+        warnings.simplefilter("always")
+        for one in loggers:
+            one.setLevel(logging.ERROR)
+        sys.stdout.flush()
+        stdout = os.dup(1)
+        os.dup2(printed.fileno(), 1)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()) as python_printed:
+                yield
+        finally:
+            os.dup2(stdout, 1)
+            os.close(stdout)
+            for one, level in zip(loggers, levels, strict=True):
+                one.setLevel(level)
+            printed.seek(0)
+            for text in (python_printed.getvalue(), printed.read().decode(errors="replace")):
+                if text:
+                    log.debug("printed: %s", text.rstrip())
+            for message in sorted({str(warning.message) for warning in caught}):
+                log.debug("warned: %s", message)
+
+
+@contextlib.contextmanager
+def _root_logged(log: logging.Logger) -> Iterator[None]:
+    """``logging.warning(...)`` speaks through the root logger, and gives it a handler where it has none."""
+    root, handler = logging.getLogger(), logging.NullHandler()
+
+    def divert(record: logging.LogRecord) -> bool:
+        log.debug("root logger: %s", record.getMessage())
+        return False
+
+    root.addHandler(handler)
+    root.addFilter(divert)  # asked for its own records alone, not for those of loggers below it
+    try:
+        yield
+    finally:
+        root.removeFilter(divert)
+        root.removeHandler(handler)
