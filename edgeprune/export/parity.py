@@ -1,18 +1,45 @@
-"""How far an exported model is from the network it came from, on the same samples."""
+"""How far what was exported (ONNX, quantized, TFLite) is from the network it came from, on the same samples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeprune.errors import ParityError
+from edgeprune.errors import DataError, ParityError
+from edgeprune.model.splits import Split
+from edgeprune.progress import SILENT, Progress
+
+Array = NDArray[np.floating]
+Outputs = Array | Sequence[Array]
+Predict = Callable[[Array], Outputs]
+"""Inputs of some samples (N, ...) to their outputs, (N, ...) each."""
 
 _TINY = float(np.finfo(np.float32).tiny)
+ROUNDING = 1e-9
+"""Accuracies are shares of whole samples; a difference of two may miss a limit it meets by as much."""
 
-Outputs = NDArray[np.floating] | Sequence[NDArray[np.floating]]
+
+class Limits(Protocol):
+    """What a target allows a form of a network.
+
+    Attributes:
+        max_error: Largest ``Parity.relative_error``.
+        top1_agreement: Smallest ``Parity.top1_agreement``.
+        accuracy_drop: Largest ``Comparison.drop``.
+    """
+
+    @property
+    def max_error(self) -> float: ...
+
+    @property
+    def top1_agreement(self) -> float: ...
+
+    @property
+    def accuracy_drop(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +61,26 @@ class Parity:
     samples: int
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """One form of a network against the network, on one split.
+
+    Attributes:
+        parity: Over all samples.
+        accuracy: Top-1 share of the form, 0..1.
+        reference_accuracy: Of the network.
+    """
+
+    parity: Parity
+    accuracy: float
+    reference_accuracy: float
+
+    @property
+    def drop(self) -> float:
+        """Accuracy lost; negative where some was gained."""
+        return self.reference_accuracy - self.accuracy
+
+
 def compare(reference: Outputs, got: Outputs) -> Parity:
     """Compare outputs of two implementations.
 
@@ -44,23 +91,44 @@ def compare(reference: Outputs, got: Outputs) -> Parity:
     Raises:
         ParityError: Another number of outputs, or other shapes.
     """
-    references, others = _as_list(reference), _as_list(got)
-    shapes = [value.shape for value in references], [value.shape for value in others]
-    if shapes[0] != shapes[1]:
-        raise ParityError(f"the exported model gives outputs of shape {shapes[1]}, the network {shapes[0]}")
-    wanted, given = _joined(references), _joined(others)
-    finite = bool(np.isfinite(wanted).all() and np.isfinite(given).all())
-    differences = np.abs(wanted - given) if finite else np.array([np.inf])
-    worst = float(differences.max(initial=0.0))
-    largest = float(np.abs(wanted).max(initial=0.0))
-    first, other = (outputs[0].reshape(len(outputs[0]), -1) for outputs in (references, others))
-    return Parity(
-        max_error=worst,
-        mean_error=float(differences.mean()),
-        relative_error=worst / max(largest, _TINY) if finite else float("inf"),
-        top1_agreement=float(np.mean(first.argmax(axis=1) == other.argmax(axis=1))),
-        samples=len(references[0]),
-    )
+    sums = _Sums()
+    sums.add(_as_list(reference), _as_list(got))
+    return sums.parity()
+
+
+def compare_forms(
+    reference: Predict, forms: Mapping[str, Predict], split: Split, *, batch_size: int = 64, progress: Progress = SILENT
+) -> dict[str, Comparison]:
+    """Compare every form of a network (ONNX, quantized ONNX, TFLite, ...) with it, on all samples of a split.
+
+    Args:
+        reference: The network itself.
+        forms: By name.
+        split: Samples with labels; each is read once and given to all.
+        batch_size: Samples given at a time.
+        progress: Advances by a sample.
+
+    Raises:
+        DataError: The split is empty.
+        ParityError: A form gives another number of outputs, or other shapes.
+    """
+    if len(split) == 0:
+        raise DataError("the split is empty: there is nothing to compare on")
+    progress.start(len(split))
+    sums, hits = {name: _Sums() for name in forms}, dict.fromkeys(forms, 0)
+    reference_hits = 0
+    for inputs, labels in split.batches(batch_size):
+        samples, wanted = inputs.numpy(), labels.numpy()
+        expected = _as_list(reference(samples))
+        reference_hits += int((_classes(expected) == wanted).sum())
+        for name, predict in forms.items():
+            outputs = _as_list(predict(samples))
+            sums[name].add(expected, outputs)
+            hits[name] += int((_classes(outputs) == wanted).sum())
+        progress.advance(len(wanted))
+    return {
+        name: Comparison(sums[name].parity(), hits[name] / len(split), reference_hits / len(split)) for name in forms
+    }
 
 
 def check(parity: Parity, *, max_error: float, top1_agreement: float) -> None:
@@ -74,6 +142,37 @@ def check(parity: Parity, *, max_error: float, top1_agreement: float) -> None:
     Raises:
         ParityError: A limit is missed; says by how much.
     """
+    missed = _missed(parity, max_error, top1_agreement)
+    if missed:
+        raise ParityError("the exported model does not compute what the network computes: " + "; ".join(missed))
+
+
+def check_forms(found: Mapping[str, Comparison], limits: Mapping[str, Limits]) -> None:
+    """Hold every form against its own limits.
+
+    Args:
+        found: By name, as ``compare_forms`` gives it.
+        limits: Of each, by the same names.
+
+    Raises:
+        ParityError: Limits are missed; names every form, and by how much.
+    """
+    problems = []
+    for name, comparison in found.items():
+        allowed = limits[name]
+        missed = _missed(comparison.parity, allowed.max_error, allowed.top1_agreement)
+        if comparison.drop > allowed.accuracy_drop + ROUNDING:
+            missed.append(
+                f"its accuracy is {comparison.accuracy:.2%}, that of the network {comparison.reference_accuracy:.2%}; "
+                f"parity.accuracy_drop allows {allowed.accuracy_drop:.2%}"
+            )
+        if missed:
+            problems.append(f"{name}: " + "; ".join(missed))
+    if problems:
+        raise ParityError("what was exported does not compute what the network computes: " + "\n  ".join(problems))
+
+
+def _missed(parity: Parity, max_error: float, top1_agreement: float) -> list[str]:
     missed = []
     if not parity.relative_error <= max_error:
         missed.append(
@@ -85,13 +184,47 @@ def check(parity: Parity, *, max_error: float, top1_agreement: float) -> None:
             f"{parity.top1_agreement:.2%} of {parity.samples} samples get the same class; "
             f"parity.top1_agreement asks for {top1_agreement:.2%}"
         )
-    if missed:
-        raise ParityError("the exported model does not compute what the network computes: " + "; ".join(missed))
+    return missed
 
 
-def _as_list(outputs: Outputs) -> list[NDArray[np.floating]]:
+class _Sums:
+    """What a comparison needs of the batches that went by."""
+
+    def __init__(self) -> None:
+        self._worst = self._largest = self._total = 0.0
+        self._values = self._agreeing = self._samples = 0
+
+    def add(self, references: list[Array], others: list[Array]) -> None:
+        shapes = [value.shape for value in references], [value.shape for value in others]
+        if shapes[0] != shapes[1]:
+            raise ParityError(f"the exported model gives outputs of shape {shapes[1]}, the network {shapes[0]}")
+        for reference, other in zip(references, others, strict=True):
+            wanted, given = reference.astype(np.float64), other.astype(np.float64)
+            finite = bool(np.isfinite(wanted).all() and np.isfinite(given).all())
+            differences = np.abs(wanted - given) if finite else np.array([np.inf])
+            self._worst = max(self._worst, float(differences.max(initial=0.0)))
+            self._total += float(differences.sum())
+            self._largest = max(self._largest, float(np.abs(wanted).max(initial=0.0)))
+            self._values += wanted.size
+        self._agreeing += int((_classes(references) == _classes(others)).sum())
+        self._samples += len(references[0])
+
+    def parity(self) -> Parity:
+        finite = np.isfinite(self._worst)
+        return Parity(
+            max_error=self._worst,
+            mean_error=self._total / max(1, self._values),
+            relative_error=self._worst / max(self._largest, _TINY) if finite else float("inf"),
+            top1_agreement=self._agreeing / max(1, self._samples),
+            samples=self._samples,
+        )
+
+
+def _as_list(outputs: Outputs) -> list[Array]:
     return [outputs] if isinstance(outputs, np.ndarray) else list(outputs)
 
 
-def _joined(outputs: list[NDArray[np.floating]]) -> NDArray[np.float64]:
-    return np.concatenate([output.astype(np.float64).reshape(-1) for output in outputs])
+def _classes(outputs: list[Array]) -> NDArray[np.int64]:
+    """The largest value's index in the first output, sample by sample."""
+    classes: NDArray[np.int64] = outputs[0].reshape(len(outputs[0]), -1).argmax(axis=1)
+    return classes

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass
+
 import numpy as np
 import pytest
+import torch
 
-from edgeprune.errors import ParityError
-from edgeprune.export.parity import check, compare
+from edgeprune.errors import DataError, ParityError
+from edgeprune.export.parity import Array, Comparison, check, check_forms, compare, compare_forms
+from edgeprune.model.data import TensorSplit
 
 _REFERENCE = np.array([[1.0, 2.0, -4.0], [3.0, 0.0, 1.0]], np.float32)
 
@@ -58,3 +62,60 @@ def test_other_shapes_are_refused() -> None:
 
 def test_parity_error_ends_with_7() -> None:
     assert ParityError.exit_code == 7
+
+
+@dataclass(frozen=True)
+class _Limits:
+    max_error: float = 1e-3
+    top1_agreement: float = 0.99
+    accuracy_drop: float = 0.005
+
+
+def _split(samples: int) -> TensorSplit:
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(samples, 5, generator=rng)
+    return TensorSplit(logits, (logits + torch.randn(samples, 5, generator=rng)).argmax(1))
+
+
+def _network(samples: Array) -> Array:
+    return 2 * samples
+
+
+def _rounded(samples: Array) -> list[Array]:
+    return [np.round(2 * samples)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
+def test_every_form_is_compared_on_every_sample(batch_size: int) -> None:
+    split = _split(100)
+    found = compare_forms(_network, {"same": _network, "rounded": _rounded}, split, batch_size=batch_size)
+    whole = split.images.numpy()
+    labels = split.labels.numpy()
+    assert astuple(found["rounded"].parity) == pytest.approx(astuple(compare(_network(whole), _rounded(whole))))
+    assert found["rounded"].accuracy == np.mean(np.round(2 * whole).argmax(1) == labels)
+    assert found["rounded"].reference_accuracy == np.mean(whole.argmax(1) == labels)
+    assert found["rounded"].drop == found["rounded"].reference_accuracy - found["rounded"].accuracy
+    assert (found["same"].parity.max_error, found["same"].drop) == (0.0, 0.0)
+    assert found["same"].parity.samples == 100
+
+
+def test_every_form_has_limits_of_its_own() -> None:
+    found = compare_forms(_network, {"onnx": _network, "int8": _rounded}, _split(100))
+    loose = _Limits(max_error=0.5, top1_agreement=0.5, accuracy_drop=1.0)
+    check_forms(found, {"onnx": _Limits(), "int8": loose})
+    with pytest.raises(ParityError, match=r"computes: int8: an output is off by 0\.5.*same class") as caught:
+        check_forms(found, {"onnx": _Limits(), "int8": _Limits()})
+    assert "onnx:" not in str(caught.value)
+
+
+def test_lost_accuracy_is_held_against_its_limit() -> None:
+    exact = compare(_REFERENCE, _REFERENCE)
+    found = {"int8": Comparison(exact, accuracy=0.89, reference_accuracy=0.9)}
+    check_forms(found, {"int8": _Limits(accuracy_drop=0.01)})
+    with pytest.raises(ParityError, match=r"89\.00%, that of the network 90\.00%; parity\.accuracy_drop allows 0\.50%"):
+        check_forms(found, {"int8": _Limits()})
+
+
+def test_an_empty_split_compares_nothing() -> None:
+    with pytest.raises(DataError, match="empty"):
+        compare_forms(_network, {"onnx": _network}, _split(0))
