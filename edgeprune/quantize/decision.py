@@ -1,0 +1,132 @@
+"""Which precision ships: decided by what was measured, never assumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgeprune.errors import BudgetError
+from edgeprune.export.parity import ROUNDING
+
+Demand = Literal["auto", "float32", "int8"]
+Precision = Literal["float32", "int8"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One file that could ship.
+
+    Attributes:
+        accuracy: Top-1 share on the runtime, 0..1.
+        file_bytes: Its size.
+        latency_ms: Median; None where it was not measured.
+    """
+
+    accuracy: float
+    file_bytes: int
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class LatencyRatio:
+    """Median latency of int8 over that of float32, the two measured in turn.
+
+    Attributes:
+        value: Below 1, int8 is faster.
+        low: Lower end of its confidence interval.
+        high: Upper end.
+        where: The device.
+        kind: Whether it was ``measured`` there, or ``emulated`` or ``estimated``.
+    """
+
+    value: float
+    low: float
+    high: float
+    where: str
+    kind: Literal["measured", "emulated", "estimated"] = "measured"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a decision rests on.
+
+    Attributes:
+        float32: The float file.
+        int8: The quantized file; None where none could be made, for the reason ``why_no_int8``.
+        ratio: None where latency was not measured.
+        why_no_int8: See ``int8``.
+    """
+
+    float32: Candidate
+    int8: Candidate | None
+    ratio: LatencyRatio | None = None
+    why_no_int8: str = "it was not made"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Attributes: precision: What ships; reason: Why, for people to read."""
+
+    precision: Precision
+    reason: str
+
+
+def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
+    """Choose a precision.
+
+    ``auto`` ships int8 only if it was measured to be faster, with the whole confidence interval below 1, and loses no
+    more accuracy than allowed. ``int8`` ships it whether faster or not.
+
+    Args:
+        demand: Of the recipe.
+        facts: What was measured.
+        accuracy_drop: Top-1 share that int8 may lose against float32, 0..1.
+
+    Raises:
+        BudgetError: int8 is demanded, but was not made or loses more than allowed.
+    """
+    if demand == "float32":
+        return Decision("float32", "the recipe asks for float32")
+    if facts.int8 is None:
+        if demand == "int8":
+            raise BudgetError(f"the recipe demands int8, but there is none: {facts.why_no_int8}")
+        return Decision("float32", f"there is no int8 file: {facts.why_no_int8}")
+    drop = facts.float32.accuracy - facts.int8.accuracy
+    accuracies = f"{facts.int8.accuracy:.2%} instead of {facts.float32.accuracy:.2%}"
+    if drop > accuracy_drop + ROUNDING:
+        lost = f"int8 loses {_points(drop)} ({accuracies}), and {_points(accuracy_drop)} are allowed"
+        if demand == "int8":
+            raise BudgetError(
+                f"the recipe demands int8, but {lost}: try another calibration, equalization or more nodes in float, "
+                "allow a larger drop, or set the precision to auto",
+                {"accuracy_drop": drop},
+            )
+        return Decision("float32", lost)
+    kept = f"it keeps the accuracy ({accuracies}; a drop of {_points(accuracy_drop)} is allowed)"
+    if demand == "int8":
+        return Decision("int8", f"the recipe demands int8, and {kept}; {_speed(facts)}")
+    if facts.ratio is None or facts.ratio.kind != "measured" or not facts.ratio.high < 1:
+        return Decision("float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(facts)}")
+    smaller = f"{facts.int8.file_bytes:,} bytes instead of {facts.float32.file_bytes:,}"
+    return Decision("int8", f"{_speed(facts)}, and {kept}; {smaller}")
+
+
+def _speed(facts: Facts) -> str:
+    """Whether int8 is faster, as far as known."""
+    ratio = facts.ratio
+    if ratio is None:
+        return "its latency was not measured"
+    if ratio.kind != "measured":
+        return f"its latency of {ratio.value:.2f}x float32 for {ratio.where} is {ratio.kind}, not measured"
+    verdict = "is faster" if ratio.high < 1 else "is slower" if ratio.low > 1 else "is not surely faster"
+    medians = (
+        f", {facts.int8.latency_ms:.3g} ms after {facts.float32.latency_ms:.3g} ms"
+        if facts.int8 and facts.int8.latency_ms is not None and facts.float32.latency_ms is not None
+        else ""
+    )
+    interval = f"{ratio.low:.2f} to {ratio.high:.2f}"
+    return f"int8 {verdict} on {ratio.where}: {ratio.value:.2f}x ({interval}) the latency of float32{medians}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.2f} points"

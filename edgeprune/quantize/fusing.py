@@ -1,0 +1,98 @@
+"""Which nodes to quantize so that ONNX Runtime computes them on integers and converts nothing without need."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import onnx
+from onnx import ModelProto
+
+from edgeprune.quantize.running import load
+
+Activations = Literal["int8", "uint8"]
+
+WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+"""Operators that quantization speeds up."""
+_FOLLOWING = frozenset({
+    "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Mul", "Relu",
+    "Reshape", "Resize", "Sigmoid", "Split", "Squeeze", "Transpose", "Unsqueeze",
+})  # fmt: skip
+"""Operators that have integer kernels too: worth it where their inputs are integers already."""
+_MOVING = frozenset({"Pad", "Slice"})
+"""Operators without, that a quantized value passes through on its way to a quantized operator."""
+OP_TYPES = WEIGHTED | _FOLLOWING
+_INTEGER_FORMS = frozenset({"MatMulIntegerToFloat", "QGemm", "QLinearConv", "QLinearMatMul"})
+
+
+def activations_for(architecture: str | None) -> Activations:
+    """The type of activations that ONNX Runtime's CPU kernels want; weights are int8 on all.
+
+    Its kernels for Arm take int8 (S8S8). Those for x86-64 multiply unsigned by signed (U8S8); it turns int8 activations
+    into uint8 there, but not those that several operators read, which leaves the residual blocks of a ResNet half
+    quantized. Both types hold the same values, shifted by 128.
+
+    Args:
+        architecture: As ``platform.machine()`` gives it; None: not known.
+    """
+    return "uint8" if (architecture or "").lower() in ("x86_64", "amd64") else "int8"
+
+
+def chosen(model: ModelProto, kept_float: Collection[str]) -> list[str]:
+    """Names of the nodes to quantize, in the model's order.
+
+    Those with weights, and those that follow where all they read is quantized.
+
+    Args:
+        model: Its nodes are in topological order and have names.
+        kept_float: Names of nodes that stay float.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    integers: set[str] = set()  # values that come out of a quantized node
+    names = []
+    for node in model.graph.node:
+        read = [name for name in node.input if name and name not in constants]
+        follows = bool(read) and all(name in integers for name in read)
+        if node.op_type in _MOVING and follows:
+            integers.update(node.output)
+        elif node.name not in kept_float and (node.op_type in WEIGHTED or (node.op_type in _FOLLOWING and follows)):
+            integers.update(node.output)
+            names.append(node.name)
+    return names
+
+
+@dataclass(frozen=True)
+class Executed:
+    """How ONNX Runtime computes the nodes with weights, by name.
+
+    Attributes:
+        integer: On integers.
+        float32: In float.
+    """
+
+    integer: frozenset[str]
+    float32: frozenset[str]
+
+
+def executed(model: ModelProto, activations: Activations) -> Executed:
+    """What ONNX Runtime's optimiser makes of a quantized model.
+
+    Raises:
+        ModelError: It cannot load the model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        load(
+            model.SerializeToString(),
+            optimization="ORT_ENABLE_EXTENDED",  # all that fuses quantized nodes, without layouts of one processor
+            optimized=optimized,
+            entries={"session.qdqisint8allowed": "1"} if activations == "int8" else {},  # as it is on Arm
+        )
+        nodes = onnx.load(optimized).graph.node
+    return Executed(
+        frozenset(node.name for node in nodes if node.op_type in _INTEGER_FORMS),
+        frozenset(node.name for node in nodes if node.op_type.removeprefix("Fused") in WEIGHTED),
+    )

@@ -1,0 +1,104 @@
+"""QuantizeLinear and DequantizeLinear around the nodes that are to compute on integers."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from onnx import ModelProto, NodeProto
+
+from edgeprune.errors import ModelError
+from edgeprune.export import opset
+from edgeprune.export.chatter import logged
+from edgeprune.export.tidy import tidy
+from edgeprune.quantize.fusing import OP_TYPES, Activations, chosen, executed
+
+if TYPE_CHECKING:
+    from onnxruntime.quantization.calibrate import TensorsData
+
+logger = logging.getLogger(__name__)
+
+
+def quantized(
+    model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str] = ()
+) -> tuple[ModelProto, list[str]]:
+    """A quantized copy of ``model``, and the names of its quantized nodes: all run on integers on ONNX Runtime.
+
+    Weights are int8, symmetric, with a scale an output channel; activations have a scale and a zero point a tensor.
+    Logits are left as they come out of the last matrix product, so that no two classes tie by rounding.
+
+    A node for which ONNX Runtime has no integer kernel is not quantized. It quantizes the weights of a float node that
+    lies alone between quantized ones by itself (from version 1.21 on), so that such a node is quantized here at once.
+
+    Args:
+        model: As ``prepare`` gives it.
+        ranges: Of its activations, by ``calibrate``.
+        activations: Their type, see ``activations_for``.
+        kept_float: Nodes with weights that are not to be quantized.
+
+    Raises:
+        ModelError: No node with weights can be quantized.
+    """
+    unfused: set[str] = set()
+    requantized: set[str] = set()
+    while True:
+        left = (set(kept_float) - requantized) | unfused
+        proto, names = written(model, ranges, activations=activations, kept_float=left)
+        ran = executed(proto, activations)
+        if ran.float32.isdisjoint(names) and ran.integer.isdisjoint(left):
+            return proto, names
+        unfused |= ran.float32.intersection(names)
+        requantized |= ran.integer & left
+        logger.info("no integer kernel: %s; quantized by the runtime: %s", sorted(unfused), sorted(requantized))
+
+
+def written(
+    model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str]
+) -> tuple[ModelProto, list[str]]:
+    """As ``quantized``, whether ONNX Runtime has integer kernels for all of the nodes or not."""
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    names = chosen(model, kept_float)
+    if not names:
+        raise ModelError("no node of the model can be quantized: it has no convolution or matrix product left")
+    with logged(logger):
+        quantizer = QDQQuantizer(
+            copy.deepcopy(model),
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8 if activations == "int8" else QuantType.QUInt8,
+            tensors_range=copy.deepcopy(ranges),  # it moves those of a Relu
+            nodes_to_quantize=names,
+            nodes_to_exclude=[],
+            op_types_to_quantize=sorted(OP_TYPES),
+            extra_options={},
+        )
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
+        proto: ModelProto = quantizer.model.model
+    _free_logits(proto)
+    tidy(proto)
+    opset.lower(proto, opset.version(proto))
+    return proto, names
+
+
+def _free_logits(model: ModelProto) -> None:
+    """Take the pair of nodes away that rounds what a matrix product gives to an output of the model."""
+    made = {name: node for node in model.graph.node for name in node.output}
+    for output in model.graph.output:
+        dequantize = made.get(output.name)
+        quantize = _before(dequantize, "DequantizeLinear", made)
+        product = _before(quantize, "QuantizeLinear", made)
+        if dequantize and quantize and product and product.op_type in ("Gemm", "MatMul"):
+            product.output[0] = output.name
+            model.graph.node.remove(dequantize)
+            model.graph.node.remove(quantize)
+
+
+def _before(node: NodeProto | None, op_type: str, made: dict[str, NodeProto]) -> NodeProto | None:
+    """What makes the first input of ``node``, where that is of ``op_type``."""
+    return made.get(node.input[0]) if node is not None and node.op_type == op_type else None

@@ -1,0 +1,47 @@
+"""ONNX Runtime as quantization uses it: to see values, and what its optimiser makes of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from edgeprune.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+def load(
+    model: Path | bytes,
+    *,
+    optimization: Literal["ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"] = "ORT_ENABLE_ALL",
+    optimized: Path | None = None,
+    entries: Mapping[str, str] | None = None,
+) -> onnxruntime.InferenceSession:
+    """A session on the CPU that keeps its warnings to itself.
+
+    Args:
+        model: A file or its content.
+        optimization: How far the graph is optimised.
+        optimized: Where the optimised graph is written to.
+        entries: Of the session's configuration.
+
+    Raises:
+        ModelError: The runtime cannot load the model.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, optimization)
+    options.log_severity_level = 3  # errors; they are raised as well
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    for key, value in (entries or {}).items():
+        options.add_session_config_entry(key, value)
+    try:
+        return onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as problem:  # its exceptions share no base class of their own
+        raise ModelError(f"ONNX Runtime cannot load a model that is being quantized: {problem}") from problem
