@@ -1,0 +1,70 @@
+"""Every calibration method finds ranges that hold what was seen, and keeps a trained network's accuracy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edgeprune.quantize import METHODS, Method, quantize
+from edgeprune.quantize.calibration import calibrate
+from edgeprune.quantize.prepare import Prepared, prepare
+from edgeprune.quantize.samples import CalibrationSamples
+from tests.quantize.digits import accuracy, digits, trained, write
+
+_every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(trained(), tmp_path_factory.mktemp("float") / "float.onnx")
+
+
+@pytest.fixture(scope="module")
+def prepared(source: Path) -> Prepared:
+    return prepare(source)
+
+
+def _ranges(prepared: Prepared, method: Method, *, count: int = 64, seed: int = 0) -> dict[str, tuple[float, float]]:
+    samples = CalibrationSamples(digits().train, count, seed)
+    found = calibrate(prepared, samples, method=method)
+    return {name: tuple(np.asarray(end).item() for end in data.range_value) for name, data in found.items()}
+
+
+@_every_method
+def test_accuracy_is_kept(method: Method, source: Path, tmp_path: Path) -> None:
+    made = quantize(source, tmp_path / "int8.onnx", digits().train, method=method)
+    assert accuracy(made.path) >= accuracy(source) - 0.015
+
+
+@_every_method
+def test_ranges_lie_within_what_was_seen(method: Method, prepared: Prepared) -> None:
+    seen = _ranges(prepared, "minmax")
+    found = _ranges(prepared, method)
+    assert found.keys() == seen.keys()
+    for name, (low, high) in found.items():
+        assert seen[name][0] <= low <= high <= seen[name][1]
+        assert high - low >= 0.3 * (seen[name][1] - seen[name][0])
+
+
+def test_minmax_is_what_the_network_gives(prepared: Prepared) -> None:
+    session = onnxruntime.InferenceSession(prepared.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    samples = list(CalibrationSamples(digits().train, 64))
+    logits = np.concatenate([session.run(None, {prepared.input_name: sample})[0] for sample in samples])
+    found = _ranges(prepared, "minmax")
+    assert found["output"] == pytest.approx((logits.min(), logits.max()), rel=1e-5)
+    assert found["input"] == pytest.approx((np.min(samples), np.max(samples)), rel=1e-6)
+
+
+@_every_method
+def test_the_same_samples_give_the_same_ranges_and_others_do_not(method: Method, prepared: Prepared) -> None:
+    first = _ranges(prepared, method, count=32)
+    assert _ranges(prepared, method, count=32) == first
+    assert _ranges(prepared, method, count=32, seed=1) != first
+
+
+@_every_method
+def test_one_sample_is_enough_to_run(method: Method, prepared: Prepared) -> None:
+    assert all(low <= high for low, high in _ranges(prepared, method, count=1).values())
