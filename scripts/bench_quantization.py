@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Prints what static int8 quantization makes of ResNet-56 on this machine, by calibration method; as Markdown.
+
+    python scripts/bench_quantization.py
+    python scripts/bench_quantization.py --samples 256 --threads 1 --seeds 0 1 2 --test
+
+Seconds are those of the whole quantization, from the float ONNX file to the int8 one; processor seconds beside them, as
+other programs may run. Accuracies are ONNX Runtime's over the whole split. Latency is measured in turn with the float
+file. Calibration samples come from the training part; --test shows the test part, which no choice may be made on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import onnxruntime  # noqa: E402
+
+from edgeprune.backends.onnxruntime import evaluate  # noqa: E402
+from edgeprune.config import Recipe  # noqa: E402
+from edgeprune.export.onnx import export  # noqa: E402
+from edgeprune.model import data, network  # noqa: E402
+from edgeprune.profile import measure  # noqa: E402
+from edgeprune.quantize import METHODS, activations_for, quantize  # noqa: E402
+from scripts.page import processor  # noqa: E402
+
+_CASES = [(method, equalization) for method in METHODS for equalization in (False, True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="cifar10-resnet56")
+    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=1, help="of one inference, where latency is measured")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the draw of calibration samples")
+    parser.add_argument("--test", action="store_true")
+    given = parser.parse_args()
+    recipe = Recipe.load(given.recipe)
+    loaded = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
+    model = network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder)
+    activations = activations_for(platform.machine())
+    splits = {"validation": loaded.validation, **({"test": loaded.test} if given.test and loaded.test else {})}
+    with tempfile.TemporaryDirectory() as folder:
+        source = export(model, network.example_inputs(recipe.model.input), Path(folder) / "float.onnx").path
+        paths, seconds = {"float32": source}, {"float32": "| "}
+        for method, equalization in _CASES:
+            for seed in given.seeds:
+                name = f"{method}{', equalized' * equalization}, seed {seed}"
+                wall, cpu = time.perf_counter(), time.process_time()
+                made = quantize(
+                    source,
+                    Path(folder) / f"{name}.onnx",
+                    loaded.train,
+                    method=method,
+                    samples=given.samples,
+                    seed=seed,
+                    activations=activations,
+                    equalization=equalization,
+                )
+                seconds[name] = f"{time.perf_counter() - wall:.1f} | {time.process_time() - cpu:.1f}"
+                paths[name] = made.path
+                print(f"{name}: {seconds[name]}", file=sys.stderr)
+        accuracies = {
+            name: [evaluate(path, split).accuracy for split in splits.values()] for name, path in paths.items()
+        }
+        profile = measure(paths, threads=given.threads, spinning=False)
+        print(f"{recipe.name}, {given.samples} samples, activations {activations}, {given.threads} thread(s);", end=" ")
+        print(f"{processor()}, Python {platform.python_version()}, onnxruntime {onnxruntime.__version__}\n")
+        columns = ["seconds", "CPU s", "bytes", *splits, "p50 ms", "ratio", "95 %"]
+        print(f"| | {' | '.join(columns)} |")
+        print(f"|---|{'---:|' * len(columns)}")
+        for name, path in paths.items():
+            ratio = profile.ratios.get(name)
+            latency = f"{ratio.value:.2f} | {ratio.low:.2f} to {ratio.high:.2f}" if ratio else "1 | "
+            shown = " | ".join(f"{100 * accuracy:.2f} %" for accuracy in accuracies[name])
+            p50 = profile.models[name].latency_ms.p50
+            print(f"| {name} | {seconds[name]} | {path.stat().st_size:,} | {shown} | {p50:.2f} | {latency} |")
+
+
+if __name__ == "__main__":
+    main()
