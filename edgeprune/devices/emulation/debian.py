@@ -1,0 +1,105 @@
+"""Packages of another architecture from the apt sources of this machine, into a folder: nothing is installed here.
+
+apt works in a folder of its own, with its own index and an empty list of installed packages, so that it needs no root
+and finds all that a package depends on. Sources, keys and proxies are those of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgeprune import files, process
+from edgeprune.errors import DeviceError
+
+_TIMEOUT_S = 1800
+_UNPACK_TIMEOUT_S = 300
+_WORDS_SHOWN = 600
+
+
+def native_architecture() -> str:
+    """Debian's name of this machine's architecture.
+
+    Raises:
+        DeviceError: This is no Debian, nor a relative of it.
+    """
+    for tool in ("apt-get", "dpkg", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise DeviceError(
+                f"installing an emulator needs {tool}, of Debian, Ubuntu and their relatives; it is missing"
+            )
+    return process.run(["dpkg", "--print-architecture"], timeout_s=_UNPACK_TIMEOUT_S).stdout.strip()
+
+
+def download(packages: Sequence[str], architecture: str, folder: Path) -> list[Path]:
+    """Bring packages and all they depend on into ``folder``, where an earlier download goes on.
+
+    Args:
+        packages: Such as ``python3:arm64``.
+        architecture: Of packages that are given without one.
+        folder: apt's own; is made.
+
+    Returns:
+        The ``.deb`` files; apt has checked them against the signed index.
+
+    Raises:
+        DeviceError: apt fails; with its last words.
+    """
+    archives = folder / "archives"
+    for inner in (archives / "partial", folder / "state/lists/partial"):
+        inner.mkdir(parents=True, exist_ok=True)
+    status = folder / "status"
+    status.touch()
+    settings = {
+        "Dir::State": folder / "state",
+        "Dir::State::status": status,
+        "Dir::Cache": folder,
+        "Dir::Cache::archives": archives,
+        "APT::Architecture": architecture,
+        "APT::Architectures::": architecture,
+        "APT::Sandbox::User": "root",  # the user that root's apt downloads as cannot write to a cache of root's
+        "Acquire::Languages": "none",
+        "Debug::NoLocking": "true",
+    }
+    options = [argument for key, value in settings.items() for argument in ("-o", f"{key}={value}")]
+    options += ["-o", f"APT::Architectures::={native_architecture()}"]
+    # An index that cannot be had may belong to a source without what is needed, so the next step decides.
+    said = _apt([*options, "update"])[1]
+    code, more = _apt([*options, "install", "--yes", "--no-install-recommends", "--download-only", *packages])
+    if code != 0:
+        words = " ".join((said + more).split())[-_WORDS_SHOWN:]
+        raise DeviceError(
+            f"apt-get cannot download {', '.join(packages)}: {words} (the apt sources of this machine must be of a "
+            f"distribution that has {architecture}, as Debian's are)"
+        )
+    return sorted(archives.glob("*.deb"))
+
+
+def _apt(arguments: Sequence[str]) -> tuple[int, str]:
+    """Run apt-get; its exit code and its errors."""
+    ended = process.run(["apt-get", "-q", *arguments], timeout_s=_TIMEOUT_S, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    return ended.returncode, "".join(
+        f"{line}\n" for line in ended.stderr.splitlines() if line.startswith(("E:", "Err:"))
+    )
+
+
+def unpack(package: Path, root: Path) -> Mapping[str, str]:
+    """Unpack a ``.deb`` into ``root``; returns its name, version, architecture and sha256.
+
+    Raises:
+        DeviceError: It is damaged, or the disk is full.
+    """
+    ended = process.run(["dpkg-deb", "--extract", str(package), str(root)], timeout_s=_UNPACK_TIMEOUT_S)
+    if ended.returncode != 0:
+        raise DeviceError(f"cannot unpack {package.name}: {' '.join(ended.stderr.split())[-_WORDS_SHOWN:]}")
+    fields = ["Package", "Version", "Architecture"]
+    told = process.run(["dpkg-deb", "--field", str(package), *fields], timeout_s=_UNPACK_TIMEOUT_S).stdout
+    values = dict(line.split(": ", 1) for line in told.splitlines())
+    return {
+        "name": values["Package"],
+        "version": values["Version"],
+        "architecture": values["Architecture"],
+        "sha256": files.sha256(package),
+    }
