@@ -33,12 +33,12 @@ def native_architecture() -> str:
     return process.run(["dpkg", "--print-architecture"], timeout_s=_UNPACK_TIMEOUT_S).stdout.strip()
 
 
-def download(packages: Sequence[str], architecture: str, folder: Path) -> list[Path]:
+def download(packages: Sequence[str], architectures: Sequence[str], folder: Path) -> list[Path]:
     """Bring packages and all they depend on into ``folder``, where an earlier download goes on.
 
     Args:
         packages: Such as ``python3:arm64``.
-        architecture: Of packages that are given without one.
+        architectures: That there are packages of; those that depend on each other are of the first.
         folder: apt's own; is made.
 
     Returns:
@@ -57,14 +57,13 @@ def download(packages: Sequence[str], architecture: str, folder: Path) -> list[P
         "Dir::State::status": status,
         "Dir::Cache": folder,
         "Dir::Cache::archives": archives,
-        "APT::Architecture": architecture,
-        "APT::Architectures::": architecture,
+        "APT::Architecture": architectures[0],
         "APT::Sandbox::User": "root",  # the user that root's apt downloads as cannot write to a cache of root's
         "Acquire::Languages": "none",
         "Debug::NoLocking": "true",
     }
     options = [argument for key, value in settings.items() for argument in ("-o", f"{key}={value}")]
-    options += ["-o", f"APT::Architectures::={native_architecture()}"]
+    options += [argument for name in architectures for argument in ("-o", f"APT::Architectures::={name}")]
     # An index that cannot be had may belong to a source without what is needed, so the next step decides.
     said = _apt([*options, "update"])[1]
     code, more = _apt([*options, "install", "--yes", "--no-install-recommends", "--download-only", *packages])
@@ -72,7 +71,7 @@ def download(packages: Sequence[str], architecture: str, folder: Path) -> list[P
         words = " ".join((said + more).split())[-_WORDS_SHOWN:]
         raise DeviceError(
             f"apt-get cannot download {', '.join(packages)}: {words} (the apt sources of this machine must be of a "
-            f"distribution that has {architecture}, as Debian's are)"
+            f"distribution that has {architectures[0]}, as Debian's are)"
         )
     return sorted(archives.glob("*.deb"))
 

@@ -17,6 +17,8 @@ ROOT = "root"
 """Of the board's file system, in the folder of an emulator."""
 QEMU = "usr/bin/qemu-aarch64-static"
 """In ``ROOT``, though it is a program of this machine."""
+ENVIRONMENT = {"LANG": "C.UTF-8", "PYTHONNOUSERSITE": "1"}
+"""Of programs on the board. This machine's has library paths and Python settings for another architecture."""
 
 
 @dataclass(frozen=True)

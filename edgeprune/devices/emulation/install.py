@@ -74,9 +74,9 @@ def _alone(place: Path) -> Iterator[None]:
 def _make(board: image.Board, folder: Path, downloads: Path, requirements: list[str], progress: Progress) -> Image:
     root = folder / image.ROOT
     root.mkdir(parents=True)
-    wanted = [f"python3:{_ARCHITECTURE}", f"libstdc++6:{_ARCHITECTURE}"]
-    wanted += [f"qemu-user-static:{debian.native_architecture()}"]
-    archives = debian.download(wanted, _ARCHITECTURE, downloads)
+    native = debian.native_architecture()
+    wanted = [f"python3:{_ARCHITECTURE}", f"libstdc++6:{_ARCHITECTURE}", f"qemu-user-static:{native}"]
+    archives = debian.download(wanted, (_ARCHITECTURE, native), downloads)
     progress.advance()
     packages = [debian.unpack(archive, root) for archive in archives]
     _tidy(root)
@@ -131,7 +131,7 @@ def _glibc_minor(packages: list[Mapping[str, str]]) -> int:
 
 def _check(made: Image) -> None:
     """Import the runtimes on the board, which also leaves their compiled files behind for later runs."""
-    ended = process.run([*made.command, "-I", "-c", _CHECK], timeout_s=_CHECK_TIMEOUT_S)
+    ended = process.run([*made.command, "-c", _CHECK], timeout_s=_CHECK_TIMEOUT_S, env=image.ENVIRONMENT)
     if ended.returncode != 0:
         words = " ".join(ended.stderr.split())[-_WORDS_SHOWN:]
         raise DeviceError(f"the emulator {made.board.name} does not run on this machine: {words}")
