@@ -13,15 +13,17 @@ from edgeprune.devices import Device, Local
 from edgeprune.errors import DeviceError
 from edgeprune.profile.protocol import RUNNER
 
+Array = NDArray[Any]
+
 
 def predict(
     model: Path,
-    samples: NDArray[Any],
+    samples: Array,
     device: Device | None = None,
     *,
     runner: Path = RUNNER,
     timeout_s: float = 600.0,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     """Run samples through a model on a device, by the runner that a bundle is shipped with.
 
     Args:

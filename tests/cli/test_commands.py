@@ -21,11 +21,11 @@ def test_help_names_every_command_and_loads_no_heavy_package() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    for name in ("build", "inspect", "recipes", "targets", "criteria"):
+    for name in ("build", "inspect", "recipes", "targets", "criteria", "emulator"):
         assert f"  {name} " in ended.stdout
 
 
-@pytest.mark.parametrize("name", ["build", "inspect", "recipes", "targets", "criteria"])
+@pytest.mark.parametrize("name", ["build", "inspect", "recipes", "targets", "criteria", "emulator"])
 def test_each_command_has_an_example_in_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([name, "--help"]) == 0
     printed = capsys.readouterr().out

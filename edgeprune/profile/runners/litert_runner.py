@@ -7,11 +7,11 @@ Needs Python 3.8 or newer, numpy and ai-edge-litert, or tflite-runtime in its pl
     python run.py --input samples.npy --output out.npz
     python run.py --benchmark 200 --threads 4      latency on random input
 
-Samples are scaled as in training. Images may be (N, C, H, W), or (N, H, W, C) as the file has them. What the file has in
-integers is quantized on the way in and dequantized on the way out.
+Samples are scaled as in training. Images may be (N, C, H, W), or (N, H, W, C) as the file has them. What the file has
+in integers is quantized on the way in and dequantized on the way out.
 
-With --serve it speaks the protocol of onnxruntime_runner.py. As each of the two is pushed alone, what both do is written
-in both, word by word.
+With --serve it speaks the protocol of onnxruntime_runner.py. As each of the two is pushed alone, what both do is
+written in both, word by word.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def stored(details: dict[str, Any], values: np.ndarray) -> np.ndarray:
     if not scale:
         return np.ascontiguousarray(values, details["dtype"])
     limits = np.iinfo(details["dtype"])
-    return np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max).astype(details["dtype"])
+    return np.asarray(np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max), details["dtype"])
 
 
 def restored(details: dict[str, Any], values: np.ndarray) -> np.ndarray:
