@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +17,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edgeprune
+from edgeprune.backends.onnxruntime import Session
 from edgeprune.cli import run
 from edgeprune.config import Recipe
 from edgeprune.devices import device
-from edgeprune.devices.emulation import Image, find, folder, install
+from edgeprune.devices.emulation import Image, find, folder, install, wheels
 from edgeprune.errors import DeviceError
-from edgeprune.model import data
-from edgeprune.profile import Profile, measure, predict
+from edgeprune.export.onnx import export
+from edgeprune.model import data, network
+from edgeprune.profile import RUNNER, Profile, measure, predict
 from edgeprune.profile.prediction import Array
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform != "linux", reason="QEMU's user mode is Linux's")]
@@ -95,13 +99,19 @@ def test_installing_again_changes_nothing(image: Image) -> None:
     assert image.folder.stat().st_ino == before
 
 
-def test_another_version_of_a_runtime_replaces_what_is_there_or_leaves_it_whole(
-    image: Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_there_stays_whole_where_it_cannot_be_replaced(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeprune.devices.emulation.wheels.version", lambda name: "0.0.1")
-    with pytest.raises(DeviceError, match=r"pip cannot install numpy==0\.0\.1.* for Python 3.* on aarch64"):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(DeviceError, match="needs apt-get"):
         install(_NAME)
     assert find(_NAME) == image
+
+
+def test_what_pip_cannot_get_is_told_in_its_words(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"pip cannot install numpy==0\.0\.1 for Python 3\.11 on aarch64: .*0\.0\.1"):
+        wheels.install(
+            ["numpy==0.0.1"], tmp_path, machine="aarch64", python="3.11", glibc_minor=36, report=tmp_path / "report"
+        )
 
 
 _SELF = """
@@ -146,13 +156,26 @@ def test_a_program_that_is_silent_for_too_long_leaves_no_process(
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The digits network for a Raspberry Pi, pruned."""
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the digits network for a Raspberry Pi."""
     work = tmp_path_factory.mktemp("bundle")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
         assert run(["build", "digits", "--target", _NAME, "--epochs", "0"]) == 0
     return work / "dist" / f"digits-{_NAME}"
+
+
+@pytest.fixture(scope="module")
+def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is shipped of a ResNet-56 for a Raspberry Pi: it without half of its MACs, and its runner."""
+    recipe = Recipe.load("cifar10-resnet56")
+    model = network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder)
+    example = network.example_inputs(recipe.model.input)
+    half = edgeprune.prune(model, example, budget={"macs": 0.5}, align=8, prove=False).model
+    folder = tmp_path_factory.mktemp("resnet56")
+    export(half, example, folder / "model.onnx", opset=17)
+    shutil.copy(RUNNER, folder / "run.py")
+    return folder
 
 
 def samples(recipe: str, count: int = 100) -> Array:
@@ -167,13 +190,15 @@ def quantized(model: Path, inputs: Array, path: Path) -> Path:
     """``model`` in int8 (QDQ, symmetric, a scale for each channel), calibrated on ``inputs``."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+    name = Session(model).input_names[0]
+
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self.rest = iter(inputs)
 
         def get_next(self) -> dict[str, Array] | None:
             sample = next(self.rest, None)
-            return None if sample is None else {"input": sample[None]}
+            return None if sample is None else {name: sample[None]}
 
     quantize_static(
         model, path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
@@ -190,15 +215,15 @@ def compare(model: Path, inputs: Array, runner: Path) -> tuple[float, float]:
     return float((here.argmax(1) == there.argmax(1)).mean()), float(np.abs(here - there).max())
 
 
-def test_the_digits_bundle_answers_as_here(image: Image, bundle: Path) -> None:
-    same, error = compare(bundle / "model.onnx", samples("digits"), bundle / "run.py")
+@pytest.mark.parametrize(("name", "recipe"), [("digits", "digits"), ("resnet56", "cifar10-resnet56")])
+def test_a_bundle_answers_as_here_in_float_and_in_int8(
+    image: Image, request: pytest.FixtureRequest, tmp_path: Path, name: str, recipe: str
+) -> None:
+    bundle, inputs = request.getfixturevalue(name), samples(recipe)
+    same, error = compare(bundle / "model.onnx", inputs, bundle / "run.py")
     assert same == 1
     assert error < 1e-4
-
-
-def test_so_it_does_in_int8(image: Image, bundle: Path, tmp_path: Path) -> None:
-    inputs = samples("digits")
-    same, _ = compare(quantized(bundle / "model.onnx", inputs, tmp_path / "int8.onnx"), inputs, bundle / "run.py")
+    same, _ = compare(quantized(bundle / "model.onnx", inputs[:32], tmp_path / "int8.onnx"), inputs, bundle / "run.py")
     assert same == 1
 
 
@@ -212,8 +237,8 @@ def test_a_tflite_file_answers_as_here(image: Image, shared_data: Path) -> None:
     assert error == 0
 
 
-def test_numbers_are_emulated_and_say_so(image: Image, bundle: Path) -> None:
-    found = measure({"pruned": bundle / "model.onnx"}, device(_URI), threads=1, warmup=1, runs=3, blocks=1, block_s=0)
+def test_numbers_are_emulated_and_say_so(image: Image, digits: Path) -> None:
+    found = measure({"pruned": digits / "model.onnx"}, device(_URI), threads=1, warmup=1, runs=3, blocks=1, block_s=0)
     model = found.models["pruned"]
     assert model.peak_memory_bytes is not None
     assert model.runtime_memory_bytes is not None
