@@ -11,12 +11,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgeprune import files, process
+from edgeprune import files
+from edgeprune.devices.emulation import tools
 from edgeprune.errors import DeviceError
-
-_TIMEOUT_S = 1800
-_UNPACK_TIMEOUT_S = 300
-_WORDS_SHOWN = 600
 
 
 def native_architecture() -> str:
@@ -30,7 +27,7 @@ def native_architecture() -> str:
             raise DeviceError(
                 f"installing an emulator needs {tool}, of Debian, Ubuntu and their relatives; it is missing"
             )
-    return process.run(["dpkg", "--print-architecture"], timeout_s=_UNPACK_TIMEOUT_S).stdout.strip()
+    return tools.run(["dpkg", "--print-architecture"]).stdout.strip()
 
 
 def download(packages: Sequence[str], architectures: Sequence[str], folder: Path) -> list[Path]:
@@ -66,19 +63,19 @@ def download(packages: Sequence[str], architectures: Sequence[str], folder: Path
     options += [argument for name in architectures for argument in ("-o", f"APT::Architectures::={name}")]
     # An index that cannot be had may belong to a source without what is needed, so the next step decides.
     said = _apt([*options, "update"])[1]
+    _apt([*options, "autoclean"])  # versions of an earlier download that have been replaced since
     code, more = _apt([*options, "install", "--yes", "--no-install-recommends", "--download-only", *packages])
     if code != 0:
-        words = " ".join((said + more).split())[-_WORDS_SHOWN:]
         raise DeviceError(
-            f"apt-get cannot download {', '.join(packages)}: {words} (the apt sources of this machine must be of a "
-            f"distribution that has {architectures[0]}, as Debian's are)"
+            f"apt-get cannot download {', '.join(packages)}: {tools.last_words(said + more)} (the apt sources of this "
+            f"machine must be of a distribution that has {architectures[0]}, as Debian's are)"
         )
     return sorted(archives.glob("*.deb"))
 
 
 def _apt(arguments: Sequence[str]) -> tuple[int, str]:
     """Run apt-get; its exit code and its errors."""
-    ended = process.run(["apt-get", "-q", *arguments], timeout_s=_TIMEOUT_S, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    ended = tools.run(["apt-get", "-q", *arguments], env={**os.environ, "LC_ALL": "C.UTF-8"})
     return ended.returncode, "".join(
         f"{line}\n" for line in ended.stderr.splitlines() if line.startswith(("E:", "Err:"))
     )
@@ -90,11 +87,11 @@ def unpack(package: Path, root: Path) -> Mapping[str, str]:
     Raises:
         DeviceError: It is damaged, or the disk is full.
     """
-    ended = process.run(["dpkg-deb", "--extract", str(package), str(root)], timeout_s=_UNPACK_TIMEOUT_S)
+    ended = tools.run(["dpkg-deb", "--extract", str(package), str(root)])
     if ended.returncode != 0:
-        raise DeviceError(f"cannot unpack {package.name}: {' '.join(ended.stderr.split())[-_WORDS_SHOWN:]}")
+        raise DeviceError(f"cannot unpack {package.name}: {tools.last_words(ended.stderr)}")
     fields = ["Package", "Version", "Architecture"]
-    told = process.run(["dpkg-deb", "--field", str(package), *fields], timeout_s=_UNPACK_TIMEOUT_S).stdout
+    told = tools.run(["dpkg-deb", "--field", str(package), *fields]).stdout
     values = dict(line.split(": ", 1) for line in told.splitlines())
     return {
         "name": values["Package"],

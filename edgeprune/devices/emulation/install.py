@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgeprune import files, process
+from edgeprune import files
 from edgeprune.bundle.exchange import exchange
-from edgeprune.devices.emulation import debian, image, wheels
+from edgeprune.devices.emulation import debian, image, tools, wheels
 from edgeprune.devices.emulation.image import Image
 from edgeprune.errors import DeviceError
 from edgeprune.progress import SILENT, Progress
@@ -26,7 +26,6 @@ _NEEDLESS = ("usr/share", "var")
 _STEPS = 4
 _CHECK = "import numpy, onnxruntime; from ai_edge_litert.interpreter import Interpreter"
 _CHECK_TIMEOUT_S = 300
-_WORDS_SHOWN = 600
 
 
 def install(name: str, *, progress: Progress = SILENT) -> Image:
@@ -131,7 +130,7 @@ def _glibc_minor(packages: list[Mapping[str, str]]) -> int:
 
 def _check(made: Image) -> None:
     """Import the runtimes on the board, which also leaves their compiled files behind for later runs."""
-    ended = process.run([*made.command, "-c", _CHECK], timeout_s=_CHECK_TIMEOUT_S, env=image.ENVIRONMENT)
+    ended = tools.run([*made.command, "-c", _CHECK], timeout_s=_CHECK_TIMEOUT_S, env=image.ENVIRONMENT)
     if ended.returncode != 0:
-        words = " ".join(ended.stderr.split())[-_WORDS_SHOWN:]
+        words = tools.last_words(ended.stderr)
         raise DeviceError(f"the emulator {made.board.name} does not run on this machine: {words}")

@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from edgeprune import process
+from edgeprune.devices.emulation import tools
 from edgeprune.errors import DeviceError
 
-_TIMEOUT_S = 1800
-_WORDS_SHOWN = 600
 _OLDEST_GLIBC = 17
 """The minor version of glibc 2 that the first wheels for aarch64 were built for."""
 
@@ -53,12 +51,12 @@ def install(
     argv += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python]
     for minor in range(_OLDEST_GLIBC, glibc_minor + 1):
         argv += ["--platform", f"manylinux_2_{minor}_{machine}"]
-    ended = process.run([*argv, *requirements], timeout_s=_TIMEOUT_S)
+    ended = tools.run([*argv, *requirements])
     if ended.returncode != 0:
         lines = [line for line in ended.stderr.splitlines() if not line.startswith("WARNING")]
         raise DeviceError(
             f"pip cannot install {', '.join(requirements)} for Python {python} on {machine}: "
-            f"{' '.join(' '.join(lines).split())[-_WORDS_SHOWN:]}"
+            f"{tools.last_words(' '.join(lines))}"
         )
     return [
         {
