@@ -36,6 +36,7 @@ _URI = f"emulator:{_NAME}"
 _RUNNERS = Path(__file__).parents[2] / "edgeprune" / "profile" / "runners"
 _UNREACHABLE = ("installing an emulator needs", "apt-get cannot download", "pip cannot install")
 _INSTALL_S = 400
+_RUN_S = 1700  # half a minute, but for machines that do much else
 
 
 @pytest.fixture(scope="module")
@@ -210,11 +211,12 @@ def quantized(model: Path, inputs: Array, path: Path) -> Path:
 def compare(model: Path, inputs: Array, runner: Path) -> tuple[float, float]:
     """Share of samples with the same best class here and on the board, and the largest difference of an output."""
     (here,) = predict(model, inputs, runner=runner).values()
-    (there,) = predict(model, inputs, device(_URI), runner=runner).values()
+    (there,) = predict(model, inputs, device(_URI), runner=runner, timeout_s=_RUN_S).values()
     assert here.shape == there.shape == (len(inputs), here.shape[1])
     return float((here.argmax(1) == there.argmax(1)).mean()), float(np.abs(here - there).max())
 
 
+@pytest.mark.timeout(2 * _RUN_S)
 @pytest.mark.parametrize(("name", "recipe"), [("digits", "digits"), ("resnet56", "cifar10-resnet56")])
 def test_a_bundle_answers_as_here_in_float_and_in_int8(
     image: Image, request: pytest.FixtureRequest, tmp_path: Path, name: str, recipe: str
