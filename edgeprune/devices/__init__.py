@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from edgeprune.devices.base import Capability, Conversation, Device, Workspace
+import importlib
+import pkgutil
+
+from edgeprune.devices.base import Capability, Conversation, Device, Kind, Workspace, device
+from edgeprune.devices.emulator import Emulator
 from edgeprune.devices.local import Local
 
-__all__ = ["Capability", "Conversation", "Device", "Local", "Workspace"]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Capability", "Conversation", "Device", "Emulator", "Kind", "Local", "Workspace", "device"]

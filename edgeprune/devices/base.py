@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeVar
+
+from edgeprune.errors import InputError
+
+Kind = Literal["measured", "emulated", "estimated"]
+"""Where a number comes from."""
 
 
 class Capability(str, Enum):
@@ -51,6 +56,26 @@ class Workspace(Protocol):
         """Bring a file there; returns its path as the device knows it."""
         ...
 
+    def path(self, name: str) -> str:
+        """Where a program may write a file called ``name``, as the device knows it."""
+        ...
+
+    def pull(self, path: str, file: Path) -> None:
+        """Bring a file from there to ``file``.
+
+        Raises:
+            DeviceError: There is none.
+        """
+        ...
+
+    def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
+        """Run the device's Python with ``arguments`` to its end; returns what it printed.
+
+        Raises:
+            DeviceError: It cannot be started, fails, or does not end in time; with its last words.
+        """
+        ...
+
     def converse(self, arguments: Sequence[str]) -> Conversation:
         """Start the device's Python with ``arguments``, the first of which is a pushed script.
 
@@ -65,11 +90,15 @@ class Device(Protocol):
 
     Attributes:
         uri: Such as ``local:``.
+        kind: What the numbers are that are taken there.
         capabilities: What it can do.
     """
 
     @property
     def uri(self) -> str: ...
+
+    @property
+    def kind(self) -> Kind: ...
 
     @property
     def capabilities(self) -> frozenset[Capability]: ...
@@ -81,3 +110,32 @@ class Device(Protocol):
             DeviceError: It cannot be reached.
         """
         ...
+
+
+_transports: dict[str, Callable[[str], Device]] = {}
+_Make = TypeVar("_Make", bound=Callable[[str], Device])
+
+
+def transport(scheme: str) -> Callable[[_Make], _Make]:
+    """Decorator: make a device of a URI that begins with ``scheme`` and a colon from what follows it."""
+
+    def register(make: _Make) -> _Make:
+        assert scheme not in _transports, f"two transports are for {scheme}:"
+        _transports[scheme] = make
+        return make
+
+    return register
+
+
+def device(uri: str) -> Device:
+    """The device that ``uri`` names, such as ``local:`` or ``emulator:raspberry-pi-4``; nothing is connected yet.
+
+    Raises:
+        InputError: No transport is for such a URI, or it does not take what follows the colon.
+        DeviceError: The device is known not to be there.
+    """
+    scheme, colon, rest = uri.partition(":")
+    if not colon or scheme not in _transports:
+        known = ", ".join(f"{name}:" for name in sorted(_transports))
+        raise InputError(f"got the device {uri!r}; a device begins with one of {known}")
+    return _transports[scheme](rest)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from edgeprune.profile.prediction import predict
 from edgeprune.profile.protocol import REQUIREMENTS, RUNNER, TENSORRT_RUNNER, measure
 from edgeprune.profile.result import Profile
 
-__all__ = ["REQUIREMENTS", "RUNNER", "TENSORRT_RUNNER", "Profile", "measure"]
+__all__ = ["REQUIREMENTS", "RUNNER", "TENSORRT_RUNNER", "Profile", "measure", "predict"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune import files
-from edgeprune.devices import Capability, Conversation, Device, Local, Workspace
+from edgeprune.devices import Capability, Conversation, Device, Kind, Local, Workspace
 from edgeprune.errors import DeviceError
 from edgeprune.profile import statistics
 from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile, Profile, RatioFigure
@@ -73,7 +73,10 @@ def measure(
                 median = runner_of_model.measure(warmup, max(1, share), block_s)
                 progress.advance(p50_ms=median)
         with_memory = Capability.MEMORY in device.capabilities
-        measured = {name: runners[name].finish(files.sha256(path), with_memory) for name, path in models.items()}
+        measured = {
+            name: runners[name].finish(files.sha256(path), device.kind, with_memory=with_memory)
+            for name, path in models.items()
+        }
         machine = next(iter(runners.values())).machine
     first, *others = measured
     ratios = {name: statistics.ratio(measured[first].blocks_ms, measured[name].blocks_ms, seed=seed) for name in others}
@@ -88,7 +91,7 @@ def measure(
             "seed": seed,
         },
         models=measured,
-        ratios={name: RatioFigure(**asdict(ratio)) for name, ratio in ratios.items()},
+        ratios={name: RatioFigure(**asdict(ratio), kind=device.kind) for name, ratio in ratios.items()},
     )
 
 
@@ -137,20 +140,20 @@ class Runner:
         self._blocks.append(tuple(latencies))
         return statistics.latency([latencies]).p50
 
-    def finish(self, sha256: str, with_memory: bool) -> ModelProfile:
+    def finish(self, sha256: str, kind: Kind, *, with_memory: bool) -> ModelProfile:
         peak, baseline, source = None, None, None
         if with_memory:
             self._send(do="memory")
             memory = self._answer("memory", {"peak_bytes": int, "baseline_bytes": int, "source": str})
-            peak = Figure(max(0, memory["peak_bytes"] - memory["baseline_bytes"]))
-            baseline = Figure(memory["baseline_bytes"])
+            peak = Figure(max(0, memory["peak_bytes"] - memory["baseline_bytes"]), kind)
+            baseline = Figure(memory["baseline_bytes"], kind)
             source = memory["source"]
         self._send(do="end")
         return ModelProfile(
             sha256=sha256,
-            latency_ms=LatencyFigures(**asdict(statistics.latency(self._blocks))),
-            first_ms=Figure(self._loaded["first_ms"]),
-            load_ms=Figure(self._loaded["load_ms"]),
+            latency_ms=LatencyFigures(**asdict(statistics.latency(self._blocks)), kind=kind),
+            first_ms=Figure(self._loaded["first_ms"], kind),
+            load_ms=Figure(self._loaded["load_ms"], kind),
             peak_memory_bytes=peak,
             runtime_memory_bytes=baseline,
             memory_source=source,

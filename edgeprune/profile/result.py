@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from edgeprune.devices import Kind
 from edgeprune.errors import InputError
 from edgeprune.profile.statistics import Latency, Ratio
 
 NAME = "profile.json"
 SCHEMA = 1
-
-Kind = Literal["measured", "emulated", "estimated"]
 
 
 @dataclass(frozen=True)

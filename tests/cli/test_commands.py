@@ -13,6 +13,9 @@ import edgeprune
 from edgeprune.cli import run
 
 
+_SHOWN = ("build", "inspect", "convert", "recipes", "targets", "criteria", "emulator")
+
+
 def test_help_names_every_command_and_loads_no_heavy_package() -> None:
     code = (
         "import sys\nfrom edgeprune.cli import run\nassert run(['--help']) == 0\n"
@@ -21,11 +24,11 @@ def test_help_names_every_command_and_loads_no_heavy_package() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    for name in ("build", "inspect", "convert", "recipes", "targets", "criteria"):
+    for name in _SHOWN:
         assert f"  {name} " in ended.stdout
 
 
-@pytest.mark.parametrize("name", ["build", "inspect", "convert", "recipes", "targets", "criteria"])
+@pytest.mark.parametrize("name", _SHOWN)
 def test_each_command_has_an_example_in_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([name, "--help"]) == 0
     printed = capsys.readouterr().out

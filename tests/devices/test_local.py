@@ -115,3 +115,29 @@ def test_what_it_says_of_itself() -> None:
     assert Local().uri == "local:"
     assert Capability.MEMORY in Local().capabilities
     assert Capability.POWER not in Local().capabilities
+
+
+def test_a_program_is_run_to_its_end_and_what_it_wrote_is_fetched(tmp_path: Path) -> None:
+    path = script(tmp_path, "import sys\nopen(sys.argv[1], 'w').write('written')\nprint('printed')\n")
+    with Local().open() as workspace:
+        there = workspace.path("out.txt")
+        with pytest.raises(DeviceError, match=r"nothing has written .*out\.txt"):
+            workspace.pull(there, tmp_path / "here.txt")
+        assert workspace.run([workspace.push(path), there], timeout_s=20) == "printed\n"
+        workspace.pull(there, tmp_path / "here.txt")
+    assert (tmp_path / "here.txt").read_text() == "written"
+    assert not Path(there).parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise SystemExit('no')", r"script\.py ended with exit code 1; its last words: no"),
+        ("import os; os.abort()", r"script\.py was killed by signal 6"),
+        ("import time; time.sleep(600)", r"script\.py did not end in 0\.5 s"),
+    ],
+    ids=["exit", "abort", "silence"],
+)
+def test_a_program_that_does_not_end_well_is_told(tmp_path: Path, code: str, reason: str) -> None:
+    with Local().open() as workspace, pytest.raises(DeviceError, match=reason):
+        workspace.run([workspace.push(script(tmp_path, code))], timeout_s=0.5 if "sleep" in code else 20)

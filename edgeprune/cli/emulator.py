@@ -1,0 +1,108 @@
+"""``edgeprune emulator``: boards that this machine can imitate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.cli.bar import bar
+from edgeprune.cli.output import json_option, print_json, print_table
+from edgeprune.errors import DeviceError
+
+if TYPE_CHECKING:
+    from edgeprune.devices.emulation import Image
+
+
+@click.group("emulator", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """Install the emulator of a board, or list those there are.
+
+    A bundle runs there as on the board, with the board's own runtime. Outputs are those of the board; latency is
+    emulated and says nothing of it.
+
+    \b
+    Example:
+      edgeprune emulator
+      edgeprune emulator install raspberry-pi-4
+    """
+    context.obj = as_json
+    if context.invoked_subcommand is None:
+        context.invoke(list_emulators)
+
+
+@command.command("list")
+@json_option
+@click.pass_obj
+def list_emulators(json_before: bool, as_json: bool = False) -> None:
+    """List the emulators there are, and which are installed.
+
+    \b
+    Example:
+      edgeprune emulator list --json
+    """
+    from edgeprune.devices.emulation import BOARDS
+
+    told = [_told(name) for name in BOARDS]
+    if as_json or json_before:
+        print_json(told)
+        return
+    rows = [(one["device"], one["model"], _state(one)) for one in told]
+    print_table(("device", "what it imitates", "installed"), rows)
+
+
+@command.command("install")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def install(json_before: bool, name: str, as_json: bool) -> None:
+    """Install an emulator into the user's cache folder, with the versions of the runtimes that are installed here.
+
+    Needs apt-get, as Debian and Ubuntu have it, and pip, each set up to reach its packages; no root. Done before:
+    returns at once.
+
+    \b
+    Example:
+      edgeprune emulator install raspberry-pi-4
+    """
+    from edgeprune.devices.emulation import install
+
+    with bar(f"install {name}") as progress:
+        install(name, progress=progress)
+    told = _told(name)
+    if as_json or json_before:
+        print_json(told)
+    else:
+        click.echo(f"{told['device']}: {_state(told)}\nin {told['folder']}")
+
+
+def _told(name: str) -> dict[str, Any]:
+    from edgeprune.devices.emulation import BOARDS, find, folder
+
+    try:
+        image: Image | None = find(name)
+    except DeviceError:
+        image = None
+    return {
+        "name": name,
+        "device": f"emulator:{name}",
+        "model": BOARDS[name].model,
+        "folder": str(folder(name)),
+        "installed": None if image is None else dict(image.manifest),
+    }
+
+
+def _state(told: dict[str, Any]) -> str:
+    installed = told["installed"]
+    if installed is None:
+        return "no"
+    versions = ", ".join(f"{package['name']} {package['version']}" for package in _runtimes(installed))
+    return f"Python {installed['python']}, {versions}; {installed['bytes'] / 1e6:.0f} MB"
+
+
+def _runtimes(installed: dict[str, Any]) -> list[dict[str, str]]:
+    from edgeprune.devices.emulation.install import RUNTIMES
+
+    return [package for package in installed["packages"] if package["name"].replace("_", "-") in RUNTIMES]

@@ -1,0 +1,8 @@
+"""Boards that are emulated on this machine: what they are, where they are installed, and how."""
+
+from __future__ import annotations
+
+from edgeprune.devices.emulation.image import BOARDS, Board, Image, find, folder
+from edgeprune.devices.emulation.install import install
+
+__all__ = ["BOARDS", "Board", "Image", "find", "folder", "install"]

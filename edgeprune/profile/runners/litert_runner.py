@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""Runs a TFLite model with LiteRT: once, as a benchmark, or for EdgePrune, which measures with it.
+
+Needs Python 3.8 or newer, numpy and ai-edge-litert, or tflite-runtime in its place; nothing else.
+
+    python run.py --input samples.npy              the best classes of each sample, on model.tflite beside this file
+    python run.py --input samples.npy --output out.npz
+    python run.py --benchmark 200 --threads 4      latency on random input
+
+Samples are scaled as in training. Images may be (N, C, H, W), or (N, H, W, C) as the file has them. What the file has
+in integers is quantized on the way in and dequantized on the way out.
+
+With --serve it speaks the protocol of onnxruntime_runner.py. As each of the two is pushed alone, what both do is
+written in both, word by word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import gc
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+try:
+    from ai_edge_litert.interpreter import Interpreter
+
+    RUNTIME = "ai-edge-litert"
+except ImportError:
+    try:
+        from tflite_runtime.interpreter import Interpreter
+    except ImportError:
+        raise SystemExit("there is no LiteRT here: pip install ai-edge-litert") from None
+    RUNTIME = "tflite-runtime"
+
+PROTOCOL = 1
+
+# One ReLU on one float. Running it before the baseline is taken makes the runtime load what every model needs.
+_SMALLEST_MODEL = base64.b64decode(
+    "GAAAAFRGTDMAAA4AFAAQAAwACAAAAAQADgAAABAAAAAcAAAA0AAAAAMAAAABAAAACAAAAAQABAAEAAAAAQAAABAAAAAMABQAEAAMAAgABAAMAAAA"
+    "EAAAADwAAABAAAAARAAAAAEAAAAQAAAAAAAKAAwAAAAIAAQACgAAAAgAAAAMAAAAAQAAAAEAAAABAAAAAAAAAAEAAAABAAAAAQAAAAAAAAACAAAA"
+    "MAAAAAQAAADk////CAAAAAwAAAABAAAAeQAAAAEAAAABAAAADAAMAAgAAAAAAAQADAAAAAgAAAAMAAAAAQAAAHgAAAABAAAAAQAAAAEAAAAQAAAA"
+    "DAAMAAsAAAAAAAQADAAAABMAAAAAAAAT"
+)
+# Warm-up has ended when the medians of two windows of runs that follow each other differ by less than this share.
+_STABLE = 0.02
+_WINDOW_RUNS = 10
+_WINDOW_S = 0.05  # a clock that rises under load takes some tens of milliseconds
+_MOST_RUNS = 2000  # in one block or window that only waits for its time to pass
+
+
+class Session:
+    """A loaded model, given as a file or its content. Threads None: every core this process may use."""
+
+    def __init__(self, model: str | bytes, threads: int | None) -> None:
+        self.threads = threads or core_count()
+        source = {"model_path": model} if isinstance(model, str) else {"model_content": model}
+        self._interpreter = Interpreter(num_threads=self.threads, **source)
+        self._interpreter.allocate_tensors()
+        self.inputs: list[dict[str, Any]] = self._interpreter.get_input_details()
+        self.outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
+
+    def run(self, _outputs: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Run one inference on values as the file stores them; all outputs, so too."""
+        for details in self.inputs:
+            self._interpreter.set_tensor(details["index"], inputs[details["name"]])
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(details["index"]) for details in self.outputs]
+
+
+def random_inputs(session: Session, seed: int) -> dict[str, np.ndarray]:
+    """Standard normal floats, or any integers, in the shapes the model takes."""
+    rng = np.random.RandomState(seed)
+    return {details["name"]: stored(details, rng.standard_normal(details["shape"])) for details in session.inputs}
+
+
+def stored(details: dict[str, Any], values: np.ndarray) -> np.ndarray:
+    """Values as the file stores them: quantized where it has them in integers."""
+    scale, zero_point = details["quantization"]
+    if not scale:
+        return np.ascontiguousarray(values, details["dtype"])
+    limits = np.iinfo(details["dtype"])
+    return np.asarray(np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max), details["dtype"])
+
+
+def restored(details: dict[str, Any], values: np.ndarray) -> np.ndarray:
+    """What stored values stand for."""
+    scale, zero_point = details["quantization"]
+    return (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values
+
+
+def core_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def time_runs(session: Session, inputs: dict[str, np.ndarray], runs: int, at_least_s: float = 0.0) -> list[float]:
+    """Milliseconds of each inference, by a monotonic clock: so many, and more until so much time is over."""
+    taken: list[float] = []
+    gc.collect()
+    gc.disable()
+    try:
+        end = time.perf_counter() + at_least_s
+        while len(taken) < runs or (time.perf_counter() < end and len(taken) < _MOST_RUNS):
+            started = time.perf_counter_ns()
+            session.run(None, inputs)
+            taken.append((time.perf_counter_ns() - started) / 1e6)
+    finally:
+        gc.enable()
+    return taken
+
+
+def peak_memory() -> tuple[int, str]:
+    """Highest resident memory of this process so far, in bytes, and where it was read."""
+    status = _linux_status()
+    if "VmHWM" in status:
+        return status["VmHWM"], "VmHWM"
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "ru_maxrss"
+
+
+def start_memory() -> int:
+    """Resident memory now, in bytes, from which on peaks count; earlier peaks are forgotten if possible."""
+    status = _linux_status()
+    if "VmRSS" not in status:
+        return peak_memory()[0]
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        return peak_memory()[0]  # a peak cannot be forgotten, so what is said to be over it may be too little
+    return status["VmRSS"]
+
+
+def _linux_status() -> dict[str, int]:
+    try:
+        with open("/proc/self/status") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return {}
+    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines if len(line) == 3 and line[2] == "kB"}
+
+
+def _machine() -> dict[str, Any]:
+    """What this machine is, as far as it says."""
+    cpu = platform.processor()
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith(("model name", "Model"))]
+        cpu = names[0] if names else cpu
+    except OSError:
+        pass
+    return {
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": cpu,
+        "cores": core_count(),
+        "python": platform.python_version(),
+        "runtime": RUNTIME,
+        "runtime_version": importlib.metadata.version(RUNTIME),
+    }
+
+
+class Server:
+    """Answers EdgePrune's commands."""
+
+    def __init__(self) -> None:
+        small = Session(_SMALLEST_MODEL, 1)
+        np.median(time_runs(small, random_inputs(small, 0), 1))  # numpy loads parts of itself when first used
+        del small
+        gc.collect()
+        self.baseline_bytes = start_memory()
+        self.session: Any = None
+        self.inputs: dict[str, np.ndarray] = {}
+
+    def load(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Make a session and run it once; LiteRT's threads never spin."""
+        started = time.perf_counter_ns()
+        self.session = Session(command["model"], command["threads"])
+        load_ms = (time.perf_counter_ns() - started) / 1e6
+        self.inputs = random_inputs(self.session, command["seed"])
+        first_ms = time_runs(self.session, self.inputs, 1)[0]
+        return {"event": "loaded", "load_ms": load_ms, "first_ms": first_ms, "threads": self.session.threads}
+
+    def warm_up(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Run until two windows that follow each other take the same time."""
+        runs, stable = 1, False
+        end = time.monotonic() + command["at_most_s"]
+        before = None
+        while time.monotonic() < end and not (stable and runs >= command["at_least"]):
+            window = time_runs(self.session, self.inputs, _WINDOW_RUNS, _WINDOW_S)
+            now = float(np.median(window))
+            runs += len(window)
+            stable = before is not None and abs(now - before) <= _STABLE * before
+            before = now
+        return {"event": "warm", "runs": runs, "stable": stable}
+
+    def measure(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Time one block."""
+        time_runs(self.session, self.inputs, command["warm_up"])
+        taken = time_runs(self.session, self.inputs, command["runs"], command["at_least_s"])
+        return {"event": "block", "latency_ms": taken}
+
+    def memory(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Tell the peak so far."""
+        peak_bytes, source = peak_memory()
+        return {"event": "memory", "peak_bytes": peak_bytes, "baseline_bytes": self.baseline_bytes, "source": source}
+
+
+def serve() -> None:
+    """Talk until told to end, or until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not get between the answers
+
+    def answer(value: dict[str, Any]) -> None:
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    server = Server()
+    commands = {name: getattr(server, name) for name in ("load", "warm_up", "measure", "memory")}
+    answer(dict(_machine(), event="ready", protocol=PROTOCOL))
+    for line in iter(sys.stdin.readline, ""):
+        try:
+            command = json.loads(line)
+            if command["do"] == "end":
+                break
+            answer(commands[command["do"]](command))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other side is told
+            answer({"event": "error", "message": f"{type(error).__name__}: {error}"})
+
+
+def classify(session: Session, samples: np.ndarray, best: int) -> dict[str, np.ndarray]:
+    """Print the best classes of each sample; returns all outputs by name."""
+    details = session.inputs[0]
+    batch, *shape = (int(size) for size in details["shape"])
+    if samples.ndim == 4 and [*samples.shape[2:], samples.shape[1]] == shape != list(samples.shape[1:]):
+        samples = samples.transpose(0, 2, 3, 1)
+    if list(samples.shape[1:]) != shape:
+        raise SystemExit(f"the model takes {[batch, *shape]}, the file holds {list(samples.shape)}")
+    if len(samples) % batch:
+        raise SystemExit(f"the model takes {batch} samples at a time, the file holds {len(samples)}")
+    values = stored(details, samples)
+    parts = [
+        session.run(None, {details["name"]: values[start : start + batch]}) for start in range(0, len(samples), batch)
+    ]
+    outputs = [
+        restored(output, np.concatenate(part))
+        for output, part in zip(session.outputs, zip(*parts))  # noqa: B905 - Python 3.8
+    ]
+    for index, scores in enumerate(outputs[0].reshape(len(samples), -1)):
+        order = np.argsort(scores)[::-1][:best]
+        print(f"{index}: " + "  ".join(f"{label} ({scores[label]:.4g})" for label in order))
+    return dict(zip([output["name"] for output in session.outputs], outputs))  # noqa: B905
+
+
+def main() -> None:
+    """The command line of the bundle."""
+    parser = argparse.ArgumentParser(description="Run a TFLite model with LiteRT.")
+    beside = Path(__file__).resolve().parent / "model.tflite"
+    parser.add_argument(
+        "model", nargs="?", default=beside, help="a .tflite file; default: model.tflite beside this file"
+    )
+    parser.add_argument("--input", metavar="FILE", help=".npy of samples (N, ...), scaled as in training")
+    parser.add_argument("--output", metavar="FILE", help=".npz for all outputs")
+    parser.add_argument("--best", type=int, default=3, help="classes shown of each sample (3)")
+    parser.add_argument("--benchmark", type=int, metavar="RUNS", help="time so many inferences on random input")
+    parser.add_argument("--threads", type=int, help="of one inference; default: every core")
+    parser.add_argument("--serve", action="store_true", help="answer JSON commands on stdin")
+    given = parser.parse_args()
+    if given.serve:
+        serve()
+        return
+    if given.input is None and given.benchmark is None:
+        parser.error("give --input or --benchmark")
+    session = Session(str(given.model), given.threads)
+    if given.input is not None:
+        outputs = classify(session, np.load(given.input), given.best)
+        if given.output:
+            np.savez(given.output, **outputs)  # type: ignore[arg-type]
+    if given.benchmark is not None:
+        inputs = random_inputs(session, 0)
+        time_runs(session, inputs, max(_WINDOW_RUNS, given.benchmark // 5))
+        taken = time_runs(session, inputs, given.benchmark)
+        shown = [f"p{rank} {np.percentile(taken, rank):.4g} ms" for rank in (50, 90, 99)]
+        print("  ".join([*shown, f"min {min(taken):.4g} ms", f"{session.threads} threads"]))
+
+
+if __name__ == "__main__":
+    main()

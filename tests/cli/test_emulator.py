@@ -1,0 +1,56 @@
+"""``edgeprune emulator`` where none is installed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgeprune.cli import run
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_what_there_is_and_where_it_would_be(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["emulator", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["device"] == "emulator:raspberry-pi-4"
+    assert told["installed"] is None
+    assert told["folder"] == str(cache / "edgeprune" / "emulators" / "raspberry-pi-4")
+    assert run(["emulator", "list"]) == 0
+    assert "Raspberry Pi 4 Model B" in capsys.readouterr().out
+
+
+def test_an_unknown_one_is_not_installed(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["emulator", "install", "pdp-11"]) == 3
+    assert "there is no emulator 'pdp-11'; there are: raspberry-pi-4" in capsys.readouterr().err
+    assert list(cache.iterdir()) == []
+
+
+def test_a_machine_without_apt_is_told_so(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(cache))
+    assert run(["emulator", "install", "raspberry-pi-4"]) == 5
+    assert "installing an emulator needs apt-get" in capsys.readouterr().err
+    assert not (cache / "edgeprune" / "emulators" / "raspberry-pi-4").exists()
+
+
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="no apt-get here")
+def test_what_apt_cannot_get_is_told_in_its_words(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cache / "apt.conf").write_text(f'Dir::Etc::sourcelist "{cache}/none"; Dir::Etc::sourceparts "{cache}/none";\n')
+    monkeypatch.setenv("APT_CONFIG", str(cache / "apt.conf"))
+    assert run(["emulator", "install", "raspberry-pi-4"]) == 5
+    said = capsys.readouterr().err
+    assert "apt-get cannot download python3:arm64" in said
+    assert "Unable to locate package" in said
+    left = {path.name for path in (cache / "edgeprune" / "emulators").iterdir()}
+    assert left == {".raspberry-pi-4.lock", ".raspberry-pi-4.download"}

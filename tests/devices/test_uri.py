@@ -1,0 +1,41 @@
+"""Devices by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeprune.devices import Emulator, Local, device
+from edgeprune.errors import DeviceError, InputError
+
+
+def test_this_machine() -> None:
+    assert device("local:") == Local()
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("", "got the device ''; a device begins with one of emulator:, local:"),
+        ("local", "got the device 'local'"),
+        ("telnet://board", "got the device 'telnet://board'"),
+        ("local:here", "got the device 'local:here'; this machine is 'local:'"),
+        ("emulator:", "there is no emulator ''; there are: raspberry-pi-4"),
+        ("emulator:../x", r"there is no emulator '\.\./x'"),
+    ],
+)
+def test_what_names_no_device_is_refused(uri: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        device(uri)
+
+
+def test_an_emulator_that_is_not_installed_is_told_with_the_line_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(DeviceError, match="run 'edgeprune emulator install raspberry-pi-4'") as raised:
+        device("emulator:raspberry-pi-4")
+    assert raised.value.exit_code == 5
+    with pytest.raises(DeviceError, match="is not installed"), Emulator("raspberry-pi-4").open():
+        pass
