@@ -12,7 +12,6 @@ import pytest
 import edgeprune
 from edgeprune.cli import run
 
-
 _SHOWN = ("build", "inspect", "convert", "recipes", "targets", "criteria", "emulator")
 
 
