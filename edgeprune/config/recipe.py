@@ -175,9 +175,10 @@ class TrainingSettings(Settings):
         keep: What training ends with: the ``best`` epoch on validation, or the ``last``.
         loss: The user's own: ``file.py:name`` of a function or module of (outputs, labels) that gives a scalar.
         step: The user's own training step: a function of (model, inputs, labels) that gives the loss, or a dict
-            of losses, which are added.
+            of losses, which are added. A build needs ``metric`` beside it.
         metric: How good a network is, the larger the better: a function of (model, split) that gives a number, where
-            the model is called as the network is. None: accuracy of class labels, minus the mean loss for others.
+            the model is called as the network is, but has no parts: it may be the exported file. None: accuracy of
+            class labels, minus the mean loss for others.
         precision: Of the forward pass; ``auto`` takes bfloat16 where a measurement on this machine says it is faster.
         channels_last: Memory format; ``auto`` measures as well.
     """

@@ -25,7 +25,7 @@ _CHECKED_SAMPLES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """A data set for classification.
+    """A data set.
 
     Attributes:
         train: What weights are learned from.
