@@ -21,7 +21,7 @@ import json
 import statistics
 import sys
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,12 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     journal = Journal(arguments.journal)
-    splits = load_data(Recipe.load(RECIPE)) if arguments.cases else None
+    splits = cache(partial(load_data, Recipe.load(RECIPE)))
     for seed in arguments.seeds:
         for name in arguments.cases:
             for budget in arguments.budgets:
                 key = {"case": name, "budget": budget, "epochs": arguments.epochs, "seed": seed}
-                journal.fill(key, partial(run, recipe_of(**key), splits))
+                journal.fill(key, lambda key: run(recipe_of(**key), splits()))
     parts = PARTS if arguments.reveal_test else PARTS[:1]
     text = "\n\n".join(report(journal.rows, _peers(arguments.peers), part) for part in parts)
     print(text)

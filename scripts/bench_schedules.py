@@ -24,7 +24,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ def main() -> None:
     failed = []
     if arguments.cases:
         bench = Bench(arguments.recipe, arguments.epochs, arguments.steps)
-        journal.fill({"recipe": arguments.recipe, "case": DENSE}, bench.dense)
+        journal.fill({"recipe": arguments.recipe, "case": DENSE}, lambda _key: bench.dense())
         wanted = bench.wanted(arguments.cases, arguments.budgets, arguments.seeds)
         failed = [key["case"] for key in wanted if not _filled(journal, bench, key)]
     text = report(journal.rows, arguments.recipe, "test" if arguments.reveal_test else "validation")
@@ -79,7 +78,7 @@ def main() -> None:
 def _filled(journal: Journal, bench: Bench, key: Row) -> bool:
     """Whether ``key`` could be run; what cannot on a recipe does not keep the others from it."""
     try:
-        journal.fill(key, partial(bench.run, key))
+        journal.fill(key, bench.run)
     except EdgePruneError as problem:
         print(f"{key['case']}: {type(problem).__name__}: {problem}", file=sys.stderr, flush=True)
         return False
@@ -125,7 +124,7 @@ class Bench:
         self._data = load_data(self._recipe)
         batch = self._recipe.training.batch_size
         if steps is not None:
-            parts = {role: First(split, steps * batch) for role, split in self._data.splits().items()}
+            parts: dict[str, Any] = {role: First(split, steps * batch) for role, split in self._data.splits().items()}
             self._data = replace(self._data, **parts)
         self._epoch_steps = training_steps(len(self._data.train), batch)
         self._epochs = epochs or self._recipe.training.epochs
@@ -253,9 +252,9 @@ def _verdicts(columns: dict[str, dict[str, list[Row]]], part: str) -> list[str]:
 
 
 def _lead(found: dict[str, list[Row]], name: str, part: str) -> tuple[float, float]:
-    """By how much ``name`` is better than the baseline, and the standard error of that."""
+    """By how much ``name`` is better than the baseline, and the standard error of that; NaN with a single seed."""
     both = [_accuracies(found, one, part) for one in (name, BASELINE)]
-    error = math.sqrt(sum(statistics.variance(one) / len(one) if len(one) > 1 else 0.0 for one in both))
+    error = math.sqrt(sum(statistics.variance(one) / len(one) if len(one) > 1 else math.nan for one in both))
     return statistics.mean(both[0]) - statistics.mean(both[1]), error
 
 
@@ -278,16 +277,14 @@ def _shown(name: str) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="digits")
-    parser.add_argument("--cases", nargs="+", default=[], metavar="GLOB", help="names; default: none, report only")
-    parser.add_argument("--list", action="store_true", help="print the names of all cases, and run none")
+    parser.add_argument("--cases", nargs="+", default=[], metavar="GLOB", help="names, default: none, report only")
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.1], help="shares of the dense MACs (0.1)")
     parser.add_argument("--epochs", type=int, help="of every schedule; default: as the recipe says")
-    parser.add_argument("--steps", type=int, help="a try: so many batches an epoch, and as many of each part")
+    parser.add_argument(
+        "--steps", type=int, help="a try, with a journal of its own: so many batches an epoch, and as many of each part"
+    )
     add_arguments(parser)
     arguments = parser.parse_args()
-    if arguments.list:
-        print("\n".join(cases()))
-        parser.exit()
     for pattern in arguments.cases:
         if not any(fnmatchcase(name, pattern) for name in cases()):
             parser.error(f"--cases: no case is called {pattern!r}; there are {', '.join(cases())}")

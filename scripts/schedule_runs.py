@@ -83,11 +83,11 @@ class Journal:
         self._own = paths[0]
         self.rows = [json.loads(line) for path in paths for line in whole_lines(path, mend=path == self._own)]
 
-    def fill(self, key: Row, work: Callable[[], Row]) -> None:
+    def fill(self, key: Row, work: Callable[[Row], Row]) -> None:
         """Add what ``work`` gives for ``key``, unless there is a row of it; accuracies on the test part stay hidden."""
         if any(key.items() <= row.items() for row in self.rows):
             return
-        row = {**key, **work(), "machine": machine()}
+        row = {**key, **work(key), "machine": machine()}
         self.rows.append(row)
         with self._own.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")

@@ -141,13 +141,13 @@ def test_a_report_without_the_baseline_compares_nothing() -> None:
 
 def test_what_a_journal_has_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own, other = tmp_path / "own.jsonl", tmp_path / "other.jsonl"
-    Journal([other]).fill({"case": "a", "seed": 0}, lambda: {"validation": 0.25, "test": 0.75})
+    Journal([other]).fill({"case": "a", "seed": 0}, lambda _key: {"validation": 0.25, "test": 0.75})
     cut = other.read_text(encoding="utf-8") + '{"case"'  # its process is writing
     other.write_text(cut, encoding="utf-8")
     own.write_text(json.dumps({"case": "b", "seed": 0}) + '\n{"case": "c"', encoding="utf-8")
     journal = Journal([own, other])
     for case in "abc":
-        journal.fill({"case": case, "seed": 0}, lambda: {"validation": 0.5, "test": 0.75})
+        journal.fill({"case": case, "seed": 0}, lambda _key: {"validation": 0.5, "test": 0.75})
     assert [(row["case"], row.get("validation")) for row in journal.rows] == [("b", None), ("a", 0.25), ("c", 0.5)]
     assert Journal([own]).rows == [journal.rows[0], journal.rows[2]]
     assert other.read_text(encoding="utf-8") == cut
