@@ -53,7 +53,7 @@ def test_edgeprune_measures_with_it(tools: Path, bundle: Path, release: str) -> 
         runner.load(str(bundle / "model.onnx"), threads=None, spinning=True, seed=0)
         runner.warm_up(20)
         assert runner.measure(20, 100, 0.25) == pytest.approx(0.83)
-        found = runner.finish("0" * 64, with_memory=True)
+        found = runner.finish("0" * 64, "measured", with_memory=True)
     assert found.latency_ms.runs == 120
     assert (found.load_ms.value, found.first_ms.value) == (pytest.approx(32.6257), 0.82)
     assert (found.warm_up_runs, found.stable, found.threads) == (240, True, 1)

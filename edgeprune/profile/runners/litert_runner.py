@@ -183,6 +183,10 @@ class Server:
         self.session: Any = None
         self.inputs: dict[str, np.ndarray] = {}
 
+    def machine(self) -> dict[str, Any]:
+        """What this machine is."""
+        return _machine()
+
     def load(self, command: dict[str, Any]) -> dict[str, Any]:
         """Make a session and run it once; LiteRT's threads never spin."""
         started = time.perf_counter_ns()
@@ -217,7 +221,7 @@ class Server:
         return {"event": "memory", "peak_bytes": peak_bytes, "baseline_bytes": self.baseline_bytes, "source": source}
 
 
-def serve() -> None:
+def serve(*options: str) -> None:
     """Talk until told to end, or until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not get between the answers
@@ -226,9 +230,9 @@ def serve() -> None:
         answers.write(json.dumps(value) + "\n")
         answers.flush()
 
-    server = Server()
+    server = Server(*options)
     commands = {name: getattr(server, name) for name in ("load", "warm_up", "measure", "memory")}
-    answer(dict(_machine(), event="ready", protocol=PROTOCOL))
+    answer(dict(server.machine(), event="ready", protocol=PROTOCOL))
     for line in iter(sys.stdin.readline, ""):
         try:
             command = json.loads(line)
