@@ -40,7 +40,7 @@ from edgeprune.model import network, weights  # noqa: E402
 from edgeprune.model.splits import training_steps  # noqa: E402
 from scripts import schedule_runs, train_dense  # noqa: E402
 from scripts.page import write_between  # noqa: E402
-from scripts.schedule_runs import First, Journal, Row, add_arguments, cell, load_data  # noqa: E402
+from scripts.schedule_runs import PARTS, First, Journal, Row, add_arguments, cell, load_data  # noqa: E402
 
 LABELS_ALONE = {"training.distillation.weight": 0.0, "training.distillation.features": 0.0}
 DENSE = "dense"
@@ -68,7 +68,8 @@ def main() -> None:
         journal.fill({"recipe": arguments.recipe, "case": DENSE}, lambda _key: bench.dense())
         wanted = bench.wanted(arguments.cases, arguments.budgets, arguments.seeds)
         failed = [key["case"] for key in wanted if not _filled(journal, bench, key)]
-    text = report(journal.rows, arguments.recipe, "test" if arguments.reveal_test else "validation")
+    parts = PARTS if arguments.reveal_test else PARTS[:1]
+    text = "\n\n".join(report(journal.rows, arguments.recipe, part) for part in parts)
     print(text)
     if arguments.write:
         write_between(arguments.write, f"schedules {arguments.recipe}", f"When to prune: {arguments.recipe}", text)
@@ -195,7 +196,7 @@ time for pruning and training, with the steps of the first column.
         columns = {f"{steps:,} steps": _by_case(pruned, budget, steps=steps)}
         if dense_steps is not None:
             columns[f"{steps + dense_steps:,} in all"] = _by_case(pruned, budget, total=steps + dense_steps)
-        lines += ["", f"### {recipe} at {100 * budget:g} % of the MACs", ""]
+        lines += ["", f"### {recipe} at {100 * budget:g} % of the MACs, {part}", ""]
         lines += [*_fairness(steps, dense_steps), "", *_table(columns, part), "", *_verdicts(columns, part)]
     return "\n".join(lines)
 
