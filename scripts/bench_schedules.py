@@ -21,6 +21,7 @@ import math
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -183,9 +184,11 @@ def report(rows: Iterable[Row], recipe: str, part: str) -> str:
     dense = [f", dense {100 * row[part]:.2f}" for row in own if row["case"] == DENSE]
     pruned = [row for row in own if row["case"] != DENSE]
     seeds = ", ".join(map(str, sorted({row["seed"] for row in pruned})))
+    counts = Counter((row["case"], row["budget"], row["steps"]) for row in pruned)
+    some = "" if len(set(counts.values())) < 2 else " (not all of them of every case yet)"
     lines = f"""`scripts/bench_schedules.py --recipe {recipe}`: accuracy in % on the {part} part,
 last epoch{"".join(dense)}.
-Mean over seeds {seeds}, ± their standard deviation; in brackets the distance to {_shown(BASELINE)}:
+Mean over seeds {seeds}{some}, ± their standard deviation; in brackets the distance to {_shown(BASELINE)}:
 what random widths and fresh weights give with as many steps. Labels alone, no distillation. *s*: seconds of processor
 time for pruning and training, with the steps of the first column.
 
