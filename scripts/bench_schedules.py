@@ -21,6 +21,7 @@ import math
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -40,7 +41,7 @@ from edgeprune.model import network, weights  # noqa: E402
 from edgeprune.model.splits import training_steps  # noqa: E402
 from scripts import schedule_runs, train_dense  # noqa: E402
 from scripts.page import write_between  # noqa: E402
-from scripts.schedule_runs import First, Journal, Row, add_arguments, cell, load_data  # noqa: E402
+from scripts.schedule_runs import PARTS, First, Journal, Row, add_arguments, cell, load_data  # noqa: E402
 
 LABELS_ALONE = {"training.distillation.weight": 0.0, "training.distillation.features": 0.0}
 DENSE = "dense"
@@ -68,7 +69,8 @@ def main() -> None:
         journal.fill({"recipe": arguments.recipe, "case": DENSE}, lambda _key: bench.dense())
         wanted = bench.wanted(arguments.cases, arguments.budgets, arguments.seeds)
         failed = [key["case"] for key in wanted if not _filled(journal, bench, key)]
-    text = report(journal.rows, arguments.recipe, "test" if arguments.reveal_test else "validation")
+    parts = PARTS if arguments.reveal_test else PARTS[:1]
+    text = "\n\n".join(report(journal.rows, arguments.recipe, part) for part in parts)
     print(text)
     if arguments.write:
         write_between(arguments.write, f"schedules {arguments.recipe}", f"When to prune: {arguments.recipe}", text)
@@ -182,9 +184,11 @@ def report(rows: Iterable[Row], recipe: str, part: str) -> str:
     dense = [f", dense {100 * row[part]:.2f}" for row in own if row["case"] == DENSE]
     pruned = [row for row in own if row["case"] != DENSE]
     seeds = ", ".join(map(str, sorted({row["seed"] for row in pruned})))
+    counts = Counter((row["case"], row["budget"], row["steps"]) for row in pruned)
+    some = "" if len(set(counts.values())) < 2 else " (not all of them of every case yet)"
     lines = f"""`scripts/bench_schedules.py --recipe {recipe}`: accuracy in % on the {part} part,
 last epoch{"".join(dense)}.
-Mean over seeds {seeds}, ± their standard deviation; in brackets the distance to {_shown(BASELINE)}:
+Mean over seeds {seeds}{some}, ± their standard deviation; in brackets the distance to {_shown(BASELINE)}:
 what random widths and fresh weights give with as many steps. Labels alone, no distillation. *s*: seconds of processor
 time for pruning and training, with the steps of the first column.
 
@@ -195,7 +199,7 @@ time for pruning and training, with the steps of the first column.
         columns = {f"{steps:,} steps": _by_case(pruned, budget, steps=steps)}
         if dense_steps is not None:
             columns[f"{steps + dense_steps:,} in all"] = _by_case(pruned, budget, total=steps + dense_steps)
-        lines += ["", f"### {recipe} at {100 * budget:g} % of the MACs", ""]
+        lines += ["", f"### {recipe} at {100 * budget:g} % of the MACs, {part}", ""]
         lines += [*_fairness(steps, dense_steps), "", *_table(columns, part), "", *_verdicts(columns, part)]
     return "\n".join(lines)
 

@@ -133,6 +133,11 @@ def test_where_the_dense_training_is_not_known_there_is_one_column() -> None:
     assert _cells(text, "one_shot")[:2] == ["yes", "90.00 (+10.00)"]
 
 
+def test_a_page_says_that_seeds_are_missing(rows: list[Row]) -> None:
+    assert "Mean over seeds 0, 1, ±" in report(rows, "digits", "validation")
+    assert "Mean over seeds 0, 1 (not all of them of every case yet), ±" in report(rows[:-1], "digits", "validation")
+
+
 def test_a_report_without_the_baseline_compares_nothing() -> None:
     text = report(_rows("one_shot", 0.9, dense_steps=1360), "digits", "validation")
     assert _cells(text, "one_shot")[1:3] == ["90.00", "90.00"]
