@@ -18,6 +18,7 @@ Array = NDArray[Any]
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 _MOST_BYTES = (1 << 31) - 1
+_TYPES = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 _BUILTINS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
@@ -95,6 +96,11 @@ def operator_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
     """A name of the schema's ``BuiltinOperator``."""
     code = model.operatorCodes[operator.opcodeIndex]
     return _BUILTINS.get(max(code.builtinCode, code.deprecatedBuiltinCode), "unknown")
+
+
+def type_name(number: int) -> str:
+    """Of one of the schema's ``TensorType``, as numpy calls it."""
+    return _TYPES[number].lower()
 
 
 def pack(model: schema.ModelT) -> bytes:
