@@ -40,6 +40,24 @@ class Agreement:
     samples: int
     kernels: Kernels
 
+    def check(self, path: Path, *, most_steps: int = _MOST_STEPS) -> None:
+        """See to it that rounding explains what was found of the file at ``path``.
+
+        Raises:
+            ParityError: A value differs by more than ``most_steps``, or more than one sample in 200 (and more than a
+                single one, which may be a tie) gets another class.
+        """
+        missed = []
+        if self.worst_steps > most_steps:
+            missed.append(f"an output differs by {self.worst_steps} steps, of which rounding explains {most_steps}")
+        allowed = max(1, int((1 - _TOP1_AGREEMENT) * self.samples))
+        if self.top1_agreement is not None and round((1 - self.top1_agreement) * self.samples) > allowed:
+            missed.append(
+                f"{self.top1_agreement:.2%} of {self.samples} samples get the same class, {_TOP1_AGREEMENT:.1%} must"
+            )
+        if missed:
+            raise ParityError(f"{path} gives something else on TFLite Micro than on LiteRT: {'; '.join(missed)}")
+
 
 def compare(
     path: Path,
@@ -64,8 +82,7 @@ def compare(
 
     Raises:
         ModelError: An output is not quantized, or one of the two cannot run the file.
-        ParityError: A value differs by more than rounding explains, or more than one sample in 200 (and more than a
-            single one, which may be a tie) gets another class.
+        ParityError: Rounding does not explain the differences, see ``Agreement.check``.
     """
     micro = Interpreter(path, inputs, outputs)
     if not all(port.scale for port in micro.outputs):
@@ -88,7 +105,7 @@ def compare(
     )
     found = parity.compare(reference, other, classes=classes)
     agreement = Agreement(found.top1_agreement, int(found.max_error), found.mean_error, count, kernels)
-    _check(agreement, path, most_steps)
+    agreement.check(path, most_steps=most_steps)
     return agreement
 
 
@@ -97,16 +114,3 @@ def _session(path: Path, micro: Interpreter) -> tuple[Session, Kernels]:
         return Session(path, micro.inputs, micro.outputs, kernels="reference"), "reference"
     except ModelError:  # there is no reference kernel for CEIL and ELU
         return Session(path, micro.inputs, micro.outputs, kernels="optimized"), "optimized"
-
-
-def _check(found: Agreement, path: Path, most_steps: int) -> None:
-    missed = []
-    if found.worst_steps > most_steps:
-        missed.append(f"an output differs by {found.worst_steps} steps, of which rounding explains {most_steps}")
-    allowed = max(1, int((1 - _TOP1_AGREEMENT) * found.samples))
-    if found.top1_agreement is not None and round((1 - found.top1_agreement) * found.samples) > allowed:
-        missed.append(
-            f"{found.top1_agreement:.2%} of {found.samples} samples get the same class, {_TOP1_AGREEMENT:.1%} must"
-        )
-    if missed:
-        raise ParityError(f"{path} gives something else on TFLite Micro than on LiteRT: {'; '.join(missed)}")
