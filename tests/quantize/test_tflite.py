@@ -140,8 +140,10 @@ class _Many(nn.Module):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda folder: _converted(nn.Sequential(nn.GELU(), nn.Conv2d(1, 2, 3)), folder).path,
-         r"node /network\.0/\S+ \(GELU\) has no kernel in TFLite Micro"),
+        (
+            lambda folder: _converted(nn.Sequential(nn.GELU(), nn.Conv2d(1, 2, 3)), folder).path,
+            r"node /network\.0/\S+ \(GELU\) has no kernel in TFLite Micro",
+        ),
         (lambda folder: _converted(_Many(), folder).path, r"\(CONCATENATION\) has 11 inputs.*at most 10"),
         (lambda folder: _converted(nn.ReLU(), folder, batch=2).path, r"float32 input of batch 1, got .*\[2, 8, 8, 1\]"),
         (lambda folder: folder / "none.tflite", r"none\.tflite is no TFLite file"),
