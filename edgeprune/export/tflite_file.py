@@ -18,8 +18,10 @@ Array = NDArray[Any]
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 _MOST_BYTES = (1 << 31) - 1
-_TYPES = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
-_BUILTINS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+_TYPES: dict[int, str] = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
+_BUILTINS: dict[int, str] = {
+    code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
+}
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,21 @@ from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgeprune.backends.onnxruntime import Accuracy
+    from edgeprune.backends.accuracy import Accuracy
     from edgeprune.model.data import Split
 
 
 def judged_file(job: Job, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
     """How good an ONNX ``file`` is: its accuracy, or what the recipe says instead."""
     from edgeprune.backends import onnxruntime
+    from edgeprune.backends.accuracy import Accuracy
     from edgeprune.model import network
 
     judge = job.judge(split)
     if judge.plain:
         return onnxruntime.evaluate(file, split, progress=progress)
     found = judge(onnxruntime.as_module(file, network.check_forward(job.dense, job.example)))
-    return onnxruntime.Accuracy(found.accuracy, found.samples)
+    return Accuracy(found.accuracy, found.samples)
 
 
 def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:

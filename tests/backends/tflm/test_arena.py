@@ -38,7 +38,9 @@ def test_another_text_is_no_arena() -> None:
         parsed("something else\n")
 
 
-@pytest.mark.parametrize(("name", "total", "head", "restated"), [("ic", 55_984, 49_152, 54_944), ("ad01", 3984, 768, 3220)])
+@pytest.mark.parametrize(
+    ("name", "total", "head", "restated"), [("ic", 55_984, 49_152, 54_944), ("ad01", 3984, 768, 3220)]
+)
 def test_mlperf_tiny(shared_data: Path, name: str, total: int, head: int, restated: int) -> None:
     arena = Interpreter(shared_data / "models" / f"mlperf_tiny_{name}_int8.tflite").arena()
     assert (arena.total_bytes, arena.nonpersistent_bytes) == (total, head)
