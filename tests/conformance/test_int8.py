@@ -1,4 +1,4 @@
-"""Every TFLite operator that a quantized file may have: TFLite Micro computes it, as LiteRT and as the float file do."""
+"""Every operator that a quantized TFLite file may have: TFLite Micro computes what LiteRT and the float file do."""
 
 from __future__ import annotations
 

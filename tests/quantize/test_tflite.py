@@ -132,6 +132,12 @@ def test_signals_go_by_their_ports(tmp_path: Path) -> None:
     np.testing.assert_allclose(got, expected, atol=3 * made.outputs[0].scale)
 
 
+def _truncated(folder: Path) -> Path:
+    path = folder / "short.tflite"
+    path.write_bytes(_converted(nn.ReLU(), folder).path.read_bytes()[:200])
+    return path
+
+
 class _Many(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([x.sigmoid() * step for step in range(11)], 1)
@@ -147,7 +153,7 @@ class _Many(nn.Module):
         (lambda folder: _converted(_Many(), folder).path, r"\(CONCATENATION\) has 11 inputs.*at most 10"),
         (lambda folder: _converted(nn.ReLU(), folder, batch=2).path, r"float32 input of batch 1, got .*\[2, 8, 8, 1\]"),
         (lambda folder: folder / "none.tflite", r"none\.tflite is no TFLite file"),
-        (lambda folder: _truncated(folder), r"short\.tflite is no TFLite file"),
+        (_truncated, r"short\.tflite is no TFLite file"),
     ],
 )
 def test_files_that_cannot_be_quantized(build: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
@@ -156,12 +162,6 @@ def test_files_that_cannot_be_quantized(build: Callable[[Path], Path], message: 
     with pytest.raises(ModelError, match=message):
         quantize(build(tmp_path), path, digits().train, samples=8)
     assert path.read_bytes() == b"an earlier file"
-
-
-def _truncated(folder: Path) -> Path:
-    path = folder / "short.tflite"
-    path.write_bytes(_converted(nn.ReLU(), folder).path.read_bytes()[:200])
-    return path
 
 
 def test_what_is_quantized_already_is_refused(source: Converted, tmp_path: Path) -> None:
