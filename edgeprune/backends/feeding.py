@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,8 @@ def portions(feed: Mapping[str, Array], size: int | None) -> Iterator[tuple[dict
             fill = {name: np.repeat(value[-1:], size - count, axis=0) for name, value in portion.items()}
             portion = {name: np.concatenate([value, fill[name]]) for name, value in portion.items()}
         yield portion, count
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeprune.backends.feeding import Array, Inputs, named, portions
-from edgeprune.errors import DataError, ModelError
+from edgeprune.backends.accuracy import Accuracy, accuracy
+from edgeprune.backends.feeding import Array, Inputs, core_count, named, portions
+from edgeprune.errors import ModelError
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     import onnxruntime
-    from torch import nn
 
     from edgeprune.model.data import Split
-
-_BATCH_SIZE = 256
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Of a model on a split.
-
-    Attributes:
-        accuracy: Top-1 share, 0..1.
-        samples: How many.
-    """
-
-    accuracy: float
-    samples: int
 
 
 def session_options(*, threads: int | None = None, spinning: bool = True) -> onnxruntime.SessionOptions:
@@ -47,7 +30,7 @@ def session_options(*, threads: int | None = None, spinning: bool = True) -> onn
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or _core_count()
+    options.intra_op_num_threads = threads or core_count()
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -111,18 +94,13 @@ class Session:
             DataError: The split is empty.
             ModelError: The runtime refuses the inputs or fails, or an output is not finite.
         """
-        if len(split) == 0:
-            raise DataError("the split is empty: there is nothing to evaluate on")
-        progress.start(len(split))
-        hits, seen = 0, 0
-        for inputs, labels in split.batches(_BATCH_SIZE):
-            scores = self.predict(inputs.numpy(), workers=workers)[0].reshape(len(labels), -1)
-            if not np.isfinite(scores).all():
-                raise ModelError(f"{self.path} gives NaN or infinity on ONNX Runtime")
-            hits += int((scores.argmax(axis=1) == labels.numpy()).sum())
-            seen += len(labels)
-            progress.advance(len(labels), accuracy=hits / seen)
-        return Accuracy(hits / seen, seen)
+        return accuracy(
+            lambda inputs: self.predict(inputs, workers=workers),
+            split,
+            path=self.path,
+            runtime="ONNX Runtime",
+            progress=progress,
+        )
 
     def _run(self, portion: dict[str, Array], count: int) -> list[Array]:
         try:
@@ -137,10 +115,10 @@ def predict(path: Path, inputs: Inputs, *, threads: int | None = None) -> list[A
     return Session(path, threads=threads).predict(inputs)
 
 
-def predictor(path: Path) -> Callable[[Array], list[Array]]:
+def predictor(path: Path) -> Callable[[Inputs], list[Array]]:
     """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), on all cores as ``evaluate``."""
     session = Session(path, threads=1, spinning=False)
-    return lambda inputs: session.predict(inputs, workers=_core_count())
+    return lambda inputs: session.predict(inputs, workers=core_count())
 
 
 def evaluate(path: Path, split: Split, *, progress: Progress = SILENT) -> Accuracy:
@@ -148,33 +126,4 @@ def evaluate(path: Path, split: Split, *, progress: Progress = SILENT) -> Accura
 
     Each core runs samples of its own: threads that share one small inference spend much of it waiting for each other.
     """
-    return Session(path, threads=1, spinning=False).evaluate(split, workers=_core_count(), progress=progress)
-
-
-def as_module(path: Path, outputs: Any) -> nn.Module:
-    """What is called with tensors as the network was that ``path`` was written from, and answers with such.
-
-    Args:
-        path: Of the ONNX file; it is loaded now.
-        outputs: What the network gives for any inputs: the answers have this structure, and its values that are no
-            tensors.
-    """
-    import torch
-    from torch import nn
-    from torch.utils import _pytree as pytree
-
-    session = Session(path, threads=1, spinning=False)
-    leaves, structure = pytree.tree_flatten(outputs)
-
-    class Module(nn.Module):
-        def forward(self, *args: torch.Tensor, **kwargs: torch.Tensor) -> Any:
-            named = {name: tensor.numpy() for name, tensor in kwargs.items()}
-            found = iter(session.predict(named or [tensor.numpy() for tensor in args], workers=_core_count()))
-            answers = [torch.from_numpy(next(found)) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-            return pytree.tree_unflatten(answers, structure)
-
-    return Module().eval()
-
-
-def _core_count() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Session(path, threads=1, spinning=False).evaluate(split, workers=core_count(), progress=progress)

@@ -20,11 +20,21 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.command("build")
 @click.argument("recipe", required=False)
 @click.option("--target", default="host", show_default=True, help="Where it will run; see 'edgeprune targets'.")
+@click.option("--runtime", help="Instead of the target's usual one; 'edgeprune targets show NAME' has them.")
 @recipe_options
 @click.option("--output", default="dist", show_default=True, type=_FOLDER, help="Folder for the bundle.")
 @click.option("--cache", default=".edgeprune", show_default=True, type=_FOLDER, help="Folder for stage results.")
 @json_option
-def command(recipe: str | None, target: str, output: Path, cache: Path, as_json: bool, **options: Any) -> None:
+def command(
+    recipe: str | None,
+    target: str,
+    runtime: str | None,
+    *,
+    output: Path,
+    cache: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Prune, fine-tune, export, check, measure and pack a network.
 
     RECIPE is the name of a recipe or its folder; without it and without --model it is 'digits', which is embedded.
@@ -32,6 +42,7 @@ def command(recipe: str | None, target: str, output: Path, cache: Path, as_json:
     \b
     Example:
       edgeprune build --target raspberry-pi-4
+      edgeprune build --target raspberry-pi-5 --runtime litert
       edgeprune build cifar10-resnet56 --data-dir cifar10 --budget macs=0.4 --epochs 1
       edgeprune build --model net.py:make --weights net.safetensors --data net.py:data --input 1,3,224,224
       edgeprune build --schedule iterative --set schedule.rounds=5
@@ -43,6 +54,8 @@ def command(recipe: str | None, target: str, output: Path, cache: Path, as_json:
     from edgeprune.report.table import render, rows
 
     where = Target.load(target)
+    if runtime is not None:
+        where = where.with_runtime(runtime)
     if not is_first():
         build(chosen, where, output=output, cache=cache)
         return

@@ -15,6 +15,7 @@ from edgeprune.errors import TargetError
 
 _Positive = Annotated[int, Field(ge=1)]
 Precision = Literal["float32", "float16", "int8"]
+RuntimeName = Literal["onnxruntime", "litert", "tensorrt"]
 
 
 def _specifier(text: str) -> str:
@@ -53,6 +54,7 @@ class RuntimeSettings(Settings):
 
     Attributes:
         name: The runtime.
+        others: Runtimes that run there as well; ``build --runtime`` takes one of them.
         versions: Of the runtime that this is right for, as pip writes it: ``>=1.17,<2``.
         precisions: It can run, the plainest first; which one ships is measured.
         threads: Threads of one inference; None takes every core of the machine it runs on.
@@ -61,7 +63,8 @@ class RuntimeSettings(Settings):
         align_int8: The same where int8 is demanded.
     """
 
-    name: Literal["onnxruntime", "tensorrt"] = "onnxruntime"
+    name: RuntimeName = "onnxruntime"
+    others: Annotated[tuple[RuntimeName, ...], Field(strict=False)] = ()
     versions: Annotated[str, AfterValidator(_specifier)] = ""
     precisions: Annotated[tuple[Precision, ...], Field(strict=False, min_length=1)] = ("float32",)
     threads: _Positive | None = None
@@ -136,6 +139,22 @@ class Target(Settings):
         """Its latency table: in the working folder's ``targets/tables``, else in the package; None: nowhere."""
         found = (folder / "tables" / f"{self.name}.json" for folder in lookup.folders("targets"))
         return next((path for path in found if path.is_file()), None)
+
+    def with_runtime(self, name: str) -> Target:
+        """The same board with another runtime; its bundles are named after both.
+
+        Raises:
+            TargetError: It does not run there.
+        """
+        runtime = self.runtime
+        if name == runtime.name:
+            return self
+        if name not in runtime.others:
+            raise TargetError(f"runtime: got '{name}'; {self.name} has {', '.join((runtime.name, *runtime.others))}")
+        changed = runtime.model_dump() | {"name": name, "others": (), "versions": ""}
+        return self.parse(
+            self.model_dump() | {"name": f"{self.name}-{name}", "aliases": (), "runtime": changed}, where=self.name
+        )
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Target:

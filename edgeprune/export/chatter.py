@@ -10,6 +10,32 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class Printed:
+    """What was written to a file descriptor, once it is free again."""
+
+    text: str = ""
+
+
+@contextlib.contextmanager
+def captured(descriptor: Literal[1, 2]) -> Iterator[Printed]:
+    """Lead stdout (1) or stderr (2) of the whole process elsewhere: C++ prints past Python's own streams."""
+    printed = Printed()
+    with tempfile.TemporaryFile() as file:
+        (sys.stdout if descriptor == 1 else sys.stderr).flush()
+        kept = os.dup(descriptor)
+        os.dup2(file.fileno(), descriptor)
+        try:
+            yield printed
+        finally:
+            os.dup2(kept, descriptor)
+            os.close(kept)
+            file.seek(0)
+            printed.text = file.read().decode(errors="replace")
 
 
 @contextlib.contextmanager
@@ -21,23 +47,18 @@ def logged(log: logging.Logger, *chatty: str) -> Iterator[None]:
     """
     loggers = [logging.getLogger(name) for name in chatty]
     levels = [one.level for one in loggers]
-    with tempfile.TemporaryFile() as printed, warnings.catch_warnings(record=True) as caught, _root_logged(log):
+    python_printed, printed = io.StringIO(), Printed()
+    with warnings.catch_warnings(record=True) as caught, _root_logged(log):
         warnings.simplefilter("always")
         for one in loggers:
             one.setLevel(logging.ERROR)
-        sys.stdout.flush()
-        stdout = os.dup(1)
-        os.dup2(printed.fileno(), 1)
         try:
-            with contextlib.redirect_stdout(io.StringIO()) as python_printed:
+            with captured(1) as printed, contextlib.redirect_stdout(python_printed):
                 yield
         finally:
-            os.dup2(stdout, 1)
-            os.close(stdout)
             for one, level in zip(loggers, levels, strict=True):
                 one.setLevel(level)
-            printed.seek(0)
-            for text in (python_printed.getvalue(), printed.read().decode(errors="replace")):
+            for text in (python_printed.getvalue(), printed.text):
                 if text:
                     log.debug("printed: %s", text.rstrip())
             for message in sorted({str(warning.message) for warning in caught}):

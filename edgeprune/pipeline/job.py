@@ -39,6 +39,9 @@ SCORES = "scores.npy"
 DENSE_ONNX = "dense.onnx"
 PRUNED_ONNX = "model.onnx"
 INT8_ONNX = "model-int8.onnx"
+DENSE_TFLITE = "dense.tflite"
+PRUNED_TFLITE = "model.tflite"
+INT8_TFLITE = "model-int8.tflite"
 PROFILE = "profile.json"
 # Names of the networks in a profile.
 DENSE = "dense"
@@ -137,7 +140,7 @@ class Job:
         """The files of the pruned network that were made, by precision."""
         made = self.value("quantize")
         files: dict[Precision, Path] = {"float32": self.file("export", PRUNED_ONNX)}
-        for name in precisions(self.recipe, self.target)[1:]:
+        for name in precisions(self.recipe, self.target):
             if made[name]["files"]:
                 files[name] = self.file("quantize", made[name]["files"][0])
         return files

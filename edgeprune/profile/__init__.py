@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from edgeprune.profile.prediction import predict
-from edgeprune.profile.protocol import REQUIREMENTS, RUNNER, TENSORRT_RUNNER, measure
+from edgeprune.profile.protocol import (
+    LITERT_REQUIREMENTS,
+    LITERT_RUNNER,
+    REQUIREMENTS,
+    RUNNER,
+    TENSORRT_RUNNER,
+    measure,
+)
 from edgeprune.profile.result import Profile
 
-__all__ = ["REQUIREMENTS", "RUNNER", "TENSORRT_RUNNER", "Profile", "measure", "predict"]
+__all__ = [
+    "LITERT_REQUIREMENTS",
+    "LITERT_RUNNER",
+    "REQUIREMENTS",
+    "RUNNER",
+    "TENSORRT_RUNNER",
+    "Profile",
+    "measure",
+    "predict",
+]

@@ -38,6 +38,7 @@ def measure(
     block_s: float = 0.25,
     spinning: bool = True,
     seed: int = 0,
+    runner: Path | None = None,
     timeout_s: float = 300.0,
     progress: Progress = SILENT,
 ) -> Profile:
@@ -53,6 +54,7 @@ def measure(
         block_s: Shortest block in seconds, so that a fast model is not judged by one moment (at most 2000 inferences).
         spinning: Threads of the runtime wait busily for work: faster, unless others want the cores.
         seed: Of the random input and of the bootstrap.
+        runner: The script that runs them there; None: that of ONNX Runtime.
         timeout_s: Longest wait for one answer of the device.
         progress: Advances by a block.
 
@@ -62,8 +64,8 @@ def measure(
     device = device or Local()
     progress.start(len(models) * blocks)
     with device.open() as workspace:
-        runner = workspace.push(RUNNER)
-        runners = {name: Runner(workspace, runner, name, timeout_s) for name in models}
+        script = workspace.push(runner or RUNNER)
+        runners = {name: Runner(workspace, script, name, timeout_s) for name in models}
         for name, path in models.items():
             runners[name].load(workspace.push(path), threads=threads, spinning=spinning, seed=seed)
             runners[name].warm_up(warmup)
@@ -96,6 +98,7 @@ def measure(
 
 
 RUNNER = Path(__file__).parent / "runners" / "onnxruntime_runner.py"
+LITERT_RUNNER = RUNNER.with_name("litert_runner.py")
 TENSORRT_RUNNER = (
     RUNNER.with_name("tensorrt_runner.py"),
     RUNNER.with_name("build_engine.py"),
@@ -105,6 +108,7 @@ TENSORRT_RUNNER = (
 )
 """What a board with TensorRT is given: the first is started, the others lie beside it under their own names."""
 # Opset 17 and IR 8 came with 1.12.
+LITERT_REQUIREMENTS = "numpy>=1.21\nai-edge-litert>=1.0\n"
 REQUIREMENTS = "numpy>=1.21\nonnxruntime>=1.12\n"
 
 

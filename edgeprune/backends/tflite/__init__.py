@@ -1,11 +1,10 @@
-"""ONNX -> TFLite: a small compiler. ``convert`` writes a file, ``Session`` runs one on LiteRT.
+"""ONNX -> TFLite: a small compiler. ``convert`` writes a file, ``backends.litert`` runs it.
 
 Its stages: ``reading`` checks the ONNX file and computes constants; ``ops`` lower each operator over ``views`` of what
 is stored, so that layouts meet without transposes; ``fusing`` lets operators into each other; ``flatbuffer`` writes.
 """
 
 from edgeprune.backends.tflite.converting import Converted, convert
-from edgeprune.backends.tflite.port import Port
-from edgeprune.backends.tflite.session import Session
+from edgeprune.export.tflite_file import Port
 
-__all__ = ["Converted", "Port", "Session", "convert"]
+__all__ = ["Converted", "Port", "convert"]

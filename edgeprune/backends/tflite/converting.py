@@ -10,6 +10,7 @@ from pathlib import Path
 from onnx import ModelProto
 
 from edgeprune import files
+from edgeprune.backends.litert import Session, check
 from edgeprune.backends.tflite import flatbuffer
 from edgeprune.backends.tflite.fusing import fuse
 from edgeprune.backends.tflite.graph import Tensor
@@ -17,11 +18,10 @@ from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import OnnxGraph
 from edgeprune.backends.tflite.ops import registered
 from edgeprune.backends.tflite.patterns import recognise
-from edgeprune.backends.tflite.port import Port
 from edgeprune.backends.tflite.reading import check_values, read
-from edgeprune.backends.tflite.session import Session, check
 from edgeprune.backends.tflite.views import Shape, channels_last, identity
 from edgeprune.errors import ModelError
+from edgeprune.export.tflite_file import Port
 
 
 @dataclass(frozen=True)

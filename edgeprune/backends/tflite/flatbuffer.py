@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Array, Graph, Op, Tensor
-from edgeprune.errors import ModelError
+from edgeprune.export.tflite_file import pack
 
 _SCHEMA_VERSION = 3
-_IDENTIFIER = b"TFL3"
-_ALIGNMENT = 16
-_MOST_BYTES = (1 << 31) - 1
 _SIGNATURE = "serving_default"
 _TYPES = {
     "float32": schema.TensorType.FLOAT32,
@@ -40,38 +36,6 @@ def write(graph: Graph) -> bytes:
         ModelError: They are more than the 2 GiB that a flatbuffer can have.
     """
     return pack(_model(graph))
-
-
-def pack(model: schema.ModelT) -> bytes:
-    """Serialize a model with every buffer inside the flatbuffer and aligned, whoever made it.
-
-    Raises:
-        ModelError: It is larger than the 2 GiB that a flatbuffer can have.
-    """
-    total = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-    if total > _MOST_BYTES:
-        raise ModelError(f"the weights have {total:,} bytes; a TFLite file holds at most {_MOST_BYTES:,}")
-    model.buffers = [_Buffer(buffer.data) for buffer in model.buffers]
-    builder = flatbuffers.Builder(total + (1 << 16))
-    builder.Finish(model.Pack(builder), _IDENTIFIER)
-    return bytes(builder.Output())
-
-
-class _Buffer(schema.BufferT):  # type: ignore[misc]
-    """Its data starts at a multiple of 16 bytes, which kernels on ARM need and generated Python code leaves out."""
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - called by generated code
-        data = None
-        if self.data is not None and len(self.data):
-            content = bytes(self.data)
-            builder.StartVector(1, len(content), _ALIGNMENT)
-            builder.head -= len(content)
-            builder.Bytes[builder.head : builder.head + len(content)] = content
-            data = builder.EndVector()
-        schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, data)
-        return int(schema.BufferEnd(builder))
 
 
 def _model(graph: Graph) -> schema.ModelT:

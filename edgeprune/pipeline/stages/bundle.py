@@ -23,7 +23,7 @@ from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.profile import REQUIREMENTS, RUNNER, TENSORRT_RUNNER
+from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -67,15 +67,17 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
 def _models(job: Job) -> Mapping[str, Path]:
     """The one file, or for a board that builds its own engine those it may build it from."""
     if job.target.runtime.name != "tensorrt":
-        return {PRUNED_ONNX: job.shipped_file}
+        return {f"model{job.shipped_file.suffix}": job.shipped_file}
     chosen, made = job.value("choose"), job.value("quantize")
     shipped = [file for name in (*chosen["along"], chosen["precision"]) for file in made[name]["files"]]
     return {PRUNED_ONNX: job.file("export", PRUNED_ONNX), **{file: job.file("quantize", file) for file in shipped}}
 
 
 def _runner(job: Job) -> Mapping[str, Path | str]:
-    if job.target.runtime.name != "tensorrt":
+    if job.target.runtime.name == "onnxruntime":
         return {"run.py": RUNNER, "requirements.txt": REQUIREMENTS}
+    if job.target.runtime.name == "litert":
+        return {"run.py": LITERT_RUNNER, "requirements.txt": LITERT_REQUIREMENTS}
     first, *others = TENSORRT_RUNNER
     return {"run.py": first, **{path.name: path for path in others}}
 

@@ -13,20 +13,21 @@ from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgeprune.backends.onnxruntime import Accuracy
+    from edgeprune.backends.accuracy import Accuracy
     from edgeprune.model.data import Split
 
 
 def judged_file(job: Job, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
-    """How good an ONNX ``file`` is: its accuracy, or what the recipe says instead."""
-    from edgeprune.backends import onnxruntime
+    """How good a model ``file`` is: its accuracy, or what the recipe says instead."""
+    from edgeprune.backends import running
+    from edgeprune.backends.accuracy import Accuracy
     from edgeprune.model import network
 
     judge = job.judge(split)
     if judge.plain:
-        return onnxruntime.evaluate(file, split, progress=progress)
-    found = judge(onnxruntime.as_module(file, network.check_forward(job.dense, job.example)))
-    return onnxruntime.Accuracy(found.accuracy, found.samples)
+        return running.evaluate(file, split, progress=progress)
+    found = judge(running.as_module(file, network.check_forward(job.dense, job.example)))
+    return Accuracy(found.accuracy, found.samples)
 
 
 def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -37,4 +38,4 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     return asdict(judged_file(job, job.shipped_file, job.reported_split, space.progress))
 
 
-STAGE = Stage("evaluate-shipped", "evaluate on ONNX Runtime", after=("choose",), settings=_settings, run=_run)
+STAGE = Stage("evaluate-shipped", "evaluate what ships", after=("choose",), settings=_settings, run=_run)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import DENSE_ONNX, Job
+from edgeprune.pipeline.job import DENSE_ONNX, DENSE_TFLITE, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import export
 
@@ -29,6 +29,10 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     written = export.write(job, job.dense, space.out / DENSE_ONNX)
     found = preflight(space.out / DENSE_ONNX, job.target)
+    if job.target.runtime.name == "litert":
+        from edgeprune.backends import tflite
+
+        tflite.convert(space.out / DENSE_ONNX, space.out / DENSE_TFLITE)
     for remark in found.remarks:
         logger.warning("%s: %s", job.target.name, remark)
     return {**written, **asdict(found)}

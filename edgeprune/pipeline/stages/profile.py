@@ -7,7 +7,7 @@ from typing import Any
 
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.job import DENSE, DENSE_ONNX, PROFILE, PRUNED, Job
+from edgeprune.pipeline.job import DENSE, DENSE_ONNX, DENSE_TFLITE, PROFILE, PRUNED, Job
 from edgeprune.pipeline.stage import Space, Stage
 
 
@@ -21,16 +21,17 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    from edgeprune.profile import measure
+    from edgeprune.profile import LITERT_RUNNER, RUNNER, measure
 
     cores = fingerprint.machine()["cores"]
     # The float32 form is what pruning is judged by; others are judged against it, where they run as they will there.
-    here = job.target.runtime.name == "onnxruntime"
+    runtime = job.target.runtime.name
+    here = runtime != "tensorrt"
     models = {name: file for name, file in job.exported.items() if here or name == "float32"}
     settings = job.target.profile
     profile = measure(
         {
-            DENSE: job.file("preflight", DENSE_ONNX),
+            DENSE: job.file("preflight", DENSE_TFLITE if runtime == "litert" else DENSE_ONNX),
             **{PRUNED if name == "float32" else name: file for name, file in models.items()},
         },
         threads=min(job.target.runtime.threads or cores, cores),
@@ -38,6 +39,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         runs=settings.runs,
         blocks=settings.blocks,
         spinning=job.target.runtime.spinning,
+        runner=LITERT_RUNNER if runtime == "litert" else RUNNER,
         seed=job.recipe.seed,
         progress=space.progress,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import INT8_ONNX, PRUNED_ONNX, Job, precisions
+from edgeprune.pipeline.job import INT8_ONNX, INT8_TFLITE, PRUNED_ONNX, PRUNED_TFLITE, Job, precisions
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages.evaluate_shipped import judged_file
 
@@ -29,14 +29,16 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     from edgeprune.errors import ModelError
 
     _, *others = precisions(job.recipe, job.target)
+    runtime = job.target.runtime.name
+    base = _float_tflite(job, space) if runtime == "litert" else job.file("export", PRUNED_ONNX)
     # Choices are made on validation data.
-    accuracy = judged_file(job, job.file("export", PRUNED_ONNX), job.data.validation).accuracy
-    made: dict[str, Any] = {"float32": {"files": [], "accuracy": accuracy}}
+    accuracy = judged_file(job, base, job.data.validation).accuracy
+    made: dict[str, Any] = {"float32": {"files": [base.name] if runtime == "litert" else [], "accuracy": accuracy}}
+    write = {"onnxruntime": _for_onnxruntime, "litert": _for_litert, "tensorrt": _for_tensorrt}[runtime]
     for precision in others:
-        write = _for_tensorrt if job.target.runtime.name == "tensorrt" else _for_onnxruntime
         try:
             made[precision] = write(job, precision, accuracy, space)
-        except ModelError as problem:
+        except ModelError as problem:  # noqa: PERF203 - there are three
             logger.warning("there is no %s model: %s", precision, problem)
             made[precision] = {"files": [], "problem": str(problem)}
     return made
@@ -67,6 +69,31 @@ def _for_onnxruntime(job: Job, _precision: str, accuracy: float, space: Space) -
     return {
         "files": [INT8_ONNX],
         "accuracy": written.accuracy,
+        "float_nodes": [node.name for node in written.float_nodes],
+    }
+
+
+def _float_tflite(job: Job, space: Space) -> Path:
+    from edgeprune.backends import tflite
+
+    return tflite.convert(job.file("export", PRUNED_ONNX), space.out / PRUNED_TFLITE).path
+
+
+def _for_litert(job: Job, _precision: str, _accuracy: float, space: Space) -> Mapping[str, Any]:
+    from edgeprune.quantize import tflite
+
+    path = space.out / INT8_TFLITE
+    written = tflite.quantize(
+        space.out / PRUNED_TFLITE,
+        path,
+        job.data.train,
+        samples=job.recipe.quantize.samples,
+        seed=job.recipe.seed,
+        progress=space.progress,
+    )
+    return {
+        "files": [path.name],
+        "accuracy": judged_file(job, path, job.data.validation).accuracy,
         "float_nodes": [node.name for node in written.float_nodes],
     }
 

@@ -12,9 +12,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeprune.backends.tflite import convert, flatbuffer
+from edgeprune.backends.tflite import convert
 from edgeprune.cli import run
 from edgeprune.errors import ModelError
+from edgeprune.export import tflite_file
 
 
 def model(
@@ -75,7 +76,7 @@ def test_every_buffer_is_inside_the_flatbuffer_and_aligned(tmp_path: Path) -> No
 
 def test_a_file_of_others_is_packed_with_its_buffers_inside(tmp_path: Path) -> None:
     path = convert(convolution(), tmp_path / "m.tflite").path
-    assert flatbuffer.pack(parsed(path)) == path.read_bytes()
+    assert tflite_file.pack(parsed(path)) == path.read_bytes()
 
 
 def test_tensors_are_named_after_the_nodes_that_make_them(tmp_path: Path) -> None:
@@ -249,7 +250,7 @@ def test_what_cannot_be_converted_is_told_where_it_is(build: Any, told: str, tmp
 
 
 def test_more_than_a_flatbuffer_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flatbuffer, "_MOST_BYTES", 100_000)
+    monkeypatch.setattr(tflite_file, "_MOST_BYTES", 100_000)
     with pytest.raises(ModelError, match=r"the weights have \d{3},\d{3} bytes.*at most 100,000"):
         convert(convolution(), tmp_path / "m.tflite")
 

@@ -1,0 +1,135 @@
+"""LiteRT on the CPU."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from edgeprune.backends.accuracy import Accuracy
+from edgeprune.backends.feeding import Array, Inputs, core_count
+from edgeprune.backends.tflite_runtime import TfliteRuntime
+from edgeprune.errors import ModelError
+from edgeprune.export.chatter import captured
+from edgeprune.export.tflite_file import Port, image_order
+from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeprune.model.splits import Split
+
+logger = logging.getLogger(__name__)
+
+Kernels = Literal["fastest", "optimized", "reference"]
+"""``fastest``: XNNPACK where it can; ``optimized``: LiteRT's own; ``reference``: plain ones, not of all operators."""
+_RESOLVERS: dict[Kernels, str] = {
+    "fastest": "AUTO",
+    "optimized": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "reference": "BUILTIN_REF",
+}
+
+
+def check(content: bytes) -> None:
+    """See to it that LiteRT takes a file with this content.
+
+    Raises:
+        ModelError: It does not.
+    """
+    try:
+        _loaded(content, "optimized", 1)
+    except (RuntimeError, ValueError) as problem:
+        raise ModelError(f"the network cannot run as TFLite: {problem}") from problem
+
+
+class Session(TfliteRuntime):
+    """A loaded file.
+
+    Args:
+        path: Of the file.
+        inputs: Its inputs, in order; None: as the file tells, with images (N, C, H, W) as NHWC.
+        outputs: Its outputs, the same.
+        threads: Of one inference.
+        workers: Inferences at a time.
+        kernels: That run it.
+
+    Raises:
+        ModelError: LiteRT cannot load it.
+    """
+
+    name = "LiteRT"
+
+    def __init__(
+        self,
+        path: Path,
+        inputs: Sequence[Port] | None = None,
+        outputs: Sequence[Port] | None = None,
+        *,
+        threads: int = 1,
+        workers: int = 1,
+        kernels: Kernels = "fastest",
+    ) -> None:
+        try:
+            content = path.read_bytes()
+            loaded = [_loaded(content, kernels, threads) for _ in range(workers)]
+        except (OSError, RuntimeError, ValueError) as problem:
+            raise ModelError(f"LiteRT cannot load {path}: {problem}") from problem
+        details = loaded[0].get_input_details(), loaded[0].get_output_details()
+        self._indices = tuple([detail["index"] for detail in side] for side in details)
+        super().__init__(path, inputs or _ports(details[0]), outputs or _ports(details[1]), workers=workers)
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for interpreter in loaded:
+            self._free.put(interpreter)
+
+    def run_stored(self, inputs: Sequence[Array]) -> list[Array]:
+        interpreter = self._free.get()
+        try:
+            for index, values in zip(self._indices[0], inputs, strict=True):
+                interpreter.set_tensor(index, values)
+            interpreter.invoke()
+            return [interpreter.get_tensor(index) for index in self._indices[1]]
+        except (RuntimeError, ValueError) as problem:
+            raise self._failure(problem) from problem
+        finally:
+            self._free.put(interpreter)
+
+
+def predict(path: Path, inputs: Inputs) -> list[Array]:
+    """Load ``path`` and run ``inputs`` once; see ``Session``."""
+    return Session(path).predict(inputs)
+
+
+def predictor(path: Path) -> Callable[[Inputs], list[Array]]:
+    """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), on all cores as ``evaluate``."""
+    return Session(path, workers=core_count()).predict
+
+
+def evaluate(path: Path, split: Split, *, samples: int | None = None, progress: Progress = SILENT) -> Accuracy:
+    """Load ``path`` and take its accuracy on ``split``; see ``Session``. Each core runs samples of its own."""
+    return Session(path, workers=core_count()).evaluate(split, samples=samples, progress=progress)
+
+
+def _loaded(content: bytes, kernels: Kernels, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    with captured(2) as printed:  # that it has made its delegate
+        interpreter = Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=getattr(OpResolverType, _RESOLVERS[kernels]),
+            num_threads=threads,
+        )
+        interpreter.allocate_tensors()
+    logger.debug("printed: %s", printed.text.rstrip())
+    return interpreter
+
+
+def _ports(details: Sequence[dict[str, Any]]) -> list[Port]:
+    ports = []
+    for detail in details:
+        shape = tuple(int(size) for size in detail["shape"])
+        scale, zero_point = detail["quantization"]
+        dtype = np.dtype(detail["dtype"]).name
+        ports.append(Port(detail["name"], shape, dtype, image_order(len(shape)), float(scale), int(zero_point)))
+    return ports

@@ -1,0 +1,93 @@
+"""The tensor arena of TFLite Micro: what its recording allocator counted on the host, restated for 32-bit pointers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgeprune.errors import ModelError
+
+_TOTAL = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
+_KIND = re.compile(r"'(.+?)' used (\d+) bytes with alignment overhead \(requested \d+ bytes for (\d+) ")
+_EVAL_TENSOR = "TfLiteEvalTensor data"
+_TENSOR = "Persistent TfLiteTensor data"
+_QUANTIZATION = "Persistent TfLiteTensor quantization data"
+_NODE = "NodeAndRegistration struct"
+_OTHER = "other"
+
+# Bytes of one structure with pointers and size_t of 8 bytes, and with such of 4, from the declarations in
+# tensorflow/lite/c/common.h (as TF_LITE_STATIC_MEMORY has them) and micro_graph.h.
+_STRUCTURES: Mapping[str, tuple[int, int]] = {
+    # TfLiteEvalTensor: data*, dims*, type
+    _EVAL_TENSOR: (24, 12),
+    # TfLiteTensor: quantization {type, params*}, scale and zero point, data*, dims*, bytes, type, allocation, variable
+    _TENSOR: (64, 40),
+    # Two allocations: TfLiteAffineQuantization {scale*, zero_point*, dimension} of 24 or 12, and an array of one of 8
+    _QUANTIZATION: (16, 10),
+    # TfLiteNode: inputs*, outputs*, intermediates*, user*, builtin*, custom*, size; and registration*
+    _NODE: (64, 32),
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Persistent allocations of one kind.
+
+    Attributes:
+        allocations: How many structures or buffers; 0 where only their bytes are known.
+        host_bytes: On the host, with 64-bit pointers, alignment included: measured.
+        target_bytes: With 32-bit pointers: estimated, an upper bound.
+        arithmetic: How ``target_bytes`` came about.
+    """
+
+    allocations: int
+    host_bytes: int
+    target_bytes: int
+    arithmetic: str
+
+
+@dataclass(frozen=True)
+class Arena:
+    """The tensor arena of one file.
+
+    On a board the kernels may be others: those of CMSIS-NN ask for scratch buffers that are not in here.
+
+    Attributes:
+        total_bytes: On the host: measured.
+        nonpersistent_bytes: Activations and scratch, planned to overlap; they hold no pointers.
+        persistent_bytes: What stays from the first inference to the last.
+        by_kind: The persistent part; ``other`` is the allocator itself, its planner and its lists.
+    """
+
+    total_bytes: int
+    nonpersistent_bytes: int
+    persistent_bytes: int
+    by_kind: Mapping[str, Kind]
+
+    @property
+    def restated_for_32_bit(self) -> int:
+        """Bytes of the whole arena with 32-bit pointers: estimated, an upper bound for the same kernels."""
+        return self.nonpersistent_bytes + sum(kind.target_bytes for kind in self.by_kind.values())
+
+
+def parsed(text: str) -> Arena:
+    """Read what ``RecordingMicroAllocator::PrintAllocations`` wrote.
+
+    Raises:
+        ModelError: It says something else.
+    """
+    totals = {name: int(count) for name, count in _TOTAL.findall(text)}
+    if set(totals) != {"total", "head", "tail"}:
+        raise ModelError(f"TFLite Micro's allocator tells no arena: {text.strip()!r}")
+    kinds = {name: _kind(name, int(used), int(count)) for name, used, count in _KIND.findall(text)}
+    rest = totals["tail"] - sum(kind.host_bytes for kind in kinds.values())
+    kinds[_OTHER] = Kind(0, rest, rest, f"{rest}: as on the host, pointers included")
+    return Arena(totals["total"], totals["head"], totals["tail"], kinds)
+
+
+def _kind(name: str, used: int, count: int) -> Kind:
+    wide, narrow = _STRUCTURES.get(name, (0, 0))
+    if used != count * wide:  # not a list of known structures
+        return Kind(count, used, used, f"{used}: as on the host, pointers included")
+    return Kind(count, used, count * narrow, f"{count} x {narrow} = {count * narrow}: {wide} each on the host")

@@ -1,0 +1,132 @@
+"""The interpreter of TFLite Micro, with the reference kernels of its Python package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgeprune.backends.accuracy import Accuracy
+from edgeprune.backends.feeding import Array
+from edgeprune.backends.tflite_runtime import TfliteRuntime
+from edgeprune.backends.tflm import arena
+from edgeprune.errors import ModelError
+from edgeprune.export.chatter import captured
+from edgeprune.export.tflite_file import Port, image_order, read
+from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeprune.model.splits import Split
+
+_SPARE_BYTES = 1 << 20
+_ELEMENT_BYTES = 8
+"""More than any activation has, with the scratch of its kernel."""
+
+
+class Interpreter(TfliteRuntime):
+    """A loaded file.
+
+    Args:
+        path: Of the file.
+        inputs: Its inputs, in order; None: as the file tells, with images (N, C, H, W) as NHWC.
+        outputs: Its outputs, the same.
+
+    Raises:
+        ModelError: It is no TFLite file, has weights outside the flatbuffer, or TFLite Micro cannot run it.
+    """
+
+    name = "TFLite Micro"
+
+    def __init__(self, path: Path, inputs: Sequence[Port] | None = None, outputs: Sequence[Port] | None = None) -> None:
+        from tflite_micro.python.tflite_micro import runtime
+
+        model = read(path)
+        content = path.read_bytes()
+        _check_buffers(content, path)
+        try:
+            with captured(2) as printed:
+                self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=_arena_size(model, content))
+        except RuntimeError as problem:
+            raise ModelError(f"TFLite Micro cannot run {path}: {_told(printed.text, problem)}") from problem
+        graph = model.subgraphs[0]
+        super().__init__(
+            path,
+            inputs or _ports(graph, graph.inputs, self._interpreter.get_input_details),
+            outputs or _ports(graph, graph.outputs, self._interpreter.get_output_details),
+        )
+
+    def run_stored(self, inputs: Sequence[Array]) -> list[Array]:
+        try:
+            with captured(2) as printed:
+                for index, values in enumerate(inputs):
+                    self._interpreter.set_input(values, index)
+                self._interpreter.invoke()
+        except (RuntimeError, ValueError) as problem:
+            raise self._failure(_told(printed.text, problem)) from problem
+        return [np.array(self._interpreter.get_output(index)) for index in range(len(self.outputs))]
+
+    def arena(self) -> arena.Arena:
+        """What its recording allocator counted."""
+        with captured(2) as printed:
+            self._interpreter.print_allocations()
+        return arena.parsed(printed.text)
+
+
+def predictor(path: Path) -> Callable[[Array], list[Array]]:
+    """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), one sample after the other."""
+    return Interpreter(path).predict
+
+
+def evaluate(path: Path, split: Split, *, samples: int | None = None, progress: Progress = SILENT) -> Accuracy:
+    """Load ``path`` and take its accuracy on the first ``samples`` of ``split``; the kernels are plain, and slow."""
+    return Interpreter(path).evaluate(split, samples=samples, progress=progress)
+
+
+def _check_buffers(content: bytes, path: Path) -> None:
+    stored = schema.Model.GetRootAs(content)
+    outside = sum(stored.Buffers(index).Offset() > 1 for index in range(stored.BuffersLength()))
+    if outside:
+        raise ModelError(
+            f"{path}: {outside} buffers lie behind the flatbuffer, where TFLite Micro does not look; "
+            "write it anew with edgeprune.export.tflite_file.pack"
+        )
+
+
+def _arena_size(model: schema.ModelT, content: bytes) -> int:
+    """More than any file needs: no activation overlaps, and what is kept for weights is as large as they are."""
+    elements = sum(
+        prod(int(size) for size in tensor.shape)
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if tensor.shape is not None and model.buffers[tensor.buffer].data is None
+    )
+    return _SPARE_BYTES + len(content) + _ELEMENT_BYTES * elements
+
+
+def _ports(graph: schema.SubGraphT, tensors: Sequence[int], details: Callable[[int], dict[str, Any]]) -> list[Port]:
+    ports = []
+    for index, tensor in enumerate(tensors):
+        found = details(index)
+        shape = tuple(int(size) for size in found["shape"])
+        steps = found["quantization_parameters"]
+        quantized = len(steps["scales"]) == 1
+        ports.append(
+            Port(
+                graph.tensors[tensor].name.decode(),
+                shape,
+                np.dtype(found["dtype"]).name,
+                image_order(len(shape)),
+                float(steps["scales"][0]) if quantized else 0.0,
+                int(steps["zero_points"][0]) if quantized else 0,
+            )
+        )
+    return ports
+
+
+def _told(printed: str, problem: Exception) -> str:
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    return "; ".join([*lines, str(problem)])

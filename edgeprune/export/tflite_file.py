@@ -1,0 +1,137 @@
+"""What all that reads or writes TFLite files shares: their inputs and outputs, and how they are packed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from edgeprune.errors import ModelError
+
+Array = NDArray[Any]
+
+_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16
+_MOST_BYTES = (1 << 31) - 1
+_TYPES: dict[int, str] = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
+_BUILTINS: dict[int, str] = {
+    code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
+}
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a TFLite file, and what lies in it for values of the ONNX file it came from.
+
+    Attributes:
+        name: As in the ONNX file.
+        shape: As the TFLite file has it.
+        dtype: Name of the element type in the TFLite file.
+        order: Dimension i of the TFLite file is dimension ``order[i]`` of the ONNX file: (0, 2, 3, 1) is NHWC of NCHW.
+        scale: Of one step of a quantized port; 0 for one that is not quantized.
+        zero_point: Stored for 0.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    order: tuple[int, ...]
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def onnx_shape(self) -> tuple[int, ...]:
+        """In the layout of the ONNX file."""
+        return tuple(self.shape[place] for place in np.argsort(self.order))
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of one inference: dimension 0 of the ONNX file."""
+        return self.onnx_shape[0]
+
+    def stored(self, values: Array) -> Array:
+        """From the ONNX file to the TFLite file; floats for a quantized port are rounded to its steps."""
+        if self.scale and np.issubdtype(values.dtype, np.floating):
+            ends = np.iinfo(self.dtype)
+            values = np.clip(np.rint(values / self.scale) + self.zero_point, ends.min, ends.max).astype(self.dtype)
+        return np.asarray(values.transpose(self.order), order="C")
+
+    def restored(self, values: Array) -> Array:
+        """From the TFLite file to the ONNX file; what is quantized comes back as float32."""
+        if self.scale:
+            values = ((values.astype(np.int32) - self.zero_point) * np.float32(self.scale)).astype(np.float32)
+        return self.moved(values)
+
+    def moved(self, values: Array) -> Array:
+        """From the layout of the TFLite file to that of the ONNX file, steps where it is quantized."""
+        return np.asarray(values.transpose(np.argsort(self.order)), order="C")
+
+
+def image_order(rank: int) -> tuple[int, ...]:
+    """``Port.order`` where nothing else is known: images have their channels last in TFLite, all else is as it is."""
+    return (0, 2, 3, 1) if rank == 4 else tuple(range(rank))
+
+
+def read(path: Path) -> schema.ModelT:
+    """The file's content as an object, buffers that lie behind the flatbuffer included.
+
+    Raises:
+        ModelError: It cannot be read, or LiteRT finds that it is no TFLite file.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    try:
+        content = path.read_bytes()
+        Interpreter(model_content=content)  # generated Python code believes every offset
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise ModelError(f"{path} is no TFLite file: {problem}") from problem
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+
+
+def operator_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
+    """A name of the schema's ``BuiltinOperator``."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return _BUILTINS.get(max(code.builtinCode, code.deprecatedBuiltinCode), "unknown")
+
+
+def type_name(number: int) -> str:
+    """Of one of the schema's ``TensorType``, as numpy calls it."""
+    return _TYPES[number].lower()
+
+
+def pack(model: schema.ModelT) -> bytes:
+    """Serialize a model with every buffer inside the flatbuffer and aligned, whoever made it.
+
+    Raises:
+        ModelError: It is larger than the 2 GiB that a flatbuffer can have.
+    """
+    total = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    if total > _MOST_BYTES:
+        raise ModelError(f"the weights have {total:,} bytes; a TFLite file holds at most {_MOST_BYTES:,}")
+    model.buffers = [_Buffer(buffer.data) for buffer in model.buffers]
+    builder = flatbuffers.Builder(total + (1 << 16))
+    builder.Finish(model.Pack(builder), _IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _Buffer(schema.BufferT):  # type: ignore[misc]
+    """Its data starts at a multiple of 16 bytes, which kernels on ARM need and generated Python code leaves out."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - called by generated code
+        data = None
+        if self.data is not None and len(self.data):
+            content = bytes(self.data)
+            builder.StartVector(1, len(content), _ALIGNMENT)
+            builder.head -= len(content)
+            builder.Bytes[builder.head : builder.head + len(content)] = content
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return int(schema.BufferEnd(builder))

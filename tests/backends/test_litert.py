@@ -1,0 +1,80 @@
+"""The LiteRT backend: predictions and accuracy are those of PyTorch, float or int8, however many run at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgeprune.backends import litert
+from edgeprune.backends.tflite import Converted, convert
+from edgeprune.errors import DataError, ModelError
+from edgeprune.export.onnx import export
+from edgeprune.model.data import TensorSplit
+from edgeprune.quantize.tflite import quantize
+
+
+def _network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
+
+
+def _converted(folder: Path, *, batch: int = 1) -> Converted:
+    return convert(export(_network(), (torch.randn(batch, 3, 8, 8),), folder / "m.onnx").path, folder / "m.tflite")
+
+
+def _split(samples: int) -> TensorSplit:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn((samples, 3, 8, 8), generator=generator)
+    return TensorSplit(images, torch.randint(0, 5, (samples,), generator=generator))
+
+
+@pytest.mark.parametrize(("batch", "samples"), [(1, 1), (1, 7), (4, 7), (4, 8)])
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("kernels", get_args(litert.Kernels))
+def test_predictions_are_those_of_pytorch(
+    tmp_path: Path, batch: int, samples: int, workers: int, kernels: litert.Kernels
+) -> None:
+    x = torch.randn(samples, 3, 8, 8)
+    with torch.no_grad():
+        expected = _network()(x).numpy()
+    session = litert.Session(_converted(tmp_path, batch=batch).path, workers=workers, kernels=kernels)
+    np.testing.assert_allclose(session.predict(x.numpy())[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_accuracy_is_that_of_pytorch(tmp_path: Path) -> None:
+    split = _split(300)
+    images, labels = next(split.batches(300))
+    with torch.no_grad():
+        right = (_network()(images).argmax(1) == labels).float()
+    path = _converted(tmp_path).path
+    whole, part = litert.evaluate(path, split), litert.evaluate(path, split, samples=270)
+    assert (whole.accuracy, whole.samples) == (pytest.approx(float(right.mean())), 300)
+    assert (part.accuracy, part.samples) == (pytest.approx(float(right[:270].mean())), 270)
+
+
+def test_a_quantized_file_takes_and_gives_floats(tmp_path: Path) -> None:
+    made = quantize(_converted(tmp_path), tmp_path / "int8.tflite", _split(64))
+    images = next(_split(32).batches(32))[0]
+    with torch.no_grad():
+        expected = _network()(images).numpy()
+    got = litert.predictor(made.path)(images.numpy())[0]
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, atol=6 * made.outputs[0].scale)
+    steps = got / np.float32(made.outputs[0].scale)
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+
+
+def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"LiteRT cannot load .*none\.tflite"):
+        litert.predict(tmp_path / "none.tflite", np.zeros((1, 3, 8, 8), np.float32))
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ModelError, match=r"LiteRT cannot load .*broken\.tflite"):
+        litert.predictor(path)
+    with pytest.raises(DataError, match="empty"):
+        litert.evaluate(_converted(tmp_path).path, _split(0))

@@ -1,0 +1,164 @@
+"""TFLite Micro beside LiteRT: what it computes, whether both agree, what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ai_edge_quantizer import quantizer, recipe
+from torch import nn
+
+from edgeprune.backends import tflm
+from edgeprune.backends.tflite import Converted, convert
+from edgeprune.errors import ModelError, ParityError
+from edgeprune.export.onnx import export
+from edgeprune.model.data import TensorSplit
+from edgeprune.quantize import tflite
+from edgeprune.quantize.tflite import QuantizedTflite, quantize
+
+
+def _network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 5)).eval()
+
+
+def _split(samples: int) -> TensorSplit:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, 5, (samples,), generator=generator)
+    return TensorSplit(torch.randn((samples, 3, 8, 8), generator=generator), labels)
+
+
+def _converted(network: nn.Module, folder: Path, *, batch: int = 1) -> Converted:
+    written = export(network, (torch.randn(batch, 3, 8, 8),), folder / "m.onnx")
+    return convert(written.path, folder / "m.tflite")
+
+
+def _quantized(network: nn.Module, folder: Path) -> QuantizedTflite:
+    return quantize(_converted(network, folder), folder / "int8.tflite", _split(64))
+
+
+def _images(count: int) -> np.ndarray:
+    return next(_split(count).batches(count))[0].numpy()
+
+
+@pytest.mark.parametrize(("batch", "samples"), [(1, 3), (2, 5)])
+def test_a_float_file_gives_what_pytorch_gives(tmp_path: Path, batch: int, samples: int) -> None:
+    path = _converted(_network(), tmp_path, batch=batch).path
+    with torch.no_grad():
+        expected = _network()(torch.from_numpy(_images(samples))).numpy()
+    np.testing.assert_allclose(tflm.predictor(path)(_images(samples))[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_accuracy_is_taken_on_as_many_samples_as_asked(tmp_path: Path) -> None:
+    path, split = _converted(_network(), tmp_path).path, _split(20)
+    images, labels = next(split.batches(12))
+    with torch.no_grad():
+        expected = float((_network()(images).argmax(1) == labels).float().mean())
+    found = tflm.evaluate(path, split, samples=12)
+    assert (found.accuracy, found.samples) == (pytest.approx(expected), 12)
+
+
+def test_an_int8_file_agrees_with_litert(tmp_path: Path) -> None:
+    made = _quantized(_network(), tmp_path)
+    found = tflm.compare(made.path, _images(30), made.inputs, made.outputs)
+    assert (found.top1_agreement, found.samples, found.kernels) == (1.0, 30, "reference")
+    assert found.worst_steps <= 1
+    assert found.mean_steps <= found.worst_steps
+
+
+class _Sums(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sum((2, 3))
+
+
+def test_a_wrong_kernel_is_no_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tflite, "INT8_OPERATORS", tflite.INT8_OPERATORS | {"SUM"})  # wrong in TFLite Micro
+    made = _quantized(_Sums(), tmp_path)
+    assert made.float_nodes == ()
+    with pytest.raises(ParityError, match=r"differs by \d+ steps, of which rounding explains 4"):
+        tflm.compare(made.path, _images(10), classes=False)
+
+
+def test_other_classes_are_told(tmp_path: Path) -> None:
+    found = tflm.Agreement(top1_agreement=0.9, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
+    with pytest.raises(ParityError, match=r"90\.00% of 100 samples get the same class, 99\.5% must"):
+        found.check(tmp_path / "m.tflite")
+    tie = tflm.Agreement(top1_agreement=0.99, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
+    tie.check(tmp_path / "m.tflite")
+
+
+def test_a_float_file_has_no_steps(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="outputs that are not quantized"):
+        tflm.compare(_converted(_network(), tmp_path).path, _images(1))
+
+
+def test_an_operator_without_kernel_is_named(tmp_path: Path) -> None:
+    path = _converted(nn.Sequential(nn.GELU(), nn.Conv2d(3, 2, 3)).eval(), tmp_path).path
+    with pytest.raises(ModelError, match=r"TFLite Micro cannot run .*m\.tflite: .*'GELU'"):
+        tflm.Interpreter(path)
+
+
+def test_a_kernel_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Root(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.abs().sqrt()
+
+    monkeypatch.setattr(tflite, "INT8_OPERATORS", tflite.INT8_OPERATORS | {"SQRT"})
+    path = _quantized(Root(), tmp_path).path
+    with pytest.raises(ModelError, match=r"fails on TFLite Micro: .*INT8 != FLOAT32.*Node SQRT"):
+        tflm.predictor(path)(_images(1))
+
+
+def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    interpreter = tflm.Interpreter(_converted(_network(), tmp_path).path)
+    with pytest.raises(ModelError, match=r"fails on TFLite Micro: input input takes the shape \(1, 3, 8, 8\), got"):
+        interpreter.predict(np.zeros((1, 3, 8, 9), np.float32))
+    with pytest.raises(ModelError, match="input input takes float32, got int16"):
+        interpreter.predict(np.zeros((1, 3, 8, 8), np.int16))
+
+
+def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
+    path = _converted(_network(), tmp_path).path
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for cut in (0, 3, 50, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:cut])
+        with pytest.raises(ModelError, match=r"m\.tflite is no TFLite file"):
+            tflm.Interpreter(path)
+    for _ in range(30):
+        hostile = bytearray(content)
+        for place in rng.integers(0, 600, 20):
+            hostile[place] = rng.integers(256)
+        path.write_bytes(bytes(hostile))
+        try:
+            tflm.Interpreter(path)
+        except ModelError:
+            refused += 1
+    assert refused > 0
+
+
+def test_weights_behind_the_flatbuffer_are_refused(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 2048), nn.Linear(2048, 5)).eval()
+    path = _converted(network, tmp_path).path
+    path.write_bytes(quantizer.Quantizer(path.read_bytes(), recipe.dynamic_wi8_afp32()).quantize().quantized_model)
+    with pytest.raises(ModelError, match=r"\d buffers lie behind the flatbuffer"):
+        tflm.Interpreter(path)
+
+
+def test_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made = _quantized(_network(), tmp_path)
+    tflm.Interpreter(made.path).arena()
+    tflm.compare(made.path, _images(2))
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+@pytest.mark.parametrize(("name", "shape", "classes"), [("ic", (3, 32, 32), True), ("ad01", (640,), False)])
+def test_mlperf_tiny_differs_by_rounding(shared_data: Path, name: str, shape: tuple[int, ...], classes: bool) -> None:
+    path = shared_data / "models" / f"mlperf_tiny_{name}_int8.tflite"
+    entry = tflm.Interpreter(path).inputs[0]
+    steps = np.random.default_rng(0).integers(-128, 128, (10, *shape)).astype(np.float32)
+    samples = (steps - entry.zero_point) * np.float32(entry.scale)
+    assert tflm.compare(path, samples, classes=classes).worst_steps <= 3
