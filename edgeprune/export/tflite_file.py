@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,25 @@ def operator_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
     return _BUILTINS.get(max(code.builtinCode, code.deprecatedBuiltinCode), "unknown")
 
 
-def type_name(number: int) -> str:
-    """Of one of the schema's ``TensorType``, as numpy calls it."""
-    return _TYPES[number].lower()
+def ports(graph: schema.SubGraphT, indices: Sequence[int], known: Sequence[Port] | None = None) -> tuple[Port, ...]:
+    """The tensors at ``indices``; names and orders are those of ``known`` where they are."""
+    found = []
+    for place, index in enumerate(indices):
+        tensor = graph.tensors[index]
+        shape = tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
+        steps = tensor.quantization
+        stepped = steps is not None and steps.scale is not None and len(steps.scale) == 1
+        found.append(
+            Port(
+                known[place].name if known else tensor.name.decode(),
+                shape,
+                _TYPES[tensor.type].lower(),
+                known[place].order if known else image_order(len(shape)),
+                float(steps.scale[0]) if stepped else 0.0,
+                int(steps.zeroPoint[0]) if stepped else 0,
+            )
+        )
+    return tuple(found)
 
 
 def pack(model: schema.ModelT) -> bytes:
