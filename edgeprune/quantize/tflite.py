@@ -19,7 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgeprune import files
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured, logged
-from edgeprune.export.tflite_file import Port, operator_name, pack, ports, read
+from edgeprune.export.tflite_file import Port, operator_name, pack, ports, read, scales
 from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.samples import Array, CalibrationSamples
@@ -147,7 +147,7 @@ def quantize(
 
 def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
     graph = model.subgraphs[0]
-    if any(tensor.quantization is not None and tensor.quantization.scale is not None for tensor in graph.tensors):
+    if any(scales(tensor) for tensor in graph.tensors):
         raise ModelError(f"{path} is quantized already: give the float file")
     if len(inputs) != 1 or inputs[0].dtype != "float32" or inputs[0].batch_size != 1:
         got = ", ".join(f"{port.name}: {port.dtype} {list(port.shape)}" for port in inputs)
