@@ -8,10 +8,14 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+_REDIRECTING = threading.RLock()
+"""Two threads that undo what the other one did would leave a descriptor led elsewhere for good."""
 
 
 @dataclass
@@ -25,7 +29,7 @@ class Printed:
 def captured(descriptor: Literal[1, 2]) -> Iterator[Printed]:
     """Lead stdout (1) or stderr (2) of the whole process elsewhere: C++ prints past Python's own streams."""
     printed = Printed()
-    with tempfile.TemporaryFile() as file:
+    with _REDIRECTING, tempfile.TemporaryFile() as file:
         (sys.stdout if descriptor == 1 else sys.stderr).flush()
         kept = os.dup(descriptor)
         os.dup2(file.fileno(), descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,8 @@ class Port:
 
     @property
     def batch_size(self) -> int:
-        """Samples of one inference: dimension 0 of the ONNX file."""
-        return self.onnx_shape[0]
+        """Samples of one inference: dimension 0 of the ONNX file, 1 where there is none."""
+        return self.onnx_shape[0] if self.shape else 1
 
     def stored(self, values: Array) -> Array:
         """From the ONNX file to the TFLite file; floats for a quantized port are rounded to its steps."""
@@ -100,9 +101,30 @@ def operator_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
     return _BUILTINS.get(max(code.builtinCode, code.deprecatedBuiltinCode), "unknown")
 
 
-def type_name(number: int) -> str:
-    """Of one of the schema's ``TensorType``, as numpy calls it."""
-    return _TYPES[number].lower()
+def scales(tensor: schema.TensorT) -> Sequence[float]:
+    """Of one step: one for the tensor, or one for each channel; none where it is not quantized."""
+    steps = tensor.quantization
+    return () if steps is None or steps.scale is None else list(steps.scale)
+
+
+def ports(graph: schema.SubGraphT, indices: Sequence[int], known: Sequence[Port] | None = None) -> tuple[Port, ...]:
+    """The tensors at ``indices``; names and orders are those of ``known`` where they are."""
+    found = []
+    for place, index in enumerate(indices):
+        tensor = graph.tensors[index]
+        shape = tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
+        stepped = len(scales(tensor)) == 1
+        found.append(
+            Port(
+                known[place].name if known else tensor.name.decode(),
+                shape,
+                _TYPES[tensor.type].lower(),
+                known[place].order if known else image_order(len(shape)),
+                float(tensor.quantization.scale[0]) if stepped else 0.0,
+                int(tensor.quantization.zeroPoint[0]) if stepped else 0,
+            )
+        )
+    return tuple(found)
 
 
 def pack(model: schema.ModelT) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgeprune import files
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured, logged
-from edgeprune.export.tflite_file import Port, image_order, operator_name, pack, read, type_name
+from edgeprune.export.tflite_file import Port, operator_name, pack, ports, read, scales
 from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.samples import Array, CalibrationSamples
@@ -118,12 +118,9 @@ def quantize(
         ModelError: The file cannot be read or is quantized already, or TFLite Micro has no kernel for an operator.
     """
     origin = Path(source) if isinstance(source, (str, Path)) else source.path
+    known = (None, None) if isinstance(source, (str, Path)) else (source.inputs, source.outputs)
     model = read(origin)
-    graph = model.subgraphs[0]
-    if isinstance(source, (str, Path)):
-        inputs, outputs = ([_port(graph.tensors[index]) for index in side] for side in (graph.inputs, graph.outputs))
-    else:
-        inputs, outputs = list(source.inputs), list(source.outputs)
+    inputs = ports(model.subgraphs[0], model.subgraphs[0].inputs, known[0])
     _check(model, inputs, origin)
     drawn = CalibrationSamples(split, samples, seed)
     count = drawn.check(inputs[0].onnx_shape[1:])
@@ -137,8 +134,8 @@ def quantize(
         path=Path(path),
         file_bytes=len(content),
         samples=count,
-        inputs=_stepped(inputs, graph, graph.inputs),
-        outputs=_stepped(outputs, graph, graph.outputs),
+        inputs=ports(graph, graph.inputs, known[0]),
+        outputs=ports(graph, graph.outputs, known[1]),
         operators=dict(sorted(Counter(operator_name(model, op) for op in graph.operators).items())),
         float_nodes=tuple(
             FloatNode(_name(graph, op), operator_name(model, op))
@@ -150,7 +147,7 @@ def quantize(
 
 def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
     graph = model.subgraphs[0]
-    if any(tensor.quantization is not None and tensor.quantization.scale is not None for tensor in graph.tensors):
+    if any(scales(tensor) for tensor in graph.tensors):
         raise ModelError(f"{path} is quantized already: give the float file")
     if len(inputs) != 1 or inputs[0].dtype != "float32" or inputs[0].batch_size != 1:
         got = ", ".join(f"{port.name}: {port.dtype} {list(port.shape)}" for port in inputs)
@@ -228,23 +225,6 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
         except Exception as problem:  # its errors share no base class of their own
             raise ModelError(f"ai-edge-quantizer cannot quantize the model: {problem}") from problem
     return flatbuffer_utils.read_model_from_bytearray(content)
-
-
-def _port(tensor: schema.TensorT) -> Port:
-    shape = tuple(int(size) for size in tensor.shape)
-    return Port(tensor.name.decode(), shape, type_name(tensor.type), image_order(len(shape)))
-
-
-def _stepped(ports: Sequence[Port], graph: schema.SubGraphT, indices: Sequence[int]) -> tuple[Port, ...]:
-    """``ports`` with the types and steps that they got."""
-    stepped = []
-    for port, index in zip(ports, indices, strict=True):
-        tensor = graph.tensors[index]
-        steps = tensor.quantization
-        known = steps is not None and steps.scale is not None
-        scale, zero_point = (float(steps.scale[0]), int(steps.zeroPoint[0])) if known else (0.0, 0)
-        stepped.append(replace(port, dtype=type_name(tensor.type), scale=scale, zero_point=zero_point))
-    return tuple(stepped)
 
 
 def _computes_floats(graph: schema.SubGraphT, op: schema.OperatorT) -> bool:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.accuracy import Accuracy
 from edgeprune.backends.feeding import Array
+from edgeprune.backends.litert import Session
 from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.backends.tflm import arena
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured
-from edgeprune.export.tflite_file import Port, image_order, read
+from edgeprune.export.tflite_file import Port, ports, read
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Interpreter(TfliteRuntime):
         outputs: Its outputs, the same.
 
     Raises:
-        ModelError: It is no TFLite file, has weights outside the flatbuffer, or TFLite Micro cannot run it.
+        ModelError: LiteRT cannot load it, it has weights outside the flatbuffer, or TFLite Micro cannot run it.
     """
 
     name = "TFLite Micro"
@@ -44,19 +45,19 @@ class Interpreter(TfliteRuntime):
     def __init__(self, path: Path, inputs: Sequence[Port] | None = None, outputs: Sequence[Port] | None = None) -> None:
         from tflite_micro.python.tflite_micro import runtime
 
-        model = read(path)
-        content = path.read_bytes()
+        Session(path, kernels="optimized")  # checks sizes that TFLite Micro believes
+        model, content = read(path), path.read_bytes()
         _check_buffers(content, path)
         try:
             with captured(2) as printed:
                 self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=_arena_size(model, content))
-        except RuntimeError as problem:
+        except (MemoryError, RuntimeError) as problem:
             raise ModelError(f"TFLite Micro cannot run {path}: {_told(printed.text, problem)}") from problem
         graph = model.subgraphs[0]
         super().__init__(
             path,
-            inputs or _ports(graph, graph.inputs, self._interpreter.get_input_details),
-            outputs or _ports(graph, graph.outputs, self._interpreter.get_output_details),
+            inputs or ports(graph, graph.inputs),
+            outputs or ports(graph, graph.outputs),
         )
 
     def run_stored(self, inputs: Sequence[Array]) -> list[Array]:
@@ -105,26 +106,6 @@ def _arena_size(model: schema.ModelT, content: bytes) -> int:
         if tensor.shape is not None and model.buffers[tensor.buffer].data is None
     )
     return _SPARE_BYTES + len(content) + _ELEMENT_BYTES * elements
-
-
-def _ports(graph: schema.SubGraphT, tensors: Sequence[int], details: Callable[[int], dict[str, Any]]) -> list[Port]:
-    ports = []
-    for index, tensor in enumerate(tensors):
-        found = details(index)
-        shape = tuple(int(size) for size in found["shape"])
-        steps = found["quantization_parameters"]
-        quantized = len(steps["scales"]) == 1
-        ports.append(
-            Port(
-                graph.tensors[tensor].name.decode(),
-                shape,
-                np.dtype(found["dtype"]).name,
-                image_order(len(shape)),
-                float(steps["scales"][0]) if quantized else 0.0,
-                int(steps["zero_points"][0]) if quantized else 0,
-            )
-        )
-    return ports
 
 
 def _told(printed: str, problem: Exception) -> str:

@@ -293,7 +293,9 @@ def test_the_command_tells_layouts_and_operators(tmp_path: Path, capsys: pytest.
     told = json.loads(capsys.readouterr().out)
     assert told["path"] == str(path)
     assert told["file_bytes"] == path.stat().st_size
-    assert told["inputs"] == [{"name": "x", "shape": [1, 8, 8, 4], "dtype": "float32", "order": [0, 2, 3, 1]}]
+    assert told["inputs"] == [
+        {"name": "x", "shape": [1, 8, 8, 4], "dtype": "float32", "order": [0, 2, 3, 1], "scale": 0, "zero_point": 0}
+    ]
     assert told["operators"] == {"RELU": 1}
     assert run(["convert", str(source), str(path)]) == 0
     assert "x: float32 [1, 8, 8, 4], dimensions [0, 2, 3, 1] of the ONNX file" in capsys.readouterr().out
