@@ -17,6 +17,7 @@ from edgeprune.schedules._slices import Slices
 _HIDDEN = 16
 _MEMORY = 0.9
 """Of the running means of gradients."""
+_TINY = 1e-30
 
 
 class Attention(LearnedGates):
@@ -40,6 +41,7 @@ class Attention(LearnedGates):
         named = dict(self.session.model.named_parameters(remove_duplicate=False))
         self._slices = [Slices(self.session.model, len(units), find(units, named)[0]) for find in (scaling, giving)]
         self._moments = torch.zeros(2, len(units))
+        self.look()
 
     def learn(self, step: int, gradients: Tensor) -> None:
         seen = gradients.cpu()
@@ -58,10 +60,9 @@ class Attention(LearnedGates):
         super().look()
         norms = [slices.sums(slices.reduce([it**2 for it in slices.parameters])).cpu() for slices in self._slices]
         mean, square = self._moments
-        columns = [*(torch.log(it + 1e-12) for it in (*norms, square)), mean / (square.sqrt() + 1e-12)]
-        statistics = torch.stack(columns, 1)
-        used = statistics[self._learns]
-        spread, middle = torch.std_mean(used, 0, correction=0)
+        sizes = [torch.log(it / (it.mean() + _TINY) + 1e-6) for it in (*norms, square)]
+        statistics = torch.stack([*sizes, mean / (square.sqrt() + _TINY)], 1)
+        spread, middle = torch.std_mean(statistics[self._learns], 0, correction=0)
         self.network.see((statistics - middle) / (spread + 1e-6))
 
 
