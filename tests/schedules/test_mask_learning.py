@@ -67,7 +67,7 @@ class _Watched(MaskLearning):
             yield stretch
 
 
-@pytest.mark.parametrize(("agent", "reach"), [("gates", 4.0), ("attention", 16.0)])
+@pytest.mark.parametrize(("agent", "reach"), [("gates", 4.0), ("attention", 32.0)])
 def test_useless_units_are_found_though_the_criterion_takes_them_for_the_best(agent: str, reach: float) -> None:
     model = _misleading()
     values = {}
