@@ -25,7 +25,7 @@ class Policy(Agent):
     Args:
         session: Of the network.
         choices: How often the mask under which the network is trained is made anew.
-        reach: How far the means go where draws agree, in standard deviations of the distribution, all steps together.
+        reach: About how far the means go in all, where the rewards of all draws point one way.
         evaluations: Masks that are drawn at most.
     """
 
@@ -58,7 +58,7 @@ class Policy(Agent):
         spread, baseline = torch.std_mean(rewards, correction=0)
         if spread > 0:
             advantages = ((rewards - baseline) / spread).float()
-            means.add_(advantages @ noise, alpha=self._rate * _SPREAD / len(noise))
+            means.add_(advantages @ noise, alpha=self._rate / len(noise))
 
     def reward(self, logits: Tensor) -> float:
         """How good the network is under the mask that ``logits`` make within the budget, (groups,)."""

@@ -108,7 +108,7 @@ def test_what_costs_more_must_give_more() -> None:
 
 def test_the_reward_rises_over_the_start_of_the_policy() -> None:
     session = _session(_misleading(), {"macs": 0.6})
-    policy = Policy(session, choices=1, reach=8.0, evaluations=64)
+    policy = Policy(session, choices=1, reach=4.0, evaluations=64)
     policy.begin(8)
     policy.look()
     noise = 0.5 * torch.randn(24, len(session.units.groups), generator=torch.Generator().manual_seed(5))
