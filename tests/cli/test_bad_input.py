@@ -152,6 +152,13 @@ _CASES = {
     ),
     "an unknown criterion": (None, ["--criterion", "l3"], 3, ("l3", "l2", "random")),
     "a budget out of reach": (None, ["--budget", "macs=10"], 4, ("macs",)),
+    "a precision that the target does not run": (
+        None, ["--target", "raspberry-pi-4", "--set", "quantize.precision=float16"], 3,
+        ("quantize.precision: got 'float16'", "raspberry-pi-4 runs float32, int8"),
+    ),
+    "a runtime that the target does not have": (
+        None, ["--target", "raspberry-pi-4", "--runtime", "tensorrt"], 3, ("got 'tensorrt'", "onnxruntime, litert"),
+    ),
 }  # fmt: skip
 
 
