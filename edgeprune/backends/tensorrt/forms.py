@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from packaging.specifiers import SpecifierSet
 
 from edgeprune import files
 from edgeprune.backends.tensorrt import fitting, fp16, placement
+from edgeprune.export.chatter import logged
 from edgeprune.quantize.calibration import METHODS, Method
 from edgeprune.quantize.prepare import prepare
 from edgeprune.quantize.samples import CalibrationSamples
+
+logger = logging.getLogger(__name__)
 
 FP16 = "model.fp16.onnx"
 INT8 = "model.int8.onnx"
@@ -67,13 +71,14 @@ def write_int8(
     float_weights = SpecifierSet(versions).contains("8.5") or SpecifierSet(versions).contains("8.6")
     methods = dict(zip(METHODS, ("MinMax", "Entropy", "Percentile"), strict=True))
     path = folder / INT8
-    quantize_static(
-        prepared.model,
-        str(path),
-        Reader(),
-        calibrate_method=getattr(CalibrationMethod, methods[method]),
-        **placement.quantize_arguments(prepared.model, float_weights=float_weights),
-    )
+    with logged(logger):
+        quantize_static(
+            prepared.model,
+            str(path),
+            Reader(),
+            calibrate_method=getattr(CalibrationMethod, methods[method]),
+            **placement.quantize_arguments(prepared.model, float_weights=float_weights),
+        )
     fitted = fitting.fit(onnx.load(path))
     placement.check(fitted, float_weights=float_weights)
     _write(fitted, path)

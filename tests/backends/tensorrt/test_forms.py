@@ -1,0 +1,74 @@
+"""The files a board is given: they compute the network, hold the types they are named after, and say nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+
+from edgeprune.backends import onnxruntime
+from edgeprune.backends.tensorrt import forms
+from edgeprune.export import onnx as exporting
+from edgeprune.model.data import TensorSplit
+from edgeprune.quantize.samples import CalibrationSamples
+from tests.backends.tensorrt.residual import IMAGE, network
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("forms") / "model.onnx"
+    exporting.export(network(), (torch.zeros(IMAGE),), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def samples() -> CalibrationSamples:
+    images = torch.randn(64, *IMAGE[1:], generator=torch.Generator().manual_seed(0))
+    return CalibrationSamples(TensorSplit(images, torch.zeros(64, dtype=torch.int64)), 64)
+
+
+def _outputs(path: Path) -> np.ndarray:
+    images = torch.randn(32, *IMAGE[1:], generator=torch.Generator().manual_seed(1))
+    return np.asarray(onnxruntime.predict(path, images.numpy())[0])
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _weights(path: Path) -> set[int]:
+    return {tensor.data_type for tensor in onnx.load(path).graph.initializer if len(tensor.dims) == 4}
+
+
+def test_float16(source: Path, samples: CalibrationSamples, tmp_path: Path) -> None:
+    path = forms.write_fp16(source, tmp_path, samples)
+    np.testing.assert_allclose(_outputs(path), _outputs(source), atol=1e-2)
+    assert _weights(path) == {TensorProto.FLOAT16}
+    assert path.stat().st_size < 0.7 * source.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("versions", "kind"), [(">=10,<12", TensorProto.INT8), (">=8.4,<9", TensorProto.FLOAT)], ids=["10", "8"]
+)
+def test_int8(
+    source: Path,
+    samples: CalibrationSamples,
+    tmp_path: Path,
+    versions: str,
+    kind: int,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    whole, mixed = forms.write_int8(source, tmp_path, samples, versions=versions)
+    assert capfd.readouterr() == ("", "")
+    assert _weights(whole) == {kind}
+    expected = _outputs(source)
+    for path in (whole, mixed):
+        assert np.abs(_outputs(path) - expected).max() < 0.1 * np.abs(expected).max()
+        assert np.abs(_outputs(path) - expected).max() > 0
+    again = forms.write_int8(source, _made(tmp_path / "again"), samples, versions=versions)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in (whole, mixed)]
