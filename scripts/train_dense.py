@@ -33,7 +33,6 @@ SETTINGS = {
         precision="float32", channels_last=False,
     ),
     "cifar10-resnet8": _CIFAR,
-    "cifar10-mobilenetv2": _CIFAR.model_copy(update={"epochs": 5}),
 }  # fmt: skip
 
 
