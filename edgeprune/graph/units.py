@@ -72,17 +72,28 @@ class Units:
         return mask
 
     @cached_property
+    def group_of(self) -> Tensor:
+        """The number of the group of each unit, (units,)."""
+        return torch.repeat_interleave(torch.tensor([len(group) for group in self.groups], dtype=torch.long))
+
+    def group_means(self, values: Tensor) -> Tensor:
+        """The mean of ``values``, (units, ...), over the units of each group, (groups, ...)."""
+        group = self.group_of.to(values.device)
+        count = torch.bincount(group)
+        sums = values.new_zeros(len(count), *values.shape[1:]).index_add(0, group, values)
+        return sums / count.reshape(-1, *[1] * (values.ndim - 1))
+
+    @cached_property
     def floors(self) -> list[Tensor]:
         """Sets of units of which one must stay: each group, and each dimension of a tensor that holds no whole one."""
         sizes = torch.tensor([len(group) for group in self.groups])
-        group_of = torch.repeat_interleave(torch.arange(len(self.groups)), sizes)
         floors = [torch.arange(group.start, group.stop) for group in self.groups if group.frozen is None]
         seen: set[bytes] = set()
         for ids in self._dimensions():
             units = torch.unique(self.unit_of[ids])
             key = units.numpy().tobytes()
             if key not in seen and int(units[0]) >= 0 and bool(self.prunable[units].all()):
-                held = torch.bincount(group_of[units], minlength=len(sizes))
+                held = torch.bincount(self.group_of[units], minlength=len(sizes))
                 if not bool((held == sizes).any()):
                     floors.append(units)
             seen.add(key)

@@ -86,7 +86,6 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
     macs: dict[str, int] = {}
     """By layer, in the order of execution."""
     reads: list[dict[str, None]] = [{} for _ in units.groups]
-    group_of = torch.repeat_interleave(torch.tensor([len(group) for group in units.groups], dtype=torch.long))
     for node in program.graph.nodes:
         if not is_operator_call(node):
             continue
@@ -101,7 +100,7 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
             macs[layer] += product.count * math.prod(len(ids) for ids in product.factors)
         for consumption in known.consumed.get(node, ()):
             read = units.unit_of[consumption.ids]
-            for at in torch.unique(group_of[read[read >= 0]]).tolist():
+            for at in torch.unique(units.group_of[read[read >= 0]]).tolist():
                 reads[at][layer] = None
 
     cost = cost_model("macs", units, network)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeprune.graph import Units
 from edgeprune.schedules.gates import GateHook, due
 from edgeprune.schedules.iterative import polynomial
 from edgeprune.schedules.session import Session
@@ -54,8 +53,8 @@ class Agent(GateHook):
         """Masks are about to be made, of the weights as they are now, which are the dense ones."""
         session = self.session
         scores = session.score(session.choice.criterion)  # without what the repairs add, as nothing is repaired yet
-        group = group_of(session.units)
-        self._scores = scores.maximum(_LEAST * means(scores, group)[group])
+        units = session.units
+        self._scores = scores.maximum(_LEAST * units.group_means(scores)[units.group_of])
 
     def removed(self, logits: Tensor, limits: Mapping[str, float] | None = None) -> Tensor:
         """Mask of the units that go by these logits within ``limits`` (those of the budget), (units,)."""
@@ -67,15 +66,3 @@ class Agent(GateHook):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self.network.load_state_dict(state["network"])
-
-
-def group_of(units: Units) -> Tensor:
-    """The number of the group of each unit, (units,)."""
-    return torch.repeat_interleave(torch.arange(len(units.groups)), torch.tensor([len(it) for it in units.groups]))
-
-
-def means(values: Tensor, group: Tensor) -> Tensor:
-    """The mean over the units of each group, (groups, ...) of (units, ...)."""
-    count = torch.bincount(group)
-    sums = values.new_zeros(len(count), *values.shape[1:]).index_add(0, group, values)
-    return sums / count.reshape(-1, *[1] * (values.ndim - 1))

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgeprune.graph import Units
 from edgeprune.model.randomness import seeded
-from edgeprune.schedules._agent import group_of, means
 from edgeprune.schedules._agent_gates import LearnedGates
 from edgeprune.schedules._places import giving, scaling
 from edgeprune.schedules._slices import Slices
@@ -33,7 +33,7 @@ class Attention(LearnedGates):
 
     def build(self) -> _SqueezeAndExcite:
         with seeded(self.session.seed):
-            return _SqueezeAndExcite(group_of(self.session.units))
+            return _SqueezeAndExcite(self.session.units)
 
     def make(self) -> None:
         super().make()
@@ -69,17 +69,17 @@ class Attention(LearnedGates):
 class _SqueezeAndExcite(nn.Module):
     seen: Tensor
 
-    def __init__(self, group: Tensor) -> None:
+    def __init__(self, units: Units) -> None:
         super().__init__()
-        self._group = group
-        self.register_buffer("seen", torch.zeros(len(group), 8))
+        self._units = units
+        self.register_buffer("seen", torch.zeros(len(units), 8))
         self.squeeze, self.excite = nn.Linear(8, _HIDDEN), nn.Linear(_HIDDEN, 1)
         nn.init.zeros_(self.excite.weight)
         nn.init.zeros_(self.excite.bias)
 
     def see(self, statistics: Tensor) -> None:
         """Look at statistics of each unit, (units, 4)."""
-        self.seen = torch.cat([statistics, means(statistics, self._group)[self._group]], 1)
+        self.seen = torch.cat([statistics, self._units.group_means(statistics)[self._units.group_of]], 1)
 
     def forward(self) -> Tensor:
         logits: Tensor = self.excite(self.squeeze(self.seen).relu())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.model.randomness import generator
-from edgeprune.schedules._agent import Agent, group_of
+from edgeprune.schedules._agent import Agent
 from edgeprune.schedules.gates import due
 from edgeprune.schedules.session import Session
 
@@ -38,7 +38,7 @@ class Policy(Agent):
         self._rate = reach / self._rounds
 
     def build(self) -> _Means:
-        return _Means(group_of(self.session.units))
+        return _Means(self.session.units.group_of)
 
     def draw(self, step: int) -> Tensor:
         if due(step, self.steps, self._rounds):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from edgeprune.graph import Units
 from edgeprune.schedules._places import coupled
 from edgeprune.schedules._shrinking import TINY, Shrinking
 from edgeprune.schedules.session import Session
@@ -33,7 +32,8 @@ class GroupLasso(Shrinking):
     def reference(self) -> Tensor:
         ones = [torch.ones_like(parameter) for parameter in self.slices.parameters]
         self._root = self.slices.sums(self.slices.reduce(ones)).clamp(min=1).sqrt()
-        return _group_means(self.session.units, self.lengths())
+        units, lengths = self.session.units, self.lengths()
+        return units.group_means(lengths).clamp(min=TINY)[units.group_of.to(lengths.device)]
 
     def shrink(self, step: int, force: float) -> None:
         own = force * self.weights.to(self.start) * self.start
@@ -43,11 +43,3 @@ class GroupLasso(Shrinking):
                 parameter.sub_(torch.minimum(torch.maximum(parameter, -least), least))
         factor = (1 - (1 - self.ratio) * own / self.lengths().clamp(min=TINY)).clamp(min=0)
         self.scale(self.slices.of_units(factor))
-
-
-def _group_means(units: Units, values: Tensor) -> Tensor:
-    """The mean of ``values``, (units,), over the group of each unit, above zero."""
-    sizes = torch.tensor([len(one) for one in units.groups], device=values.device)
-    group = torch.repeat_interleave(sizes)
-    total = values.new_zeros(len(sizes)).index_add_(0, group, values)
-    return (total / sizes).clamp(min=TINY)[group]

@@ -60,9 +60,9 @@ class Ladder:
         steps = torch.tensor([len(counts) - 1 for counts in kept], dtype=torch.long)
         widest = max([1, *(len(counts) - 1 for counts in kept)])
         padded = [torch.cat([counts, counts[-1:].expand(widest + 1 - len(counts))]) for counts in kept]
-        sizes = torch.tensor([len(group) for group in units.groups], dtype=torch.long)
-        group_of = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-        return Ladder(torch.stack(padded) if padded else torch.zeros(0, 2, dtype=torch.long), steps, group_of, step)
+        return Ladder(
+            torch.stack(padded) if padded else torch.zeros(0, 2, dtype=torch.long), steps, units.group_of, step
+        )
 
     @property
     def exists(self) -> Tensor:
