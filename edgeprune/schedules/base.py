@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -20,7 +18,7 @@ from edgeprune.config import Budget
 from edgeprune.cost import CostModel
 from edgeprune.criteria import Criterion
 from edgeprune.errors import InputError
-from edgeprune.model.registry import Registry
+from edgeprune.model.registry import Registry, options_of
 from edgeprune.repair import chosen_repairs
 from edgeprune.schedules.session import Choice, Session, State
 from edgeprune.select import Selection
@@ -49,7 +47,7 @@ class Schedule(ABC):
     @property
     def options(self) -> dict[str, Any]:
         """What it was made with: the arguments of its constructor."""
-        return {key: getattr(self, key) for key in inspect.signature(type(self)).parameters}
+        return {key: getattr(self, key) for key in options_of(type(self))}
 
     def check(self, session: Session) -> None:
         """Before any step is spent: whether ``session`` has what this looks at.
@@ -175,20 +173,7 @@ _registry: Registry[Schedule] = Registry(Schedule, "schedule")
 register = _registry.register
 registered = _registry.registered
 find = _registry.find
-
-
-def create(name: str, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> Schedule:
-    """The schedule called ``name``, made with ``options``.
-
-    Args:
-        name: One of ``registered()``; ``package.module:Class`` or ``file.py:Class`` for one's own.
-        options: Arguments of its constructor.
-        base: Folder that file names are relative to; None: the working folder.
-
-    Raises:
-        InputError: There is none (names the nearest), or it does not take the options.
-    """
-    return _registry.make(_registry.find(name, base), options)
+create = _registry.create
 
 
 def _check_early(session: Session, schedule: str) -> None:
