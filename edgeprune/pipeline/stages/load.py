@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import Job, precisions
+from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.stage import Space, Stage
 
 
-def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {
-        "precisions": precisions(recipe, target),
         "model": recipe.model.model_dump(mode="json"),
         "data": recipe.data.model_dump(mode="json"),
         "schedule": recipe.schedule.model_dump(mode="json"),

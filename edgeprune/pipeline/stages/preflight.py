@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import DENSE_ONNX, DENSE_TFLITE, Job
+from edgeprune.pipeline.job import DENSE_ONNX, DENSE_TFLITE, Job, precisions
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import export
 
@@ -21,6 +21,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "onnx": target.onnx.model_dump(mode="json"),
         "runtime": [target.runtime.name, target.runtime.versions],
         "memory_bytes": target.hardware.memory_bytes,
+        "precisions": precisions(recipe, target),
     }
 
 
