@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from edgeprune.config.gates import Evidence
 from edgeprune.errors import BundleError
+from edgeprune.evidence import Evidence
 
 NAME = "manifest.json"
 SCHEMA = 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgeprune.bundle.manifest import BudgetReport
-from edgeprune.config.gates import ACCURACY, Evidence, is_at_least
+from edgeprune.evidence import Evidence, is_at_least
 
+_LOWER = "accuracy"
 _ROUNDING = 1e-9
 
 
@@ -31,7 +32,7 @@ def verdict(
     """
     if value is None:
         return BudgetReport(name=name, limit=limit, value=None, margin=None, kind=kind, ok=False, note=note)
-    margin = value - limit if name == ACCURACY else limit - value
+    margin = value - limit if name == _LOWER else limit - value
     enough = is_at_least(kind, required)
     if not enough:
         note = f"it is {kind}, and budget.require asks for {required}{f'; {note}' if note else ''}"

@@ -5,26 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from edgeprune.config.budget import COSTS, Budget, Costs, absolute, checked_amount
 from edgeprune.config.settings import Settings, nearest
 from edgeprune.errors import RecipeError
+from edgeprune.evidence import Evidence
 
-Evidence = Literal["estimated", "emulated", "measured", "exact"]
-"""Where a value comes from, the weakest first."""
 ACCURACY = "accuracy"
 _PREDICTED = "predicted"
 _DROP = re.compile(r"drop (\d+(?:\.\d+)?) ?(%?)")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
-
-
-def is_at_least(kind: Evidence, required: Evidence) -> bool:
-    """Whether a value of ``kind`` is as sure as one of the ``required`` kind."""
-    order = get_args(Evidence)
-    return order.index(kind) >= order.index(required)
 
 
 @dataclass(frozen=True)

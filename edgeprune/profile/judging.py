@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edgeprune.bundle.manifest import BudgetReport, GateReport, Manifest, Platform
 from edgeprune.bundle.verdicts import verdict
-from edgeprune.config.gates import Evidence, Gate
+from edgeprune.config.gates import Gate
+from edgeprune.evidence import Evidence
 from edgeprune.profile.result import ModelProfile, Profile
 
 _DENSE = "dense"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from edgeprune.config import Budget, Recipe, RecipeBudget, Target
-from edgeprune.config.gates import Gate, is_at_least
+from edgeprune.config.gates import Gate
 from edgeprune.errors import RecipeError
+from edgeprune.evidence import is_at_least
 
 _TEXT = """
 name = "own"
