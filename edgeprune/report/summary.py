@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.profile.result import Profile
-from edgeprune.report import table, verdicts
-from edgeprune.report.amounts import byte_count, count, milliseconds, shown
+from edgeprune.report import table, text, verdicts
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,9 +58,9 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
     return (
         outcome.target,
         "" if manifest.precision is None else manifest.precision.shipped,
-        count(shipped.macs),
-        "" if shipped.file_bytes is None else byte_count(shipped.file_bytes),
-        "" if shipped.accuracy is None else shown("accuracy", shipped.accuracy, metric=manifest.metric),
+        text.count(shipped.macs),
+        "" if shipped.file_bytes is None else text.size(shipped.file_bytes),
+        "" if shipped.accuracy is None else text.quantity("accuracy", shipped.accuracy, metric=manifest.metric),
         _latency(outcome.made),
         f"{kept} of {len(budgets)} kept",
         str(outcome.exit_code),
@@ -102,4 +101,4 @@ def _latency(made: Made) -> str:
     """Median of what ships, on the device of the profile."""
     known = {entry.sha256 for entry in made.manifest.files.values()}
     found = next((model for model in made.profile.models.values() if model.sha256 in known), None)
-    return "" if found is None else milliseconds(found.latency_ms.p50)
+    return "" if found is None else text.milliseconds(found.latency_ms.p50)
