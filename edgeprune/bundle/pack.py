@@ -13,7 +13,7 @@ import secrets
 import shutil
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,6 +25,8 @@ from edgeprune.bundle.manifest import FileEntry, Manifest
 from edgeprune.errors import BundleError
 
 Content = Path | bytes | str
+Measured = Content | Callable[[Manifest], Content]
+"""What tells of the whole bundle is made when its manifest is complete."""
 _COMPRESSION = 6
 _STALE_S = 60
 
@@ -49,7 +51,7 @@ def write(
     contents: Mapping[str, Content],
     manifest: Manifest,
     *,
-    measured: Mapping[str, Content] | None = None,
+    measured: Mapping[str, Measured] | None = None,
 ) -> Packed:
     """Write the bundle ``folder`` and ``folder`` + ``.tar.gz`` beside it, in place of earlier ones.
 
@@ -60,8 +62,8 @@ def write(
         folder: ``dist/<recipe>-<target>``.
         contents: The reproducible files: by path in the bundle, a file to copy, or what to write (text as UTF-8).
         manifest: Its ``files`` are filled in.
-        measured: Files that change from run to run, such as ``profile.json``. They are in the folder, but neither in
-            the manifest nor in the archive.
+        measured: Files that change from run to run, such as ``profile.json``, or what makes them of the complete
+            manifest. They are in the folder, but neither in the manifest nor in the archive.
 
     Raises:
         BundleError: A path that leaves the bundle or comes twice, or ``SOURCE_DATE_EPOCH`` is no whole number.
@@ -74,7 +76,7 @@ def write(
     archive = folder.with_name(f"{folder.name}.tar.gz")
     with _aside(folder) as aside:
         new = aside / folder.name
-        for path, content in {**contents, **measured}.items():
+        for path, content in contents.items():
             _write(new / path, content)
         entries = {
             path: FileEntry(sha256=files.sha256(new / path), bytes=(new / path).stat().st_size)
@@ -82,6 +84,8 @@ def write(
         }
         manifest = manifest.model_copy(update={"files": entries})
         _write(new / manifests.NAME, manifest.to_json())
+        for path, found in measured.items():
+            _write(new / path, found(manifest) if callable(found) else found)
         _write_archive(aside / archive.name, new, [*contents, manifests.NAME], epoch)
         for inner in new.rglob("*/"):
             files.sync(inner)

@@ -23,20 +23,27 @@ from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER
+from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
+from edgeprune.report import facts, page
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    return {"recipe": recipe.name, "target": target.name}
+    return {
+        "recipe": [recipe.name, recipe.description],
+        "target": [target.name, target.description, target.hardware.model_dump(mode="json")],
+    }
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
+    told = _facts(job)
+    profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
     packed = pack.write(
         job.bundle_folder,
         {
             **_models(job),
             PLAN: job.file("select", PLAN),
             WEIGHTS: job.file("finetune", WEIGHTS),
+            facts.NAME: told.to_json(),
             **_runner(job),
         },
         Manifest(
@@ -56,7 +63,10 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
                 folder=job.recipe.folder,
             ),
         ),
-        measured={PROFILE: job.file("profile", PROFILE)},
+        measured={
+            PROFILE: job.file("profile", PROFILE),
+            page.NAME: lambda manifest: page.render(manifest, told, profile),
+        },
     )
     return {
         "manifest": files.sha256(packed.folder / manifest.NAME),
@@ -121,6 +131,42 @@ def _metrics(job: Job) -> AllMetrics:
     )
 
 
+def _facts(job: Job) -> facts.Facts:
+    recipe, target, found = job.recipe, job.target, job.value("describe")
+    trained = job.value("finetune")
+    epochs = (trained["history"] or {"epochs": ()})["epochs"]
+    ended = {epoch["stretch"]: epoch["validation_accuracy"] for epoch in epochs}
+    problems = {name: {"problem": made["problem"]} for name, made in job.value("quantize").items() if "problem" in made}
+    return facts.Facts.model_validate(
+        {
+            **{name: found[name] for name in ("layers", "calls", "groups")},
+            "asked": {
+                "description": recipe.description,
+                "budget": recipe.budget.model_dump(exclude_none=True),
+                "criterion": found["criterion"],
+                "select": recipe.prune.select,
+                "repairs": found["repairs"],
+                "schedule": recipe.schedule.name,
+                "options": recipe.schedule.options,
+                "epochs": recipe.training.epochs,
+                "precision": recipe.quantize.precision,
+                "max_accuracy_drop": recipe.quantize.max_accuracy_drop,
+                "target": target.description,
+                "runtime": target.runtime.name,
+                "versions": target.runtime.versions,
+                "hardware": target.hardware.model_dump(mode="json", exclude_defaults=True),
+            },
+            "start": trained.get("start"),
+            "steps": [
+                {"macs": macs, "accuracy": ended.get(number)}
+                for number, macs in enumerate(trained.get("macs_by_stretch", ()), start=1)
+            ],
+            "epochs": epochs,
+            "forms": {**job.value("parity"), **problems},
+        }
+    )
+
+
 _KINDS: dict[str, Literal["estimated"]] = {"latency_ms": "estimated", "flash_bytes": "estimated"}
 """Costs that are predicted; the others are counted."""
 
@@ -145,7 +191,7 @@ def _holds(job: Job, values: Mapping[str, Any]) -> bool:
         return False
     entries = Manifest.load(job.bundle_folder).files
     inside = {path: job.bundle_folder / path for path in entries}
-    return (job.bundle_folder / PROFILE).is_file() and all(
+    return all((job.bundle_folder / name).is_file() for name in (PROFILE, page.NAME)) and all(
         file.is_file() and files.sha256(file) == entries[path].sha256 for path, file in inside.items()
     )
 
@@ -153,7 +199,7 @@ def _holds(job: Job, values: Mapping[str, Any]) -> bool:
 STAGE = Stage(
     "bundle",
     "bundle",
-    after=("preflight", "evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
+    after=("preflight", "describe", "evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
     settings=_settings,
     run=_run,
     holds=_holds,
