@@ -152,7 +152,7 @@ class Facts(_Part):
         forms: By precision.
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     asked: Asked
     layers: tuple[Layer, ...]
     calls: tuple[Call, ...]
@@ -183,6 +183,6 @@ class Facts(_Part):
             raise BundleError(f"cannot read {path}: {problem.strerror}; a report needs it: build again") from problem
         except ValidationError as problems:
             lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors()[:3])
-            raise BundleError(f"{path} is not what EdgePrune writes there (schema {SCHEMA}): {'; '.join(lines)}") from None
+            raise BundleError(f"{path} is not a report of schema {SCHEMA}: {'; '.join(lines)}") from None
         except (ValueError, TypeError, KeyError) as problem:
-            raise BundleError(f"{path} is not what EdgePrune writes there: {problem!r}") from problem
+            raise BundleError(f"{path} is not a report: {problem!r}") from problem

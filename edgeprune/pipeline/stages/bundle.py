@@ -23,6 +23,7 @@ from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.pipeline.stages import describe
 from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
 from edgeprune.report import facts, page
 
@@ -35,7 +36,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
-    told = _facts(job)
+    told = describe.facts_of(job)
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
     packed = pack.write(
         job.bundle_folder,
@@ -127,42 +128,6 @@ def _metrics(job: Job) -> AllMetrics:
                 predicted_latency_ms=job.value("select")[when].get("latency_ms"),
             )
             for network, (when, evaluation, file_bytes) in found.items()
-        }
-    )
-
-
-def _facts(job: Job) -> facts.Facts:
-    recipe, target, found = job.recipe, job.target, job.value("describe")
-    trained = job.value("finetune")
-    epochs = (trained["history"] or {"epochs": ()})["epochs"]
-    ended = {epoch["stretch"]: epoch["validation_accuracy"] for epoch in epochs}
-    problems = {name: {"problem": made["problem"]} for name, made in job.value("quantize").items() if "problem" in made}
-    return facts.Facts.model_validate(
-        {
-            **{name: found[name] for name in ("layers", "calls", "groups")},
-            "asked": {
-                "description": recipe.description,
-                "budget": recipe.budget.model_dump(exclude_none=True),
-                "criterion": found["criterion"],
-                "select": recipe.prune.select,
-                "repairs": found["repairs"],
-                "schedule": recipe.schedule.name,
-                "options": recipe.schedule.options,
-                "epochs": recipe.training.epochs,
-                "precision": recipe.quantize.precision,
-                "max_accuracy_drop": recipe.quantize.max_accuracy_drop,
-                "target": target.description,
-                "runtime": target.runtime.name,
-                "versions": target.runtime.versions,
-                "hardware": target.hardware.model_dump(mode="json", exclude_defaults=True),
-            },
-            "start": trained.get("start"),
-            "steps": [
-                {"macs": macs, "accuracy": ended.get(number)}
-                for number, macs in enumerate(trained.get("macs_by_stretch", ()), start=1)
-            ],
-            "epochs": epochs,
-            "forms": {**job.value("parity"), **problems},
         }
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune.pipeline.job import SCORES, Job
 from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.report.facts import Facts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +55,41 @@ def _rising(scores: np.ndarray) -> list[float]:
     return [float(f"{score:.{_DIGITS}g}") for score in sorted(scores.tolist())]
 
 
-STAGE = Stage(
-    "describe", "describe", after=("group", "score", "select"), settings=lambda *_: {}, run=_run
-)
+def facts_of(job: Job) -> Facts:
+    """What ``report.json`` holds, of this stage and of all that came after it."""
+    recipe, target, found = job.recipe, job.target, job.value("describe")
+    trained = job.value("finetune")
+    epochs = (trained["history"] or {"epochs": ()})["epochs"]
+    ended = {epoch["stretch"]: epoch["validation_accuracy"] for epoch in epochs}
+    problems = {name: {"problem": made["problem"]} for name, made in job.value("quantize").items() if "problem" in made}
+    return Facts.model_validate(
+        {
+            **{name: found[name] for name in ("layers", "calls", "groups")},
+            "asked": {
+                "description": recipe.description,
+                "budget": recipe.budget.model_dump(exclude_none=True),
+                "criterion": found["criterion"],
+                "select": recipe.prune.select,
+                "repairs": found["repairs"],
+                "schedule": recipe.schedule.name,
+                "options": recipe.schedule.options,
+                "epochs": recipe.training.epochs,
+                "precision": recipe.quantize.precision,
+                "max_accuracy_drop": recipe.quantize.max_accuracy_drop,
+                "target": target.description,
+                "runtime": target.runtime.name,
+                "versions": target.runtime.versions,
+                "hardware": target.hardware.model_dump(mode="json", exclude_defaults=True),
+            },
+            "start": trained.get("start"),
+            "steps": [
+                {"macs": macs, "accuracy": ended.get(number)}
+                for number, macs in enumerate(trained.get("macs_by_stretch", ()), start=1)
+            ],
+            "epochs": epochs,
+            "forms": {**job.value("parity"), **problems},
+        }
+    )
+
+
+STAGE = Stage("describe", "describe", after=("group", "score", "select"), settings=lambda *_: {}, run=_run)

@@ -1,0 +1,94 @@
+"""How long an inference takes: histograms, percentiles, and layers where the device told them."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import numpy as np
+
+from edgeprune.profile import Profile
+from edgeprune.profile.result import ModelProfile
+from edgeprune.report import text
+from edgeprune.report.markup import Content, Markup, element
+from edgeprune.report.parts import Column, Section, Source, figure, kind, paragraph, table
+from edgeprune.report.plot import Axis, Label, area, line, plot, stairs
+
+_BINS = 80
+_PERCENTILES = ("p50", "p90", "p95", "p99", "min", "mean")
+
+
+def section(source: Source) -> Section:
+    """Nothing but a line where nothing was measured."""
+    profile = source.profile
+    if profile is None or not profile.models:
+        return Section("latency", "Latency", paragraph("Nothing was measured."))
+    device = profile.device
+    threads = next(iter(profile.models.values())).threads
+    where = (
+        f"On {device['uri']} ({device.get('cpu') or device.get('machine', '')}), {device.get('runtime', '')} "
+        f"{device.get('runtime_version', '')}, {threads} thread{'' if threads == 1 else 's'}; the models took turns."
+    )
+    body = [paragraph(where, look="lede"), _histograms(profile), _table(source, profile)]
+    return Section("latency", "Latency", [*body, paragraph("The device told no times of single layers.", look="note")])
+
+
+def _histograms(profile: Profile) -> Markup:
+    runs = {name: np.array(list(chain.from_iterable(model.blocks_ms))) for name, model in profile.models.items()}
+    low = min(float(values.min()) for values in runs.values())
+    high = max(1.25 * model.latency_ms.p95 for model in profile.models.values())
+    low -= 0.05 * (high - low)
+    drawn = []
+    for index, (name, values) in enumerate(runs.items()):
+        last = index == len(runs) - 1
+        x = Axis(low, high, "ms" if last else "", (lambda value: f"{value:g}") if last else None)
+        drawn.append(_histogram(name, values, profile.models[name], x))
+    caption = "How many runs took how long; the upright line is the median."
+    return figure([caption, " ", kind(next(iter(profile.models.values())).latency_ms.kind)], drawn)
+
+
+def _histogram(name: str, values: np.ndarray, model: ModelProfile, x: Axis) -> Markup:
+    counts, _ = np.histogram(values, bins=_BINS, range=(x.low, x.high))
+    bins = Axis(0, _BINS)
+    y = Axis(0, float(counts.max()) * 1.05 or 1.0)
+    look = "dense" if name == "dense" else "pruned"
+    median = x.at(model.latency_ms.p50)
+    beyond = int((values > x.high).sum())
+    told = f"{len(values):,} runs, median {text.milliseconds(model.latency_ms.p50)}"
+    if beyond:
+        told += f", {beyond:,} slower than this axis"
+    steps = stairs(counts.tolist(), bins, y)
+    marks = [area(steps, look), line(steps, look), line([(median, 0), (median, 100)], "median")]
+    label = Label((median, 12), [element("strong", name), f" {text.milliseconds(model.latency_ms.p50)}"])
+    drawn = plot(f"Latency of {name}", told, marks, x=x, y=y, labels=[label], height_rem=4.5)
+    return element("div", drawn, paragraph(told, look="note") if beyond else None)
+
+
+def _table(source: Source, profile: Profile) -> Markup:
+    columns = (
+        Column("model", False),
+        *(Column(f"{name}, ms") for name in _PERCENTILES),
+        Column("variation"),
+        Column("runs"),
+        Column("first, ms"),
+        Column("load, ms"),
+        Column("over dense"),
+        Column("from", False),
+    )
+    rows: list[list[Content]] = []
+    for name, model in profile.models.items():
+        ratio = profile.ratios.get(name)
+        figures = model.latency_ms
+        rows.append(
+            [
+                name + (" (ships)" if name == source.shipped else ""),
+                *(f"{getattr(figures, percentile):.4g}" for percentile in _PERCENTILES),
+                f"{figures.variation:.2f}",
+                f"{figures.runs:,}",
+                f"{model.first_ms.value:.4g}",
+                f"{model.load_ms.value:.4g}",
+                "–" if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})",
+                kind(figures.kind),
+            ]
+        )
+    caption = "Latency of one inference; over dense: ratio of medians with its 95 % interval"
+    return table(caption, columns, rows)
