@@ -85,19 +85,14 @@ def _headlines(source: Source) -> list[Markup]:
     dense, shipped = source.manifest.metrics.dense, source.manifest.metrics.shipped
     tiles = [_tile("multiply-adds", _ratio(dense.macs, shipped.macs), text.count(shipped.macs), "exact")]
     if dense.file_bytes and shipped.file_bytes:
-        tiles.append(
-            _tile("file", _ratio(dense.file_bytes, shipped.file_bytes), text.size(shipped.file_bytes), "exact")
-        )
+        change = _ratio(dense.file_bytes, shipped.file_bytes)
+        tiles.append(_tile("file", change, text.size(shipped.file_bytes), "exact"))
     if dense.accuracy is not None and shipped.accuracy is not None:
         change = source.accuracy_change(shipped.accuracy - dense.accuracy)
         tiles.append(_tile(source.manifest.metric, change, source.accuracy(shipped.accuracy), "measured"))
-    profile = source.profile
-    if (
-        profile is not None
-        and "dense" in profile.models
-        and (name := profiled(source.manifest, profile)) in profile.models
-    ):
-        before, after = profile.models["dense"].latency_ms, profile.models[name].latency_ms
+    models = {} if source.profile is None else source.profile.models
+    if source.profile is not None and {"dense", "pruned"} <= models.keys():
+        before, after = (models[name].latency_ms for name in ("dense", profiled(source.manifest, source.profile)))
         tiles.append(_tile("latency, median", _ratio(before.p50, after.p50), text.milliseconds(after.p50), after.kind))
     return tiles
 

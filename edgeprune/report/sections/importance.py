@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgeprune.report.facts import Group
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, kind, paragraph, table
@@ -20,7 +22,8 @@ def section(source: Source) -> Section:
     if not scores:
         return Section("importance", title, [lede, paragraph("This schedule gives units no scores."), _counts(groups)])
     positive = [score for score in scores if score > 0]
-    x = Axis(min(positive), max(positive), logarithmic=True) if positive and min(scores) >= 0 else _straight(scores)
+    decades = bool(positive) and min(scores) >= 0
+    x = Axis(min(positive if decades else scores), max(scores), "score", "{:.3g}".format, logarithmic=decades)
     rows = [_strip(group, x, last=group is groups[-1]) for group in groups]
     remark = "; scores of 0 stand at the left edge" if x.logarithmic and min(scores) == 0 else ""
     asked = source.facts.asked
@@ -30,9 +33,8 @@ def section(source: Source) -> Section:
     )
     if len(source.facts.steps) > 1:
         caption += "Scores are those of the last choice among all units; later steps scored anew. "
-    more = paragraph(
-        "Accuracy as each group shrinks: ", element("code", "edgeprune inspect --sensitivity"), look="note"
-    )
+    curves = element("code", "edgeprune inspect --sensitivity")
+    more = paragraph("Accuracy as each group shrinks: ", curves, look="note")
     return Section("importance", title, [lede, figure([caption, kind("estimated")], rows), more])
 
 
@@ -47,18 +49,8 @@ def frozen(source: Source) -> Section:
     return Section("frozen", title, table("Groups that must stay whole", columns, rows))
 
 
-def _straight(scores: list[float]) -> Axis:
-    return Axis(min(scores), max(scores))
-
-
 def _strip(group: Group, x: Axis, *, last: bool) -> Markup:
-    axis = Axis(
-        x.low,
-        x.high,
-        "score" if last else "",
-        (lambda value: f"{value:.3g}") if last else None,
-        logarithmic=x.logarithmic,
-    )
+    axis = x if last else replace(x, title="", show=None)
     marks: list[Content] = [
         ticks((x.at(score) for score in group.kept), 6, 50, "pruned"),
         ticks((x.at(score) for score in group.removed), 56, 94, "dense"),

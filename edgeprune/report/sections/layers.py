@@ -23,23 +23,17 @@ def section(source: Source) -> Section:
         y = Axis(0, 1.05 * max(dense), "channels", text.count, whole=True)
         before, after = stairs(dense, x, y), stairs(left, x, y)
         told = f"{sum(left):,} of {sum(dense):,} channels of {len(wide)} layers stay."
-        drawn = plot(
-            "Channels by layer", told, [area(after, "pruned"), line(before, "dense"), line(after, "pruned")], x=x, y=y
-        )
+        marks = [area(after, "pruned"), line(before, "dense"), line(after, "pruned")]
+        drawn = plot("Channels by layer", told, marks, x=x, y=y)
         names = "Filled: what stays. Thin line: the dense network."
         body.append(figure([told, " ", names], drawn))
     else:
         body.append(paragraph("No layer has channels that were counted."))
     total = sum(layer.macs[0] for layer in layers) or 1
-    columns = (
-        Column("layer", False),
-        Column("", False),
-        *map(Column, ("dense", "left", "MACs dense", "left", "ratio")),
-    )
+    numbers = map(Column, ("dense", "left", "MACs dense", "left", "ratio"))
+    columns = (Column("layer", False), Column("", False), *numbers, Column("share of dense", False))
     rows = [_row(layer, total) for layer in layers]
-    most = table(
-        "Output channels and multiply-adds of one sample by layer (exact)", (*columns, Column("share", False)), rows
-    )
+    most = table("Output channels and multiply-adds of one sample by layer (exact)", columns, rows)
     body.append(folded(f"All {len(layers)} layers", most, open_=len(layers) <= _FEW))
     return Section("layers", "Channel widths by layer", body)
 

@@ -59,14 +59,14 @@ def _macs(source: Source) -> _Fall:
 def _bytes(source: Source) -> _Fall | None:
     metrics = source.manifest.metrics
     values = metrics.dense.file_bytes, metrics.pruned.file_bytes, metrics.shipped.file_bytes
-    stops = _stops(source, values, "pruning", None if source.shipped == "float32" else source.shipped)
+    stops = _stops(values, "pruning", None if source.shipped == "float32" else source.shipped)
     return None if stops is None else _Fall("Model file", "exact", stops, text.size, _less(text.size))
 
 
 def _accuracy(source: Source) -> _Fall | None:
     metrics = source.manifest.metrics
     values = metrics.dense.accuracy, metrics.pruned.accuracy, metrics.shipped.accuracy
-    stops = _stops(source, values, "pruning and training", f"export, {source.shipped}")
+    stops = _stops(values, "pruning and training", f"export, {source.shipped}")
     samples = metrics.shipped.samples
     title = source.manifest.metric.capitalize() + (f" on {samples:,} samples" if samples else "")
     if stops is None:
@@ -81,7 +81,7 @@ def _latency(source: Source) -> _Fall | None:
     last = profiled(source.manifest, profile)
     names = ["dense", "pruned", *([last] if last != "pruned" else [])]
     figures = [profile.models[name].latency_ms for name in names]
-    ships = last == source.shipped or source.shipped == "float32"
+    ships = source.shipped in (last, "float32")
     stops = [
         _Stop("dense", "", figures[0].p50),
         _Stop("shipped" if ships and len(names) == 2 else "pruned", "pruning", figures[1].p50),
@@ -91,7 +91,7 @@ def _latency(source: Source) -> _Fall | None:
     return _Fall(title, figures[0].kind, stops, text.milliseconds, _less(text.milliseconds))
 
 
-def _stops(source: Source, values: Sequence[float | None], first: str, second: str | None) -> list[_Stop] | None:
+def _stops(values: Sequence[float | None], first: str, second: str | None) -> list[_Stop] | None:
     """Dense, pruned and shipped; without pruned where nothing came between."""
     dense, pruned, shipped = values
     if dense is None or shipped is None:
