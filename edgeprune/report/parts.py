@@ -10,6 +10,7 @@ from edgeprune.profile import Profile
 from edgeprune.report import text
 from edgeprune.report.facts import Facts
 from edgeprune.report.markup import Content, Markup, element
+from edgeprune.report.plot import Axis
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,20 @@ class Source:
         """What ``accuracy`` is of this network, with its unit."""
         return text.percent(value) if self.manifest.metric == "accuracy" else f"{value:.4g}"
 
+    def accuracy_tick(self, value: float) -> str:
+        """The same on an axis."""
+        return f"{100 * value:.4g} %" if self.manifest.metric == "accuracy" else f"{value:.4g}"
+
+    def accuracy_axis(self, values: Sequence[float], *, room: float) -> Axis:
+        """An axis of accuracy with ``room`` above and below, as a share of what it spans."""
+        spare = room * max(max(values) - min(values), 0.01 * max(map(abs, values)), 1e-6)
+        low, high = min(values) - spare, max(values) + spare
+        if self.manifest.metric == "accuracy":
+            low, high = max(low, 0.0), min(high, 1.0)
+        return Axis(low, high, self.manifest.metric, self.accuracy_tick)
+
     def accuracy_change(self, value: float) -> str:
-        return f"{100 * value:+.2f} points" if self.manifest.metric == "accuracy" else f"{value:+.4g}"
+        return text.points(value) if self.manifest.metric == "accuracy" else text.signed(value)
 
 
 @dataclass(frozen=True)

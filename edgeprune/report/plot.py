@@ -12,6 +12,14 @@ Point = tuple[float, float]
 """In percent of the plot, from the left and from the top."""
 
 
+_GAP = 0.25
+"""Between bars, of the room that each has."""
+_EDGE_LEFT, _EDGE_RIGHT = 25, 75
+"""Where a label would reach over the side of a narrow plot."""
+_FEW_DECADES = 2
+"""Between ticks at powers of ten; of fewer there are ticks at 2 and 5 as well."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """From values to places.
@@ -41,8 +49,10 @@ class Axis:
         """Round values within the axis."""
         if self.logarithmic:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
-            every = -(-(last - first + 1) // most)
-            return [10.0**power for power in range(first, last + 1, max(1, every))]
+            if last - first < _FEW_DECADES:
+                fine = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 2, 5)]
+                return [value for value in fine if self.low <= value <= self.high]
+            return [10.0**power for power in range(first, last + 1, -(-(last - first + 1) // most))]
         span = self.high - self.low
         if span <= 0:
             return [self.low]
@@ -59,11 +69,19 @@ class Axis:
 
 @dataclass(frozen=True)
 class Label:
-    """Text in a plot, beside the point ``at``: to its right, where that is in the left part of the plot, else left."""
+    """Text above the point ``at``, or below it; at the sides of the plot it grows inwards.
+
+    Attributes:
+        at: What it names.
+        text: Few words.
+        look: Of the text; ``minor`` text is not there where the plot is narrow.
+        below: The point.
+    """
 
     at: Point
     text: Content
     look: str = ""
+    below: bool = False
 
 
 def plot(
@@ -125,12 +143,27 @@ def ticks(places: Iterable[float], top: float, bottom: float, look: str) -> Mark
 
 
 def stairs(values: Sequence[float], x: Axis, y: Axis) -> list[Point]:
-    """A line that keeps each value over its own step: value i from i to i + 1."""
+    """A line that keeps each value over its own step; the values are numbered from 1, and each is around its number."""
     points: list[Point] = []
-    for index, value in enumerate(values):
+    for number, value in enumerate(values, start=1):
         height = 100 - y.at(value)
-        points += [(x.at(index), height), (x.at(index + 1), height)]
+        points += [(x.at(number - 0.5), height), (x.at(number + 0.5), height)]
     return points
+
+
+def bars(values: Sequence[float], x: Axis, y: Axis, look: str) -> Markup:
+    """One bar a value, numbered likewise."""
+    half = 0.5 - _GAP / 2
+    drawn = (
+        f"M{_n(x.at(number - half))} 100V{_n(100 - y.at(value))}H{_n(x.at(number + half))}V100Z"
+        for number, value in enumerate(values, start=1)
+    )
+    return element("path", d="".join(drawn), class_=f"bars {look}")
+
+
+def numbers(count: int, title: str) -> Axis:
+    """The axis of what is numbered from 1."""
+    return Axis(0.5, count + 0.5, title, "{:.0f}".format, whole=True)
 
 
 def _shown(axis: Axis) -> list[float]:
@@ -144,9 +177,10 @@ def _tick(look: str, style: str, axis: Axis, value: float) -> Markup:
 
 def _label(label: Label) -> Markup:
     left, top = label.at
-    side = "before" if left > 55 else "after"
-    place = f"{'right' if side == 'before' else 'left'}:{_n(100 - left if side == 'before' else left)}%;top:{_n(top)}%"
-    return element("span", label.text, class_=f"label {side} {label.look}", style=place)
+    side = "before" if left > _EDGE_RIGHT else "after" if left < _EDGE_LEFT else "amid"
+    place = f"right:{_n(100 - left)}%" if side == "before" else f"left:{_n(left)}%"
+    look = f"label {side} {'below' if label.below else 'above'} {label.look}".rstrip()
+    return element("span", label.text, class_=look, style=f"{place};top:{_n(top)}%")
 
 
 def _path(points: Sequence[Point]) -> str:

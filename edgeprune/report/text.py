@@ -30,5 +30,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
+def points(change: float) -> str:
+    """A difference of shares: ``−0.56 points``."""
+    return f"{signed(100 * change, '.2f')} points"
+
+
+def signed(value: float, form: str = ".4g") -> str:
+    """With its sign, and a minus as long as a plus."""
+    return f"{value:+{form}}".replace("-", "−", 1)
+
+
 def _scaled(value: float, steps: Steps) -> str | None:
     return next((f"{value / size:.4g} {unit}" for unit, size in steps if abs(value) >= size), None)

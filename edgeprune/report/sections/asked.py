@@ -9,7 +9,7 @@ from typing import Any
 from edgeprune.bundle.manifest import BudgetReport
 from edgeprune.report import text
 from edgeprune.report.markup import Content, element
-from edgeprune.report.parts import Column, Section, Source, kind, paragraph, table, terms
+from edgeprune.report.parts import Column, Section, Source, kind, table, terms
 
 _NAMES = {
     "macs": "multiply-adds",
@@ -21,18 +21,20 @@ _NAMES = {
     "memory_bytes": "memory",
     "file_bytes": "file",
 }
-_COLUMNS = (Column("budget"), Column("limit"), Column("value"), Column("margin"), Column(""), Column("kept", False))
+_COLUMNS = (
+    Column("budget", False),
+    Column("limit"),
+    Column("value"),
+    Column("margin"),
+    Column("from", False),
+    Column("verdict", False),
+)
 
 
 def section(source: Source) -> Section:
     """The request in words, and each limit with its verdict."""
-    asked, precision = source.facts.asked, source.manifest.precision
-    budgets = source.manifest.budgets
-    verdicts = table(
-        "Budgets, and what the pruned network takes of them",
-        (Column("budget", number=False), *_COLUMNS[1:4], Column("from", number=False), _COLUMNS[5]),
-        (_verdict(budget) for budget in budgets),
-    )
+    asked = source.facts.asked
+    verdicts = table("Budgets", _COLUMNS, map(_verdict, source.manifest.budgets))
     pairs: list[tuple[Content, Content]] = [
         ("network", [source.manifest.recipe, f": {asked.description}" if asked.description else None]),
         ("at most", ", ".join(_limit(name, limit) for name, limit in asked.budget.items())),
@@ -44,8 +46,19 @@ def section(source: Source) -> Section:
         ("runtime", f"{asked.runtime} {asked.versions}".rstrip()),
         ("board", _options(asked.hardware).lstrip(" (").rstrip(")")),
     ]
-    shipped = None if precision is None else paragraph("Shipped in ", element("strong", precision.shipped), ".")
-    return Section("asked", "What was asked, and what came out", [terms(pairs), verdicts, shipped])
+    came = terms([("ships", _shipped(source)), ("cost", _costs(source))])
+    body = [element("h3", "Asked"), terms(pairs), element("h3", "Came out"), came, verdicts]
+    return Section("asked", "What was asked, and what came out", body)
+
+
+def _shipped(source: Source) -> str:
+    accuracy = source.manifest.metrics.shipped.accuracy
+    return source.shipped + ("" if accuracy is None else f", {source.manifest.metric} {source.accuracy(accuracy)}")
+
+
+def _costs(source: Source) -> str:
+    shipped = source.manifest.metrics.shipped
+    return f"{text.count(shipped.macs)} multiply-adds, {text.count(shipped.params)} parameters"
 
 
 def quantity(name: str, value: float) -> str:
@@ -64,7 +77,7 @@ def _verdict(budget: BudgetReport) -> list[Content]:
         _name(budget.name),
         quantity(budget.name, budget.limit),
         quantity(budget.name, budget.value),
-        f"{100 * left:+.1f} %",
+        f"{text.signed(100 * left, '.1f')} %",
         kind(budget.kind),
         element("span", "✓ kept" if budget.ok else "✗ missed", class_="good" if budget.ok else "bad"),
     ]
@@ -99,5 +112,5 @@ def _epochs(count: int) -> str:
 
 def _precision(demanded: str, drop: float) -> str:
     if demanded == "auto":
-        return f"the fastest that was measured and loses at most {100 * drop:g} points"
+        return f"auto: the fastest that was measured and loses at most {100 * drop:g} points"
     return demanded

@@ -24,7 +24,8 @@ def section(source: Source) -> Section:
     positive = [score for score in scores if score > 0]
     decades = bool(positive) and min(scores) >= 0
     x = Axis(min(positive if decades else scores), max(scores), "score", "{:.3g}".format, logarithmic=decades)
-    rows = [_strip(group, x, last=group is groups[-1]) for group in groups]
+    below = plot("Axis of scores", f"From {x.low:.3g} to {x.high:.3g}", None, x=x, y=Axis(0, 1), height_rem=0)
+    rows = [*(_strip(group, x) for group in groups), element("div", below, class_="strip scale")]
     remark = "; scores of 0 stand at the left edge" if x.logarithmic and min(scores) == 0 else ""
     asked = source.facts.asked
     caption = (
@@ -49,14 +50,13 @@ def frozen(source: Source) -> Section:
     return Section("frozen", title, table("Groups that must stay whole", columns, rows))
 
 
-def _strip(group: Group, x: Axis, *, last: bool) -> Markup:
-    axis = x if last else replace(x, title="", show=None)
+def _strip(group: Group, x: Axis) -> Markup:
     marks: list[Content] = [
         ticks((x.at(score) for score in group.kept), 6, 50, "pruned"),
         ticks((x.at(score) for score in group.removed), 56, 94, "dense"),
     ]
     told = f"{group.left:,} of {group.units:,} stay"
-    drawn = plot(f"Scores of {group.name}", told, marks, x=axis, y=Axis(0, 1), height_rem=2)
+    drawn = plot(f"Scores of {group.name}", told, marks, x=replace(x, title="", show=None), y=Axis(0, 1), height_rem=2)
     name = element("span", element("strong", group.name), " ", told, class_="name")
     return element("div", name, drawn, class_="strip")
 

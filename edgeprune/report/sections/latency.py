@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -11,7 +12,7 @@ from edgeprune.profile.result import ModelProfile
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, kind, paragraph, table
-from edgeprune.report.plot import Axis, Label, area, line, plot, stairs
+from edgeprune.report.plot import Axis, area, line, numbers, plot, stairs
 
 _BINS = 80
 _PERCENTILES = ("p50", "p90", "p95", "p99", "min", "mean")
@@ -35,32 +36,33 @@ def section(source: Source) -> Section:
 def _histograms(profile: Profile) -> Markup:
     runs = {name: np.array(list(chain.from_iterable(model.blocks_ms))) for name, model in profile.models.items()}
     low = min(float(values.min()) for values in runs.values())
-    high = max(1.25 * model.latency_ms.p95 for model in profile.models.values())
-    low -= 0.05 * (high - low)
-    drawn = []
-    for index, (name, values) in enumerate(runs.items()):
-        last = index == len(runs) - 1
-        x = Axis(low, high, "ms" if last else "", (lambda value: f"{value:g}") if last else None)
-        drawn.append(_histogram(name, values, profile.models[name], x))
-    caption = "How many runs took how long; the upright line is the median."
-    return figure([caption, " ", kind(next(iter(profile.models.values())).latency_ms.kind)], drawn)
+    high = max(1.1 * model.latency_ms.p90 for model in profile.models.values())
+    x = Axis(low - 0.05 * (high - low), high, "ms", "{:g}".format)
+    drawn = [
+        _histogram(name, values, profile.models[name], x if last else replace(x, title="", show=None))
+        for name, values in runs.items()
+        for last in [name == list(runs)[-1]]
+    ]
+    origin = next(iter(profile.models.values())).latency_ms.kind
+    return figure(["How many runs took how long; the upright line is the median. ", kind(origin)], drawn)
 
 
 def _histogram(name: str, values: np.ndarray, model: ModelProfile, x: Axis) -> Markup:
     counts, _ = np.histogram(values, bins=_BINS, range=(x.low, x.high))
-    bins = Axis(0, _BINS)
-    y = Axis(0, float(counts.max()) * 1.05 or 1.0)
+    y = Axis(0, float(counts.max()) or 1.0)
     look = "dense" if name == "dense" else "pruned"
     median = x.at(model.latency_ms.p50)
     beyond = int((values > x.high).sum())
-    told = f"{len(values):,} runs, median {text.milliseconds(model.latency_ms.p50)}"
+    told = f"median {text.milliseconds(model.latency_ms.p50)}, {len(values):,} runs"
     if beyond:
-        told += f", {beyond:,} slower than this axis"
-    steps = stairs(counts.tolist(), bins, y)
-    marks = [area(steps, look), line(steps, look), line([(median, 0), (median, 100)], "median")]
-    label = Label((median, 12), [element("strong", name), f" {text.milliseconds(model.latency_ms.p50)}"])
-    drawn = plot(f"Latency of {name}", told, marks, x=x, y=y, labels=[label], height_rem=4.5)
-    return element("div", drawn, paragraph(told, look="note") if beyond else None)
+        told += f", {beyond:,} slower than the axis"
+    marks = [
+        area(stairs(counts.tolist(), numbers(_BINS, ""), y), f"solid {look}"),
+        line([(0, 100), (100, 100)], "grid"),
+        line([(median, 0), (median, 100)], "median"),
+    ]
+    drawn = plot(f"Latency of {name}", told, marks, x=x, y=y, height_rem=3.5)
+    return element("div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="histogram")
 
 
 def _table(source: Source, profile: Profile) -> Markup:

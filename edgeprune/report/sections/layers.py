@@ -5,8 +5,8 @@ from __future__ import annotations
 from edgeprune.report import text
 from edgeprune.report.facts import Layer
 from edgeprune.report.markup import Content
-from edgeprune.report.parts import Column, Section, Source, bar, figure, folded, paragraph, table
-from edgeprune.report.plot import Axis, area, line, plot, stairs
+from edgeprune.report.parts import Column, Section, Source, bar, figure, folded, kind, paragraph, table
+from edgeprune.report.plot import Axis, bars, numbers, plot
 
 _FEW = 20
 """Layers whose table is open."""
@@ -19,19 +19,20 @@ def section(source: Source) -> Section:
     body: list[Content] = []
     if wide:
         dense, left = [row[1] for row in wide], [row[2] for row in wide]
-        x = Axis(0, len(wide), "layer, in the order of the network", lambda value: f"{value:.0f}", whole=True)
-        y = Axis(0, 1.05 * max(dense), "channels", text.count, whole=True)
-        before, after = stairs(dense, x, y), stairs(left, x, y)
+        x, y = (
+            numbers(len(wide), "layer, in the order of the network"),
+            Axis(0, 1.05 * max(dense), "channels", text.count),
+        )
         told = f"{sum(left):,} of {sum(dense):,} channels of {len(wide)} layers stay."
-        marks = [area(after, "pruned"), line(before, "dense"), line(after, "pruned")]
+        marks = [bars(left, x, y, "pruned"), bars(dense, x, y, "outline dense")]
         drawn = plot("Channels by layer", told, marks, x=x, y=y)
-        names = "Filled: what stays. Thin line: the dense network."
-        body.append(figure([told, " ", names], drawn))
+        names = "Filled: what stays. Outline: the dense network. "
+        body.append(figure([told, " ", names, kind("exact")], drawn))
     else:
         body.append(paragraph("No layer has channels that were counted."))
     total = sum(layer.macs[0] for layer in layers) or 1
-    numbers = map(Column, ("dense", "left", "MACs dense", "left", "ratio"))
-    columns = (Column("layer", False), Column("", False), *numbers, Column("share of dense", False))
+    figures = map(Column, ("dense", "left", "MACs dense", "left", "ratio"))
+    columns = (Column("layer", False), Column("", False), *figures, Column("share of dense", False))
     rows = [_row(layer, total) for layer in layers]
     most = table("Output channels and multiply-adds of one sample by layer (exact)", columns, rows)
     body.append(folded(f"All {len(layers)} layers", most, open_=len(layers) <= _FEW))

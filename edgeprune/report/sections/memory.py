@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, folded, kind, paragraph, table
-from edgeprune.report.plot import Axis, Label, Point, area, line, plot, stairs
+from edgeprune.report.plot import Axis, Label, area, line, numbers, plot, stairs
 
 
 def section(source: Source) -> Section:
@@ -20,24 +20,25 @@ def _timeline(source: Source) -> Content:
         return paragraph("The network makes no activations that were followed.")
     dense, left = [call.bytes[0] for call in calls], [call.bytes[1] for call in calls]
     peaks = [values.index(max(values)) for values in (dense, left)]
-    x = Axis(0, len(calls), "call, in the order of the program", lambda value: f"{value:.0f}", whole=True)
+    x = numbers(len(calls), "call, in the order of the program")
     y = Axis(0, 1.25 * max(dense), "bytes alive", text.size)
     before, after = stairs(dense, x, y), stairs(left, x, y)
-
-    def label(name: str, at: int, values: list[int], point: Point) -> Label:
-        words = f" {text.size(values[at])} at {calls[at].name}"
-        return Label(point, [element("strong", name), words], "dense" if name == "dense" else "")
-
-    tops = [(x.at(at + 0.5), 100 - y.at(values[at])) for at, values in zip(peaks, (dense, left), strict=True)]
-    labels = [label("dense", peaks[0], dense, (tops[0][0], tops[0][1] - 6))]
-    labels.append(label("pruned", peaks[1], left, (tops[1][0], tops[1][1] + 7)))
+    labels = [
+        Label(
+            (x.at(at + 1), 100 - y.at(values[at])),
+            [element("strong", name), f" {text.size(values[at])}"],
+            "dense" if name == "dense" else "",
+            below=name == "pruned",
+        )
+        for name, at, values in zip(("dense", "pruned"), peaks, (dense, left), strict=True)
+    ]
     told = (
         f"At most {text.size(dense[peaks[0]])} in the dense network, at {calls[peaks[0]].name}; "
         f"{text.size(left[peaks[1]])} in the pruned one, at {calls[peaks[1]].name}."
     )
     marks = [area(after, "pruned"), line(before, "dense"), line(after, "pruned")]
     drawn = plot("Activation bytes by call", told, marks, x=x, y=y, labels=labels)
-    caption = ["Activations alive at each call for one sample in float32, weights not counted. ", kind("exact")]
+    caption = [f"Activations alive at each call for one sample in float32, weights not counted. {told} ", kind("exact")]
     rows = [[str(n), call.name, call.kind, *map(text.size, call.bytes)] for n, call in enumerate(calls, start=1)]
     columns = (Column("call"), Column("of", False), Column("", False), Column("dense"), Column("pruned"))
     listed = folded(f"All {len(calls)} calls", table("Activation bytes alive by call (exact)", columns, rows))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
-from edgeprune.report.parts import Column, Section, Source, figure, folded, paragraph, table
+from edgeprune.report.parts import Column, Section, Source, figure, folded, kind, paragraph, table
 from edgeprune.report.plot import Axis, Label, dots, line, plot
 
 _Point = tuple[str, float, float]
@@ -31,7 +31,7 @@ def section(source: Source) -> Section:
     if points:
         metric = source.manifest.metric.capitalize()
         body += [
-            figure(f"{metric} on {split}. Measured.", _drawn(source, points)),
+            figure([f"{metric} on {split}. ", kind("measured")], _drawn(source, points)),
             folded(
                 "The same as a table",
                 table(
@@ -52,19 +52,18 @@ def section(source: Source) -> Section:
 
 def _drawn(source: Source, points: Sequence[_Point]) -> Markup:
     dense = source.manifest.metrics.dense.macs
-    values = [accuracy for *_, accuracy in points]
-    room = max(max(values) - min(values), 0.02 * max(map(abs, values)), 1e-6)
-    x = Axis(0, 1.05, "MACs left, of dense (0 to 1)", lambda value: f"{value:g}")
-    y = Axis(min(values) - 0.4 * room, max(values) + 0.4 * room, source.manifest.metric, source.accuracy)
+    x = Axis(0, 1.05, "MACs left, of dense (0 to 1)", "{:g}".format)
+    y = source.accuracy_axis([accuracy for *_, accuracy in points], room=0.5)
     places = [(x.at(macs / dense), 100 - y.at(accuracy)) for _, macs, accuracy in points]
-    named = [
-        (place, point)
-        for index, (place, point) in enumerate(zip(places, points, strict=True))
-        if len(points) <= _NAMED or index in (0, len(points) - 1)
-    ]
+    last = len(points) - 1
     labels = [
-        Label(place, [element("strong", name), f" {source.accuracy(accuracy)}"], "dense" if name == "dense" else "")
-        for place, (name, _, accuracy) in named
+        Label(
+            place,
+            [element("strong", name), f" {source.accuracy(accuracy)}"],
+            "dense" if name == "dense" else "" if index == last else "minor",
+        )
+        for index, (place, (name, _, accuracy)) in enumerate(zip(places, points, strict=True))
+        if len(points) <= _NAMED or index in (0, last)
     ]
     told = "; ".join(
         f"{name}: {macs / dense:.3f} of MACs, {source.accuracy(accuracy)}" for name, macs, accuracy in points
@@ -78,15 +77,14 @@ def _training(source: Source) -> Content:
     if not epochs:
         return paragraph("Nothing was trained after pruning.")
     values = [epoch.validation_accuracy for epoch in epochs]
-    room = max(max(values) - min(values), 1e-6)
-    x = Axis(0, len(epochs), "epoch", lambda value: f"{value:.0f}", whole=True)
-    y = Axis(min(values) - 0.1 * room, max(values) + 0.1 * room, source.manifest.metric, source.accuracy)
+    x = Axis(0, len(epochs), "epoch", "{:.0f}".format, whole=True)
+    y = source.accuracy_axis(values, room=0.1)
     places = [(x.at(index), 100 - y.at(value)) for index, value in enumerate(values, start=1)]
     starts = [index for index in range(1, len(epochs)) if epochs[index].stretch != epochs[index - 1].stretch]
     bounds = [line([(x.at(at), 0), (x.at(at), 100)], "bound") for at in starts]
     told = f"From {source.accuracy(values[0])} after the first epoch to {source.accuracy(values[-1])} after the last."
     drawn = plot("Accuracy by epoch", told, [bounds, line(places, "pruned"), dots(places, "pruned small")], x=x, y=y)
-    caption = f"{source.manifest.metric.capitalize()} on validation samples after each epoch. Measured."
+    caption = f"{source.manifest.metric.capitalize()} on validation samples after each epoch."
     if bounds:
         caption += " Upright lines: a new step begins."
-    return figure(caption, drawn)
+    return figure([caption, " ", kind("measured")], drawn)
