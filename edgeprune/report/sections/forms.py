@@ -37,7 +37,7 @@ def precision(source: Source) -> Section:
     columns = (Column("form", False), Column("accuracy"), Column("file"), Column("from", False))
     rows: list[list[Content]] = [
         [
-            name + (" (ships)" if name == report.shipped else ""),
+            name + ("\N{NO-BREAK SPACE}(ships)" if name == report.shipped else ""),
             "–" if found.accuracy is None else text.percent(found.accuracy),
             text.size(found.file_bytes),
             kind("measured"),
@@ -50,7 +50,7 @@ def precision(source: Source) -> Section:
 
 def _row(name: str, form: Form, *, ships: bool) -> list[Content]:
     return [
-        name + (" (ships)" if ships else ""),
+        name + ("\N{NO-BREAK SPACE}(ships)" if ships else ""),
         "–" if form.top1_agreement is None else text.percent(form.top1_agreement),
         *("–" if error is None else f"{error:.2e}" for error in (form.max_error, form.relative_error)),
         "–" if form.samples is None else f"{form.samples:,}",

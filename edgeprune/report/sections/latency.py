@@ -68,11 +68,7 @@ def _histogram(name: str, values: np.ndarray, model: ModelProfile, x: Axis) -> M
 def _table(source: Source, profile: Profile) -> Markup:
     columns = (
         Column("model", False),
-        *(Column(f"{name}, ms") for name in _PERCENTILES),
-        Column("variation"),
-        Column("runs"),
-        Column("first, ms"),
-        Column("load, ms"),
+        *map(Column, (*_PERCENTILES, "first", "load", "variation", "runs")),
         Column("over dense"),
         Column("from", False),
     )
@@ -82,15 +78,18 @@ def _table(source: Source, profile: Profile) -> Markup:
         figures = model.latency_ms
         rows.append(
             [
-                name + (" (ships)" if name == source.shipped else ""),
+                name + ("\N{NO-BREAK SPACE}(ships)" if name == source.shipped else ""),
                 *(f"{getattr(figures, percentile):.4g}" for percentile in _PERCENTILES),
-                f"{figures.variation:.2f}",
-                f"{figures.runs:,}",
                 f"{model.first_ms.value:.4g}",
                 f"{model.load_ms.value:.4g}",
-                "–" if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})",
+                f"{figures.variation:.2f}",
+                f"{figures.runs:,}",
+                "–" if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f}–{ratio.high:.2f})",
                 kind(figures.kind),
             ]
         )
-    caption = "Latency of one inference; over dense: ratio of medians with its 95 % interval"
+    caption = (
+        "Latency of one inference in milliseconds. Variation: standard deviation over mean. "
+        "Over dense: ratio of medians with its 95 % interval."
+    )
     return table(caption, columns, rows)

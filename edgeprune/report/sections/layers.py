@@ -32,7 +32,7 @@ def section(source: Source) -> Section:
         body.append(paragraph("No layer has channels that were counted."))
     total = sum(layer.macs[0] for layer in layers) or 1
     figures = map(Column, ("dense", "left", "MACs dense", "left", "ratio"))
-    columns = (Column("layer", False), Column("", False), *figures, Column("share of dense", False))
+    columns = (Column("layer", False), Column("operation", False), *figures, Column("share of dense", False))
     rows = [_row(layer, total) for layer in layers]
     most = table("Output channels and multiply-adds of one sample by layer (exact)", columns, rows)
     body.append(folded(f"All {len(layers)} layers", most, open_=len(layers) <= _FEW))

@@ -40,7 +40,7 @@ def _timeline(source: Source) -> Content:
     drawn = plot("Activation bytes by call", told, marks, x=x, y=y, labels=labels)
     caption = [f"Activations alive at each call for one sample in float32, weights not counted. {told} ", kind("exact")]
     rows = [[str(n), call.name, call.kind, *map(text.size, call.bytes)] for n, call in enumerate(calls, start=1)]
-    columns = (Column("call"), Column("of", False), Column("", False), Column("dense"), Column("pruned"))
+    columns = (Column("call"), Column("layer", False), Column("operation", False), Column("dense"), Column("pruned"))
     listed = folded(f"All {len(calls)} calls", table("Activation bytes alive by call (exact)", columns, rows))
     return [figure(caption, drawn), listed]
 

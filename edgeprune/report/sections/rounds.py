@@ -61,6 +61,7 @@ def _drawn(source: Source, points: Sequence[_Point]) -> Markup:
             place,
             [element("strong", name), f" {source.accuracy(accuracy)}"],
             "dense" if name == "dense" else "" if index == last else "minor",
+            below=0 < index < last and min(points[index - 1][2], points[index + 1][2]) > accuracy,
         )
         for index, (place, (name, _, accuracy)) in enumerate(zip(places, points, strict=True))
         if len(points) <= _NAMED or index in (0, last)
