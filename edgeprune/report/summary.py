@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.profile.result import Profile
 from edgeprune.report import table, verdicts
-from edgeprune.report.amounts import byte_count, count, milliseconds, shown
+from edgeprune.report.text import count, milliseconds, shown, size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,7 +60,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         outcome.target,
         "" if manifest.precision is None else manifest.precision.shipped,
         count(shipped.macs),
-        "" if shipped.file_bytes is None else byte_count(shipped.file_bytes),
+        "" if shipped.file_bytes is None else size(shipped.file_bytes),
         "" if shipped.accuracy is None else shown("accuracy", shipped.accuracy, metric=manifest.metric),
         _latency(outcome.made),
         f"{kept} of {len(budgets)} kept",

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeprune.bundle.manifest import BudgetReport
-from edgeprune.report.amounts import shown
+from edgeprune.report.text import shown
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+LEAST = "accuracy"
+"""What has a lower limit; all else has an upper one."""
 COLUMNS = ("budget", "value", "limit", "margin", "", "")
 
 
 def cells(report: BudgetReport, metric: str = "accuracy") -> tuple[str, ...]:
     """One verdict as the texts of ``COLUMNS``."""
-    sign = "at least" if report.name == "accuracy" else "at most"
+    sign = "at least" if report.name == LEAST else "at most"
     return (
         report.name,
         "unknown" if report.value is None else shown(report.name, report.value, metric=metric),
@@ -58,6 +60,6 @@ def markdown(reports: Sequence[BudgetReport], metric: str = "accuracy") -> str:
 
 def _margin(report: BudgetReport, metric: str) -> str:
     assert report.margin is not None
-    if report.name == "accuracy":
+    if report.name == LEAST:
         return f"{100 * report.margin:+.2f} points" if metric == "accuracy" else f"{report.margin:+.4g}"
     return f"{100 * report.margin / report.limit:+.1f} %" if report.limit else shown(report.name, report.margin)
