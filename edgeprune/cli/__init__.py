@@ -19,6 +19,7 @@ _COMMANDS = {
     "inspect": "Show what of a network can be pruned, and what is coupled.",
     "calibrate": "Measure the latency table of a target.",
     "convert": "Convert an ONNX file to TFLite.",
+    "lint": "Check a TFLite file for microcontrollers.",
     "emulator": "Install the emulator of a board, or list those there are.",
     "recipes": "List the recipes, or show one.",
     "targets": "List the targets, or show one.",
