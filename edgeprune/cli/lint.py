@@ -25,7 +25,7 @@ def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
     """Check a TFLite file of any origin for microcontrollers, and tell which boards it fits.
 
     The arena is that of TFLite Micro's own allocator, with its pointers restated at 32 bits: estimated. CMSIS-NN may
-    want scratch buffers beside it. The exit code is 3 where the file cannot run, or does not fit a board that was named.
+    want scratch buffers beside it. The exit code is 3 where the file cannot run, or does not fit a board that is named.
 
     \b
     Example:

@@ -1,8 +1,8 @@
 """Whether every offset and length in a TFLite file stays inside it: asked before anything follows them.
 
-Generated code believes what a flatbuffer says, in C++ as in Python. Here each table, vtable, vector and string that can be
-reached from the root is held against the bounds of the file first, as the ``Verifier`` of flatbuffers' C++ library does.
-What the tables hold is taken from LiteRT's own generated code, so that it is that of the schema which is installed.
+Generated code believes what a flatbuffer says, in C++ as in Python. Here each table, vtable, vector and string that can
+be reached from the root is held against the bounds of the file first, as the ``Verifier`` of flatbuffers' C++ library
+does. What the tables hold is taken from LiteRT's generated code, so that it is that of the schema which is installed.
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@ from edgeprune.backends.linting.network import CASTS, Graph, Network, Operator, 
 from edgeprune.backends.tflm import kernels
 
 _SHAPES: dict[str, tuple[int, ...]] = {
-    "BROADCAST_TO": (1,), "EXPAND_DIMS": (1,), "FILL": (0,), "MEAN": (1,), "MIRROR_PAD": (1,), "PAD": (1,), "PADV2": (1,),
-    "REDUCE_ALL": (1,), "REDUCE_MAX": (1,), "REDUCE_MIN": (1,), "RESHAPE": (1,), "RESIZE_BILINEAR": (1,),
-    "RESIZE_NEAREST_NEIGHBOR": (1,), "SLICE": (1, 2), "SPACE_TO_BATCH_ND": (1, 2), "BATCH_TO_SPACE_ND": (1, 2),
-    "SPLIT": (0,), "SPLIT_V": (1, 2), "STRIDED_SLICE": (1, 2, 3), "SUM": (1,), "TILE": (1,), "TRANSPOSE": (1,),
-    "TRANSPOSE_CONV": (0,),
+    "BATCH_TO_SPACE_ND": (1, 2), "BROADCAST_TO": (1,), "EXPAND_DIMS": (1,), "FILL": (0,), "MEAN": (1,),
+    "MIRROR_PAD": (1,), "PAD": (1,), "PADV2": (1,), "REDUCE_ALL": (1,), "REDUCE_MAX": (1,), "REDUCE_MIN": (1,),
+    "RESHAPE": (1,), "RESIZE_BILINEAR": (1,), "RESIZE_NEAREST_NEIGHBOR": (1,), "SLICE": (1, 2),
+    "SPACE_TO_BATCH_ND": (1, 2), "SPLIT": (0,), "SPLIT_V": (1, 2), "STRIDED_SLICE": (1, 2, 3), "SUM": (1,),
+    "TILE": (1,), "TRANSPOSE": (1,), "TRANSPOSE_CONV": (0,),
 }  # fmt: skip
 """Inputs that say how large the output is: with other than constants it is known only when it runs."""
 _VALUES = frozenset({"NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "RANGE", "UNIQUE", "WHERE"})
@@ -76,13 +76,15 @@ def dynamic(network: Network) -> Iterator[Finding]:
         for tensor in _tensors(graph):
             if -1 in tensor.shape:
                 yield Finding(
-                    "error", "dynamic-shape", f"its shape is {list(tensor.shape)}: TFLite Micro plans memory beforehand",
+                    "error", "dynamic-shape",
+                    f"its shape is {list(tensor.shape)}: TFLite Micro plans memory beforehand",
                     "export with fixed shapes, batch 1", tensor=tensor.name, graph=number,
                 )  # fmt: skip
         for tensor in graph.inputs:
             if -1 in tensor.signature and -1 not in tensor.shape:
                 yield Finding(
-                    "note", "open-shape", f"its shape may be {list(tensor.signature)}; TFLite Micro takes {list(tensor.shape)}",
+                    "note", "open-shape",
+                    f"its shape may be {list(tensor.signature)}; TFLite Micro takes {list(tensor.shape)}",
                     "export with fixed shapes, batch 1", tensor=tensor.name, graph=number,
                 )  # fmt: skip
     for op in network.operators:
@@ -129,7 +131,7 @@ def floats(network: Network) -> Iterator[Finding]:
         yield island[0].finding(
             "warning",
             "float-island",
-            f"{len(island)} float operator{'s' * (len(island) > 1)}{last} in an int8 file: {kinds}; values go back and forth",
+            f"{len(island)} float operator{'s' * (len(island) > 1)}{last} in an int8 file, with casts around: {kinds}",
             "use an operator that has an int8 kernel, such as RELU for ELU",
         )
     places = {place for op in floating for place in _float_places(op)}

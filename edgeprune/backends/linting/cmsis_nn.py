@@ -1,9 +1,10 @@
 """Channel counts that miss the fast loops of CMSIS-NN on cores with the DSP extension and without vectors.
 
-Cortex-M4, M7 and M33 multiply two pairs of 16 bits at once (SMLAD). Sources, all of https://github.com/ARM-software/CMSIS-NN:
+Cortex-M4, M7 and M33 multiply two pairs of 16 bits at once (SMLAD). The sources are those of
+https://github.com/ARM-software/CMSIS-NN:
 
-- ``arm_convolve_s8.c`` and ``arm_nn_mat_mult_kernel_s8_s16.c``: sums over kernel and input channels go by fours, the rest
-  one by one; output channels go in pairs, the last odd one alone. "Optimal use case [...] is when input and output
+- ``arm_convolve_s8.c`` and ``arm_nn_mat_mult_kernel_s8_s16.c``: sums over kernel and input channels go by fours, the
+  rest one by one; output channels go in pairs, the last odd one alone. "Optimal use case [...] is when input and output
   channels are multiples of 4 or atleast greater than 4."
 - ``arm_nn_mat_mult_nt_t_s8.c`` (1x1 convolutions) and ``arm_nn_vec_mat_mult_t_s8.c`` (fully connected): the same.
 - ``arm_depthwise_conv_wrapper_s8.c``: the fast kernels take a channel multiplier of 1, no dilation and a batch of 1;

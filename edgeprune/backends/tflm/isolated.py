@@ -1,4 +1,4 @@
-"""TFLite Micro in a process of its own, for files of unknown origin: its kernels end the process where shapes surprise them.
+"""TFLite Micro in a process of its own, for files of unknown origin: surprising shapes make its kernels crash.
 
 A file may be well formed and still have a MEAN without axes; there is no way to see all of that beforehand.
 """
@@ -54,7 +54,7 @@ def _main(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY_BYTES, _MOST_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        interpreter = Interpreter(path)
+        interpreter = Interpreter(path, alone=True)
         interpreter.run_stored([np.zeros(port.shape, port.dtype) for port in interpreter.inputs])
         told = asdict(interpreter.arena())
     except EdgePruneError as problem:
