@@ -13,7 +13,7 @@ import secrets
 import shutil
 import tarfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,8 @@ from edgeprune.bundle.measured import Measured
 from edgeprune.errors import BundleError
 
 Content = Path | bytes | str
+Drawn = Content | Callable[[Manifest], Content]
+"""What tells of the whole bundle is made when its manifest is complete."""
 _COMPRESSION = 6
 _STALE_S = 60
 
@@ -51,7 +53,7 @@ def write(
     contents: Mapping[str, Content],
     manifest: Manifest,
     *,
-    measured: Mapping[str, Content] | None = None,
+    measured: Mapping[str, Drawn] | None = None,
     verdicts: Sequence[BudgetReport] = (),
 ) -> Packed:
     """Write the bundle ``folder`` and ``folder`` + ``.tar.gz`` beside it, in place of earlier ones.
@@ -63,8 +65,9 @@ def write(
         folder: ``dist/<recipe>-<target>``.
         contents: The reproducible files: by path in the bundle, a file to copy, or what to write (text as UTF-8).
         manifest: Its ``files`` are filled in.
-        measured: Files that change from run to run, such as ``profile.json``. They are in the folder, but neither in
-            the manifest nor in the archive; ``measured.json`` has their hashes.
+        measured: Files that change from run to run, such as ``profile.json``, or what makes them of the complete
+            manifest. They are in the folder, but neither in the manifest nor in the archive; ``measured.json`` has
+            their hashes.
         verdicts: On what was measured, for ``measured.json``.
 
     Raises:
@@ -78,14 +81,16 @@ def write(
     archive = folder.with_name(f"{folder.name}.tar.gz")
     with _aside(folder) as aside:
         new = aside / folder.name
-        for path, content in {**contents, **measured}.items():
+        for path, content in contents.items():
             _write(new / path, content)
         entries = _entries(new, contents)
         manifest = manifest.model_copy(update={"files": entries})
+        _write(new / manifests.NAME, manifest.to_json())
+        for path, drawn in measured.items():
+            _write(new / path, drawn(manifest) if callable(drawn) else drawn)
         if measured:
             told = Measured(files=_entries(new, measured), budgets=tuple(verdicts))
             _write(new / measurements.NAME, told.to_json())
-        _write(new / manifests.NAME, manifest.to_json())
         _write_archive(aside / archive.name, new, [*contents, manifests.NAME], epoch)
         for inner in new.rglob("*/"):
             files.sync(inner)

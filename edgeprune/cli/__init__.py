@@ -21,6 +21,8 @@ _COMMANDS = {
     "compare": "Compare two bundles: may the new one take the place of the old?",
     "calibrate": "Measure the latency table of a target.",
     "convert": "Convert an ONNX file to TFLite.",
+    "report": "Draw the report of a bundle again.",
+    "lint": "Check a TFLite file for microcontrollers.",
     "emulator": "Install the emulator of a board, or list those there are.",
     "recipes": "List the recipes, or show one.",
     "targets": "List the targets, or show one.",

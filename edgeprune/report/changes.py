@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from edgeprune.report.comparison import Change, Comparison
 from edgeprune.report.rules import ACCURACY
-from edgeprune.report.text import points, quantity, signed
+from edgeprune.report.text import points, shown, signed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,7 @@ _HIDDEN = (".p90", ".p99", ".min", ".mean")
 def cells(change: Change, metric: str) -> tuple[str, ...]:
     """One change as the texts of the columns."""
     values = (
-        "" if value is None else quantity(change.key, value, metric=metric) for value in (change.base, change.new)
+        "" if value is None else shown(change.key, value, metric=metric) for value in (change.base, change.new)
     )
     return (
         change.key,
@@ -33,7 +33,7 @@ def cells(change: Change, metric: str) -> tuple[str, ...]:
     )
 
 
-def shown(comparison: Comparison) -> list[Change]:
+def visible(comparison: Comparison) -> list[Change]:
     """The changes that people are shown."""
     return [change for change in comparison.changes if not change.key.endswith(_HIDDEN) or change.rule is not None]
 
@@ -49,7 +49,7 @@ def render(comparison: Comparison) -> Table:
     )  # fmt: skip
     for index, column in enumerate(_COLUMNS):
         table.add_column(column, justify="right" if 0 < index < 5 else "left", no_wrap=True)
-    for change in shown(comparison):
+    for change in visible(comparison):
         table.add_row(*cells(change, comparison.metric))
     return table
 
@@ -64,7 +64,7 @@ def markdown(comparison: Comparison) -> str:
         f"| {' | '.join(_COLUMNS)} |",
         "|---|---:|---:|---:|---:|---|---|",
     ]
-    for change in shown(comparison):
+    for change in visible(comparison):
         row = cells(change, comparison.metric)
         lines.append(f"| {' | '.join((*row[:-1], f'**{row[-1]}**' if change.failed else row[-1]))} |")
     return "\n".join([*lines, "", *_notes(comparison), ""])
@@ -123,8 +123,8 @@ def _allowed(change: Change) -> str:
     limit = change.rule.limit
     if not limit:
         return "WORSE, beyond noise"
-    shown = quantity(change.key, limit) if change.rule.absolute else f"{100 * limit:g} %"
-    return f"WORSE, {shown} is allowed"
+    allowed = shown(change.key, limit) if change.rule.absolute else f"{100 * limit:g} %"
+    return f"WORSE, {allowed} is allowed"
 
 
 def _amount(change: Change, worse: float, metric: str) -> str:
@@ -141,7 +141,7 @@ def _interval(change: Change, metric: str) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    return [*comparison.notes, *(f"{change.key}: {change.note}" for change in shown(comparison) if change.note)]
+    return [*comparison.notes, *(f"{change.key}: {change.note}" for change in visible(comparison) if change.note)]
 
 
 def _finite(value: float | None) -> float | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.profile.result import Profile
-from edgeprune.report import table, text, verdicts
+from edgeprune.report import table, verdicts
+from edgeprune.report.text import count, milliseconds, shown, size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,9 +59,9 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
     return (
         outcome.target,
         "" if manifest.precision is None else manifest.precision.shipped,
-        text.count(shipped.macs),
-        "" if shipped.file_bytes is None else text.size(shipped.file_bytes),
-        "" if shipped.accuracy is None else text.quantity("accuracy", shipped.accuracy, metric=manifest.metric),
+        count(shipped.macs),
+        "" if shipped.file_bytes is None else size(shipped.file_bytes),
+        "" if shipped.accuracy is None else shown("accuracy", shipped.accuracy, metric=manifest.metric),
         _latency(outcome.made),
         f"{kept} of {len(budgets)} kept",
         str(outcome.exit_code),
@@ -101,4 +102,4 @@ def _latency(made: Made) -> str:
     """Median of what ships, on the device of the profile."""
     known = {entry.sha256 for entry in made.manifest.files.values()}
     found = next((model for model in made.profile.models.values() if model.sha256 in known), None)
-    return "" if found is None else text.milliseconds(found.latency_ms.p50)
+    return "" if found is None else milliseconds(found.latency_ms.p50)

@@ -64,7 +64,7 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
             name = f"{manifest.metric}, shipped file"
             made.append(_accuracy_row(name, "shipped_accuracy", dense.accuracy, shipped.accuracy))
     if profile is not None and {"dense", "pruned"} <= profile.models.keys():
-        name = _profiled(manifest, profile)
+        name = profiled(manifest, profile)
         before, after = profile.models["dense"], profile.models[name]
         made += _latency_rows(before, after, profile.ratios.get(name))
         if dense.predicted_latency_ms is not None and shipped.predicted_latency_ms is not None:
@@ -108,7 +108,7 @@ def title(manifest: Manifest) -> str:
     return f"{manifest.recipe} for {manifest.target}"
 
 
-def _profiled(manifest: Manifest, profile: Profile) -> str:
+def profiled(manifest: Manifest, profile: Profile) -> str:
     """The model whose latency is told: the one that ships, else its float32 form."""
     ships = "float32" if manifest.precision is None else manifest.precision.shipped
     return ships if ships in profile.models else "pruned"
@@ -170,6 +170,6 @@ def _which(manifest: Manifest, profile: Profile) -> str:
     ships = "float32" if manifest.precision is None else manifest.precision.shipped
     if ships == "float32":
         return ""
-    if _profiled(manifest, profile) == ships:
+    if profiled(manifest, profile) == ships:
         return f"\nLatency and memory of pruned are those of the {ships} file, which ships."
     return f"\nLatency and memory of pruned are those of its float32 file; {ships} ships, and was not measured here."

@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeprune.bundle.manifest import BudgetReport
-from edgeprune.report.text import points, quantity, signed
+from edgeprune.report.text import shown
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+LEAST = "accuracy"
+"""What has a lower limit; all else has an upper one."""
 COLUMNS = ("budget", "value", "limit", "margin", "", "")
 
 
 def cells(report: BudgetReport, metric: str = "accuracy") -> tuple[str, ...]:
     """One verdict as the texts of ``COLUMNS``."""
-    sign = "at least" if report.name == "accuracy" else "at most"
+    sign = "at least" if report.name == LEAST else "at most"
     return (
         report.name,
-        "unknown" if report.value is None else quantity(report.name, report.value, metric=metric),
-        f"{sign} {quantity(report.name, report.limit, metric=metric)}",
+        "unknown" if report.value is None else shown(report.name, report.value, metric=metric),
+        f"{sign} {shown(report.name, report.limit, metric=metric)}",
         "" if report.margin is None else _margin(report, metric),
         "" if report.kind == "exact" or report.value is None else report.kind,
         "kept" if report.ok else "MISSED",
@@ -58,10 +60,6 @@ def markdown(reports: Sequence[BudgetReport], metric: str = "accuracy") -> str:
 
 def _margin(report: BudgetReport, metric: str) -> str:
     assert report.margin is not None
-    if report.name == "accuracy":
-        return points(report.margin) if metric == "accuracy" else signed(report.margin)
-    return (
-        f"{signed(100 * report.margin / report.limit, '.1f')} %"
-        if report.limit
-        else quantity(report.name, report.margin)
-    )
+    if report.name == LEAST:
+        return f"{100 * report.margin:+.2f} points" if metric == "accuracy" else f"{report.margin:+.4g}"
+    return f"{100 * report.margin / report.limit:+.1f} %" if report.limit else shown(report.name, report.margin)

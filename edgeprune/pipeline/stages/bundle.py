@@ -29,33 +29,40 @@ from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.pipeline.stages import describe
 from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
 from edgeprune.profile.judging import judge
+from edgeprune.report import facts, page
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
-        "recipe": recipe.name,
-        "target": target.name,
+        "recipe": [recipe.name, recipe.description],
+        "target": [target.name, target.description, target.hardware.model_dump(mode="json")],
         "budget": recipe.budget.given(),
         "epoch": os.environ.get("SOURCE_DATE_EPOCH"),
     }
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
-    manifest = _manifest(job)
+    told, manifest = describe.facts_of(job), _manifest(job)
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
+    verdicts = judge(manifest, profile, model=files.sha256(job.shipped_file))
     packed = pack.write(
         job.bundle_folder,
         {
             **_models(job),
             PLAN: job.file("select", PLAN),
             WEIGHTS: job.file("finetune", WEIGHTS),
+            facts.NAME: told.to_json(),
             **_runner(job),
         },
         manifest,
-        measured={PROFILE: job.file("profile", PROFILE)},
-        verdicts=judge(manifest, profile, model=files.sha256(job.shipped_file)),
+        measured={
+            PROFILE: job.file("profile", PROFILE),
+            page.NAME: lambda manifest: page.render(manifest, told, profile, verdicts),
+        },
+        verdicts=verdicts,
     )
     return {
         "manifest": files.sha256(packed.folder / MANIFEST),
@@ -180,7 +187,7 @@ def _holds(job: Job, values: Mapping[str, Any]) -> bool:
     entries = Manifest.load(job.bundle_folder).files
     entries |= Measured.load(job.bundle_folder).files
     inside = {path: job.bundle_folder / path for path in entries}
-    return PROFILE in entries and all(
+    return {PROFILE, page.NAME} <= entries.keys() and all(
         file.is_file() and files.sha256(file) == entries[path].sha256 for path, file in inside.items()
     )
 
@@ -188,7 +195,7 @@ def _holds(job: Job, values: Mapping[str, Any]) -> bool:
 STAGE = Stage(
     "bundle",
     "bundle",
-    after=("preflight", "evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
+    after=("preflight", "describe", "evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
     settings=_settings,
     run=_run,
     holds=_holds,
