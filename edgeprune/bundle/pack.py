@@ -76,7 +76,7 @@ def write(
     """
     measured = measured or {}
     _check_paths([*contents, *measured])
-    epoch = _epoch()
+    seconds = epoch()
     folder.parent.mkdir(parents=True, exist_ok=True)
     archive = folder.with_name(f"{folder.name}.tar.gz")
     with _aside(folder) as aside:
@@ -91,7 +91,7 @@ def write(
         if measured:
             told = Measured(files=_entries(new, measured), budgets=tuple(verdicts))
             _write(new / measurements.NAME, told.to_json())
-        _write_archive(aside / archive.name, new, [*contents, manifests.NAME], epoch)
+        _write_archive(aside / archive.name, new, [*contents, manifests.NAME], seconds)
         for inner in new.rglob("*/"):
             files.sync(inner)
         files.sync(new)
@@ -119,7 +119,12 @@ def _check_paths(paths: list[str]) -> None:
         raise BundleError(f"a bundle has one file of a name: {', '.join(doubled)}")
 
 
-def _epoch() -> int:
+def epoch() -> int:
+    """The time that archive members have, in seconds since 1970: ``SOURCE_DATE_EPOCH``, else 0.
+
+    Raises:
+        BundleError: It is no whole number.
+    """
     text = os.environ.get("SOURCE_DATE_EPOCH", "0")
     if not text.isascii() or not text.isdigit():
         raise BundleError(f"SOURCE_DATE_EPOCH is '{text}': it must be whole seconds since 1970")

@@ -91,10 +91,19 @@ def _manifest(job: Job) -> Manifest:
         provenance=provenance.collect(
             packages=[name for name in fingerprint.packages() if name != "python"],
             seed=job.recipe.seed,
-            inputs={name: content for name, content in job.inputs.items() if content is not None},
+            inputs=_inputs(job),
             folder=job.recipe.folder,
         ),
     )
+
+
+def _inputs(job: Job) -> dict[str, str]:
+    """Hashes of what went in: also of the latency table, where a prediction was made by one."""
+    found = {name: content for name, content in job.inputs.items() if content is not None}
+    table = job.target.latency_table
+    if table is not None and "latency_ms" in job.value("select")["after"]:
+        found["latency_table"] = files.sha256(table)
+    return found
 
 
 def _models(job: Job) -> Mapping[str, Path]:
