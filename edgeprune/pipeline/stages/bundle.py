@@ -186,7 +186,9 @@ def _budgets(job: Job, metrics: AllMetrics) -> tuple[BudgetReport, ...]:
 
 
 def _holds(job: Job, values: Mapping[str, Any]) -> bool:
-    """Whether the bundle still lies in the output folder, whole and as it was written."""
+    """Whether the bundle still lies in the output folder, whole and as it was written; not if it is measured anew."""
+    if job.lock.update:
+        return False
     if not (job.archive.is_file() and (job.bundle_folder / MANIFEST).is_file()):
         return False
     if files.sha256(job.archive) != values["archive"]:
