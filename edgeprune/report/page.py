@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from edgeprune.bundle.manifest import Manifest
+from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.measured import Measured
 from edgeprune.errors import BundleError
 from edgeprune.profile import Profile
 from edgeprune.report import text
@@ -20,15 +22,18 @@ NAME = "report.html"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def render(manifest: Manifest, facts: Facts, profile: Profile | None = None) -> str:
+def render(
+    manifest: Manifest, facts: Facts, profile: Profile | None = None, verdicts: Sequence[BudgetReport] = ()
+) -> str:
     """The page.
 
     Args:
         manifest: Of the bundle.
         facts: Its ``report.json``.
         profile: Its ``profile.json``; None: nothing was measured.
+        verdicts: On what was measured; those on all else are in the manifest.
     """
-    source = Source(manifest, facts, profile)
+    source = Source(manifest, facts, profile, (*manifest.budgets, *verdicts))
     sections = [make(source) for make in SECTIONS]
     name = title(manifest)
     head = element(
@@ -58,7 +63,7 @@ def of_bundle(folder: Path) -> str:
     profile = None
     if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():
         profile = Profile.from_json(path.read_text(encoding="utf-8"), where=path)
-    return render(manifest, Facts.load(folder), profile)
+    return render(manifest, Facts.load(folder), profile, Measured.load(folder).budgets)
 
 
 @cache
@@ -67,7 +72,7 @@ def _style() -> Markup:
 
 
 def _header(source: Source, sections: list[Section]) -> Markup:
-    missed = [budget.name for budget in source.manifest.budgets if not budget.ok]
+    missed = [budget.name for budget in source.verdicts if not budget.ok]
     verdict = f"✗ missed: {', '.join(missed)}" if missed else "✓ all budgets kept"
     links = (element("li", element("a", section.title, href=f"#{section.name}")) for section in sections)
     return element(

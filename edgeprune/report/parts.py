@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgeprune.bundle.manifest import Manifest
+from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.profile import Profile
 from edgeprune.report import text
 from edgeprune.report.facts import Facts
@@ -15,11 +15,19 @@ from edgeprune.report.plot import Axis
 
 @dataclass(frozen=True)
 class Source:
-    """All that a report is made of; ``profile`` is None where nothing was measured."""
+    """All that a report is made of.
+
+    Attributes:
+        manifest: Of the bundle.
+        facts: Its ``report.json``.
+        profile: Its ``profile.json``; None where nothing was measured.
+        verdicts: On all budgets, those on measurements among them.
+    """
 
     manifest: Manifest
     facts: Facts
     profile: Profile | None
+    verdicts: Sequence[BudgetReport]
 
     @property
     def shipped(self) -> str:

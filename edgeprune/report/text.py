@@ -10,6 +10,19 @@ _COUNTS: Steps = (("G", 1e9), ("M", 1e6), ("k", 1e3))
 _BYTES: Steps = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
+def shown(name: str, value: float, *, metric: str = "accuracy") -> str:
+    """``value`` of ``name`` (``macs``, ``latency_ms.p95``, ``file_bytes``, ``accuracy``) with its unit.
+
+    ``metric`` is what accuracy is: a share where it is called so, else a number of the user's own.
+    """
+    base = name.partition(".")[0]
+    if base.endswith("accuracy"):
+        return percent(value) if metric == "accuracy" else f"{value:.4g}"
+    if base.endswith("_ms"):
+        return milliseconds(value)
+    return size(value) if base.endswith("_bytes") else count(value)
+
+
 def count(value: float) -> str:
     """``1.564 M``."""
     return _scaled(value, _COUNTS) or f"{value:.0f}"

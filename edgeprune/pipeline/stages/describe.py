@@ -67,7 +67,7 @@ def facts_of(job: Job) -> Facts:
             **{name: found[name] for name in ("layers", "calls", "groups")},
             "asked": {
                 "description": recipe.description,
-                "budget": recipe.budget.model_dump(exclude_none=True),
+                "budget": {name: limit for name, limit in recipe.budget.given().items() if name != "require"},
                 "criterion": found["criterion"],
                 "select": recipe.prune.select,
                 "repairs": found["repairs"],

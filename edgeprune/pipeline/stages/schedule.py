@@ -72,7 +72,7 @@ def _session(job: Job, model: nn.Module) -> Session:
     from edgeprune.training import processes
 
     recipe, prune = job.recipe, job.recipe.prune
-    latency = job.latency_model("latency_ms" in recipe.budget.costs)
+    latency = job.latency_model("latency_ms" in recipe.budget.aims.costs)
     judge = job.judge(job.data.validation)
     choice = Choice(
         job.criterion,
@@ -88,7 +88,7 @@ def _session(job: Job, model: nn.Module) -> Session:
     return Session(
         model,
         job.example,
-        recipe.budget,
+        recipe.budget.aims,
         choice,
         samples=job.samples,
         seed=recipe.seed,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeprune.bundle.manifest import BudgetReport
-from edgeprune.report import text
+from edgeprune.report import text, verdicts
 from edgeprune.report.markup import Content, element
 from edgeprune.report.parts import Column, Section, Source, kind, table, terms
 
@@ -34,10 +34,10 @@ _COLUMNS = (
 def section(source: Source) -> Section:
     """The request in words, and each limit with its verdict."""
     asked = source.facts.asked
-    verdicts = table("Budgets", _COLUMNS, map(_verdict, source.manifest.budgets))
+    judged = table("Budgets", _COLUMNS, (_verdict(source, budget) for budget in source.verdicts))
     pairs: list[tuple[Content, Content]] = [
         ("network", [source.manifest.recipe, f": {asked.description}" if asked.description else None]),
-        ("at most", ", ".join(_limit(name, limit) for name, limit in asked.budget.items())),
+        ("limits", ", ".join(_limit(name, limit) for name, limit in asked.budget.items())),
         ("units chosen by", f"{asked.criterion} scores, {asked.select} selection"),
         ("repaired with", ", ".join(asked.repairs).replace("_", " ") or "nothing"),
         ("schedule", [asked.schedule.replace("_", " "), _options(asked.options), f", {_epochs(asked.epochs)}"]),
@@ -47,7 +47,7 @@ def section(source: Source) -> Section:
         ("board", _options(asked.hardware).lstrip(" (").rstrip(")")),
     ]
     came = terms([("ships", _shipped(source)), ("cost", _costs(source))])
-    body = [element("h3", "Asked"), terms(pairs), element("h3", "Came out"), came, verdicts]
+    body = [element("h3", "Asked"), terms(pairs), element("h3", "Came out"), came, judged]
     return Section("asked", "What was asked, and what came out", body)
 
 
@@ -61,25 +61,18 @@ def _costs(source: Source) -> str:
     return f"{text.count(shipped.macs)} multiply-adds, {text.count(shipped.params)} parameters"
 
 
-def quantity(name: str, value: float) -> str:
-    """A value of the budget ``name`` with its unit."""
-    cost = name.partition(".")[0]
-    if cost.endswith("_ms"):
-        return text.milliseconds(value)
-    if cost.endswith("_bytes"):
-        return text.size(value)
-    return text.percent(value) if cost == "accuracy" else text.count(value)
-
-
-def _verdict(budget: BudgetReport) -> list[Content]:
-    left = (budget.limit - budget.value) / budget.limit if budget.limit else 0.0
+def _verdict(source: Source, budget: BudgetReport) -> list[Content]:
+    _, value, limit, margin, _, _ = verdicts.cells(budget, source.manifest.metric)
     return [
         _name(budget.name),
-        quantity(budget.name, budget.limit),
-        quantity(budget.name, budget.value),
-        f"{text.signed(100 * left, '.1f')} %",
-        kind(budget.kind),
-        element("span", "✓ kept" if budget.ok else "✗ missed", class_="good" if budget.ok else "bad"),
+        limit,
+        value,
+        margin,
+        kind(budget.kind) if budget.value is not None else "",
+        [
+            element("span", "✓ kept" if budget.ok else "✗ missed", class_="good" if budget.ok else "bad"),
+            f": {budget.note}" if budget.note else None,
+        ],
     ]
 
 
@@ -89,10 +82,12 @@ def _name(name: str) -> str:
 
 
 def _limit(name: str, limit: float | str) -> str:
+    bound = "at least" if name == verdicts.LEAST else "at most"
     if isinstance(limit, str):
-        return f"{limit} of {_name(name)}"
-    shown = f"{100 * limit:g} %" if limit <= 1 else quantity(name, limit)
-    return f"{shown} of {'the dense ' if limit <= 1 else ''}{_name(name)}"
+        return f"{_name(name)} {bound} {limit}"
+    if name != verdicts.LEAST and limit <= 1:
+        return f"{_name(name)} {bound} {100 * limit:g} % of the dense network's"
+    return f"{_name(name)} {bound} {text.shown(name, limit)}"
 
 
 def _options(options: Mapping[str, Any]) -> str:
