@@ -7,11 +7,13 @@ in the folder of the bundle, and neither in the manifest nor in the archive.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from edgeprune import files
 from edgeprune.bundle.manifest import BudgetReport, FileEntry, Part
 from edgeprune.errors import BundleError
 
@@ -52,3 +54,25 @@ class Measured(Part):
         except ValidationError as problems:
             lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors())
             raise BundleError(f"{file} cannot be read: {'; '.join(lines)}") from None
+
+
+def put(folder: Path, path: str, content: str, *, budgets: Sequence[BudgetReport] | None = None) -> None:
+    """Put a file that changes from run to run into a finished bundle, and its hash into ``measured.json``.
+
+    Args:
+        folder: Of the bundle.
+        path: In it, such as ``report.html``.
+        content: What to write.
+        budgets: Verdicts on what was measured, in place of those there are; None leaves them.
+
+    Raises:
+        BundleError: ``measured.json`` is damaged.
+        OSError: The folder cannot be written.
+    """
+    measured = Measured.load(folder)
+    files.write_atomic(folder / path, content)
+    entry = FileEntry(sha256=files.sha256(folder / path), bytes=(folder / path).stat().st_size)
+    changed: dict[str, Any] = {"files": dict(sorted({**measured.files, path: entry}.items()))}
+    if budgets is not None:
+        changed["budgets"] = tuple(budgets)
+    files.write_atomic(folder / NAME, measured.model_copy(update=changed).to_json())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from edgeprune.bundle.measured import Measured
 from edgeprune.cli import run
 from edgeprune.errors import BundleError, InputError
 from edgeprune.report import page
@@ -191,6 +193,7 @@ def test_the_command_draws_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixtur
     written = (folder / "report.html").read_bytes()
     assert told == {"report": str(folder / "report.html"), "bytes": len(written)}
     assert written.decode() == page.of_bundle(folder)
+    assert Measured.load(folder).files["report.html"].sha256 == hashlib.sha256(written).hexdigest()
     assert run(["report", str(folder), "--output", str(tmp_path / "elsewhere.html")]) == 0
     assert str(tmp_path / "elsewhere.html") in capsys.readouterr().out
     assert (tmp_path / "elsewhere.html").read_bytes() == written
