@@ -144,8 +144,9 @@ def test_scores_of_zero_and_below() -> None:
         groups = [facts().groups[0].model_copy(update={"kept": scores, "removed": ()})]
         return page.render(manifest(), facts().model_copy(update={"groups": tuple(groups)}), None)
 
-    assert "scores of 0 stand at the left edge" in with_scores(0.0, 1.0, 2.0)
-    assert "logarithmic" in with_scores(1.0, 2.0)
+    assert "scores below 1 stand at the left edge" in with_scores(0.0, 1.0, 2.0)
+    assert "logarithmic of" in with_scores(1.0, 2.0).replace(",", "")
+    assert "scores below 0.1 stand" in with_scores(1e-20, *[1.0] * 99)
     assert "linear" in with_scores(-1.0, 2.0)
     assert "linear" in with_scores(0.0, 0.0)
 
