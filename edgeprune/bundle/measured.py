@@ -7,13 +7,13 @@ in the folder of the bundle, and neither in the manifest nor in the archive.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from edgeprune import files
+from edgeprune import files as whole_files
 from edgeprune.bundle.manifest import BudgetReport, FileEntry, Part
 from edgeprune.errors import BundleError
 
@@ -56,23 +56,23 @@ class Measured(Part):
             raise BundleError(f"{file} cannot be read: {'; '.join(lines)}") from None
 
 
-def put(folder: Path, path: str, content: str, *, budgets: Sequence[BudgetReport] | None = None) -> None:
-    """Put a file that changes from run to run into a finished bundle, and its hash into ``measured.json``.
+def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[BudgetReport] | None = None) -> None:
+    """Write measured files of the bundle ``folder`` anew, each as a whole, and their hashes.
 
     Args:
         folder: Of the bundle.
-        path: In it, such as ``report.html``.
-        content: What to write.
-        budgets: Verdicts on what was measured, in place of those there are; None leaves them.
+        contents: Text by path in the bundle.
+        verdicts: On what was measured, in place of those there are; None leaves them.
 
     Raises:
         BundleError: ``measured.json`` is damaged.
         OSError: The folder cannot be written.
     """
-    measured = Measured.load(folder)
-    files.write_atomic(folder / path, content)
-    entry = FileEntry(sha256=files.sha256(folder / path), bytes=(folder / path).stat().st_size)
-    changed: dict[str, Any] = {"files": dict(sorted({**measured.files, path: entry}.items()))}
-    if budgets is not None:
-        changed["budgets"] = tuple(budgets)
-    files.write_atomic(folder / NAME, measured.model_copy(update=changed).to_json())
+    known = Measured.load(folder)
+    entries = dict(known.files)
+    for path, content in contents.items():
+        whole_files.write_atomic(folder / path, content)
+        entries[path] = FileEntry(sha256=whole_files.sha256(folder / path), bytes=(folder / path).stat().st_size)
+    budgets = known.budgets if verdicts is None else tuple(verdicts)
+    told = Measured(files=dict(sorted(entries.items())), budgets=budgets)
+    whole_files.write_atomic(folder / NAME, told.to_json())

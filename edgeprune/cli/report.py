@@ -34,7 +34,7 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
     path = output or bundle / page.NAME
     try:
         if output is None:
-            measured.put(bundle, page.NAME, drawn)
+            measured.replace(bundle, {page.NAME: drawn})
         else:
             write_atomic(output, drawn)
     except OSError as error:

@@ -16,9 +16,8 @@ _VERDICT = BudgetReport(name="latency_ms.p50", limit=2.0, value=1.0, margin=1.0,
 
 
 def test_what_is_put_into_a_bundle_is_hashed_and_the_rest_stays(tmp_path: Path) -> None:
-    measured.put(tmp_path, "profile.json", "{}", budgets=[_VERDICT])
-    measured.put(tmp_path, "a.html", "é")
-    measured.put(tmp_path, "a.html", "ü")
+    measured.replace(tmp_path, {"profile.json": "{}", "a.html": "a"}, [_VERDICT])
+    measured.replace(tmp_path, {"a.html": "ü"})
     found = Measured.load(tmp_path)
     assert list(found.files) == ["a.html", "profile.json"]
     for path, entry in found.files.items():
@@ -31,5 +30,5 @@ def test_what_is_put_into_a_bundle_is_hashed_and_the_rest_stays(tmp_path: Path) 
 def test_nothing_is_put_beside_a_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "measured.json").write_text("{")
     with pytest.raises(BundleError, match=r"measured\.json"):
-        measured.put(tmp_path, "a.html", "x")
+        measured.replace(tmp_path, {"a.html": "x"})
     assert not (tmp_path / "a.html").exists()
