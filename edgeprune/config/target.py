@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from edgeprune.config import lookup
 from edgeprune.config.settings import Name, Settings, nearest, read_toml, validate
@@ -15,7 +15,7 @@ from edgeprune.errors import TargetError
 
 _Positive = Annotated[int, Field(ge=1)]
 Precision = Literal["float32", "float16", "int8"]
-RuntimeName = Literal["onnxruntime", "litert", "tensorrt"]
+RuntimeName = Literal["onnxruntime", "litert", "tensorrt", "tflm"]
 
 
 def _specifier(text: str) -> str:
@@ -34,9 +34,12 @@ class HardwareSettings(Settings):
         cpu: Name of the processor.
         cores: Physical CPU cores.
         clock_mhz: Highest standard clock.
-        memory_bytes: Main memory of the smallest variant sold; a GPU on the board shares it.
+        memory_bytes: Main memory of the smallest variant sold; a GPU on the board shares it. Of a microcontroller all
+            its RAM.
+        flash_bytes: Of a microcontroller: where program and model lie.
         features: Instructions of the CPU that kernels choose by, as Linux names them: ``asimddp`` is the int8 dot
-            product, ``i8mm`` the int8 matrix product, ``asimdhp`` half precision.
+            product, ``i8mm`` the int8 matrix product, ``asimdhp`` half precision. Of microcontrollers what CMSIS-NN
+            chooses by: ``dsp`` two 16-bit products at once, ``mve`` vectors of 128 bits; and ``fpu``.
         gpu: Name of the GPU that inference runs on.
     """
 
@@ -47,6 +50,52 @@ class HardwareSettings(Settings):
     cores: _Positive | None = None
     clock_mhz: _Positive | None = None
     memory_bytes: _Positive | None = None
+    flash_bytes: _Positive | None = None
+
+
+class CyclesPerMac(Settings):
+    """How long a core takes for one multiply-add of an int8 network, all else included: for estimates of latency.
+
+    Attributes:
+        typical: What is told as the latency.
+        low: Lower end of its error band.
+        high: Upper end.
+        source: Of the figures.
+    """
+
+    typical: Annotated[float, Field(gt=0)]
+    low: Annotated[float, Field(gt=0)]
+    high: Annotated[float, Field(gt=0)]
+    source: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> CyclesPerMac:
+        if not self.low <= self.typical <= self.high:
+            raise ValueError("low <= typical <= high")
+        return self
+
+
+class MicrocontrollerSettings(Settings):
+    """What a model may have of a microcontroller.
+
+    Attributes:
+        ram_bytes: The largest stretch of RAM without a gap: the arena is one array.
+        reserved_ram_bytes: Of it, for stack, drivers and the rest of the firmware: an allowance, not a fact.
+        reserved_flash_bytes: The same of the flash; TFLite Micro and its kernels are counted with the model.
+        kernels: What TFLite Micro is built with there.
+        cycles_per_mac: Of the core, with these kernels.
+    """
+
+    ram_bytes: _Positive
+    reserved_ram_bytes: Annotated[int, Field(ge=0)]
+    reserved_flash_bytes: Annotated[int, Field(ge=0)]
+    kernels: Literal["cmsis_nn", "esp_nn"]
+    cycles_per_mac: CyclesPerMac
+
+    @property
+    def arena_bytes(self) -> int:
+        """What an arena may have."""
+        return self.ram_bytes - self.reserved_ram_bytes
 
 
 class RuntimeSettings(Settings):
@@ -71,6 +120,11 @@ class RuntimeSettings(Settings):
     spinning: bool = True
     align: _Positive = 1
     align_int8: _Positive | None = None
+
+    @property
+    def format(self) -> Literal["onnx", "tflite"]:
+        """Of the files that it reads."""
+        return "tflite" if self.name in ("litert", "tflm") else "onnx"
 
 
 class OnnxSettings(Settings):
@@ -133,6 +187,35 @@ class Target(Settings):
     onnx: OnnxSettings = OnnxSettings()
     parity: ParitySettings = ParitySettings()
     profile: ProfileSettings = ProfileSettings()
+    microcontroller: MicrocontrollerSettings | None = None
+
+    @model_validator(mode="after")
+    def _whole_board(self) -> Target:
+        if (self.runtime.name == "tflm") != (self.microcontroller is not None):
+            raise ValueError("runtime.name = 'tflm' and a table [microcontroller], or neither")
+        hardware = self.hardware
+        if self.microcontroller is not None and (hardware.clock_mhz is None or hardware.flash_bytes is None):
+            raise ValueError("hardware.clock_mhz and hardware.flash_bytes of a microcontroller")
+        return self
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What a model may have of a microcontroller, by cost name; empty for other targets."""
+        board, flash = self.microcontroller, self.hardware.flash_bytes
+        if board is None or flash is None:
+            return {}
+        return {"arena_bytes": board.arena_bytes, "flash_bytes": flash - board.reserved_flash_bytes}
+
+    @property
+    def ms_per_mac(self) -> float | None:
+        """What a microcontroller takes for one multiply-add, estimated; None for other targets."""
+        board, clock_mhz = self.microcontroller, self.hardware.clock_mhz
+        return None if board is None or clock_mhz is None else board.cycles_per_mac.typical / (clock_mhz * 1e3)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All that it is called."""
+        return (self.name, *self.aliases)
 
     @property
     def latency_table(self) -> Path | None:
@@ -153,7 +236,9 @@ class Target(Settings):
             raise TargetError(f"runtime: got '{name}'; {self.name} has {', '.join((runtime.name, *runtime.others))}")
         changed = runtime.model_dump() | {"name": name, "others": (), "versions": ""}
         return self.parse(
-            self.model_dump() | {"name": f"{self.name}-{name}", "aliases": (), "runtime": changed}, where=self.name
+            # What is said of the board, such as a budget, holds for it with any runtime.
+            self.model_dump() | {"name": f"{self.name}-{name}", "aliases": self.labels, "runtime": changed},
+            where=self.name,
         )
 
     @classmethod
@@ -171,7 +256,7 @@ class Target(Settings):
         if name in available:
             return cls._read(available[name])
         targets = map(cls._read, available.values())
-        known = {label: target for target in targets for label in (target.name, *target.aliases)}
+        known = {label: target for target in targets for label in target.labels}
         if name in known:
             return known[name]
         near = nearest(name, list(known))
@@ -199,6 +284,12 @@ class Target(Settings):
     def names(cls) -> list[str]:
         """Names that ``load`` takes; aliases are taken as well."""
         return list(cls.available())
+
+    @classmethod
+    def is_known(cls, name: str) -> bool:
+        """Whether ``load`` takes ``name``."""
+        available = cls.available()
+        return name in available or any(name in cls._read(path).labels for path in available.values())
 
     @classmethod
     def _read(cls, path: Path) -> Target:
