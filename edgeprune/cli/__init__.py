@@ -27,6 +27,7 @@ _COMMANDS = {
     "recipes": "List the recipes, or show one.",
     "targets": "List the targets, or show one.",
     "criteria": "List what can score the units of a network.",
+    "doctor": "Tell what works on this machine, and fix lines for what does not.",
     "schedules": "List the ways to mix pruning and training.",
 }
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
