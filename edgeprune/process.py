@@ -44,8 +44,12 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stderr: IO[Any] | int | None = subprocess.PIPE,
+    apart: bool = False,
 ) -> subprocess.Popen[str]:
-    """Start ``argv`` with text pipes on stdin and stdout, for a conversation; the caller ends it."""
+    """Start ``argv`` with text pipes on stdin and stdout, for a conversation; the caller ends it.
+
+    ``apart``: in a session of its own, so that Ctrl-C in the terminal does not reach it.
+    """
     logger.debug("start: %s", shlex.join(argv))
     return subprocess.Popen(
         list(argv),
@@ -55,4 +59,5 @@ def start(
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
+        start_new_session=apart,
     )

@@ -13,18 +13,22 @@ import secrets
 import shutil
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgeprune import files
 from edgeprune.bundle import manifest as manifests
+from edgeprune.bundle import measured as measurements
 from edgeprune.bundle.exchange import exchange
-from edgeprune.bundle.manifest import FileEntry, Manifest
+from edgeprune.bundle.manifest import BudgetReport, FileEntry, Manifest
+from edgeprune.bundle.measured import Measured
 from edgeprune.errors import BundleError
 
 Content = Path | bytes | str
+Drawn = Content | Callable[[Manifest], Content]
+"""What tells of the whole bundle is made when its manifest is complete."""
 _COMPRESSION = 6
 _STALE_S = 60
 
@@ -49,7 +53,8 @@ def write(
     contents: Mapping[str, Content],
     manifest: Manifest,
     *,
-    measured: Mapping[str, Content] | None = None,
+    measured: Mapping[str, Drawn] | None = None,
+    verdicts: Sequence[BudgetReport] = (),
 ) -> Packed:
     """Write the bundle ``folder`` and ``folder`` + ``.tar.gz`` beside it, in place of earlier ones.
 
@@ -60,8 +65,10 @@ def write(
         folder: ``dist/<recipe>-<target>``.
         contents: The reproducible files: by path in the bundle, a file to copy, or what to write (text as UTF-8).
         manifest: Its ``files`` are filled in.
-        measured: Files that change from run to run, such as ``profile.json``. They are in the folder, but neither in
-            the manifest nor in the archive.
+        measured: Files that change from run to run, such as ``profile.json``, or what makes them of the complete
+            manifest. They are in the folder, but neither in the manifest nor in the archive; ``measured.json`` has
+            their hashes.
+        verdicts: On what was measured, for ``measured.json``.
 
     Raises:
         BundleError: A path that leaves the bundle or comes twice, or ``SOURCE_DATE_EPOCH`` is no whole number.
@@ -74,14 +81,16 @@ def write(
     archive = folder.with_name(f"{folder.name}.tar.gz")
     with _aside(folder) as aside:
         new = aside / folder.name
-        for path, content in {**contents, **measured}.items():
+        for path, content in contents.items():
             _write(new / path, content)
-        entries = {
-            path: FileEntry(sha256=files.sha256(new / path), bytes=(new / path).stat().st_size)
-            for path in sorted(contents)
-        }
+        entries = _entries(new, contents)
         manifest = manifest.model_copy(update={"files": entries})
         _write(new / manifests.NAME, manifest.to_json())
+        for path, drawn in measured.items():
+            _write(new / path, drawn(manifest) if callable(drawn) else drawn)
+        if measured:
+            told = Measured(files=_entries(new, measured), budgets=tuple(verdicts))
+            _write(new / measurements.NAME, told.to_json())
         _write_archive(aside / archive.name, new, [*contents, manifests.NAME], epoch)
         for inner in new.rglob("*/"):
             files.sync(inner)
@@ -92,12 +101,20 @@ def write(
     return Packed(folder, archive, manifest)
 
 
+def _entries(folder: Path, paths: Iterable[str]) -> dict[str, FileEntry]:
+    return {
+        path: FileEntry(sha256=files.sha256(folder / path), bytes=(folder / path).stat().st_size)
+        for path in sorted(paths)
+    }
+
+
 def _check_paths(paths: list[str]) -> None:
     for path in paths:
         pure = PurePosixPath(path)
         if str(pure) != path or pure.is_absolute() or ".." in pure.parts or path == ".":
             raise BundleError(f"'{path}' is no path inside a bundle")
-    doubled = sorted({path for path in paths if paths.count(path) > 1 or path == manifests.NAME})
+    own = (manifests.NAME, measurements.NAME)
+    doubled = sorted({path for path in paths if paths.count(path) > 1 or path in own})
     if doubled:
         raise BundleError(f"a bundle has one file of a name: {', '.join(doubled)}")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune.bundle.manifest import Manifest
-from edgeprune.config import Recipe, Target
-from edgeprune.errors import InputError
+from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.measured import Measured
+from edgeprune.config import Recipe, RecipeBudget, Target
+from edgeprune.errors import InputError, RecipeError
 from edgeprune.launch import is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
@@ -48,6 +50,7 @@ class BuildResult:
         folder: The bundle.
         archive: The same as one ``.tar.gz``.
         stages: Every stage in order.
+        budgets: Verdicts on all limits: those of the manifest, and those on what was measured.
     """
 
     manifest: Manifest
@@ -55,6 +58,7 @@ class BuildResult:
     folder: Path
     archive: Path
     stages: tuple[StageReport, ...]
+    budgets: tuple[BudgetReport, ...]
 
 
 def build(
@@ -83,8 +87,8 @@ def build(
         BudgetError: The budget cannot be reached; names the closest value that can (4).
         ProofError, ParityError: The pruned or the exported network does not compute what it must (7).
     """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     target = target if isinstance(target, Target) else Target.load(target)
+    recipe = _for_target(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), target)
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
     finish = _finish if started_processes() == 1 else _finish_together
@@ -100,7 +104,36 @@ def build(
         reports.append(StageReport(stage.name, finished.seconds, cached))
         watcher.end(stage, seconds=finished.seconds, cached=cached)
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
-    return BuildResult(Manifest.load(job.bundle_folder), profile, job.bundle_folder, job.archive, tuple(reports))
+    manifest = Manifest.load(job.bundle_folder)
+    budgets = (*manifest.budgets, *Measured.load(job.bundle_folder).budgets)
+    return BuildResult(manifest, profile, job.bundle_folder, job.archive, tuple(reports), budgets)
+
+
+def check_targets(budget: RecipeBudget, targets: Sequence[Target]) -> None:
+    """Tell limits of a target that is neither one of ``targets`` nor known by name.
+
+    Raises:
+        RecipeError: There are some.
+    """
+    labels = {label for target in targets for label in target.labels}
+    budget.check_targets(lambda name: name in labels or Target.is_known(name), sorted({*labels, *Target.names()}))
+
+
+def _for_target(recipe: Recipe, target: Target) -> Recipe:
+    """The recipe with the budget of ``target``; a limit that nothing can come of is told before anything is done.
+
+    Raises:
+        RecipeError: There is one.
+    """
+    check_targets(recipe.budget, [target])
+    recipe = recipe.for_target(*target.labels)
+    recipe.budget.check_evidence()
+    accuracy, training = recipe.budget.accuracy, recipe.training
+    if isinstance(accuracy, float | int) and accuracy > 1 and training.metric is None:
+        raise RecipeError(
+            f"'budget.accuracy': got {accuracy}, must be a share of the samples such as 0.985, '98.5%' or 'drop 0.5%'"
+        )
+    return recipe
 
 
 def _inputs(recipe: Recipe, store: Cache) -> dict[str, str | None]:

@@ -33,10 +33,10 @@ def digest(value: Any) -> str:
 
 @cache
 def source() -> str:
-    """Hash of EdgePrune's own Python files; the command line is left out, it changes no result."""
+    """Hash of EdgePrune's own files; the command line is left out, it changes no result."""
     hashed = {
         path.relative_to(_PACKAGE).as_posix(): files.sha256(path)
-        for path in sorted(_PACKAGE.rglob("*.py"))
+        for path in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.css")])
         if path.relative_to(_PACKAGE).parts[0] not in ("cli", "_data")
     }
     return digest(hashed)

@@ -26,6 +26,7 @@ from edgeprune.schedules.remaining import Remaining
 from edgeprune.select import Constraint, Curve, Plan, Problem, Selection
 from edgeprune.select.measuring import measure_sensitivity
 from edgeprune.statistics import Samples
+from edgeprune.statistics.samples import samples_in
 from edgeprune.training.evaluate import device_of
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,8 @@ class Session:
     agree: Callable[[Tensor], Tensor] = lambda tensor: tensor
     _history: list[Kept] = field(default_factory=list, init=False)
     _units: Units | None = field(default=None, init=False)
+    scores: Tensor | None = field(default=None, init=False)
+    """What the last choice rested on that was made among all units the session begins with, (units,)."""
 
     def __post_init__(self) -> None:
         self._dense_shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(self.model)}
@@ -153,6 +156,8 @@ class Session:
             BudgetError: The limits cannot be reached; names the closest values.
         """
         units = self.units
+        if not self._history:
+            self.scores = scores.detach().cpu().clone()
         chosen = selection or self.choice.selection
         curves: tuple[Curve, ...] = ()
         if chosen.needs_curves:
@@ -288,8 +293,8 @@ class Session:
         with torch.no_grad():
             for batch in self.samples:
                 args, kwargs, labels = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), batch)
-                total += float(self.samples.loss(self.model(*args, **kwargs), labels)) * len(labels)
-                count += len(labels)
+                total += float(self.samples.loss(self.model(*args, **kwargs), labels)) * samples_in((args, kwargs))
+                count += samples_in((args, kwargs))
         return total / count
 
     def _load(self, state: State, removals: int) -> None:

@@ -120,7 +120,7 @@ def test_a_runner_that_fails_is_an_error_with_its_last_words_and_leaves_no_proce
     runner = tmp_path / "runner.py"
     runner.write_text(code, encoding="utf-8")
     monkeypatch.setattr(protocol, "RUNNER", runner)
-    monkeypatch.setattr("edgeprune.devices.local._END_S", 0.2)
+    monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
     with pytest.raises(DeviceError, match=reason) as raised:
         measure({"dense": models["pruned"]}, timeout_s=0.5 if "sleep" in code else 20.0)
     assert raised.value.exit_code == 5

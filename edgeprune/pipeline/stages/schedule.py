@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import PLAN, Job
+from edgeprune.pipeline.job import PLAN, SCORES, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import finetune, score, select
 
@@ -26,6 +26,9 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
+    import numpy as np
+
+    from edgeprune.cost import cost_model
     from edgeprune.schedules.running import train
     from edgeprune.training import Trainer, feature_layers
 
@@ -44,16 +47,23 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         progress=space.progress,
     )
 
+    macs: list[int] = []
+
     def before(small: nn.Module) -> None:
+        macs.append(round(cost_model("macs", session.units, small).total()))
         if teacher is not None:
             teacher.compare(feature_layers(job.units.groups, job.dense, small, session.kept()))
 
+    start = session.value() if schedule.starts == "trained" else None
     history = train(schedule, session, trainer, before=before)
     finetune.end(job, session.model)
     plan = session.plan({"criterion": job.criterion.name, "seed": recipe.seed, "schedule": schedule.name})
     plan.save(space.out / PLAN)
     job.write_weights(session.model, space)
-    return {**select.reached(job, plan, plan.removed(job.units)), "history": asdict(history)}
+    if session.scores is not None:
+        np.save(space.out / SCORES, session.scores.numpy(), allow_pickle=False)
+    reached = select.reached(job, plan, plan.removed(job.units))
+    return {**reached, "history": asdict(history), "start": start, "macs_by_stretch": macs}
 
 
 def _session(job: Job, model: nn.Module) -> Session:
@@ -62,7 +72,7 @@ def _session(job: Job, model: nn.Module) -> Session:
     from edgeprune.training import processes
 
     recipe, prune = job.recipe, job.recipe.prune
-    latency = job.latency_model("latency_ms" in recipe.budget.costs)
+    latency = job.latency_model("latency_ms" in recipe.budget.aims.costs)
     judge = job.judge(job.data.validation)
     choice = Choice(
         job.criterion,
@@ -78,7 +88,7 @@ def _session(job: Job, model: nn.Module) -> Session:
     return Session(
         model,
         job.example,
-        recipe.budget,
+        recipe.budget.aims,
         choice,
         samples=job.samples,
         seed=recipe.seed,

@@ -30,7 +30,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "align": prune.align,
         "preferred": preferred_alignment(recipe, target),
         "layers": [layer.model_dump(mode="json") for layer in prune.layers],
-        "budget": recipe.budget.model_dump(mode="json"),
+        "budget": recipe.budget.aims.model_dump(mode="json"),
         "latency_table": None if table is None else files.sha256(table),
     }
 
@@ -43,14 +43,14 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     recipe = job.recipe
     scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
-    latency = job.latency_model("latency_ms" in recipe.budget.costs)
+    latency = job.latency_model("latency_ms" in recipe.budget.aims.costs)
 
     def choose(constraints: Sequence[Constraint]) -> tuple[Plan, Tensor]:
         return pruning.choose(
             job.dense,
             job.units,
             scores,
-            recipe.budget,
+            recipe.budget.aims,
             criterion=job.criterion,
             selection=job.selection,
             constraints=constraints,
@@ -75,7 +75,8 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
     """What ``plan``, which takes the ``removed`` units (units,), makes of every cost; and the limits."""
     before: dict[str, float] = asdict(plan.before)
     after: dict[str, float] = asdict(plan.after)
-    latency = job.latency_model("latency_ms" in job.recipe.budget.costs)
+    budget = job.recipe.budget.aims
+    latency = job.latency_model("latency_ms" in budget.costs)
     if latency is not None:
         before["latency_ms"] = latency.total()
         latency.remove(removed)
@@ -83,7 +84,7 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
     return {
         "before": before,
         "after": after,
-        "limits": job.recipe.budget.limits(before),
+        "limits": budget.limits(before),
         "removed_units": int(removed.sum()),
     }
 

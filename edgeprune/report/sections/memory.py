@@ -1,0 +1,58 @@
+"""Activations that are alive from call to call, and the peak that was measured."""
+
+from __future__ import annotations
+
+from edgeprune.report import text
+from edgeprune.report.markup import Content, Markup, element
+from edgeprune.report.parts import Column, Section, Source, figure, folded, kind, paragraph, table
+from edgeprune.report.plot import Axis, Label, area, line, numbers, plot, stairs
+
+
+def section(source: Source) -> Section:
+    """The timeline of the float32 network, and what the process took on the device."""
+    body: list[Content] = [_timeline(source), _measured(source)]
+    return Section("memory", "Peak memory", body)
+
+
+def _timeline(source: Source) -> Content:
+    calls = source.facts.calls
+    if not calls:
+        return paragraph("The network makes no activations that were followed.")
+    dense, left = [call.bytes[0] for call in calls], [call.bytes[1] for call in calls]
+    peaks = [values.index(max(values)) for values in (dense, left)]
+    x = numbers(len(calls), "call, in the order of the program")
+    y = Axis(0, 1.25 * max(dense), "bytes alive", text.size)
+    before, after = stairs(dense, x, y), stairs(left, x, y)
+    labels = [
+        Label(
+            (x.at(at + 1), 100 - y.at(values[at])),
+            [element("strong", name), f" {text.size(values[at])}"],
+            "dense" if name == "dense" else "",
+            below=name == "pruned",
+        )
+        for name, at, values in zip(("dense", "pruned"), peaks, (dense, left), strict=True)
+    ]
+    told = (
+        f"At most {text.size(dense[peaks[0]])} in the dense network, at {calls[peaks[0]].name}; "
+        f"{text.size(left[peaks[1]])} in the pruned one, at {calls[peaks[1]].name}."
+    )
+    marks = [area(after, "pruned"), line(before, "dense"), line(after, "pruned")]
+    drawn = plot("Activation bytes by call", told, marks, x=x, y=y, labels=labels)
+    caption = [f"Activations alive at each call for one sample in float32, weights not counted. {told} ", kind("exact")]
+    rows = [[str(n), call.name, call.kind, *map(text.size, call.bytes)] for n, call in enumerate(calls, start=1)]
+    columns = (Column("call"), Column("layer", False), Column("operation", False), Column("dense"), Column("pruned"))
+    listed = folded(f"All {len(calls)} calls", table("Activation bytes alive by call (exact)", columns, rows))
+    return [figure(caption, drawn), listed]
+
+
+def _measured(source: Source) -> Markup:
+    models = {} if source.profile is None else source.profile.models
+    rows = [
+        [name, text.size(model.peak_memory_bytes.value), model.memory_source or "", kind(model.peak_memory_bytes.kind)]
+        for name, model in models.items()
+        if model.peak_memory_bytes is not None
+    ]
+    if not rows:
+        return paragraph("No device told the memory of a process.", look="note")
+    columns = (Column("model", False), Column("peak"), Column("read from", False), Column("from", False))
+    return table("Peak resident memory of a process, over that of the runtime alone", columns, rows)
