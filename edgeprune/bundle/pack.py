@@ -76,7 +76,7 @@ def write(
     """
     measured = measured or {}
     paths.check([*contents, *measured], own=_OWN)
-    epoch = _epoch()
+    epoch = source_date_epoch() or 0
     folder.parent.mkdir(parents=True, exist_ok=True)
     archive = folder.with_name(f"{folder.name}.tar.gz")
     with _aside(folder) as aside:
@@ -111,8 +111,15 @@ def _entries(folder: Path, paths: Iterable[str]) -> dict[str, FileEntry]:
     }
 
 
-def _epoch() -> int:
-    text = os.environ.get("SOURCE_DATE_EPOCH", "0")
+def source_date_epoch() -> int | None:
+    """``SOURCE_DATE_EPOCH``, in seconds since 1970; None where it is not set.
+
+    Raises:
+        BundleError: It is no whole number.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
     if not text.isascii() or not text.isdigit():
         raise BundleError(f"SOURCE_DATE_EPOCH is '{text}': it must be whole seconds since 1970")
     return int(text)
