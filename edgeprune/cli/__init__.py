@@ -23,6 +23,8 @@ _COMMANDS = {
     "convert": "Convert an ONNX file to TFLite.",
     "report": "Draw the report of a bundle again.",
     "lint": "Check a TFLite file for microcontrollers.",
+    "sign": "Sign a bundle with an SSH key.",
+    "verify": "Account for every byte of a bundle, and tell who signed it.",
     "emulator": "Install the emulator of a board, or list those there are.",
     "recipes": "List the recipes, or show one.",
     "targets": "List the targets, or show one.",
