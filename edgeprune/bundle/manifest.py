@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
+from edgeprune.bundle import strict
 from edgeprune.errors import BundleError
 from edgeprune.evidence import Evidence
 
@@ -21,7 +22,7 @@ SCHEMA = 1
 
 _Count = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Part(BaseModel):
@@ -33,7 +34,7 @@ class Part(BaseModel):
 class FileEntry(Part):
     """One file of the bundle."""
 
-    sha256: _Sha256
+    sha256: Sha256
     bytes: _Count
 
 
@@ -205,7 +206,7 @@ class Provenance(Part):
     packages: dict[str, str]
     python: str
     seed: int
-    inputs: dict[str, _Sha256]
+    inputs: dict[str, Sha256]
     git: Git | None = None
 
 
@@ -258,15 +259,15 @@ class Manifest(Part):
         return cls.parse(content, where=str(file))
 
     @classmethod
-    def parse(cls, content: bytes, *, where: str) -> Manifest:
+    def parse(cls, content: bytes, where: str) -> Manifest:
         """Read the text of a manifest; ``where`` names it in messages.
 
         Raises:
             BundleError: As ``load``.
         """
         try:
-            values = json.loads(content.decode("utf-8"))
-        except (ValueError, RecursionError) as problem:  # neither UTF-8 nor JSON
+            values = strict.loads(content)
+        except ValueError as problem:
             raise BundleError(f"{where} is not JSON: {problem}") from problem
         schema = values.get("schema") if isinstance(values, dict) else None
         if not isinstance(schema, int) or isinstance(schema, bool):
@@ -278,5 +279,4 @@ class Manifest(Part):
         try:
             return cls.model_validate(values)
         except ValidationError as problems:
-            lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors())
-            raise BundleError(f"{where} is not a valid manifest: {'; '.join(lines)}") from None
+            raise BundleError(f"{where} is not a valid manifest: {strict.told(problems)}") from None

@@ -7,12 +7,15 @@ in the folder of the bundle, and neither in the manifest nor in the archive.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from edgeprune.bundle.manifest import BudgetReport, FileEntry, Part
+from edgeprune import files as whole_files
+from edgeprune.bundle import strict
+from edgeprune.bundle.manifest import BudgetReport, FileEntry, Part, Sha256
 from edgeprune.errors import BundleError
 
 NAME = "measured.json"
@@ -23,11 +26,13 @@ class Measured(Part):
 
     Attributes:
         schema_version: The key ``schema``.
+        manifest: SHA-256 of the manifest that it belongs to; None in bundles of before it was told.
         files: By path in the bundle.
         budgets: Verdicts on what was measured; those on all else are in the manifest.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
+    manifest: Sha256 | None = None
     files: dict[str, FileEntry] = Field(default_factory=dict)
     budgets: tuple[BudgetReport, ...] = ()
 
@@ -44,11 +49,45 @@ class Measured(Part):
         """
         file = folder / NAME
         try:
-            return cls.model_validate_json(file.read_bytes())
+            content = file.read_bytes()
         except FileNotFoundError:
             return cls()
         except OSError as problem:
             raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
+        return cls.parse(content, str(file))
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> Measured:
+        """Read the text of the file; ``where`` names it in messages.
+
+        Raises:
+            BundleError: It is damaged, or of a newer schema; names the key.
+        """
+        try:
+            return cls.model_validate(strict.loads(content))
         except ValidationError as problems:
-            lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors())
-            raise BundleError(f"{file} cannot be read: {'; '.join(lines)}") from None
+            raise BundleError(f"{where} cannot be read: {strict.told(problems)}") from None
+        except ValueError as problem:
+            raise BundleError(f"{where} cannot be read: {problem}") from problem
+
+
+def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[BudgetReport] | None = None) -> None:
+    """Write measured files of the bundle ``folder`` anew, each as a whole, and their hashes.
+
+    Args:
+        folder: Of the bundle.
+        contents: Text by path in the bundle.
+        verdicts: On what was measured, in place of those there are; None leaves them.
+
+    Raises:
+        BundleError: ``measured.json`` is damaged.
+        OSError: The folder cannot be written.
+    """
+    known = Measured.load(folder)
+    entries = dict(known.files)
+    for path, content in contents.items():
+        whole_files.write_atomic(folder / path, content)
+        entries[path] = FileEntry(sha256=whole_files.sha256(folder / path), bytes=(folder / path).stat().st_size)
+    budgets = known.budgets if verdicts is None else tuple(verdicts)
+    told = Measured(files=dict(sorted(entries.items())), budgets=budgets)
+    whole_files.write_atomic(folder / NAME, told.to_json())

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import tarfile
-import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from edgeprune.bundle import manifest as manifests
+from edgeprune.bundle import archive
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.errors import BundleError
 
 PROFILE = "profile.json"
-_LARGEST = 16 << 20
-_DEEPEST = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def read(path: Path) -> Read:
     if not path.is_file():
         raise BundleError(f"cannot read {path}: there is no such file")
     if path.name.endswith((".tar.gz", ".tgz")):
-        return Read(path, Manifest.parse(_member(path, manifests.NAME), where=f"{manifests.NAME} in {path}"), None)
+        return Read(path, archive.read(path)[0], None)
     text = _text(path)
     try:
         is_profile = "models" in json.loads(text)
@@ -60,21 +56,3 @@ def _text(file: Path) -> str:
         raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
         raise BundleError(f"{file} is not UTF-8 text: {problem.reason} at byte {problem.start}") from problem
-
-
-def _member(path: Path, name: str) -> bytes:
-    """The content of the file ``name`` in the folder of an archive; nothing is written."""
-    try:
-        with tarfile.open(path, mode="r|gz") as archive:
-            for member in archive:
-                if archive.offset > _DEEPEST:
-                    raise BundleError(f"{path} has {_DEEPEST >> 30} GiB and no {name} within: it is no bundle")
-                parts = PurePosixPath(member.name).parts
-                if len(parts) == 2 and parts[1] == name:
-                    content = archive.extractfile(member) if member.isfile() else None
-                    if content is None or member.size > _LARGEST:
-                        raise BundleError(f"{member.name} in {path} is no file of at most {_LARGEST >> 20} MiB")
-                    return content.read()
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as problem:
-        raise BundleError(f"{path} is no archive of a bundle: {problem}") from problem
-    raise BundleError(f"{path} is no archive of a bundle: it has no {name}")

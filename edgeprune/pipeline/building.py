@@ -95,7 +95,7 @@ def build(
     """
     target = target if isinstance(target, Target) else Target.load(target)
     recipe = _for_target(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), target)
-    pack.epoch()  # what is wrong with it is told now
+    pack.source_date_epoch()  # what is wrong with it is told now
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
     finish = _finish if started_processes() == 1 else _finish_together

@@ -28,6 +28,16 @@ def latency(blocks: Sequence[Sequence[float]]) -> Latency:
     )
 
 
+def noise(blocks: Sequence[Sequence[float]]) -> float:
+    """How far the medians of blocks lie apart, over the median of all runs: 0 for a single block.
+
+    Unlike the coefficient of variation it does not see the rare slow run that any system has, but it sees what makes
+    two measurements differ: other programs, and clocks that change.
+    """
+    medians = [float(np.median(block)) for block in blocks]
+    return (max(medians) - min(medians)) / latency(blocks).p50
+
+
 def ratio(
     base: Sequence[Sequence[float]], new: Sequence[Sequence[float]], *, confidence: float = 0.95, seed: int = 0
 ) -> Ratio:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeprune import files
-from edgeprune.bundle import pack, provenance
+from edgeprune.bundle import pack, provenance, sbom
 from edgeprune.bundle.manifest import NAME as MANIFEST
 from edgeprune.bundle.manifest import (
     AllMetrics,
@@ -55,6 +55,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             PLAN: job.file("select", PLAN),
             WEIGHTS: job.file("finetune", WEIGHTS),
             facts.NAME: told.to_json(),
+            sbom.NAME: sbom.text(job.bundle_folder.name, manifest.provenance, epoch=pack.source_date_epoch()),
             **_runner(job),
         },
         manifest,
