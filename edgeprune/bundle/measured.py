@@ -7,11 +7,13 @@ in the folder of the bundle, and neither in the manifest nor in the archive.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from edgeprune import files as whole_files
 from edgeprune.bundle.manifest import BudgetReport, FileEntry, Part
 from edgeprune.errors import BundleError
 
@@ -52,3 +54,19 @@ class Measured(Part):
         except ValidationError as problems:
             lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors())
             raise BundleError(f"{file} cannot be read: {'; '.join(lines)}") from None
+
+
+def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[BudgetReport]) -> None:
+    """Write measured files of the bundle ``folder`` anew, each as a whole, and the verdicts on them.
+
+    Args:
+        folder: Of the bundle.
+        contents: Text by path in the bundle.
+        verdicts: In place of those there are.
+    """
+    known = dict(Measured.load(folder).files)
+    for path, content in contents.items():
+        whole_files.write_atomic(folder / path, content)
+        known[path] = FileEntry(sha256=whole_files.sha256(folder / path), bytes=(folder / path).stat().st_size)
+    told = Measured(files=dict(sorted(known.items())), budgets=tuple(verdicts))
+    whole_files.write_atomic(folder / NAME, told.to_json())
