@@ -44,6 +44,7 @@ DENSE_TFLITE = "dense.tflite"
 PRUNED_TFLITE = "model.tflite"
 INT8_TFLITE = "model-int8.tflite"
 PROFILE = "profile.json"
+GOLDEN = "golden.npz"
 # Names of the networks in a profile.
 DENSE = "dense"
 PRUNED = "pruned"

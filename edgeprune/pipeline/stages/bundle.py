@@ -27,7 +27,7 @@ from edgeprune.bundle.measured import Measured
 from edgeprune.bundle.verdicts import verdict
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
+from edgeprune.pipeline.job import GOLDEN, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import describe
 from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
@@ -56,6 +56,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             WEIGHTS: job.file("finetune", WEIGHTS),
             facts.NAME: told.to_json(),
             sbom.NAME: sbom.text(job.bundle_folder.name, manifest.provenance, epoch=pack.source_date_epoch()),
+            **_golden(job),
             **_runner(job),
         },
         manifest,
@@ -114,6 +115,12 @@ def _models(job: Job) -> Mapping[str, Path]:
     chosen, made = job.value("choose"), job.value("quantize")
     shipped = [file for name in (*chosen["along"], chosen["precision"]) for file in made[name]["files"]]
     return {PRUNED_ONNX: job.file("export", PRUNED_ONNX), **{file: job.file("quantize", file) for file in shipped}}
+
+
+def _golden(job: Job) -> Mapping[str, Path]:
+    """What the model must answer wherever it runs."""
+    file = job.file("evaluate-shipped", GOLDEN)
+    return {GOLDEN: file} if file.is_file() else {}
 
 
 def _runner(job: Job) -> Mapping[str, Path | str]:
