@@ -47,8 +47,6 @@ def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / "host.toml").write_text(text.replace("[profile]\n", "[profile]\nnoise = 100.0\n"))
 
-    base = steps.run(BUILD="--epochs 4", OUT="base", COMMENT="cat > posted.md", UPLOAD="cp -t up")
-    assert base.returncode == 1, base.stderr  # there is no folder to upload to
     (tmp_path / "up").mkdir()
     base = steps.run(BUILD="--epochs 4", OUT="base", COMMENT="cat > posted.md", UPLOAD="cp -t up")
     assert base.returncode == 0, base.stderr
@@ -83,9 +81,11 @@ def test_a_target_that_fails_and_a_missed_budget_are_told_in_the_end(tmp_path: P
     ended = steps.run(TARGETS="host hots")
     assert ended.returncode == 3
     assert "did you mean 'host'" in ended.stderr
-    ended = steps.run(TARGETS="host", BUILD="--epochs 0 --budget file_bytes=100B", COMMENT="cat > posted.md")
+    given = {"COMMENT": "cat > posted.md", "UPLOAD": "cp -t nowhere"}  # which ends with 1
+    ended = steps.run(TARGETS="host", BUILD="--epochs 0 --budget file_bytes=100B", **given)
     assert ended.returncode == 4
     assert "file_bytes is " in ended.stderr
+    assert "nowhere" in ended.stderr
     assert (tmp_path / "posted.md").read_text().startswith("**digits for host**: there is no bundle")
 
 
