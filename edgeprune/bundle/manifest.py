@@ -252,20 +252,31 @@ class Manifest(Part):
         """
         file = path / NAME if path.is_dir() else path
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            content = file.read_bytes()
         except OSError as problem:
             raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
-        except ValueError as problem:  # neither UTF-8 nor JSON
-            raise BundleError(f"{file} is not JSON: {problem}") from problem
+        return cls.parse(content, where=str(file))
+
+    @classmethod
+    def parse(cls, content: bytes, *, where: str) -> Manifest:
+        """Read the text of a manifest; ``where`` names it in messages.
+
+        Raises:
+            BundleError: As ``load``.
+        """
+        try:
+            values = json.loads(content.decode("utf-8"))
+        except (ValueError, RecursionError) as problem:  # neither UTF-8 nor JSON
+            raise BundleError(f"{where} is not JSON: {problem}") from problem
         schema = values.get("schema") if isinstance(values, dict) else None
         if not isinstance(schema, int) or isinstance(schema, bool):
-            raise BundleError(f"{file} is not a manifest: it has no key 'schema' with a whole number")
+            raise BundleError(f"{where} is not a manifest: it has no key 'schema' with a whole number")
         if schema > SCHEMA:
             raise BundleError(
-                f"{file} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer one"
+                f"{where} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer one"
             )
         try:
             return cls.model_validate(values)
         except ValidationError as problems:
             lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors())
-            raise BundleError(f"{file} is not a valid manifest: {'; '.join(lines)}") from None
+            raise BundleError(f"{where} is not a valid manifest: {'; '.join(lines)}") from None

@@ -18,6 +18,7 @@ from edgeprune.errors import EdgePruneError
 _COMMANDS = {
     "build": "Prune, fine-tune, export, check, measure and pack a network.",
     "inspect": "Show what of a network can be pruned, and what is coupled.",
+    "compare": "Compare two bundles: may the new one take the place of the old?",
     "calibrate": "Measure the latency table of a target.",
     "convert": "Convert an ONNX file to TFLite.",
     "report": "Draw the report of a bundle again.",
