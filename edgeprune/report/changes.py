@@ -20,9 +20,7 @@ _HIDDEN = (".p90", ".p99", ".min", ".mean")
 
 def cells(change: Change, metric: str) -> tuple[str, ...]:
     """One change as the texts of the columns."""
-    values = (
-        "" if value is None else shown(change.key, value, metric=metric) for value in (change.base, change.new)
-    )
+    values = ("" if value is None else shown(change.key, value, metric=metric) for value in (change.base, change.new))
     return (
         change.key,
         *values,

@@ -99,10 +99,10 @@ def _headlines(source: Source) -> list[Markup]:
         models = source.profile.models
         name = profiled(source.manifest, source.profile)
         after = models.get(name, next(iter(models.values()))).latency_ms
-        told = text.milliseconds(after.p50), source.profile.device["uri"]
+        told = text.milliseconds(after.p50), "median"
         if "dense" in models:
             told = _ratio(models["dense"].latency_ms.p50, after.p50), told[0]
-        tiles.append(_tile("latency, median", *told, after.kind))
+        tiles.append(_tile(f"latency on {source.profile.device['uri']}", *told, after.kind))
     return tiles
 
 

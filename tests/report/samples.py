@@ -83,7 +83,7 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
             target=f"A board for {name}",
             runtime="onnxruntime",
             versions=">=1.17",
-            hardware={"cpu": name, "cores": 4},
+            hardware={"cpu": name, "cores": 4, "clock_mhz": 1500, "memory_bytes": 2**31, "features": [name]},
         ),
         layers=(
             *(Layer(name=f"{name}{n}.conv", kind="conv 3x3", channels=(units, half), macs=macs) for n in range(layers)),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgeprune.bundle.manifest import Platform
 from edgeprune.bundle.measured import Measured
 from edgeprune.cli import run
 from edgeprune.errors import BundleError, InputError
@@ -99,7 +100,15 @@ def test_numbers_carry_units_and_say_where_they_come_from() -> None:
     drawn = page.render(manifest(), facts(), profile())
     for told in ("62.7 M", "452.3 kB", "−1.14 points", "89.10 %", "0.500×", "1.25 ms"):
         assert told in drawn, told
-    for told in ("fisher scores", "global selection", "latency p95", "rounds 3", "int8 is faster, says net"):
+    for told in (
+        "fisher scores",
+        "global selection",
+        "latency p95",
+        "rounds 3",
+        "2.147 GB of memory",
+        "clock 1500 MHz",
+        "int8 is faster, says net",
+    ):
         assert told in drawn, told
     for kind in ("exact", "measured", "estimated"):
         assert f'class="kind {kind}">{kind}<' in drawn
@@ -119,7 +128,7 @@ def test_without_a_profile_there_are_no_latencies_and_the_page_says_so() -> None
     assert tuple(outline(drawn).sections) == _SECTIONS
     assert "Nothing was measured." in drawn
     assert "No device told the memory of a process." in drawn
-    assert "latency, median" not in drawn
+    assert "latency on" not in drawn
 
 
 def test_what_the_device_told_is_shown() -> None:
@@ -138,6 +147,14 @@ def test_what_the_device_told_is_shown() -> None:
     assert "may be used" not in invalid
 
 
+def test_what_was_measured_elsewhere_is_an_estimate_for_the_target() -> None:
+    there = manifest().model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="aarch64")})
+    here = dataclasses.replace(profile(), device={**profile().device, "machine": "x86_64"})
+    assert "For board these are estimates: x86_64 is not what runs there." in page.render(there, facts(), here)
+    there = there.model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="x86_64")})
+    assert "estimates" not in page.render(there, facts(), here)
+
+
 def test_what_the_device_did_not_tell_is_left_out() -> None:
     whole = profile()
     models = {name: dataclasses.replace(model, layers=None, energy_mj=None) for name, model in whole.models.items()}
@@ -154,7 +171,7 @@ def test_a_device_may_have_run_some_of_the_models(names: tuple[str, ...]) -> Non
     some = dataclasses.replace(whole, models={name: whole.models[name] for name in names}, ratios={})
     drawn = page.render(manifest(), facts(), some)
     assert tuple(outline(drawn).sections) == _SECTIONS
-    assert "latency, median" in drawn
+    assert "latency on local:" in drawn
     assert ("Latency, median, on local:" in drawn) == ("dense" in names)
     assert ("local:, in float32" in drawn) == (names == ("dense", "pruned"))
 

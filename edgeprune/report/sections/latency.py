@@ -8,6 +8,7 @@ from itertools import chain
 import numpy as np
 
 from edgeprune.profile import Profile
+from edgeprune.profile.judging import measured_elsewhere
 from edgeprune.profile.result import ModelProfile
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
@@ -32,6 +33,7 @@ def section(source: Source) -> Section:
     )
     body = [
         paragraph(told, look="lede"),
+        _elsewhere(source, profile),
         device.validity(profile),
         _histograms(profile),
         _table(source, profile),
@@ -39,6 +41,18 @@ def section(source: Source) -> Section:
         device.state(profile),
     ]
     return Section("latency", "Latency", body)
+
+
+def _elsewhere(source: Source, profile: Profile) -> Content:
+    platform = source.manifest.platform
+    machine = None if platform is None else measured_elsewhere(platform, profile)
+    if machine is None:
+        return None
+    way_out = element("code", "edgeprune profile BUNDLE --device URI")
+    target = source.manifest.target
+    return paragraph(
+        f"For {target} these are estimates: {machine} is not what runs there. ", way_out, " measures there."
+    )
 
 
 def _histograms(profile: Profile) -> Markup:
