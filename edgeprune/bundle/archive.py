@@ -117,12 +117,13 @@ class _Reader:
     def _first(self, header: bytes) -> tuple[str, int, int]:
         info = self._told(header)
         root, _, member = info.name.partition("/")
+        name = paths.shown(info.name)
         if member != manifests.NAME or not paths.is_inside(root):
             raise BundleError(
-                f"{self._path}: the first member is '{info.name}'; it must be the {manifests.NAME} of one folder"
+                f"{self._path}: the first member is '{name}'; it must be the {manifests.NAME} of one folder"
             )
         if info.size > _MOST_MANIFEST_BYTES:
-            raise BundleError(f"{self._path}: {info.name} has {info.size:,} bytes; at most {_MOST_MANIFEST_BYTES:,}")
+            raise BundleError(f"{self._path}: {name} has {info.size:,} bytes; at most {_MOST_MANIFEST_BYTES:,}")
         epoch = int(info.mtime)
         self._compare(header, _header(root, member, info.size, epoch), info.name, None)
         return root, info.size, epoch
@@ -147,17 +148,19 @@ class _Reader:
 
     def _refuse(self, info: tarfile.TarInfo, wanted: str, manifest: Manifest | None) -> None:
         """Say what is wrong with a header that is not the one that had to come."""
-        inner = info.name.partition("/")[2]
+        inner, name = info.name.partition("/")[2], paths.shown(info.name)
         if info.type in _KINDS:
-            reason = f"'{info.name}' is {_KINDS[info.type]}; a bundle has files alone"
+            reason = f"'{name}' is {_KINDS[info.type]}; a bundle has files alone"
+        elif info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):  # the first block of a long name, or an extension
+            reason = f"another member is where '{wanted}' must be"
         elif not paths.is_inside(info.name):
-            reason = f"'{info.name}' leaves the bundle"
+            reason = f"'{name}' leaves the bundle"
         elif info.name == wanted:
-            reason = f"'{info.name}' is not written as EdgePrune does: another size, time, owner or mode"
+            reason = f"'{name}' is not written as EdgePrune does: another size, time, owner or mode"
         elif manifest is not None and (inner == manifests.NAME or inner in manifest.files):
-            reason = f"'{info.name}' is there twice, or out of order, where '{wanted}' must be"
+            reason = f"'{name}' is there twice, or out of order, where '{wanted}' must be"
         else:
-            reason = f"'{info.name}' is not in the manifest, or '{wanted}' is missing"
+            reason = f"'{name}' is not in the manifest, or '{wanted}' is missing"
         raise BundleError(f"{self._path}: {reason}")
 
     def _told(self, header: bytes) -> tarfile.TarInfo:

@@ -138,8 +138,10 @@ class _Folder:
             raise BundleError(f"{self._path / measurements.NAME} belongs to another {manifests.NAME}")
         entries = {**self.manifest.files, **self._measured.files}
         found = dict(_walk(self._path))
-        problems = [f"{name} is {kind}" for name, kind in found.items() if kind]
-        problems += [f"{name} is extra" for name, kind in found.items() if not kind and name not in {*entries, *own}]
+        problems = [f"{paths.shown(name)} is {kind}" for name, kind in found.items() if kind]
+        problems += [
+            f"{paths.shown(name)} is extra" for name, kind in found.items() if not kind and name not in {*entries, *own}
+        ]
         problems += [f"{name} is missing" for name in entries if name not in found]
         problems += [
             f"{name} was changed" for name in entries if found.get(name) == "" and not self._is(name, entries[name])
