@@ -12,6 +12,7 @@ import hashlib
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from edgeprune import files
@@ -73,9 +74,25 @@ def read(path: Path) -> tuple[Manifest, bytes]:
     Raises:
         BundleError: It is no archive of a bundle, is damaged, or is not as EdgePrune writes it; names the member.
     """
+    with _opened(path) as reader:
+        return reader.read()
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the archive at ``path``, of which nothing else is looked at.
+
+    Raises:
+        BundleError: It is no archive of a bundle, or what comes before the first file is damaged.
+    """
+    with _opened(path) as reader:
+        return reader.manifest()[0]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Reader]:
     try:
         with open(path, "rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
-            return _Reader(path, unpacked).read()
+            yield _Reader(path, unpacked)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
         raise BundleError(f"{path} is no archive of a bundle, or is damaged: {problem}") from problem
     except OSError as problem:
@@ -100,11 +117,7 @@ class _Reader:
         self._path, self._file = path, file
 
     def read(self) -> tuple[Manifest, bytes]:
-        first = self._exactly(_BLOCK_BYTES, "the first header")
-        root, size, epoch = self._first(first)
-        text = self._exactly(size, manifests.NAME)
-        self._zeros(-size % _BLOCK_BYTES, manifests.NAME)
-        manifest = Manifest.parse(text, f"{self._path}: {manifests.NAME}")
+        manifest, text, root, epoch = self.manifest()
         paths.check(manifest.files, own=[manifests.NAME])
         for member in list(_ordered(list(manifest.files)))[1:]:
             self._member(root, member, manifest.files[member], epoch, manifest)
@@ -113,6 +126,13 @@ class _Reader:
         if self._file.read(1):
             raise BundleError(f"{self._path}: something follows the end of the archive")
         return manifest, text
+
+    def manifest(self) -> tuple[Manifest, bytes, str, int]:
+        """The manifest, its text, the name of the folder that it is in, and the time of all members."""
+        root, size, epoch = self._first(self._exactly(_BLOCK_BYTES, "the first header"))
+        text = self._exactly(size, manifests.NAME)
+        self._zeros(-size % _BLOCK_BYTES, manifests.NAME)
+        return Manifest.parse(text, where=f"{manifests.NAME} in {self._path}"), text, root, epoch
 
     def _first(self, header: bytes) -> tuple[str, int, int]:
         info = self._told(header)

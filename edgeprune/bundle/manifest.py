@@ -256,14 +256,14 @@ class Manifest(Part):
             content = file.read_bytes()
         except OSError as problem:
             raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
-        return cls.parse(content, str(file))
+        return cls.parse(content, where=str(file))
 
     @classmethod
-    def parse(cls, content: bytes, where: str) -> Manifest:
+    def parse(cls, content: bytes, *, where: str) -> Manifest:
         """Read the text of a manifest; ``where`` names it in messages.
 
         Raises:
-            BundleError: It is damaged, or of a newer schema; names the key.
+            BundleError: As ``load``.
         """
         try:
             values = strict.loads(content)

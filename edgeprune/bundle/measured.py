@@ -7,16 +7,20 @@ in the folder of the bundle, and neither in the manifest nor in the archive.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from edgeprune import files as whole_files
 from edgeprune.bundle import strict
 from edgeprune.bundle.manifest import BudgetReport, FileEntry, Part, Sha256
 from edgeprune.errors import BundleError
 
 NAME = "measured.json"
+SIGNED = ".sig"
+"""Behind the name of a file: of the signature beside it."""
 
 
 class Measured(Part):
@@ -52,10 +56,10 @@ class Measured(Part):
             return cls()
         except OSError as problem:
             raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
-        return cls.parse(content, str(file))
+        return cls.parse(content, where=str(file))
 
     @classmethod
-    def parse(cls, content: bytes, where: str) -> Measured:
+    def parse(cls, content: bytes, *, where: str) -> Measured:
         """Read the text of the file; ``where`` names it in messages.
 
         Raises:
@@ -67,3 +71,26 @@ class Measured(Part):
             raise BundleError(f"{where} cannot be read: {strict.told(problems)}") from None
         except ValueError as problem:
             raise BundleError(f"{where} cannot be read: {problem}") from problem
+
+
+def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[BudgetReport] | None = None) -> None:
+    """Write measured files of the bundle ``folder`` anew, each as a whole, and their hashes; they are not signed then.
+
+    Args:
+        folder: Of the bundle.
+        contents: Text by path in the bundle.
+        verdicts: On what was measured, in place of those there are; None leaves them.
+
+    Raises:
+        BundleError: ``measured.json`` is damaged.
+        OSError: The folder cannot be written.
+    """
+    known = Measured.load(folder)
+    entries = dict(known.files)
+    for path, content in contents.items():
+        whole_files.write_atomic(folder / path, content)
+        entries[path] = FileEntry(sha256=whole_files.sha256(folder / path), bytes=(folder / path).stat().st_size)
+    budgets = known.budgets if verdicts is None else tuple(verdicts)
+    told = known.model_copy(update={"files": dict(sorted(entries.items())), "budgets": budgets})
+    whole_files.write_atomic(folder / NAME, told.to_json())
+    (folder / f"{NAME}{SIGNED}").unlink(missing_ok=True)  # it was over the file of before

@@ -19,7 +19,7 @@ from edgeprune.bundle import manifest as manifests
 from edgeprune.bundle import measured as measurements
 from edgeprune.errors import BundleError
 
-SUFFIX = ".sig"
+SUFFIX = measurements.SIGNED
 NAMES = (f"{manifests.NAME}{SUFFIX}", f"{measurements.NAME}{SUFFIX}")
 _NAMESPACES = {manifests.NAME: "edgeprune-manifest", measurements.NAME: "edgeprune-measured"}
 _MOST_BYTES = 64 << 10

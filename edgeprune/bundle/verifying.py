@@ -106,11 +106,11 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.text = _text(path / manifests.NAME)
-        self.manifest = Manifest.parse(self.text, str(path / manifests.NAME))
+        self.manifest = Manifest.parse(self.text, where=str(path / manifests.NAME))
         self.measured_text = _text(path / measurements.NAME) if (path / measurements.NAME).exists() else None
         self._measured = Measured()
         if self.measured_text is not None:
-            self._measured = Measured.parse(self.measured_text, str(path / measurements.NAME))
+            self._measured = Measured.parse(self.measured_text, where=str(path / measurements.NAME))
 
     def verify(self, allowed_signers: Path | None) -> Verified:
         self.check()

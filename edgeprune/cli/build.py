@@ -95,7 +95,7 @@ def command(
                 _print(result)
         if len(outcomes) > 1:
             print_rich(summary.render(outcomes))
-    workflow.summarise(summary.markdown(outcomes))
+    workflow.summarise(lambda: summary.markdown(outcomes))
     for outcome in outcomes:
         if outcome.made is not None and outcome.error is not None:
             print_error(outcome.error if len(outcomes) == 1 else f"{outcome.target}: {outcome.error}")

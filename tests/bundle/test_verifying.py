@@ -286,10 +286,10 @@ def test_any_bytes_in_a_manifest_are_an_error_or_a_manifest(changes: list[tuple[
 
 def _parses_or_refuses(content: bytes) -> None:
     try:
-        parsed = Manifest.parse(content, "m")
+        parsed = Manifest.parse(content, where="m")
     except BundleError:
         return
-    assert Manifest.parse(parsed.to_json().encode(), "m") == parsed
+    assert Manifest.parse(parsed.to_json().encode(), where="m") == parsed
 
 
 def _manifest_text() -> bytes:

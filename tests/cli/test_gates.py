@@ -39,7 +39,7 @@ def test_every_limit_has_its_verdict(own: Path, capsys: pytest.CaptureFixture[st
         "latency_ms.p95": "10s", "memory_bytes": "1GB",
     }  # fmt: skip
     assert {report["name"] for report in measured["budgets"]} == {"latency_ms.p95", "memory_bytes"}
-    assert measured["files"].keys() == {"profile.json"}
+    assert measured["files"].keys() == {"profile.json", "report.html"}
 
 
 def test_a_missed_limit_ends_with_4_and_says_by_how_much(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,7 +117,7 @@ def _drawn(fall: _Fall) -> Markup:
         begin = low if fall.zero else stop.value
         rows.append(_row(stop.name, (begin, stop.value), (low, high), look, fall.show(stop.value), stop=True))
     first, last = values[0], values[-1]
-    total = f" {last / first:.3g}× dense" if fall.zero and first else ""
+    total = f" {last / first:.3f}× dense" if fall.zero and first else ""
     scale = None if fall.zero else element("p", f"Axis from {fall.show(low)} to {fall.show(high)}", class_="note")
     caption = element("caption", element("strong", fall.title), " ", kind(fall.kind), total)
     return element("div", element("table", caption, element("tbody", rows), class_="fall"), scale)
