@@ -78,16 +78,6 @@ def read(path: Path) -> tuple[Manifest, bytes]:
         return reader.read()
 
 
-def read_manifest(path: Path) -> Manifest:
-    """The manifest of the archive at ``path``, of which nothing else is looked at.
-
-    Raises:
-        BundleError: It is no archive of a bundle, or what comes before the first file is damaged.
-    """
-    with _opened(path) as reader:
-        return reader.manifest()[0]
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[_Reader]:
     try:

@@ -40,7 +40,7 @@ def read(path: Path) -> Read:
     if not path.is_file():
         raise BundleError(f"cannot read {path}: there is no such file")
     if path.name.endswith((".tar.gz", ".tgz")):
-        return Read(path, archive.read_manifest(path), None)
+        return Read(path, archive.read(path)[0], None)
     text = _text(path)
     try:
         is_profile = "models" in json.loads(text)

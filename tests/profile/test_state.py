@@ -20,7 +20,8 @@ from edgeprune.profile.state import Monitor, Sample
 
 _TEGRASTATS = (
     "11-30-2025 13:26:01 RAM 2461/7620MB (lfb 3x2MB) SWAP 1243/3810MB (cached 5MB) CPU "
-    "[19%@729,14%@729,22%@1510,8%@729,15%@729,17%@729] EMC_FREQ 4%@2133 GR3D_FREQ 0%@[305] cpu@46.531C gpu@48.218C tj@48.843C "
+    "[19%@729,14%@729,22%@1510,8%@729,15%@729,17%@729] EMC_FREQ 4%@2133 GR3D_FREQ 0%@[305] "
+    "cpu@46.531C gpu@48.218C tj@48.843C "
     "VDD_IN 5704mW/5704mW VDD_CPU_GPU_CV 831mW/831mW VDD_SOC 1624mW/1624mW"
 )
 

@@ -81,7 +81,7 @@ def _table(source: Source, profile: Profile) -> Markup:
                 name + ("\N{NO-BREAK SPACE}(ships)" if name == source.shipped else ""),
                 *(f"{getattr(figures, percentile):.4g}" for percentile in _PERCENTILES),
                 f"{model.first_ms.value:.4g}",
-                f"{model.load_ms.value:.4g}",
+                "–" if model.load_ms is None else f"{model.load_ms.value:.4g}",
                 f"{figures.variation:.2f}",
                 f"{figures.runs:,}",
                 "–" if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f}–{ratio.high:.2f})",
