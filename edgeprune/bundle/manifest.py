@@ -259,7 +259,7 @@ class Manifest(Part):
         return cls.parse(content, where=str(file))
 
     @classmethod
-    def parse(cls, content: bytes, where: str) -> Manifest:
+    def parse(cls, content: bytes, *, where: str) -> Manifest:
         """Read the text of a manifest; ``where`` names it in messages.
 
         Raises:
