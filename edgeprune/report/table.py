@@ -47,7 +47,7 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
 
     Args:
         manifest: Of the bundle.
-        profile: Models ``dense`` and ``pruned`` on one device.
+        profile: Models ``dense`` and ``pruned`` on one device, and the forms that could ship instead, by precision.
     """
     dense, pruned, shipped = manifest.metrics.dense, manifest.metrics.pruned, manifest.metrics.shipped
     made = [
@@ -63,10 +63,12 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
             name = f"{manifest.metric}, shipped file"
             made.append(_accuracy_row(name, "shipped_accuracy", dense.accuracy, shipped.accuracy))
     if profile is not None and {"dense", "pruned"} <= profile.models.keys():
-        before, after = profile.models["dense"], profile.models["pruned"]
-        made += _latency_rows(before, after, profile.ratios.get("pruned"))
+        name = _profiled(manifest, profile)
+        before, after = profile.models["dense"], profile.models[name]
+        made += _latency_rows(before, after, profile.ratios.get(name))
         if dense.predicted_latency_ms is not None and shipped.predicted_latency_ms is not None:
-            made.append(_predicted_row(dense.predicted_latency_ms, shipped.predicted_latency_ms, after.latency_ms.p50))
+            float32 = profile.models["pruned"].latency_ms.p50
+            made.append(_predicted_row(dense.predicted_latency_ms, shipped.predicted_latency_ms, float32))
         memory = before.peak_memory_bytes, after.peak_memory_bytes
         if memory[0] is not None and memory[1] is not None:
             values = memory[0].value, memory[1].value
@@ -79,7 +81,9 @@ def render(manifest: Manifest, profile: Profile | None = None) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(title=title(manifest), caption=_caption(profile), box=SIMPLE, pad_edge=False, title_justify="left")
+    table = Table(
+        title=title(manifest), caption=_caption(manifest, profile), box=SIMPLE, pad_edge=False, title_justify="left"
+    )
     table.caption_justify = "left"
     for column in ("", "dense", "pruned", "ratio", ""):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
@@ -95,12 +99,18 @@ def markdown(manifest: Manifest, profile: Profile | None = None) -> str:
         f"| {row.name} | {row.shown[0]} | {row.shown[1]} | {row.change} | {'' if row.kind == 'exact' else row.kind} |"
         for row in rows(manifest, profile)
     ]
-    return "\n".join([*lines, "", _caption(profile), ""])
+    return "\n".join([*lines, "", _caption(manifest, profile), ""])
 
 
 def title(manifest: Manifest) -> str:
     """What was built for what."""
     return f"{manifest.recipe} for {manifest.target}"
+
+
+def _profiled(manifest: Manifest, profile: Profile) -> str:
+    """The model whose latency is told: the one that ships, else its float32 form."""
+    ships = "float32" if manifest.precision is None else manifest.precision.shipped
+    return ships if ships in profile.models else "pruned"
 
 
 def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure | None) -> list[Row]:
@@ -116,7 +126,7 @@ def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure 
 
 
 def _predicted_row(dense: float, pruned: float, measured: float) -> Row:
-    """What the latency table predicted, and how far off it was for the pruned network."""
+    """What the latency table predicted, and how far off it was for the pruned network in float32."""
     row = _ratio_row("latency, predicted", "predicted_latency_ms", dense, pruned, _milliseconds, kind="estimated")
     return replace(row, change=f"{row.change}, off by {pruned / measured - 1:+.1%}")
 
@@ -137,7 +147,7 @@ def _accuracy_row(name: str, key: str, dense: float, pruned: float) -> Row:
     return Row(name, key, dense, pruned, "exact", shown, change, None)
 
 
-def _caption(profile: Profile | None) -> str:
+def _caption(manifest: Manifest, profile: Profile | None) -> str:
     if profile is None:
         return FOOTNOTE
     device = profile.device
@@ -148,8 +158,18 @@ def _caption(profile: Profile | None) -> str:
     )
     return (
         f"{FOOTNOTE}\nLatency and memory on {where}; memory is over that of the runtime alone.\n"
-        "Ratio of medians with its 95 % interval."
+        f"Ratio of medians with its 95 % interval.{_which(manifest, profile)}"
     )
+
+
+def _which(manifest: Manifest, profile: Profile) -> str:
+    """Says it where latency is not that of two float32 files, of which the second ships."""
+    ships = "float32" if manifest.precision is None else manifest.precision.shipped
+    if ships == "float32":
+        return ""
+    if _profiled(manifest, profile) == ships:
+        return f"\nLatency and memory of pruned are those of the {ships} file, which ships."
+    return f"\nLatency and memory of pruned are those of its float32 file; {ships} ships, and was not measured here."
 
 
 def _count(value: float) -> str:

@@ -26,6 +26,7 @@ from edgeprune.schedules.remaining import Remaining
 from edgeprune.select import Constraint, Curve, Plan, Problem, Selection
 from edgeprune.select.measuring import measure_sensitivity
 from edgeprune.statistics import Samples
+from edgeprune.statistics.samples import samples_in
 from edgeprune.training.evaluate import device_of
 
 logger = logging.getLogger(__name__)
@@ -288,8 +289,8 @@ class Session:
         with torch.no_grad():
             for batch in self.samples:
                 args, kwargs, labels = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), batch)
-                total += float(self.samples.loss(self.model(*args, **kwargs), labels)) * len(labels)
-                count += len(labels)
+                total += float(self.samples.loss(self.model(*args, **kwargs), labels)) * samples_in((args, kwargs))
+                count += samples_in((args, kwargs))
         return total / count
 
     def _load(self, state: State, removals: int) -> None:

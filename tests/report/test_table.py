@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metrics, ParityReport, Provenance
+from edgeprune.bundle.manifest import (
+    AllMetrics,
+    BudgetReport,
+    Manifest,
+    Metrics,
+    ParityReport,
+    PrecisionReport,
+    Provenance,
+)
 from edgeprune.profile import Profile
 from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile, RatioFigure
 from edgeprune.report.table import markdown, render, rows
@@ -106,3 +114,25 @@ def test_terminal_and_markdown_show_the_same() -> None:
     assert "Latency" not in markdown(manifest)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in lines} == {6}
+
+
+@pytest.mark.parametrize(
+    ("measured", "p50", "ratio", "says"),
+    [
+        (True, 0.8, 0.4, "of pruned are those of the int8 file, which ships"),
+        (False, 1.5, 0.75, "of pruned are those of its float32 file; int8 ships, and was not measured here"),
+    ],
+)
+def test_latency_is_that_of_the_file_that_ships(measured: bool, p50: float, ratio: float, says: str) -> None:
+    manifest = build(accuracy=0.8910, file_bytes=600_000)
+    manifest = manifest.model_copy(update={"precision": PrecisionReport(shipped="int8", reason="", candidates={})})
+    both = profile()
+    if measured:
+        both = replace(
+            both,
+            models={**both.models, "int8": model(0.8, 5e6)},
+            ratios={**both.ratios, "int8": RatioFigure(0.4, 0.39, 0.41, 0.95)},
+        )
+    row = {row.key: row for row in rows(manifest, both)}["latency_ms.p50"]
+    assert (row.pruned, row.ratio) == (p50, ratio)
+    assert says in markdown(manifest, both)
