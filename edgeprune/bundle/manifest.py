@@ -11,8 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
+from edgeprune.bundle.microcontroller import MicrocontrollerReport
+from edgeprune.bundle.part import Part as _Part
 from edgeprune.errors import BundleError
 
 NAME = "manifest.json"
@@ -21,12 +23,6 @@ SCHEMA = 1
 _Count = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class _Part(BaseModel):
-    """Immutable; a reader of schema 1 skips keys that a later writer of schema 1 added."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class FileEntry(_Part):
@@ -45,7 +41,8 @@ class Metrics(_Part):
         accuracy: On the reported split: the top-1 share, 0..1, or what ``metric`` of the manifest names.
         samples: Size of that split.
         file_bytes: Of its ONNX file.
-        predicted_latency_ms: From the target's latency table, estimated; None without one that fits.
+        predicted_latency_ms: From the target's latency table, or a microcontroller's cycles per MAC, estimated; None
+            without one that fits.
     """
 
     macs: _Count
@@ -195,6 +192,7 @@ class Manifest(_Part):
     precision: PrecisionReport | None = None
     parity: ParityReport
     profile: ProfileReference | None = None
+    microcontroller: MicrocontrollerReport | None = None
     budgets: tuple[BudgetReport, ...]
     provenance: Provenance
 

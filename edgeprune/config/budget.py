@@ -21,12 +21,14 @@ _UNITS: dict[str, Mapping[str, float]] = {
     "latency_ms": _MILLISECONDS,
     "peak_activation_bytes": _BYTES,
     "flash_bytes": _BYTES,
+    "arena_bytes": _BYTES,
 }
 """The costs that can be limited, and the units in which text may give a limit."""
 _ALLOWED = {
     "latency_ms": "milliseconds above 1, or a time such as '0.8ms' or '800us'",
     "peak_activation_bytes": "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'",
     "flash_bytes": "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'",
+    "arena_bytes": "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'",
 }
 
 
@@ -40,9 +42,11 @@ class Budget(Settings):
     Attributes:
         macs: Multiply-accumulate operations of one forward pass with batch size 1.
         params: Parameters.
-        latency_ms: Predicted from the target's latency table; us, ms and s.
+        latency_ms: Predicted from the target's latency table, or a microcontroller's cycles per MAC; us, ms and s.
         peak_activation_bytes: The most bytes of activations at once; kB = 1000 bytes, KiB = 1024, likewise M and G.
-        flash_bytes: Bytes of the weights as they are shipped.
+        flash_bytes: Bytes of the weights as they are shipped; on a microcontroller of the model file, TFLite Micro and
+            its kernels.
+        arena_bytes: On a microcontroller: the tensor arena of TFLite Micro.
     """
 
     macs: float | int | None = None
@@ -50,6 +54,7 @@ class Budget(Settings):
     latency_ms: float | int | str | None = None
     peak_activation_bytes: float | int | str | None = None
     flash_bytes: float | int | str | None = None
+    arena_bytes: float | int | str | None = None
 
     @field_validator("macs", "params")
     @classmethod
@@ -60,7 +65,7 @@ class Budget(Settings):
             return int(value)
         raise ValueError("a share of dense in (0, 1], or a whole number above 1")
 
-    @field_validator("latency_ms", "peak_activation_bytes", "flash_bytes")
+    @field_validator("latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
     @classmethod
     def _share_or_amount(cls, value: float | str | None, info: Any) -> float | int | str | None:
         name = info.field_name
@@ -103,9 +108,15 @@ class Budget(Settings):
         Raises:
             RecipeError: A share of a cost that is not known.
         """
-        return {name: self._limit(name, getattr(self, name), dense.get(name)) for name in self.costs}
+        return {name: self.limit(name, dense.get(name)) for name in self.costs}
 
-    def _limit(self, name: str, value: float | str, dense: float | None) -> float:
+    def limit(self, name: str, dense: float | None) -> float:
+        """Absolute upper limit of one cost that is limited, of which ``dense`` is that of the dense network.
+
+        Raises:
+            RecipeError: It is a share, and ``dense`` is not known.
+        """
+        value: float | str = getattr(self, name)
         if isinstance(value, str):
             amount = _amount(value, _UNITS[name])
             assert amount is not None, "checked when it was read"

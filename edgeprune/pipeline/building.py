@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeprune import files
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Recipe, Target
-from edgeprune.errors import InputError
+from edgeprune.errors import InputError, RecipeError
 from edgeprune.launch import is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
@@ -44,7 +45,8 @@ class BuildResult:
 
     Attributes:
         manifest: What the bundle says of itself: files, metrics, parity, profile, budgets, provenance.
-        profile: Latency and memory of the dense and the pruned network.
+        profile: Latency and memory of the dense and the pruned network; without models for a microcontroller, as this
+            machine can measure neither.
         folder: The bundle.
         archive: The same as one ``.tar.gz``.
         stages: Every stage in order.
@@ -79,28 +81,38 @@ def build(
         watcher: Told of each stage as it begins and ends.
 
     Raises:
-        InputError: The model, weights, data, recipe or target cannot be used (exit code 3).
+        InputError: The model, weights, data, recipe or target cannot be used, or not together (exit code 3).
         BudgetError: The budget cannot be reached; names the closest value that can (4).
         ProofError, ParityError: The pruned or the exported network does not compute what it must (7).
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     target = target if isinstance(target, Target) else Target.load(target)
+    _check(recipe, target)
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
     finish = _finish if started_processes() == 1 else _finish_together
     job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store))
     keys: dict[str, str] = {}
     reports = []
-    for stage in stages_of(recipe):
+    for stage in stages_of(recipe, target):
         key = _key(stage, job, keys)
         progress = watcher.begin(stage)
         finished, cached = finish(stage, f"{stage.name}-{key}", job, store, progress)
         for name in (stage.name, *stage.stands_for):
-            keys[name], job.results[name] = key, finished
+            keys[name] = _content_key(stage, keys, finished) if stage.by_content else key
+            job.results[name] = finished
         reports.append(StageReport(stage.name, finished.seconds, cached))
         watcher.end(stage, seconds=finished.seconds, cached=cached)
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
     return BuildResult(Manifest.load(job.bundle_folder), profile, job.bundle_folder, job.archive, tuple(reports))
+
+
+def _check(recipe: Recipe, target: Target) -> None:
+    if target.microcontroller is None and "arena_bytes" in recipe.budget.costs:
+        raise RecipeError(
+            f"budget.arena_bytes: {target.name} runs {target.runtime.name}, which has no arena: TFLite Micro has, on "
+            "microcontrollers; peak_activation_bytes is what others have"
+        )
 
 
 def _inputs(recipe: Recipe, store: Cache) -> dict[str, str | None]:
@@ -136,6 +148,16 @@ def _key(stage: Stage, job: Job, keys: dict[str, str]) -> str:
             "after": [keys[name] for name in stage.after],
         }
     )[:20]
+
+
+def _content_key(stage: Stage, keys: dict[str, str], finished: Finished) -> str:
+    found = {
+        "stage": stage.name,
+        "after": [keys[name] for name in stage.after],
+        "values": dict(finished.values),
+        "files": {path: files.sha256(finished.folder / path) for path in finished.files},
+    }
+    return fingerprint.digest(found)[:20]
 
 
 def _finish_together(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:

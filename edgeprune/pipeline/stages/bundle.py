@@ -20,14 +20,18 @@ from edgeprune.bundle.manifest import (
     ProofReport,
 )
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline import fingerprint
+from edgeprune.pipeline import board, fingerprint
 from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    return {"recipe": recipe.name, "target": target.name}
+    return {
+        "recipe": recipe.name,
+        "target": target.name,
+        "board": [target.microcontroller and target.microcontroller.model_dump(), target.limits, target.ms_per_mac],
+    }
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
@@ -48,6 +52,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             precision=_precision(job),
             parity=ParityReport(**job.value("parity")[job.value("choose")["precision"]]),
             profile=ProfileReference(path=PROFILE),
+            microcontroller=board.report(job),
             budgets=_budgets(job),
             provenance=provenance.collect(
                 packages=[name for name in fingerprint.packages() if name != "python"],
@@ -114,24 +119,24 @@ def _metrics(job: Job) -> AllMetrics:
                 accuracy=job.value(evaluation)["accuracy"],
                 samples=job.value(evaluation)["samples"],
                 file_bytes=file_bytes,
-                predicted_latency_ms=job.value("select")[when].get("latency_ms"),
+                predicted_latency_ms=board.predicted_ms(job, when),
             )
             for network, (when, evaluation, file_bytes) in found.items()
         }
     )
 
 
-_KINDS: dict[str, Literal["estimated"]] = {"latency_ms": "estimated", "flash_bytes": "estimated"}
+_KINDS: dict[str, Literal["estimated"]] = dict.fromkeys(("latency_ms", "flash_bytes", "arena_bytes"), "estimated")
 """Costs that are predicted; the others are counted."""
 
 
 def _budgets(job: Job) -> tuple[BudgetReport, ...]:
-    reached = job.value("select")["after"]
+    reached = board.reached(job)
     return tuple(
         BudgetReport(
             name=name, limit=limit, value=reached[name], kind=_KINDS.get(name, "exact"), ok=reached[name] <= limit
         )
-        for name, limit in job.value("select")["limits"].items()
+        for name, limit in board.limits(job).items()
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.job import PROFILE, PRUNED, Job
+from edgeprune.pipeline.job import PROFILE, PRUNED, Job, demand
 from edgeprune.pipeline.stage import Space, Stage
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
-        "precision": recipe.quantize.precision,
+        "precision": demand(recipe, target),
         "max_accuracy_drop": recipe.quantize.max_accuracy_drop,
         "int8_top1_agreement": target.parity.int8_top1_agreement,
     }
@@ -36,11 +36,11 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
         decision = decide_for_board(settings.precision, candidates, problems, accuracy_drop=settings.max_accuracy_drop)
     else:
         decision = decide(
-            settings.precision,
+            demand(job.recipe, job.target),
             Facts(
                 candidates["float32"],
                 candidates.get("int8"),
-                _ratio(job) if "int8" in candidates else None,
+                _ratio(job) if "int8" in candidates and job.target.microcontroller is None else None,
                 problems.get("int8", "it was not asked for"),
             ),
             accuracy_drop=settings.max_accuracy_drop,

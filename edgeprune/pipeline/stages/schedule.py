@@ -14,6 +14,8 @@ from edgeprune.pipeline.stages import finetune, score, select
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgeprune.config import Budget
+    from edgeprune.cost import CostModel
     from edgeprune.schedules import Session
 
 
@@ -62,7 +64,7 @@ def _session(job: Job, model: nn.Module) -> Session:
     from edgeprune.training import processes
 
     recipe, prune = job.recipe, job.recipe.prune
-    latency = job.latency_model("latency_ms" in recipe.budget.costs)
+    budget, costs = _limited(job)
     judge = job.judge(job.data.validation)
     choice = Choice(
         job.criterion,
@@ -72,13 +74,13 @@ def _session(job: Job, model: nn.Module) -> Session:
         relaxed=None if job.preferred_alignment == 1 else lambda units: job.constraints(units, preferred=False),
         exclude=prune.exclude,
         attention=prune.attention,
-        costs={} if latency is None else {"latency_ms": latency},
+        costs=costs,
         prove=prune.prove,
     )
     return Session(
         model,
         job.example,
-        recipe.budget,
+        budget,
         choice,
         samples=job.samples,
         seed=recipe.seed,
@@ -87,6 +89,20 @@ def _session(job: Job, model: nn.Module) -> Session:
         judge=lambda network: judge(network).accuracy,
         agree=processes().tell,
     )
+
+
+def _limited(job: Job) -> tuple[Budget, Mapping[str, CostModel]]:
+    """The budget, with what a microcontroller has where the dense network takes more; and the models it needs."""
+    budget = job.recipe.budget
+    if job.target.microcontroller is None:
+        latency = job.latency_model("latency_ms" in budget.costs)
+        return budget, {} if latency is None else {"latency_ms": latency}
+    from edgeprune.pipeline import fitting
+
+    dense = fitting.footprint(job, fitting.whole(job))
+    limits = fitting.limits(job, dense)
+    held = {name: limit for name, limit in limits.items() if name in budget.costs or dense.costs[name] > limit}
+    return budget.model_copy(update=held), fitting.board_costs(job, dense)
 
 
 STAGE = Stage(

@@ -16,6 +16,8 @@ from edgeprune.pipeline.stage import Space, Stage
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgeprune.config import Budget
+    from edgeprune.cost import CostModel
     from edgeprune.select import Constraint, Plan
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "layers": [layer.model_dump(mode="json") for layer in prune.layers],
         "budget": recipe.budget.model_dump(mode="json"),
         "latency_table": None if table is None else files.sha256(table),
+        "board": [target.limits, target.ms_per_mac if "latency_ms" in recipe.budget.costs else None],
     }
 
 
@@ -43,22 +46,29 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     recipe = job.recipe
     scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
-    latency = job.latency_model("latency_ms" in recipe.budget.costs)
 
     def choose(constraints: Sequence[Constraint]) -> tuple[Plan, Tensor]:
-        return pruning.choose(
-            job.dense,
-            job.units,
-            scores,
-            recipe.budget,
-            criterion=job.criterion,
-            selection=job.selection,
-            constraints=constraints,
-            samples=job.samples,
-            costs={} if latency is None else {"latency_ms": latency},
-            seed=recipe.seed,
-            progress=space.progress,
-        )
+        def within(budget: Budget, costs: Mapping[str, CostModel]) -> tuple[Plan, Tensor]:
+            return pruning.choose(
+                job.dense,
+                job.units,
+                scores,
+                budget,
+                criterion=job.criterion,
+                selection=job.selection,
+                constraints=constraints,
+                samples=job.samples,
+                costs=costs,
+                seed=recipe.seed,
+                progress=space.progress,
+            )
+
+        if job.target.microcontroller is not None:
+            from edgeprune.pipeline.fitting import fit
+
+            return fit(job, within)
+        latency = job.latency_model("latency_ms" in recipe.budget.costs)
+        return within(recipe.budget, {} if latency is None else {"latency_ms": latency})
 
     try:
         plan, removed = choose(job.constraints(job.units, preferred=True))
@@ -80,6 +90,11 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
         before["latency_ms"] = latency.total()
         latency.remove(removed)
         after["latency_ms"] = latency.total()
+    if job.target.microcontroller is not None:
+        from edgeprune.pipeline.fitting import footprint, whole
+
+        before.update(footprint(job, whole(job)).costs)
+        after.update(footprint(job, removed).costs)
     return {
         "before": before,
         "after": after,
@@ -88,4 +103,4 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
     }
 
 
-STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run)
+STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run, by_content=True)
