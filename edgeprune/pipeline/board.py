@@ -18,6 +18,9 @@ from edgeprune.bundle.microcontroller import (
 if TYPE_CHECKING:
     from edgeprune.pipeline.job import Job
 
+_GOLDEN = 4
+"""Samples that firmware can compare itself with."""
+
 
 def report(job: Job) -> MicrocontrollerReport | None:
     """For the manifest; None for another target."""
@@ -66,6 +69,16 @@ def predicted_ms(job: Job, when: str) -> float | None:
     costs: Mapping[str, Any] = job.value("select")[when]
     each = job.target.ms_per_mac
     return costs.get("latency_ms") if each is None else costs["macs"] * each
+
+
+def firmware(job: Job) -> dict[str, str]:
+    """The files of ``firmware/``, by path in the bundle."""
+    from edgeprune.backends import firmware, tflm
+
+    file = job.shipped_file
+    samples = next(iter(job.reported_split.batches(_GOLDEN)))[0].numpy()
+    written = firmware.write(file, job.target, tflm.footprint(file), samples, name=job.name)
+    return {f"firmware/{name}": text for name, text in written.items()}
 
 
 def _footprint(found: Mapping[str, Any]) -> FootprintReport:

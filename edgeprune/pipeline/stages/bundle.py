@@ -79,6 +79,8 @@ def _models(job: Job) -> Mapping[str, Path]:
 
 
 def _runner(job: Job) -> Mapping[str, Path | str]:
+    if job.target.microcontroller is not None:
+        return board.firmware(job)
     if job.target.runtime.name == "onnxruntime":
         return {"run.py": RUNNER, "requirements.txt": REQUIREMENTS}
     if job.target.runtime.name == "litert":
