@@ -6,9 +6,9 @@
     python scripts/bench_microcontrollers.py --recipes cifar10-resnet8 --budgets arena_bytes=44KiB
 
 `dense`, `pruned` (PyTorch) and `int8` (LiteRT) are accuracies on the whole reported split, `on TFLM` those of TFLite
-Micro and of LiteRT on its first samples. Arena, flash and latency are estimates, see docs/microcontrollers.md. Stages are
-cached (--cache): boards on which a network fits alike share what was trained. With --journal a row is written down when
-it is there, and not made again by a later run.
+Micro and of LiteRT on its first samples. Arena, flash and latency are estimates, see docs/microcontrollers.md. Stages
+are cached (--cache): boards on which a network fits alike share what was trained. With --journal a row is written down
+when it is there, and not made again by a later run.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ from edgeprune.graph.rewrite import rewrite
 from edgeprune.quantize import tflite as int8
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from edgeprune.graph import Units
     from edgeprune.pipeline.job import Job
     from edgeprune.select import Plan
 
@@ -39,8 +40,17 @@ _LEAST = 2
 
 def footprint(job: Job, removed: Tensor) -> tflm.Footprint:
     """What the dense network takes without the units in the mask (units,), as int8."""
+    return _footprint_of(job, rewrite(job.dense, job.units, removed).model)
+
+
+def measured(job: Job, network: nn.Module, units: Units, removed: Tensor) -> Mapping[str, float]:
+    """Arena and flash of any ``network`` without some of its ``units``, by cost name."""
+    return _footprint_of(job, rewrite(network, units, removed).model).costs
+
+
+def _footprint_of(job: Job, network: nn.Module) -> tflm.Footprint:
     recipe = job.recipe
-    network = rewrite(job.dense, job.units, removed).model.eval()
+    network = network.cpu().eval()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "network.onnx"
         onnx.export(network, job.example, source, opset=job.target.onnx.opset, simplify=recipe.export.simplify)

@@ -59,4 +59,4 @@ def _ask_tflite_micro(job: Job, space: Space) -> None:
         raise TargetError(f"{job.target.name} cannot run this network: {problem}") from problem
 
 
-STAGE = Stage("preflight", "ask the target", after=("load",), settings=_settings, run=_run)
+STAGE = Stage("preflight", "ask the target", after=("load",), settings=_settings, run=_run, by_content=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
@@ -12,10 +13,11 @@ from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import finetune, score, select
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from edgeprune.config import Budget
     from edgeprune.cost import CostModel
+    from edgeprune.graph import Units
     from edgeprune.schedules import Session
 
 
@@ -75,6 +77,7 @@ def _session(job: Job, model: nn.Module) -> Session:
         exclude=prune.exclude,
         attention=prune.attention,
         costs=costs,
+        measured=_measured(job),
         prove=prune.prove,
     )
     return Session(
@@ -103,6 +106,14 @@ def _limited(job: Job) -> tuple[Budget, Mapping[str, CostModel]]:
     limits = fitting.limits(job, dense)
     held = {name: limit for name, limit in limits.items() if name in budget.costs or dense.costs[name] > limit}
     return budget.model_copy(update=held), fitting.board_costs(job, dense)
+
+
+def _measured(job: Job) -> Callable[[nn.Module, Units, Tensor], Mapping[str, float]] | None:
+    if job.target.microcontroller is None:
+        return None
+    from edgeprune.pipeline import fitting
+
+    return partial(fitting.measured, job)
 
 
 STAGE = Stage(
