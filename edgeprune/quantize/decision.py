@@ -108,7 +108,7 @@ def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
         if demand == "int8":
             raise BudgetError(
                 f"int8 is demanded, but {lost}: try another calibration, equalization or more nodes in float, "
-                "allow a larger drop, or set the precision to auto",
+                "allow a larger drop, or set the precision to auto where the target runs others",
                 {"accuracy_drop": drop},
             )
         return Decision("float32", lost)
