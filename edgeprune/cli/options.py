@@ -57,8 +57,8 @@ def recipe_options(function: _F) -> _F:
                 multiple=True,
                 callback=assignments,
                 metavar="COST=LIMIT",
-                help="macs=0.5 is half of dense, macs=4000000 absolute; also params, latency_ms, peak_activation_bytes, "
-                "flash_bytes=64KiB and, on microcontrollers, arena_bytes.",
+                help="macs=0.5 is half of dense, macs=4000000 absolute; also params, latency_ms, flash_bytes=64KiB, "
+                "peak_activation_bytes, and arena_bytes of microcontrollers.",
             ),
             click.option(
                 "--criterion", help="What scores a unit, see 'edgeprune criteria'; or file.py:Class of your own."

@@ -146,10 +146,10 @@ def decide_for_board(
         else:
             kept.append(name)
     if demand not in ("auto", *kept):
-        raise BudgetError(f"the recipe demands {demand}, but {remarks.get(demand, 'it was not made')}")
+        raise BudgetError(f"{demand} is demanded, but {remarks.get(demand, 'it was not made')}")
     found = "; ".join(f"{name}: {remark}" for name, remark in remarks.items())
     if demand != "auto":
-        return Decision(demand, f"the recipe asks for {demand} ({found})")
+        return Decision(demand, f"{demand} is demanded ({found})")
     *along, lowest = kept
     reason = f"the board measures all that ships and keeps the fastest, which was not measured here ({found})"
     return Decision(lowest, reason, along=tuple(along))

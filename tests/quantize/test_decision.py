@@ -97,7 +97,7 @@ def test_a_board_is_given_all_that_keeps_the_accuracy() -> None:
 def test_a_board_is_given_what_is_demanded_alone() -> None:
     made = decide_for_board("float16", _FORMS, {}, accuracy_drop=0.005)
     assert (made.precision, made.along) == ("float16", ())
-    assert made.reason.startswith("the recipe asks for float16 (float32: 90.00%; float16: 90.00%; int8: 80.00%")
+    assert made.reason.startswith("float16 is demanded (float32: 90.00%; float16: 90.00%; int8: 80.00%")
 
 
 def test_a_board_is_not_given_what_is_demanded_where_it_loses_too_much_or_is_not_there() -> None:

@@ -221,4 +221,5 @@ def _told(port: Port) -> str:
     shape = " x ".join(map(str, port.shape))
     if not port.scale:
         return f"{port.dtype} of shape {shape}"
-    return f"{port.dtype} of shape {shape}; the value v is stored as v / {port.scale:.8g} + {port.zero_point}, rounded"
+    stored = f"v / {port.scale:.8g} {'-' if port.zero_point < 0 else '+'} {abs(port.zero_point)}"
+    return f"{port.dtype} of shape {shape}; the value v is stored as {stored}, rounded"
