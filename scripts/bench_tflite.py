@@ -9,8 +9,9 @@ litert-torch comes with the extra 'bench' (1.3 GB with jax and transformers), or
 Both start from the network in PyTorch with the recipe's weights, and give images their channels last in the file.
 Each conversion runs in a fresh process, twice: the first is a user's, the second without what is set up only once.
 int8 is made of litert-torch's float file by ai-edge-quantizer's own static recipe, as its documentation says, with the
-same calibration samples. Latency is LiteRT's, one thread, the files in turn, medians. The arena is that of TFLite
-Micro's recording allocator on this host, of files whose buffers were moved inside where they lay outside.
+same calibration samples. Latency is LiteRT's, one thread, the files in turns of random order; the 10th percentile, as
+other programs on the machine can only add. The arena is that of TFLite Micro's recording allocator on this host, of
+files whose buffers were moved inside where they lay outside.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -189,7 +191,7 @@ def _arena(path: Path) -> int | None:
 
 
 def _latencies(files: dict[str, Path], runs: int) -> dict[str, float]:
-    """Medians; the files take turns, so that what else the machine does hits all of them."""
+    """10th percentiles; the files take turns, in an order that cannot keep step with what else the machine does."""
     import numpy as np
 
     from edgeprune.backends.litert import Session
@@ -197,13 +199,15 @@ def _latencies(files: dict[str, Path], runs: int) -> dict[str, float]:
     sessions = {tool: Session(path) for tool, path in files.items()}
     feeds = {tool: [np.zeros(port.shape, port.dtype) for port in session.inputs] for tool, session in sessions.items()}
     seconds: dict[str, list[float]] = {tool: [] for tool in files}
+    generator = random.Random(0)
     for run in range(runs + runs // 10):
-        for tool, session in sessions.items():
+        for tool in generator.sample(list(sessions), len(sessions)):
+            session = sessions[tool]
             started = time.perf_counter()
             session.run_stored(feeds[tool])
             if run >= runs // 10:
                 seconds[tool].append(time.perf_counter() - started)
-    return {tool: statistics.median(found) * 1e3 for tool, found in seconds.items()}
+    return {tool: statistics.quantiles(found, n=10)[0] * 1e3 for tool, found in seconds.items()}
 
 
 def _print_head(given: argparse.Namespace) -> None:

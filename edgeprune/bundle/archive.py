@@ -12,6 +12,7 @@ import hashlib
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from edgeprune import files
@@ -73,9 +74,15 @@ def read(path: Path) -> tuple[Manifest, bytes]:
     Raises:
         BundleError: It is no archive of a bundle, is damaged, or is not as EdgePrune writes it; names the member.
     """
+    with _opened(path) as reader:
+        return reader.read()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Reader]:
     try:
         with open(path, "rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
-            return _Reader(path, unpacked).read()
+            yield _Reader(path, unpacked)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
         raise BundleError(f"{path} is no archive of a bundle, or is damaged: {problem}") from problem
     except OSError as problem:
@@ -100,11 +107,7 @@ class _Reader:
         self._path, self._file = path, file
 
     def read(self) -> tuple[Manifest, bytes]:
-        first = self._exactly(_BLOCK_BYTES, "the first header")
-        root, size, epoch = self._first(first)
-        text = self._exactly(size, manifests.NAME)
-        self._zeros(-size % _BLOCK_BYTES, manifests.NAME)
-        manifest = Manifest.parse(text, f"{self._path}: {manifests.NAME}")
+        manifest, text, root, epoch = self.manifest()
         paths.check(manifest.files, own=[manifests.NAME])
         for member in list(_ordered(list(manifest.files)))[1:]:
             self._member(root, member, manifest.files[member], epoch, manifest)
@@ -114,15 +117,23 @@ class _Reader:
             raise BundleError(f"{self._path}: something follows the end of the archive")
         return manifest, text
 
+    def manifest(self) -> tuple[Manifest, bytes, str, int]:
+        """The manifest, its text, the name of the folder that it is in, and the time of all members."""
+        root, size, epoch = self._first(self._exactly(_BLOCK_BYTES, "the first header"))
+        text = self._exactly(size, manifests.NAME)
+        self._zeros(-size % _BLOCK_BYTES, manifests.NAME)
+        return Manifest.parse(text, where=f"{manifests.NAME} in {self._path}"), text, root, epoch
+
     def _first(self, header: bytes) -> tuple[str, int, int]:
         info = self._told(header)
         root, _, member = info.name.partition("/")
+        name = paths.shown(info.name)
         if member != manifests.NAME or not paths.is_inside(root):
             raise BundleError(
-                f"{self._path}: the first member is '{info.name}'; it must be the {manifests.NAME} of one folder"
+                f"{self._path}: the first member is '{name}'; it must be the {manifests.NAME} of one folder"
             )
         if info.size > _MOST_MANIFEST_BYTES:
-            raise BundleError(f"{self._path}: {info.name} has {info.size:,} bytes; at most {_MOST_MANIFEST_BYTES:,}")
+            raise BundleError(f"{self._path}: {name} has {info.size:,} bytes; at most {_MOST_MANIFEST_BYTES:,}")
         epoch = int(info.mtime)
         self._compare(header, _header(root, member, info.size, epoch), info.name, None)
         return root, info.size, epoch
@@ -147,17 +158,19 @@ class _Reader:
 
     def _refuse(self, info: tarfile.TarInfo, wanted: str, manifest: Manifest | None) -> None:
         """Say what is wrong with a header that is not the one that had to come."""
-        inner = info.name.partition("/")[2]
+        inner, name = info.name.partition("/")[2], paths.shown(info.name)
         if info.type in _KINDS:
-            reason = f"'{info.name}' is {_KINDS[info.type]}; a bundle has files alone"
+            reason = f"'{name}' is {_KINDS[info.type]}; a bundle has files alone"
+        elif info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):  # the first block of a long name, or an extension
+            reason = f"another member is where '{wanted}' must be"
         elif not paths.is_inside(info.name):
-            reason = f"'{info.name}' leaves the bundle"
+            reason = f"'{name}' leaves the bundle"
         elif info.name == wanted:
-            reason = f"'{info.name}' is not written as EdgePrune does: another size, time, owner or mode"
+            reason = f"'{name}' is not written as EdgePrune does: another size, time, owner or mode"
         elif manifest is not None and (inner == manifests.NAME or inner in manifest.files):
-            reason = f"'{info.name}' is there twice, or out of order, where '{wanted}' must be"
+            reason = f"'{name}' is there twice, or out of order, where '{wanted}' must be"
         else:
-            reason = f"'{info.name}' is not in the manifest, or '{wanted}' is missing"
+            reason = f"'{name}' is not in the manifest, or '{wanted}' is missing"
         raise BundleError(f"{self._path}: {reason}")
 
     def _told(self, header: bytes) -> tarfile.TarInfo:

@@ -15,10 +15,13 @@ from pydantic import Field, ValidationError
 
 from edgeprune import files as whole_files
 from edgeprune.bundle import strict
-from edgeprune.bundle.manifest import BudgetReport, FileEntry, Part, Sha256
+from edgeprune.bundle.manifest import BudgetReport, FileEntry, Sha256
+from edgeprune.bundle.part import Part
 from edgeprune.errors import BundleError
 
 NAME = "measured.json"
+SIGNED = ".sig"
+"""Behind the name of a file: of the signature beside it."""
 
 
 class Measured(Part):
@@ -54,10 +57,10 @@ class Measured(Part):
             return cls()
         except OSError as problem:
             raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
-        return cls.parse(content, str(file))
+        return cls.parse(content, where=str(file))
 
     @classmethod
-    def parse(cls, content: bytes, where: str) -> Measured:
+    def parse(cls, content: bytes, *, where: str) -> Measured:
         """Read the text of the file; ``where`` names it in messages.
 
         Raises:
@@ -72,7 +75,7 @@ class Measured(Part):
 
 
 def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[BudgetReport] | None = None) -> None:
-    """Write measured files of the bundle ``folder`` anew, each as a whole, and their hashes.
+    """Write measured files of the bundle ``folder`` anew, each as a whole, and their hashes; they are not signed then.
 
     Args:
         folder: Of the bundle.
@@ -89,5 +92,6 @@ def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[Budget
         whole_files.write_atomic(folder / path, content)
         entries[path] = FileEntry(sha256=whole_files.sha256(folder / path), bytes=(folder / path).stat().st_size)
     budgets = known.budgets if verdicts is None else tuple(verdicts)
-    told = Measured(files=dict(sorted(entries.items())), budgets=budgets)
+    told = known.model_copy(update={"files": dict(sorted(entries.items())), "budgets": budgets})
     whole_files.write_atomic(folder / NAME, told.to_json())
+    (folder / f"{NAME}{SIGNED}").unlink(missing_ok=True)  # it was over the file of before

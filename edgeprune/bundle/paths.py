@@ -19,7 +19,7 @@ def check(paths: Iterable[str], own: Iterable[str] = ()) -> None:
     seen = set(own)
     for path in paths:
         if not is_inside(path):
-            raise BundleError(f"'{path}' is no path inside a bundle")
+            raise BundleError(f"'{shown(path)}' is no path inside a bundle")
         if path in seen:
             raise BundleError(f"a bundle has one file of a name: {path}")
         seen.add(path)
@@ -27,6 +27,11 @@ def check(paths: Iterable[str], own: Iterable[str] = ()) -> None:
         for folder in PurePosixPath(path).parents:
             if str(folder) in seen:
                 raise BundleError(f"{folder} is a file and a folder in one bundle")
+
+
+def shown(name: str) -> str:
+    """``name`` as a message has it: what a terminal could obey is escaped."""
+    return name if name.isprintable() else ascii(name)
 
 
 def is_inside(path: str) -> bool:

@@ -19,7 +19,7 @@ from edgeprune.bundle import manifest as manifests
 from edgeprune.bundle import measured as measurements
 from edgeprune.errors import BundleError
 
-SUFFIX = ".sig"
+SUFFIX = measurements.SIGNED
 NAMES = (f"{manifests.NAME}{SUFFIX}", f"{measurements.NAME}{SUFFIX}")
 _NAMESPACES = {manifests.NAME: "edgeprune-manifest", measurements.NAME: "edgeprune-measured"}
 _MOST_BYTES = 64 << 10
@@ -93,9 +93,7 @@ def verify(content: bytes, name: str, signature: Path, allowed_signers: Path | N
         ended = _run(["verify", *arguments, "-f", str(allowed_signers), "-I", principal], content)
         if ended.returncode == 0:
             return Signer(principal, told)
-    raise BundleError(
-        f"{signature} was made with the key {told}, which is none of an allowed signer in {allowed_signers}"
-    )
+    raise BundleError(f"{signature} was made with the key {told}, which is no allowed signer's in {allowed_signers}")
 
 
 def _run(arguments: list[str], content: bytes, *, timeout_s: float = _TIMEOUT_S) -> CompletedProcess[str]:

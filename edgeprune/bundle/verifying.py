@@ -106,11 +106,11 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.text = _text(path / manifests.NAME)
-        self.manifest = Manifest.parse(self.text, str(path / manifests.NAME))
+        self.manifest = Manifest.parse(self.text, where=str(path / manifests.NAME))
         self.measured_text = _text(path / measurements.NAME) if (path / measurements.NAME).exists() else None
         self._measured = Measured()
         if self.measured_text is not None:
-            self._measured = Measured.parse(self.measured_text, str(path / measurements.NAME))
+            self._measured = Measured.parse(self.measured_text, where=str(path / measurements.NAME))
 
     def verify(self, allowed_signers: Path | None) -> Verified:
         self.check()
@@ -138,8 +138,10 @@ class _Folder:
             raise BundleError(f"{self._path / measurements.NAME} belongs to another {manifests.NAME}")
         entries = {**self.manifest.files, **self._measured.files}
         found = dict(_walk(self._path))
-        problems = [f"{name} is {kind}" for name, kind in found.items() if kind]
-        problems += [f"{name} is extra" for name, kind in found.items() if not kind and name not in {*entries, *own}]
+        problems = [f"{paths.shown(name)} is {kind}" for name, kind in found.items() if kind]
+        problems += [
+            f"{paths.shown(name)} is extra" for name, kind in found.items() if not kind and name not in {*entries, *own}
+        ]
         problems += [f"{name} is missing" for name in entries if name not in found]
         problems += [
             f"{name} was changed" for name in entries if found.get(name) == "" and not self._is(name, entries[name])

@@ -30,6 +30,7 @@ def command(bundle: Path, allowed_signers: Path | None, as_json: bool) -> None:
       edgeprune verify dist/digits-host.tar.gz --allowed-signers allowed_signers
       edgeprune verify dist/digits-host --json
     """
+    from edgeprune.bundle.paths import shown
     from edgeprune.bundle.verifying import verify
 
     found = verify(bundle, allowed_signers)
@@ -48,7 +49,7 @@ def command(bundle: Path, allowed_signers: Path | None, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{found.path}: {found.manifest.recipe} for {found.manifest.target}")
+    click.echo(f"{found.path}: {shown(found.manifest.recipe)} for {shown(found.manifest.target)}")
     click.echo(f"whole     {found.files} files, {found.bytes:,} bytes; manifest {found.manifest_sha256}")
     if found.signer is None:
         click.echo("signed    no")

@@ -27,6 +27,14 @@ def test_what_is_put_into_a_bundle_is_hashed_and_the_rest_stays(tmp_path: Path) 
     assert found.budgets == (_VERDICT,)
 
 
+def test_what_is_put_into_a_bundle_is_not_signed_any_more(tmp_path: Path) -> None:
+    (tmp_path / "measured.json").write_text(Measured(manifest="1" * 64).to_json())
+    (tmp_path / "measured.json.sig").write_text("over the file of before")
+    measured.replace(tmp_path, {"profile.json": "{}"})
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["measured.json", "profile.json"]
+    assert Measured.load(tmp_path).manifest == "1" * 64
+
+
 def test_nothing_is_put_beside_a_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "measured.json").write_text("{")
     with pytest.raises(BundleError, match=r"measured\.json"):

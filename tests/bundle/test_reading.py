@@ -37,7 +37,8 @@ def archive_of(path: Path, *members: tuple[str, bytes, bytes]) -> Path:
     with tarfile.open(path, "w:gz") as archive:
         for name, kind, content in members:
             info = tarfile.TarInfo(name)
-            info.type, info.size, info.linkname = kind, len(content), "/etc/passwd"
+            info.type, info.size = kind, len(content)
+            info.linkname = "/etc/passwd" if kind == tarfile.SYMTYPE else ""
             archive.addfile(info, io.BytesIO(content))
     return path
 

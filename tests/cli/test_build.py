@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 import edgeprune
+from edgeprune.bundle.verifying import verify
 from edgeprune.cli import run
 from edgeprune.report import page
 from edgeprune.report.facts import Facts
@@ -52,6 +53,11 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     )
     with tarfile.open(told["archive"]) as archive:
         assert {f"net-make-board/{name}" for name in (*manifest["files"], "manifest.json")} == set(archive.getnames())
+    assert verify(folder).manifest == verify(Path(told["archive"])).manifest
+    used = {part["name"]: part for part in json.loads((folder / "sbom.json").read_text())["components"]}
+    assert used["torch"]["version"] == manifest["provenance"]["packages"]["torch"]
+    hashes = {name: part["hashes"][0]["content"] for name, part in used.items() if "hashes" in part}
+    assert hashes == manifest["provenance"]["inputs"] != {}
 
 
 def test_a_build_without_proof_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
