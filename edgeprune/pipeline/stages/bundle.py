@@ -29,7 +29,7 @@ from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import board, fingerprint
 from edgeprune.pipeline.job import GOLDEN, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.pipeline.stages import describe
+from edgeprune.pipeline.stages import describe, select
 from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
 from edgeprune.profile.judging import judge
 from edgeprune.report import facts, page
@@ -39,6 +39,8 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
         "recipe": [recipe.name, recipe.description],
         "target": [target.name, target.description, target.hardware.model_dump(mode="json")],
+        # What the plan was made by: training depends on what it leaves alone, the bundle on all it says.
+        "plan": dict(select.STAGE.settings(recipe, target)),
         "budget": recipe.budget.given(),
         "epoch": os.environ.get("SOURCE_DATE_EPOCH"),
         "board": [target.microcontroller and target.microcontroller.model_dump(), target.limits, target.ms_per_mac],
