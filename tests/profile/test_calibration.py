@@ -46,7 +46,7 @@ class _Imagined:
     """A device, its workspace and its runner in one."""
 
     uri = "imagined:"
-    capabilities = frozenset({Capability.PUSH})
+    capabilities = frozenset({Capability.PUSH, Capability.RUN})
 
     def __init__(self) -> None:
         self.answers = [
