@@ -46,6 +46,7 @@ class _Imagined:
     """A device, its workspace and its runner in one."""
 
     uri = "imagined:"
+    kind = "measured"
     capabilities = frozenset({Capability.PUSH, Capability.RUN})
 
     def __init__(self) -> None:
@@ -54,6 +55,7 @@ class _Imagined:
                 "event": "ready",
                 "protocol": 1,
                 "cores": 2,
+                "machine": "imagined",
                 "runtime": "onnxruntime",
                 "runtime_version": version("onnxruntime"),
             }
