@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+Kind = Literal["estimated", "emulated", "measured"]
+"""Where what a device told comes from, the weakest first."""
 Evidence = Literal["estimated", "emulated", "measured", "exact"]
 """Where a value comes from, the weakest first."""
 

@@ -11,8 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
+from edgeprune.bundle import strict
+from edgeprune.bundle.microcontroller import MicrocontrollerReport
+from edgeprune.bundle.part import Part
 from edgeprune.errors import BundleError
 from edgeprune.evidence import Evidence
 
@@ -21,19 +24,13 @@ SCHEMA = 1
 
 _Count = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Part(BaseModel):
-    """Immutable; a reader of schema 1 skips keys that a later writer of schema 1 added."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FileEntry(Part):
     """One file of the bundle."""
 
-    sha256: _Sha256
+    sha256: Sha256
     bytes: _Count
 
 
@@ -46,7 +43,8 @@ class Metrics(Part):
         accuracy: On the reported split: the top-1 share, 0..1, or what ``metric`` of the manifest names.
         samples: Size of that split.
         file_bytes: Of its ONNX file.
-        predicted_latency_ms: From the target's latency table, estimated; None without one that fits.
+        predicted_latency_ms: From the target's latency table, or a microcontroller's cycles per MAC, estimated; None
+            without one that fits.
     """
 
     macs: _Count
@@ -205,7 +203,7 @@ class Provenance(Part):
     packages: dict[str, str]
     python: str
     seed: int
-    inputs: dict[str, _Sha256]
+    inputs: dict[str, Sha256]
     git: Git | None = None
 
 
@@ -230,6 +228,7 @@ class Manifest(Part):
     parity: ParityReport
     profile: ProfileReference | None = None
     platform: Platform | None = None
+    microcontroller: MicrocontrollerReport | None = None
     budgets: tuple[BudgetReport, ...]
     gates: tuple[GateReport, ...] = ()
     provenance: Provenance
@@ -252,20 +251,30 @@ class Manifest(Part):
         """
         file = path / NAME if path.is_dir() else path
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            content = file.read_bytes()
         except OSError as problem:
             raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
-        except ValueError as problem:  # neither UTF-8 nor JSON
-            raise BundleError(f"{file} is not JSON: {problem}") from problem
+        return cls.parse(content, where=str(file))
+
+    @classmethod
+    def parse(cls, content: bytes, *, where: str) -> Manifest:
+        """Read the text of a manifest; ``where`` names it in messages.
+
+        Raises:
+            BundleError: As ``load``.
+        """
+        try:
+            values = strict.loads(content)
+        except ValueError as problem:
+            raise BundleError(f"{where} is not JSON: {problem}") from problem
         schema = values.get("schema") if isinstance(values, dict) else None
         if not isinstance(schema, int) or isinstance(schema, bool):
-            raise BundleError(f"{file} is not a manifest: it has no key 'schema' with a whole number")
+            raise BundleError(f"{where} is not a manifest: it has no key 'schema' with a whole number")
         if schema > SCHEMA:
             raise BundleError(
-                f"{file} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer one"
+                f"{where} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer one"
             )
         try:
             return cls.model_validate(values)
         except ValidationError as problems:
-            lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors())
-            raise BundleError(f"{file} is not a valid manifest: {'; '.join(lines)}") from None
+            raise BundleError(f"{where} is not a valid manifest: {strict.told(problems)}") from None

@@ -19,14 +19,18 @@ _COMMANDS = {
     "build": "Prune, fine-tune, export, check, measure and pack a network.",
     "profile": "Measure a bundle or a model on devices.",
     "inspect": "Show what of a network can be pruned, and what is coupled.",
+    "compare": "Compare two bundles: may the new one take the place of the old?",
     "calibrate": "Measure the latency table of a target.",
     "convert": "Convert an ONNX file to TFLite.",
     "report": "Draw the report of a bundle again.",
     "lint": "Check a TFLite file for microcontrollers.",
+    "sign": "Sign a bundle with an SSH key.",
+    "verify": "Account for every byte of a bundle, and tell who signed it.",
     "emulator": "Install the emulator of a board, or list those there are.",
     "recipes": "List the recipes, or show one.",
     "targets": "List the targets, or show one.",
     "criteria": "List what can score the units of a network.",
+    "doctor": "Tell what works on this machine, and fix lines for what does not.",
     "schedules": "List the ways to mix pruning and training.",
 }
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

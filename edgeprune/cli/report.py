@@ -26,13 +26,17 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
       edgeprune report dist/digits-host
       edgeprune report dist/digits-host --output report.html --json
     """
+    from edgeprune.bundle import measured
     from edgeprune.files import write_atomic
     from edgeprune.report import page
 
     drawn = page.of_bundle(bundle)
     path = output or bundle / page.NAME
     try:
-        write_atomic(path, drawn)
+        if output is None:
+            measured.replace(bundle, {page.NAME: drawn})
+        else:
+            write_atomic(output, drawn)
     except OSError as error:
         raise click.UsageError(f"cannot write {path}: {error.strerror}") from error
     if as_json:

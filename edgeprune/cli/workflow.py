@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -14,12 +15,12 @@ def annotate(message: str, *, title: str = "edgeprune") -> None:
         click.echo(f"::error title={_escaped(title, ':,')}::{_escaped(message)}", err=True)
 
 
-def summarise(markdown: str) -> None:
-    """Add ``markdown`` to the summary of the step."""
+def summarise(markdown: Callable[[], str]) -> None:
+    """Add what ``markdown`` gives to the summary of the step."""
     file = os.environ.get("GITHUB_STEP_SUMMARY")
     if file:
         with Path(file).open("a", encoding="utf-8") as summary:
-            summary.write(markdown.rstrip("\n") + "\n\n")
+            summary.write(markdown().rstrip("\n") + "\n\n")
 
 
 def _escaped(text: str, more: str = "") -> str:

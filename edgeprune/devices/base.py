@@ -6,14 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 from edgeprune.devices import named
 from edgeprune.errors import DeviceError, InputError
-
-Kind = Literal["measured", "emulated", "estimated"]
-"""Where a number comes from."""
+from edgeprune.evidence import Kind as Kind  # noqa: PLC0414 - transports take it from here
 
 
 class Capability(str, Enum):

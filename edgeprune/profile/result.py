@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgeprune.devices import Kind
 from edgeprune.errors import InputError
-from edgeprune.profile.statistics import Latency, Ratio
+from edgeprune.evidence import Kind
+from edgeprune.profile.figures import Latency, Ratio
 
 NAME = "profile.json"
 SCHEMA = 1

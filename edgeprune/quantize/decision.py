@@ -11,6 +11,8 @@ from edgeprune.errors import BudgetError
 from edgeprune.export.parity import ROUNDING
 
 Demand = Literal["auto", "float32", "float16", "int8"]
+Speed = Literal["faster", "slower", "unsure"]
+"""Whether int8 is faster than float32."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class LatencyRatio:
     where: str
     kind: Literal["measured", "emulated", "estimated"] = "measured"
 
+    @property
+    def speed(self) -> Speed:
+        """What the whole interval says."""
+        return "faster" if self.high < 1 else "slower" if self.low > 1 else "unsure"
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -56,12 +63,21 @@ class Facts:
         int8: The quantized file; None where none could be made, for the reason ``why_no_int8``.
         ratio: None where latency was not measured.
         why_no_int8: See ``int8``.
+        locked: What an earlier build measured, which counts instead of ``ratio``.
     """
 
     float32: Candidate
     int8: Candidate | None
     ratio: LatencyRatio | None = None
     why_no_int8: str = "it was not made"
+    locked: Speed | None = None
+
+    @property
+    def speed(self) -> Speed | None:
+        """Whether int8 is faster on the target, as it was measured; None where it was not."""
+        if self.ratio is None or self.ratio.kind != "measured":
+            return None
+        return self.locked or self.ratio.speed
 
 
 @dataclass(frozen=True)
@@ -96,10 +112,10 @@ def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
         BudgetError: int8 is demanded, but was not made or loses more than allowed.
     """
     if demand == "float32":
-        return Decision("float32", "the recipe asks for float32")
+        return Decision("float32", "float32 is demanded")
     if facts.int8 is None:
         if demand == "int8":
-            raise BudgetError(f"the recipe demands int8, but there is none: {facts.why_no_int8}")
+            raise BudgetError(f"int8 is demanded, but there is none: {facts.why_no_int8}")
         return Decision("float32", f"there is no int8 file: {facts.why_no_int8}")
     drop = facts.float32.accuracy - facts.int8.accuracy
     accuracies = f"{facts.int8.accuracy:.2%} instead of {facts.float32.accuracy:.2%}"
@@ -107,15 +123,15 @@ def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
         lost = f"int8 loses {_points(drop)} ({accuracies}), and {_points(accuracy_drop)} are allowed"
         if demand == "int8":
             raise BudgetError(
-                f"the recipe demands int8, but {lost}: try another calibration, equalization or more nodes in float, "
-                "allow a larger drop, or set the precision to auto",
+                f"int8 is demanded, but {lost}: try another calibration, equalization or more nodes in float, "
+                "allow a larger drop, or set the precision to auto where the target runs others",
                 {"accuracy_drop": drop},
             )
         return Decision("float32", lost)
     kept = f"it keeps the accuracy ({accuracies}; a drop of {_points(accuracy_drop)} is allowed)"
     if demand == "int8":
-        return Decision("int8", f"the recipe demands int8, and {kept}; {_speed(facts)}", _figures(facts))
-    if facts.ratio is None or facts.ratio.kind != "measured" or not facts.ratio.high < 1:
+        return Decision("int8", f"int8 is demanded, and {kept}; {_speed(facts)}", _figures(facts))
+    if facts.speed != "faster":
         return Decision("float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(facts)}", _figures(facts))
     smaller = f"{facts.int8.file_bytes:,} bytes instead of {facts.float32.file_bytes:,}"
     return Decision("int8", f"{_speed(facts)}, and {kept}; {smaller}", _figures(facts))
@@ -146,10 +162,10 @@ def decide_for_board(
         else:
             kept.append(name)
     if demand not in ("auto", *kept):
-        raise BudgetError(f"the recipe demands {demand}, but {remarks.get(demand, 'it was not made')}")
+        raise BudgetError(f"{demand} is demanded, but {remarks.get(demand, 'it was not made')}")
     found = "; ".join(f"{name}: {remark}" for name, remark in remarks.items())
     if demand != "auto":
-        return Decision(demand, f"the recipe asks for {demand} ({found})")
+        return Decision(demand, f"{demand} is demanded ({found})")
     *along, lowest = kept
     reason = f"the board measures all that ships and keeps the fastest, which was not measured here ({found})"
     return Decision(lowest, reason, along=tuple(along))
@@ -162,7 +178,9 @@ def _speed(facts: Facts) -> str:
         return "its latency was not measured"
     if ratio.kind != "measured":
         return f"its latency on {ratio.where} is {ratio.kind}, not measured"
-    verdict = "is faster" if ratio.high < 1 else "is slower" if ratio.low > 1 else "is not surely faster"
+    verdict = {"faster": "is faster", "slower": "is slower", "unsure": "is not surely faster"}[
+        facts.locked or ratio.speed
+    ]
     return f"int8 {verdict} on {ratio.where}"
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from edgeprune.profile.figures import Latency
 from edgeprune.profile.result import Figure, ModelProfile, Profile, State
-from edgeprune.profile.statistics import Latency
 from edgeprune.report import text
 
 if TYPE_CHECKING:

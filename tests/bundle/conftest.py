@@ -9,6 +9,11 @@ from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metric
 
 @pytest.fixture
 def manifest() -> Manifest:
+    return example()
+
+
+def example() -> Manifest:
+    """A manifest without files."""
     return Manifest(
         recipe="digits",
         target="host",

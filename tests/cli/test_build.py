@@ -10,7 +10,10 @@ import pytest
 from safetensors.torch import load_file
 
 import edgeprune
+from edgeprune.bundle.verifying import verify
 from edgeprune.cli import run
+from edgeprune.report import page
+from edgeprune.report.facts import Facts
 from tests.cli.own import ARGUMENTS, NETWORK
 
 
@@ -35,6 +38,14 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     }  # fmt: skip
     folder = Path(told["folder"])
     assert folder == own / "dist" / "net-make-board"
+    found = Facts.load(folder)
+    assert sum(layer.macs[0] for layer in found.layers) == dense["macs"]
+    assert sum(layer.macs[1] for layer in found.layers) == pruned["macs"]
+    assert [len(group.kept) for group in found.groups] == [0 if group.frozen else group.left for group in found.groups]
+    assert [epoch.stretch for epoch in found.epochs] == [1, 1]
+    assert {"report.json", "plan.json"} <= manifest["files"].keys()
+    assert "report.html" not in manifest["files"]  # it tells timings, as profile.json does
+    assert (folder / "report.html").read_text() == page.of_bundle(folder)
     state = load_file(folder / "weights.safetensors")
     assert (
         sum(tensor.numel() for name, tensor in state.items() if "running" not in name and "num_" not in name)
@@ -42,6 +53,11 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     )
     with tarfile.open(told["archive"]) as archive:
         assert {f"net-make-board/{name}" for name in (*manifest["files"], "manifest.json")} == set(archive.getnames())
+    assert verify(folder).manifest == verify(Path(told["archive"])).manifest
+    used = {part["name"]: part for part in json.loads((folder / "sbom.json").read_text())["components"]}
+    assert used["torch"]["version"] == manifest["provenance"]["packages"]["torch"]
+    hashes = {name: part["hashes"][0]["content"] for name, part in used.items() if "hashes" in part}
+    assert hashes == manifest["provenance"]["inputs"] != {}
 
 
 def test_a_build_without_proof_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,8 +21,8 @@ def test_an_error_is_annotated_on_one_line(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_a_summary_is_added_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    workflow.summarise("one\n")
-    workflow.summarise("two")
+    workflow.summarise(lambda: "one\n")
+    workflow.summarise(lambda: "two")
     assert (tmp_path / "summary.md").read_text() == "one\n\ntwo\n\n"
 
 
@@ -33,6 +33,6 @@ def test_elsewhere_there_is_neither(
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.chdir(tmp_path)
     workflow.annotate("nothing")
-    workflow.summarise("nothing")
+    workflow.summarise(lambda: "nothing")
     assert capsys.readouterr().err == ""
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,9 @@ from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, kind, paragraph, table
 from edgeprune.report.plot import Axis, plot, ticks
 
+_FEW, _ROOM = 20, 10
+"""The axis of scores begins at the lowest, but not further below the lowest twentieth than by this factor."""
+
 
 def section(source: Source) -> Section:
     """A strip a group: what stays stands above the line, what went below."""
@@ -21,12 +24,10 @@ def section(source: Source) -> Section:
     scores = [score for group in groups for score in (*group.kept, *group.removed)]
     if not scores:
         return Section("importance", title, [lede, paragraph("This schedule gives units no scores."), _counts(groups)])
-    positive = [score for score in scores if score > 0]
-    decades = bool(positive) and min(scores) >= 0
-    x = Axis(min(positive if decades else scores), max(scores), "score", "{:.3g}".format, logarithmic=decades)
+    x = _axis(scores)
     below = plot("Axis of scores", f"From {x.low:.3g} to {x.high:.3g}", None, x=x, y=Axis(0, 1), height_rem=0)
     rows = [*(_strip(group, x) for group in groups), element("div", below, class_="strip scale")]
-    remark = "; scores of 0 stand at the left edge" if x.logarithmic and min(scores) == 0 else ""
+    remark = f"; scores below {x.low:.3g} stand at the left edge" if min(scores) < x.low else ""
     asked = source.facts.asked
     caption = (
         f"Scores by {asked.criterion}, {'logarithmic' if x.logarithmic else 'linear'}, of each unit of each group"
@@ -48,6 +49,15 @@ def frozen(source: Source) -> Section:
     columns = (Column("group", False), Column("units"), Column("why it stays whole", False))
     rows = [[group.name, f"{group.units:,}", group.frozen] for group in groups]
     return Section("frozen", title, table("Groups that must stay whole", columns, rows))
+
+
+def _axis(scores: list[float]) -> Axis:
+    """Logarithmic where it can be. The few units that do next to nothing must not take all the room."""
+    positive = sorted(score for score in scores if score > 0)
+    if not positive or min(scores) < 0:
+        return Axis(min(scores), max(scores), "score", "{:.3g}".format)
+    low = max(positive[0], positive[len(positive) // _FEW] / _ROOM)
+    return Axis(low, positive[-1], "score", "{:.3g}".format, logarithmic=True)
 
 
 def _strip(group: Group, x: Axis) -> Markup:
