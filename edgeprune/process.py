@@ -18,9 +18,11 @@ def run(
     timeout_s: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    stdin: str | None = None,
+    stdin: str | IO[bytes] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``argv`` to its end and return what it printed; a non-zero exit is the caller's to judge.
+
+    ``stdin`` is text, or a file that is read from where it stands.
 
     Raises ``subprocess.TimeoutExpired`` after ``timeout_s`` seconds and ``OSError`` where it cannot start.
     """
@@ -29,13 +31,18 @@ def run(
         list(argv),
         cwd=cwd,
         env=None if env is None else dict(env),
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
+        **_fed(stdin),
         capture_output=True,
         text=True,
         timeout=timeout_s,
         check=False,
     )
+
+
+def _fed(stdin: str | IO[bytes] | None) -> dict[str, Any]:
+    if isinstance(stdin, str):
+        return {"input": stdin}
+    return {"stdin": subprocess.DEVNULL if stdin is None else stdin}
 
 
 def start(
@@ -44,8 +51,12 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stderr: IO[Any] | int | None = subprocess.PIPE,
+    apart: bool = False,
 ) -> subprocess.Popen[str]:
-    """Start ``argv`` with text pipes on stdin and stdout, for a conversation; the caller ends it."""
+    """Start ``argv`` with text pipes on stdin and stdout, for a conversation; the caller ends it.
+
+    ``apart``: in a session of its own, so that Ctrl-C in the terminal does not reach it.
+    """
     logger.debug("start: %s", shlex.join(argv))
     return subprocess.Popen(
         list(argv),
@@ -55,4 +66,5 @@ def start(
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
+        start_new_session=apart,
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeprune.backends.feeding import Array
 from edgeprune.errors import DataError, ModelError
-from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeprune.model.splits import Split
 
 _BATCH_SIZE = 256
 

@@ -16,6 +16,7 @@ from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured
 from edgeprune.export.tflite_file import Port, image_order
+from edgeprune.export.tflite_loading import load
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Session(TfliteRuntime):
     ) -> None:
         try:
             content = path.read_bytes()
+            load(content)  # LiteRT believes many of its offsets
             loaded = [_loaded(content, kernels, threads) for _ in range(workers)]
         except (OSError, RuntimeError, ValueError) as problem:
             raise ModelError(f"LiteRT cannot load {path}: {problem}") from problem

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from edgeprune.backends.accuracy import Accuracy, accuracy
 from edgeprune.backends.feeding import Array, Inputs, named, portions
 from edgeprune.errors import ModelError
 from edgeprune.export.tflite_file import Port
-from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeprune.model.splits import Split
 
 
 class TfliteRuntime(ABC):

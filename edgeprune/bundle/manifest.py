@@ -13,26 +13,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
+from edgeprune.bundle import strict
 from edgeprune.bundle.microcontroller import MicrocontrollerReport
-from edgeprune.bundle.part import Part as _Part
+from edgeprune.bundle.part import Part
 from edgeprune.errors import BundleError
+from edgeprune.evidence import Evidence
 
 NAME = "manifest.json"
 SCHEMA = 1
 
 _Count = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class FileEntry(_Part):
+class FileEntry(Part):
     """One file of the bundle."""
 
-    sha256: _Sha256
+    sha256: Sha256
     bytes: _Count
 
 
-class Metrics(_Part):
+class Metrics(Part):
     """One network.
 
     Attributes:
@@ -53,7 +55,7 @@ class Metrics(_Part):
     predicted_latency_ms: Annotated[float, Field(gt=0)] | None = None
 
 
-class AllMetrics(_Part):
+class AllMetrics(Part):
     """The network before and after.
 
     Attributes:
@@ -67,7 +69,7 @@ class AllMetrics(_Part):
     shipped: Metrics
 
 
-class ProofReport(_Part):
+class ProofReport(Part):
     """Whether it was proved that pruning removed nothing but what the plan says; see ``edgeprune.graph.Proof``.
 
     Attributes:
@@ -81,7 +83,7 @@ class ProofReport(_Part):
     exact: bool | None = None
 
 
-class ParityReport(_Part):
+class ParityReport(Part):
     """How far the shipped model is from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
 
     max_error: float
@@ -91,7 +93,7 @@ class ParityReport(_Part):
     samples: _Count
 
 
-class CandidateReport(_Part):
+class CandidateReport(Part):
     """One precision that could have been shipped.
 
     Attributes:
@@ -105,7 +107,7 @@ class CandidateReport(_Part):
     file_bytes: _Count
 
 
-class PrecisionReport(_Part):
+class PrecisionReport(Part):
     """Which precision ships, and why.
 
     Attributes:
@@ -123,38 +125,71 @@ class PrecisionReport(_Part):
     candidates: dict[str, CandidateReport]
 
 
-class BudgetReport(_Part):
+class BudgetReport(Part):
     """A limit and what came out.
 
     Attributes:
-        name: Cost that is limited: ``macs``, ``params``.
-        limit: Absolute.
-        value: Reached.
+        name: What is limited: ``macs``, ``latency_ms.p95``, ``accuracy``.
+        limit: Absolute; the least for accuracy, the most for all else.
+        value: What came out; None where it is not known.
+        margin: What is left to the limit, in the unit of the value; negative where it is missed.
         kind: Where the value comes from.
-        ok: It keeps the limit.
+        ok: It keeps the limit, by evidence that is enough.
+        note: What there is to say beside: why there is no value, or that its evidence is too weak.
     """
 
     name: str
     limit: float
-    value: float
-    kind: Literal["exact", "measured", "emulated", "estimated"] = "exact"
+    value: float | None
+    margin: float | None = None
+    kind: Evidence = "exact"
     ok: bool
+    note: str = ""
 
 
-class ProfileReference(_Part):
-    """Where the measurements lie; they change from run to run, so the file is not among ``files``."""
+class GateReport(Part):
+    """A limit on what is measured: verdicts on it are in ``measured.json``, and made anew from every profile.
+
+    Attributes:
+        name: What is limited: ``latency_ms.p95``.
+        limit: As the recipe has it: a share of the dense network's, an amount, or text with a unit.
+        require: The weakest evidence that counts.
+    """
+
+    name: str
+    limit: float | str
+    require: Evidence = "estimated"
+
+
+class Platform(Part):
+    """What the target runs models with; what was measured on another is an estimate.
+
+    Attributes:
+        runtime: ``onnxruntime``, ``litert``, ``tensorrt``.
+        architecture: Of the processor: ``aarch64``; None for any.
+    """
+
+    runtime: str
+    architecture: str | None = None
+
+
+class ProfileReference(Part):
+    """Where the measurements lie; they change from run to run, so the file is not among ``files``.
+
+    Its hash is in ``measured.json``, with the verdicts on what was measured.
+    """
 
     path: str = "profile.json"
 
 
-class Git(_Part):
+class Git(Part):
     """State of the repository the recipe lies in."""
 
     commit: str
     dirty: bool
 
 
-class Provenance(_Part):
+class Provenance(Part):
     """From what the bundle was made.
 
     Attributes:
@@ -168,11 +203,11 @@ class Provenance(_Part):
     packages: dict[str, str]
     python: str
     seed: int
-    inputs: dict[str, _Sha256]
+    inputs: dict[str, Sha256]
     git: Git | None = None
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """``manifest.json``; the key ``schema`` is the attribute ``schema_version``.
 
     ``metric`` says what the ``accuracy`` of all networks is: ``accuracy``, the name of the user's own metric, or
@@ -192,8 +227,10 @@ class Manifest(_Part):
     precision: PrecisionReport | None = None
     parity: ParityReport
     profile: ProfileReference | None = None
+    platform: Platform | None = None
     microcontroller: MicrocontrollerReport | None = None
     budgets: tuple[BudgetReport, ...]
+    gates: tuple[GateReport, ...] = ()
     provenance: Provenance
 
     @model_serializer(mode="wrap")
@@ -214,20 +251,30 @@ class Manifest(_Part):
         """
         file = path / NAME if path.is_dir() else path
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            content = file.read_bytes()
         except OSError as problem:
             raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
-        except ValueError as problem:  # neither UTF-8 nor JSON
-            raise BundleError(f"{file} is not JSON: {problem}") from problem
+        return cls.parse(content, where=str(file))
+
+    @classmethod
+    def parse(cls, content: bytes, *, where: str) -> Manifest:
+        """Read the text of a manifest; ``where`` names it in messages.
+
+        Raises:
+            BundleError: As ``load``.
+        """
+        try:
+            values = strict.loads(content)
+        except ValueError as problem:
+            raise BundleError(f"{where} is not JSON: {problem}") from problem
         schema = values.get("schema") if isinstance(values, dict) else None
         if not isinstance(schema, int) or isinstance(schema, bool):
-            raise BundleError(f"{file} is not a manifest: it has no key 'schema' with a whole number")
+            raise BundleError(f"{where} is not a manifest: it has no key 'schema' with a whole number")
         if schema > SCHEMA:
             raise BundleError(
-                f"{file} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer one"
+                f"{where} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer one"
             )
         try:
             return cls.model_validate(values)
         except ValidationError as problems:
-            lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors())
-            raise BundleError(f"{file} is not a valid manifest: {'; '.join(lines)}") from None
+            raise BundleError(f"{where} is not a valid manifest: {strict.told(problems)}") from None

@@ -7,25 +7,29 @@ new one is complete: whatever fails in between, and wherever the process is kill
 from __future__ import annotations
 
 import fcntl
-import gzip
 import os
 import secrets
 import shutil
-import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from edgeprune import files
+from edgeprune.bundle import archive as archives
 from edgeprune.bundle import manifest as manifests
+from edgeprune.bundle import measured as measurements
+from edgeprune.bundle import paths, signature
 from edgeprune.bundle.exchange import exchange
-from edgeprune.bundle.manifest import FileEntry, Manifest
+from edgeprune.bundle.manifest import BudgetReport, FileEntry, Manifest
+from edgeprune.bundle.measured import Measured
 from edgeprune.errors import BundleError
 
 Content = Path | bytes | str
-_COMPRESSION = 6
+Drawn = Content | Callable[[Manifest], Content]
+"""What tells of the whole bundle is made when its manifest is complete."""
+_OWN = (manifests.NAME, measurements.NAME, *signature.NAMES)
 _STALE_S = 60
 
 
@@ -49,61 +53,73 @@ def write(
     contents: Mapping[str, Content],
     manifest: Manifest,
     *,
-    measured: Mapping[str, Content] | None = None,
+    measured: Mapping[str, Drawn] | None = None,
+    verdicts: Sequence[BudgetReport] = (),
 ) -> Packed:
     """Write the bundle ``folder`` and ``folder`` + ``.tar.gz`` beside it, in place of earlier ones.
 
-    Archive members have the time ``SOURCE_DATE_EPOCH`` (seconds, default 0), owner 0 and a sorted order, so the same
-    contents and manifest give the same bytes.
+    Archive members have the time ``SOURCE_DATE_EPOCH`` (seconds, default 0), so the same contents and manifest give the
+    same bytes; see ``archive``.
 
     Args:
         folder: ``dist/<recipe>-<target>``.
         contents: The reproducible files: by path in the bundle, a file to copy, or what to write (text as UTF-8).
         manifest: Its ``files`` are filled in.
-        measured: Files that change from run to run, such as ``profile.json``. They are in the folder, but neither in
-            the manifest nor in the archive.
+        measured: Files that change from run to run, such as ``profile.json``, or what makes them of the complete
+            manifest. They are in the folder, but neither in the manifest nor in the archive; ``measured.json`` has
+            their hashes.
+        verdicts: On what was measured, for ``measured.json``.
 
     Raises:
         BundleError: A path that leaves the bundle or comes twice, or ``SOURCE_DATE_EPOCH`` is no whole number.
         OSError: The disk is full, or the folder cannot be written; earlier bundles are as before.
     """
     measured = measured or {}
-    _check_paths([*contents, *measured])
-    epoch = _epoch()
+    paths.check([*contents, *measured], own=_OWN)
+    epoch = source_date_epoch() or 0
     folder.parent.mkdir(parents=True, exist_ok=True)
     archive = folder.with_name(f"{folder.name}.tar.gz")
     with _aside(folder) as aside:
         new = aside / folder.name
-        for path, content in {**contents, **measured}.items():
+        for path, content in contents.items():
             _write(new / path, content)
-        entries = {
-            path: FileEntry(sha256=files.sha256(new / path), bytes=(new / path).stat().st_size)
-            for path in sorted(contents)
-        }
+        entries = _entries(new, contents)
         manifest = manifest.model_copy(update={"files": entries})
         _write(new / manifests.NAME, manifest.to_json())
-        _write_archive(aside / archive.name, new, [*contents, manifests.NAME], epoch)
+        for path, drawn in measured.items():
+            _write(new / path, drawn(manifest) if callable(drawn) else drawn)
+        if measured:
+            told = Measured(
+                manifest=files.sha256(new / manifests.NAME), files=_entries(new, measured), budgets=tuple(verdicts)
+            )
+            _write(new / measurements.NAME, told.to_json())
+        archives.write(aside / archive.name, new, [*contents, manifests.NAME], epoch)
         for inner in new.rglob("*/"):
             files.sync(inner)
         files.sync(new)
         exchange(new, folder)
         (aside / archive.name).replace(archive)
+        signature.beside(archive).unlink(missing_ok=True)  # of the one before
         files.sync(folder.parent)
     return Packed(folder, archive, manifest)
 
 
-def _check_paths(paths: list[str]) -> None:
-    for path in paths:
-        pure = PurePosixPath(path)
-        if str(pure) != path or pure.is_absolute() or ".." in pure.parts or path == ".":
-            raise BundleError(f"'{path}' is no path inside a bundle")
-    doubled = sorted({path for path in paths if paths.count(path) > 1 or path == manifests.NAME})
-    if doubled:
-        raise BundleError(f"a bundle has one file of a name: {', '.join(doubled)}")
+def _entries(folder: Path, paths: Iterable[str]) -> dict[str, FileEntry]:
+    return {
+        path: FileEntry(sha256=files.sha256(folder / path), bytes=(folder / path).stat().st_size)
+        for path in sorted(paths)
+    }
 
 
-def _epoch() -> int:
-    text = os.environ.get("SOURCE_DATE_EPOCH", "0")
+def source_date_epoch() -> int | None:
+    """``SOURCE_DATE_EPOCH``, in seconds since 1970; None where it is not set.
+
+    Raises:
+        BundleError: It is no whole number.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
     if not text.isascii() or not text.isdigit():
         raise BundleError(f"SOURCE_DATE_EPOCH is '{text}': it must be whole seconds since 1970")
     return int(text)
@@ -115,24 +131,7 @@ def _write(path: Path, content: Content) -> None:
         shutil.copyfile(content, path)
     else:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    path.chmod(0o755 if path.suffix in (".py", ".sh") else 0o644)
-    files.sync(path)
-
-
-def _write_archive(path: Path, folder: Path, members: list[str], epoch: int) -> None:
-    with (
-        open(path, "wb") as file,
-        gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=epoch) as compressed,
-        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        for member in sorted(members):
-            source = folder / member
-            info = tarfile.TarInfo(f"{folder.name}/{member}")
-            info.size = source.stat().st_size
-            info.mode = source.stat().st_mode & 0o777
-            info.mtime = epoch
-            with open(source, "rb") as content:
-                archive.addfile(info, content)
+    path.chmod(archives.mode(path.name))
     files.sync(path)
 
 

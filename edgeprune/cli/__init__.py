@@ -11,18 +11,26 @@ import sys
 import click
 
 from edgeprune import __version__
+from edgeprune.cli.output import print_error
 from edgeprune.errors import EdgePruneError
 
 # Name, and what `edgeprune --help` says of it: known here so that no command has to be imported for it.
 _COMMANDS = {
     "build": "Prune, fine-tune, export, check, measure and pack a network.",
+    "profile": "Measure a bundle or a model on devices.",
     "inspect": "Show what of a network can be pruned, and what is coupled.",
+    "compare": "Compare two bundles: may the new one take the place of the old?",
     "calibrate": "Measure the latency table of a target.",
     "convert": "Convert an ONNX file to TFLite.",
+    "report": "Draw the report of a bundle again.",
+    "lint": "Check a TFLite file for microcontrollers.",
+    "sign": "Sign a bundle with an SSH key.",
+    "verify": "Account for every byte of a bundle, and tell who signed it.",
     "emulator": "Install the emulator of a board, or list those there are.",
     "recipes": "List the recipes, or show one.",
     "targets": "List the targets, or show one.",
     "criteria": "List what can score the units of a network.",
+    "doctor": "Tell what works on this machine, and fix lines for what does not.",
     "schedules": "List the ways to mix pruning and training.",
 }
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -73,31 +81,27 @@ def run(arguments: list[str]) -> int:
         ended = _edgeprune.main(arguments, prog_name="edgeprune", standalone_mode=False)
     except click.UsageError as error:
         hint = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
-        _print_error(error.format_message().rstrip(".") + hint)
+        print_error(error.format_message().rstrip(".") + hint)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        _print_error("interrupted; finished stages are kept, the same command goes on from there")
+        print_error("interrupted; finished stages are kept, the same command goes on from there")
         return 130
     except EdgePruneError as error:
-        _print_error(str(error))
+        print_error(str(error))
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails as well
         return 1
     except PermissionError as error:
-        _print_error(f"{error.strerror}: {error.filename}")
+        print_error(f"{error.strerror}: {error.filename}")
         return 1
     except Exception as error:
         full = _disk_full(error)
         if full is None:
             raise
-        _print_error(f"{full}; earlier bundles are intact: make room and run the same command again to go on")
+        print_error(f"{full}; earlier bundles are intact: make room and run the same command again to go on")
         return 1
     return ended if isinstance(ended, int) else 0
-
-
-def _print_error(message: str) -> None:
-    click.echo(f"error: {message}", err=True)
 
 
 def _disk_full(error: BaseException | None) -> str | None:

@@ -3,45 +3,66 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune.cli import workflow
 from edgeprune.cli.options import chosen_recipe, recipe_options
-from edgeprune.cli.output import json_option, print_json, print_rich
+from edgeprune.cli.output import json_option, print_error, print_json, print_rich
 from edgeprune.cli.screen import Screen
-from edgeprune.errors import BudgetError
+from edgeprune.errors import BudgetError, EdgePruneError
 from edgeprune.launch import is_first
+
+if TYPE_CHECKING:
+    from edgeprune.config import Recipe, Target
+    from edgeprune.pipeline import BuildResult
+    from edgeprune.report.summary import Outcome
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command("build")
 @click.argument("recipe", required=False)
-@click.option("--target", default="host", show_default=True, help="Where it will run; see 'edgeprune targets'.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    default=("host",),
+    show_default="host",
+    help="Where it will run, see 'edgeprune targets'; repeat it to build for several, which share what they can.",
+)
 @click.option("--runtime", help="Instead of the target's usual one; 'edgeprune targets show NAME' has them.")
 @recipe_options
 @click.option("--output", default="dist", show_default=True, type=_FOLDER, help="Folder for the bundle.")
 @click.option("--cache", default=".edgeprune", show_default=True, type=_FOLDER, help="Folder for stage results.")
+@click.option("--update-lock", is_flag=True, help="Measure anew what edgeprune.lock says, and write it there.")
 @json_option
 def command(
     recipe: str | None,
-    target: str,
+    targets: tuple[str, ...],
     runtime: str | None,
     *,
     output: Path,
     cache: Path,
+    update_lock: bool,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Prune, fine-tune, export, check, measure and pack a network.
 
     RECIPE is the name of a recipe or its folder; without it and without --model it is 'digits', which is embedded.
+    Ends with 4 where a budget is missed; of several targets, with the highest code of all.
+
+    What a choice rests on that was measured is kept in edgeprune.lock, beside the recipe or, of a packaged one, here:
+    another build with it makes the same choice, and so the same bytes.
 
     \b
     Example:
       edgeprune build --target raspberry-pi-4
+      edgeprune build --target raspberry-pi-4 --target jetson --budget accuracy='drop 0.5%'
       edgeprune build --target raspberry-pi-5 --runtime litert
       edgeprune build --target arduino-nano-33-ble --budget arena_bytes=64KiB
       edgeprune build cifar10-resnet56 --data-dir cifar10 --budget macs=0.4 --epochs 1
@@ -50,31 +71,100 @@ def command(
       torchrun --nproc-per-node 2 -m edgeprune build
     """
     chosen = chosen_recipe(recipe, **options)
-    from edgeprune.config import Target
-    from edgeprune.pipeline import build
-    from edgeprune.report.table import render, rows
+    from edgeprune.pipeline import check_targets
+    from edgeprune.report import summary
 
-    where = Target.load(target)
-    if runtime is not None:
-        where = where.with_runtime(runtime)
+    wanted = _targets(targets, runtime)
+    check_targets(chosen.budget, wanted)
+    results: list[tuple[Outcome, BuildResult | None]] = []
+    for where in wanted:
+        if len(wanted) > 1 and is_first():
+            click.echo(where.name, err=True)
+        try:
+            own = chosen.for_target(*where.labels)
+            results.append(_built(own, where, output=output, cache=cache, update_lock=update_lock))
+        except EdgePruneError as error:  # the others go on
+            if len(wanted) == 1:
+                raise
+            if is_first():
+                print_error(f"{where.name}: {error}")
+            results.append((summary.Outcome(where.name, error.exit_code, str(error)), None))
     if not is_first():
-        build(chosen, where, output=output, cache=cache)
-        return
-    with Screen() as screen:
-        result = build(chosen, where, output=output, cache=cache, watcher=screen)
-    missed = [budget.name for budget in result.manifest.budgets if not budget.ok]
+        return 0
+    outcomes = [outcome for outcome, _ in results]
+    worst = max(outcome.exit_code for outcome in outcomes)
     if as_json:
-        print_json(
-            {
-                "folder": str(result.folder),
-                "archive": str(result.archive),
-                "stages": [dataclasses.asdict(stage) for stage in result.stages],
-                "manifest": result.manifest.model_dump(mode="json"),
-                "table": [dataclasses.asdict(row) for row in rows(result.manifest, result.profile)],
-            }
-        )
+        told = [_told(outcome, result) for outcome, result in results]
+        print_json(told[0] if len(told) == 1 else {"targets": told, "exit_code": worst})
     else:
-        print_rich(render(result.manifest, result.profile))
-        click.echo(f"bundle: {result.folder}\n        {result.archive}")
-    if missed:
-        raise BudgetError(f"budget missed: {', '.join(missed)}; see 'budgets' in {result.folder / 'manifest.json'}")
+        for _, result in results:
+            if result is not None:
+                _print(result)
+        if len(outcomes) > 1:
+            print_rich(summary.render(outcomes))
+    workflow.summarise(lambda: summary.markdown(outcomes))
+    for outcome in outcomes:
+        if outcome.made is not None and outcome.error is not None:
+            print_error(outcome.error if len(outcomes) == 1 else f"{outcome.target}: {outcome.error}")
+    return worst
+
+
+def _targets(names: tuple[str, ...], runtime: str | None) -> list[Target]:
+    """Each target once, whatever it was called."""
+    from edgeprune.config import Target
+
+    found = [Target.load(name) for name in names]
+    if runtime is not None:
+        found = [target.with_runtime(runtime) for target in found]
+    return list({target.name: target for target in found}.values())
+
+
+def _built(
+    recipe: Recipe, target: Target, *, output: Path, cache: Path, update_lock: bool
+) -> tuple[Outcome, BuildResult]:
+    from edgeprune.bundle.verdicts import missed
+    from edgeprune.pipeline import build, lock
+    from edgeprune.report.summary import Made, Outcome
+    from edgeprune.report.verdicts import sentence
+
+    with Screen() if is_first() else nullcontext() as screen:
+        result = build(
+            recipe,
+            target,
+            output=output,
+            cache=cache,
+            lock=lock.path_of(recipe),
+            update_lock=update_lock,
+            watcher=screen,
+        )
+    made = Made(result.manifest, result.profile, result.budgets)
+    failed = [sentence(report, result.manifest.metric) for report in missed(result.budgets)]
+    if not failed:
+        return Outcome(target.name, made=made), result
+    return Outcome(target.name, BudgetError.exit_code, f"budget missed: {'; '.join(failed)}", made), result
+
+
+def _print(result: BuildResult) -> None:
+    from edgeprune.report import table, verdicts
+
+    print_rich(table.render(result.manifest, result.profile))
+    print_rich(verdicts.render(result.budgets, result.manifest.metric))
+    click.echo(f"bundle: {result.folder}\n        {result.archive}")
+
+
+def _told(outcome: Outcome, result: BuildResult | None) -> dict[str, Any]:
+    """One target for machines."""
+    from edgeprune.report.table import rows
+
+    told: dict[str, Any] = {"target": outcome.target, "exit_code": outcome.exit_code, "error": outcome.error}
+    if result is None:
+        return told
+    return {
+        **told,
+        "folder": str(result.folder),
+        "archive": str(result.archive),
+        "stages": [dataclasses.asdict(stage) for stage in result.stages],
+        "budgets": [report.model_dump(mode="json") for report in result.budgets],
+        "manifest": result.manifest.model_dump(mode="json"),
+        "table": [dataclasses.asdict(row) for row in rows(result.manifest, result.profile)],
+    }

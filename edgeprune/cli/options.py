@@ -57,8 +57,10 @@ def recipe_options(function: _F) -> _F:
                 multiple=True,
                 callback=assignments,
                 metavar="COST=LIMIT",
-                help="macs=0.5 is half of dense, macs=4000000 absolute; also params, latency_ms, flash_bytes=64KiB, "
-                "peak_activation_bytes, and arena_bytes of microcontrollers.",
+                help="macs=0.5 is half of dense, macs=4000000 absolute; pruning also aims for params, latency_ms, "
+                "peak_activation_bytes, flash_bytes=64KiB, and arena_bytes of microcontrollers. Judged in the end: "
+                "accuracy='drop 0.5%' or 0.985, latency_ms.p95=5ms, memory_bytes, file_bytes. For one target: "
+                "rpi:macs=0.3.",
             ),
             click.option(
                 "--criterion", help="What scores a unit, see 'edgeprune criteria'; or file.py:Class of your own."
@@ -104,6 +106,7 @@ def chosen_recipe(
         RecipeError: An unknown recipe or setting, or a value that is not allowed.
     """
     from edgeprune.config import Recipe
+    from edgeprune.config.budget import COSTS
 
     given = {
         "model.weights": _absolute(weights),
@@ -113,7 +116,7 @@ def chosen_recipe(
         "schedule.name": None if schedule is None else _absolute_spec(schedule),
         "training.epochs": epochs,
         "seed": seed,
-        **{f"budget.{cost}": value for cost, value in budget.items()},
+        **{_budget_key(name): value for name, value in budget.items()},
         **settings,
     }
     if model is None:
@@ -129,12 +132,19 @@ def chosen_recipe(
                 "name": _name(model),
                 "model": {"factory": model, "input": shape},
                 "data": {"function": data},
-                "budget": budget or {"macs": 0.5},
+                "budget": {name: value for name, value in budget.items() if name in COSTS} or {"macs": 0.5},
             },
             folder=Path.cwd(),
             where=_COMMAND_LINE,
         )
     return recipe.override({key: value for key, value in given.items() if value is not None}, where=_COMMAND_LINE)
+
+
+def _budget_key(name: str) -> str:
+    """The key of a recipe for ``macs``, ``latency_ms``, ``latency_ms.p95`` or ``rpi:macs``."""
+    target, _, cost = name.rpartition(":")
+    cost = "latency_ms.predicted" if cost == "latency_ms" else cost
+    return f"budget.targets.{target}.{cost}" if target else f"budget.{cost}"
 
 
 def _name(spec: str) -> str:

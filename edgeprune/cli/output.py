@@ -8,9 +8,17 @@ from typing import Any
 
 import click
 
+from edgeprune.cli import workflow
+
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout."
 )
+
+
+def print_error(message: str) -> None:
+    """Say on stderr what went wrong; on GitHub Actions as an annotation as well."""
+    click.echo(f"error: {message}", err=True)
+    workflow.annotate(message)
 
 
 def print_json(value: Any) -> None:

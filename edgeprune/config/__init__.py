@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeprune.config.budget import Budget
+from edgeprune.config.gates import RecipeBudget
 from edgeprune.config.recipe import (
     DataSettings,
     DistillationSettings,
@@ -34,6 +35,7 @@ __all__ = [
     "ProfileSettings",
     "PruneSettings",
     "Recipe",
+    "RecipeBudget",
     "RuntimeSettings",
     "ScheduleSettings",
     "Target",

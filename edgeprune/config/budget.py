@@ -15,24 +15,57 @@ from edgeprune.errors import RecipeError
 
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_UNITS: dict[str, Mapping[str, float]] = {
-    "macs": {},
-    "params": {},
-    "latency_ms": _MILLISECONDS,
-    "peak_activation_bytes": _BYTES,
-    "flash_bytes": _BYTES,
-    "arena_bytes": _BYTES,
-}
-"""The costs that can be limited, and the units in which text may give a limit."""
-_ALLOWED = {
-    "latency_ms": "milliseconds above 1, or a time such as '0.8ms' or '800us'",
-    "peak_activation_bytes": "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'",
-    "flash_bytes": "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'",
-    "arena_bytes": "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'",
-}
+COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
+"""The costs that pruning can aim for."""
+_ALLOWED_TIME = "milliseconds above 1, or a time such as '0.8ms' or '800us'"
+_ALLOWED_BYTES = "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'"
 
 
-class Budget(Settings):
+def checked_amount(name: str, value: float | str | None) -> float | str | None:
+    """A limit of time or bytes as it was given: a share of dense, an amount, or text with a unit of ``name``.
+
+    Raises:
+        ValueError: It is none of them; says what is allowed.
+    """
+    units = units_of(name)
+    whole = units is _BYTES
+    if value is None:
+        return None
+    if isinstance(value, str):
+        amount = _amount(value, units)
+        good = amount is not None and (not whole or amount.is_integer()) and amount > 0
+    else:
+        good = 0 < value <= 1 or (value > 1 and (not whole or float(value).is_integer()))
+    if not good:
+        raise ValueError(f"a share of dense in (0, 1], {_ALLOWED_BYTES if whole else _ALLOWED_TIME}")
+    return value
+
+
+class Costs(Settings):
+    """Limits of costs that pruning can aim for, whatever the device."""
+
+    macs: float | int | None = None
+    params: float | int | None = None
+    peak_activation_bytes: float | int | str | None = None
+    flash_bytes: float | int | str | None = None
+    arena_bytes: float | int | str | None = None
+
+    @field_validator("macs", "params")
+    @classmethod
+    def _share_or_count(cls, value: float | None) -> float | int | None:
+        if value is None or 0 < value <= 1:
+            return value
+        if value > 1 and float(value).is_integer():
+            return int(value)
+        raise ValueError("a share of dense in (0, 1], or a whole number above 1")
+
+    @field_validator("peak_activation_bytes", "flash_bytes", "arena_bytes")
+    @classmethod
+    def _share_or_bytes(cls, value: float | str | None, info: Any) -> float | int | str | None:
+        return checked_amount(info.field_name, value)
+
+
+class Budget(Costs):
     """What the pruned network may cost at most; at least one cost is limited.
 
     A number in (0, 1] is a share of the dense network's cost, one above 1 is absolute: ``Budget(macs=0.5)`` is half the
@@ -49,41 +82,17 @@ class Budget(Settings):
         arena_bytes: On a microcontroller: the tensor arena of TFLite Micro.
     """
 
-    macs: float | int | None = None
-    params: float | int | None = None
     latency_ms: float | int | str | None = None
-    peak_activation_bytes: float | int | str | None = None
-    flash_bytes: float | int | str | None = None
-    arena_bytes: float | int | str | None = None
 
-    @field_validator("macs", "params")
+    @field_validator("latency_ms")
     @classmethod
-    def _share_or_count(cls, value: float | None) -> float | int | None:
-        if value is None or 0 < value <= 1:
-            return value
-        if value > 1 and float(value).is_integer():
-            return int(value)
-        raise ValueError("a share of dense in (0, 1], or a whole number above 1")
-
-    @field_validator("latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
-    @classmethod
-    def _share_or_amount(cls, value: float | str | None, info: Any) -> float | int | str | None:
-        name = info.field_name
-        if isinstance(value, str):
-            amount = _amount(value, _UNITS[name])
-            good = amount is not None and (name == "latency_ms" or amount.is_integer()) and amount > 0
-        else:
-            good = (
-                value is None or 0 < value <= 1 or (value > 1 and (name == "latency_ms" or float(value).is_integer()))
-            )
-        if not good:
-            raise ValueError(f"a share of dense in (0, 1], {_ALLOWED[name]}")
-        return value
+    def _share_or_time(cls, value: float | str | None) -> float | int | str | None:
+        return checked_amount("latency_ms", value)
 
     @model_validator(mode="after")
     def _limits_something(self) -> Budget:
-        if all(getattr(self, name) is None for name in _UNITS):
-            raise ValueError(f"at least one limit: {', '.join(_UNITS)} (macs = 0.5: half of dense)")
+        if all(getattr(self, name) is None for name in COSTS):
+            raise ValueError(f"at least one limit: {', '.join(COSTS)} (macs = 0.5: half of dense)")
         return self
 
     @classmethod
@@ -98,7 +107,7 @@ class Budget(Settings):
     @property
     def costs(self) -> tuple[str, ...]:
         """Names of the costs that are limited."""
-        return tuple(name for name in _UNITS if getattr(self, name) is not None)
+        return tuple(name for name in COSTS if getattr(self, name) is not None)
 
     def limits(self, dense: Mapping[str, float | None]) -> dict[str, float]:
         """Absolute upper limits by cost name; whole numbers, but for ``latency_ms``.
@@ -116,16 +125,36 @@ class Budget(Settings):
         Raises:
             RecipeError: It is a share, and ``dense`` is not known.
         """
-        value: float | str = getattr(self, name)
-        if isinstance(value, str):
-            amount = _amount(value, _UNITS[name])
-            assert amount is not None, "checked when it was read"
-            return amount if name == "latency_ms" else int(amount)
-        if value > 1:
-            return float(value) if name == "latency_ms" else int(value)
-        if dense is None:
-            raise RecipeError(f"'budget.{name}': {value} is a share of dense, whose {name} is not known here")
-        return value * dense if name == "latency_ms" else math.floor(value * dense)
+        return absolute(name, getattr(self, name), dense)
+
+
+def absolute(name: str, limit: float | str, dense: float | None) -> float:
+    """The upper limit of the cost ``name`` in its own unit: a whole number, but for times.
+
+    Args:
+        name: Of the cost: ``macs``, ``latency_ms.p95``, ``file_bytes``.
+        limit: As it was given and checked.
+        dense: What the dense network costs; a share is of it.
+
+    Raises:
+        RecipeError: A share of a cost that is not known.
+    """
+    units = units_of(name)
+    if isinstance(limit, str):
+        amount = _amount(limit, units)
+        assert amount is not None, "checked when it was read"
+        return amount if units is _MILLISECONDS else int(amount)
+    if limit > 1:
+        return float(limit) if units is _MILLISECONDS else int(limit)
+    if dense is None:
+        raise RecipeError(f"'budget.{name}': {limit} is a share of dense, whose {name} is not known here")
+    return limit * dense if units is _MILLISECONDS else math.floor(limit * dense)
+
+
+def units_of(name: str) -> Mapping[str, float]:
+    """The units in which text may give an amount of ``name``; none where it is counted."""
+    cost = name.partition(".")[0]
+    return _MILLISECONDS if cost.endswith("_ms") else _BYTES if cost.endswith("_bytes") else {}
 
 
 def _amount(text: str, units: Mapping[str, float]) -> float | None:

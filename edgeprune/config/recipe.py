@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from edgeprune.config import lookup
-from edgeprune.config.budget import Budget
+from edgeprune.config.gates import RecipeBudget
 from edgeprune.config.settings import Name, Settings, nearest, read_toml, unknown_key, validate
 from edgeprune.errors import RecipeError
 
 _FILE = "recipe.toml"
+_BY_TARGET = "budget.targets."
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _Dimension = Annotated[int, Field(ge=1)]
 
@@ -266,7 +267,7 @@ class Recipe(Settings):
     model: ModelSettings
     data: DataSettings
     prune: PruneSettings = PruneSettings()
-    budget: Budget
+    budget: RecipeBudget
     schedule: ScheduleSettings = ScheduleSettings()
     training: TrainingSettings = TrainingSettings()
     export: ExportSettings = ExportSettings()
@@ -332,6 +333,10 @@ class Recipe(Settings):
         """Names that ``load`` takes."""
         return list(cls.available())
 
+    def for_target(self, *names: str) -> Recipe:
+        """The same recipe with the budget of one target, which is called any of ``names``."""
+        return self.model_copy(update={"budget": self.budget.for_target(*names)})
+
     def override(self, settings: Mapping[str, Any], *, where: str = "the settings given") -> Recipe:
         """The same recipe with some settings replaced, by dotted key: ``{"training.epochs": 1}``.
 
@@ -343,6 +348,8 @@ class Recipe(Settings):
             *tables, last = key.split(".")
             table: Any = values
             for name in tables:
+                if key.startswith(_BY_TARGET):
+                    table.setdefault(name, {})
                 table = table.get(name)
                 if not isinstance(table, dict):
                     raise RecipeError(unknown_key(key, type(self), where))

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -70,7 +70,10 @@ def validate(model: type[_Model], values: Mapping[str, Any], *, where: str, erro
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every dotted key that ``model`` takes, tables before what they hold: ``training``, ``training.epochs``, ..."""
+    """Every dotted key that ``model`` takes, tables before what they hold: ``training``, ``training.epochs``, ...
+
+    ``*`` stands for a name that the user chooses: ``budget.targets.*.macs``.
+    """
     for name, field in model.model_fields.items():
         if field.exclude:
             continue
@@ -78,6 +81,9 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from keys(inner, f"{prefix}{name}.")
+        elif get_origin(inner) is Mapping and isinstance(value := get_args(inner)[1], type(BaseModel)):
+            yield f"{prefix}{name}.*"
+            yield from keys(value, f"{prefix}{name}.*.")
 
 
 def nearest(name: str, known: list[str], *, cutoff: float = 0.6) -> str | None:
@@ -113,12 +119,14 @@ def _line(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
 def _key(problem: ErrorDetails, model: type[BaseModel]) -> str:
     """The dotted key of a problem, without the names pydantic adds for the members of a union."""
     known = set(keys(model))
-    path = ""
+    path = general = ""
     for part in problem["loc"]:
         step = f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-        if path in known and not any(other.startswith(path + ".") for other in known) and not isinstance(part, int):
+        whole = general in known and not any(other.startswith(general + ".") for other in known)
+        if whole and not isinstance(part, int):
             break
         path += step
+        general += ".*" if f"{general}.*" in known else step
     return path
 
 

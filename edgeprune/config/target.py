@@ -168,11 +168,15 @@ class ProfileSettings(Settings):
         warmup: Unmeasured inferences at the start of each block.
         runs: Measured inferences a model, over all blocks.
         blocks: Blocks in which the models take turns, so that drift hits all of them.
+        noise: How far the medians of a model's blocks may lie apart, over their median, for ``edgeprune profile``.
+        retries: How often it measures anew what is too noisy.
     """
 
     warmup: Annotated[int, Field(ge=0)] = 20
     runs: _Positive = 300
     blocks: _Positive = 3
+    noise: Annotated[float, Field(gt=0)] = 0.1
+    retries: Annotated[int, Field(ge=0)] = 2
 
 
 class Target(Settings):
@@ -213,6 +217,11 @@ class Target(Settings):
         return None if board is None or clock_mhz is None else board.cycles_per_mac.typical / (clock_mhz * 1e3)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """All that it is called."""
+        return (self.name, *self.aliases)
+
+    @property
     def latency_table(self) -> Path | None:
         """Its latency table: in the working folder's ``targets/tables``, else in the package; None: nowhere."""
         found = (folder / "tables" / f"{self.name}.json" for folder in lookup.folders("targets"))
@@ -231,7 +240,9 @@ class Target(Settings):
             raise TargetError(f"runtime: got '{name}'; {self.name} has {', '.join((runtime.name, *runtime.others))}")
         changed = runtime.model_dump() | {"name": name, "others": (), "versions": ""}
         return self.parse(
-            self.model_dump() | {"name": f"{self.name}-{name}", "aliases": (), "runtime": changed}, where=self.name
+            # What is said of the board, such as a budget, holds for it with any runtime.
+            self.model_dump() | {"name": f"{self.name}-{name}", "aliases": self.labels, "runtime": changed},
+            where=self.name,
         )
 
     @classmethod
@@ -249,7 +260,7 @@ class Target(Settings):
         if name in available:
             return cls._read(available[name])
         targets = map(cls._read, available.values())
-        known = {label: target for target in targets for label in (target.name, *target.aliases)}
+        known = {label: target for target in targets for label in target.labels}
         if name in known:
             return known[name]
         near = nearest(name, list(known))
@@ -277,6 +288,12 @@ class Target(Settings):
     def names(cls) -> list[str]:
         """Names that ``load`` takes; aliases are taken as well."""
         return list(cls.available())
+
+    @classmethod
+    def is_known(cls, name: str) -> bool:
+        """Whether ``load`` takes ``name``."""
+        available = cls.available()
+        return name in available or any(name in cls._read(path).labels for path in available.values())
 
     @classmethod
     def _read(cls, path: Path) -> Target:

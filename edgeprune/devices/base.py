@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
+from urllib.parse import parse_qsl
 
-from edgeprune.errors import InputError
-
-Kind = Literal["measured", "emulated", "estimated"]
-"""Where a number comes from."""
+from edgeprune.devices import named
+from edgeprune.errors import DeviceError, InputError
+from edgeprune.evidence import Kind as Kind  # noqa: PLC0414 - transports take it from here
 
 
 class Capability(str, Enum):
@@ -23,6 +23,7 @@ class Capability(str, Enum):
     MEMORY = "memory"  # tell a program's peak memory
     PER_LAYER = "per-layer"  # tell the time of each layer
     POWER = "power"  # tell the power drawn
+    STATE = "state"  # tell temperature, clock and throttling
 
 
 class Conversation(Protocol):
@@ -52,8 +53,12 @@ class Conversation(Protocol):
 class Workspace(Protocol):
     """A private place on the device; it and every program started from it are gone when it is closed."""
 
-    def push(self, file: Path) -> str:
-        """Bring a file there; returns its path as the device knows it."""
+    def push(self, file: Path, *beside: Path) -> str:
+        """Bring a file there, and others beside it, all under their own names; returns its path as the device knows it.
+
+        Raises:
+            DeviceError: It does not arrive whole.
+        """
         ...
 
     def path(self, name: str) -> str:
@@ -112,6 +117,10 @@ class Device(Protocol):
         ...
 
 
+class LineLostError(DeviceError):
+    """The connection to a device ended by itself; nothing is left there, and another try may succeed."""
+
+
 _transports: dict[str, Callable[[str], Device]] = {}
 _Make = TypeVar("_Make", bound=Callable[[str], Device])
 
@@ -130,12 +139,32 @@ def transport(scheme: str) -> Callable[[_Make], _Make]:
 def device(uri: str) -> Device:
     """The device that ``uri`` names, such as ``local:`` or ``emulator:raspberry-pi-4``; nothing is connected yet.
 
+    Args:
+        uri: ``scheme:...``, where ``?option=value&...`` may follow; or a name from ``devices.toml``.
+
     Raises:
-        InputError: No transport is for such a URI, or it does not take what follows the colon.
+        InputError: No transport is for such a URI, it does not take what follows the colon, or no device has the name.
         DeviceError: The device is known not to be there.
     """
-    scheme, colon, rest = uri.partition(":")
+    known = ", ".join(f"{name}:" for name in sorted(_transports))
+    scheme, colon, rest = (uri if ":" in uri else named.uri_of(uri, schemes=known)).partition(":")
     if not colon or scheme not in _transports:
-        known = ", ".join(f"{name}:" for name in sorted(_transports))
         raise InputError(f"got the device {uri!r}; a device begins with one of {known}")
     return _transports[scheme](rest)
+
+
+def options(rest: str, allowed: Collection[str], *, uri: str) -> tuple[str, dict[str, str]]:
+    """Part what follows the colon of a URI into what is before the ``?``, and the options behind it.
+
+    Raises:
+        InputError: An option that is not ``allowed``, or one without a value.
+    """
+    before, _, query = rest.partition("?")
+    try:
+        found = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    except ValueError:
+        raise InputError(f"the device {uri}: got '?{query}', options are written ?name=value&name=value") from None
+    for name, value in found.items():
+        if name not in allowed or not value:
+            raise InputError(f"the device {uri}: got the option '{name}={value}'; it takes {', '.join(allowed)}")
+    return before, found

@@ -14,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edgeprune.errors import ModelError
+from edgeprune.export.tflite_loading import load
 
 Array = NDArray[Any]
 
@@ -83,15 +84,14 @@ def read(path: Path) -> schema.ModelT:
     """The file's content as an object, buffers that lie behind the flatbuffer included.
 
     Raises:
-        ModelError: It cannot be read, or LiteRT finds that it is no TFLite file.
+        ModelError: It cannot be read, is no TFLite file, or is damaged; see ``load``.
     """
-    from ai_edge_litert.interpreter import Interpreter
     from ai_edge_litert.tools import flatbuffer_utils
 
     try:
         content = path.read_bytes()
-        Interpreter(model_content=content)  # generated Python code believes every offset
-    except (OSError, RuntimeError, ValueError) as problem:
+        load(content)  # generated Python code believes every offset
+    except (OSError, ValueError) as problem:
         raise ModelError(f"{path} is no TFLite file: {problem}") from problem
     return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 

@@ -23,6 +23,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.errors import ProofError
 from edgeprune.graph.capture import evaluating
+from edgeprune.graph.jitter import jittered
 from edgeprune.graph.rewrite import Kept, Rewritten, rewrite, slice_tensor
 from edgeprune.graph.simulate import Simulated
 from edgeprune.graph.units import Units
@@ -73,7 +74,7 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
     converted = {id(program.tensor(node)): _convert(program.tensor(node), dtype) for node in nodes}
     own = {str(node.target): converted[id(program.tensor(node))] for node in nodes}
     weights = {name: tensor for name, tensor in own.items() if name in program.state}
-    states = (own, {**own, **_jitter(weights, seed)})
+    states = (own, {**own, **jittered(weights, seed)})
     outputs, exact = [], True
     for state in states:
         dense = Simulated(units, removed, state)
@@ -165,25 +166,6 @@ def _distance(want: list[Tensor], got: list[Tensor]) -> float:
             distance = float((a - b).abs().max()) / scale
             worst = max(worst, distance if math.isfinite(distance) else math.inf)
     return worst
-
-
-def _jitter(state: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """The same state with no two entries alike; variances stay positive, integers stay."""
-    generator = torch.Generator().manual_seed(seed)
-    jittered: dict[int, Tensor] = {}
-    for tensor in state.values():
-        if id(tensor) in jittered:
-            continue
-        if tensor.is_floating_point() and tensor.numel():
-            spread = float(tensor.double().square().mean().sqrt())
-            noise = torch.randn(tensor.shape, generator=generator).to(tensor) * (
-                0.3 * spread if spread > 1e-3 else 0.05
-            )
-            positive = bool((tensor >= 0).all())
-            jittered[id(tensor)] = (tensor + noise).abs() if positive else tensor + noise
-        else:
-            jittered[id(tensor)] = tensor
-    return {name: jittered[id(tensor)].detach() for name, tensor in state.items()}
 
 
 def _convert(leaf: Any, dtype: torch.dtype | None, *, copy: bool = False) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeprune.pipeline.building import BuildResult, StageReport, build
+from edgeprune.pipeline.building import BuildResult, StageReport, build, check_targets
 from edgeprune.pipeline.stage import Stage, Watcher
 
-__all__ = ["BuildResult", "Stage", "StageReport", "Watcher", "build"]
+__all__ = ["BuildResult", "Stage", "StageReport", "Watcher", "build", "check_targets"]

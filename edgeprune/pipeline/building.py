@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeprune import files
-from edgeprune.bundle.manifest import Manifest
-from edgeprune.config import Recipe, Target
+from edgeprune.bundle import pack
+from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.measured import Measured
+from edgeprune.config import Recipe, RecipeBudget, Target
 from edgeprune.errors import InputError, RecipeError
 from edgeprune.launch import is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
 from edgeprune.pipeline.job import PROFILE, Job
+from edgeprune.pipeline.lock import Lock
 from edgeprune.pipeline.stage import Space, Stage, Unwatched, Watcher
 from edgeprune.pipeline.stages import stages_of
 from edgeprune.profile import Profile
@@ -50,6 +54,7 @@ class BuildResult:
         folder: The bundle.
         archive: The same as one ``.tar.gz``.
         stages: Every stage in order.
+        budgets: Verdicts on all limits: those of the manifest, and those on what was measured.
     """
 
     manifest: Manifest
@@ -57,6 +62,7 @@ class BuildResult:
     folder: Path
     archive: Path
     stages: tuple[StageReport, ...]
+    budgets: tuple[BudgetReport, ...]
 
 
 def build(
@@ -65,6 +71,8 @@ def build(
     *,
     output: Path | str = "dist",
     cache: Path | str = ".edgeprune",
+    lock: Path | str | None = None,
+    update_lock: bool = False,
     watcher: Watcher | None = None,
 ) -> BuildResult:
     """Prune, fine-tune, export, check, measure and pack the network of ``recipe`` for ``target``.
@@ -78,6 +86,8 @@ def build(
         target: A Target, or what ``Target.load`` takes.
         output: Folder for the bundle ``<recipe>-<target>/`` and its archive.
         cache: Folder for stage results.
+        lock: File of what was found by measuring, and is repeated; it is made where it is not. None: measured anew.
+        update_lock: Measure anew, and write it into ``lock``.
         watcher: Told of each stage as it begins and ends.
 
     Raises:
@@ -85,34 +95,67 @@ def build(
         BudgetError: The budget cannot be reached; names the closest value that can (4).
         ProofError, ParityError: The pruned or the exported network does not compute what it must (7).
     """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     target = target if isinstance(target, Target) else Target.load(target)
-    _check(recipe, target)
+    recipe = _for_target(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), target)
+    pack.source_date_epoch()  # what is wrong with it is told now
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
     finish = _finish if started_processes() == 1 else _finish_together
-    job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store))
+    findings = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
+    job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store), lock=findings)
     keys: dict[str, str] = {}
     reports = []
     for stage in stages_of(recipe, target):
         key = _key(stage, job, keys)
         progress = watcher.begin(stage)
         finished, cached = finish(stage, f"{stage.name}-{key}", job, store, progress)
+        found = stage.found(job, finished.values)
+        if found:
+            findings.keep(found)
+            key = fingerprint.digest([key, sorted((list(table), dict(told)) for table, told in found.items())])[:20]
         for name in (stage.name, *stage.stands_for):
             keys[name] = _content_key(stage, keys, finished) if stage.by_content else key
             job.results[name] = finished
         reports.append(StageReport(stage.name, finished.seconds, cached))
         watcher.end(stage, seconds=finished.seconds, cached=cached)
+    if is_first():
+        findings.save()
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
-    return BuildResult(Manifest.load(job.bundle_folder), profile, job.bundle_folder, job.archive, tuple(reports))
+    manifest = Manifest.load(job.bundle_folder)
+    budgets = (*manifest.budgets, *Measured.load(job.bundle_folder).budgets)
+    return BuildResult(manifest, profile, job.bundle_folder, job.archive, tuple(reports), budgets)
 
 
-def _check(recipe: Recipe, target: Target) -> None:
-    if target.microcontroller is None and "arena_bytes" in recipe.budget.costs:
+def check_targets(budget: RecipeBudget, targets: Sequence[Target]) -> None:
+    """Tell limits of a target that is neither one of ``targets`` nor known by name.
+
+    Raises:
+        RecipeError: There are some.
+    """
+    labels = {label for target in targets for label in target.labels}
+    budget.check_targets(lambda name: name in labels or Target.is_known(name), sorted({*labels, *Target.names()}))
+
+
+def _for_target(recipe: Recipe, target: Target) -> Recipe:
+    """The recipe with the budget of ``target``; a limit that nothing can come of is told before anything is done.
+
+    Raises:
+        RecipeError: There is one.
+    """
+    check_targets(recipe.budget, [target])
+    recipe = recipe.for_target(*target.labels)
+    recipe.budget.check_evidence()
+    if target.microcontroller is None and recipe.budget.arena_bytes is not None:
         raise RecipeError(
-            f"budget.arena_bytes: {target.name} runs {target.runtime.name}, which has no arena: TFLite Micro has, on "
+            f"'budget.arena_bytes': {target.name} runs {target.runtime.name}, which has no arena: TFLite Micro has, on "
             "microcontrollers; peak_activation_bytes is what others have"
         )
+    accuracy, training = recipe.budget.accuracy, recipe.training
+    if isinstance(accuracy, float | int) and accuracy > 1 and training.metric is None:
+        raise RecipeError(
+            f"'budget.accuracy': got {accuracy}, must be a share of the samples such as 0.985, '98.5%' or 'drop 0.5%'"
+        )
+    return recipe
 
 
 def _inputs(recipe: Recipe, store: Cache) -> dict[str, str | None]:
@@ -165,7 +208,7 @@ def _finish_together(stage: Stage, entry: str, job: Job, store: Cache, progress:
     from edgeprune.training import processes
 
     team = processes()
-    ready = team.tell(store.find(entry) is not None)
+    ready = team.tell(_serves(stage, store.find(entry), job))
     if team.first:
         finished = _finish(stage, entry, job, store, progress)
         team.wait()
@@ -184,10 +227,10 @@ def _finish_together(stage: Stage, entry: str, job: Job, store: Cache, progress:
 
 def _finish(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:
     found = store.find(entry)
-    if found is None or not stage.holds(job, found.values):
+    if found is None or not _serves(stage, found, job):
         with store.locked(entry):
             found = store.find(entry)  # another build may have made it while this one waited
-            if found is None or not stage.holds(job, found.values):
+            if found is None or not _serves(stage, found, job):
                 out, keep = store.start(entry)
                 started = time.perf_counter()
                 values = stage.run(job, Space(out, keep, progress))
@@ -196,3 +239,13 @@ def _finish(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress
                 return finished, False
     logger.info("%s: cached", stage.name)
     return found, True
+
+
+def _serves(stage: Stage, found: Finished | None, job: Job) -> bool:
+    """Whether a result from the cache may be taken: it is what the lock says, and was not told by the one to update."""
+    if found is None or not stage.holds(job, found.values):
+        return False
+    measured = stage.found(job, found.values)
+    if job.lock.update:
+        return not (measured and found.values.get("locked", False))
+    return job.lock.agrees(measured)

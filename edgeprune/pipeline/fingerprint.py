@@ -21,7 +21,7 @@ _PACKAGE = Path(__file__).parents[1]
 _PACKAGES = (
     "torch", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "onnx", "onnxscript", "onnxsim", "onnxruntime",
 )  # fmt: skip
-_SOURCES = (".py", ".cc", ".h", ".md")
+_SOURCES = (".py", ".cc", ".h", ".md", ".css")
 # A file changed twice within one tick of the file system's clock keeps its time: the hash of a young file is not kept.
 _YOUNG_NS = 2_000_000_000
 

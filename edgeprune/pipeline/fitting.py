@@ -73,13 +73,13 @@ def board_costs(job: Job, dense: tflm.Footprint) -> dict[str, CostModel]:
     for name, value in dense.costs.items():
         base = cost_model(name, job.units, job.dense, precision="int8")
         found[name] = Scaled(base, offset=value - base.total())
-    latency = job.latency_model("latency_ms" in job.recipe.budget.costs)
+    latency = job.latency_model("latency_ms" in job.recipe.budget.aims.costs)
     return found if latency is None else {**found, "latency_ms": latency}
 
 
 def limits(job: Job, dense: tflm.Footprint) -> dict[str, int]:
     """Of arena and flash: what the board has, or less where the budget says less."""
-    asked = job.recipe.budget
+    asked = job.recipe.budget.aims
     named = {name: asked.limit(name, dense.costs[name]) for name in dense.costs if name in asked.costs}
     return {name: min(limit, int(named.get(name, limit))) for name, limit in job.target.limits.items()}
 
@@ -106,7 +106,7 @@ class _Fitting:
     most: Mapping[str, int]
 
     def run(self) -> tuple[Plan, Tensor]:
-        asked = {name for name in self.most if name in self.job.recipe.budget.costs}
+        asked = {name for name in self.most if name in self.job.recipe.budget.aims.costs}
         aim = dict(self.most)
         while True:
             budget = self._budget({name: aim[name] for name in asked})
@@ -153,7 +153,7 @@ class _Fitting:
         raise BudgetError(f"{'; '.join(told)}. What holds it back: {held}", nearest, held_back=held) from problem
 
     def _budget(self, aims: Mapping[str, int]) -> Budget:
-        return self.job.recipe.budget.model_copy(update={name: max(aim, _LEAST) for name, aim in aims.items()})
+        return self.job.recipe.budget.aims.model_copy(update={name: max(aim, _LEAST) for name, aim in aims.items()})
 
     def _over(self, found: tflm.Footprint) -> dict[str, int]:
         excess = {name: found.costs[name] - limit for name, limit in self.most.items()}

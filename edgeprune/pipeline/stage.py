@@ -13,6 +13,9 @@ from edgeprune.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgeprune.pipeline.job import Job
 
+Findings = Mapping[tuple[str, ...], Mapping[str, Any]]
+"""What was measured, by table of the lock: ``("training",)``, ``("targets", name)``."""
+
 
 @dataclass(frozen=True)
 class Space:
@@ -45,6 +48,8 @@ class Stage:
         by_content: Stages after it depend on what it found, not on the settings by which it did: they are shared by
             builds in which it finds the same.
         holds: False where a result in the cache does not serve any more, because what it made elsewhere is gone.
+        found: What of its result was measured and then rested on, by table of the lock: it goes there, and into the
+            keys of what follows.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Stage:
     stands_for: tuple[str, ...] = ()
     by_content: bool = False
     holds: Callable[[Job, Mapping[str, Any]], bool] = lambda _job, _values: True
+    found: Callable[[Job, Mapping[str, Any]], Findings] = lambda _job, _values: {}
 
 
 class Watcher(Protocol):

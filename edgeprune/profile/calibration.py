@@ -20,7 +20,8 @@ from edgeprune.cost.layers import Layer, Shape
 from edgeprune.cost.probes import empty, probe
 from edgeprune.cost.table import Grid, LatencyTable, Rest, fingerprint
 from edgeprune.devices import Device, Workspace
-from edgeprune.profile.protocol import RUNNER, Runner
+from edgeprune.profile.protocol import RUNNER
+from edgeprune.profile.runner import Runner
 from edgeprune.progress import SILENT, Progress
 
 STEPS = (4, 8, 16, 32)

@@ -1,101 +1,27 @@
 """How models are measured: each in a process of its own, in turn and in blocks, so that drift hits all of them.
 
 The models A and B are loaded and warmed up one after the other; then follow the blocks A B A B ... Their processes stay
-alive in between, and only one of them works at any time.
+alive in between, and only one of them works at any time. Around and during the blocks the state of the device is read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import logging
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgeprune import files
-from edgeprune.devices import Capability, Conversation, Device, Kind, Local, Workspace
-from edgeprune.errors import DeviceError
-from edgeprune.profile import statistics
-from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile, Profile, RatioFigure
+from edgeprune.devices import Capability, Device, Local, Workspace
+from edgeprune.profile import golden as goldens
+from edgeprune.profile import state, statistics
+from edgeprune.profile.golden import Golden
+from edgeprune.profile.result import Environment, Figure, ModelProfile, Profile, RatioFigure, Validity
+from edgeprune.profile.runner import Runner
+from edgeprune.profile.state import Monitor, Sample
 from edgeprune.progress import SILENT, Progress
-
-logger = logging.getLogger(__name__)
-
-_PROTOCOL = 1
-_WARM_UP_S = 10
-_SHOWN = 200
-
-
-def measure(
-    models: Mapping[str, Path],
-    device: Device | None = None,
-    *,
-    threads: int | None = None,
-    warmup: int = 20,
-    runs: int = 300,
-    blocks: int = 3,
-    block_s: float = 0.25,
-    spinning: bool = True,
-    seed: int = 0,
-    runner: Path | None = None,
-    timeout_s: float = 300.0,
-    progress: Progress = SILENT,
-) -> Profile:
-    """Measure latency and memory of ONNX models on a device.
-
-    Args:
-        models: ``.onnx`` files by name; ratios are over the first.
-        device: Where; default: this machine.
-        threads: Of one inference; None: every core of the device.
-        warmup: Fewest inferences of the first warm-up, and unmeasured ones at the start of each block.
-        runs: Measured inferences of each model, over all blocks; a fast model makes more.
-        blocks: How often the models take turns.
-        block_s: Shortest block in seconds, so that a fast model is not judged by one moment (at most 2000 inferences).
-        spinning: Threads of the runtime wait busily for work: faster, unless others want the cores.
-        seed: Of the random input and of the bootstrap.
-        runner: The script that runs them there; None: that of ONNX Runtime.
-        timeout_s: Longest wait for one answer of the device.
-        progress: Advances by a block.
-
-    Raises:
-        DeviceError: The device cannot be reached, or the runner fails, answers nonsense or not in time.
-    """
-    device = device or Local()
-    progress.start(len(models) * blocks)
-    with device.open() as workspace:
-        script = workspace.push(runner or RUNNER)
-        runners = {name: Runner(workspace, script, name, timeout_s) for name in models}
-        for name, path in models.items():
-            runners[name].load(workspace.push(path), threads=threads, spinning=spinning, seed=seed)
-            runners[name].warm_up(warmup)
-        for block in range(blocks):
-            share = runs // blocks + (block < runs % blocks)
-            for runner_of_model in runners.values():
-                median = runner_of_model.measure(warmup, max(1, share), block_s)
-                progress.advance(p50_ms=median)
-        with_memory = Capability.MEMORY in device.capabilities
-        measured = {
-            name: runners[name].finish(files.sha256(path), device.kind, with_memory=with_memory)
-            for name, path in models.items()
-        }
-        machine = next(iter(runners.values())).machine
-    first, *others = measured
-    ratios = {name: statistics.ratio(measured[first].blocks_ms, measured[name].blocks_ms, seed=seed) for name in others}
-    return Profile(
-        device={"uri": device.uri, **machine},
-        settings={
-            "warmup": warmup,
-            "runs": runs,
-            "blocks": blocks,
-            "block_s": block_s,
-            "spinning": spinning,
-            "seed": seed,
-        },
-        models=measured,
-        ratios={name: RatioFigure(**asdict(ratio), kind=device.kind) for name, ratio in ratios.items()},
-    )
-
 
 RUNNER = Path(__file__).parent / "runners" / "onnxruntime_runner.py"
 LITERT_RUNNER = RUNNER.with_name("litert_runner.py")
@@ -112,87 +38,219 @@ LITERT_REQUIREMENTS = "numpy>=1.21\nai-edge-litert>=1.0\n"
 REQUIREMENTS = "numpy>=1.21\nonnxruntime>=1.12\n"
 
 
-class Runner:
-    """A runner on a device, as its answers describe it. It holds one model at a time."""
+@dataclass(frozen=True)
+class Conditions:
+    """How to measure.
 
-    def __init__(self, workspace: Workspace, script: str, name: str, timeout_s: float) -> None:
-        self._name = name
-        self._timeout_s = timeout_s
-        self._conversation: Conversation = workspace.converse([script, "--serve"])
-        ready = self._answer("ready", {"protocol": int})
-        if ready["protocol"] != _PROTOCOL:
-            raise self._error(f"speaks protocol {ready['protocol']}, not {_PROTOCOL}")
-        self.machine = {key: value for key, value in ready.items() if key not in ("event", "protocol")}
-        self._loaded: dict[str, Any] = {}
-        self._warm: dict[str, Any] = {}
-        self._blocks: list[tuple[float, ...]] = []
+    Attributes:
+        threads: Of one inference; None: every core of the device.
+        warmup: Fewest inferences of the first warm-up, and unmeasured ones at the start of each block.
+        runs: Measured inferences of each model, over all blocks; a fast model makes more.
+        blocks: How often the models take turns.
+        block_s: Shortest block in seconds, so that a fast model is not judged by one moment (at most 2000 inferences).
+        spinning: Threads of the runtime wait busily for work: faster, unless others want the cores.
+        seed: Of the random input and of the bootstrap.
+        timeout_s: Longest wait for one answer of the device.
+        noise: How far the medians of a model's blocks may lie apart, over their median; None: any.
+        retries: How often all blocks are measured anew where they are too noisy.
+    """
 
-    def load(self, model: str, *, threads: int | None, spinning: bool, seed: int) -> None:
-        self._send(do="load", model=model, threads=threads, spinning=spinning, seed=seed)
-        self._loaded = self._answer("loaded", {"load_ms": float, "first_ms": float, "threads": int})
+    threads: int | None = None
+    warmup: int = 20
+    runs: int = 300
+    blocks: int = 3
+    block_s: float = 0.25
+    spinning: bool = True
+    seed: int = 0
+    timeout_s: float = 300.0
+    noise: float | None = None
+    retries: int = 0
 
-    def warm_up(self, at_least: int) -> None:
-        self._send(do="warm_up", at_least=at_least, at_most_s=_WARM_UP_S)
-        self._warm = self._answer("warm", {"runs": int, "stable": bool})
 
-    def measure(self, warmup: int, runs: int, block_s: float) -> float:
-        """Measure one block; returns its median in milliseconds."""
-        self._send(do="measure", warm_up=warmup, runs=runs, at_least_s=block_s)
-        latencies = self._answer("block", {"latency_ms": list})["latency_ms"]
-        if len(latencies) < runs or not all(isinstance(value, float) and value > 0 for value in latencies):
-            raise self._error(f"gave {len(latencies)} latencies, or some that are no time, for {runs} runs")
-        self._blocks.append(tuple(latencies))
-        return statistics.latency([latencies]).p50
+def measure(
+    models: Mapping[str, Path],
+    device: Device | None = None,
+    *,
+    runner: Path | Sequence[Path] | None = None,
+    golden: Mapping[str, Golden] | None = None,
+    progress: Progress = SILENT,
+    **conditions: Any,
+) -> Profile:
+    """Measure latency and memory of models on a device. Whether the figures may be used its ``validity`` tells.
 
-    def finish(self, sha256: str, kind: Kind, *, with_memory: bool) -> ModelProfile:
-        peak, baseline, source = None, None, None
-        if with_memory:
-            self._send(do="memory")
-            memory = self._answer("memory", {"peak_bytes": int, "baseline_bytes": int, "source": str})
-            peak = Figure(max(0, memory["peak_bytes"] - memory["baseline_bytes"]), kind)
-            baseline = Figure(memory["baseline_bytes"], kind)
-            source = memory["source"]
-        self._send(do="end")
-        return ModelProfile(
-            sha256=sha256,
-            latency_ms=LatencyFigures(**asdict(statistics.latency(self._blocks)), kind=kind),
-            first_ms=Figure(self._loaded["first_ms"], kind),
-            load_ms=Figure(self._loaded["load_ms"], kind),
-            peak_memory_bytes=peak,
-            runtime_memory_bytes=baseline,
-            memory_source=source,
-            warm_up_runs=self._warm["runs"],
-            stable=self._warm["stable"],
-            threads=self._loaded["threads"],
-            blocks_ms=tuple(self._blocks),
+    Args:
+        models: Model files by name; ratios are over the first.
+        device: Where; default: this machine.
+        runner: The script that runs them there, and those that have to lie beside it; None: that of ONNX Runtime.
+        golden: By model, what it must answer.
+        progress: Advances by a block.
+        conditions: See ``Conditions``.
+
+    Raises:
+        DeviceError: The device cannot be reached, or the runner fails, answers nonsense or not in time.
+    """
+    device = device or Local()
+    with device.open() as workspace:
+        bench = Bench(workspace, device, models, Conditions(**conditions), runner=runner, golden=golden)
+        return bench.measure(progress)
+
+
+class Bench:
+    """Models that are ready to be measured on a device: their files are there, and their runners wait.
+
+    Attributes:
+        host: The same for devices that are one machine, and so must not measure at the same time.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        device: Device,
+        models: Mapping[str, Path],
+        conditions: Conditions,
+        *,
+        runner: Path | Sequence[Path] | None = None,
+        beside: Mapping[str, Sequence[Path]] | None = None,
+        golden: Mapping[str, Golden] | None = None,
+    ) -> None:
+        self._device = device
+        self._models = models
+        self._conditions = conditions
+        self._golden: Mapping[str, Golden] = golden or {}
+        scripts = [runner or RUNNER] if runner is None or isinstance(runner, Path) else list(runner)
+        there = {name: workspace.push(path, *(beside or {}).get(name, ())) for name, path in models.items()}
+        script = workspace.push(*scripts)
+        self._runners = {name: Runner(workspace, script, name, conditions.timeout_s) for name in models}
+        self._there = there
+        machine: Mapping[str, Any] = next(iter(self._runners.values())).machine
+        self._gpu = machine.get("provider") == "cuda" or machine.get("runtime") == "tensorrt"
+        knows = Capability.STATE in device.capabilities
+        self._monitor = Monitor(workspace, gpu=machine.get("provider") == "cuda") if knows else None
+        self._machine: dict[str, Any] = {**machine, **(self._monitor.device if self._monitor else {})}
+        self.host = (self._monitor.boot if self._monitor else None) or device.uri
+
+    def measure(self, progress: Progress = SILENT) -> Profile:
+        """Load, warm up, measure and compare; the bench is of no use afterwards.
+
+        Raises:
+            DeviceError: As ``measure``.
+        """
+        how, device = self._conditions, self._device
+        progress.start(len(self._models) * how.blocks)
+        gpu_bytes = {name: self._load(name) for name in self._models}
+        passed = self._quiet_pass(progress)
+        measured: dict[str, ModelProfile] = {}
+        checks = {}
+        for name, runner in self._runners.items():
+            memory = runner.memory() if Capability.MEMORY in device.capabilities else {}
+            layers = runner.layers() if Capability.PER_LAYER in device.capabilities else None
+            answered = runner.outputs(self._golden[name].inputs) if name in self._golden else None
+            if answered is not None:
+                checks[name] = self._golden[name].compare(answered)
+            runner.end()
+            mean_ms = statistics.latency(runner.blocks_ms).mean
+            energy = state.energy_mj(state.mean_power_mw(passed.during[name]), mean_ms)
+            measured[name] = runner.result(
+                files.sha256(self._models[name]),
+                device.kind,
+                memory,
+                layers=layers,
+                gpu_memory_bytes=_figure(gpu_bytes[name], device),
+                energy_mj=_figure(energy, device),
+            )
+        problems = [*passed.problems, *goldens.problems(checks)]
+        noise = {name: statistics.noise(runner.blocks_ms) for name, runner in self._runners.items()}
+        return Profile(
+            device={"uri": device.uri, **self._machine, "fingerprint": fingerprint(self._machine)},
+            settings={name: value for name, value in asdict(how).items() if name not in ("threads", "timeout_s")},
+            models=measured,
+            ratios=_ratios(measured, how.seed, device),
+            environment=passed.environment,
+            validity=Validity(not problems, tuple(problems), noise, how.noise, passed.attempts, checks),
         )
 
-    def _send(self, **command: Any) -> None:
-        logger.debug("%s <- %s", self._name, command)
-        try:
-            self._conversation.send(json.dumps(command))
-        except DeviceError as problem:
-            raise DeviceError(f"measuring {self._name}: {problem}") from problem
+    def _load(self, name: str) -> float | None:
+        """Load and warm up; returns the bytes that this took of the GPU's memory, where there is one."""
+        how, before = self._conditions, self._take()
+        runner = self._runners[name]
+        runner.load(self._there[name], threads=how.threads, spinning=how.spinning, seed=how.seed)
+        runner.warm_up(how.warmup)
+        after = self._take()
+        if not (before and after) or before[-1].gpu_memory_bytes is None or after[-1].gpu_memory_bytes is None:
+            return None
+        return max(0, after[-1].gpu_memory_bytes - before[-1].gpu_memory_bytes)
 
-    def _answer(self, event: str, keys: Mapping[str, type]) -> dict[str, Any]:
-        try:
-            line = self._conversation.receive(timeout_s=self._timeout_s)
-        except DeviceError as problem:
-            raise DeviceError(f"measuring {self._name}: {problem}") from problem
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            raise self._error(f"answers with no JSON: {line[:_SHOWN]!r}") from None
-        if isinstance(answer, dict) and answer.get("event") == "error":
-            raise self._error(f"fails: {answer.get('message')}")
-        if not isinstance(answer, dict) or answer.get("event") != event:
-            raise self._error(f"answers with something else than '{event}': {line[:_SHOWN]!r}")
-        wrong = [key for key, kind in keys.items() if not isinstance(answer.get(key), kind)]
-        if wrong:
-            raise self._error(f"answers '{event}' without {', '.join(wrong)}: {line[:_SHOWN]!r}")
-        return answer
+    def _quiet_pass(self, progress: Progress) -> _Pass:
+        """All blocks, again where they were too noisy and may be measured anew."""
+        for attempt in range(1, self._conditions.retries + 2):
+            for runner in self._runners.values():
+                runner.forget()
+            passed = replace(self._pass(progress), attempts=attempt)
+            if not passed.noisy:
+                break
+        return passed
 
-    def _error(self, what: str) -> DeviceError:
-        words = self._conversation.last_words()
-        said = f"; its last words: {words}" if words else ""
-        return DeviceError(f"measuring {self._name}: the runner {what}{said}")
+    def _pass(self, progress: Progress) -> _Pass:
+        how = self._conditions
+        before = self._take()
+        during: dict[str, list[Sample]] = {name: [] for name in self._models}
+        for block in range(how.blocks):
+            share = how.runs // how.blocks + (block < how.runs % how.blocks)
+            for name, runner in self._runners.items():
+                median = runner.measure(how.warmup, max(1, share), how.block_s)
+                during[name] += self._take()
+                progress.advance(p50_ms=median)
+        noisy = [
+            f"{name} is too noisy: the medians of its blocks lie {noise:.1%} apart, {how.noise:.1%} is allowed"
+            for name, runner in self._runners.items()
+            if how.noise is not None and (noise := statistics.noise(runner.blocks_ms)) > how.noise
+        ]
+        return _Pass(before, during, noisy, gpu=self._gpu)
+
+    def _take(self) -> list[Sample]:
+        return self._monitor.take() if self._monitor else []
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """All blocks once, and the state of the device meanwhile."""
+
+    before: Sequence[Sample]
+    during: Mapping[str, Sequence[Sample]]
+    noisy: Sequence[str]
+    gpu: bool
+    attempts: int = 1
+
+    @property
+    def _samples(self) -> list[Sample]:
+        return sorted((one for several in self.during.values() for one in several), key=lambda one: one.at_s)
+
+    @property
+    def environment(self) -> Environment | None:
+        if not self.before:
+            return None
+        samples = self._samples
+        return state.environment(self.before[-1], samples, samples[-1])
+
+    @property
+    def problems(self) -> list[str]:
+        if not self.before:
+            return list(self.noisy)
+        samples = self._samples
+        return [*state.problems(self.before[-1], samples, samples[-1], gpu=self.gpu), *self.noisy]
+
+
+def fingerprint(machine: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits, the same for the same device, system and runtime."""
+    return hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _figure(value: float | None, device: Device) -> Figure | None:
+    return None if value is None else Figure(value, device.kind)
+
+
+def _ratios(measured: Mapping[str, ModelProfile], seed: int, device: Device) -> dict[str, RatioFigure]:
+    first, *others = measured
+    base = measured[first].blocks_ms
+    ratios = {name: statistics.ratio(base, measured[name].blocks_ms, seed=seed) for name in others}
+    return {name: RatioFigure(**asdict(ratio), kind=device.kind) for name, ratio in ratios.items()}

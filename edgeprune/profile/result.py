@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgeprune.devices import Kind
 from edgeprune.errors import InputError
-from edgeprune.profile.statistics import Latency, Ratio
+from edgeprune.evidence import Kind
+from edgeprune.profile.figures import Latency, Ratio
 
 NAME = "profile.json"
 SCHEMA = 1
@@ -40,14 +40,31 @@ class RatioFigure(Ratio):
 
 
 @dataclass(frozen=True)
+class LayerTime:
+    """One node that the runtime made of the model.
+
+    Attributes:
+        name: As the runtime names it; it may stand for several nodes of the file.
+        kind: Of operator; empty where the runtime does not tell.
+        ms: In one inference; of several, the mean of the middle half, or the median.
+    """
+
+    name: str
+    kind: str
+    ms: float
+
+
+@dataclass(frozen=True)
 class ModelProfile:
-    """One model on one device.
+    """One model on one device. What the device cannot tell is None.
+
+    Where layers are timed, the runtime is slowed down by it: their sum is more than the latency.
 
     Attributes:
         sha256: Of its file.
         latency_ms: Over all blocks.
         first_ms: First inference, which fills caches.
-        load_ms: From the file to a session that can run.
+        load_ms: From the file to a session that can run; None where there is no such thing.
         peak_memory_bytes: Highest resident memory of its own process, over ``runtime_memory_bytes``; None where the
             device cannot tell.
         runtime_memory_bytes: Resident memory of that process before: Python, numpy, and the runtime once it had run a
@@ -57,12 +74,17 @@ class ModelProfile:
         stable: Warm-up ended because latency no longer changed; else its time was over.
         threads: Of one inference.
         blocks_ms: Every latency, by block.
+        layers: In the order they run.
+        gpu_memory_bytes: In use on the whole GPU with the model loaded and warm, over before.
+        arena_bytes: Of the tensor arena of TFLite Micro that are in use.
+        energy_mj: Of one inference, from the rail that feeds the whole board, or the whole processor: what is drawn at
+            rest is in it.
     """
 
     sha256: str
     latency_ms: LatencyFigures
     first_ms: Figure
-    load_ms: Figure
+    load_ms: Figure | None
     peak_memory_bytes: Figure | None
     runtime_memory_bytes: Figure | None
     memory_source: str | None
@@ -70,6 +92,86 @@ class ModelProfile:
     stable: bool
     threads: int
     blocks_ms: tuple[tuple[float, ...], ...]
+    layers: tuple[LayerTime, ...] | None = None
+    gpu_memory_bytes: Figure | None = None
+    arena_bytes: Figure | None = None
+    energy_mj: Figure | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of a device at one moment, or over some time; what it does not tell is left out.
+
+    Attributes:
+        temperature_c: By sensor; over some time: the highest.
+        clock_mhz: By policy of the CPU, or ``gpu``, ``memory``; over some time: the median.
+        power_mw: By rail; over some time: the mean.
+        governor: By policy of the CPU.
+        throttle: What is set: ``under-voltage``, ``frequency capped``, ``throttled``, ``soft temperature limit``, with
+            ``since boot`` behind if it was so since; None: the device does not tell.
+        power_mode: Of nvpmodel.
+    """
+
+    temperature_c: Mapping[str, float] = field(default_factory=dict)
+    clock_mhz: Mapping[str, float] = field(default_factory=dict)
+    power_mw: Mapping[str, float] = field(default_factory=dict)
+    governor: Mapping[str, str] = field(default_factory=dict)
+    throttle: tuple[str, ...] | None = None
+    power_mode: str | None = None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """How the device was around and during the measurement.
+
+    Attributes:
+        before: Before the first block.
+        during: Over all blocks.
+        after: After the last.
+    """
+
+    before: State
+    during: State
+    after: State
+
+
+@dataclass(frozen=True)
+class GoldenCheck:
+    """What a model answered on the device, beside what its bundle expects.
+
+    Attributes:
+        samples: How many were compared.
+        max_error: Largest difference of an output, relative to the largest expected one; None: the outputs have another
+            form, or are not finite.
+        tolerance: That is allowed.
+        top1_agreement: Share of samples that get the same class by the first output, 0..1.
+    """
+
+    samples: int
+    max_error: float | None
+    tolerance: float
+    top1_agreement: float
+
+
+@dataclass(frozen=True)
+class Validity:
+    """Whether the figures may be used.
+
+    Attributes:
+        valid: There are no problems.
+        problems: Why not, for people.
+        noise: By model: how far the medians of its blocks lie apart, over their median.
+        noise_limit: That is allowed; None: any.
+        attempts: How often all blocks were measured until they were quiet enough.
+        golden: By model, where there is something to compare with.
+    """
+
+    valid: bool
+    problems: tuple[str, ...]
+    noise: Mapping[str, float]
+    noise_limit: float | None
+    attempts: int
+    golden: Mapping[str, GoldenCheck] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,10 +179,13 @@ class Profile:
     """Models measured in turn on one device.
 
     Attributes:
-        device: ``uri`` and what the device says of itself: machine, system, cpu, cores, python, runtime.
+        device: ``uri`` and what the device says of itself: machine, system, cpu, cores, python, runtime. Its
+            ``fingerprint`` is the same for the same device, system and runtime.
         settings: How it was measured: the arguments of ``protocol.measure``.
         models: By name, in the order they took turns.
         ratios: Median latency over that of the first model, by name of each other model.
+        environment: None where the device does not tell.
+        validity: Whether the figures may be used; None in files of older versions.
         schema: Of the file.
         edgeprune: Version that measured.
     """
@@ -89,6 +194,8 @@ class Profile:
     settings: Mapping[str, Any]
     models: Mapping[str, ModelProfile]
     ratios: Mapping[str, RatioFigure]
+    environment: Environment | None = None
+    validity: Validity | None = None
     schema: int = SCHEMA
     edgeprune: str = field(default_factory=lambda: version("edgeprune"))
 
@@ -112,22 +219,52 @@ class Profile:
                 raise InputError(f"{where} has schema {newer}; EdgePrune {here} reads up to {SCHEMA}")
             models = {name: _model(stored) for name, stored in values.pop("models").items()}
             ratios = {name: RatioFigure(**stored) for name, stored in values.pop("ratios").items()}
-            return cls(models=models, ratios=ratios, **values)
+            environment, validity = values.pop("environment", None), values.pop("validity", None)
+            return cls(
+                models=models,
+                ratios=ratios,
+                environment=None if environment is None else _environment(environment),
+                validity=None if validity is None else _validity(validity),
+                **values,
+            )
         except (ValueError, TypeError, KeyError, AttributeError) as problem:
             raise InputError(f"{where} is not a profile: {problem!r}") from problem
 
 
+_FIGURES = (
+    "load_ms",
+    "peak_memory_bytes",
+    "runtime_memory_bytes",
+    "gpu_memory_bytes",
+    "arena_bytes",
+    "energy_mj",
+)
+
+
 def _model(stored: dict[str, Any]) -> ModelProfile:
+    figures = {name: None if stored.get(name) is None else Figure(**stored[name]) for name in _FIGURES}
+    layers = stored.get("layers")
     return ModelProfile(
         **{
             **stored,
+            **figures,
             "latency_ms": LatencyFigures(**stored["latency_ms"]),
             "first_ms": Figure(**stored["first_ms"]),
-            "load_ms": Figure(**stored["load_ms"]),
-            **{
-                name: None if stored[name] is None else Figure(**stored[name])
-                for name in ("peak_memory_bytes", "runtime_memory_bytes")
-            },
             "blocks_ms": tuple(tuple(block) for block in stored["blocks_ms"]),
+            "layers": None if layers is None else tuple(LayerTime(**layer) for layer in layers),
         }
     )
+
+
+def _environment(stored: dict[str, Any]) -> Environment:
+    return Environment(**{when: _state(state) for when, state in stored.items()})
+
+
+def _state(stored: dict[str, Any]) -> State:
+    throttle = stored.get("throttle")
+    return State(**{**stored, "throttle": None if throttle is None else tuple(throttle)})
+
+
+def _validity(stored: dict[str, Any]) -> Validity:
+    golden = {name: GoldenCheck(**check) for name, check in stored["golden"].items()}
+    return Validity(**{**stored, "problems": tuple(stored["problems"]), "golden": golden})

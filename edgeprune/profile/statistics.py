@@ -3,50 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from edgeprune.profile.figures import Latency, Ratio
+
 _RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Latency of one inference, in milliseconds.
-
-    Attributes:
-        p50: Median; p90, p95 and p99 likewise.
-        min: Of all runs.
-        mean: Of all runs.
-        variation: Coefficient of variation: standard deviation over mean.
-        runs: How many.
-    """
-
-    p50: float
-    p90: float
-    p95: float
-    p99: float
-    min: float
-    mean: float
-    variation: float
-    runs: int
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """One median over another.
-
-    Attributes:
-        value: New over base; below 1 is faster.
-        low: Lower end of the confidence interval.
-        high: Upper end.
-        confidence: Of the interval, such as 0.95.
-    """
-
-    value: float
-    low: float
-    high: float
-    confidence: float
 
 
 def latency(blocks: Sequence[Sequence[float]]) -> Latency:
@@ -64,6 +26,16 @@ def latency(blocks: Sequence[Sequence[float]]) -> Latency:
         variation=float(values.std() / mean),
         runs=len(values),
     )
+
+
+def noise(blocks: Sequence[Sequence[float]]) -> float:
+    """How far the medians of blocks lie apart, over the median of all runs: 0 for a single block.
+
+    Unlike the coefficient of variation it does not see the rare slow run that any system has, but it sees what makes
+    two measurements differ: other programs, and clocks that change.
+    """
+    medians = [float(np.median(block)) for block in blocks]
+    return (max(medians) - min(medians)) / latency(blocks).p50
 
 
 def ratio(

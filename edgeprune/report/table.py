@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.profile.result import ModelProfile, Profile, RatioFigure
-from edgeprune.report import board
+from edgeprune.report import board, text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,11 +52,11 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
     """
     dense, pruned, shipped = manifest.metrics.dense, manifest.metrics.pruned, manifest.metrics.shipped
     made = [
-        _ratio_row("MACs", "macs", dense.macs, pruned.macs, _count),
-        _ratio_row("parameters", "params", dense.params, pruned.params, _count),
+        _ratio_row("MACs", "macs", dense.macs, pruned.macs, text.count),
+        _ratio_row("parameters", "params", dense.params, pruned.params, text.count),
     ]
     if dense.file_bytes is not None and shipped.file_bytes is not None:
-        made.append(_ratio_row("file", "file_bytes", dense.file_bytes, shipped.file_bytes, _bytes))
+        made.append(_ratio_row("file", "file_bytes", dense.file_bytes, shipped.file_bytes, text.size))
     if dense.accuracy is not None:
         if pruned.accuracy is not None:
             made.append(_accuracy_row(manifest.metric, "accuracy", dense.accuracy, pruned.accuracy))
@@ -64,7 +64,7 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
             name = f"{manifest.metric}, shipped file"
             made.append(_accuracy_row(name, "shipped_accuracy", dense.accuracy, shipped.accuracy))
     if profile is not None and {"dense", "pruned"} <= profile.models.keys():
-        name = _profiled(manifest, profile)
+        name = profiled(manifest, profile)
         before, after = profile.models["dense"], profile.models[name]
         made += _latency_rows(before, after, profile.ratios.get(name))
         if dense.predicted_latency_ms is not None and shipped.predicted_latency_ms is not None:
@@ -73,7 +73,7 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
         memory = before.peak_memory_bytes, after.peak_memory_bytes
         if memory[0] is not None and memory[1] is not None:
             values = memory[0].value, memory[1].value
-            made.append(_ratio_row("peak memory", "peak_memory_bytes", *values, _bytes, kind=memory[0].kind))
+            made.append(_ratio_row("peak memory", "peak_memory_bytes", *values, text.size, kind=memory[0].kind))
     return made + _board_rows(manifest)
 
 
@@ -108,7 +108,7 @@ def title(manifest: Manifest) -> str:
     return f"{manifest.recipe} for {manifest.target}"
 
 
-def _profiled(manifest: Manifest, profile: Profile) -> str:
+def profiled(manifest: Manifest, profile: Profile) -> str:
     """The model whose latency is told: the one that ships, else its float32 form."""
     ships = "float32" if manifest.precision is None else manifest.precision.shipped
     return ships if ships in profile.models else "pruned"
@@ -116,7 +116,9 @@ def _profiled(manifest: Manifest, profile: Profile) -> str:
 
 def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure | None) -> list[Row]:
     made = [
-        _ratio_row(f"latency {name}", f"latency_ms.{name}", before, after, _milliseconds, kind=dense.latency_ms.kind)
+        _ratio_row(
+            f"latency {name}", f"latency_ms.{name}", before, after, text.milliseconds, kind=dense.latency_ms.kind
+        )
         for name in ("p50", "p90", "p99", "min")
         for before, after in [(getattr(dense.latency_ms, name), getattr(pruned.latency_ms, name))]
     ]
@@ -134,18 +136,18 @@ def _board_rows(manifest: Manifest) -> list[Row]:
     arena = found.dense.arena.arena_bytes, found.shipped.arena.arena_bytes
     flash = found.dense.flash.flash_bytes, found.shipped.flash.flash_bytes
     made = [
-        _ratio_row("arena", "arena_bytes", *arena, _bytes, kind="estimated"),
-        _ratio_row("flash", "flash_bytes", *flash, _bytes, kind="estimated"),
+        _ratio_row("arena", "arena_bytes", *arena, text.size, kind="estimated"),
+        _ratio_row("flash", "flash_bytes", *flash, text.size, kind="estimated"),
     ]
     before, after = metrics.dense.predicted_latency_ms, metrics.shipped.predicted_latency_ms
     if before is not None and after is not None:
-        made.append(_ratio_row("latency", "predicted_latency_ms", before, after, _milliseconds, kind="estimated"))
+        made.append(_ratio_row("latency", "predicted_latency_ms", before, after, text.milliseconds, kind="estimated"))
     return made
 
 
 def _predicted_row(dense: float, pruned: float, measured: float) -> Row:
     """What the latency table predicted, and how far off it was for the pruned network in float32."""
-    row = _ratio_row("latency, predicted", "predicted_latency_ms", dense, pruned, _milliseconds, kind="estimated")
+    row = _ratio_row("latency, predicted", "predicted_latency_ms", dense, pruned, text.milliseconds, kind="estimated")
     return replace(row, change=f"{row.change}, off by {pruned / measured - 1:+.1%}")
 
 
@@ -185,24 +187,6 @@ def _which(manifest: Manifest, profile: Profile) -> str:
     ships = "float32" if manifest.precision is None else manifest.precision.shipped
     if ships == "float32":
         return ""
-    if _profiled(manifest, profile) == ships:
+    if profiled(manifest, profile) == ships:
         return f"\nLatency and memory of pruned are those of the {ships} file, which ships."
     return f"\nLatency and memory of pruned are those of its float32 file; {ships} ships, and was not measured here."
-
-
-def _count(value: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.4g} {unit}"
-    return f"{value:.0f}"
-
-
-def _bytes(value: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= size:
-            return f"{value / size:.4g} {unit}"
-    return f"{value:.0f} B"
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:.4g} ms"

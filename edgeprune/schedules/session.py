@@ -106,6 +106,8 @@ class Session:
     agree: Callable[[Tensor], Tensor] = lambda tensor: tensor
     _history: list[Kept] = field(default_factory=list, init=False)
     _units: Units | None = field(default=None, init=False)
+    scores: Tensor | None = field(default=None, init=False)
+    """What the last choice rested on that was made among all units the session begins with, (units,)."""
 
     def __post_init__(self) -> None:
         self._dense_shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(self.model)}
@@ -157,6 +159,8 @@ class Session:
             BudgetError: The limits cannot be reached; names the closest values.
         """
         units = self.units
+        if not self._history:
+            self.scores = scores.detach().cpu().clone()
         chosen = selection or self.choice.selection
         curves: tuple[Curve, ...] = ()
         if chosen.needs_curves:

@@ -9,6 +9,11 @@ from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metric
 
 @pytest.fixture
 def manifest() -> Manifest:
+    return example()
+
+
+def example() -> Manifest:
+    """A manifest without files."""
     return Manifest(
         recipe="digits",
         target="host",
@@ -18,6 +23,6 @@ def manifest() -> Manifest:
             shipped=Metrics(macs=499, params=60, accuracy=0.98, file_bytes=2400),
         ),
         parity=ParityReport(max_error=1e-6, mean_error=1e-7, relative_error=1e-6, top1_agreement=1.0, samples=64),
-        budgets=(BudgetReport(name="macs", limit=500, value=499, ok=True),),
+        budgets=(BudgetReport(name="macs", limit=500, value=499, margin=1, ok=True),),
         provenance=Provenance(packages={"torch": "2.13.0"}, python="3.11.7", seed=0, inputs={"weights": "0" * 64}),
     )

@@ -22,11 +22,13 @@ def test_a_round_trip(tmp_path: Path, manifest: Manifest) -> None:
     assert values == manifest.model_dump(mode="json")
     assert {
         "schema", "edgeprune", "recipe", "target", "files", "metric", "metrics", "proof", "precision", "parity",
-            "profile",        "budgets", "provenance",
+            "profile", "platform", "budgets", "gates", "provenance",
     } == values.keys()  # fmt: skip
     assert values["schema"] == 1
     assert values["metrics"].keys() == {"dense", "pruned", "shipped"}
-    assert values["budgets"] == [{"name": "macs", "limit": 500.0, "value": 499.0, "kind": "exact", "ok": True}]
+    assert values["budgets"] == [
+        {"name": "macs", "limit": 500.0, "value": 499.0, "margin": 1.0, "kind": "exact", "ok": True, "note": ""}
+    ]
 
 
 def test_keys_of_a_later_writer_of_the_same_schema_are_skipped(tmp_path: Path, manifest: Manifest) -> None:

@@ -18,6 +18,7 @@ import pytest
 from edgeprune.bundle import pack
 from edgeprune.bundle.exchange import exchange
 from edgeprune.bundle.manifest import Manifest
+from edgeprune.bundle.measured import Measured
 from edgeprune.errors import BundleError
 
 
@@ -38,7 +39,8 @@ def test_a_folder_and_the_same_as_an_archive(tmp_path: Path, manifest: Manifest)
         tmp_path / "dist" / "digits-host", contents(tmp_path), manifest, measured={"profile.json": "{}"}
     )
     folder = snapshot(packed.folder)
-    assert folder.keys() == {"manifest.json", "model.onnx", "run.py", "plan/plan.json", "profile.json"}
+    assert folder.keys() == {"manifest.json", "model.onnx", "run.py", "plan/plan.json", "profile.json", "measured.json"}
+    assert Measured.load(packed.folder).files.keys() == {"profile.json"}
     stored = Manifest.load(packed.folder)
     assert stored == packed.manifest
     assert list(stored.files) == ["model.onnx", "plan/plan.json", "run.py"]
@@ -49,7 +51,7 @@ def test_a_folder_and_the_same_as_an_archive(tmp_path: Path, manifest: Manifest)
     with tarfile.open(packed.archive) as archive:
         archive.extractall(tmp_path / "out", filter="data")
         members = archive.getmembers()
-    del folder["profile.json"]
+    del folder["profile.json"], folder["measured.json"]
     assert snapshot(tmp_path / "out" / "digits-host") == folder
     assert [member.name for member in members] == sorted(f"digits-host/{path}" for path in folder)
     assert {(member.uid, member.gid, member.uname, member.gname, member.mtime) for member in members} == {
@@ -106,7 +108,7 @@ def test_paths_that_leave_the_bundle_are_refused(tmp_path: Path, manifest: Manif
 
 
 def test_a_name_is_there_once(tmp_path: Path, manifest: Manifest) -> None:
-    for measured in ({"a": "2"}, {"manifest.json": "2"}):
+    for measured in ({"a": "2"}, {"manifest.json": "2"}, {"measured.json": "2"}):
         with pytest.raises(BundleError, match="one file of a name"):
             pack.write(tmp_path / "b", {"a": "1"}, manifest, measured=measured)
 

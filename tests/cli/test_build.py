@@ -7,61 +7,29 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file
 
 import edgeprune
+from edgeprune.bundle.verifying import verify
 from edgeprune.cli import run
-
-_NETWORK = """
-import torch
-from torch import nn
-
-def make():
-    return nn.Sequential(
-        nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 12, 3), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 4),
-    )
-
-def data():
-    def split(n):
-        rng = torch.Generator().manual_seed(n)
-        labels = torch.arange(n) % 4
-        images = torch.rand(n, 1, 8, 8, generator=rng) + labels[:, None, None, None]
-        return torch.utils.data.TensorDataset(images, labels)
-
-    return {"train": split(128), "validation": split(64), "test": split(60)}
-"""
-_ARGUMENTS = [
-    "build", "--model", "net.py:make", "--weights", "net.safetensors", "--data", "net.py:data", "--input", "1,1,8,8",
-    "--epochs", "2", "--set", "training.batch_size=32", "--set", "training.precision=float32", "--budget", "macs=0.4",
-    "--target", "board.toml",
-]  # fmt: skip
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a network, its weights, its data, and a target that measures little."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.py").write_text(_NETWORK)
-    (tmp_path / "board.toml").write_text("name = 'board'\nprofile = {warmup = 1, runs = 6, blocks = 2}\n")
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 12, 3), nn.ReLU(), nn.Identity()]
-    save_file(nn.Sequential(*layers, nn.Flatten(), nn.Linear(12, 4)).state_dict(), tmp_path / "net.safetensors")
-    return tmp_path
+from edgeprune.report import page
+from edgeprune.report.facts import Facts
+from tests.cli.own import ARGUMENTS, NETWORK
 
 
 def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*_ARGUMENTS, "--json"]) == 0
+    assert run([*ARGUMENTS, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     manifest = told["manifest"]
     assert (manifest["recipe"], manifest["target"]) == ("net-make", "board")
     dense, pruned = manifest["metrics"]["dense"], manifest["metrics"]["pruned"]
     assert pruned["macs"] <= 0.4 * dense["macs"]
     assert manifest["budgets"] == [
-        {"name": "macs", "limit": int(0.4 * dense["macs"]), "value": pruned["macs"], "kind": "exact", "ok": True}
-    ]
+        {
+            "name": "macs", "limit": (limit := int(0.4 * dense["macs"])), "value": pruned["macs"],
+            "margin": limit - pruned["macs"], "kind": "exact", "ok": True, "note": "",
+        }
+    ]  # fmt: skip
     assert manifest["proof"]["proved"]
     assert manifest["proof"]["max_error"] < 1e-5
     assert dense["samples"] == manifest["metrics"]["shipped"]["samples"] == 60
@@ -70,6 +38,14 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     }  # fmt: skip
     folder = Path(told["folder"])
     assert folder == own / "dist" / "net-make-board"
+    found = Facts.load(folder)
+    assert sum(layer.macs[0] for layer in found.layers) == dense["macs"]
+    assert sum(layer.macs[1] for layer in found.layers) == pruned["macs"]
+    assert [len(group.kept) for group in found.groups] == [0 if group.frozen else group.left for group in found.groups]
+    assert [epoch.stretch for epoch in found.epochs] == [1, 1]
+    assert {"report.json", "plan.json"} <= manifest["files"].keys()
+    assert "report.html" not in manifest["files"]  # it tells timings, as profile.json does
+    assert (folder / "report.html").read_text() == page.of_bundle(folder)
     state = load_file(folder / "weights.safetensors")
     assert (
         sum(tensor.numel() for name, tensor in state.items() if "running" not in name and "num_" not in name)
@@ -77,10 +53,15 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     )
     with tarfile.open(told["archive"]) as archive:
         assert {f"net-make-board/{name}" for name in (*manifest["files"], "manifest.json")} == set(archive.getnames())
+    assert verify(folder).manifest == verify(Path(told["archive"])).manifest
+    used = {part["name"]: part for part in json.loads((folder / "sbom.json").read_text())["components"]}
+    assert used["torch"]["version"] == manifest["provenance"]["packages"]["torch"]
+    hashes = {name: part["hashes"][0]["content"] for name, part in used.items() if "hashes" in part}
+    assert hashes == manifest["provenance"]["inputs"] != {}
 
 
 def test_a_build_without_proof_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*_ARGUMENTS, "--epochs", "0", "--set", "prune.prove=false", "--json"]) == 0
+    assert run([*ARGUMENTS, "--epochs", "0", "--set", "prune.prove=false", "--json"]) == 0
     proof = json.loads(capsys.readouterr().out)["manifest"]["proof"]
     assert proof == {"proved": False, "max_error": None, "exact": None}
 
@@ -89,7 +70,7 @@ def test_the_second_build_is_cached_and_a_new_setting_redoes_what_depends_on_it(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def redone(*more: str) -> list[str]:
-        assert run([*_ARGUMENTS, "--json", *more]) == 0
+        assert run([*ARGUMENTS, "--json", *more]) == 0
         stages = json.loads(capsys.readouterr().out)["stages"]
         return [stage["name"] for stage in stages if not stage["cached"]]
 
@@ -101,12 +82,12 @@ def test_the_second_build_is_cached_and_a_new_setting_redoes_what_depends_on_it(
     after_select = every[every.index("select") :]
     assert redone("--budget", "macs=0.6") == after_select
     assert redone("--epochs", "1") == every[every.index("finetune") :]
-    (own / "net.py").write_text(_NETWORK + "\n# changed\n")
+    (own / "net.py").write_text(NETWORK + "\n# changed\n")
     assert redone() == every
 
 
 def test_the_table_is_printed_on_stdout_and_progress_on_stderr(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(_ARGUMENTS) == 0
+    assert run(ARGUMENTS) == 0
     printed = capsys.readouterr()
     for part in ("MACs", "parameters", "accuracy", "latency p50", "peak memory", "dense", "pruned", "ratio"):
         assert part in printed.out
@@ -128,7 +109,7 @@ def test_python_builds_the_same(own: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_loss_that_becomes_nan_stops_and_says_what_was_kept(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*_ARGUMENTS, "--set", "training.lr=1e38"]) == 1
+    assert run([*ARGUMENTS, "--set", "training.lr=1e38"]) == 1
     told = capsys.readouterr().err
     assert "loss became" in told or "not finite" in told
     assert "training.lr" in told

@@ -12,7 +12,20 @@ import pytest
 import edgeprune
 from edgeprune.cli import run
 
-_SHOWN = ("build", "inspect", "convert", "recipes", "targets", "criteria", "emulator")
+_SHOWN = (
+    "build",
+    "report",
+    "doctor",
+    "inspect",
+    "convert",
+    "lint",
+    "sign",
+    "verify",
+    "recipes",
+    "targets",
+    "criteria",
+    "emulator",
+)
 
 
 def test_help_names_every_command_and_loads_no_heavy_package() -> None:

@@ -143,7 +143,7 @@ def test_programs_see_the_board_and_nothing_of_this_machines_python(
 def test_a_program_that_is_silent_for_too_long_leaves_no_process(
     image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeprune.devices.local._END_S", 0.2)
+    monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
     script = tmp_path / "sleep.py"
     script.write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
     with device(_URI).open() as workspace:

@@ -71,7 +71,7 @@ def test_a_kill_is_told_with_its_signal(tmp_path: Path) -> None:
 
 
 def test_silence_ends_in_time_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeprune.devices.local._END_S", 0.2)
+    monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
     code = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n"
     with Local().open() as workspace:
         talk = workspace.converse([workspace.push(script(tmp_path, code))])
@@ -99,7 +99,7 @@ def test_an_exception_inside_leaves_no_process(tmp_path: Path) -> None:
 def test_garbage_is_a_line_like_any_other_and_a_flood_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeprune.devices.local._END_S", 0.2)
+    monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
     code = (
         "import os, sys\nprint(os.getpid(), flush=True)\n"
         "while True:\n    sys.stdout.buffer.write(b'\\xff\\xfe\\x00 garbage\\n')\n"
@@ -114,7 +114,7 @@ def test_garbage_is_a_line_like_any_other_and_a_flood_does_not_hang(
 def test_what_it_says_of_itself() -> None:
     assert Local().uri == "local:"
     assert Capability.MEMORY in Local().capabilities
-    assert Capability.POWER not in Local().capabilities
+    assert Capability.STATE in Local().capabilities
 
 
 def test_a_program_is_run_to_its_end_and_what_it_wrote_is_fetched(tmp_path: Path) -> None:

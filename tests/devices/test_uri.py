@@ -17,7 +17,7 @@ def test_this_machine() -> None:
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("", "got the device ''; a device begins with one of emulator:, local:"),
+        ("", "got the device ''; a device begins with one of emulator:, local:, ssh:, or is named in devices.toml"),
         ("local", "got the device 'local'"),
         ("telnet://board", "got the device 'telnet://board'"),
         ("local:here", "got the device 'local:here'; this machine is 'local:'"),

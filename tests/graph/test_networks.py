@@ -133,3 +133,32 @@ def _flops(model: nn.Module, example: tuple[Tensor, ...]) -> int:
     finally:
         torch.backends.mha.set_fastpath_enabled(True)
     return counter.get_total_flops()
+
+
+class _ZeroLast(nn.Module):
+    """Adds one half of its channels to the other's squares, at a place written down; its last scale starts at zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 32, 3, padding=1)
+        self.scale = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x).relu()
+        return self.scale * (y[:, :16].flatten(1).sum(1) + y[:, 16:].square().flatten(1).sum(1))
+
+
+@pytest.mark.parametrize("prove", [True, False])
+def test_zero_outputs_hide_no_written_down_size(prove: bool) -> None:
+    torch.manual_seed(0)
+    network, x = _ZeroLast(), torch.randn(2, 3, 8, 8)
+    pruned = prune(network, (x,), budget={"macs": 0.5}, criterion="l1", repair=None, prove=prove)
+
+    kept = pruned.plan.kept["conv.weight"][0]
+    y = network.conv(x).relu()[:, kept]
+    split = int((kept < 16).sum())
+    assert split != 16, "the first half stays whole, so that the size written down is right by luck"
+    with torch.no_grad():
+        pruned.model.get_parameter("scale").fill_(1)
+        want = y[:, :split].flatten(1).sum(1) + y[:, split:].square().flatten(1).sum(1)
+        torch.testing.assert_close(pruned.model(x), want, rtol=1e-4, atol=1e-3)

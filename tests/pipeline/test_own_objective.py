@@ -12,6 +12,7 @@ import pytest
 import edgeprune
 from edgeprune.config import Recipe
 from edgeprune.errors import DataError, EdgePruneError, ModelError, RecipeError
+from edgeprune.report.facts import Facts
 from edgeprune.report.table import rows
 
 _CODE = """
@@ -132,10 +133,20 @@ def test_a_segmentation_network_is_built_by_a_loss_and_a_metric_of_ones_own(fold
 
 def test_a_step_that_calls_parts_of_the_network_is_enough_beside_a_metric(folder: Path) -> None:
     recipe = _recipe(folder, step="net.py:step", metric="net.py:mean_iou")
-    metrics = _build(folder, recipe.override({"schedule.name": "iterative", "schedule.rounds": 2})).manifest.metrics
+    built = _build(folder, recipe.override({"schedule.name": "iterative", "schedule.rounds": 2}))
+    metrics = built.manifest.metrics
     assert metrics.dense.accuracy is not None
     assert metrics.shipped.accuracy is not None
     assert metrics.dense.accuracy < 0.5 < metrics.shipped.accuracy
+    found = Facts.load(built.folder)
+    assert found.start is not None
+    assert found.start < 0.5
+    first, last = found.steps
+    assert metrics.dense.macs > first.macs > last.macs == metrics.pruned.macs
+    assert [step.accuracy for step in found.steps] == [
+        [epoch.validation_accuracy for epoch in found.epochs if epoch.stretch == number][-1] for number in (1, 2)
+    ]
+    assert all(len(group.kept) == group.left for group in found.groups if group.frozen is None)
 
 
 def test_a_loss_alone_is_reported_as_such(folder: Path) -> None:

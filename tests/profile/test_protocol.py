@@ -10,14 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from edgeprune.backends.onnxruntime import predict
 from edgeprune.devices import Capability, Local
-from edgeprune.errors import DeviceError, InputError
+from edgeprune.errors import BundleError, DeviceError, InputError
 from edgeprune.export.onnx import export
 from edgeprune.profile import Profile, measure, protocol
+from edgeprune.profile.golden import Golden
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,15 @@ def test_two_models_in_turn(models: dict[str, Path]) -> None:
     assert ratio.low <= ratio.value <= ratio.high < 1  # a hundred times fewer multiply-adds
     assert found.device["uri"] == "local:"
     assert found.device["runtime"] == "onnxruntime"
+    assert len(bytes.fromhex(found.device["fingerprint"])) == 8
+    for model in (dense, pruned):
+        assert model.layers is not None
+        assert all(layer.ms > 0 for layer in model.layers)
+        assert sum(layer.kind in {"Gemm", "FusedGemm", "MatMul", "FusedMatMul"} for layer in model.layers) == 2
+    assert found.environment is not None
+    assert found.validity is not None
+    assert found.validity.valid
+    assert (found.validity.noise_limit, found.validity.attempts) == (None, 1)
     assert Profile.from_json(found.to_json()) == found
 
 
@@ -83,6 +95,44 @@ def test_what_a_device_cannot_tell_is_absent(models: dict[str, Path]) -> None:
     assert found.models["pruned"].peak_memory_bytes is None
     assert found.models["pruned"].runtime_memory_bytes is None
     assert found.ratios == {}
+
+
+def test_what_is_too_noisy_is_measured_anew_and_then_said_to_be_invalid(models: dict[str, Path]) -> None:
+    found = measure({"pruned": models["pruned"]}, runs=4, blocks=2, block_s=0, warmup=0, noise=0.0, retries=2)
+    assert found.validity is not None
+    assert not found.validity.valid
+    assert found.validity.attempts == 3
+    assert found.models["pruned"].latency_ms.runs == 4
+    (problem,) = found.validity.problems
+    assert "pruned is too noisy: the medians of its blocks lie" in problem
+    assert Profile.from_json(found.to_json()) == found
+
+
+def test_answers_are_held_against_what_is_expected(models: dict[str, Path], tmp_path: Path) -> None:
+    inputs = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    outputs = predict(models["pruned"], inputs)
+    right = Golden(inputs, tuple(outputs), tolerance=1e-3)
+    right.save(tmp_path / "golden.npz")
+    written = (tmp_path / "golden.npz").read_bytes()
+    right = Golden.load(tmp_path / "golden.npz")
+    right.save(tmp_path / "golden.npz")
+    assert (tmp_path / "golden.npz").read_bytes() == written
+    wrong = Golden(inputs, (outputs[0] * 1.01,), tolerance=1e-3)
+    other = Golden(inputs, (outputs[0][:, :3],), tolerance=1e-3)
+    names = {"right": right, "wrong": wrong, "other": other}
+    found = measure(dict.fromkeys(names, models["pruned"]), golden=names, runs=1, blocks=1, block_s=0, warmup=0)
+    assert found.validity is not None
+    checks = found.validity.golden
+    assert checks["right"].max_error is not None
+    assert checks["right"].max_error < 1e-5
+    assert (checks["right"].top1_agreement, checks["right"].samples) == (1.0, 3)
+    assert checks["wrong"].max_error == pytest.approx(0.0099, rel=0.1)
+    assert checks["other"].max_error is None
+    assert [problem.partition(" answers")[0] for problem in found.validity.problems] == ["wrong", "other"]
+    assert Profile.from_json(found.to_json()) == found
+    (tmp_path / "golden.npz").write_bytes(written[:100])
+    with pytest.raises(BundleError, match=r"golden\.npz holds no samples"):
+        Golden.load(tmp_path / "golden.npz")
 
 
 def test_a_file_that_is_no_model_is_told_in_the_words_of_the_runtime(tmp_path: Path) -> None:
@@ -120,7 +170,7 @@ def test_a_runner_that_fails_is_an_error_with_its_last_words_and_leaves_no_proce
     runner = tmp_path / "runner.py"
     runner.write_text(code, encoding="utf-8")
     monkeypatch.setattr(protocol, "RUNNER", runner)
-    monkeypatch.setattr("edgeprune.devices.local._END_S", 0.2)
+    monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
     with pytest.raises(DeviceError, match=reason) as raised:
         measure({"dense": models["pruned"]}, timeout_s=0.5 if "sleep" in code else 20.0)
     assert raised.value.exit_code == 5
@@ -166,6 +216,8 @@ class _Recorded:
 
     def converse(self, arguments: Sequence[str]) -> object:
         talk, number = self._workspace.converse(arguments), self._count
+        if arguments[0] != str(protocol.RUNNER):
+            return talk
         self._count += 1
         assert runners() == self._count
         send = talk.send
@@ -201,8 +253,6 @@ def test_the_runner_needs_python_3_8_numpy_and_onnxruntime_only(tmp_path: Path) 
 def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
     import shutil
 
-    import numpy as np
-
     shutil.copy(models["pruned"], tmp_path / "model.onnx")
     shutil.copy(protocol.RUNNER, tmp_path / "run.py")
     samples = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
@@ -214,8 +264,6 @@ def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
 
     shown = run("--input", "x.npy", "--output", "out.npz", "--best", "2")
     assert shown.returncode == 0, shown.stderr
-    from edgeprune.backends.onnxruntime import predict
-
     (expected,) = predict(models["pruned"], samples)
     with np.load(tmp_path / "out.npz") as stored:
         np.testing.assert_allclose(stored["output"], expected, rtol=1e-4, atol=1e-5)

@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from edgeprune.devices import Local
 from edgeprune.errors import DeviceError
 from edgeprune.profile import TENSORRT_RUNNER
-from edgeprune.profile.protocol import Runner
+from edgeprune.profile.runner import Runner
 from tests.profile import recorded_trtexec
 
 
@@ -53,14 +54,19 @@ def test_edgeprune_measures_with_it(tools: Path, bundle: Path, release: str) -> 
         runner.load(str(bundle / "model.onnx"), threads=None, spinning=True, seed=0)
         runner.warm_up(20)
         assert runner.measure(20, 100, 0.25) == pytest.approx(0.83)
-        found = runner.finish("0" * 64, "measured", with_memory=True)
+        layers = runner.layers()
+        assert runner.outputs(np.zeros((1, 1))) is None  # trtexec tells none
+        found = runner.result("0" * 64, "measured", runner.memory(), layers=layers)
+    assert found.layers is not None
+    assert [layer.name for layer in found.layers] == [e["name"] for e in recorded_trtexec.PROFILE if "name" in e]
     assert found.latency_ms.runs == 120
+    assert found.load_ms is not None
     assert (found.load_ms.value, found.first_ms.value) == (pytest.approx(32.6257), 0.82)
     assert (found.warm_up_runs, found.stable, found.threads) == (240, True, 1)
     assert found.memory_source == "MemAvailable of the board"
     build, *others = recorded_trtexec.calls(tools)
     assert "--saveEngine=" in build
-    assert ["--warmUp=0" in call for call in others[-4:]] == [True, False, False, False]
+    assert ["--warmUp=0" in call for call in others[-5:-1]] == [True, False, False, False]
     assert not (bundle / "engines").exists()
 
 

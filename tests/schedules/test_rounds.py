@@ -264,3 +264,13 @@ def test_a_criterion_of_its_own_may_look_at_data() -> None:
 def test_options_that_are_not_allowed_are_refused(name: str, options: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
         create(name, options)
+
+
+def test_a_session_remembers_what_its_last_choice_among_all_units_rested_on() -> None:
+    session = _session()
+    assert session.scores is None
+    dense = session.score()
+    session.choose(torch.rand_like(dense))
+    _walk(create("iterative", {"rounds": 2}), session)
+    assert session.scores is not None
+    assert torch.equal(session.scores, dense)

@@ -12,7 +12,6 @@ from edgeprune.backends.feeding import Array, Inputs, named, portions
 from edgeprune.backends.litert import Kernels, Session
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import ModelError, ParityError
-from edgeprune.export import parity
 from edgeprune.export.tflite_file import Port
 from edgeprune.progress import SILENT, Progress
 
@@ -90,6 +89,8 @@ def compare(
         ModelError: An output is not quantized, or one of the two cannot run the file.
         ParityError: Rounding does not explain the differences, see ``Agreement.check``.
     """
+    from edgeprune.export import parity  # which needs torch, as nothing else of TFLite Micro does
+
     micro = Interpreter(path, inputs, outputs)
     if not all(port.scale for port in micro.outputs):
         raise ModelError(f"{path} has outputs that are not quantized: their differences cannot be told in steps")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _SPARE_BYTES = 1 << 20
 _ELEMENT_BYTES = 8
 """More than any activation has, with the scratch of its kernel."""
+_MOST_ARENA_BYTES = 1 << 31
 
 
 class Interpreter(TfliteRuntime):
@@ -35,22 +36,38 @@ class Interpreter(TfliteRuntime):
         path: Of the file.
         inputs: Its inputs, in order; None: as the file tells, with images (N, C, H, W) as NHWC.
         outputs: Its outputs, the same.
+        alone: Nothing else is in this process: a file that makes TFLite Micro crash may do so.
 
     Raises:
-        ModelError: LiteRT cannot load it, it has weights outside the flatbuffer, or TFLite Micro cannot run it.
+        ModelError: LiteRT cannot load it (which is not asked where it is ``alone``), it has weights outside the
+            flatbuffer, or TFLite Micro cannot run it.
     """
 
     name = "TFLite Micro"
 
-    def __init__(self, path: Path, inputs: Sequence[Port] | None = None, outputs: Sequence[Port] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        inputs: Sequence[Port] | None = None,
+        outputs: Sequence[Port] | None = None,
+        *,
+        alone: bool = False,
+    ) -> None:
         from tflite_micro.python.tflite_micro import runtime
 
-        Session(path, kernels="optimized")  # checks sizes that TFLite Micro believes
+        if not alone:
+            Session(path, kernels="optimized")  # checks shapes that TFLite Micro believes
         model, content = read(path), path.read_bytes()
         _check_buffers(content, path)
+        arena_bytes = _arena_size(model, content)
+        if arena_bytes > _MOST_ARENA_BYTES:
+            raise ModelError(
+                f"TFLite Micro cannot run {path}: its tensors may take {arena_bytes:,} bytes; no microcontroller "
+                f"has {_MOST_ARENA_BYTES:,}"
+            )
         try:
             with captured(2) as printed:
-                self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=_arena_size(model, content))
+                self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_bytes)
         except (MemoryError, RuntimeError) as problem:
             raise ModelError(f"TFLite Micro cannot run {path}: {_told(printed.text, problem)}") from problem
         graph = model.subgraphs[0]

@@ -8,6 +8,7 @@ from edgeprune.pipeline.stages import (
     bundle,
     capture,
     choose,
+    describe,
     evaluate,
     evaluate_dense,
     evaluate_shipped,
@@ -29,8 +30,16 @@ from edgeprune.pipeline.stages import (
 )
 
 _BEFORE = (load.STAGE, preflight.STAGE, evaluate_dense.STAGE, capture.STAGE, group.STAGE)
-_ONE_SHOT = (score.STAGE, select.STAGE, rewrite.STAGE, prove.STAGE, repair.STAGE, finetune.STAGE)
-_SCHEDULED = (schedule.STAGE, rewrite.STAGE, prove.STAGE)
+_ONE_SHOT = (
+    score.STAGE,
+    select.STAGE,
+    describe.STAGE,
+    rewrite.STAGE,
+    prove.STAGE,
+    repair.STAGE,
+    finetune.STAGE,
+)
+_SCHEDULED = (schedule.STAGE, describe.STAGE, rewrite.STAGE, prove.STAGE)
 _FILES = (evaluate.STAGE, export.STAGE, quantize.STAGE, parity.STAGE)
 _SHIPPED = (choose.STAGE, evaluate_shipped.STAGE, bundle.STAGE)
 

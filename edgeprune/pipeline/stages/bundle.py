@@ -2,71 +2,112 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from edgeprune import files
-from edgeprune.bundle import manifest, pack, provenance
+from edgeprune.bundle import pack, provenance, sbom
+from edgeprune.bundle.manifest import NAME as MANIFEST
 from edgeprune.bundle.manifest import (
     AllMetrics,
     BudgetReport,
     CandidateReport,
+    GateReport,
     Manifest,
     Metrics,
     ParityReport,
+    Platform,
     PrecisionReport,
     ProfileReference,
     ProofReport,
 )
+from edgeprune.bundle.measured import Measured
+from edgeprune.bundle.verdicts import verdict
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import board, fingerprint
-from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
+from edgeprune.pipeline.job import GOLDEN, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER
+from edgeprune.pipeline.stages import describe
+from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
+from edgeprune.profile.judging import judge
+from edgeprune.report import facts, page
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
-        "recipe": recipe.name,
-        "target": target.name,
+        "recipe": [recipe.name, recipe.description],
+        "target": [target.name, target.description, target.hardware.model_dump(mode="json")],
+        "budget": recipe.budget.given(),
+        "epoch": os.environ.get("SOURCE_DATE_EPOCH"),
         "board": [target.microcontroller and target.microcontroller.model_dump(), target.limits, target.ms_per_mac],
     }
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
+    told, manifest = describe.facts_of(job), _manifest(job)
+    profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
+    verdicts = judge(manifest, profile, model=files.sha256(job.shipped_file))
     packed = pack.write(
         job.bundle_folder,
         {
             **_models(job),
             PLAN: job.file("select", PLAN),
             WEIGHTS: job.file("finetune", WEIGHTS),
+            facts.NAME: told.to_json(),
+            sbom.NAME: sbom.text(job.bundle_folder.name, manifest.provenance, epoch=pack.source_date_epoch()),
+            **_golden(job),
             **_runner(job),
         },
-        Manifest(
-            recipe=job.recipe.name,
-            target=job.target.name,
-            metric=job.value("evaluate")["metric"],
-            metrics=_metrics(job),
-            proof=ProofReport(**job.value("prove")),
-            precision=_precision(job),
-            parity=ParityReport(**job.value("parity")[job.value("choose")["precision"]]),
-            profile=ProfileReference(path=PROFILE),
-            microcontroller=board.report(job),
-            budgets=_budgets(job),
-            provenance=provenance.collect(
-                packages=[name for name in fingerprint.packages() if name != "python"],
-                seed=job.recipe.seed,
-                inputs={name: content for name, content in job.inputs.items() if content is not None},
-                folder=job.recipe.folder,
-            ),
-        ),
-        measured={PROFILE: job.file("profile", PROFILE)},
+        manifest,
+        measured={
+            PROFILE: job.file("profile", PROFILE),
+            page.NAME: lambda manifest: page.render(manifest, told, profile, verdicts),
+        },
+        verdicts=verdicts,
     )
     return {
-        "manifest": files.sha256(packed.folder / manifest.NAME),
+        "manifest": files.sha256(packed.folder / MANIFEST),
         "archive": files.sha256(packed.archive),
     }
+
+
+def _manifest(job: Job) -> Manifest:
+    metrics, budget = _metrics(job), job.recipe.budget
+    return Manifest(
+        recipe=job.recipe.name,
+        target=job.target.name,
+        metric=job.value("evaluate")["metric"],
+        metrics=metrics,
+        proof=ProofReport(**job.value("prove")),
+        precision=_precision(job),
+        parity=ParityReport(**job.value("parity")[job.value("choose")["precision"]]),
+        profile=ProfileReference(path=PROFILE),
+        microcontroller=board.report(job),
+        platform=Platform(runtime=job.target.runtime.name, architecture=job.target.hardware.architecture),
+        budgets=_budgets(job, metrics),
+        gates=tuple(
+            GateReport(name=gate.name, limit=gate.limit, require=budget.required)
+            for gate in budget.gates
+            if gate.name not in _FACTS
+        ),
+        provenance=provenance.collect(
+            packages=[name for name in fingerprint.packages() if name != "python"],
+            seed=job.recipe.seed,
+            inputs=_inputs(job),
+            folder=job.recipe.folder,
+        ),
+    )
+
+
+def _inputs(job: Job) -> dict[str, str]:
+    """Hashes of what went in: also of the latency table, where a prediction was made by one."""
+    found = {name: content for name, content in job.inputs.items() if content is not None}
+    table = job.target.latency_table
+    if table is not None and "latency_ms" in job.value("select")["after"]:
+        found["latency_table"] = files.sha256(table)
+    return found
 
 
 def _models(job: Job) -> Mapping[str, Path]:
@@ -76,6 +117,12 @@ def _models(job: Job) -> Mapping[str, Path]:
     chosen, made = job.value("choose"), job.value("quantize")
     shipped = [file for name in (*chosen["along"], chosen["precision"]) for file in made[name]["files"]]
     return {PRUNED_ONNX: job.file("export", PRUNED_ONNX), **{file: job.file("quantize", file) for file in shipped}}
+
+
+def _golden(job: Job) -> Mapping[str, Path]:
+    """What the model must answer wherever it runs."""
+    file = job.file("evaluate-shipped", GOLDEN)
+    return {GOLDEN: file} if file.is_file() else {}
 
 
 def _runner(job: Job) -> Mapping[str, Path | str]:
@@ -130,29 +177,40 @@ def _metrics(job: Job) -> AllMetrics:
 
 _KINDS: dict[str, Literal["estimated"]] = dict.fromkeys(("latency_ms", "flash_bytes", "arena_bytes"), "estimated")
 """Costs that are predicted; the others are counted."""
+_FACTS = ("accuracy", "file_bytes")
+"""What is limited beside costs, and is the same whenever the same is built."""
 
 
-def _budgets(job: Job) -> tuple[BudgetReport, ...]:
-    reached = board.reached(job)
-    return tuple(
-        BudgetReport(
-            name=name, limit=limit, value=reached[name], kind=_KINDS.get(name, "exact"), ok=reached[name] <= limit
-        )
-        for name, limit in board.limits(job).items()
+def _budgets(job: Job, metrics: AllMetrics) -> tuple[BudgetReport, ...]:
+    """Verdicts on what repeats; those on measurements are no part of the manifest."""
+    reached, required = board.reached(job), job.recipe.budget.required
+    return (
+        *(
+            verdict(name, limit, reached[name], _KINDS.get(name, "exact"), required=required)
+            for name, limit in board.limits(job).items()
+        ),
+        *(
+            verdict(name, gate.resolved(getattr(metrics.dense, name)), getattr(metrics.shipped, name), "exact")
+            for gate in job.recipe.budget.gates
+            if (name := gate.name) in _FACTS
+        ),
     )
 
 
 def _holds(job: Job, values: Mapping[str, Any]) -> bool:
-    """Whether the bundle still lies in the output folder, whole and as it was written."""
-    if not (job.archive.is_file() and (job.bundle_folder / manifest.NAME).is_file()):
+    """Whether the bundle still lies in the output folder, whole and as it was written; not if it is measured anew."""
+    if job.lock.update:
+        return False
+    if not (job.archive.is_file() and (job.bundle_folder / MANIFEST).is_file()):
         return False
     if files.sha256(job.archive) != values["archive"]:
         return False
-    if files.sha256(job.bundle_folder / manifest.NAME) != values["manifest"]:
+    if files.sha256(job.bundle_folder / MANIFEST) != values["manifest"]:
         return False
     entries = Manifest.load(job.bundle_folder).files
+    entries |= Measured.load(job.bundle_folder).files
     inside = {path: job.bundle_folder / path for path in entries}
-    return (job.bundle_folder / PROFILE).is_file() and all(
+    return {PROFILE, page.NAME} <= entries.keys() and all(
         file.is_file() and files.sha256(file) == entries[path].sha256 for path, file in inside.items()
     )
 
@@ -160,7 +218,7 @@ def _holds(job: Job, values: Mapping[str, Any]) -> bool:
 STAGE = Stage(
     "bundle",
     "bundle",
-    after=("preflight", "evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
+    after=("preflight", "describe", "evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
     settings=_settings,
     run=_run,
     holds=_holds,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import PLAN, Job
+from edgeprune.pipeline.job import PLAN, SCORES, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import finetune, score, select
 
@@ -30,9 +30,13 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
+    import numpy as np
+
+    from edgeprune.cost import cost_model
     from edgeprune.schedules.running import train
     from edgeprune.training import Trainer, feature_layers
 
+    select.check_table(job)
     recipe, schedule = job.recipe, job.schedule
     model = job.network(seed=recipe.seed, trained=schedule.starts == "trained")
     session = _session(job, model)
@@ -40,7 +44,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     trainer = Trainer(
         model,
         job.data,
-        recipe.training,
+        job.training,
         seed=recipe.seed,
         folder=space.keep,
         teacher=teacher,
@@ -48,16 +52,29 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         progress=space.progress,
     )
 
+    macs: list[int] = []
+
     def before(small: nn.Module) -> None:
+        macs.append(round(cost_model("macs", session.units, small).total()))
         if teacher is not None:
             teacher.compare(feature_layers(job.units.groups, job.dense, small, session.kept()))
 
+    start = session.value() if schedule.starts == "trained" else None
     history = train(schedule, session, trainer, before=before)
     finetune.end(job, session.model)
     plan = session.plan({"criterion": job.criterion.name, "seed": recipe.seed, "schedule": schedule.name})
     plan.save(space.out / PLAN)
     job.write_weights(session.model, space)
-    return {**select.reached(job, plan, plan.removed(job.units)), "history": asdict(history)}
+    if session.scores is not None:
+        np.save(space.out / SCORES, session.scores.numpy(), allow_pickle=False)
+    reached = select.reached(job, plan, plan.removed(job.units))
+    return {
+        **reached,
+        "history": asdict(history),
+        "locked": finetune.is_locked(job),
+        "start": start,
+        "macs_by_stretch": macs,
+    }
 
 
 def _session(job: Job, model: nn.Module) -> Session:
@@ -96,7 +113,7 @@ def _session(job: Job, model: nn.Module) -> Session:
 
 def _limited(job: Job) -> tuple[Budget, Mapping[str, CostModel]]:
     """The budget, with what a microcontroller has where the dense network takes more; and the models it needs."""
-    budget = job.recipe.budget
+    budget = job.recipe.budget.aims
     if job.target.microcontroller is None:
         latency = job.latency_model("latency_ms" in budget.costs)
         return budget, {} if latency is None else {"latency_ms": latency}
@@ -123,5 +140,6 @@ STAGE = Stage(
     settings=_settings,
     run=_run,
     together=True,
+    found=lambda job, values: {**finetune.found(job, values), **select.found(job, values)},
     stands_for=("score", "select", "repair", "finetune"),
 )

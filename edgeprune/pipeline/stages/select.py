@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune import files
 from edgeprune.config import Recipe, Target
-from edgeprune.errors import BudgetError
+from edgeprune.errors import BudgetError, TargetError
 from edgeprune.pipeline.job import PLAN, SCORES, Job, preferred_alignment
-from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.pipeline.stage import Findings, Space, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,9 +32,9 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "align": prune.align,
         "preferred": preferred_alignment(recipe, target),
         "layers": [layer.model_dump(mode="json") for layer in prune.layers],
-        "budget": recipe.budget.model_dump(mode="json"),
+        "budget": recipe.budget.aims.model_dump(mode="json"),
         "latency_table": None if table is None else files.sha256(table),
-        "board": [target.limits, target.ms_per_mac if "latency_ms" in recipe.budget.costs else None],
+        "board": [target.limits, target.ms_per_mac if "latency_ms" in recipe.budget.aims.costs else None],
     }
 
 
@@ -44,6 +44,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     from edgeprune import pruning
 
+    check_table(job)
     recipe = job.recipe
     scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
 
@@ -67,8 +68,8 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
             from edgeprune.pipeline.fitting import fit
 
             return fit(job, within)
-        latency = job.latency_model("latency_ms" in recipe.budget.costs)
-        return within(recipe.budget, {} if latency is None else {"latency_ms": latency})
+        latency = job.latency_model("latency_ms" in recipe.budget.aims.costs)
+        return within(recipe.budget.aims, {} if latency is None else {"latency_ms": latency})
 
     try:
         plan, removed = choose(job.constraints(job.units, preferred=True))
@@ -85,7 +86,9 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
     """What ``plan``, which takes the ``removed`` units (units,), makes of every cost; and the limits."""
     before: dict[str, float] = asdict(plan.before)
     after: dict[str, float] = asdict(plan.after)
-    latency = job.latency_model("latency_ms" in job.recipe.budget.costs)
+    budget = job.recipe.budget.aims
+    table = job.target.latency_table if "latency_ms" in budget.costs else None
+    latency = job.latency_model("latency_ms" in budget.costs)
     if latency is not None:
         before["latency_ms"] = latency.total()
         latency.remove(removed)
@@ -98,9 +101,32 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
     return {
         "before": before,
         "after": after,
-        "limits": job.recipe.budget.limits(before),
+        "limits": budget.limits(before),
         "removed_units": int(removed.sum()),
+        "latency_table": None if table is None else files.sha256(table),
     }
 
 
-STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run, by_content=True)
+def found(job: Job, values: Mapping[str, Any]) -> Findings:
+    """The latency table that the plan rests on."""
+    table = values["latency_table"]
+    return {} if table is None else {("targets", job.target.name): {"latency_table": table}}
+
+
+def check_table(job: Job) -> None:
+    """Tell a latency table that is not the one of the lock, before a plan is made by it.
+
+    Raises:
+        TargetError: It is another, or gone.
+    """
+    table, locked = job.target.latency_table, job.lock.get("targets", job.target.name).get("latency_table")
+    if locked is None or "latency_ms" not in job.recipe.budget.aims.costs:
+        return
+    if table is None or files.sha256(table) != locked:
+        raise TargetError(
+            f"{job.lock.path} was made with another latency table of {job.target.name} than "
+            f"{table or 'targets/tables has now'}: bring that one back, or give --update-lock to take what there is"
+        )
+
+
+STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run, found=found, by_content=True)

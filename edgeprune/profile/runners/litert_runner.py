@@ -28,18 +28,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 try:
-    from ai_edge_litert.interpreter import Interpreter
+    import numpy as np
 
-    RUNTIME = "ai-edge-litert"
-except ImportError:
     try:
-        from tflite_runtime.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter
+
+        RUNTIME = "ai-edge-litert"
     except ImportError:
-        raise SystemExit("there is no LiteRT here: pip install ai-edge-litert") from None
-    RUNTIME = "tflite-runtime"
+        from tflite_runtime.interpreter import Interpreter
+
+        RUNTIME = "tflite-runtime"
+except ImportError as problem:
+    line = f"{sys.executable} -m pip install 'numpy>=1.21' 'ai-edge-litert>=1.0'"
+    raise SystemExit(f"LiteRT is missing here ({problem}): {line}") from None
 
 PROTOCOL = 1
 
@@ -220,6 +222,11 @@ class Server:
         peak_bytes, source = peak_memory()
         return {"event": "memory", "peak_bytes": peak_bytes, "baseline_bytes": self.baseline_bytes, "source": source}
 
+    def outputs(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Write what the model answers to samples."""
+        np.savez(command["output"], **run_samples(self.session, np.load(command["input"])))  # type: ignore[arg-type]
+        return {"event": "outputs"}
+
 
 def serve(*options: str) -> None:
     """Talk until told to end, or until stdin ends."""
@@ -231,8 +238,9 @@ def serve(*options: str) -> None:
         answers.flush()
 
     server = Server(*options)
-    commands = {name: getattr(server, name) for name in ("load", "warm_up", "measure", "memory")}
-    answer(dict(server.machine(), event="ready", protocol=PROTOCOL))
+    names = ("load", "warm_up", "measure", "memory", "layers", "outputs")
+    commands = {name: getattr(server, name) for name in names if hasattr(server, name)}
+    answer(dict(server.machine(), event="ready", protocol=PROTOCOL, commands=list(commands)))
     for line in iter(sys.stdin.readline, ""):
         try:
             command = json.loads(line)
@@ -243,16 +251,16 @@ def serve(*options: str) -> None:
             answer({"event": "error", "message": f"{type(error).__name__}: {error}"})
 
 
-def classify(session: Session, samples: np.ndarray, best: int) -> dict[str, np.ndarray]:
-    """Print the best classes of each sample; returns all outputs by name."""
+def run_samples(session: Session, samples: np.ndarray) -> dict[str, np.ndarray]:
+    """All outputs (N, ...) by name of samples (N, ...)."""
     details = session.inputs[0]
     batch, *shape = (int(size) for size in details["shape"])
     if samples.ndim == 4 and [*samples.shape[2:], samples.shape[1]] == shape != list(samples.shape[1:]):
         samples = samples.transpose(0, 2, 3, 1)
     if list(samples.shape[1:]) != shape:
-        raise SystemExit(f"the model takes {[batch, *shape]}, the file holds {list(samples.shape)}")
+        raise ValueError(f"the model takes {[batch, *shape]}, the file holds {list(samples.shape)}")
     if len(samples) % batch:
-        raise SystemExit(f"the model takes {batch} samples at a time, the file holds {len(samples)}")
+        raise ValueError(f"the model takes {batch} samples at a time, the file holds {len(samples)}")
     values = stored(details, samples)
     parts = [
         session.run(None, {details["name"]: values[start : start + batch]}) for start in range(0, len(samples), batch)
@@ -261,10 +269,15 @@ def classify(session: Session, samples: np.ndarray, best: int) -> dict[str, np.n
         restored(output, np.concatenate(part))
         for output, part in zip(session.outputs, zip(*parts))  # noqa: B905 - Python 3.8
     ]
-    for index, scores in enumerate(outputs[0].reshape(len(samples), -1)):
-        order = np.argsort(scores)[::-1][:best]
-        print(f"{index}: " + "  ".join(f"{label} ({scores[label]:.4g})" for label in order))
     return dict(zip([output["name"] for output in session.outputs], outputs))  # noqa: B905
+
+
+def show_best(outputs: dict[str, np.ndarray], best: int) -> None:
+    """Print the best classes of each sample by the first output."""
+    for index, scores in enumerate(next(iter(outputs.values()))):
+        flat = scores.reshape(-1)
+        order = np.argsort(flat)[::-1][:best]
+        print(f"{index}: " + "  ".join(f"{label} ({flat[label]:.4g})" for label in order))
 
 
 def main() -> None:
@@ -288,7 +301,11 @@ def main() -> None:
         parser.error("give --input or --benchmark")
     session = Session(str(given.model), given.threads)
     if given.input is not None:
-        outputs = classify(session, np.load(given.input), given.best)
+        try:
+            outputs = run_samples(session, np.load(given.input))
+        except ValueError as problem:
+            raise SystemExit(str(problem)) from None
+        show_best(outputs, given.best)
         if given.output:
             np.savez(given.output, **outputs)  # type: ignore[arg-type]
     if given.benchmark is not None:

@@ -14,9 +14,12 @@ With --serve it reads one JSON object a line from stdin and answers each with on
     {"do": "warm_up", "at_least": 20, "at_most_s": 10}
     {"do": "measure", "warm_up": 5, "runs": 100, "at_least_s": 0.25}
     {"do": "memory"}
+    {"do": "layers", "runs": 20}
+    {"do": "outputs", "input": "samples.npy", "output": "out.npz"}
     {"do": "end"}
 
-The first line, "ready", comes by itself. What goes wrong is answered by {"event": "error", "message": ...}.
+The first line, "ready", comes by itself and names the commands. What goes wrong is answered by
+{"event": "error", "message": ...}.
 """
 
 from __future__ import annotations
@@ -27,12 +30,17 @@ import json
 import os
 import platform
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
+try:
+    import numpy as np
+    import onnxruntime
+except ImportError as problem:
+    line = f"{sys.executable} -m pip install 'numpy>=1.21' 'onnxruntime>=1.12'"
+    raise SystemExit(f"ONNX Runtime is missing here ({problem}): {line}") from None
 
 PROTOCOL = 1
 
@@ -185,6 +193,7 @@ class Server:
         gc.collect()
         self.baseline_bytes = start_memory()
         self.session: Any = None
+        self.loaded: dict[str, Any] = {}
         self.inputs: dict[str, np.ndarray] = {}
 
     def machine(self) -> dict[str, Any]:
@@ -193,6 +202,7 @@ class Server:
 
     def load(self, command: dict[str, Any]) -> dict[str, Any]:
         """Make a session and run it once."""
+        self.loaded = command
         started = time.perf_counter_ns()
         options = session_options(command["threads"], command["spinning"])
         self.session = open_session(command["model"], options, self.provider)
@@ -225,6 +235,35 @@ class Server:
         peak_bytes, source = peak_memory()
         return {"event": "memory", "peak_bytes": peak_bytes, "baseline_bytes": self.baseline_bytes, "source": source}
 
+    def layers(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Tell the time of every node that the runtime made of the model, in a session with its profiler."""
+        options = session_options(self.loaded["threads"], self.loaded["spinning"])
+        options.enable_profiling = True
+        with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            session = open_session(self.loaded["model"], options, self.provider)
+            time_runs(session, self.inputs, 1 + command["runs"])
+            with open(session.end_profiling()) as file:
+                events = [event for event in json.load(file) if event.get("cat") == "Node"]
+        taken: dict[tuple[str, str, str], list[float]] = {}
+        for event in events:
+            name, _, what = event["name"].rpartition("_kernel_")
+            if what == "time":
+                told = event.get("args", {})
+                taken.setdefault((told.get("node_index", ""), name, told.get("op_name", "")), []).append(event["dur"])
+        # Whole microseconds: the mean of the middle half says more than the median. The first run is slower.
+        middle = slice(command["runs"] // 4, command["runs"] - command["runs"] // 4)
+        layers = [
+            {"name": name, "kind": kind, "ms": float(np.mean(sorted(times[1:])[middle])) / 1e3}
+            for (_, name, kind), times in taken.items()
+        ]
+        return {"event": "layers", "runs": command["runs"], "layers": layers}
+
+    def outputs(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Write what the model answers to samples."""
+        np.savez(command["output"], **run_samples(self.session, np.load(command["input"])))  # type: ignore[arg-type]
+        return {"event": "outputs"}
+
 
 def serve(*options: str) -> None:
     """Talk until told to end, or until stdin ends."""
@@ -236,8 +275,9 @@ def serve(*options: str) -> None:
         answers.flush()
 
     server = Server(*options)
-    commands = {name: getattr(server, name) for name in ("load", "warm_up", "measure", "memory")}
-    answer(dict(server.machine(), event="ready", protocol=PROTOCOL))
+    names = ("load", "warm_up", "measure", "memory", "layers", "outputs")
+    commands = {name: getattr(server, name) for name in names if hasattr(server, name)}
+    answer(dict(server.machine(), event="ready", protocol=PROTOCOL, commands=list(commands)))
     for line in iter(sys.stdin.readline, ""):
         try:
             command = json.loads(line)
@@ -248,23 +288,28 @@ def serve(*options: str) -> None:
             answer({"event": "error", "message": f"{type(error).__name__}: {error}"})
 
 
-def classify(session: onnxruntime.InferenceSession, samples: np.ndarray, best: int) -> dict[str, np.ndarray]:
-    """Print the best classes of each sample; returns all outputs by name."""
+def run_samples(session: onnxruntime.InferenceSession, samples: np.ndarray) -> dict[str, np.ndarray]:
+    """All outputs (N, ...) by name of samples (N, ...)."""
     value = session.get_inputs()[0]
     batch = value.shape[0] if isinstance(value.shape[0], int) else 1
     if list(samples.shape[1:]) != list(value.shape[1:]):
-        raise SystemExit(f"the model takes {value.shape}, the file holds {list(samples.shape)}")
+        raise ValueError(f"the model takes {value.shape}, the file holds {list(samples.shape)}")
     if len(samples) % batch:
-        raise SystemExit(f"the model takes {batch} samples at a time, the file holds {len(samples)}")
+        raise ValueError(f"the model takes {batch} samples at a time, the file holds {len(samples)}")
     parts = [
         session.run(None, {value.name: np.ascontiguousarray(samples[start : start + batch], _TYPES[value.type])})
         for start in range(0, len(samples), batch)
     ]
     outputs = [np.concatenate(part) for part in zip(*parts)]  # noqa: B905 - Python 3.8
-    for index, scores in enumerate(outputs[0].reshape(len(samples), -1)):
-        order = np.argsort(scores)[::-1][:best]
-        print(f"{index}: " + "  ".join(f"{label} ({scores[label]:.4g})" for label in order))
     return dict(zip([output.name for output in session.get_outputs()], outputs))  # noqa: B905
+
+
+def show_best(outputs: dict[str, np.ndarray], best: int) -> None:
+    """Print the best classes of each sample by the first output."""
+    for index, scores in enumerate(next(iter(outputs.values()))):
+        flat = scores.reshape(-1)
+        order = np.argsort(flat)[::-1][:best]
+        print(f"{index}: " + "  ".join(f"{label} ({flat[label]:.4g})" for label in order))
 
 
 def main() -> None:
@@ -288,7 +333,11 @@ def main() -> None:
     options = session_options(given.threads, True)
     session = open_session(str(given.model), options, given.provider)
     if given.input is not None:
-        outputs = classify(session, np.load(given.input), given.best)
+        try:
+            outputs = run_samples(session, np.load(given.input))
+        except ValueError as problem:
+            raise SystemExit(str(problem)) from None
+        show_best(outputs, given.best)
         if given.output:
             np.savez(given.output, **outputs)  # type: ignore[arg-type]
     if given.benchmark is not None:

@@ -170,7 +170,7 @@ def serve(builder: build_engine.Builder) -> None:
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
         server = Server(builder, Path(folder))
         commands = {name: getattr(server, name) for name in ("load", "warm_up", "measure", "layers", "memory")}
-        answer(dict(_machine(builder), event="ready", protocol=PROTOCOL))
+        answer(dict(_machine(builder), event="ready", protocol=PROTOCOL, commands=list(commands)))
         for line in iter(sys.stdin.readline, ""):
             try:
                 command = json.loads(line)

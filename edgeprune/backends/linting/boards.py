@@ -1,0 +1,92 @@
+"""Whether a file fits a board: its arena into RAM, the file into flash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edgeprune.backends.linting.finding import Finding
+from edgeprune.backends.tflm.arena import Arena
+from edgeprune.config import Target
+from edgeprune.errors import TargetError
+
+_ARENA = "arena_bytes"
+_FLASH = "flash_bytes"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A file on a board.
+
+    Attributes:
+        board: Name of the target.
+        arena_bytes: With 32-bit pointers: estimated; None where TFLite Micro cannot run the file.
+        arena_limit: What an arena may have there.
+        flash_bytes: Of the model data alone.
+        flash_limit: What the model and the kernels may have there.
+    """
+
+    board: str
+    arena_bytes: int | None
+    arena_limit: int
+    flash_bytes: int
+    flash_limit: int
+
+    @property
+    def arena_fits(self) -> bool:
+        """Whether there is an arena, and room for it."""
+        return self.arena_bytes is not None and self.arena_bytes <= self.arena_limit
+
+    @property
+    def flash_fits(self) -> bool:
+        """Whether there is room for the model data."""
+        return self.flash_bytes <= self.flash_limit
+
+    @property
+    def fits(self) -> bool:
+        """Both."""
+        return self.arena_fits and self.flash_fits
+
+
+def microcontrollers() -> list[Target]:
+    """All targets that are one."""
+    targets = (Target.load(path) for path in Target.available().values())
+    return [target for target in targets if target.microcontroller is not None]
+
+
+def named(names: Sequence[str]) -> list[Target]:
+    """The microcontrollers of these names or paths.
+
+    Raises:
+        TargetError: One is not known, or is no microcontroller.
+    """
+    targets = [Target.load(name) for name in names]
+    for target in targets:
+        if target.microcontroller is None:
+            known = ", ".join(board.name for board in microcontrollers())
+            raise TargetError(f"{target.name} is no microcontroller; a TFLite file is checked for {known}")
+    return targets
+
+
+def fit(target: Target, arena: Arena | None, file_bytes: int) -> Fit:
+    """Hold a file against what ``target`` leaves for it."""
+    limits = target.limits
+    used = None if arena is None else arena.restated_for_32_bit
+    return Fit(target.name, used, limits[_ARENA], file_bytes, limits[_FLASH])
+
+
+def misfits(fits: Sequence[Fit]) -> Iterator[Finding]:
+    """What of the boards that were asked for is too small."""
+    for one in fits:
+        if one.arena_bytes is not None and not one.arena_fits:
+            yield Finding(
+                "error", "arena-too-large",
+                f"the arena takes {one.arena_bytes:,} bytes (estimated), {one.board} has room for {one.arena_limit:,}",
+                "prune with a budget of arena_bytes, or take a smaller input",
+            )  # fmt: skip
+        if not one.flash_fits:
+            yield Finding(
+                "error", "flash-too-large",
+                f"the file has {one.flash_bytes:,} bytes, {one.board} has room for {one.flash_limit:,}",
+                "prune with a budget of flash_bytes",
+            )  # fmt: skip

@@ -1,0 +1,90 @@
+"""All checks over one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeprune.backends.linting import boards, checks, cmsis_nn
+from edgeprune.backends.linting.boards import Fit
+from edgeprune.backends.linting.finding import Finding
+from edgeprune.backends.linting.network import Network
+from edgeprune.backends.tflm import isolated
+from edgeprune.backends.tflm.arena import Arena
+from edgeprune.errors import ModelError
+from edgeprune.export.tflite_loading import load
+
+_CHECKS: tuple[Callable[[Network], Iterator[Finding]], ...] = (
+    checks.hybrid,
+    checks.outside,
+    checks.dynamic,
+    checks.kernel,
+    checks.floats,
+    checks.unpacked_weights,
+)
+_LEVELS = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found of a file.
+
+    Attributes:
+        path: Of the file.
+        file_bytes: Its size.
+        operators: How many of each there are.
+        findings: Errors first, then by place.
+        arena: What TFLite Micro's recording allocator counted on the host; None where it cannot run the file.
+        boards: How it fits, by board.
+    """
+
+    path: Path
+    file_bytes: int
+    operators: Mapping[str, int]
+    findings: tuple[Finding, ...]
+    arena: Arena | None
+    boards: tuple[Fit, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What keeps it from running on microcontrollers, or on one that was asked for."""
+        return tuple(finding for finding in self.findings if finding.level == "error")
+
+
+def lint(path: Path, targets: Sequence[str] = ()) -> Report:
+    """Check any TFLite file for microcontrollers.
+
+    TFLite Micro itself runs the file, in a process of its own, unless a check has found a reason why it cannot.
+
+    Args:
+        path: Of the file.
+        targets: Names of boards on which it must fit; none: it is held against all that are known, and need not fit.
+
+    Raises:
+        ModelError: It cannot be read, is no TFLite file, or is damaged.
+        TargetError: A target is unknown, or no microcontroller.
+    """
+    wanted = boards.named(targets) if targets else boards.microcontrollers()
+    try:
+        content = path.read_bytes()
+        network = Network(load(content))
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"{path} is no TFLite file: {problem}") from problem
+    findings = [finding for check in _CHECKS for finding in check(network)]
+    arena: Arena | None = None
+    if not any(finding.level == "error" for finding in findings):
+        try:
+            arena = isolated.arena(path)
+        except ModelError as problem:
+            findings.append(
+                Finding("error", "tflm-refuses", str(problem), "the message of TFLite Micro names operator and reason")
+            )
+    slow_on = cmsis_nn.boards_with_dsp(wanted)
+    if slow_on:
+        findings.extend(cmsis_nn.slow_paths(network))
+    fits = tuple(boards.fit(target, arena, len(content)) for target in wanted)
+    if targets:
+        findings.extend(boards.misfits(fits))
+    findings.sort(key=lambda one: (_LEVELS.index(one.level), one.graph, -1 if one.op is None else one.op))
+    return Report(path, len(content), network.counts, tuple(findings), arena, fits)

@@ -1,0 +1,198 @@
+"""The archive of a bundle: one way to write it, so that a reader can tell any other by its bytes.
+
+The manifest comes first, the other members follow in order; each is a plain file with the same time, owner 0 and a mode
+that its name decides. Who verifies an archive knows from the manifest what every following byte must be, and needs no
+parser that a hostile archive could lead astray.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from edgeprune import files
+from edgeprune.bundle import manifest as manifests
+from edgeprune.bundle import paths
+from edgeprune.bundle.manifest import FileEntry, Manifest
+from edgeprune.errors import BundleError
+
+_COMPRESSION = 6
+_BLOCK_BYTES = tarfile.BLOCKSIZE
+_MOST_MANIFEST_BYTES = 16 << 20
+_CHUNK_BYTES = 1 << 20
+_KINDS = {
+    tarfile.LNKTYPE: "a link",
+    tarfile.SYMTYPE: "a link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+    tarfile.DIRTYPE: "a folder",
+}
+
+
+def mode(path: str) -> int:
+    """Of a file in a bundle: scripts can be run."""
+    return 0o755 if PurePosixPath(path).suffix in (".py", ".sh") else 0o644
+
+
+def write(path: Path, folder: Path, members: Sequence[str], epoch: int) -> None:
+    """Write ``members`` of ``folder``, the manifest among them, to ``path`` as a ``.tar.gz``; the same bytes each time.
+
+    Args:
+        path: Of the archive.
+        folder: Its name is that of the folder in the archive.
+        members: Paths in the folder.
+        epoch: Time of all members, in seconds since 1970.
+    """
+    with (
+        open(path, "wb") as file,
+        gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=epoch) as compressed,
+    ):
+        for member in _ordered(members):
+            source = folder / member
+            compressed.write(_header(folder.name, member, source.stat().st_size, epoch))
+            with open(source, "rb") as content:
+                while chunk := content.read(_CHUNK_BYTES):
+                    compressed.write(chunk)
+            compressed.write(bytes(-source.stat().st_size % _BLOCK_BYTES))
+        compressed.write(bytes(2 * _BLOCK_BYTES))
+        compressed.write(bytes(-compressed.tell() % tarfile.RECORDSIZE))
+    files.sync(path)
+
+
+def read(path: Path) -> tuple[Manifest, bytes]:
+    """Verify every byte of the archive at ``path``; nothing is extracted, and no more is read than its manifest tells.
+
+    Returns:
+        The manifest, and its text.
+
+    Raises:
+        BundleError: It is no archive of a bundle, is damaged, or is not as EdgePrune writes it; names the member.
+    """
+    with _opened(path) as reader:
+        return reader.read()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Reader]:
+    try:
+        with open(path, "rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
+            yield _Reader(path, unpacked)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+        raise BundleError(f"{path} is no archive of a bundle, or is damaged: {problem}") from problem
+    except OSError as problem:
+        raise BundleError(f"cannot read {path}: {problem.strerror}") from problem
+
+
+def _ordered(members: Sequence[str]) -> Iterator[str]:
+    yield manifests.NAME
+    yield from sorted(member for member in members if member != manifests.NAME)
+
+
+def _header(root: str, member: str, size: int, epoch: int) -> bytes:
+    info = tarfile.TarInfo(f"{root}/{member}")
+    info.size, info.mode, info.mtime = size, mode(member), epoch
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+class _Reader:
+    """Reads an archive member by member, as it must be."""
+
+    def __init__(self, path: Path, file: gzip.GzipFile) -> None:
+        self._path, self._file = path, file
+
+    def read(self) -> tuple[Manifest, bytes]:
+        manifest, text, root, epoch = self.manifest()
+        paths.check(manifest.files, own=[manifests.NAME])
+        for member in list(_ordered(list(manifest.files)))[1:]:
+            self._member(root, member, manifest.files[member], epoch, manifest)
+        self._zeros(2 * _BLOCK_BYTES, "the end", manifest=manifest)
+        self._zeros(-self._file.tell() % tarfile.RECORDSIZE, "the end")
+        if self._file.read(1):
+            raise BundleError(f"{self._path}: something follows the end of the archive")
+        return manifest, text
+
+    def manifest(self) -> tuple[Manifest, bytes, str, int]:
+        """The manifest, its text, the name of the folder that it is in, and the time of all members."""
+        root, size, epoch = self._first(self._exactly(_BLOCK_BYTES, "the first header"))
+        text = self._exactly(size, manifests.NAME)
+        self._zeros(-size % _BLOCK_BYTES, manifests.NAME)
+        return Manifest.parse(text, where=f"{manifests.NAME} in {self._path}"), text, root, epoch
+
+    def _first(self, header: bytes) -> tuple[str, int, int]:
+        info = self._told(header)
+        root, _, member = info.name.partition("/")
+        name = paths.shown(info.name)
+        if member != manifests.NAME or not paths.is_inside(root):
+            raise BundleError(
+                f"{self._path}: the first member is '{name}'; it must be the {manifests.NAME} of one folder"
+            )
+        if info.size > _MOST_MANIFEST_BYTES:
+            raise BundleError(f"{self._path}: {name} has {info.size:,} bytes; at most {_MOST_MANIFEST_BYTES:,}")
+        epoch = int(info.mtime)
+        self._compare(header, _header(root, member, info.size, epoch), info.name, None)
+        return root, info.size, epoch
+
+    def _member(self, root: str, member: str, entry: FileEntry, epoch: int, manifest: Manifest) -> None:
+        wanted = _header(root, member, entry.bytes, epoch)
+        self._compare(self._exactly(len(wanted), f"the header of {member}"), wanted, f"{root}/{member}", manifest)
+        digest, left = hashlib.sha256(), entry.bytes
+        while left:
+            chunk = self._exactly(min(left, _CHUNK_BYTES), member)
+            digest.update(chunk)
+            left -= len(chunk)
+        if digest.hexdigest() != entry.sha256:
+            raise BundleError(f"{self._path}: {member} was changed: its SHA-256 is not that of the manifest")
+        self._zeros(-entry.bytes % _BLOCK_BYTES, member)
+
+    def _compare(self, header: bytes, wanted: bytes, name: str, manifest: Manifest | None) -> None:
+        if header == wanted:
+            return
+        info = self._told(header[:_BLOCK_BYTES])
+        self._refuse(info, name, manifest)
+
+    def _refuse(self, info: tarfile.TarInfo, wanted: str, manifest: Manifest | None) -> None:
+        """Say what is wrong with a header that is not the one that had to come."""
+        inner, name = info.name.partition("/")[2], paths.shown(info.name)
+        if info.type in _KINDS:
+            reason = f"'{name}' is {_KINDS[info.type]}; a bundle has files alone"
+        elif info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):  # the first block of a long name, or an extension
+            reason = f"another member is where '{wanted}' must be"
+        elif not paths.is_inside(info.name):
+            reason = f"'{name}' leaves the bundle"
+        elif info.name == wanted:
+            reason = f"'{name}' is not written as EdgePrune does: another size, time, owner or mode"
+        elif manifest is not None and (inner == manifests.NAME or inner in manifest.files):
+            reason = f"'{name}' is there twice, or out of order, where '{wanted}' must be"
+        else:
+            reason = f"'{name}' is not in the manifest, or '{wanted}' is missing"
+        raise BundleError(f"{self._path}: {reason}")
+
+    def _told(self, header: bytes) -> tarfile.TarInfo:
+        if not any(header):
+            raise BundleError(f"{self._path} ends before all files of its manifest are there")
+        try:
+            return tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        except (tarfile.TarError, ValueError) as problem:
+            raise BundleError(f"{self._path} is no archive of a bundle, or is damaged: {problem}") from problem
+
+    def _exactly(self, size: int, what: str) -> bytes:
+        parts, left = [], size
+        while left and (part := self._file.read(min(left, _CHUNK_BYTES))):
+            parts.append(part)
+            left -= len(part)
+        if left:
+            raise BundleError(f"{self._path} is cut off in {what}")
+        return b"".join(parts)
+
+    def _zeros(self, size: int, what: str, manifest: Manifest | None = None) -> None:
+        found = self._exactly(size, what)
+        if any(found):
+            if manifest is not None:
+                self._refuse(self._told(found[:_BLOCK_BYTES]), "the end", manifest)
+            raise BundleError(f"{self._path}: something is hidden behind {what}")

@@ -1,0 +1,132 @@
+"""``sbom.json``: what went into a build, as a CycloneDX bill of materials (https://cyclonedx.org/docs/1.6/json/).
+
+The same for the same packages and inputs: its serial number is made of its content, and it has a time only where
+``SOURCE_DATE_EPOCH`` tells one.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from typing import Any
+from urllib.parse import quote
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from edgeprune.bundle.manifest import Provenance
+
+NAME = "sbom.json"
+_SPECIFICATION = "1.6"
+_SERIALS = uuid.UUID("8f0c8a52-6d0e-5c3a-9a57-3f1f3f0d9f11")
+"""Namespace of serial numbers: drawn once."""
+
+
+def text(name: str, provenance: Provenance, *, epoch: int | None = None) -> str:
+    """The text of ``sbom.json``.
+
+    Packages are those that ``provenance`` names and EdgePrune itself, with all that they need here, extras left out;
+    inputs are the weights, data and code, by their hashes.
+
+    Args:
+        name: Of the bundle.
+        provenance: Of the build.
+        epoch: Time of the build, in seconds since 1970; None leaves it out.
+    """
+    packages = installed(["edgeprune", *provenance.packages])
+    python = {
+        "type": "platform",
+        "bom-ref": f"pkg:generic/python@{provenance.python}",
+        "name": "python",
+        "version": provenance.python,
+        "purl": f"pkg:generic/python@{provenance.python}",
+    }
+    inputs = [
+        {
+            "type": "data" if kind == "data" else "file",
+            "bom-ref": f"input:{kind}",
+            "name": kind,
+            "hashes": [{"alg": "SHA-256", "content": content}],
+        }
+        for kind, content in sorted(provenance.inputs.items())
+    ]
+    libraries = [_library(found) for _, found in sorted(packages.items())]
+    bundle, edgeprune = f"bundle:{name}", packages["edgeprune"]
+    dependencies = {
+        bundle: [_reference(edgeprune), python["bom-ref"], *(f"input:{kind}" for kind in provenance.inputs)],
+        **{
+            _reference(found): [_reference(packages[need]) for need in _needs(found) if need in packages]
+            for found in packages.values()
+        },
+    }
+    metadata: dict[str, Any] = {
+        "lifecycles": [{"phase": "build"}],
+        "tools": {
+            "components": [{"type": "application", "name": "edgeprune", "version": packages["edgeprune"].version}]
+        },
+        "component": {"type": "machine-learning-model", "bom-ref": bundle, "name": name},
+    }
+    if epoch is not None:
+        told = datetime.fromtimestamp(epoch, timezone.utc)
+        metadata = {"timestamp": told.strftime("%Y-%m-%dT%H:%M:%SZ"), **metadata}
+    content = {
+        "metadata": metadata,
+        "components": [*libraries, python, *inputs],
+        "dependencies": [{"ref": ref, "dependsOn": sorted(on)} for ref, on in sorted(dependencies.items())],
+    }
+    head = {
+        "$schema": f"http://cyclonedx.org/schema/bom-{_SPECIFICATION}.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": _SPECIFICATION,
+        "serialNumber": f"urn:uuid:{uuid.uuid5(_SERIALS, json.dumps(content, sort_keys=True))}",
+        "version": 1,
+    }
+    return json.dumps({**head, **content}, indent=2, ensure_ascii=False) + "\n"
+
+
+def installed(names: Iterable[str]) -> dict[str, Distribution]:
+    """The distributions of these names and all that they need, extras left out, by canonical name."""
+    found: dict[str, Distribution] = {}
+    todo = [canonicalize_name(name) for name in names]
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        try:
+            found[name] = distribution(name)
+        except PackageNotFoundError:  # needed elsewhere, or not at all here
+            continue
+        todo.extend(_needs(found[name]))
+    return found
+
+
+def _needs(package: Distribution) -> list[Any]:
+    """Canonical names of what it needs in this environment."""
+    names = []
+    for line in package.requires or ():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:  # old metadata, which pip reads no better
+            continue
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            names.append(canonicalize_name(requirement.name))
+    return sorted(set(names))
+
+
+def _library(package: Distribution) -> dict[str, Any]:
+    told = {
+        "type": "library",
+        "bom-ref": _reference(package),
+        "name": canonicalize_name(package.metadata["Name"]),
+        "version": package.version,
+        "purl": _reference(package),
+    }
+    licenses = package.metadata.get_all("License-Expression", ())
+    return {**told, "licenses": [{"expression": licenses[0]}]} if licenses else told
+
+
+def _reference(package: Distribution) -> str:
+    return f"pkg:pypi/{canonicalize_name(package.metadata['Name'])}@{quote(package.version, safe='.-_~!')}"

@@ -1,0 +1,72 @@
+"""``edgeprune compare``: whether a new bundle may take the place of an old one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeprune.cli import workflow
+from edgeprune.cli.output import json_option, print_json, print_rich
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("compare")
+@click.argument("base", type=_PATH)
+@click.argument("new", type=_PATH)
+@click.option(
+    "--fail-on",
+    "limits",
+    multiple=True,
+    metavar="KEY:+AMOUNT",
+    help="What may become worse by how much: latency_ms.p50:+5%, file_bytes:+10KiB, accuracy:-0.5% (points). "
+    "Without it nothing may surely lose accuracy, or cost more than 1 % more.",
+)
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
+@click.option(
+    "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit's XML to this file as well."
+)
+@json_option
+def command(
+    base: Path, new: Path, *, limits: tuple[str, ...], as_markdown: bool, junit: Path | None, as_json: bool
+) -> None:
+    """Compare two bundles, manifests or profiles of the same network and target.
+
+    BASE and NEW are folders of bundles, their archives, or a manifest.json or profile.json alone. A change counts where
+    its 95 % interval, which has the noise from process to process in it, is all on one side. Ends with 4 where
+    something became worse, surely and by more than is allowed.
+
+    \b
+    Example:
+      edgeprune compare main/digits-host dist/digits-host
+      edgeprune compare main.json branch.json --fail-on latency_ms.p50:+5% --fail-on accuracy:-0.5%
+      edgeprune compare main/digits-host dist/digits-host --markdown --junit compare.xml
+    """
+    if as_json and as_markdown:
+        raise click.UsageError("give --json or --markdown, not both")
+    from edgeprune.bundle.reading import read
+    from edgeprune.errors import BudgetError, InputError
+    from edgeprune.report import changes
+    from edgeprune.report.comparison import compare
+    from edgeprune.report.rules import Rule
+
+    try:
+        rules = [Rule.parse(limit) for limit in limits]
+    except InputError as problem:
+        raise click.BadParameter(str(problem), param_hint="--fail-on") from problem
+    comparison = compare(read(base), read(new), rules)
+    if junit is not None:
+        from edgeprune import files
+
+        files.write_atomic(junit, changes.junit(comparison))
+    if as_json:
+        print_json(changes.told(comparison))
+    elif as_markdown:
+        click.echo(changes.markdown(comparison), nl=False)
+    else:
+        print_rich(changes.render(comparison))
+    workflow.summarise(lambda: changes.markdown(comparison))
+    if comparison.failed:
+        told = "; ".join(changes.sentence(change, comparison.metric) for change in comparison.failed)
+        raise BudgetError(f"regression: {told}")

@@ -1,0 +1,88 @@
+"""``edgeprune lint``: what keeps a TFLite file from running, or from running well, on microcontrollers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.cli.output import json_option, print_json, print_table
+from edgeprune.errors import ModelError
+
+if TYPE_CHECKING:
+    from edgeprune.backends.linting import Fit, Report
+
+
+@click.command("lint")
+@click.argument("path", metavar="MODEL.tflite", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--target", "targets", multiple=True, metavar="NAME", help="A board on which it must fit; may be repeated."
+)
+@json_option
+def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
+    """Check a TFLite file of any origin for microcontrollers, and tell which boards it fits.
+
+    The arena is that of TFLite Micro's own allocator, with its pointers restated at 32 bits: estimated. CMSIS-NN may
+    want scratch buffers beside it. The exit code is 3 where the file cannot run, or does not fit a board that is named.
+
+    \b
+    Example:
+      edgeprune lint model.tflite
+      edgeprune lint model.tflite --target nucleo-l4r5zi --json
+    """
+    from edgeprune.backends.linting import lint
+
+    report = lint(path, targets)
+    if as_json:
+        print_json(_as_json(report))
+    else:
+        _print(report)
+    return ModelError.exit_code if report.errors else 0
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    arena = None
+    if report.arena is not None:
+        arena = {**asdict(report.arena), "restated_for_32_bit": report.arena.restated_for_32_bit}
+    return {
+        "path": str(report.path),
+        "file_bytes": report.file_bytes,
+        "operators": dict(report.operators),
+        "arena": arena,
+        "findings": [{**asdict(finding), "where": finding.where} for finding in report.findings],
+        "boards": [{**asdict(fit), "fits": fit.fits} for fit in report.boards],
+        "ok": not report.errors,
+    }
+
+
+def _print(report: Report) -> None:
+    operators = ", ".join(f"{count} {name}" for name, count in report.operators.items())
+    click.echo(f"{report.path}: {report.file_bytes:,} bytes; {operators}")
+    if report.arena is not None:
+        click.echo(
+            f"arena: {report.arena.total_bytes:,} bytes measured on this host, "
+            f"{report.arena.restated_for_32_bit:,} with 32-bit pointers (estimated)"
+        )
+    if report.findings:
+        print_table(
+            ("", "what", "where", "why", "way out"),
+            [(one.level, one.code, one.where, one.message, one.remedy) for one in report.findings],
+        )
+    else:
+        click.echo("nothing to complain of")
+    print_table(
+        ("board", "arena", "RAM for it", "model", "flash for it", "fits"),
+        [_row(fit) for fit in report.boards],
+        right=("arena", "RAM for it", "model", "flash for it"),
+    )
+
+
+def _row(fit: Fit) -> tuple[str, ...]:
+    arena = "-" if fit.arena_bytes is None else f"{fit.arena_bytes:,}"
+    missing = [name for name, kept in (("arena", fit.arena_fits), ("flash", fit.flash_fits)) if not kept]
+    return (
+        fit.board, arena, f"{fit.arena_limit:,}", f"{fit.flash_bytes:,}", f"{fit.flash_limit:,}",
+        "yes" if fit.fits else f"no: {', '.join(missing)}",
+    )  # fmt: skip

@@ -1,0 +1,45 @@
+"""``edgeprune report``: the page of a bundle, drawn again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeprune.cli.output import json_option, print_json
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("report")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--output", type=_FILE, help="Where to write it; default: report.html in the bundle.")
+@json_option
+def command(bundle: Path, output: Path | None, as_json: bool) -> None:
+    """Draw the report of a bundle again, such as after it was profiled on its device.
+
+    BUNDLE is the folder of a bundle. The page is one file for a browser, without scripts and with nothing from
+    elsewhere.
+
+    \b
+    Example:
+      edgeprune report dist/digits-host
+      edgeprune report dist/digits-host --output report.html --json
+    """
+    from edgeprune.bundle import measured
+    from edgeprune.files import write_atomic
+    from edgeprune.report import page
+
+    drawn = page.of_bundle(bundle)
+    path = output or bundle / page.NAME
+    try:
+        if output is None:
+            measured.replace(bundle, {page.NAME: drawn})
+        else:
+            write_atomic(output, drawn)
+    except OSError as error:
+        raise click.UsageError(f"cannot write {path}: {error.strerror}") from error
+    if as_json:
+        print_json({"report": str(path), "bytes": len(drawn.encode())})
+    else:
+        click.echo(f"written {path} ({len(drawn.encode()):,} bytes)")

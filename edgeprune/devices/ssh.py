@@ -1,0 +1,297 @@
+"""A device behind the system's OpenSSH client: the user's config, agent, jump hosts and known hosts hold.
+
+One connection carries everything. Its own session runs ``remote/agent.py`` there, which keeps a private folder and,
+when the connection ends for whatever reason, kills what was started for it and removes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeprune import files, process
+from edgeprune.devices.base import Capability, Kind, LineLostError, Workspace, options, transport
+from edgeprune.devices.child import Child, ProgramEndedError, cannot_start, how_it_ended, last_words
+from edgeprune.devices.remote import MARK
+from edgeprune.errors import DeviceError, InputError
+
+CONFIG = "EDGEPRUNE_SSH_CONFIG"
+"""Environment variable with a config file for ssh, in place of the user's own."""
+_CONNECT_S = 15
+_READY_S = 60.0
+_ANSWER_S = 60.0
+_PART_BYTES = 1 << 20
+_AGENT = Path(__file__).parent / "remote" / "agent.py"
+_LOST, _NOT_FOUND = 255, 127
+# A Unix socket's path has at most 107 bytes here; ssh makes it under a name that is longer by 17.
+_LONGEST_FOLDER = 60
+_ADDRESS = re.compile(
+    r"//(?:(?P<user>[^@/:\s]+)@)?(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^@/:\[\]\s]+)(?::(?P<port>\d{1,5}))?/?"
+)
+# Whatever the user's config says: never ask, never trust a new key, carry nothing but what is asked for.
+_SETTINGS = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    f"ConnectTimeout={_CONNECT_S}",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=3",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "PermitLocalCommand=no",
+    "RequestTTY=no",
+    "RemoteCommand=none",
+    "LogLevel=ERROR",
+)
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """A device that is reached over ssh.
+
+    Attributes:
+        host: Name, address, or an alias of the user's ssh config.
+        user: Who to be there; None: as the ssh config says.
+        port: None: as the ssh config says.
+        python: Command that starts Python there; relative paths start in the user's home folder.
+        ssh_config: A config file for ssh; None: ``$EDGEPRUNE_SSH_CONFIG``, or the user's own.
+    """
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+    python: str = "python3"
+    ssh_config: str | None = None
+    kind: Kind = "measured"
+    capabilities: frozenset[Capability] = field(default=frozenset(Capability), repr=False)
+
+    @property
+    def uri(self) -> str:
+        user = "" if self.user is None else f"{self.user}@"
+        return f"ssh://{user}{self.host}" + ("" if self.port is None else f":{self.port}")
+
+    @contextmanager
+    def open(self) -> Iterator[Workspace]:
+        """A workspace there; its folder and its programs are gone when it is closed.
+
+        Raises:
+            DeviceError: There is no way there, or no Python; in the words of ssh.
+        """
+        with ExitStack() as stack:
+            control = _control_folder()
+            stack.callback(shutil.rmtree, control, ignore_errors=True)
+            workspace = _SshWorkspace(self, control / "s")
+            stack.callback(workspace.close)
+            workspace.connect()
+            yield workspace
+
+    def client(self, *more: str) -> list[str]:
+        """The arguments of an ssh client up to the host."""
+        config = self.ssh_config or os.environ.get(CONFIG)
+        argv = ["ssh", *(["-F", str(Path(config).expanduser())] if config else [])]
+        argv += [part for setting in (*more, *_SETTINGS) for part in ("-o", setting)]
+        argv += [] if self.port is None else ["-p", str(self.port)]
+        argv += [] if self.user is None else ["-l", self.user]
+        return [*argv, "--", self.host.strip("[]")]
+
+
+@transport("ssh")
+def _ssh(rest: str) -> Ssh:
+    address, given = options(rest, ("python", "ssh_config"), uri=f"ssh:{rest}")
+    found = _ADDRESS.fullmatch(address)
+    if found is None or found["host"].startswith("-") or (found["user"] or "").startswith("-"):
+        raise InputError(f"got the device 'ssh:{rest}'; it is written ssh://user@host:port, user and port if need be")
+    port = None if found["port"] is None else int(found["port"])
+    if port is not None and not 0 < port < 1 << 16:
+        raise InputError(f"got the device 'ssh:{rest}'; a port is 1 to 65535")
+    python = given.get("python", "python3")
+    try:
+        shlex.split(python)
+    except ValueError as problem:
+        raise InputError(f"the device 'ssh:{rest}': python is {python!r}: {problem}") from problem
+    return Ssh(found["host"], found["user"], port, python=python, ssh_config=given.get("ssh_config"))
+
+
+def _control_folder() -> Path:
+    """A private folder for the socket of the connection."""
+    usual = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="edgeprune-", dir=usual if len(usual) <= _LONGEST_FOLDER else "/tmp"))  # noqa: S108
+
+
+class _SshWorkspace:
+    def __init__(self, device: Ssh, socket: Path) -> None:
+        self._device = device
+        self._socket = socket
+        self._folder = ""
+        self._agent: _SshConversation | None = None
+        self._conversations: list[_SshConversation] = []
+        self._places: dict[Path, str] = {}
+
+    def connect(self) -> None:
+        python = self._device.python
+        argv = self._device.client("ControlMaster=yes", f"ControlPath={self._socket}", "ControlPersist=no")
+        source = _AGENT.read_text(encoding="utf-8")
+        child = Child([*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], name="the agent", apart=True)
+        self._agent = _SshConversation(child, self._device)
+        try:
+            self._folder = self._answer(_READY_S)["folder"]
+        except LineLostError as problem:
+            raise self._unreachable(child.last_words()) from problem
+        except ProgramEndedError as problem:
+            if problem.code == _NOT_FOUND:
+                raise DeviceError(
+                    f"there is no {python} on {self._device.uri} ({problem.words}): install Python 3.8 or newer there "
+                    '(sudo apt install python3), or say in devices.toml which it is (python = "venv/bin/python")'
+                ) from problem
+            raise DeviceError(
+                f"{python} on {self._device.uri} {how_it_ended(problem.code, problem.words)}"
+            ) from problem
+
+    def push(self, file: Path, *beside: Path) -> str:
+        place = self._places.setdefault(file.resolve(), str(len(self._places) + 1))
+        for other in beside:
+            self._put(other, f"{place}/{other.name}")
+        return self._put(file, f"{place}/{file.name}")
+
+    def path(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+    def pull(self, path: str, file: Path) -> None:
+        self._ask(do="get", name=path)
+        with open(file, "wb") as into:
+            while (part := self._answer(_ANSWER_S, of=path)["part"]) is not None:
+                into.write(base64.b64decode(part))
+
+    def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
+        script = Path(arguments[0]).name
+        try:
+            ended = process.run(self._session(arguments), timeout_s=timeout_s)
+        except subprocess.TimeoutExpired as problem:
+            raise DeviceError(f"{script} did not end in {timeout_s:g} s") from problem
+        except OSError as problem:
+            raise cannot_start("ssh", problem) from problem
+        words = last_words(ended.stderr)
+        if ended.returncode == _LOST:
+            raise _lost(self._device, words)
+        if ended.returncode != 0:
+            raise DeviceError(f"{script} {how_it_ended(_code(ended.returncode), words)}")
+        return ended.stdout
+
+    def converse(self, arguments: Sequence[str]) -> _SshConversation:
+        conversation = _SshConversation(Child(self._session(arguments), apart=True), self._device)
+        self._conversations.append(conversation)
+        return conversation
+
+    def close(self) -> None:
+        """Have the agent end what runs there and remove the folder, and end what runs here for it."""
+        if self._agent is not None:
+            self._agent.close()
+        for conversation in self._conversations:
+            conversation.close()
+
+    def _session(self, arguments: Sequence[str]) -> list[str]:
+        # ssh that finds no connection would make one of its own; the proxy makes it fail instead.
+        argv = self._device.client("ControlMaster=no", f"ControlPath={self._socket}", "ProxyCommand=false")
+        run = f"{_words(self._device.python)} {shlex.join(arguments)}; exit $?"  # ssh would not tell of a signal
+        folder = shlex.quote(self._folder)
+        return [*argv, f"exec env {MARK}={folder} TMPDIR={folder} sh -c {shlex.quote(run)}"]
+
+    def _put(self, file: Path, name: str) -> str:
+        expected = files.sha256(file)
+        with open(file, "rb") as content:
+            part, following, first = content.read(_PART_BYTES), content.read(_PART_BYTES), True
+            while True:
+                encoded = base64.b64encode(part).decode("ascii")
+                self._ask(do="put", name=name, part=encoded, first=first, last=not following)
+                got = self._answer(_ANSWER_S, of=file.name)
+                if not following:
+                    break
+                part, following, first = following, content.read(_PART_BYTES), False
+        if got["sha256"] != expected:
+            raise DeviceError(f"{file.name} arrived damaged on {self._device.uri}: its sha256 is another there")
+        return str(got["path"])
+
+    def _ask(self, **command: Any) -> None:
+        assert self._agent is not None
+        self._agent.send(json.dumps(command))
+
+    def _answer(self, timeout_s: float, *, of: str = "") -> dict[str, Any]:
+        assert self._agent is not None
+        line = self._agent.receive(timeout_s=timeout_s)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise DeviceError(f"{self._device.uri} answers with something else than expected: {line[:200]!r}")
+        if "error" in answer:
+            raise DeviceError(f"{self._device.uri}: {of}: {answer['error']}")
+        return answer
+
+    def _unreachable(self, words: str) -> DeviceError:
+        """Why there is no connection, and what to do."""
+        advice = ""
+        if "has changed" in words:
+            advice = "; its host key is not the one that is known: make sure that it is the same device before you "
+            advice += "remove the old key from known_hosts"
+        elif "ost key verification failed" in words:
+            advice = "; its host key is not known: connect once by hand, compare the key, and accept it"
+        elif "Permission denied" in words:
+            advice = "; no password is ever asked for: give it a key (ssh-copy-id)"
+        return DeviceError(f"cannot reach {self._device.uri}: {words or 'ssh ended without a word'}{advice}")
+
+
+class _SshConversation:
+    """A program there. ``Child`` is the ssh client that carries it."""
+
+    def __init__(self, child: Child, device: Ssh) -> None:
+        self._child = child
+        self._device = device
+
+    def send(self, line: str) -> None:
+        with self._telling():
+            self._child.send(line)
+
+    def receive(self, *, timeout_s: float) -> str:
+        with self._telling():
+            return self._child.receive(timeout_s=timeout_s)
+
+    def last_words(self) -> str:
+        return self._child.last_words()
+
+    def close(self) -> None:
+        self._child.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell a lost connection from a program that ended."""
+        try:
+            yield
+        except ProgramEndedError as problem:
+            if problem.code == _LOST:
+                raise _lost(self._device, problem.words) from problem
+            raise ProgramEndedError(problem.name, _code(problem.code), problem.words) from problem
+
+
+def _lost(device: Ssh, words: str) -> LineLostError:
+    return LineLostError(f"the connection to {device.uri} was lost" + (f": {words}" if words else ""))
+
+
+def _code(code: int) -> int:
+    """A shell's exit code as of a child process: negative where a signal ended it."""
+    return 128 - code if code > 128 else code
+
+
+def _words(command: str) -> str:
+    return shlex.join(shlex.split(command))

@@ -1,0 +1,14 @@
+"""What works on this machine, what is missing, and the line that fixes it. One file a family of checks."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from edgeprune.doctor.base import Examined, Finding, State, examine
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Examined", "Finding", "State", "examine"]
+"""Checks look; they install nothing and leave nothing behind."""

@@ -1,0 +1,59 @@
+"""Devices: this machine, the emulators, and those that ``devices.toml`` names; what runs on each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from edgeprune.devices import Capability, device, named
+from edgeprune.devices.emulation import BOARDS
+from edgeprune.doctor.base import Finding, check
+from edgeprune.errors import DeviceError, EdgePruneError, InputError
+
+_RUN_S = 120
+# Python 3.8 knows all of it; the first that is there of those that run TFLite files counts.
+_LOOK = """
+import json, platform
+from importlib.metadata import PackageNotFoundError, version
+found = {"Python": platform.python_version()}
+for name in ("onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime", "tensorrt"):
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+
+
+@check("Devices", place=2)
+def devices() -> Iterator[Finding]:
+    """Each is connected to, and asked for its Python and its runtimes."""
+    yield _device("local:", "local:", needed=True)
+    for name in BOARDS:
+        yield _device(f"emulator:{name}", f"emulator:{name}", fix=f"edgeprune emulator install {name}")
+    try:
+        known = named.devices()
+    except InputError as problem:
+        yield Finding(named.FILE, "bad", str(problem))
+        return
+    with ThreadPoolExecutor(max(1, len(known))) as pool:
+        yield from pool.map(lambda pair: _device(*pair), known.items())
+
+
+def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False) -> Finding:
+    """``fix`` is for a device that is known not to be there."""
+    try:
+        found = device(uri)
+    except DeviceError as problem:
+        return Finding(name, "absent", str(problem), fix, needed=needed)
+    except InputError as problem:
+        return Finding(name, "bad", str(problem), None, needed=needed)
+    try:
+        with found.open() as workspace:
+            runs = Capability.RUN in found.capabilities
+            told = json.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S)) if runs else {}
+    except (EdgePruneError, ValueError) as problem:
+        return Finding(name, "bad", str(problem), fix, needed=needed)
+    versions = ", ".join(f"{what} {version}" for what, version in told.items())
+    return Finding(name, "ok", versions or "answers", needed=needed)

@@ -1,0 +1,41 @@
+"""Targets: whether this machine can build for them, and runs what they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
+
+from edgeprune.config import Target, lookup
+from edgeprune.doctor.base import Finding, check
+from edgeprune.doctor.packages import install_line, installed
+from edgeprune.errors import TargetError
+
+_HERE = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert", "tflm": "tflite-micro", "tensorrt": "onnxruntime"}
+"""What checks on this machine the files that each runtime gets."""
+
+
+@check("Targets", place=1)
+def targets() -> Iterator[Finding]:
+    """Every target that a build could name."""
+    for name, path in Target.available().items():
+        yield _target(name, path)
+
+
+def _target(name: str, path: Path) -> Finding:
+    try:
+        target = Target.load(path)
+    except TargetError as problem:
+        return Finding(name, "bad", str(problem), f"edgeprune targets show {lookup.shown(path)}")
+    runtime, package = target.runtime, _HERE[target.runtime.name]
+    found = installed(package)
+    if found is None:
+        return Finding(name, "bad", f"{package} is not installed, which runs its files here", install_line(package))
+    if runtime.name == "tensorrt":
+        told = f"files are made and checked here ({package} {found}); the board builds the engine"
+        return Finding(name, "ok", told)
+    if not runtime.versions or SpecifierSet(runtime.versions).contains(found, prereleases=True):
+        return Finding(name, "ok", f"{package} {found}" + (f" ({runtime.versions})" if runtime.versions else ""))
+    told = f"{package} {found} is not what is there ({runtime.versions}): outputs here may not be those of the board"
+    return Finding(name, "bad", told, install_line(f"{package}{runtime.versions}"))

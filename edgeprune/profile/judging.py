@@ -1,0 +1,61 @@
+"""Verdicts on the limits of what is measured, from a profile of the bundle's models."""
+
+from __future__ import annotations
+
+from edgeprune.bundle.manifest import BudgetReport, GateReport, Manifest, Platform
+from edgeprune.bundle.verdicts import verdict
+from edgeprune.config.gates import Gate
+from edgeprune.evidence import Evidence
+from edgeprune.profile.result import ModelProfile, Profile
+
+_DENSE = "dense"
+_WAY_OUT = "'edgeprune profile BUNDLE --device URI' measures on the board"
+
+
+def judge(manifest: Manifest, profile: Profile, *, model: str | None = None) -> tuple[BudgetReport, ...]:
+    """Judge the gates of a bundle by ``profile``.
+
+    Args:
+        manifest: Of the bundle.
+        profile: Of its models, on the target or on another device, which makes it an estimate.
+        model: SHA-256 of the model that ships; None: that of the bundle which the profile knows.
+    """
+    known = {entry.sha256 for entry in manifest.files.values()} if model is None else {model}
+    shipped = next((found for found in profile.models.values() if found.sha256 in known), None)
+    return tuple(_judged(gate, manifest.platform, profile, shipped) for gate in manifest.gates)
+
+
+def _judged(
+    gate: GateReport, platform: Platform | None, profile: Profile, shipped: ModelProfile | None
+) -> BudgetReport:
+    dense = profile.models.get(_DENSE)
+    base, _ = _figure(gate.name, dense) if dense is not None else (None, "measured")
+    value, kind = _figure(gate.name, shipped) if shipped is not None else (None, "measured")
+    if isinstance(gate.limit, float | int) and gate.limit <= 1 and base is None:
+        # A share of what is not known is no number; the least that can be said is that nothing is within it.
+        return verdict(gate.name, 0.0, None, kind, note=f"it is a share of dense, which was not measured; {_WAY_OUT}")
+    limit = Gate(gate.name, gate.limit).resolved(base)
+    if value is None:
+        return verdict(gate.name, limit, None, kind, note=f"the model that ships was not measured; {_WAY_OUT}")
+    elsewhere = None if platform is None else measured_elsewhere(platform, profile)
+    if elsewhere is not None and kind == "measured":
+        return verdict(
+            gate.name, limit, value, "estimated", required=gate.require, note=f"measured on {elsewhere}; {_WAY_OUT}"
+        )
+    return verdict(gate.name, limit, value, kind, required=gate.require)
+
+
+def measured_elsewhere(platform: Platform, profile: Profile) -> str | None:
+    """What it was measured on, where that says little of the target."""
+    machine, runtime = str(profile.device.get("machine")), str(profile.device.get("runtime"))
+    if platform.architecture not in (None, machine):
+        return machine
+    return runtime if platform.runtime == "tensorrt" != runtime else None
+
+
+def _figure(name: str, model: ModelProfile) -> tuple[float | None, Evidence]:
+    """What the profile says of ``name``, and how sure it is."""
+    if name == "memory_bytes":
+        memory = model.peak_memory_bytes
+        return (None, "measured") if memory is None else (memory.value, memory.kind)
+    return float(getattr(model.latency_ms, name.removeprefix("latency_ms."))), model.latency_ms.kind

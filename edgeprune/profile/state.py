@@ -1,0 +1,202 @@
+"""The state of a device around a measurement, as ``runners/device_state.py`` tells it from there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from edgeprune.backends.tensorrt.nvpmodel import read_nvpmodel
+from edgeprune.backends.tensorrt.tegrastats import read_tegrastats
+from edgeprune.devices import Workspace
+from edgeprune.errors import DeviceError
+from edgeprune.profile.result import Environment, State
+
+SCRIPT = Path(__file__).parent / "runners" / "device_state.py"
+_ANSWER_S = 60.0
+_MEGABYTE = 1 << 20
+# Of vcgencmd get_throttled; 16 bits higher the same since boot (raspberrypi.com/documentation, "os.adoc").
+_BITS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
+_SINCE_BOOT = " since boot"
+# Of clocks_throttle_reasons.active: slowdowns by hardware, heat and power brake (docs.nvidia.com/deploy/nvml-api).
+_GPU_SLOWED = 0x8 | 0x20 | 0x40 | 0x80
+# Rails that feed a whole board, or a whole processor: Orin Nano and NX, Xavier NX and Nano, Intel's and AMD's counters.
+_WHOLE = ("VDD_IN", "POM_5V_IN", "package-0")
+_CLOCK_DROP = 0.1
+_FEWEST_SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was read at one moment.
+
+    Attributes:
+        at_s: By the device's monotonic clock.
+        state: What is told as it is.
+        gpu_memory_bytes: In use; None: there is no GPU, or it does not tell.
+    """
+
+    at_s: float
+    state: State
+    gpu_memory_bytes: int | None
+
+
+class Monitor:
+    """Watches a device from a program of its own.
+
+    Attributes:
+        device: What it says of itself: ``model``, ``memory_bytes``.
+        boot: The same for all that runs on one machine; None: it does not tell.
+    """
+
+    def __init__(self, workspace: Workspace, *, gpu: bool) -> None:
+        self._conversation = workspace.converse([workspace.push(SCRIPT), "--serve", *(["--gpu"] if gpu else [])])
+        ready = self._answer("ready")
+        self.boot: str | None = ready.get("boot")
+        self.device: dict[str, Any] = {name: ready[name] for name in ("model", "memory_bytes") if name in ready}
+
+    def take(self) -> list[Sample]:
+        """The samples since the last time; the last is of this moment."""
+        self._conversation.send(json.dumps({"do": "take"}))
+        samples = self._answer("samples").get("samples")
+        if not isinstance(samples, list) or not samples:
+            raise DeviceError(f"the device tells its state in another form: {samples!r:.200}")
+        return [sample(told) for told in samples]
+
+    def _answer(self, event: str) -> dict[str, Any]:
+        line = self._conversation.receive(timeout_s=_ANSWER_S)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or answer.get("event") != event:
+            raise DeviceError(f"the device tells its state in another form: {line[:200]!r}")
+        return answer
+
+
+def sample(told: Mapping[str, Any]) -> Sample:
+    """Read one sample of the script.
+
+    Raises:
+        DeviceError: It is something else.
+    """
+    try:
+        state = State(
+            temperature_c=dict(told.get("temperature_c", {})),
+            clock_mhz=dict(told.get("clock_mhz", {})),
+            power_mw=dict(told.get("power_mw", {})),
+            governor=dict(told.get("governor", {})),
+            throttle=_throttle(told["throttled"]) if "throttled" in told else None,
+            power_mode=read_nvpmodel(told["nvpmodel"]).name if "nvpmodel" in told else None,
+        )
+        state = _with_board(state, told["tegrastats"]) if "tegrastats" in told else state
+        gpu: Mapping[str, str] = told.get("gpu", {})
+        state = _with_gpu(state, gpu) if gpu else state
+        memory = _number(gpu.get("memory_mib", ""))
+        used = None if memory is None else round(memory * _MEGABYTE)
+        return Sample(float(told["at_s"]), state, used)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise DeviceError(f"the device tells its state in another form: {problem!r}") from problem
+
+
+def environment(before: Sample, during: Sequence[Sample], after: Sample) -> Environment:
+    """The state around the blocks, and over them."""
+    states = [one.state for one in during]
+    over = State(
+        temperature_c=_over(max, (state.temperature_c for state in states)),
+        clock_mhz=_over(median, (state.clock_mhz for state in states)),
+        power_mw=mean_power_mw(during),
+    )
+    return Environment(before.state, over, after.state)
+
+
+def mean_power_mw(samples: Sequence[Sample]) -> dict[str, float]:
+    """Mean power by rail."""
+    return _over(fmean, (one.state.power_mw for one in samples))
+
+
+def energy_mj(power_mw: Mapping[str, float], latency_ms: float) -> float | None:
+    """Of one inference, from the rail that feeds everything; None: there is no such rail."""
+    whole = next((power_mw[rail] for rail in _WHOLE if rail in power_mw), None)
+    return None if whole is None else whole * latency_ms / 1e3
+
+
+def problems(before: Sample, during: Sequence[Sample], after: Sample, *, gpu: bool) -> list[str]:
+    """Why the device was not as it has to be, for people: it throttled, or its clock fell.
+
+    Of several clusters of cores the fastest clock counts, as an idle one is slow. A GPU's counts where ``gpu`` says
+    that it did the work.
+    """
+    found = []
+    now, earlier = (set(one.state.throttle or ()) for one in (after, before))
+    bad = sorted(flag for flag in now if flag not in earlier or not flag.endswith(_SINCE_BOOT))
+    if bad:
+        found.append(f"the device throttled: {', '.join(bad)}")
+    told = [
+        [mhz for name, mhz in one.state.clock_mhz.items() if (name == "gpu") == gpu and name != "memory"]
+        for one in during
+    ]
+    clocks = [max(several) for several in told if several]
+    if len(clocks) >= _FEWEST_SAMPLES:
+        first, last = median(clocks[: len(clocks) // 2]), median(clocks[len(clocks) // 2 :])
+        if last < (1 - _CLOCK_DROP) * first:
+            found.append(f"the clock of the {'GPU' if gpu else 'CPU'} fell from {first:.0f} to {last:.0f} MHz")
+    return found
+
+
+def _throttle(text: str) -> tuple[str, ...]:
+    found = re.search(r"throttled=0x([0-9a-fA-F]+)", text)
+    if found is None:
+        raise ValueError(f"vcgencmd says {text!r}")
+    bits = int(found[1], 16)
+    now = [name for bit, name in enumerate(_BITS) if bits >> bit & 1]
+    return (*now, *(name + _SINCE_BOOT for bit, name in enumerate(_BITS) if bits >> (bit + 16) & 1))
+
+
+def _with_board(state: State, line: str) -> State:
+    board = read_tegrastats(line)
+    memory = None if board.memory_mhz is None else (board.memory_mhz,)
+    clocks = {"cpu": board.cpu_mhz, "gpu": board.gpu_mhz, "memory": memory}
+    return replace(
+        state,
+        temperature_c={**state.temperature_c, **board.temperature_c},
+        clock_mhz={**state.clock_mhz, **{name: float(max(values)) for name, values in clocks.items() if values}},
+        power_mw={**state.power_mw, **board.power_mw},
+    )
+
+
+def _with_gpu(state: State, gpu: Mapping[str, str]) -> State:
+    read = {name: _number(gpu.get(name, "")) for name in ("temperature_c", "clock_mhz", "power_w")}
+    reasons, throttle = gpu.get("throttle", ""), state.throttle
+    if reasons.startswith("0x"):
+        throttle = (*(throttle or ()), *(["GPU slowed down"] if int(reasons, 16) & _GPU_SLOWED else []))
+    return replace(
+        state,
+        temperature_c=_with(state.temperature_c, read["temperature_c"]),
+        clock_mhz=_with(state.clock_mhz, read["clock_mhz"]),
+        power_mw=_with(state.power_mw, None if read["power_w"] is None else 1e3 * read["power_w"]),
+        throttle=throttle,
+    )
+
+
+def _with(values: Mapping[str, float], gpu: float | None) -> dict[str, float]:
+    return dict(values) if gpu is None else {**values, "gpu": gpu}
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _over(reduce: Any, told: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for one in told:
+        for name, value in one.items():
+            values.setdefault(name, []).append(value)
+    return {name: float(reduce(several)) for name, several in values.items()}

@@ -1,0 +1,255 @@
+"""Two bundles, or two profiles, side by side: what changed, how sure that is, and what of it is too much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.bundle.reading import Read
+from edgeprune.errors import InputError, MeasurementError
+from edgeprune.evidence import Evidence
+from edgeprune.profile.result import ModelProfile, Profile
+from edgeprune.report.noise import (
+    MEMORY_NOISE,
+    PROCESS_NOISE,
+    STATISTICS,
+    block_noise,
+    share_difference,
+)  # fmt: skip
+from edgeprune.report.rules import ACCURACY, Rule, default_rule
+
+_DENSE, _PRUNED = "dense", "pruned"
+_DEVICE = ("machine", "cpu", "runtime")
+_NOT_COMPARED = ("accuracy", "samples")
+_Pair = tuple[ModelProfile, ModelProfile]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One quantity of both.
+
+    Attributes:
+        key: ``macs``, ``file_bytes``, ``accuracy``, ``latency_ms.p50``, ...
+        base: Value before; None where it is not known.
+        new: Value now; likewise.
+        kind: Where both come from.
+        worse: How much worse it became, below 0 for better: a share of ``base``, for accuracy a difference. None where
+            the two cannot be compared.
+        low: Lower end of the 95 % interval of ``worse``; as it is for what is counted.
+        high: Upper end.
+        note: What there is to say beside.
+        rule: What it may become worse by; None: anything.
+    """
+
+    key: str
+    base: float | None
+    new: float | None
+    kind: Evidence = "exact"
+    worse: float | None = None
+    low: float = 0.0
+    high: float = 0.0
+    note: str = ""
+    rule: Rule | None = None
+
+    @property
+    def verdict(self) -> str:
+        """``worse``, ``better``, ``same``, ``noise`` (changed, but not surely), or ``not compared``."""
+        if self.worse is None:
+            return "not compared"
+        if self.low > 0:
+            return "worse"
+        if self.high < 0:
+            return "better"
+        return "noise" if self.worse else "same"
+
+    @property
+    def failed(self) -> bool:
+        """It became worse, surely, and by more than its rule allows."""
+        if self.rule is None or self.verdict != "worse":
+            return False
+        assert self.base is not None
+        assert self.new is not None
+        assert self.worse is not None
+        return (abs(self.new - self.base) if self.rule.absolute else self.worse) > self.rule.limit
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both, quantity by quantity.
+
+    Attributes:
+        title: What is compared.
+        metric: What accuracy is.
+        changes: In order.
+        notes: On all of it.
+    """
+
+    title: str
+    metric: str
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Change, ...]:
+        """Those that became too much worse."""
+        return tuple(change for change in self.changes if change.failed)
+
+
+def compare(base: Read, new: Read, rules: Sequence[Rule] = ()) -> Comparison:
+    """Put two bundles, manifests or profiles side by side.
+
+    Latency is compared beside that of the dense network where both profiles hold the same file of it, measured in turn
+    with the others on the same device and runtime: what slowed down both is the machine.
+
+    Args:
+        base: Before.
+        new: Now.
+        rules: What may become worse, and by how much; none: everything, each by its default.
+
+    Raises:
+        InputError: They are of different networks or targets, or have nothing in common; or a rule names what they have
+            not.
+        MeasurementError: A rule names what cannot be compared.
+    """
+    notes: list[str] = []
+    changes: list[Change] = []
+    title, metric = f"{new.path} against {base.path}", ACCURACY
+    if base.manifest is not None and new.manifest is not None:
+        _check_same(base, new, base.manifest, new.manifest)
+        title, metric = f"{new.manifest.recipe} for {new.manifest.target}", new.manifest.metric
+        changes += _counted(base.manifest, new.manifest)
+    if base.profile is not None and new.profile is not None:
+        profiles = [Profile.from_json(side.profile or "", where=side.path) for side in (base, new)]
+        changes += _measured(base, new, profiles[0], profiles[1], notes)
+    if not changes:
+        raise InputError(
+            f"{base.path} and {new.path} have nothing in common to compare: give two bundles, manifests or profiles"
+        )
+    return Comparison(title, metric, tuple(_with_rules(changes, rules)), tuple(notes))
+
+
+def _check_same(base: Read, new: Read, before: Manifest, now: Manifest) -> None:
+    for what in ("recipe", "target", "metric"):
+        one, other = getattr(before, what), getattr(now, what)
+        if one != other:
+            raise InputError(f"{base.path} is of the {what} '{one}', {new.path} of '{other}': they cannot be compared")
+
+
+def _with_rules(changes: Sequence[Change], rules: Sequence[Rule]) -> Iterator[Change]:
+    known = {change.key: change for change in changes}
+    for rule in rules:
+        change = known.get(rule.key)
+        if change is None or change.base is None or change.new is None:
+            raise InputError(f"--fail-on {rule}: there is no {rule.key} in both; there is {', '.join(known)}")
+        if change.worse is None:
+            raise MeasurementError(f"--fail-on {rule}: {rule.key} cannot be compared: {change.note}")
+    by_key = {rule.key: rule for rule in rules}
+    for change in changes:
+        limit = by_key.get(change.key) if rules else default_rule(change.key, change.kind)
+        yield replace(change, rule=limit)
+
+
+def _counted(base: Manifest, new: Manifest) -> Iterator[Change]:
+    """What the manifests say of the networks that ship."""
+    before, now = base.metrics.shipped, new.metrics.shipped
+    for name in type(now).model_fields:
+        one, other = getattr(before, name), getattr(now, name)
+        if name not in _NOT_COMPARED and one is not None and other is not None:
+            kind: Evidence = "estimated" if name.startswith("predicted") else "exact"
+            worse = _share(one, other)
+            yield Change(name, one, other, kind, worse, worse, worse)
+    if before.accuracy is not None and now.accuracy is not None:
+        worse = before.accuracy - now.accuracy
+        low = high = worse
+        if new.metric == ACCURACY and before.samples and now.samples:
+            ends = share_difference(before.accuracy, before.samples, now.accuracy, now.samples)
+            low, high = -ends[1], -ends[0]
+        yield Change(ACCURACY, before.accuracy, now.accuracy, "exact", worse, low, high)
+
+
+def _measured(base: Read, new: Read, before: Profile, now: Profile, notes: list[str]) -> Iterator[Change]:
+    pairs = dict(_pairs(base, new, before, now))
+    if not pairs:
+        raise InputError(
+            f"{base.path} has the models {', '.join(before.models)}, {new.path} has {', '.join(now.models)}: "
+            "none is in both"
+        )
+    drift = _drift(before, now)
+    if drift is not None:
+        notes.append(
+            f"Latency is compared beside that of the dense network, the same file in both, which took "
+            f"{100 * math.expm1(drift):+.1f} % of time."
+        )
+    for prefix, (one, other) in pairs.items():
+        elsewhere = _difference(before, now, one, other)
+        for name in STATISTICS:
+            yield _latency(f"{prefix}latency_ms.{name}", one, other, elsewhere=elsewhere, drift=drift)
+        if one.peak_memory_bytes is not None and other.peak_memory_bytes is not None:
+            values = one.peak_memory_bytes.value, other.peak_memory_bytes.value
+            kinds = {one.peak_memory_bytes.kind, other.peak_memory_bytes.kind}
+            yield _memory(f"{prefix}memory_bytes", *values, kinds, elsewhere)
+
+
+def _pairs(base: Read, new: Read, before: Profile, now: Profile) -> Iterator[tuple[str, _Pair]]:
+    """The models that ship; without manifests every model of both, the pruned one or the only one without a prefix."""
+    shipped = [_shipped(side.manifest, profile) for side, profile in ((base, before), (new, now))]
+    if shipped[0] is not None and shipped[1] is not None:
+        yield "", (shipped[0], shipped[1])
+        return
+    common = [name for name in now.models if name in before.models and name != _DENSE]
+    first = _PRUNED if _PRUNED in common else common[0] if common else None
+    for name in common:
+        yield "" if name == first else f"{name}.", (before.models[name], now.models[name])
+
+
+def _shipped(manifest: Manifest | None, profile: Profile) -> ModelProfile | None:
+    if manifest is None:
+        return None
+    known = {entry.sha256 for entry in manifest.files.values()}
+    return next((model for model in profile.models.values() if model.sha256 in known), None)
+
+
+def _difference(before: Profile, now: Profile, one: ModelProfile, other: ModelProfile) -> str:
+    """What keeps two measurements from being compared; empty if nothing."""
+    told = [(name, before.device.get(name), now.device.get(name)) for name in _DEVICE]
+    told += [("threads", one.threads, other.threads), ("kind", one.latency_ms.kind, other.latency_ms.kind)]
+    return "; ".join(f"{name} was {was}, is {is_}" for name, was, is_ in told if was != is_)
+
+
+def _drift(before: Profile, now: Profile) -> float | None:
+    """log(new / base) of the dense network's median; None unless it is the same file on the same runtime."""
+    one, other = before.models.get(_DENSE), now.models.get(_DENSE)
+    if one is None or other is None or one.sha256 != other.sha256 or _difference(before, now, one, other):
+        return None
+    if before.device.get("runtime_version") != now.device.get("runtime_version"):
+        return None  # another version may well be slower with every network
+    return math.log(other.latency_ms.p50 / one.latency_ms.p50)
+
+
+def _latency(key: str, one: ModelProfile, other: ModelProfile, *, elsewhere: str, drift: float | None) -> Change:
+    name = key.rpartition(".")[2]
+    was, now = float(getattr(one.latency_ms, name)), float(getattr(other.latency_ms, name))
+    kind: Evidence = other.latency_ms.kind
+    if elsewhere:
+        return Change(key, was, now, kind, note=elsewhere)
+    change = math.log(now / was) - (drift or 0.0)
+    noise = math.hypot(block_noise(one.blocks_ms, other.blocks_ms, STATISTICS[name]), math.log1p(PROCESS_NOISE))
+    if math.isinf(noise):
+        return Change(key, was, now, kind, note="a single block says nothing of its noise")
+    return Change(key, was, now, kind, math.expm1(change), math.expm1(change - noise), math.expm1(change + noise))
+
+
+def _memory(key: str, was: float, now: float, kinds: set[Any], elsewhere: str) -> Change:
+    kind: Evidence = next(iter(kinds))
+    if elsewhere or len(kinds) > 1:
+        return Change(key, was, now, kind, note=elsewhere or f"one is {' and one '.join(sorted(kinds))}")
+    worse = _share(was, now)
+    return Change(key, was, now, kind, worse, worse - MEMORY_NOISE, worse + MEMORY_NOISE)
+
+
+def _share(base: float, new: float) -> float:
+    """How much more, as a share of ``base``."""
+    return new / base - 1 if base else (math.inf if new else 0.0)

@@ -1,0 +1,188 @@
+"""``report.json``: what ``report.html`` tells that neither the manifest nor the profile has.
+
+It holds no timing, so that it belongs to the reproducible files of a bundle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgeprune.errors import BundleError
+
+NAME = "report.json"
+SCHEMA = 1
+
+Pair = tuple[int, int]
+"""Of the dense network, and of what is left."""
+
+
+class _Part(BaseModel):
+    """Immutable; keys that a later writer of the same schema added are skipped."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Asked(_Part):
+    """What the recipe and the target say, as far as a reader of the report wants to know.
+
+    Attributes:
+        description: Of the recipe.
+        budget: Limits as they were given, by cost.
+        criterion: That scored the units.
+        select: How scores became a plan.
+        repairs: Made before training.
+        schedule: Its name, and its options.
+        epochs: Of training.
+        precision: Demanded, or ``auto``.
+        max_accuracy_drop: Share that a quantised model may lose.
+        target: Its description.
+        runtime: There, and its versions as pip writes them.
+        hardware: Facts about the board, by name.
+    """
+
+    description: str = ""
+    budget: Mapping[str, float | str]
+    criterion: str
+    select: str
+    repairs: tuple[str, ...] = ()
+    schedule: str
+    options: Mapping[str, Any] = {}
+    epochs: int
+    precision: str
+    max_accuracy_drop: float
+    target: str = ""
+    runtime: str
+    versions: str = ""
+    hardware: Mapping[str, Any] = {}
+
+
+class Layer(_Part):
+    """A call that multiplies; see ``edgeprune.cost.breakdown.LayerCost``."""
+
+    name: str
+    kind: str
+    channels: Pair | None
+    macs: Pair
+
+
+class Call(_Part):
+    """A call that makes a tensor, and the activation bytes alive then."""
+
+    name: str
+    kind: str
+    bytes: Pair
+
+
+class Group(_Part):
+    """A group of units.
+
+    Attributes:
+        name: Of the group.
+        units: How many there were.
+        frozen: Why none may go; None where some may.
+        layers: That make it.
+        kept: Scores of the units that stay, rising; empty for a frozen group, or where there are no scores.
+        removed: Scores of those that went, likewise.
+        left: Units that stay.
+    """
+
+    name: str
+    units: int
+    left: int
+    frozen: str | None = None
+    layers: tuple[str, ...] = ()
+    kept: tuple[float, ...] = ()
+    removed: tuple[float, ...] = ()
+
+
+class Step(_Part):
+    """A stretch of training.
+
+    Attributes:
+        macs: Of the network that was trained.
+        accuracy: On validation samples at its end; None where no epoch ended in it.
+    """
+
+    macs: int
+    accuracy: float | None
+
+
+class Epoch(_Part):
+    """One pass over the training split."""
+
+    stretch: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+class Form(_Part):
+    """The pruned network in one precision, on its runtime, against PyTorch on the same validation samples.
+
+    Attributes:
+        accuracy: On them, the top-1 share; None where outputs are no logits of classes.
+        top1_agreement: Share with the same class as PyTorch; None likewise.
+        max_error: Largest absolute difference of an output; ``relative_error`` is over the largest output.
+        samples: Compared.
+        problem: Why there is no such file; then the rest is None.
+    """
+
+    accuracy: float | None = None
+    top1_agreement: float | None = None
+    max_error: float | None = None
+    relative_error: float | None = None
+    samples: int | None = None
+    problem: str | None = None
+
+
+class Facts(_Part):
+    """``report.json``; the key ``schema`` is the attribute ``schema_version``.
+
+    Attributes:
+        asked: For.
+        layers: In the order of the program; ``calls`` and ``groups`` likewise.
+        start: Validation accuracy of the trained network before the first step of a schedule; None: not measured.
+        steps: Stretches of training, in order.
+        epochs: Of training, in order.
+        forms: By precision.
+    """
+
+    schema_version: Literal[1] = 1
+    asked: Asked
+    layers: tuple[Layer, ...]
+    calls: tuple[Call, ...]
+    groups: tuple[Group, ...]
+    start: float | None = None
+    steps: tuple[Step, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
+    forms: Mapping[str, Form]
+
+    def to_json(self) -> str:
+        """The text of ``report.json``: the same for the same facts."""
+        values = self.model_dump(mode="json")
+        ordered = {"schema": values.pop("schema_version"), **values}
+        return json.dumps(ordered, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+
+    @classmethod
+    def load(cls, folder: Path) -> Facts:
+        """Those of the bundle ``folder``.
+
+        Raises:
+            BundleError: The file is missing, damaged, or of a newer schema.
+        """
+        path = folder / NAME
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls.model_validate({**values, "schema_version": values["schema"]})
+        except OSError as problem:
+            raise BundleError(f"cannot read {path}: {problem.strerror}; a report needs it: build again") from problem
+        except ValidationError as problems:
+            lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors()[:3])
+            raise BundleError(f"{path} is not a report of schema {SCHEMA}: {'; '.join(lines)}") from None
+        except (ValueError, TypeError, KeyError) as problem:
+            raise BundleError(f"{path} is not a report: {problem!r}") from problem

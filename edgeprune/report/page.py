@@ -1,0 +1,136 @@
+"""``report.html``: one file for a browser, with nothing from elsewhere and no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.measured import Measured
+from edgeprune.errors import BundleError
+from edgeprune.profile import Profile
+from edgeprune.report import text
+from edgeprune.report.facts import Facts
+from edgeprune.report.markup import Content, Markup, element, join
+from edgeprune.report.parts import Section, Source, kind
+from edgeprune.report.sections import SECTIONS
+from edgeprune.report.table import profiled, title
+
+NAME = "report.html"
+# Nothing of a name that went into the page could load or run anything, even if it were not escaped.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def render(
+    manifest: Manifest, facts: Facts, profile: Profile | None = None, verdicts: Sequence[BudgetReport] = ()
+) -> str:
+    """The page.
+
+    Args:
+        manifest: Of the bundle.
+        facts: Its ``report.json``.
+        profile: Its ``profile.json``; None: nothing was measured.
+        verdicts: On what was measured; those on all else are in the manifest.
+    """
+    source = Source(manifest, facts, profile, (*manifest.budgets, *verdicts))
+    sections = [make(source) for make in SECTIONS]
+    name = title(manifest)
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("link", rel="icon", href="data:,"),
+        element("title", f"{name} · EdgePrune"),
+        element("style", _style()),
+    )
+    body = element("body", _header(source, sections), element("main", map(_section, sections)), _footer(manifest))
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def of_bundle(folder: Path) -> str:
+    """The page of the bundle ``folder``.
+
+    Raises:
+        BundleError: It is no bundle, or a file of it is missing or damaged.
+        InputError: Its profile is damaged.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is no folder; a report is made of a bundle's folder: unpack the archive first")
+    manifest = Manifest.load(folder)
+    profile = None
+    if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():
+        profile = Profile.from_json(path.read_text(encoding="utf-8"), where=path)
+    return render(manifest, Facts.load(folder), profile, Measured.load(folder).budgets)
+
+
+@cache
+def _style() -> Markup:
+    return Markup(Path(__file__).with_name("style.css").read_text(encoding="utf-8"))
+
+
+def _header(source: Source, sections: list[Section]) -> Markup:
+    missed = [budget.name for budget in source.verdicts if not budget.ok]
+    verdict = f"✗ missed: {', '.join(missed)}" if missed else "✓ all budgets kept"
+    links = (element("li", element("a", section.title, href=f"#{section.name}")) for section in sections)
+    return element(
+        "header",
+        element("p", "EdgePrune report", class_="over"),
+        element("h1", source.manifest.recipe, element("span", " for "), source.manifest.target),
+        element("p", verdict, class_=f"verdict {'bad' if missed else 'good'}"),
+        element("ul", _headlines(source), class_="tiles"),
+        element("nav", element("ul", links), aria_label="Sections"),
+    )
+
+
+def _headlines(source: Source) -> list[Markup]:
+    """The four figures that most readers came for."""
+    dense, shipped = source.manifest.metrics.dense, source.manifest.metrics.shipped
+    tiles = [_tile("multiply-adds", _ratio(dense.macs, shipped.macs), text.count(shipped.macs), "exact")]
+    if dense.file_bytes and shipped.file_bytes:
+        change = _ratio(dense.file_bytes, shipped.file_bytes)
+        tiles.append(_tile("file", change, text.size(shipped.file_bytes), "exact"))
+    if dense.accuracy is not None and shipped.accuracy is not None:
+        change = source.accuracy_change(shipped.accuracy - dense.accuracy)
+        tiles.append(_tile(source.manifest.metric, change, source.accuracy(shipped.accuracy), "measured"))
+    if source.profile is not None and source.profile.models:
+        models = source.profile.models
+        name = profiled(source.manifest, source.profile)
+        after = models.get(name, next(iter(models.values()))).latency_ms
+        told = text.milliseconds(after.p50), "median"
+        if "dense" in models:
+            told = _ratio(models["dense"].latency_ms.p50, after.p50), told[0]
+        tiles.append(_tile(f"latency on {source.profile.device['uri']}", *told, after.kind))
+    return tiles
+
+
+def _tile(name: str, change: str, value: str, origin: str) -> Markup:
+    return element(
+        "li",
+        element("span", name, class_="name"),
+        element("span", change, class_="change"),
+        element("span", value, " ", kind(origin), class_="value"),
+    )
+
+
+def _ratio(before: float, after: float) -> str:
+    return f"{after / before:.2f}×" if before else "–"
+
+
+def _section(section: Section) -> Markup:
+    heading = f"{section.name}-title"
+    return element(
+        "section", element("h2", section.title, id=heading), section.body, id=section.name, aria_labelledby=heading
+    )
+
+
+def _footer(manifest: Manifest) -> Markup:
+    kinds: list[Content] = [
+        [kind("exact"), " counted from the network or the file. "],
+        [kind("measured"), " taken on samples or on the device named. "],
+        [kind("emulated"), " taken on an imitation of the device. "],
+        [kind("estimated"), " computed from a model. "],
+    ]
+    return element("footer", element("p", join(kinds)), element("p", f"Written by EdgePrune {manifest.edgeprune}."))

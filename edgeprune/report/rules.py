@@ -1,0 +1,72 @@
+"""What may become worse, and by how much: ``latency_ms.p50:+5%``, ``file_bytes:+10KiB``, ``accuracy:-0.5%``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from edgeprune.errors import InputError
+from edgeprune.evidence import Evidence
+
+ACCURACY = "accuracy"
+_TEXT = re.compile(r"(?P<key>[\w.-]+):(?P<sign>[+-])(?P<amount>\d+(?:\.\d+)?) ?(?P<unit>[A-Za-z%]*)")
+_SIZES = {"": 1.0, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+_TIMES = {"": 1.0, "us": 1e-3, "ms": 1.0, "s": 1e3}
+_DEFAULT = 0.01
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A limit to how much worse something may become.
+
+    Attributes:
+        key: What: ``latency_ms.p50``.
+        limit: A share of what it was; ``absolute``: in its own unit.
+        absolute: See ``limit``. For accuracy both mean a difference.
+        text: As it was given.
+    """
+
+    key: str
+    limit: float
+    absolute: bool = False
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """Read ``KEY:+5%`` (a share), ``KEY:+3ms`` (an amount), or for accuracy ``accuracy:-0.5%`` (points).
+
+        Raises:
+            InputError: It is something else, or of a sign that would be an improvement.
+        """
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            raise InputError(f"got '{text}', must be KEY:+5%, KEY:+10KiB, or accuracy:-0.5%")
+        key, amount, unit = found["key"], float(found["amount"]), found["unit"]
+        lower = key == ACCURACY
+        if (found["sign"] == "-") != lower:
+            raise InputError(
+                f"got '{text}': {key} is worse when it {'falls: -' if lower else 'grows: +'}{amount:g}{unit}"
+            )
+        if unit == "%":
+            return cls(key, amount / 100, absolute=lower, text=text)
+        units = _TIMES if "_ms" in key else _SIZES if key.endswith("_bytes") else {"": 1.0}
+        if unit not in units:
+            allowed = ", ".join(f"'{one}'" for one in ("%", *units) if one)
+            raise InputError(f"got '{text}', must end in a number or one of {allowed}")
+        return cls(key, amount * units[unit], absolute=True, text=text)
+
+
+def default_rule(key: str, kind: Evidence) -> Rule | None:
+    """What holds where no rule is given: no accuracy may go beyond noise, and nothing may cost more than 1 % more.
+
+    Of latency that is the median: of several figures that each err in one of twenty cases, one soon does. An emulated
+    one is that of the emulator, and may be anything.
+    """
+    if key == ACCURACY:
+        return Rule(key, 0.0, absolute=True)
+    if "latency_ms." in key and (kind == "emulated" or not key.endswith(".p50")):
+        return None
+    return Rule(key, _DEFAULT)

@@ -1,0 +1,22 @@
+"""The sections of a report, one file each or one small family, in the order a reader meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeprune.report.parts import Section, Source
+from edgeprune.report.sections import asked, forms, importance, latency, layers, memory, origin, rounds, waterfall
+
+SECTIONS: tuple[Callable[[Source], Section], ...] = (
+    asked.section,
+    waterfall.section,
+    layers.section,
+    rounds.section,
+    latency.section,
+    memory.section,
+    importance.section,
+    importance.frozen,
+    forms.parity,
+    forms.precision,
+    origin.section,
+)

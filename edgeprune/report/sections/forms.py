@@ -1,0 +1,70 @@
+"""What the pruned network computes in each form, and which of them ships."""
+
+from __future__ import annotations
+
+from edgeprune.report import text
+from edgeprune.report.facts import Form
+from edgeprune.report.markup import Content, element
+from edgeprune.report.parts import Column, Section, Source, kind, paragraph, table
+
+
+def parity(source: Source) -> Section:
+    """Every form against PyTorch, and the proof of the pruning."""
+    columns = (
+        Column("form", False),
+        Column("same class"),
+        Column("largest error"),
+        Column("relative"),
+        Column("samples"),
+        Column("from", False),
+    )
+    forms = source.facts.forms
+    rows = [_row(name, form, ships=name == source.shipped) for name, form in forms.items() if form.problem is None]
+    held = table("Outputs of each file on its runtime, against PyTorch", columns, rows)
+    missing = [paragraph(f"No {name}: {form.problem}") for name, form in forms.items() if form.problem is not None]
+    return Section("parity", "Parity and proof", [_proof(source), held, missing])
+
+
+def precision(source: Source) -> Section:
+    """What ships, and why."""
+    report = source.manifest.precision
+    title = "Precision"
+    if report is None:
+        return Section("precision", title, paragraph("float32 ships: there was no choice."))
+    decision = paragraph(element("strong", f"{report.shipped} ships: "), report.reason, ".")
+    along = paragraph(f"With it: {', '.join(report.along)}.") if report.along else None
+    nodes = paragraph(f"Nodes that stay in float: {', '.join(report.float_nodes)}.") if report.float_nodes else None
+    columns = (Column("form", False), Column("accuracy"), Column("file"), Column("from", False))
+    rows: list[list[Content]] = [
+        [
+            name + ("\N{NO-BREAK SPACE}(ships)" if name == report.shipped else ""),
+            "–" if found.accuracy is None else text.percent(found.accuracy),
+            text.size(found.file_bytes),
+            kind("measured"),
+        ]
+        for name, found in report.candidates.items()
+    ]
+    candidates = table("What there was to choose from; accuracy on validation samples", columns, rows)
+    return Section("precision", title, [decision, along, nodes, candidates])
+
+
+def _row(name: str, form: Form, *, ships: bool) -> list[Content]:
+    return [
+        name + ("\N{NO-BREAK SPACE}(ships)" if ships else ""),
+        "–" if form.top1_agreement is None else text.percent(form.top1_agreement),
+        *("–" if error is None else f"{error:.2e}" for error in (form.max_error, form.relative_error)),
+        "–" if form.samples is None else f"{form.samples:,}",
+        kind("measured"),
+    ]
+
+
+def _proof(source: Source) -> Content:
+    proof = source.manifest.proof
+    if proof is None or not proof.proved:
+        return paragraph("The recipe asked for no proof that pruning removed nothing but what the plan says.")
+    against = "with zeros in place of" if proof.exact else "without"
+    error = "" if proof.max_error is None else f"; they differ by at most {proof.max_error:.2e} of the largest output"
+    return paragraph(
+        f"Proved: the pruned network computes what the dense one does {against} the removed units{error}. ",
+        kind("measured"),
+    )

@@ -1,0 +1,47 @@
+"""Channel widths and multiply-adds by layer, before and after."""
+
+from __future__ import annotations
+
+from edgeprune.report import text
+from edgeprune.report.facts import Layer
+from edgeprune.report.markup import Content
+from edgeprune.report.parts import Column, Section, Source, bar, figure, folded, kind, paragraph, table
+from edgeprune.report.plot import Axis, bars, numbers, plot
+
+_FEW = 20
+"""Layers whose table is open."""
+
+
+def section(source: Source) -> Section:
+    """A skyline of widths, and a table with every layer."""
+    layers = source.facts.layers
+    wide = [(layer.name, *layer.channels) for layer in layers if layer.channels is not None]
+    body: list[Content] = []
+    if wide:
+        dense, left = [row[1] for row in wide], [row[2] for row in wide]
+        x, y = (
+            numbers(len(wide), "layer, in the order of the network"),
+            Axis(0, 1.05 * max(dense), "channels", text.count),
+        )
+        told = f"{sum(left):,} of {sum(dense):,} channels of {len(wide)} layers stay."
+        marks = [bars(left, x, y, "pruned"), bars(dense, x, y, "outline dense")]
+        drawn = plot("Channels by layer", told, marks, x=x, y=y)
+        names = "Filled: what stays. Outline: the dense network. "
+        body.append(figure([told, " ", names, kind("exact")], drawn))
+    else:
+        body.append(paragraph("No layer has channels that were counted."))
+    total = sum(layer.macs[0] for layer in layers) or 1
+    figures = map(Column, ("dense", "left", "MACs dense", "left", "ratio"))
+    columns = (Column("layer", False), Column("operation", False), *figures, Column("share of dense", False))
+    rows = [_row(layer, total) for layer in layers]
+    most = table("Output channels and multiply-adds of one sample by layer (exact)", columns, rows)
+    body.append(folded(f"All {len(layers)} layers", most, open_=len(layers) <= _FEW))
+    return Section("layers", "Channel widths by layer", body)
+
+
+def _row(layer: Layer, total: int) -> list[Content]:
+    widths = ("–", "–") if layer.channels is None else tuple(f"{count:,}" for count in layer.channels)
+    dense, left = layer.macs
+    ratio = f"{left / dense:.2f}" if dense else "–"
+    shares = [bar(dense / total, "dense"), bar(left / total, "pruned")]
+    return [layer.name, layer.kind, *widths, text.count(dense), text.count(left), ratio, shares]

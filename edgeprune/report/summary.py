@@ -1,0 +1,105 @@
+"""What a build for one or several targets came to: a line for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.profile.result import Profile
+from edgeprune.report import table, verdicts
+from edgeprune.report.text import count, milliseconds, shown, size
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("target", "ships", "MACs", "file", "accuracy", "latency p50", "budgets", "exit")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was built.
+
+    Attributes:
+        manifest: Of the bundle.
+        profile: Of its models.
+        budgets: Verdicts on all limits.
+    """
+
+    manifest: Manifest
+    profile: Profile
+    budgets: Sequence[BudgetReport]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the build for one target came to.
+
+    Attributes:
+        target: Its name.
+        exit_code: That it would have ended with alone.
+        error: Why it failed, or which budgets are missed.
+        made: None where it failed.
+    """
+
+    target: str
+    exit_code: int = 0
+    error: str | None = None
+    made: Made | None = None
+
+
+def cells(outcome: Outcome) -> tuple[str, ...]:
+    """One outcome as the texts of ``COLUMNS``."""
+    if outcome.made is None:
+        return (outcome.target, *("" for _ in COLUMNS[2:-1]), "failed", str(outcome.exit_code))
+    manifest = outcome.made.manifest
+    shipped, budgets = manifest.metrics.shipped, outcome.made.budgets
+    kept = sum(report.ok for report in budgets)
+    return (
+        outcome.target,
+        "" if manifest.precision is None else manifest.precision.shipped,
+        count(shipped.macs),
+        "" if shipped.file_bytes is None else size(shipped.file_bytes),
+        "" if shipped.accuracy is None else shown("accuracy", shipped.accuracy, metric=manifest.metric),
+        _latency(outcome.made),
+        f"{kept} of {len(budgets)} kept",
+        str(outcome.exit_code),
+    )
+
+
+def render(outcomes: Sequence[Outcome]) -> Table:
+    """The table for a terminal, made with rich."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    made = Table(box=SIMPLE, pad_edge=False)
+    for column in COLUMNS:
+        made.add_column(column, justify="left" if column in ("target", "ships", "budgets") else "right")
+    for outcome in outcomes:
+        made.add_row(*cells(outcome))
+    return made
+
+
+def markdown(outcomes: Sequence[Outcome]) -> str:
+    """All of a build as Markdown: a line for each target, then its table, its verdicts and its error."""
+    lines = []
+    if len(outcomes) > 1:
+        lines += [f"| {' | '.join(COLUMNS)} |", "|---|---|---:|---:|---:|---:|---|---:|"]
+        lines += [f"| {' | '.join(cells(outcome))} |" for outcome in outcomes]
+        lines.append("")
+    for outcome in outcomes:
+        if outcome.made is not None:
+            made = outcome.made
+            lines += [table.markdown(made.manifest, made.profile), ""]
+            lines += [verdicts.markdown(made.budgets, made.manifest.metric), ""]
+        if outcome.error is not None:
+            lines += [f"**{outcome.target}: {outcome.error}**", ""]
+    return "\n".join(lines)
+
+
+def _latency(made: Made) -> str:
+    """Median of what ships, on the device of the profile."""
+    known = {entry.sha256 for entry in made.manifest.files.values()}
+    found = next((model for model in made.profile.models.values() if model.sha256 in known), None)
+    return "" if found is None else milliseconds(found.latency_ms.p50)

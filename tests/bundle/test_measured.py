@@ -1,0 +1,42 @@
+"""Files of a bundle that change from run to run."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from edgeprune.bundle import measured
+from edgeprune.bundle.manifest import BudgetReport
+from edgeprune.bundle.measured import Measured
+from edgeprune.errors import BundleError
+
+_VERDICT = BudgetReport(name="latency_ms.p50", limit=2.0, value=1.0, margin=1.0, kind="measured", ok=True)
+
+
+def test_what_is_put_into_a_bundle_is_hashed_and_the_rest_stays(tmp_path: Path) -> None:
+    measured.replace(tmp_path, {"profile.json": "{}", "a.html": "a"}, [_VERDICT])
+    measured.replace(tmp_path, {"a.html": "ü"})
+    found = Measured.load(tmp_path)
+    assert list(found.files) == ["a.html", "profile.json"]
+    for path, entry in found.files.items():
+        content = (tmp_path / path).read_bytes()
+        assert (entry.sha256, entry.bytes) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == "ü"
+    assert found.budgets == (_VERDICT,)
+
+
+def test_what_is_put_into_a_bundle_is_not_signed_any_more(tmp_path: Path) -> None:
+    (tmp_path / "measured.json").write_text(Measured(manifest="1" * 64).to_json())
+    (tmp_path / "measured.json.sig").write_text("over the file of before")
+    measured.replace(tmp_path, {"profile.json": "{}"})
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["measured.json", "profile.json"]
+    assert Measured.load(tmp_path).manifest == "1" * 64
+
+
+def test_nothing_is_put_beside_a_damaged_file(tmp_path: Path) -> None:
+    (tmp_path / "measured.json").write_text("{")
+    with pytest.raises(BundleError, match=r"measured\.json"):
+        measured.replace(tmp_path, {"a.html": "x"})
+    assert not (tmp_path / "a.html").exists()

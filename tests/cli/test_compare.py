@@ -1,0 +1,73 @@
+"""``edgeprune compare``: its exit codes, its forms, and what it loads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeprune.bundle import pack
+from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, ParityReport, Provenance
+from edgeprune.cli import run
+
+
+def bundle(folder: Path, *, macs: int = 1000, target: str = "host") -> Path:
+    metrics = Metrics(macs=macs, params=100, accuracy=0.99, samples=355, file_bytes=4000)
+    manifest = Manifest(
+        recipe="digits",
+        target=target,
+        metrics=AllMetrics(dense=metrics, pruned=metrics, shipped=metrics),
+        parity=ParityReport(max_error=0, mean_error=0, relative_error=0, top1_agreement=1, samples=1),
+        budgets=(),
+        provenance=Provenance(packages={}, python="3.11", seed=0, inputs={}),
+    )
+    return pack.write(folder / f"digits-{target}", {"model.onnx": b"1"}, manifest).folder
+
+
+def test_the_exit_code_says_whether_to_ship(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    base, new = str(bundle(tmp_path / "main")), str(bundle(tmp_path / "branch", macs=1100))
+    assert run(["compare", base, base]) == 0
+    assert run(["compare", new, f"{base}.tar.gz"]) == 0
+    capsys.readouterr()
+    junit = tmp_path / "deep" / "compare.xml"
+    assert run(["compare", base, new, "--junit", str(junit), "--json"]) == 4
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["failed"] == ["macs"]
+    assert "error: regression: macs went from 1 k to 1.1 k (+10.0 %; WORSE, 1 % is allowed)" in printed.err
+    assert 'failures="1"' in junit.read_text()
+    assert run(["compare", base, new, "--fail-on", "macs:+20%", "--fail-on", "accuracy:-1%", "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith("**digits for host: no regression**")
+    assert run(["compare", base, new, "--fail-on", "macs:+20%"]) == 0
+    assert "+10.0 %" in capsys.readouterr().out
+    assert (tmp_path / "summary.md").read_text().count("digits for host") == 5
+
+
+def test_what_cannot_be_compared_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, new = str(bundle(tmp_path)), str(bundle(tmp_path, target="rpi"))
+    assert run(["compare", base, new]) == 3
+    assert "they cannot be compared" in capsys.readouterr().err
+    assert run(["compare", base, str(tmp_path / "nothing")]) == 3
+    assert run(["compare", base, base, "--fail-on", "latency_ms.p50:+5%"]) == 3
+    assert run(["compare", base, base, "--fail-on", "macs:5"]) == 2
+    assert run(["compare", base, base, "--json", "--markdown"]) == 2
+
+
+def test_no_command_that_should_start_at_once_loads_what_is_heavy(tmp_path: Path) -> None:
+    folder = bundle(tmp_path)
+    lines = [["compare", str(folder), str(folder)], ["targets"], ["recipes"]]
+    code = (
+        "import json, sys\nfrom edgeprune.cli import run\n"
+        "assert run(json.loads(sys.argv[1])) == 0\n"
+        "print([name for name in ('torch', 'onnx', 'onnxruntime', 'numpy', 'scipy') if name in sys.modules])"
+    )
+    for line in lines:
+        ended = subprocess.run(
+            [sys.executable, "-c", code, json.dumps(line)], capture_output=True, text=True, check=True
+        )
+        assert ended.stdout.splitlines()[-1] == "[]", line

@@ -1,0 +1,93 @@
+"""Budgets as gates: verdicts of a build, what they rest on, and what they do to the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeprune.cli import run
+from tests.cli.own import ARGUMENTS
+
+_QUICK = [*ARGUMENTS, "--epochs", "0", "--json"]
+
+
+def verdicts(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
+    return {found["name"]: found for found in json.loads(capsys.readouterr().out)["budgets"]}
+
+
+def test_every_limit_has_its_verdict(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    budgets = ("accuracy=drop 100%", "file_bytes=0.9", "latency_ms.p95=10s", "memory_bytes=1GB", "require=measured")
+    given = [word for budget in budgets for word in ("--budget", budget)]
+    assert run([*_QUICK, *given]) == 0
+    found = verdicts(capsys)
+    kinds = {name: report["kind"] for name, report in found.items()}
+    assert kinds == {
+        "macs": "exact", "accuracy": "exact", "file_bytes": "exact",
+        "latency_ms.p95": "measured", "memory_bytes": "measured",
+    }  # fmt: skip
+    assert all(report["ok"] for report in found.values())
+    assert found["latency_ms.p95"]["limit"] == 10_000
+    assert found["latency_ms.p95"]["margin"] == 10_000 - found["latency_ms.p95"]["value"]
+    folder = shared_own / "dist" / "net-make-board"
+    manifest, measured = (json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "measured"))
+    # What changes from run to run is no part of what repeats.
+    assert [report["name"] for report in manifest["budgets"]] == ["macs", "accuracy", "file_bytes"]
+    assert {gate["name"]: gate["limit"] for gate in manifest["gates"]} == {
+        "latency_ms.p95": "10s", "memory_bytes": "1GB",
+    }  # fmt: skip
+    assert {report["name"] for report in measured["budgets"]} == {"latency_ms.p95", "memory_bytes"}
+    assert measured["files"].keys() == {"profile.json", "report.html"}
+
+
+def test_a_missed_limit_ends_with_4_and_says_by_how_much(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--budget", "accuracy=1.0", "--budget", "latency_ms.p50=1us", "--budget", "file_bytes=100B"]
+    assert run([*_QUICK[:-1], *given]) == 4
+    printed = capsys.readouterr()
+    table = {cells[0]: cells for line in printed.out.splitlines() if (cells := line.split())}
+    for name in ("accuracy", "latency_ms.p50", "file_bytes"):
+        assert table[name][-1] == "MISSED"
+        assert name in printed.err
+    assert table["macs"][-1] == "kept"
+    assert "macs" not in printed.err.partition("budget missed")[2]
+    assert "at most 100 B" in printed.out
+    assert (shared_own / "dist" / "net-make-board" / "manifest.json").is_file()
+
+
+def test_evidence_that_is_too_weak_is_refused(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shared_own / "other.toml").write_text(
+        "name = 'other'\nprofile = {warmup = 1, runs = 6, blocks = 2}\nhardware = {architecture = 'riscv64'}\n"
+    )
+    build = ["other.toml" if word == "board.toml" else word for word in _QUICK]
+    assert run([*build, "--budget", "latency_ms.p95=10s"]) == 0
+    found = verdicts(capsys)["latency_ms.p95"]
+    assert (found["kind"], found["ok"]) == ("estimated", True)
+    assert "--device" in found["note"]
+    assert run([*build, "--budget", "latency_ms.p95=10s", "--budget", "require=measured"]) == 4
+    found = verdicts(capsys)["latency_ms.p95"]
+    assert (found["kind"], found["ok"], found["value"] < 10_000) == ("estimated", False, True)
+    assert "asks for measured" in found["note"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--budget", "accuracy=98.5"], "'budget.accuracy': got 98.5, must be a share"),
+        (["--budget", "latency_ms=0.5", "--budget", "require=measured"], "'budget.latency_ms' is estimated"),
+        (["--budget", "bord:macs=0.3"], "'budget.targets.bord': there is no such target"),
+        (["--budget", "energy_mj=3"], "unknown key 'budget.energy_mj'"),
+    ],
+)
+def test_what_can_never_be_kept_is_told_first(
+    own: Path, capsys: pytest.CaptureFixture[str], given: list[str], told: str
+) -> None:
+    assert run([*ARGUMENTS, *given]) == 3
+    assert told in capsys.readouterr().err
+    assert not (own / ".edgeprune").exists()
+
+
+def test_a_target_has_limits_of_its_own(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*_QUICK, "--budget", "board:file_bytes=100B", "--budget", "host:file_bytes=1GB"]) == 4
+    assert verdicts(capsys)["file_bytes"]["limit"] == 100

@@ -1,0 +1,86 @@
+"""The serial protocol, on lines that MLPerf Tiny's boards print."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeprune.devices.board import grammar
+
+_SAID = (
+    b"m-init-done\r\nm-ready\r\nm-name-dut-[X]\r\nm-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[ic01]\r\n"
+    b"m-ready\r\nm-[Expecting 3072 bytes]\r\nm-load-done\r\nm-warmup-start-1\r\nm-warmup-done\r\nm-infer-start-100\r\n"
+    b"m-lap-us-7060743\r\nm-lap-us-23572423\r\nm-infer-done\r\nm-results-[0.000,0.996,0.004]\r\nm-ready\r\n"
+    b"e-[Unknown command: x]\r\nm-ready\r\n"
+)
+
+
+@given(st.lists(st.integers(0, len(_SAID)), max_size=20))
+def test_lines_do_not_depend_on_how_reads_cut_them(cuts: list[int]) -> None:
+    lines = grammar.Lines()
+    places = [0, *sorted(cuts), len(_SAID)]
+    found = [line for first, last in itertools.pairwise(places) for line in lines.feed(_SAID[first:last])]
+    assert found == _SAID.decode().split("\r\n")[:-1]
+    assert [grammar.reply(line) for line in found] == found
+
+
+def test_what_replies_say() -> None:
+    assert grammar.bracketed("m-name-dut-[X]", "name-dut") == "X"
+    assert grammar.bracketed("m-model-[ic01", "model") is None
+    assert grammar.bracketed("m-model-[a[1]]", "model") == "a[1]"
+    assert grammar.lap_us("m-lap-us-7060743") == 7060743
+    assert grammar.lap_us("m-lap-us-70x") is None
+    assert grammar.lap_us("m-ready") is None
+    assert grammar.elapsed_us(7060743, 23572423) == 16511680
+    assert grammar.elapsed_us(grammar.CLOCK_WRAPS_US - 10, 5) == 15
+    assert grammar.error("e-[Unknown command: x]") == "Unknown command: x"
+    assert grammar.error("m-ready") is None
+    assert grammar.results("0.000,0.996,-0.5") == [0.0, 0.996, -0.5]
+    assert grammar.layers("CONV_2D:1234,ADD:5") == [("CONV_2D", 1234), ("ADD", 5)]
+    for text in ("CONV_2D", "CONV_2D:", ""):
+        with pytest.raises(ValueError, match="invalid literal"):
+            grammar.layers(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("\x00\ufffdm-ready", "m-ready"),
+        ("m-lap-us-70m-init-done", "m-init-done"),
+        ("m-results-[0.1,0.m-ready", "m-ready"),
+        ("m-model-[arm-ready]", "m-model-[arm-ready]"),
+        ("m-[Expecting 3072 bytes]", "m-[Expecting 3072 bytes]"),
+        ("m-results-[0.1,0.", None),
+        ("0.1]", None),
+        ("boot: 12 ms", None),
+        ("", None),
+    ],
+)
+def test_the_reply_at_the_end_of_a_line_is_found_and_a_part_of_one_is_none(line: str, reply: str | None) -> None:
+    assert grammar.reply(line) == reply
+
+
+def test_a_line_without_end_does_not_grow_for_ever() -> None:
+    lines = grammar.Lines()
+    for _ in range(100):
+        assert lines.feed(b"x" * 10_000) == []
+    (line,) = lines.feed(b"\r\n")
+    assert len(line) <= 1 << 16
+
+
+@given(st.binary(max_size=200))
+def test_input_goes_over_in_commands_that_fit_the_board(content: bytes) -> None:
+    commands = [sent.decode() for sent in grammar.input_commands(content)]
+    assert all(sent.startswith("db ") and sent.endswith("%") and len(sent) <= 80 for sent in commands)
+    assert bytes.fromhex("".join(sent[3:-1] for sent in commands)) == content
+
+
+def test_a_board_with_another_model_is_told_by_its_name() -> None:
+    sha256 = "0123456789abcdef" * 4
+    assert grammar.model_id("digits", sha256) == "digits-0123456789ab"
+    assert grammar.is_other_model("digits-0123456789ab", sha256) is False
+    assert grammar.is_other_model("digits-ffffffffffff", sha256) is True
+    assert grammar.is_other_model("ic01", sha256) is None

@@ -1,0 +1,292 @@
+"""Devices over ssh, on a real server, with everything that goes wrong on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeprune.devices import device
+from edgeprune.devices.base import LineLostError
+from edgeprune.errors import DeviceError, InputError
+from tests.devices import sshd
+from tests.devices.sshd import Server
+
+pytestmark = pytest.mark.skipif(
+    not (Path(sshd.SERVER).is_file() and shutil.which("ssh")), reason="needs sshd and ssh: scripts/system installs them"
+)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with sshd.server(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Server) -> Iterator[Server]:
+    """A server on which every test leaves nothing."""
+    yield running
+    assert running.is_clean()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, to be changed and killed."""
+    with sshd.server(tmp_path / "sshd") as server:
+        yield server
+
+
+def script(folder: Path, code: str, name: str = "script.py") -> Path:
+    path = folder / name
+    path.write_text(code, encoding="utf-8")
+    return path
+
+
+_ECHO = "import sys\nfor line in sys.stdin:\n    print(line.strip().upper(), flush=True)\n"
+
+
+def test_files_programs_and_conversations(server: Server, tmp_path: Path) -> None:
+    content = os.urandom(3_000_000)
+    (tmp_path / "model.bin").write_bytes(content)
+    double = script(tmp_path, "import sys\nopen(sys.argv[2], 'wb').write(2 * open(sys.argv[1], 'rb').read())\n")
+    with device(server.uri()).open() as workspace:
+        (folder,) = server.left()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        model = workspace.push(tmp_path / "model.bin")
+        assert Path(model).is_relative_to(folder)
+        there = workspace.path("double.bin")
+        assert workspace.run([workspace.push(double), model, there], timeout_s=20) == ""
+        workspace.pull(there, tmp_path / "back.bin")
+        assert (tmp_path / "back.bin").read_bytes() == 2 * content
+        with pytest.raises(DeviceError, match=r"none\.bin: No such file"):
+            workspace.pull(workspace.path("none.bin"), tmp_path / "none.bin")
+        talks = [workspace.converse([workspace.push(script(tmp_path, _ECHO, "echo.py"))]) for _ in range(2)]
+        for index, talk in enumerate(talks):
+            talk.send(f"n{index}")
+        assert [talk.receive(timeout_s=20) for talk in talks] == ["N0", "N1"]
+
+
+def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) -> None:
+    odd = tmp_path / 'it\'s a "model"; $(touch x) `id` & \\ ü\n.py'
+    odd.write_text("import sys\nprint(ascii(sys.argv))\n")
+    arguments = ["a b", "'", '"', "$HOME", "*", "", "\\", "ü", ";exit 3"]
+    with device(server.uri()).open() as workspace:
+        there = workspace.push(odd)
+        printed = workspace.run([there, *arguments], timeout_s=20)
+    assert printed.strip() == ascii([there, *arguments])
+    assert Path(there).name == odd.name
+
+
+def test_files_of_one_name_stay_apart_and_those_beside_lie_beside(server: Server, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "helper.py").write_text(f"NAME = {name!r}\n")
+        script(tmp_path / name, "import helper\nprint(helper.NAME)\n")
+    with device(server.uri()).open() as workspace:
+        there = [workspace.push(tmp_path / name / "script.py", tmp_path / name / "helper.py") for name in ("a", "b")]
+        assert [workspace.run([path], timeout_s=20).strip() for path in there] == ["a", "b"]
+        script(tmp_path / "a", "print('changed')\n")
+        assert workspace.push(tmp_path / "a" / "script.py") == there[0]
+        assert workspace.run([there[0]], timeout_s=20) == "changed\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise SystemExit('no')", r"script\.py ended with exit code 1; its last words: no"),
+        ("import os; os.abort()", r"script\.py was killed by signal 6"),
+        ("import time; time.sleep(600)", r"script\.py did not end in 0\.5 s"),
+    ],
+    ids=["exit", "abort", "silence"],
+)
+def test_a_program_that_does_not_end_well_is_told(server: Server, tmp_path: Path, code: str, reason: str) -> None:
+    with device(server.uri()).open() as workspace, pytest.raises(DeviceError, match=reason) as raised:
+        workspace.run([workspace.push(script(tmp_path, code))], timeout_s=0.5 if "sleep" in code else 20)
+    assert not isinstance(raised.value, LineLostError)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (
+            "print(1, flush=True); raise SystemExit('out of words')",
+            "ended with exit code 1; its last words: out of words",
+        ),
+        ("import os; print(1, flush=True); os.kill(os.getpid(), 11)", "was killed by signal 11"),
+        ("import os, signal; print(1, flush=True); os.kill(os.getpid(), signal.SIGSTOP)", r"no answer in 0\.5 s"),
+    ],
+    ids=["exit", "crash", "stopped"],
+)
+def test_a_conversation_that_breaks_off_leaves_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
+) -> None:
+    monkeypatch.setattr("edgeprune.devices.child._END_S", 2)
+    with device(server.uri()).open() as workspace:
+        talk = workspace.converse([workspace.push(script(tmp_path, code))])
+        assert talk.receive(timeout_s=20) == "1"
+        with pytest.raises(DeviceError, match=reason):
+            talk.receive(timeout_s=0.5 if "SIGSTOP" in code else 20)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_or_an_interrupt_leaves_nothing(server: Server, tmp_path: Path, error: type[BaseException]) -> None:
+    def fail() -> None:
+        with device(server.uri()).open() as workspace:
+            talk = workspace.converse([workspace.push(script(tmp_path, _ECHO))])
+            talk.send("a")
+            assert talk.receive(timeout_s=20) == "A"
+            raise error
+
+    with pytest.raises(error):
+        fail()
+
+
+_CLIENT = """
+import sys, time
+from pathlib import Path
+from edgeprune.devices import device
+with device(sys.argv[1]).open() as workspace:
+    talk = workspace.converse([workspace.push(Path(sys.argv[2]))])
+    print(talk.receive(timeout_s=30), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "term", "kill"])
+def test_nothing_is_left_there_when_edgeprune_is_killed(server: Server, tmp_path: Path, how: signal.Signals) -> None:
+    busy = script(
+        tmp_path, "import subprocess, sys\nsubprocess.Popen(['sleep', '600'])\nprint(1, flush=True)\nwhile 1: pass\n"
+    )
+    argv = [sys.executable, "-c", _CLIENT, server.uri(), str(busy)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"1\n"
+        assert len(server.programs()) >= 3
+        os.killpg(client.pid, how)
+        client.wait(60)
+    assert server.is_clean()
+
+
+def test_a_lost_line_is_told_and_the_device_is_clean(own: Server, tmp_path: Path) -> None:
+    busy = script(tmp_path, "print(1, flush=True)\nwhile True: pass\n")
+    with device(own.uri()).open() as workspace:
+        talk = workspace.converse([workspace.push(busy)])
+        assert talk.receive(timeout_s=20) == "1"
+        own.kill()
+        with pytest.raises(LineLostError, match=r"the connection to ssh://.* was lost") as raised:
+            talk.receive(timeout_s=60)
+        with pytest.raises(LineLostError):
+            workspace.push(busy)
+    assert raised.value.exit_code == 5
+    assert own.is_clean()
+
+
+def test_who_is_not_known_is_not_talked_to(own: Server) -> None:
+    known = own.folder / "known"
+    line = known.read_text()
+    known.write_text("")
+    started = time.monotonic()
+    with pytest.raises(DeviceError, match=r"cannot reach ssh://.*verification failed.*connect once by hand"):
+        device(own.uri()).open().__enter__()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(own.folder / "other")], check=True)
+    key = (own.folder / "other.pub").read_text().split()[1]
+    known.write_text(f"{' '.join(line.split()[:2])} {key}\n")
+    with pytest.raises(DeviceError, match=r"has changed.*make sure that it is the same device"):
+        device(own.uri()).open().__enter__()
+    assert time.monotonic() - started < 30
+
+
+def test_who_does_not_let_us_in_is_told_without_a_question(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    (own.folder / "user.pub").write_text("")
+    monkeypatch.setenv("SSH_ASKPASS", "/bin/false")
+    with pytest.raises(DeviceError, match=r"Permission denied.*no password is ever asked for"):
+        device(own.uri()).open().__enter__()
+
+
+def test_who_is_not_there_is_told(own: Server) -> None:
+    own.stop()
+    with pytest.raises(DeviceError, match=r"cannot reach ssh://.*Connection refused"):
+        device(own.uri()).open().__enter__()
+
+
+def test_a_device_without_python_is_told_what_to_install(server: Server) -> None:
+    with pytest.raises(DeviceError, match=r"there is no /opt/none/python on ssh://.*install Python 3\.8 or newer"):
+        device(server.uri(python="/opt/none/python")).open().__enter__()
+    with pytest.raises(DeviceError, match=r"/bin/false on ssh://.* ended with exit code 1"):
+        device(server.uri(python="/bin/false")).open().__enter__()
+    with pytest.raises(DeviceError, match=r"answers with something else than expected"):
+        device(server.uri(python="/bin/echo hello")).open().__enter__()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_there_is_told_in_its_words(tmp_path: Path, small: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(bytes(3_000_000))
+    with sshd.server(tmp_path / "sshd", tmp=small) as server:
+        full = pytest.raises(DeviceError, match=r"ssh://.*: model\.onnx: No space left on device")
+        with device(server.uri()).open() as workspace, full as raised:
+            workspace.push(model)
+        assert raised.value.exit_code == 5
+        assert server.is_clean()
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("ssh:kitchen", "it is written ssh://user@host:port"),
+        ("ssh://", "it is written ssh://"),
+        ("ssh://-oProxyCommand=x", "it is written ssh://"),
+        ("ssh://-l@host", "it is written ssh://"),
+        ("ssh://pi@host:99999", "a port is 1 to 65535"),
+        ("ssh://pi@host?pyton=x", "got the option 'pyton=x'; it takes python, ssh_config"),
+        ("ssh://pi@host?python", "options are written"),
+        ("ssh://pi@host?python='", "No closing quotation"),
+    ],
+)
+def test_what_is_no_address_is_refused(uri: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        device(uri)
+
+
+def test_devices_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    with pytest.raises(InputError, match=r"got the device 'kitchen'; a device begins with .* named in devices\.toml"):
+        device("kitchen")
+    (tmp_path / "user" / "edgeprune").mkdir(parents=True)
+    (tmp_path / "user" / "edgeprune" / "devices.toml").write_text(
+        '[kitchen]\nuri = "ssh://pi@old"\n[shed]\nuri = "ssh://[fe80::1%25eth0]:22"\n'
+    )
+    (tmp_path / "devices.toml").write_text('[kitchen]\nuri = "ssh://pi@new"\npython = "my venv/bin/python -I"\n')
+    found = device("kitchen")
+    assert (found.uri, found.python) == ("ssh://pi@new", "my venv/bin/python -I")
+    assert device("shed").uri.endswith(":22")
+    with pytest.raises(InputError, match=r"did you mean 'kitchen'\?"):
+        device("kitchn")
+    for wrong in ("kitchen = 1", "[kitchen]\nurl = 'x'", "[kitchen]\nuri = 'ssh://x'\npython = ['a']", "="):
+        (tmp_path / "devices.toml").write_text(wrong)
+        with pytest.raises(InputError, match=r"devices\.toml"):
+            device("kitchen")

@@ -1,0 +1,170 @@
+"""``edgeprune doctor``: it sees what is there, and for what is not it says the line that helps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from packaging.requirements import Requirement
+
+from edgeprune.cli import run
+from edgeprune.config import Target
+from edgeprune.config.target import RuntimeName
+from edgeprune.doctor import Finding, devices, folders, packages, targets, tools
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, config folder and cache folder."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return here
+
+
+def by_name(findings: Iterable[Finding]) -> dict[str, Finding]:
+    found = list(findings)
+    named = {one.name: one for one in found}
+    assert len(named) == len(found)
+    assert all(one.told for one in found)
+    return named
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
+    printed = json.loads(capsys.readouterr().out)
+    return {one["name"]: one for part in printed["sections"] for one in part["findings"]}
+
+
+@pytest.mark.long
+def test_all_is_well_where_the_tests_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--json"]) == 0
+    found = told(capsys)
+    for name in ("python", "torch", "onnxruntime", "host", "raspberry-pi-4", "local:", "digits", "working folder"):
+        assert found[name]["state"] == "ok", found[name]
+    assert "onnxruntime" in found["local:"]["told"]
+    assert {name for name, one in found.items() if one["needed"]} >= {"python", "torch", "local:", "working folder"}
+    emulator = found["emulator:raspberry-pi-4"]
+    assert (emulator["state"], emulator["fix"]) == ("absent", "edgeprune emulator install raspberry-pi-4")
+
+
+def test_without_the_basics_it_ends_with_3_and_prints_the_fix(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = elsewhere / "pyproject.toml"
+    needs = "name = 'edgeprune'\nrequires-python = '>=3.10'\ndependencies = ['click>=8', 'no-such-package>=1.5']"
+    project.write_text(f"[project]\n{needs}\n")
+    monkeypatch.setattr(packages, "_PROJECT", project)
+    assert run(["doctor"]) == 3
+    printed = capsys.readouterr()
+    assert "!!  no-such-package  not installed (>=1.5 is needed)" in printed.out
+    assert "-m pip install 'no-such-package>=1.5'" in printed.out
+    assert "  ok  click " in printed.out
+    assert "builds do not work here: no-such-package" in printed.err
+
+
+def test_a_package_of_another_version_is_told() -> None:
+    found = packages._package(Requirement("click<1"), {})
+    assert (found.state, found.needed) == ("bad", True)
+    assert found.fix is not None
+    assert found.fix.endswith("-m pip install 'click<1'")
+
+
+def test_a_package_that_is_there_and_does_not_load_is_told(elsewhere: Path) -> None:
+    (elsewhere / "unfit.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')")
+    (elsewhere / "deadly.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
+    assert packages._problem("json") is None
+    assert packages._problem("deadly") == "it was killed by signal 4"
+    problem = packages._problem("unfit")
+    assert problem is not None
+    assert "libcudart.so.12" in problem
+    found = packages._package(Requirement("click"), {"click": problem})
+    assert found.state == "bad"
+    assert "does not load: ImportError: libcudart" in found.told
+    assert found.fix is not None
+    assert "--force-reinstall" in found.fix
+
+
+def test_requirements_are_those_of_the_installed_package_where_there_is_no_checkout(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "_PROJECT", elsewhere / "pyproject.toml")
+    wanted, python = packages.requirements()
+    assert {"torch", "click"} <= {requirement.name for requirement in wanted}
+    assert "pytest" not in {requirement.name for requirement in wanted}
+    assert python.contains("3.11")
+
+
+def test_every_runtime_is_known() -> None:
+    assert targets._HERE.keys() == set(get_args(RuntimeName))
+
+
+def test_targets_of_the_working_folder_are_seen_and_judged(elsewhere: Path) -> None:
+    (elsewhere / "targets").mkdir()
+    (elsewhere / "targets/old.toml").write_text("name = 'old'\nruntime = {versions = '<1'}\n")
+    (elsewhere / "targets/wrong.toml").write_text("name = 'wrong'\nruntime = {threads = 0}\n")
+    found = by_name(targets.targets())
+    assert found.keys() == set(Target.available())
+    assert found["old"].state == "bad"
+    assert found["old"].fix is not None
+    assert found["old"].fix.endswith("-m pip install 'onnxruntime<1'")
+    assert found["wrong"].state == "bad"
+    assert "runtime.threads" in found["wrong"].told
+    assert found["jetson-orin-nano"].state == "ok"
+    assert "the board builds the engine" in found["jetson-orin-nano"].told
+
+
+def test_named_devices_are_tried(elsewhere: Path) -> None:
+    (elsewhere / "devices.toml").write_text("[shed]\nuri = 'ssh://127.0.0.1:9'\n[odd]\nuri = 'carrier-pigeon:x'\n")
+    found = by_name(devices.devices())
+    assert found["local:"].state == "ok"
+    assert found["shed"].state == "bad"
+    assert "127.0.0.1" in found["shed"].told
+    assert found["odd"].state == "bad"
+    assert "carrier-pigeon" in found["odd"].told
+    (elsewhere / "devices.toml").write_text("shed = 1\n")
+    assert by_name(devices.devices())["devices.toml"].state == "bad"
+
+
+def test_programs_that_are_missing_have_a_line_where_apt_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(tools, "_BESIDE", ())
+    without = by_name(tools.tools())
+    assert (without["ssh"].state, without["ssh"].fix) == ("absent", None)
+    for name, text in (("apt-get", "echo apt 2.6"), ("git", "exit 0")):
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    (folder / "ssh").write_text("no program\0")
+    (folder / "ssh").chmod(0o755)
+    found = by_name(tools.tools())
+    assert found["ssh-keygen"].fix == "sudo apt-get install openssh-client"
+    assert found["apt-get"].told == "apt 2.6"
+    assert (found["git"].state, found["git"].told) == ("ok", str(folder / "git"))
+    assert found["ssh"].state == "bad"
+    assert found["trtexec"].fix is None
+
+
+def test_recipes_without_data_or_weights_say_how_to_give_them(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEPRUNE_DATA", str(elsewhere / "none"))
+    found = by_name(folders.recipes())
+    assert found["digits"].state == "ok"
+    assert found["cifar10-resnet56"].state == "absent"
+    assert found["cifar10-resnet56"].fix == "edgeprune build cifar10-resnet56 --data-dir FOLDER"
+    (elsewhere / "recipes/own").mkdir(parents=True)
+    (elsewhere / "recipes/own/recipe.toml").write_text("name = 'own'\n")
+    assert by_name(folders.recipes())["own"].state == "bad"
+
+
+def test_caches_are_weighed(elsewhere: Path) -> None:
+    assert by_name(folders.folders())["stage results"].state == "absent"
+    (elsewhere / ".edgeprune").mkdir()
+    (elsewhere / ".edgeprune/some").write_bytes(b"x" * 12_345)
+    found = by_name(folders.folders())["stage results"]
+    assert found.state == "ok"
+    assert "12.35 kB" in found.told or "12.34 kB" in found.told

@@ -1,0 +1,104 @@
+"""What a profile says of the limits of a bundle, on its target and elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edgeprune.bundle.manifest import (
+    AllMetrics,
+    FileEntry,
+    GateReport,
+    Manifest,
+    Metrics,
+    ParityReport,
+    Platform,
+    Provenance,
+)  # fmt: skip
+from edgeprune.profile import Profile
+from edgeprune.profile.judging import judge
+from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile
+
+
+def manifest(*gates: GateReport, runtime: str = "onnxruntime", architecture: str | None = "aarch64") -> Manifest:
+    metrics = Metrics(macs=1, params=1)
+    return Manifest(
+        recipe="r",
+        target="t",
+        files={"model.onnx": FileEntry(sha256="1" * 64, bytes=3), "run.py": FileEntry(sha256="2" * 64, bytes=3)},
+        metrics=AllMetrics(dense=metrics, pruned=metrics, shipped=metrics),
+        parity=ParityReport(max_error=0, mean_error=0, relative_error=0, top1_agreement=1, samples=1),
+        platform=Platform(runtime=runtime, architecture=architecture),
+        budgets=(),
+        gates=gates,
+        provenance=Provenance(packages={}, python="3.11", seed=0, inputs={}),
+    )
+
+
+def model(digit: str, p50: float, memory: float | None = 5e6) -> ModelProfile:
+    return ModelProfile(
+        sha256=digit * 64,
+        latency_ms=LatencyFigures(p50, p50 * 1.1, p50 * 1.2, p50 * 1.5, p50 * 0.9, p50, 0.1, 300),
+        first_ms=Figure(9.0),
+        load_ms=Figure(20.0),
+        peak_memory_bytes=None if memory is None else Figure(memory),
+        runtime_memory_bytes=None,
+        memory_source=None,
+        warm_up_runs=21,
+        stable=True,
+        threads=1,
+        blocks_ms=((p50,),),
+    )
+
+
+def profile(machine: str = "aarch64", runtime: str = "onnxruntime", **models: ModelProfile) -> Profile:
+    models = models or {"dense": model("0", 4.0), "pruned": model("3", 3.0), "int8": model("1", 2.0)}
+    return Profile({"uri": "local:", "machine": machine, "runtime": runtime}, {}, models, {})
+
+
+P50, MEMORY = GateReport(name="latency_ms.p50", limit="3ms"), GateReport(name="memory_bytes", limit="6MB")
+
+
+def test_the_model_that_ships_is_judged() -> None:
+    latency, memory = judge(manifest(P50, MEMORY), profile())
+    assert (latency.value, latency.limit, latency.ok, latency.kind) == (2.0, 3.0, True, "measured")
+    assert (memory.value, memory.ok) == (5e6, True)
+    (share,) = judge(manifest(GateReport(name="latency_ms.p95", limit=0.4)), profile())
+    assert (share.limit, share.ok) == (pytest.approx(0.4 * 4.0 * 1.2), False)
+
+
+@pytest.mark.parametrize(
+    ("target", "found", "kind"),
+    [
+        (manifest(P50), profile("x86_64"), "estimated"),
+        (manifest(P50, architecture=None), profile("x86_64"), "measured"),
+        (manifest(P50, runtime="tensorrt"), profile("aarch64"), "estimated"),
+        (manifest(P50, runtime="tensorrt"), profile("aarch64", "tensorrt"), "measured"),
+        (manifest(P50, runtime="litert"), profile("aarch64", "ai-edge-litert"), "measured"),
+    ],
+)
+def test_a_measurement_elsewhere_is_an_estimate(target: Manifest, found: Profile, kind: str) -> None:
+    (report,) = judge(target, found)
+    assert (report.kind, report.ok) == (kind, True)
+    strict = target.model_copy(update={"gates": (P50.model_copy(update={"require": "measured"}),)})
+    assert judge(strict, found)[0].ok == (kind == "measured")
+
+
+def test_an_emulator_stays_an_emulator() -> None:
+    slow = model("1", 2.0)
+    emulated = profile(int8=replace(slow, latency_ms=replace(slow.latency_ms, kind="emulated")))
+    assert judge(manifest(P50), emulated)[0].kind == "emulated"
+    strict = P50.model_copy(update={"require": "measured"})
+    assert not judge(manifest(strict), emulated)[0].ok
+
+
+def test_what_was_not_measured_is_missed_and_says_how_to_measure_it() -> None:
+    (unknown,) = judge(manifest(P50), profile(pruned=model("3", 1.0)))
+    assert (unknown.value, unknown.ok) == (None, False)
+    assert "was not measured; 'edgeprune profile" in unknown.note
+    (memory,) = judge(manifest(MEMORY), profile(int8=model("1", 1.0, memory=None)))
+    assert not memory.ok
+    (share,) = judge(manifest(GateReport(name="latency_ms.p50", limit=0.5)), profile(int8=model("1", 1.0)))
+    assert not share.ok
+    assert "share of dense" in share.note

@@ -1,0 +1,204 @@
+"""The state of a device: what Linux tells (files as a board has them), and what tools print (as recorded)."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeprune.devices import Local
+from edgeprune.errors import DeviceError
+from edgeprune.profile import state
+from edgeprune.profile.result import State
+from edgeprune.profile.state import Monitor, Sample
+
+_TEGRASTATS = (
+    "11-30-2025 13:26:01 RAM 2461/7620MB (lfb 3x2MB) SWAP 1243/3810MB (cached 5MB) CPU "
+    "[19%@729,14%@729,22%@1510,8%@729,15%@729,17%@729] EMC_FREQ 4%@2133 GR3D_FREQ 0%@[305] "
+    "cpu@46.531C gpu@48.218C tj@48.843C "
+    "VDD_IN 5704mW/5704mW VDD_CPU_GPU_CV 831mW/831mW VDD_SOC 1624mW/1624mW"
+)
+
+
+def board(root: Path) -> Path:
+    """The files of a board, as Linux has them."""
+    contents = {
+        "sys/class/thermal/thermal_zone0/type": "cpu-thermal",
+        "sys/class/thermal/thermal_zone0/temp": "48700",
+        "sys/class/thermal/thermal_zone1/type": "cpu-thermal",
+        "sys/class/thermal/thermal_zone1/temp": "51000",
+        "sys/class/thermal/thermal_zone2/type": "broken",
+        "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq": "1500000",
+        "sys/devices/system/cpu/cpufreq/policy0/scaling_governor": "ondemand",
+        "sys/class/hwmon/hwmon0/name": "ina3221",
+        "sys/class/hwmon/hwmon0/in1_label": "VDD_IN",
+        "sys/class/hwmon/hwmon0/in1_input": "5000",
+        "sys/class/hwmon/hwmon0/curr1_input": "600",
+        "sys/class/hwmon/hwmon1/name": "pmic",
+        "sys/class/hwmon/hwmon1/power1_input": "2500000",
+        "sys/class/powercap/intel-rapl:0/name": "package-0",
+        "sys/class/powercap/intel-rapl:0/energy_uj": "1000",
+        "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
+        "proc/meminfo": "MemTotal:        3884360 kB\nMemFree: 1 kB\n",
+    }
+    for name, content in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content + "\n")
+    return root
+
+
+def tool(folder: Path, name: str, code: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{code}\n")
+    path.chmod(0o755)
+
+
+def told(root: Path, *arguments: str) -> dict[str, Any]:
+    argv = [sys.executable, "-I", str(state.SCRIPT), "--root", str(root), *arguments]
+    ended = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    return dict(json.loads(ended.stdout))
+
+
+def test_what_linux_tells(tmp_path: Path) -> None:
+    found = told(board(tmp_path))
+    assert found["model"] == "Raspberry Pi 4 Model B Rev 1.4"
+    assert found["memory_bytes"] == 3884360 * 1024
+    assert found["temperature_c"] == {"cpu-thermal": 48.7, "cpu-thermal thermal_zone1": 51.0}
+    assert found["clock_mhz"] == {"policy0": 1500.0}
+    assert found["governor"] == {"policy0": "ondemand"}
+    assert found["power_mw"] == {"VDD_IN": 3000.0, "pmic power1": 2500.0}
+
+
+def test_what_is_not_told_is_absent(tmp_path: Path) -> None:
+    assert set(told(tmp_path)) == {"at_s"}
+    empty = state.sample({"at_s": 1.0})
+    assert empty == Sample(1.0, State(), None)
+    assert state.problems(empty, [empty] * 9, empty, gpu=False) == []
+
+
+def test_what_tools_tell(tools: Path, tmp_path: Path) -> None:
+    tool(tools, "vcgencmd", 'test "$1" = get_throttled && echo throttled=0x50005')
+    tool(tools, "nvpmodel", "echo 'NV Power Mode: 25W'; echo 1")
+    tool(tools, "nvidia-smi", "echo '61, 1980, 312.53, 4212, 0x0000000000000060'")
+    raw = told(tmp_path, "--gpu")
+    found = state.sample(raw)
+    assert found.state.power_mode == "25W"
+    assert found.gpu_memory_bytes == 4212 << 20
+    assert found.state.temperature_c == {"gpu": 61.0}
+    assert found.state.power_mw == {"gpu": 312530.0}
+    assert found.state.throttle == (
+        "under-voltage",
+        "throttled",
+        "under-voltage since boot",
+        "throttled since boot",
+        "GPU slowed down",
+    )
+    tool(tools, "nvidia-smi", "echo '61, [N/A], [N/A], 4, 0x0000000000000001'")
+    assert state.sample(told(tmp_path, "--gpu")).state == State(
+        temperature_c={"gpu": 61.0}, throttle=found.state.throttle[:-1], power_mode="25W"
+    )
+    tool(tools, "vcgencmd", "echo VCHI initialization failed; exit 255")
+    assert "throttled" not in told(tmp_path)
+
+
+def test_a_board_is_watched_while_others_work(tools: Path, tmp_path: Path) -> None:
+    tool(tools, "tegrastats", f"echo $$ > {tmp_path}/pid; while :; do echo '{_TEGRASTATS}'; sleep 0.1; done")
+    with Local().open() as workspace:
+        monitor = Monitor(workspace, gpu=False)
+        samples = monitor.take()
+        while len(samples) < 5 or "VDD_IN" not in samples[-1].state.power_mw:
+            samples += monitor.take()
+        assert monitor.boot
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    last = samples[-1].state
+    assert (last.clock_mhz["cpu"], last.clock_mhz["memory"], last.temperature_c["tj"]) == (1510.0, 2133.0, 48.843)
+    times = [sample.at_s for sample in samples]
+    assert times == sorted(times)
+    found = state.environment(samples[0], samples, samples[-1])
+    assert found.during.power_mw["VDD_IN"] == 5704
+    assert state.energy_mj(found.during.power_mw, 2.0) == pytest.approx(11.408)
+    assert state.energy_mj({"VDD_SOC": 1.0}, 2.0) is None
+
+
+def test_a_counter_of_energy_becomes_power(tmp_path: Path) -> None:
+    root = board(tmp_path)
+    argv = [sys.executable, "-I", str(state.SCRIPT), "--root", str(root), "--serve"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"] == "ready"
+
+        def take() -> list[dict[str, Any]]:
+            print("{}", file=process.stdin, flush=True)
+            return list(json.loads(process.stdout.readline())["samples"])
+
+        take()
+        (root / "sys/class/powercap/intel-rapl:0/energy_uj").write_text("50001000\n")
+        samples = take()
+        while not any(sample["power_mw"].get("package-0") for sample in samples):
+            samples = take()
+        assert max(sample["power_mw"].get("package-0", 0) for sample in samples) > 1000
+        (root / "sys/class/powercap/intel-rapl:0/energy_uj").write_text("10\n")
+        assert all(sample["power_mw"].get("package-0", 0) >= 0 for sample in take())
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+def at(index: int, *, throttle: tuple[str, ...] | None = None, **clock_mhz: float) -> Sample:
+    return Sample(float(index), State(throttle=throttle, clock_mhz=clock_mhz), None)
+
+
+def test_throttling_makes_a_run_invalid_if_it_is_new_or_lasts() -> None:
+    since = ("throttled since boot",)
+
+    def found(before: tuple[str, ...], after: tuple[str, ...]) -> list[str]:
+        return state.problems(at(0, throttle=before), [], at(1, throttle=after), gpu=False)
+
+    assert found((), ()) == []
+    assert found(since, since) == []
+    assert found((), since) == ["the device throttled: throttled since boot"]
+    assert found(("throttled", *since), ("throttled", *since)) == ["the device throttled: throttled"]
+
+
+def test_a_clock_that_falls_makes_a_run_invalid() -> None:
+    def found(*clocks: float, gpu: bool = False, name: str = "policy0") -> list[str]:
+        during = [at(index, **{name: mhz}) for index, mhz in enumerate(clocks)]
+        return state.problems(at(0), during, at(9), gpu=gpu)
+
+    assert found(1500, 1500, 1450, 1500) == []
+    assert found(1500, 1500, 1000, 1000) == ["the clock of the CPU fell from 1500 to 1000 MHz"]
+    assert found(600, 1500, 1500, 1500) == []
+    assert found(1500, 1000) == []  # too few to tell
+    assert found(1300, 1300, 300, 300, name="gpu") == []
+    assert found(1300, 1300, 300, 300, name="gpu", gpu=True) == ["the clock of the GPU fell from 1300 to 300 MHz"]
+    idle = [at(index, policy0=1500, policy4=600 if index > 1 else 2400) for index in range(4)]
+    assert state.problems(at(0), idle, at(9), gpu=False) == ["the clock of the CPU fell from 2400 to 1500 MHz"]
+
+
+@pytest.mark.parametrize("wrong", [{}, {"at_s": "x"}, {"at_s": 1, "throttled": "no"}, {"at_s": 1, "nvpmodel": "?"}])
+def test_another_form_is_an_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DeviceError):
+        state.sample(wrong)
+
+
+def test_the_script_needs_python_3_8_only() -> None:
+    tree = ast.parse(state.SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 8))
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported <= sys.stdlib_module_names

@@ -1,0 +1,225 @@
+"""Comparisons: planted regressions are told from noise, and what cannot be compared is not."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from edgeprune.bundle.manifest import AllMetrics, FileEntry, Manifest, Metrics, ParityReport, Provenance
+from edgeprune.bundle.reading import Read
+from edgeprune.errors import InputError, MeasurementError
+from edgeprune.profile import Profile, statistics
+from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile
+from edgeprune.report import changes
+from edgeprune.report.comparison import Comparison, compare
+from edgeprune.report.rules import Rule
+
+_DEVICE = {"uri": "local:", "machine": "aarch64", "cpu": "Cortex-A72", "runtime": "onnxruntime", "runtime_version": "1"}
+
+
+def manifest(**shipped: Any) -> Manifest:
+    values = {"macs": 1000, "params": 100, "accuracy": 0.99, "samples": 2000, "file_bytes": 4000, **shipped}
+    metrics = Metrics(macs=2000, params=200, accuracy=0.99, samples=2000)
+    return Manifest(
+        recipe="digits",
+        target="host",
+        files={"model.onnx": FileEntry(sha256="1" * 64, bytes=4000)},
+        metrics=AllMetrics(dense=metrics, pruned=metrics, shipped=Metrics(**values)),
+        parity=ParityReport(max_error=0, mean_error=0, relative_error=0, top1_agreement=1, samples=1),
+        budgets=(),
+        provenance=Provenance(packages={}, python="3.11", seed=0, inputs={}),
+    )
+
+
+def model(seed: int, p50: float, *, sha256: str = "1", blocks: int = 3, drift: float = 0.01) -> ModelProfile:
+    """Blocks of 100 latencies around ``p50``, each block off by a share of about ``drift``."""
+    rng = random.Random(seed)
+    times = tuple(
+        tuple(p50 * off * rng.lognormvariate(0, 0.03) for _ in range(100))
+        for off in (rng.lognormvariate(0, drift) for _ in range(blocks))
+    )
+    return ModelProfile(
+        sha256=sha256 * 64,
+        latency_ms=LatencyFigures(**vars(statistics.latency(times))),
+        first_ms=Figure(9.0),
+        load_ms=Figure(20.0),
+        peak_memory_bytes=Figure(5e6),
+        runtime_memory_bytes=None,
+        memory_source=None,
+        warm_up_runs=21,
+        stable=True,
+        threads=1,
+        blocks_ms=times,
+    )
+
+
+def profile(seed: int = 0, pruned: float = 1.0, dense: float = 2.0, **device: str) -> Profile:
+    models = {"dense": model(seed + 100, dense, sha256="0"), "pruned": model(seed, pruned)}
+    return Profile({**_DEVICE, **device}, {}, models, {})
+
+
+def side(name: str, told: Manifest | None = None, found: Profile | None = None) -> Read:
+    return Read(Path(name), told, None if found is None else found.to_json())
+
+
+def compared(base: Read, new: Read, *rules: str) -> Comparison:
+    return compare(base, new, [Rule.parse(rule) for rule in rules])
+
+
+def verdicts(comparison: Comparison) -> dict[str, str]:
+    return {change.key: change.verdict for change in comparison.changes}
+
+
+@pytest.mark.parametrize(
+    ("shipped", "found", "key"),
+    [
+        ({"macs": 1200}, profile(1), "macs"),
+        ({"file_bytes": 5000}, profile(1), "file_bytes"),
+        ({"accuracy": 0.96}, profile(1), "accuracy"),
+        ({}, profile(1, pruned=1.2), "latency_ms.p50"),
+    ],
+)
+def test_a_planted_regression_is_the_only_one(shipped: dict[str, Any], found: Profile, key: str) -> None:
+    comparison = compared(side("base", manifest(), profile()), side("new", manifest(**shipped), found))
+    assert [change.key for change in comparison.failed] == [key]
+    back = compared(side("new", manifest(**shipped), found), side("base", manifest(), profile()))
+    assert back.failed == ()
+    assert verdicts(back)[key] == "better"
+
+
+def test_noise_is_no_regression() -> None:
+    """Forty measurements of the same, each in a session of its own."""
+    base = side("base", manifest(), profile())
+    for seed in range(1, 41):
+        new = side("new", manifest(accuracy=0.9885, params=100), profile(seed, pruned=1.01))
+        assert compared(base, new).failed == ()
+        assert compared(base, new, "latency_ms.p50:+2%", "accuracy:-0.05%").failed == ()
+
+
+def test_a_machine_that_is_slower_with_everything_is_told_from_a_slower_network() -> None:
+    base = side("base", manifest(), profile())
+    slow_machine = compared(base, side("new", manifest(), profile(1, pruned=1.3, dense=2.6)))
+    assert slow_machine.failed == ()
+    assert re.search(r"took \+(29|30|31)\.\d %", slow_machine.notes[0])
+    # Of another version of the runtime it may be the runtime, and of another dense network nothing is known.
+    version = compared(base, side("new", manifest(), profile(1, pruned=1.3, dense=2.6, runtime_version="2")))
+    assert [change.key for change in version.failed] == ["latency_ms.p50"]
+    other = profile(1, pruned=1.3, dense=2.6)
+    models = {**other.models, "dense": replace(other.models["dense"], sha256="7" * 64)}
+    assert compared(base, side("new", manifest(), replace(other, models=models))).failed
+    # One that is slower on a machine that is faster is caught.
+    assert compared(base, side("new", manifest(), profile(1, pruned=1.0, dense=1.6))).failed
+
+
+def test_blocks_that_drift_widen_the_interval() -> None:
+    def interval(drift: float, blocks: int = 3) -> float:
+        models = {"pruned": model(3, 1.0, drift=drift, blocks=blocks)}
+        found = compared(side("a", found=replace(profile(), models=models)), side("b", found=profile(1)))
+        change = next(change for change in found.changes if change.key == "latency_ms.p50")
+        return change.high - change.low
+
+    assert interval(0.1) > 2 * interval(0.005)
+    one_block = replace(profile(), models={"pruned": model(3, 1.0, blocks=1)})
+    comparison = compared(side("a", found=one_block), side("b", found=profile(1, pruned=9.0)))
+    assert verdicts(comparison)["latency_ms.p50"] == "not compared"
+
+
+def test_rules_take_the_place_of_the_defaults() -> None:
+    base = side("base", manifest(), profile())
+    new = side("new", manifest(macs=1100, file_bytes=4500, accuracy=0.97), profile(1, pruned=1.2))
+
+    def failed(*rules: str) -> list[str]:
+        return [change.key for change in compared(base, new, *rules).failed]
+
+    assert failed("macs:+5%") == ["macs"]
+    assert failed("macs:+20%") == []
+    assert failed("macs:+50", "file_bytes:+1KiB") == ["macs"]
+    assert failed("file_bytes:+0.4kB") == ["file_bytes"]
+    assert failed("accuracy:-1%") == failed("accuracy:-0.01") == ["accuracy"]
+    assert failed("accuracy:-3%") == []
+    assert failed("latency_ms.p50:+5%", "latency_ms.p95:+5%") == ["latency_ms.p50", "latency_ms.p95"]
+    assert failed("latency_ms.p50:+30%") == failed("latency_ms.p50:+0.5ms") == []
+    assert failed("latency_ms.p50:+100us") == ["latency_ms.p50"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("latency_ms.p50", "must be KEY:"),
+        ("latency_ms.p50:5%", "must be KEY:"),
+        ("latency_ms.p50:-5%", "latency_ms.p50 is worse when it grows"),
+        ("accuracy:+1%", "accuracy is worse when it falls"),
+        ("latency_ms.p50:+5KiB", "one of '%', 'us', 'ms', 's'"),
+        ("macs:+5kB", "one of '%'"),
+    ],
+)
+def test_a_rule_that_is_none(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Rule.parse(text)
+
+
+def test_what_is_of_different_things_is_refused() -> None:
+    base = side("base", manifest(), profile())
+    for change in ({"recipe": "other"}, {"target": "rpi"}, {"metric": "-loss"}):
+        with pytest.raises(InputError, match=f"base is of the {next(iter(change))} .* they cannot be compared"):
+            compared(base, side("new", manifest().model_copy(update=change)))
+    with pytest.raises(InputError, match="nothing in common"):
+        compared(side("base", manifest()), side("new", found=profile()))
+    with pytest.raises(InputError, match="none is in both"):
+        compared(side("a", found=profile()), side("b", found=replace(profile(), models={"m": model(1, 1.0)})))
+    with pytest.raises(InputError, match=r"--fail-on energy_mj:\+5%: there is no energy_mj in both; there is macs"):
+        compared(base, base, "energy_mj:+5%")
+
+
+def test_measurements_of_different_devices_or_kinds_are_not_compared() -> None:
+    base = side("base", found=profile())
+    emulated = profile(1, pruned=9.0)
+    models = {
+        name: replace(found, latency_ms=replace(found.latency_ms, kind="emulated"))
+        for name, found in emulated.models.items()
+    }
+    for new, told in (
+        (profile(1, pruned=9.0, cpu="Cortex-A76"), "cpu was Cortex-A72, is Cortex-A76"),
+        (replace(emulated, models=models), "kind was measured, is emulated"),
+    ):
+        comparison = compared(base, side("new", found=new))
+        found = {change.key: change for change in comparison.changes}
+        assert (found["latency_ms.p50"].verdict, found["latency_ms.p50"].note) == ("not compared", told)
+        assert comparison.failed == ()
+        with pytest.raises(MeasurementError, match=f"latency_ms.p50 cannot be compared: {told}"):
+            compared(base, side("new", found=new), "latency_ms.p50:+5%")
+
+
+def test_profiles_alone() -> None:
+    both = replace(profile(), models={**profile().models, "int8": model(5, 0.5)})
+    found = verdicts(compared(side("a", found=both), side("b", found=both)))
+    assert found["latency_ms.p50"] == found["int8.latency_ms.p95"] == found["memory_bytes"] == "same"
+    assert not any(key.startswith("dense") for key in found)
+    assert compared(side("a", manifest(), profile()), side("b", found=profile(1))).changes
+
+
+def test_every_form_tells_the_same() -> None:
+    comparison = compared(
+        side("base", manifest(), profile()),
+        side("new", manifest(accuracy=0.9, file_bytes=4000), profile(1, cpu="Other CPU")),
+    )
+    text = changes.markdown(comparison)
+    assert text.startswith("**digits for host: 1 regression**")
+    assert "| accuracy | 99.00 % | 90.00 % | −9.00 points |" in text
+    assert "**WORSE, beyond noise**" in text
+    assert "cpu was Cortex-A72, is Other CPU" in text
+    suite = ET.fromstring(changes.junit(comparison))
+    assert (suite.get("failures"), suite.get("skipped")) == ("1", "7")
+    assert [case.get("name") for case in suite if case.find("failure") is not None] == ["accuracy"]
+    assert all(case.get("classname") == "digits for host" for case in suite)
+    told = json.loads(json.dumps(changes.told(comparison), allow_nan=False))
+    assert told["failed"] == ["accuracy"]
+    assert {change["key"]: change["verdict"] for change in told["changes"]} == verdicts(comparison)
+    assert "accuracy went from 99.00 % to 90.00 % (−9.00 points" in changes.sentence(comparison.failed[0], "accuracy")
