@@ -12,12 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ai_edge_litert import schema_py_generated as schema
+from torch import nn
 
 from edgeprune.backends.linting import Finding, Report, lint
-from edgeprune.backends.tflm import isolated, kernels
+from edgeprune.backends.tflite import convert
+from edgeprune.backends.tflm import Interpreter, isolated, kernels
 from edgeprune.cli import run
 from edgeprune.errors import ModelError, TargetError
+from edgeprune.export.onnx import export
+from edgeprune.model.data import TensorSplit
+from edgeprune.quantize.tflite import quantize
 from tests.tflite_files import FLOAT, INT32, File, fully_connected
 
 
@@ -304,6 +310,20 @@ def _script(folder: Path, line: str) -> Path:
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(0o755)
     return path
+
+
+def test_what_edgeprune_makes_has_nothing_to_complain_of(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10)).eval()
+    written = export(network, (torch.randn(1, 4, 8, 8),), tmp_path / "m.onnx")
+    converted = convert(written.path, tmp_path / "m.tflite")
+    assert [finding.code for finding in lint(converted.path).findings] == ["float-model"]
+    samples = TensorSplit(torch.randn(32, 4, 8, 8), torch.zeros(32, dtype=torch.int64))
+    made = quantize(converted, tmp_path / "int8.tflite", samples)
+    report = lint(made.path, ["arduino-nano-33-ble"])
+    assert report.findings == ()
+    assert report.arena is not None
+    assert report.arena == Interpreter(made.path).arena()
 
 
 def test_mlperf_tiny(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
