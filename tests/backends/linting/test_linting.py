@@ -22,6 +22,8 @@ from edgeprune.backends.tflm import Interpreter, isolated, kernels
 from edgeprune.cli import run
 from edgeprune.errors import ModelError, TargetError
 from edgeprune.export.onnx import export
+from edgeprune.export.tflite_file import pack
+from edgeprune.export.tflite_loading import load
 from edgeprune.model.data import TensorSplit
 from edgeprune.quantize.tflite import quantize
 from tests.tflite_files import FLOAT, INT32, File, fully_connected
@@ -256,6 +258,15 @@ def test_depthwise_layers_that_miss_the_fast_kernels(
     report = _lint(tmp_path, _depthwise(channels, multiplier, dilation), "arduino-nano-33-ble")
     slow = [(one.level, told in one.message) for one in report.findings if one.code == "cmsis-nn-slow-path"]
     assert slow == ([(level, True)] if level else [])
+
+
+def test_options_of_another_operator_are_as_none(tmp_path: Path) -> None:
+    """A union may hold anything; runtimes take the defaults then."""
+    model = load(_depthwise(6, 1, 2))
+    op = model.subgraphs[0].operators[0]
+    op.builtinOptions, op.builtinOptionsType = schema.AddOptionsT(), schema.BuiltinOptions.AddOptions
+    report = _lint(tmp_path, pack(model), "arduino-nano-33-ble")
+    assert [one.level for one in report.findings if one.code == "cmsis-nn-slow-path"] == ["note"]
 
 
 def test_a_board_that_is_too_small_is_an_error_only_where_it_was_asked_for(tmp_path: Path) -> None:
