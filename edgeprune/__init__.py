@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgeprune.graph import groups
     from edgeprune.model.data import Data, Split
     from edgeprune.pipeline import build
+    from edgeprune.profile.profiling import profile
     from edgeprune.pruning import prune
     from edgeprune.select import Plan
 
@@ -30,11 +31,12 @@ __all__ = [
     "build",
     "errors",
     "groups",
+    "profile",
     "prune",
     "schedules",
 ]
 
-_ROOMS = ("errors", "schedules")
+_ROOMS = ("errors", "profile", "schedules")
 
 _HOMES = {
     "Budget": "edgeprune.config",

@@ -17,6 +17,7 @@ from edgeprune.errors import EdgePruneError
 # Name, and what `edgeprune --help` says of it: known here so that no command has to be imported for it.
 _COMMANDS = {
     "build": "Prune, fine-tune, export, check, measure and pack a network.",
+    "profile": "Measure a bundle or a model on devices.",
     "inspect": "Show what of a network can be pruned, and what is coupled.",
     "compare": "Compare two bundles: may the new one take the place of the old?",
     "calibrate": "Measure the latency table of a target.",

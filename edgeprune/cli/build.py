@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @recipe_options
 @click.option("--output", default="dist", show_default=True, type=_FOLDER, help="Folder for the bundle.")
 @click.option("--cache", default=".edgeprune", show_default=True, type=_FOLDER, help="Folder for stage results.")
+@click.option("--update-lock", is_flag=True, help="Measure anew what edgeprune.lock says, and write it there.")
 @json_option
 def command(
     recipe: str | None,
@@ -45,6 +47,7 @@ def command(
     *,
     output: Path,
     cache: Path,
+    update_lock: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -52,6 +55,9 @@ def command(
 
     RECIPE is the name of a recipe or its folder; without it and without --model it is 'digits', which is embedded.
     Ends with 4 where a budget is missed; of several targets, with the highest code of all.
+
+    What a choice rests on that was measured is kept in edgeprune.lock, beside the recipe or, of a packaged one, here:
+    another build with it makes the same choice, and so the same bytes.
 
     \b
     Example:
@@ -75,7 +81,7 @@ def command(
             click.echo(where.name, err=True)
         try:
             own = chosen.for_target(*where.labels)
-            results.append(_built(own, where, output=output, cache=cache))
+            results.append(_built(own, where, output=output, cache=cache, update_lock=update_lock))
         except EdgePruneError as error:  # the others go on
             if len(wanted) == 1:
                 raise
@@ -112,17 +118,24 @@ def _targets(names: tuple[str, ...], runtime: str | None) -> list[Target]:
     return list({target.name: target for target in found}.values())
 
 
-def _built(recipe: Recipe, target: Target, *, output: Path, cache: Path) -> tuple[Outcome, BuildResult]:
+def _built(
+    recipe: Recipe, target: Target, *, output: Path, cache: Path, update_lock: bool
+) -> tuple[Outcome, BuildResult]:
     from edgeprune.bundle.verdicts import missed
-    from edgeprune.pipeline import build
+    from edgeprune.pipeline import build, lock
     from edgeprune.report.summary import Made, Outcome
     from edgeprune.report.verdicts import sentence
 
-    if is_first():
-        with Screen() as screen:
-            result = build(recipe, target, output=output, cache=cache, watcher=screen)
-    else:
-        result = build(recipe, target, output=output, cache=cache)
+    with Screen() if is_first() else nullcontext() as screen:
+        result = build(
+            recipe,
+            target,
+            output=output,
+            cache=cache,
+            lock=lock.path_of(recipe),
+            update_lock=update_lock,
+            watcher=screen,
+        )
     made = Made(result.manifest, result.profile, result.budgets)
     failed = [sentence(report, result.manifest.metric) for report in missed(result.budgets)]
     if not failed:

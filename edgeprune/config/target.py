@@ -168,11 +168,15 @@ class ProfileSettings(Settings):
         warmup: Unmeasured inferences at the start of each block.
         runs: Measured inferences a model, over all blocks.
         blocks: Blocks in which the models take turns, so that drift hits all of them.
+        noise: How far the medians of a model's blocks may lie apart, over their median, for ``edgeprune profile``.
+        retries: How often it measures anew what is too noisy.
     """
 
     warmup: Annotated[int, Field(ge=0)] = 20
     runs: _Positive = 300
     blocks: _Positive = 3
+    noise: Annotated[float, Field(gt=0)] = 0.1
+    retries: Annotated[int, Field(ge=0)] = 2
 
 
 class Target(Settings):

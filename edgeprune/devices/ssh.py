@@ -142,7 +142,7 @@ class _SshWorkspace:
         python = self._device.python
         argv = self._device.client("ControlMaster=yes", f"ControlPath={self._socket}", "ControlPersist=no")
         source = _AGENT.read_text(encoding="utf-8")
-        child = Child([*argv, _shell(f"exec {_words(python)} -c {shlex.quote(source)}")], name="the agent", apart=True)
+        child = Child([*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], name="the agent", apart=True)
         self._agent = _SshConversation(child, self._device)
         try:
             self._folder = self._answer(_READY_S)["folder"]
@@ -203,9 +203,9 @@ class _SshWorkspace:
     def _session(self, arguments: Sequence[str]) -> list[str]:
         # ssh that finds no connection would make one of its own; the proxy makes it fail instead.
         argv = self._device.client("ControlMaster=no", f"ControlPath={self._socket}", "ProxyCommand=false")
-        mark = f"{MARK}={shlex.quote(self._folder)}; TMPDIR=${MARK}; export {MARK} TMPDIR"
-        run = f"{_words(self._device.python)} {shlex.join(arguments)}"
-        return [*argv, _shell(f"{mark}; {run}; exit $?")]  # not exec: the shell tells of a signal, ssh would not
+        run = f"{_words(self._device.python)} {shlex.join(arguments)}; exit $?"  # ssh would not tell of a signal
+        folder = shlex.quote(self._folder)
+        return [*argv, f"exec env {MARK}={folder} TMPDIR={folder} sh -c {shlex.quote(run)}"]
 
     def _put(self, file: Path, name: str) -> str:
         expected = files.sha256(file)
@@ -295,8 +295,3 @@ def _code(code: int) -> int:
 
 def _words(command: str) -> str:
     return shlex.join(shlex.split(command))
-
-
-def _shell(command: str) -> str:
-    """For the user's login shell there, which may be any."""
-    return f"exec sh -c {shlex.quote(command)}"

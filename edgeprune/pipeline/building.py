@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeprune.bundle import pack
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
 from edgeprune.config import Recipe, RecipeBudget, Target
@@ -17,6 +18,7 @@ from edgeprune.launch import is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
 from edgeprune.pipeline.job import PROFILE, Job
+from edgeprune.pipeline.lock import Lock
 from edgeprune.pipeline.stage import Space, Stage, Unwatched, Watcher
 from edgeprune.pipeline.stages import stages_of
 from edgeprune.profile import Profile
@@ -67,6 +69,8 @@ def build(
     *,
     output: Path | str = "dist",
     cache: Path | str = ".edgeprune",
+    lock: Path | str | None = None,
+    update_lock: bool = False,
     watcher: Watcher | None = None,
 ) -> BuildResult:
     """Prune, fine-tune, export, check, measure and pack the network of ``recipe`` for ``target``.
@@ -80,6 +84,8 @@ def build(
         target: A Target, or what ``Target.load`` takes.
         output: Folder for the bundle ``<recipe>-<target>/`` and its archive.
         cache: Folder for stage results.
+        lock: File of what was found by measuring, and is repeated; it is made where it is not. None: measured anew.
+        update_lock: Measure anew, and write it into ``lock``.
         watcher: Told of each stage as it begins and ends.
 
     Raises:
@@ -89,20 +95,28 @@ def build(
     """
     target = target if isinstance(target, Target) else Target.load(target)
     recipe = _for_target(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), target)
+    pack.source_date_epoch()  # what is wrong with it is told now
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
     finish = _finish if started_processes() == 1 else _finish_together
-    job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store))
+    findings = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
+    job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store), lock=findings)
     keys: dict[str, str] = {}
     reports = []
     for stage in stages_of(recipe):
         key = _key(stage, job, keys)
         progress = watcher.begin(stage)
         finished, cached = finish(stage, f"{stage.name}-{key}", job, store, progress)
+        found = stage.found(job, finished.values)
+        if found:
+            findings.keep(found)
+            key = fingerprint.digest([key, sorted((list(table), dict(told)) for table, told in found.items())])[:20]
         for name in (stage.name, *stage.stands_for):
             keys[name], job.results[name] = key, finished
         reports.append(StageReport(stage.name, finished.seconds, cached))
         watcher.end(stage, seconds=finished.seconds, cached=cached)
+    if is_first():
+        findings.save()
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
     manifest = Manifest.load(job.bundle_folder)
     budgets = (*manifest.budgets, *Measured.load(job.bundle_folder).budgets)
@@ -176,7 +190,7 @@ def _finish_together(stage: Stage, entry: str, job: Job, store: Cache, progress:
     from edgeprune.training import processes
 
     team = processes()
-    ready = team.tell(store.find(entry) is not None)
+    ready = team.tell(_serves(stage, store.find(entry), job))
     if team.first:
         finished = _finish(stage, entry, job, store, progress)
         team.wait()
@@ -195,10 +209,10 @@ def _finish_together(stage: Stage, entry: str, job: Job, store: Cache, progress:
 
 def _finish(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:
     found = store.find(entry)
-    if found is None or not stage.holds(job, found.values):
+    if found is None or not _serves(stage, found, job):
         with store.locked(entry):
             found = store.find(entry)  # another build may have made it while this one waited
-            if found is None or not stage.holds(job, found.values):
+            if found is None or not _serves(stage, found, job):
                 out, keep = store.start(entry)
                 started = time.perf_counter()
                 values = stage.run(job, Space(out, keep, progress))
@@ -207,3 +221,13 @@ def _finish(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress
                 return finished, False
     logger.info("%s: cached", stage.name)
     return found, True
+
+
+def _serves(stage: Stage, found: Finished | None, job: Job) -> bool:
+    """Whether a result from the cache may be taken: it is what the lock says, and was not told by the one to update."""
+    if found is None or not stage.holds(job, found.values):
+        return False
+    measured = stage.found(job, found.values)
+    if job.lock.update:
+        return not (measured and found.values.get("locked", False))
+    return job.lock.agrees(measured)

@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.config import Recipe, Target
+from edgeprune.config import Recipe, Target, TrainingSettings
 from edgeprune.config.target import Precision
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline.cache import Finished
+from edgeprune.pipeline.lock import Lock
 from edgeprune.pipeline.stage import Space
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ DENSE_TFLITE = "dense.tflite"
 PRUNED_TFLITE = "model.tflite"
 INT8_TFLITE = "model-int8.tflite"
 PROFILE = "profile.json"
+GOLDEN = "golden.npz"
 # Names of the networks in a profile.
 DENSE = "dense"
 PRUNED = "pruned"
@@ -70,6 +72,11 @@ def precisions(recipe: Recipe, target: Target) -> tuple[Precision, ...]:
     return tuple(dict.fromkeys(("float32", demanded)))
 
 
+def auto(training: TrainingSettings) -> tuple[str, ...]:
+    """Settings that training leaves to a measurement."""
+    return tuple(name for name in ("precision", "channels_last") if getattr(training, name) == "auto")
+
+
 class Job:
     """One build.
 
@@ -78,14 +85,18 @@ class Job:
         target: For what.
         output: Folder for bundles.
         inputs: Content hashes of code, weights and data, by name; None for what is not there.
+        lock: What was found by measuring, and is repeated.
         results: What the stages that ended found, by stage name.
     """
 
-    def __init__(self, recipe: Recipe, target: Target, *, output: Path, inputs: Mapping[str, str | None]) -> None:
+    def __init__(
+        self, recipe: Recipe, target: Target, *, output: Path, inputs: Mapping[str, str | None], lock: Lock
+    ) -> None:
         self.recipe = recipe
         self.target = target
         self.output = output
         self.inputs = inputs
+        self.lock = lock
         self.results: dict[str, Finished] = {}
 
     def value(self, stage: str) -> Mapping[str, Any]:
@@ -229,6 +240,13 @@ class Job:
             return None
         layers = feature_layers(self.units.groups, self.dense, small, kept)
         return Teacher(self.dense, settings.distillation, layers=layers)
+
+    @property
+    def training(self) -> TrainingSettings:
+        """How the recipe trains, and where it leaves that to a measurement, as the lock says."""
+        settings = self.recipe.training
+        locked = self.lock.get("training")
+        return settings.model_copy(update={name: locked[name] for name in auto(settings) if name in locked})
 
     @property
     def trains(self) -> bool:

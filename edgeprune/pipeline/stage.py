@@ -13,6 +13,9 @@ from edgeprune.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgeprune.pipeline.job import Job
 
+Findings = Mapping[tuple[str, ...], Mapping[str, Any]]
+"""What was measured, by table of the lock: ``("training",)``, ``("targets", name)``."""
+
 
 @dataclass(frozen=True)
 class Space:
@@ -43,6 +46,8 @@ class Stage:
         together: All processes that were started together run it; other stages the first alone.
         stands_for: Names of stages whose results it gives as well, for those that come after.
         holds: False where a result in the cache does not serve any more, because what it made elsewhere is gone.
+        found: What of its result was measured and then rested on, by table of the lock: it goes there, and into the
+            keys of what follows.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Stage:
     together: bool = False
     stands_for: tuple[str, ...] = ()
     holds: Callable[[Job, Mapping[str, Any]], bool] = lambda _job, _values: True
+    found: Callable[[Job, Mapping[str, Any]], Findings] = lambda _job, _values: {}
 
 
 class Watcher(Protocol):

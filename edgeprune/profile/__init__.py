@@ -1,15 +1,19 @@
 """Latency and memory of models on a device; ``runners/`` are self-contained scripts that run there.
 
+The room is also the function: ``edgeprune.profile(bundle, device)`` is ``edgeprune.profile.profile(bundle, device)``.
 Names are loaded on first use (PEP 562): what only reads profiles needs no numpy.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgeprune.profile.prediction import predict
+    from edgeprune.profile.profiling import Outcome, profile, profile_fleet
     from edgeprune.profile.protocol import (
         LITERT_REQUIREMENTS,
         LITERT_RUNNER,
@@ -26,12 +30,21 @@ __all__ = [
     "REQUIREMENTS",
     "RUNNER",
     "TENSORRT_RUNNER",
+    "Outcome",
     "Profile",
     "measure",
     "predict",
+    "profile",
+    "profile_fleet",
 ]
 
-_HOMES = {"Profile": "result", "predict": "prediction"}
+_HOMES = {
+    "Outcome": "profiling",
+    "Profile": "result",
+    "predict": "prediction",
+    "profile": "profiling",
+    "profile_fleet": "profiling",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -39,3 +52,15 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'edgeprune.profile' has no attribute '{name}'")
     home = importlib.import_module(f"edgeprune.profile.{_HOMES.get(name, 'protocol')}")
     return getattr(home, name)
+
+
+class _Callable(ModuleType):
+    """A package shares its name with its main function, and importing it must not hide that."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Profile:
+        from edgeprune.profile.profiling import profile
+
+        return profile(*arguments, **named)
+
+
+sys.modules[__name__].__class__ = _Callable

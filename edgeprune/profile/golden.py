@@ -67,7 +67,8 @@ class Golden:
         )
         if not same_form:
             return GoldenCheck(len(self.inputs), None, self.tolerance, 0.0)
-        errors = [_error(ours, theirs.reshape(ours.shape)) for ours, theirs in zip(self.outputs, found, strict=True)]
+        found = [_ordered(theirs, ours.shape) for ours, theirs in zip(self.outputs, found, strict=True)]
+        errors = [_error(ours, theirs) for ours, theirs in zip(self.outputs, found, strict=True)]
         classes = [output.reshape(len(self.inputs), -1).argmax(1) for output in (self.outputs[0], found[0])]
         worst = None if not np.isfinite(errors).all() else max(errors)
         return GoldenCheck(len(self.inputs), worst, self.tolerance, float((classes[0] == classes[1]).mean()))
@@ -105,6 +106,13 @@ def _how_far(check: GoldenCheck) -> str:
     if check.max_error is None:
         return "its outputs have another form, or are not finite"
     return f"an output is off by {check.max_error:.2g} of the largest, {check.tolerance:.2g} is allowed"
+
+
+def _ordered(found: Array, shape: tuple[int, ...]) -> Array:
+    """An output in the layout of the network: TFLite files have images as (N, H, W, C)."""
+    if found.ndim == len(shape) == 4 and found.shape != shape and found.transpose(0, 3, 1, 2).shape == shape:
+        found = found.transpose(0, 3, 1, 2)
+    return np.reshape(found, shape)
 
 
 def _error(expected: Array, found: Array) -> float:

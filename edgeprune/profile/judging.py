@@ -37,7 +37,7 @@ def _judged(
     limit = Gate(gate.name, gate.limit).resolved(base)
     if value is None:
         return verdict(gate.name, limit, None, kind, note=f"the model that ships was not measured; {_WAY_OUT}")
-    elsewhere = None if platform is None else _elsewhere(platform, profile)
+    elsewhere = None if platform is None else measured_elsewhere(platform, profile)
     if elsewhere is not None and kind == "measured":
         return verdict(
             gate.name, limit, value, "estimated", required=gate.require, note=f"measured on {elsewhere}; {_WAY_OUT}"
@@ -45,7 +45,7 @@ def _judged(
     return verdict(gate.name, limit, value, kind, required=gate.require)
 
 
-def _elsewhere(platform: Platform, profile: Profile) -> str | None:
+def measured_elsewhere(platform: Platform, profile: Profile) -> str | None:
     """What it was measured on, where that says little of the target."""
     machine, runtime = str(profile.device.get("machine")), str(profile.device.get("runtime"))
     if platform.architecture not in (None, machine):

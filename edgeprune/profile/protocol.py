@@ -110,6 +110,7 @@ class Bench:
         conditions: Conditions,
         *,
         runner: Path | Sequence[Path] | None = None,
+        beside: Mapping[str, Sequence[Path]] | None = None,
         golden: Mapping[str, Golden] | None = None,
     ) -> None:
         self._device = device
@@ -117,7 +118,7 @@ class Bench:
         self._conditions = conditions
         self._golden: Mapping[str, Golden] = golden or {}
         scripts = [runner or RUNNER] if runner is None or isinstance(runner, Path) else list(runner)
-        there = {name: workspace.push(path) for name, path in models.items()}
+        there = {name: workspace.push(path, *(beside or {}).get(name, ())) for name, path in models.items()}
         script = workspace.push(*scripts)
         self._runners = {name: Runner(workspace, script, name, conditions.timeout_s) for name in models}
         self._there = there

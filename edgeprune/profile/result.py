@@ -46,7 +46,7 @@ class LayerTime:
     Attributes:
         name: As the runtime names it; it may stand for several nodes of the file.
         kind: Of operator; empty where the runtime does not tell.
-        ms: Mean of an inference.
+        ms: In one inference; of several, the mean of the middle half, or the median.
     """
 
     name: str

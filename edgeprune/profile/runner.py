@@ -18,6 +18,7 @@ import numpy as np
 
 from edgeprune.backends.tensorrt.layers import read_profile
 from edgeprune.devices import Conversation, Kind, Workspace
+from edgeprune.devices.base import LineLostError
 from edgeprune.errors import DeviceError
 from edgeprune.profile import statistics
 from edgeprune.profile.golden import Array, arrays
@@ -99,7 +100,10 @@ class Runner:
         told = self._answer("layers", {})
         try:
             if "profile" in told:  # of trtexec
-                return tuple(LayerTime(layer.name, "", layer.mean_ms) for layer in read_profile(told["profile"]))
+                times = read_profile(told["profile"])
+                return tuple(
+                    LayerTime(one.name, "", one.mean_ms if one.median_ms is None else one.median_ms) for one in times
+                )
             return tuple(LayerTime(str(each["name"]), str(each["kind"]), float(each["ms"])) for each in told["layers"])
         except (KeyError, TypeError, ValueError) as problem:
             raise self._error(f"tells its layers in another form: {problem!r}") from problem
@@ -151,12 +155,16 @@ class Runner:
         logger.debug("%s <- %s", self._name, command)
         try:
             self._conversation.send(json.dumps(command))
+        except LineLostError:
+            raise
         except DeviceError as problem:
             raise DeviceError(f"measuring {self._name}: {problem}") from problem
 
     def _answer(self, event: str, keys: Mapping[str, type]) -> dict[str, Any]:
         try:
             line = self._conversation.receive(timeout_s=self._timeout_s)
+        except LineLostError:
+            raise
         except DeviceError as problem:
             raise DeviceError(f"measuring {self._name}: {problem}") from problem
         try:

@@ -11,6 +11,8 @@ from edgeprune.errors import BudgetError
 from edgeprune.export.parity import ROUNDING
 
 Demand = Literal["auto", "float32", "float16", "int8"]
+Speed = Literal["faster", "slower", "unsure"]
+"""Whether int8 is faster than float32."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class LatencyRatio:
     where: str
     kind: Literal["measured", "emulated", "estimated"] = "measured"
 
+    @property
+    def speed(self) -> Speed:
+        """What the whole interval says."""
+        return "faster" if self.high < 1 else "slower" if self.low > 1 else "unsure"
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -56,12 +63,21 @@ class Facts:
         int8: The quantized file; None where none could be made, for the reason ``why_no_int8``.
         ratio: None where latency was not measured.
         why_no_int8: See ``int8``.
+        locked: What an earlier build measured, which counts instead of ``ratio``.
     """
 
     float32: Candidate
     int8: Candidate | None
     ratio: LatencyRatio | None = None
     why_no_int8: str = "it was not made"
+    locked: Speed | None = None
+
+    @property
+    def speed(self) -> Speed | None:
+        """Whether int8 is faster on the target, as it was measured; None where it was not."""
+        if self.ratio is None or self.ratio.kind != "measured":
+            return None
+        return self.locked or self.ratio.speed
 
 
 @dataclass(frozen=True)
@@ -115,7 +131,7 @@ def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
     kept = f"it keeps the accuracy ({accuracies}; a drop of {_points(accuracy_drop)} is allowed)"
     if demand == "int8":
         return Decision("int8", f"the recipe demands int8, and {kept}; {_speed(facts)}", _figures(facts))
-    if facts.ratio is None or facts.ratio.kind != "measured" or not facts.ratio.high < 1:
+    if facts.speed != "faster":
         return Decision("float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(facts)}", _figures(facts))
     smaller = f"{facts.int8.file_bytes:,} bytes instead of {facts.float32.file_bytes:,}"
     return Decision("int8", f"{_speed(facts)}, and {kept}; {smaller}", _figures(facts))
@@ -162,7 +178,9 @@ def _speed(facts: Facts) -> str:
         return "its latency was not measured"
     if ratio.kind != "measured":
         return f"its latency on {ratio.where} is {ratio.kind}, not measured"
-    verdict = "is faster" if ratio.high < 1 else "is slower" if ratio.low > 1 else "is not surely faster"
+    verdict = {"faster": "is faster", "slower": "is slower", "unsure": "is not surely faster"}[
+        facts.locked or ratio.speed
+    ]
     return f"int8 {verdict} on {ratio.where}"
 
 

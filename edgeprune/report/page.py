@@ -95,10 +95,14 @@ def _headlines(source: Source) -> list[Markup]:
     if dense.accuracy is not None and shipped.accuracy is not None:
         change = source.accuracy_change(shipped.accuracy - dense.accuracy)
         tiles.append(_tile(source.manifest.metric, change, source.accuracy(shipped.accuracy), "measured"))
-    models = {} if source.profile is None else source.profile.models
-    if source.profile is not None and {"dense", "pruned"} <= models.keys():
-        before, after = (models[name].latency_ms for name in ("dense", profiled(source.manifest, source.profile)))
-        tiles.append(_tile("latency, median", _ratio(before.p50, after.p50), text.milliseconds(after.p50), after.kind))
+    if source.profile is not None and source.profile.models:
+        models = source.profile.models
+        name = profiled(source.manifest, source.profile)
+        after = models.get(name, next(iter(models.values()))).latency_ms
+        told = text.milliseconds(after.p50), "median"
+        if "dense" in models:
+            told = _ratio(models["dense"].latency_ms.p50, after.p50), told[0]
+        tiles.append(_tile(f"latency on {source.profile.device['uri']}", *told, after.kind))
     return tiles
 
 

@@ -18,7 +18,7 @@ def verdicts(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
     return {found["name"]: found for found in json.loads(capsys.readouterr().out)["budgets"]}
 
 
-def test_every_limit_has_its_verdict(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_limit_has_its_verdict(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     budgets = ("accuracy=drop 100%", "file_bytes=0.9", "latency_ms.p95=10s", "memory_bytes=1GB", "require=measured")
     given = [word for budget in budgets for word in ("--budget", budget)]
     assert run([*_QUICK, *given]) == 0
@@ -31,7 +31,7 @@ def test_every_limit_has_its_verdict(own: Path, capsys: pytest.CaptureFixture[st
     assert all(report["ok"] for report in found.values())
     assert found["latency_ms.p95"]["limit"] == 10_000
     assert found["latency_ms.p95"]["margin"] == 10_000 - found["latency_ms.p95"]["value"]
-    folder = own / "dist" / "net-make-board"
+    folder = shared_own / "dist" / "net-make-board"
     manifest, measured = (json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "measured"))
     # What changes from run to run is no part of what repeats.
     assert [report["name"] for report in manifest["budgets"]] == ["macs", "accuracy", "file_bytes"]
@@ -42,7 +42,7 @@ def test_every_limit_has_its_verdict(own: Path, capsys: pytest.CaptureFixture[st
     assert measured["files"].keys() == {"profile.json", "report.html"}
 
 
-def test_a_missed_limit_ends_with_4_and_says_by_how_much(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missed_limit_ends_with_4_and_says_by_how_much(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--budget", "accuracy=1.0", "--budget", "latency_ms.p50=1us", "--budget", "file_bytes=100B"]
     assert run([*_QUICK[:-1], *given]) == 4
     printed = capsys.readouterr()
@@ -53,18 +53,19 @@ def test_a_missed_limit_ends_with_4_and_says_by_how_much(own: Path, capsys: pyte
     assert table["macs"][-1] == "kept"
     assert "macs" not in printed.err.partition("budget missed")[2]
     assert "at most 100 B" in printed.out
-    assert (own / "dist" / "net-make-board" / "manifest.json").is_file()
+    assert (shared_own / "dist" / "net-make-board" / "manifest.json").is_file()
 
 
-def test_evidence_that_is_too_weak_is_refused(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (own / "board.toml").write_text(
-        "name = 'board'\nprofile = {warmup = 1, runs = 6, blocks = 2}\nhardware = {architecture = 'riscv64'}\n"
+def test_evidence_that_is_too_weak_is_refused(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shared_own / "other.toml").write_text(
+        "name = 'other'\nprofile = {warmup = 1, runs = 6, blocks = 2}\nhardware = {architecture = 'riscv64'}\n"
     )
-    assert run([*_QUICK, "--budget", "latency_ms.p95=10s"]) == 0
+    build = ["other.toml" if word == "board.toml" else word for word in _QUICK]
+    assert run([*build, "--budget", "latency_ms.p95=10s"]) == 0
     found = verdicts(capsys)["latency_ms.p95"]
     assert (found["kind"], found["ok"]) == ("estimated", True)
     assert "--device" in found["note"]
-    assert run([*_QUICK, "--budget", "latency_ms.p95=10s", "--budget", "require=measured"]) == 4
+    assert run([*build, "--budget", "latency_ms.p95=10s", "--budget", "require=measured"]) == 4
     found = verdicts(capsys)["latency_ms.p95"]
     assert (found["kind"], found["ok"], found["value"] < 10_000) == ("estimated", False, True)
     assert "asks for measured" in found["note"]
@@ -87,6 +88,6 @@ def test_what_can_never_be_kept_is_told_first(
     assert not (own / ".edgeprune").exists()
 
 
-def test_a_target_has_limits_of_its_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_has_limits_of_its_own(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*_QUICK, "--budget", "board:file_bytes=100B", "--budget", "host:file_bytes=1GB"]) == 4
     assert verdicts(capsys)["file_bytes"]["limit"] == 100

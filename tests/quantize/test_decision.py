@@ -105,3 +105,13 @@ def test_a_board_is_not_given_what_is_demanded_where_it_loses_too_much_or_is_not
         decide_for_board("int8", _FORMS, {}, accuracy_drop=0.005)
     with pytest.raises(BudgetError, match="demands int8, but there is none: an operator is missing"):
         decide_for_board("int8", {"float32": _FLOAT}, {"int8": "an operator is missing"}, accuracy_drop=0.005)
+
+
+def test_what_an_earlier_build_measured_counts_instead() -> None:
+    for ratio in (_SLOWER, _UNSURE, _FASTER):
+        made = decide("auto", replace(_facts(ratio=ratio), locked="faster"), accuracy_drop=0.005)
+        again = decide("auto", _facts(ratio=_FASTER), accuracy_drop=0.005)
+        assert (made.precision, made.reason) == (again.precision, again.reason)
+    assert decide("auto", replace(_facts(), locked="slower"), accuracy_drop=0.005).precision == "float32"
+    # It says nothing of the accuracy.
+    assert decide("auto", replace(_facts(_BAD), locked="faster"), accuracy_drop=0.005).precision == "float32"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from edgeprune.bundle.manifest import (
@@ -17,7 +19,17 @@ from edgeprune.bundle.manifest import (
     Provenance,
 )
 from edgeprune.profile import Profile, statistics
-from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile, RatioFigure
+from edgeprune.profile.result import (
+    Environment,
+    Figure,
+    GoldenCheck,
+    LatencyFigures,
+    LayerTime,
+    ModelProfile,
+    RatioFigure,
+    State,
+    Validity,
+)
 from edgeprune.report.facts import Asked, Call, Epoch, Facts, Form, Group, Layer, Step
 
 DENSE_MACS, LEFT_MACS = 125_485_696, 62_700_000
@@ -71,7 +83,7 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
             target=f"A board for {name}",
             runtime="onnxruntime",
             versions=">=1.17",
-            hardware={"cpu": name, "cores": 4},
+            hardware={"cpu": name, "cores": 4, "clock_mhz": 1500, "memory_bytes": 2**31, "features": [name]},
         ),
         layers=(
             *(Layer(name=f"{name}{n}.conv", kind="conv 3x3", channels=(units, half), macs=macs) for n in range(layers)),
@@ -108,11 +120,21 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
     )
 
 
-def profile(name: str = "CPU", *, runs: int = 300) -> Profile:
+def profile(name: str = "CPU", *, runs: int = 300, valid: bool = True) -> Profile:
     rng = np.random.default_rng(1)
     scales = {"dense": 0.2, "pruned": 0.15, "int8": 0.1}
     models = {kind: _model(rng.gamma(9, scale, (3, runs))) for kind, scale in scales.items()}
     base = models["dense"].blocks_ms
+    nodes = (("conv", "Conv", 0.5), (name, "Relu", 0.25), ("last", name, 0.25))
+    models["int8"] = dataclasses.replace(
+        models["int8"],
+        layers=tuple(LayerTime(*node) for node in nodes),
+        energy_mj=Figure(3.5),
+        gpu_memory_bytes=Figure(5e6),
+        load_ms=None,
+    )
+    before = State({name: 41.0}, {"policy0": 1500.0}, governor={"policy0": name}, throttle=())
+    during = State({name: 55.0}, {"policy0": 1400.0}, {"VDD_IN": 5704.0}, throttle=("soft temperature limit",))
     return Profile(
         device={"uri": "local:", "cpu": name, "runtime": "onnxruntime", "runtime_version": "1.31.1"},
         settings={"runs": runs},
@@ -120,6 +142,15 @@ def profile(name: str = "CPU", *, runs: int = 300) -> Profile:
         ratios={
             kind: RatioFigure(**vars(statistics.ratio(base, models[kind].blocks_ms))) for kind in ("pruned", "int8")
         },
+        environment=Environment(before, during, before),
+        validity=Validity(
+            valid=valid,
+            problems=() if valid else (f"{name} was throttled",),
+            noise={"dense": 0.012, "int8": 0.03},
+            noise_limit=0.1,
+            attempts=1,
+            golden={"int8": GoldenCheck(samples=32, max_error=1e-4, tolerance=0.02, top1_agreement=1.0)},
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgeprune.bundle.manifest import Platform
 from edgeprune.bundle.measured import Measured
 from edgeprune.cli import run
 from edgeprune.errors import BundleError, InputError
@@ -98,7 +100,15 @@ def test_numbers_carry_units_and_say_where_they_come_from() -> None:
     drawn = page.render(manifest(), facts(), profile())
     for told in ("62.7 M", "452.3 kB", "−1.14 points", "89.10 %", "0.500×", "1.25 ms"):
         assert told in drawn, told
-    for told in ("fisher scores", "global selection", "latency p95", "rounds 3", "int8 is faster, says net"):
+    for told in (
+        "fisher scores",
+        "global selection",
+        "latency p95",
+        "rounds 3",
+        "2.147 GB of memory",
+        "clock 1500 MHz",
+        "int8 is faster, says net",
+    ):
         assert told in drawn, told
     for kind in ("exact", "measured", "estimated"):
         assert f'class="kind {kind}">{kind}<' in drawn
@@ -118,7 +128,52 @@ def test_without_a_profile_there_are_no_latencies_and_the_page_says_so() -> None
     assert tuple(outline(drawn).sections) == _SECTIONS
     assert "Nothing was measured." in drawn
     assert "No device told the memory of a process." in drawn
-    assert "latency, median" not in drawn
+    assert "latency on" not in drawn
+
+
+def test_what_the_device_told_is_shown() -> None:
+    drawn = page.render(manifest(), facts(), profile("Cortex"))
+    for told in (
+        "These figures may be used",
+        "dense 1.2 %, int8 3.0 % (at most 10 % is allowed)",
+        "int8 on 32 samples",
+    ):
+        assert told in drawn, told
+    for told in ("3 layers take 1 ms; the slowest is conv, 0.5 ms", "soft temperature limit", "1400 MHz", "energy, mJ"):
+        assert told in drawn, told
+    assert "told no times of single layers" not in drawn
+    invalid = page.render(manifest(), facts(), profile("Cortex", valid=False))
+    assert "✗ Not valid: Cortex was throttled." in invalid
+    assert "may be used" not in invalid
+
+
+def test_what_was_measured_elsewhere_is_an_estimate_for_the_target() -> None:
+    there = manifest().model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="aarch64")})
+    here = dataclasses.replace(profile(), device={**profile().device, "machine": "x86_64"})
+    assert "For board these are estimates: x86_64 is not what runs there." in page.render(there, facts(), here)
+    there = there.model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="x86_64")})
+    assert "estimates" not in page.render(there, facts(), here)
+
+
+def test_what_the_device_did_not_tell_is_left_out() -> None:
+    whole = profile()
+    models = {name: dataclasses.replace(model, layers=None, energy_mj=None) for name, model in whole.models.items()}
+    bare = dataclasses.replace(whole, models=models, environment=None, validity=None)
+    drawn = page.render(manifest(), facts(), bare)
+    assert "The device told no times of single layers." in drawn
+    for told in ("energy", "may be used", "State of the device"):
+        assert told not in drawn, told
+
+
+@pytest.mark.parametrize("names", [("int8",), ("dense", "int8"), ("pruned",), ("dense", "pruned")])
+def test_a_device_may_have_run_some_of_the_models(names: tuple[str, ...]) -> None:
+    whole = profile()
+    some = dataclasses.replace(whole, models={name: whole.models[name] for name in names}, ratios={})
+    drawn = page.render(manifest(), facts(), some)
+    assert tuple(outline(drawn).sections) == _SECTIONS
+    assert "latency on local:" in drawn
+    assert ("Latency, median, on local:" in drawn) == ("dense" in names)
+    assert ("local:, in float32" in drawn) == (names == ("dense", "pruned"))
 
 
 def test_one_shot_without_training_without_scores() -> None:

@@ -59,27 +59,34 @@ def _sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-def started_for(folder: str) -> list[int]:
-    """Programs of this user that were started for the folder, and what they started in turn."""
+def started_for(folder: str, connection: int) -> list[int]:
+    """What was started for the folder, and the other sessions of the connection, one of which may not be so far yet."""
     mark = os.fsencode(MARK + "=" + folder)
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):  # noqa: PTH112, PTH208
-        with contextlib.suppress(OSError), open("/proc/" + pid + "/environ", "rb") as file:
-            if mark in file.read().split(b"\0"):
-                found.append(int(pid))
+    for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):  # noqa: PTH112, PTH208
+        pid = int(name)
+        with contextlib.suppress(OSError):
+            with open("/proc/" + name + "/stat", "rb") as file:
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+            if parent == connection and pid != os.getpid():
+                found.append(pid)
+                continue
+            with open("/proc/" + name + "/environ", "rb") as file:
+                if mark in file.read().split(b"\0"):
+                    found.append(pid)
     return found
 
 
-def end_programs(folder: str) -> None:
+def end_programs(folder: str, connection: int) -> None:
     """Kill them; one that was stopped dies of this signal as well."""
     end = time.monotonic() + _KILL_S
-    left = started_for(folder)
+    left = started_for(folder, connection)
     while left and time.monotonic() < end:
         for pid in left:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
-        left = started_for(folder)
+        left = started_for(folder, connection)
 
 
 def answer(folder: str, line: str) -> None:
@@ -102,13 +109,14 @@ def main() -> None:
         raise SystemExit("Python 3.8 or newer is needed, this is " + sys.version.split()[0])
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, leave)
+    connection = os.getppid()  # the server's process for it: what belongs to 1 is not meant
     folder = tempfile.mkdtemp(prefix="edgeprune-")
     try:
         say(folder=folder)
         for line in iter(sys.stdin.readline, ""):
             answer(folder, line)
     finally:
-        end_programs(folder)
+        end_programs(folder, connection if connection > 1 else -1)
         shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):
         say(closed=True)

@@ -27,7 +27,7 @@ from edgeprune.bundle.measured import Measured
 from edgeprune.bundle.verdicts import verdict
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.job import PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
+from edgeprune.pipeline.job import GOLDEN, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import describe
 from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
@@ -56,6 +56,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             WEIGHTS: job.file("finetune", WEIGHTS),
             facts.NAME: told.to_json(),
             sbom.NAME: sbom.text(job.bundle_folder.name, manifest.provenance, epoch=pack.source_date_epoch()),
+            **_golden(job),
             **_runner(job),
         },
         manifest,
@@ -92,10 +93,19 @@ def _manifest(job: Job) -> Manifest:
         provenance=provenance.collect(
             packages=[name for name in fingerprint.packages() if name != "python"],
             seed=job.recipe.seed,
-            inputs={name: content for name, content in job.inputs.items() if content is not None},
+            inputs=_inputs(job),
             folder=job.recipe.folder,
         ),
     )
+
+
+def _inputs(job: Job) -> dict[str, str]:
+    """Hashes of what went in: also of the latency table, where a prediction was made by one."""
+    found = {name: content for name, content in job.inputs.items() if content is not None}
+    table = job.target.latency_table
+    if table is not None and "latency_ms" in job.value("select")["after"]:
+        found["latency_table"] = files.sha256(table)
+    return found
 
 
 def _models(job: Job) -> Mapping[str, Path]:
@@ -105,6 +115,12 @@ def _models(job: Job) -> Mapping[str, Path]:
     chosen, made = job.value("choose"), job.value("quantize")
     shipped = [file for name in (*chosen["along"], chosen["precision"]) for file in made[name]["files"]]
     return {PRUNED_ONNX: job.file("export", PRUNED_ONNX), **{file: job.file("quantize", file) for file in shipped}}
+
+
+def _golden(job: Job) -> Mapping[str, Path]:
+    """What the model must answer wherever it runs."""
+    file = job.file("evaluate-shipped", GOLDEN)
+    return {GOLDEN: file} if file.is_file() else {}
 
 
 def _runner(job: Job) -> Mapping[str, Path | str]:
@@ -178,7 +194,9 @@ def _budgets(job: Job, metrics: AllMetrics) -> tuple[BudgetReport, ...]:
 
 
 def _holds(job: Job, values: Mapping[str, Any]) -> bool:
-    """Whether the bundle still lies in the output folder, whole and as it was written."""
+    """Whether the bundle still lies in the output folder, whole and as it was written; not if it is measured anew."""
+    if job.lock.update:
+        return False
     if not (job.archive.is_file() and (job.bundle_folder / MANIFEST).is_file()):
         return False
     if files.sha256(job.archive) != values["archive"]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from edgeprune.config import Recipe, Target
+from edgeprune.errors import RecipeError
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.job import PROFILE, PRUNED, Job
-from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.pipeline.stage import Findings, Space, Stage
 
 if TYPE_CHECKING:
     from edgeprune.config.target import Precision
     from edgeprune.quantize import Candidate, LatencyRatio
+    from edgeprune.quantize.decision import Speed
 
 logger = logging.getLogger(__name__)
 
@@ -30,24 +32,46 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     from edgeprune.quantize import Facts, decide, decide_for_board
 
     settings = job.recipe.quantize
+    speed: Speed | None = None
     candidates = {name: _candidate(job, name) for name in job.exported}
     problems = {name: made["problem"] for name, made in job.value("quantize").items() if "problem" in made}
     if job.target.runtime.name == "tensorrt":
         decision = decide_for_board(settings.precision, candidates, problems, accuracy_drop=settings.max_accuracy_drop)
     else:
-        decision = decide(
-            settings.precision,
-            Facts(
-                candidates["float32"],
-                candidates.get("int8"),
-                _ratio(job) if "int8" in candidates else None,
-                problems.get("int8", "it was not asked for"),
-            ),
-            accuracy_drop=settings.max_accuracy_drop,
+        facts = Facts(
+            candidates["float32"],
+            candidates.get("int8"),
+            _ratio(job) if "int8" in candidates else None,
+            problems.get("int8", "it was not asked for"),
+            _locked(job),
         )
+        speed = facts.speed
+        decision = decide(settings.precision, facts, accuracy_drop=settings.max_accuracy_drop)
     _check_agreement(job, decision.precision)
     logger.info("%s ships: %s; %s", decision.precision, decision.reason, decision.evidence)
-    return {"precision": decision.precision, "reason": decision.reason, "along": list(decision.along)}
+    return {
+        "precision": decision.precision,
+        "reason": decision.reason,
+        "along": list(decision.along),
+        "int8": speed,
+        "locked": _locked(job) is not None,
+    }
+
+
+def _locked(job: Job) -> Speed | None:
+    """Whether int8 is faster, as the lock says."""
+    from edgeprune.quantize.decision import Speed
+
+    locked: Speed | None = job.lock.get("targets", job.target.name).get("int8")
+    if locked not in (None, *get_args(Speed)):
+        allowed = ", ".join(get_args(Speed))
+        raise RecipeError(f"{job.lock.path}: targets.{job.target.name}.int8 is {locked!r}, must be one of {allowed}")
+    return locked
+
+
+def _found(job: Job, values: Mapping[str, Any]) -> Findings:
+    """Whether int8 is faster, where that was measured: what ships rests on it, and what is said of it."""
+    return {} if values["int8"] is None else {("targets", job.target.name): {"int8": values["int8"]}}
 
 
 def _candidate(job: Job, name: Precision) -> Candidate:
@@ -57,7 +81,7 @@ def _candidate(job: Job, name: Precision) -> Candidate:
 
 
 def _ratio(job: Job) -> LatencyRatio:
-    """Of int8 over float32 on this machine, which says nothing of another kind of processor."""
+    """Of int8 over float32 on this machine, which says nothing of another kind of processor, unless the lock does."""
     from edgeprune.profile import Profile, statistics
     from edgeprune.quantize import LatencyRatio
 
@@ -65,9 +89,9 @@ def _ratio(job: Job) -> LatencyRatio:
     base, new = profile.models[PRUNED], profile.models["int8"]
     ratio = statistics.ratio(base.blocks_ms, new.blocks_ms, seed=job.recipe.seed)
     here, there = fingerprint.machine()["machine"], job.target.hardware.architecture
-    if there is not None and there != here:
+    if there not in (None, here) and _locked(job) is None:
         return LatencyRatio(ratio.value, ratio.low, ratio.high, f"{there}, from {here},", "estimated")
-    return LatencyRatio(ratio.value, ratio.low, ratio.high, "this machine")
+    return LatencyRatio(ratio.value, ratio.low, ratio.high, job.target.name)
 
 
 def _check_agreement(job: Job, precision: str) -> None:
@@ -83,4 +107,12 @@ def _check_agreement(job: Job, precision: str) -> None:
         )
 
 
-STAGE = Stage("choose", "choose the precision", after=("parity", "profile"), settings=_settings, run=_run)
+STAGE = Stage(
+    "choose",
+    "choose the precision",
+    after=("parity", "profile"),
+    settings=_settings,
+    run=_run,
+    found=_found,
+    holds=lambda job, _: not job.lock.update,
+)

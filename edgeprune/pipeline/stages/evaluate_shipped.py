@@ -1,4 +1,4 @@
-"""How good the shipped file is on the target's runtime itself."""
+"""How good the shipped file is on the target's runtime itself, and what it answers to a few samples."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.job import GOLDEN, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeprune.backends.accuracy import Accuracy
     from edgeprune.model.data import Split
+    from edgeprune.profile.golden import Golden
 
 
 def judged_file(job: Job, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
@@ -35,7 +36,26 @@ def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
+    expected = _golden(job)
+    if expected is not None:
+        expected.save(space.out / GOLDEN)
     return asdict(judged_file(job, job.shipped_file, job.reported_split, space.progress))
+
+
+def _golden(job: Job) -> Golden | None:
+    """What the shipped file answers to the first validation samples; None where a sample is not one array."""
+    from torch import Tensor
+
+    from edgeprune.backends import running
+    from edgeprune.profile.golden import SAMPLES, Golden, tolerance
+
+    batch: Any = next(iter(job.data.validation.batches(SAMPLES)))
+    samples = batch[0] if isinstance(batch, tuple | list) else batch
+    if not isinstance(samples, Tensor):
+        return None
+    inputs = samples.numpy()
+    outputs = running.predictor(job.shipped_file)(inputs)
+    return Golden(inputs, tuple(outputs), tolerance(job.value("choose")["precision"]))
 
 
 STAGE = Stage("evaluate-shipped", "evaluate what ships", after=("choose",), settings=_settings, run=_run)

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import Job
-from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.pipeline.job import Job, auto
+from edgeprune.pipeline.stage import Findings, Space, Stage
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +27,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         history = finetune(
             model,
             job.data,
-            job.recipe.training,
+            job.training,
             seed=job.recipe.seed,
             folder=space.keep,
             teacher=job.teacher(model, job.rewritten.kept),
@@ -36,7 +36,19 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         )
         end(job, model)
     job.write_weights(model, space)
-    return {"history": None if history is None else asdict(history)}
+    return {"history": None if history is None else asdict(history), "locked": is_locked(job)}
+
+
+def is_locked(job: Job) -> bool:
+    """Whether the lock says how training is run."""
+    return bool(job.lock.get("training"))
+
+
+def found(job: Job, values: Mapping[str, Any]) -> Findings:
+    """How training was run, where a measurement decided it."""
+    execution = (values["history"] or {}).get("execution")
+    names = auto(job.recipe.training)
+    return {} if execution is None or not names else {("training",): {name: execution[name] for name in names}}
 
 
 def end(job: Job, model: nn.Module) -> None:
@@ -47,4 +59,4 @@ def end(job: Job, model: nn.Module) -> None:
         recalibrate(model, job.samples)
 
 
-STAGE = Stage("finetune", "fine-tune", after=("repair",), settings=_settings, run=_run, together=True)
+STAGE = Stage("finetune", "fine-tune", after=("repair",), settings=_settings, run=_run, together=True, found=found)

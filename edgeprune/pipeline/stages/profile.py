@@ -47,4 +47,11 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     return {name: model.latency_ms.p50 for name, model in profile.models.items()}
 
 
-STAGE = Stage("profile", "profile", after=("preflight", "export", "quantize"), settings=_settings, run=_run)
+STAGE = Stage(
+    "profile",
+    "profile",
+    after=("preflight", "export", "quantize"),
+    settings=_settings,
+    run=_run,
+    holds=lambda job, _: not job.lock.update,
+)

@@ -32,6 +32,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     from edgeprune.schedules.running import train
     from edgeprune.training import Trainer, feature_layers
 
+    select.check_table(job)
     recipe, schedule = job.recipe, job.schedule
     model = job.network(seed=recipe.seed, trained=schedule.starts == "trained")
     session = _session(job, model)
@@ -39,7 +40,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     trainer = Trainer(
         model,
         job.data,
-        recipe.training,
+        job.training,
         seed=recipe.seed,
         folder=space.keep,
         teacher=teacher,
@@ -63,7 +64,13 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     if session.scores is not None:
         np.save(space.out / SCORES, session.scores.numpy(), allow_pickle=False)
     reached = select.reached(job, plan, plan.removed(job.units))
-    return {**reached, "history": asdict(history), "start": start, "macs_by_stretch": macs}
+    return {
+        **reached,
+        "history": asdict(history),
+        "locked": finetune.is_locked(job),
+        "start": start,
+        "macs_by_stretch": macs,
+    }
 
 
 def _session(job: Job, model: nn.Module) -> Session:
@@ -106,5 +113,6 @@ STAGE = Stage(
     settings=_settings,
     run=_run,
     together=True,
+    found=lambda job, values: {**finetune.found(job, values), **select.found(job, values)},
     stands_for=("score", "select", "repair", "finetune"),
 )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprune import files
 from edgeprune.config import Recipe, Target
-from edgeprune.errors import BudgetError
+from edgeprune.errors import BudgetError, TargetError
 from edgeprune.pipeline.job import PLAN, SCORES, Job, preferred_alignment
-from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.pipeline.stage import Findings, Space, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +41,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     from edgeprune import pruning
 
+    check_table(job)
     recipe = job.recipe
     scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
     latency = job.latency_model("latency_ms" in recipe.budget.aims.costs)
@@ -76,6 +77,7 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
     before: dict[str, float] = asdict(plan.before)
     after: dict[str, float] = asdict(plan.after)
     budget = job.recipe.budget.aims
+    table = job.target.latency_table if "latency_ms" in budget.costs else None
     latency = job.latency_model("latency_ms" in budget.costs)
     if latency is not None:
         before["latency_ms"] = latency.total()
@@ -86,7 +88,30 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
         "after": after,
         "limits": budget.limits(before),
         "removed_units": int(removed.sum()),
+        "latency_table": None if table is None else files.sha256(table),
     }
 
 
-STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run)
+def found(job: Job, values: Mapping[str, Any]) -> Findings:
+    """The latency table that the plan rests on."""
+    table = values["latency_table"]
+    return {} if table is None else {("targets", job.target.name): {"latency_table": table}}
+
+
+def check_table(job: Job) -> None:
+    """Tell a latency table that is not the one of the lock, before a plan is made by it.
+
+    Raises:
+        TargetError: It is another, or gone.
+    """
+    table, locked = job.target.latency_table, job.lock.get("targets", job.target.name).get("latency_table")
+    if locked is None or "latency_ms" not in job.recipe.budget.aims.costs:
+        return
+    if table is None or files.sha256(table) != locked:
+        raise TargetError(
+            f"{job.lock.path} was made with another latency table of {job.target.name} than "
+            f"{table or 'targets/tables has now'}: bring that one back, or give --update-lock to take what there is"
+        )
+
+
+STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run, found=found)

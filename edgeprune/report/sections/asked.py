@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import starmap
 from typing import Any
 
 from edgeprune.bundle.manifest import BudgetReport
@@ -44,7 +45,7 @@ def section(source: Source) -> Section:
         ("precision", _precision(asked.precision, asked.max_accuracy_drop)),
         ("target", [source.manifest.target, f": {asked.target}" if asked.target else None]),
         ("runtime", f"{asked.runtime} {asked.versions}".rstrip()),
-        ("board", _options(asked.hardware).lstrip(" (").rstrip(")")),
+        ("board", ", ".join(starmap(_fact, asked.hardware.items()))),
     ]
     came = terms([("ships", _shipped(source)), ("cost", _costs(source))])
     body = [element("h3", "Asked"), terms(pairs), element("h3", "Came out"), came, judged]
@@ -93,6 +94,15 @@ def _limit(name: str, limit: float | str) -> str:
 def _options(options: Mapping[str, Any]) -> str:
     told = (f"{name.replace('_', ' ')} {_plain(value)}" for name, value in options.items())
     return f" ({', '.join(told)})" if options else ""
+
+
+def _fact(name: str, value: Any) -> str:
+    what, _, unit = name.rpartition("_")
+    if unit == "bytes":
+        return f"{text.size(value)} of {what.replace('_', ' ')}"
+    if unit == "mhz":
+        return f"{what} {value} MHz"
+    return f"{name.replace('_', ' ')} {_plain(value)}"
 
 
 def _plain(value: Any) -> str:

@@ -8,11 +8,13 @@ from itertools import chain
 import numpy as np
 
 from edgeprune.profile import Profile
+from edgeprune.profile.judging import measured_elsewhere
 from edgeprune.profile.result import ModelProfile
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, kind, paragraph, table
 from edgeprune.report.plot import Axis, area, line, numbers, plot, stairs
+from edgeprune.report.sections import device
 
 _BINS = 80
 _PERCENTILES = ("p50", "p90", "p95", "p99", "min", "mean")
@@ -23,14 +25,34 @@ def section(source: Source) -> Section:
     profile = source.profile
     if profile is None or not profile.models:
         return Section("latency", "Latency", paragraph("Nothing was measured."))
-    device = profile.device
+    where = profile.device
     threads = next(iter(profile.models.values())).threads
-    where = (
-        f"On {device['uri']} ({device.get('cpu') or device.get('machine', '')}), {device.get('runtime', '')} "
-        f"{device.get('runtime_version', '')}, {threads} thread{'' if threads == 1 else 's'}; the models took turns."
+    told = (
+        f"On {where['uri']} ({where.get('cpu') or where.get('machine', '')}), {where.get('runtime', '')} "
+        f"{where.get('runtime_version', '')}, {threads} thread{'' if threads == 1 else 's'}; the models took turns."
     )
-    body = [paragraph(where, look="lede"), _histograms(profile), _table(source, profile)]
-    return Section("latency", "Latency", [*body, paragraph("The device told no times of single layers.", look="note")])
+    body = [
+        paragraph(told, look="lede"),
+        _elsewhere(source, profile),
+        device.validity(profile),
+        _histograms(profile),
+        _table(source, profile),
+        device.layer_times(profile),
+        device.state(profile),
+    ]
+    return Section("latency", "Latency", body)
+
+
+def _elsewhere(source: Source, profile: Profile) -> Content:
+    platform = source.manifest.platform
+    machine = None if platform is None else measured_elsewhere(platform, profile)
+    if machine is None:
+        return None
+    way_out = element("code", "edgeprune profile BUNDLE --device URI")
+    target = source.manifest.target
+    return paragraph(
+        f"For {target} these are estimates: {machine} is not what runs there. ", way_out, " measures there."
+    )
 
 
 def _histograms(profile: Profile) -> Markup:
@@ -62,13 +84,17 @@ def _histogram(name: str, values: np.ndarray, model: ModelProfile, x: Axis) -> M
         line([(median, 0), (median, 100)], "median"),
     ]
     drawn = plot(f"Latency of {name}", told, marks, x=x, y=y, height_rem=3.5)
-    return element("div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="histogram")
+    return element(
+        "div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="named histogram"
+    )
 
 
 def _table(source: Source, profile: Profile) -> Markup:
+    energy = any(model.energy_mj is not None for model in profile.models.values())
     columns = (
         Column("model", False),
         *map(Column, (*_PERCENTILES, "first", "load", "variation", "runs")),
+        *([Column("energy, mJ")] if energy else []),
         Column("over dense"),
         Column("from", False),
     )
@@ -84,6 +110,7 @@ def _table(source: Source, profile: Profile) -> Markup:
                 "–" if model.load_ms is None else f"{model.load_ms.value:.4g}",
                 f"{figures.variation:.2f}",
                 f"{figures.runs:,}",
+                *([] if not energy else ["–" if model.energy_mj is None else f"{model.energy_mj.value:.4g}"]),
                 "–" if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f}–{ratio.high:.2f})",
                 kind(figures.kind),
             ]

@@ -53,11 +53,16 @@ def _timeline(source: Source) -> Content:
 def _measured(source: Source) -> Markup:
     models = {} if source.profile is None else source.profile.models
     rows = [
-        [name, text.size(model.peak_memory_bytes.value), model.memory_source or "", kind(model.peak_memory_bytes.kind)]
+        [name, what, text.size(found.value), kind(found.kind)]
         for name, model in models.items()
-        if model.peak_memory_bytes is not None
+        for what, found in (
+            (f"process, by {model.memory_source}", model.peak_memory_bytes),
+            ("GPU", model.gpu_memory_bytes),
+            ("tensor arena", model.arena_bytes),
+        )
+        if found is not None
     ]
     if not rows:
         return paragraph("No device told the memory of a process.", look="note")
-    columns = (Column("model", False), Column("peak"), Column("read from", False), Column("from", False))
-    return table("Peak resident memory of a process, over that of the runtime alone", columns, rows)
+    columns = (Column("model", False), Column("memory", False), Column("peak"), Column("from", False))
+    return table("Peak memory on the device; of a process over that of the runtime alone", columns, rows)

@@ -76,19 +76,20 @@ def _accuracy(source: Source) -> _Fall | None:
 
 def _latency(source: Source) -> _Fall | None:
     profile = source.profile
-    if profile is None or not {"dense", "pruned"} <= profile.models.keys():
+    if profile is None or "dense" not in profile.models:
         return None
     last = profiled(source.manifest, profile)
-    names = ["dense", "pruned", *([last] if last != "pruned" else [])]
-    figures = [profile.models[name].latency_ms for name in names]
+    medians = {
+        name: profile.models[name].latency_ms.p50 for name in ("dense", "pruned", last) if name in profile.models
+    }
     ships = source.shipped in (last, "float32")
-    stops = [
-        _Stop("dense", "", figures[0].p50),
-        _Stop("shipped" if ships and len(names) == 2 else "pruned", "pruning", figures[1].p50),
-        *(_Stop("shipped", last, figure.p50) for figure in figures[2:]),
-    ]
+    stops = [_Stop("dense", "", medians["dense"])]
+    if "pruned" in medians:
+        stops.append(_Stop("shipped" if ships and last == "pruned" else "pruned", "pruning", medians["pruned"]))
+    if last in medians and last != "pruned":
+        stops.append(_Stop("shipped", last if "pruned" in medians else f"pruning, {last}", medians[last]))
     title = f"Latency, median, on {profile.device['uri']}" + ("" if ships else ", in float32")
-    return _Fall(title, figures[0].kind, stops, text.milliseconds, _less(text.milliseconds))
+    return _Fall(title, profile.models["dense"].latency_ms.kind, stops, text.milliseconds, _less(text.milliseconds))
 
 
 def _stops(values: Sequence[float | None], first: str, second: str | None) -> list[_Stop] | None:

@@ -1,0 +1,186 @@
+"""``edgeprune profile``: a bundle or a model on devices."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.cli.bar import bar
+from edgeprune.cli.output import json_option, print_error, print_json, print_rich
+from edgeprune.errors import InputError
+
+if TYPE_CHECKING:
+    from edgeprune.profile import Outcome, Profile
+    from edgeprune.profile.subject import Subject
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("profile")
+@click.argument("what", metavar="BUNDLE_OR_MODEL", type=_PATH)
+@click.option("--device", "devices", multiple=True, metavar="URI", help="Where; can be given again. Default: local:")
+@click.option("--baseline", type=_PATH, help="Another model or bundle that takes turns with it; ratios are over it.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of one inference; default: as the bundle's target says.")
+@click.option("--runs", type=click.IntRange(min=1), help="Measured inferences of each model; a fast one makes more.")
+@click.option("--blocks", type=click.IntRange(min=1), help="How often models take turns.")
+@click.option("--warmup", type=click.IntRange(min=0), help="Unmeasured inferences before each block.")
+@click.option("--noise", type=click.FloatRange(min=0), help="How far medians of blocks may lie apart: 0.1 is 10 %.")
+@click.option("--retries", type=click.IntRange(min=0), help="How often what is too noisy is measured anew.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=1), help="Longest wait for one answer, in seconds.")
+@click.option("--output", type=_PATH, help="File of the result; a folder for several devices. Default: in the bundle.")
+@click.option("--png", type=_PATH, help="Draw latencies and layers; a folder for several devices.")
+@click.option("--trace", type=_PATH, help="Write a Chrome trace, for chrome://tracing and ui.perfetto.dev.")
+@json_option
+def command(
+    what: Path,
+    devices: tuple[str, ...],
+    baseline: Path | None,
+    *,
+    output: Path | None,
+    png: Path | None,
+    trace: Path | None,
+    as_json: bool,
+    **conditions: Any,
+) -> int:
+    """Measure latency and memory where a model will run.
+
+    BUNDLE_OR_MODEL is the folder of a bundle, which runs its own runner, or an .onnx or .tflite file. A device is a
+    URI, such as local:, ssh://pi@kitchen, serial:/dev/ttyACM0, emulator:raspberry-pi-4 or emulator:microcontroller, or
+    a name in devices.toml. Several are measured at once.
+
+    Ends with 5 where a device failed, and with 6 where what was measured is not valid: the device throttled, it was too
+    noisy, or the model answered something else than its bundle expects. Such figures never get into a bundle.
+
+    \b
+    Example:
+      edgeprune profile dist/digits-raspberry-pi-4 --device ssh://pi@kitchen
+      edgeprune profile model.onnx --baseline dense.onnx --png latency.png
+      edgeprune profile model.tflite --device serial:/dev/ttyACM0?baud=115200 --output board.json
+    """
+    from edgeprune.profile import profile_fleet
+    from edgeprune.profile.subject import subject
+
+    found = subject(what, baseline)
+    names = list(dict.fromkeys(devices)) or ["local:"]
+    given = {name: value for name, value in conditions.items() if value is not None}
+    files = _Files(names, found, output, png)
+    with bar("profile") as progress:
+        outcomes = profile_fleet(found, names, progress=progress, **given)
+    for outcome in outcomes:
+        files.write(outcome)
+    measured = [outcome.profile for outcome in outcomes if outcome.profile is not None]
+    if trace is not None and measured:
+        _write_trace(trace, measured)
+    if as_json:
+        told = [_told(outcome, files.written.get(outcome.device)) for outcome in outcomes]
+        print_json(told[0] if len(told) == 1 else told)
+    else:
+        _show(outcomes, files)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    for outcome in failed:
+        print_error(str(outcome.error) if len(outcomes) == 1 else f"{outcome.device}: {outcome.error}")
+    return max((outcome.error.exit_code for outcome in failed if outcome.error is not None), default=0)
+
+
+class _Files:
+    """Where results and pictures go; what cannot be written is found out before anything is measured."""
+
+    def __init__(self, names: list[str], found: Subject, output: Path | None, png: Path | None) -> None:
+        self._several = len(names) > 1
+        self._slugs = _slugs(names)
+        self._found = found
+        self._output = output
+        self._png = png
+        self.written: dict[str, Path] = {}
+        for given, option in ((output, "--output"), (png, "--png")):
+            if given is None:
+                continue
+            folder = given if self._several else given.parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise click.UsageError(f"{option}: cannot use {folder}: {error.strerror}") from error
+            if not self._several and given.is_dir():
+                raise click.UsageError(f"{option}: {given} is a folder; one device gives one file")
+
+    def write(self, outcome: Outcome) -> None:
+        """Write what one device gave."""
+        from edgeprune.files import write_atomic
+        from edgeprune.report import measured
+
+        profile = outcome.profile
+        if profile is None:
+            return
+        slug = self._slugs[outcome.device]
+        if self._output is not None:
+            path = self._output / f"{slug}.json" if self._several else self._output
+            write_atomic(path, profile.to_json())
+            self.written[outcome.device] = path
+        elif self._found.bundle is not None and outcome.error is None:
+            self.written[outcome.device] = self._into_bundle(self._found.bundle, slug, profile)
+        if self._png is not None:
+            write_atomic(self._png / f"{slug}.png" if self._several else self._png, measured.png(profile))
+
+    def _into_bundle(self, bundle: Path, slug: str, profile: Profile) -> Path:
+        """One device's result is the profile of the bundle, with verdicts by it; those of several lie beside it."""
+        from edgeprune.bundle import measured
+        from edgeprune.profile.judging import judge
+        from edgeprune.report import facts, page
+
+        assert self._found.manifest is not None
+        if self._several:
+            name = f"profile-{slug}.json"
+            measured.replace(bundle, {name: profile.to_json()}, measured.Measured.load(bundle).budgets)
+            return bundle / name
+        name = "profile.json"
+        verdicts = judge(self._found.manifest, profile)
+        measured.replace(bundle, {name: profile.to_json()}, verdicts)
+        if (bundle / facts.NAME).is_file():
+            measured.replace(bundle, {page.NAME: page.of_bundle(bundle)}, verdicts)
+        return bundle / name
+
+
+def _slugs(names: list[str]) -> dict[str, str]:
+    """A name of a file for each device."""
+    found: dict[str, str] = {}
+    for name in names:
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", name.partition("?")[0]).strip("-.") or "device"
+        taken = set(found.values())
+        found[name] = slug if slug not in taken else f"{slug}-{len(found)}"
+    return found
+
+
+def _write_trace(path: Path, measured: list[Profile]) -> None:
+    from edgeprune.files import write_atomic
+    from edgeprune.profile import trace
+
+    try:
+        write_atomic(path, trace.to_json(measured))
+    except OSError as error:
+        raise InputError(f"--trace: cannot write {path}: {error.strerror}") from error
+
+
+def _told(outcome: Outcome, written: Path | None) -> dict[str, Any]:
+    error = outcome.error
+    return {
+        "device": outcome.device,
+        "file": None if written is None else str(written),
+        "error": None if error is None else {"message": str(error), "exit_code": error.exit_code},
+        "profile": None if outcome.profile is None else json.loads(outcome.profile.to_json()),
+    }
+
+
+def _show(outcomes: list[Outcome], files: _Files) -> None:
+    from edgeprune.report import measured
+
+    for outcome in outcomes:
+        if outcome.profile is not None:
+            click.echo(measured.describe(outcome.profile))
+            print_rich(measured.render(outcome.profile))
+            click.echo("\n".join(measured.notes(outcome.profile)))
+            if outcome.device in files.written:
+                click.echo(f"written {files.written[outcome.device]}")

@@ -1,0 +1,123 @@
+"""``edgeprune.lock``: what a build found by measuring and then rested a choice on, so that another build repeats it.
+
+It lies beside the recipe, to be committed with it; of a packaged recipe, or one in a folder that cannot be written, in
+the working folder. One file holds the recipes of a folder::
+
+    {"schema": 1, "recipes": {"digits": {"training": {"precision": "float32"},
+                                         "targets": {"host": {"int8": "faster"}}}}}
+
+A finding holds until ``build --update-lock`` measures anew. It says what was found, not what was chosen: whether int8
+keeps the accuracy is seen anew in each build.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeprune import files
+from edgeprune.config import Recipe, lookup
+from edgeprune.errors import RecipeError
+from edgeprune.pipeline.stage import Findings
+
+NAME = "edgeprune.lock"
+_SCHEMA = 1
+
+
+def path_of(recipe: Recipe) -> Path:
+    """Where the lock of ``recipe`` lies, or will."""
+    packaged = recipe.folder.is_relative_to(lookup.packaged("recipes").resolve())
+    beside = not packaged and ((recipe.folder / NAME).is_file() or os.access(recipe.folder, os.W_OK))
+    return (recipe.folder if beside else Path.cwd()) / NAME
+
+
+class Lock:
+    """The findings of one recipe.
+
+    Args:
+        path: Of the file, which need not be there; None: nothing is kept.
+        recipe: Name.
+        update: Forget what it says, and measure anew.
+
+    Raises:
+        RecipeError: The file is damaged, or of a newer schema.
+    """
+
+    def __init__(self, path: Path | None, recipe: str, *, update: bool = False) -> None:
+        self.path = path
+        self.update = update
+        self._recipe = recipe
+        self._found: dict[str, Any] = {} if update else _section(self._read(), recipe)
+        self._new: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def get(self, *table: str) -> Mapping[str, Any]:
+        """The findings in ``table``: ``training``, or ``targets`` and the name of one."""
+        found: dict[str, Any] = self._found
+        for name in table:
+            found = found.get(name, {})
+            if not isinstance(found, dict):
+                raise self._damaged(f"{'.'.join(table)} is no table")
+        return found
+
+    def agrees(self, findings: Findings) -> bool:
+        """Whether ``findings`` are those it has, as far as it has them."""
+        return all(
+            self.get(*table).get(name, value) == value
+            for table, found in findings.items()
+            for name, value in found.items()
+        )
+
+    def keep(self, findings: Findings) -> None:
+        """Have ``save`` write ``findings``."""
+        for table, found in findings.items():
+            self._new.setdefault(table, {}).update(found)
+
+    def save(self) -> None:
+        """Write what is new, beside what the file says of other recipes and targets."""
+        if self.path is None:
+            return
+        whole = self._read()
+        text = _text(whole)
+        for table, findings in self._new.items():
+            inner = whole.setdefault("recipes", {})
+            for name in (self._recipe, *table):
+                inner = inner.setdefault(name, {})
+            inner.update(findings)
+        if _text(whole) != text and any(self._new.values()):
+            files.write_atomic(self.path, _text({"schema": _SCHEMA, **whole}))
+
+    def _read(self) -> dict[str, Any]:
+        if self.path is None:
+            return {}
+        try:
+            values = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as problem:
+            raise RecipeError(f"cannot read {self.path}: {problem.strerror}") from problem
+        except ValueError as problem:
+            raise self._damaged(str(problem)) from problem
+        if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
+            raise self._damaged("it has no schema")
+        if values["schema"] > _SCHEMA:
+            raise RecipeError(
+                f"{self.path} has schema {values['schema']}; this EdgePrune reads up to {_SCHEMA}: use a newer one"
+            )
+        recipes = values.get("recipes", {})
+        if not isinstance(recipes, dict) or not all(isinstance(section, dict) for section in recipes.values()):
+            raise self._damaged("recipes is no table of tables")
+        return values
+
+    def _damaged(self, why: str) -> RecipeError:
+        return RecipeError(f"{self.path} is no lock of EdgePrune ({why}): restore it, or remove it to measure anew")
+
+
+def _section(whole: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+    return dict(whole.get("recipes", {}).get(recipe, {}))
+
+
+def _text(whole: Mapping[str, Any]) -> str:
+    return json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,110 @@
+"""What is profiled: a bundle with its own runner, or a bare model file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from edgeprune.bundle import intact
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.config import Target
+from edgeprune.errors import BundleError, InputError, TargetError
+from edgeprune.profile import golden
+from edgeprune.profile.golden import Golden
+from edgeprune.profile.protocol import LITERT_RUNNER, RUNNER, Conditions
+
+BASELINE = "dense"
+_RUNNERS = {".onnx": RUNNER, ".tflite": LITERT_RUNNER}
+_PRUNED = "pruned"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Models that are measured in turn.
+
+    Attributes:
+        models: Files by name; ratios are over the first.
+        runner: The script that runs them, and those that have to lie beside it.
+        beside: By model, files that have to lie beside it.
+        golden: By model, what it must answer.
+        conditions: How it is measured, unless told otherwise.
+        bundle: Its folder; None: a bare model file.
+        manifest: Of the bundle.
+    """
+
+    models: Mapping[str, Path]
+    runner: Sequence[Path]
+    beside: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    golden: Mapping[str, Golden] = field(default_factory=dict)
+    conditions: Conditions = field(default_factory=Conditions)
+    bundle: Path | None = None
+    manifest: Manifest | None = None
+
+
+def subject(what: Path, baseline: Path | None = None) -> Subject:
+    """Find out what is to be profiled.
+
+    Args:
+        what: The folder of a bundle, whose files are held against their hashes, or an ``.onnx`` or ``.tflite`` file.
+        baseline: Another one, which it is measured in turn with, as ``dense``.
+
+    Raises:
+        InputError: It is something else, or the two do not run on the same runtime.
+        BundleError: The bundle is damaged, or has no model.
+    """
+    found = _bundle(what) if what.is_dir() else _file(what)
+    if baseline is None:
+        return found
+    other = _bundle(baseline) if baseline.is_dir() else _file(baseline)
+    (model,), (base,) = found.models.values(), other.models.values()
+    if model.suffix != base.suffix:
+        raise InputError(f"the baseline is {base.name}, the model {model.name}: both must run on one runtime")
+    name = next(iter(found.models))
+    if name == BASELINE:
+        raise InputError(f"{what} is called '{BASELINE}', as the baseline is: give it another name")
+    return replace(found, models={BASELINE: base, **found.models})
+
+
+def _file(path: Path) -> Subject:
+    runner = _RUNNERS.get(path.suffix)
+    if runner is None:
+        raise InputError(f"got {path}; what is profiled is the folder of a bundle, or an .onnx or .tflite file")
+    if not path.is_file():
+        raise InputError(f"cannot read {path}: there is no such file")
+    settings = Target.load("host").profile
+    return Subject({path.stem: path}, [runner], conditions=Conditions(**settings.model_dump()))
+
+
+def _bundle(folder: Path) -> Subject:
+    manifest = intact.check(folder)
+    model = next((folder / f"model{end}" for end in _RUNNERS if f"model{end}" in manifest.files), None)
+    if model is None:
+        raise BundleError(f"{folder} has no {' or '.join(f'model{end}' for end in _RUNNERS)}")
+    scripts = sorted(folder / path for path in manifest.files if path.endswith(".py") and "/" not in path)
+    run = folder / "run.py"
+    runner = [run, *(path for path in scripts if path != run)] if run in scripts else [_RUNNERS[model.suffix]]
+    others = [folder / path for path in manifest.files if path.endswith(model.suffix) and folder / path != model]
+    shipped = "float32" if manifest.precision is None else manifest.precision.shipped
+    name = _PRUNED if shipped == "float32" else shipped
+    expected = {name: Golden.load(folder / golden.NAME)} if golden.NAME in manifest.files else {}
+    return Subject({name: model}, runner, {name: others}, expected, _conditions(manifest), folder, manifest)
+
+
+def _conditions(manifest: Manifest) -> Conditions:
+    """As the target asks; as any where it is not known here."""
+    target = _target(manifest)
+    return Conditions(**target.profile.model_dump(), threads=target.runtime.threads, spinning=target.runtime.spinning)
+
+
+def _target(manifest: Manifest) -> Target:
+    name, runtime = manifest.target, None if manifest.platform is None else manifest.platform.runtime
+    try:
+        return Target.load(name)
+    except TargetError:
+        if runtime is None or not name.endswith(f"-{runtime}"):
+            return Target.load("host")
+    try:
+        return Target.load(name.removesuffix(f"-{runtime}")).with_runtime(runtime)
+    except TargetError:
+        return Target.load("host")

@@ -1,0 +1,103 @@
+"""What a device told beside latencies: times of layers, its own state, and whether the figures may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgeprune.profile import Profile
+from edgeprune.profile.result import LayerTime, State
+from edgeprune.report import text
+from edgeprune.report.markup import Content, Markup, element
+from edgeprune.report.parts import Column, bar, figure, folded, kind, paragraph, table
+from edgeprune.report.plot import Axis, bars, numbers, plot
+
+
+def layer_times(profile: Profile) -> Content:
+    """A chart a model, and what is behind it; one line where no model's layers were timed."""
+    timed = {name: model.layers for name, model in profile.models.items() if model.layers}
+    if not timed:
+        return paragraph("The device told no times of single layers.", look="note")
+    highest = max(layer.ms for layers in timed.values() for layer in layers)
+    origin = next(iter(profile.models.values())).latency_ms.kind
+    drawn = [_drawn(name, layers, highest) for name, layers in timed.items()]
+    caption = (
+        "Time of each layer as the runtime runs it, in order. Timing slows it down: the sum is above the latency. "
+    )
+    listed = [
+        folded(f"All {len(layers)} layers of {name}", _listed(name, layers, origin)) for name, layers in timed.items()
+    ]
+    return [figure([caption, kind(origin)], drawn), listed]
+
+
+def validity(profile: Profile) -> Content:
+    """Whether the figures may be used, and why not."""
+    found = profile.validity
+    if found is None:
+        return None
+    limit = "" if found.noise_limit is None else f" (at most {100 * found.noise_limit:g} % is allowed)"
+    noise = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found.noise.items())
+    golden = ", ".join(f"{name} on {check.samples:,} samples" for name, check in found.golden.items())
+    if found.valid:
+        verdict = element("strong", "✓ These figures may be used.", class_="good")
+    else:
+        verdict = element("strong", f"✗ Not valid: {'; '.join(found.problems)}.", class_="bad")
+    return [
+        paragraph(verdict),
+        paragraph(f"Medians of blocks lie apart by: {noise}{limit}.", look="note") if noise else None,
+        paragraph(f"Outputs were those of the bundle: {golden}.", look="note") if golden and found.valid else None,
+    ]
+
+
+def state(profile: Profile) -> Content:
+    """Temperature, clock, governor and throttling around the measurement."""
+    found = profile.environment
+    if found is None:
+        return None
+    moments = {"before": found.before, "during": found.during, "after": found.after}
+    told = {when: _told(moment) for when, moment in moments.items()}
+    names = dict.fromkeys(name for moment in told.values() for name in moment)
+    if not names:
+        return None
+    columns = (Column("", False), *(Column(when) for when in moments))
+    rows = [[name, *(moment.get(name, "–") for moment in told.values())] for name in names]
+    return table("State of the device; during: highest temperature, median clock, mean power", columns, rows)
+
+
+def _told(moment: State) -> Mapping[str, str]:
+    told = {f"temperature, {name}": f"{value:.0f} °C" for name, value in moment.temperature_c.items()}
+    told |= {f"clock, {name}": f"{value:.0f} MHz" for name, value in moment.clock_mhz.items()}
+    told |= {f"power, {name}": f"{value:.0f} mW" for name, value in moment.power_mw.items()}
+    told |= {f"governor, {name}": value for name, value in moment.governor.items()}
+    if moment.throttle is not None:
+        told["throttling"] = ", ".join(moment.throttle) or "none"
+    if moment.power_mode is not None:
+        told["power mode"] = moment.power_mode
+    return told
+
+
+def _drawn(name: str, layers: tuple[LayerTime, ...], highest: float) -> Markup:
+    slowest = max(layers, key=lambda layer: layer.ms)
+    total = text.milliseconds(sum(layer.ms for layer in layers))
+    told = f"{len(layers)} layers take {total}; the slowest is {slowest.name or slowest.kind}"
+    told += f", {text.milliseconds(slowest.ms)}"
+    x, y = numbers(len(layers), "layer"), Axis(0, 1.05 * highest, "ms", "{:g}".format)
+    marks = bars([layer.ms for layer in layers], x, y, "dense" if name == "dense" else "pruned")
+    drawn = plot(f"Layers of {name}", told, marks, x=x, y=y, height_rem=5)
+    return element("div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="named")
+
+
+def _listed(name: str, layers: tuple[LayerTime, ...], origin: str) -> Markup:
+    total = sum(layer.ms for layer in layers) or 1.0
+    look = "dense" if name == "dense" else "pruned"
+    columns = (
+        Column("layer", False),
+        Column("operation", False),
+        Column("ms"),
+        Column("share"),
+        Column("of all", False),
+    )
+    rows: list[list[Content]] = [
+        [layer.name, layer.kind, f"{layer.ms:.4g}", f"{100 * layer.ms / total:.1f} %", bar(layer.ms / total, look)]
+        for layer in layers
+    ]
+    return table(f"Mean time of the layers of {name} in an inference ({origin})", columns, rows)

@@ -1,0 +1,373 @@
+"""``ep.profile`` and the command: bundles and bare models, one device and many, and every way it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgeprune as ep
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.bundle.measured import Measured
+from edgeprune.cli import run
+from edgeprune.devices import device
+from edgeprune.errors import BundleError, DeviceError, InputError, MeasurementError
+from edgeprune.files import sha256
+from edgeprune.profile import RUNNER, Profile, profile_fleet
+from edgeprune.profile.golden import Golden
+from edgeprune.profile.subject import subject
+from tests.devices import sshd
+
+_QUICK = {"runs": 6, "blocks": 2, "block_s": 0, "warmup": 1, "threads": 1, "noise": 100.0, "retries": 0}
+_FLAGS = ["--runs", "6", "--blocks", "2", "--warmup", "1", "--threads", "1", "--noise", "100", "--retries", "0"]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the digits network, hardly trained."""
+    work = tmp_path_factory.mktemp("profiling")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        settings = ["--set", "prune.criterion=l1", "--epochs", "0"]
+        assert run(["build", "digits", "--target", "raspberry-pi-4", *settings]) == 0
+    return work / "dist" / "digits-raspberry-pi-4"
+
+
+@pytest.fixture
+def bundle(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Server]:
+    if not (Path(sshd.SERVER).is_file() and shutil.which("ssh")):
+        pytest.skip("needs sshd and ssh: scripts/system installs them")
+    with sshd.server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+def test_a_bundle_holds_what_its_model_must_answer(bundle: Path) -> None:
+    expected = Golden.load(bundle / "golden.npz")
+    assert expected.inputs.shape == (4, 1, 8, 8)
+    assert [output.shape for output in expected.outputs] == [(4, 10)]
+    assert expected.tolerance == 1e-3
+    assert "golden.npz" in Manifest.load(bundle).files
+
+
+def test_a_bundle_is_profiled_with_its_own_runner_and_compared(bundle: Path) -> None:
+    found = ep.profile(bundle, **_QUICK)
+    (model,) = found.models.values()
+    assert model.sha256 == sha256(bundle / "model.onnx")
+    assert found.validity is not None
+    assert found.validity.golden["pruned"].max_error is not None
+    assert found.validity.golden["pruned"].max_error < 1e-4
+    assert found.settings["seed"] == 0
+
+
+def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path) -> None:
+    model = Path(shutil.copy(bundle / "model.onnx", bundle / "other.onnx"))
+    found = ep.profile(model, "local:", baseline=bundle, **_QUICK)
+    assert list(found.models) == ["dense", "other"]
+    assert found.ratios["other"].low <= found.ratios["other"].value <= found.ratios["other"].high
+    lite = shared_data / "models" / "mlperf_tiny_ad01_int8.tflite"
+    found = ep.profile(str(lite), **_QUICK)
+    assert (found.device["runtime"], list(found.models)) == ("ai-edge-litert", ["mlperf_tiny_ad01_int8"])
+    assert found.models["mlperf_tiny_ad01_int8"].layers is None  # LiteRT's Python does not tell
+    with pytest.raises(InputError, match="both must run on one runtime"):
+        subject(lite, model)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (
+            lambda bundle: (bundle / "run.py").write_text("import os\n"),
+            r"run\.py is not the file .* nothing of it is run",
+        ),
+        (lambda bundle: (bundle / "model.onnx").unlink(), r"has no model\.onnx"),
+        (lambda bundle: (bundle / "manifest.json").write_text("{"), "is not JSON"),
+        (lambda bundle: (bundle / "manifest.json").unlink(), "cannot read"),
+    ],
+    ids=["changed", "gone", "damaged", "none"],
+)
+def test_a_bundle_that_is_not_what_it_says_is_not_run(bundle: Path, spoil: object, reason: str) -> None:
+    spoil(bundle)
+    with pytest.raises(BundleError, match=reason) as raised:
+        ep.profile(bundle)
+    assert raised.value.exit_code == 3
+
+
+def test_what_is_nothing_to_profile_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_text("")
+    for path in (tmp_path / "x.bin", tmp_path / "none.onnx"):
+        with pytest.raises(InputError):
+            ep.profile(path)
+
+
+def wrong_answers(bundle: Path) -> None:
+    """Have the bundle expect something else, and its manifest say so."""
+    expected = Golden.load(bundle / "golden.npz")
+    Golden(expected.inputs, tuple(output + 1 for output in expected.outputs), 1e-3).save(bundle / "golden.npz")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["golden.npz"]["sha256"] = sha256(bundle / "golden.npz")
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_other_answers_are_no_measurement(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong_answers(bundle)
+    before = (bundle / "profile.json").read_bytes()
+    with pytest.raises(MeasurementError, match="answers something else than its bundle expects") as raised:
+        ep.profile(bundle, **_QUICK)
+    assert raised.value.exit_code == 6
+    assert run(["profile", str(bundle), *_FLAGS]) == 6
+    assert "error: not valid on local:" in capsys.readouterr().err
+    assert (bundle / "profile.json").read_bytes() == before
+    assert run(["profile", str(bundle), *_FLAGS, "--output", str(bundle / "invalid.json")]) == 6
+    stored = Profile.from_json((bundle / "invalid.json").read_text())
+    assert stored.validity is not None
+    assert not stored.validity.valid
+
+
+def test_noise_above_the_limit_is_no_measurement(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["profile", str(bundle), *_FLAGS, "--noise", "0", "--retries", "1"]
+    assert run(arguments) == 6
+    printed = capsys.readouterr()
+    assert "(measured 2 times): pruned is too noisy" in printed.err
+    assert "Not valid: pruned is too noisy" in printed.out
+
+
+def test_the_command_writes_into_the_bundle_and_draws(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--png", str(tmp_path / "a" / "latency.png"), "--trace", str(tmp_path / "trace.json")]
+    assert run(["profile", str(bundle), *_FLAGS, *more]) == 0
+    printed = capsys.readouterr().out
+    for shown in ("local: (", "latency p99", "first inference", "peak memory", "golden samples", "Valid."):
+        assert shown in printed
+    stored = Profile.from_json((bundle / "profile.json").read_text())
+    assert stored.validity is not None
+    assert stored.validity.valid
+    entry = Measured.load(bundle).files["profile.json"]
+    assert entry.sha256 == sha256(bundle / "profile.json")
+    assert Measured.load(bundle).files["report.html"].sha256 == sha256(bundle / "report.html")
+    assert (tmp_path / "a" / "latency.png").read_bytes().startswith(b"\x89PNG")
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    inferences = [event for event in events if event["ph"] == "X" and "block" in event["args"]]
+    assert len(inferences) == stored.models["pruned"].latency_ms.runs
+    assert sum(event["dur"] for event in inferences) == pytest.approx(
+        1e3 * sum(map(sum, stored.models["pruned"].blocks_ms))
+    )
+    assert {"Gemm"} <= {event["args"].get("kind") for event in events}
+    ep.profile(bundle, **_QUICK)  # it is still what its manifest says
+
+
+def test_json_alone_is_on_stdout(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "found" / "p.json"
+    assert run(["profile", str(bundle / "model.onnx"), *_FLAGS, "--output", str(output), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["device"], told["file"], told["error"]) == ("local:", str(output), None)
+    assert told["profile"] == json.loads(output.read_text())
+    assert told["profile"]["validity"]["valid"]
+
+
+def test_wrong_words_are_told_before_anything_is_measured(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(bundle / "model.onnx")
+    assert run(["profile", model, "--device", "ssh:/x"]) == 3
+    assert run(["profile", model, "--device", "kitchen"]) == 3
+    assert run(["profile", model, "--output", str(bundle)]) == 2
+    assert run(["profile", model, "--png", f"{model}/x.png"]) == 2
+    assert run(["profile", model, "--threads", "0"]) == 2
+    assert run(["profile", str(bundle / "none")]) == 3
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_over_ssh(bundle: Path, server: sshd.Server) -> None:
+    odd = Path(shutil.copytree(bundle, bundle.parent / 'it\'s a "bundle" $HOME'))
+    found = ep.profile(odd, server.uri(), **_QUICK)
+    assert found.device["uri"].startswith("ssh://")
+    assert "ssh_config" not in found.device["uri"]
+    model = found.models["pruned"]
+    assert model.latency_ms.kind == "measured"
+    assert model.peak_memory_bytes is not None
+    assert model.layers
+    assert found.environment is not None
+    assert found.validity is not None
+    assert found.validity.golden["pruned"].top1_agreement == 1
+    assert server.is_clean()
+
+
+def test_a_runtime_that_is_missing_there_is_told_with_the_line_that_installs_it(
+    bundle: Path, server: sshd.Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without = server.uri(python=f"{sys.executable} -I -S")
+    assert run(["profile", str(bundle), *_FLAGS, "--device", without]) == 5
+    said = capsys.readouterr().err
+    assert f"ONNX Runtime is missing here (No module named 'numpy'): {sys.executable} -m pip install" in said
+    assert "'numpy>=1.21' 'onnxruntime>=1.12'" in said
+    assert server.is_clean()
+
+
+def test_a_runner_that_is_stopped_is_told_and_ended(
+    bundle: Path, server: sshd.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeprune.devices.child._END_S", 2)
+    stopped = threading.Event()
+
+    def stop() -> None:
+        while not stopped.wait(0.01):
+            runners = [pid for pid in server.programs() if b"run.py" in _argv(pid)]
+            for pid in runners:
+                os.kill(pid, signal.SIGSTOP)
+            if len(runners) > 1:  # and the shell that waits for it
+                return
+
+    watcher = threading.Thread(target=stop)
+    watcher.start()
+    try:
+        with pytest.raises(DeviceError, match=r"measuring pruned: the runner gave no answer in 3 s"):
+            ep.profile(bundle, server.uri(), **_QUICK | {"runs": 10**9}, timeout_s=3)
+    finally:
+        stopped.set()
+        watcher.join()
+    assert server.is_clean()
+
+
+def kill_when_it_runs(server: sshd.Server, *, listener: bool) -> threading.Thread:
+    """Kill the server's processes once a runner runs."""
+
+    def kill() -> None:
+        while not any(b"run.py" in _argv(pid) for pid in server.programs()):
+            pass
+        server.kill(listener=listener)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+def _argv(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_dropped_line_is_tried_again(bundle: Path, tmp_path: Path, server: sshd.Server) -> None:
+    with sshd.server(tmp_path / "own") as own:
+        killer = kill_when_it_runs(own, listener=False)
+        found = ep.profile(bundle, own.uri(), **_QUICK)
+        killer.join()
+        assert found.validity is not None
+        assert found.validity.valid
+        assert own.is_clean()
+
+
+def test_a_device_that_dies_is_told_and_left_clean(
+    bundle: Path,
+    tmp_path: Path,
+    server: sshd.Server,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edgeprune.profile.profiling._AGAIN_S", 0.1)
+    with sshd.server(tmp_path / "own") as own:
+        killer = kill_when_it_runs(own, listener=True)
+        assert run(["profile", str(bundle), *_FLAGS, "--device", own.uri()]) == 5
+        killer.join()
+        said = capsys.readouterr().err
+        assert "was lost, and 2 more tries did not help: cannot reach ssh://" in said
+        assert "Connection refused" in said
+        assert own.is_clean()
+
+
+def test_a_runner_that_prints_garbage_is_told(bundle: Path, server: sshd.Server) -> None:
+    (bundle / "run.py").write_text("print('\\x00\\x01 Segmentation fault')\n")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["run.py"]["sha256"] = sha256(bundle / "run.py")
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DeviceError, match=r"the runner answers with no JSON: .*Segmentation fault"):
+        ep.profile(bundle, server.uri(), **_QUICK)
+    assert server.is_clean()
+
+
+def test_a_fleet_is_measured_at_once_and_one_that_fails_stops_no_other(
+    bundle: Path, server: sshd.Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "results"
+    dead = "ssh://127.0.0.1:1"
+    names = ["local:", server.uri(), server.uri(python=f"{sys.executable} -E"), dead]
+    given = [part for name in names for part in ("--device", name)]
+    assert run(["profile", str(bundle), *_FLAGS, *given, "--output", str(folder), "--json"]) == 5
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert [one["device"] for one in told] == names
+    assert [one["error"] is None for one in told] == [True, True, True, False]
+    assert f"error: {dead}: cannot reach {dead}" in printed.err
+    written = [Path(one["file"]) for one in told[:3]]
+    assert len(set(written)) == 3
+    for path in written:
+        assert Profile.from_json(path.read_text()).models
+    assert sorted(folder.iterdir()) == sorted(written)
+    assert server.is_clean()
+
+
+def test_devices_of_one_machine_take_turns(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgeprune.profile import protocol
+
+    together, most = 0, 0
+    measure = protocol.Bench.measure
+
+    def watched(self: protocol.Bench, *arguments: object) -> Profile:
+        nonlocal together, most
+        together += 1
+        most = max(most, together)
+        try:
+            return measure(self, *arguments)
+        finally:
+            together -= 1
+
+    monkeypatch.setattr(protocol.Bench, "measure", watched)
+    monkeypatch.setattr("edgeprune.profile.profiling.known.device", lambda name: device("local:"))
+    outcomes = profile_fleet(subject(bundle), ["a", "b", "c"], **_QUICK)
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    assert most == 1
+
+
+def test_a_bundle_of_before_is_profiled_without_what_its_runner_cannot(bundle: Path) -> None:
+    """Its runner does not name its commands: layers and outputs are not asked for."""
+    code = RUNNER.read_text().replace(", commands=list(commands)", "")
+    (bundle / "run.py").write_text(code)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["run.py"]["sha256"] = sha256(bundle / "run.py")
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    found = ep.profile(bundle, **_QUICK)
+    assert found.models["pruned"].layers is None
+    assert found.validity is not None
+    assert found.validity.golden == {}
+
+
+def test_the_room_and_the_function_share_a_name() -> None:
+    code = (
+        "import edgeprune.profile\nimport edgeprune as ep\nfrom edgeprune.profile import profile\n"
+        "assert callable(ep.profile)\n"
+        "try:\n    ep.profile('none.onnx')\nexcept ep.errors.InputError as error:\n"
+        "    assert 'none.onnx' in str(error)\nelse:\n    raise SystemExit(1)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_images_that_a_tflite_file_has_last_are_compared_in_their_order() -> None:
+    maps = np.random.default_rng(0).standard_normal((2, 3, 4, 4)).astype(np.float32)
+    expected = Golden(np.zeros((2, 1), np.float32), (maps,), 1e-3)
+    assert expected.compare([maps.transpose(0, 2, 3, 1)]).max_error == 0
+    assert expected.compare([maps[:, ::-1]]).max_error > 1e-3
