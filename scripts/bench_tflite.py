@@ -11,8 +11,8 @@ Each conversion runs in a fresh process, twice: the first is a user's, the secon
 fastest of three processes in turn, as other programs on the machine can only add.
 int8 is made of litert-torch's float file by ai-edge-quantizer's own static recipe, as its documentation says, with the
 same calibration samples. Latency is LiteRT's, one thread, the files in turns of random order; the 10th percentile.
-The arena is that of TFLite Micro's recording allocator on this host, of files whose buffers were moved inside where they
-lay outside.
+The arena is that of TFLite Micro's recording allocator on this host, of files whose buffers were moved inside where
+they lay outside.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from edgeprune.backends.linting.network import Network
 from edgeprune.backends.tflm import isolated
 from edgeprune.backends.tflm.arena import Arena
 from edgeprune.errors import ModelError
-from edgeprune.export.tflite_loading import load
+from edgeprune.export.tflite_loading import load_file
 
 _CHECKS: tuple[Callable[[Network], Iterator[Finding]], ...] = (
     checks.hybrid,
@@ -66,11 +66,8 @@ def lint(path: Path, targets: Sequence[str] = ()) -> Report:
         TargetError: A target is unknown, or no microcontroller.
     """
     wanted = boards.named(targets) if targets else boards.microcontrollers()
-    try:
-        content = path.read_bytes()
-        network = Network(load(content))
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"{path} is no TFLite file: {problem}") from problem
+    model, content = load_file(path)
+    network = Network(model)
     findings = [finding for check in _CHECKS for finding in check(network)]
     arena: Arena | None = None
     if not any(finding.level == "error" for finding in findings):
