@@ -62,14 +62,15 @@ class TrainingError(EdgePruneError):
 class BudgetError(EdgePruneError):
     """A budget cannot be met, or was missed.
 
-    ``nearest`` maps each cost of the budget to the closest value that can be reached.
+    ``nearest`` maps each cost of the budget to the closest value that can be reached, ``held_back`` says by what.
     """
 
     exit_code = 4
 
-    def __init__(self, message: str, nearest: Mapping[str, float] | None = None) -> None:
+    def __init__(self, message: str, nearest: Mapping[str, float] | None = None, *, held_back: str = "") -> None:
         super().__init__(message)
         self.nearest = dict(nearest or {})
+        self.held_back = held_back
 
 
 class DeviceError(EdgePruneError):

@@ -11,9 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from edgeprune.bundle import strict
+from edgeprune.bundle.microcontroller import MicrocontrollerReport
+from edgeprune.bundle.part import Part
 from edgeprune.errors import BundleError
 from edgeprune.evidence import Evidence
 
@@ -23,12 +25,6 @@ SCHEMA = 1
 _Count = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Part(BaseModel):
-    """Immutable; a reader of schema 1 skips keys that a later writer of schema 1 added."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class FileEntry(Part):
@@ -47,7 +43,8 @@ class Metrics(Part):
         accuracy: On the reported split: the top-1 share, 0..1, or what ``metric`` of the manifest names.
         samples: Size of that split.
         file_bytes: Of its ONNX file.
-        predicted_latency_ms: From the target's latency table, estimated; None without one that fits.
+        predicted_latency_ms: From the target's latency table, or a microcontroller's cycles per MAC, estimated; None
+            without one that fits.
     """
 
     macs: _Count
@@ -231,6 +228,7 @@ class Manifest(Part):
     parity: ParityReport
     profile: ProfileReference | None = None
     platform: Platform | None = None
+    microcontroller: MicrocontrollerReport | None = None
     budgets: tuple[BudgetReport, ...]
     gates: tuple[GateReport, ...] = ()
     provenance: Provenance

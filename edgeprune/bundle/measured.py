@@ -15,7 +15,8 @@ from pydantic import Field, ValidationError
 
 from edgeprune import files as whole_files
 from edgeprune.bundle import strict
-from edgeprune.bundle.manifest import BudgetReport, FileEntry, Part, Sha256
+from edgeprune.bundle.manifest import BudgetReport, FileEntry, Sha256
+from edgeprune.bundle.part import Part
 from edgeprune.errors import BundleError
 
 NAME = "measured.json"

@@ -58,8 +58,9 @@ def recipe_options(function: _F) -> _F:
                 callback=assignments,
                 metavar="COST=LIMIT",
                 help="macs=0.5 is half of dense, macs=4000000 absolute; pruning also aims for params, latency_ms, "
-                "peak_activation_bytes and flash_bytes=64KiB. Judged in the end: accuracy='drop 0.5%' or 0.985, "
-                "latency_ms.p95=5ms, memory_bytes, file_bytes. For one target: rpi:macs=0.3.",
+                "peak_activation_bytes, flash_bytes=64KiB, and arena_bytes of microcontrollers. Judged in the end: "
+                "accuracy='drop 0.5%' or 0.985, latency_ms.p95=5ms, memory_bytes, file_bytes. For one target: "
+                "rpi:macs=0.3.",
             ),
             click.option(
                 "--criterion", help="What scores a unit, see 'edgeprune criteria'; or file.py:Class of your own."

@@ -15,7 +15,7 @@ from edgeprune.errors import RecipeError
 
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes")
+COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
 """The costs that pruning can aim for."""
 _ALLOWED_TIME = "milliseconds above 1, or a time such as '0.8ms' or '800us'"
 _ALLOWED_BYTES = "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'"
@@ -48,6 +48,7 @@ class Costs(Settings):
     params: float | int | None = None
     peak_activation_bytes: float | int | str | None = None
     flash_bytes: float | int | str | None = None
+    arena_bytes: float | int | str | None = None
 
     @field_validator("macs", "params")
     @classmethod
@@ -58,7 +59,7 @@ class Costs(Settings):
             return int(value)
         raise ValueError("a share of dense in (0, 1], or a whole number above 1")
 
-    @field_validator("peak_activation_bytes", "flash_bytes")
+    @field_validator("peak_activation_bytes", "flash_bytes", "arena_bytes")
     @classmethod
     def _share_or_bytes(cls, value: float | str | None, info: Any) -> float | int | str | None:
         return checked_amount(info.field_name, value)
@@ -74,9 +75,11 @@ class Budget(Costs):
     Attributes:
         macs: Multiply-accumulate operations of one forward pass with batch size 1.
         params: Parameters.
-        latency_ms: Predicted from the target's latency table; us, ms and s.
+        latency_ms: Predicted from the target's latency table, or a microcontroller's cycles per MAC; us, ms and s.
         peak_activation_bytes: The most bytes of activations at once; kB = 1000 bytes, KiB = 1024, likewise M and G.
-        flash_bytes: Bytes of the weights as they are shipped.
+        flash_bytes: Bytes of the weights as they are shipped; on a microcontroller of the model file, TFLite Micro and
+            its kernels.
+        arena_bytes: On a microcontroller: the tensor arena of TFLite Micro.
     """
 
     latency_ms: float | int | str | None = None
@@ -114,7 +117,15 @@ class Budget(Costs):
         Raises:
             RecipeError: A share of a cost that is not known.
         """
-        return {name: absolute(name, getattr(self, name), dense.get(name)) for name in self.costs}
+        return {name: self.limit(name, dense.get(name)) for name in self.costs}
+
+    def limit(self, name: str, dense: float | None) -> float:
+        """Absolute upper limit of one cost that is limited, of which ``dense`` is that of the dense network.
+
+        Raises:
+            RecipeError: It is a share, and ``dense`` is not known.
+        """
+        return absolute(name, getattr(self, name), dense)
 
 
 def absolute(name: str, limit: float | str, dense: float | None) -> float:

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from edgeprune.cost.base import CostModel
 from edgeprune.cost.latency import Latency
-from edgeprune.cost.memory import PeakActivation, peak_activation_bytes
+from edgeprune.cost.memory import Int8Arena, PeakActivation, peak_activation_bytes
 from edgeprune.cost.multilinear import macs, params
 from edgeprune.cost.storage import flash_bytes
 from edgeprune.cost.table import LatencyTable
 from edgeprune.errors import InputError
 from edgeprune.graph import Units
 
-COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes")
+COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
 """Costs that a budget can name."""
 
 
@@ -45,6 +45,9 @@ def cost_model(
 ) -> CostModel:
     """The cost ``name``, one of ``COSTS``, of dense ``model``.
 
+    Of ``arena_bytes`` it is what depends on channels, see ``Int8Arena``; a build for a microcontroller adds the rest as
+    its real allocator tells it.
+
     Args:
         name: of the cost.
         units: of the network.
@@ -64,6 +67,8 @@ def cost_model(
         return PeakActivation(units)
     if name == "flash_bytes":
         return flash_bytes(units, precision)
+    if name == "arena_bytes":
+        return Int8Arena(units)
     if name == "latency_ms":
         if table is None:
             raise InputError("latency_ms needs the latency table of a target; make one with 'edgeprune calibrate'")

@@ -12,9 +12,18 @@ from torch import Tensor, fx
 from edgeprune.cost.base import CostModel
 from edgeprune.cost.terms import Terms, elements
 from edgeprune.graph import Units
+from edgeprune.graph.coupling import Product
 from edgeprune.graph.labels import Labels
-from edgeprune.graph.operators import aliases
+from edgeprune.graph.operators import aliases, is_operator_call, operator_name
+from edgeprune.graph.rules.convolution import Convolution
 from edgeprune.graph.units import shape_left
+
+_LAYERS = (*Convolution.ops, "aten.linear")
+_FUSED = ("aten.batch_norm", "aten.relu", "aten.relu6", "aten.hardtanh", "aten.clamp")
+_FUSED_INTO = (*_LAYERS, *_FUSED, "aten.add", "aten.sub", "aten.mul", "aten.cat")
+"""What TFLite's converter lets into the operator before it, and into which."""
+_CHANNEL_BYTES = 8
+"""That TFLite Micro's kernels keep of every channel that a layer makes: an int32 multiplier and an int32 shift."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +36,19 @@ class Activation:
     element_bytes: int
 
 
-def activations(units: Units) -> Iterator[Activation]:
-    """All of them. Views and in-place results share the memory of what they come from; weights do not count."""
+def activations(units: Units, *, fused: bool = False) -> Iterator[Activation]:
+    """All of them. Views and in-place results share the memory of what they come from; weights do not count.
+
+    ``fused``: neither do BatchNorm layers and activations that a TFLite file has in the operator before them.
+    """
     coordinates = units.coordinates
     owner: dict[fx.Node, fx.Node] = {}
     made: dict[fx.Node, int] = {}
     last: dict[fx.Node, int] = {}
     for index, node in enumerate(coordinates.program.graph.nodes):
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
-        owner[node] = owner[source] if source is not None and aliases(node) else node
+        shares = aliases(node) or (fused and source is not None and _fuses(node, source))
+        owner[node] = owner[source] if source is not None and shares else node
         made.setdefault(owner[node], index)
         for read in (node, *node.all_input_nodes):
             last[owner[read]] = index
@@ -47,6 +60,16 @@ def activations(units: Units) -> Iterator[Activation]:
         for item, found in zip(values, labels if isinstance(labels, list) else [labels], strict=False):
             if isinstance(item, torch.Tensor) and isinstance(found, Labels):
                 yield Activation(index, last[node], found, item.element_size())
+
+
+def _fuses(node: fx.Node, source: fx.Node) -> bool:
+    return (
+        is_operator_call(node)
+        and operator_name(node.target) in _FUSED
+        and is_operator_call(source)
+        and operator_name(source.target) in _FUSED_INTO
+        and len(source.users) == 1
+    )
 
 
 def peak_activation_bytes(units: Units, removed: Tensor) -> int:
@@ -73,10 +96,14 @@ class PeakActivation(CostModel):
 
     def __init__(self, units: Units) -> None:
         tensors = list(activations(units))
-        super().__init__(Terms(units, [elements(units, tensor.labels, tensor.element_bytes) for tensor in tensors]))
-        self._made = torch.tensor([tensor.made for tensor in tensors], dtype=torch.long)
-        self._after = torch.tensor([tensor.read + 1 for tensor in tensors], dtype=torch.long)
-        self._calls = int(self._after.max()) if tensors else 0
+        sizes = [elements(units, tensor.labels, tensor.element_bytes) for tensor in tensors]
+        self._of(units, sizes, [tensor.made for tensor in tensors], [tensor.read + 1 for tensor in tensors])
+
+    def _of(self, units: Units, sizes: list[Product], made: list[int], after: list[int]) -> None:
+        super().__init__(Terms(units, sizes))
+        self._made = torch.tensor(made, dtype=torch.long)
+        self._after = torch.tensor(after, dtype=torch.long)
+        self._calls = max(after, default=0)
 
     def total(self) -> float:
         return float(self._live().max())
@@ -109,3 +136,30 @@ class PeakActivation(CostModel):
         change.index_add_(0, self._made, sizes)
         change.index_add_(0, self._after, -sizes)
         return change.cumsum(0)[:-1]
+
+
+class Int8Arena(PeakActivation):
+    """What of an int8 network's arena depends on its channels, as TFLite Micro has it.
+
+    The largest sum of int8 activations that are alive at once, after fusing, and what kernels keep of each channel from
+    the first inference to the last. Neither gaps between activations nor what does not depend on channels are in it.
+    """
+
+    def __init__(self, units: Units) -> None:
+        tensors = list(activations(units, fused=True))
+        sizes = [elements(units, tensor.labels) for tensor in tensors]
+        made, after = [tensor.made for tensor in tensors], [tensor.read + 1 for tensor in tensors]
+        kept = list(_channels(units))
+        end = max(after, default=0)
+        self._of(units, [*sizes, *kept], [*made, *[0] * len(kept)], [*after, *[end] * len(kept)])
+
+
+def _channels(units: Units) -> Iterator[Product]:
+    """What kernels keep of the channels that each layer makes."""
+    coordinates = units.coordinates
+    for node in coordinates.program.graph.nodes:
+        labels = coordinates.labels.get(node)
+        if is_operator_call(node) and operator_name(node.target) in _LAYERS and isinstance(labels, Labels):
+            channel = len(labels.shape) - 1 if operator_name(node.target) == "aten.linear" else 1
+            ids = labels.vector(channel)
+            yield Product(_CHANNEL_BYTES * (labels.shape[channel] if ids is None else 1), () if ids is None else (ids,))

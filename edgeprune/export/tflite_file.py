@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,18 @@ def operator_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
     """A name of the schema's ``BuiltinOperator``."""
     code = model.operatorCodes[operator.opcodeIndex]
     return _BUILTINS.get(max(code.builtinCode, code.deprecatedBuiltinCode), "unknown")
+
+
+def tensor_bytes(tensor: schema.TensorT) -> int:
+    """Of its elements; those of four bits and less take a byte, as TFLite Micro's kernels unpack them."""
+    kind = _TYPES[tensor.type].lower()
+    size = np.dtype(kind).itemsize if kind in np.sctypeDict else 1
+    return math.prod(int(length) for length in ([] if tensor.shape is None else tensor.shape)) * size
+
+
+def tensor_name(graph: schema.SubGraphT, index: int) -> str:
+    """Of the tensor at ``index``: that of the ONNX node that makes it."""
+    return str(graph.tensors[index].name.decode())
 
 
 def scales(tensor: schema.TensorT) -> Sequence[float]:

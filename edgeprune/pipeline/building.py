@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeprune import files
 from edgeprune.bundle import pack
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
@@ -48,7 +49,8 @@ class BuildResult:
 
     Attributes:
         manifest: What the bundle says of itself: files, metrics, parity, profile, budgets, provenance.
-        profile: Latency and memory of the dense and the pruned network.
+        profile: Latency and memory of the dense and the pruned network; without models for a microcontroller, as this
+            machine can measure neither.
         folder: The bundle.
         archive: The same as one ``.tar.gz``.
         stages: Every stage in order.
@@ -89,7 +91,7 @@ def build(
         watcher: Told of each stage as it begins and ends.
 
     Raises:
-        InputError: The model, weights, data, recipe or target cannot be used (exit code 3).
+        InputError: The model, weights, data, recipe or target cannot be used, or not together (exit code 3).
         BudgetError: The budget cannot be reached; names the closest value that can (4).
         ProofError, ParityError: The pruned or the exported network does not compute what it must (7).
     """
@@ -103,7 +105,7 @@ def build(
     job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store), lock=findings)
     keys: dict[str, str] = {}
     reports = []
-    for stage in stages_of(recipe):
+    for stage in stages_of(recipe, target):
         key = _key(stage, job, keys)
         progress = watcher.begin(stage)
         finished, cached = finish(stage, f"{stage.name}-{key}", job, store, progress)
@@ -112,7 +114,8 @@ def build(
             findings.keep(found)
             key = fingerprint.digest([key, sorted((list(table), dict(told)) for table, told in found.items())])[:20]
         for name in (stage.name, *stage.stands_for):
-            keys[name], job.results[name] = key, finished
+            keys[name] = _content_key(stage, keys, finished) if stage.by_content else key
+            job.results[name] = finished
         reports.append(StageReport(stage.name, finished.seconds, cached))
         watcher.end(stage, seconds=finished.seconds, cached=cached)
     if is_first():
@@ -142,6 +145,11 @@ def _for_target(recipe: Recipe, target: Target) -> Recipe:
     check_targets(recipe.budget, [target])
     recipe = recipe.for_target(*target.labels)
     recipe.budget.check_evidence()
+    if target.microcontroller is None and recipe.budget.arena_bytes is not None:
+        raise RecipeError(
+            f"'budget.arena_bytes': {target.name} runs {target.runtime.name}, which has no arena: TFLite Micro has, on "
+            "microcontrollers; peak_activation_bytes is what others have"
+        )
     accuracy, training = recipe.budget.accuracy, recipe.training
     if isinstance(accuracy, float | int) and accuracy > 1 and training.metric is None:
         raise RecipeError(
@@ -183,6 +191,16 @@ def _key(stage: Stage, job: Job, keys: dict[str, str]) -> str:
             "after": [keys[name] for name in stage.after],
         }
     )[:20]
+
+
+def _content_key(stage: Stage, keys: dict[str, str], finished: Finished) -> str:
+    found = {
+        "stage": stage.name,
+        "after": [keys[name] for name in stage.after],
+        "values": dict(finished.values),
+        "files": {path: files.sha256(finished.folder / path) for path in finished.files},
+    }
+    return fingerprint.digest(found)[:20]
 
 
 def _finish_together(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:

@@ -44,6 +44,11 @@ class Finished:
     values: Mapping[str, Any]
     seconds: float
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those that the stage made, by path in the folder."""
+        return tuple(_sizes(self.folder))
+
 
 class Cache:
     """Results by entry name, ``<stage>-<key>``."""

@@ -21,6 +21,7 @@ _PACKAGE = Path(__file__).parents[1]
 _PACKAGES = (
     "torch", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "onnx", "onnxscript", "onnxsim", "onnxruntime",
 )  # fmt: skip
+_SOURCES = (".py", ".cc", ".h", ".md", ".css")
 # A file changed twice within one tick of the file system's clock keeps its time: the hash of a young file is not kept.
 _YOUNG_NS = 2_000_000_000
 
@@ -36,8 +37,8 @@ def source() -> str:
     """Hash of EdgePrune's own files; the command line is left out, it changes no result."""
     hashed = {
         path.relative_to(_PACKAGE).as_posix(): files.sha256(path)
-        for path in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.css")])
-        if path.relative_to(_PACKAGE).parts[0] not in ("cli", "_data")
+        for path in sorted(_PACKAGE.rglob("*"))
+        if path.suffix in _SOURCES and path.relative_to(_PACKAGE).parts[0] not in ("cli", "_data")
     }
     return digest(hashed)
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgeprune.config import Recipe, Target, TrainingSettings
 from edgeprune.config.target import Precision
@@ -38,6 +38,7 @@ WEIGHTS = "weights.safetensors"
 PLAN = "plan.json"
 SCORES = "scores.npy"
 DENSE_ONNX = "dense.onnx"
+DENSE_INT8_TFLITE = "dense-int8.tflite"
 PRUNED_ONNX = "model.onnx"
 INT8_ONNX = "model-int8.onnx"
 DENSE_TFLITE = "dense.tflite"
@@ -54,22 +55,32 @@ INT8 = "int8"
 def preferred_alignment(recipe: Recipe, target: Target) -> int:
     """Channels that the target's runtime likes multiples of; 1 for any number, or where the recipe says another."""
     runtime = target.runtime
-    liked = runtime.align_int8 if recipe.quantize.precision == "int8" else None
+    liked = runtime.align_int8 if demand(recipe, target) == "int8" else None
     return (liked or runtime.align) if recipe.prune.align == "target" else 1
 
 
 def precisions(recipe: Recipe, target: Target) -> tuple[Precision, ...]:
-    """What is made of the pruned network: all that the target runs, or float32 and what the recipe demands.
+    """What is made of the pruned network: float32, to hold others against, and what is demanded or all that runs there.
+
+    Raises:
+        RecipeError: The target does not run what is demanded.
+    """
+    demanded = demand(recipe, target)
+    return tuple(dict.fromkeys(("float32", *(target.runtime.precisions if demanded == "auto" else (demanded,)))))
+
+
+def demand(recipe: Recipe, target: Target) -> Precision | Literal["auto"]:
+    """The one precision that must ship: the recipe's, or that of a target that runs no other; ``auto`` where any may.
 
     Raises:
         RecipeError: The target does not run what is demanded.
     """
     demanded, offered = recipe.quantize.precision, target.runtime.precisions
     if demanded == "auto":
-        return offered
+        return offered[0] if len(offered) == 1 else "auto"
     if demanded not in offered:
         raise RecipeError(f"quantize.precision: got '{demanded}'; {target.name} runs {', '.join(offered)}, or 'auto'")
-    return tuple(dict.fromkeys(("float32", demanded)))
+    return demanded
 
 
 def auto(training: TrainingSettings) -> tuple[str, ...]:
@@ -256,12 +267,17 @@ class Job:
     def latency_model(self, wanted: bool) -> CostModel | None:
         """What predicts the latency on the target; without a table that fits None, or an error where it is ``wanted``.
 
+        That of a microcontroller follows from the multiply-adds, and is made only where it is wanted.
+
         Raises:
             TargetError: It is wanted, and there is no table, or one of another runtime or network.
         """
-        from edgeprune.cost import cost_model, load_table
+        from edgeprune.cost import Scaled, cost_model, load_table
         from edgeprune.errors import TargetError
 
+        ms_per_mac = self.target.ms_per_mac
+        if ms_per_mac is not None:
+            return Scaled(cost_model("macs", self.units, self.dense), factor=ms_per_mac) if wanted else None
         try:
             return cost_model("latency_ms", self.units, self.dense, table=load_table(self.target))
         except TargetError as problem:

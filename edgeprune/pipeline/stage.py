@@ -45,6 +45,8 @@ class Stage:
         reads_inputs: It depends on the input files: code, weights, data.
         together: All processes that were started together run it; other stages the first alone.
         stands_for: Names of stages whose results it gives as well, for those that come after.
+        by_content: Stages after it depend on what it found, not on the settings by which it did: they are shared by
+            builds in which it finds the same.
         holds: False where a result in the cache does not serve any more, because what it made elsewhere is gone.
         found: What of its result was measured and then rested on, by table of the lock: it goes there, and into the
             keys of what follows.
@@ -58,6 +60,7 @@ class Stage:
     reads_inputs: bool = False
     together: bool = False
     stands_for: tuple[str, ...] = ()
+    by_content: bool = False
     holds: Callable[[Job, Mapping[str, Any]], bool] = lambda _job, _values: True
     found: Callable[[Job, Mapping[str, Any]], Findings] = lambda _job, _values: {}
 

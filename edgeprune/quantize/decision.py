@@ -112,10 +112,10 @@ def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
         BudgetError: int8 is demanded, but was not made or loses more than allowed.
     """
     if demand == "float32":
-        return Decision("float32", "the recipe asks for float32")
+        return Decision("float32", "float32 is demanded")
     if facts.int8 is None:
         if demand == "int8":
-            raise BudgetError(f"the recipe demands int8, but there is none: {facts.why_no_int8}")
+            raise BudgetError(f"int8 is demanded, but there is none: {facts.why_no_int8}")
         return Decision("float32", f"there is no int8 file: {facts.why_no_int8}")
     drop = facts.float32.accuracy - facts.int8.accuracy
     accuracies = f"{facts.int8.accuracy:.2%} instead of {facts.float32.accuracy:.2%}"
@@ -123,14 +123,14 @@ def decide(demand: Demand, facts: Facts, *, accuracy_drop: float) -> Decision:
         lost = f"int8 loses {_points(drop)} ({accuracies}), and {_points(accuracy_drop)} are allowed"
         if demand == "int8":
             raise BudgetError(
-                f"the recipe demands int8, but {lost}: try another calibration, equalization or more nodes in float, "
-                "allow a larger drop, or set the precision to auto",
+                f"int8 is demanded, but {lost}: try another calibration, equalization or more nodes in float, "
+                "allow a larger drop, or set the precision to auto where the target runs others",
                 {"accuracy_drop": drop},
             )
         return Decision("float32", lost)
     kept = f"it keeps the accuracy ({accuracies}; a drop of {_points(accuracy_drop)} is allowed)"
     if demand == "int8":
-        return Decision("int8", f"the recipe demands int8, and {kept}; {_speed(facts)}", _figures(facts))
+        return Decision("int8", f"int8 is demanded, and {kept}; {_speed(facts)}", _figures(facts))
     if facts.speed != "faster":
         return Decision("float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(facts)}", _figures(facts))
     smaller = f"{facts.int8.file_bytes:,} bytes instead of {facts.float32.file_bytes:,}"
@@ -162,10 +162,10 @@ def decide_for_board(
         else:
             kept.append(name)
     if demand not in ("auto", *kept):
-        raise BudgetError(f"the recipe demands {demand}, but {remarks.get(demand, 'it was not made')}")
+        raise BudgetError(f"{demand} is demanded, but {remarks.get(demand, 'it was not made')}")
     found = "; ".join(f"{name}: {remark}" for name, remark in remarks.items())
     if demand != "auto":
-        return Decision(demand, f"the recipe asks for {demand} ({found})")
+        return Decision(demand, f"{demand} is demanded ({found})")
     *along, lowest = kept
     reason = f"the board measures all that ships and keeps the fastest, which was not measured here ({found})"
     return Decision(lowest, reason, along=tuple(along))

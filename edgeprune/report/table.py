@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.profile.result import ModelProfile, Profile, RatioFigure
-from edgeprune.report import text
+from edgeprune.report import board, text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,7 +74,7 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
         if memory[0] is not None and memory[1] is not None:
             values = memory[0].value, memory[1].value
             made.append(_ratio_row("peak memory", "peak_memory_bytes", *values, text.size, kind=memory[0].kind))
-    return made
+    return made + _board_rows(manifest)
 
 
 def render(manifest: Manifest, profile: Profile | None = None) -> Table:
@@ -128,6 +128,23 @@ def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure 
     return made
 
 
+def _board_rows(manifest: Manifest) -> list[Row]:
+    """Of a microcontroller: what is in RAM and flash, and how long it takes, all of it estimated."""
+    found, metrics = manifest.microcontroller, manifest.metrics
+    if found is None:
+        return []
+    arena = found.dense.arena.arena_bytes, found.shipped.arena.arena_bytes
+    flash = found.dense.flash.flash_bytes, found.shipped.flash.flash_bytes
+    made = [
+        _ratio_row("arena", "arena_bytes", *arena, text.size, kind="estimated"),
+        _ratio_row("flash", "flash_bytes", *flash, text.size, kind="estimated"),
+    ]
+    before, after = metrics.dense.predicted_latency_ms, metrics.shipped.predicted_latency_ms
+    if before is not None and after is not None:
+        made.append(_ratio_row("latency", "predicted_latency_ms", before, after, text.milliseconds, kind="estimated"))
+    return made
+
+
 def _predicted_row(dense: float, pruned: float, measured: float) -> Row:
     """What the latency table predicted, and how far off it was for the pruned network in float32."""
     row = _ratio_row("latency, predicted", "predicted_latency_ms", dense, pruned, text.milliseconds, kind="estimated")
@@ -151,8 +168,8 @@ def _accuracy_row(name: str, key: str, dense: float, pruned: float) -> Row:
 
 
 def _caption(manifest: Manifest, profile: Profile | None) -> str:
-    if profile is None:
-        return FOOTNOTE
+    if profile is None or not profile.models:
+        return "\n".join([FOOTNOTE, *board.notes(manifest)])
     device = profile.device
     threads = next(iter(profile.models.values())).threads
     where = (

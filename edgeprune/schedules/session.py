@@ -48,6 +48,8 @@ class Choice:
         relaxed: The same where the limits cannot be kept with ``constraints``; None: an error then.
         costs: Models of costs that need more than the network, made for the network the session begins with.
         prove: Prove every removal by numbers.
+        measured: What costs really are, by name, of a network without some of its units: a choice that is over a limit
+            then is made anew, aiming lower. None: models are right.
     """
 
     criterion: Criterion
@@ -59,6 +61,7 @@ class Choice:
     relaxed: Callable[[Units], Sequence[Constraint]] | None = None
     costs: Mapping[str, CostModel] = field(default_factory=dict)
     prove: bool = True
+    measured: Callable[[nn.Module, Units, Tensor], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -174,14 +177,26 @@ class Session:
             self.choice.criterion.additive if additive is None else additive,
         )
         try:
-            return self.agree(chosen.choose(problem))
+            return self._within(problem, chosen)
         except BudgetError:
             if len(self._constraints) == 1:
                 raise
             logger.warning("the budget cannot be reached with the channel counts that are preferred")
-            return self.agree(
-                chosen.choose(replace(problem, constraints=self._constraint_of_each(self._constraints[1])))
-            )
+            return self._within(replace(problem, constraints=self._constraint_of_each(self._constraints[1])), chosen)
+
+    def _within(self, problem: Problem, selection: Selection) -> Tensor:
+        """What ``selection`` takes so that the limits hold, also by what is measured."""
+        aim = dict(problem.limits)
+        while True:
+            removed = self.agree(selection.choose(replace(problem, limits=aim)))
+            if self.choice.measured is None:
+                return removed
+            found = self.choice.measured(self.model, problem.units, removed)
+            over = {name: found[name] - limit for name, limit in problem.limits.items() if name in found}
+            if all(excess <= 0 for excess in over.values()):
+                return removed
+            for name, excess in over.items():
+                aim[name] -= max(excess, 0)
 
     def remove(self, removed: Tensor, *, repair: bool = True) -> None:
         """Take the units in the mask (units,) out of the network, with the optimiser's state, and repair what is left.

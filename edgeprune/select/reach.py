@@ -24,7 +24,7 @@ def check_reachable(problem: Problem, constraints: Sequence[Constraint], nearest
         for name in missed
     ]
     held = "; ".join(_held_back(problem, constraints, nearest, missed))
-    raise BudgetError(f"{'; '.join(told)}. What holds it back: {held}", nearest=nearest)
+    raise BudgetError(f"{'; '.join(told)}. What holds it back: {held}", nearest=nearest, held_back=held)
 
 
 def _held_back(

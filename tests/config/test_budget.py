@@ -9,7 +9,14 @@ import pytest
 from edgeprune.config import Budget
 from edgeprune.errors import RecipeError
 
-_DENSE = {"macs": 1001, "params": 500, "latency_ms": 0.8, "peak_activation_bytes": 4097, "flash_bytes": 2000}
+_DENSE = {
+    "macs": 1001,
+    "params": 500,
+    "latency_ms": 0.8,
+    "peak_activation_bytes": 4097,
+    "flash_bytes": 2000,
+    "arena_bytes": 1025,
+}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +38,8 @@ _DENSE = {"macs": 1001, "params": 500, "latency_ms": 0.8, "peak_activation_bytes
         ({"flash_bytes": "1.5 MB"}, {"flash_bytes": 1_500_000}),
         ({"flash_bytes": "1.001kB"}, {"flash_bytes": 1001}),
         ({"flash_bytes": 4096}, {"flash_bytes": 4096}),
+        ({"arena_bytes": 0.5}, {"arena_bytes": 512}),
+        ({"arena_bytes": "64KiB"}, {"arena_bytes": 65536}),
     ],
 )
 def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
@@ -56,6 +65,7 @@ def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
         ({"latency_ms": "0.5"}, "'latency_ms' in budget: got '0.5'"),
         ({"flash_bytes": "64kib"}, "'flash_bytes' in budget: got '64kib', must be .* such as '64KiB' or '1MB'"),
         ({"flash_bytes": "0.3B"}, "'flash_bytes' in budget: got '0.3B'"),
+        ({"arena_bytes": "64ms"}, "'arena_bytes' in budget: got '64ms', must be"),
         ({"peak_activation_bytes": 1.5}, "'peak_activation_bytes' in budget: got 1.5"),
         ({"latency": 0.5}, "unknown key 'latency' in budget; did you mean 'latency_ms'"),
         ({}, "at least one limit: macs, params, latency_ms"),

@@ -39,3 +39,68 @@ def test_an_unknown_key_names_the_file_and_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(TargetError) as caught:
         Target.load(file)
     assert f"unknown key 'runtime.thread' in {file}; did you mean 'runtime.threads'?" in str(caught.value)
+
+
+_BOARDS = [target for target in map(Target.load, Target.names()) if target.microcontroller is not None]
+_CYCLES = {"typical": 2.0, "low": 1.0, "high": 3.0, "source": "a test"}
+_BOARD = {
+    "name": "board",
+    "hardware": {"clock_mhz": 100, "memory_bytes": 1000, "flash_bytes": 5000},
+    "runtime": {"name": "tflm", "precisions": ["int8"]},
+    "microcontroller": {
+        "ram_bytes": 900,
+        "reserved_ram_bytes": 100,
+        "reserved_flash_bytes": 1000,
+        "kernels": "cmsis_nn",
+        "cycles_per_mac": _CYCLES,
+    },
+}
+
+
+def test_the_boards_there_are() -> None:
+    assert [board.name for board in _BOARDS] == [
+        "arduino-nano-33-ble", "corstone-300", "esp32-s3", "nucleo-l4r5zi", "rp2040-pico", "rp2350-pico2",
+        "stm32f746-disco", "stm32h747-disco",
+    ]  # fmt: skip
+    assert Target.load("mcu") == Target.load("microcontroller") == Target.load("nucleo-l4r5zi")
+
+
+@pytest.mark.parametrize("board", _BOARDS, ids=lambda board: board.name)
+def test_a_board_has_all_its_facts_and_their_sources(board: Target) -> None:
+    hardware, own = board.hardware, board.microcontroller
+    assert own is not None
+    assert board.sources
+    assert hardware.cpu
+    assert hardware.architecture
+    assert hardware.clock_mhz is not None
+    assert hardware.flash_bytes is not None
+    assert hardware.memory_bytes is not None
+    assert 0 < own.arena_bytes < own.ram_bytes <= hardware.memory_bytes
+    assert 0 < board.limits["flash_bytes"] < hardware.flash_bytes
+    assert board.runtime.precisions == ("int8",)
+    assert own.cycles_per_mac.source
+
+
+def test_what_a_model_may_have() -> None:
+    board = Target.parse(_BOARD, where="a test")
+    assert board.limits == {"arena_bytes": 800, "flash_bytes": 4000}
+    assert board.ms_per_mac == 2e-5
+    assert Target.load("raspberry-pi-4").limits == {}
+    assert Target.load("raspberry-pi-4").ms_per_mac is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"microcontroller": None}, r"runtime\.name = 'tflm' and a table \[microcontroller\], or neither"),
+        ({"runtime": {"name": "litert"}}, r"runtime\.name = 'tflm' and a table \[microcontroller\], or neither"),
+        ({"hardware": {"clock_mhz": 100}}, r"hardware\.clock_mhz and hardware\.flash_bytes of a microcontroller"),
+        (
+            {"microcontroller": {**_BOARD["microcontroller"], "cycles_per_mac": {**_CYCLES, "low": 2.5}}},  # type: ignore[dict-item]
+            "low <= typical <= high",
+        ),
+    ],
+)
+def test_half_a_board_is_refused(changed: dict[str, object], told: str) -> None:
+    with pytest.raises(TargetError, match=told):
+        Target.parse({**_BOARD, **changed}, where="a test")

@@ -35,10 +35,10 @@ def _facts(int8: Candidate | None = _GOOD, ratio: LatencyRatio | None = _FASTER)
         ("auto", _GOOD, None, "float32", "its latency was not measured"),
         ("auto", _BAD, _FASTER, "float32", r"loses 10\.00 points \(80\.00% instead of 90\.00%\).*0\.50 points"),
         ("auto", None, None, "float32", "there is no int8 file: it was not made"),
-        ("float32", _GOOD, _FASTER, "float32", "the recipe asks for float32"),
-        ("float32", None, None, "float32", "the recipe asks for float32"),
-        ("int8", _GOOD, _FASTER, "int8", "demands int8.*keeps the accuracy.*is faster"),
-        ("int8", _GOOD, _SLOWER, "int8", "demands int8.*is slower"),
+        ("float32", _GOOD, _FASTER, "float32", "float32 is demanded"),
+        ("float32", None, None, "float32", "float32 is demanded"),
+        ("int8", _GOOD, _FASTER, "int8", "int8 is demanded.*keeps the accuracy.*is faster"),
+        ("int8", _GOOD, _SLOWER, "int8", "int8 is demanded.*is slower"),
         ("int8", _GOOD, None, "int8", "its latency was not measured"),
     ],
 )
@@ -52,7 +52,7 @@ def test_decisions(
 
 def test_a_demand_that_costs_too_much_accuracy_misses_a_budget() -> None:
     with pytest.raises(
-        BudgetError, match=r"demands int8, but int8 loses 10\.00 points.*set the precision to auto"
+        BudgetError, match=r"int8 is demanded, but int8 loses 10\.00 points.*set the precision to auto"
     ) as e:
         decide("int8", _facts(_BAD), accuracy_drop=0.005)
     assert e.value.nearest == {"accuracy_drop": pytest.approx(0.1)}
@@ -97,13 +97,13 @@ def test_a_board_is_given_all_that_keeps_the_accuracy() -> None:
 def test_a_board_is_given_what_is_demanded_alone() -> None:
     made = decide_for_board("float16", _FORMS, {}, accuracy_drop=0.005)
     assert (made.precision, made.along) == ("float16", ())
-    assert made.reason.startswith("the recipe asks for float16 (float32: 90.00%; float16: 90.00%; int8: 80.00%")
+    assert made.reason.startswith("float16 is demanded (float32: 90.00%; float16: 90.00%; int8: 80.00%")
 
 
 def test_a_board_is_not_given_what_is_demanded_where_it_loses_too_much_or_is_not_there() -> None:
-    with pytest.raises(BudgetError, match=r"demands int8, but 80\.00%, which loses 10\.00 points"):
+    with pytest.raises(BudgetError, match=r"int8 is demanded, but 80\.00%, which loses 10\.00 points"):
         decide_for_board("int8", _FORMS, {}, accuracy_drop=0.005)
-    with pytest.raises(BudgetError, match="demands int8, but there is none: an operator is missing"):
+    with pytest.raises(BudgetError, match="int8 is demanded, but there is none: an operator is missing"):
         decide_for_board("int8", {"float32": _FLOAT}, {"int8": "an operator is missing"}, accuracy_drop=0.005)
 
 

@@ -2,6 +2,20 @@
 
 from edgeprune.backends.tflm.agreement import Agreement, compare
 from edgeprune.backends.tflm.arena import Arena, Kind
+from edgeprune.backends.tflm.footprint import Footprint, footprint
 from edgeprune.backends.tflm.interpreter import Interpreter, evaluate, predictor
+from edgeprune.backends.tflm.lifetimes import Alive, Peak
 
-__all__ = ["Agreement", "Arena", "Interpreter", "Kind", "compare", "evaluate", "predictor"]
+__all__ = [
+    "Agreement",
+    "Alive",
+    "Arena",
+    "Footprint",
+    "Interpreter",
+    "Kind",
+    "Peak",
+    "compare",
+    "evaluate",
+    "footprint",
+    "predictor",
+]

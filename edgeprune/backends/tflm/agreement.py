@@ -31,6 +31,8 @@ class Agreement:
         mean_steps: Mean absolute difference.
         samples: How many were compared.
         kernels: Of LiteRT: ``reference``, or ``optimized`` where it has no such for an operator.
+        accuracy: Top-1 share of these samples on TFLite Micro, 0..1; None without labels.
+        litert_accuracy: The same on LiteRT.
     """
 
     top1_agreement: float | None
@@ -38,6 +40,8 @@ class Agreement:
     mean_steps: float
     samples: int
     kernels: Kernels
+    accuracy: float | None = None
+    litert_accuracy: float | None = None
 
     def check(self, path: Path, *, most_steps: int = _MOST_STEPS) -> None:
         """See to it that rounding explains what was found of the file at ``path``.
@@ -65,6 +69,7 @@ def compare(
     outputs: Sequence[Port] | None = None,
     *,
     classes: bool = True,
+    labels: Array | None = None,
     most_steps: int = _MOST_STEPS,
     progress: Progress = SILENT,
 ) -> Agreement:
@@ -76,6 +81,7 @@ def compare(
         inputs: See ``Interpreter``.
         outputs: See ``Interpreter``.
         classes: The first output is scores of classes.
+        labels: Right classes of the samples, (N,).
         most_steps: That rounding may explain.
         progress: Advances by a sample.
 
@@ -105,9 +111,14 @@ def compare(
         [np.concatenate(parts) for parts in zip(*side, strict=True)] for side in zip(*steps, strict=True)
     )
     found = parity.compare(reference, other, classes=classes)
-    agreement = Agreement(found.top1_agreement, int(found.max_error), found.mean_error, count, kernels)
+    right = (None, None) if labels is None else (_accuracy(other[0], labels), _accuracy(reference[0], labels))
+    agreement = Agreement(found.top1_agreement, int(found.max_error), found.mean_error, count, kernels, *right)
     agreement.check(path, most_steps=most_steps)
     return agreement
+
+
+def _accuracy(scores: Array, labels: Array) -> float:
+    return float((scores.reshape(len(labels), -1).argmax(1) == labels).mean())
 
 
 def _session(path: Path, micro: Interpreter) -> tuple[Session, Kernels]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeprune.config import Recipe
+from edgeprune.config import Recipe, Target
 from edgeprune.pipeline.stage import Stage
 from edgeprune.pipeline.stages import (
     bundle,
@@ -16,6 +16,7 @@ from edgeprune.pipeline.stages import (
     finetune,
     group,
     load,
+    microcontroller,
     parity,
     preflight,
     profile,
@@ -39,18 +40,16 @@ _ONE_SHOT = (
     finetune.STAGE,
 )
 _SCHEDULED = (schedule.STAGE, describe.STAGE, rewrite.STAGE, prove.STAGE)
-_AFTER = (
-    evaluate.STAGE,
-    export.STAGE,
-    quantize.STAGE,
-    parity.STAGE,
-    profile.STAGE,
-    choose.STAGE,
-    evaluate_shipped.STAGE,
-    bundle.STAGE,
-)
+_FILES = (evaluate.STAGE, export.STAGE, quantize.STAGE, parity.STAGE)
+_SHIPPED = (choose.STAGE, evaluate_shipped.STAGE, bundle.STAGE)
 
 
-def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages in the order they run: pruning and training are one where the schedule mixes them."""
-    return (*_BEFORE, *(_ONE_SHOT if recipe.schedule.name == "one_shot" else _SCHEDULED), *_AFTER)
+def stages_of(recipe: Recipe, target: Target) -> tuple[Stage, ...]:
+    """The stages in the order they run.
+
+    Pruning and training are one where the schedule mixes them. What is measured here of other targets, TFLite Micro
+    tells of a microcontroller.
+    """
+    pruned = _ONE_SHOT if recipe.schedule.name == "one_shot" else _SCHEDULED
+    tried = profile.STAGE if target.microcontroller is None else microcontroller.STAGE
+    return (*_BEFORE, *pruned, *_FILES, tried, *_SHIPPED)

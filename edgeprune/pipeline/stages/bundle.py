@@ -26,7 +26,7 @@ from edgeprune.bundle.manifest import (
 from edgeprune.bundle.measured import Measured
 from edgeprune.bundle.verdicts import verdict
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline import fingerprint
+from edgeprune.pipeline import board, fingerprint
 from edgeprune.pipeline.job import GOLDEN, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import describe
@@ -41,6 +41,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "target": [target.name, target.description, target.hardware.model_dump(mode="json")],
         "budget": recipe.budget.given(),
         "epoch": os.environ.get("SOURCE_DATE_EPOCH"),
+        "board": [target.microcontroller and target.microcontroller.model_dump(), target.limits, target.ms_per_mac],
     }
 
 
@@ -83,6 +84,7 @@ def _manifest(job: Job) -> Manifest:
         precision=_precision(job),
         parity=ParityReport(**job.value("parity")[job.value("choose")["precision"]]),
         profile=ProfileReference(path=PROFILE),
+        microcontroller=board.report(job),
         platform=Platform(runtime=job.target.runtime.name, architecture=job.target.hardware.architecture),
         budgets=_budgets(job, metrics),
         gates=tuple(
@@ -124,6 +126,8 @@ def _golden(job: Job) -> Mapping[str, Path]:
 
 
 def _runner(job: Job) -> Mapping[str, Path | str]:
+    if job.target.microcontroller is not None:
+        return board.firmware(job)
     if job.target.runtime.name == "onnxruntime":
         return {"run.py": RUNNER, "requirements.txt": REQUIREMENTS}
     if job.target.runtime.name == "litert":
@@ -164,14 +168,14 @@ def _metrics(job: Job) -> AllMetrics:
                 accuracy=job.value(evaluation)["accuracy"],
                 samples=job.value(evaluation)["samples"],
                 file_bytes=file_bytes,
-                predicted_latency_ms=job.value("select")[when].get("latency_ms"),
+                predicted_latency_ms=board.predicted_ms(job, when),
             )
             for network, (when, evaluation, file_bytes) in found.items()
         }
     )
 
 
-_KINDS: dict[str, Literal["estimated"]] = {"latency_ms": "estimated", "flash_bytes": "estimated"}
+_KINDS: dict[str, Literal["estimated"]] = dict.fromkeys(("latency_ms", "flash_bytes", "arena_bytes"), "estimated")
 """Costs that are predicted; the others are counted."""
 _FACTS = ("accuracy", "file_bytes")
 """What is limited beside costs, and is the same whenever the same is built."""
@@ -179,11 +183,11 @@ _FACTS = ("accuracy", "file_bytes")
 
 def _budgets(job: Job, metrics: AllMetrics) -> tuple[BudgetReport, ...]:
     """Verdicts on what repeats; those on measurements are no part of the manifest."""
-    reached, required = job.value("select")["after"], job.recipe.budget.required
+    reached, required = board.reached(job), job.recipe.budget.required
     return (
         *(
             verdict(name, limit, reached[name], _KINDS.get(name, "exact"), required=required)
-            for name, limit in job.value("select")["limits"].items()
+            for name, limit in board.limits(job).items()
         ),
         *(
             verdict(name, gate.resolved(getattr(metrics.dense, name)), getattr(metrics.shipped, name), "exact")

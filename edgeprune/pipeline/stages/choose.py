@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from edgeprune.config import Recipe, Target
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.job import PROFILE, PRUNED, Job
+from edgeprune.pipeline.job import PROFILE, PRUNED, Job, demand
 from edgeprune.pipeline.stage import Findings, Space, Stage
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
-        "precision": recipe.quantize.precision,
+        "precision": demand(recipe, target),
         "max_accuracy_drop": recipe.quantize.max_accuracy_drop,
         "int8_top1_agreement": target.parity.int8_top1_agreement,
     }
@@ -41,12 +41,12 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
         facts = Facts(
             candidates["float32"],
             candidates.get("int8"),
-            _ratio(job) if "int8" in candidates else None,
+            _ratio(job) if "int8" in candidates and job.target.microcontroller is None else None,
             problems.get("int8", "it was not asked for"),
             _locked(job),
         )
         speed = facts.speed
-        decision = decide(settings.precision, facts, accuracy_drop=settings.max_accuracy_drop)
+        decision = decide(demand(job.recipe, job.target), facts, accuracy_drop=settings.max_accuracy_drop)
     _check_agreement(job, decision.precision)
     logger.info("%s ships: %s; %s", decision.precision, decision.reason, decision.evidence)
     return {

@@ -25,13 +25,13 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     cores = fingerprint.machine()["cores"]
     # The float32 form is what pruning is judged by; others are judged against it, where they run as they will there.
-    runtime = job.target.runtime.name
-    here = runtime != "tensorrt"
+    tflite = job.target.runtime.format == "tflite"
+    here = job.target.runtime.name != "tensorrt"
     models = {name: file for name, file in job.exported.items() if here or name == "float32"}
     settings = job.target.profile
     profile = measure(
         {
-            DENSE: job.file("preflight", DENSE_TFLITE if runtime == "litert" else DENSE_ONNX),
+            DENSE: job.file("preflight", DENSE_TFLITE if tflite else DENSE_ONNX),
             **{PRUNED if name == "float32" else name: file for name, file in models.items()},
         },
         threads=min(job.target.runtime.threads or cores, cores),
@@ -39,7 +39,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         runs=settings.runs,
         blocks=settings.blocks,
         spinning=job.target.runtime.spinning,
-        runner=LITERT_RUNNER if runtime == "litert" else RUNNER,
+        runner=LITERT_RUNNER if tflite else RUNNER,
         seed=job.recipe.seed,
         progress=space.progress,
     )

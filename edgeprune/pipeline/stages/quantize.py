@@ -19,7 +19,8 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
         "quantize": recipe.quantize.model_dump(mode="json", exclude={"precision"}),
         "precisions": precisions(recipe, target),
-        "architecture": target.hardware.architecture,
+        # It decides how ONNX Runtime's activations are stored.
+        "architecture": target.hardware.architecture if target.runtime.format == "onnx" else None,
         "runtime": [target.runtime.name, target.runtime.versions],
         "seed": recipe.seed,
     }
@@ -29,12 +30,13 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     from edgeprune.errors import ModelError
 
     _, *others = precisions(job.recipe, job.target)
-    runtime = job.target.runtime.name
-    base = _float_tflite(job, space) if runtime == "litert" else job.file("export", PRUNED_ONNX)
+    runtime = job.target.runtime
+    tflite = runtime.format == "tflite"
+    base = _float_tflite(job, space) if tflite else job.file("export", PRUNED_ONNX)
     # Choices are made on validation data.
     accuracy = judged_file(job, base, job.data.validation).accuracy
-    made: dict[str, Any] = {"float32": {"files": [base.name] if runtime == "litert" else [], "accuracy": accuracy}}
-    write = {"onnxruntime": _for_onnxruntime, "litert": _for_litert, "tensorrt": _for_tensorrt}[runtime]
+    made: dict[str, Any] = {"float32": {"files": [base.name] if tflite else [], "accuracy": accuracy}}
+    write = _for_tflite if tflite else _for_tensorrt if runtime.name == "tensorrt" else _for_onnxruntime
     for precision in others:
         try:
             made[precision] = write(job, precision, accuracy, space)
@@ -79,7 +81,7 @@ def _float_tflite(job: Job, space: Space) -> Path:
     return tflite.convert(job.file("export", PRUNED_ONNX), space.out / PRUNED_TFLITE).path
 
 
-def _for_litert(job: Job, _precision: str, _accuracy: float, space: Space) -> Mapping[str, Any]:
+def _for_tflite(job: Job, _precision: str, _accuracy: float, space: Space) -> Mapping[str, Any]:
     from edgeprune.quantize import tflite
 
     path = space.out / INT8_TFLITE

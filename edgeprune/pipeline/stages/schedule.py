@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
@@ -12,8 +13,11 @@ from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import finetune, score, select
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from edgeprune.config import Budget
+    from edgeprune.cost import CostModel
+    from edgeprune.graph import Units
     from edgeprune.schedules import Session
 
 
@@ -79,7 +83,7 @@ def _session(job: Job, model: nn.Module) -> Session:
     from edgeprune.training import processes
 
     recipe, prune = job.recipe, job.recipe.prune
-    latency = job.latency_model("latency_ms" in recipe.budget.aims.costs)
+    budget, costs = _limited(job)
     judge = job.judge(job.data.validation)
     choice = Choice(
         job.criterion,
@@ -89,13 +93,14 @@ def _session(job: Job, model: nn.Module) -> Session:
         relaxed=None if job.preferred_alignment == 1 else lambda units: job.constraints(units, preferred=False),
         exclude=prune.exclude,
         attention=prune.attention,
-        costs={} if latency is None else {"latency_ms": latency},
+        costs=costs,
+        measured=_measured(job),
         prove=prune.prove,
     )
     return Session(
         model,
         job.example,
-        recipe.budget.aims,
+        budget,
         choice,
         samples=job.samples,
         seed=recipe.seed,
@@ -104,6 +109,28 @@ def _session(job: Job, model: nn.Module) -> Session:
         judge=lambda network: judge(network).accuracy,
         agree=processes().tell,
     )
+
+
+def _limited(job: Job) -> tuple[Budget, Mapping[str, CostModel]]:
+    """The budget, with what a microcontroller has where the dense network takes more; and the models it needs."""
+    budget = job.recipe.budget.aims
+    if job.target.microcontroller is None:
+        latency = job.latency_model("latency_ms" in budget.costs)
+        return budget, {} if latency is None else {"latency_ms": latency}
+    from edgeprune.pipeline import fitting
+
+    dense = fitting.footprint(job, fitting.whole(job))
+    limits = fitting.limits(job, dense)
+    held = {name: limit for name, limit in limits.items() if name in budget.costs or dense.costs[name] > limit}
+    return budget.model_copy(update=held), fitting.board_costs(job, dense)
+
+
+def _measured(job: Job) -> Callable[[nn.Module, Units, Tensor], Mapping[str, float]] | None:
+    if job.target.microcontroller is None:
+        return None
+    from edgeprune.pipeline import fitting
+
+    return partial(fitting.measured, job)
 
 
 STAGE = Stage(

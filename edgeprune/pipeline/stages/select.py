@@ -16,6 +16,8 @@ from edgeprune.pipeline.stage import Findings, Space, Stage
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgeprune.config import Budget
+    from edgeprune.cost import CostModel
     from edgeprune.select import Constraint, Plan
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "layers": [layer.model_dump(mode="json") for layer in prune.layers],
         "budget": recipe.budget.aims.model_dump(mode="json"),
         "latency_table": None if table is None else files.sha256(table),
+        "board": [target.limits, target.ms_per_mac if "latency_ms" in recipe.budget.aims.costs else None],
     }
 
 
@@ -44,22 +47,29 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     check_table(job)
     recipe = job.recipe
     scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
-    latency = job.latency_model("latency_ms" in recipe.budget.aims.costs)
 
     def choose(constraints: Sequence[Constraint]) -> tuple[Plan, Tensor]:
-        return pruning.choose(
-            job.dense,
-            job.units,
-            scores,
-            recipe.budget.aims,
-            criterion=job.criterion,
-            selection=job.selection,
-            constraints=constraints,
-            samples=job.samples,
-            costs={} if latency is None else {"latency_ms": latency},
-            seed=recipe.seed,
-            progress=space.progress,
-        )
+        def within(budget: Budget, costs: Mapping[str, CostModel]) -> tuple[Plan, Tensor]:
+            return pruning.choose(
+                job.dense,
+                job.units,
+                scores,
+                budget,
+                criterion=job.criterion,
+                selection=job.selection,
+                constraints=constraints,
+                samples=job.samples,
+                costs=costs,
+                seed=recipe.seed,
+                progress=space.progress,
+            )
+
+        if job.target.microcontroller is not None:
+            from edgeprune.pipeline.fitting import fit
+
+            return fit(job, within)
+        latency = job.latency_model("latency_ms" in recipe.budget.aims.costs)
+        return within(recipe.budget.aims, {} if latency is None else {"latency_ms": latency})
 
     try:
         plan, removed = choose(job.constraints(job.units, preferred=True))
@@ -83,6 +93,11 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
         before["latency_ms"] = latency.total()
         latency.remove(removed)
         after["latency_ms"] = latency.total()
+    if job.target.microcontroller is not None:
+        from edgeprune.pipeline.fitting import footprint, whole
+
+        before.update(footprint(job, whole(job)).costs)
+        after.update(footprint(job, removed).costs)
     return {
         "before": before,
         "after": after,
@@ -114,4 +129,4 @@ def check_table(job: Job) -> None:
         )
 
 
-STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run, found=found)
+STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run, found=found, by_content=True)

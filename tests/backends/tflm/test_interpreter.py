@@ -148,6 +148,15 @@ def test_weights_behind_the_flatbuffer_are_refused(tmp_path: Path) -> None:
         tflm.Interpreter(path)
 
 
+def test_labels_give_the_accuracy_of_both(tmp_path: Path) -> None:
+    made = _quantized(_network(), tmp_path)
+    images, labels = next(_split(40).batches(40))
+    found = tflm.compare(made.path, images.numpy(), made.inputs, made.outputs, labels=labels.numpy())
+    assert found.accuracy == pytest.approx(tflm.evaluate(made.path, _split(40)).accuracy)
+    assert found.litert_accuracy == pytest.approx(found.accuracy, abs=1 / 40)
+    assert tflm.compare(made.path, images.numpy()).accuracy is None
+
+
 def test_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     made = _quantized(_network(), tmp_path)
     tflm.Interpreter(made.path).arena()

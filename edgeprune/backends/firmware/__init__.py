@@ -1,0 +1,225 @@
+"""C++ files that run a TFLite file on a microcontroller, with a program that answers over the serial line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from edgeprune.backends.feeding import Array
+from edgeprune.backends.tflm import Footprint, Interpreter
+from edgeprune.config import Target
+from edgeprune.errors import ModelError
+from edgeprune.export.tflite_file import Port
+
+_FILES = Path(__file__).parent / "files"
+_COPIED = ("board.h", "main.cc", "model.cc", "model.h")
+_WIDTH = 24
+_MOST_GOLDEN_BYTES = 16 << 10
+_HASH_DIGITS = 12
+_NAMES = {"BATCH_MATMUL": "BatchMatMul", "PADV2": "PadV2"}
+"""Of operators as ``MicroMutableOpResolver`` calls them, where that is not their name in camel case."""
+_CORES = {"armv6-m": "cortex-m0plus", "armv8-m.main": "cortex-m33", "armv8.1-m.main": "cortex-m55"}
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Inputs, and what TFLite Micro gives for them.
+
+    Attributes:
+        inputs: Of each sample as bytes of the first input tensor.
+        outputs: The same of the first output tensor.
+    """
+
+    inputs: tuple[bytes, ...]
+    outputs: tuple[bytes, ...]
+
+
+def golden(file: Path, samples: Array) -> Golden:
+    """Run ``samples`` (N, ...), in the layout of the ONNX file; as many of them as 16 KiB hold, at least one.
+
+    Raises:
+        ModelError: The file has several inputs, or TFLite Micro cannot run it.
+    """
+    interpreter = Interpreter(file)
+    if len(interpreter.inputs) != 1:
+        raise ModelError(f"{file} has {len(interpreter.inputs)} inputs; firmware is written for one")
+    inputs, outputs = [], []
+    for sample in samples:
+        stored = interpreter.stored([sample[np.newaxis]])
+        inputs.append(stored[0].tobytes())
+        outputs.append(interpreter.run_stored(stored)[0].tobytes())
+        if sum(map(len, inputs)) + len(inputs[0]) > _MOST_GOLDEN_BYTES:
+            break
+    return Golden(tuple(inputs), tuple(outputs))
+
+
+def write(file: Path, target: Target, found: Footprint, samples: Array, *, name: str) -> dict[str, str]:
+    """The folder's files by name.
+
+    Args:
+        file: The model.
+        target: A microcontroller.
+        found: What the file takes.
+        samples: For the golden vectors, see ``golden``.
+        name: Of the model.
+
+    Raises:
+        ModelError: See ``golden``.
+    """
+    content = file.read_bytes()
+    interpreter = Interpreter(file)
+    vectors = golden(file, samples)
+    return {
+        **{copied: (_FILES / copied).read_text(encoding="utf-8") for copied in _COPIED},
+        "model_data.h": _header(
+            "// The model, a TFLite file.", f"extern const unsigned char kModelData[{len(content)}];"
+        ),
+        "model_data.cc": _source("model_data.h", [_array(f"kModelData[{len(content)}]", content)]),
+        "model_info.h": _model_info(f"{name}-{sha256(content).hexdigest()[:_HASH_DIGITS]}", interpreter, vectors),
+        "op_resolver.h": _resolver(tuple(found.operators)),
+        "arena_size.h": _arena_size(found),
+        "golden.h": _golden_header(vectors),
+        "golden.cc": _golden_source(vectors),
+        "README.md": _readme(target, found, interpreter, vectors, name),
+    }
+
+
+def _header(comment: str, *lines: str, includes: Sequence[str] = ()) -> str:
+    return "\n".join([comment, "#pragma once", "", *includes, *([""] if includes else []), *lines, ""])
+
+
+def _source(header: str, parts: Sequence[str]) -> str:
+    return f'#include "{header}"\n\n' + "\n\n".join(parts) + "\n"
+
+
+def _array(declared: str, content: bytes) -> str:
+    lines = ("  " + " ".join(f"0x{byte:02x}," for byte in row) for row in _rows(content))
+    return f"alignas(16) const unsigned char {declared} = {{\n" + "\n".join(lines) + "\n};"
+
+
+def _rows(content: bytes) -> Iterator[bytes]:
+    return (content[start : start + _WIDTH] for start in range(0, len(content), _WIDTH))
+
+
+def _model_info(model_id: str, interpreter: Interpreter, vectors: Golden) -> str:
+    port = interpreter.outputs[0]
+    scale = f"{port.scale!r}F" if port.scale else "0.0F"
+    return _header(
+        "// What main.cc tells of the model, and how its first input and output lie in memory.",
+        f'constexpr char kModelId[] = "{model_id}";  // the end is of the SHA-256 of the TFLite file',
+        f"constexpr std::size_t kInputBytes = {len(vectors.inputs[0])};",
+        f"constexpr std::size_t kOutputBytes = {len(vectors.outputs[0])};",
+        f"constexpr std::size_t kOutputElements = {int(np.prod(port.shape, dtype=int))};",
+        f"constexpr float kOutputScale = {scale};  // of one step of an int8 output, 0: floats",
+        f"constexpr int kOutputZeroPoint = {port.zero_point};",
+        includes=("#include <cstddef>",),
+    )
+
+
+def _resolver(operators: Sequence[str]) -> str:
+    added = " ||\n      ".join(f"resolver->Add{_method(name)}() != kTfLiteOk" for name in operators)
+    return _header(
+        "// Exactly the operators of the model, so that no other kernel is linked.",
+        f"using Resolver = tflite::MicroMutableOpResolver<{len(operators)}>;",
+        "",
+        "inline TfLiteStatus AddOperators(Resolver* resolver) {",
+        f"  if ({added}) {{",
+        "    return kTfLiteError;",
+        "  }",
+        "  return kTfLiteOk;",
+        "}",
+        includes=('#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"',),
+    )
+
+
+def _method(operator: str) -> str:
+    camel = "".join(part.capitalize() for part in operator.split("_"))
+    return _NAMES.get(operator, re.sub(r"(\d)d$", r"\1D", camel))
+
+
+def _arena_size(found: Footprint) -> str:
+    size = found.arena_bytes + -found.arena_bytes % 16
+    return _header(
+        "// RAM of the tensor arena.\n//\n" + "\n".join(f"// {line}" for line in _arithmetic(found)),
+        f"constexpr std::size_t kTensorArenaBytes = {size};",
+        includes=("#include <cstddef>",),
+    )
+
+
+def _arithmetic(found: Footprint) -> Iterator[str]:
+    yield f"{found.arena.nonpersistent_bytes}: activations, as TensorFlow Lite Micro's allocator told on the host;"
+    for name, kind in found.arena.by_kind.items():
+        yield f"{kind.target_bytes}: {name} ({kind.arithmetic});"
+    yield f"{found.scratch_bytes}: the largest scratch buffer that kernels of CMSIS-NN ask for."
+    yield "Estimated, an upper bound for these kernels. arena% tells what is in use: take that, and a little more."
+
+
+def _golden_header(vectors: Golden) -> str:
+    return _header(
+        "// Inputs, and what TensorFlow Lite Micro gave for them with its plain kernels.",
+        f"constexpr std::size_t kGoldenCount = {len(vectors.inputs)};",
+        "extern const unsigned char kGoldenInputs[kGoldenCount][kInputBytes];",
+        "extern const unsigned char kGoldenOutputs[kGoldenCount][kOutputBytes];",
+        includes=('#include "model_info.h"',),
+    )
+
+
+def _golden_source(vectors: Golden) -> str:
+    return _source(
+        "golden.h",
+        [
+            _rows_of("kGoldenInputs[kGoldenCount][kInputBytes]", vectors.inputs),
+            _rows_of("kGoldenOutputs[kGoldenCount][kOutputBytes]", vectors.outputs),
+        ],
+    )
+
+
+def _rows_of(declared: str, rows: Sequence[bytes]) -> str:
+    inner = (",\n".join("  {" + ", ".join(f"0x{byte:02x}" for byte in row) + "}" for row in rows)) + ","
+    return f"const unsigned char {declared} = {{\n{inner}\n}};"
+
+
+def _readme(target: Target, found: Footprint, interpreter: Interpreter, vectors: Golden, name: str) -> str:
+    board = target.microcontroller
+    assert board is not None, "write is for microcontrollers"
+    cmsis = board.kernels == "cmsis_nn"
+    core = _core(target)
+    return Template((_FILES / "README.md").read_text(encoding="utf-8")).substitute(
+        name=name,
+        board=target.description,
+        model_bytes=f"{found.file_bytes:,}",
+        operator_count=len(found.operators),
+        operators=", ".join(found.operators),
+        arena_bytes=f"{found.arena_bytes:,}",
+        golden_count=len(vectors.inputs),
+        input_bytes=len(vectors.inputs[0]),
+        output_bytes=len(vectors.outputs[0]),
+        input_text=_told(interpreter.inputs[0]),
+        output_text=_told(interpreter.outputs[0]),
+        kernels="CMSIS-NN" if cmsis else "plain ones: those of ESP-NN come with ESP-IDF, see below",
+        makefile_options=f"TARGET=cortex_m_generic TARGET_ARCH={core} OPTIMIZED_KERNEL_DIR=cmsis_nn" if cmsis else "",
+        cmake_includes="tflm/third_party/cmsis_nn tflm/third_party/cmsis_nn/Include" if cmsis else "",
+        cmake_definitions="CMSIS_NN" if cmsis else "",
+        compile_options=f"-mcpu={core.partition('+')[0]} -mthumb" if cmsis else "",
+        arithmetic="\n".join(f"- {line}" for line in _arithmetic(found)),
+    )
+
+
+def _core(target: Target) -> str:
+    """As GCC's ``-mcpu`` calls it."""
+    hardware = target.hardware
+    return _CORES.get(hardware.architecture or "", "cortex-m7" if "M7" in (hardware.cpu or "") else "cortex-m4")
+
+
+def _told(port: Port) -> str:
+    shape = " x ".join(map(str, port.shape))
+    if not port.scale:
+        return f"{port.dtype} of shape {shape}"
+    stored = f"v / {port.scale:.8g} {'-' if port.zero_point < 0 else '+'} {abs(port.zero_point)}"
+    return f"{port.dtype} of shape {shape}; the value v is stored as {stored}, rounded"

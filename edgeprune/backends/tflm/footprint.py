@@ -1,0 +1,89 @@
+"""What a TFLite file takes of a microcontroller's RAM and flash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ai_edge_litert import schema_py_generated as schema
+
+from edgeprune.backends.tflm.arena import Arena
+from edgeprune.backends.tflm.code import code_bytes
+from edgeprune.backends.tflm.interpreter import Interpreter
+from edgeprune.backends.tflm.lifetimes import Peak, peak
+from edgeprune.export.tflite_file import operator_name, read
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Of one file.
+
+    Attributes:
+        arena: What TFLite Micro's recording allocator counted on the host.
+        scratch_bytes: What CMSIS-NN's kernels ask for on top, which are not on the host: estimated, see ``scratch``.
+        peak: Where most activations are alive.
+        file_bytes: Of the file.
+        code: Estimated bytes of the interpreter and of each operator's kernel, see ``code_bytes``.
+        operators: How many of each there are.
+    """
+
+    arena: Arena
+    scratch_bytes: int
+    peak: Peak
+    file_bytes: int
+    code: Mapping[str, int]
+    operators: Mapping[str, int]
+
+    @property
+    def arena_bytes(self) -> int:
+        """That an arena on a board needs: estimated, an upper bound but for what ESP-NN asks for."""
+        return self.arena.restated_for_32_bit + self.scratch_bytes
+
+    @property
+    def flash_bytes(self) -> int:
+        """File and code: estimated."""
+        return self.file_bytes + sum(self.code.values())
+
+    @property
+    def costs(self) -> dict[str, int]:
+        """By the names that budgets have for them."""
+        return {"arena_bytes": self.arena_bytes, "flash_bytes": self.flash_bytes}
+
+
+def footprint(path: Path) -> Footprint:
+    """Load ``path`` into TFLite Micro and look.
+
+    Raises:
+        ModelError: TFLite Micro cannot run it.
+    """
+    model = read(path)
+    names = [operator_name(model, op) for op in model.subgraphs[0].operators]
+    return Footprint(
+        arena=Interpreter(path).arena(),
+        scratch_bytes=scratch(model),
+        peak=peak(model),
+        file_bytes=path.stat().st_size,
+        code=code_bytes(names),
+        operators={name: names.count(name) for name in sorted(set(names))},
+    )
+
+
+def scratch(model: schema.ModelT) -> int:
+    """The largest buffer that a kernel of CMSIS-NN asks for, bytes; at worst it comes on top of the peak.
+
+    A convolution unfolds two windows to int16, each rounded up to four values (``arm_convolve_s8_get_buffer_size`` and
+    its like for depthwise ones, for cores with DSP; with MVE it is four windows of int8), an average pooling keeps an
+    int32 for each channel.
+    """
+    graph = model.subgraphs[0]
+    found = [0]
+    for op in graph.operators:
+        name = operator_name(model, op)
+        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            window = math.prod(int(size) for size in graph.tensors[op.inputs[1]].shape[1:])
+            found.append(2 * 2 * (window + -window % 4))
+        elif name == "AVERAGE_POOL_2D":
+            found.append(4 * int(graph.tensors[op.inputs[0]].shape[-1]))
+    return max(found)

@@ -1,0 +1,172 @@
+"""Choose units so that a network fits a microcontroller: TFLite Micro's own allocator says whether it does.
+
+Weights do not change what a network takes, so none of this trains anything: the network is rewritten, exported,
+lowered, quantized and loaded, and where it takes too much, chosen anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeprune.backends import tflite, tflm
+from edgeprune.config import Budget
+from edgeprune.cost import CostModel, Scaled, cost_model
+from edgeprune.errors import BudgetError
+from edgeprune.export import onnx
+from edgeprune.graph.rewrite import rewrite
+from edgeprune.quantize import tflite as int8
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgeprune.graph import Units
+    from edgeprune.pipeline.job import Job
+    from edgeprune.select import Plan
+
+logger = logging.getLogger(__name__)
+
+Choose = Callable[[Budget, Mapping[str, CostModel]], "tuple[Plan, Tensor]"]
+"""The units that go so that a budget holds, by models of costs that need more than the network."""
+_SAMPLES = 8
+_LEAST = 2
+"""A limit of 1 would be a share."""
+
+
+def footprint(job: Job, removed: Tensor) -> tflm.Footprint:
+    """What the dense network takes without the units in the mask (units,), as int8."""
+    return _footprint_of(job, rewrite(job.dense, job.units, removed).model)
+
+
+def measured(job: Job, network: nn.Module, units: Units, removed: Tensor) -> Mapping[str, float]:
+    """Arena and flash of any ``network`` without some of its ``units``, by cost name."""
+    return _footprint_of(job, rewrite(network, units, removed).model).costs
+
+
+def _footprint_of(job: Job, network: nn.Module) -> tflm.Footprint:
+    recipe = job.recipe
+    network = network.cpu().eval()
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "network.onnx"
+        onnx.export(network, job.example, source, opset=job.target.onnx.opset, simplify=recipe.export.simplify)
+        lowered = tflite.convert(source, source.with_suffix(".tflite"))
+        file = Path(folder) / "int8.tflite"
+        int8.quantize(lowered, file, job.data.train, samples=_SAMPLES, seed=recipe.seed)
+        return tflm.footprint(file)
+
+
+def whole(job: Job) -> Tensor:
+    """The mask of no units, (units,)."""
+    import torch
+
+    return torch.zeros(len(job.units), dtype=torch.bool)
+
+
+def board_costs(job: Job, dense: tflm.Footprint) -> dict[str, CostModel]:
+    """Models of what TFLite Micro takes, right for the ``dense`` network, and of latency where that is limited."""
+    found: dict[str, CostModel] = {}
+    for name, value in dense.costs.items():
+        base = cost_model(name, job.units, job.dense, precision="int8")
+        found[name] = Scaled(base, offset=value - base.total())
+    latency = job.latency_model("latency_ms" in job.recipe.budget.aims.costs)
+    return found if latency is None else {**found, "latency_ms": latency}
+
+
+def limits(job: Job, dense: tflm.Footprint) -> dict[str, int]:
+    """Of arena and flash: what the board has, or less where the budget says less."""
+    asked = job.recipe.budget.aims
+    named = {name: asked.limit(name, dense.costs[name]) for name in dense.costs if name in asked.costs}
+    return {name: min(limit, int(named.get(name, limit))) for name, limit in job.target.limits.items()}
+
+
+def fit(job: Job, choose: Choose) -> tuple[Plan, Tensor]:
+    """The plan with which all limits hold, and the mask of the units that go, (units,).
+
+    What the board has is a limit only where the network would be larger, so that boards on which it fits share a plan.
+
+    Raises:
+        BudgetError: A limit cannot be reached; names what TFLite Micro takes at least, and for what.
+    """
+    dense = footprint(job, whole(job))
+    return _Fitting(job, choose, board_costs(job, dense), limits(job, dense)).run()
+
+
+@dataclass
+class _Fitting:
+    """A search: ``most`` is what arena and flash may take, ``costs`` are models of what they do."""
+
+    job: Job
+    choose: Choose
+    costs: Mapping[str, CostModel]
+    most: Mapping[str, int]
+
+    def run(self) -> tuple[Plan, Tensor]:
+        asked = {name for name in self.most if name in self.job.recipe.budget.aims.costs}
+        aim = dict(self.most)
+        while True:
+            budget = self._budget({name: aim[name] for name in asked})
+            try:
+                plan, removed = self.choose(budget, self.costs)
+            except BudgetError as problem:
+                plan, removed = self._smallest(budget, problem)
+            over = self._over(footprint(self.job, removed))
+            if not over:
+                shown = self._budget({name: self.most[name] for name in asked}).model_dump(exclude_none=True)
+                return replace(plan, origin={**plan.origin, "budget": shown}), removed
+            for name, excess in over.items():
+                logger.info("%s: %d bytes over %d", name, excess, self.most[name])
+                # What the models do not know, such as gaps between activations, is made up for by aiming lower.
+                if name in asked:
+                    aim[name] -= excess
+                asked.add(name)
+
+    def _smallest(self, budget: Budget, problem: BudgetError) -> tuple[Plan, Tensor]:
+        """The choice that takes the least: it may fit, though the models say it does not.
+
+        Raises:
+            BudgetError: It does not; or another limit cannot be reached.
+        """
+        job = self.job
+        models = {name: self.costs.get(name) or cost_model(name, job.units, job.dense) for name in budget.costs}
+        asked = budget.limits({name: model.total() for name, model in models.items()})
+        missed = [name for name, limit in asked.items() if problem.nearest.get(name, math.inf) > limit]
+        if not set(missed) <= set(self.most):
+            raise problem
+        least = {name: math.ceil(problem.nearest[name]) for name in missed}
+        plan, removed = self.choose(budget.model_copy(update=least), self.costs)
+        found = footprint(job, removed)
+        over = self._over(found)
+        if not over:
+            return plan, removed
+        told = [
+            f"budget {name}: {self.most[name]:,} cannot be reached{_origin(job, name, self.most[name])}, the "
+            f"closest is {found.costs[name]:,} by TFLite Micro's allocator"
+            for name in over
+        ]
+        held = "; ".join([*(_held_back(found, name) for name in over), problem.held_back])
+        nearest = {**problem.nearest, **found.costs}
+        raise BudgetError(f"{'; '.join(told)}. What holds it back: {held}", nearest, held_back=held) from problem
+
+    def _budget(self, aims: Mapping[str, int]) -> Budget:
+        return self.job.recipe.budget.aims.model_copy(update={name: max(aim, _LEAST) for name, aim in aims.items()})
+
+    def _over(self, found: tflm.Footprint) -> dict[str, int]:
+        excess = {name: found.costs[name] - limit for name, limit in self.most.items()}
+        return {name: bytes_over for name, bytes_over in excess.items() if bytes_over > 0}
+
+
+def _origin(job: Job, name: str, limit: int) -> str:
+    return f" (what {job.target.name} has for a model)" if limit == job.target.limits[name] else ""
+
+
+def _held_back(found: tflm.Footprint, name: str) -> str:
+    if name == "flash_bytes":
+        return f"the file has {found.file_bytes:,} bytes, the interpreter and its kernels {sum(found.code.values()):,}"
+    arena = found.arena
+    rest = arena.restated_for_32_bit - arena.nonpersistent_bytes
+    return f"{found.peak} at once; {rest:,} for tensors, nodes and kernels; {found.scratch_bytes:,} of scratch"

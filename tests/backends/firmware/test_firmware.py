@@ -1,0 +1,240 @@
+"""The firmware folder: it compiles for a Cortex-M without a warning, and main.cc speaks the protocol."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeprune.backends import firmware, tflite, tflm
+from edgeprune.config import Target
+from edgeprune.quantize.tflite import quantize
+from tests.quantize.digits import digits, trained, write
+
+_HERE = Path(__file__).parent
+_STRICT = ("-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti", "-std=c++17")
+_CROSS = shutil.which("arm-none-eabi-g++")
+_HOST = shutil.which("g++")
+_NAME = "digits-nucleo"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    lowered = tflite.convert(write(trained(), folder / "digits.onnx"), folder / "digits.tflite")
+    return quantize(lowered, folder / "int8.tflite", digits().train, samples=8).path
+
+
+@pytest.fixture(scope="module")
+def samples() -> np.ndarray:
+    images: np.ndarray = next(iter(digits().validation.batches(4)))[0].numpy()
+    return images
+
+
+@pytest.fixture(scope="module")
+def folder(model: Path, samples: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("firmware")
+    board = Target.load("microcontroller")
+    for name, text in firmware.write(model, board, tflm.footprint(model), samples, name=_NAME).items():
+        (made / name).write_text(text, encoding="utf-8")
+    return made
+
+
+@pytest.mark.skipif(_CROSS is None, reason="arm-none-eabi-g++ is not installed")
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0plus", "cortex-m55"])
+@pytest.mark.parametrize("file", ["main.cc", "golden.cc", "model_data.cc"])
+def test_what_needs_no_headers_compiles_without_a_warning(file: str, core: str, folder: Path, tmp_path: Path) -> None:
+    assert _CROSS is not None
+    argv = [_CROSS, *_STRICT, f"-mcpu={core}", "-mthumb", "-Os", "-c", folder / file, "-o", tmp_path / "made.o"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(_CROSS is None, reason="arm-none-eabi-g++ is not installed")
+def test_what_needs_headers_compiles_against_what_they_declare(folder: Path, tmp_path: Path) -> None:
+    assert _CROSS is not None
+    argv = [_CROSS, *_STRICT, "-mcpu=cortex-m4", "-mthumb", "-I", _HERE / "headers", "-c", folder / "model.cc"]
+    done = subprocess.run([*argv, "-o", tmp_path / "model.o"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_array_is_the_file(folder: Path, model: Path) -> None:
+    text = (folder / "model_data.cc").read_text()
+    assert "alignas(16) const unsigned char" in text
+    assert bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2}),", text)) == model.read_bytes()
+
+
+def test_exactly_the_operators_of_the_file_are_registered(folder: Path, model: Path) -> None:
+    text = (folder / "op_resolver.h").read_text()
+    operators = tflm.footprint(model).operators
+    assert f"MicroMutableOpResolver<{len(operators)}>" in text
+    assert len(re.findall(r"->Add\w+\(\)", text)) == len(operators)
+    assert "AddDepthwiseConv2D" in text
+
+
+def test_the_arena_is_the_one_of_the_allocator(folder: Path, model: Path) -> None:
+    (size,) = re.findall(r"kTensorArenaBytes = (\d+);", (folder / "arena_size.h").read_text())
+    found = tflm.footprint(model)
+    assert int(size) % 16 == 0
+    assert 0 <= int(size) - found.arena_bytes < 16
+    terms = [int(term) for term in re.findall(r"^// (\d+):", (folder / "arena_size.h").read_text(), re.MULTILINE)]
+    assert sum(terms) == found.arena_bytes
+
+
+def test_golden_vectors_are_what_tflite_micro_gives(model: Path, samples: np.ndarray) -> None:
+    found = firmware.golden(model, samples)
+    assert len(found.inputs) == len(samples)
+    interpreter = tflm.Interpreter(model)
+    (again,) = interpreter.run_stored([np.frombuffer(found.inputs[1], np.int8).reshape(interpreter.inputs[0].shape)])
+    assert again.tobytes() == found.outputs[1] != found.outputs[0]
+
+
+def test_the_readme_has_no_gaps(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    assert "OPTIMIZED_KERNEL_DIR=cmsis_nn" in text
+    assert "-mcpu=cortex-m4" in text
+    assert all(file.name in text for file in folder.iterdir() if file.name not in ("README.md", "model_info.h"))
+
+
+class _Line:
+    """The serial line of main.cc as it runs on this machine."""
+
+    def __init__(self, program: Path, **environment: str) -> None:
+        self._process = subprocess.Popen(
+            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
+        )
+
+    def ready(self) -> list[str]:
+        """Lines up to and without ``m-ready``."""
+        assert self._process.stdout is not None
+        lines = []
+        for line in iter(self._process.stdout.readline, b""):
+            assert line.endswith(b"\r\n"), line
+            if line == b"m-ready\r\n":
+                return lines
+            lines.append(line.decode("ascii").strip())
+        raise AssertionError(f"it ended after {lines}")
+
+    def send(self, text: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(text.encode())
+
+    def ask(self, command: str) -> list[str]:
+        self.send(f"{command}%")
+        return self.ready()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        assert self._process.wait(10) == 0
+
+
+@pytest.fixture(scope="module")
+def program(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if _HOST is None:
+        pytest.skip("g++ is not installed")
+    made = tmp_path_factory.mktemp("host") / "firmware"
+    sources = [folder / "main.cc", folder / "golden.cc", _HERE / "stand_in.cc"]
+    argv = [_HOST, *_STRICT, "-fsanitize=address,undefined", "-I", folder, *sources, "-o", made]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return made
+
+
+@pytest.fixture
+def line(program: Path) -> Iterator[_Line]:
+    talking = _Line(program)
+    assert talking.ready() == ["m-init-done"]
+    yield talking
+    talking.close()
+
+
+def test_it_says_who_it_is(line: _Line, model: Path) -> None:
+    assert line.ask("name") == ["m-name-dut-[EdgePrune]"]
+    digits = sha256(model.read_bytes()).hexdigest()[:12]
+    told = ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", f"m-model-[{_NAME}-{digits}]"]
+    assert line.ask("profile") == told
+    assert line.ask("arena") == ["m-arena-[12345]"]
+    assert line.ask("layers") == ["m-layers-[CONV_2D:100,ADD:7]"]
+
+
+def test_an_input_is_loaded_and_inferred(line: _Line, model: Path) -> None:
+    output = tflm.Interpreter(model).outputs[0]
+    content = np.arange(-32, 32, dtype=np.int8)
+    assert line.ask("db load 64") == ["m-[Expecting 64 bytes]"]
+    text = content.tobytes().hex()
+    assert line.ask(f"db {text[:62]}") == []
+    assert line.ask(f"db {text[62:124].upper()}") == []
+    assert line.ask(f"db {text[124:]}") == ["m-load-done"]
+    said = line.ask("infer 3 2")
+    first, last = (int(lap.removeprefix("m-lap-us-")) for lap in said if lap.startswith("m-lap-us-"))
+    assert (last - first) % (1 << 32) == 100
+    assert [one for one in said if not one.startswith("m-lap")] == [
+        "m-warmup-start-2", "m-warmup-done", "m-infer-start-3", "m-infer-done", said[-1]
+    ]  # fmt: skip
+    numbers = [float(number) for number in said[-1].removeprefix("m-results-[").rstrip("]").split(",")]
+    steps = content[: len(numbers)].astype(int)
+    np.testing.assert_allclose(numbers, (steps - output.zero_point) * output.scale, atol=6e-4)
+    assert line.ask("results") == said[-1:]
+
+
+def test_the_clock_wraps_around(line: _Line) -> None:
+    laps = [int(line.ask("timestamp")[0].removeprefix("m-lap-us-")) for _ in range(4)]
+    assert laps[-1] < laps[0]
+    assert (laps[1] - laps[0]) % (1 << 32) == 100
+
+
+def test_golden_vectors_are_compared(line: _Line) -> None:
+    assert line.ask("golden") == ["m-golden-[0]"]  # the stand-in is another model
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("nonsense", "e-[Unknown command: nonsense]"),
+        ("", "e-[Unknown command: ]"),
+        ("db 00", "e-[db load comes first]"),
+        ("db load many", "e-[db load takes a number of bytes, got many]"),
+        ("db load 65", "e-[the input has another size, m-model tells which model this is]"),
+        ("infer", "e-[infer takes a count from 1, and one of warm-ups]"),
+        ("infer 0 1", "e-[infer takes a count from 1, and one of warm-ups]"),
+        ("infer 5 x", "e-[infer takes a count from 1, and one of warm-ups]"),
+        ("x" * 200, "e-[the command is too long]"),
+    ],
+)
+def test_what_cannot_be_done_is_said(command: str, answer: str, line: _Line) -> None:
+    assert line.ask(command) == [answer]
+    assert line.ask("name") == ["m-name-dut-[EdgePrune]"]
+
+
+def test_bytes_that_do_not_fit_are_refused(line: _Line) -> None:
+    line.ask("db load 64")
+    assert line.ask("db 0") == ["e-[two digits a byte]"]
+    assert line.ask("db zz") == ["e-[no hexadecimal digits: zz]"]
+    for _ in range(2):
+        assert line.ask("db " + "11" * 31) == []
+    assert line.ask("db " + "11" * 3) == ["e-[more bytes than db load told]"]
+    assert line.ask("db 1111") == ["m-load-done"]
+    assert line.ask("db 11") == ["e-[db load comes first]"]
+
+
+def test_reads_may_be_split_and_merged(line: _Line) -> None:
+    line.send("na")
+    line.send("me%\r\nresults%")
+    assert line.ready() == ["m-name-dut-[EdgePrune]"]
+    assert line.ready()[0].startswith("m-results-[")
+
+
+def test_a_model_that_does_not_load_is_said(program: Path) -> None:
+    line = _Line(program, NO_MODEL="1")
+    assert line.ready()[:1] == ["m-init-done"]
+    assert line.ask("infer 1 0") == ["e-[there is no model]"]
+    line.close()

@@ -1,0 +1,86 @@
+"""The arena as selection sees it, against TFLite Micro's own allocator; and costs in other units."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from edgeprune.backends import tflite, tflm
+from edgeprune.config import Recipe
+from edgeprune.cost import Scaled, cost_model
+from edgeprune.export.onnx import export
+from edgeprune.graph import Units, capture, units_of
+from edgeprune.graph.rewrite import rewrite
+from edgeprune.model import network
+from edgeprune.model.data import TensorSplit
+from edgeprune.quantize.tflite import quantize
+
+
+@cache
+def _network(name: str) -> tuple[nn.Module, Units, tuple[int, ...]]:
+    recipe = Recipe.load(name)
+    model = network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder)
+    return model, units_of(capture(model, network.example_inputs(recipe.model.input))), recipe.model.input
+
+
+def _some(units: Units, share: float, seed: int) -> torch.Tensor:
+    drawn = torch.rand(len(units), generator=torch.Generator().manual_seed(seed))
+    mask = (drawn < share) & units.prunable
+    for floor in units.floors:
+        mask[floor[drawn[floor].argmax()]] = False
+    return mask
+
+
+def _footprint(name: str, gone: torch.Tensor, folder: Path) -> tuple[tflm.Footprint, nn.Module]:
+    model, units, shape = _network(name)
+    small = rewrite(model, units, gone).model.eval()
+    lowered = tflite.convert(export(small, (torch.randn(shape),), folder / "m.onnx").path, folder / "m.tflite")
+    split = TensorSplit(torch.randn(4, *shape[1:]), torch.zeros(4, dtype=torch.long))
+    return tflm.footprint(quantize(lowered, folder / "int8.tflite", split).path), small
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize("name", ["digits", "cifar10-resnet8"])
+def test_models_follow_the_file(name: str, share: float, tmp_path: Path) -> None:
+    model, units, _ = _network(name)
+    gone = _some(units, share, 0) if share else torch.zeros(len(units), dtype=torch.bool)
+    found, small = _footprint(name, gone, tmp_path)
+    arena, flash = (cost_model(cost, units, model, precision="int8") for cost in ("arena_bytes", "flash_bytes"))
+    for cost in (arena, flash):
+        cost.remove(gone)
+    layers = [layer for layer in small.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    kept = sum(8 * len(layer.weight) for layer in layers)  # a multiplier and a shift of each channel
+    assert arena.total() == found.peak.bytes + kept
+    assert found.arena.nonpersistent_bytes >= found.peak.bytes
+    # Beside weights a file has a scale and a zero point of each channel, and its graph.
+    graph = found.file_bytes - flash.total()
+    assert 0 < graph < 25_000
+
+
+def test_a_cost_in_other_units() -> None:
+    model, units, _ = _network("digits")
+    macs = cost_model("macs", units, model)
+    scaled = Scaled(macs, factor=0.5, offset=100.0)
+    assert scaled.total() == 0.5 * macs.total() + 100
+    torch.testing.assert_close(scaled.savings(), 0.5 * macs.savings())
+    gone = _some(units, 0.4, 0)
+    twin = scaled.copy()
+    twin.remove(gone)
+    assert macs.total() > 0
+    assert scaled.total() == 0.5 * macs.total() + 100  # neither the copy nor what it was made of is touched
+    macs.remove(gone)
+    assert twin.total() == 0.5 * macs.total() + 100
+    torch.testing.assert_close(twin.gains(), 0.5 * macs.gains())
+
+
+def test_the_limit_of_a_scaled_peak_is_the_one_of_the_peak() -> None:
+    model, units, _ = _network("digits")
+    peak = cost_model("arena_bytes", units, model)
+    scaled = Scaled(peak, offset=1000.0)
+    limit = 0.6 * peak.total()
+    torch.testing.assert_close(scaled.savings(limit + 1000), peak.savings(limit))
+    assert not torch.equal(peak.savings(limit), peak.savings())

@@ -1,0 +1,262 @@
+"""The whole build for a microcontroller: what TFLite Micro says, what fits, and what is told where nothing does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeprune.backends import tflm
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.cli import run
+from edgeprune.config import Recipe, Target
+from edgeprune.errors import BudgetError, RecipeError, TargetError
+from edgeprune.pipeline import build
+from edgeprune.pipeline.building import BuildResult
+from edgeprune.report.table import markdown, rows
+from edgeprune.select import Plan
+
+_NANO = "arduino-nano-33-ble"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("boards")
+
+
+def _build(folder: Path, board: Target | str = _NANO, **settings: Any) -> BuildResult:
+    # Without training int8 may lose more than it should; what is fit is what is asked here.
+    given = {
+        "training.epochs": 0,
+        "quantize.max_accuracy_drop": 1.0,
+        **{key.replace("__", "."): value for key, value in settings.items()},
+    }
+    return build(Recipe.load("digits").override(given), board, output=folder / "dist", cache=folder / "cache")
+
+
+def _board(name: str = _NANO, **microcontroller: int) -> Target:
+    """A board with less than it has."""
+    target = Target.load(name)
+    values = target.model_dump()
+    values["microcontroller"].update(microcontroller)
+    return Target.parse({**values, "name": "small-board", "aliases": ()}, where="a test")
+
+
+@pytest.fixture(scope="module")
+def built(folder: Path) -> BuildResult:
+    return _build(folder, training__epochs=2)
+
+
+def test_int8_ships_and_tflite_micro_computes_it(built: BuildResult) -> None:
+    manifest = built.manifest
+    assert manifest.precision is not None
+    assert manifest.precision.shipped == "int8"
+    assert manifest.precision.reason.startswith("int8 is demanded, and it keeps the accuracy")
+    assert manifest.microcontroller is not None
+    found = manifest.microcontroller.agreement
+    assert found is not None
+    assert found.samples == manifest.metrics.shipped.samples == 355
+    assert found.top1_agreement is not None
+    assert found.top1_agreement >= 0.995
+    assert found.worst_steps <= 4
+    assert found.kernels == "reference"
+    assert found.litert_accuracy == pytest.approx(manifest.metrics.shipped.accuracy, abs=0.01)
+    assert found.accuracy == pytest.approx(found.litert_accuracy, abs=0.005)
+
+
+def test_the_arena_in_the_manifest_adds_up(built: BuildResult) -> None:
+    report = Manifest.load(built.folder).microcontroller
+    assert report is not None
+    for name, footprint in (("dense", report.dense), ("shipped", report.shipped)):
+        arena = footprint.arena
+        assert arena.total_bytes == arena.nonpersistent_bytes + arena.persistent_bytes, name
+        kinds = arena.by_kind.values()
+        assert sum(kind.host_bytes for kind in kinds) == arena.persistent_bytes
+        assert arena.restated_bytes == arena.nonpersistent_bytes + sum(kind.target_bytes for kind in kinds)
+        assert arena.arena_bytes == arena.restated_bytes + arena.scratch_bytes
+        assert sum(tensor.bytes for tensor in footprint.peak.tensors) <= arena.nonpersistent_bytes
+        assert footprint.flash.flash_bytes == footprint.flash.file_bytes + sum(footprint.flash.code.values())
+    real = tflm.footprint(built.folder / "model.tflite")
+    assert report.shipped.arena.arena_bytes == real.arena_bytes
+    assert report.shipped.flash.file_bytes == built.manifest.files["model.tflite"].bytes
+    assert report.limits == Target.load(_NANO).limits
+
+
+def test_latency_is_an_estimate_from_multiply_adds(built: BuildResult) -> None:
+    report, metrics = built.manifest.microcontroller, built.manifest.metrics
+    assert report is not None
+    assert report.latency.latency_ms == pytest.approx(metrics.shipped.macs * 4.22 / 64e3)
+    assert report.latency.low_ms < report.latency.latency_ms < report.latency.high_ms
+    assert metrics.shipped.predicted_latency_ms == pytest.approx(report.latency.latency_ms)
+    assert metrics.dense.predicted_latency_ms == pytest.approx(metrics.dense.macs * 4.22 / 64e3)
+    assert not built.profile.models  # nothing was measured here
+    kinds = {row.key: row.kind for row in rows(built.manifest, built.profile)}
+    assert {kinds[key] for key in ("arena_bytes", "flash_bytes", "predicted_latency_ms")} == {"estimated"}
+
+
+def test_what_the_board_has_is_a_limit_without_being_asked(built: BuildResult) -> None:
+    verdicts = {budget.name: budget for budget in built.manifest.budgets}
+    assert set(verdicts) == {"macs", "arena_bytes", "flash_bytes"}
+    assert verdicts["arena_bytes"].limit == 196_608
+    assert all(budget.ok for budget in verdicts.values())
+    assert verdicts["arena_bytes"].kind == verdicts["flash_bytes"].kind == "estimated"
+
+
+def test_the_bundle_has_firmware_and_no_runner(built: BuildResult) -> None:
+    names = set(built.manifest.files)
+    assert {"firmware/main.cc", "firmware/model_data.cc", "firmware/op_resolver.h", "firmware/README.md"} <= names
+    assert "run.py" not in names
+    sha = built.manifest.files["model.tflite"].sha256
+    assert f"digits-{_NANO}-{sha[:12]}" in (built.folder / "firmware/model_info.h").read_text()
+
+
+def test_the_report_tells_what_sets_the_peak(built: BuildResult) -> None:
+    text = markdown(built.manifest, built.profile)
+    assert "The arena's peak, dense: CONV_2D /residual/conv2/Conv (" in text
+    assert "The arena's peak, shipped: " in text
+    assert "TFLite Micro: the class of LiteRT for" in text
+
+
+def test_boards_on_which_it_fits_share_what_was_trained(built: BuildResult, folder: Path) -> None:
+    other = _build(folder, "rp2040-pico", training__epochs=2)
+    cached = {stage.name for stage in other.stages if stage.cached}
+    assert {"finetune", "export", "quantize", "parity", "microcontroller", "evaluate-shipped"} <= cached
+    assert "bundle" not in cached
+    assert other.manifest.files["model.tflite"] == built.manifest.files["model.tflite"]
+
+
+def test_it_replays_from_the_cache(built: BuildResult, folder: Path) -> None:
+    before = (built.folder / "manifest.json").read_bytes(), built.archive.read_bytes()
+    again = _build(folder, training__epochs=2)
+    assert all(stage.cached for stage in again.stages)
+    shutil.rmtree(folder / "dist")
+    anew = _build(folder, training__epochs=2)
+    assert [stage.name for stage in anew.stages if not stage.cached] == ["bundle"]
+    assert ((anew.folder / "manifest.json").read_bytes(), anew.archive.read_bytes()) == before
+
+
+@pytest.mark.parametrize("share", [0.9, 0.77, 0.6])
+def test_it_is_pruned_until_the_arena_fits(share: float, folder: Path) -> None:
+    made = _build(folder, budget__arena_bytes=share, budget__macs=None)
+    (verdict,) = (budget for budget in made.manifest.budgets if budget.name == "arena_bytes")
+    report = made.manifest.microcontroller
+    assert report is not None
+    assert verdict.ok
+    assert verdict.value == report.shipped.arena.arena_bytes == tflm.footprint(made.folder / "model.tflite").arena_bytes
+    assert 0.6 * verdict.limit < verdict.value <= verdict.limit == int(share * report.dense.arena.arena_bytes)
+    before, after = (sum(one.bytes for one in side.peak.tensors) for side in (report.dense, report.shipped))
+    assert after < before
+
+
+def test_a_board_that_is_too_small_is_a_limit(folder: Path) -> None:
+    made = _build(folder, _board(ram_bytes=11_000, reserved_ram_bytes=0), budget__macs=0.99)
+    report = made.manifest.microcontroller
+    assert report is not None
+    assert report.dense.arena.arena_bytes > 11_000 >= report.shipped.arena.arena_bytes
+    plan = Plan.load(made.folder / "plan.json")
+    assert plan.origin["budget"] == {"macs": 0.99, "arena_bytes": 11_000}
+
+
+def test_flash_is_the_file_and_the_code(folder: Path) -> None:
+    made = _build(folder, budget__flash_bytes=130_000, budget__macs=None)
+    (verdict,) = (budget for budget in made.manifest.budgets if budget.name == "flash_bytes")
+    assert verdict.ok
+    assert 100_000 < verdict.value <= 130_000
+    assert verdict.value == tflm.footprint(made.folder / "model.tflite").flash_bytes
+
+
+def test_latency_can_be_limited(folder: Path) -> None:
+    made = _build(folder, budget__latency_ms="40ms", budget__macs=None)
+    after = made.manifest.metrics.shipped.predicted_latency_ms
+    assert after is not None
+    assert 30 < after <= 40
+
+
+_NO_ARENA = (
+    r"arena_bytes: 3,000 cannot be reached, the closest is [\d,]+ by TFLite Micro's.*holds it back: "
+    r"\w+ /\S+ with .* bytes at once; [\d,]+ for tensors, nodes and kernels; [\d,]+ of scratch"
+)
+_NO_FLASH = (
+    r"flash_bytes: 90,000 cannot be reached, the closest is [\d,]+ .*holds it back: "
+    r"the file has [\d,]+ bytes, the interpreter and its kernels 95,478"
+)
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ({"arena_bytes": 3000}, _NO_ARENA),
+        ({"flash_bytes": 90_000}, _NO_FLASH),
+        ({"macs": 0.00001}, r"budget macs: 15 cannot be reached, the closest is"),
+    ],
+)
+def test_what_no_pruning_reaches_is_told_before_training(budget: dict[str, Any], told: str, folder: Path) -> None:
+    settings = {f"budget__{name}": limit for name, limit in {"macs": None, **budget}.items()}
+    with pytest.raises(BudgetError, match=told) as caught:
+        _build(folder, training__epochs=40, **settings)
+    ((name, limit),) = budget.items()
+    assert caught.value.nearest[name] > (limit if limit > 1 else 0)
+
+
+def test_a_board_that_nothing_fits_is_told_with_what_it_has(folder: Path) -> None:
+    with pytest.raises(BudgetError, match=r"arena_bytes: 2,000 cannot be reached \(what small-board has for a model\)"):
+        _build(folder, _board(ram_bytes=2000, reserved_ram_bytes=0))
+
+
+def test_the_exit_code_of_a_missed_budget(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    argv = ["build", "--target", "mcu", "--epochs", "0", "--budget", "arena_bytes=2KiB", "--cache", "cache"]
+    assert run(argv) == 4
+    assert "budget arena_bytes: 2,048 cannot be reached" in capsys.readouterr().err
+
+
+def test_an_arena_is_of_microcontrollers(folder: Path) -> None:
+    with pytest.raises(RecipeError, match=r"budget\.arena_bytes: raspberry-pi-4 runs onnxruntime, which has no arena"):
+        _build(folder, "raspberry-pi-4", budget__arena_bytes=10_000)
+
+
+def test_a_board_runs_int8_alone(folder: Path) -> None:
+    with pytest.raises(RecipeError, match="got 'float32'; arduino-nano-33-ble runs int8, or 'auto'"):
+        _build(folder, quantize__precision="float32")
+
+
+def test_an_operator_without_kernel_is_told_by_the_preflight(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "def make():\n    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.GELU(), nn.Flatten(), nn.Linear(288, 10))\n"
+    )
+    recipe = Recipe.load("digits")
+    values = recipe.model_dump() | {
+        "model": {"factory": str(tmp_path / "net.py:make"), "input": (1, 1, 8, 8)},
+        "data": {"function": str(recipe.folder / "data.py:load")},
+    }
+    other = Recipe.parse(values, folder=tmp_path, where="a test")
+    with pytest.raises(TargetError, match=r"arduino-nano-33-ble cannot run this network: .*GELU\) has no kernel"):
+        build(other, _NANO, output=tmp_path / "dist", cache=tmp_path / "cache")
+
+
+def test_a_schedule_keeps_within_the_arena_too(folder: Path) -> None:
+    made = _build(
+        folder,
+        schedule__name="iterative",
+        schedule__rounds=2,
+        training__epochs=2,
+        budget__macs=None,
+        budget__arena_bytes=0.7,
+    )
+    (verdict,) = (budget for budget in made.manifest.budgets if budget.name == "arena_bytes")
+    assert verdict.ok
+    assert verdict.value <= verdict.limit
+
+
+def test_a_manifest_without_the_part_is_still_read(built: BuildResult, tmp_path: Path) -> None:
+    values = json.loads((built.folder / "manifest.json").read_text())
+    assert values["schema"] == 1
+    del values["microcontroller"]
+    (tmp_path / "manifest.json").write_text(json.dumps(values))
+    assert Manifest.load(tmp_path).microcontroller is None
