@@ -134,13 +134,13 @@ class _Files:
         assert self._found.manifest is not None
         if self._several:
             name = f"profile-{slug}.json"
-            measured.replace(bundle, {name: profile.to_json()}, measured.Measured.load(bundle).budgets)
+            measured.replace(bundle, {name: profile.to_json()})
             return bundle / name
         name = "profile.json"
         verdicts = judge(self._found.manifest, profile)
         measured.replace(bundle, {name: profile.to_json()}, verdicts)
         if (bundle / facts.NAME).is_file():
-            measured.replace(bundle, {page.NAME: page.of_bundle(bundle)}, verdicts)
+            measured.replace(bundle, {page.NAME: page.of_bundle(bundle)})
         return bundle / name
 
 
