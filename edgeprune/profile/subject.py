@@ -10,6 +10,7 @@ from edgeprune.bundle import verifying
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Target
 from edgeprune.errors import BundleError, InputError, TargetError
+from edgeprune.export import tflite_loading
 from edgeprune.profile import golden
 from edgeprune.profile.golden import Golden
 from edgeprune.profile.protocol import LITERT_RUNNER, RUNNER, Conditions
@@ -51,6 +52,7 @@ def subject(what: Path, baseline: Path | None = None) -> Subject:
 
     Raises:
         InputError: It is something else, or the two do not run on the same runtime.
+        ModelError: The TFLite file is damaged.
         BundleError: The bundle is damaged, or has no model.
     """
     found = _bundle(what) if what.is_dir() else _file(what)
@@ -72,6 +74,8 @@ def _file(path: Path) -> Subject:
         raise InputError(f"got {path}; what is profiled is the folder of a bundle, or an .onnx or .tflite file")
     if not path.is_file():
         raise InputError(f"cannot read {path}: there is no such file")
+    if path.suffix == ".tflite":
+        tflite_loading.load_file(path)  # LiteRT and TFLite Micro believe what a file says of itself
     settings = Target.load("host").profile
     return Subject({path.stem: path}, [runner], conditions=Conditions(**settings.model_dump()))
 
