@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edgeprune.bundle import intact
+from edgeprune.bundle import verifying
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Target
 from edgeprune.errors import BundleError, InputError, TargetError
@@ -47,7 +47,7 @@ def subject(what: Path, baseline: Path | None = None) -> Subject:
     """Find out what is to be profiled.
 
     Args:
-        what: The folder of a bundle, whose files are held against their hashes, or an ``.onnx`` or ``.tflite`` file.
+        what: The folder of a bundle, every byte of which must be accounted for, or an ``.onnx`` or ``.tflite`` file.
         baseline: Another one, which it is measured in turn with, as ``dense``.
 
     Raises:
@@ -81,7 +81,7 @@ def _file(path: Path) -> Subject:
 
 
 def _bundle(folder: Path) -> Subject:
-    manifest = intact.check(folder)
+    manifest = verifying.verify(folder).manifest
     model = next((folder / f"model{end}" for end in _RUNNERS if f"model{end}" in manifest.files), None)
     if model is None:
         raise BundleError(f"{folder} has no {' or '.join(f'model{end}' for end in _RUNNERS)}")
