@@ -7,8 +7,8 @@
 litert-torch comes with the extra 'bench' (1.3 GB with jax and transformers), or lies in an environment of its own.
 
 Both start from the network in PyTorch with the recipe's weights, and give images their channels last in the file.
-Each conversion runs in a fresh process, twice: the first is a user's, with all that the tool imports behind PyTorch, the
-second is without what is done only once; the fastest of three processes in turn, as other programs can only add.
+Each conversion runs in a fresh process, twice: the first is a user's, with all that the tool imports behind PyTorch,
+the second is without what is done only once; the fastest of three processes in turn, as other programs can only add.
 int8 is made of litert-torch's float file by ai-edge-quantizer's own static recipe, as its documentation says, with the
 same calibration samples. Latency is LiteRT's, one thread, the files in turns of random order; the 10th percentile.
 The arena is that of TFLite Micro's recording allocator on this host, of files whose buffers were moved inside where
