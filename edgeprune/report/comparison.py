@@ -216,7 +216,11 @@ def _difference(before: Profile, now: Profile, one: ModelProfile, other: ModelPr
     """What keeps two measurements from being compared; empty if nothing."""
     told = [(name, before.device.get(name), now.device.get(name)) for name in _DEVICE]
     told += [("threads", one.threads, other.threads), ("kind", one.latency_ms.kind, other.latency_ms.kind)]
-    return "; ".join(f"{name} was {was}, is {is_}" for name, was, is_ in told if was != is_)
+    problems = [f"{name} was {was}, is {is_}" for name, was, is_ in told if was != is_]
+    for which, profile in (("the base", before), ("the new", now)):
+        if profile.validity is not None and not profile.validity.valid:
+            problems.append(f"{which} measurement is not valid: {', '.join(profile.validity.problems)}")
+    return "; ".join(problems)
 
 
 def _drift(before: Profile, now: Profile) -> float | None:

@@ -16,7 +16,7 @@ from edgeprune.bundle.manifest import AllMetrics, FileEntry, Manifest, Metrics, 
 from edgeprune.bundle.reading import Read
 from edgeprune.errors import InputError, MeasurementError
 from edgeprune.profile import Profile, statistics
-from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile
+from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile, Validity
 from edgeprune.report import changes
 from edgeprune.report.comparison import Comparison, compare
 from edgeprune.report.rules import Rule
@@ -188,6 +188,10 @@ def test_measurements_of_different_devices_or_kinds_are_not_compared() -> None:
     for new, told in (
         (profile(1, pruned=9.0, cpu="Cortex-A76"), "cpu was Cortex-A72, is Cortex-A76"),
         (replace(emulated, models=models), "kind was measured, is emulated"),
+        (
+            replace(profile(1, pruned=9.0), validity=Validity(False, ("throttled",), {}, 0.1, 1)),
+            "the new measurement is not valid: throttled",
+        ),
     ):
         comparison = compared(base, side("new", found=new))
         found = {change.key: change for change in comparison.changes}
