@@ -158,14 +158,14 @@ class _Files:
         assert self._found.manifest is not None
         if self._several:
             name = f"profile-{slug}.json"
-            measured.replace(bundle, {name: profile.to_json()}, measured.Measured.load(bundle).budgets)
+            measured.replace(bundle, {name: profile.to_json()})
             return bundle / name
         name = "profile.json"
         verdicts = judge(self._found.manifest, profile)
         measured.replace(bundle, {name: profile.to_json()}, verdicts)
         self.judged = True
         if (bundle / facts.NAME).is_file():
-            measured.replace(bundle, {page.NAME: page.of_bundle(bundle)}, verdicts)
+            measured.replace(bundle, {page.NAME: page.of_bundle(bundle)})
         return bundle / name
 
 

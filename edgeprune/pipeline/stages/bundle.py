@@ -224,7 +224,17 @@ def _holds(job: Job, values: Mapping[str, Any]) -> bool:
 STAGE = Stage(
     "bundle",
     "bundle",
-    after=("preflight", "describe", "evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
+    after=(
+        "preflight",
+        "describe",
+        "sensitivity",
+        "evaluate-dense",
+        "evaluate",
+        "parity",
+        "evaluate-shipped",
+        "profile",
+        "prove",
+    ),
     settings=_settings,
     run=_run,
     holds=_holds,
