@@ -76,7 +76,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
 
 
 def _manifest(job: Job) -> Manifest:
-    metrics, budget = _metrics(job), job.recipe.budget
+    metrics, budget, limits = _metrics(job), job.recipe.budget, board.limits(job)
     return Manifest(
         recipe=job.recipe.name,
         target=job.target.name,
@@ -90,7 +90,7 @@ def _manifest(job: Job) -> Manifest:
         platform=Platform(runtime=job.target.runtime.name, architecture=job.target.hardware.architecture),
         budgets=_budgets(job, metrics),
         gates=tuple(
-            GateReport(name=gate.name, limit=gate.limit, require=budget.required)
+            GateReport(name=gate.name, limit=limits.get(gate.name, gate.limit), require=budget.required)
             for gate in budget.gates
             if gate.name not in _FACTS
         ),
@@ -190,10 +190,12 @@ def _budgets(job: Job, metrics: AllMetrics) -> tuple[BudgetReport, ...]:
     """
     reached, budget = board.reached(job), job.recipe.budget
     required = dict.fromkeys(budget.aims.costs, budget.required)
+    gated = {gate.name for gate in budget.gates}
     return (
         *(
             verdict(name, limit, reached[name], _KINDS.get(name, "exact"), required=required.get(name, "estimated"))
             for name, limit in board.limits(job).items()
+            if name not in gated
         ),
         *(
             verdict(name, gate.resolved(getattr(metrics.dense, name)), getattr(metrics.shipped, name), "exact")
