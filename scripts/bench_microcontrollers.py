@@ -3,7 +3,7 @@
 
     python scripts/bench_microcontrollers.py
     python scripts/bench_microcontrollers.py --recipes digits cifar10-resnet8 --epochs 1 --journal runs.jsonl
-    python scripts/bench_microcontrollers.py --recipes cifar10-resnet8 --budgets arena_bytes=44KiB
+    python scripts/bench_microcontrollers.py --recipes cifar10-resnet8 --budgets macs=1,arena_bytes=44KiB
 
 `dense`, `pruned` (PyTorch) and `int8` (LiteRT) are accuracies on the whole reported split, `on TFLM` those of TFLite
 Micro and of LiteRT on its first samples. Arena, flash and latency are estimates, see docs/microcontrollers.md. Stages
@@ -42,11 +42,11 @@ COLUMNS = (
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(1)
-    boards = [target for target in map(Target.load, Target.names()) if target.microcontroller is not None]
+    boards = [target for target in map(Target.load, arguments.boards or Target.names()) if target.limits]
     known = _read(arguments.journal)
     sections = []
     for name in arguments.recipes:
-        for budget in arguments.budgets or [""]:
+        for budget in arguments.budgets:
             rows, said = [], {}
             for target in boards:
                 key = f"{name} {target.name} {arguments.epochs} {budget}"
@@ -68,9 +68,9 @@ def main() -> None:
 def _built(name: str, target: Target, budget: str, arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = Recipe.load(name)
     settings: dict[str, Any] = {} if arguments.epochs is None else {"training.epochs": arguments.epochs}
-    if budget:
-        cost, _, limit = budget.partition("=")
-        settings |= {f"budget.{cost}": float(limit) if limit.replace(".", "").isdigit() else limit}
+    for given in filter(None, budget.split(",")):
+        cost, _, limit = given.partition("=")
+        settings[f"budget.{cost}"] = float(limit) if limit.replace(".", "").isdigit() else limit
     with tempfile.TemporaryDirectory() as output:
         try:
             result = build(recipe.override(settings), target, output=output, cache=arguments.cache)
@@ -119,7 +119,10 @@ def _write(journal: Path | None, key: str, entry: dict[str, Any]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", nargs="+", default=["digits"])
-    parser.add_argument("--budgets", nargs="*", metavar="COST=LIMIT", help="each in turn, beside the recipe's")
+    parser.add_argument("--boards", nargs="+", help="default: all")
+    parser.add_argument(
+        "--budgets", nargs="+", default=[""], metavar="COST=LIMIT", help="each in turn, over the recipe's; with commas"
+    )
     parser.add_argument("--epochs", type=int, help="of fine-tuning; default: the recipe's")
     parser.add_argument("--cache", type=Path, default=Path(".edgeprune"))
     parser.add_argument("--journal", type=Path, help="rows that are there already")

@@ -3,10 +3,12 @@
 
     python scripts/bench_quantization.py
     python scripts/bench_quantization.py --samples 256 --threads 1 --seeds 0 1 2 --test
+    python scripts/bench_quantization.py --tflite 500 --samples 100 --test
 
 Seconds are those of the whole quantization, from the float ONNX file to the int8 one; processor seconds beside them, as
 other programs may run. Accuracies are ONNX Runtime's over the whole split. Latency is measured in turn with the float
 file. Calibration samples come from the training part; --test shows the test part, which no choice may be made on.
+--tflite N is about TFLite: float and int8 on LiteRT over the whole split, int8 on TFLite Micro over its first N.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ sys.path.insert(0, str(ROOT))
 
 import onnxruntime  # noqa: E402
 
+from edgeprune.backends import litert, tflite, tflm  # noqa: E402
 from edgeprune.backends.onnxruntime import evaluate  # noqa: E402
 from edgeprune.config import Recipe  # noqa: E402
 from edgeprune.export.onnx import export  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
+from edgeprune.model.splits import Split  # noqa: E402
 from edgeprune.profile import measure  # noqa: E402
 from edgeprune.quantize import METHODS, activations_for, quantize  # noqa: E402
+from edgeprune.quantize.tflite import quantize as quantize_tflite  # noqa: E402
 from scripts.page import processor  # noqa: E402
 
 _CASES = [(method, equalization) for method in METHODS for equalization in (False, True)]
@@ -41,6 +46,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of one inference, where latency is measured")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the draw of calibration samples")
     parser.add_argument("--test", action="store_true")
+    parser.add_argument("--tflite", type=int, metavar="N")
     given = parser.parse_args()
     recipe = Recipe.load(given.recipe)
     loaded = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
@@ -49,6 +55,9 @@ def main() -> None:
     splits = {"validation": loaded.validation, **({"test": loaded.test} if given.test and loaded.test else {})}
     with tempfile.TemporaryDirectory() as folder:
         source = export(model, network.example_inputs(recipe.model.input), Path(folder) / "float.onnx").path
+        if given.tflite is not None:
+            print(_tflite(source, loaded.train, splits, given))
+            return
         paths, seconds = {"float32": source}, {"float32": "| "}
         for method, equalization in _CASES:
             for seed in given.seeds:
@@ -82,6 +91,28 @@ def main() -> None:
             shown = " | ".join(f"{100 * accuracy:.2f} %" for accuracy in accuracies[name])
             p50 = profile.models[name].latency_ms.p50
             print(f"| {name} | {seconds[name]} | {path.stat().st_size:,} | {shown} | {p50:.2f} | {latency} |")
+
+
+def _tflite(source: Path, train: Split, splits: dict[str, Split], given: argparse.Namespace) -> str:
+    """The table of the TFLite files."""
+    lowered = tflite.convert(source, source.with_suffix(".tflite"))
+    int8 = quantize_tflite(lowered, source.with_name("int8.tflite"), train, samples=given.samples, seed=given.seeds[0])
+    rows = []
+    for name, split in splits.items():
+        whole = [litert.evaluate(path, split).accuracy for path in (lowered.path, int8.path)]
+        inputs, labels = next(iter(split.batches(given.tflite)))
+        agreement = tflm.compare(int8.path, inputs.numpy(), labels=labels.numpy())
+        exact = litert.evaluate(lowered.path, split, samples=given.tflite).accuracy
+        assert agreement.accuracy is not None
+        assert agreement.litert_accuracy is not None
+        shares = [*whole, exact, agreement.litert_accuracy, agreement.accuracy]
+        told = [f"{len(split)}", *(f"{share:.2%}" for share in shares), f"{agreement.worst_steps}"]
+        rows.append(f"| {name} | {' | '.join(told)} |")
+        print(rows[-1], file=sys.stderr, flush=True)
+    first = f"first {given.tflite}"
+    columns = ["samples", "float LiteRT", "int8 LiteRT", f"{first}: float LiteRT", "int8 LiteRT", "int8 TFLM", "steps"]
+    head = f"{given.recipe}, {given.samples} calibration samples, {processor()}\n"
+    return "\n".join([head, f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}", *rows])
 
 
 if __name__ == "__main__":

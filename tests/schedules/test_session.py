@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeprune import criteria, select
 from edgeprune.config import Budget
+from edgeprune.cost import cost_model
+from edgeprune.graph import Units
 from edgeprune.schedules import Session
 from edgeprune.schedules.session import Choice
 from edgeprune.statistics import Samples
@@ -35,3 +39,26 @@ def test_its_value_is_the_loss_of_a_sample_whatever_the_batches_and_targets() ->
     )
     with torch.no_grad():
         assert session.value() == pytest.approx(-float(functional.cross_entropy(model(images), labels)))
+
+
+def test_a_choice_is_made_anew_until_what_is_measured_is_within_the_limits() -> None:
+    asked: list[int] = []
+
+    def measured(model: nn.Module, units: Units, removed: Tensor) -> dict[str, float]:
+        cost = cost_model("macs", units, model)
+        cost.remove(removed)
+        asked.append(round(cost.total()))
+        return {"macs": 1.3 * cost.total()}  # more than the model knows
+
+    def session(measure: Callable[[nn.Module, Units, Tensor], dict[str, float]] | None) -> Session:
+        choice = Choice(criteria.create("l2"), select.create("global"), measured=measure)
+        return Session(small(), (torch.zeros(1, *IMAGE),), Budget(macs=0.5), choice)
+
+    plain, careful = session(None), session(measured)
+    careful.choose(careful.score())
+    dense = cost_model("macs", plain.units, plain.model)
+    limit = 0.5 * dense.total()
+    dense.remove(plain.choose(plain.score()))
+    assert asked[0] == round(dense.total())
+    assert 1.3 * asked[0] > limit >= 1.3 * asked[-1]
+    assert len(asked) > 1
