@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from edgeprune.devices import device
 from edgeprune.devices.base import LineLostError
+from edgeprune.devices.remote import MARK, agent
 from edgeprune.errors import DeviceError, InputError
 from tests.devices import sshd
 from tests.devices.sshd import Server
@@ -184,7 +186,7 @@ def test_a_lost_line_is_told_and_the_device_is_clean(own: Server, tmp_path: Path
         with pytest.raises(LineLostError, match=r"the connection to ssh://.* was lost") as raised:
             talk.receive(timeout_s=60)
         with pytest.raises(LineLostError):
-            workspace.push(busy)
+            workspace.push(script(tmp_path, _ECHO, "other.py"))
     assert raised.value.exit_code == 5
     assert own.is_clean()
 
@@ -251,6 +253,23 @@ def test_a_full_disk_there_is_told_in_its_words(tmp_path: Path, small: Path) -> 
             workspace.push(model)
         assert raised.value.exit_code == 5
         assert server.is_clean()
+
+
+def test_what_runs_there_needs_python_3_8_only() -> None:
+    source = Path(agent.__file__).read_text(encoding="utf-8")
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(ast.parse(source, feature_version=(3, 8)))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported <= sys.stdlib_module_names
+    assert agent.MARK == MARK
 
 
 @pytest.mark.parametrize(
