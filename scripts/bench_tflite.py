@@ -7,8 +7,8 @@
 litert-torch comes with the extra 'bench' (1.3 GB with jax and transformers), or lies in an environment of its own.
 
 Both start from the network in PyTorch with the recipe's weights, and give images their channels last in the file.
-Each conversion runs in a fresh process, twice: the first is a user's, the second without what is set up only once; the
-fastest of three processes in turn, as other programs on the machine can only add.
+Each conversion runs in a fresh process, twice: the first is a user's, with all that the tool imports behind PyTorch,
+the second is without what is done only once; the fastest of three processes in turn, as other programs can only add.
 int8 is made of litert-torch's float file by ai-edge-quantizer's own static recipe, as its documentation says, with the
 same calibration samples. Latency is LiteRT's, one thread, the files in turns of random order; the 10th percentile.
 The arena is that of TFLite Micro's recording allocator on this host, of files whose buffers were moved inside where
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from edgeprune.config import Recipe
 
@@ -135,28 +135,29 @@ def _case(tool: str, network: Network, path: Path) -> None:
     """Convert twice in this process; the last line on stdout is JSON."""
     import torch
 
+    sys.path.insert(0, str(ROOT))
     model, example = network.load(), (torch.randn(network.shape),)
-    if tool == "EdgePrune":
-        sys.path.insert(0, str(ROOT))
-        from edgeprune.backends.tflite import convert
-        from edgeprune.export.onnx import export
-
-        def run() -> None:
-            convert(export(model, example, path.with_suffix(".onnx")).path, path)
-    else:
-        import litert_torch
-
-        images = (example[0].permute(0, 2, 3, 1).contiguous(),)
-
-        def run() -> None:
-            litert_torch.convert(litert_torch.to_channel_last_io(model, args=[0]), images).export(str(path))
-
+    convert = _by_edgeprune if tool == "EdgePrune" else _by_litert_torch
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
-        run()
+        convert(model, example, path)
         seconds.append(time.perf_counter() - started)
     print(f"\n{json.dumps(seconds)}")
+
+
+def _by_edgeprune(model: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
+    from edgeprune.backends.tflite import convert
+    from edgeprune.export.onnx import export
+
+    convert(export(model, example, path.with_suffix(".onnx")).path, path)
+
+
+def _by_litert_torch(model: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
+    import litert_torch
+
+    images = (example[0].permute(0, 2, 3, 1).contiguous(),)
+    litert_torch.convert(litert_torch.to_channel_last_io(model, args=[0]), images).export(str(path))
 
 
 def _quantize(tool: str, source: Path, path: Path, recipe: Recipe, samples: int) -> None:

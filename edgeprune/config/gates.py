@@ -199,6 +199,7 @@ class RecipeBudget(_Limits):
             return
         ways = {
             "latency_ms": "is predicted by a table; limit what a profile says: budget.latency_ms.p50",
+            "arena_bytes": "is what TFLite Micro takes here, restated for the board's pointers",
             "flash_bytes": "is counted from the weights before there is a file; limit budget.file_bytes",
         }
         for name in self._aims.keys() & ways.keys():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,9 +19,12 @@ from edgeprune.graph.rules.convolution import Convolution
 from edgeprune.graph.units import shape_left
 
 _LAYERS = (*Convolution.ops, "aten.linear")
-_FUSED = ("aten.batch_norm", "aten.relu", "aten.relu6", "aten.hardtanh", "aten.clamp")
-_FUSED_INTO = (*_LAYERS, *_FUSED, "aten.add", "aten.sub", "aten.mul", "aten.cat")
-"""What TFLite's converter lets into the operator before it, and into which."""
+_ACTIVATIONS = ("aten.relu", "aten.relu6", "aten.hardtanh", "aten.clamp")
+_BEFORE_ACTIVATIONS = (
+    *_LAYERS, "aten.batch_norm", "aten.add", "aten.sub", "aten.mul", "aten.div", "aten.max_pool2d", "aten.avg_pool2d",
+    "aten.adaptive_avg_pool2d",
+)  # fmt: skip
+"""Of what TFLite's converter lets into the operator before it: a BatchNorm into a layer, an activation into these."""
 _CHANNEL_BYTES = 8
 """That TFLite Micro's kernels keep of every channel that a layer makes: an int32 multiplier and an int32 shift."""
 
@@ -63,13 +66,10 @@ def activations(units: Units, *, fused: bool = False) -> Iterator[Activation]:
 
 
 def _fuses(node: fx.Node, source: fx.Node) -> bool:
-    return (
-        is_operator_call(node)
-        and operator_name(node.target) in _FUSED
-        and is_operator_call(source)
-        and operator_name(source.target) in _FUSED_INTO
-        and len(source.users) == 1
-    )
+    if not (is_operator_call(node) and is_operator_call(source) and len(source.users) == 1):
+        return False
+    name, before = operator_name(node.target), operator_name(source.target)
+    return (name == "aten.batch_norm" and before in _LAYERS) or (name in _ACTIVATIONS and before in _BEFORE_ACTIVATIONS)
 
 
 def peak_activation_bytes(units: Units, removed: Tensor) -> int:
@@ -91,15 +91,17 @@ def peak_activation_bytes(units: Units, removed: Tensor) -> int:
     return peak
 
 
-class PeakActivation(CostModel):
-    """``peak_activation_bytes`` as a function of the units that are left: a maximum over calls of sums over tensors."""
+class _Peak(CostModel):
+    """A maximum over calls of sums over what is alive then.
 
-    def __init__(self, units: Units) -> None:
-        tensors = list(activations(units))
-        sizes = [elements(units, tensor.labels, tensor.element_bytes) for tensor in tensors]
-        self._of(units, sizes, [tensor.made for tensor in tensors], [tensor.read + 1 for tensor in tensors])
+    Args:
+        units: Of the network.
+        sizes: Bytes of each thing that lives.
+        made: The call from which on it does.
+        after: The first call at which it does not any more.
+    """
 
-    def _of(self, units: Units, sizes: list[Product], made: list[int], after: list[int]) -> None:
+    def __init__(self, units: Units, sizes: Sequence[Product], made: Sequence[int], after: Sequence[int]) -> None:
         super().__init__(Terms(units, sizes))
         self._made = torch.tensor(made, dtype=torch.long)
         self._after = torch.tensor(after, dtype=torch.long)
@@ -138,7 +140,16 @@ class PeakActivation(CostModel):
         return change.cumsum(0)[:-1]
 
 
-class Int8Arena(PeakActivation):
+class PeakActivation(_Peak):
+    """``peak_activation_bytes`` as a function of the units that are left."""
+
+    def __init__(self, units: Units) -> None:
+        tensors = list(activations(units))
+        sizes = [elements(units, tensor.labels, tensor.element_bytes) for tensor in tensors]
+        super().__init__(units, sizes, [tensor.made for tensor in tensors], [tensor.read + 1 for tensor in tensors])
+
+
+class Int8Arena(_Peak):
     """What of an int8 network's arena depends on its channels, as TFLite Micro has it.
 
     The largest sum of int8 activations that are alive at once, after fusing, and what kernels keep of each channel from
@@ -151,7 +162,7 @@ class Int8Arena(PeakActivation):
         made, after = [tensor.made for tensor in tensors], [tensor.read + 1 for tensor in tensors]
         kept = list(_channels(units))
         end = max(after, default=0)
-        self._of(units, [*sizes, *kept], [*made, *[0] * len(kept)], [*after, *[end] * len(kept)])
+        super().__init__(units, [*sizes, *kept], [*made, *[0] * len(kept)], [*after, *[end] * len(kept)])
 
 
 def _channels(units: Units) -> Iterator[Product]:

@@ -14,6 +14,7 @@ import pytest
 
 from edgeprune.backends import firmware, tflite, tflm
 from edgeprune.config import Target
+from edgeprune.devices.board import grammar
 from edgeprune.quantize.tflite import quantize
 from tests.quantize.digits import digits, trained, write
 
@@ -99,7 +100,7 @@ def test_the_readme_has_no_gaps(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     assert "OPTIMIZED_KERNEL_DIR=cmsis_nn" in text
     assert "-mcpu=cortex-m4" in text
-    assert all(file.name in text for file in folder.iterdir() if file.name not in ("README.md", "model_info.h"))
+    assert all(file.name in text for file in folder.iterdir() if file.name != "README.md")
 
 
 class _Line:
@@ -119,6 +120,7 @@ class _Line:
             if line == b"m-ready\r\n":
                 return lines
             lines.append(line.decode("ascii").strip())
+            assert grammar.reply(lines[-1]) == lines[-1], "devices understand every line"
         raise AssertionError(f"it ended after {lines}")
 
     def send(self, text: str) -> None:
@@ -163,7 +165,9 @@ def test_it_says_who_it_is(line: _Line, model: Path) -> None:
     told = ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", f"m-model-[{_NAME}-{digits}]"]
     assert line.ask("profile") == told
     assert line.ask("arena") == ["m-arena-[12345]"]
-    assert line.ask("layers") == ["m-layers-[CONV_2D:100,ADD:7]"]
+    (said,) = line.ask("layers")
+    assert grammar.layers(grammar.bracketed(said, "layers") or "") == [("CONV_2D", 100), ("ADD", 7)]
+    assert grammar.is_other_model(f"{_NAME}-{digits}", sha256(model.read_bytes()).hexdigest()) is False
 
 
 def test_an_input_is_loaded_and_inferred(line: _Line, model: Path) -> None:
@@ -175,12 +179,12 @@ def test_an_input_is_loaded_and_inferred(line: _Line, model: Path) -> None:
     assert line.ask(f"db {text[62:124].upper()}") == []
     assert line.ask(f"db {text[124:]}") == ["m-load-done"]
     said = line.ask("infer 3 2")
-    first, last = (int(lap.removeprefix("m-lap-us-")) for lap in said if lap.startswith("m-lap-us-"))
-    assert (last - first) % (1 << 32) == 100
+    first, last = (lap for lap in map(grammar.lap_us, said) if lap is not None)
+    assert grammar.elapsed_us(first, last) == 100
     assert [one for one in said if not one.startswith("m-lap")] == [
         "m-warmup-start-2", "m-warmup-done", "m-infer-start-3", "m-infer-done", said[-1]
     ]  # fmt: skip
-    numbers = [float(number) for number in said[-1].removeprefix("m-results-[").rstrip("]").split(",")]
+    numbers = grammar.results(grammar.bracketed(said[-1], "results") or "")
     steps = content[: len(numbers)].astype(int)
     np.testing.assert_allclose(numbers, (steps - output.zero_point) * output.scale, atol=6e-4)
     assert line.ask("results") == said[-1:]
@@ -193,7 +197,7 @@ def test_the_clock_wraps_around(line: _Line) -> None:
 
 
 def test_golden_vectors_are_compared(line: _Line) -> None:
-    assert line.ask("golden") == ["m-golden-[0]"]  # the stand-in is another model
+    assert line.ask("golden") == ["m-[Golden: 0 of 4 the same]"]  # the stand-in is another model
 
 
 @pytest.mark.parametrize(
@@ -219,8 +223,8 @@ def test_bytes_that_do_not_fit_are_refused(line: _Line) -> None:
     line.ask("db load 64")
     assert line.ask("db 0") == ["e-[two digits a byte]"]
     assert line.ask("db zz") == ["e-[no hexadecimal digits: zz]"]
-    for _ in range(2):
-        assert line.ask("db " + "11" * 31) == []
+    for command in list(grammar.input_commands(bytes(62))):
+        assert line.ask(command.decode().removesuffix("%")) == []
     assert line.ask("db " + "11" * 3) == ["e-[more bytes than db load told]"]
     assert line.ask("db 1111") == ["m-load-done"]
     assert line.ask("db 11") == ["e-[db load comes first]"]

@@ -126,7 +126,9 @@ void Golden() {
     if (!ModelInvoke()) return SayError("the model failed");
     if (std::memcmp(ModelOutput(), kGoldenOutputs[index], kOutputBytes) == 0) ++right;
   }
-  SayLine("m-golden-[", right, "]");
+  Say("m-[Golden: ");
+  SayNumber(right);
+  SayLine(" of ", kGoldenCount, " the same]");
 }
 
 int Digit(char digit) {
