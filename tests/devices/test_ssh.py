@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -211,6 +212,29 @@ def test_who_does_not_let_us_in_is_told_without_a_question(own: Server, monkeypa
     monkeypatch.setenv("SSH_ASKPASS", "/bin/false")
     with pytest.raises(DeviceError, match=r"Permission denied.*no password is ever asked for"):
         device(own.uri()).open().__enter__()
+
+
+def behind(jump: Server, target: Server) -> str:
+    """The target by a name of an ssh config that goes through the jump host."""
+    config = target.folder / "jump"
+    config.write_text(
+        f"Host jump\nHostName 127.0.0.1\nPort {jump.port}\nIdentityFile {jump.folder}/user\n"
+        f"UserKnownHostsFile {jump.folder}/known\n"
+        f"Host board\nHostName 127.0.0.1\nPort {target.port}\nProxyJump jump\n{target.config.read_text()}"
+    )
+    return f"ssh://board?{urlencode({'ssh_config': config, 'python': sys.executable})}"
+
+
+def test_a_jump_host_of_the_users_config_is_gone_through(server: Server, own: Server, tmp_path: Path) -> None:
+    with device(behind(own, server)).open() as workspace:
+        assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=20) == "1\n"
+    assert "Accepted publickey" in (own.folder / "log").read_text()
+
+
+def test_a_jump_host_asks_nothing_either(server: Server, own: Server) -> None:
+    (own.folder / "known").write_text("")
+    with pytest.raises(DeviceError, match=r"cannot reach ssh://board: .*verification failed"):
+        device(behind(own, server)).open().__enter__()
 
 
 def test_who_is_not_there_is_told(own: Server) -> None:
