@@ -296,6 +296,17 @@ def test_what_runs_there_needs_python_3_8_only() -> None:
     assert agent.MARK == MARK
 
 
+def test_a_file_that_may_not_be_so_large_there_is_told(tmp_path: Path) -> None:
+    """As a quota says it, without the rights that a full disk takes to make."""
+    model = tmp_path / "model.onnx"
+    model.write_bytes(bytes(3_000_000))
+    with sshd.server(tmp_path / "sshd", file_bytes=1 << 20) as server:
+        large = pytest.raises(DeviceError, match=r"ssh://.*: model\.onnx: File too large")
+        with device(server.uri()).open() as workspace, large:
+            workspace.push(model)
+        assert server.is_clean()
+
+
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
