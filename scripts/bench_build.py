@@ -39,6 +39,11 @@ _LEARN_OR_MEASURE = {
     "evaluate-shipped": "evaluation",
     "profile": "profiling",
 }
+_TARGETS = ("raspberry-pi-4", "host", "jetson-orin-nano")
+# What a target exports, checks and measures for itself.
+_OWN = (
+    "preflight", "export", "quantize", "parity", "profile", "choose", "evaluate-shipped", "bundle",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         demo = ["build", "--target", "raspberry-pi-4", "--seed", str(given.seed), "--json"]
         print_build("digits for raspberry-pi-4 (the demo)", demo, Path(folder))
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as three:
+        print_targets("digits", ["--seed", str(given.seed)], Path(one), Path(three))
     if not given.data_dir.is_dir():
         print(f"\nResNet-56 left out: no folder {given.data_dir}; give --data-dir")
         return
@@ -77,6 +84,9 @@ def main() -> None:
         arguments = ["build", "cifar10-resnet56", "--data-dir", str(given.data_dir.resolve())]
         arguments += ["--epochs", str(given.epochs), "--seed", str(given.seed), "--json"]
         print_build(f"cifar10-resnet56 for host, {given.epochs} epochs", arguments, Path(folder))
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as three:
+        arguments = ["--data-dir", str(given.data_dir.resolve()), "--epochs", str(given.epochs)]
+        print_targets("cifar10-resnet56", [*arguments, "--seed", str(given.seed)], Path(one), Path(three))
 
 
 def print_machine(seed: int) -> None:
@@ -123,6 +133,29 @@ def print_build(title: str, arguments: list[str], folder: Path) -> None:
     cached = [stage["name"] for stage in again.output["stages"] if not stage["cached"]]
     if cached:
         print(f"\nnot taken from the cache by the second build: {', '.join(cached)}")
+
+
+def print_targets(recipe: str, arguments: list[str], one: Path, three: Path) -> None:
+    """Build for one target and for three at once, and tell what the latter cost beside their own exports."""
+    single = run(["build", recipe, "--target", _TARGETS[0], *arguments, "--json"], one).output
+    several = run(["build", recipe, *(f"--target={name}" for name in _TARGETS), *arguments, "--json"], three).output
+    (seconds, _), (shared, own) = shared_seconds([single]), shared_seconds(several["targets"])
+    print(f"\n## {recipe}: {', '.join(_TARGETS)} at once\n")
+    print("| | |\n|---|---:|")
+    print(f"| training and evaluation, one target | {seconds:.1f} s |")
+    print(f"| the same, three targets | {shared:.1f} s |")
+    print(f"| ratio (at most 1.25) | {shared / seconds:.2f} |")
+    print(f"| their own stages | {own:.1f} s |")
+    for built in several["targets"]:
+        again = [stage["name"] for stage in built["stages"] if not stage["cached"]]
+        print(f"\n{built['target']} ran: {', '.join(again)}")
+
+
+def shared_seconds(built: list[dict[str, Any]]) -> tuple[float, float]:
+    """Seconds of the stages that do not depend on the target, and of those that do, as far as they ran."""
+    ran = [stage for target in built for stage in target["stages"] if not stage["cached"]]
+    own = sum(stage["seconds"] for stage in ran if stage["name"] in _OWN)
+    return sum(stage["seconds"] for stage in ran) - own, own
 
 
 def run(arguments: list[str], folder: Path) -> Run:

@@ -7,11 +7,12 @@
 litert-torch comes with the extra 'bench' (1.3 GB with jax and transformers), or lies in an environment of its own.
 
 Both start from the network in PyTorch with the recipe's weights, and give images their channels last in the file.
-Each conversion runs in a fresh process, twice: the first is a user's, the second without what is set up only once.
+Each conversion runs in a fresh process, twice: the first is a user's, with all that the tool imports behind PyTorch,
+the second is without what is done only once; the fastest of three processes in turn, as other programs can only add.
 int8 is made of litert-torch's float file by ai-edge-quantizer's own static recipe, as its documentation says, with the
-same calibration samples. Latency is LiteRT's, one thread, the files in turns of random order; the 10th percentile, as
-other programs on the machine can only add. The arena is that of TFLite Micro's recording allocator on this host, of
-files whose buffers were moved inside where they lay outside.
+same calibration samples. Latency is LiteRT's, one thread, the files in turns of random order; the 10th percentile.
+The arena is that of TFLite Micro's recording allocator on this host, of files whose buffers were moved inside where
+they lay outside.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from edgeprune.config import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 _TOOLS = ("litert-torch", "EdgePrune")
+_PROCESSES = 3
 _BARS = {
     "operators": 1.0,
     "file bytes": 1.02,
@@ -96,14 +98,13 @@ def compare(name: str, folder: Path, pythons: dict[str, str], samples: int, runs
     recipe = Recipe.load(name)
     code, _, factory = recipe.model.factory.partition(":")
     network = Network(str(recipe.folder / code), factory, str(recipe.weights_path), tuple(recipe.model.input))
-    seconds, floats, ints = {}, {}, {}
-    for tool, python in pythons.items():
+    seconds: dict[str, list[float]] = {}
+    floats, ints = {}, {}
+    for tool in list(pythons) * _PROCESSES:
         floats[tool] = folder / f"{tool}.tflite"
-        argv = [python, __file__, "--case", tool, json.dumps(network.__dict__), str(floats[tool])]
-        ended = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            raise SystemExit(f"{tool} fails on {name}: {ended.stderr[-2000:]}")
-        seconds[tool] = json.loads(ended.stdout.splitlines()[-1])
+        taken = _converted(tool, pythons[tool], network, floats[tool])
+        seconds[tool] = [min(both) for both in zip(taken, seconds.get(tool, taken), strict=True)]
+    for tool in pythons:
         ints[tool] = folder / f"{tool}-int8.tflite"
         _quantize(tool, floats[tool], ints[tool], recipe, samples)
     found = {}
@@ -120,32 +121,43 @@ def compare(name: str, folder: Path, pythons: dict[str, str], samples: int, runs
     return found
 
 
+def _converted(tool: str, python: str, network: Network, path: Path) -> list[float]:
+    """Seconds of both conversions in a fresh process."""
+    argv = [python, __file__, "--case", tool, json.dumps(network.__dict__), str(path)]
+    ended = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(f"{tool} fails on {network.code}: {ended.stderr[-2000:]}")
+    seconds: list[float] = json.loads(ended.stdout.splitlines()[-1])
+    return seconds
+
+
 def _case(tool: str, network: Network, path: Path) -> None:
     """Convert twice in this process; the last line on stdout is JSON."""
     import torch
 
+    sys.path.insert(0, str(ROOT))
     model, example = network.load(), (torch.randn(network.shape),)
-    if tool == "EdgePrune":
-        sys.path.insert(0, str(ROOT))
-        from edgeprune.backends.tflite import convert
-        from edgeprune.export.onnx import export
-
-        def run() -> None:
-            convert(export(model, example, path.with_suffix(".onnx")).path, path)
-    else:
-        import litert_torch
-
-        images = (example[0].permute(0, 2, 3, 1).contiguous(),)
-
-        def run() -> None:
-            litert_torch.convert(litert_torch.to_channel_last_io(model, args=[0]), images).export(str(path))
-
+    convert = _by_edgeprune if tool == "EdgePrune" else _by_litert_torch
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
-        run()
+        convert(model, example, path)
         seconds.append(time.perf_counter() - started)
     print(f"\n{json.dumps(seconds)}")
+
+
+def _by_edgeprune(model: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
+    from edgeprune.backends.tflite import convert
+    from edgeprune.export.onnx import export
+
+    convert(export(model, example, path.with_suffix(".onnx")).path, path)
+
+
+def _by_litert_torch(model: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
+    import litert_torch
+
+    images = (example[0].permute(0, 2, 3, 1).contiguous(),)
+    litert_torch.convert(litert_torch.to_channel_last_io(model, args=[0]), images).export(str(path))
 
 
 def _quantize(tool: str, source: Path, path: Path, recipe: Recipe, samples: int) -> None:

@@ -38,6 +38,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @recipe_options
 @click.option("--output", default="dist", show_default=True, type=_FOLDER, help="Folder for the bundle.")
 @click.option("--cache", default=".edgeprune", show_default=True, type=_FOLDER, help="Folder for stage results.")
+@click.option("--device", metavar="URI", help="Measure there instead of on this machine; see 'edgeprune profile'.")
 @click.option("--update-lock", is_flag=True, help="Measure anew what edgeprune.lock says, and write it there.")
 @json_option
 def command(
@@ -47,6 +48,7 @@ def command(
     *,
     output: Path,
     cache: Path,
+    device: str | None,
     update_lock: bool,
     as_json: bool,
     **options: Any,
@@ -62,6 +64,7 @@ def command(
     \b
     Example:
       edgeprune build --target raspberry-pi-4
+      edgeprune build --target raspberry-pi-4 --device ssh://pi@kitchen
       edgeprune build --target raspberry-pi-4 --target jetson --budget accuracy='drop 0.5%'
       edgeprune build --target raspberry-pi-5 --runtime litert
       edgeprune build --target arduino-nano-33-ble --budget arena_bytes=64KiB
@@ -76,13 +79,15 @@ def command(
 
     wanted = _targets(targets, runtime)
     check_targets(chosen.budget, wanted)
+    if device is not None and len(wanted) > 1:
+        raise click.UsageError(f"--device is one target's: got {', '.join(target.name for target in wanted)}")
     results: list[tuple[Outcome, BuildResult | None]] = []
     for where in wanted:
         if len(wanted) > 1 and is_first():
             click.echo(where.name, err=True)
         try:
             own = chosen.for_target(*where.labels)
-            results.append(_built(own, where, output=output, cache=cache, update_lock=update_lock))
+            results.append(_built(own, where, output=output, cache=cache, device=device, update_lock=update_lock))
         except EdgePruneError as error:  # the others go on
             if len(wanted) == 1:
                 raise
@@ -120,7 +125,7 @@ def _targets(names: tuple[str, ...], runtime: str | None) -> list[Target]:
 
 
 def _built(
-    recipe: Recipe, target: Target, *, output: Path, cache: Path, update_lock: bool
+    recipe: Recipe, target: Target, *, output: Path, cache: Path, device: str | None, update_lock: bool
 ) -> tuple[Outcome, BuildResult]:
     from edgeprune.bundle.verdicts import missed
     from edgeprune.pipeline import build, lock
@@ -135,6 +140,7 @@ def _built(
             cache=cache,
             lock=lock.path_of(recipe),
             update_lock=update_lock,
+            device=device,
             watcher=screen,
         )
     made = Made(result.manifest, result.profile, result.budgets)

@@ -12,13 +12,10 @@ import click
 from edgeprune.cli.bar import bar
 from edgeprune.cli.options import chosen_recipe, recipe_options
 from edgeprune.cli.output import json_option, print_json, print_table
-from edgeprune.errors import TargetError
 from edgeprune.files import write_atomic
 
 if TYPE_CHECKING:
-    from edgeprune.config import Target
     from edgeprune.cost.table import LatencyTable
-    from edgeprune.devices import Device
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _DENSE, _PRUNED = "dense", "half of the MACs"
@@ -27,7 +24,7 @@ _DENSE, _PRUNED = "dense", "half of the MACs"
 @click.command("calibrate")
 @click.argument("recipe", required=False)
 @click.option("--target", default="host", show_default=True, help="Whose table it is; see 'edgeprune targets'.")
-@click.option("--device", default="local", show_default=True, type=click.Choice(["local"]), help="Where to measure.")
+@click.option("--device", default="local:", show_default=True, metavar="URI", help="Where to measure.")
 @recipe_options
 @click.option("--output", default="targets/tables", show_default=True, type=_FOLDER, help="Folder of the tables.")
 @click.option("--quick", is_flag=True, help="A coarser grid, measured fewer times.")
@@ -38,11 +35,13 @@ def command(
     """Measure what the layers of a network take on a device, over a grid of channels: the target's latency table.
 
     The table is what budgets of latency_ms are predicted from. What is known of other networks stays in it. The dense
-    network and one pruned to half of its MACs are measured as a whole as well, beside their predictions.
+    network and one pruned to half of its MACs are measured as a whole as well, beside their predictions. A device is a
+    URI, or a name in devices.toml; it has to run ONNX Runtime.
 
     \b
     Example:
       edgeprune calibrate digits --target host
+      edgeprune calibrate digits --target raspberry-pi-4 --device ssh://pi@kitchen
       edgeprune calibrate --model net.py:make --data net.py:data --input 1,3,224,224 --quick
     """
     chosen = chosen_recipe(recipe, **options)
@@ -50,13 +49,15 @@ def command(
     from edgeprune.config import Target
     from edgeprune.cost import cost_model
     from edgeprune.cost.layers import layers
-    from edgeprune.devices import Local
+    from edgeprune.devices import device as device_of
     from edgeprune.export.onnx import export
     from edgeprune.model import network
-    from edgeprune.profile.calibration import QUICK, calibrate
+    from edgeprune.profile.calibration import QUICK, calibrate, check_device, check_machine
 
-    where, on = Target.load(target), {"local": Local}[device]()
-    _check_architecture(where, on)
+    where, on = Target.load(target), device_of(device)
+    check_device(on)
+    if on.uri == "local:":
+        check_machine(where, on, platform.machine())
     path = output / f"{where.name}.json"
     older = _older(path)
     model = network.load_model(chosen.model.factory, None, base=chosen.folder, seed=chosen.seed)
@@ -87,15 +88,6 @@ def command(
     predicted[_PRUNED] = cost.total()
     write_atomic(path, (table if older is None else table.joined(older)).to_json())
     _show(path, table, predicted, measured, as_json=as_json)
-
-
-def _check_architecture(target: Target, device: Device) -> None:
-    wanted, got = target.hardware.architecture, platform.machine()
-    if device.uri == "local:" and wanted not in (None, got):
-        raise TargetError(
-            f"the target {target.name} is {wanted}, this machine is {got}: what is measured here says nothing of it; "
-            "run 'edgeprune calibrate' on the board, or give a target of this machine, such as host"
-        )
 
 
 def _older(path: Path) -> LatencyTable | None:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
     """Check a TFLite file of any origin for microcontrollers, and tell which boards it fits.
 
-    The arena is that of TFLite Micro's own allocator, with its pointers restated at 32 bits: estimated. CMSIS-NN may
-    want scratch buffers beside it. The exit code is 3 where the file cannot run, or does not fit a board that is named.
+    The arena is that of TFLite Micro's own allocator, with its pointers restated at 32 bits and CMSIS-NN's scratch
+    buffers added; the code is that of the interpreter and the kernels: both estimated. The exit code is 3 where the
+    file cannot run, or does not fit a board that is named.
 
     \b
     Example:
@@ -43,9 +44,10 @@ def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
 
 
 def _as_json(report: Report) -> dict[str, Any]:
-    arena = None
-    if report.arena is not None:
-        arena = {**asdict(report.arena), "restated_for_32_bit": report.arena.restated_for_32_bit}
+    found, arena = report.footprint, None
+    if found is not None:
+        told = {"restated_for_32_bit": found.arena.restated_for_32_bit, "scratch_bytes": found.scratch_bytes}
+        arena = {**asdict(found.arena), **told, "peak": asdict(found.peak)}
     return {
         "path": str(report.path),
         "file_bytes": report.file_bytes,
@@ -60,11 +62,13 @@ def _as_json(report: Report) -> dict[str, Any]:
 def _print(report: Report) -> None:
     operators = ", ".join(f"{count} {name}" for name, count in report.operators.items())
     click.echo(f"{report.path}: {report.file_bytes:,} bytes; {operators}")
-    if report.arena is not None:
-        click.echo(
-            f"arena: {report.arena.total_bytes:,} bytes measured on this host, "
-            f"{report.arena.restated_for_32_bit:,} with 32-bit pointers (estimated)"
-        )
+    from edgeprune.backends.linting.finding import shortened
+
+    found = report.footprint
+    if found is not None:
+        click.echo(f"arena: {found.arena.total_bytes:,} bytes, measured on this host")
+        click.echo(f"       {found.arena_bytes:,} with 32-bit pointers and CMSIS-NN's scratch buffers, estimated")
+        click.echo(f"peak:  {found.peak.bytes:,} of activations, at {found.peak.operator} {shortened(found.peak.name)}")
     if report.findings:
         print_table(
             ("", "what", "where", "why", "way out"),
@@ -73,9 +77,9 @@ def _print(report: Report) -> None:
     else:
         click.echo("nothing to complain of")
     print_table(
-        ("board", "arena", "RAM for it", "model", "flash for it", "fits"),
+        ("board", "arena", "RAM for it", "file and code", "flash for it", "fits"),
         [_row(fit) for fit in report.boards],
-        right=("arena", "RAM for it", "model", "flash for it"),
+        right=("arena", "RAM for it", "file and code", "flash for it"),
     )
 
 

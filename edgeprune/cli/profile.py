@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune.cli import workflow
 from edgeprune.cli.bar import bar
 from edgeprune.cli.output import json_option, print_error, print_json, print_rich
 from edgeprune.errors import InputError
@@ -52,8 +53,10 @@ def command(
     URI, such as local:, ssh://pi@kitchen, serial:/dev/ttyACM0, emulator:raspberry-pi-4 or emulator:microcontroller, or
     a name in devices.toml. Several are measured at once.
 
-    Ends with 5 where a device failed, and with 6 where what was measured is not valid: the device throttled, it was too
-    noisy, or the model answered something else than its bundle expects. Such figures never get into a bundle.
+    Measured on one device, the figures go into the bundle, and its budgets are judged by them: it ends with 4 where one
+    is missed. It ends with 5 where a device failed, and with 6 where what was measured is not valid: the device
+    throttled, it was too noisy, or the model answered something else than its bundle expects. Such figures never get
+    into a bundle.
 
     \b
     Example:
@@ -80,10 +83,30 @@ def command(
         print_json(told[0] if len(told) == 1 else told)
     else:
         _show(outcomes, files)
+    missed = _judged(found, files, as_json=as_json)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         print_error(str(outcome.error) if len(outcomes) == 1 else f"{outcome.device}: {outcome.error}")
-    return max((outcome.error.exit_code for outcome in failed if outcome.error is not None), default=0)
+    return max((outcome.error.exit_code for outcome in failed if outcome.error is not None), default=missed)
+
+
+def _judged(found: Subject, files: _Files, *, as_json: bool) -> int:
+    """Show the verdicts on the budgets of a bundle that holds a new profile; the exit code by them."""
+    if not files.judged or found.bundle is None or found.manifest is None:
+        return 0
+    from edgeprune.bundle.measured import Measured
+    from edgeprune.bundle.verdicts import missed
+    from edgeprune.errors import BudgetError
+    from edgeprune.report import verdicts
+
+    budgets, metric = (*found.manifest.budgets, *Measured.load(found.bundle).budgets), found.manifest.metric
+    if not as_json:
+        print_rich(verdicts.render(budgets, metric))
+    workflow.summarise(lambda: verdicts.markdown(budgets, metric))
+    told = [verdicts.sentence(report, metric) for report in missed(budgets)]
+    if told:
+        print_error(f"budget missed: {'; '.join(told)}")
+    return BudgetError.exit_code if told else 0
 
 
 class _Files:
@@ -96,6 +119,7 @@ class _Files:
         self._output = output
         self._png = png
         self.written: dict[str, Path] = {}
+        self.judged = False
         for given, option in ((output, "--output"), (png, "--png")):
             if given is None:
                 continue
@@ -134,13 +158,14 @@ class _Files:
         assert self._found.manifest is not None
         if self._several:
             name = f"profile-{slug}.json"
-            measured.replace(bundle, {name: profile.to_json()}, measured.Measured.load(bundle).budgets)
+            measured.replace(bundle, {name: profile.to_json()})
             return bundle / name
         name = "profile.json"
         verdicts = judge(self._found.manifest, profile)
         measured.replace(bundle, {name: profile.to_json()}, verdicts)
+        self.judged = True
         if (bundle / facts.NAME).is_file():
-            measured.replace(bundle, {page.NAME: page.of_bundle(bundle)}, verdicts)
+            measured.replace(bundle, {page.NAME: page.of_bundle(bundle)})
         return bundle / name
 
 

@@ -1,27 +1,34 @@
-"""Recipe, target and budget: pydantic models over TOML. Imports no torch."""
+"""Recipe, target and budget: pydantic models over TOML. Imports no torch.
+
+Names are loaded on first use (PEP 562): building the models takes time, and few commands need all of them.
+"""
 
 from __future__ import annotations
 
-from edgeprune.config.budget import Budget
-from edgeprune.config.gates import RecipeBudget
-from edgeprune.config.recipe import (
-    DataSettings,
-    DistillationSettings,
-    ExportSettings,
-    ModelSettings,
-    PruneSettings,
-    Recipe,
-    ScheduleSettings,
-    TrainingSettings,
-)
-from edgeprune.config.target import (
-    HardwareSettings,
-    OnnxSettings,
-    ParitySettings,
-    ProfileSettings,
-    RuntimeSettings,
-    Target,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeprune.config.budget import Budget
+    from edgeprune.config.gates import RecipeBudget
+    from edgeprune.config.recipe import (
+        DataSettings,
+        DistillationSettings,
+        ExportSettings,
+        ModelSettings,
+        PruneSettings,
+        Recipe,
+        ScheduleSettings,
+        TrainingSettings,
+    )
+    from edgeprune.config.target import (
+        HardwareSettings,
+        OnnxSettings,
+        ParitySettings,
+        ProfileSettings,
+        RuntimeSettings,
+        Target,
+    )
 
 __all__ = [
     "Budget",
@@ -41,3 +48,29 @@ __all__ = [
     "Target",
     "TrainingSettings",
 ]
+
+_HOMES = {
+    "Budget": "budget",
+    "DataSettings": "recipe",
+    "DistillationSettings": "recipe",
+    "ExportSettings": "recipe",
+    "HardwareSettings": "target",
+    "ModelSettings": "recipe",
+    "OnnxSettings": "target",
+    "ParitySettings": "target",
+    "ProfileSettings": "target",
+    "PruneSettings": "recipe",
+    "Recipe": "recipe",
+    "RecipeBudget": "gates",
+    "RuntimeSettings": "target",
+    "ScheduleSettings": "recipe",
+    "Target": "target",
+    "TrainingSettings": "recipe",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'edgeprune.config' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"edgeprune.config.{home}"), name)

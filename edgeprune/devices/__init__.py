@@ -6,10 +6,20 @@ import importlib
 import pkgutil
 
 from edgeprune.devices.base import Capability, Conversation, Device, Kind, Workspace, device
-from edgeprune.devices.emulator import Emulator
+from edgeprune.devices.emulator import EmulatedMicrocontroller, Emulator
 from edgeprune.devices.local import Local
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Capability", "Conversation", "Device", "Emulator", "Kind", "Local", "Workspace", "device"]
+__all__ = [
+    "Capability",
+    "Conversation",
+    "Device",
+    "EmulatedMicrocontroller",
+    "Emulator",
+    "Kind",
+    "Local",
+    "Workspace",
+    "device",
+]

@@ -1,14 +1,30 @@
-"""A board that this machine imitates: its own Python and runtimes, run by QEMU, instruction by instruction."""
+"""Boards that this machine imitates.
+
+A board with Linux is its own Python and runtimes, run by QEMU, instruction by instruction. A microcontroller is TFLite
+Micro's interpreter behind a pseudo-terminal, which answers as a board on a serial port does.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from edgeprune.devices.base import Capability, Kind, Workspace, transport
+from edgeprune.devices.base import Capability, Device, Kind, Workspace, transport
+from edgeprune.devices.board.link import Link
+from edgeprune.devices.board.talk import Talk, board_workspace
+from edgeprune.devices.child import Child
 from edgeprune.devices.emulation import image
 from edgeprune.devices.local import local_workspace
+from edgeprune.errors import InputError, ModelError
+
+MICROCONTROLLER = "microcontroller"
+_FIRMWARE = "edgeprune.devices.emulation.firmware"
+_START_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,56 @@ class Emulator:
             yield workspace
 
 
+@dataclass(frozen=True)
+class EmulatedMicrocontroller:
+    """TFLite Micro on this machine, spoken to as a board.
+
+    Outputs are those of its reference kernels. The arena is restated for 32-bit pointers. Time says nothing of a board.
+    """
+
+    uri: str = f"emulator:{MICROCONTROLLER}"
+    kind: Kind = "emulated"
+    capabilities: frozenset[Capability] = frozenset({Capability.STREAM, Capability.MEMORY, Capability.PER_LAYER})
+
+    @contextmanager
+    def open(self) -> Iterator[Workspace]:
+        """A workspace with a board for each conversation, gone when it is closed."""
+        with board_workspace(_EmulatedTalk) as workspace:
+            yield workspace
+
+
+class _EmulatedTalk(Talk):
+    """A board of its own, and the talk with it."""
+
+    def __init__(self) -> None:
+        self._child = Child([sys.executable, "-m", _FIRMWARE], name="the emulated board")
+        try:
+            machine = {"cpu": "TFLite Micro on this machine", "runtime": "tflm"}
+            super().__init__(Link(str(self._told()["port"])), machine, flash=self._put_model)
+        except BaseException:
+            self._child.close()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._child.close()
+
+    def _put_model(self, path: Path) -> None:
+        self._child.send(json.dumps({"flash": str(path)}))
+        told = self._told()
+        if "error" in told:
+            raise ModelError(told["error"])
+
+    def _told(self) -> dict[str, Any]:
+        return dict(json.loads(self._child.receive(timeout_s=_START_S)))
+
+
 @transport("emulator")
-def _emulator(name: str) -> Emulator:
+def _emulator(name: str) -> Device:
+    if name == MICROCONTROLLER:
+        return EmulatedMicrocontroller()
+    if name not in image.BOARDS:
+        known = ", ".join([*image.BOARDS, MICROCONTROLLER])
+        raise InputError(f"there is no emulator {name!r}; there are: {known}")
     image.find(name)
     return Emulator(name)

@@ -28,7 +28,8 @@ class Local:
     @contextmanager
     def open(self) -> Iterator[Workspace]:
         """A workspace whose programs are ended, and waited for, when it is closed."""
-        with local_workspace([sys.executable]) as workspace:
+        # -B: what it imports lies in the bundle, where nothing may be that its manifest does not name.
+        with local_workspace([sys.executable, "-B"]) as workspace:
             yield workspace
 
 

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edgeprune.errors import ModelError
-from edgeprune.export.tflite_loading import load
+from edgeprune.export.tflite_loading import load_file
 
 Array = NDArray[Any]
 
@@ -84,15 +84,11 @@ def read(path: Path) -> schema.ModelT:
     """The file's content as an object, buffers that lie behind the flatbuffer included.
 
     Raises:
-        ModelError: It cannot be read, is no TFLite file, or is damaged; see ``load``.
+        ModelError: It cannot be read, is no TFLite file, or is damaged; see ``load_file``.
     """
     from ai_edge_litert.tools import flatbuffer_utils
 
-    try:
-        content = path.read_bytes()
-        load(content)  # generated Python code believes every offset
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"{path} is no TFLite file: {problem}") from problem
+    _, content = load_file(path)  # generated Python code believes every offset
     return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import isfinite, prod
+from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
+from edgeprune.errors import ModelError
 from edgeprune.export.tflite_verifying import verify
 
 _VERSION = 3
@@ -23,6 +25,19 @@ _BITS = {
 }  # fmt: skip
 """Of one element. Strings, resources and variants have no fixed size."""
 _KNOWN_TYPES = {code for name, code in vars(_TYPES).items() if not name.startswith("_")}
+
+
+def load_file(path: Path) -> tuple[schema.ModelT, bytes]:
+    """The file at ``path``, and its content; see ``load``.
+
+    Raises:
+        ModelError: It cannot be read, is no TFLite file, is damaged or contradicts itself.
+    """
+    try:
+        content = path.read_bytes()
+        return load(content), content
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"{path} is no TFLite file: {problem}") from problem
 
 
 def load(content: bytes) -> schema.ModelT:

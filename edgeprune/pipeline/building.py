@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune import files
+from edgeprune import devices, files
 from edgeprune.bundle import pack
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
 from edgeprune.config import Recipe, RecipeBudget, Target
+from edgeprune.devices import Device, Local
 from edgeprune.errors import InputError, RecipeError
 from edgeprune.launch import is_first, started_processes
 from edgeprune.pipeline import fingerprint
@@ -73,6 +74,7 @@ def build(
     cache: Path | str = ".edgeprune",
     lock: Path | str | None = None,
     update_lock: bool = False,
+    device: Device | str | None = None,
     watcher: Watcher | None = None,
 ) -> BuildResult:
     """Prune, fine-tune, export, check, measure and pack the network of ``recipe`` for ``target``.
@@ -88,11 +90,15 @@ def build(
         cache: Folder for stage results.
         lock: File of what was found by measuring, and is repeated; it is made where it is not. None: measured anew.
         update_lock: Measure anew, and write it into ``lock``.
+        device: Where models are measured: a device, its URI, or its name in ``devices.toml``; None: this machine. What
+            is measured on another kind of processor than the target's decides nothing.
         watcher: Told of each stage as it begins and ends.
 
     Raises:
         InputError: The model, weights, data, recipe or target cannot be used, or not together (exit code 3).
         BudgetError: The budget cannot be reached; names the closest value that can (4).
+        DeviceError: The device cannot be reached, or fails (5).
+        MeasurementError: What was measured on it is not valid (6).
         ProofError, ParityError: The pruned or the exported network does not compute what it must (7).
     """
     target = target if isinstance(target, Target) else Target.load(target)
@@ -101,8 +107,9 @@ def build(
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
     finish = _finish if started_processes() == 1 else _finish_together
+    there = _device(device, target)
     findings = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
-    job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store), lock=findings)
+    job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store), lock=findings, device=there)
     keys: dict[str, str] = {}
     reports = []
     for stage in stages_of(recipe, target):
@@ -158,6 +165,23 @@ def _for_target(recipe: Recipe, target: Target) -> Recipe:
     return recipe
 
 
+def _device(given: Device | str | None, target: Target) -> Device:
+    """Where models are measured.
+
+    Raises:
+        InputError: There is no such device, or the models of ``target`` are not measured in a build.
+        DeviceError: It is known not to be there.
+    """
+    if given is None:
+        return Local()
+    if target.runtime.name in ("tensorrt", "tflm"):
+        raise InputError(
+            f"device: what ships to {target.name} is not chosen by a measurement in the build: measure the bundle, by "
+            "'edgeprune profile BUNDLE --device URI'"
+        )
+    return devices.device(given) if isinstance(given, str) else given
+
+
 def _inputs(recipe: Recipe, store: Cache) -> dict[str, str | None]:
     """Content of every input; a missing file is left to the stage that loads it, which says what to do."""
     hashes = fingerprint.Hashes(store.root / "hashes.json")
@@ -188,6 +212,7 @@ def _key(stage: Stage, job: Job, keys: dict[str, str]) -> str:
             "packages": fingerprint.packages(),
             "settings": dict(stage.settings(job.recipe, job.target)),
             "inputs": dict(job.inputs) if stage.reads_inputs else None,
+            "device": job.device.uri if stage.reads_device else None,
             "after": [keys[name] for name in stage.after],
         }
     )[:20]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from edgeprune.cost import CostModel
     from edgeprune.criteria import Criterion
+    from edgeprune.devices import Device
     from edgeprune.graph import Program, Rewritten, Units
     from edgeprune.graph.rewrite import Kept
     from edgeprune.model.data import Data, Split
@@ -97,17 +98,26 @@ class Job:
         output: Folder for bundles.
         inputs: Content hashes of code, weights and data, by name; None for what is not there.
         lock: What was found by measuring, and is repeated.
+        device: Where models are measured.
         results: What the stages that ended found, by stage name.
     """
 
     def __init__(
-        self, recipe: Recipe, target: Target, *, output: Path, inputs: Mapping[str, str | None], lock: Lock
+        self,
+        recipe: Recipe,
+        target: Target,
+        *,
+        output: Path,
+        inputs: Mapping[str, str | None],
+        lock: Lock,
+        device: Device,
     ) -> None:
         self.recipe = recipe
         self.target = target
         self.output = output
         self.inputs = inputs
         self.lock = lock
+        self.device = device
         self.results: dict[str, Finished] = {}
 
     def value(self, stage: str) -> Mapping[str, Any]:

@@ -43,6 +43,7 @@ class Stage:
         settings: What of the recipe and the target it depends on, as plain JSON values.
         run: Does the work: reads from the job, writes files into its space, returns plain JSON values.
         reads_inputs: It depends on the input files: code, weights, data.
+        reads_device: It depends on the device that models are measured on.
         together: All processes that were started together run it; other stages the first alone.
         stands_for: Names of stages whose results it gives as well, for those that come after.
         by_content: Stages after it depend on what it found, not on the settings by which it did: they are shared by
@@ -58,6 +59,7 @@ class Stage:
     settings: Callable[[Recipe, Target], Mapping[str, Any]]
     run: Callable[[Job, Space], Mapping[str, Any]]
     reads_inputs: bool = False
+    reads_device: bool = False
     together: bool = False
     stands_for: tuple[str, ...] = ()
     by_content: bool = False

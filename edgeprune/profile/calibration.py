@@ -19,7 +19,8 @@ from edgeprune.config import Target
 from edgeprune.cost.layers import Layer, Shape
 from edgeprune.cost.probes import empty, probe
 from edgeprune.cost.table import Grid, LatencyTable, Rest, fingerprint
-from edgeprune.devices import Device, Workspace
+from edgeprune.devices import Capability, Device, Workspace
+from edgeprune.errors import InputError, TargetError
 from edgeprune.profile.protocol import RUNNER
 from edgeprune.profile.runner import Runner
 from edgeprune.progress import SILENT, Progress
@@ -65,6 +66,40 @@ def counts(dense: int, *, shrinks: bool, anchors: Sequence[float]) -> tuple[int,
     return tuple(sorted(count for count in wanted if 1 <= count <= dense))
 
 
+def check_device(device: Device) -> None:
+    """See to it that a device can be calibrated.
+
+    Raises:
+        InputError: It runs no programs, or its time is not that of a board.
+    """
+    if Capability.RUN not in device.capabilities:
+        raise InputError(
+            f"{device.uri} cannot be calibrated: layers are measured with ONNX Runtime, which it does not run"
+        )
+    if device.kind != "measured":
+        raise InputError(f"{device.uri} cannot be calibrated: its time is {device.kind}, and says nothing of the board")
+
+
+def check_machine(target: Target, device: Device, machine: str) -> None:
+    """See to it that what is measured on a device counts for the target.
+
+    Args:
+        target: Whose table it is.
+        device: Where it is measured.
+        machine: Its architecture, as ``platform.machine()`` gives it there.
+
+    Raises:
+        TargetError: The target is of another architecture.
+    """
+    wanted = target.hardware.architecture
+    if wanted not in (None, machine):
+        this = "this machine" if device.uri == "local:" else device.uri
+        raise TargetError(
+            f"the target {target.name} is {wanted}, {this} is {machine}: what is measured there says nothing of it; "
+            "give the board itself with --device, or a target of that machine, such as host"
+        )
+
+
 def calibrate(
     layers: Sequence[Layer],
     networks: Mapping[str, Path],
@@ -90,8 +125,10 @@ def calibrate(
         The table, and the milliseconds of each of ``networks``.
 
     Raises:
+        InputError: The device cannot be calibrated, or is of another architecture than the target.
         DeviceError: The device cannot be reached, or the runner fails or answers nonsense.
     """
+    check_device(device)
     effort = effort or Effort()
     shapes = list(dict.fromkeys(layer.shape for layer in layers))
     grids = {shape: _grid_counts(shape, effort.anchors) for shape in shapes}
@@ -100,6 +137,7 @@ def calibrate(
     points |= {point for line in lines.values() for point in line}
     with tempfile.TemporaryDirectory() as folder, device.open() as workspace:
         runner = Runner(workspace, workspace.push(RUNNER), "latency probes", _TIMEOUT_S)
+        check_machine(target, device, str(runner.machine["machine"]))
         cores = int(runner.machine["cores"])
         bench = _Bench(runner, workspace, Path(folder), min(target.runtime.threads or cores, cores), effort)
         taken, floor, whole = bench.measure(points, networks, progress)

@@ -86,9 +86,9 @@ class Runner:
         if "memory" not in self._commands:
             return {}
         self._send(do="memory")
-        memory = self._answer("memory", {})
-        kinds = {"peak_bytes": int, "baseline_bytes": int, "source": str}
-        if "arena_bytes" not in memory and not all(isinstance(memory.get(key), kinds[key]) for key in kinds):
+        kinds = {"peak_bytes": int, "baseline_bytes": int, "source": str, "arena_bytes": int}
+        memory = {key: value for key, value in self._answer("memory", {}).items() if key in kinds}
+        if not all(isinstance(value, kinds[key]) for key, value in memory.items()):
             raise self._error(f"tells no memory: {memory!r:.{_SHOWN}}")
         return memory
 
@@ -104,12 +104,14 @@ class Runner:
                 return tuple(
                     LayerTime(one.name, "", one.mean_ms if one.median_ms is None else one.median_ms) for one in times
                 )
+            if told["layers"] is None:  # the firmware of a board may not tell
+                return None
             return tuple(LayerTime(str(each["name"]), str(each["kind"]), float(each["ms"])) for each in told["layers"])
         except (KeyError, TypeError, ValueError) as problem:
             raise self._error(f"tells its layers in another form: {problem!r}") from problem
 
     def outputs(self, inputs: Array) -> list[Array] | None:
-        """What the loaded model answers to samples (N, ...); None where the runner does not tell."""
+        """What the loaded model answers to samples (N, ...); None where the runner, or a firmware, cannot tell."""
         if "outputs" not in self._commands:
             return None
         with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +119,8 @@ class Runner:
             np.save(given, inputs)
             there = self._workspace.path(f"{secrets.token_hex(4)}.npz")
             self._send(do="outputs", input=self._workspace.push(given), output=there)
-            self._answer("outputs", {})
+            if self._answer("outputs", {}).get("unknown"):
+                return None
             self._workspace.pull(there, got)
             try:
                 return list(arrays(got).values())
@@ -135,12 +138,13 @@ class Runner:
             return None if value is None else Figure(value, kind)
 
         peak, baseline = memory.get("peak_bytes"), memory.get("baseline_bytes")
+        over = None if peak is None or baseline is None else max(0, peak - baseline)
         return ModelProfile(
             sha256=sha256,
             latency_ms=LatencyFigures(**asdict(statistics.latency(self._blocks)), kind=kind),
             first_ms=Figure(self._loaded["first_ms"], kind),
             load_ms=figure(self._loaded.get("load_ms")),
-            peak_memory_bytes=figure(None if peak is None else max(0, peak - baseline)),
+            peak_memory_bytes=figure(over),
             runtime_memory_bytes=figure(baseline),
             memory_source=memory.get("source"),
             arena_bytes=figure(memory.get("arena_bytes")),

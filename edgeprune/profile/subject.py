@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edgeprune.bundle import intact
+from edgeprune.bundle import verifying
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Target
 from edgeprune.errors import BundleError, InputError, TargetError
+from edgeprune.export import tflite_loading
 from edgeprune.profile import golden
 from edgeprune.profile.golden import Golden
 from edgeprune.profile.protocol import LITERT_RUNNER, RUNNER, Conditions
@@ -46,11 +47,12 @@ def subject(what: Path, baseline: Path | None = None) -> Subject:
     """Find out what is to be profiled.
 
     Args:
-        what: The folder of a bundle, whose files are held against their hashes, or an ``.onnx`` or ``.tflite`` file.
+        what: The folder of a bundle, every byte of which must be accounted for, or an ``.onnx`` or ``.tflite`` file.
         baseline: Another one, which it is measured in turn with, as ``dense``.
 
     Raises:
         InputError: It is something else, or the two do not run on the same runtime.
+        ModelError: The TFLite file is damaged.
         BundleError: The bundle is damaged, or has no model.
     """
     found = _bundle(what) if what.is_dir() else _file(what)
@@ -72,12 +74,14 @@ def _file(path: Path) -> Subject:
         raise InputError(f"got {path}; what is profiled is the folder of a bundle, or an .onnx or .tflite file")
     if not path.is_file():
         raise InputError(f"cannot read {path}: there is no such file")
+    if path.suffix == ".tflite":
+        tflite_loading.load_file(path)  # LiteRT and TFLite Micro believe what a file says of itself
     settings = Target.load("host").profile
     return Subject({path.stem: path}, [runner], conditions=Conditions(**settings.model_dump()))
 
 
 def _bundle(folder: Path) -> Subject:
-    manifest = intact.check(folder)
+    manifest = verifying.verify(folder).manifest
     model = next((folder / f"model{end}" for end in _RUNNERS if f"model{end}" in manifest.files), None)
     if model is None:
         raise BundleError(f"{folder} has no {' or '.join(f'model{end}' for end in _RUNNERS)}")

@@ -158,9 +158,11 @@ def _counted(base: Manifest, new: Manifest) -> Iterator[Change]:
     for name in type(now).model_fields:
         one, other = getattr(before, name), getattr(now, name)
         if name not in _NOT_COMPARED and one is not None and other is not None:
-            kind: Evidence = "estimated" if name.startswith("predicted") else "exact"
-            worse = _share(one, other)
-            yield Change(name, one, other, kind, worse, worse, worse)
+            yield _amount(name, one, other, "estimated" if name.startswith("predicted") else "exact")
+    if base.microcontroller is not None and new.microcontroller is not None:
+        was, is_ = base.microcontroller.shipped, new.microcontroller.shipped
+        yield _amount("arena_bytes", was.arena.arena_bytes, is_.arena.arena_bytes, "estimated")
+        yield _amount("flash_bytes", was.flash.flash_bytes, is_.flash.flash_bytes, "estimated")
     if before.accuracy is not None and now.accuracy is not None:
         worse = before.accuracy - now.accuracy
         low = high = worse
@@ -170,8 +172,16 @@ def _counted(base: Manifest, new: Manifest) -> Iterator[Change]:
         yield Change(ACCURACY, before.accuracy, now.accuracy, "exact", worse, low, high)
 
 
+def _amount(key: str, was: float, now: float, kind: Evidence) -> Change:
+    """Something that is counted, or estimated from what is: it has no noise."""
+    worse = _share(was, now)
+    return Change(key, was, now, kind, worse, worse, worse)
+
+
 def _measured(base: Read, new: Read, before: Profile, now: Profile, notes: list[str]) -> Iterator[Change]:
     pairs = dict(_pairs(base, new, before, now))
+    if not pairs and not (before.models or now.models):
+        return  # a microcontroller's, before a board answered
     if not pairs:
         raise InputError(
             f"{base.path} has the models {', '.join(before.models)}, {new.path} has {', '.join(now.models)}: "
@@ -216,7 +226,11 @@ def _difference(before: Profile, now: Profile, one: ModelProfile, other: ModelPr
     """What keeps two measurements from being compared; empty if nothing."""
     told = [(name, before.device.get(name), now.device.get(name)) for name in _DEVICE]
     told += [("threads", one.threads, other.threads), ("kind", one.latency_ms.kind, other.latency_ms.kind)]
-    return "; ".join(f"{name} was {was}, is {is_}" for name, was, is_ in told if was != is_)
+    problems = [f"{name} was {was}, is {is_}" for name, was, is_ in told if was != is_]
+    for which, profile in (("the base", before), ("the new", now)):
+        if profile.validity is not None and not profile.validity.valid:
+            problems.append(f"{which} measurement is not valid: {', '.join(profile.validity.problems)}")
+    return "; ".join(problems)
 
 
 def _drift(before: Profile, now: Profile) -> float | None:

@@ -100,6 +100,37 @@ class Group(_Part):
     removed: tuple[float, ...] = ()
 
 
+class Point(_Part):
+    """The dense network with ``kept`` units of one group, and all of the others."""
+
+    kept: int
+    loss: float
+    accuracy: float | None
+
+
+class Curve(_Part):
+    """What the network loses as one group shrinks, unrepaired and untrained."""
+
+    group: str
+    units: int
+    points: tuple[Point, ...]
+
+
+class Sensitivity(_Part):
+    """See ``edgeprune.select.measuring.Measured``.
+
+    Attributes:
+        samples: Of the validation split.
+        loss: Of the dense network on them; ``accuracy`` likewise, None where outputs are no logits of classes.
+        groups: Those that can be pruned.
+    """
+
+    samples: int
+    loss: float
+    accuracy: float | None
+    groups: tuple[Curve, ...]
+
+
 class Step(_Part):
     """A stretch of training.
 
@@ -146,6 +177,7 @@ class Facts(_Part):
     Attributes:
         asked: For.
         layers: In the order of the program; ``calls`` and ``groups`` likewise.
+        sensitivity: What is lost as each group shrinks alone; None: not measured.
         start: Validation accuracy of the trained network before the first step of a schedule; None: not measured.
         steps: Stretches of training, in order.
         epochs: Of training, in order.
@@ -157,6 +189,7 @@ class Facts(_Part):
     layers: tuple[Layer, ...]
     calls: tuple[Call, ...]
     groups: tuple[Group, ...]
+    sensitivity: Sensitivity | None = None
     start: float | None = None
     steps: tuple[Step, ...] = ()
     epochs: tuple[Epoch, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.profile.judging import measured_elsewhere
 from edgeprune.profile.result import Profile
 from edgeprune.report import table, verdicts
 from edgeprune.report.text import count, milliseconds, shown, size
@@ -99,7 +100,12 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def _latency(made: Made) -> str:
-    """Median of what ships, on the device of the profile."""
-    known = {entry.sha256 for entry in made.manifest.files.values()}
-    found = next((model for model in made.profile.models.values() if model.sha256 in known), None)
-    return "" if found is None else milliseconds(found.latency_ms.p50)
+    """Median of what ships, or what is predicted of it, and how sure that is; empty where neither is known."""
+    manifest, profile = made.manifest, made.profile
+    ships = "float32" if manifest.precision is None else manifest.precision.shipped
+    found = profile.models.get("pruned" if ships == "float32" else ships)
+    if found is None:
+        predicted = manifest.metrics.shipped.predicted_latency_ms
+        return "" if predicted is None else f"{milliseconds(predicted)}, estimated"
+    elsewhere = manifest.platform is not None and measured_elsewhere(manifest.platform, profile)
+    return f"{milliseconds(found.latency_ms.p50)}, {'estimated' if elsewhere else found.latency_ms.kind}"

@@ -570,6 +570,19 @@ def test_an_unknown_signer_is_refused(packed: Packed, keys: Path) -> None:
         assert verify(path, keys / "theirs.allowed").signer is not None
 
 
+def test_a_signer_may_be_allowed_for_something_else(packed: Packed, keys: Path, tmp_path: Path) -> None:
+    sign(packed.folder, keys / "ours")
+    public, allowed = (keys / "ours.pub").read_text(), tmp_path / "allowed"
+    allowed.write_text(f'ship@example.org namespaces="edgeprune-manifest,edgeprune-measured" {public}')
+    found = verify(packed.folder, allowed).signer
+    assert found is not None
+    assert found.principal == "ship@example.org"
+    for refused in ('namespaces="git"', 'valid-before="20200101"'):
+        allowed.write_text(f"ship@example.org {refused} {public}")
+        with pytest.raises(BundleError, match="no allowed signer's"):
+            verify(packed.folder, allowed)
+
+
 def test_no_signature_is_refused_where_signers_are_asked_for(packed: Packed, keys: Path) -> None:
     for path in (packed.folder, packed.archive):
         with pytest.raises(BundleError, match=r"manifest\.json is not signed: there is no .*sig; 'edgeprune sign'"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import platform
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,12 @@ import pytest
 from edgeprune.cli import run
 from edgeprune.config import Target
 from edgeprune.cost import cost_model, load_table
+from edgeprune.devices import Emulator
+from edgeprune.errors import InputError
 from edgeprune.graph import capture, units_of
 from edgeprune.model import network
+from edgeprune.profile.calibration import check_device
+from tests.devices import sshd
 
 _NETWORK = """
 from torch import nn
@@ -78,6 +85,32 @@ def test_a_table_for_another_processor_is_refused(folder: Path, capsys: pytest.C
     target.write_text('name = "other"\n[hardware]\narchitecture = "pdp11"\n')
     assert _calibrate("--target", "other.toml") == 3
     assert "the target other is pdp11, this machine is" in capsys.readouterr().err
+
+
+def test_a_device_over_ssh_is_calibrated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not (Path(sshd.SERVER).is_file() and shutil.which("ssh")):
+        pytest.skip("needs sshd and ssh: scripts/system installs them")
+    with sshd.server(folder / "sshd") as server:
+        assert _calibrate("--device", server.uri(), "--json") == 0
+        assert json.loads(capsys.readouterr().out)["device"]["uri"].startswith("ssh://")
+        target = Path("other.toml")
+        target.write_text('name = "other"\n[hardware]\narchitecture = "pdp11"\n')
+        assert _calibrate("--target", "other.toml", "--device", server.uri()) == 3
+        assert f"ssh://{getpass.getuser()}@127.0.0.1:{server.port} is {platform.machine()}" in capsys.readouterr().err
+        assert server.is_clean()
+
+
+@pytest.mark.parametrize("name", ["serial:/dev/ttyACM0", "emulator:microcontroller"])
+def test_a_device_that_runs_no_onnx_runtime_is_refused(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _calibrate("--device", name) == 3
+    assert "cannot be calibrated: layers are measured with ONNX Runtime" in capsys.readouterr().err
+
+
+def test_emulated_time_makes_no_table() -> None:
+    with pytest.raises(InputError, match="its time is emulated, and says nothing of the board"):
+        check_device(Emulator("raspberry-pi-4"))
 
 
 def test_a_folder_that_cannot_be_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import pytest
 
 import edgeprune
 from edgeprune.backends.onnxruntime import Session
+from edgeprune.bundle import pack, provenance
+from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, ParityReport
 from edgeprune.cli import run
 from edgeprune.config import Recipe
 from edgeprune.devices import device
@@ -27,6 +28,7 @@ from edgeprune.errors import DeviceError
 from edgeprune.export.onnx import export
 from edgeprune.model import data, network
 from edgeprune.profile import RUNNER, Profile, measure, predict
+from edgeprune.profile.golden import Golden, tolerance
 from edgeprune.profile.prediction import Array
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform != "linux", reason="QEMU's user mode is Linux's")]
@@ -167,16 +169,38 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def digits_litert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for LiteRT."""
+    work = tmp_path_factory.mktemp("litert")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        assert run(["build", "digits", "--target", _NAME, "--runtime", "litert", "--epochs", "0"]) == 0
+    return work / "dist" / f"digits-{_NAME}-litert"
+
+
+@pytest.fixture(scope="module")
 def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is shipped of a ResNet-56 for a Raspberry Pi: it without half of its MACs, and its runner."""
+    """The bundle of a ResNet-56 for a Raspberry Pi without half of its MACs, packed without training or judging it."""
     recipe = Recipe.load("cifar10-resnet56")
     model = network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder)
     example = network.example_inputs(recipe.model.input)
-    half = edgeprune.prune(model, example, budget={"macs": 0.5}, align=8, prove=False).model
+    half = edgeprune.prune(model, example, budget={"macs": 0.5}, align=8, prove=False)
     folder = tmp_path_factory.mktemp("resnet56")
-    export(half, example, folder / "model.onnx", opset=17)
-    shutil.copy(RUNNER, folder / "run.py")
-    return folder
+    export(half.model, example, folder / "model.onnx", opset=17)
+    inputs = samples("cifar10-resnet56", 4)
+    outputs = tuple(Session(folder / "model.onnx").predict(inputs))
+    Golden(inputs, outputs, tolerance("float32")).save(folder / "golden.npz")
+    before, after = (Metrics(macs=int(cost.macs), params=int(cost.params)) for cost in (half.before, half.after))
+    contents = {"model.onnx": folder / "model.onnx", "golden.npz": folder / "golden.npz", "run.py": RUNNER}
+    manifest = Manifest(
+        recipe=recipe.name,
+        target=_NAME,
+        metrics=AllMetrics(dense=before, pruned=after, shipped=after),
+        parity=ParityReport(max_error=0, mean_error=0, relative_error=0, top1_agreement=1, samples=4),
+        budgets=(),
+        provenance=provenance.collect(packages=(), seed=0, inputs={}, folder=folder),
+    )
+    return pack.write(folder / "dist" / "resnet56", contents, manifest).folder
 
 
 def samples(recipe: str, count: int = 100) -> Array:
@@ -237,6 +261,31 @@ def test_a_tflite_file_answers_as_here(image: Image, shared_data: Path) -> None:
     same, error = compare(model, pixels, _RUNNERS / "litert_runner.py")
     assert same == 1
     assert error == 0
+
+
+@pytest.mark.timeout(2 * _RUN_S)
+@pytest.mark.parametrize(
+    ("name", "recipe"), [("digits", "digits"), ("digits_litert", "digits"), ("resnet56", "cifar10-resnet56")]
+)
+def test_a_bundle_is_profiled_with_its_own_runner_and_answers_as_it_must(
+    image: Image, request: pytest.FixtureRequest, name: str, recipe: str
+) -> None:
+    bundle = request.getfixturevalue(name)
+    found = edgeprune.profile(bundle, _URI, runs=2, blocks=1, block_s=0, warmup=0, timeout_s=_RUN_S)
+    assert found.validity is not None
+    assert found.validity.valid
+    (check,) = found.validity.golden.values()
+    assert (check.samples, check.top1_agreement) == (4, 1)
+    (model,) = found.models.values()
+    assert model.peak_memory_bytes is not None
+    assert model.peak_memory_bytes.value > 0
+    assert (model.peak_memory_bytes.kind, model.latency_ms.kind) == ("emulated", "emulated")
+    # What this machine would tell of itself is nothing of the board's.
+    assert (found.environment, model.layers, model.energy_mj) == (None, None, None)
+    if name == "digits_litert":
+        same, error = compare(bundle / "model.tflite", samples(recipe), bundle / "run.py")
+        assert same == 1
+        assert error < 1e-4
 
 
 def test_numbers_are_emulated_and_say_so(image: Image, digits: Path) -> None:

@@ -17,11 +17,14 @@ def test_this_machine() -> None:
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("", "got the device ''; a device begins with one of emulator:, local:, ssh:, or is named in devices.toml"),
+        (
+            "",
+            "got the device ''; a device begins with one of emulator:, local:, serial:, ssh:, or is named in devices",
+        ),
         ("local", "got the device 'local'"),
         ("telnet://board", "got the device 'telnet://board'"),
         ("local:here", "got the device 'local:here'; this machine is 'local:'"),
-        ("emulator:", "there is no emulator ''; there are: raspberry-pi-4"),
+        ("emulator:", "there is no emulator ''; there are: raspberry-pi-4, microcontroller"),
         ("emulator:../x", r"there is no emulator '\.\./x'"),
     ],
 )

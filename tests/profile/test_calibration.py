@@ -46,7 +46,8 @@ class _Imagined:
     """A device, its workspace and its runner in one."""
 
     uri = "imagined:"
-    capabilities = frozenset({Capability.PUSH})
+    kind = "measured"
+    capabilities = frozenset({Capability.PUSH, Capability.RUN})
 
     def __init__(self) -> None:
         self.answers = [
@@ -54,6 +55,7 @@ class _Imagined:
                 "event": "ready",
                 "protocol": 1,
                 "cores": 2,
+                "machine": "imagined",
                 "runtime": "onnxruntime",
                 "runtime_version": version("onnxruntime"),
             }

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import edgeprune as ep
-from edgeprune.bundle.manifest import Manifest
+from edgeprune.bundle import verifying
+from edgeprune.bundle.manifest import FileEntry, Manifest
 from edgeprune.bundle.measured import Measured
 from edgeprune.cli import run
 from edgeprune.devices import device
@@ -74,7 +75,7 @@ def test_a_bundle_is_profiled_with_its_own_runner_and_compared(bundle: Path) -> 
 
 
 def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path) -> None:
-    model = Path(shutil.copy(bundle / "model.onnx", bundle / "other.onnx"))
+    model = Path(shutil.copy(bundle / "model.onnx", bundle.parent / "other.onnx"))
     found = ep.profile(model, "local:", baseline=bundle, **_QUICK)
     assert list(found.models) == ["dense", "other"]
     assert found.ratios["other"].low <= found.ratios["other"].value <= found.ratios["other"].high
@@ -89,15 +90,13 @@ def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path)
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (
-            lambda bundle: (bundle / "run.py").write_text("import os\n"),
-            r"run\.py is not the file .* nothing of it is run",
-        ),
-        (lambda bundle: (bundle / "model.onnx").unlink(), r"has no model\.onnx"),
-        (lambda bundle: (bundle / "manifest.json").write_text("{"), "is not JSON"),
+        (lambda bundle: (bundle / "run.py").write_text("import os\n"), r"run\.py was changed"),
+        (lambda bundle: (bundle / "numpy.py").write_text("import os\n"), r"numpy\.py is extra"),
+        (lambda bundle: (bundle / "model.onnx").unlink(), r"model\.onnx is missing"),
+        (lambda bundle: (bundle / "manifest.json").write_text("{"), "manifest.json"),
         (lambda bundle: (bundle / "manifest.json").unlink(), "cannot read"),
     ],
-    ids=["changed", "gone", "damaged", "none"],
+    ids=["changed", "extra", "gone", "damaged", "none"],
 )
 def test_a_bundle_that_is_not_what_it_says_is_not_run(bundle: Path, spoil: object, reason: str) -> None:
     spoil(bundle)
@@ -113,13 +112,21 @@ def test_what_is_nothing_to_profile_is_refused(tmp_path: Path) -> None:
             ep.profile(path)
 
 
+def account_for(bundle: Path, name: str) -> None:
+    """Have the bundle say that a file was so from the beginning."""
+    manifest = Manifest.load(bundle)
+    entry = FileEntry(sha256=sha256(bundle / name), bytes=(bundle / name).stat().st_size)
+    manifest = manifest.model_copy(update={"files": {**manifest.files, name: entry}})
+    (bundle / "manifest.json").write_text(manifest.to_json())
+    measured = Measured.load(bundle).model_copy(update={"manifest": sha256(bundle / "manifest.json")})
+    (bundle / "measured.json").write_text(measured.to_json())
+
+
 def wrong_answers(bundle: Path) -> None:
     """Have the bundle expect something else, and its manifest say so."""
     expected = Golden.load(bundle / "golden.npz")
     Golden(expected.inputs, tuple(output + 1 for output in expected.outputs), 1e-3).save(bundle / "golden.npz")
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["files"]["golden.npz"]["sha256"] = sha256(bundle / "golden.npz")
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    account_for(bundle, "golden.npz")
 
 
 def test_other_answers_are_no_measurement(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,8 +138,9 @@ def test_other_answers_are_no_measurement(bundle: Path, capsys: pytest.CaptureFi
     assert run(["profile", str(bundle), *_FLAGS]) == 6
     assert "error: not valid on local:" in capsys.readouterr().err
     assert (bundle / "profile.json").read_bytes() == before
-    assert run(["profile", str(bundle), *_FLAGS, "--output", str(bundle / "invalid.json")]) == 6
-    stored = Profile.from_json((bundle / "invalid.json").read_text())
+    output = bundle.parent / "invalid.json"
+    assert run(["profile", str(bundle), *_FLAGS, "--output", str(output)]) == 6
+    stored = Profile.from_json(output.read_text())
     assert stored.validity is not None
     assert not stored.validity.valid
 
@@ -167,7 +175,10 @@ def test_the_command_writes_into_the_bundle_and_draws(
         1e3 * sum(map(sum, stored.models["pruned"].blocks_ms))
     )
     assert {"Gemm"} <= {event["args"].get("kind") for event in events}
-    ep.profile(bundle, **_QUICK)  # it is still what its manifest says
+    assert verifying.verify(bundle).measured == ("profile.json", "report.html")
+    assert run(["profile", str(bundle), *_FLAGS, "--device", "local:", "--device", "emulator:microcontroller"]) == 3
+    assert (bundle / "profile-local.json").is_file()
+    assert verifying.verify(bundle)
 
 
 def test_json_alone_is_on_stdout(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,9 +302,7 @@ def test_a_device_that_dies_is_told_and_left_clean(
 
 def test_a_runner_that_prints_garbage_is_told(bundle: Path, server: sshd.Server) -> None:
     (bundle / "run.py").write_text("print('\\x00\\x01 Segmentation fault')\n")
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["files"]["run.py"]["sha256"] = sha256(bundle / "run.py")
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    account_for(bundle, "run.py")
     with pytest.raises(DeviceError, match=r"the runner answers with no JSON: .*Segmentation fault"):
         ep.profile(bundle, server.uri(), **_QUICK)
     assert server.is_clean()
@@ -346,9 +355,7 @@ def test_a_bundle_of_before_is_profiled_without_what_its_runner_cannot(bundle: P
     """Its runner does not name its commands: layers and outputs are not asked for."""
     code = RUNNER.read_text().replace(", commands=list(commands)", "")
     (bundle / "run.py").write_text(code)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["files"]["run.py"]["sha256"] = sha256(bundle / "run.py")
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    account_for(bundle, "run.py")
     found = ep.profile(bundle, **_QUICK)
     assert found.models["pruned"].layers is None
     assert found.validity is not None

@@ -30,7 +30,7 @@ from edgeprune.profile.result import (
     State,
     Validity,
 )
-from edgeprune.report.facts import Asked, Call, Epoch, Facts, Form, Group, Layer, Step
+from edgeprune.report.facts import Asked, Call, Curve, Epoch, Facts, Form, Group, Layer, Point, Sensitivity, Step
 
 DENSE_MACS, LEFT_MACS = 125_485_696, 62_700_000
 
@@ -105,6 +105,22 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
                 for n in range(layers)
             ),
             Group(name="head", units=10, left=10, frozen=f"output of {name}", layers=("head",)),
+        ),
+        sensitivity=Sensitivity(
+            samples=119,
+            loss=0.3,
+            accuracy=0.9,
+            groups=tuple(
+                Curve(
+                    group=f"{name}{n}",
+                    units=units,
+                    points=tuple(
+                        Point(kept=kept, loss=0.3 + 0.01 * (n + 1) * (units - kept), accuracy=0.9 - 0.01 * n)
+                        for kept in (units - units // 4, half, units // 4)
+                    ),
+                )
+                for n in range(layers)
+            ),
         ),
         start=0.905,
         steps=tuple(Step(macs=DENSE_MACS - 20_000_000 * n, accuracy=0.9 - 0.003 * n) for n in range(1, rounds + 1)),

@@ -13,10 +13,18 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from edgeprune.bundle.manifest import AllMetrics, FileEntry, Manifest, Metrics, ParityReport, Provenance
+from edgeprune.bundle.microcontroller import (
+    ArenaReport,
+    FlashReport,
+    FootprintReport,
+    LatencyEstimate,
+    MicrocontrollerReport,
+    PeakReport,
+)  # fmt: skip
 from edgeprune.bundle.reading import Read
 from edgeprune.errors import InputError, MeasurementError
 from edgeprune.profile import Profile, statistics
-from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile
+from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile, Validity
 from edgeprune.report import changes
 from edgeprune.report.comparison import Comparison, compare
 from edgeprune.report.rules import Rule
@@ -188,6 +196,10 @@ def test_measurements_of_different_devices_or_kinds_are_not_compared() -> None:
     for new, told in (
         (profile(1, pruned=9.0, cpu="Cortex-A76"), "cpu was Cortex-A72, is Cortex-A76"),
         (replace(emulated, models=models), "kind was measured, is emulated"),
+        (
+            replace(profile(1, pruned=9.0), validity=Validity(False, ("throttled",), {}, 0.1, 1)),
+            "the new measurement is not valid: throttled",
+        ),
     ):
         comparison = compared(base, side("new", found=new))
         found = {change.key: change for change in comparison.changes}
@@ -223,3 +235,23 @@ def test_every_form_tells_the_same() -> None:
     assert told["failed"] == ["accuracy"]
     assert {change["key"]: change["verdict"] for change in told["changes"]} == verdicts(comparison)
     assert "accuracy went from 99.00 % to 90.00 % (−9.00 points" in changes.sentence(comparison.failed[0], "accuracy")
+
+
+def test_what_a_microcontroller_needs_is_compared_without_a_profile() -> None:
+    def board(arena: int) -> Manifest:
+        kinds: dict[str, Any] = {"host_kind": "measured", "total_bytes": 1, "nonpersistent_bytes": 1, "by_kind": {}}
+        arena_report = ArenaReport(**kinds, persistent_bytes=1, restated_bytes=1, scratch_bytes=1, arena_bytes=arena)
+        flash = FlashReport(file_bytes=1, code={}, flash_bytes=9000, source="")
+        footprint = FootprintReport(arena=arena_report, peak=PeakReport(operator="", name="", tensors=()), flash=flash)
+        latency = LatencyEstimate(
+            latency_ms=1, low_ms=1, high_ms=2, macs=1, clock_mhz=64, cycles_per_mac=(1, 2, 3), source=""
+        )
+        report = MicrocontrollerReport(dense=footprint, shipped=footprint, limits={}, latency=latency)
+        return manifest().model_copy(update={"microcontroller": report})
+
+    empty = replace(profile(), models={})
+    comparison = compared(side("base", board(10_000), empty), side("new", board(12_000), empty))
+    assert [change.key for change in comparison.failed] == ["arena_bytes"]
+    assert {change.key: change.kind for change in comparison.changes}["flash_bytes"] == "estimated"
+    with pytest.raises(InputError, match="nothing in common"):
+        compared(side("base", found=empty), side("new", found=empty))

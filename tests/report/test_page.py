@@ -22,8 +22,8 @@ from edgeprune.report.facts import Facts
 from tests.report.samples import facts, manifest, profile
 
 _SECTIONS = (
-    "asked", "waterfall", "layers", "rounds", "latency", "memory", "importance", "frozen", "parity", "precision",
-    "provenance",
+    "asked", "waterfall", "layers", "rounds", "latency", "memory", "importance", "sensitivity", "frozen", "parity",
+    "precision", "provenance",
 )  # fmt: skip
 _HOSTILE = "</style></title><script>alert(1)</script><img src=http://x.test/y onerror=alert(2)>\" onload='alert(3)\x00"
 _EMPTY = {"meta", "link", "br", "col"}
@@ -181,6 +181,7 @@ def test_one_shot_without_training_without_scores() -> None:
         update={
             "steps": (), "epochs": (), "start": None, "calls": (), "layers": (),
             "groups": tuple(group.model_copy(update={"kept": (), "removed": ()}) for group in facts().groups),
+            "sensitivity": None,
         }
     )  # fmt: skip
     drawn = page.render(manifest(), bare, profile())

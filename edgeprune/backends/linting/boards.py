@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edgeprune.backends.linting.finding import Finding
-from edgeprune.backends.tflm.arena import Arena
 from edgeprune.config import Target
 from edgeprune.errors import TargetError
 
@@ -20,10 +19,11 @@ class Fit:
 
     Attributes:
         board: Name of the target.
-        arena_bytes: With 32-bit pointers: estimated; None where TFLite Micro cannot run the file.
+        arena_bytes: With 32-bit pointers and CMSIS-NN's scratch buffers: estimated; None where TFLite Micro cannot run
+            the file.
         arena_limit: What an arena may have there.
-        flash_bytes: Of the model data alone.
-        flash_limit: What the model and the kernels may have there.
+        flash_bytes: Of the file, the interpreter and the kernels: estimated.
+        flash_limit: What they may have there.
     """
 
     board: str
@@ -39,7 +39,7 @@ class Fit:
 
     @property
     def flash_fits(self) -> bool:
-        """Whether there is room for the model data."""
+        """Whether there is room for file and code."""
         return self.flash_bytes <= self.flash_limit
 
     @property
@@ -68,11 +68,10 @@ def named(names: Sequence[str]) -> list[Target]:
     return targets
 
 
-def fit(target: Target, arena: Arena | None, file_bytes: int) -> Fit:
-    """Hold a file against what ``target`` leaves for it."""
+def fit(target: Target, arena_bytes: int | None, flash_bytes: int) -> Fit:
+    """Hold what a file takes against what ``target`` leaves for it; see ``Fit``."""
     limits = target.limits
-    used = None if arena is None else arena.restated_for_32_bit
-    return Fit(target.name, used, limits[_ARENA], file_bytes, limits[_FLASH])
+    return Fit(target.name, arena_bytes, limits[_ARENA], flash_bytes, limits[_FLASH])
 
 
 def misfits(fits: Sequence[Fit]) -> Iterator[Finding]:
@@ -87,6 +86,6 @@ def misfits(fits: Sequence[Fit]) -> Iterator[Finding]:
         if not one.flash_fits:
             yield Finding(
                 "error", "flash-too-large",
-                f"the file has {one.flash_bytes:,} bytes, {one.board} has room for {one.flash_limit:,}",
+                f"file and code: {one.flash_bytes:,} bytes (estimated), {one.board} has room for {one.flash_limit:,}",
                 "prune with a budget of flash_bytes",
             )  # fmt: skip

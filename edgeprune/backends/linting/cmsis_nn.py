@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import prod
 
+from ai_edge_litert import schema_py_generated as schema
+
 from edgeprune.backends.linting.finding import Finding
 from edgeprune.backends.linting.network import Network, Operator
 from edgeprune.config import Target
@@ -67,8 +69,8 @@ def _dense(op: Operator, weights: tuple[int, ...]) -> Iterator[Finding]:
 
 def _depthwise(op: Operator, weights: tuple[int, ...], image: tuple[int, ...]) -> Iterator[Finding]:
     channels = weights[3]
-    options = op.options
-    dilated = options is not None and (options.dilationHFactor > 1 or options.dilationWFactor > 1)
+    options = op.options if isinstance(op.options, schema.DepthwiseConv2DOptionsT) else schema.DepthwiseConv2DOptionsT()
+    dilated = options.dilationHFactor > 1 or options.dilationWFactor > 1
     reasons = []
     if len(image) == _CONV_RANK and channels != image[3]:
         reasons.append(f"{channels} filters for {image[3]} input channels")

@@ -12,6 +12,11 @@ _MOST_SHOWN = 48
 """Characters of a name; fused layers carry the names of all that went into them."""
 
 
+def shortened(name: str) -> str:
+    """``name`` as a line has room for it."""
+    return name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}..."
+
+
 @dataclass(frozen=True)
 class Finding:
     """What was found, where, and the way out.
@@ -40,6 +45,5 @@ class Finding:
     def where(self) -> str:
         """For people."""
         graph = f"graph {self.graph}, " if self.graph else ""
-        tensor = self.tensor if len(self.tensor) <= _MOST_SHOWN else f"{self.tensor[:_MOST_SHOWN]}..."
-        parts = (f"{graph}op {self.op}" if self.op is not None else "", self.operator, tensor)
+        parts = (f"{graph}op {self.op}" if self.op is not None else "", self.operator, shortened(self.tensor))
         return " ".join(part for part in parts if part) or "file"

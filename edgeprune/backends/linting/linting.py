@@ -11,9 +11,10 @@ from edgeprune.backends.linting.boards import Fit
 from edgeprune.backends.linting.finding import Finding
 from edgeprune.backends.linting.network import Network
 from edgeprune.backends.tflm import isolated
-from edgeprune.backends.tflm.arena import Arena
+from edgeprune.backends.tflm.code import code_bytes
+from edgeprune.backends.tflm.footprint import Footprint, footprint
 from edgeprune.errors import ModelError
-from edgeprune.export.tflite_loading import load
+from edgeprune.export.tflite_loading import load_file
 
 _CHECKS: tuple[Callable[[Network], Iterator[Finding]], ...] = (
     checks.hybrid,
@@ -35,7 +36,7 @@ class Report:
         file_bytes: Its size.
         operators: How many of each there are.
         findings: Errors first, then by place.
-        arena: What TFLite Micro's recording allocator counted on the host; None where it cannot run the file.
+        footprint: What it takes of RAM and flash; None where TFLite Micro cannot run it.
         boards: How it fits, by board.
     """
 
@@ -43,7 +44,7 @@ class Report:
     file_bytes: int
     operators: Mapping[str, int]
     findings: tuple[Finding, ...]
-    arena: Arena | None
+    footprint: Footprint | None
     boards: tuple[Fit, ...]
 
     @property
@@ -66,16 +67,13 @@ def lint(path: Path, targets: Sequence[str] = ()) -> Report:
         TargetError: A target is unknown, or no microcontroller.
     """
     wanted = boards.named(targets) if targets else boards.microcontrollers()
-    try:
-        content = path.read_bytes()
-        network = Network(load(content))
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"{path} is no TFLite file: {problem}") from problem
+    model, content = load_file(path)
+    network = Network(model)
     findings = [finding for check in _CHECKS for finding in check(network)]
-    arena: Arena | None = None
+    found: Footprint | None = None
     if not any(finding.level == "error" for finding in findings):
         try:
-            arena = isolated.arena(path)
+            found = footprint(path, isolated.arena(path))
         except ModelError as problem:
             findings.append(
                 Finding("error", "tflm-refuses", str(problem), "the message of TFLite Micro names operator and reason")
@@ -83,8 +81,9 @@ def lint(path: Path, targets: Sequence[str] = ()) -> Report:
     slow_on = cmsis_nn.boards_with_dsp(wanted)
     if slow_on:
         findings.extend(cmsis_nn.slow_paths(network))
-    fits = tuple(boards.fit(target, arena, len(content)) for target in wanted)
+    flash_bytes = len(content) + sum(code_bytes(op.kind for op in network.operators).values())
+    fits = tuple(boards.fit(board, None if found is None else found.arena_bytes, flash_bytes) for board in wanted)
     if targets:
         findings.extend(boards.misfits(fits))
     findings.sort(key=lambda one: (_LEVELS.index(one.level), one.graph, -1 if one.op is None else one.op))
-    return Report(path, len(content), network.counts, tuple(findings), arena, fits)
+    return Report(path, len(content), network.counts, tuple(findings), found, fits)

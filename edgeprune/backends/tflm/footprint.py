@@ -52,8 +52,8 @@ class Footprint:
         return {"arena_bytes": self.arena_bytes, "flash_bytes": self.flash_bytes}
 
 
-def footprint(path: Path) -> Footprint:
-    """Load ``path`` into TFLite Micro and look.
+def footprint(path: Path, arena: Arena | None = None) -> Footprint:
+    """Load ``path`` into TFLite Micro and look; not again where ``arena`` is what it told.
 
     Raises:
         ModelError: TFLite Micro cannot run it.
@@ -61,7 +61,7 @@ def footprint(path: Path) -> Footprint:
     model = read(path)
     names = [operator_name(model, op) for op in model.subgraphs[0].operators]
     return Footprint(
-        arena=Interpreter(path).arena(),
+        arena=arena or Interpreter(path).arena(),
         scratch_bytes=scratch(model),
         peak=peak(model),
         file_bytes=path.stat().st_size,

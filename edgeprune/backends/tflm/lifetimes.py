@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from ai_edge_litert import schema_py_generated as schema
@@ -59,18 +60,23 @@ def peak(model: schema.ModelT) -> Peak:
                 made.setdefault(int(index), step)
                 last[int(index)] = step
     last |= dict.fromkeys(map(int, graph.outputs), len(graph.operators))
-    alive = [
-        [index for index, start in made.items() if start <= step <= last.get(index, step)]
-        for step in range(len(graph.operators))
-    ]
-    worst = max(range(len(alive)), key=lambda step: sum(tensor_bytes(graph.tensors[index]) for index in alive[step]))
-    op = graph.operators[worst]
+    steps = len(graph.operators)
+    changes = [0] * (steps + 2)
+    for index, start in made.items():
+        size = tensor_bytes(graph.tensors[index])
+        changes[start] += size
+        changes[last.get(index, steps) + 1] -= size
+    alive = list(itertools.accumulate(changes[: max(steps, 1)]))
+    worst = alive.index(max(alive))
     inputs = set(map(int, graph.inputs))
     tensors = [
-        Alive(tensor_name(graph, index), tensor_bytes(graph.tensors[index]), index in inputs) for index in alive[worst]
+        Alive(tensor_name(graph, index), tensor_bytes(graph.tensors[index]), index in inputs)
+        for index, start in made.items()
+        if start <= worst <= last.get(index, worst)
     ]
+    op = graph.operators[worst] if steps else None
     return Peak(
-        operator_name(model, op),
-        tensor_name(graph, int(op.outputs[0])),
+        "nothing" if op is None else operator_name(model, op),
+        "" if op is None or not len(op.outputs) else tensor_name(graph, int(op.outputs[0])),
         tuple(sorted(tensors, key=lambda tensor: -tensor.bytes)),
     )

@@ -27,11 +27,13 @@ from edgeprune.pipeline.stages import (
     schedule,
     score,
     select,
+    sensitivity,
 )
 
 _BEFORE = (load.STAGE, preflight.STAGE, evaluate_dense.STAGE, capture.STAGE, group.STAGE)
 _ONE_SHOT = (
     score.STAGE,
+    sensitivity.STAGE,
     select.STAGE,
     describe.STAGE,
     rewrite.STAGE,
@@ -39,7 +41,7 @@ _ONE_SHOT = (
     repair.STAGE,
     finetune.STAGE,
 )
-_SCHEDULED = (schedule.STAGE, describe.STAGE, rewrite.STAGE, prove.STAGE)
+_SCHEDULED = (schedule.STAGE, sensitivity.STAGE, describe.STAGE, rewrite.STAGE, prove.STAGE)
 _FILES = (evaluate.STAGE, export.STAGE, quantize.STAGE, parity.STAGE)
 _SHIPPED = (choose.STAGE, evaluate_shipped.STAGE, bundle.STAGE)
 

@@ -182,11 +182,15 @@ _FACTS = ("accuracy", "file_bytes")
 
 
 def _budgets(job: Job, metrics: AllMetrics) -> tuple[BudgetReport, ...]:
-    """Verdicts on what repeats; those on measurements are no part of the manifest."""
-    reached, required = board.reached(job), job.recipe.budget.required
+    """Verdicts on what repeats; those on measurements are no part of the manifest.
+
+    What the recipe requires of evidence it requires for its own limits, not for those of a board.
+    """
+    reached, budget = board.reached(job), job.recipe.budget
+    required = dict.fromkeys(budget.aims.costs, budget.required)
     return (
         *(
-            verdict(name, limit, reached[name], _KINDS.get(name, "exact"), required=required)
+            verdict(name, limit, reached[name], _KINDS.get(name, "exact"), required=required.get(name, "estimated"))
             for name, limit in board.limits(job).items()
         ),
         *(
@@ -218,7 +222,17 @@ def _holds(job: Job, values: Mapping[str, Any]) -> bool:
 STAGE = Stage(
     "bundle",
     "bundle",
-    after=("preflight", "describe", "evaluate-dense", "evaluate", "parity", "evaluate-shipped", "profile", "prove"),
+    after=(
+        "preflight",
+        "describe",
+        "sensitivity",
+        "evaluate-dense",
+        "evaluate",
+        "parity",
+        "evaluate-shipped",
+        "profile",
+        "prove",
+    ),
     settings=_settings,
     run=_run,
     holds=_holds,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from edgeprune.config import Recipe, Target
 from edgeprune.errors import RecipeError
-from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.job import PROFILE, PRUNED, Job, demand
 from edgeprune.pipeline.stage import Findings, Space, Stage
 
@@ -81,17 +80,23 @@ def _candidate(job: Job, name: Precision) -> Candidate:
 
 
 def _ratio(job: Job) -> LatencyRatio:
-    """Of int8 over float32 on this machine, which says nothing of another kind of processor, unless the lock does."""
+    """Of int8 over float32 where they were measured, which says nothing of another kind of processor.
+
+    What the lock has was measured on one of the target's.
+    """
     from edgeprune.profile import Profile, statistics
     from edgeprune.quantize import LatencyRatio
 
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
     base, new = profile.models[PRUNED], profile.models["int8"]
     ratio = statistics.ratio(base.blocks_ms, new.blocks_ms, seed=job.recipe.seed)
-    here, there = fingerprint.machine()["machine"], job.target.hardware.architecture
-    if there not in (None, here) and _locked(job) is None:
-        return LatencyRatio(ratio.value, ratio.low, ratio.high, f"{there}, from {here},", "estimated")
-    return LatencyRatio(ratio.value, ratio.low, ratio.high, job.target.name)
+    here, there = profile.device["machine"], job.target.hardware.architecture
+    kind, where = new.latency_ms.kind, job.target.name
+    if there not in (None, here):
+        kind, where = "estimated", f"{there}, from {here},"
+    if _locked(job) is not None:
+        kind, where = "measured", job.target.name
+    return LatencyRatio(ratio.value, ratio.low, ratio.high, where, kind)
 
 
 def _check_agreement(job: Job, precision: str) -> None:

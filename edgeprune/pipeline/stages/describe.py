@@ -81,6 +81,7 @@ def facts_of(job: Job) -> Facts:
                 "versions": target.runtime.versions,
                 "hardware": target.hardware.model_dump(mode="json", exclude_defaults=True),
             },
+            "sensitivity": job.value("sensitivity") or None,
             "start": trained.get("start"),
             "steps": [
                 {"macs": macs, "accuracy": ended.get(number)}

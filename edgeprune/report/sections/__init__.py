@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgeprune.report.parts import Section, Source
-from edgeprune.report.sections import asked, forms, importance, latency, layers, memory, origin, rounds, waterfall
+from edgeprune.report.sections import (
+    asked,
+    forms,
+    importance,
+    latency,
+    layers,
+    memory,
+    origin,
+    rounds,
+    sensitivity,
+    waterfall,
+)
 
 SECTIONS: tuple[Callable[[Source], Section], ...] = (
     asked.section,
@@ -15,6 +26,7 @@ SECTIONS: tuple[Callable[[Source], Section], ...] = (
     latency.section,
     memory.section,
     importance.section,
+    sensitivity.section,
     importance.frozen,
     forms.parity,
     forms.precision,

@@ -35,9 +35,7 @@ def section(source: Source) -> Section:
     )
     if len(source.facts.steps) > 1:
         caption += "Scores are those of the last choice among all units; later steps scored anew. "
-    curves = element("code", "edgeprune inspect --sensitivity")
-    more = paragraph("Accuracy as each group shrinks: ", curves, look="note")
-    return Section("importance", title, [lede, figure([caption, kind("estimated")], rows), more])
+    return Section("importance", title, [lede, figure([caption, kind("estimated")], rows)])
 
 
 def frozen(source: Source) -> Section:

@@ -12,12 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ai_edge_litert import schema_py_generated as schema
+from torch import nn
 
 from edgeprune.backends.linting import Finding, Report, lint
-from edgeprune.backends.tflm import isolated, kernels
+from edgeprune.backends.tflite import convert
+from edgeprune.backends.tflm import footprint, isolated, kernels
 from edgeprune.cli import run
 from edgeprune.errors import ModelError, TargetError
+from edgeprune.export.onnx import export
+from edgeprune.export.tflite_file import pack
+from edgeprune.export.tflite_loading import load
+from edgeprune.model.data import TensorSplit
+from edgeprune.quantize.tflite import quantize
 from tests.tflite_files import FLOAT, INT32, File, fully_connected
 
 
@@ -36,9 +44,9 @@ def test_a_good_file_has_no_findings(tmp_path: Path) -> None:
     report = _lint(tmp_path, file.content((x,), (y,)), "nucleo-l4r5zi")
     assert report.findings == ()
     assert report.operators == {"FULLY_CONNECTED": 1}
-    assert report.arena is not None
+    assert report.footprint is not None
     assert [(fit.board, fit.fits) for fit in report.boards] == [("nucleo-l4r5zi", True)]
-    assert report.boards[0].arena_bytes == report.arena.restated_for_32_bit
+    assert report.boards[0].arena_bytes == report.footprint.arena_bytes
 
 
 def test_hybrid_operators_are_errors(tmp_path: Path) -> None:
@@ -49,7 +57,7 @@ def test_hybrid_operators_are_errors(tmp_path: Path) -> None:
     report = _lint(tmp_path, file.content((x,), (y,)))
     found = _only(report, "hybrid-op")
     assert (found.level, found.op, found.operator, found.tensor) == ("error", 0, "FULLY_CONNECTED", "y")
-    assert report.arena is None
+    assert report.footprint is None
     assert {fit.arena_bytes for fit in report.boards} == {None}
 
 
@@ -108,7 +116,7 @@ def test_float_islands_are_told_once_each(tmp_path: Path) -> None:
     assert found.message.startswith("2 float operators to op 3 in an int8 file")
     assert "EXP, ABS" in found.message
     assert not report.errors
-    assert report.arena is not None  # TFLite Micro has float kernels of both
+    assert report.footprint is not None  # TFLite Micro has float kernels of both
 
 
 def test_islands_that_meet_are_one(tmp_path: Path) -> None:
@@ -252,6 +260,23 @@ def test_depthwise_layers_that_miss_the_fast_kernels(
     assert slow == ([(level, True)] if level else [])
 
 
+def test_a_file_that_only_passes_its_input_on(tmp_path: Path) -> None:
+    file, x, _ = fully_connected()
+    file.operators.clear()
+    report = _lint(tmp_path, file.content((x,), (x,)))
+    assert report.operators == {}
+    assert report.footprint is None or report.footprint.peak.operator == "nothing"
+
+
+def test_options_of_another_operator_are_as_none(tmp_path: Path) -> None:
+    """A union may hold anything; runtimes take the defaults then."""
+    model = load(_depthwise(6, 1, 2))
+    op = model.subgraphs[0].operators[0]
+    op.builtinOptions, op.builtinOptionsType = schema.AddOptionsT(), schema.BuiltinOptions.AddOptions
+    report = _lint(tmp_path, pack(model), "arduino-nano-33-ble")
+    assert [one.level for one in report.findings if one.code == "cmsis-nn-slow-path"] == ["note"]
+
+
 def test_a_board_that_is_too_small_is_an_error_only_where_it_was_asked_for(tmp_path: Path) -> None:
     file, x, y = fully_connected(inputs=8, outputs=4)
     big = file.tensor("big", (1, 1 << 18))
@@ -306,6 +331,20 @@ def _script(folder: Path, line: str) -> Path:
     return path
 
 
+def test_what_edgeprune_makes_has_nothing_to_complain_of(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10)).eval()
+    written = export(network, (torch.randn(1, 4, 8, 8),), tmp_path / "m.onnx")
+    converted = convert(written.path, tmp_path / "m.tflite")
+    assert [finding.code for finding in lint(converted.path).findings] == ["float-model"]
+    samples = TensorSplit(torch.randn(32, 4, 8, 8), torch.zeros(32, dtype=torch.int64))
+    made = quantize(converted, tmp_path / "int8.tflite", samples)
+    report = lint(made.path, ["arduino-nano-33-ble"])
+    assert report.findings == ()
+    assert report.footprint is not None
+    assert report.footprint == footprint(made.path)
+
+
 def test_mlperf_tiny(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the linter says of the reference files; the arenas are those of TFLite Micro's own allocator."""
     folder = shared_data / "models"
@@ -319,13 +358,16 @@ def test_mlperf_tiny(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> N
         ("note", "cmsis-nn-slow-path", 0),
     ]
     assert "3 of 27 products" in told["findings"][1]["message"]
-    assert told["arena"]["nonpersistent_bytes"] == 49_152  # two images of 32 x 32 x 16 and one of 32 x 32 x 16 added
+    assert told["arena"]["nonpersistent_bytes"] == 49_152  # three images of 32 x 32 x 16
     assert told["arena"]["restated_for_32_bit"] == 54_944
+    assert told["arena"]["scratch_bytes"] == 2_304
+    assert {board["arena_bytes"] for board in told["boards"]} == {57_248}
     assert all(board["fits"] for board in told["boards"])
     assert run(["lint", str(folder / "mlperf_tiny_ad01_int8.tflite")]) == 0
     printed = capsys.readouterr().out
     assert "276,976 bytes; 10 FULLY_CONNECTED" in printed
-    assert "3,220 with 32-bit pointers (estimated)" in printed
+    assert "3,220 with 32-bit pointers and CMSIS-NN's scratch buffers, estimated" in printed
+    assert "768 of activations, at FULLY_CONNECTED" in printed
     assert "arduino-nano-33-ble" in printed
 
 
@@ -360,7 +402,7 @@ def _ending(folder: Path, content: bytes) -> str:
         report = _lint(folder, content)
     except ModelError:
         return "refused"
-    assert (report.arena is None) == bool(report.errors)
+    assert (report.footprint is None) == bool(report.errors)
     return "linted"
 
 

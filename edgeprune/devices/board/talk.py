@@ -1,0 +1,275 @@
+"""A board in the place of a runner: it is asked in the words that runners take, and answers from the serial line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.devices.base import Workspace
+from edgeprune.devices.board import grammar
+from edgeprune.devices.board.link import CommandError, Link
+from edgeprune.errors import DeviceError, InputError, ModelError
+
+if TYPE_CHECKING:
+    from edgeprune.export.tflite_file import Port
+
+Flash = Callable[[Path], None]
+
+_PROTOCOL = 1
+_SHORTEST_LAP_US = 1000
+"""A fast model is run several times between two readings of the clock, which has steps of a microsecond."""
+_STABLE = 0.02
+_WINDOW = 5
+
+
+class Talk:
+    """A ``Conversation``.
+
+    Args:
+        link: With the board.
+        machine: What the device says of itself beside what the board tells.
+        flash: Puts the model of a file on the board; None: it has one, which cannot be changed.
+        timeout_s: Longest wait for the answer to one command.
+    """
+
+    def __init__(
+        self, link: Link, machine: dict[str, Any], *, flash: Flash | None = None, timeout_s: float = 120.0
+    ) -> None:
+        self._link = link
+        self._flash = flash
+        self._timeout_s = timeout_s
+        self._machine = machine
+        self._waiting = [json.dumps({"do": "begin"})]
+        self._input: Port | None = None
+        self._content = b""
+        self._count = 1
+        self._same: bool | None = None
+
+    def send(self, line: str) -> None:
+        self._waiting.append(line)
+
+    def receive(self, *, timeout_s: float) -> str:
+        """Do what was asked for, and answer; ``timeout_s`` is the longest wait for the end of one of its commands."""
+        self._timeout_s = timeout_s
+        command = json.loads(self._waiting.pop(0))
+        try:
+            told = getattr(self, f"_{command['do']}")(command)
+        except ModelError as problem:
+            told = {"event": "error", "message": str(problem)}
+        return json.dumps(told)
+
+    def last_words(self) -> str:
+        return self._link.last_words()
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _begin(self, _command: dict[str, Any]) -> dict[str, Any]:
+        self._link.synchronise()
+        name, told = self._ask("name"), self._ask("profile")
+        machine = {
+            "machine": "microcontroller",
+            "system": "firmware",
+            "cpu": _first(name, "name-dut") or "",
+            "cores": 1,
+            "runtime": "firmware",
+            "runtime_version": _first(told, "profile") or "",
+            **self._machine,
+        }
+        commands = ["load", "warm_up", "measure", "memory", "layers", "outputs"]
+        return {"event": "ready", "protocol": _PROTOCOL, "commands": commands, **machine}
+
+    def _load(self, command: dict[str, Any]) -> dict[str, Any]:
+        path = Path(command["model"])
+        self._input = _input(path)
+        if self._flash is not None:
+            self._flash(path)
+            self._link.synchronise()
+        model = _first(self._ask("profile"), "model") or ""
+        self._same = grammar.is_other_model(model, hashlib.sha256(path.read_bytes()).hexdigest())
+        if self._same:
+            raise DeviceError(
+                f"the board on {self._link.port} runs the model {model}, which is not {path.name}: build and flash the "
+                "firmware of this bundle"
+            )
+        self._put(_random(self._input, command["seed"]))
+        taken_us = self._infer(1, 0)
+        self._count = max(1, math.ceil(_SHORTEST_LAP_US / max(1.0, taken_us)))
+        return {"event": "loaded", "first_ms": taken_us / 1e3, "threads": 1}
+
+    def _warm_up(self, command: dict[str, Any]) -> dict[str, Any]:
+        end = time.monotonic() + command["at_most_s"]
+        runs, stable, before = 1, False, None
+        while time.monotonic() < end and not (stable and runs >= command["at_least"]):
+            now = median(self._infer(self._count, 0) for _ in range(_WINDOW))
+            runs += _WINDOW * self._count
+            stable = before is not None and abs(now - before) <= _STABLE * before
+            before = now
+        return {"event": "warm", "runs": runs, "stable": stable}
+
+    def _measure(self, command: dict[str, Any]) -> dict[str, Any]:
+        end = time.monotonic() + command["at_least_s"]
+        taken = [self._infer(self._count, command["warm_up"]) / 1e3]
+        while len(taken) < command["runs"] or time.monotonic() < end:
+            taken.append(self._infer(self._count, 0) / 1e3)
+        return {"event": "block", "latency_ms": taken}
+
+    def _memory(self, _command: dict[str, Any]) -> dict[str, Any]:
+        arena = self._addition("arena")
+        return {"event": "memory", **({} if arena is None else {"arena_bytes": self._number(arena, "arena")})}
+
+    def _layers(self, _command: dict[str, Any]) -> dict[str, Any]:
+        told = self._addition("layers")
+        if told is None:
+            return {"event": "layers", "layers": None}
+        try:
+            layers = grammar.layers(told)
+        except ValueError:
+            raise self._nonsense("layers", told) from None
+        named = [{"name": f"{index} {kind}", "kind": kind, "ms": us / 1e3} for index, (kind, us) in enumerate(layers)]
+        return {"event": "layers", "layers": named}
+
+    def _outputs(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Results of samples; a board whose firmware takes its input in an unknown form is not asked."""
+        import numpy as np
+
+        if self._same is None:
+            return {"event": "outputs", "unknown": True}
+        assert self._input is not None
+        found = []
+        for sample in np.load(command["input"]):
+            self._put(self._input.stored(sample[None].reshape(self._input.onnx_shape)).tobytes())
+            self._infer(1, 0)
+            told = _first(self._ask("results"), "results")
+            try:
+                found.append(grammar.results(told or ""))
+            except ValueError:
+                raise self._nonsense("results", told) from None
+        np.savez(command["output"], results=np.asarray(found, np.float32))
+        return {"event": "outputs"}
+
+    def _end(self, _command: dict[str, Any]) -> dict[str, Any]:
+        return {"event": "end"}
+
+    def _put(self, content: bytes) -> None:
+        """Bring an input over."""
+        replies = self._ask("db", "load", len(content))
+        for command in grammar.input_commands(content):
+            replies = self._link.ask(command, timeout_s=self._timeout_s)
+        if grammar.LOAD_DONE not in replies:
+            raise self._nonsense("the last of the input", replies)
+
+    def _infer(self, count: int, warm_up: int) -> float:
+        """Microseconds of one of ``count`` inferences."""
+        replies = self._ask("infer", count, warm_up)
+        laps = [lap for said in replies if (lap := grammar.lap_us(said)) is not None]
+        if len(laps) != 2:
+            raise self._nonsense("infer", replies)
+        taken = grammar.elapsed_us(laps[0], laps[1]) / count
+        if taken <= 0:
+            raise self._nonsense("infer", replies)
+        return taken
+
+    def _addition(self, command: str) -> str | None:
+        """The answer to a command that not every firmware has; None: it does not have it."""
+        try:
+            return _first(self._ask(command), command)
+        except CommandError as problem:
+            if grammar.UNKNOWN in str(problem):
+                return None
+            raise
+
+    def _ask(self, *words: str | int) -> list[str]:
+        return self._link.ask(grammar.command(*words), timeout_s=self._timeout_s)
+
+    def _number(self, text: str, what: str) -> int:
+        if not text.isdigit():
+            raise self._nonsense(what, text)
+        return int(text)
+
+    def _nonsense(self, what: str, told: object) -> DeviceError:
+        return DeviceError(f"the board on {self._link.port} answers {what} with something else: {told!r:.200}")
+
+
+class BoardWorkspace:
+    """A ``Workspace`` of a device that runs no programs: the model is in its firmware.
+
+    Args:
+        connect: Makes the one conversation there is.
+    """
+
+    def __init__(self, connect: Callable[[], Talk], folder: Path) -> None:
+        self._connect = connect
+        self._folder = folder
+        self._talks: list[Talk] = []
+
+    def push(self, file: Path, *beside: Path) -> str:
+        """Nothing to bring: what is of use is read here."""
+        return str(file.resolve())
+
+    def path(self, name: str) -> str:
+        return str(self._folder / name)
+
+    def pull(self, path: str, file: Path) -> None:
+        try:
+            file.write_bytes(Path(path).read_bytes())
+        except FileNotFoundError as problem:
+            raise DeviceError(f"nothing has written {path}") from problem
+
+    def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
+        raise DeviceError("a microcontroller runs no programs: its model is in its firmware")
+
+    def converse(self, arguments: Sequence[str]) -> Talk:
+        talk = self._connect()
+        self._talks.append(talk)
+        return talk
+
+    def close(self) -> None:
+        """Close every conversation."""
+        for talk in self._talks:
+            talk.close()
+
+
+@contextmanager
+def board_workspace(connect: Callable[[], Talk]) -> Iterator[Workspace]:
+    """A workspace whose conversations are closed with it."""
+    with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
+        workspace = BoardWorkspace(connect, Path(folder))
+        try:
+            yield workspace
+        finally:
+            workspace.close()
+
+
+def _first(replies: Sequence[str], key: str) -> str | None:
+    """What stands in the brackets of the first reply with this key."""
+    return next((told for said in replies if (told := grammar.bracketed(said, key)) is not None), None)
+
+
+def _input(path: Path) -> Port:
+    """The input of a TFLite file."""
+    from edgeprune.export.tflite_file import ports, read
+
+    if path.suffix != ".tflite":
+        raise InputError(f"got {path.name}; a microcontroller runs .tflite files")
+    graph = read(path).subgraphs[0]
+    found = ports(graph, graph.inputs)
+    if len(found) != 1:
+        raise InputError(f"{path.name} takes {len(found)} inputs; the serial protocol brings one")
+    return found[0]
+
+
+def _random(port: Port, seed: int) -> bytes:
+    """Any input, as the file stores it."""
+    import numpy as np
+
+    values = np.random.default_rng(seed).standard_normal(port.onnx_shape).astype(np.float32)
+    return port.stored(values if port.scale else values.astype(port.dtype)).tobytes()

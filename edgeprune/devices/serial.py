@@ -1,0 +1,55 @@
+"""A microcontroller on a serial port, which speaks MLPerf Tiny's protocol; see ``board.grammar``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from edgeprune.devices.base import Capability, Kind, Workspace, options, transport
+from edgeprune.devices.board import grammar
+from edgeprune.devices.board.link import Link
+from edgeprune.devices.board.talk import Talk, board_workspace
+from edgeprune.errors import InputError
+
+CAPABILITIES = frozenset({Capability.STREAM, Capability.MEMORY, Capability.PER_LAYER})
+
+
+@dataclass(frozen=True)
+class SerialBoard:
+    """A board with a model in its firmware. Arena and layers are those that its firmware tells, if it does.
+
+    Attributes:
+        port: Such as ``/dev/ttyACM0``.
+        baud: Bits a second.
+    """
+
+    port: str
+    baud: int = grammar.BAUD
+    kind: Kind = "measured"
+    capabilities: frozenset[Capability] = field(default=CAPABILITIES, repr=False)
+
+    @property
+    def uri(self) -> str:
+        return f"serial:{self.port}?baud={self.baud}"
+
+    @contextmanager
+    def open(self) -> Iterator[Workspace]:
+        """A workspace with the one conversation that the port carries.
+
+        Raises:
+            DeviceError: The port cannot be opened, or is in use.
+        """
+        with board_workspace(lambda: Talk(Link(self.port, self.baud), {})) as workspace:
+            yield workspace
+
+
+@transport("serial")
+def _serial(rest: str) -> SerialBoard:
+    port, given = options(rest, ("baud",), uri=f"serial:{rest}")
+    if not port:
+        raise InputError("got the device 'serial:'; it is written serial:/dev/ttyACM0 or serial:/dev/ttyACM0?baud=9600")
+    baud = given.get("baud", str(grammar.BAUD))
+    if not baud.isascii() or not baud.isdigit() or not 0 < int(baud) <= 4_000_000:
+        raise InputError(f"the device 'serial:{rest}': baud is '{baud}'; it must be a whole number such as 115200")
+    return SerialBoard(port, int(baud))

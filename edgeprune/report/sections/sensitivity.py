@@ -1,0 +1,63 @@
+"""What is lost as each group shrinks alone: one small chart a group."""
+
+from __future__ import annotations
+
+from edgeprune.report.facts import Curve, Group, Sensitivity
+from edgeprune.report.markup import Content, Markup, element
+from edgeprune.report.parts import Column, Section, Source, figure, folded, kind, paragraph, table
+from edgeprune.report.plot import Axis, dots, line, plot
+
+_TITLE = "Sensitivity"
+
+
+def section(source: Source) -> Section:
+    """The rise of the loss against the share of the group that is gone; the upright line is what the plan chose."""
+    found = source.facts.sensitivity
+    if found is None or not found.groups:
+        return Section("sensitivity", _TITLE, paragraph("It was not measured."))
+    rises = [max(0.0, point.loss - found.loss) for curve in found.groups for point in curve.points]
+    y = Axis(0, max(rises) or 1.0)
+    groups = {group.name: group for group in source.facts.groups}
+    drawn = [_drawn(curve, groups.get(curve.group), found, y) for curve in found.groups]
+    caption = (
+        f"Rise of the loss on {found.samples:,} validation samples as one group alone shrinks to a quarter, nothing "
+        f"repaired and nothing trained; every chart goes from 0 to {y.high:.3g}. The upright line: how much of the "
+        "group is gone in what ships. "
+    )
+    return Section(
+        "sensitivity",
+        _TITLE,
+        [figure([caption, kind("measured")], element("div", drawn, class_="multiples")), _listed(found)],
+    )
+
+
+def _drawn(curve: Curve, group: Group | None, found: Sensitivity, y: Axis) -> Markup:
+    x = Axis(0, 1)
+    places = [(0.0, 100.0)] + [
+        (x.at(1 - point.kept / curve.units), 100 - y.at(point.loss - found.loss)) for point in curve.points
+    ]
+    gone = None if group is None else 1 - group.left / group.units
+    chosen = None if gone is None else line([(x.at(gone), 0), (x.at(gone), 100)], "bound")
+    worst = curve.points[-1]
+    told = f"without {curve.units - worst.kept} of {curve.units} units the loss rises by {worst.loss - found.loss:.3g}"
+    base = line([(0, 100), (100, 100)], "grid")
+    marks = [base, chosen, line(places, "pruned"), dots(places, "pruned small")]
+    drawn = plot(f"Sensitivity of {curve.group}", told, marks, x=x, y=y, height_rem=4)
+    left = None if gone is None else f" −{100 * gone:.0f} %"
+    return element("div", element("p", element("strong", curve.group), left, class_="name"), drawn, class_="named")
+
+
+def _listed(found: Sensitivity) -> Markup:
+    ratios = [f"−{100 * (1 - point.kept / found.groups[0].units):.0f} %" for point in found.groups[0].points]
+    shown = "loss" if found.accuracy is None else "accuracy"
+    columns = (Column("group", False), Column("units"), *(Column(f"{shown}, about {ratio}") for ratio in ratios))
+    rows: list[list[Content]] = [
+        [curve.group, f"{curve.units:,}", *(_value(point.loss, point.accuracy) for point in curve.points)]
+        for curve in found.groups
+    ]
+    dense = _value(found.loss, found.accuracy)
+    return folded("The same as a table", table(f"Dense: {shown} {dense} (measured)", columns, rows))
+
+
+def _value(loss: float, accuracy: float | None) -> str:
+    return f"{loss:.3g}" if accuracy is None else f"{100 * accuracy:.1f} %"

@@ -1,0 +1,369 @@
+"""Boards on a serial port: real pseudo-terminals, the real TFLite Micro behind them, and everything that goes wrong."""
+
+from __future__ import annotations
+
+import os
+import select
+import termios
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import serial
+
+import edgeprune as ep
+from edgeprune.backends.litert import Session
+from edgeprune.cli import run
+from edgeprune.devices import device
+from edgeprune.devices.base import LineLostError
+from edgeprune.devices.board import grammar
+from edgeprune.devices.board.link import CommandError, Link
+from edgeprune.devices.board.talk import Talk
+from edgeprune.devices.emulation.firmware import Board
+from edgeprune.devices.serial import SerialBoard
+from edgeprune.errors import DeviceError, InputError
+from edgeprune.files import sha256
+from edgeprune.profile.golden import Golden
+from edgeprune.profile.protocol import measure
+
+_QUICK = {"runs": 3, "blocks": 2, "block_s": 0, "warmup": 1}
+Write = Callable[[bytes], None]
+Say = Callable[[Write, str, Iterator[str]], None]
+
+
+def say(write: Write, command: str, lines: Iterator[str]) -> None:
+    """As a board does."""
+    for line in lines:
+        write((line + "\r\n").encode())
+
+
+class Clock:
+    """Microseconds that pass as they are asked for."""
+
+    def __init__(self) -> None:
+        self.now = grammar.CLOCK_WRAPS_US - 5000  # it wraps around soon
+
+    def __call__(self) -> int:
+        self.now += 1500
+        return self.now
+
+
+@contextmanager
+def board(model: Path | None, answer: Say = say, *, boot: bytes = b"m-init-done\r\nm-ready\r\n") -> Iterator[str]:
+    """The firmware's own code on a pseudo-terminal, with ``answer`` to spoil what it says; gives the port."""
+    firmware = Board(Clock())
+    if model is not None:
+        firmware.flash(model)
+    terminal, other = os.openpty()
+    tty.setraw(other, termios.TCSANOW)
+    ended, wake = os.pipe()
+
+    def write(content: bytes) -> None:
+        while content:
+            content = content[os.write(terminal, content) :]
+
+    def serve() -> None:
+        write(boot)
+        command = ""
+        while True:
+            ready, _, _ = select.select([terminal, ended], [], [])
+            if ended in ready:
+                return
+            for byte in os.read(terminal, 4096).decode("latin-1"):
+                if byte == "%":
+                    answer(write, command, firmware.answer(command))
+                    command = ""
+                else:
+                    command += byte
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield os.ttyname(other)
+    finally:
+        os.write(wake, b"x")
+        thread.join(20)
+        for descriptor in (terminal, other, ended, wake):
+            os.close(descriptor)
+
+
+@pytest.fixture(scope="module")
+def model(shared_data: Path) -> Path:
+    return shared_data / "models" / "mlperf_tiny_ad01_int8.tflite"
+
+
+@pytest.mark.parametrize("name", ["ic", "ad01"])
+def test_the_models_of_mlperf_tiny_on_the_emulated_board(
+    shared_data: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shared_data / "models" / f"mlperf_tiny_{name}_int8.tflite"
+    found = ep.profile(path, "emulator:microcontroller", **_QUICK, noise=100.0)
+    (measured,) = found.models.values()
+    assert measured.latency_ms.kind == "emulated"
+    assert measured.arena_bytes is not None
+    assert measured.arena_bytes.kind == "emulated"
+    assert 2_000 < measured.arena_bytes.value < 60_000
+    assert (measured.peak_memory_bytes, measured.load_ms, found.environment) == (None, None, None)
+    assert measured.layers is not None
+    kinds = [layer.kind for layer in measured.layers]
+    assert kinds.count("FULLY_CONNECTED") == {"ic": 1, "ad01": 10}[name]
+    assert kinds.count("CONV_2D") == {"ic": 9, "ad01": 0}[name]
+    assert found.device["runtime"] == "tflm"
+
+
+def test_outputs_over_the_line_are_those_of_the_model(shared_data: Path) -> None:
+    path = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32)).astype(np.float32)
+    (expected,) = Session(path, kernels="reference").predict([images])
+    golden = {"ic": Golden(images, (expected,), tolerance=0.05)}
+    found = measure({"ic": path}, device("emulator:microcontroller"), golden=golden, **_QUICK)
+    assert found.validity is not None
+    assert found.validity.valid
+    assert found.validity.golden["ic"].top1_agreement == 1
+
+
+def test_the_whole_protocol(model: Path) -> None:
+    with board(model) as port:
+        link = Link(port)
+        link.synchronise()
+        ask = lambda *words: link.ask(grammar.command(*words), timeout_s=20)
+        assert ask("name") == ["m-name-dut-[EdgePrune]"]
+        assert ask("profile")[1] == f"m-model-[{grammar.model_id(model.stem, sha256(model))}]"
+        (lap,) = ask("timestamp")
+        assert grammar.lap_us(lap) is not None
+        assert ask("db", "load", 640) == ["m-[Expecting 640 bytes]"]
+        replies = [
+            link.ask(command, timeout_s=20) for command in grammar.input_commands(bytes(range(256)) + bytes(384))
+        ]
+        assert replies[:-1] == [[]] * (len(replies) - 1)
+        assert replies[-1] == ["m-load-done"]
+        said = ask("infer", 2, 1)
+        assert [line.partition("-[")[0] for line in said if "lap" not in line] == [
+            "m-warmup-start-1",
+            "m-warmup-done",
+            "m-infer-start-2",
+            "m-infer-done",
+            "m-results",
+        ]
+        assert ask("results") == said[-1:]
+        assert len(grammar.results(grammar.bracketed(said[-1], "results") or "")) == 640
+        for wrong, reason in {
+            ("db", "load", 3): "640 bytes",
+            ("db", "00"): "db load comes first",
+            ("infer", 0): "must be >0",
+            ("nonsense",): "Unknown command: nonsense",
+            ("db", "load", 640): "",
+        }.items():
+            if reason:
+                with pytest.raises(CommandError, match=reason):
+                    ask(*wrong)
+        assert ask("name")
+        link.close()
+
+
+def profiled(port: str, model: Path) -> ep.profile:
+    return ep.profile(model, f"serial:{port}", **_QUICK, noise=100.0)
+
+
+def test_a_board_is_profiled(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with board(model) as port:
+        found = profiled(port, model)
+        assert found.device["uri"] == f"serial:{port}?baud=115200"
+        (measured,) = found.models.values()
+        assert measured.latency_ms.kind == "measured"
+        assert measured.latency_ms.p50 == pytest.approx(1.5)  # of its clock, which wrapped around meanwhile
+        assert run(["profile", str(model), "--device", f"serial:{port}", "--runs", "2", "--blocks", "1"]) == 0
+        printed = capsys.readouterr().out
+        assert "tensor arena" in printed
+        assert "peak memory" not in printed
+
+
+def in_bytes(write: Write, command: str, lines: Iterator[str]) -> None:
+    for line in lines:
+        for byte in f"{line}\r\n".encode():
+            write(bytes([byte]))
+
+
+def at_once(write: Write, command: str, lines: Iterator[str]) -> None:
+    write("".join(f"{line}\r\n" for line in lines).encode())
+
+
+def noisy(write: Write, command: str, lines: Iterator[str]) -> None:
+    for line in lines:
+        write(b"\x00\xff[I] boot: 12 ms\n\xfe" + line.encode() + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("answer", [in_bytes, at_once, noisy])
+def test_how_replies_are_cut_and_what_stands_between_them_does_not_matter(model: Path, answer: Say) -> None:
+    with board(model, answer, boot=b"\x00garbage without end m-re") as port:
+        assert profiled(port, model).models[model.stem].arena_bytes is not None
+
+
+def test_half_a_command_and_late_answers_of_before_do_no_harm(model: Path) -> None:
+    with board(model) as port:
+        with serial.Serial(port) as before:
+            before.write(b"infer 3 1%db load 64")
+        assert profiled(port, model)
+
+
+def without_additions(write: Write, command: str, lines: Iterator[str]) -> None:
+    """MLPerf Tiny's own firmware."""
+    if command in ("arena", "layers"):
+        lines = iter([f"e-[Unknown command: {command}]", "m-ready"])
+    say(write, command, iter(line if not line.startswith("m-model") else "m-model-[ad01]" for line in lines))
+
+
+def test_what_a_firmware_does_not_tell_is_absent(model: Path) -> None:
+    with board(model, without_additions) as port:
+        golden = {"ad": Golden(np.zeros((1, 640), np.float32), (np.ones((1, 640), np.float32),), 1e-3)}
+        found = measure({"ad": model}, SerialBoard(port), golden=golden, **_QUICK)
+        assert (found.models["ad"].arena_bytes, found.models["ad"].layers) == (None, None)
+        assert found.validity is not None
+        assert found.validity.golden == {}  # how it takes its input is not known
+
+
+def test_a_board_with_another_model_is_not_measured(model: Path, shared_data: Path) -> None:
+    other = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
+    with board(other) as port, pytest.raises(DeviceError, match=r"runs the model .*, which is not .*: build and flash"):
+        profiled(port, model)
+
+
+def test_a_board_without_a_model_tells_its_error(model: Path) -> None:
+    with board(None) as port, pytest.raises(DeviceError, match=r"'db load 640%' with the error 'there is no model'"):
+        profiled(port, model)
+
+
+class Resetting:
+    """Is reset ``times`` times in the middle of inferences."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __call__(self, write: Write, command: str, lines: Iterator[str]) -> None:
+        if command.startswith("infer") and self.left:
+            self.left -= 1
+            write(b"m-warmup-start-0\r\nm-warmup-done\r\nm-infer-start-1\r\nm-lap-us-70m-init-done\r\nm-ready\r\n")
+        else:
+            say(write, command, lines)
+
+
+def test_a_board_that_was_reset_is_measured_anew(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeprune.profile.profiling._AGAIN_S", 0)
+    with board(model, Resetting(2)) as port:
+        found = profiled(port, model)
+        assert found.models[model.stem].latency_ms.p50 == pytest.approx(1.5)
+    with (
+        board(model, Resetting(10**9)) as port,
+        pytest.raises(DeviceError, match="was reset while it worked") as raised,
+    ):
+        profiled(port, model)
+    assert raised.value.exit_code == 5
+
+
+def nonsense(start: str, said: str) -> Say:
+    def answer(write: Write, command: str, lines: Iterator[str]) -> None:
+        say(write, command, iter([said, "m-ready"]) if command.startswith(start) else lines)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (nonsense("infer", "m-lap-us-1"), "answers infer with something else"),
+        (nonsense("db", "m-ready"), "answers the last of the input with something else"),
+        (nonsense("arena", "m-arena-[many]"), "answers arena with something else: 'many'"),
+        (nonsense("layers", "m-layers-[CONV]"), "answers layers with something else: 'CONV'"),
+        (nonsense("infer", "e-[out of memory]"), "with the error 'out of memory'"),
+    ],
+)
+def test_a_board_that_answers_something_else_is_told(model: Path, answer: Say, reason: str) -> None:
+    with board(model, answer) as port, pytest.raises(DeviceError, match=reason):
+        profiled(port, model)
+
+
+def dies(start: str) -> Say:
+    def answer(write: Write, command: str, lines: Iterator[str]) -> None:
+        if not command.startswith(start):
+            say(write, command, lines)
+
+    return answer
+
+
+def test_a_board_that_falls_silent_is_told_with_its_last_words(model: Path) -> None:
+    silent = pytest.raises(DeviceError, match=r"answer to 'infer 1 0%' in 1 s; it said: .*m-load-done")
+    with board(model, dies("infer")) as port, silent:
+        ep.profile(model, f"serial:{port}", **_QUICK, timeout_s=1.0)
+
+
+def test_a_silent_port_is_told() -> None:
+    terminal, other = os.openpty()
+    link = Link(os.ttyname(other))
+    with pytest.raises(DeviceError, match=r"does not answer in 0\.5 s and says nothing: is it powered"):
+        link.synchronise(timeout_s=0.5)
+    link.close()
+    os.close(other)
+    os.close(terminal)
+
+
+def test_a_busy_port_is_told(model: Path) -> None:
+    with board(model) as port, serial.Serial(port, exclusive=True):
+        with pytest.raises(DeviceError, match=r"cannot open .*; another program is using it: close it") as raised:
+            profiled(port, model)
+        assert raised.value.exit_code == 5
+
+
+def test_a_board_that_is_unplugged_is_told(model: Path) -> None:
+    terminal, other = os.openpty()
+    tty.setraw(other, termios.TCSANOW)
+    link = Link(os.ttyname(other))
+    os.close(other)
+    os.close(terminal)
+    with pytest.raises(LineLostError, match="is gone"):
+        link.ask(grammar.command("name"), timeout_s=5)
+    link.close()
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("serial:", "it is written serial:/dev/ttyACM0"),
+        ("serial:/dev/ttyACM0?baud=fast", "baud is 'fast'"),
+        ("serial:/dev/ttyACM0?baud=0", "baud is '0'"),
+        ("serial:/dev/ttyACM0?bauds=9600", "it takes baud"),
+    ],
+)
+def test_what_names_no_port_is_refused(uri: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        device(uri)
+
+
+def test_a_port_that_is_not_there_is_told(model: Path) -> None:
+    assert device("serial:/dev/ttyACM7?baud=9600") == SerialBoard("/dev/ttyACM7", 9600)
+    with pytest.raises(DeviceError, match=r"cannot open /dev/none: No such file or directory; is the board plugged in"):
+        profiled("/dev/none", model)
+
+
+def test_what_no_microcontroller_runs_is_refused(tmp_path: Path) -> None:
+    for name, content in (("x.onnx", b""), ("x.tflite", b"no model")):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"a microcontroller runs \.tflite files"):
+        measure({"x": tmp_path / "x.onnx"}, device("emulator:microcontroller"))
+    with pytest.raises(DeviceError, match="is no TFLite file"):
+        measure({"x": tmp_path / "x.tflite"}, device("emulator:microcontroller"))
+
+
+def test_a_talk_leaves_no_process(model: Path) -> None:
+    with device("emulator:microcontroller").open() as workspace:
+        talk = workspace.converse([])
+        assert isinstance(talk, Talk)
+        pid = talk._child._process.pid
+        talk.receive(timeout_s=60)
+        with pytest.raises(DeviceError, match="runs no programs"):
+            workspace.run(["x.py"], timeout_s=1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

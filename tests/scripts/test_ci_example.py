@@ -1,0 +1,134 @@
+"""The steps of a CI run, for three targets: planted regressions stop it, noise does not. And what runs these steps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+
+from edgeprune.config import lookup
+
+_ROOT = Path(__file__).parents[2]
+_SCRIPT = _ROOT / "scripts" / "ci_example.sh"
+_TARGETS = ("host", "raspberry-pi-4", "jetson-orin-nano")
+
+
+class Steps:
+    """Runs the script in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        bin_folder = Path(sys.executable).parent
+        self._environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(self, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(_SCRIPT)], cwd=self.folder, env={**self._environment, "TARGETS": " ".join(_TARGETS), **variables},
+            capture_output=True, text=True, check=False, timeout=500,
+        )  # fmt: skip
+
+    def failed(self, target: str, out: str = "dist") -> set[str]:
+        """What 'compare' found to be too much worse, by JUnit's XML."""
+        suite = ET.parse(self.folder / out / f"compare-{target}.xml").getroot()
+        return {case.get("name", "") for case in suite if case.find("failure") is not None}
+
+
+@pytest.mark.long
+def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    # Whether this machine is quiet is not what is tested.
+    text = (lookup.packaged("targets") / "host.toml").read_text()
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "host.toml").write_text(text.replace("[profile]\n", "[profile]\nnoise = 100.0\n"))
+
+    (tmp_path / "up").mkdir()
+    base = steps.run(BUILD="--epochs 4", OUT="base", COMMENT="cat > posted.md", UPLOAD="cp -t up")
+    assert base.returncode == 0, base.stderr
+    assert {path.name for path in (tmp_path / "up").iterdir()} == {f"digits-{target}.tar.gz" for target in _TARGETS}
+    assert (tmp_path / "posted.md").read_text().count("no bundle of the base branch") == 3
+
+    noise = steps.run(
+        BUILD="--epochs 4 --update-lock",
+        BASE="base",
+        FAIL_ON="latency_ms.p50:+10% accuracy:-0.5% file_bytes:+1% macs:+1%",
+    )
+    assert noise.returncode == 0, noise.stderr
+    assert (tmp_path / "dist" / "comment.md").read_text().count("no regression") == 3
+    assert [steps.failed(target) for target in _TARGETS] == [set(), set(), set()]
+
+    larger = steps.run(BUILD="--epochs 4 --budget macs=1.0", BASE="base", DEVICES="host=local:")
+    assert larger.returncode == 4, larger.stderr
+    assert "edgeprune profile dist/digits-host --device local:" in larger.stderr
+    for target in _TARGETS:
+        assert {"macs", "params", "file_bytes", "latency_ms.p50"} <= steps.failed(target), target
+        assert "accuracy" not in steps.failed(target)
+    assert "**digits for host: " in (tmp_path / "dist" / "comment.md").read_text()
+
+    worse = steps.run(BUILD="--epochs 0 --budget macs=0.2", BASE="base", TARGETS="host", OUT="small")
+    assert worse.returncode == 4, worse.stderr
+    assert steps.failed("host", "small") == {"accuracy"}
+
+
+@pytest.mark.long
+def test_a_target_that_fails_and_a_missed_budget_are_told_in_the_end(tmp_path: Path) -> None:
+    steps = Steps(tmp_path)
+    ended = steps.run(TARGETS="host hots")
+    assert ended.returncode == 3
+    assert "did you mean 'host'" in ended.stderr
+    given = {"COMMENT": "cat > posted.md", "UPLOAD": "cp -t nowhere"}  # which ends with 1
+    ended = steps.run(TARGETS="host", BUILD="--epochs 0 --budget file_bytes=100B", **given)
+    assert ended.returncode == 4
+    assert "file_bytes is " in ended.stderr
+    assert "nowhere" in ended.stderr
+    assert (tmp_path / "posted.md").read_text().startswith("**digits for host**: there is no bundle")
+
+
+def _shell(text: str, folder: Path) -> None:
+    script = folder / "step.sh"
+    script.write_text(text)
+    subprocess.run(["sh", "-n", str(script)], check=True)
+
+
+def test_the_action_is_whole(tmp_path: Path) -> None:
+    action = yaml.safe_load((_ROOT / "action.yml").read_text())
+    assert action["runs"]["using"] == "composite"
+    text = (_ROOT / "action.yml").read_text()
+    for name in action["inputs"]:
+        assert f"inputs.{name}" in text.partition("runs:")[2], name
+    used = {part.split()[0].rstrip("}") for part in text.split("inputs.")[1:]}
+    assert used <= action["inputs"].keys()
+    for step in action["runs"]["steps"]:
+        assert ("uses" in step) != ("run" in step)
+        if "run" in step:
+            assert "${{" not in step["run"], "an expression in a script is a way in for who names a branch"
+            assert step["shell"] == "sh"
+            _shell(step["run"], tmp_path)
+    assert "scripts/ci_example.sh" in text
+    assert shutil.which("sh")
+
+
+def test_the_gitlab_template_is_whole(tmp_path: Path) -> None:
+    job = yaml.safe_load((_ROOT / "ci" / "gitlab.yml").read_text())[".edgeprune"]
+    for line in (*job["before_script"], *job["script"]):
+        _shell(line, tmp_path)
+    assert "sh scripts/ci_example.sh" in job["script"]
+    assert job["artifacts"]["reports"]["junit"] == "dist/compare-*.xml"
+    assert job["artifacts"]["when"] == "always"
+
+
+def test_the_script_is_plain_shell() -> None:
+    assert os.access(_SCRIPT, os.X_OK)
+    subprocess.run(["sh", "-n", str(_SCRIPT)], check=True)
+    # Every variable that the templates set is one that the script reads.
+    read = _SCRIPT.read_text()
+    action = yaml.safe_load((_ROOT / "action.yml").read_text())
+    (run,) = (step for step in action["runs"]["steps"] if step.get("id") == "run")
+    job = yaml.safe_load((_ROOT / "ci" / "gitlab.yml").read_text())[".edgeprune"]
+    for name in (*run["env"], *job["variables"]):
+        assert f"${{{name}:-" in read or f"${{{name}}}" in read, name
