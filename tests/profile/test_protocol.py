@@ -168,7 +168,8 @@ def test_memory_of_a_gpu_is_what_the_model_adds_to_it(models: dict[str, Path], t
     ]
     ready = '{"event": "ready", "protocol": 1, "provider": "cuda"}'
     runner.write_text(
-        f"print({ready!r}, flush=True)\nfor answer in {answers!r}:\n    input()\n    print(answer, flush=True)\ninput()\n"
+        f"print({ready!r}, flush=True)\n"
+        f"for answer in {answers!r}:\n    input()\n    print(answer, flush=True)\ninput()\n"
     )
     found = measure({"pruned": models["pruned"]}, runner=runner, runs=1, blocks=1, block_s=0).models["pruned"]
     assert found.gpu_memory_bytes is not None
