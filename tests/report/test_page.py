@@ -267,3 +267,13 @@ def test_the_command_needs_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixtur
         page.of_bundle(folder)
     (folder / "profile.json").unlink()
     assert "Nothing was measured." in page.of_bundle(folder)
+
+
+def test_sensitivity_shows_what_was_measured_and_what_was_chosen() -> None:
+    drawn = page.render(manifest(), facts(layers=2, units=16), None)
+    assert "Rise of the loss on 119 validation samples" in drawn
+    assert "every chart goes from 0 to 0.24" in drawn  # 12 of 16 units at 0.02 each
+    assert "without 12 of 16 units the loss rises by 0.12" in drawn
+    assert "<strong>layer0</strong> −50 %" in drawn
+    without = page.render(manifest(), facts().model_copy(update={"sensitivity": None}), None)
+    assert "It was not measured." in without

@@ -80,7 +80,7 @@ def _drawn(name: str, layers: tuple[LayerTime, ...], highest: float) -> Markup:
     total = text.milliseconds(sum(layer.ms for layer in layers))
     told = f"{len(layers)} layers take {total}; the slowest is {slowest.name or slowest.kind}"
     told += f", {text.milliseconds(slowest.ms)}"
-    x, y = numbers(len(layers), "layer"), Axis(0, 1.05 * highest, "ms", "{:g}".format)
+    x, y = numbers(len(layers), "layer"), Axis(0, 1.05 * highest, "", text.milliseconds)
     marks = bars([layer.ms for layer in layers], x, y, "dense" if name == "dense" else "pruned")
     drawn = plot(f"Layers of {name}", told, marks, x=x, y=y, height_rem=5)
     return element("div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="named")

@@ -43,7 +43,7 @@ def _drawn(curve: Curve, group: Group | None, found: Sensitivity, y: Axis) -> Ma
     base = line([(0, 100), (100, 100)], "grid")
     marks = [base, chosen, line(places, "pruned"), dots(places, "pruned small")]
     drawn = plot(f"Sensitivity of {curve.group}", told, marks, x=x, y=y, height_rem=4)
-    left = None if gone is None else f" −{100 * gone:.0f} %"
+    left = None if gone is None else f" −{100 * gone:.0f} %" if gone else " whole"
     return element("div", element("p", element("strong", curve.group), left, class_="name"), drawn, class_="named")
 
 
