@@ -24,8 +24,8 @@ def section(source: Source) -> Section:
     drawn = [_drawn(curve, groups.get(curve.group), found, y) for curve in found.groups]
     caption = (
         f"Rise of the loss on {found.samples:,} validation samples as one group alone shrinks to a quarter, nothing "
-        f"repaired and nothing trained; every chart goes from 0 to {highest:.3g}, by the square root. The upright line: "
-        "how much of the group is gone in what ships. "
+        f"repaired and nothing trained; every chart goes from 0 to {highest:.3g}, by the square root. The upright "
+        "line: how much of the group is gone in what ships. "
     )
     return Section(
         "sensitivity",
