@@ -56,7 +56,7 @@ def main() -> None:
                 rows.append(" | ".join(known[key]["row"]))
                 said[known[key]["peaks"]] = None
                 print(rows[-1], file=sys.stderr, flush=True)
-            head = f"**{name}**{f', {budget}' if budget else ''}, {arguments.epochs or 'all'} epochs of fine-tuning"
+            head = f"**{name}**{f', {budget}' if budget else ''}, epochs of fine-tuning: {arguments.epochs or 'all'}"
             table = [" | ".join(COLUMNS), "|".join("---" for _ in COLUMNS), *rows]
             sections.append("\n".join([head, "", *(f"| {line} |" for line in table), "", *said]))
     text = "\n\n".join([f"EdgePrune {__version__}, torch {torch.__version__}, {processor()}.", *sections])
@@ -96,8 +96,12 @@ def _row(manifest: Manifest, target: Target) -> list[str]:
         f"{board.shipped.arena.arena_bytes / 1e3:.1f} of {board.limits['arena_bytes'] / 1e3:.0f}",
         f"{board.shipped.flash.file_bytes / 1e3:.0f}",
         f"{board.shipped.flash.flash_bytes / 1e3:.0f} of {board.limits['flash_bytes'] / 1e3:.0f}",
-        f"{latency.latency_ms:.3g} ({latency.low_ms:.3g} to {latency.high_ms:.3g})",
+        f"{_ms(latency.latency_ms)} ({_ms(latency.low_ms)} to {_ms(latency.high_ms)})",
     ]
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _percent(share: float | None) -> str:

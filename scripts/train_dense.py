@@ -33,6 +33,7 @@ SETTINGS = {
         precision="float32", channels_last=False,
     ),
     "cifar10-resnet8": _CIFAR,
+    "cifar10-mobilenetv2": _CIFAR,
 }  # fmt: skip
 
 

@@ -143,7 +143,9 @@ class _SshWorkspace:
         python = self._device.python
         argv = self._device.client("ControlMaster=yes", f"ControlPath={self._socket}", "ControlPersist=no")
         source = _AGENT.read_text(encoding="utf-8")
-        child = Child([*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], name="the agent", apart=True)
+        # A jump host is reached by a second ssh, which gets none of these settings; without a terminal it cannot ask.
+        env = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
+        child = Child([*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], env, name="the agent", apart=True)
         self._agent = _SshConversation(child, self._device)
         try:
             self._folder = self._answer(_READY_S)["folder"]

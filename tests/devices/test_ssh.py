@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
@@ -10,11 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from edgeprune.devices import device
 from edgeprune.devices.base import LineLostError
+from edgeprune.devices.remote import MARK, agent
 from edgeprune.errors import DeviceError, InputError
 from tests.devices import sshd
 from tests.devices.sshd import Server
@@ -184,7 +187,7 @@ def test_a_lost_line_is_told_and_the_device_is_clean(own: Server, tmp_path: Path
         with pytest.raises(LineLostError, match=r"the connection to ssh://.* was lost") as raised:
             talk.receive(timeout_s=60)
         with pytest.raises(LineLostError):
-            workspace.push(busy)
+            workspace.push(script(tmp_path, _ECHO, "other.py"))
     assert raised.value.exit_code == 5
     assert own.is_clean()
 
@@ -209,6 +212,29 @@ def test_who_does_not_let_us_in_is_told_without_a_question(own: Server, monkeypa
     monkeypatch.setenv("SSH_ASKPASS", "/bin/false")
     with pytest.raises(DeviceError, match=r"Permission denied.*no password is ever asked for"):
         device(own.uri()).open().__enter__()
+
+
+def behind(jump: Server, target: Server) -> str:
+    """The target by a name of an ssh config that goes through the jump host."""
+    config = target.folder / "jump"
+    config.write_text(
+        f"Host jump\nHostName 127.0.0.1\nPort {jump.port}\nIdentityFile {jump.folder}/user\n"
+        f"UserKnownHostsFile {jump.folder}/known\n"
+        f"Host board\nHostName 127.0.0.1\nPort {target.port}\nProxyJump jump\n{target.config.read_text()}"
+    )
+    return f"ssh://board?{urlencode({'ssh_config': config, 'python': sys.executable})}"
+
+
+def test_a_jump_host_of_the_users_config_is_gone_through(server: Server, own: Server, tmp_path: Path) -> None:
+    with device(behind(own, server)).open() as workspace:
+        assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=20) == "1\n"
+    assert "Accepted publickey" in (own.folder / "log").read_text()
+
+
+def test_a_jump_host_asks_nothing_either(server: Server, own: Server) -> None:
+    (own.folder / "known").write_text("")
+    with pytest.raises(DeviceError, match=r"cannot reach ssh://board: .*verification failed"):
+        device(behind(own, server)).open().__enter__()
 
 
 def test_who_is_not_there_is_told(own: Server) -> None:
@@ -250,6 +276,34 @@ def test_a_full_disk_there_is_told_in_its_words(tmp_path: Path, small: Path) -> 
         with device(server.uri()).open() as workspace, full as raised:
             workspace.push(model)
         assert raised.value.exit_code == 5
+        assert server.is_clean()
+
+
+def test_what_runs_there_needs_python_3_8_only() -> None:
+    source = Path(agent.__file__).read_text(encoding="utf-8")
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(ast.parse(source, feature_version=(3, 8)))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported <= sys.stdlib_module_names
+    assert agent.MARK == MARK
+
+
+def test_a_file_that_may_not_be_so_large_there_is_told(tmp_path: Path) -> None:
+    """As a quota says it, without the rights that a full disk takes to make."""
+    model = tmp_path / "model.onnx"
+    model.write_bytes(bytes(3_000_000))
+    with sshd.server(tmp_path / "sshd", file_bytes=1 << 20) as server:
+        large = pytest.raises(DeviceError, match=r"ssh://.*: model\.onnx: File too large")
+        with device(server.uri()).open() as workspace, large:
+            workspace.push(model)
         assert server.is_clean()
 
 
