@@ -77,6 +77,15 @@ def test_files_programs_and_conversations(server: Server, tmp_path: Path) -> Non
         assert [talk.receive(timeout_s=20) for talk in talks] == ["N0", "N1"]
 
 
+def test_what_the_login_shell_there_says_does_no_harm(own: Server, tmp_path: Path) -> None:
+    (own.folder / "greeting").write_text("echo Welcome to the board\necho '[1, 2]'\n")
+    with device(own.uri()).open() as workspace:
+        assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=20) == "1\n"
+        talk = workspace.converse([workspace.push(script(tmp_path, _ECHO, "echo.py"))])
+        talk.send("a")
+        assert talk.receive(timeout_s=20) == "A"
+
+
 def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) -> None:
     odd = tmp_path / 'it\'s a "model"; $(touch x) `id` & \\ ü\n.py'
     odd.write_text("import sys\nprint(ascii(sys.argv))\n")
@@ -248,7 +257,7 @@ def test_a_device_without_python_is_told_what_to_install(server: Server) -> None
         device(server.uri(python="/opt/none/python")).open().__enter__()
     with pytest.raises(DeviceError, match=r"/bin/false on ssh://.* ended with exit code 1"):
         device(server.uri(python="/bin/false")).open().__enter__()
-    with pytest.raises(DeviceError, match=r"answers with something else than expected"):
+    with pytest.raises(DeviceError, match=r"/bin/echo hello on ssh://.* ended with exit code 0"):
         device(server.uri(python="/bin/echo hello")).open().__enter__()
 
 
