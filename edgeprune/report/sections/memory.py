@@ -6,14 +6,15 @@ from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, folded, kind, paragraph, table
 from edgeprune.report.plot import Axis, Label, area, line, numbers, plot, stairs
+from edgeprune.report.sections import arena
 
 _LINE = 9
 """Height of a line of text, in percent of the plot."""
 
 
 def section(source: Source) -> Section:
-    """The timeline of the float32 network, and what the process took on the device."""
-    body: list[Content] = [_timeline(source), _measured(source)]
+    """The timeline of the float32 network, a microcontroller's arena, and what the process took on the device."""
+    body: list[Content] = [_timeline(source), arena.told(source), _measured(source)]
     return Section("memory", "Peak memory", body)
 
 
