@@ -161,9 +161,11 @@ def test_an_error_or_an_interrupt_leaves_nothing(server: Server, tmp_path: Path,
         fail()
 
 
+# What a shell starts in the background ignores Ctrl-C, and so does all that it starts: tests may be that.
 _CLIENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from edgeprune.devices import device
 with device(sys.argv[1]).open() as workspace:
     talk = workspace.converse([workspace.push(Path(sys.argv[2]))])
@@ -179,11 +181,14 @@ def test_nothing_is_left_there_when_edgeprune_is_killed(server: Server, tmp_path
     )
     argv = [sys.executable, "-c", _CLIENT, server.uri(), str(busy)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as client:
-        assert client.stdout is not None
-        assert client.stdout.readline() == b"1\n"
-        assert len(server.programs()) >= 3
-        os.killpg(client.pid, how)
-        client.wait(60)
+        try:
+            assert client.stdout is not None
+            assert client.stdout.readline() == b"1\n"
+            assert len(server.programs()) >= 3
+            os.killpg(client.pid, how)
+            client.wait(60)
+        finally:
+            client.kill()
     assert server.is_clean()
 
 
