@@ -21,7 +21,7 @@ def command(context: click.Context, as_json: bool) -> None:
     """Install the emulator of a board, or list those there are.
 
     A bundle runs there as on the board, with the board's own runtime. Outputs are those of the board; latency is
-    emulated and says nothing of it.
+    emulated and says nothing of it. emulator:microcontroller is always there.
 
     \b
     Example:

@@ -16,6 +16,7 @@ from edgeprune.evidence import Evidence
 
 ACCURACY = "accuracy"
 _PREDICTED = "predicted"
+_ARENA = "arena_bytes"
 _DROP = re.compile(r"drop (\d+(?:\.\d+)?) ?(%?)")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
 
@@ -152,8 +153,10 @@ class RecipeBudget(_Limits):
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        """What is judged beside the costs that pruning aims for."""
+        """What is judged beside the costs that pruning aims for; of those what a board must tell, to be sure enough."""
         aims = {_PREDICTED if name == "latency_ms" else name for name in self._aims}
+        if self.required != "estimated":
+            aims.discard(_ARENA)
         return tuple(
             Gate(name, limit)
             for name, limit in self.given().items()
@@ -199,7 +202,6 @@ class RecipeBudget(_Limits):
             return
         ways = {
             "latency_ms": "is predicted by a table; limit what a profile says: budget.latency_ms.p50",
-            "arena_bytes": "is what TFLite Micro takes here, restated for the board's pointers",
             "flash_bytes": "is counted from the weights before there is a file; limit budget.file_bytes",
         }
         for name in self._aims.keys() & ways.keys():

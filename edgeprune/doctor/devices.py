@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from edgeprune.devices import Capability, device, named
+from edgeprune.devices import Capability, Workspace, device, named
 from edgeprune.devices.emulation import BOARDS
+from edgeprune.devices.emulator import MICROCONTROLLER
 from edgeprune.doctor.base import Finding, check
 from edgeprune.errors import DeviceError, EdgePruneError, InputError
 
@@ -32,6 +33,7 @@ def devices() -> Iterator[Finding]:
     yield _device("local:", "local:", needed=True)
     for name in BOARDS:
         yield _device(f"emulator:{name}", f"emulator:{name}", fix=f"edgeprune emulator install {name}")
+    yield _device(f"emulator:{MICROCONTROLLER}", f"emulator:{MICROCONTROLLER}")
     try:
         known = named.devices()
     except InputError as problem:
@@ -51,9 +53,18 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
         return Finding(name, "bad", str(problem), None, needed=needed)
     try:
         with found.open() as workspace:
-            runs = Capability.RUN in found.capabilities
-            told = json.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S)) if runs else {}
+            told = _programs(workspace) if Capability.RUN in found.capabilities else _firmware(workspace)
     except (EdgePruneError, ValueError) as problem:
         return Finding(name, "bad", str(problem), fix, needed=needed)
-    versions = ", ".join(f"{what} {version}" for what, version in told.items())
-    return Finding(name, "ok", versions or "answers", needed=needed)
+    return Finding(name, "ok", told, needed=needed)
+
+
+def _programs(workspace: Workspace) -> str:
+    versions = json.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S))
+    return ", ".join(f"{what} {version}" for what, version in versions.items())
+
+
+def _firmware(workspace: Workspace) -> str:
+    """What a board says of itself first, which runs no programs."""
+    said = json.loads(workspace.converse([]).receive(timeout_s=_RUN_S))
+    return ", ".join(str(said[key]) for key in ("cpu", "runtime_version") if said.get(key))

@@ -219,13 +219,14 @@ def _key(stage: Stage, job: Job, keys: dict[str, str]) -> str:
 
 
 def _content_key(stage: Stage, keys: dict[str, str], finished: Finished) -> str:
-    found = {
-        "stage": stage.name,
-        "after": [keys[name] for name in stage.after],
-        "values": dict(finished.values),
-        "files": {path: files.sha256(finished.folder / path) for path in finished.files},
-    }
-    return fingerprint.digest(found)[:20]
+    if callable(stage.by_content):
+        content = stage.by_content(finished)
+    else:
+        content = [
+            dict(finished.values),
+            {path: files.sha256(finished.folder / path) for path in finished.files},
+        ]
+    return fingerprint.digest([stage.name, [keys[name] for name in stage.after], content])[:20]
 
 
 def _finish_together(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeprune.config import Recipe, Target
+from edgeprune.pipeline.cache import Finished
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Stage:
         together: All processes that were started together run it; other stages the first alone.
         stands_for: Names of stages whose results it gives as well, for those that come after.
         by_content: Stages after it depend on what it found, not on the settings by which it did: they are shared by
-            builds in which it finds the same.
+            builds in which it finds the same. A function gives the part that counts.
         holds: False where a result in the cache does not serve any more, because what it made elsewhere is gone.
         found: What of its result was measured and then rested on, by table of the lock: it goes there, and into the
             keys of what follows.
@@ -62,7 +63,7 @@ class Stage:
     reads_device: bool = False
     together: bool = False
     stands_for: tuple[str, ...] = ()
-    by_content: bool = False
+    by_content: bool | Callable[[Finished], Any] = False
     holds: Callable[[Job, Mapping[str, Any]], bool] = lambda _job, _values: True
     found: Callable[[Job, Mapping[str, Any]], Findings] = lambda _job, _values: {}
 

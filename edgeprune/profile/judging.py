@@ -55,7 +55,7 @@ def measured_elsewhere(platform: Platform, profile: Profile) -> str | None:
 
 def _figure(name: str, model: ModelProfile) -> tuple[float | None, Evidence]:
     """What the profile says of ``name``, and how sure it is."""
-    if name == "memory_bytes":
-        memory = model.peak_memory_bytes
+    if name.endswith("_bytes"):
+        memory = model.peak_memory_bytes if name == "memory_bytes" else model.arena_bytes
         return (None, "measured") if memory is None else (memory.value, memory.kind)
     return float(getattr(model.latency_ms, name.removeprefix("latency_ms."))), model.latency_ms.kind

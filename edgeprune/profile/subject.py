@@ -18,6 +18,8 @@ from edgeprune.profile.protocol import LITERT_RUNNER, RUNNER, Conditions
 BASELINE = "dense"
 _RUNNERS = {".onnx": RUNNER, ".tflite": LITERT_RUNNER}
 _PRUNED = "pruned"
+_BUILD_S = 3600.0
+"""A Jetson builds an engine for every precision, and measures them, before it answers."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ PROCESS_NOISE = 0.03
 """What the latency of one file differs by from process to process, as a share: the half width of its 95 % interval.
 
 Memory is laid out anew in each process, so blocks of one process agree with each other better than processes do.
-``scripts/bench_noise.py`` measures it; docs/ci.md has what it found.
+``scripts/bench_noise.py`` measures it on a machine.
 """
 MEMORY_NOISE = 0.05
 """The same of peak memory."""

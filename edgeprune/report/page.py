@@ -34,7 +34,7 @@ def render(
         verdicts: On what was measured; those on all else are in the manifest.
     """
     source = Source(manifest, facts, profile, (*manifest.budgets, *verdicts))
-    sections = [make(source) for make in SECTIONS]
+    sections = [section for make in SECTIONS if (section := make(source)) is not None]
     name = title(manifest)
     head = element(
         "head",

@@ -498,22 +498,36 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6), st.booleans())
 def test_any_bytes_in_an_archive_are_an_error(small: Path, changes: list[tuple[int, int]], compressed: bool) -> None:
-    whole = small.read_bytes()
-    content = bytearray(whole if compressed else gzip.decompress(whole))
+    """Or another manifest, which nothing but its signature is about; or what gzip says of the time and the system."""
+    _, text = archive.read(small)
+    whole = small.read_bytes() if compressed else gzip.decompress(small.read_bytes())
+    content = bytearray(whole)
     for place, value in changes:
         content[place % len(content)] = value
-    same = bytes(content) == (whole if compressed else gzip.decompress(whole))
     path = small.with_name("fuzzed.tar.gz")
     path.write_bytes(bytes(content) if compressed else gzip.compress(bytes(content), 1))
     try:
-        found = archive.read(path)
+        _, found = archive.read(path)
     except BundleError as problem:
         told = str(problem)
         assert "fuzzed.tar.gz" in told
-        assert not same
+        assert content != whole
         return
-    # What gzip says of the time and the system is no part of the content; nor is a time that all members share.
-    assert compressed or same, found
+    assert found != text or compressed or content == whole
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_every_byte_behind_the_manifest_is_accounted_for(small: Path, step: int) -> None:
+    whole = gzip.decompress(small.read_bytes())
+    path = small.with_name("changed.tar.gz")
+    _, text = archive.read(small)
+    start = 512 + len(text)
+    for place in (*range(0, 512, 5), *range(start, len(whole), 53)):
+        changed = bytearray(whole)
+        changed[place] ^= step
+        path.write_bytes(gzip.compress(bytes(changed), 1))
+        with pytest.raises(BundleError, match=r"changed\.tar\.gz"):
+            archive.read(path)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 10, 17, 300, 0.5, 0.9, -9, -1])

@@ -43,6 +43,11 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     assert sum(layer.macs[1] for layer in found.layers) == pruned["macs"]
     assert [len(group.kept) for group in found.groups] == [0 if group.frozen else group.left for group in found.groups]
     assert [epoch.stretch for epoch in found.epochs] == [1, 1]
+    assert found.sensitivity is not None
+    assert found.sensitivity.samples == 10  # 64 over two groups and three ratios
+    assert [(curve.group, [point.kept for point in curve.points]) for curve in found.sensitivity.groups] == [
+        (group.name, [9, 6, 3]) for group in found.groups if group.frozen is None
+    ]
     assert {"report.json", "plan.json"} <= manifest["files"].keys()
     assert "report.html" not in manifest["files"]  # it tells timings, as profile.json does
     assert (folder / "report.html").read_text() == page.of_bundle(folder)

@@ -14,6 +14,8 @@ from edgeprune.cli import run
 
 _SHOWN = (
     "build",
+    "profile",
+    "calibrate",
     "report",
     "doctor",
     "inspect",

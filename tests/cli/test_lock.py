@@ -20,6 +20,7 @@ runtime = {precisions = ["float32", "int8"]}
 _BUILD = [*ARGUMENTS, "--epochs", "0", "--set", "quantize.max_accuracy_drop=1.0", "--json"]
 
 
+@pytest.mark.long
 def test_what_was_measured_is_repeated_until_it_is_measured_anew(
     shared_own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,6 +60,7 @@ def test_what_was_measured_is_repeated_until_it_is_measured_anew(
     lock.unlink()
 
 
+@pytest.mark.long
 def test_how_training_is_run_is_repeated(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock, build = shared_own / "edgeprune.lock", [*ARGUMENTS, "--epochs", "1", "--json"]
 
@@ -82,6 +84,7 @@ def test_how_training_is_run_is_repeated(shared_own: Path, capsys: pytest.Captur
     lock.unlink()
 
 
+@pytest.mark.long
 def test_a_plan_rests_on_the_latency_table_of_the_lock(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = ["--model", "net.py:make", "--data", "net.py:data", "--input", "1,1,8,8", "--target", "board.toml"]
     assert run(["calibrate", *model, "--quick", "--json"]) == 0

@@ -125,6 +125,15 @@ def test_a_target_that_there_is_not_and_evidence_that_cannot_be() -> None:
     RecipeBudget.model_validate({"macs": 0.5, "latency_ms": {"p50": "3ms"}, "require": "measured"}).check_evidence()
 
 
+def test_an_arena_is_told_by_the_board_where_an_estimate_is_not_enough() -> None:
+    budget = RecipeBudget.model_validate({"arena_bytes": "64KiB"})
+    assert budget.gates == ()
+    strict = RecipeBudget.model_validate({"arena_bytes": "64KiB", "require": "measured"})
+    strict.check_evidence()
+    assert strict.gates == (Gate("arena_bytes", "64KiB"),)
+    assert strict.aims == budget.aims
+
+
 def test_evidence_has_an_order() -> None:
     assert is_at_least("exact", "measured")
     assert is_at_least("emulated", "estimated")

@@ -29,11 +29,13 @@ class Server:
         folder: All its files.
         port: On 127.0.0.1.
         tmp: ``TMPDIR`` of what it runs.
+        file_bytes: That a file may have which it or what it runs writes; None: any.
     """
 
     folder: Path
     port: int
     tmp: Path
+    file_bytes: int | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -71,6 +73,8 @@ class Server:
 
     def start(self) -> None:
         argv = [SERVER, "-D", "-e", "-f", str(self.folder / "server")]
+        if self.file_bytes is not None:
+            argv = ["sh", "-c", f'ulimit -f {self.file_bytes // 512}; exec "$@"', "sh", *argv]
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(argv, stderr=log, start_new_session=True)
         end = time.monotonic() + _START_S
@@ -98,7 +102,7 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path, *, tmp: Path | None = None) -> Iterator[Server]:
+def server(folder: Path, *, tmp: Path | None = None, file_bytes: int | None = None) -> Iterator[Server]:
     """A server that is stopped at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     if os.getuid() == 0:
@@ -113,7 +117,7 @@ def server(folder: Path, *, tmp: Path | None = None) -> Iterator[Server]:
     (folder / "server").write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        f"PermitRootLogin prohibit-password\nPidFile none\nSetEnv TMPDIR={tmp}\n"
+        f"PermitRootLogin prohibit-password\nPidFile none\nSetEnv TMPDIR={tmp} BASH_ENV={folder}/greeting\n"
     )
     (folder / "client").write_text(
         f"Host *\nIdentityFile {folder}/user\nIdentitiesOnly yes\nIdentityAgent none\n"
@@ -121,7 +125,7 @@ def server(folder: Path, *, tmp: Path | None = None) -> Iterator[Server]:
     )
     key = (folder / "host.pub").read_text().split()[:2]
     (folder / "known").write_text(f"[127.0.0.1]:{port} {' '.join(key)}\n")
-    made = Server(folder, port, tmp)
+    made = Server(folder, port, tmp, file_bytes)
     made.start()
     try:
         yield made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
@@ -10,11 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from edgeprune.devices import device
 from edgeprune.devices.base import LineLostError
+from edgeprune.devices.remote import MARK, agent
 from edgeprune.errors import DeviceError, InputError
 from tests.devices import sshd
 from tests.devices.sshd import Server
@@ -72,6 +75,15 @@ def test_files_programs_and_conversations(server: Server, tmp_path: Path) -> Non
         for index, talk in enumerate(talks):
             talk.send(f"n{index}")
         assert [talk.receive(timeout_s=20) for talk in talks] == ["N0", "N1"]
+
+
+def test_what_the_login_shell_there_says_does_no_harm(own: Server, tmp_path: Path) -> None:
+    (own.folder / "greeting").write_text("echo Welcome to the board\necho '[1, 2]'\n")
+    with device(own.uri()).open() as workspace:
+        assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=20) == "1\n"
+        talk = workspace.converse([workspace.push(script(tmp_path, _ECHO, "echo.py"))])
+        talk.send("a")
+        assert talk.receive(timeout_s=20) == "A"
 
 
 def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) -> None:
@@ -149,9 +161,11 @@ def test_an_error_or_an_interrupt_leaves_nothing(server: Server, tmp_path: Path,
         fail()
 
 
+# What a shell starts in the background ignores Ctrl-C, and so does all that it starts: tests may be that.
 _CLIENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from edgeprune.devices import device
 with device(sys.argv[1]).open() as workspace:
     talk = workspace.converse([workspace.push(Path(sys.argv[2]))])
@@ -167,11 +181,14 @@ def test_nothing_is_left_there_when_edgeprune_is_killed(server: Server, tmp_path
     )
     argv = [sys.executable, "-c", _CLIENT, server.uri(), str(busy)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as client:
-        assert client.stdout is not None
-        assert client.stdout.readline() == b"1\n"
-        assert len(server.programs()) >= 3
-        os.killpg(client.pid, how)
-        client.wait(60)
+        try:
+            assert client.stdout is not None
+            assert client.stdout.readline() == b"1\n"
+            assert len(server.programs()) >= 3
+            os.killpg(client.pid, how)
+            client.wait(60)
+        finally:
+            client.kill()
     assert server.is_clean()
 
 
@@ -184,7 +201,7 @@ def test_a_lost_line_is_told_and_the_device_is_clean(own: Server, tmp_path: Path
         with pytest.raises(LineLostError, match=r"the connection to ssh://.* was lost") as raised:
             talk.receive(timeout_s=60)
         with pytest.raises(LineLostError):
-            workspace.push(busy)
+            workspace.push(script(tmp_path, _ECHO, "other.py"))
     assert raised.value.exit_code == 5
     assert own.is_clean()
 
@@ -211,6 +228,29 @@ def test_who_does_not_let_us_in_is_told_without_a_question(own: Server, monkeypa
         device(own.uri()).open().__enter__()
 
 
+def behind(jump: Server, target: Server) -> str:
+    """The target by a name of an ssh config that goes through the jump host."""
+    config = target.folder / "jump"
+    config.write_text(
+        f"Host jump\nHostName 127.0.0.1\nPort {jump.port}\nIdentityFile {jump.folder}/user\n"
+        f"UserKnownHostsFile {jump.folder}/known\n"
+        f"Host board\nHostName 127.0.0.1\nPort {target.port}\nProxyJump jump\n{target.config.read_text()}"
+    )
+    return f"ssh://board?{urlencode({'ssh_config': config, 'python': sys.executable})}"
+
+
+def test_a_jump_host_of_the_users_config_is_gone_through(server: Server, own: Server, tmp_path: Path) -> None:
+    with device(behind(own, server)).open() as workspace:
+        assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=20) == "1\n"
+    assert "Accepted publickey" in (own.folder / "log").read_text()
+
+
+def test_a_jump_host_asks_nothing_either(server: Server, own: Server) -> None:
+    (own.folder / "known").write_text("")
+    with pytest.raises(DeviceError, match=r"cannot reach ssh://board: .*verification failed"):
+        device(behind(own, server)).open().__enter__()
+
+
 def test_who_is_not_there_is_told(own: Server) -> None:
     own.stop()
     with pytest.raises(DeviceError, match=r"cannot reach ssh://.*Connection refused"):
@@ -222,7 +262,7 @@ def test_a_device_without_python_is_told_what_to_install(server: Server) -> None
         device(server.uri(python="/opt/none/python")).open().__enter__()
     with pytest.raises(DeviceError, match=r"/bin/false on ssh://.* ended with exit code 1"):
         device(server.uri(python="/bin/false")).open().__enter__()
-    with pytest.raises(DeviceError, match=r"answers with something else than expected"):
+    with pytest.raises(DeviceError, match=r"/bin/echo hello on ssh://.* ended with exit code 0"):
         device(server.uri(python="/bin/echo hello")).open().__enter__()
 
 
@@ -250,6 +290,34 @@ def test_a_full_disk_there_is_told_in_its_words(tmp_path: Path, small: Path) -> 
         with device(server.uri()).open() as workspace, full as raised:
             workspace.push(model)
         assert raised.value.exit_code == 5
+        assert server.is_clean()
+
+
+def test_what_runs_there_needs_python_3_8_only() -> None:
+    source = Path(agent.__file__).read_text(encoding="utf-8")
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(ast.parse(source, feature_version=(3, 8)))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported <= sys.stdlib_module_names
+    assert agent.MARK == MARK
+
+
+def test_a_file_that_may_not_be_so_large_there_is_told(tmp_path: Path) -> None:
+    """As a quota says it, without the rights that a full disk takes to make."""
+    model = tmp_path / "model.onnx"
+    model.write_bytes(bytes(3_000_000))
+    with sshd.server(tmp_path / "sshd", file_bytes=1 << 20) as server:
+        large = pytest.raises(DeviceError, match=r"ssh://.*: model\.onnx: File too large")
+        with device(server.uri()).open() as workspace, large:
+            workspace.push(model)
         assert server.is_clean()
 
 

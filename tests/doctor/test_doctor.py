@@ -122,6 +122,8 @@ def test_named_devices_are_tried(elsewhere: Path) -> None:
     (elsewhere / "devices.toml").write_text("[shed]\nuri = 'ssh://127.0.0.1:9'\n[odd]\nuri = 'carrier-pigeon:x'\n")
     found = by_name(devices.devices())
     assert found["local:"].state == "ok"
+    assert found["emulator:microcontroller"].state == "ok"
+    assert "TFLite Micro" in found["emulator:microcontroller"].told
     assert found["shed"].state == "bad"
     assert "127.0.0.1" in found["shed"].told
     assert found["odd"].state == "bad"

@@ -17,6 +17,7 @@ from edgeprune.config import Recipe, Target
 from edgeprune.errors import BudgetError, RecipeError, TargetError
 from edgeprune.pipeline import build
 from edgeprune.pipeline.building import BuildResult
+from edgeprune.report import text
 from edgeprune.report.table import markdown, rows
 from edgeprune.select import Plan
 
@@ -96,6 +97,21 @@ def test_latency_is_an_estimate_from_multiply_adds(built: BuildResult) -> None:
     assert not built.profile.models  # nothing was measured here
     kinds = {row.key: row.kind for row in rows(built.manifest, built.profile)}
     assert {kinds[key] for key in ("arena_bytes", "flash_bytes", "predicted_latency_ms")} == {"estimated"}
+
+
+def test_the_report_tells_what_the_board_has_and_what_is_taken_of_it(built: BuildResult) -> None:
+    report = built.manifest.microcontroller
+    assert report is not None
+    page = (built.folder / "report.html").read_text(encoding="utf-8")
+    part = page.partition('id="board"')[2].partition("</section>")[0]
+    for told in (report.shipped.arena.arena_bytes, report.shipped.flash.flash_bytes, report.limits["arena_bytes"]):
+        assert f">{text.size(told)}<" in part
+    assert text.milliseconds(report.latency.latency_ms) in part
+    assert report.shipped.peak.name in part
+    for row in report.shipped.arena.by_kind.values():
+        assert row.arithmetic in part
+    assert '<span class="kind measured">' in part  # the agreement
+    assert part.count('<span class="kind estimated">') >= 3
 
 
 def test_what_the_board_has_is_a_limit_without_being_asked(built: BuildResult) -> None:

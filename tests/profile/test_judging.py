@@ -85,6 +85,16 @@ def test_a_measurement_elsewhere_is_an_estimate(target: Manifest, found: Profile
     assert judge(strict, found)[0].ok == (kind == "measured")
 
 
+def test_the_arena_is_what_the_board_says() -> None:
+    gate = GateReport(name="arena_bytes", limit=9000, require="measured")
+    board = manifest(gate, runtime="tflm", architecture="armv7e-m")
+    (unknown,) = judge(board, profile("armv7e-m", "tflm"))
+    assert not unknown.ok
+    told = profile("armv7e-m", "tflm", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
+    (found,) = judge(board, told)
+    assert (found.value, found.kind, found.ok) == (8000.0, "measured", True)
+
+
 def test_an_emulator_stays_an_emulator() -> None:
     slow = model("1", 2.0)
     emulated = profile(int8=replace(slow, latency_ms=replace(slow.latency_ms, kind="emulated")))

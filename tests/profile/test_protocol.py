@@ -135,6 +135,49 @@ def test_answers_are_held_against_what_is_expected(models: dict[str, Path], tmp_
         Golden.load(tmp_path / "golden.npz")
 
 
+def turning(folder: Path, name: str, *said: str) -> None:
+    """A tool that says something else each time, and the last for ever."""
+    lines = "".join(f"{index}) echo '{line}';;\n" for index, line in enumerate(said[:-1]))
+    (folder / name).write_text(
+        f"#!/bin/sh\nn=$(cat {folder}/{name}.n 2>/dev/null || echo 0)\necho $((n + 1)) > {folder}/{name}.n\n"
+        f"case $n in\n{lines}*) echo '{said[-1]}';;\nesac\n"
+    )
+    (folder / name).chmod(0o755)
+
+
+def test_a_device_that_throttles_meanwhile_makes_the_run_invalid(models: dict[str, Path], tools: Path) -> None:
+    # Asked before and after loading, before the blocks, after each.
+    turning(tools, "vcgencmd", *["throttled=0x10000"] * 3, "throttled=0x50005")
+    found = measure({"pruned": models["pruned"]}, runs=2, blocks=2, block_s=0, warmup=0)
+    assert found.environment is not None
+    assert found.environment.before.throttle == ("under-voltage since boot",)
+    assert found.environment.after.throttle is not None
+    assert found.validity is not None
+    assert found.validity.problems == ("the device throttled: throttled, throttled since boot, under-voltage",)
+    assert Profile.from_json(found.to_json()) == found
+
+
+def test_memory_of_a_gpu_is_what_the_model_adds_to_it(models: dict[str, Path], tools: Path, tmp_path: Path) -> None:
+    turning(tools, "nvidia-smi", "40, 1980, 70.0, 100, 0x0", "41, 1980, 90.0, 600, 0x0")
+    runner = tmp_path / "runner.py"
+    answers = [
+        '{"event": "loaded", "load_ms": 1.0, "first_ms": 1.0, "threads": 1}',
+        '{"event": "warm", "runs": 1, "stable": true}',
+        '{"event": "block", "latency_ms": [1.0]}',
+        '{"event": "memory", "peak_bytes": 5, "baseline_bytes": 3, "source": "VmHWM"}',
+    ]
+    ready = '{"event": "ready", "protocol": 1, "provider": "cuda"}'
+    runner.write_text(
+        f"print({ready!r}, flush=True)\n"
+        f"for answer in {answers!r}:\n    input()\n    print(answer, flush=True)\ninput()\n"
+    )
+    found = measure({"pruned": models["pruned"]}, runner=runner, runs=1, blocks=1, block_s=0).models["pruned"]
+    assert found.gpu_memory_bytes is not None
+    assert found.gpu_memory_bytes.value == 500 << 20
+    assert found.peak_memory_bytes is not None
+    assert found.peak_memory_bytes.value == 2
+
+
 def test_a_file_that_is_no_model_is_told_in_the_words_of_the_runtime(tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a model")

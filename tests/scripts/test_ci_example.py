@@ -48,13 +48,13 @@ def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
     (tmp_path / "targets" / "host.toml").write_text(text.replace("[profile]\n", "[profile]\nnoise = 100.0\n"))
 
     (tmp_path / "up").mkdir()
-    base = steps.run(BUILD="--epochs 4", OUT="base", COMMENT="cat > posted.md", UPLOAD="cp -t up")
+    base = steps.run(BUILD="--epochs 2", OUT="base", COMMENT="cat > posted.md", UPLOAD="cp -t up")
     assert base.returncode == 0, base.stderr
     assert {path.name for path in (tmp_path / "up").iterdir()} == {f"digits-{target}.tar.gz" for target in _TARGETS}
     assert (tmp_path / "posted.md").read_text().count("no bundle of the base branch") == 3
 
     noise = steps.run(
-        BUILD="--epochs 4 --update-lock",
+        BUILD="--epochs 2 --update-lock",
         BASE="base",
         FAIL_ON="latency_ms.p50:+10% accuracy:-0.5% file_bytes:+1% macs:+1%",
     )
@@ -62,12 +62,11 @@ def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
     assert (tmp_path / "dist" / "comment.md").read_text().count("no regression") == 3
     assert [steps.failed(target) for target in _TARGETS] == [set(), set(), set()]
 
-    larger = steps.run(BUILD="--epochs 4 --budget macs=1.0", BASE="base", DEVICES="host=local:")
+    larger = steps.run(BUILD="--epochs 2 --budget macs=1.0", BASE="base", TARGETS="host", DEVICES="host=local:")
     assert larger.returncode == 4, larger.stderr
     assert "edgeprune profile dist/digits-host --device local:" in larger.stderr
-    for target in _TARGETS:
-        assert {"macs", "params", "file_bytes", "latency_ms.p50"} <= steps.failed(target), target
-        assert "accuracy" not in steps.failed(target)
+    assert {"macs", "params", "file_bytes", "latency_ms.p50"} <= steps.failed("host")
+    assert "accuracy" not in steps.failed("host")
     assert "**digits for host: " in (tmp_path / "dist" / "comment.md").read_text()
 
     worse = steps.run(BUILD="--epochs 0 --budget macs=0.2", BASE="base", TARGETS="host", OUT="small")

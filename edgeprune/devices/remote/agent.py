@@ -122,4 +122,5 @@ def main() -> None:
         say(closed=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,7 @@ from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import board, fingerprint
 from edgeprune.pipeline.job import GOLDEN, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.pipeline.stages import describe
+from edgeprune.pipeline.stages import describe, select
 from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
 from edgeprune.profile.judging import judge
 from edgeprune.report import facts, page
@@ -39,6 +39,8 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
         "recipe": [recipe.name, recipe.description],
         "target": [target.name, target.description, target.hardware.model_dump(mode="json")],
+        # What the plan was made by: training depends on what it leaves alone, the bundle on all it says.
+        "plan": dict(select.STAGE.settings(recipe, target)),
         "budget": recipe.budget.given(),
         "epoch": os.environ.get("SOURCE_DATE_EPOCH"),
         "board": [target.microcontroller and target.microcontroller.model_dump(), target.limits, target.ms_per_mac],
@@ -74,7 +76,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
 
 
 def _manifest(job: Job) -> Manifest:
-    metrics, budget = _metrics(job), job.recipe.budget
+    metrics, budget, limits = _metrics(job), job.recipe.budget, board.limits(job)
     return Manifest(
         recipe=job.recipe.name,
         target=job.target.name,
@@ -88,7 +90,7 @@ def _manifest(job: Job) -> Manifest:
         platform=Platform(runtime=job.target.runtime.name, architecture=job.target.hardware.architecture),
         budgets=_budgets(job, metrics),
         gates=tuple(
-            GateReport(name=gate.name, limit=gate.limit, require=budget.required)
+            GateReport(name=gate.name, limit=limits.get(gate.name, gate.limit), require=budget.required)
             for gate in budget.gates
             if gate.name not in _FACTS
         ),
@@ -188,10 +190,12 @@ def _budgets(job: Job, metrics: AllMetrics) -> tuple[BudgetReport, ...]:
     """
     reached, budget = board.reached(job), job.recipe.budget
     required = dict.fromkeys(budget.aims.costs, budget.required)
+    gated = {gate.name for gate in budget.gates}
     return (
         *(
             verdict(name, limit, reached[name], _KINDS.get(name, "exact"), required=required.get(name, "estimated"))
             for name, limit in board.limits(job).items()
+            if name not in gated
         ),
         *(
             verdict(name, gate.resolved(getattr(metrics.dense, name)), getattr(metrics.shipped, name), "exact")

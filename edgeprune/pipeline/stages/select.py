@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgeprune import files
 from edgeprune.config import Recipe, Target
 from edgeprune.errors import BudgetError, TargetError
+from edgeprune.pipeline.cache import Finished
 from edgeprune.pipeline.job import PLAN, SCORES, Job, preferred_alignment
 from edgeprune.pipeline.stage import Findings, Space, Stage
 
@@ -113,6 +115,12 @@ def found(job: Job, values: Mapping[str, Any]) -> Findings:
     return {} if table is None else {("targets", job.target.name): {"latency_table": table}}
 
 
+def _left(finished: Finished) -> Any:
+    """What is left of the network, whatever it was chosen for: boards with other limits share its training."""
+    plan = json.loads((finished.folder / PLAN).read_text(encoding="utf-8"))
+    return {name: value for name, value in plan.items() if name != "origin"}
+
+
 def check_table(job: Job) -> None:
     """Tell a latency table that is not the one of the lock, before a plan is made by it.
 
@@ -129,4 +137,4 @@ def check_table(job: Job) -> None:
         )
 
 
-STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run, found=found, by_content=True)
+STAGE = Stage("select", "select", after=("score",), settings=_settings, run=_run, found=found, by_content=_left)

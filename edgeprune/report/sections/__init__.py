@@ -1,4 +1,4 @@
-"""The sections of a report, one file each or one small family, in the order a reader meets them."""
+"""The sections of a report, one file each or one small family, in the order a reader meets them; None is left out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edgeprune.report.parts import Section, Source
 from edgeprune.report.sections import (
     asked,
+    board,
     forms,
     importance,
     latency,
@@ -18,11 +19,12 @@ from edgeprune.report.sections import (
     waterfall,
 )
 
-SECTIONS: tuple[Callable[[Source], Section], ...] = (
+SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     asked.section,
     waterfall.section,
     layers.section,
     rounds.section,
+    board.section,
     latency.section,
     memory.section,
     importance.section,

@@ -21,7 +21,7 @@ def layer_times(profile: Profile) -> Content:
     origin = next(iter(profile.models.values())).latency_ms.kind
     drawn = [_drawn(name, layers, highest) for name, layers in timed.items()]
     caption = (
-        "Time of each layer as the runtime runs it, in order. Timing slows it down: the sum is above the latency. "
+        "Time of each layer as the runtime runs it, in order. Timing slows it down: compare layers with each other. "
     )
     listed = [
         folded(f"All {len(layers)} layers of {name}", _listed(name, layers, origin)) for name, layers in timed.items()
@@ -37,7 +37,9 @@ def validity(profile: Profile) -> Content:
     limit = "" if found.noise_limit is None else f" (at most {100 * found.noise_limit:g} % is allowed)"
     noise = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found.noise.items())
     golden = ", ".join(f"{name} on {check.samples:,} samples" for name, check in found.golden.items())
-    if found.valid:
+    if found.valid and found.noise_limit is None:
+        verdict = element("span", "Nothing speaks against these figures; how noisy they may be was not asked.")
+    elif found.valid:
         verdict = element("strong", "✓ These figures may be used.", class_="good")
     else:
         verdict = element("strong", f"✗ Not valid: {'; '.join(found.problems)}.", class_="bad")
@@ -80,7 +82,7 @@ def _drawn(name: str, layers: tuple[LayerTime, ...], highest: float) -> Markup:
     total = text.milliseconds(sum(layer.ms for layer in layers))
     told = f"{len(layers)} layers take {total}; the slowest is {slowest.name or slowest.kind}"
     told += f", {text.milliseconds(slowest.ms)}"
-    x, y = numbers(len(layers), "layer"), Axis(0, 1.05 * highest, "ms", "{:g}".format)
+    x, y = numbers(len(layers), "layer"), Axis(0, 1.05 * highest, "", text.milliseconds)
     marks = bars([layer.ms for layer in layers], x, y, "dense" if name == "dense" else "pruned")
     drawn = plot(f"Layers of {name}", told, marks, x=x, y=y, height_rem=5)
     return element("div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="named")

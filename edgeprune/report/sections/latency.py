@@ -96,7 +96,6 @@ def _table(source: Source, profile: Profile) -> Markup:
         *map(Column, (*_PERCENTILES, "first", "load", "variation", "runs")),
         *([Column("energy, mJ")] if energy else []),
         Column("over dense"),
-        Column("from", False),
     )
     rows: list[list[Content]] = []
     for name, model in profile.models.items():
@@ -112,11 +111,11 @@ def _table(source: Source, profile: Profile) -> Markup:
                 f"{figures.runs:,}",
                 *([] if not energy else ["–" if model.energy_mj is None else f"{model.energy_mj.value:.4g}"]),
                 "–" if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f}–{ratio.high:.2f})",
-                kind(figures.kind),
             ]
         )
+    origin = next(iter(profile.models.values())).latency_ms.kind
     caption = (
-        "Latency of one inference in milliseconds. Variation: standard deviation over mean. "
+        f"Latency of one inference in milliseconds ({origin}). Variation: standard deviation over mean. "
         "Over dense: ratio of medians with its 95 % interval."
     )
     return table(caption, columns, rows)
