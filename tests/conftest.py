@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 # As the command line does, before anything imports torch: tests often share their cores with something else.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Where a shell started the tests in the background they ignore Ctrl-C, and so would programs that they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ROOT = Path(__file__).parents[1]
 

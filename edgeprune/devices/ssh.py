@@ -14,8 +14,9 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ class _SshWorkspace:
         child = Child([*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], env, name="the agent", apart=True)
         self._agent = _SshConversation(child, self._device)
         try:
-            self._folder = self._answer(_READY_S)["folder"]
+            self._folder = self._beginning()
         except LineLostError as problem:
             raise self._unreachable(child.last_words()) from problem
         except ProgramEndedError as problem:
@@ -160,6 +161,15 @@ class _SshWorkspace:
             raise DeviceError(
                 f"{python} on {self._device.uri} {how_it_ended(problem.code, problem.words)}"
             ) from problem
+
+    def _beginning(self) -> str:
+        """The folder, from the agent's first line; before it may stand what the login shell there says."""
+        assert self._agent is not None
+        end = time.monotonic() + _READY_S
+        while True:
+            line = self._agent.receive(timeout_s=max(0.0, end - time.monotonic()))
+            with suppress(ValueError, TypeError, KeyError):
+                return str(json.loads(line)["folder"])
 
     def push(self, file: Path, *beside: Path) -> str:
         place = self._places.setdefault(file.resolve(), str(len(self._places) + 1))
@@ -189,10 +199,11 @@ class _SshWorkspace:
             raise _lost(self._device, words)
         if ended.returncode != 0:
             raise DeviceError(f"{script} {how_it_ended(_code(ended.returncode), words)}")
-        return ended.stdout
+        return ended.stdout.partition(self._start + "\n")[2]
 
     def converse(self, arguments: Sequence[str]) -> _SshConversation:
-        conversation = _SshConversation(Child(self._session(arguments), apart=True), self._device)
+        child = Child(self._session(arguments), apart=True)
+        conversation = _SshConversation(child, self._device, after=self._start)
         self._conversations.append(conversation)
         return conversation
 
@@ -206,9 +217,15 @@ class _SshWorkspace:
     def _session(self, arguments: Sequence[str]) -> list[str]:
         # ssh that finds no connection would make one of its own; the proxy makes it fail instead.
         argv = self._device.client("ControlMaster=no", f"ControlPath={self._socket}", "ProxyCommand=false")
-        run = f"{_words(self._device.python)} {shlex.join(arguments)}; exit $?"  # ssh would not tell of a signal
+        run = f"{_words(self._device.python)} {shlex.join(arguments)}"
+        run = f"echo {shlex.quote(self._start)}; {run}; exit $?"  # the shell tells of a signal, ssh would not
         folder = shlex.quote(self._folder)
         return [*argv, f"exec env {MARK}={folder} TMPDIR={folder} sh -c {shlex.quote(run)}"]
+
+    @property
+    def _start(self) -> str:
+        """The line before what a program prints: what the login shell says comes earlier."""
+        return f"{MARK}={self._folder}"
 
     def _put(self, file: Path, name: str) -> str:
         expected = files.sha256(file)
@@ -260,11 +277,12 @@ class _SshWorkspace:
 
 
 class _SshConversation:
-    """A program there. ``Child`` is the ssh client that carries it."""
+    """A program there. ``child`` is the ssh client that carries it; its lines count ``after`` one of them."""
 
-    def __init__(self, child: Child, device: Ssh) -> None:
+    def __init__(self, child: Child, device: Ssh, *, after: str | None = None) -> None:
         self._child = child
         self._device = device
+        self._after = after
 
     def send(self, line: str) -> None:
         with self._telling():
@@ -272,6 +290,9 @@ class _SshConversation:
 
     def receive(self, *, timeout_s: float) -> str:
         with self._telling():
+            while self._after is not None:
+                if self._child.receive(timeout_s=timeout_s) == self._after:
+                    self._after = None
             return self._child.receive(timeout_s=timeout_s)
 
     def last_words(self) -> str:

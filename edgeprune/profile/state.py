@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import Any, TypeVar
 
 from edgeprune.backends.tensorrt.nvpmodel import read_nvpmodel
-from edgeprune.backends.tensorrt.tegrastats import read_tegrastats
+from edgeprune.backends.tensorrt.tegrastats import BoardSample, read_tegrastats
 from edgeprune.devices import Workspace
 from edgeprune.errors import DeviceError
 from edgeprune.profile.result import Environment, State
 
+logger = logging.getLogger(__name__)
+
+_Read = TypeVar("_Read")
 SCRIPT = Path(__file__).parent / "runners" / "device_state.py"
 _ANSWER_S = 60.0
 _MEGABYTE = 1 << 20
@@ -79,10 +83,10 @@ class Monitor:
 
 
 def sample(told: Mapping[str, Any]) -> Sample:
-    """Read one sample of the script.
+    """Read one sample of the script. What a tool says that nobody understands is absent, and logged.
 
     Raises:
-        DeviceError: It is something else.
+        DeviceError: It is no sample.
     """
     try:
         state = State(
@@ -90,16 +94,17 @@ def sample(told: Mapping[str, Any]) -> Sample:
             clock_mhz=dict(told.get("clock_mhz", {})),
             power_mw=dict(told.get("power_mw", {})),
             governor=dict(told.get("governor", {})),
-            throttle=_throttle(told["throttled"]) if "throttled" in told else None,
-            power_mode=read_nvpmodel(told["nvpmodel"]).name if "nvpmodel" in told else None,
+            throttle=_understood(_throttle, told.get("throttled")),
+            power_mode=_understood(lambda text: read_nvpmodel(text).name, told.get("nvpmodel")),
         )
-        state = _with_board(state, told["tegrastats"]) if "tegrastats" in told else state
+        board = _understood(read_tegrastats, told.get("tegrastats"))
+        state = state if board is None else _with_board(state, board)
         gpu: Mapping[str, str] = told.get("gpu", {})
         state = _with_gpu(state, gpu) if gpu else state
         memory = _number(gpu.get("memory_mib", ""))
         used = None if memory is None else round(memory * _MEGABYTE)
         return Sample(float(told["at_s"]), state, used)
-    except (KeyError, TypeError, ValueError) as problem:
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise DeviceError(f"the device tells its state in another form: {problem!r}") from problem
 
 
@@ -148,6 +153,16 @@ def problems(before: Sample, during: Sequence[Sample], after: Sample, *, gpu: bo
     return found
 
 
+def _understood(read: Callable[[str], _Read], text: str | None) -> _Read | None:
+    if text is None:
+        return None
+    try:
+        return read(text)
+    except (DeviceError, ValueError) as problem:
+        logger.warning("left out: %s", problem)
+        return None
+
+
 def _throttle(text: str) -> tuple[str, ...]:
     found = re.search(r"throttled=0x([0-9a-fA-F]+)", text)
     if found is None:
@@ -157,8 +172,7 @@ def _throttle(text: str) -> tuple[str, ...]:
     return (*now, *(name + _SINCE_BOOT for bit, name in enumerate(_BITS) if bits >> (bit + 16) & 1))
 
 
-def _with_board(state: State, line: str) -> State:
-    board = read_tegrastats(line)
+def _with_board(state: State, board: BoardSample) -> State:
     memory = None if board.memory_mhz is None else (board.memory_mhz,)
     clocks = {"cpu": board.cpu_mhz, "gpu": board.gpu_mhz, "memory": memory}
     return replace(

@@ -117,7 +117,7 @@ def server(folder: Path, *, tmp: Path | None = None, file_bytes: int | None = No
     (folder / "server").write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        f"PermitRootLogin prohibit-password\nPidFile none\nSetEnv TMPDIR={tmp}\n"
+        f"PermitRootLogin prohibit-password\nPidFile none\nSetEnv TMPDIR={tmp} BASH_ENV={folder}/greeting\n"
     )
     (folder / "client").write_text(
         f"Host *\nIdentityFile {folder}/user\nIdentitiesOnly yes\nIdentityAgent none\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -134,6 +135,11 @@ def test_the_report_tells_what_sets_the_peak(built: BuildResult) -> None:
     assert "The arena's peak, dense: CONV_2D /residual/conv2/Conv (" in text
     assert "The arena's peak, shipped: " in text
     assert "TFLite Micro: the class of LiteRT for" in text
+    page = (built.folder / "report.html").read_text()
+    assert "Alive at the arena's peak, dense: CONV_2D /residual/conv2/Conv" in html.unescape(page)
+    assert "Alive at the arena's peak, shipped: " in html.unescape(page)
+    assert "Tensor arena, with 32-bit pointers" in page
+    assert "measured on" not in page.partition('id="provenance"')[2]
 
 
 def test_boards_on_which_it_fits_share_what_was_trained(built: BuildResult, folder: Path) -> None:

@@ -105,8 +105,6 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Where a shell started the tests in the background they ignore Ctrl-C, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     _wait_until(process, lambda: _training(tmp_path / ".edgeprune"))
     process.send_signal(signal.SIGINT)

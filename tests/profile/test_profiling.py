@@ -300,6 +300,29 @@ def test_a_device_that_dies_is_told_and_left_clean(
         assert own.is_clean()
 
 
+@pytest.mark.parametrize("count", [1, 2], ids=["one", "fleet"])
+def test_ctrl_c_leaves_nothing_there(bundle: Path, server: sshd.Server, count: int) -> None:
+    names = [server.uri(python=f"{sys.executable} {'-E ' * index}".strip()) for index in range(count)]
+    given = [part for name in names for part in ("--device", name)]
+    # What a shell starts in the background ignores Ctrl-C, and so does all that it starts: tests may be that.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import edgeprune.cli as c; c.main()"
+    )
+    argv = [sys.executable, "-c", code, "profile", str(bundle), *given, "--runs", "1000000000"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            while sum(b"--serve" in _argv(pid) and b"run.py" in _argv(pid) for pid in server.programs()) < count:
+                assert process.poll() is None
+            os.killpg(process.pid, signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert b"interrupted" in said
+    assert b"Traceback" not in said
+    assert server.is_clean()
+
+
 def test_a_runner_that_prints_garbage_is_told(bundle: Path, server: sshd.Server) -> None:
     (bundle / "run.py").write_text("print('\\x00\\x01 Segmentation fault')\n")
     account_for(bundle, "run.py")

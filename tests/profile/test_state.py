@@ -99,7 +99,10 @@ def test_what_tools_tell(tools: Path, tmp_path: Path) -> None:
         "throttled since boot",
         "GPU slowed down",
     )
-    tool(tools, "nvidia-smi", "echo '61, [N/A], [N/A], 4, 0x0000000000000001'")
+    older = (
+        "case $* in *clocks_event*) echo 'Field \"clocks_event_reasons.active\" is not a valid field'; exit 2;; esac\n"
+    )
+    tool(tools, "nvidia-smi", older + "echo '61, [N/A], [N/A], 4, 0x0000000000000001'")
     assert state.sample(told(tmp_path, "--gpu")).state == State(
         temperature_c={"gpu": 61.0}, throttle=found.state.throttle[:-1], power_mode="25W"
     )
@@ -182,7 +185,13 @@ def test_a_clock_that_falls_makes_a_run_invalid() -> None:
     assert state.problems(at(0), idle, at(9), gpu=False) == ["the clock of the CPU fell from 2400 to 1500 MHz"]
 
 
-@pytest.mark.parametrize("wrong", [{}, {"at_s": "x"}, {"at_s": 1, "throttled": "no"}, {"at_s": 1, "nvpmodel": "?"}])
+def test_what_a_tool_says_that_nobody_understands_is_absent(caplog: pytest.LogCaptureFixture) -> None:
+    said = {"throttled": 'error=2 error_msg="Invalid arguments"', "nvpmodel": "NVPM ERROR", "tegrastats": "?"}
+    assert state.sample({"at_s": 1, **said}) == Sample(1.0, State(), None)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+
+
+@pytest.mark.parametrize("wrong", [{}, {"at_s": "x"}, {"at_s": 1, "gpu": []}])
 def test_another_form_is_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(DeviceError):
         state.sample(wrong)

@@ -142,6 +142,10 @@ def test_what_the_device_told_is_shown() -> None:
     for told in ("3 layers take 1 ms; the slowest is conv, 0.5 ms", "soft temperature limit", "1400 MHz", "energy, mJ"):
         assert told in drawn, told
     assert "told no times of single layers" not in drawn
+    judged = profile("Cortex").validity
+    assert judged is not None
+    free = dataclasses.replace(profile("Cortex"), validity=dataclasses.replace(judged, noise_limit=None))
+    assert "how noisy they may be was not asked" in page.render(manifest(), facts(), free)
     invalid = page.render(manifest(), facts(), profile("Cortex", valid=False))
     assert "✗ Not valid: Cortex was throttled." in invalid
     assert "may be used" not in invalid
@@ -272,7 +276,7 @@ def test_the_command_needs_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_sensitivity_shows_what_was_measured_and_what_was_chosen() -> None:
     drawn = page.render(manifest(), facts(layers=2, units=16), None)
     assert "Rise of the loss on 119 validation samples" in drawn
-    assert "every chart goes from 0 to 0.24" in drawn  # 12 of 16 units at 0.02 each
+    assert "every chart goes from 0 to 0.24, by the square root" in drawn  # 12 of 16 units at 0.02 each
     assert "without 12 of 16 units the loss rises by 0.12" in drawn
     assert "<strong>layer0</strong> −50 %" in drawn
     without = page.render(manifest(), facts().model_copy(update={"sensitivity": None}), None)

@@ -33,8 +33,8 @@ _GPU = {
     "clock_mhz": "clocks.sm",
     "power_w": "power.draw",
     "memory_mib": "memory.used",
-    "throttle": "clocks_throttle_reasons.active",
 }
+_GPU_THROTTLE = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # newer drivers, and older ones
 
 
 class Reader:
@@ -69,10 +69,17 @@ class Reader:
             "nvpmodel": _printed("nvpmodel", "-q"),
         }
         if self._gpu:
-            query = "--query-gpu=" + ",".join(_GPU.values())
-            printed = _printed("nvidia-smi", query, "--format=csv,noheader,nounits", "--id=0")
-            found["gpu"] = dict(zip(_GPU, [part.strip() for part in printed.split(",")]))  # noqa: B905 - Python 3.8
+            found["gpu"] = self._gpu_told()
         return {name: value for name, value in found.items() if value}
+
+    def _gpu_told(self) -> dict[str, str]:
+        for throttle in _GPU_THROTTLE:
+            query = "--query-gpu=" + ",".join([*_GPU.values(), throttle])
+            printed = _printed("nvidia-smi", query, "--format=csv,noheader,nounits", "--id=0")
+            if printed:
+                values = [part.strip() for part in printed.split(",")]
+                return dict(zip([*_GPU, "throttle"], values))  # noqa: B905 - Python 3.8
+        return {}
 
     def device(self) -> dict[str, Any]:
         """What this device is, as far as it says."""

@@ -21,7 +21,7 @@ def layer_times(profile: Profile) -> Content:
     origin = next(iter(profile.models.values())).latency_ms.kind
     drawn = [_drawn(name, layers, highest) for name, layers in timed.items()]
     caption = (
-        "Time of each layer as the runtime runs it, in order. Timing slows it down: the sum is above the latency. "
+        "Time of each layer as the runtime runs it, in order. Timing slows it down: compare layers with each other. "
     )
     listed = [
         folded(f"All {len(layers)} layers of {name}", _listed(name, layers, origin)) for name, layers in timed.items()
@@ -37,7 +37,9 @@ def validity(profile: Profile) -> Content:
     limit = "" if found.noise_limit is None else f" (at most {100 * found.noise_limit:g} % is allowed)"
     noise = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found.noise.items())
     golden = ", ".join(f"{name} on {check.samples:,} samples" for name, check in found.golden.items())
-    if found.valid:
+    if found.valid and found.noise_limit is None:
+        verdict = element("span", "Nothing speaks against these figures; how noisy they may be was not asked.")
+    elif found.valid:
         verdict = element("strong", "✓ These figures may be used.", class_="good")
     else:
         verdict = element("strong", f"✗ Not valid: {'; '.join(found.problems)}.", class_="bad")

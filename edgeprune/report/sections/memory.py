@@ -12,7 +12,7 @@ _LINE = 9
 
 
 def section(source: Source) -> Section:
-    """The timeline of the float32 network, and what the process took on the device."""
+    """The timeline of the float32 network, a microcontroller's arena, and what the process took on the device."""
     body: list[Content] = [_timeline(source), _measured(source)]
     return Section("memory", "Peak memory", body)
 

@@ -19,7 +19,7 @@ def section(source: Source) -> Section:
     if found.git is not None:
         pairs.append(("git", [_hash(found.git.commit), " with changes" if found.git.dirty else ""]))
     profile = source.profile
-    if profile is not None:
+    if profile is not None and profile.models:
         device = (f"{name.replace('_', ' ')} {value}" for name, value in profile.device.items() if value)
         pairs.append(("measured on", ", ".join(device)))
     columns = (Column("name", False), Column("SHA-256", False))

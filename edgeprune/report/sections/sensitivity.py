@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from edgeprune.report.facts import Curve, Group, Sensitivity
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, folded, kind, paragraph, table
@@ -15,14 +17,15 @@ def section(source: Source) -> Section:
     found = source.facts.sensitivity
     if found is None or not found.groups:
         return Section("sensitivity", _TITLE, paragraph("It was not measured."))
-    rises = [max(0.0, point.loss - found.loss) for curve in found.groups for point in curve.points]
-    y = Axis(0, max(rises) or 1.0)
+    highest = max(max(0.0, point.loss - found.loss) for curve in found.groups for point in curve.points)
+    # Heights are square roots: a few groups lose ten times as much as most, which differ as well.
+    y = Axis(0, math.sqrt(highest) or 1.0)
     groups = {group.name: group for group in source.facts.groups}
     drawn = [_drawn(curve, groups.get(curve.group), found, y) for curve in found.groups]
     caption = (
         f"Rise of the loss on {found.samples:,} validation samples as one group alone shrinks to a quarter, nothing "
-        f"repaired and nothing trained; every chart goes from 0 to {y.high:.3g}. The upright line: how much of the "
-        "group is gone in what ships. "
+        f"repaired and nothing trained; every chart goes from 0 to {highest:.3g}, by the square root. The upright "
+        "line: how much of the group is gone in what ships. "
     )
     return Section(
         "sensitivity",
@@ -34,7 +37,8 @@ def section(source: Source) -> Section:
 def _drawn(curve: Curve, group: Group | None, found: Sensitivity, y: Axis) -> Markup:
     x = Axis(0, 1)
     places = [(0.0, 100.0)] + [
-        (x.at(1 - point.kept / curve.units), 100 - y.at(point.loss - found.loss)) for point in curve.points
+        (x.at(1 - point.kept / curve.units), 100 - y.at(math.sqrt(max(0.0, point.loss - found.loss))))
+        for point in curve.points
     ]
     gone = None if group is None else 1 - group.left / group.units
     chosen = None if gone is None else line([(x.at(gone), 0), (x.at(gone), 100)], "bound")
