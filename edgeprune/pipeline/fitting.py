@@ -36,6 +36,9 @@ Choose = Callable[[Budget, Mapping[str, CostModel]], "tuple[Plan, Tensor]"]
 _SAMPLES = 8
 _LEAST = 2
 """A limit of 1 would be a share."""
+_HALVINGS = 5
+_CLOSE = 64
+"""Bytes between an aim that fits and one that does not, that are not worth another try."""
 
 
 def footprint(job: Job, removed: Tensor) -> tflm.Footprint:
@@ -96,6 +99,20 @@ def fit(job: Job, choose: Choose) -> tuple[Plan, Tensor]:
     return _Fitting(job, choose, board_costs(job, dense), limits(job, dense)).run()
 
 
+Aims = Mapping[str, int]
+"""What the models of costs are asked for, by name: less than the limit where they say too little."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What was chosen for ``aims``, and by how many bytes it is ``over`` which limits."""
+
+    plan: Plan
+    removed: Tensor
+    aims: Aims
+    over: Mapping[str, int]
+
+
 @dataclass
 class _Fitting:
     """A search: ``most`` is what arena and flash may take, ``costs`` are models of what they do."""
@@ -106,43 +123,63 @@ class _Fitting:
     most: Mapping[str, int]
 
     def run(self) -> tuple[Plan, Tensor]:
-        asked = {name for name in self.most if name in self.job.recipe.budget.aims.costs}
-        aim = dict(self.most)
-        while True:
-            budget = self._budget({name: aim[name] for name in asked})
-            try:
-                plan, removed = self.choose(budget, self.costs)
-            except BudgetError as problem:
-                plan, removed = self._smallest(budget, problem)
-            over = self._over(footprint(self.job, removed))
-            if not over:
-                shown = self._budget({name: self.most[name] for name in asked}).model_dump(exclude_none=True)
-                return replace(plan, origin={**plan.origin, "budget": shown}), removed
-            for name, excess in over.items():
+        # What the models do not know, such as gaps between activations, is made up for by aiming lower.
+        best = self._chosen_or_smallest({name: most for name, most in self.most.items() if name in self._asked.costs})
+        too_high: Aims = {}
+        while best.over:
+            for name, excess in best.over.items():
                 logger.info("%s: %d bytes over %d", name, excess, self.most[name])
-                # What the models do not know, such as gaps between activations, is made up for by aiming lower.
-                if name in asked:
-                    aim[name] -= excess
-                asked.add(name)
+            too_high = best.aims
+            lower = {
+                name: best.aims[name] - excess if name in best.aims else self.most[name]
+                for name, excess in best.over.items()
+            }
+            best = self._chosen_or_smallest({**best.aims, **lower})
+        best = self._as_much_as_fits(best, too_high)
+        shown = self._budget({name: self.most[name] for name in best.aims}).model_dump(exclude_none=True)
+        return replace(best.plan, origin={**best.plan.origin, "budget": shown}), best.removed
 
-    def _smallest(self, budget: Budget, problem: BudgetError) -> tuple[Plan, Tensor]:
-        """The choice that takes the least: it may fit, though the models say it does not.
+    def _as_much_as_fits(self, best: _Choice, too_high: Aims) -> _Choice:
+        """Of what lies between an aim that was ``too_high`` and that of ``best``, which fits, the highest that fits."""
+        for _ in range(_HALVINGS):
+            high = {name: too_high.get(name, self.most[name]) for name in best.aims} if too_high else best.aims
+            if all(high[name] - aim <= _CLOSE for name, aim in best.aims.items()):
+                break
+            middle = self._chosen({name: (aim + high[name]) // 2 for name, aim in best.aims.items()})
+            if middle.over:
+                too_high = middle.aims
+            else:
+                best = middle
+        return best
+
+    def _chosen(self, aims: Aims) -> _Choice:
+        plan, removed = self.choose(self._budget(aims), self.costs)
+        return _Choice(plan, removed, aims, self._over(footprint(self.job, removed)))
+
+    def _chosen_or_smallest(self, aims: Aims) -> _Choice:
+        """The choice for ``aims``, or the one that takes the least: it may fit, though the models say it does not.
 
         Raises:
             BudgetError: It does not; or another limit cannot be reached.
         """
-        job = self.job
+        try:
+            return self._chosen(aims)
+        except BudgetError as problem:
+            return self._smallest(aims, problem)
+
+    def _smallest(self, aims: Aims, problem: BudgetError) -> _Choice:
+        job, budget = self.job, self._budget(aims)
         models = {name: self.costs.get(name) or cost_model(name, job.units, job.dense) for name in budget.costs}
         asked = budget.limits({name: model.total() for name, model in models.items()})
         missed = [name for name, limit in asked.items() if problem.nearest.get(name, math.inf) > limit]
         if not set(missed) <= set(self.most):
             raise problem
-        least = {name: math.ceil(problem.nearest[name]) for name in missed}
-        plan, removed = self.choose(budget.model_copy(update=least), self.costs)
+        least = {**aims, **{name: math.ceil(problem.nearest[name]) for name in missed}}
+        plan, removed = self.choose(self._budget(least), self.costs)
         found = footprint(job, removed)
         over = self._over(found)
         if not over:
-            return plan, removed
+            return _Choice(plan, removed, least, {})
         told = [
             f"budget {name}: {self.most[name]:,} cannot be reached{_origin(job, name, self.most[name])}, the "
             f"closest is {found.costs[name]:,} by TFLite Micro's allocator"
@@ -152,8 +189,12 @@ class _Fitting:
         nearest = {**problem.nearest, **found.costs}
         raise BudgetError(f"{'; '.join(told)}. What holds it back: {held}", nearest, held_back=held) from problem
 
-    def _budget(self, aims: Mapping[str, int]) -> Budget:
-        return self.job.recipe.budget.aims.model_copy(update={name: max(aim, _LEAST) for name, aim in aims.items()})
+    @property
+    def _asked(self) -> Budget:
+        return self.job.recipe.budget.aims
+
+    def _budget(self, aims: Aims) -> Budget:
+        return self._asked.model_copy(update={name: max(aim, _LEAST) for name, aim in aims.items()})
 
     def _over(self, found: tflm.Footprint) -> dict[str, int]:
         excess = {name: found.costs[name] - limit for name, limit in self.most.items()}

@@ -1,48 +1,48 @@
-"""What a microcontroller needs for the network: RAM, flash and time, nearly all of it estimated."""
+"""What a microcontroller has for the network, and what the network takes of it: RAM, flash and time."""
 
 from __future__ import annotations
 
-from edgeprune.bundle.microcontroller import AgreementReport, FootprintReport, LatencyEstimate, PeakReport
+from edgeprune.bundle.microcontroller import AgreementReport, LatencyEstimate, MicrocontrollerReport, PeakReport
 from edgeprune.report import text
-from edgeprune.report.markup import Content, element
+from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, folded, kind, paragraph, table, terms
 
 
 def section(source: Source) -> Section | None:
     """Nothing for a target that is no microcontroller."""
-    board = source.manifest.microcontroller
-    if board is None:
+    found = source.manifest.microcontroller
+    if found is None:
         return None
     pairs: list[tuple[Content, Content]] = [
-        ("latency", _latency(board.latency)),
-        ("arena's peak, dense", _peak(board.dense.peak)),
-        ("arena's peak, shipped", _peak(board.shipped.peak)),
-        ("TFLite Micro", None if board.agreement is None else _agreement(source, board.agreement)),
+        ("latency", _latency(found.latency)),
+        ("TFLite Micro", None if found.agreement is None else _agreement(source, found.agreement)),
     ]
     body = [
         paragraph(f"What {source.manifest.target} has for a model, and what the model takes of it.", look="lede"),
-        _fit(board.dense, board.shipped, board.limits),
+        _fit(found),
         terms(pairs),
-        folded("The arena by kind", _arena(board.shipped)),
-        folded("The flash by part", _flash(board.shipped)),
+        _peak("Alive at the arena's peak, dense", found.dense.peak),
+        _peak("Alive at the arena's peak, shipped", found.shipped.peak),
+        folded("The arena by part", _arena(found)),
+        folded("The flash by part", [_flash(found), paragraph(found.shipped.flash.source, look="note")]),
     ]
     return Section("board", "On the board", body)
 
 
-def _fit(dense: FootprintReport, shipped: FootprintReport, limits: dict[str, int]) -> Content:
+def _fit(found: MicrocontrollerReport) -> Markup:
     columns = (
         Column("of the board", False),
-        *map(Column, ("dense", "shipped", "the board has", "left")),
+        *map(Column, ("dense", "shipped", "it has", "left")),
         Column("from", False),
     )
     takes = {
-        "arena": ("arena_bytes", dense.arena.arena_bytes, shipped.arena.arena_bytes),
-        "flash": ("flash_bytes", dense.flash.flash_bytes, shipped.flash.flash_bytes),
+        "arena": ("arena_bytes", found.dense.arena.arena_bytes, found.shipped.arena.arena_bytes),
+        "flash": ("flash_bytes", found.dense.flash.flash_bytes, found.shipped.flash.flash_bytes),
     }
-    rows = [
-        [name, *map(text.size, (before, after, limits[cost], limits[cost] - after)), kind("estimated")]
-        for name, (cost, before, after) in takes.items()
-    ]
+    rows: list[list[Content]] = []
+    for name, (cost, before, after) in takes.items():
+        has = found.limits[cost]
+        rows.append([name, *map(text.size, (before, after, has, has - after)), kind("estimated")])
     return table("Arena and flash", columns, rows)
 
 
@@ -57,36 +57,50 @@ def _latency(found: LatencyEstimate) -> Content:
     ]
 
 
-def _peak(found: PeakReport) -> Content:
-    alive = ", ".join(f"{one.name}{' (the input)' * one.input} {text.size(one.bytes)}" for one in found.tensors)
-    return f"{found.operator} {found.name}: {alive}"
-
-
 def _agreement(source: Source, found: AgreementReport) -> Content:
     same = "" if found.top1_agreement is None else f"the class of LiteRT for {text.percent(found.top1_agreement)} of "
     right = "" if found.accuracy is None else f"; {source.manifest.metric} {source.accuracy(found.accuracy)}"
     return [f"{same}{found.samples:,} samples, at most {found.worst_steps} int8 steps apart{right} ", kind("measured")]
 
 
-def _arena(found: FootprintReport) -> Content:
-    arena = found.arena
-    columns = (Column("kind", False), *map(Column, ("host", "32-bit pointers")), Column("how", False))
-    activations = text.size(arena.nonpersistent_bytes)
-    rows: list[list[Content]] = [["activations and scratch", activations, activations, "the same on a board"]]
-    rows += [
-        [name.replace("_", " "), text.size(one.host_bytes), text.size(one.target_bytes), one.arithmetic]
-        for name, one in arena.by_kind.items()
-    ]
-    rows += [
-        ["scratch of CMSIS-NN", "", text.size(arena.scratch_bytes), "the most that its kernels ask for on top"],
-        ["all", text.size(arena.total_bytes), text.size(arena.arena_bytes), "what the firmware reserves"],
-    ]
-    return table("The arena by kind: measured on the host, estimated for 32-bit pointers", columns, rows)
+def _peak(caption: str, peak: PeakReport) -> Markup:
+    rows = [[one.name, text.size(one.bytes), "the network's input" * one.input] for one in peak.tensors]
+    columns = (Column("tensor", False), Column("bytes"), Column("", False))
+    return table(f"{caption}: {peak.operator} {peak.name}", columns, rows)
 
 
-def _flash(found: FootprintReport) -> Content:
-    flash = found.flash
-    rows: list[list[Content]] = [["the model file", text.size(flash.file_bytes), kind("exact")]]
-    rows += [[name, text.size(size), kind("estimated")] for name, size in flash.code.items()]
-    columns = (Column("part", False), Column("bytes"), Column("from", False))
-    return [table("The flash by part", columns, rows), paragraph(flash.source, look="note")]
+def _arena(found: MicrocontrollerReport) -> Markup:
+    dense, shipped = found.dense.arena, found.shipped.arena
+    rows = [
+        _row("activations", dense.nonpersistent_bytes, shipped.nonpersistent_bytes, "the same on a board", "measured"),
+        *(
+            _row(
+                name, dense.by_kind[name].target_bytes if name in dense.by_kind else 0, one.target_bytes, one.arithmetic
+            )
+            for name, one in shipped.by_kind.items()
+        ),
+        _row("scratch of CMSIS-NN", dense.scratch_bytes, shipped.scratch_bytes, "the most that its kernels ask for"),
+        _row("all", dense.arena_bytes, shipped.arena_bytes, "what the firmware reserves"),
+    ]
+    return table("Tensor arena, with 32-bit pointers", _columns("how the shipped one follows from the host's"), rows)
+
+
+def _flash(found: MicrocontrollerReport) -> Markup:
+    dense, shipped = found.dense.flash, found.shipped.flash
+    rows = [
+        _row("model", dense.file_bytes, shipped.file_bytes, "the file", "exact"),
+        *(
+            _row(name, dense.code.get(name, 0), shipped.code.get(name, 0), "code")
+            for name in {**dense.code, **shipped.code}
+        ),
+        _row("all", dense.flash_bytes, shipped.flash_bytes, ""),
+    ]
+    return table("Flash: the model, TFLite Micro and its kernels", _columns("what"), rows)
+
+
+def _row(name: str, dense: int, shipped: int, told: str, found: str = "estimated") -> list[Content]:
+    return [name.replace("_", " "), text.size(dense), text.size(shipped), told, kind(found)]
+
+
+def _columns(told: str) -> tuple[Column, ...]:
+    return (Column("part", False), Column("dense"), Column("shipped"), Column(told, False), Column("from", False))

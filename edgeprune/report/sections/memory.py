@@ -6,7 +6,6 @@ from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, folded, kind, paragraph, table
 from edgeprune.report.plot import Axis, Label, area, line, numbers, plot, stairs
-from edgeprune.report.sections import arena
 
 _LINE = 9
 """Height of a line of text, in percent of the plot."""
@@ -14,7 +13,7 @@ _LINE = 9
 
 def section(source: Source) -> Section:
     """The timeline of the float32 network, a microcontroller's arena, and what the process took on the device."""
-    body: list[Content] = [_timeline(source), arena.told(source), _measured(source)]
+    body: list[Content] = [_timeline(source), _measured(source)]
     return Section("memory", "Peak memory", body)
 
 
