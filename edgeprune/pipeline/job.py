@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgeprune.config import Recipe, Target, TrainingSettings
 from edgeprune.config.target import Precision
+from edgeprune.devices import Device, Local
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline.cache import Finished
 from edgeprune.pipeline.lock import Lock
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from edgeprune.cost import CostModel
     from edgeprune.criteria import Criterion
-    from edgeprune.devices import Device
     from edgeprune.graph import Program, Rewritten, Units
     from edgeprune.graph.rewrite import Kept
     from edgeprune.model.data import Data, Split
@@ -97,8 +97,8 @@ class Job:
         target: For what.
         output: Folder for bundles.
         inputs: Content hashes of code, weights and data, by name; None for what is not there.
-        lock: What was found by measuring, and is repeated.
-        device: Where models are measured.
+        lock: What was found by measuring, and is repeated; None: nothing was.
+        device: Where models are measured; None: on this machine.
         results: What the stages that ended found, by stage name.
     """
 
@@ -109,15 +109,15 @@ class Job:
         *,
         output: Path,
         inputs: Mapping[str, str | None],
-        lock: Lock,
-        device: Device,
+        lock: Lock | None = None,
+        device: Device | None = None,
     ) -> None:
         self.recipe = recipe
         self.target = target
         self.output = output
         self.inputs = inputs
-        self.lock = lock
-        self.device = device
+        self.lock = lock or Lock(None, recipe.name)
+        self.device = device or Local()
         self.results: dict[str, Finished] = {}
 
     def value(self, stage: str) -> Mapping[str, Any]:

@@ -6,28 +6,20 @@ import torch
 from torch import Tensor
 
 from edgeprune.schedules._places import coupled
-from edgeprune.schedules._shrinking import TINY, Shrinking
-from edgeprune.schedules.session import Session
+from edgeprune.schedules._shrinking import TINY, Priced
 
 
-class GroupLasso(Shrinking):
+class GroupLasso(Priced):
     """``ratio * |w|_1 / sqrt(n) + (1 - ratio) * |w|_2`` of the ``n`` weights w that go with a unit, wherever they are.
 
     With ``ratio`` 0 the group lasso (Yuan & Lin 2006; of channels Wen et al., "Learning Structured Sparsity in Deep
     Neural Networks", 2016; of all that is coupled Fang et al., "DepGraph", 2023), else the sparse group lasso (Simon et
     al. 2013), which also clears single weights.
 
-    Args:
-        session: Whose network it is.
-        strength: See ``Shrinking``.
-        weights: By unit, what multiplies ``strength``, (units,).
-        ratio: In [0, 1].
+    Its arguments are those of ``Priced``.
     """
 
-    def __init__(self, session: Session, strength: float, weights: Tensor, ratio: float) -> None:
-        super().__init__(session, strength, coupled)
-        self.weights = weights
-        self.ratio = ratio
+    where = staticmethod(coupled)
 
     def reference(self) -> Tensor:
         ones = [torch.ones_like(parameter) for parameter in self.slices.parameters]
@@ -36,7 +28,7 @@ class GroupLasso(Shrinking):
         return units.group_means(lengths).clamp(min=TINY)[units.group_of.to(lengths.device)]
 
     def shrink(self, step: int, force: float) -> None:
-        own = force * self.weights.to(self.start) * self.start
+        own = force * self.prices() * self.start
         if self.ratio:
             each = self.slices.thresholds(self.slices.of_units(self.ratio * own / self._root, rest=0.0))
             for parameter, least in zip(self.slices.parameters, each, strict=True):

@@ -5,32 +5,24 @@ from __future__ import annotations
 from torch import Tensor
 
 from edgeprune.schedules._places import scaling
-from edgeprune.schedules._shrinking import TINY, Shrinking
-from edgeprune.schedules.session import Session
+from edgeprune.schedules._shrinking import TINY, Priced
 
 
-class Scales(Shrinking):
+class Scales(Priced):
     """``ratio * |g| + (1 - ratio) * g**2 / 2`` of each scale of a normalisation, of filters where there is none.
 
     With ``ratio`` 1 the L1 penalty of Liu et al., "Learning Efficient Convolutional Networks through Network Slimming"
     (2017), else an elastic net (Zou & Hastie, "Regularization and Variable Selection via the Elastic Net", 2005).
 
-    Args:
-        session: Whose network it is.
-        strength: See ``Shrinking``.
-        weights: By unit, what multiplies ``strength``, (units,).
-        ratio: In [0, 1].
+    Its arguments are those of ``Priced``.
     """
 
-    def __init__(self, session: Session, strength: float, weights: Tensor, ratio: float) -> None:
-        super().__init__(session, strength, scaling)
-        self.weights = weights
-        self.ratio = ratio
+    where = staticmethod(scaling)
 
     def reference(self) -> Tensor:
         return self.means
 
     def shrink(self, step: int, force: float) -> None:
-        own = force * self.slices.of_units(self.weights, rest=0.0)
+        own = force * self.slices.of_units(self.prices(), rest=0.0)
         factor = (1 - self.ratio * own * self.start / self.each().clamp(min=TINY)).clamp(min=0)
         self.scale(factor / (1 + (1 - self.ratio) * own))

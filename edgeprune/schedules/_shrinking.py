@@ -8,7 +8,7 @@ at the start, and steps by their number, so that a strength means the same for e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import torch
@@ -101,3 +101,43 @@ class Shrinking(Hook):
 
     def _squares(self) -> Tensor:
         return self.slices.reduce([parameter.detach().square() for parameter in self.slices.parameters])
+
+
+class Priced(Shrinking):
+    """Shrinks slices by a price for each unit.
+
+    Args:
+        session: Whose network it is.
+        strength: See ``Shrinking``.
+        weights: By unit, what multiplies ``strength``, (units,).
+        ratio: In [0, 1]: how much of the penalty is on absolute values.
+        emphasis: The weakest unit of a group pays ``2 ** emphasis`` times as much as the strongest, those between by
+            their length, and all together as much as without it: Fang et al., "DepGraph" (2023), who take 4. Where all
+            pay alike, a layer goes as a whole before the loss has told its units apart.
+    """
+
+    @staticmethod
+    def where(units: Units, named: Container[str]) -> tuple[list[Place], Tensor]:
+        """Where the slices are; see ``Where``."""
+        raise NotImplementedError
+
+    def __init__(self, session: Session, strength: float, weights: Tensor, ratio: float, emphasis: float = 0.0) -> None:
+        super().__init__(session, strength, self.where)
+        self.weights = weights
+        self.ratio = ratio
+        self.emphasis = emphasis
+
+    def prices(self) -> Tensor:
+        """``weights``, with the emphasis on units that are weak now, (units,)."""
+        weights = self.weights.to(self.slices.device, torch.float32)
+        if not self.emphasis:
+            return weights
+        units = self.session.units
+        left = self.slices.sums(self.each() / self.means)
+        group = units.group_of.to(left.device)
+        most, least = (
+            left.new_zeros(len(units.groups)).scatter_reduce(0, group, left, end, include_self=False)[group]
+            for end in ("amax", "amin")
+        )
+        more = torch.exp2(self.emphasis * (most - left) / (most - least).clamp(min=TINY))
+        return weights * more / units.group_means(more)[group]

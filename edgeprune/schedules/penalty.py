@@ -45,17 +45,25 @@ class Penalty(Schedule):
         share: Of the steps with the penalty.
         by_cost: A unit's penalty is in proportion to what it would save of the costs that are limited; else all are
             alike. ``growing`` looks at what units save in any case.
+        emphasis: Of lassos and scales: the weakest unit of a group pays ``2 ** emphasis`` times as much as the
+            strongest (Fang et al., "DepGraph", 2023); 0: all alike.
     """
 
     name = "penalty"
 
     def __init__(
-        self, kind: str = "group_lasso", strength: float | None = None, share: float = 0.5, by_cost: bool = True
+        self,
+        kind: str = "group_lasso",
+        strength: float | None = None,
+        share: float = 0.5,
+        by_cost: bool = True,
+        emphasis: float = 4.0,
     ) -> None:
         self.kind = one_of("kind", kind, tuple(_STRENGTHS))
         self.strength = None if strength is None else number("strength", strength, between=True)
         self.share = number("share", share, most=1.0, between=True)
         self.by_cost = yes_or_no("by_cost", by_cost)
+        self.emphasis = number("emphasis", emphasis)
 
     def run(self, session: Session) -> Iterator[Stretch]:
         hook = self._hook(session)
@@ -72,7 +80,7 @@ class Penalty(Schedule):
             return HardConcrete(session, strength, weights)
         ratios = {"l1": 1.0, "elastic_net": _RATIO, "group_lasso": 0.0, "sparse_group_lasso": _RATIO}
         kind = Scales if self.kind in ("l1", "elastic_net") else GroupLasso
-        return kind(session, strength, weights, ratios[self.kind])
+        return kind(session, strength, weights, ratios[self.kind], self.emphasis)
 
 
 def unit_weights(session: Session, *, by_cost: bool) -> Tensor:

@@ -101,6 +101,37 @@ def test_scales_lose_the_same_each_and_end_at_zero() -> None:
     torch.testing.assert_close(weight.detach(), (before - 0.5).clamp(min=0))
 
 
+def test_with_emphasis_the_weak_pay_more_and_all_together_as_much() -> None:
+    session = _session()
+    weight = session.model.get_parameter("bn1.weight")
+    before = torch.linspace(0.1, 1.9, 12)  # 1 on average
+    with torch.no_grad():
+        weight.copy_(before)
+    _alone(Scales(session, 0.01, _alike(session), 1.0, emphasis=4.0), steps=1)
+    lost = before - weight.detach()
+    assert float(lost[0] / lost[-1]) == pytest.approx(16, rel=1e-2)
+    torch.testing.assert_close(lost, lost.sort(descending=True).values)
+    assert float(lost.mean()) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["l1", "group_lasso"])
+def test_with_emphasis_no_layer_goes_as_a_whole(kind: str) -> None:
+    gone = []
+    for emphasis in (0.0, 4.0):
+        session = _session()
+        with torch.no_grad():
+            session.model.get_parameter("bn1.weight").copy_(torch.linspace(0.8, 1.2, 12))
+        hook = {
+            "l1": lambda one, more: Scales(one, 1.5, _alike(one), 1.0, more),
+            "group_lasso": lambda one, more: GroupLasso(one, 1.5, _alike(one), 0.0, more),
+        }[kind](session, emphasis)
+        _alone(hook, steps=100)
+        units = _conv1(session)
+        gone.append(int((hook.lengths()[units] == 0).sum()))
+    assert gone[0] == 12
+    assert 0 < gone[1] < 12
+
+
 def test_an_elastic_net_also_takes_a_share_of_each() -> None:
     session = _session()
     weight = session.model.get_parameter("bn1.weight")
