@@ -17,11 +17,15 @@ from torch import Tensor
 from edgeprune.graph import Units
 from edgeprune.schedules._places import Place
 from edgeprune.schedules._slices import Slices
+from edgeprune.schedules.gates import due
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Hook
 
 TINY = 1e-30
 """In the place of a length of zero that something is divided by."""
+_CHECKS = 20
+_GONE = 0.01
+"""Of the mean length."""
 
 Where = Callable[[Units, Mapping[str, Any]], tuple[list[Place], Tensor]]
 """Gives the places of the slices that shrink, and a mask of the units that have some, (units,)."""
@@ -104,7 +108,7 @@ class Shrinking(Hook):
 
 
 class Priced(Shrinking):
-    """Shrinks slices by a price for each unit.
+    """Shrinks slices by a price for each unit, until enough of them are gone for the budget.
 
     Args:
         session: Whose network it is.
@@ -126,6 +130,31 @@ class Priced(Shrinking):
         self.weights = weights
         self.ratio = ratio
         self.emphasis = emphasis
+
+    def begin(self, steps: int) -> None:
+        super().begin(steps)
+        self.met = False
+
+    @torch.no_grad()
+    def after_update(self, step: int) -> None:
+        if self.met:
+            return
+        super().after_update(step)
+        if due(step + 1, self.steps, _CHECKS):
+            self.met = self.session.within(self.gone())
+
+    def gone(self) -> Tensor:
+        """Units that may go and of which next to nothing is left, a mask (units,)."""
+        count = self.slices.sums(torch.ones_like(self.means))
+        little = self.slices.sums(self.each() / self.means) <= _GONE * count
+        return little.cpu() & self.held & self.session.units.prunable
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "met": self.met}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.met = state["met"]
 
     def prices(self) -> Tensor:
         """``weights``, with the emphasis on units that are weak now, (units,)."""

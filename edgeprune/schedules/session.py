@@ -269,6 +269,13 @@ class Session:
                 saved += cost.savings(limit).clamp(min=0) / (cost.total() - limit)
         return saved
 
+    def within(self, removed: Tensor) -> bool:
+        """Whether the budget holds without the units in the mask ``removed``, (units,)."""
+        costs = self._costs()
+        for cost in costs.values():
+            cost.remove(removed)
+        return all(cost.total() <= self._limits[name] for name, cost in costs.items())
+
     def kept(self) -> dict[str, dict[int, Tensor]]:
         """What is left of the network the session began with: indices by dimension, of tensors that were sliced."""
         kept: dict[str, dict[int, Tensor]] = {}

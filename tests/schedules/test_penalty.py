@@ -17,7 +17,7 @@ from edgeprune.schedules._group_lasso import GroupLasso
 from edgeprune.schedules._growing import Growing
 from edgeprune.schedules._hard_concrete import HardConcrete
 from edgeprune.schedules._scales import Scales
-from edgeprune.schedules._shrinking import Shrinking
+from edgeprune.schedules._shrinking import Priced, Shrinking
 from edgeprune.schedules.penalty import unit_weights
 from edgeprune.schedules.variational_dropout import Noise
 from edgeprune.training.stretch import Hook, Stretch
@@ -115,21 +115,25 @@ def test_with_emphasis_the_weak_pay_more_and_all_together_as_much() -> None:
 
 
 @pytest.mark.parametrize("kind", ["l1", "group_lasso"])
-def test_with_emphasis_no_layer_goes_as_a_whole(kind: str) -> None:
-    gone = []
-    for emphasis in (0.0, 4.0):
-        session = _session()
-        with torch.no_grad():
-            session.model.get_parameter("bn1.weight").copy_(torch.linspace(0.8, 1.2, 12))
-        hook = {
-            "l1": lambda one, more: Scales(one, 1.5, _alike(one), 1.0, more),
-            "group_lasso": lambda one, more: GroupLasso(one, 1.5, _alike(one), 0.0, more),
-        }[kind](session, emphasis)
-        _alone(hook, steps=100)
-        units = _conv1(session)
-        gone.append(int((hook.lengths()[units] == 0).sum()))
-    assert gone[0] == 12
-    assert 0 < gone[1] < 12
+def test_nobody_pays_once_enough_is_gone_for_the_budget(kind: str) -> None:
+    session = _session()
+    with torch.no_grad():
+        session.model.get_parameter("bn1.weight").copy_(torch.linspace(0.5, 1.5, 12))
+    hook = _SHRINKING[kind](session, 5.0)
+    assert isinstance(hook, Priced)
+    hook.begin(100)
+    assert not session.within(hook.gone())
+    for step in range(100):
+        hook.after_update(step)
+    assert session.within(hook.gone())
+    assert not bool(hook.gone()[session.units.prunable].all())
+
+    begun_anew = _SHRINKING[kind](session, 5.0)
+    begun_anew.begin(100)
+    begun_anew.load_state_dict(hook.state_dict())
+    before = {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
+    begun_anew.after_update(50)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in session.model.state_dict().items())
 
 
 def test_an_elastic_net_also_takes_a_share_of_each() -> None:
