@@ -38,7 +38,7 @@ class Penalty(Schedule):
     =================== ==============================================================================================
 
     Args:
-        kind: See above.
+        kind: See above. ``growing`` needs the least time to tell what can go.
         strength: Of ``growing``, the logarithm of how small it makes units; of ``l0``, the price of all gates, in
             terms of the loss, while all are open; it falls as they close as the budget wants. Of the others, what a
             unit of mean size would lose if nothing held against it, in mean sizes. None: what the kind does well with.
@@ -53,7 +53,7 @@ class Penalty(Schedule):
 
     def __init__(
         self,
-        kind: str = "group_lasso",
+        kind: str = "growing",
         strength: float | None = None,
         share: float = 0.5,
         by_cost: bool = True,
