@@ -8,6 +8,9 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 from edgeprune.export.flat import Flat
 
+_ANONYMOUS = "onnx::"
+"""Before the names of tensors that PyTorch made itself, such as a weight with a BatchNorm folded in."""
+
 
 def tidy(model: ModelProto) -> None:
     """Turn constant nodes into initializers; drop dead nodes, unused initializers, shape notes and doc strings."""
@@ -16,13 +19,11 @@ def tidy(model: ModelProto) -> None:
     _drop_dead(graph)
     del graph.value_info[:]  # a tenth of a small file; every runtime infers them again
     del model.functions[:]
-    model.doc_string = graph.doc_string = ""
-    for node in graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]  # Python stack traces
-    for value in (*graph.input, *graph.output, *graph.initializer):
-        value.doc_string = ""
-        del value.metadata_props[:]
+    # Cleared, not emptied: an empty one is written too.
+    for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        noted.ClearField("doc_string")
+    for traced in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        del traced.metadata_props[:]  # Python stack traces
     _strip_prefix(graph)
 
 
@@ -71,13 +72,17 @@ def _replace_nodes(graph: GraphProto, nodes: list[NodeProto]) -> None:
 
 
 def _strip_prefix(graph: GraphProto) -> None:
-    """Remove the name of the wrapper that the network was exported in from the names of nodes and values."""
+    """Remove the name of the wrapper that the network was exported in, and of PyTorch's own, from names."""
     if any(_subgraphs(node) for node in graph.node):
         return  # their nodes read outer values by name
     dotted, slashed = f"{Flat.PREFIX}.", f"/{Flat.PREFIX}/"
     taken = {value.name for value in (*graph.input, *graph.output)}
+    known = {name for node in graph.node for name in (*node.input, *node.output)}
 
     def short(name: str) -> str:
+        if name.startswith(_ANONYMOUS) and name not in taken:
+            number = name.removeprefix(_ANONYMOUS)
+            return name if number in known else number
         stripped = "/" + name.removeprefix(slashed) if name.startswith(slashed) else name.removeprefix(dotted)
         return name if stripped in taken else stripped
 
