@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from edgeprune import process
 from edgeprune.devices.base import Capability, Kind, Workspace, transport
 from edgeprune.devices.child import Child, cannot_start, how_it_ended, last_words
+from edgeprune.devices.here import FilesHere, opened
 from edgeprune.errors import DeviceError, InputError
 
 
@@ -48,33 +47,15 @@ def local_workspace(python: Sequence[str], env: Mapping[str, str] | None = None)
         python: The arguments that start the Python that runs them.
         env: Their environment; None: that of this process.
     """
-    with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
-        workspace = _LocalWorkspace(python, env, Path(folder))
-        try:
-            yield workspace
-        finally:
-            workspace.close()
+    with opened(lambda folder: _LocalWorkspace(python, env, folder)) as workspace:
+        yield workspace
 
 
-class _LocalWorkspace:
+class _LocalWorkspace(FilesHere):
     def __init__(self, python: Sequence[str], env: Mapping[str, str] | None, folder: Path) -> None:
+        super().__init__(folder)
         self._python = python
         self._env = env
-        self._folder = folder
-        self._conversations: list[Child] = []
-
-    def push(self, file: Path, *beside: Path) -> str:
-        """Nothing to bring: the files are here."""
-        return str(file.resolve())
-
-    def path(self, name: str) -> str:
-        return str(self._folder / name)
-
-    def pull(self, path: str, file: Path) -> None:
-        try:
-            shutil.copyfile(path, file)
-        except FileNotFoundError as problem:
-            raise DeviceError(f"nothing has written {path}") from problem
 
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         script = Path(arguments[0]).name
@@ -92,7 +73,3 @@ class _LocalWorkspace:
         conversation = Child([*self._python, *arguments], self._env)
         self._conversations.append(conversation)
         return conversation
-
-    def close(self) -> None:
-        for conversation in self._conversations:
-            conversation.close()

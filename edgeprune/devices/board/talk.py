@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgeprune.devices.base import Workspace
 from edgeprune.devices.board import grammar
 from edgeprune.devices.board.link import CommandError, Link
+from edgeprune.devices.here import FilesHere, opened
 from edgeprune.errors import DeviceError, InputError, ModelError
 
 if TYPE_CHECKING:
@@ -199,54 +199,32 @@ class Talk:
         return DeviceError(f"the board on {self._link.port} answers {what} with something else: {told!r:.200}")
 
 
-class BoardWorkspace:
-    """A ``Workspace`` of a device that runs no programs: the model is in its firmware.
+class BoardWorkspace(FilesHere):
+    """A ``Workspace`` of a device that runs no programs: the model is in its firmware, and files are read here.
 
     Args:
         connect: Makes the one conversation there is.
+        folder: For files.
     """
 
     def __init__(self, connect: Callable[[], Talk], folder: Path) -> None:
+        super().__init__(folder)
         self._connect = connect
-        self._folder = folder
-        self._talks: list[Talk] = []
-
-    def push(self, file: Path, *beside: Path) -> str:
-        """Nothing to bring: what is of use is read here."""
-        return str(file.resolve())
-
-    def path(self, name: str) -> str:
-        return str(self._folder / name)
-
-    def pull(self, path: str, file: Path) -> None:
-        try:
-            file.write_bytes(Path(path).read_bytes())
-        except FileNotFoundError as problem:
-            raise DeviceError(f"nothing has written {path}") from problem
 
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         raise DeviceError("a microcontroller runs no programs: its model is in its firmware")
 
     def converse(self, arguments: Sequence[str]) -> Talk:
         talk = self._connect()
-        self._talks.append(talk)
+        self._conversations.append(talk)
         return talk
-
-    def close(self) -> None:
-        """Close every conversation."""
-        for talk in self._talks:
-            talk.close()
 
 
 @contextmanager
 def board_workspace(connect: Callable[[], Talk]) -> Iterator[Workspace]:
     """A workspace whose conversations are closed with it."""
-    with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
-        workspace = BoardWorkspace(connect, Path(folder))
-        try:
-            yield workspace
-        finally:
-            workspace.close()
+    with opened(lambda folder: BoardWorkspace(connect, folder)) as workspace:
+        yield workspace
 
 
 def _first(replies: Sequence[str], key: str) -> str | None:
