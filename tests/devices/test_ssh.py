@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import shutil
 import signal
@@ -21,6 +20,7 @@ from edgeprune.devices.remote import MARK, agent
 from edgeprune.errors import DeviceError, InputError
 from tests.devices import sshd
 from tests.devices.sshd import Server
+from tests.imports import imported
 
 pytestmark = pytest.mark.skipif(
     not (Path(sshd.SERVER).is_file() and shutil.which("ssh")), reason="needs sshd and ssh: scripts/system installs them"
@@ -294,19 +294,7 @@ def test_a_full_disk_there_is_told_in_its_words(tmp_path: Path, small: Path) -> 
 
 
 def test_what_runs_there_needs_python_3_8_only() -> None:
-    source = Path(agent.__file__).read_text(encoding="utf-8")
-    imported = {
-        name.partition(".")[0]
-        for node in ast.walk(ast.parse(source, feature_version=(3, 8)))
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert imported <= sys.stdlib_module_names
+    assert imported(Path(agent.__file__)) <= sys.stdlib_module_names
     assert agent.MARK == MARK
 
 

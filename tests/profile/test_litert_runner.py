@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edgeprune.profile import RUNNER, predict
+from tests.imports import imported
 
 _LITERT = RUNNER.with_name("litert_runner.py")
 _OF_THE_RUNTIME = {"random_inputs", "run_samples", "_machine", "main"}
@@ -54,13 +55,7 @@ def test_what_both_runners_do_is_written_the_same_in_both() -> None:
 
 
 def test_it_needs_numpy_and_a_runtime_only() -> None:
-    imported = set()
-    for node in ast.walk(ast.parse(_LITERT.read_text(encoding="utf-8"), feature_version=(3, 8))):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").partition(".")[0])
-    assert imported - sys.stdlib_module_names == {"numpy", "ai_edge_litert", "tflite_runtime"}
+    assert imported(_LITERT) - sys.stdlib_module_names == {"numpy", "ai_edge_litert", "tflite_runtime"}
 
 
 def test_images_in_either_layout_give_what_litert_gives(model: Path) -> None:

@@ -21,6 +21,7 @@ from edgeprune.errors import BundleError, DeviceError, InputError
 from edgeprune.export.onnx import export
 from edgeprune.profile import Profile, measure, protocol
 from edgeprune.profile.golden import Golden
+from tests.imports import imported
 
 
 @pytest.fixture(scope="module")
@@ -280,16 +281,7 @@ def test_what_is_no_profile_is_refused(text: str) -> None:
 
 
 def test_the_runner_needs_python_3_8_numpy_and_onnxruntime_only(tmp_path: Path) -> None:
-    import ast
-
-    tree = ast.parse(protocol.RUNNER.read_text(encoding="utf-8"), feature_version=(3, 8))
-    imported = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").partition(".")[0])
-    assert imported - sys.stdlib_module_names == {"numpy", "onnxruntime"}
+    assert imported(protocol.RUNNER) - sys.stdlib_module_names == {"numpy", "onnxruntime"}
     assert {line.partition(">")[0] for line in protocol.REQUIREMENTS.split()} == {"numpy", "onnxruntime"}
 
 

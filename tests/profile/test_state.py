@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ from edgeprune.errors import DeviceError
 from edgeprune.profile import state
 from edgeprune.profile.result import State
 from edgeprune.profile.state import Monitor, Sample
+from tests.imports import imported
 
 _TEGRASTATS = (
     "11-30-2025 13:26:01 RAM 2461/7620MB (lfb 3x2MB) SWAP 1243/3810MB (cached 5MB) CPU "
@@ -198,16 +198,4 @@ def test_another_form_is_an_error(wrong: dict[str, Any]) -> None:
 
 
 def test_the_script_needs_python_3_8_only() -> None:
-    tree = ast.parse(state.SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 8))
-    imported = {
-        name.partition(".")[0]
-        for node in ast.walk(tree)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert imported <= sys.stdlib_module_names
+    assert imported(state.SCRIPT) <= sys.stdlib_module_names
