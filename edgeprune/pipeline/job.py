@@ -22,6 +22,7 @@ from edgeprune.pipeline.stage import Space
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from edgeprune.backends.tflm import Footprint
     from edgeprune.cost import CostModel
     from edgeprune.criteria import Criterion
     from edgeprune.graph import Program, Rewritten, Units
@@ -100,6 +101,7 @@ class Job:
         lock: What was found by measuring, and is repeated; None: nothing was.
         device: Where models are measured; None: on this machine.
         results: What the stages that ended found, by stage name.
+        footprints: What TFLite Micro takes, by the mask of the units that went, as bytes.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Job:
         self.lock = lock or Lock(None, recipe.name)
         self.device = device or Local()
         self.results: dict[str, Finished] = {}
+        self.footprints: dict[bytes, Footprint] = {}
 
     def value(self, stage: str) -> Mapping[str, Any]:
         """What ``stage`` found."""
