@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune.bundle import archive
+from edgeprune.bundle import archive, strict
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.errors import BundleError
 
@@ -43,7 +42,7 @@ def read(path: Path) -> Read:
         return Read(path, archive.read(path)[0], None)
     text = _text(path)
     try:
-        is_profile = "models" in json.loads(text)
+        is_profile = "models" in strict.parsed(text)
     except (ValueError, TypeError) as problem:
         raise BundleError(f"{path} is neither a bundle, a manifest nor a profile: {problem}") from problem
     return Read(path, None, text) if is_profile else Read(path, Manifest.load(path), None)

@@ -24,13 +24,18 @@ def loads(content: bytes) -> Any:
     """
     if len(content) > _MOST_BYTES:
         raise ValueError(f"it has {len(content):,} bytes; at most {_MOST_BYTES:,} are read")
-    try:
-        value = json.loads(content.decode(), object_pairs_hook=_once)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    value = parsed(content.decode(), object_pairs_hook=_once)
     if _HALF in content.lower():
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair, which could not be printed
     return value
+
+
+def parsed(text: str, **options: Any) -> Any:
+    """``json.loads``, to which depth is a ValueError as all else is that is wrong with ``text``."""
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def told(problems: ValidationError) -> str:

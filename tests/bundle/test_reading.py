@@ -54,6 +54,8 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, packed: pack.Packed) -> No
         "garbage.json": b"\xff\xfe",
         "list.json": b"[1, 2]",
         "three.json": b"3",
+        "deep.json": b"[" * 200_000,
+        "deeper.json": b'{"models": ' + b"[" * 200_000,
         "other.json": b'{"schema": 1}',
     }
     for name, content in files.items():
