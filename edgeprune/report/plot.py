@@ -43,7 +43,7 @@ class Axis:
     def at(self, value: float) -> float:
         """Percent of the way from ``low`` to ``high``, no further than either."""
         low, high, value = (math.log(v) for v in self._all(value)) if self.logarithmic else self._all(value)
-        return 50.0 if high <= low else 100 * (value - low) / (high - low)
+        return 50.0 if high <= low else 100 * ((value - low) / (high - low))
 
     def ticks(self, most: int = 5) -> list[float]:
         """Round values within the axis."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgeprune.report.plot import Axis, Label, bars, dots, line, numbers, plot, stairs, ticks
@@ -14,6 +14,7 @@ _NUMBERS = st.floats(-1e9, 1e9, allow_nan=False)
 
 
 @given(low=_NUMBERS, span=st.floats(1e-3, 1e9), value=_NUMBERS)
+@example(low=-155692566.0, span=21474837.316563535, value=0.0)
 def test_every_value_is_on_the_plot(low: float, span: float, value: float) -> None:
     axis = Axis(low, low + span)
     assert 0 <= axis.at(value) <= 100
