@@ -8,7 +8,8 @@
 #   RECIPE   name of a recipe or its folder                                             (digits)
 #   TARGETS  by their full names                                                        (host)
 #   BUILD    more arguments of 'edgeprune build'
-#   DEVICES  where to profile what: "raspberry-pi-4=ssh://pi@kitchen"; of other targets the profile of the build counts
+#   DEVICES  where to profile what: "raspberry-pi-4=ssh://pi@kitchen nucleo-l4r5zi=emulator:microcontroller"; of other
+#            targets the profile of the build counts. An emulated Raspberry Pi is installed, where it is not there yet
 #   BASE     folder with the bundles of the base branch; without it nothing is compared
 #   FAIL_ON  limits of 'edgeprune compare'; without it the default ones hold
 #   OUT      folder for bundles, comment.md and compare-*.xml                            (dist)
@@ -51,6 +52,7 @@ for target in $TARGETS; do
     bundle=$OUT/$name-$target
     [ -d "$bundle" ] || continue
     device=$(device_of "$target")
+    case $device in emulator:raspberry-*) step edgeprune emulator install "${device#emulator:}" ;; esac
     [ -z "$device" ] || step edgeprune profile "$bundle" --device "$device"
     step edgeprune verify "$bundle.tar.gz" && archives="$archives $bundle.tar.gz"
     if [ -d "$BASE/$name-$target" ]; then

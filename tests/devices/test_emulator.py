@@ -30,13 +30,13 @@ from edgeprune.model import data, network
 from edgeprune.profile import RUNNER, Profile, measure, predict
 from edgeprune.profile.golden import Golden, tolerance
 from edgeprune.profile.prediction import Array
+from tests.devices import unreachable
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform != "linux", reason="QEMU's user mode is Linux's")]
 
 _NAME = "raspberry-pi-4"
 _URI = f"emulator:{_NAME}"
 _RUNNERS = Path(__file__).parents[2] / "edgeprune" / "profile" / "runners"
-_UNREACHABLE = ("installing an emulator needs", "apt-get cannot download", "pip cannot install")
 _INSTALL_S = 400
 _RUN_S = 1700  # half a minute, but for machines that do much else
 
@@ -58,7 +58,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             assert process.stderr is not None
             said = process.stderr.read()
         if process.returncode != -signal.SIGKILL:
-            _skip_unreachable(said.removeprefix("error: "))
+            unreachable.skip(said.removeprefix("error: "))
             pytest.fail(said)
         yield place
 
@@ -75,15 +75,10 @@ def image(interrupted: Path) -> Image:
         try:
             return install(_NAME)
         except DeviceError as problem:
-            _skip_unreachable(str(problem))
+            unreachable.skip(str(problem))
             raise
         finally:
             nowhere.unlink()
-
-
-def _skip_unreachable(said: str) -> None:
-    if said.startswith(_UNREACHABLE):
-        pytest.skip(f"the emulator cannot be installed here: {said}")
 
 
 def test_an_interrupted_installation_is_completed_and_leaves_nothing_else(image: Image) -> None:

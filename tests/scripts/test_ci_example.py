@@ -13,10 +13,16 @@ import pytest
 import yaml
 
 from edgeprune.config import lookup
+from edgeprune.devices.emulation import install
+from edgeprune.errors import DeviceError
+from edgeprune.profile import Profile
+from tests.devices import unreachable
 
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = _ROOT / "scripts" / "ci_example.sh"
-_TARGETS = ("host", "raspberry-pi-4", "jetson-orin-nano")
+_TARGETS = ("host", "raspberry-pi-4", "nucleo-l4r5zi")
+_EMULATED = ("raspberry-pi-4", "nucleo-l4r5zi")
+_DEVICES = "host=local: raspberry-pi-4=emulator:raspberry-pi-4 nucleo-l4r5zi=emulator:microcontroller"
 
 
 class Steps:
@@ -41,6 +47,11 @@ class Steps:
 
 @pytest.mark.long
 def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
+    try:
+        install("raspberry-pi-4")
+    except DeviceError as problem:
+        unreachable.skip(str(problem))
+        raise
     steps = Steps(tmp_path)
     # Whether this machine is quiet is not what is tested.
     text = (lookup.packaged("targets") / "host.toml").read_text()
@@ -48,16 +59,21 @@ def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
     (tmp_path / "targets" / "host.toml").write_text(text.replace("[profile]\n", "[profile]\nnoise = 100.0\n"))
 
     (tmp_path / "up").mkdir()
-    base = steps.run(BUILD="--epochs 2", OUT="base", COMMENT="cat > posted.md", UPLOAD="cp -t up")
+    base = steps.run(BUILD="--epochs 2", OUT="base", DEVICES=_DEVICES, COMMENT="cat > posted.md", UPLOAD="cp -t up")
     assert base.returncode == 0, base.stderr
     assert {path.name for path in (tmp_path / "up").iterdir()} == {f"digits-{target}.tar.gz" for target in _TARGETS}
     assert (tmp_path / "posted.md").read_text().count("no bundle of the base branch") == 3
+    for target in _EMULATED:
+        profile = Profile.from_json((tmp_path / "base" / f"digits-{target}" / "profile.json").read_text())
+        assert profile.device["uri"].startswith("emulator:")
+        assert {model.latency_ms.kind for model in profile.models.values()} == {"emulated"}
 
     # Another machine, with nothing in its cache. Which precision ships is in edgeprune.lock now: measured anew, int8
     # could be faster by a hair one time and not the next, and files would differ in size for it.
     noise = steps.run(
         BUILD="--epochs 2 --cache anew",
         BASE="base",
+        DEVICES=_DEVICES,
         # A busy machine once made it 19 % slower beside dense; tests/report/test_noise.py has what noise may do.
         FAIL_ON="latency_ms.p50:+100% accuracy:-0.5% file_bytes:+1% macs:+1%",
     )
