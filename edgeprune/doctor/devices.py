@@ -13,17 +13,20 @@ from edgeprune.doctor.base import Finding, check
 from edgeprune.errors import DeviceError, EdgePruneError, InputError
 
 _RUN_S = 120
-# Python 3.8 knows all of it; the first that is there of those that run TFLite files counts.
+# Python 3.8 knows all of it. JetPack's trtexec is on no PATH.
 _LOOK = """
-import json, platform
+import json, os, platform, shutil, sys
 from importlib.metadata import PackageNotFoundError, version
-found = {"Python": platform.python_version()}
+found = {}
 for name in ("onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime", "tensorrt"):
     try:
         found[name] = version(name)
     except PackageNotFoundError:
         pass
-print(json.dumps(found))
+for path in (shutil.which("trtexec"), "/usr/src/tensorrt/bin/trtexec"):
+    if path and os.access(path, os.X_OK):
+        found["trtexec"] = path
+print(json.dumps({"Python": platform.python_version(), "executable": sys.executable, "runtimes": found}))
 """
 
 
@@ -53,15 +56,16 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
         return Finding(name, "bad", str(problem), None, needed=needed)
     try:
         with found.open() as workspace:
-            told = _programs(workspace) if Capability.RUN in found.capabilities else _firmware(workspace)
+            if Capability.RUN not in found.capabilities:
+                return Finding(name, "ok", _firmware(workspace), needed=needed)
+            seen = json.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S))
     except (EdgePruneError, ValueError) as problem:
         return Finding(name, "bad", str(problem), fix, needed=needed)
+    told = ", ".join(f"{what} {version}" for what, version in {"Python": seen["Python"], **seen["runtimes"]}.items())
+    if not seen["runtimes"]:
+        line = f"{seen['executable']} -m pip install 'numpy>=1.21' 'onnxruntime>=1.12'     (typed there)"
+        return Finding(name, "bad", f"{told}, and no runtime", line, needed=needed)
     return Finding(name, "ok", told, needed=needed)
-
-
-def _programs(workspace: Workspace) -> str:
-    versions = json.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S))
-    return ", ".join(f"{what} {version}" for what, version in versions.items())
 
 
 def _firmware(workspace: Workspace) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +17,7 @@ from edgeprune.cli import run
 from edgeprune.config import Target
 from edgeprune.config.target import RuntimeName
 from edgeprune.doctor import Finding, devices, folders, packages, targets, tools
+from tests.devices import sshd
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +134,21 @@ def test_named_devices_are_tried(elsewhere: Path) -> None:
     assert "carrier-pigeon" in found["odd"].told
     (elsewhere / "devices.toml").write_text("shed = 1\n")
     assert by_name(devices.devices())["devices.toml"].state == "bad"
+
+
+def test_a_device_without_a_runtime_has_the_line_that_installs_one(elsewhere: Path) -> None:
+    if not (Path(sshd.SERVER).is_file() and shutil.which("ssh")):
+        pytest.skip("needs sshd and ssh: scripts/system installs them")
+    with sshd.server(elsewhere / "sshd") as server:
+        bare = server.uri(python=f"{sys.executable} -S")  # without what is installed
+        (elsewhere / "devices.toml").write_text(f"[whole]\nuri = '{server.uri()}'\n[bare]\nuri = '{bare}'\n")
+        found = by_name(devices.devices())
+    assert found["whole"].state == "ok"
+    assert f"onnxruntime {version('onnxruntime')}" in found["whole"].told
+    assert found["bare"].state == "bad"
+    assert found["bare"].told.endswith("and no runtime")
+    assert found["bare"].fix is not None
+    assert found["bare"].fix.startswith(f"{sys.executable} -m pip install ")
 
 
 def test_programs_that_are_missing_have_a_line_where_apt_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
