@@ -4,11 +4,15 @@
     python scripts/bench_quantization.py
     python scripts/bench_quantization.py --samples 256 --threads 1 --seeds 0 1 2 --test
     python scripts/bench_quantization.py --tflite 500 --samples 100 --test
+    python scripts/bench_quantization.py --divergence --recipe cifar10-mobilenetv2
 
 Seconds are those of the whole quantization, from the float ONNX file to the int8 one; processor seconds beside them, as
 other programs may run. Accuracies are ONNX Runtime's over the whole split. Latency is measured in turn with the float
 file. Calibration samples come from the training part; --test shows the test part, which no choice may be made on.
 --tflite N is about TFLite: float and int8 on LiteRT over the whole split, int8 on TFLite Micro over its first N.
+--divergence is about what each calibration changes, in ONNX Runtime's file and in TensorRT's: the Kullback-Leibler
+divergence of the class probabilities from those of the float file, in nats, which tells more of two files than
+accuracies do, and needs no labels that a network may have learned by heart.
 """
 
 from __future__ import annotations
@@ -23,16 +27,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
 
 from edgeprune.backends import litert, tflite, tflm  # noqa: E402
-from edgeprune.backends.onnxruntime import evaluate  # noqa: E402
+from edgeprune.backends.onnxruntime import evaluate, predictor  # noqa: E402
+from edgeprune.backends.tensorrt.forms import write_int8  # noqa: E402
 from edgeprune.config import Recipe  # noqa: E402
 from edgeprune.export.onnx import export  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
+from edgeprune.model.data import Data  # noqa: E402
 from edgeprune.model.splits import Split  # noqa: E402
 from edgeprune.profile import measure  # noqa: E402
 from edgeprune.quantize import METHODS, activations_for, quantize  # noqa: E402
+from edgeprune.quantize.samples import CalibrationSamples  # noqa: E402
 from edgeprune.quantize.tflite import quantize as quantize_tflite  # noqa: E402
 from scripts.page import processor  # noqa: E402
 
@@ -47,6 +55,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the draw of calibration samples")
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--tflite", type=int, metavar="N")
+    parser.add_argument("--divergence", action="store_true")
     given = parser.parse_args()
     recipe = Recipe.load(given.recipe)
     loaded = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
@@ -57,6 +66,9 @@ def main() -> None:
         source = export(model, network.example_inputs(recipe.model.input), Path(folder) / "float.onnx").path
         if given.tflite is not None:
             print(_tflite(source, loaded.train, splits, given))
+            return
+        if given.divergence:
+            print(_divergences(source, loaded, given))
             return
         paths, seconds = {"float32": source}, {"float32": "| "}
         for method, equalization in _CASES:
@@ -91,6 +103,37 @@ def main() -> None:
             shown = " | ".join(f"{100 * accuracy:.2f} %" for accuracy in accuracies[name])
             p50 = profile.models[name].latency_ms.p50
             print(f"| {name} | {seconds[name]} | {path.stat().st_size:,} | {shown} | {p50:.2f} | {latency} |")
+
+
+def _divergences(source: Path, loaded: Data, given: argparse.Namespace) -> str:
+    """The table of what each calibration changes, on validation data."""
+    inputs, labels = (part.numpy() for part in next(iter(loaded.validation.batches(len(loaded.validation)))))
+    expected = predictor(source)(inputs)[0]
+    rows = []
+    for method in METHODS:
+        for seed in given.seeds:
+            samples = CalibrationSamples(loaded.train, given.samples, seed)
+            ours = source.with_name("int8.onnx")
+            quantize(source, ours, loaded.train, method=method, samples=given.samples, seed=seed)
+            theirs, _ = write_int8(source, source.parent, samples, method=method)
+            for runtime, path in (("ONNX Runtime", ours), ("TensorRT", theirs)):
+                got = predictor(path)(inputs)[0]
+                same = (got.argmax(1) == expected.argmax(1)).mean()
+                divergence = _log_softmax(expected) - _log_softmax(got)
+                nats = (np.exp(_log_softmax(expected)) * divergence).sum(1).mean()
+                shares = [f"{100 * share:.2f} %" for share in (same, (got.argmax(1) == labels).mean())]
+                rows.append(f"| {runtime} | {method}, seed {seed} | {nats:.5f} | {' | '.join(shares)} |")
+                print(rows[-1], file=sys.stderr, flush=True)
+    exact = f"{100 * (expected.argmax(1) == labels).mean():.2f} %"
+    head = f"{given.recipe}, {given.samples} samples, {len(labels)} of validation, float {exact}, {processor()}, "
+    head += f"onnxruntime {onnxruntime.__version__}\n"
+    columns = ["divergence", "same class", "accuracy"]
+    return "\n".join([head, f"| file | | {' | '.join(columns)} |", f"|---|---|{'---:|' * len(columns)}", *sorted(rows)])
+
+
+def _log_softmax(scores: np.ndarray) -> np.ndarray:
+    shifted = scores - scores.max(1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
 
 
 def _tflite(source: Path, train: Split, splits: dict[str, Split], given: argparse.Namespace) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -44,7 +44,8 @@ def calibrate(
     prepared: Prepared,
     samples: Iterable[Array],
     *,
-    method: Method = "minmax",
+    method: Method = "percentile",
+    op_types: Collection[str] = OP_TYPES,
     progress: Progress = SILENT,
 ) -> TensorsData:
     """Range of every activation that operators which may be quantized read or give.
@@ -53,6 +54,7 @@ def calibrate(
         prepared: The float model.
         samples: Each (1, C, H, W).
         method: How a range is found.
+        op_types: Operators that may be quantized.
         progress: Advances by a sample.
 
     Raises:
@@ -73,7 +75,7 @@ def calibrate(
     with tempfile.TemporaryDirectory() as folder, logged(logger):
         model, augmented = Path(folder) / "model.onnx", Path(folder) / "augmented.onnx"
         onnx.save(prepared.model, model)
-        calibrator = kinds[method](model, sorted(OP_TYPES), str(augmented), **options[method])
+        calibrator = kinds[method](model, sorted(op_types), str(augmented), **options[method])
         calibrator.augment_graph()
         calibrator.infer_session = load(augmented, optimization="ORT_ENABLE_BASIC")
         for part in _parts(samples):

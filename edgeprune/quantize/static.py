@@ -78,7 +78,7 @@ def quantize(
     path: Path,
     split: Split,
     *,
-    method: Method = "minmax",
+    method: Method = "percentile",
     samples: int = 256,
     seed: int = 0,
     activations: Activations = "int8",

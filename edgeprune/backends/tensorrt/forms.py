@@ -12,8 +12,7 @@ from packaging.specifiers import SpecifierSet
 
 from edgeprune import files
 from edgeprune.backends.tensorrt import fitting, fp16, placement
-from edgeprune.export.chatter import logged
-from edgeprune.quantize.calibration import METHODS, Method
+from edgeprune.quantize.calibration import Method, calibrate
 from edgeprune.quantize.prepare import prepare
 from edgeprune.quantize.samples import CalibrationSamples
 
@@ -38,7 +37,7 @@ def write_fp16(source: Path, folder: Path, samples: CalibrationSamples) -> Path:
 
 
 def write_int8(
-    source: Path, folder: Path, samples: CalibrationSamples, *, method: Method = "minmax", versions: str = ""
+    source: Path, folder: Path, samples: CalibrationSamples, *, method: Method = "percentile", versions: str = ""
 ) -> tuple[Path, ...]:
     """Write ``source`` with Q/DQ pairs where TensorRT fuses them.
 
@@ -56,31 +55,13 @@ def write_int8(
         ModelError: It cannot be quantised.
         DataError: A sample is not finite, or has another shape.
     """
-    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, quantize_static
-
     prepared = prepare(source)
     samples.check(prepared.shape)
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._inputs = _inputs(source, samples)
-
-        def get_next(self) -> Mapping[str, Any] | None:
-            return next(self._inputs, None)
-
     float_weights = SpecifierSet(versions).contains("8.5") or SpecifierSet(versions).contains("8.6")
-    methods = dict(zip(METHODS, ("MinMax", "Entropy", "Percentile"), strict=True))
-    path = folder / INT8
-    with logged(logger):
-        quantize_static(
-            prepared.model,
-            str(path),
-            Reader(),
-            calibrate_method=getattr(CalibrationMethod, methods[method]),
-            **placement.quantize_arguments(prepared.model, float_weights=float_weights),
-        )
-    fitted = fitting.fit(onnx.load(path))
+    ranges = calibrate(prepared, samples, method=method, op_types=placement.QUANTIZED)
+    fitted = fitting.fit(placement.quantized(prepared.model, ranges, float_weights=float_weights))
     placement.check(fitted, float_weights=float_weights)
+    path = folder / INT8
     _write(fitted, path)
     mixed = folder / INT8_FP16
     _write(fp16.write_fp16(fitted), mixed)

@@ -1,4 +1,4 @@
-"""Where Q/DQ pairs stand so that TensorRT fuses them: ``quantize_arguments``, quantize, ``fitting.fit``, ``check``.
+"""Where Q/DQ pairs stand so that TensorRT fuses them: ``quantized``, then ``fitting.fit``, then ``check``.
 
 TensorRT runs exactly the conversions that a Q/DQ graph asks for, so a pair in the wrong place costs a reformat or keeps
 a kernel from being fused. Source of the rules: NVIDIA TensorRT documentation, "Working with Quantized Types: Q/DQ
@@ -12,17 +12,27 @@ Layer-Placement Recommendations":
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import logging
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto
 
 from edgeprune.backends.tensorrt.graph import WEIGHTED, Graph
 from edgeprune.errors import ModelError
+from edgeprune.export.chatter import logged
 
-_QUANTIZED = (*WEIGHTED, "Add")
+if TYPE_CHECKING:
+    from onnxruntime.quantization.calibrate import TensorsData
+
+logger = logging.getLogger(__name__)
+
+QUANTIZED = (*WEIGHTED, "Add")
+"""Operators that become int8 kernels."""
+
 _SHOWN = 5
 
 
@@ -41,36 +51,49 @@ class Violation:
     message: str
 
 
-def quantize_arguments(model: ModelProto, *, float_weights: bool = False) -> dict[str, Any]:
-    """Keywords for ``onnxruntime.quantization.quantize_static``; ``fitting.fit`` does what they cannot express.
+def quantized(
+    model: ModelProto, ranges: TensorsData, *, float_weights: bool = False, kept_float: Collection[str] = ()
+) -> ModelProto:
+    """A quantised copy of ``model``; ``fitting.fit`` does what ONNX Runtime's quantiser cannot be told.
 
     Args:
-        model: The float network; its nodes have names.
+        model: The float network, as ``quantize.prepare`` gives it.
+        ranges: Of its activations, by ``quantize.calibrate`` for ``QUANTIZED`` operators.
         float_weights: Leave weights as float32 with Q/DQ behind them, as NVIDIA's own quantiser (Model Optimizer) does
             and releases before 10 need. The documentation of later ones names int8 weights too: a quarter of the size.
+        kept_float: Names of nodes that are not to be quantised.
     """
-    from onnxruntime.quantization import QuantFormat, QuantType
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     graph = Graph(model)
     no_residual = [node.name for node in model.graph.node if node.op_type == "Add" and not graph.main_inputs(node)]
-    return {
-        "quant_format": QuantFormat.QDQ,
-        "activation_type": QuantType.QInt8,
-        "weight_type": QuantType.QInt8,
-        "per_channel": True,
-        "op_types_to_quantize": list(_QUANTIZED),
-        "nodes_to_exclude": no_residual,
-        "extra_options": {
-            "ActivationSymmetric": True,
-            "WeightSymmetric": True,
-            "QuantizeBias": False,
-            "AddQDQPairToWeight": float_weights,
-            "DedicatedQDQPair": True,
-            "MatMulConstBOnly": True,
-            "OpTypesToExcludeOutputQuantization": list(_QUANTIZED),
-            "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
-        },
-    }
+    with logged(logger):
+        quantizer = QDQQuantizer(
+            copy.deepcopy(model),
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8,
+            tensors_range=copy.deepcopy(ranges),  # it moves those of a Relu
+            nodes_to_quantize=[],
+            nodes_to_exclude=[*no_residual, *kept_float],
+            op_types_to_quantize=list(QUANTIZED),
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,
+                "AddQDQPairToWeight": float_weights,
+                "DedicatedQDQPair": True,
+                "MatMulConstBOnly": True,
+                "OpTypesToExcludeOutputQuantization": list(QUANTIZED),
+                "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
+            },
+        )
+        quantizer.quantize_model()
+    quantizer.model.topological_sort()
+    proto: ModelProto = quantizer.model.model
+    return proto
 
 
 def check(model: ModelProto, *, float_weights: bool = False) -> None:
@@ -87,7 +110,7 @@ def check(model: ModelProto, *, float_weights: bool = False) -> None:
 
 
 def violations(model: ModelProto, *, float_weights: bool = False) -> list[Violation]:
-    """Every rule that a quantised network breaks; see ``quantize_arguments``."""
+    """Every rule that a quantised network breaks; see ``quantized``."""
     graph = Graph(model)
     found = list(_type_violations(graph))
     for node in model.graph.node:

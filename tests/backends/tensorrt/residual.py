@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 from onnx.reference import ReferenceEvaluator
-from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from torch import Tensor, nn
 
+from edgeprune.backends.tensorrt import fitting, placement
 from edgeprune.export.onnx import export
+from edgeprune.quantize.calibration import calibrate
+from edgeprune.quantize.prepare import prepare
 
 IMAGE = (1, 3, 16, 16)
 
@@ -50,17 +51,12 @@ def samples(count: int, seed: int = 0) -> Iterator[dict[str, np.ndarray]]:
     return ({"input": image[None]} for image in images(count, seed))
 
 
-class Reader(CalibrationDataReader):
-    def __init__(self) -> None:
-        self._samples = samples(16, seed=1)
-
-    def get_next(self) -> Any:
-        return next(self._samples, None)
-
-
-def quantized(source: Path, path: Path, **arguments: Any) -> onnx.ModelProto:
-    quantize_static(source, path, Reader(), **arguments)
-    return onnx.load(path)
+def quantized(source: Path, *, float_weights: bool = False, kept_float: Collection[str] = ()) -> onnx.ModelProto:
+    """For TensorRT."""
+    prepared = prepare(source)
+    ranges = calibrate(prepared, (image[None] for image in images(16, seed=1)), op_types=placement.QUANTIZED)
+    found = placement.quantized(prepared.model, ranges, float_weights=float_weights, kept_float=kept_float)
+    return fitting.fit(found)
 
 
 def run(model: onnx.ModelProto, inputs: np.ndarray) -> np.ndarray:

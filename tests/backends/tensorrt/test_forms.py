@@ -14,6 +14,7 @@ from edgeprune.backends import onnxruntime
 from edgeprune.backends.tensorrt import forms
 from edgeprune.export import onnx as exporting
 from edgeprune.model.data import TensorSplit
+from edgeprune.quantize.calibration import METHODS
 from edgeprune.quantize.samples import CalibrationSamples
 from tests.backends.tensorrt.residual import IMAGE, network
 
@@ -72,3 +73,9 @@ def test_int8(
         assert np.abs(_outputs(path) - expected).max() > 0
     again = forms.write_int8(source, _made(tmp_path / "again"), samples, versions=versions)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in (whole, mixed)]
+
+
+def test_each_calibration_takes_ranges_of_its_own(source: Path, samples: CalibrationSamples, tmp_path: Path) -> None:
+    folders = {method: _made(tmp_path / method) for method in METHODS}
+    files = {method: forms.write_int8(source, folder, samples, method=method)[0] for method, folder in folders.items()}
+    assert len({path.read_bytes() for path in files.values()}) == len(METHODS)

@@ -12,9 +12,8 @@ import torch
 from onnx import ModelProto, TensorProto, numpy_helper
 from torch import nn
 
-from edgeprune.backends.tensorrt.fitting import fit
 from edgeprune.backends.tensorrt.fp16 import LARGEST, magnitudes, write_fp16
-from edgeprune.backends.tensorrt.placement import quantize_arguments, violations
+from edgeprune.backends.tensorrt.placement import violations
 from edgeprune.errors import DataError, ModelError
 from tests.backends.tensorrt.residual import error, exported, images, quantized, run, run_exactly, samples
 
@@ -121,7 +120,7 @@ class Exponential(nn.Module):
 
 
 def test_a_quantised_network_keeps_its_pairs(folder: Path, plain: ModelProto) -> None:
-    int8 = fit(quantized(folder / "model.onnx", folder / "int8.onnx", **quantize_arguments(plain)))
+    int8 = quantized(folder / "model.onnx")
     half = write_fp16(int8)
     assert violations(half) == []
     assert set(types(half)) == {"FLOAT16", "INT8"}
@@ -140,6 +139,6 @@ def test_a_channel_of_tiny_weights_does_not_become_nan(folder: Path, plain: Mode
     values[0] *= 1e-7
     tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     onnx.save(tiny, folder / "tiny.onnx")
-    int8 = fit(quantized(folder / "tiny.onnx", folder / "tiny-int8.onnx", **quantize_arguments(tiny)))
+    int8 = quantized(folder / "tiny.onnx")
     inputs = images(8)
     assert error(run(tiny, inputs), run(write_fp16(int8), inputs)) < 0.05

@@ -11,12 +11,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantFormat, QuantType
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from edgeprune.backends.tensorrt import placement
 from edgeprune.backends.tensorrt.fitting import fit
-from edgeprune.backends.tensorrt.placement import check, quantize_arguments, violations
+from edgeprune.backends.tensorrt.placement import check, violations
 from edgeprune.errors import ModelError
-from tests.backends.tensorrt.residual import error, exported, images, quantized, run
+from edgeprune.quantize.calibration import calibrate
+from edgeprune.quantize.prepare import prepare
+from tests.backends.tensorrt.residual import error, exported, images, quantized, run, samples
 
 CPU = {  # what ONNX Runtime's own defaults give
     "quant_format": QuantFormat.QDQ,
@@ -25,6 +28,14 @@ CPU = {  # what ONNX Runtime's own defaults give
     "per_channel": True,
     "extra_options": {"ActivationSymmetric": True},
 }
+
+
+class Reader(CalibrationDataReader):
+    def __init__(self) -> None:
+        self._samples = samples(16, seed=1)
+
+    def get_next(self) -> Any:
+        return next(self._samples, None)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +50,13 @@ def plain(folder: Path) -> ModelProto:
 
 @pytest.fixture(scope="module")
 def fitted(folder: Path, plain: ModelProto) -> ModelProto:
-    return fit(quantized(folder / "model.onnx", folder / "int8.onnx", **quantize_arguments(plain)))
+    return quantized(folder / "model.onnx")
 
 
 @pytest.fixture(scope="module")
 def for_cpu(folder: Path, plain: ModelProto) -> ModelProto:
-    return quantized(folder / "model.onnx", folder / "cpu.onnx", **CPU)
+    quantize_static(folder / "model.onnx", folder / "cpu.onnx", Reader(), **CPU)
+    return onnx.load(folder / "cpu.onnx")
 
 
 def rules(model: ModelProto, **how: Any) -> set[str]:
@@ -88,8 +100,7 @@ def test_it_still_computes_the_network(plain: ModelProto, fitted: ModelProto) ->
 
 
 def test_weights_are_a_quarter_or_float_for_old_releases(folder: Path, plain: ModelProto, fitted: ModelProto) -> None:
-    arguments = quantize_arguments(plain, float_weights=True)
-    old = fit(quantized(folder / "model.onnx", folder / "old.onnx", **arguments))
+    old = quantized(folder / "model.onnx", float_weights=True)
     assert violations(old, float_weights=True) == []
     assert rules(fitted, float_weights=True) == {"weights"}
     assert len(fitted.SerializeToString()) < len(plain.SerializeToString()) < len(old.SerializeToString())
@@ -121,9 +132,7 @@ def test_a_float_network_breaks_no_rule(plain: ModelProto) -> None:
 def test_a_convolution_that_stays_float_does_not_drag_its_addition(folder: Path, plain: ModelProto) -> None:
     first_add = named(plain, "Add")
     main = next(node for node in plain.graph.node if node.output[0] == first_add.input[0])
-    arguments = quantize_arguments(plain)
-    arguments["nodes_to_exclude"] += [main.name]
-    mixed = fit(quantized(folder / "model.onnx", folder / "mixed.onnx", **arguments))
+    mixed = quantized(folder / "model.onnx", kept_float=[main.name])
     assert violations(mixed) == []
     made = {name: node.op_type for node in mixed.graph.node for name in node.output}
     add = next(node for node in mixed.graph.node if node.name == first_add.name)
@@ -252,9 +261,9 @@ def test_what_needs_no_new_scale_is_put_right(fitted: ModelProto, plant: Callabl
 
 
 def test_an_addition_of_a_constant_is_left_alone(tmp_path: Path) -> None:
-    """As in a linear layer over a sequence: MatMul, then Add of its bias."""
+    """As where positions are added to a sequence."""
     weights = numpy_helper.from_array(np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32), "w")
-    bias = numpy_helper.from_array(np.ones(4, np.float32), "b")
+    bias = numpy_helper.from_array(np.ones((3, 4), np.float32), "b")
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, 4)) for name in ("input", "y")]
     nodes = [
         helper.make_node("MatMul", ["input", "w"], ["m"], "matmul"),
@@ -263,5 +272,12 @@ def test_an_addition_of_a_constant_is_left_alone(tmp_path: Path) -> None:
     model = helper.make_model(
         helper.make_graph(nodes, "g", value[:1], value[1:], [weights, bias]),
         opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
     )
-    assert quantize_arguments(model)["nodes_to_exclude"] == ["add"]
+    onnx.save(model, tmp_path / "linear.onnx")
+    prepared = prepare(tmp_path / "linear.onnx")
+    inputs = [np.random.default_rng(seed).standard_normal((1, 3, 4)).astype(np.float32) for seed in range(4)]
+    found = placement.quantized(prepared.model, calibrate(prepared, inputs, op_types=placement.QUANTIZED))
+    made = {name: node.op_type for node in found.graph.node for name in node.output}
+    assert [made.get(name) for name in named(found, "MatMul").input] == ["DequantizeLinear"] * 2
+    assert [made.get(name) for name in named(found, "Add").input] == ["MatMul", None]
