@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune.bundle import archive, strict
+from edgeprune import json_text
+from edgeprune.bundle import archive
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.errors import BundleError
 
@@ -42,7 +43,7 @@ def read(path: Path) -> Read:
         return Read(path, archive.read(path)[0], None)
     text = _text(path)
     try:
-        is_profile = "models" in strict.parsed(text)
+        is_profile = "models" in json_text.loads(text)
     except (ValueError, TypeError) as problem:
         raise BundleError(f"{path} is neither a bundle, a manifest nor a profile: {problem}") from problem
     return Read(path, None, text) if is_profile else Read(path, Manifest.load(path), None)

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from edgeprune import json_text
 from edgeprune.bundle import paths
 
 if TYPE_CHECKING:
@@ -24,18 +25,10 @@ def loads(content: bytes) -> Any:
     """
     if len(content) > _MOST_BYTES:
         raise ValueError(f"it has {len(content):,} bytes; at most {_MOST_BYTES:,} are read")
-    value = parsed(content.decode(), object_pairs_hook=_once)
+    value = json_text.loads(content.decode(), object_pairs_hook=_once)
     if _HALF in content.lower():
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair, which could not be printed
     return value
-
-
-def parsed(text: str, **options: Any) -> Any:
-    """``json.loads``, to which depth is a ValueError as all else is that is wrong with ``text``."""
-    try:
-        return json.loads(text, **options)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def told(problems: ValidationError) -> str:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from edgeprune import json_text
 from edgeprune.config import Target, lookup
 from edgeprune.cost.layers import Layer, Shape
 from edgeprune.errors import TargetError
@@ -130,7 +131,7 @@ class LatencyTable:
             TargetError: It is something else, or of another schema.
         """
         try:
-            values = json.loads(text)
+            values = json_text.loads(text)
             if values["schema"] != SCHEMA:
                 raise TargetError(f"{where}: a latency table of schema {values['schema']}, must be {SCHEMA}")
             values["alignment"] = {kind: tuple(steps) for kind, steps in values["alignment"].items()}

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeprune import files, process
+from edgeprune import files, json_text, process
 from edgeprune.devices.base import Capability, Kind, LineLostError, Workspace, options, transport
 from edgeprune.devices.child import Child, ProgramEndedError, cannot_start, how_it_ended, last_words
 from edgeprune.devices.remote import MARK
@@ -169,7 +169,7 @@ class _SshWorkspace:
         while True:
             line = self._agent.receive(timeout_s=max(0.0, end - time.monotonic()))
             with suppress(ValueError, TypeError, KeyError):
-                return str(json.loads(line)["folder"])
+                return str(json_text.loads(line)["folder"])
 
     def push(self, file: Path, *beside: Path) -> str:
         place = self._places.setdefault(file.resolve(), str(len(self._places) + 1))
@@ -254,7 +254,7 @@ class _SshWorkspace:
         assert self._agent is not None
         line = self._agent.receive(timeout_s=timeout_s)
         try:
-            answer = json.loads(line)
+            answer = json_text.loads(line)
         except ValueError:
             answer = None
         if not isinstance(answer, dict):

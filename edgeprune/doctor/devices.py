@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from edgeprune import json_text
 from edgeprune.devices import Capability, Workspace, device, named
 from edgeprune.devices.emulation import BOARDS
 from edgeprune.devices.emulator import MICROCONTROLLER
@@ -58,7 +58,7 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
         with found.open() as workspace:
             if Capability.RUN not in found.capabilities:
                 return Finding(name, "ok", _firmware(workspace), needed=needed)
-            seen = json.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S))
+            seen = json_text.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S))
     except (EdgePruneError, ValueError) as problem:
         return Finding(name, "bad", str(problem), fix, needed=needed)
     told = ", ".join(f"{what} {version}" for what, version in {"Python": seen["Python"], **seen["runtimes"]}.items())
@@ -70,5 +70,5 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
 
 def _firmware(workspace: Workspace) -> str:
     """What a board says of itself first, which runs no programs."""
-    said = json.loads(workspace.converse([]).receive(timeout_s=_RUN_S))
+    said = json_text.loads(workspace.converse([]).receive(timeout_s=_RUN_S))
     return ", ".join(str(said[key]) for key in ("cpu", "runtime_version") if said.get(key))

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeprune import files
+from edgeprune import files, json_text
 from edgeprune.config import Recipe, lookup
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline.stage import Findings
@@ -93,7 +93,7 @@ class Lock:
         if self.path is None:
             return {}
         try:
-            values = json.loads(self.path.read_text(encoding="utf-8"))
+            values = json_text.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except OSError as problem:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgeprune.bundle import strict
+from edgeprune import json_text
 from edgeprune.errors import InputError
 from edgeprune.evidence import Kind
 from edgeprune.profile.figures import Latency, Ratio
@@ -214,7 +214,7 @@ class Profile:
             InputError: It is something else, or of a newer schema.
         """
         try:
-            values = strict.parsed(text)
+            values = json_text.loads(text)
             if values["schema"] > SCHEMA:
                 newer, here = values["schema"], version("edgeprune")
                 raise InputError(f"{where} has schema {newer}; EdgePrune {here} reads up to {SCHEMA}")

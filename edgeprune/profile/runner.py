@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeprune import json_text
 from edgeprune.backends.tensorrt.layers import read_profile
 from edgeprune.devices import Conversation, Kind, Workspace
 from edgeprune.devices.base import LineLostError
@@ -172,7 +173,7 @@ class Runner:
         except DeviceError as problem:
             raise DeviceError(f"measuring {self._name}: {problem}") from problem
         try:
-            answer = json.loads(line)
+            answer = json_text.loads(line)
         except ValueError:
             raise self._error(f"answers with no JSON: {line[:_SHOWN]!r}") from None
         if isinstance(answer, dict) and answer.get("event") == "error":

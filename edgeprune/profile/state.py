@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, TypeVar
 
+from edgeprune import json_text
 from edgeprune.backends.tensorrt.nvpmodel import read_nvpmodel
 from edgeprune.backends.tensorrt.tegrastats import BoardSample, read_tegrastats
 from edgeprune.devices import Workspace
@@ -74,7 +75,7 @@ class Monitor:
     def _answer(self, event: str) -> dict[str, Any]:
         line = self._conversation.receive(timeout_s=_ANSWER_S)
         try:
-            answer = json.loads(line)
+            answer = json_text.loads(line)
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or answer.get("event") != event:

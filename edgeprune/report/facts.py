@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgeprune.bundle import strict
+from edgeprune import json_text
 from edgeprune.errors import BundleError
 
 NAME = "report.json"
@@ -211,7 +211,7 @@ class Facts(_Part):
         """
         path = folder / NAME
         try:
-            values = strict.parsed(path.read_text(encoding="utf-8"))
+            values = json_text.loads(path.read_text(encoding="utf-8"))
             return cls.model_validate({**values, "schema_version": values["schema"]})
         except OSError as problem:
             raise BundleError(f"cannot read {path}: {problem.strerror}; a report needs it: build again") from problem

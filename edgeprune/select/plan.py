@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeprune import files, graph
+from edgeprune import files, graph, json_text
 from edgeprune.cost import Cost
 from edgeprune.errors import PlanError
 from edgeprune.graph.capture import named_tensors
@@ -68,7 +68,7 @@ class Plan:
             PlanError: the file is no plan, or one of a newer schema.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json_text.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise PlanError(f"cannot read the plan {path}: {error}") from error
         if not isinstance(content, dict) or content.get("schema") != _SCHEMA:

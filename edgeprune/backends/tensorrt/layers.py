@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeprune import json_text
 from edgeprune.errors import DeviceError
 
 
@@ -158,7 +158,7 @@ def _number(value: Any) -> float:
 
 
 def _parsed(content: Any, kind: type[Any]) -> Any:
-    parsed = json.loads(content) if isinstance(content, str) else content
+    parsed = json_text.loads(content) if isinstance(content, str) else content
     if not isinstance(parsed, kind):
         raise TypeError(f"a {kind.__name__} is expected, not {parsed!r:.80}")
     return parsed
