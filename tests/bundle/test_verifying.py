@@ -261,7 +261,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_value_at_any_place_of_a_manifest_is_an_error_or_a_manifest(data: st.DataObject) -> None:
     values = json.loads(_manifest_text())
@@ -274,7 +274,7 @@ def test_any_value_at_any_place_of_a_manifest_is_an_error_or_a_manifest(data: st
     _parses_or_refuses(json.dumps(values).encode())
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 10**6))
 def test_any_bytes_in_a_manifest_are_an_error_or_a_manifest(changes: list[tuple[int, int]], cut: int) -> None:
     content = bytearray(_manifest_text())
@@ -495,7 +495,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack.write(tmp_path_factory.mktemp("small") / "b", {"a": "1", "b": "2" * 600}, example()).archive
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6), st.booleans())
 def test_any_bytes_in_an_archive_are_an_error(small: Path, changes: list[tuple[int, int]], compressed: bool) -> None:
     """Or another manifest, which nothing but its signature is about; or what gzip says of the time and the system."""

@@ -130,7 +130,7 @@ def _scores(criterion: str, model: nn.Module) -> Tensor:
 
 @pytest.mark.parametrize("criterion", [name for name in registered() if name != "random"])
 @given(order=st.permutations(range(_CHANNELS)), seed=st.integers(0, 99))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_scores_do_not_depend_on_the_order_of_channels(criterion: str, order: list[int], seed: int) -> None:
     model = _plain(seed)
     shuffled = copy.deepcopy(model)

@@ -35,14 +35,7 @@ def test_every_lowering_has_an_example() -> None:
 
 
 @pytest.mark.parametrize(("op", "build"), _CASES)
-@settings(
-    max_examples=8,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=8, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_lowering(op: str, build: Build, data: st.DataObject, seed: int, path: Path) -> None:
     example = build(Maker(Draw(data), seed))

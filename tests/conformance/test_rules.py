@@ -43,14 +43,7 @@ def test_every_operator_exists() -> None:
 
 
 @pytest.mark.parametrize(("op", "build"), _CASES)
-@settings(
-    max_examples=3,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=3, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000), recount=st.sampled_from([True, *[False] * 5]))
 def test_rule(op: str, build: Build, data: st.DataObject, seed: int, recount: bool) -> None:
     torch.manual_seed(seed)

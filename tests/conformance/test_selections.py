@@ -26,7 +26,7 @@ _network = st.sampled_from(
 _share = st.floats(0.0, 1.0)
 _seed = st.integers(0, 99)
 _every_selection = pytest.mark.parametrize("name", registered())
-_few = settings(max_examples=12, deadline=None)
+_few = settings(max_examples=12)
 
 
 @cache

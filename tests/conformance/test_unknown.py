@@ -49,7 +49,7 @@ class _Around(nn.Module):
 
 
 @pytest.mark.parametrize("op", ["mix", "halves", "both"])
-@settings(max_examples=3, deadline=None, derandomize=True, database=None)
+@settings(max_examples=3)
 @given(channels=st.integers(3, 8))
 def test_an_operator_without_a_rule_freezes_what_it_touches(op: str, channels: int) -> None:
     network, example = _Around(channels, op).eval(), (torch.randn(2, 3, 4, 4),)

@@ -94,7 +94,7 @@ def test_gains_of_the_peak_are_differences_of_the_recount(name: str) -> None:
         assert peak_activation_bytes(units, again) - model.total() == gains[unit]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(name=st.sampled_from(_SOME), share=st.floats(0, 0.9), seed=st.integers(0, 99), limit=st.floats(0.2, 0.99))
 def test_the_way_down_from_a_peak_never_looks_flat(name: str, share: float, seed: int, limit: float) -> None:
     """Where a removal of one unit brings a call that is over the limit nearer to it, its savings are positive."""

@@ -78,7 +78,7 @@ def test_the_path_and_the_place_are_named(tmp_path: Path) -> None:
         read(tmp_path / "cut.tflite")
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8))
 def test_random_bytes_are_an_error_or_a_file(changes: list[tuple[int, int]]) -> None:
     content = bytearray(_content())
@@ -87,7 +87,7 @@ def test_random_bytes_are_an_error_or_a_file(changes: list[tuple[int, int]]) -> 
     _loads_or_refuses(bytes(content))
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@settings(max_examples=400)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([0, 1, 4, 8, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFC, 0xFFFFFFFF, 0x10000, 0xFFFF]),
@@ -98,7 +98,7 @@ def test_hostile_offsets_and_lengths_are_an_error_or_a_file(place: int, value: i
     _loads_or_refuses(bytes(content))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=400))
 def test_anything_behind_the_mark_is_an_error_or_a_file(behind: bytes) -> None:
     _loads_or_refuses(b"\x08\0\0\0TFL3" + behind)

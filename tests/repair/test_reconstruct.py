@@ -64,7 +64,7 @@ def _first(units: Units, *which: int) -> Tensor:
     return removed
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     unit=st.integers(0, 7),
     value=st.floats(-1, 2),

@@ -36,7 +36,7 @@ def _problem(
     return Problem(_UNITS, scores, {"macs": _MACS}, limits, tuple(constraints), tuple(curves))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     share=st.floats(0.15, 0.99),
     seed=st.integers(0, 99),

@@ -17,7 +17,7 @@ _NOTHING = OnnxGraph(nodes=[], constants={}, shapes={}, dtypes={}, inputs=[], ou
 _SHAPES = st.lists(st.sampled_from([1, 1, 2, 3, 4, 6]), min_size=1, max_size=4)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(data=st.data(), shape=_SHAPES)
 def test_reshapes_and_transposes_are_those_of_numpy(data: st.DataObject, shape: list[int]) -> None:
     wanted = np.arange(prod(shape), dtype=np.int32).reshape(shape)
@@ -38,7 +38,7 @@ def test_reshapes_and_transposes_are_those_of_numpy(data: st.DataObject, shape: 
     assert not low.graph.ops
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(data=st.data(), shape=_SHAPES)
 def test_what_is_brought_together_broadcasts_as_in_numpy(data: st.DataObject, shape: list[int]) -> None:
     low = Lowering(_NOTHING)
