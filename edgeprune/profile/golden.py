@@ -6,7 +6,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +35,25 @@ class Golden:
         inputs: (N, ...), scaled as in training.
         outputs: Each output (N, ...), in the order of the model.
         tolerance: Largest difference of an output, relative to the largest expected value of that output.
+        along: By precision, what the model answers in others that ship with it.
     """
 
     inputs: Array
     outputs: tuple[Array, ...]
     tolerance: float
+    along: Mapping[str, Golden] = field(default_factory=dict)
+
+    def of(self, precision: str | None) -> Golden:
+        """What is expected of a model in ``precision``, such as ``float16``; None: in that which ships."""
+        return self if precision is None else self.along.get(precision, self)
 
     def save(self, path: Path) -> None:
         """Write it; the same values give the same bytes."""
-        outputs: dict[str, Any] = {_OUTPUT.format(index): output for index, output in enumerate(self.outputs)}
-        np.savez(path, **{_INPUT: self.inputs, _TOLERANCE: np.float64(self.tolerance), **outputs})
+        stored: dict[str, Any] = {_INPUT: self.inputs}
+        for prefix, golden in {"": self, **{f"{name}.": other for name, other in self.along.items()}}.items():
+            stored[f"{prefix}{_TOLERANCE}"] = np.float64(golden.tolerance)
+            stored |= {f"{prefix}{_OUTPUT.format(index)}": output for index, output in enumerate(golden.outputs)}
+        np.savez(path, **stored)
 
     @classmethod
     def load(cls, path: Path) -> Golden:
@@ -55,8 +64,13 @@ class Golden:
         """
         try:
             stored = arrays(path)
-            outputs = [stored[_OUTPUT.format(index)] for index in range(len(stored) - 2)]
-            return cls(stored[_INPUT], tuple(outputs), float(stored[_TOLERANCE]))
+            inputs = stored.pop(_INPUT)
+            parts: dict[str, dict[str, Array]] = {}
+            for name, value in stored.items():
+                precision, _, what = name.rpartition(".")
+                parts.setdefault(precision, {})[what] = value
+            whole = {precision: cls(inputs, *_answers(part)) for precision, part in parts.items()}
+            return replace(whole.pop(""), along=whole)
         except (OSError, ValueError, TypeError, KeyError) as problem:
             raise BundleError(f"{path} holds no samples with outputs: {problem}") from problem
 
@@ -86,6 +100,12 @@ def arrays(path: Path) -> dict[str, Array]:
             return {name: stored[name] for name in stored.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as problem:
         raise ValueError(str(problem)) from problem
+
+
+def _answers(stored: Mapping[str, Array]) -> tuple[tuple[Array, ...], float]:
+    """Outputs in their order, and the tolerance."""
+    outputs = tuple(stored[_OUTPUT.format(index)] for index in range(len(stored) - 1))
+    return outputs, float(stored[_TOLERANCE])
 
 
 def tolerance(precision: str) -> float:

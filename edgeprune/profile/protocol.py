@@ -147,7 +147,7 @@ class Bench:
             layers = runner.layers() if Capability.PER_LAYER in device.capabilities else None
             answered = runner.outputs(self._golden[name].inputs) if name in self._golden else None
             if answered is not None:
-                checks[name] = self._golden[name].compare(answered)
+                checks[name] = self._golden[name].of(runner.precision).compare(answered)
             runner.end()
             mean_ms = statistics.latency(runner.blocks_ms).mean
             energy = state.energy_mj(state.mean_power_mw(passed.during[name]), mean_ms)

@@ -57,6 +57,12 @@ class Runner:
         self._blocks: list[tuple[float, ...]] = []
 
     @property
+    def precision(self) -> str | None:
+        """Of the loaded model, as ``float16``, where the runner chose one."""
+        told = self._loaded.get("precision")
+        return told.replace("fp", "float") if isinstance(told, str) else None
+
+    @property
     def blocks_ms(self) -> tuple[tuple[float, ...], ...]:
         """Every latency so far, by block."""
         return tuple(self._blocks)

@@ -18,7 +18,7 @@ _KNOWN = {
 _ALWAYS = (
     "--help --onnx --saveEngine --timingCacheFile --profilingVerbosity --loadEngine --warmUp --duration --iterations"
 )
-_EXPORTS = "--percentile --exportTimes --exportProfile --exportLayerInfo"
+_EXPORTS = "--percentile --exportTimes --exportProfile --exportLayerInfo --loadInputs --exportOutput"
 
 
 def times(compute_ms: float) -> list[dict[str, float]]:
@@ -71,11 +71,15 @@ for argument in "$@"; do
     --timingCacheFile) echo timed >> "$value" ;;
     --loadEngine)
       echo "[11/21/2026-10:00:01] [I] Engine deserialized in 0.0326257 sec."
+      echo "[11/21/2026-10:00:01] [I] Created input binding for input with dimensions 1x1x8x8"
+      echo "[11/21/2026-10:00:01] [I] Created output binding for output with dimensions 1x10"
       precision=${{value%.engine}}
       precision=${{precision##*.}} ;;
     --exportTimes) cat "{folder}/times.$precision.json" > "$value" ;;
     --exportProfile) cat '{folder}/profile.json' > "$value" ;;
     --exportLayerInfo) cat '{folder}/layers.json' > "$value" ;;
+    --loadInputs) inputs=$value ;;
+    --exportOutput) '{folder}/answer' "$precision" "$inputs" > "$value" ;;
   esac
 done
 echo '&&&& PASSED TensorRT.trtexec [TensorRT {banner}]'
@@ -83,7 +87,10 @@ echo '&&&& PASSED TensorRT.trtexec [TensorRT {banner}]'
 
 
 def install(folder: Path, release: str) -> Path:
-    """Write ``trtexec`` into ``folder``; ``calls`` beside it will hold the arguments of every call."""
+    """Write ``trtexec`` into ``folder``; ``calls`` beside it will hold the arguments of every call.
+
+    What ``answer`` beside it prints, when called with the precision and ``NAME:FILE``, it exports as outputs.
+    """
     folder.mkdir(exist_ok=True)
     (folder / "engine").write_bytes(b"ftrt engine")
     for name, value in {"profile": PROFILE, "layers": LAYERS}.items():

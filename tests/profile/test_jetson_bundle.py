@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import edgeprune as ep
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.cli import run
+from edgeprune.errors import MeasurementError
 from tests.profile import recorded_trtexec
 
 
@@ -88,3 +90,36 @@ def test_a_precision_can_be_forced(bundle: Path, tools: Path) -> None:
     forced = on_board(bundle, "run.py", "--precision", "fp16", "--duration", "1")
     assert "  fp16  TensorRT 10.3.0" in forced.stdout
     assert [path.name for path in (bundle / "engines").glob("*.engine")] == ["model.fp16.engine"]
+
+
+_ANSWER = """#!{python}
+import json, sys
+import numpy as np, onnxruntime
+precision, _, file = sys.argv[1], *sys.argv[2].split(":")
+name = "model.int8.onnx" if precision == "int8" else "model.onnx"
+session = onnxruntime.InferenceSession("{bundle}/" + name, providers=["CPUExecutionProvider"])
+(scores,) = session.run(None, {{"input": np.fromfile(file, np.float32).reshape(1, 1, 8, 8)}})
+values = {factor} * scores.ravel()
+print(json.dumps([{{"name": "output", "dimensions": "1x10", "values": values.tolist()}}]))
+"""
+
+
+@pytest.mark.parametrize(("fastest", "tolerance"), [("fp16", 0.01), ("int8", 0.1)])
+def test_what_the_engine_answers_is_held_against_the_form_that_it_was_built_from(
+    bundle: Path, tools: Path, fastest: str, tolerance: float
+) -> None:
+    """The stand-in for trtexec lets ONNX Runtime compute, from the raw sample that it is given."""
+    recorded_trtexec.install(tools, "10.3")
+    recorded_trtexec.compute_ms(tools, **{fastest: 0.3})
+
+    def profiled(factor: float) -> ep.Profile:
+        (tools / "answer").write_text(_ANSWER.format(python=sys.executable, bundle=bundle, factor=factor))
+        (tools / "answer").chmod(0o755)
+        return ep.profile(bundle, "local:", runs=2, blocks=1, block_s=0, warmup=0, noise=None, retries=0)
+
+    found = profiled(1.0)
+    assert found.validity is not None
+    (check,) = found.validity.golden.values()
+    assert (check.samples, check.tolerance, check.top1_agreement) == (4, tolerance, 1)
+    with pytest.raises(MeasurementError, match=f"an output is off by 0.5 of the largest, {tolerance:g} is allowed"):
+        profiled(1.5)

@@ -55,7 +55,9 @@ def test_edgeprune_measures_with_it(tools: Path, bundle: Path, release: str) -> 
         runner.warm_up(20)
         assert runner.measure(20, 100, 0.25) == pytest.approx(0.83)
         layers = runner.layers()
-        assert runner.outputs(np.zeros((1, 1))) is None  # trtexec tells none
+        answer(tools, [{"name": "output", "dimensions": "1x3", "values": [1, -2.5e-05, 0.125]}])
+        (outputs,) = runner.outputs(np.zeros((2, 1, 8, 8), np.float32)) or ()
+        assert outputs.tolist() == [pytest.approx([1, -2.5e-05, 0.125])] * 2
         found = runner.result("0" * 64, "measured", runner.memory(), layers=layers)
     assert found.layers is not None
     assert [layer.name for layer in found.layers] == [e["name"] for e in recorded_trtexec.PROFILE if "name" in e]
@@ -66,8 +68,52 @@ def test_edgeprune_measures_with_it(tools: Path, bundle: Path, release: str) -> 
     assert found.memory_source == "MemAvailable of the board"
     build, *others = recorded_trtexec.calls(tools)
     assert "--saveEngine=" in build
-    assert ["--warmUp=0" in call for call in others[-5:-1]] == [True, False, False, False]
+    load, *_, layers_call, first, second = others[-7:]
+    assert ["--warmUp=0" in call for call in others[-7:]] == [True, False, False, False, False, True, True]
+    assert "--loadInputs" not in load
+    assert "--exportProfile=" in layers_call
+    for call in (first, second):
+        assert "--loadInputs=input:/" in call
+        assert "--exportOutput=/" in call
     assert not (bundle / "engines").exists()
+
+
+def answer(tools: Path, outputs: list[dict[str, object]] | str) -> None:
+    """Let trtexec export this."""
+    text = outputs if isinstance(outputs, str) else json.dumps(outputs)
+    (tools / "answer").write_text(f"#!/bin/sh\nprintf '%s' '{text}'\n")
+    (tools / "answer").chmod(0o755)
+
+
+def test_what_trtexec_tells_of_outputs(tools: Path, bundle: Path) -> None:
+    program = recorded_trtexec.install(tools, "10.3")
+    with Local().open() as workspace:
+        runner = Runner(workspace, workspace.push(TENSORRT_RUNNER[0], *TENSORRT_RUNNER[1:]), "pruned", timeout_s=30)
+        runner.load(str(bundle / "model.onnx"), threads=None, spinning=True, seed=0)
+        sample = np.arange(64, dtype=np.float32).reshape(1, 1, 8, 8)
+        # As C++ prints what is not finite, which is no JSON.
+        answer(tools, '[ { "name" : "output", "dimensions" : "1x3", "values" : [ -nan, inf, -inf ] } ]')
+        (outputs,) = runner.outputs(sample) or ()
+        assert np.isnan(outputs[0, 0])
+        assert outputs[0, 1:].tolist() == [np.inf, -np.inf]
+        answer(tools, [{"name": "other", "dimensions": "1x1", "values": [1]}])
+        assert runner.outputs(sample) is None  # which is it?
+        for wrong in ("[", [{"name": "output", "dimensions": "1x2", "values": [1]}], [{"dimensions": "1x2"}]):
+            answer(tools, wrong)
+            with pytest.raises(DeviceError, match="trtexec exported"):
+                runner.outputs(sample)
+        # They come in the order of the network, whatever that of the export is.
+        one = 'echo "[11/21/2026-10:00:01] [I] Created output binding for output with dimensions 1x10"'
+        text = program.read_text()
+        assert one in text
+        program.write_text(text.replace(one, one.replace("for output", "for second") + f"\n{one}"))
+        runner.load(str(bundle / "model.onnx"), threads=None, spinning=True, seed=0)
+        pair = [
+            {"name": name, "dimensions": "1x1", "values": [value]} for name, value in (("output", 1), ("second", 2))
+        ]
+        answer(tools, pair)
+        assert [output.tolist() for output in runner.outputs(sample) or ()] == [[[2]], [[1]]]
+        runner.end()
 
 
 def test_engines_can_be_kept_and_layers_asked_for(tools: Path, bundle: Path, tmp_path: Path) -> None:

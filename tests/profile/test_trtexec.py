@@ -53,6 +53,8 @@ def test_the_command_that_measures(release: str) -> None:
     version = RELEASES[release]
     flags = trtexec.measure_flags(version)
     assert trtexec.measure_argv("trtexec", version, "e", "t", flags=flags) == f"{MEASURE} {FLAGS[release]}".split()
+    with_samples = trtexec.measure_argv("trtexec", version, "e", "t", flags=flags, inputs="input:i", outputs="o")
+    assert with_samples == f"{MEASURE} {FLAGS[release]} --loadInputs=input:i --exportOutput=o".split()
     with_layers = trtexec.measure_argv("trtexec", version, "e", "t", flags=flags, profile="p", layers="l")
     assert with_layers == f"{MEASURE} {FLAGS[release]} {LAYERS[release]}".split()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeprune.backends.accuracy import Accuracy
+    from edgeprune.config.target import Precision
     from edgeprune.model.data import Split
     from edgeprune.profile.golden import Golden
 
@@ -43,7 +44,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
 
 def _golden(job: Job) -> Golden | None:
-    """What the shipped file answers to the first validation samples; None where a sample is not one array."""
+    """What shipped files answer to the first validation samples; None where a sample is not one array."""
     from torch import Tensor
 
     from edgeprune.backends import running
@@ -54,8 +55,13 @@ def _golden(job: Job) -> Golden | None:
     if not isinstance(samples, Tensor):
         return None
     inputs = samples.numpy()
-    outputs = running.predictor(job.shipped_file)(inputs)
-    return Golden(inputs, tuple(outputs), tolerance(job.value("choose")["precision"]))
+
+    def answers(precision: Precision, file: Path) -> Golden:
+        return Golden(inputs, tuple(running.predictor(file)(inputs)), tolerance(precision))
+
+    chosen = job.value("choose")
+    along = {precision: answers(precision, job.exported[precision]) for precision in chosen["along"]}
+    return replace(answers(chosen["precision"], job.shipped_file), along=along)
 
 
 STAGE = Stage("evaluate-shipped", "evaluate what ships", after=("choose",), settings=_settings, run=_run)

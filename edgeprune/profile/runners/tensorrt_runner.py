@@ -10,10 +10,9 @@ else. Where there is no trtexec, onnxruntime_runner.py beside this file takes ov
     python run.py --layers layers.json   the time of each layer too
 
 With --serve it speaks the protocol of onnxruntime_runner.py; "load" takes two keys more, both of which may be left out,
-and "loaded" tells the precision and the reason for it; there is one command more:
+and "loaded" tells the precision and the reason for it:
 
     {"do": "load", "model": "model.onnx", "spinning": true, "precision": "fp16", "engines": "folder/to/keep/them"}
-    {"do": "layers"}
 
 A block is one run of trtexec, which warms up by itself. Latency is input copy, compute and output copy.
 """
@@ -21,6 +20,8 @@ A block is one run of trtexec, which warms up by itself. Latency is input copy, 
 from __future__ import annotations
 
 import argparse
+import array
+import ast
 import contextlib
 import json
 import math
@@ -33,6 +34,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,6 +143,14 @@ class Server:
         """Tell what trtexec exports of each layer."""
         return {"event": "layers", **self._engine.layers()}
 
+    def outputs(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Write all outputs of some samples, where trtexec can tell them."""
+        parts = [self._engine.outputs(sample) for sample in read_samples(Path(command["input"]))]
+        if None in parts:
+            return {"event": "outputs", "unknown": True}
+        write_outputs(Path(command["output"]), parts)
+        return {"event": "outputs"}
+
     def memory(self, command: dict[str, Any]) -> dict[str, Any]:
         """Tell the peak so far."""
         return {
@@ -158,6 +168,32 @@ class Server:
         return times
 
 
+def read_samples(path: Path) -> list[bytes]:
+    """The raw values of each sample (N, ...) in a ``.npy`` file; there may be no numpy here."""
+    content = path.read_bytes()
+    wide = content[6:7] != b"\x01"  # from version 2 on
+    start = 12 if wide else 10
+    end = start + int.from_bytes(content[8:start], "little")
+    header = ast.literal_eval(content[start:end].decode("latin1"))
+    if content[:6] != b"\x93NUMPY" or header["fortran_order"] or header["descr"] != "<f4":
+        raise trtexec.EngineError(f"samples must be float32 in C order, these are {header}")
+    count, values = header["shape"][0], content[end:]
+    size = len(values) // count
+    return [values[index * size : (index + 1) * size] for index in range(count)]
+
+
+def write_outputs(path: Path, parts: Sequence[Sequence[tuple[tuple[int, ...], Sequence[float]]]]) -> None:
+    """Write the outputs of samples as a ``.npz`` file: each is (N, ...)."""
+    with zipfile.ZipFile(path, "w") as file:
+        for index, samples in enumerate(zip(*parts)):  # noqa: B905 - Python 3.8
+            shape = (len(samples), *samples[0][0][1:])
+            values = array.array("f", [value for _, sample in samples for value in sample])
+            header = repr({"descr": "<f4", "fortran_order": False, "shape": shape})
+            header += " " * (-(len(header) + 11) % 64) + "\n"
+            begin = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+            file.writestr(f"output_{index}.npy", begin + header.encode("latin1") + values.tobytes())
+
+
 def serve(builder: build_engine.Builder) -> None:
     """Talk until told to end, or until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
@@ -169,7 +205,8 @@ def serve(builder: build_engine.Builder) -> None:
 
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
         server = Server(builder, Path(folder))
-        commands = {name: getattr(server, name) for name in ("load", "warm_up", "measure", "layers", "memory")}
+        names = ("load", "warm_up", "measure", "layers", "memory", "outputs")
+        commands = {name: getattr(server, name) for name in names}
         answer(dict(_machine(builder), event="ready", protocol=PROTOCOL, commands=list(commands)))
         for line in iter(sys.stdin.readline, ""):
             try:

@@ -11,6 +11,7 @@ Sources of the flags:
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -117,6 +118,8 @@ def measure_argv(
     iterations: int = 10,
     profile: str | None = None,
     layers: str | None = None,
+    inputs: str | None = None,
+    outputs: str | None = None,
 ) -> list[str]:
     """The command that measures ``engine``.
 
@@ -131,6 +134,8 @@ def measure_argv(
         iterations: Fewest inferences.
         profile: Where the time of every layer goes: from a run of its own, as the profiler slows a run down.
         layers: Where the description of every layer goes.
+        inputs: ``NAME:FILE``, the raw values of the input; None: random ones.
+        outputs: Where the values of every output go.
     """
     argv = [
         trtexec,
@@ -148,7 +153,38 @@ def measure_argv(
             argv.append("--separateProfileRun")
     if layers is not None:
         argv.append(f"--exportLayerInfo={layers}")
+    if inputs is not None:
+        argv.append(f"--loadInputs={inputs}")
+    if outputs is not None:
+        argv.append(f"--exportOutput={outputs}")
     return argv
+
+
+def parse_bindings(text: str) -> tuple[list[str], list[str]]:
+    """Names of inputs and of outputs, in the order of the network, by what trtexec prints of a loaded engine."""
+    found = re.findall(r"Created (input|output) binding for (.+) with dimensions", text)
+    inputs, outputs = ([name for kind, name in found if kind == wanted] for wanted in ("input", "output"))
+    return inputs, outputs
+
+
+def read_outputs(text: str) -> dict[str, tuple[tuple[int, ...], list[float]]]:
+    """By name, shape and values that ``--exportOutput`` wrote; NaN and infinity as C++ prints them.
+
+    Raises:
+        EngineError: It is something else.
+    """
+    text = re.sub(r"(?<=[\s,\[])-?nan\b", "NaN", re.sub(r"(?<=[\s,\[-])inf\b", "Infinity", text))
+    try:
+        found = {}
+        for entry in json.loads(text):
+            shape = tuple(int(length) for length in entry["dimensions"].split("x"))
+            found[str(entry["name"])] = shape, [float(value) for value in entry["values"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        raise EngineError(f"outputs that trtexec exported cannot be read: {problem!r}") from None
+    for name, (shape, values) in found.items():
+        if math.prod(shape) != len(values):
+            raise EngineError(f"trtexec exported {len(values)} values of {name}, which has the shape {shape}")
+    return found
 
 
 # --- what is on this machine --------------------------------------------------------------------------------------
