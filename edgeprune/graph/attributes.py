@@ -18,7 +18,8 @@ def fix_attributes(model: nn.Module, changed: Mapping[str, Mapping[str, Any]]) -
     for path, attributes in changed.items():
         module = model.get_submodule(path)
         for name, value in attributes.items():
-            if hasattr(module, name):
+            # A network that calls a normalisation itself may well have features of another kind.
+            if hasattr(module, name) and (name != "num_features" or isinstance(module, _NormBase)):
                 setattr(module, name, tuple(value) if isinstance(value, list) else value)
     for module in model.modules():
         for name, value in _sizes(module).items():

@@ -109,8 +109,9 @@ class _Resizer:
             changed = {name: value for name, value in resized.items() if value != call.get(name)}
             self._emit(call, changed)
             attributes = {name: value for name, value in changed.items() if name in _ATTRIBUTES}
-            if attributes:
-                self.result.attributes.setdefault(module_path(node), {}).update(attributes)
+            held = {} if rule is None else rule.held(call, out)  # type: ignore[arg-type]
+            if attributes or held:
+                self.result.attributes.setdefault(module_path(node), {}).update({**attributes, **held})
             if len(attributes) < len(changed):
                 self.result.rewritten.append(node.name)
 

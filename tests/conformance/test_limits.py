@@ -48,14 +48,25 @@ def test_a_proof_lets_no_nan_pass() -> None:
         shrink(network, units, removed)
 
 
-@pytest.mark.xfail(strict=False, reason="fix_attributes reads num_features off weights, which the layer has none of")
 def test_an_instance_norm_without_weights_is_resized() -> None:
     network = nn.Sequential(nn.Conv2d(2, 6, 1), nn.InstanceNorm2d(6), nn.Conv2d(6, 2, 1))
     units, _ = _units(network)
     removed = torch.zeros(len(units), dtype=torch.bool)
     removed[0] = True
-    small, _ = shrink(network, units, removed, prove=False)
-    assert small.model[1].num_features == 5
+    small, _ = shrink(network, units, removed)
+    assert (small.form, small.model[1].num_features) == ("module", 5)
+
+
+def test_features_of_the_network_are_no_channels_of_its_normalisation() -> None:
+    class Functional(_Network):
+        num_features = 8
+
+    network = Functional(nn.functional.instance_norm)
+    units, _ = _units(network)
+    removed = torch.zeros(len(units), dtype=torch.bool)
+    removed[0] = True
+    small, _ = shrink(network, units, removed)
+    assert (small.form, small.model.num_features) == ("module", 8)
 
 
 @pytest.mark.xfail(strict=False, reason="a group of one unit is frozen even where its dimension has other channels")

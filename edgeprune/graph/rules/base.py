@@ -35,6 +35,13 @@ class Rule:
         """
         return {}
 
+    def held(self, call: Call, out: Sequence[Keep]) -> Mapping[str, Any]:
+        """Sizes that a module of torch keeps for the call beside its weights, which may be none to read them off.
+
+        ``out`` holds the masks of each output. Like ``resize`` it is asked only where indices are removed.
+        """
+        return {}
+
 
 _rules: dict[str, Rule] = {}
 R = TypeVar("R", bound=type[Rule])

@@ -35,6 +35,9 @@ class ChannelNorm(Rule):
         outputs = [Labels.of(inputs.shape, {1: ids}), *statistics]
         return outputs if call.many else outputs[0]
 
+    def held(self, call: Call, out: Sequence[Keep]) -> Mapping[str, Any]:
+        return {"num_features": left(out[0], 1, call.shape("input")[1])}
+
 
 @register
 class LayerNorm(Rule):
