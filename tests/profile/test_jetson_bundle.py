@@ -104,7 +104,7 @@ print(json.dumps([{{"name": "output", "dimensions": "1x10", "values": values.tol
 """
 
 
-@pytest.mark.parametrize(("fastest", "tolerance"), [("fp16", 0.01), ("int8", 0.1)])
+@pytest.mark.parametrize(("fastest", "tolerance"), [("fp32", 0.01), ("fp16", 0.01), ("int8", 0.1)])
 def test_what_the_engine_answers_is_held_against_the_form_that_it_was_built_from(
     bundle: Path, tools: Path, fastest: str, tolerance: float
 ) -> None:

@@ -57,7 +57,8 @@ def _golden(job: Job) -> Golden | None:
     inputs = samples.numpy()
 
     def answers(precision: Precision, file: Path) -> Golden:
-        return Golden(inputs, tuple(running.predictor(file)(inputs)), tolerance(precision))
+        outputs = running.predictor(file)(inputs)
+        return Golden(inputs, tuple(outputs), tolerance(precision, job.target.runtime.name))
 
     chosen = job.value("choose")
     along = {precision: answers(precision, job.exported[precision]) for precision in chosen["along"]}
