@@ -38,6 +38,10 @@ LITERT_REQUIREMENTS = "numpy>=1.21\nai-edge-litert>=1.0\n"
 REQUIREMENTS = "numpy>=1.21\nonnxruntime>=1.12\n"
 
 
+_NO_SETTINGS = ("threads", "timeout_s", "load_s")
+"""Of ``Conditions``: threads are told by model, and patience changes no figure."""
+
+
 @dataclass(frozen=True)
 class Conditions:
     """How to measure.
@@ -51,6 +55,7 @@ class Conditions:
         spinning: Threads of the runtime wait busily for work: faster, unless others want the cores.
         seed: Of the random input and of the bootstrap.
         timeout_s: Longest wait for one answer of the device.
+        load_s: Longest wait until a model is loaded, where that may take longer.
         noise: How far the medians of a model's blocks may lie apart, over their median; None: any.
         retries: How often all blocks are measured anew where they are too noisy.
     """
@@ -63,6 +68,7 @@ class Conditions:
     spinning: bool = True
     seed: int = 0
     timeout_s: float = 300.0
+    load_s: float = 0.0
     noise: float | None = None
     retries: int = 0
 
@@ -163,7 +169,7 @@ class Bench:
         noise = {name: statistics.noise(runner.blocks_ms) for name, runner in self._runners.items()}
         return Profile(
             device={"uri": device.uri, **self._machine, "fingerprint": fingerprint(self._machine)},
-            settings={name: value for name, value in asdict(how).items() if name not in ("threads", "timeout_s")},
+            settings={name: value for name, value in asdict(how).items() if name not in _NO_SETTINGS},
             models=measured,
             ratios=_ratios(measured, how.seed, device),
             environment=passed.environment,
@@ -174,7 +180,8 @@ class Bench:
         """Load and warm up; returns the bytes that this took of the GPU's memory, where there is one."""
         how, before = self._conditions, self._take()
         runner = self._runners[name]
-        runner.load(self._there[name], threads=how.threads, spinning=how.spinning, seed=how.seed)
+        longest_s = max(how.load_s, how.timeout_s)
+        runner.load(self._there[name], threads=how.threads, spinning=how.spinning, seed=how.seed, timeout_s=longest_s)
         runner.warm_up(how.warmup)
         after = self._take()
         if not (before and after) or before[-1].gpu_memory_bytes is None or after[-1].gpu_memory_bytes is None:

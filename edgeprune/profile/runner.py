@@ -67,9 +67,11 @@ class Runner:
         """Every latency so far, by block."""
         return tuple(self._blocks)
 
-    def load(self, model: str, *, threads: int | None, spinning: bool, seed: int) -> None:
+    def load(
+        self, model: str, *, threads: int | None, spinning: bool, seed: int, timeout_s: float | None = None
+    ) -> None:
         self._send(do="load", model=model, threads=threads, spinning=spinning, seed=seed)
-        self._loaded = self._answer("loaded", {"first_ms": float, "threads": int})
+        self._loaded = self._answer("loaded", {"first_ms": float, "threads": int}, timeout_s)
 
     def warm_up(self, at_least: int) -> None:
         self._send(do="warm_up", at_least=at_least, at_most_s=_WARM_UP_S)
@@ -171,9 +173,9 @@ class Runner:
         except DeviceError as problem:
             raise DeviceError(f"measuring {self._name}: {problem}") from problem
 
-    def _answer(self, event: str, keys: Mapping[str, type]) -> dict[str, Any]:
+    def _answer(self, event: str, keys: Mapping[str, type], timeout_s: float | None = None) -> dict[str, Any]:
         try:
-            line = self._conversation.receive(timeout_s=self._timeout_s)
+            line = self._conversation.receive(timeout_s=timeout_s or self._timeout_s)
         except LineLostError:
             raise
         except DeviceError as problem:

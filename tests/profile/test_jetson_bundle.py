@@ -14,6 +14,7 @@ import edgeprune as ep
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.cli import run
 from edgeprune.errors import MeasurementError
+from edgeprune.profile.subject import subject
 from tests.profile import recorded_trtexec
 
 
@@ -123,3 +124,8 @@ def test_what_the_engine_answers_is_held_against_the_form_that_it_was_built_from
     assert (check.samples, check.tolerance, check.top1_agreement) == (4, tolerance, 1)
     with pytest.raises(MeasurementError, match=f"an output is off by 0.5 of the largest, {tolerance:g} is allowed"):
         profiled(1.5)
+
+
+def test_engines_get_the_time_they_take(built: Path) -> None:
+    conditions = subject(built).conditions
+    assert conditions.load_s > 60 * 60 > conditions.timeout_s

@@ -116,6 +116,19 @@ def test_what_trtexec_tells_of_outputs(tools: Path, bundle: Path) -> None:
         runner.end()
 
 
+def test_engines_may_take_longer_than_other_answers(tools: Path, bundle: Path) -> None:
+    program = recorded_trtexec.install(tools, "10.3")
+    program.write_text(program.read_text().replace("--saveEngine) cat", "--saveEngine) sleep 3; cat"))
+    how = {"threads": None, "spinning": True, "seed": 0}
+    with Local().open() as workspace:
+        script = workspace.push(TENSORRT_RUNNER[0], *TENSORRT_RUNNER[1:])
+        patient = Runner(workspace, script, "pruned", timeout_s=2)
+        patient.load(str(bundle / "model.onnx"), **how, timeout_s=60)
+        patient.end()
+        with pytest.raises(DeviceError, match="in 2 s"):
+            Runner(workspace, script, "pruned", timeout_s=2).load(str(bundle / "model.onnx"), **how)
+
+
 def test_engines_can_be_kept_and_layers_asked_for(tools: Path, bundle: Path, tmp_path: Path) -> None:
     recorded_trtexec.install(tools, "10.3")
     load = {"do": "load", "model": str(bundle / "model.onnx"), "spinning": False, "precision": "fp32"}
