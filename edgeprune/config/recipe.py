@@ -244,16 +244,17 @@ class QuantizeSettings(Settings):
     Attributes:
         precision: ``auto`` makes every one that the target runs, and ships the one that is faster where it was measured
             and keeps the accuracy; another one is demanded.
-        calibration: How ranges of activations are found: ``minmax``, ``entropy`` or ``percentile``, which changed the
-            outputs of the packaged networks least (docs/targets.md).
+        calibration: How ranges of activations are found: ``minmax``, ``percentile`` or ``entropy``. ``auto`` is
+            ``percentile``, which changed the outputs of the packaged networks least (docs/results.md). Those of TFLite
+            files are always by ``minmax``.
         samples: Training samples that ranges are found with.
         max_accuracy_drop: Share of the samples that a quantised model may lose against float32, on validation data;
             nodes are left in float until it holds.
-        equalize: Even out weights across layers first (Nagel et al., 2019).
+        equalize: Even out weights across layers first (Nagel et al., 2019); not of TFLite files.
     """
 
     precision: Literal["auto", "float32", "float16", "int8"] = "auto"
-    calibration: Literal["minmax", "entropy", "percentile"] = "percentile"
+    calibration: Literal["auto", "minmax", "percentile", "entropy"] = "auto"
     samples: Annotated[int, Field(ge=1)] = 256
     max_accuracy_drop: Annotated[float, Field(ge=0, le=1)] = 0.005
     equalize: bool = False

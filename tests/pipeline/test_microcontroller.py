@@ -160,6 +160,19 @@ def test_it_replays_from_the_cache(built: BuildResult, folder: Path) -> None:
     assert ((anew.folder / "manifest.json").read_bytes(), anew.archive.read_bytes()) == before
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"quantize__calibration": "entropy"}, "calibration = 'entropy'"), ({"quantize__equalize": True}, "equalize")],
+)
+def test_what_tflite_files_do_not_have_is_told(
+    settings: dict[str, Any], told: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _build(folder, training__epochs=2, **settings)
+    (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert warning.startswith(f"quantize.{told}")
+    assert "is not for TFLite files" in warning
+
+
 @pytest.mark.parametrize("share", [0.9, 0.77, 0.6])
 def test_it_is_pruned_until_the_arena_fits(share: float, folder: Path) -> None:
     made = _build(folder, budget__arena_bytes=share, budget__macs=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 from edgeprune import files
 from edgeprune.backends.tensorrt import fitting, fp16, placement
 from edgeprune.quantize.calibration import Method, calibrate
+from edgeprune.quantize.equalization import equalize
 from edgeprune.quantize.prepare import prepare
 from edgeprune.quantize.samples import CalibrationSamples
 
@@ -37,7 +39,13 @@ def write_fp16(source: Path, folder: Path, samples: CalibrationSamples) -> Path:
 
 
 def write_int8(
-    source: Path, folder: Path, samples: CalibrationSamples, *, method: Method = "percentile", versions: str = ""
+    source: Path,
+    folder: Path,
+    samples: CalibrationSamples,
+    *,
+    method: Method = "percentile",
+    equalization: bool = False,
+    versions: str = "",
 ) -> tuple[Path, ...]:
     """Write ``source`` with Q/DQ pairs where TensorRT fuses them.
 
@@ -46,6 +54,7 @@ def write_int8(
         folder: For the files.
         samples: Ranges are those of them.
         method: How ranges are taken of them.
+        equalization: Equalize the ranges of convolutions first.
         versions: Of TensorRT, as pip writes them: weights stay float32 in the file where one before 10 is among them.
 
     Returns:
@@ -57,6 +66,8 @@ def write_int8(
     """
     prepared = prepare(source)
     samples.check(prepared.shape)
+    if equalization:
+        prepared = replace(prepared, model=equalize(prepared.model).model)
     float_weights = SpecifierSet(versions).contains("8.5") or SpecifierSet(versions).contains("8.6")
     ranges = calibrate(prepared, samples, method=method, op_types=placement.QUANTIZED)
     fitted = fitting.fit(placement.quantized(prepared.model, ranges, float_weights=float_weights))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline.job import INT8_ONNX, INT8_TFLITE, PRUNED_ONNX, PRUNED_TFLITE, Job, precisions
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages.evaluate_shipped import judged_file
+
+if TYPE_CHECKING:
+    from edgeprune.config.recipe import QuantizeSettings
+    from edgeprune.quantize.calibration import Method
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +50,10 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     return made
 
 
+def _method(settings: QuantizeSettings) -> Method:
+    return "percentile" if settings.calibration == "auto" else settings.calibration
+
+
 def _for_onnxruntime(job: Job, _precision: str, accuracy: float, space: Space) -> Mapping[str, Any]:
     from edgeprune import quantize
     from edgeprune.pipeline import fingerprint
@@ -56,7 +64,7 @@ def _for_onnxruntime(job: Job, _precision: str, accuracy: float, space: Space) -
         file,
         space.out / INT8_ONNX,
         job.data.train,
-        method=settings.calibration,
+        method=_method(settings),
         samples=settings.samples,
         seed=job.recipe.seed,
         activations=quantize.activations_for(job.target.hardware.architecture or fingerprint.machine()["machine"]),
@@ -84,12 +92,16 @@ def _float_tflite(job: Job, space: Space) -> Path:
 def _for_tflite(job: Job, _precision: str, _accuracy: float, space: Space) -> Mapping[str, Any]:
     from edgeprune.quantize import tflite
 
+    settings = job.recipe.quantize
+    if settings.calibration not in ("auto", "minmax") or settings.equalize:
+        asked = "equalize = true" if settings.equalize else f"calibration = '{settings.calibration}'"
+        logger.warning("quantize.%s is not for TFLite files: their ranges are the smallest and largest values", asked)
     path = space.out / INT8_TFLITE
     written = tflite.quantize(
         space.out / PRUNED_TFLITE,
         path,
         job.data.train,
-        samples=job.recipe.quantize.samples,
+        samples=settings.samples,
         seed=job.recipe.seed,
         progress=space.progress,
     )
@@ -109,8 +121,14 @@ def _for_tensorrt(job: Job, precision: str, _accuracy: float, space: Space) -> M
     if precision == "float16":
         written: tuple[Path, ...] = (forms.write_fp16(file, space.out, samples),)
     else:
-        versions = job.target.runtime.versions
-        written = forms.write_int8(file, space.out, samples, method=settings.calibration, versions=versions)
+        written = forms.write_int8(
+            file,
+            space.out,
+            samples,
+            method=_method(settings),
+            equalization=settings.equalize,
+            versions=job.target.runtime.versions,
+        )
     return {
         "files": [path.name for path in written],
         "accuracy": judged_file(job, written[0], job.data.validation).accuracy,

@@ -79,3 +79,22 @@ def test_each_calibration_takes_ranges_of_its_own(source: Path, samples: Calibra
     folders = {method: _made(tmp_path / method) for method in METHODS}
     files = {method: forms.write_int8(source, folder, samples, method=method)[0] for method, folder in folders.items()}
     assert len({path.read_bytes() for path in files.values()}) == len(METHODS)
+
+
+def test_equalization_saves_channels_that_are_small_beside_one(samples: CalibrationSamples, tmp_path: Path) -> None:
+    module = network()
+    block = module[2]
+    with torch.no_grad():
+        for norm in (block.first[1], block.second[1]):
+            norm.bias.normal_(std=0.1)  # equal constants are stored once, and what is shared stays
+        # The same function, with one channel that takes all the levels.
+        block.first[1].weight[0] *= 300
+        block.first[1].bias[0] *= 300
+        block.second[0].weight[:, 0] /= 300
+    source = exporting.export(module, (torch.zeros(IMAGE),), tmp_path / "model.onnx").path
+    expected, errors = _outputs(source), []
+    for equalization in (False, True):
+        folder = _made(tmp_path / str(equalization))
+        path, _ = forms.write_int8(source, folder, samples, method="minmax", equalization=equalization)
+        errors.append(np.abs(_outputs(path) - expected).mean())
+    assert errors[1] < errors[0] / 3
