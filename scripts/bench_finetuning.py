@@ -65,7 +65,6 @@ CASES: dict[str, dict[str, Any]] = {
     "features-5": {"distillation.features": 5.0},
     "features-100": {"distillation.features": 100.0},
     "features-fast": {"lr": 0.05},
-    "features-faster": {"lr": 0.1},
     "features-100-refitted": {"distillation.features": 100.0, "repair": _REFIT},
 }
 
