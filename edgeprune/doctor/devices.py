@@ -11,6 +11,8 @@ from edgeprune.devices.emulation import BOARDS
 from edgeprune.devices.emulator import MICROCONTROLLER
 from edgeprune.doctor.base import Finding, check
 from edgeprune.errors import DeviceError, EdgePruneError, InputError
+from edgeprune.profile.protocol import REQUIREMENTS
+from edgeprune.profile.runners.trtexec import USUAL_PLACE
 
 _RUN_S = 120
 # Python 3.8 knows all of it. JetPack's trtexec is on no PATH.
@@ -23,11 +25,11 @@ for name in ("onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime
         found[name] = version(name)
     except PackageNotFoundError:
         pass
-for path in (shutil.which("trtexec"), "/usr/src/tensorrt/bin/trtexec"):
+for path in (shutil.which("trtexec"), "USUAL_PLACE"):
     if path and os.access(path, os.X_OK):
         found["trtexec"] = path
 print(json.dumps({"Python": platform.python_version(), "executable": sys.executable, "runtimes": found}))
-"""
+""".replace("USUAL_PLACE", USUAL_PLACE)
 
 
 @check("Devices", place=2)
@@ -63,7 +65,8 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
         return Finding(name, "bad", str(problem), fix, needed=needed)
     told = ", ".join(f"{what} {version}" for what, version in {"Python": seen["Python"], **seen["runtimes"]}.items())
     if not seen["runtimes"]:
-        line = f"{seen['executable']} -m pip install 'numpy>=1.21' 'onnxruntime>=1.12'     (typed there)"
+        needs = " ".join(f"'{requirement}'" for requirement in REQUIREMENTS.split())
+        line = f"{seen['executable']} -m pip install {needs}     (typed there)"
         return Finding(name, "bad", f"{told}, and no runtime", line, needed=needed)
     return Finding(name, "ok", told, needed=needed)
 

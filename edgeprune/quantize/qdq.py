@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto, NodeProto
 
@@ -58,12 +58,40 @@ def written(
     model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str]
 ) -> tuple[ModelProto, list[str]]:
     """As ``quantized``, whether ONNX Runtime has integer kernels for all of the nodes or not."""
-    from onnxruntime.quantization import QuantType
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
     names = chosen(model, kept_float)
     if not names:
         raise ModelError("no node of the model can be quantized: it has no convolution or matrix product left")
+    proto = inserted(model, ranges, OP_TYPES, activations=activations, nodes=names)
+    _free_logits(proto)
+    tidy(proto)
+    opset.lower(proto, opset.version(proto))
+    return proto, names
+
+
+def inserted(
+    model: ModelProto,
+    ranges: TensorsData,
+    op_types: Collection[str],
+    *,
+    activations: Activations = "int8",
+    nodes: Collection[str] = (),
+    excluded: Collection[str] = (),
+    **options: Any,
+) -> ModelProto:
+    """A copy of ``model`` as ONNX Runtime's quantizer leaves it.
+
+    Args:
+        model: As ``prepare`` gives it.
+        ranges: Of its activations, by ``calibrate``.
+        op_types: Operators that may be quantized.
+        activations: Their type.
+        nodes: Names of those that are; none: all of these operators.
+        excluded: Names of those that are not.
+        options: The quantizer's ``extra_options``.
+    """
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
     with logged(logger):
         quantizer = QDQQuantizer(
             copy.deepcopy(model),
@@ -72,18 +100,15 @@ def written(
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QInt8 if activations == "int8" else QuantType.QUInt8,
             tensors_range=copy.deepcopy(ranges),  # it moves those of a Relu
-            nodes_to_quantize=names,
-            nodes_to_exclude=[],
-            op_types_to_quantize=sorted(OP_TYPES),
-            extra_options={},
+            nodes_to_quantize=list(nodes),
+            nodes_to_exclude=list(excluded),
+            op_types_to_quantize=sorted(op_types),
+            extra_options=options,
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()
         proto: ModelProto = quantizer.model.model
-    _free_logits(proto)
-    tidy(proto)
-    opset.lower(proto, opset.version(proto))
-    return proto, names
+    return proto
 
 
 def _free_logits(model: ModelProto) -> None:

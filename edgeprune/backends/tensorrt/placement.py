@@ -12,8 +12,6 @@ Layer-Placement Recommendations":
 
 from __future__ import annotations
 
-import copy
-import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,12 +21,10 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from edgeprune.backends.tensorrt.graph import WEIGHTED, Graph
 from edgeprune.errors import ModelError
-from edgeprune.export.chatter import logged
+from edgeprune.quantize.qdq import inserted
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
-
-logger = logging.getLogger(__name__)
 
 QUANTIZED = (*WEIGHTED, "Add")
 """Operators that become int8 kernels."""
@@ -63,37 +59,22 @@ def quantized(
             and releases before 10 need. The documentation of later ones names int8 weights too: a quarter of the size.
         kept_float: Names of nodes that are not to be quantised.
     """
-    from onnxruntime.quantization import QuantType
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
     graph = Graph(model)
     no_residual = [node.name for node in model.graph.node if node.op_type == "Add" and not graph.main_inputs(node)]
-    with logged(logger):
-        quantizer = QDQQuantizer(
-            copy.deepcopy(model),
-            per_channel=True,
-            reduce_range=False,
-            weight_qType=QuantType.QInt8,
-            activation_qType=QuantType.QInt8,
-            tensors_range=copy.deepcopy(ranges),  # it moves those of a Relu
-            nodes_to_quantize=[],
-            nodes_to_exclude=[*no_residual, *kept_float],
-            op_types_to_quantize=list(QUANTIZED),
-            extra_options={
-                "ActivationSymmetric": True,
-                "WeightSymmetric": True,
-                "QuantizeBias": False,
-                "AddQDQPairToWeight": float_weights,
-                "DedicatedQDQPair": True,
-                "MatMulConstBOnly": True,
-                "OpTypesToExcludeOutputQuantization": list(QUANTIZED),
-                "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
-            },
-        )
-        quantizer.quantize_model()
-    quantizer.model.topological_sort()
-    proto: ModelProto = quantizer.model.model
-    return proto
+    return inserted(
+        model,
+        ranges,
+        QUANTIZED,
+        excluded=[*no_residual, *kept_float],
+        ActivationSymmetric=True,
+        WeightSymmetric=True,
+        QuantizeBias=False,
+        AddQDQPairToWeight=float_weights,
+        DedicatedQDQPair=True,
+        MatMulConstBOnly=True,
+        OpTypesToExcludeOutputQuantization=list(QUANTIZED),
+        QDQOpTypePerChannelSupportToAxis={"MatMul": 1},
+    )
 
 
 def check(model: ModelProto, *, float_weights: bool = False) -> None:
