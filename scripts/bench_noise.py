@@ -3,23 +3,29 @@
 
     .venv/bin/python scripts/bench_noise.py --bundle dist/digits-host --dense .edgeprune/cache/preflight-*/dense.onnx
 
-Each of ``--times`` measurements loads both models in processes of their own, in turn. Told are 95 % half widths of the
-ratio of two such measurements: of the median alone, and beside that of the dense network, as 'edgeprune compare' takes
-it; and of peak memory. What 'edgeprune compare' allows for is in ``edgeprune/report/noise.py``.
+Each of ``--times`` measurements loads the dense network and, twice, the bundle's model, in processes of their own, in
+turn. Told are 95 % half widths of ratios of medians that should be 1: of two measurements, alone and beside the dense
+network, and within one, as after 'edgeprune profile --baseline'; and of peak memory. What 'edgeprune compare' allows
+for is in ``edgeprune/report/noise.py``; it is asked, too, which of these it calls worse by over ``--limit`` percent.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import itertools
 import math
 import os
 import platform
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
-from edgeprune.profile import measure
+from edgeprune.bundle.reading import Read
+from edgeprune.profile import Profile, measure
+from edgeprune.report.comparison import compare
 from edgeprune.report.noise import MEMORY_NOISE, PROCESS_NOISE
+from edgeprune.report.rules import Rule
 
 
 def main() -> None:
@@ -28,28 +34,57 @@ def main() -> None:
     parser.add_argument("--dense", type=Path, required=True, help="the dense network as ONNX")
     parser.add_argument("--times", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=5.0, help="percent that compare allows")
     given = parser.parse_args()
     print(f"machine: {platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores")
     print(f"versions: Python {platform.python_version()}, onnxruntime {importlib.metadata.version('onnxruntime')}")
     print(f"load before (1, 5, 15 minutes): {', '.join(f'{value:.2f}' for value in os.getloadavg())}")
-    alone, beside, memory = [], [], []
+    found = []
     for _ in range(given.times):
-        models = {"dense": given.dense, "model": given.bundle / "model.onnx"}
-        profile = measure(models, threads=given.threads)
-        dense, model = profile.models["dense"], profile.models["model"]
-        alone.append(math.log(model.latency_ms.p50))
-        beside.append(math.log(model.latency_ms.p50 / dense.latency_ms.p50))
-        if model.peak_memory_bytes is not None:
-            memory.append(math.log(model.peak_memory_bytes.value))
-    print(f"\n{given.times} measurements; 95 % half width of the ratio of two:\n")
-    print("| | found | allowed for |\n|---|---:|---:|")
-    for name, logs, allowed in (
-        ("median latency", alone, None),
-        ("median latency beside that of dense", beside, PROCESS_NOISE),
-        ("peak memory", memory, MEMORY_NOISE),
+        models = {"dense": given.dense, "base": given.bundle / "model.onnx", "pruned": given.bundle / "model.onnx"}
+        found.append(measure(models, threads=given.threads))
+    print(f"load after: {', '.join(f'{value:.2f}' for value in os.getloadavg())}")
+    both = [(one.models["base"].latency_ms.p50, one.models["pruned"].latency_ms.p50) for one in found]
+    alone = [math.log(base) for base, _ in both]
+    beside = [math.log(base / one.models["dense"].latency_ms.p50) for (base, _), one in zip(both, found, strict=True)]
+    in_turn = [math.log(new / base) for base, new in both]
+    peaks = [one.models["base"].peak_memory_bytes for one in found]
+    memory = [math.log(peak.value) for peak in peaks if peak is not None]
+    alarms = _alarms(found, given.limit)
+    print(f"\n{given.times} measurements of {given.bundle}; called worse, by more than {given.limit:g} %:\n")
+    print("| | 95 % half width | allowed for | called worse |\n|---|---:|---:|---:|")
+    two = math.sqrt(2)
+    for name, width, allowed, worse in (
+        ("median latency, two measurements", two * _spread(alone), None, alarms["alone"]),
+        ("beside dense, two measurements", two * _spread(beside), PROCESS_NOISE, alarms["beside dense"]),
+        ("in turn, one measurement", _spread(in_turn), PROCESS_NOISE, alarms["in turn"]),
+        ("peak memory, two measurements", two * _spread(memory), MEMORY_NOISE, ""),
     ):
-        found = "" if len(logs) < 2 else f"{math.expm1(1.96 * math.sqrt(2) * statistics.stdev(logs)):.1%}"
-        print(f"| {name} | {found} | {'' if allowed is None else f'{allowed:.0%}'} |")
+        print(f"| {name} | {math.expm1(width):.1%} | {'' if allowed is None else f'{allowed:.0%}'} | {worse} |")
+
+
+def _spread(logs: list[float]) -> float:
+    return 1.96 * statistics.stdev(logs)
+
+
+def _alarms(found: list[Profile], limit: float) -> dict[str, str]:
+    """How many comparisons of the file with itself fail, by how they are made."""
+    rule = [Rule.parse(f"latency_ms.p50:+{limit:g}%")]
+
+    def failed(base: Profile, new: Profile, *names: str) -> bool:
+        sides = [
+            Read(Path(which), None, replace(one, models={name: one.models[name] for name in names}).to_json())
+            for which, one in (("base", base), ("new", new))
+        ]
+        return bool(compare(sides[0], sides[1], rule).failed)
+
+    pairs = list(itertools.permutations(found, 2))
+    alarms = {
+        "alone": [failed(base, new, "pruned") for base, new in pairs],
+        "beside dense": [failed(base, new, "dense", "pruned") for base, new in pairs],
+        "in turn": [failed(one, one, "base", "pruned") for one in found],
+    }
+    return {name: f"{sum(each)} of {len(each)}" for name, each in alarms.items()}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@
 #   TARGETS  by their full names                                                        (host)
 #   BUILD    more arguments of 'edgeprune build'
 #   DEVICES  where to profile what: "raspberry-pi-4=ssh://pi@kitchen nucleo-l4r5zi=emulator:microcontroller"; of other
-#            targets the profile of the build counts. An emulated Raspberry Pi is installed, where it is not there yet
+#            targets the profile of the build counts. The base branch's bundle is measured in turn, so that a slow day of
+#            the device is in both. An emulated Raspberry Pi is installed, where it is not there yet
 #   BASE     folder with the bundles of the base branch; without it nothing is compared
 #   FAIL_ON  limits of 'edgeprune compare'; without it the default ones hold
 #   OUT      folder for bundles, comment.md and compare-*.xml                            (dist)
@@ -49,15 +50,16 @@ step edgeprune build "$RECIPE" $targets --output "$OUT" ${BUILD:-}
 
 : > "$OUT/comment.md"
 for target in $TARGETS; do
-    bundle=$OUT/$name-$target
+    bundle=$OUT/$name-$target base=''
+    if [ -n "$BASE" ] && [ -d "$BASE/$name-$target" ]; then base=$BASE/$name-$target; fi
     [ -d "$bundle" ] || continue
     device=$(device_of "$target")
     case $device in emulator:raspberry-*) step edgeprune emulator install "${device#emulator:}" ;; esac
-    [ -z "$device" ] || step edgeprune profile "$bundle" --device "$device"
+    [ -z "$device" ] || step edgeprune profile "$bundle" --device "$device" ${base:+--baseline "$base"}
     step edgeprune verify "$bundle.tar.gz" && archives="$archives $bundle.tar.gz"
-    if [ -d "$BASE/$name-$target" ]; then
+    if [ -n "$base" ]; then
         # shellcheck disable=SC2086
-        step edgeprune compare "$BASE/$name-$target" "$bundle" $limits --markdown --junit "$OUT/compare-$target.xml" \
+        step edgeprune compare "$base" "$bundle" $limits --markdown --junit "$OUT/compare-$target.xml" \
             >> "$OUT/comment.md"
     else
         printf '**%s for %s**: there is no bundle of the base branch to compare with\n' "$name" "$target" >> "$OUT/comment.md"

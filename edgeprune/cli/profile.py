@@ -24,7 +24,7 @@ _PATH = click.Path(path_type=Path)
 @click.command("profile")
 @click.argument("what", metavar="BUNDLE_OR_MODEL", type=_PATH)
 @click.option("--device", "devices", multiple=True, metavar="URI", help="Where; can be given again. Default: local:")
-@click.option("--baseline", type=_PATH, help="Another model or bundle that takes turns with it; ratios are over it.")
+@click.option("--baseline", type=_PATH, help="Another model, or the bundle to compare with, that takes turns.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of one inference; default: as the bundle's target says.")
 @click.option("--runs", type=click.IntRange(min=1), help="Measured inferences of each model; a fast one makes more.")
 @click.option("--blocks", type=click.IntRange(min=1), help="How often models take turns.")
@@ -61,6 +61,7 @@ def command(
     \b
     Example:
       edgeprune profile dist/digits-raspberry-pi-4 --device ssh://pi@kitchen
+      edgeprune profile dist/digits-host --baseline main/digits-host
       edgeprune profile model.onnx --baseline dense.onnx --png latency.png
       edgeprune profile model.tflite --device serial:/dev/ttyACM0?baud=115200 --output board.json
     """

@@ -68,7 +68,9 @@ class EmulatedMicrocontroller:
 
     uri: str = f"emulator:{MICROCONTROLLER}"
     kind: Kind = "emulated"
-    capabilities: frozenset[Capability] = frozenset({Capability.STREAM, Capability.MEMORY, Capability.PER_LAYER})
+    capabilities: frozenset[Capability] = frozenset(
+        {Capability.PUSH, Capability.STREAM, Capability.MEMORY, Capability.PER_LAYER}
+    )
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:

@@ -48,10 +48,6 @@ PRUNED_TFLITE = "model.tflite"
 INT8_TFLITE = "model-int8.tflite"
 PROFILE = "profile.json"
 GOLDEN = "golden.npz"
-# Names of the networks in a profile.
-DENSE = "dense"
-PRUNED = "pruned"
-INT8 = "int8"
 
 
 def preferred_alignment(recipe: Recipe, target: Target) -> int:

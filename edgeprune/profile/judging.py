@@ -6,9 +6,8 @@ from edgeprune.bundle.manifest import BudgetReport, GateReport, Manifest, Platfo
 from edgeprune.bundle.verdicts import verdict
 from edgeprune.config.gates import Gate
 from edgeprune.evidence import Evidence
-from edgeprune.profile.result import ModelProfile, Profile
+from edgeprune.profile.result import DENSE, ModelProfile, Profile
 
-_DENSE = "dense"
 _WAY_OUT = "'edgeprune profile BUNDLE --device URI' measures on the board"
 
 
@@ -28,7 +27,7 @@ def judge(manifest: Manifest, profile: Profile, *, model: str | None = None) -> 
 def _judged(
     gate: GateReport, platform: Platform | None, profile: Profile, shipped: ModelProfile | None
 ) -> BudgetReport:
-    dense = profile.models.get(_DENSE)
+    dense = profile.models.get(DENSE)
     base, _ = _figure(gate.name, dense) if dense is not None else (None, "measured")
     value, kind = _figure(gate.name, shipped) if shipped is not None else (None, "measured")
     if isinstance(gate.limit, float | int) and gate.limit <= 1 and base is None:

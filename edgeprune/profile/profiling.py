@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune import devices as known
-from edgeprune.devices import Device
+from edgeprune.devices import Capability, Device
 from edgeprune.devices.base import LineLostError
 from edgeprune.errors import DeviceError, EdgePruneError, MeasurementError
 from edgeprune.profile.protocol import Bench
@@ -55,7 +55,7 @@ def profile(
     Args:
         what: The folder of a bundle, or an ``.onnx`` or ``.tflite`` file.
         device: A device, its URI, or its name in ``devices.toml``.
-        baseline: Another model or bundle that takes turns with it; ratios are over it.
+        baseline: Another model (``dense``) or bundle (``base``) that takes turns with it; ratios are over it.
         progress: Advances by a block.
         conditions: See ``protocol.Conditions``; those that are not given are as the bundle's target says.
 
@@ -192,6 +192,11 @@ def _outcome(
 def _measured(found: Subject, device: Device, conditions: dict[str, Any], turn: _When, progress: Progress) -> Profile:
     """Measure, and try again where the line was lost."""
     how = replace(found.conditions, **conditions)
+    models = found.models
+    if len(models) > 1 and Capability.PUSH not in device.capabilities:
+        baseline, name = models
+        logger.warning("%s runs the one model in its firmware: it is measured without %s", device.uri, baseline)
+        models = {name: models[name]}
     lost: DeviceError | None = None
     for attempt in range(_TRIES):
         if lost is not None:
@@ -202,7 +207,7 @@ def _measured(found: Subject, device: Device, conditions: dict[str, Any], turn: 
                 bench = Bench(
                     workspace,
                     device,
-                    found.models,
+                    models,
                     how,
                     runner=found.runner,
                     beside=found.beside,

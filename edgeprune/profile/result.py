@@ -16,6 +16,12 @@ from edgeprune.profile.figures import Latency, Ratio
 
 NAME = "profile.json"
 SCHEMA = 1
+DENSE = "dense"
+"""Name of the network before pruning."""
+PRUNED = "pruned"
+"""Name of its float32 form after; other forms have the name of their precision."""
+BASE = "base"
+"""Name of what ships today, where a new bundle was measured in turn with it."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from edgeprune.export import tflite_loading
 from edgeprune.profile import golden
 from edgeprune.profile.golden import Golden
 from edgeprune.profile.protocol import LITERT_RUNNER, RUNNER, Conditions
+from edgeprune.profile.result import BASE, DENSE, PRUNED
 
-BASELINE = "dense"
 _RUNNERS = {".onnx": RUNNER, ".tflite": LITERT_RUNNER}
-_PRUNED = "pruned"
 _BUILD_S = 3 * 3600.0
 """A Jetson builds an engine for every precision before it answers, each of which ``build_engine.py`` gives an hour."""
 
@@ -50,7 +49,7 @@ def subject(what: Path, baseline: Path | None = None) -> Subject:
 
     Args:
         what: The folder of a bundle, every byte of which must be accounted for, or an ``.onnx`` or ``.tflite`` file.
-        baseline: Another one, which it is measured in turn with, as ``dense``.
+        baseline: Another one, which it is measured in turn with: a file as ``dense``, a bundle as ``base``.
 
     Raises:
         InputError: It is something else, or the two do not run on the same runtime.
@@ -61,13 +60,15 @@ def subject(what: Path, baseline: Path | None = None) -> Subject:
     if baseline is None:
         return found
     other = _bundle(baseline) if baseline.is_dir() else _file(baseline)
-    (model,), (base,) = found.models.values(), other.models.values()
+    (name, model), (its_name, base) = *found.models.items(), *other.models.items()
     if model.suffix != base.suffix:
         raise InputError(f"the baseline is {base.name}, the model {model.name}: both must run on one runtime")
-    name = next(iter(found.models))
-    if name == BASELINE:
-        raise InputError(f"{what} is called '{BASELINE}', as the baseline is: give it another name")
-    return replace(found, models={BASELINE: base, **found.models})
+    as_name = DENSE if other.bundle is None else BASE
+    if name == as_name:
+        raise InputError(f"{what} is called '{as_name}', as the baseline is: give it another name")
+    # What the baseline answers is not checked: a new bundle may be there to mend it.
+    beside = {**found.beside, as_name: other.beside.get(its_name, ())}
+    return replace(found, models={as_name: base, **found.models}, beside=beside)
 
 
 def _file(path: Path) -> Subject:
@@ -92,7 +93,7 @@ def _bundle(folder: Path) -> Subject:
     runner = [run, *(path for path in scripts if path != run)] if run in scripts else [_RUNNERS[model.suffix]]
     others = [folder / path for path in manifest.files if path.endswith(model.suffix) and folder / path != model]
     shipped = "float32" if manifest.precision is None else manifest.precision.shipped
-    name = _PRUNED if shipped == "float32" else shipped
+    name = PRUNED if shipped == "float32" else shipped
     expected = {name: Golden.load(folder / golden.NAME)} if golden.NAME in manifest.files else {}
     return Subject({name: model}, runner, {name: others}, expected, _conditions(manifest), folder, manifest)
 

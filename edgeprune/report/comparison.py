@@ -11,17 +11,17 @@ from edgeprune.bundle.manifest import Manifest
 from edgeprune.bundle.reading import Read
 from edgeprune.errors import InputError, MeasurementError
 from edgeprune.evidence import Evidence
-from edgeprune.profile.result import ModelProfile, Profile
+from edgeprune.profile.result import BASE, DENSE, PRUNED, ModelProfile, Profile
 from edgeprune.report.noise import (
     MEMORY_NOISE,
     PROCESS_NOISE,
     STATISTICS,
     block_noise,
+    paired_noise,
     share_difference,
 )  # fmt: skip
 from edgeprune.report.rules import ACCURACY, Rule, default_rule
 
-_DENSE, _PRUNED = "dense", "pruned"
 _DEVICE = ("machine", "cpu", "runtime")
 _NOT_COMPARED = ("accuracy", "samples")
 _Pair = tuple[ModelProfile, ModelProfile]
@@ -101,8 +101,9 @@ class Comparison:
 def compare(base: Read, new: Read, rules: Sequence[Rule] = ()) -> Comparison:
     """Put two bundles, manifests or profiles side by side.
 
-    Latency is compared beside that of the dense network where both profiles hold the same file of it, measured in turn
-    with the others on the same device and runtime: what slowed down both is the machine.
+    What slowed down everything is the machine: where the new profile holds the base's model too, measured in turn with
+    the new one (``edgeprune profile --baseline``), the two are compared there; else latency is compared beside that of
+    the dense network where both profiles hold the same file of it, from the same device and runtime.
 
     Args:
         base: Before.
@@ -121,8 +122,10 @@ def compare(base: Read, new: Read, rules: Sequence[Rule] = ()) -> Comparison:
         _check_same(base, new, base.manifest, new.manifest)
         title, metric = f"{new.manifest.recipe} for {new.manifest.target}", new.manifest.metric
         changes += _counted(base.manifest, new.manifest)
-    if base.profile is not None and new.profile is not None:
-        profiles = [Profile.from_json(side.profile or "", where=side.path) for side in (base, new)]
+    profiles = [
+        None if side.profile is None else Profile.from_json(side.profile, where=side.path) for side in (base, new)
+    ]
+    if profiles[1] is not None:
         changes += _measured(base, new, profiles[0], profiles[1], notes)
     if not changes:
         raise InputError(
@@ -178,7 +181,14 @@ def _amount(key: str, was: float, now: float, kind: Evidence) -> Change:
     return Change(key, was, now, kind, worse, worse, worse)
 
 
-def _measured(base: Read, new: Read, before: Profile, now: Profile, notes: list[str]) -> Iterator[Change]:
+def _measured(base: Read, new: Read, before: Profile | None, now: Profile, notes: list[str]) -> Iterator[Change]:
+    in_turn = _in_turn(base, new, before, now)
+    if in_turn is not None:
+        notes.append(f"Base and new were measured in turn on {now.device['uri']}.")
+        yield from _pair("", now, now, in_turn, None)
+        return
+    if before is None:
+        return
     pairs = dict(_pairs(base, new, before, now))
     if not pairs and not (before.models or now.models):
         return  # a microcontroller's, before a board answered
@@ -193,14 +203,32 @@ def _measured(base: Read, new: Read, before: Profile, now: Profile, notes: list[
             f"Latency is compared beside that of the dense network, the same file in both, which took "
             f"{100 * math.expm1(drift):+.1f} % of time."
         )
-    for prefix, (one, other) in pairs.items():
-        elsewhere = _difference(before, now, one, other)
-        for name in STATISTICS:
-            yield _latency(f"{prefix}latency_ms.{name}", one, other, elsewhere=elsewhere, drift=drift)
-        if one.peak_memory_bytes is not None and other.peak_memory_bytes is not None:
-            values = one.peak_memory_bytes.value, other.peak_memory_bytes.value
-            kinds = {one.peak_memory_bytes.kind, other.peak_memory_bytes.kind}
-            yield _memory(f"{prefix}memory_bytes", *values, kinds, elsewhere)
+    for prefix, pair in pairs.items():
+        yield from _pair(prefix, before, now, pair, drift)
+
+
+def _pair(prefix: str, before: Profile, now: Profile, pair: _Pair, drift: float | None) -> Iterator[Change]:
+    one, other = pair
+    elsewhere = _difference(before, now, one, other)
+    for name, statistic in STATISTICS.items():
+        noise = (paired_noise if before is now else block_noise)(one.blocks_ms, other.blocks_ms, statistic)
+        yield _latency(f"{prefix}latency_ms.{name}", one, other, elsewhere=elsewhere, drift=drift, noise=noise)
+    if one.peak_memory_bytes is not None and other.peak_memory_bytes is not None:
+        values = one.peak_memory_bytes.value, other.peak_memory_bytes.value
+        kinds = {one.peak_memory_bytes.kind, other.peak_memory_bytes.kind}
+        yield _memory(f"{prefix}memory_bytes", *values, kinds, elsewhere)
+
+
+def _in_turn(base: Read, new: Read, before: Profile | None, now: Profile) -> _Pair | None:
+    """What ships in both, where the new profile has the very model of the base beside its own."""
+    known = set() if before is None else {model.sha256 for model in before.models.values()}
+    if base.manifest is not None:
+        known = {entry.sha256 for entry in base.manifest.files.values()}
+    one = now.models.get(BASE)
+    other = _shipped(new.manifest, now) or next(iter(_pruned(now).values()), None)
+    if one is None or other is None or one.sha256 not in known or len(one.blocks_ms) != len(other.blocks_ms):
+        return None
+    return one, other
 
 
 def _pairs(base: Read, new: Read, before: Profile, now: Profile) -> Iterator[tuple[str, _Pair]]:
@@ -209,17 +237,23 @@ def _pairs(base: Read, new: Read, before: Profile, now: Profile) -> Iterator[tup
     if shipped[0] is not None and shipped[1] is not None:
         yield "", (shipped[0], shipped[1])
         return
-    common = [name for name in now.models if name in before.models and name != _DENSE]
-    first = _PRUNED if _PRUNED in common else common[0] if common else None
+    was, is_ = _pruned(before), _pruned(now)
+    common = [name for name in is_ if name in was]
+    first = PRUNED if PRUNED in common else common[0] if common else None
     for name in common:
-        yield "" if name == first else f"{name}.", (before.models[name], now.models[name])
+        yield "" if name == first else f"{name}.", (was[name], is_[name])
+
+
+def _pruned(profile: Profile) -> dict[str, ModelProfile]:
+    """Those models that are not there for others to be held against."""
+    return {name: model for name, model in profile.models.items() if name not in (DENSE, BASE)}
 
 
 def _shipped(manifest: Manifest | None, profile: Profile) -> ModelProfile | None:
     if manifest is None:
         return None
     known = {entry.sha256 for entry in manifest.files.values()}
-    return next((model for model in profile.models.values() if model.sha256 in known), None)
+    return next((model for model in _pruned(profile).values() if model.sha256 in known), None)
 
 
 def _difference(before: Profile, now: Profile, one: ModelProfile, other: ModelProfile) -> str:
@@ -235,7 +269,7 @@ def _difference(before: Profile, now: Profile, one: ModelProfile, other: ModelPr
 
 def _drift(before: Profile, now: Profile) -> float | None:
     """log(new / base) of the dense network's median; None unless it is the same file on the same runtime."""
-    one, other = before.models.get(_DENSE), now.models.get(_DENSE)
+    one, other = before.models.get(DENSE), now.models.get(DENSE)
     if one is None or other is None or one.sha256 != other.sha256 or _difference(before, now, one, other):
         return None
     if before.device.get("runtime_version") != now.device.get("runtime_version"):
@@ -243,14 +277,16 @@ def _drift(before: Profile, now: Profile) -> float | None:
     return math.log(other.latency_ms.p50 / one.latency_ms.p50)
 
 
-def _latency(key: str, one: ModelProfile, other: ModelProfile, *, elsewhere: str, drift: float | None) -> Change:
+def _latency(
+    key: str, one: ModelProfile, other: ModelProfile, *, elsewhere: str, drift: float | None, noise: float
+) -> Change:
     name = key.rpartition(".")[2]
     was, now = float(getattr(one.latency_ms, name)), float(getattr(other.latency_ms, name))
     kind: Evidence = other.latency_ms.kind
     if elsewhere:
         return Change(key, was, now, kind, note=elsewhere)
     change = math.log(now / was) - (drift or 0.0)
-    noise = math.hypot(block_noise(one.blocks_ms, other.blocks_ms, STATISTICS[name]), math.log1p(PROCESS_NOISE))
+    noise = math.hypot(noise, math.log1p(PROCESS_NOISE))
     if math.isinf(noise):
         return Change(key, was, now, kind, note="a single block says nothing of its noise")
     return Change(key, was, now, kind, math.expm1(change), math.expm1(change - noise), math.expm1(change + noise))

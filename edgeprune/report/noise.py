@@ -56,8 +56,18 @@ def block_noise(base: Blocks, new: Blocks, statistic: Statistic) -> float:
             return math.inf
         variance += statistics.variance(logs) / len(logs)
         freedom += len(logs) - 1
-    t = _T[freedom - 1] if freedom <= len(_T) else _Z
-    return t * math.sqrt(variance)
+    return _t(freedom) * math.sqrt(variance)
+
+
+def paired_noise(base: Blocks, new: Blocks, statistic: Statistic) -> float:
+    """The same where block i of both was measured one right after the other: drift that hit both is in neither.
+
+    Student's t over the logarithms of the ratio of each pair.
+    """
+    logs = [math.log(statistic(ours) / statistic(its)) for its, ours in zip(base, new, strict=True)]
+    if len(logs) < 2:
+        return math.inf
+    return _t(len(logs) - 1) * math.sqrt(statistics.variance(logs) / len(logs))
 
 
 def share_difference(base: float, base_samples: int, new: float, new_samples: int) -> tuple[float, float]:
@@ -71,6 +81,10 @@ def share_difference(base: float, base_samples: int, new: float, new_samples: in
         difference - math.hypot(new - low_new, high_base - base),
         difference + math.hypot(high_new - new, base - low_base),
     )
+
+
+def _t(freedom: int) -> float:
+    return _T[freedom - 1] if freedom <= len(_T) else _Z
 
 
 def _wilson(share: float, samples: int) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.profile import Profile
+from edgeprune.profile.result import BASE, DENSE
 from edgeprune.report import text
 from edgeprune.report.facts import Facts
 from edgeprune.report.markup import Content, Markup, element
@@ -122,6 +123,11 @@ def bar(share: float, look: str) -> Markup:
     """A bar in a cell, 0 to 1 of its width; what it shows stands beside it in words."""
     width = f"width:{100 * min(max(share, 0.0), 1.0):.4g}%"
     return element("span", element("span", class_=look, style=width), class_="bar", aria_hidden="true")
+
+
+def model_look(name: str) -> str:
+    """How marks of a profiled model look: grey for what the one that ships is held against."""
+    return "dense" if name in (DENSE, BASE) else "pruned"
 
 
 def _look(column: Column) -> str | None:

@@ -171,6 +171,21 @@ def profiled(port: str, model: Path) -> ep.profile:
     return ep.profile(model, f"serial:{port}", **_QUICK, noise=100.0)
 
 
+def test_only_a_board_that_takes_any_model_takes_turns(
+    model: Path, shared_data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
+    found = ep.profile(model, "emulator:microcontroller", baseline=other, **_QUICK)
+    assert [one.sha256 for one in found.models.values()] == [sha256(other), sha256(model)]
+    assert not caplog.records
+    with board(model) as port:
+        found = ep.profile(model, f"serial:{port}", baseline=other, **_QUICK, noise=100.0)
+    assert [one.sha256 for one in found.models.values()] == [sha256(model)]
+    assert caplog.messages == [
+        f"serial:{port}?baud=115200 runs the one model in its firmware: it is measured without dense"
+    ]
+
+
 def test_a_board_is_profiled(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with board(model) as port:
         found = profiled(port, model)

@@ -76,7 +76,7 @@ def test_a_bundle_is_profiled_with_its_own_runner_and_compared(bundle: Path) -> 
 
 def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path) -> None:
     model = Path(shutil.copy(bundle / "model.onnx", bundle.parent / "other.onnx"))
-    found = ep.profile(model, "local:", baseline=bundle, **_QUICK)
+    found = ep.profile(model, "local:", baseline=bundle / "model.onnx", **_QUICK)
     assert list(found.models) == ["dense", "other"]
     assert found.ratios["other"].low <= found.ratios["other"].value <= found.ratios["other"].high
     lite = shared_data / "models" / "mlperf_tiny_ad01_int8.tflite"
@@ -85,6 +85,24 @@ def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path)
     assert found.models["mlperf_tiny_ad01_int8"].layers is None  # LiteRT's Python does not tell
     with pytest.raises(InputError, match="both must run on one runtime"):
         subject(lite, model)
+    with pytest.raises(InputError, match="called 'base', as the baseline is"):
+        subject(Path(shutil.copy(model, bundle.parent / "base.onnx")), bundle)
+
+
+def test_a_bundle_takes_turns_with_what_ships_today(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ships = Path(shutil.copytree(bundle, tmp_path / "ships"))
+    wrong_answers(ships)  # which may be why there is a new one
+    assert run(["profile", str(bundle), "--baseline", str(ships), *_FLAGS]) == 0
+    assert "pruned takes " in capsys.readouterr().out
+    stored = Profile.from_json((bundle / "profile.json").read_text())
+    assert list(stored.models) == ["base", "pruned"]
+    assert stored.models["base"].sha256 == sha256(ships / "model.onnx")
+    assert "over base" in (bundle / "report.html").read_text()
+    assert run(["compare", str(ships), str(bundle), "--fail-on", "macs:+1%"]) == 0
+    assert "Base and new were measured in turn on local:." in capsys.readouterr().out
+    assert verifying.verify(bundle)
 
 
 @pytest.mark.parametrize(

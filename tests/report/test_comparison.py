@@ -126,6 +126,51 @@ def test_a_machine_that_is_slower_with_everything_is_told_from_a_slower_network(
     assert compared(base, side("new", manifest(), profile(1, pruned=1.0, dense=1.6))).failed
 
 
+def in_turn(slower: float, *, seed: int = 0, load: tuple[float, ...] = (1.0, 1.6, 1.1), sha256: str = "1") -> Profile:
+    """The base, the file ``1``, and a new one that takes ``slower`` as long; ``load`` slows a block of both down."""
+    rng = random.Random(seed)
+
+    def loaded(name: str, p50: float) -> ModelProfile:
+        blocks = tuple(tuple(p50 * much * rng.lognormvariate(0, 0.03) for _ in range(100)) for much in load)
+        return replace(
+            model(seed, p50, sha256=name),
+            blocks_ms=blocks,
+            latency_ms=LatencyFigures(**vars(statistics.latency(blocks))),
+        )
+
+    return replace(profile(), models={"base": loaded(sha256, 1.0), "pruned": loaded("2", slower)})
+
+
+def test_what_was_measured_in_turn_is_compared_there() -> None:
+    before = side("base", manifest(), profile(pruned=0.1))  # on a day when nothing else ran
+    after = manifest().model_copy(update={"files": {"model.onnx": FileEntry(sha256="2" * 64, bytes=4000)}})
+
+    def p50(slower: float, seed: int, base: Read = before, **how: Any) -> changes.Change:
+        found = compared(base, side("new", after, in_turn(slower, seed=seed, **how)))
+        return next(change for change in found.changes if change.key == "latency_ms.p50")
+
+    for seed in range(40):
+        assert p50(1.0, seed).verdict == "noise"
+        assert p50(1.06, seed).failed  # although each block of both took up to 60 % more than another one
+        assert p50(0.9, seed).verdict == "better"
+    # Nothing else is asked for: neither the base's own measurement, nor a manifest.
+    assert p50(1.06, 0, side("base", manifest())).failed
+    assert p50(1.06, 0, side("base", found=profile(pruned=0.1))).failed
+    alone = compared(side("base", manifest()), side("new", found=in_turn(1.06)))
+    assert alone.notes == ("Base and new were measured in turn on local:.",)
+    assert "latency_ms.p50" in {change.key for change in alone.failed}
+    # Another file than what the base ships is no base: its own measurement counts.
+    assert p50(1.0, 0, sha256="7").failed
+
+
+def test_one_file_against_itself_is_two_measurements() -> None:
+    """A build that changed nothing ships the same bytes."""
+    same = replace(in_turn(1.2), models={"base": in_turn(1.2).models["base"], "pruned": model(9, 1.2, sha256="1")})
+    found = compared(side("base", manifest(), profile()), side("new", manifest(), same))
+    change = next(change for change in found.changes if change.key == "latency_ms.p50")
+    assert change.base != change.new
+
+
 def test_blocks_that_drift_widen_the_interval() -> None:
     def interval(drift: float, blocks: int = 3) -> float:
         models = {"pruned": model(3, 1.0, drift=drift, blocks=blocks)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgeprune.report.noise import STATISTICS, block_noise, percentile, share_difference
+from edgeprune.report.noise import STATISTICS, block_noise, paired_noise, percentile, share_difference
 
 
 def test_percentiles_are_those_of_numpy() -> None:
@@ -30,8 +30,20 @@ def test_the_interval_of_blocks_is_students(blocks: int) -> None:
     assert block_noise(base, new, STATISTICS["p50"]) == pytest.approx(expected, rel=allowed)
 
 
+@pytest.mark.parametrize("blocks", [2, 3, 9])
+def test_the_interval_of_pairs_is_students_too(blocks: int) -> None:
+    rng = random.Random(blocks)
+    base, new = ([[rng.lognormvariate(0, 0.1) for _ in range(20)] for _ in range(blocks)] for _ in range(2))
+    logs = [np.log([STATISTICS["p50"](block) for block in side]) for side in (base, new)]
+    low, high = stats.ttest_rel(logs[1], logs[0]).confidence_interval(0.95)
+    assert paired_noise(base, new, STATISTICS["p50"]) == pytest.approx((high - low) / 2, rel=1e-3)
+    slowed = [[[value * (1 + index) for value in block] for index, block in enumerate(side)] for side in (base, new)]
+    assert paired_noise(*slowed, STATISTICS["p50"]) == pytest.approx((high - low) / 2, rel=1e-3)
+
+
 def test_a_single_block_says_nothing() -> None:
     assert math.isinf(block_noise([[1.0, 2.0]], [[1.0], [2.0]], min))
+    assert math.isinf(paired_noise([[1.0, 2.0]], [[1.0, 2.0]], min))
 
 
 def test_newcombes_own_example() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from edgeprune.config import Recipe, Target
 from edgeprune.errors import RecipeError
-from edgeprune.pipeline.job import PROFILE, PRUNED, Job, demand
+from edgeprune.pipeline.job import PROFILE, Job, demand
 from edgeprune.pipeline.stage import Findings, Space, Stage
+from edgeprune.profile.result import PRUNED
 
 if TYPE_CHECKING:
     from edgeprune.config.target import Precision

@@ -7,8 +7,9 @@ from typing import Any
 
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.job import DENSE, DENSE_ONNX, DENSE_TFLITE, PROFILE, PRUNED, Job
+from edgeprune.pipeline.job import DENSE_ONNX, DENSE_TFLITE, PROFILE, Job
 from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.profile.result import DENSE, PRUNED
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from edgeprune.profile import Profile
 from edgeprune.profile.result import LayerTime, State
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
-from edgeprune.report.parts import Column, bar, figure, folded, kind, paragraph, table
+from edgeprune.report.parts import Column, bar, figure, folded, kind, model_look, paragraph, table
 from edgeprune.report.plot import Axis, bars, numbers, plot
 
 
@@ -83,14 +83,14 @@ def _drawn(name: str, layers: tuple[LayerTime, ...], highest: float) -> Markup:
     told = f"{len(layers)} layers take {total}; the slowest is {slowest.name or slowest.kind}"
     told += f", {text.milliseconds(slowest.ms)}"
     x, y = numbers(len(layers), "layer"), Axis(0, 1.05 * highest, "", text.milliseconds)
-    marks = bars([layer.ms for layer in layers], x, y, "dense" if name == "dense" else "pruned")
+    marks = bars([layer.ms for layer in layers], x, y, model_look(name))
     drawn = plot(f"Layers of {name}", told, marks, x=x, y=y, height_rem=5)
     return element("div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="named")
 
 
 def _listed(name: str, layers: tuple[LayerTime, ...], origin: str) -> Markup:
     total = sum(layer.ms for layer in layers) or 1.0
-    look = "dense" if name == "dense" else "pruned"
+    look = model_look(name)
     columns = (
         Column("layer", False),
         Column("operation", False),

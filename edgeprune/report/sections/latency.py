@@ -12,7 +12,7 @@ from edgeprune.profile.judging import measured_elsewhere
 from edgeprune.profile.result import ModelProfile
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
-from edgeprune.report.parts import Column, Section, Source, figure, kind, paragraph, table
+from edgeprune.report.parts import Column, Section, Source, figure, kind, model_look, paragraph, table
 from edgeprune.report.plot import Axis, area, line, numbers, plot, stairs
 from edgeprune.report.sections import device
 
@@ -72,7 +72,7 @@ def _histograms(profile: Profile) -> Markup:
 def _histogram(name: str, values: np.ndarray, model: ModelProfile, x: Axis) -> Markup:
     counts, _ = np.histogram(values, bins=_BINS, range=(x.low, x.high))
     y = Axis(0, float(counts.max()) or 1.0)
-    look = "dense" if name == "dense" else "pruned"
+    look = model_look(name)
     median = x.at(model.latency_ms.p50)
     beyond = int((values > x.high).sum())
     told = f"median {text.milliseconds(model.latency_ms.p50)}, {len(values):,} runs"
@@ -90,12 +90,13 @@ def _histogram(name: str, values: np.ndarray, model: ModelProfile, x: Axis) -> M
 
 
 def _table(source: Source, profile: Profile) -> Markup:
+    first = next(iter(profile.models))
     energy = any(model.energy_mj is not None for model in profile.models.values())
     columns = (
         Column("model", False),
         *map(Column, (*_PERCENTILES, "first", "load", "variation", "runs")),
         *([Column("energy, mJ")] if energy else []),
-        Column("over dense"),
+        Column(f"over {first}"),
     )
     rows: list[list[Content]] = []
     for name, model in profile.models.items():
@@ -116,6 +117,6 @@ def _table(source: Source, profile: Profile) -> Markup:
     origin = next(iter(profile.models.values())).latency_ms.kind
     caption = (
         f"Latency of one inference in milliseconds ({origin}). Variation: standard deviation over mean. "
-        "Over dense: ratio of medians with its 95 % interval."
+        f"Over {first}: ratio of medians with its 95 % interval."
     )
     return table(caption, columns, rows)
