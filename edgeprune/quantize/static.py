@@ -18,7 +18,7 @@ from edgeprune.export.parity import ROUNDING
 from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize import calibration, qdq, sensitivity
-from edgeprune.quantize.calibration import METHODS, Method
+from edgeprune.quantize.calibration import DEFAULT, METHODS, Method
 from edgeprune.quantize.equalization import equalize
 from edgeprune.quantize.fusing import Activations
 from edgeprune.quantize.prepare import Prepared, prepare
@@ -78,7 +78,7 @@ def quantize(
     path: Path,
     split: Split,
     *,
-    method: Method = "percentile",
+    method: Method = DEFAULT,
     samples: int = 256,
     seed: int = 0,
     activations: Activations = "int8",

@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 from edgeprune import files
 from edgeprune.backends.tensorrt import fitting, fp16, placement
-from edgeprune.quantize.calibration import Method, calibrate
+from edgeprune.quantize.calibration import DEFAULT, Method, calibrate
 from edgeprune.quantize.equalization import equalize
 from edgeprune.quantize.prepare import prepare
 from edgeprune.quantize.samples import CalibrationSamples
@@ -43,7 +43,7 @@ def write_int8(
     folder: Path,
     samples: CalibrationSamples,
     *,
-    method: Method = "percentile",
+    method: Method = DEFAULT,
     equalization: bool = False,
     versions: str = "",
 ) -> tuple[Path, ...]:

@@ -51,7 +51,9 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
 
 def _method(settings: QuantizeSettings) -> Method:
-    return "percentile" if settings.calibration == "auto" else settings.calibration
+    from edgeprune.quantize.calibration import DEFAULT
+
+    return DEFAULT if settings.calibration == "auto" else settings.calibration
 
 
 def _for_onnxruntime(job: Job, _precision: str, accuracy: float, space: Space) -> Mapping[str, Any]:
