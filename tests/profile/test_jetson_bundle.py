@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import edgeprune as ep
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.cli import run
 from edgeprune.errors import MeasurementError
+from edgeprune.profile import profile_fleet
 from edgeprune.profile.subject import subject
 from tests.profile import recorded_trtexec
 
@@ -124,6 +126,18 @@ def test_what_the_engine_answers_is_held_against_the_form_that_it_was_built_from
     assert (check.samples, check.tolerance, check.top1_agreement) == (4, tolerance, 1)
     with pytest.raises(MeasurementError, match=f"an output is off by 0.5 of the largest, {tolerance:g} is allowed"):
         profiled(1.5)
+
+
+def test_engines_of_the_baseline_are_built_from_all_its_forms_too(bundle: Path, tools: Path, tmp_path: Path) -> None:
+    recorded_trtexec.install(tools, "10.3")
+    recorded_trtexec.compute_ms(tools, fp32=1.2, fp16=0.7, int8=0.4)
+    ships = Path(shutil.copytree(bundle, tmp_path / "ships"))
+    found = subject(bundle, ships)
+    (found,) = profile_fleet(replace(found, golden={}), ["local:"], runs=2, blocks=2, block_s=0, warmup=0, noise=None)
+    assert found.profile is not None, found.error
+    assert list(found.profile.models) == ["base", "int8"]
+    builds = [call for call in recorded_trtexec.calls(tools) if "--saveEngine" in call]
+    assert [Path(call.split()[0]).name for call in builds] == 2 * ["model.onnx", "model.onnx", "model.int8.onnx"]
 
 
 def test_engines_get_the_time_they_take(built: Path) -> None:
