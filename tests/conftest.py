@@ -23,6 +23,14 @@ settings.load_profile("repeat")
 _ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def _same_chance() -> None:
+    """What a test draws without a seed does not depend on the tests before it."""
+    import torch  # after what is set above
+
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of data that is too large for the repository: ``EDGEPRUNE_DATA``, or ``../shared`` beside it."""

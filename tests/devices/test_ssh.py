@@ -66,7 +66,7 @@ def test_files_programs_and_conversations(server: Server, tmp_path: Path) -> Non
         model = workspace.push(tmp_path / "model.bin")
         assert Path(model).is_relative_to(folder)
         there = workspace.path("double.bin")
-        assert workspace.run([workspace.push(double), model, there], timeout_s=20) == ""
+        assert workspace.run([workspace.push(double), model, there], timeout_s=300) == ""
         workspace.pull(there, tmp_path / "back.bin")
         assert (tmp_path / "back.bin").read_bytes() == 2 * content
         with pytest.raises(DeviceError, match=r"none\.bin: No such file"):
@@ -74,16 +74,16 @@ def test_files_programs_and_conversations(server: Server, tmp_path: Path) -> Non
         talks = [workspace.converse([workspace.push(script(tmp_path, _ECHO, "echo.py"))]) for _ in range(2)]
         for index, talk in enumerate(talks):
             talk.send(f"n{index}")
-        assert [talk.receive(timeout_s=20) for talk in talks] == ["N0", "N1"]
+        assert [talk.receive(timeout_s=300) for talk in talks] == ["N0", "N1"]
 
 
 def test_what_the_login_shell_there_says_does_no_harm(own: Server, tmp_path: Path) -> None:
     (own.folder / "greeting").write_text("echo Welcome to the board\necho '[1, 2]'\n")
     with device(own.uri()).open() as workspace:
-        assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=20) == "1\n"
+        assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=300) == "1\n"
         talk = workspace.converse([workspace.push(script(tmp_path, _ECHO, "echo.py"))])
         talk.send("a")
-        assert talk.receive(timeout_s=20) == "A"
+        assert talk.receive(timeout_s=300) == "A"
 
 
 def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) 
     arguments = ["a b", "'", '"', "$HOME", "*", "", "\\", "ü", ";exit 3"]
     with device(server.uri()).open() as workspace:
         there = workspace.push(odd)
-        printed = workspace.run([there, *arguments], timeout_s=20)
+        printed = workspace.run([there, *arguments], timeout_s=300)
     assert printed.strip() == ascii([there, *arguments])
     assert Path(there).name == odd.name
 
@@ -104,10 +104,10 @@ def test_files_of_one_name_stay_apart_and_those_beside_lie_beside(server: Server
         script(tmp_path / name, "import helper\nprint(helper.NAME)\n")
     with device(server.uri()).open() as workspace:
         there = [workspace.push(tmp_path / name / "script.py", tmp_path / name / "helper.py") for name in ("a", "b")]
-        assert [workspace.run([path], timeout_s=20).strip() for path in there] == ["a", "b"]
+        assert [workspace.run([path], timeout_s=300).strip() for path in there] == ["a", "b"]
         script(tmp_path / "a", "print('changed')\n")
         assert workspace.push(tmp_path / "a" / "script.py") == there[0]
-        assert workspace.run([there[0]], timeout_s=20) == "changed\n"
+        assert workspace.run([there[0]], timeout_s=300) == "changed\n"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_conversation_that_breaks_off_leaves_nothing(
     monkeypatch.setattr("edgeprune.devices.child._END_S", 2)
     with device(server.uri()).open() as workspace:
         talk = workspace.converse([workspace.push(script(tmp_path, code))])
-        assert talk.receive(timeout_s=20) == "1"
+        assert talk.receive(timeout_s=300) == "1"
         with pytest.raises(DeviceError, match=reason):
             talk.receive(timeout_s=0.5 if "SIGSTOP" in code else 20)
 
@@ -154,7 +154,7 @@ def test_an_error_or_an_interrupt_leaves_nothing(server: Server, tmp_path: Path,
         with device(server.uri()).open() as workspace:
             talk = workspace.converse([workspace.push(script(tmp_path, _ECHO))])
             talk.send("a")
-            assert talk.receive(timeout_s=20) == "A"
+            assert talk.receive(timeout_s=300) == "A"
             raise error
 
     with pytest.raises(error):
@@ -196,7 +196,7 @@ def test_a_lost_line_is_told_and_the_device_is_clean(own: Server, tmp_path: Path
     busy = script(tmp_path, "print(1, flush=True)\nwhile True: pass\n")
     with device(own.uri()).open() as workspace:
         talk = workspace.converse([workspace.push(busy)])
-        assert talk.receive(timeout_s=20) == "1"
+        assert talk.receive(timeout_s=300) == "1"
         own.kill()
         with pytest.raises(LineLostError, match=r"the connection to ssh://.* was lost") as raised:
             talk.receive(timeout_s=60)
@@ -218,7 +218,7 @@ def test_who_is_not_known_is_not_talked_to(own: Server) -> None:
     known.write_text(f"{' '.join(line.split()[:2])} {key}\n")
     with pytest.raises(DeviceError, match=r"has changed.*make sure that it is the same device"):
         device(own.uri()).open().__enter__()
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 300
 
 
 def test_who_does_not_let_us_in_is_told_without_a_question(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +241,7 @@ def behind(jump: Server, target: Server) -> str:
 
 def test_a_jump_host_of_the_users_config_is_gone_through(server: Server, own: Server, tmp_path: Path) -> None:
     with device(behind(own, server)).open() as workspace:
-        assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=20) == "1\n"
+        assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=300) == "1\n"
     assert "Accepted publickey" in (own.folder / "log").read_text()
 
 

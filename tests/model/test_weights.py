@@ -130,7 +130,7 @@ def test_the_conversion_that_a_refusal_names_works(tmp_path: Path, wrapped: bool
         weights.read(tmp_path / "net.pt")
     command = re.search(r'python -c "(.*)"', str(caught.value))
     assert command is not None
-    subprocess.run([sys.executable, "-c", command[1]], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", command[1]], cwd=tmp_path, check=True, timeout=600)
     converted = _network()
     weights.load_into(converted, tmp_path / "net.safetensors")
     assert _same(converted, model)

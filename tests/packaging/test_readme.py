@@ -34,6 +34,7 @@ def test_the_example_of_an_own_network_builds(
     torch.save((images, torch.arange(200) % 10), tmp_path / "photos" / "samples.pt")
     names: dict[str, object] = {}
     exec(code, names)
+    torch.manual_seed(0)
     torch.save(names["make"]().state_dict(), tmp_path / "net.pt")  # type: ignore[operator]
     assert run([*command[1:], "--epochs", "1", "--json"]) == 0
     manifest = json.loads(capsys.readouterr().out)["manifest"]

@@ -70,7 +70,7 @@ def test_a_killed_holder_frees_the_lock(tmp_path: Path) -> None:
     ready = context.Event()
     holder = context.Process(target=_hold, args=(tmp_path, ready))
     holder.start()
-    assert ready.wait(60)
+    assert ready.wait(300)
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGKILL)
     with Cache(tmp_path).locked("a-1"):

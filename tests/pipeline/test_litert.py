@@ -44,7 +44,7 @@ def test_the_bundle_runs_by_itself(built: BuildResult, tmp_path: Path) -> None:
     inputs, _ = next(iter(data.load(recipe.data.function, base=recipe.folder).validation.batches(32)))
     np.save(tmp_path / "samples.npy", inputs.numpy())
     argv = [sys.executable, "run.py", "--input", tmp_path / "samples.npy", "--output", tmp_path / "out.npz"]
-    done = subprocess.run(argv, cwd=built.folder, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(argv, cwd=built.folder, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     (scores,) = np.load(tmp_path / "out.npz").values()
     (expected,) = running.predictor(built.folder / "model.tflite")(inputs.numpy())

@@ -264,7 +264,7 @@ def test_what_is_not_said_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def run(*arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([python, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([python, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_the_script_builds_and_prints_the_path(tools: Path, bundle: Path) -> None:

@@ -45,7 +45,7 @@ def bundle(built: Path, tmp_path: Path) -> Path:
 
 def on_board(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, *arguments]
-    return subprocess.run(argv, cwd=bundle, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(argv, cwd=bundle, capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_it_holds_scripts_and_every_form_that_keeps_the_accuracy(built: Path) -> None:

@@ -86,7 +86,7 @@ def test_it_speaks_the_protocol(model: Path, tmp_path: Path) -> None:
     ]
     given = "".join(json.dumps(command) + "\n" for command in commands)
     argv = [sys.executable, str(_LITERT), "--serve"]
-    ended = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run(argv, input=given, capture_output=True, text=True, timeout=600, check=True)
     ready, failed, loaded, warm, block, memory = map(json.loads, ended.stdout.splitlines())
     assert (ready["event"], ready["protocol"], ready["runtime"]) == ("ready", 1, "ai-edge-litert")
     assert failed["event"] == "error"
@@ -100,6 +100,6 @@ def test_it_speaks_the_protocol(model: Path, tmp_path: Path) -> None:
 def test_samples_that_do_not_fit_are_refused(model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((2, 3, 16, 16), np.float32))
     argv = [sys.executable, str(_LITERT), str(model), "--input", str(tmp_path / "x.npy")]
-    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 1
     assert "the model takes [1, 32, 32, 3], the file holds [2, 3, 16, 16]" in ended.stderr

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def tool(folder: Path, name: str, code: str) -> None:
 
 def told(root: Path, *arguments: str) -> dict[str, Any]:
     argv = [sys.executable, "-I", str(state.SCRIPT), "--root", str(root), *arguments]
-    ended = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    ended = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=600)
     return dict(json.loads(ended.stdout))
 
 
@@ -117,6 +118,7 @@ def test_a_board_is_watched_while_others_work(tools: Path, tmp_path: Path) -> No
         samples = monitor.take()
         while len(samples) < 5 or "VDD_IN" not in samples[-1].state.power_mw:
             samples += monitor.take()
+            time.sleep(0.01)
         assert monitor.boot
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
@@ -151,7 +153,7 @@ def test_a_counter_of_energy_becomes_power(tmp_path: Path) -> None:
         (root / "sys/class/powercap/intel-rapl:0/energy_uj").write_text("10\n")
         assert all(sample["power_mw"].get("package-0", 0) >= 0 for sample in take())
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(300) == 0
 
 
 def at(index: int, *, throttle: tuple[str, ...] | None = None, **clock_mhz: float) -> Sample:

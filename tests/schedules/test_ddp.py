@@ -31,7 +31,7 @@ def _run(schedule: str, folder: Path) -> list[dict[str, Any]]:
         )
         for rank, result in enumerate(results)
     ]
-    printed = [process.communicate(timeout=300)[1] for process in running]
+    printed = [process.communicate(timeout=1500)[1] for process in running]
     assert all(process.returncode == 0 for process in running), printed
     return [torch.load(result) for result in results]
 

@@ -41,7 +41,7 @@ class Steps:
     def run(self, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(_SCRIPT)], cwd=self.folder, env={**self._environment, "TARGETS": " ".join(_TARGETS), **variables},
-            capture_output=True, text=True, check=False, timeout=500,
+            capture_output=True, text=True, check=False, timeout=1700,
         )  # fmt: skip
 
     def failed(self, target: str, out: str = "dist") -> set[str]:
@@ -50,15 +50,15 @@ class Steps:
         return {case.get("name", "") for case in suite if case.find("failure") is not None}
 
 
-def ten_times_as_fast(bundle: Path, folder: Path) -> None:
-    """Write the bundle anew, with every measured time a tenth of what it was."""
+def much_faster(bundle: Path, folder: Path) -> None:
+    """Write the bundle anew, with every measured time a thousandth of the median that it was."""
     shutil.copytree(bundle, folder)
     path = folder / "profile.json"
     told = json.loads(path.read_text())
     for model in told["models"].values():
-        model["blocks_ms"] = [[one / 10 for one in block] for block in model["blocks_ms"]]
-        for name in ("p50", "p90", "p95", "p99", "min", "mean"):
-            model["latency_ms"][name] /= 10
+        median = model["latency_ms"]["p50"] / 1000
+        model["blocks_ms"] = [[median] * len(block) for block in model["blocks_ms"]]
+        model["latency_ms"] |= dict.fromkeys(("p50", "p90", "p95", "p99", "min", "mean"), median)
     path.write_text(json.dumps(told))
     measured = Measured.load(folder)
     entry = FileEntry(sha256=sha256(path), bytes=path.stat().st_size)
@@ -67,6 +67,7 @@ def ten_times_as_fast(bundle: Path, folder: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3400)
 def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
     try:
         install("raspberry-pi-4")
@@ -79,6 +80,11 @@ def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / "host.toml").write_text(text.replace("[profile]\n", "[profile]\nnoise = 100.0\n"))
 
+    # Which precision ships, as a lock that was committed says: measured, int8 could be faster by a hair one time and
+    # not the next, and files would differ in size for it.
+    chosen = {"recipes": {"digits": {"targets": {"host": {"int8": "slower"}}}}, "schema": 1}
+    (tmp_path / "edgeprune.lock").write_text(json.dumps(chosen))
+
     (tmp_path / "up").mkdir()
     base = steps.run(BUILD="--epochs 2", OUT="base", DEVICES=_DEVICES, COMMENT="cat > posted.md", UPLOAD="cp -t up")
     assert base.returncode == 0, base.stderr
@@ -89,14 +95,13 @@ def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
         assert profile.device["uri"].startswith("emulator:")
         assert {model.latency_ms.kind for model in profile.models.values()} == {"emulated"}
 
-    # Another machine, with nothing in its cache. Which precision ships is in edgeprune.lock now: measured anew, int8
-    # could be faster by a hair one time and not the next, and files would differ in size for it.
+    # Another machine, with nothing in its cache.
     noise = steps.run(
         BUILD="--epochs 2 --cache anew",
         BASE="base",
         DEVICES=_DEVICES,
         # tests/report/test_comparison.py has what noise may do; here it must not matter what else the machine does.
-        FAIL_ON="latency_ms.p50:+100% accuracy:-0.5% file_bytes:+1% macs:+1%",
+        FAIL_ON="latency_ms.p50:+900% accuracy:-0.5% file_bytes:+1% macs:+1%",
     )
     assert noise.returncode == 0, noise.stderr
     assert "+ edgeprune profile dist/digits-host --device local: --baseline base/digits-host" in noise.stderr
@@ -104,8 +109,8 @@ def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
     assert (comment.count("no regression"), comment.count("Base and new were measured in turn on")) == (3, 3)
     assert [steps.failed(target) for target in _TARGETS] == [set(), set(), set()]
 
-    # How much slower a larger network is depends on what else the machine does: ten times is seen on any.
-    ten_times_as_fast(tmp_path / "base" / "digits-host", tmp_path / "fast" / "digits-host")
+    # How much slower a larger network is depends on what else the machine does: a thousand times is seen on any.
+    much_faster(tmp_path / "base" / "digits-host", tmp_path / "fast" / "digits-host")
     larger = steps.run(BUILD="--epochs 2 --budget macs=1.0", BASE="fast", TARGETS="host")
     assert larger.returncode == 4, larger.stderr
     assert {"macs", "params", "file_bytes", "latency_ms.p50"} <= steps.failed("host")

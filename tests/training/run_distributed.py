@@ -7,9 +7,11 @@ FOLDER/0/CASE is what the network ends with. ``CASE:K`` has the first process ki
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,10 +197,20 @@ def main(folder: Path, cases: list[str]) -> None:
 
 def _end() -> None:
     """Threads that still talk to other processes now may abort this one, one time in many."""
-    names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
-    if any("gloo" in name for name in names):
-        print(f"threads of the process group are left: {names}", file=sys.stderr, flush=True)
-        os._exit(70)
+    end = time.monotonic() + 10
+    while left := _threads("gloo"):
+        if time.monotonic() > end:
+            print(f"threads of the process group are left: {left}", file=sys.stderr, flush=True)
+            os._exit(70)
+        time.sleep(0.02)  # one that was waited for may be listed still
+
+
+def _threads(name: str) -> list[str]:
+    names = []
+    for file in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it has ended
+            names.append(file.read_text().strip())
+    return [one for one in names if name in one]
 
 
 if __name__ == "__main__":

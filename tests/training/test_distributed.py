@@ -39,7 +39,7 @@ def _launch(folder: Path, *cases: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1500,
     )
 
 

@@ -44,7 +44,7 @@ def _killed(name: str, folder: Path, moment: str) -> bool:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0

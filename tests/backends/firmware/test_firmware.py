@@ -136,7 +136,7 @@ class _Line:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        assert self._process.wait(10) == 0
+        assert self._process.wait(300) == 0
 
 
 @pytest.fixture(scope="module")
