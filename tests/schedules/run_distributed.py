@@ -5,9 +5,11 @@ Every process has data of its own. What is left after training goes into the fil
 
 from __future__ import annotations
 
+import gc
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
@@ -24,6 +26,15 @@ STEPS = 12
 def main(rank: int, count: int, store: str, schedule: str, result: Path) -> None:
     torch.manual_seed(rank)  # the processes differ in all but what DistributedDataParallel makes equal
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
+    torch.save(train(rank, schedule), result)
+    # A DistributedDataParallel that outlives the group waits for gloo's threads while it holds the interpreter's lock,
+    # which such a thread may need for its end.
+    gc.collect()
+    torch.distributed.destroy_process_group()
+
+
+def train(rank: int, schedule: str) -> dict[str, Any]:
+    """What is left, and what happened on the way."""
     model = Small(fixed=schedule == "one_shot").eval()
     parallel = DistributedDataParallel(model, gradient_as_bucket_view=schedule == "at_init")
     if schedule == "at_init":
@@ -54,19 +65,15 @@ def main(rank: int, count: int, store: str, schedule: str, result: Path) -> None
             optimizer.step()
             ema.update_parameters(parallel)
             losses.append(loss.item())
-    torch.save(
-        {
-            "state": dict(parallel.module.state_dict()),
-            "average": dict(ema.module.module.state_dict()),
-            "kept": pruning.state_dict()["kept"],
-            "share": pruning.plan.after.macs / pruning.plan.before.macs,
-            "losses": losses,
-            "hooks": len(parallel._comm_hooks),
-            "outputs": parallel.eval()(data[0][0] * 0 + 1).detach(),
-        },
-        result,
-    )
-    torch.distributed.destroy_process_group()
+    return {
+        "state": dict(parallel.module.state_dict()),
+        "average": dict(ema.module.module.state_dict()),
+        "kept": pruning.state_dict()["kept"],
+        "share": pruning.plan.after.macs / pruning.plan.before.macs,
+        "losses": losses,
+        "hooks": len(parallel._comm_hooks),
+        "outputs": parallel.eval()(data[0][0] * 0 + 1).detach(),
+    }
 
 
 if __name__ == "__main__":
