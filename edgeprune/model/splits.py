@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils import _pytree as pytree
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from edgeprune.errors import DataError
 from edgeprune.model.randomness import generator, seeded
@@ -80,6 +80,13 @@ def _cut(batch: Any, cut: slice, whole: int, split: Split) -> Any:
 def _bounds(size: int, rank: int, count: int) -> tuple[int, int]:
     """The first index of a part, and the first behind it."""
     return size * rank // count, size * (rank + 1) // count
+
+
+def some(split: Split, count: int, *, key: tuple[int, ...]) -> Split:
+    """``count`` samples of ``split``, drawn once by ``key``, for those who ask often; all of one of another class."""
+    if len(split) <= count or not isinstance(split, (TensorSplit, DatasetSplit)):
+        return split
+    return split.part(torch.randperm(len(split), generator=generator(*key))[:count])
 
 
 def training_steps(samples: int, size: int) -> int:
@@ -174,12 +181,17 @@ class TensorSplit:
         deviation = torch.tensor(std or [1.0], dtype=torch.float32).reshape(shape)
         self.labels = labels.to(torch.int64)
         self.images = images
+        self._mean, self._std = mean, std
         self._factor = scale / deviation
         self._offset = torch.tensor(mean or [0.0], dtype=torch.float32).reshape(shape) / deviation
         self._augment = augment
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, indices: Tensor) -> TensorSplit:
+        """The samples at ``indices`` alone, which are not augmented."""
+        return TensorSplit(self.take(indices), self.labels[indices], mean=self._mean, std=self._std)
 
     def take(self, indices: Tensor) -> Tensor:
         """The images at ``indices``, as stored. A subclass may fill them in here when they are first asked for."""
@@ -230,6 +242,10 @@ class DatasetSplit:
 
     def __len__(self) -> int:
         return len(self._dataset)
+
+    def part(self, indices: Tensor) -> DatasetSplit:
+        """The samples at ``indices`` alone."""
+        return DatasetSplit(Subset(self._dataset, indices.tolist()), workers=self._workers, collate=self._collate)
 
     def batches(
         self,

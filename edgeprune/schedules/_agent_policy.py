@@ -27,15 +27,17 @@ class Policy(Agent):
         choices: How often the mask under which the network is trained is made anew.
         reach: About how far the means go in all, where the rewards of all draws point one way.
         evaluations: Masks that are drawn at most.
+        samples: That each is rewarded on.
     """
 
     network: _Means
 
-    def __init__(self, session: Session, choices: int, reach: float, evaluations: int) -> None:
+    def __init__(self, session: Session, choices: int, reach: float, evaluations: int, samples: int) -> None:
         super().__init__(session, choices)
         self._pairs = min(_PAIRS, evaluations // 2)
         self._rounds = evaluations // (2 * self._pairs)
         self._rate = reach / self._rounds
+        self._samples = samples
 
     def build(self) -> _Means:
         return _Means(self.session.units.group_of)
@@ -65,7 +67,7 @@ class Policy(Agent):
         removed = self.removed(logits[self.network.group])
         self.gates.set(1.0 - removed.float())
         try:
-            return self.session.value()
+            return self.session.value(self._samples)
         finally:
             self.gates.restore()
 

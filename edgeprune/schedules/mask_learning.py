@@ -38,7 +38,9 @@ class MaskLearning(Schedule):
         choices: How often the mask is chosen anew while they are.
         reach: About how far logits can go; one of 0.5 makes a unit 1.6 times as important. Small, masks keep to what
             the criterion says; large, they change so often that what is left trains less well.
-        evaluations: Of masks by ``policy``, each on all validation data.
+        evaluations: Of masks by ``policy``.
+        samples: Of the validation data, drawn once, that a build rewards ``policy`` on. A ``judge`` of one's own is
+            rewarded as it judges.
     """
 
     name = "mask_learning"
@@ -46,16 +48,19 @@ class MaskLearning(Schedule):
     def __init__(
         self,
         agent: str = "gates",
+        *,
         learning: float = 0.4,
         choices: int = 20,
         reach: float = 0.5,
-        evaluations: int = 64,
+        evaluations: int = 48,
+        samples: int = 128,
     ) -> None:
         self.agent = one_of("agent", agent, ("gates", "attention", "policy"))
         self.learning = number("learning", learning, most=1.0, between=True)
         self.choices = whole("choices", choices, least=1)
         self.reach = number("reach", reach, between=True)
         self.evaluations = whole("evaluations", evaluations, least=2)
+        self.samples = whole("samples", samples, least=1)
 
     def check(self, session: Session) -> None:
         super().check(session)
@@ -74,6 +79,6 @@ class MaskLearning(Schedule):
 
     def _agent(self, session: Session) -> Agent:
         if self.agent == "policy":
-            return Policy(session, self.choices, self.reach, self.evaluations)
+            return Policy(session, self.choices, self.reach, self.evaluations, self.samples)
         kind = Attention if self.agent == "attention" else LearnedGates
         return kind(session, self.choices, self.reach)

@@ -89,6 +89,7 @@ class Session:
         early: Weights of the dense network from early in its training, for schedules that rewind to them.
         fresh: Gives the weights a dense network begins with, for a seed; None: ``reset_parameters`` of its layers.
         judge: How good a network is on validation data, larger is better; None: the loss on ``samples`` says it.
+        reward: The same on about so many samples, for who asks often; None: ``judge`` is asked.
         agree: Makes a tensor that samples decide on the same in all processes that train the network together.
     """
 
@@ -103,6 +104,7 @@ class Session:
     early: State | None = None
     fresh: Callable[[int], State] | None = None
     judge: Callable[[nn.Module], float] | None = None
+    reward: Callable[[nn.Module, int], float] | None = None
     agree: Callable[[Tensor], Tensor] = lambda tensor: tensor
     _history: list[Kept] = field(default_factory=list, init=False)
     _units: Units | None = field(default=None, init=False)
@@ -254,10 +256,13 @@ class Session:
                     reset()
         self._forget()
 
-    def value(self) -> float:
-        """How good the network is now on validation data; the larger, the better."""
+    def value(self, samples: int | None = None) -> float:
+        """How good the network is now on validation data, or on ``samples`` of it; the larger, the better."""
         with evaluating(self.model):  # one's own judge may leave it so
-            value = self.judge(self.model) if self.judge is not None else -self._loss()
+            if samples is not None and self.reward is not None:
+                value = self.reward(self.model, samples)
+            else:
+                value = self.judge(self.model) if self.judge is not None else -self._loss()
         return float(self.agree(torch.tensor(value, dtype=torch.float64)))
 
     def savings(self) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from edgeprune.errors import DataError
-from edgeprune.model.splits import Augment, DatasetSplit, Split, TensorSplit, training_steps
+from edgeprune.model.splits import Augment, DatasetSplit, Split, TensorSplit, some, training_steps
 
 _COUNT = 50
 
@@ -51,6 +51,33 @@ def test_without_a_key_every_sample_comes_in_order(split: Split) -> None:
     labels = torch.cat([labels for _, labels in split.batches(16)])
     assert labels.tolist() == list(range(_COUNT))
     assert labels.dtype == torch.int64
+
+
+@_SPLITS
+def test_some_of_a_split_are_samples_of_it_as_they_are(split: Split) -> None:
+    few = some(split, 20, key=(3,))
+    (labels,) = (labels for _, labels in few.batches(32))
+    assert (len(few), len(set(labels.tolist()))) == (20, 20)
+    assert labels.tolist() == next(iter(some(split, 20, key=(3,)).batches(32)))[1].tolist()
+    assert labels.tolist() != next(iter(some(split, 20, key=(4,)).batches(32)))[1].tolist()
+    if isinstance(split, TensorSplit):
+        whole, _ = next(iter(split.batches(_COUNT)))
+        for passed in (few.batches(32), few.batches(32, rng_key=(0,))):  # never augmented
+            inputs, which = next(iter(passed))
+            assert torch.equal(inputs, whole[which])
+    assert some(split, _COUNT, key=(3,)) is split
+
+
+def test_all_of_a_split_of_ones_own() -> None:
+    class Own:
+        def __len__(self) -> int:
+            return _COUNT
+
+        def batches(self, *_: object, **__: object) -> list[tuple[Tensor, Tensor]]:
+            return []
+
+    own = Own()
+    assert some(own, 20, key=(0,)) is own
 
 
 @_SPLITS

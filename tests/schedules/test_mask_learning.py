@@ -108,7 +108,7 @@ def test_what_costs_more_must_give_more() -> None:
 
 def test_the_reward_rises_over_the_start_of_the_policy() -> None:
     session = _session(_misleading(), {"macs": 0.6})
-    policy = Policy(session, choices=1, reach=4.0, evaluations=64)
+    policy = Policy(session, choices=1, reach=4.0, evaluations=64, samples=256)
     policy.begin(8)
     policy.look()
     noise = 0.5 * torch.randn(24, len(session.units.groups), generator=torch.Generator().manual_seed(5))
@@ -126,7 +126,7 @@ def test_the_reward_rises_over_the_start_of_the_policy() -> None:
 def test_a_policy_without_rewards_that_differ_stays_where_it_is() -> None:
     session = _session()
     session.judge = lambda _model: 0.5
-    policy = Policy(session, choices=1, reach=4.0, evaluations=4)
+    policy = Policy(session, choices=1, reach=4.0, evaluations=4, samples=256)
     policy.begin(2)
     policy.explore(1)
     assert not bool(policy.network.means.any())
@@ -138,6 +138,15 @@ def test_the_policy_spends_no_more_evaluations_than_it_has(evaluations: int) -> 
     session.judge = lambda model: calls.append(model) or float(len(calls))
     drive(create("mask_learning", {"agent": "policy", "evaluations": evaluations}), session, split(), 20, batch_size=16)
     assert 0.6 * evaluations <= len(calls) <= evaluations
+
+
+def test_the_policy_is_rewarded_on_some_samples_where_that_is_quicker() -> None:
+    session, asked = _session(), []
+    session.judge = lambda _model: pytest.fail("it was asked for all of the validation data")
+    session.reward = lambda _model, samples: asked.append(samples) or float(len(asked))
+    options = {"agent": "policy", "evaluations": 4, "samples": 7}
+    drive(create("mask_learning", options), session, split(), 20, batch_size=16)
+    assert asked == [7] * 4
 
 
 def _attach(agent: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options: Any) -> Attached:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgeprune.cost import CostModel
     from edgeprune.graph import Units
     from edgeprune.schedules import Session
+    from edgeprune.training import Judge
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -79,12 +80,18 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
 def _session(job: Job, model: nn.Module) -> Session:
     from edgeprune.model import weights
+    from edgeprune.model.splits import some
     from edgeprune.schedules import Choice, Session
     from edgeprune.training import processes
 
     recipe, prune = job.recipe, job.recipe.prune
     budget, costs = _limited(job)
-    judge = job.judge(job.data.validation)
+    judge, validation = job.judge(job.data.validation), job.data.validation
+
+    @cache
+    def quick(samples: int) -> Judge:
+        return job.judge(some(validation, samples, key=(recipe.seed,)))
+
     choice = Choice(
         job.criterion,
         job.selection,
@@ -107,6 +114,7 @@ def _session(job: Job, model: nn.Module) -> Session:
         early=None if recipe.early_path is None else weights.read(recipe.early_path),
         fresh=lambda seed: job.network(seed=seed, trained=False).state_dict(),
         judge=lambda network: judge(network).accuracy,
+        reward=lambda network, samples: quick(samples)(network).accuracy,
         agree=processes().tell,
     )
 
