@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
+
+_Sized = TypeVar("_Sized", bound=tuple[object, ...])
+
+
+def _some(values: _Sized) -> _Sized:
+    if not values:
+        raise ValueError("there must be at least one")
+    return values
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
+Blocks = Annotated[tuple[Annotated[tuple[Milliseconds, ...], AfterValidator(_some)], ...], AfterValidator(_some)]
 
 
 @dataclass(frozen=True)
@@ -17,13 +33,13 @@ class Latency:
         runs: How many.
     """
 
-    p50: float
-    p90: float
-    p95: float
-    p99: float
-    min: float
-    mean: float
-    variation: float
+    p50: Milliseconds
+    p90: Milliseconds
+    p95: Milliseconds
+    p99: Milliseconds
+    min: Milliseconds
+    mean: Milliseconds
+    variation: Finite
     runs: int
 
 
@@ -38,7 +54,7 @@ class Ratio:
         confidence: Of the interval, such as 0.95.
     """
 
-    value: float
-    low: float
-    high: float
-    confidence: float
+    value: Finite
+    low: Finite
+    high: Finite
+    confidence: Finite

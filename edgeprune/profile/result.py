@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from edgeprune import json_text
+from edgeprune.bundle import strict
 from edgeprune.errors import InputError
 from edgeprune.evidence import Kind
-from edgeprune.profile.figures import Latency, Ratio
+from edgeprune.profile.figures import Blocks, Finite, Latency, Ratio
 
 NAME = "profile.json"
 SCHEMA = 1
@@ -28,7 +32,7 @@ BASE = "base"
 class Figure:
     """One number and where it comes from."""
 
-    value: float
+    value: Finite
     kind: Kind = "measured"
 
 
@@ -58,7 +62,7 @@ class LayerTime:
 
     name: str
     kind: str
-    ms: float
+    ms: Finite
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class ModelProfile:
     warm_up_runs: int
     stable: bool
     threads: int
-    blocks_ms: tuple[tuple[float, ...], ...]
+    blocks_ms: Blocks
     layers: tuple[LayerTime, ...] | None = None
     gpu_memory_bytes: Figure | None = None
     arena_bytes: Figure | None = None
@@ -221,57 +225,17 @@ class Profile:
         """
         try:
             values = json_text.loads(text)
-            if values["schema"] > SCHEMA:
-                newer, here = values["schema"], version("edgeprune")
-                raise InputError(f"{where} has schema {newer}; EdgePrune {here} reads up to {SCHEMA}")
-            models = {name: _model(stored) for name, stored in values.pop("models").items()}
-            ratios = {name: RatioFigure(**stored) for name, stored in values.pop("ratios").items()}
-            environment, validity = values.pop("environment", None), values.pop("validity", None)
-            return cls(
-                models=models,
-                ratios=ratios,
-                environment=None if environment is None else _environment(environment),
-                validity=None if validity is None else _validity(validity),
-                **values,
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as problem:
-            raise InputError(f"{where} is not a profile: {problem!r}") from problem
+        except ValueError as problem:
+            raise InputError(f"{where} is not a profile: {problem}") from problem
+        schema = values.get("schema") if isinstance(values, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise InputError(f"{where} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}")
+        try:
+            return _reader().validate_python(values)
+        except ValidationError as problems:
+            raise InputError(f"{where} is not a profile: {strict.told(problems)}") from None
 
 
-_FIGURES = (
-    "load_ms",
-    "peak_memory_bytes",
-    "runtime_memory_bytes",
-    "gpu_memory_bytes",
-    "arena_bytes",
-    "energy_mj",
-)
-
-
-def _model(stored: dict[str, Any]) -> ModelProfile:
-    figures = {name: None if stored.get(name) is None else Figure(**stored[name]) for name in _FIGURES}
-    layers = stored.get("layers")
-    return ModelProfile(
-        **{
-            **stored,
-            **figures,
-            "latency_ms": LatencyFigures(**stored["latency_ms"]),
-            "first_ms": Figure(**stored["first_ms"]),
-            "blocks_ms": tuple(tuple(block) for block in stored["blocks_ms"]),
-            "layers": None if layers is None else tuple(LayerTime(**layer) for layer in layers),
-        }
-    )
-
-
-def _environment(stored: dict[str, Any]) -> Environment:
-    return Environment(**{when: _state(state) for when, state in stored.items()})
-
-
-def _state(stored: dict[str, Any]) -> State:
-    throttle = stored.get("throttle")
-    return State(**{**stored, "throttle": None if throttle is None else tuple(throttle)})
-
-
-def _validity(stored: dict[str, Any]) -> Validity:
-    golden = {name: GoldenCheck(**check) for name, check in stored["golden"].items()}
-    return Validity(**{**stored, "problems": tuple(stored["problems"]), "golden": golden})
+@cache
+def _reader() -> TypeAdapter[Profile]:
+    return TypeAdapter(Profile)

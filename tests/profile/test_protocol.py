@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
 import subprocess
 import sys
@@ -279,6 +281,33 @@ class _Recorded:
 def test_what_is_no_profile_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"here\.json"):
         Profile.from_json(text, where="here.json")
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "told"),
+    [
+        (("latency_ms", "p50"), 0, r"models\.pruned\.latency_ms\.p50: Input should be greater"),
+        (("latency_ms", "p50"), "soon", r"models\.pruned\.latency_ms\.p50: Input should be a valid number"),
+        (("latency_ms", "kind"), "guessed", r"models\.pruned\.latency_ms\.kind: Input should be 'estimated', "),
+        (("blocks_ms",), [[1.0], []], r"models\.pruned\.blocks_ms\.1: Value error, there must be at least one"),
+        (("blocks_ms",), [], r"models\.pruned\.blocks_ms: Value error, there must be at least one"),
+        (("blocks_ms",), [[-1.0]], r"models\.pruned\.blocks_ms\.0\.0: Input should be greater"),
+        (("peak_memory_bytes", "value"), math.nan, r"models\.pruned\.peak_memory_bytes\.value: .* finite"),
+        (("threads",), None, r"models\.pruned\.threads: Input should be a valid integer"),
+    ],
+)
+def test_figures_that_are_none_are_refused(
+    models: dict[str, Path], where: tuple[str, ...], value: object, told: str
+) -> None:
+    found = measure({"pruned": models["pruned"]}, runs=2, blocks=2, block_s=0, warmup=0)
+    values = json.loads(found.to_json())
+    *folders, name = where
+    inner = values["models"]["pruned"]
+    for folder in folders:
+        inner = inner[folder]
+    inner[name] = value
+    with pytest.raises(InputError, match=rf"here\.json is not a profile: {told}"):
+        Profile.from_json(json.dumps(values), where="here.json")
 
 
 def test_the_runner_needs_python_3_8_numpy_and_onnxruntime_only(tmp_path: Path) -> None:
