@@ -86,6 +86,34 @@ def test_what_the_login_shell_there_says_does_no_harm(own: Server, tmp_path: Pat
         assert talk.receive(timeout_s=300) == "A"
 
 
+def _argv(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+def test_what_the_login_shell_there_waits_for_is_not_left(
+    own: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeprune.devices.child._END_S", 2)
+    login = own.folder / "login"
+    login.write_text(
+        'case "$SSH_ORIGINAL_COMMAND" in *echo.py*) (sleep 600; true); esac; exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
+    )
+    with open(own.folder / "server", "a", encoding="utf-8") as config:
+        config.write(f"ForceCommand sh {login}\n")
+    own.stop()
+    own.start()
+    with device(own.uri()).open() as workspace:
+        workspace.converse([workspace.push(script(tmp_path, _ECHO, "echo.py"))])
+        end = time.monotonic() + 60
+        while b"sleep\x00600\x00" not in map(_argv, own.programs()):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    assert own.is_clean(within_s=30)
+
+
 def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) -> None:
     odd = tmp_path / 'it\'s a "model"; $(touch x) `id` & \\ ü\n.py'
     odd.write_text("import sys\nprint(ascii(sys.argv))\n")

@@ -59,22 +59,25 @@ def _sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-def started_for(folder: str, connection: int) -> list[int]:
-    """What was started for the folder, and the other sessions of the connection, one of which may not be so far yet."""
+def started_for(folder: str, connection: int) -> set[int]:
+    """What was started for the folder, and all below the other sessions of the connection.
+
+    A session may not be so far yet: its login shell may run what its user has it run first.
+    """
     mark = os.fsencode(MARK + "=" + folder)
-    found = []
+    found, parents = set(), {}
     for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):  # noqa: PTH112, PTH208
-        pid = int(name)
         with contextlib.suppress(OSError):
             with open("/proc/" + name + "/stat", "rb") as file:
-                parent = int(file.read().rpartition(b")")[2].split()[1])
-            if parent == connection and pid != os.getpid():
-                found.append(pid)
-                continue
+                parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
             with open("/proc/" + name + "/environ", "rb") as file:
                 if mark in file.read().split(b"\0"):
-                    found.append(pid)
-    return found
+                    found.add(int(name))
+    above = {connection}
+    while above:
+        above = {pid for pid, parent in parents.items() if parent in above}
+        found |= above
+    return found - {os.getpid()}
 
 
 def end_programs(folder: str, connection: int) -> None:
