@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from edgeprune.report.noise import (
     MEMORY_NOISE,
     PROCESS_NOISE,
     STATISTICS,
+    Blocks,
+    Statistic,
     block_noise,
     paired_noise,
     share_difference,
@@ -122,11 +124,11 @@ def compare(base: Read, new: Read, rules: Sequence[Rule] = ()) -> Comparison:
         _check_same(base, new, base.manifest, new.manifest)
         title, metric = f"{new.manifest.recipe} for {new.manifest.target}", new.manifest.metric
         changes += _counted(base.manifest, new.manifest)
-    profiles = [
+    before, now = (
         None if side.profile is None else Profile.from_json(side.profile, where=side.path) for side in (base, new)
-    ]
-    if profiles[1] is not None:
-        changes += _measured(base, new, profiles[0], profiles[1], notes)
+    )
+    if now is not None:
+        changes += _measured(base, new, before, now, notes)
     if not changes:
         raise InputError(
             f"{base.path} and {new.path} have nothing in common to compare: give two bundles, manifests or profiles"
@@ -210,8 +212,8 @@ def _measured(base: Read, new: Read, before: Profile | None, now: Profile, notes
 def _pair(prefix: str, before: Profile, now: Profile, pair: _Pair, drift: float | None) -> Iterator[Change]:
     one, other = pair
     elsewhere = _difference(before, now, one, other)
-    for name, statistic in STATISTICS.items():
-        noise = (paired_noise if before is now else block_noise)(one.blocks_ms, other.blocks_ms, statistic)
+    noise = paired_noise if before is now else block_noise
+    for name in STATISTICS:
         yield _latency(f"{prefix}latency_ms.{name}", one, other, elsewhere=elsewhere, drift=drift, noise=noise)
     if one.peak_memory_bytes is not None and other.peak_memory_bytes is not None:
         values = one.peak_memory_bytes.value, other.peak_memory_bytes.value
@@ -278,7 +280,13 @@ def _drift(before: Profile, now: Profile) -> float | None:
 
 
 def _latency(
-    key: str, one: ModelProfile, other: ModelProfile, *, elsewhere: str, drift: float | None, noise: float
+    key: str,
+    one: ModelProfile,
+    other: ModelProfile,
+    *,
+    elsewhere: str,
+    drift: float | None,
+    noise: Callable[[Blocks, Blocks, Statistic], float],
 ) -> Change:
     name = key.rpartition(".")[2]
     was, now = float(getattr(one.latency_ms, name)), float(getattr(other.latency_ms, name))
@@ -286,10 +294,10 @@ def _latency(
     if elsewhere:
         return Change(key, was, now, kind, note=elsewhere)
     change = math.log(now / was) - (drift or 0.0)
-    noise = math.hypot(noise, math.log1p(PROCESS_NOISE))
-    if math.isinf(noise):
+    width = math.hypot(noise(one.blocks_ms, other.blocks_ms, STATISTICS[name]), math.log1p(PROCESS_NOISE))
+    if math.isinf(width):
         return Change(key, was, now, kind, note="a single block says nothing of its noise")
-    return Change(key, was, now, kind, math.expm1(change), math.expm1(change - noise), math.expm1(change + noise))
+    return Change(key, was, now, kind, math.expm1(change), math.expm1(change - width), math.expm1(change + width))
 
 
 def _memory(key: str, was: float, now: float, kinds: set[Any], elsewhere: str) -> Change:

@@ -150,6 +150,14 @@ def _configure(made: Server) -> None:
     (folder / "known").write_text(f"[127.0.0.1]:{made.port} {' '.join(key)}\n")
 
 
+def argv(pid: int) -> bytes:
+    """The arguments of a program, each with a zero byte behind; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def _descendants(pid: int, name: bytes) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -86,13 +86,6 @@ def test_what_the_login_shell_there_says_does_no_harm(own: Server, tmp_path: Pat
         assert talk.receive(timeout_s=300) == "A"
 
 
-def _argv(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:  # it has ended
-        return b""
-
-
 def test_what_the_login_shell_there_waits_for_is_not_left(
     own: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +101,7 @@ def test_what_the_login_shell_there_waits_for_is_not_left(
     with device(own.uri()).open() as workspace:
         workspace.converse([workspace.push(script(tmp_path, _ECHO, "echo.py"))])
         end = time.monotonic() + 60
-        while b"sleep\x00600\x00" not in map(_argv, own.programs()):
+        while b"sleep\x00600\x00" not in map(sshd.argv, own.programs()):
             assert time.monotonic() < end
             time.sleep(0.05)
     assert own.is_clean(within_s=30)

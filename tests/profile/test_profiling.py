@@ -256,7 +256,7 @@ def test_a_runner_that_is_stopped_is_told_and_ended(
 
     def stop() -> None:
         while not stopped.wait(0.01):
-            runners = [pid for pid in server.programs() if b"run.py" in _argv(pid)]
+            runners = [pid for pid in server.programs() if b"run.py" in sshd.argv(pid)]
             for pid in runners:
                 with contextlib.suppress(ProcessLookupError):  # of the login shell, which has its own to start first
                     os.kill(pid, signal.SIGSTOP)
@@ -279,7 +279,7 @@ def kill_when_it_runs(server: sshd.Server, *, listener: bool) -> threading.Threa
 
     def kill() -> None:
         end = time.monotonic() + 300
-        while not any(b"run.py" in _argv(pid) for pid in server.programs()):
+        while not any(b"run.py" in sshd.argv(pid) for pid in server.programs()):
             time.sleep(0.005)
             if time.monotonic() > end:
                 return
@@ -288,13 +288,6 @@ def kill_when_it_runs(server: sshd.Server, *, listener: bool) -> threading.Threa
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     return thread
-
-
-def _argv(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def test_a_dropped_line_is_tried_again(bundle: Path, tmp_path: Path, server: sshd.Server) -> None:
@@ -336,7 +329,9 @@ def test_ctrl_c_leaves_nothing_there(bundle: Path, server: sshd.Server, count: i
     argv = [sys.executable, "-c", code, "profile", str(bundle), *given, "--runs", "1000000000"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
         try:
-            while sum(b"--serve" in _argv(pid) and b"run.py" in _argv(pid) for pid in server.programs()) < count:
+            while (
+                sum(b"--serve" in sshd.argv(pid) and b"run.py" in sshd.argv(pid) for pid in server.programs()) < count
+            ):
                 assert process.poll() is None
                 time.sleep(0.01)
             os.killpg(process.pid, signal.SIGINT)
