@@ -52,10 +52,11 @@ def command(
     from edgeprune.devices import device as device_of
     from edgeprune.export.onnx import export
     from edgeprune.model import network
-    from edgeprune.profile.calibration import QUICK, calibrate, check_device, check_machine
+    from edgeprune.profile.calibration import QUICK, calibrate, check_device, check_machine, check_runtime
 
     where, on = Target.load(target), device_of(device)
     check_device(on)
+    check_runtime(where)
     if on.uri == "local:":
         check_machine(where, on, platform.machine())
     path = output / f"{where.name}.json"

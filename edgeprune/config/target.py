@@ -16,6 +16,9 @@ from edgeprune.errors import TargetError
 _Positive = Annotated[int, Field(ge=1)]
 Precision = Literal["float32", "float16", "int8"]
 RuntimeName = Literal["onnxruntime", "litert", "tensorrt", "tflm"]
+_PACKAGES: Mapping[RuntimeName, str | None] = {
+    "onnxruntime": "onnxruntime", "litert": "ai-edge-litert", "tflm": "tflite-micro", "tensorrt": None,
+}  # fmt: skip
 
 
 def _specifier(text: str) -> str:
@@ -120,6 +123,11 @@ class RuntimeSettings(Settings):
     spinning: bool = True
     align: _Positive = 1
     align_int8: _Positive | None = None
+
+    @property
+    def package(self) -> str | None:
+        """Distribution on PyPI that contains the runtime; None for TensorRT, which comes with the board."""
+        return _PACKAGES[self.name]
 
     @property
     def format(self) -> Literal["onnx", "tflite"]:

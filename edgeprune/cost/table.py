@@ -6,9 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
 
 from edgeprune import json_text
 from edgeprune.config import Target, lookup
@@ -151,7 +154,8 @@ def load_table(target: Target, path: Path | None = None) -> LatencyTable:
     """Read the latency table of ``target``, from ``path`` or where the target finds it.
 
     Raises:
-        TargetError: There is none, it is damaged, or it was made for another target, runtime, version or threads.
+        TargetError: There is none, it is damaged, or it was made for another target, runtime or number of threads, or
+            with a version of the runtime that the target does not allow.
     """
     path = path or target.latency_table
     if path is None:
@@ -163,23 +167,48 @@ def load_table(target: Target, path: Path | None = None) -> LatencyTable:
     except OSError as problem:
         raise TargetError(f"cannot read the latency table {lookup.shown(path)}: {problem.strerror}") from problem
     cores = table.device.get("cores", table.threads)
-    wanted = {
+    expected = {
         "target": target.name,
         "runtime": target.runtime.name,
-        "runtime_version": version(target.runtime.name),
         "threads": min(target.runtime.threads or cores, cores),
     }
     wrong = [
         f"{name} {getattr(table, name)} instead of {value}"
-        for name, value in wanted.items()
+        for name, value in expected.items()
         if getattr(table, name) != value
     ]
+    versions = allowed_versions(target)
+    if not is_version_in(versions, table.runtime_version):
+        wrong.append(f"{table.runtime} {table.runtime_version} instead of {versions}")
     if wrong:
         raise TargetError(
             f"the latency table {lookup.shown(path)} was measured with {', '.join(wrong)}; "
             f"measure again with 'edgeprune calibrate --target {target.name}'"
         )
     return table
+
+
+def allowed_versions(target: Target) -> SpecifierSet:
+    """Versions of the runtime that a latency table of ``target`` may have been measured with.
+
+    These are the versions that the target allows. A target without an architecture is the machine at hand, whose
+    runtime is the installed one.
+    """
+    runtime = target.runtime
+    if runtime.versions or target.hardware.architecture is not None or runtime.package is None:
+        return SpecifierSet(runtime.versions)
+    try:
+        return SpecifierSet(f"=={version(runtime.package)}")
+    except PackageNotFoundError:
+        return SpecifierSet()
+
+
+def is_version_in(versions: SpecifierSet, version: object) -> bool:
+    """Whether ``version`` is one of ``versions``; what is not a version is only in the empty set."""
+    try:
+        return not versions or versions.contains(str(version), prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 def _grid(stored: dict[str, Any]) -> Grid:

@@ -12,8 +12,8 @@ from edgeprune.doctor.base import Finding, check
 from edgeprune.doctor.packages import install_line, installed
 from edgeprune.errors import TargetError
 
-_HERE = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert", "tflm": "tflite-micro", "tensorrt": "onnxruntime"}
-"""What checks on this machine the files that each runtime gets."""
+_CHECKER = "onnxruntime"
+"""Package that checks the files of runtimes which cannot be installed on this machine."""
 
 
 @check("Targets", place=1)
@@ -28,11 +28,12 @@ def _target(name: str, path: Path) -> Finding:
         target = Target.load(path)
     except TargetError as problem:
         return Finding(name, "bad", str(problem), f"edgeprune targets show {lookup.shown(path)}")
-    runtime, package = target.runtime, _HERE[target.runtime.name]
+    runtime = target.runtime
+    package = runtime.package or _CHECKER
     found = installed(package)
     if found is None:
         return Finding(name, "bad", f"{package} is not installed, which runs its files here", install_line(package))
-    if runtime.name == "tensorrt":
+    if runtime.package is None:
         told = f"files are made and checked here ({package} {found}); the board builds the engine"
         return Finding(name, "ok", told)
     if not runtime.versions or SpecifierSet(runtime.versions).contains(found, prereleases=True):

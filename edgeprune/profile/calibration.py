@@ -18,7 +18,7 @@ import numpy as np
 from edgeprune.config import Target
 from edgeprune.cost.layers import Layer, Shape
 from edgeprune.cost.probes import empty, probe
-from edgeprune.cost.table import Grid, LatencyTable, Rest, fingerprint
+from edgeprune.cost.table import Grid, LatencyTable, Rest, allowed_versions, fingerprint, is_version_in
 from edgeprune.devices import Capability, Device, Workspace
 from edgeprune.errors import InputError, TargetError
 from edgeprune.profile.protocol import RUNNER
@@ -27,6 +27,8 @@ from edgeprune.progress import SILENT, Progress
 
 STEPS = (4, 8, 16, 32)
 """Alignments that are looked for."""
+_RUNTIME = "onnxruntime"
+"""Runtime that runs the probes."""
 _COPIES = 1, 4
 _RUNS = 5
 _VISITS = 4
@@ -100,6 +102,28 @@ def check_machine(target: Target, device: Device, machine: str) -> None:
         )
 
 
+def check_runtime(target: Target) -> None:
+    """Check that a latency table of ``target`` can be measured with ONNX Runtime.
+
+    Raises:
+        TargetError: The target has another runtime.
+    """
+    if target.runtime.name != _RUNTIME:
+        raise TargetError(
+            f"the target {target.name} cannot be calibrated: its runtime is {target.runtime.name}, and layers are "
+            f"measured with {_RUNTIME}"
+        )
+
+
+def _check_version(target: Target, device: Device, version: str) -> None:
+    versions = allowed_versions(target)
+    if not is_version_in(versions, version):
+        raise TargetError(
+            f"the target {target.name} is for {_RUNTIME} {versions}, {device.uri} has {version}: install such a "
+            "version there"
+        )
+
+
 def calibrate(
     layers: Sequence[Layer],
     networks: Mapping[str, Path],
@@ -125,10 +149,12 @@ def calibrate(
         The table, and the milliseconds of each of ``networks``.
 
     Raises:
-        InputError: The device cannot be calibrated, or is of another architecture than the target.
+        InputError: The device cannot be calibrated.
+        TargetError: The device has another architecture, runtime or version of the runtime than the target.
         DeviceError: The device cannot be reached, or the runner fails or answers nonsense.
     """
     check_device(device)
+    check_runtime(target)
     effort = effort or Effort()
     shapes = list(dict.fromkeys(layer.shape for layer in layers))
     grids = {shape: _grid_counts(shape, effort.anchors) for shape in shapes}
@@ -138,6 +164,7 @@ def calibrate(
     with tempfile.TemporaryDirectory() as folder, device.open() as workspace:
         runner = Runner(workspace, workspace.push(RUNNER), "latency probes", _TIMEOUT_S)
         check_machine(target, device, str(runner.machine["machine"]))
+        _check_version(target, device, str(runner.machine["runtime_version"]))
         cores = int(runner.machine["cores"])
         bench = _Bench(runner, workspace, Path(folder), min(target.runtime.threads or cores, cores), effort)
         taken, floor, whole = bench.measure(points, networks, progress)

@@ -136,7 +136,7 @@ def test_tables_of_the_same_bench_are_joined() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"runtime_version": "0.1"}, r"runtime_version 0\.1 instead of \d.*; measure again with 'edgeprune calibrate"),
+        ({"runtime_version": "0.1"}, r"onnxruntime 0\.1 instead of =="),
         ({"runtime": "tflite"}, "runtime tflite instead of onnxruntime"),
         ({"threads": 3, "device": {"cores": 4}}, "threads 3 instead of 4"),
         ({"target": "jetson"}, "target jetson instead of host"),
@@ -149,6 +149,39 @@ def test_tables_of_another_bench_are_refused(change: dict[str, object], told: st
     path.write_text(dataclasses.replace(table_for(units), **change).to_json())
     with pytest.raises(TargetError, match=told):
         load_table(Target(name="host"), path)
+
+
+def _board(runtime: str, versions: str) -> Target:
+    values: dict[str, object] = {
+        "name": "host",
+        "hardware": {"architecture": "aarch64"},
+        "runtime": {"name": runtime, "versions": versions},
+    }
+    return Target.parse(values, where="test")
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert", "tensorrt"])
+def test_a_table_is_checked_against_the_versions_of_the_target(runtime: str, tmp_path: Path) -> None:
+    _, units = _network()
+    table = dataclasses.replace(table_for(units), runtime=runtime, runtime_version="1.20.1")
+    path = tmp_path / "host.json"
+    path.write_text(table.to_json())
+    for allowed in (">=1.17,<2", ""):
+        assert load_table(_board(runtime, allowed), path) == table
+    for version in ("1.20.1", "from source"):
+        path.write_text(dataclasses.replace(table, runtime_version=version).to_json())
+        with pytest.raises(TargetError, match=rf"{runtime} {version} instead of"):
+            load_table(_board(runtime, ">=1.21,<2"), path)
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tensorrt"])
+def test_a_table_of_another_runtime_is_refused(runtime: str, tmp_path: Path) -> None:
+    _, units = _network()
+    path = tmp_path / "host.json"
+    path.write_text(table_for(units).to_json())
+    for target in (_board(runtime, ""), Target.parse({"name": "host", "runtime": {"name": runtime}}, where="test")):
+        with pytest.raises(TargetError, match=f"runtime onnxruntime instead of {runtime}"):
+            load_table(target, path)
 
 
 def test_a_table_that_is_missing_or_damaged(tmp_path: Path) -> None:

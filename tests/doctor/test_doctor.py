@@ -15,8 +15,9 @@ from packaging.requirements import Requirement
 
 from edgeprune.cli import run
 from edgeprune.config import Target
-from edgeprune.config.target import RuntimeName
+from edgeprune.config.target import RuntimeName, RuntimeSettings
 from edgeprune.doctor import Finding, devices, folders, packages, targets, tools
+from edgeprune.doctor.packages import installed
 from tests.devices import sshd
 
 
@@ -103,8 +104,10 @@ def test_requirements_are_those_of_the_installed_package_where_there_is_no_check
     assert python.contains("3.11")
 
 
-def test_every_runtime_is_known() -> None:
-    assert targets._HERE.keys() == set(get_args(RuntimeName))
+def test_every_runtime_but_tensorrt_has_a_package() -> None:
+    found = {name: RuntimeSettings(name=name).package for name in get_args(RuntimeName)}
+    assert {name for name, package in found.items() if package is None} == {"tensorrt"}
+    assert all(installed(package) for package in found.values() if package is not None)
 
 
 def test_targets_of_the_working_folder_are_seen_and_judged(elsewhere: Path) -> None:

@@ -19,6 +19,7 @@ from edgeprune.config import Target
 from edgeprune.cost.layers import Layer, layers
 from edgeprune.cost.probes import empty, probe
 from edgeprune.devices import Capability
+from edgeprune.errors import TargetError
 from edgeprune.graph import capture, units_of
 from edgeprune.profile.calibration import Effort, alignment_step, calibrate, counts
 
@@ -119,6 +120,21 @@ def test_the_table_holds_what_the_device_takes(tmp_path: Path) -> None:
     dense = sum(table.grid(layer).ms[-1][-1] for layer in found)
     assert table.rest(found).rest_ms == pytest.approx(30 - 0.01 - dense)
     assert {threads for _, threads in device.loaded} == {table.threads} == {2}
+
+
+def test_devices_with_another_version_of_the_runtime_are_refused(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.onnx"
+    whole.write_bytes(b"whole")
+    target = Target.parse({"name": "old", "runtime": {"versions": ">=0.1,<0.2"}}, where="test")
+    with pytest.raises(TargetError, match=rf"<0\.2.* imagined: has {version('onnxruntime')}"):
+        calibrate(_layers(), {"dense": whole}, "mine", target, _Imagined(), effort=Effort(block_s=0))
+
+
+def test_targets_with_another_runtime_are_not_calibrated(tmp_path: Path) -> None:
+    device = _Imagined()
+    with pytest.raises(TargetError, match=r"jetson-orin-nano.* tensorrt"):
+        calibrate(_layers(), {}, "mine", Target.load("jetson-orin-nano"), device)
+    assert device.answers
 
 
 def test_probes_of_every_kind_run_and_differ_by_copies_of_the_layer() -> None:
