@@ -78,6 +78,16 @@ def read(path: Path) -> tuple[Manifest, bytes]:
         return reader.read()
 
 
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest of the archive at ``path``; what follows it is not read.
+
+    Raises:
+        BundleError: The file is not the archive of a bundle, or its manifest is damaged.
+    """
+    with _opened(path) as reader:
+        return reader.manifest()[0]
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[_Reader]:
     try:

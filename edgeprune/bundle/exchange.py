@@ -16,7 +16,7 @@ def exchange(new: Path, place: Path) -> None:
     On Linux the two change places at once (``renameat2``), so that a reader finds the old folder or the new one.
     Elsewhere there is a moment between two renames without either.
     """
-    if not place.exists():
+    if not os.path.lexists(place):
         new.rename(place)
         return
     if _exchange_at_once(new, place):

@@ -24,6 +24,7 @@ from edgeprune.bundle import paths, signature
 from edgeprune.bundle.exchange import exchange
 from edgeprune.bundle.manifest import BudgetReport, FileEntry, Manifest
 from edgeprune.bundle.measured import Measured
+from edgeprune.bundle.replaceable import check_replaceable
 from edgeprune.errors import BundleError
 
 Content = Path | bytes | str
@@ -55,6 +56,7 @@ def write(
     *,
     measured: Mapping[str, Drawn] | None = None,
     verdicts: Sequence[BudgetReport] = (),
+    force: bool = False,
 ) -> Packed:
     """Write the bundle ``folder`` and ``folder`` + ``.tar.gz`` beside it, in place of earlier ones.
 
@@ -69,16 +71,20 @@ def write(
             manifest. They are in the folder, but neither in the manifest nor in the archive; ``measured.json`` has
             their hashes.
         verdicts: On what was measured, for ``measured.json``.
+        force: Replace ``folder`` and the archive whatever they hold.
 
     Raises:
-        BundleError: A path that leaves the bundle or comes twice, or ``SOURCE_DATE_EPOCH`` is no whole number.
+        BundleError: A path that leaves the bundle or comes twice, ``SOURCE_DATE_EPOCH`` is not a whole number, or
+            files that are not part of an earlier bundle would be lost.
         OSError: The disk is full, or the folder cannot be written; earlier bundles are as before.
     """
     measured = measured or {}
     paths.check([*contents, *measured], own=_OWN)
     epoch = source_date_epoch() or 0
     folder.parent.mkdir(parents=True, exist_ok=True)
-    archive = folder.with_name(f"{folder.name}.tar.gz")
+    archive = archive_of(folder)
+    if not force:
+        check_replaceable(folder, archive)
     with _aside(folder) as aside:
         new = aside / folder.name
         for path, content in contents.items():
@@ -98,10 +104,18 @@ def write(
             files.sync(inner)
         files.sync(new)
         exchange(new, folder)
-        (aside / archive.name).replace(archive)
+        if archive.is_dir() and not archive.is_symlink():
+            exchange(aside / archive.name, archive)
+        else:
+            (aside / archive.name).replace(archive)
         signature.beside(archive).unlink(missing_ok=True)  # of the one before
         files.sync(folder.parent)
     return Packed(folder, archive, manifest)
+
+
+def archive_of(folder: Path) -> Path:
+    """The archive beside the bundle ``folder``."""
+    return folder.with_name(f"{folder.name}.tar.gz")
 
 
 def _entries(folder: Path, paths: Iterable[str]) -> dict[str, FileEntry]:

@@ -39,6 +39,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--output", default="dist", show_default=True, type=_FOLDER, help="Folder for the bundle.")
 @click.option("--cache", default=".edgeprune", show_default=True, type=_FOLDER, help="Folder for stage results.")
 @click.option("--device", metavar="URI", help="Measure there instead of on this machine; see 'edgeprune profile'.")
+@click.option("--force", is_flag=True, help="Replace the bundle's folder and archive, whatever they hold.")
 @click.option("--update-lock", is_flag=True, help="Measure anew what edgeprune.lock says, and write it there.")
 @json_option
 def command(
@@ -49,6 +50,7 @@ def command(
     output: Path,
     cache: Path,
     device: str | None,
+    force: bool,
     update_lock: bool,
     as_json: bool,
     **options: Any,
@@ -56,6 +58,9 @@ def command(
     """Prune, fine-tune, export, check, measure and pack a network.
 
     RECIPE is the name of a recipe or its folder; without it and without --model it is 'digits', which is embedded.
+    The bundle is written to the folder RECIPE-TARGET in --output, in place of an earlier bundle there. If anything
+    else would be lost, the build refuses with exit code 3 before it starts, unless --force is given.
+
     Ends with 4 where a budget is missed; of several targets, with the highest code of all.
 
     What a choice rests on that was measured is kept in edgeprune.lock, beside the recipe or, of a packaged one, here:
@@ -74,20 +79,24 @@ def command(
       torchrun --nproc-per-node 2 -m edgeprune build
     """
     chosen = chosen_recipe(recipe, **options)
-    from edgeprune.pipeline import check_targets
+    from edgeprune.pipeline import check_output, check_targets
     from edgeprune.report import summary
 
     wanted = _targets(targets, runtime)
     check_targets(chosen.budget, wanted)
     if device is not None and len(wanted) > 1:
         raise click.UsageError(f"--device is one target's: got {', '.join(target.name for target in wanted)}")
+    if not force:
+        for target in wanted:
+            check_output(chosen, target, output)
+    folders = {"output": output, "cache": cache, "device": device, "update_lock": update_lock, "force": force}
     results: list[tuple[Outcome, BuildResult | None]] = []
     for where in wanted:
         if len(wanted) > 1 and is_first():
             click.echo(where.name, err=True)
         try:
             own = chosen.for_target(*where.labels)
-            results.append(_built(own, where, output=output, cache=cache, device=device, update_lock=update_lock))
+            results.append(_built(own, where, **folders))
         except EdgePruneError as error:  # the others go on
             if len(wanted) == 1:
                 raise
@@ -125,7 +134,9 @@ def _targets(names: tuple[str, ...], runtime: str | None) -> list[Target]:
 
 
 def _built(
-    recipe: Recipe, target: Target, *, output: Path, cache: Path, device: str | None, update_lock: bool
+    recipe: Recipe,
+    target: Target,
+    **options: Any,
 ) -> tuple[Outcome, BuildResult]:
     from edgeprune.bundle.verdicts import missed
     from edgeprune.pipeline import build, lock
@@ -136,12 +147,9 @@ def _built(
         result = build(
             recipe,
             target,
-            output=output,
-            cache=cache,
             lock=lock.path_of(recipe),
-            update_lock=update_lock,
-            device=device,
             watcher=screen,
+            **options,
         )
     made = Made(result.manifest, result.profile, result.budgets)
     failed = [sentence(report, result.manifest.metric) for report in missed(result.budgets)]

@@ -8,6 +8,7 @@ import click
 
 from edgeprune.cli import workflow
 from edgeprune.cli.output import json_option, print_json, print_rich
+from edgeprune.overwriting import XML, check_output_file, files_of
 
 _PATH = click.Path(path_type=Path)
 
@@ -55,6 +56,8 @@ def command(
         rules = [Rule.parse(limit) for limit in limits]
     except InputError as problem:
         raise click.BadParameter(str(problem), param_hint="--fail-on") from problem
+    if junit is not None:
+        check_output_file(junit, XML, inputs=[*files_of(base), *files_of(new)])
     comparison = compare(read(base), read(new), rules)
     if junit is not None:
         from edgeprune import files

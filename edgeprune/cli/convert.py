@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeprune.cli.output import json_option, print_json
+from edgeprune.overwriting import TFLITE, check_output_file
 
 if TYPE_CHECKING:
     from edgeprune.backends.tflite import Port
@@ -31,6 +32,7 @@ def command(source: Path, output: Path, as_json: bool) -> None:
       edgeprune convert model.onnx model.tflite
       edgeprune convert model.onnx model.tflite --json
     """
+    check_output_file(output, TFLITE, inputs=[source])
     from edgeprune.backends.tflite import convert
 
     try:

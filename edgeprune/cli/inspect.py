@@ -13,6 +13,7 @@ from edgeprune.cli import sensitive
 from edgeprune.cli.options import shape as read_shape
 from edgeprune.cli.output import json_option, print_json, print_table
 from edgeprune.files import write_atomic
+from edgeprune.overwriting import PNG, SVG, check_output_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,6 +67,9 @@ def command(
       edgeprune inspect digits --sensitivity --png sensitivity.png
     """
     _check(model, sensitivity, {"--png": curves, "--samples": samples, "--criterion": criterion})
+    for path, kind in ((picture, SVG), (curves, PNG)):
+        if path is not None:
+            check_output_file(path, kind)
     network, example, recipe = _network(model, shape)
     trial = sensitive.Trial.of(recipe, network, example, criterion, curves) if sensitivity and recipe else None
     from edgeprune import graph

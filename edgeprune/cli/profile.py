@@ -13,6 +13,7 @@ from edgeprune.cli import workflow
 from edgeprune.cli.bar import bar
 from edgeprune.cli.output import json_option, print_error, print_json, print_rich
 from edgeprune.errors import InputError
+from edgeprune.overwriting import PNG, PROFILE, TRACE, check_output_file, files_of
 
 if TYPE_CHECKING:
     from edgeprune.profile import Outcome, Profile
@@ -71,6 +72,9 @@ def command(
     found = subject(what, baseline)
     names = list(dict.fromkeys(devices)) or ["local:"]
     given = {name: value for name, value in conditions.items() if value is not None}
+    for path, kind in ((trace, TRACE), (output, PROFILE), (png, PNG)):
+        if path is not None and not path.is_dir():
+            check_output_file(path, kind, inputs=_inputs(what, baseline))
     files = _Files(names, found, output, png)
     with bar("profile") as progress:
         outcomes = profile_fleet(found, names, progress=progress, **given)
@@ -89,6 +93,11 @@ def command(
     for outcome in failed:
         print_error(str(outcome.error) if len(outcomes) == 1 else f"{outcome.device}: {outcome.error}")
     return max((outcome.error.exit_code for outcome in failed if outcome.error is not None), default=missed)
+
+
+def _inputs(*paths: Path | None) -> list[Path]:
+    """Files that no output may overwrite: the models, and all files of bundles but their profiles."""
+    return [file for path in paths for file in files_of(path) if not file.match("profile*.json")]
 
 
 def _judged(found: Subject, files: _Files, *, as_json: bool) -> int:
@@ -131,6 +140,10 @@ class _Files:
                 raise click.UsageError(f"{option}: cannot use {folder}: {error.strerror}") from error
             if not self._several and given.is_dir():
                 raise click.UsageError(f"{option}: {given} is a folder; one device gives one file")
+        for slug in self._slugs.values():
+            for given, kind, suffix in ((output, PROFILE, "json"), (png, PNG, "png")):
+                if given is not None and self._several:
+                    check_output_file(given / f"{slug}.{suffix}", kind)
 
     def write(self, outcome: Outcome) -> None:
         """Write what one device gave."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgeprune.cli.output import json_option, print_json
+from edgeprune.overwriting import HTML, check_output_file, files_of
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -26,6 +27,8 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
       edgeprune report dist/digits-host
       edgeprune report dist/digits-host --output report.html --json
     """
+    if output is not None:
+        check_output_file(output, HTML, inputs=[file for file in files_of(bundle) if file.name != "report.html"])
     from edgeprune.bundle import measured
     from edgeprune.files import write_atomic
     from edgeprune.report import page

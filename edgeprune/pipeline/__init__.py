@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeprune.pipeline.building import BuildResult, StageReport, build, check_targets
+from edgeprune.pipeline.building import BuildResult, StageReport, build, check_output, check_targets
 from edgeprune.pipeline.stage import Stage, Watcher
 
-__all__ = ["BuildResult", "Stage", "StageReport", "Watcher", "build", "check_targets"]
+__all__ = ["BuildResult", "Stage", "StageReport", "Watcher", "build", "check_output", "check_targets"]

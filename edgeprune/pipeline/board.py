@@ -77,7 +77,7 @@ def firmware(job: Job) -> dict[str, str]:
 
     file = job.shipped_file
     samples = next(iter(job.reported_split.batches(_GOLDEN)))[0].numpy()
-    written = firmware.write(file, job.target, tflm.footprint(file), samples, name=job.name)
+    written = firmware.write(file, job.target, tflm.footprint(file), samples, name=job.bundle_folder.name)
     return {f"firmware/{name}": text for name, text in written.items()}
 
 

@@ -13,13 +13,14 @@ from edgeprune import devices, files
 from edgeprune.bundle import pack
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
+from edgeprune.bundle.replaceable import check_replaceable
 from edgeprune.config import Recipe, RecipeBudget, Target
 from edgeprune.devices import Device, Local
 from edgeprune.errors import InputError, RecipeError
 from edgeprune.launch import is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
-from edgeprune.pipeline.job import PROFILE, Job
+from edgeprune.pipeline.job import PROFILE, Job, bundle_folder
 from edgeprune.pipeline.lock import Lock
 from edgeprune.pipeline.stage import Space, Stage, Unwatched, Watcher
 from edgeprune.pipeline.stages import stages_of
@@ -75,6 +76,7 @@ def build(
     lock: Path | str | None = None,
     update_lock: bool = False,
     device: Device | str | None = None,
+    force: bool = False,
     watcher: Watcher | None = None,
 ) -> BuildResult:
     """Prune, fine-tune, export, check, measure and pack the network of ``recipe`` for ``target``.
@@ -92,6 +94,8 @@ def build(
         update_lock: Measure anew, and write it into ``lock``.
         device: Where models are measured: a device, its URI, or its name in ``devices.toml``; None: this machine. What
             is measured on another kind of processor than the target's decides nothing.
+        force: Replace the bundle's folder and archive whatever they hold. By default, the build refuses to replace
+            anything but an earlier bundle.
         watcher: Told of each stage as it begins and ends.
 
     Raises:
@@ -104,12 +108,22 @@ def build(
     target = target if isinstance(target, Target) else Target.load(target)
     recipe = _for_target(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), target)
     pack.source_date_epoch()  # what is wrong with it is told now
+    if not force:
+        check_output(recipe, target, output)
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
     finish = _finish if started_processes() == 1 else _finish_together
     there = _device(device, target)
     findings = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
-    job = Job(recipe, target, output=Path(output).resolve(), inputs=_inputs(recipe, store), lock=findings, device=there)
+    job = Job(
+        recipe,
+        target,
+        output=Path(output).resolve(),
+        inputs=_inputs(recipe, store),
+        lock=findings,
+        device=there,
+        force=force,
+    )
     keys: dict[str, str] = {}
     reports = []
     for stage in stages_of(recipe, target):
@@ -131,6 +145,16 @@ def build(
     manifest = Manifest.load(job.bundle_folder)
     budgets = (*manifest.budgets, *Measured.load(job.bundle_folder).budgets)
     return BuildResult(manifest, profile, job.bundle_folder, job.archive, tuple(reports), budgets)
+
+
+def check_output(recipe: Recipe, target: Target, output: Path | str) -> None:
+    """Check that a build of ``recipe`` for ``target`` replaces nothing in ``output`` but an earlier bundle.
+
+    Raises:
+        BundleError: Other files would be lost; names them.
+    """
+    folder = bundle_folder(recipe, target, Path(output).resolve())
+    check_replaceable(folder, pack.archive_of(folder))
 
 
 def check_targets(budget: RecipeBudget, targets: Sequence[Target]) -> None:

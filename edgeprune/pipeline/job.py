@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgeprune.bundle import pack
 from edgeprune.config import Recipe, Target, TrainingSettings
 from edgeprune.config.target import Precision
 from edgeprune.devices import Device, Local
@@ -48,6 +49,11 @@ PRUNED_TFLITE = "model.tflite"
 INT8_TFLITE = "model-int8.tflite"
 PROFILE = "profile.json"
 GOLDEN = "golden.npz"
+
+
+def bundle_folder(recipe: Recipe, target: Target, output: Path) -> Path:
+    """The folder of the bundle in the output folder of a build."""
+    return output / f"{recipe.name}-{target.name}"
 
 
 def preferred_alignment(recipe: Recipe, target: Target) -> int:
@@ -96,6 +102,7 @@ class Job:
         inputs: Content hashes of code, weights and data, by name; None for what is not there.
         lock: What was found by measuring, and is repeated; None: nothing was.
         device: Where models are measured; None: on this machine.
+        force: Whether the bundle may replace files that are not an earlier bundle.
         results: What the stages that ended found, by stage name.
         footprints: What TFLite Micro takes, by the mask of the units that went, as bytes.
     """
@@ -109,6 +116,7 @@ class Job:
         inputs: Mapping[str, str | None],
         lock: Lock | None = None,
         device: Device | None = None,
+        force: bool = False,
     ) -> None:
         self.recipe = recipe
         self.target = target
@@ -116,6 +124,7 @@ class Job:
         self.inputs = inputs
         self.lock = lock or Lock(None, recipe.name)
         self.device = device or Local()
+        self.force = force
         self.results: dict[str, Finished] = {}
         self.footprints: dict[bytes, Footprint] = {}
 
@@ -128,17 +137,12 @@ class Job:
         return self.results[stage].folder / name
 
     @property
-    def name(self) -> str:
-        """Of the bundle."""
-        return f"{self.recipe.name}-{self.target.name}"
-
-    @property
     def bundle_folder(self) -> Path:
-        return self.output / self.name
+        return bundle_folder(self.recipe, self.target, self.output)
 
     @property
     def archive(self) -> Path:
-        return self.output / f"{self.name}.tar.gz"
+        return pack.archive_of(self.bundle_folder)
 
     @cached_property
     def dense(self) -> nn.Module:

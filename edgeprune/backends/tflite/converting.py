@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from edgeprune import files
+from edgeprune import files, overwriting
 from edgeprune.backends.litert import Session, check
 from edgeprune.backends.tflite import flatbuffer
 from edgeprune.backends.tflite.fusing import fuse
@@ -57,8 +57,11 @@ def convert(model: Path | str | ModelProto, path: Path | str) -> Converted:
         path: Of the ``.tflite`` file.
 
     Raises:
+        InputError: ``path`` is the file of ``model``.
         ModelError: The model is broken, has open shapes, is too large, or has an operator without a lowering.
     """
+    if isinstance(model, (str, Path)):
+        overwriting.check_is_not_input(Path(path), [Path(model)])
     source = read(Path(model) if isinstance(model, str) else model)
     recognise(source)
     _check_operators(source)

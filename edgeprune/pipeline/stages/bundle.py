@@ -68,6 +68,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             page.NAME: lambda manifest: page.render(manifest, told, profile, verdicts),
         },
         verdicts=verdicts,
+        force=job.force,
     )
     return {
         "manifest": files.sha256(packed.folder / MANIFEST),
