@@ -8,14 +8,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from edgeprune.backends.accuracy import Accuracy
 from edgeprune.backends.feeding import Array, Inputs, core_count
 from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured
-from edgeprune.export.tflite_file import Port, image_order
+from edgeprune.export.tflite_file import Port, input_ports, output_ports
 from edgeprune.export.tflite_loading import load
 from edgeprune.progress import SILENT, Progress
 
@@ -50,7 +48,7 @@ class Session(TfliteRuntime):
 
     Args:
         path: Of the file.
-        inputs: Its inputs, in order; None: as the file tells, with images (N, C, H, W) as NHWC.
+        inputs: Its inputs, in order; None: as the file states, see ``input_ports``.
         outputs: Its outputs, the same.
         threads: Of one inference.
         workers: Inferences at a time.
@@ -74,13 +72,14 @@ class Session(TfliteRuntime):
     ) -> None:
         try:
             content = path.read_bytes()
-            load(content)  # LiteRT believes many of its offsets
+            model = load(content)  # LiteRT believes many of its offsets
+            inputs, outputs = inputs or input_ports(model), outputs or output_ports(model)
             loaded = [_loaded(content, kernels, threads) for _ in range(workers)]
-        except (OSError, RuntimeError, ValueError) as problem:
+        except (OSError, RuntimeError, ValueError, ModelError) as problem:
             raise ModelError(f"LiteRT cannot load {path}: {problem}") from problem
         details = loaded[0].get_input_details(), loaded[0].get_output_details()
         self._indices = tuple([detail["index"] for detail in side] for side in details)
-        super().__init__(path, inputs or _ports(details[0]), outputs or _ports(details[1]), workers=workers)
+        super().__init__(path, inputs, outputs, workers=workers)
         self._free: SimpleQueue[Any] = SimpleQueue()
         for interpreter in loaded:
             self._free.put(interpreter)
@@ -125,13 +124,3 @@ def _loaded(content: bytes, kernels: Kernels, threads: int) -> Any:
         interpreter.allocate_tensors()
     logger.debug("printed: %s", printed.text.rstrip())
     return interpreter
-
-
-def _ports(details: Sequence[dict[str, Any]]) -> list[Port]:
-    ports = []
-    for detail in details:
-        shape = tuple(int(size) for size in detail["shape"])
-        scale, zero_point = detail["quantization"]
-        dtype = np.dtype(detail["dtype"]).name
-        ports.append(Port(detail["name"], shape, dtype, image_order(len(shape)), float(scale), int(zero_point)))
-    return ports

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +18,14 @@ from edgeprune.errors import ModelError
 from edgeprune.export.tflite_loading import load_file
 
 Array = NDArray[Any]
+Order = tuple[int, ...]
+"""See ``Port.order``."""
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 _MOST_BYTES = (1 << 31) - 1
+_ORDERS = "edgeprune.orders"
+"""Name of the metadata buffer with the dimension orders, which the runner of a bundle reads as well."""
 _TYPES: dict[int, str] = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 _BUILTINS: dict[int, str] = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
@@ -43,7 +48,7 @@ class Port:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    order: tuple[int, ...]
+    order: Order
     scale: float = 0.0
     zero_point: int = 0
 
@@ -75,7 +80,7 @@ class Port:
         return np.asarray(values.transpose(np.argsort(self.order)), order="C")
 
 
-def image_order(rank: int) -> tuple[int, ...]:
+def image_order(rank: int) -> Order:
     """``Port.order`` where nothing else is known: images have their channels last in TFLite, all else is as it is."""
     return (0, 2, 3, 1) if rank == 4 else tuple(range(rank))
 
@@ -116,24 +121,79 @@ def scales(tensor: schema.TensorT) -> Sequence[float]:
     return () if steps is None or steps.scale is None else list(steps.scale)
 
 
-def ports(graph: schema.SubGraphT, indices: Sequence[int], known: Sequence[Port] | None = None) -> tuple[Port, ...]:
-    """The tensors at ``indices``; names and orders are those of ``known`` where they are."""
+def input_ports(model: schema.ModelT, known: Sequence[Port] | None = None) -> tuple[Port, ...]:
+    """Inputs of the file, in order.
+
+    Args:
+        model: As ``read`` returns it.
+        known: The same inputs in the file that this one was made from: names and orders are taken from there. None: the
+            orders that the file states are used, else ``image_order``.
+
+    Raises:
+        ModelError: The file states orders that do not match its inputs.
+    """
+    graph = model.subgraphs[0]
+    return _ports(graph, graph.inputs, known, _stated_orders(model, "inputs"))
+
+
+def output_ports(model: schema.ModelT, known: Sequence[Port] | None = None) -> tuple[Port, ...]:
+    """Outputs of the file, in order; see ``input_ports``."""
+    graph = model.subgraphs[0]
+    return _ports(graph, graph.outputs, known, _stated_orders(model, "outputs"))
+
+
+def state_orders(model: schema.ModelT, inputs: Sequence[Order], outputs: Sequence[Order]) -> None:
+    """Write the dimension orders of inputs and outputs into the metadata of ``model``.
+
+    Whoever opens the file without its ``Port`` objects (a profile, the runner of a bundle, firmware) then knows how the
+    values of the network lie in it.
+    """
+    content = json.dumps({"inputs": inputs, "outputs": outputs}, separators=(",", ":")).encode()
+    others = [entry for entry in model.metadata or [] if entry.name != _ORDERS.encode()]
+    model.metadata = [*others, schema.MetadataT(name=_ORDERS.encode(), buffer=len(model.buffers))]
+    model.buffers = [*model.buffers, schema.BufferT(data=content)]
+
+
+def _stated_orders(model: schema.ModelT, side: str) -> list[Order] | None:
+    """The orders that ``state_orders`` wrote; None where it did not write any."""
+    entry = next((entry for entry in model.metadata or [] if entry.name == _ORDERS.encode()), None)
+    if entry is None:
+        return None
+    tensors = model.subgraphs[0].tensors
+    ranks = [len(_shape(tensors[index])) for index in getattr(model.subgraphs[0], side)]
+    try:
+        orders = [tuple(order) for order in json.loads(bytes(model.buffers[entry.buffer].data))[side]]
+        matches = [sorted(order) for order in orders] == [list(range(rank)) for rank in ranks]
+    except (IndexError, KeyError, RecursionError, TypeError, ValueError) as problem:
+        raise ModelError(f"the metadata {_ORDERS} cannot be read: {problem!r}") from problem
+    if not matches:
+        raise ModelError(f"the metadata {_ORDERS} has the orders {orders} for {side} of ranks {ranks}")
+    return orders
+
+
+def _ports(
+    graph: schema.SubGraphT, indices: Sequence[int], known: Sequence[Port] | None, stated: Sequence[Order] | None
+) -> tuple[Port, ...]:
     found = []
     for place, index in enumerate(indices):
         tensor = graph.tensors[index]
-        shape = tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
+        shape = _shape(tensor)
         stepped = len(scales(tensor)) == 1
         found.append(
             Port(
                 known[place].name if known else tensor.name.decode(),
                 shape,
                 _TYPES[tensor.type].lower(),
-                known[place].order if known else image_order(len(shape)),
+                known[place].order if known else stated[place] if stated else image_order(len(shape)),
                 float(tensor.quantization.scale[0]) if stepped else 0.0,
                 int(tensor.quantization.zeroPoint[0]) if stepped else 0,
             )
         )
     return tuple(found)
+
+
+def _shape(tensor: schema.TensorT) -> tuple[int, ...]:
+    return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
 
 
 def pack(model: schema.ModelT) -> bytes:

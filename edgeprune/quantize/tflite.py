@@ -19,7 +19,16 @@ from ai_edge_litert import schema_py_generated as schema
 from edgeprune import files
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured, logged
-from edgeprune.export.tflite_file import Port, operator_name, pack, ports, read, scales
+from edgeprune.export.tflite_file import (
+    Port,
+    input_ports,
+    operator_name,
+    output_ports,
+    pack,
+    read,
+    scales,
+    state_orders,
+)
 from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.samples import Array, CalibrationSamples
@@ -106,7 +115,8 @@ def quantize(
     The same bytes for the same arguments. All buffers lie in the flatbuffer; no operator is hybrid.
 
     Args:
-        source: One float32 input, batch 1. Of a bare file images are taken to lie as NHWC, all else as the samples.
+        source: One float32 input, batch 1. In a file that does not state its dimension orders, images are taken as
+            NHWC and all else as the samples.
         path: Of the new file.
         split: To calibrate with, see ``CalibrationSamples``.
         samples: Of the split at most.
@@ -120,7 +130,7 @@ def quantize(
     origin = Path(source) if isinstance(source, (str, Path)) else source.path
     known = (None, None) if isinstance(source, (str, Path)) else (source.inputs, source.outputs)
     model = read(origin)
-    inputs = ports(model.subgraphs[0], model.subgraphs[0].inputs, known[0])
+    inputs, outputs = input_ports(model, known[0]), output_ports(model, known[1])
     _check(model, inputs, origin)
     drawn = CalibrationSamples(split, samples, seed)
     count = drawn.check(inputs[0].onnx_shape[1:])
@@ -128,14 +138,15 @@ def quantize(
     ranges = _ranges(origin, model, (inputs[0].stored(sample) for sample in drawn), progress)
     model = _quantized(model, ranges)
     graph = model.subgraphs[0]
+    state_orders(model, [port.order for port in inputs], [port.order for port in outputs])
     content = pack(model)
     files.write_atomic(Path(path), content)
     return QuantizedTflite(
         path=Path(path),
         file_bytes=len(content),
         samples=count,
-        inputs=ports(graph, graph.inputs, known[0]),
-        outputs=ports(graph, graph.outputs, known[1]),
+        inputs=input_ports(model, inputs),
+        outputs=output_ports(model, outputs),
         operators=dict(sorted(Counter(operator_name(model, op) for op in graph.operators).items())),
         float_nodes=tuple(
             FloatNode(_name(graph, op), operator_name(model, op))

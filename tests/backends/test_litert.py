@@ -14,6 +14,7 @@ from edgeprune.backends import litert
 from edgeprune.backends.tflite import Converted, convert
 from edgeprune.errors import DataError, ModelError
 from edgeprune.export.onnx import export
+from edgeprune.export.tflite_file import pack, read, state_orders
 from edgeprune.model.data import TensorSplit
 from edgeprune.quantize.tflite import quantize
 
@@ -78,3 +79,28 @@ def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
         litert.predictor(path)
     with pytest.raises(DataError, match="empty"):
         litert.evaluate(_converted(tmp_path).path, _split(0))
+
+
+def test_a_bare_file_of_signals_takes_and_returns_what_the_network_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv1d(5, 8, 3), nn.ReLU(), nn.Conv1d(8, 6, 1)).eval()
+    x = torch.randn(4, 5, 12)
+    source = convert(export(network, (x[:1],), tmp_path / "m.onnx").path, tmp_path / "m.tflite")
+    labels = torch.zeros(4, dtype=torch.long)
+    int8 = quantize(source.path, tmp_path / "int8.tflite", TensorSplit(x, labels))
+    with torch.no_grad():
+        expected = network(x).numpy()
+    assert source.inputs[0].order == (0, 2, 1)
+    for path, tolerance in ((source.path, 1e-4), (int8.path, 0.1)):
+        (got,) = litert.predict(path, x.numpy())
+        np.testing.assert_allclose(got, expected, atol=tolerance)
+
+
+def test_orders_that_do_not_match_the_file_are_refused(tmp_path: Path) -> None:
+    source = _converted(tmp_path)
+    model = read(source.path)
+    for wrong in ([[0, 1, 2]], [], [[0, 0, 1, 2]], [["a"]]):
+        state_orders(model, wrong, [[0, 1]])  # type: ignore[arg-type]
+        source.path.write_bytes(pack(model))
+        with pytest.raises(ModelError, match=r"edgeprune\.orders"):
+            litert.Session(source.path)

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from edgeprune.backends.tflite import convert
+from edgeprune.export.onnx import export
+from edgeprune.model.data import TensorSplit
 from edgeprune.profile import RUNNER, predict
+from edgeprune.quantize.tflite import quantize
 from tests.imports import imported
 
 _LITERT = RUNNER.with_name("litert_runner.py")
@@ -73,6 +79,21 @@ def test_images_in_either_layout_give_what_litert_gives(model: Path) -> None:
     for given in (images, images.transpose(0, 3, 1, 2)):
         (found,) = predict(model, given, runner=_LITERT).values()
         np.testing.assert_array_equal(found, expected)
+
+
+def test_signals_and_images_come_out_as_the_network_returns_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    signals = nn.Sequential(nn.Conv1d(5, 8, 3), nn.ReLU(), nn.Conv1d(8, 6, 1)).eval()
+    images = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    for network, x in ((signals, torch.randn(4, 5, 12)), (images, torch.randn(2, 3, 8, 8))):
+        source = convert(export(network, (x[:1],), tmp_path / "m.onnx").path, tmp_path / "m.tflite")
+        int8 = quantize(source, tmp_path / "int8.tflite", TensorSplit(x, torch.zeros(len(x), dtype=torch.long)))
+        with torch.no_grad():
+            expected = network(x).numpy()
+        for path, tolerance in ((source.path, 1e-4), (int8.path, 0.1)):
+            for samples in (x.numpy(), x.numpy().transpose(source.inputs[0].order)):
+                (found,) = predict(path, samples, runner=_LITERT).values()
+                np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
 def test_it_speaks_the_protocol(model: Path, tmp_path: Path) -> None:

@@ -219,7 +219,11 @@ def _core(target: Target) -> str:
 
 def _told(port: Port) -> str:
     shape = " x ".join(map(str, port.shape))
+    text = f"{port.dtype} of shape {shape}"
+    if port.order != tuple(sorted(port.order)):
+        dimensions = ", ".join(map(str, port.order))
+        text += f" (dimensions {dimensions} of the network's {' x '.join(map(str, port.onnx_shape))})"
     if not port.scale:
-        return f"{port.dtype} of shape {shape}"
+        return text
     stored = f"v / {port.scale:.8g} {'-' if port.zero_point < 0 else '+'} {abs(port.zero_point)}"
-    return f"{port.dtype} of shape {shape}; the value v is stored as {stored}, rounded"
+    return f"{text}; the value v is stored as {stored}, rounded"

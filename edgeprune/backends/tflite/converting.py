@@ -76,7 +76,7 @@ def convert(model: Path | str | ModelProto, path: Path | str) -> Converted:
     output_orders = [low.add_output(name) for name in source.outputs]
     graph = low.graph
     fuse(graph)
-    content = flatbuffer.write(graph)
+    content = flatbuffer.write(graph, input_orders, output_orders)
     check(content)
     files.write_atomic(Path(path), content)
     return Converted(

@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Array, Graph, Op, Tensor
-from edgeprune.export.tflite_file import pack
+from edgeprune.export.tflite_file import Order, pack, state_orders
 
 _SCHEMA_VERSION = 3
 _SIGNATURE = "serving_default"
@@ -29,13 +29,20 @@ def tensor_type(dtype: np.dtype[Any]) -> int:
     return int(_TYPES[dtype.name])
 
 
-def write(graph: Graph) -> bytes:
-    """The bytes of the file.
+def write(graph: Graph, input_orders: Sequence[Order], output_orders: Sequence[Order]) -> bytes:
+    """Serialize ``graph`` as a TFLite file.
+
+    Args:
+        graph: The lowered network.
+        input_orders: ``Port.order`` of each input.
+        output_orders: ``Port.order`` of each output.
 
     Raises:
-        ModelError: They are more than the 2 GiB that a flatbuffer can have.
+        ModelError: The file would be larger than the 2 GiB that a flatbuffer can have.
     """
-    return pack(_model(graph))
+    model = _model(graph)
+    state_orders(model, input_orders, output_orders)
+    return pack(model)
 
 
 def _model(graph: Graph) -> schema.ModelT:

@@ -17,7 +17,7 @@ from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.backends.tflm import arena
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured
-from edgeprune.export.tflite_file import Port, ports, read
+from edgeprune.export.tflite_file import Port, input_ports, output_ports, read
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Interpreter(TfliteRuntime):
 
     Args:
         path: Of the file.
-        inputs: Its inputs, in order; None: as the file tells, with images (N, C, H, W) as NHWC.
+        inputs: Its inputs, in order; None: as the file states, see ``input_ports``.
         outputs: Its outputs, the same.
         alone: Nothing else is in this process: a file that makes TFLite Micro crash may do so.
 
@@ -70,12 +70,7 @@ class Interpreter(TfliteRuntime):
                 self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_bytes)
         except (MemoryError, RuntimeError) as problem:
             raise ModelError(f"TFLite Micro cannot run {path}: {_told(printed.text, problem)}") from problem
-        graph = model.subgraphs[0]
-        super().__init__(
-            path,
-            inputs or ports(graph, graph.inputs),
-            outputs or ports(graph, graph.outputs),
-        )
+        super().__init__(path, inputs or input_ports(model), outputs or output_ports(model))
 
     def run_stored(self, inputs: Sequence[Array]) -> list[Array]:
         try:

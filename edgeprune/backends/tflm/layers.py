@@ -42,7 +42,7 @@ def _alone(model: schema.ModelT, operator: schema.OperatorT) -> schema.ModelT:
     read = [int(index) for index in operator.inputs if index >= 0]
     given = [index for index in read if model.buffers[graph.tensors[index].buffer].data is None]
     only.operators, only.inputs, only.outputs = [operator], given, [int(index) for index in operator.outputs]
-    alone.subgraphs, alone.signatureDefs = [only], []
+    alone.subgraphs, alone.signatureDefs, alone.metadata = [only], [], []  # metadata describes the whole model
     return alone
 
 

@@ -49,6 +49,7 @@ class Talk:
         self._machine = machine
         self._waiting = [json.dumps({"do": "begin"})]
         self._input: Port | None = None
+        self._output: Port | None = None
         self._content = b""
         self._count = 1
         self._same: bool | None = None
@@ -89,7 +90,7 @@ class Talk:
 
     def _load(self, command: dict[str, Any]) -> dict[str, Any]:
         path = Path(command["model"])
-        self._input = _input(path)
+        self._input, self._output = _ports(path)
         if self._flash is not None:
             self._flash(path)
             self._link.synchronise()
@@ -144,15 +145,18 @@ class Talk:
         if self._same is None:
             return {"event": "outputs", "unknown": True}
         assert self._input is not None
+        assert self._output is not None
         found = []
         for sample in np.load(command["input"]):
             self._put(self._input.stored(sample[None].reshape(self._input.onnx_shape)).tobytes())
             self._infer(1, 0)
             told = _first(self._ask("results"), "results")
             try:
-                found.append(grammar.results(told or ""))
+                values = np.asarray(grammar.results(told or ""), np.float32)
             except ValueError:
                 raise self._nonsense("results", told) from None
+            whole = values.size == math.prod(self._output.shape)
+            found.append(self._output.moved(values.reshape(self._output.shape)).ravel() if whole else values)
         np.savez(command["output"], results=np.asarray(found, np.float32))
         return {"event": "outputs"}
 
@@ -232,17 +236,17 @@ def _first(replies: Sequence[str], key: str) -> str | None:
     return next((told for said in replies if (told := grammar.bracketed(said, key)) is not None), None)
 
 
-def _input(path: Path) -> Port:
-    """The input of a TFLite file."""
-    from edgeprune.export.tflite_file import ports, read
+def _ports(path: Path) -> tuple[Port, Port]:
+    """The input and the first output of a TFLite file."""
+    from edgeprune.export.tflite_file import input_ports, output_ports, read
 
     if path.suffix != ".tflite":
         raise InputError(f"got {path.name}; a microcontroller runs .tflite files")
-    graph = read(path).subgraphs[0]
-    found = ports(graph, graph.inputs)
-    if len(found) != 1:
-        raise InputError(f"{path.name} takes {len(found)} inputs; the serial protocol brings one")
-    return found[0]
+    model = read(path)
+    inputs = input_ports(model)
+    if len(inputs) != 1:
+        raise InputError(f"{path.name} takes {len(inputs)} inputs; the serial protocol brings one")
+    return inputs[0], output_ports(model)[0]
 
 
 def _random(port: Port, seed: int) -> bytes:

@@ -7,8 +7,9 @@ Needs Python 3.8 or newer, numpy and ai-edge-litert, or tflite-runtime in its pl
     python run.py --input samples.npy --output out.npz
     python run.py --benchmark 200 --threads 4      latency on random input
 
-Samples are scaled as in training. Images may be (N, C, H, W), or (N, H, W, C) as the file has them. What the file has
-in integers is quantized on the way in and dequantized on the way out.
+Samples are scaled as in training and lie as the network takes them, such as (N, C, H, W), or as the file stores them,
+such as (N, H, W, C). Outputs lie as the network returns them, if the file states how it stores them, as files that
+EdgePrune wrote do. What the file has in integers is quantized on the way in and dequantized on the way out.
 
 With --serve it speaks the protocol of onnxruntime_runner.py. As each of the two is pushed alone, what both do is
 written in both, word by word.
@@ -21,8 +22,10 @@ import base64
 import gc
 import importlib.metadata
 import json
+import mmap
 import os
 import platform
+import struct
 import sys
 import time
 from pathlib import Path
@@ -57,6 +60,14 @@ _STABLE = 0.02
 _WINDOW_RUNS = 10
 _WINDOW_S = 0.05  # a clock that rises under load takes some tens of milliseconds
 _MOST_RUNS = 2000  # in one block or window that only waits for its time to pass
+_ORDERS = b"edgeprune.orders"  # name of the metadata that states how inputs and outputs are stored
+_MODEL_BUFFERS, _MODEL_METADATA, _METADATA_NAME, _METADATA_BUFFER, _BUFFER_DATA = (
+    4,
+    6,
+    0,
+    1,
+    0,
+)  # slots of TFLite tables
 
 
 class Session:
@@ -69,6 +80,7 @@ class Session:
         self._interpreter.allocate_tensors()
         self.inputs: list[dict[str, Any]] = self._interpreter.get_input_details()
         self.outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
+        self.model = model
 
     def run(self, _outputs: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Run one inference on values as the file stores them; all outputs, so too."""
@@ -253,23 +265,83 @@ def serve(*options: str) -> None:
 
 def run_samples(session: Session, samples: np.ndarray) -> dict[str, np.ndarray]:
     """All outputs (N, ...) by name of samples (N, ...)."""
-    details = session.inputs[0]
-    batch, *shape = (int(size) for size in details["shape"])
-    if samples.ndim == 4 and [*samples.shape[2:], samples.shape[1]] == shape != list(samples.shape[1:]):
-        samples = samples.transpose(0, 2, 3, 1)
-    if list(samples.shape[1:]) != shape:
-        raise ValueError(f"the model takes {[batch, *shape]}, the file holds {list(samples.shape)}")
+    details, orders = session.inputs[0], dimension_orders(session.model)
+    shape = [int(size) for size in details["shape"]]
+    as_stored = list(range(len(shape)))
+    # Where the file states nothing, it was converted from images (N, C, H, W), or not reordered at all.
+    layouts = [orders["inputs"][0], as_stored] if orders else [as_stored, [0, 2, 3, 1]]
+    shapes = [[shape[place] for place in np.argsort(order)] for order in layouts if len(order) == len(shape)]
+    match = next((place for place, one in enumerate(shapes) if one[1:] == list(samples.shape[1:])), None)
+    if match is None:
+        raise ValueError(f"the model takes {shapes[0]}, the file holds {list(samples.shape)}")
+    batch, order = shapes[match][0], layouts[match]
     if len(samples) % batch:
         raise ValueError(f"the model takes {batch} samples at a time, the file holds {len(samples)}")
-    values = stored(details, samples)
     parts = [
-        session.run(None, {details["name"]: values[start : start + batch]}) for start in range(0, len(samples), batch)
+        session.run(None, {details["name"]: stored(details, samples[start : start + batch].transpose(order))})
+        for start in range(0, len(samples), batch)
     ]
-    outputs = [
-        restored(output, np.concatenate(part))
-        for output, part in zip(session.outputs, zip(*parts))  # noqa: B905 - Python 3.8
-    ]
-    return dict(zip([output["name"] for output in session.outputs], outputs))  # noqa: B905
+    outputs = {}
+    for index, output in enumerate(session.outputs):
+        values = [restored(output, part[index]) for part in parts]
+        if orders:
+            values = [value.transpose(np.argsort(orders["outputs"][index])) for value in values]
+        outputs[output["name"]] = np.concatenate(values)
+    return outputs
+
+
+def dimension_orders(model: str | bytes) -> dict[str, list[list[int]]]:
+    """For each input and output, the network's dimension that each stored dimension is; empty where not stated.
+
+    This reads the metadata of the flatbuffer. TFLite runtimes do not return it.
+    """
+    if isinstance(model, bytes):
+        return _stated_orders(model)
+    with open(model, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return _stated_orders(content)
+
+
+def _stated_orders(content: Any) -> dict[str, list[list[int]]]:
+    (root,) = struct.unpack_from("<I", content, 0)
+    for entry in _table_vector(content, root, _MODEL_METADATA):
+        name = _field(content, entry, _METADATA_NAME)
+        buffer = _field(content, entry, _METADATA_BUFFER)
+        if name is None or buffer is None or _bytes(content, name) != _ORDERS:
+            continue
+        (number,) = struct.unpack_from("<I", content, buffer)
+        data = _field(content, _table_vector(content, root, _MODEL_BUFFERS)[number], _BUFFER_DATA)
+        return json.loads(_bytes(content, data)) if data is not None else {}
+    return {}
+
+
+def _field(content: Any, table: int, slot: int) -> int | None:
+    """Where a field of a table lies; None where the table does not have it."""
+    vtable = table - struct.unpack_from("<i", content, table)[0]
+    entry = 4 + 2 * slot
+    size = struct.unpack_from("<H", content, vtable)[0]
+    offset = struct.unpack_from("<H", content, vtable + entry)[0] if entry < size else 0
+    return table + offset if offset else None
+
+
+def _vector(content: Any, field: int) -> tuple[int, int]:
+    """Where the elements of the vector or string behind a field start, and their number."""
+    start = field + struct.unpack_from("<I", content, field)[0]
+    return start + 4, struct.unpack_from("<I", content, start)[0]
+
+
+def _bytes(content: Any, field: int) -> bytes:
+    start, count = _vector(content, field)
+    return bytes(content[start : start + count])
+
+
+def _table_vector(content: Any, table: int, slot: int) -> list[int]:
+    """Where the tables of a vector of tables lie."""
+    field = _field(content, table, slot)
+    if field is None:
+        return []
+    start, count = _vector(content, field)
+    places = range(start, start + 4 * count, 4)
+    return [place + struct.unpack_from("<I", content, place)[0] for place in places]
 
 
 def show_best(outputs: dict[str, np.ndarray], best: int) -> None:
