@@ -40,6 +40,16 @@ def verdict(
     return BudgetReport(name=name, limit=limit, value=value, margin=margin, kind=kind, ok=kept and enough, note=note)
 
 
+def combined(budgets: Iterable[BudgetReport], measured: Iterable[BudgetReport]) -> tuple[BudgetReport, ...]:
+    """All verdicts; one on a measurement replaces the one of the same name on an estimate.
+
+    Args:
+        budgets: Of the manifest.
+        measured: Of ``measured.json``.
+    """
+    return tuple({report.name: report for report in (*budgets, *measured)}.values())
+
+
 def missed(reports: Iterable[BudgetReport]) -> list[BudgetReport]:
     """Those that are not kept."""
     return [report for report in reports if not report.ok]

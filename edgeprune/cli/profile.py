@@ -105,11 +105,11 @@ def _judged(found: Subject, files: _Files, *, as_json: bool) -> int:
     if not files.judged or found.bundle is None or found.manifest is None:
         return 0
     from edgeprune.bundle.measured import Measured
-    from edgeprune.bundle.verdicts import missed
+    from edgeprune.bundle.verdicts import combined, missed
     from edgeprune.errors import BudgetError
     from edgeprune.report import verdicts
 
-    budgets, metric = (*found.manifest.budgets, *Measured.load(found.bundle).budgets), found.manifest.metric
+    budgets, metric = combined(found.manifest.budgets, Measured.load(found.bundle).budgets), found.manifest.metric
     if not as_json:
         print_rich(verdicts.render(budgets, metric))
     workflow.summarise(lambda: verdicts.markdown(budgets, metric))

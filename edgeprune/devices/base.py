@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
@@ -151,6 +151,23 @@ def device(uri: str) -> Device:
     if not colon or scheme not in _transports:
         raise InputError(f"got the device {uri!r}; a device begins with one of {known}")
     return _transports[scheme](rest)
+
+
+EMULATED = "emulated"
+"""Option of the URI of a device that may be an emulator."""
+
+
+def kind_option(given: Mapping[str, str], *, uri: str) -> Kind:
+    """Kind of the figures of a device: ``emulated`` with the option ``emulated=1``, else ``measured``.
+
+    Raises:
+        InputError: The option is neither 0 nor 1.
+    """
+    kinds: Mapping[str, Kind] = {"0": "measured", "1": "emulated"}
+    value = given.get(EMULATED, "0")
+    if value not in kinds:
+        raise InputError(f"the device {uri}: got the option '{EMULATED}={value}'; it must be 0 or 1")
+    return kinds[value]
 
 
 def options(rest: str, allowed: Collection[str], *, uri: str) -> tuple[str, dict[str, str]]:

@@ -5,6 +5,8 @@ A table a device, with its ``uri`` and the options of its transport::
     [kitchen]
     uri = "ssh://pi@kitchen.local"
     python = "venv/bin/python"
+
+An option that is true or false is passed on as 1 or 0.
 """
 
 from __future__ import annotations
@@ -60,9 +62,9 @@ def uri_of(name: str, *, schemes: str) -> str:
 def _uri(file: Path, name: str, table: object) -> str:
     if not isinstance(table, dict) or not isinstance(table.get("uri"), str):
         raise InputError(f"{file}: '{name}' must be a table with a uri: [{name}] and uri = \"ssh://user@host\"")
-    wrong = [key for key, value in table.items() if not isinstance(value, str | int) or isinstance(value, bool)]
+    wrong = [key for key, value in table.items() if not isinstance(value, str | int)]
     if wrong:
-        raise InputError(f"{file}: {name}.{wrong[0]} must be text or a whole number")
-    options = {key: value for key, value in table.items() if key != "uri"}
+        raise InputError(f"{file}: {name}.{wrong[0]} must be text, a whole number, true or false")
+    options = {key: int(value) if isinstance(value, bool) else value for key, value in table.items() if key != "uri"}
     uri = table["uri"]
     return uri if not options else f"{uri}{'&' if '?' in uri else '?'}{urlencode(options)}"

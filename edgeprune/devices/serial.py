@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from edgeprune.devices.base import Capability, Kind, Workspace, options, transport
+from edgeprune.devices.base import EMULATED, Capability, Kind, Workspace, kind_option, options, transport
 from edgeprune.devices.board import grammar
 from edgeprune.devices.board.link import Link
 from edgeprune.devices.board.talk import Talk, board_workspace
@@ -22,6 +22,7 @@ class SerialBoard:
     Attributes:
         port: Such as ``/dev/ttyACM0``.
         baud: Bits a second.
+        kind: ``emulated`` where the port is that of an emulator, such as QEMU's.
     """
 
     port: str
@@ -31,7 +32,7 @@ class SerialBoard:
 
     @property
     def uri(self) -> str:
-        return f"serial:{self.port}?baud={self.baud}"
+        return f"serial:{self.port}?baud={self.baud}{f'&{EMULATED}=1' if self.kind == 'emulated' else ''}"
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:
@@ -46,10 +47,11 @@ class SerialBoard:
 
 @transport("serial")
 def _serial(rest: str) -> SerialBoard:
-    port, given = options(rest, ("baud",), uri=f"serial:{rest}")
+    uri = f"serial:{rest}"
+    port, given = options(rest, ("baud", EMULATED), uri=uri)
     if not port:
         raise InputError("got the device 'serial:'; it is written serial:/dev/ttyACM0 or serial:/dev/ttyACM0?baud=9600")
     baud = given.get("baud", str(grammar.BAUD))
     if not baud.isascii() or not baud.isdigit() or not 0 < int(baud) <= 4_000_000:
         raise InputError(f"the device 'serial:{rest}': baud is '{baud}'; it must be a whole number such as 115200")
-    return SerialBoard(port, int(baud))
+    return SerialBoard(port, int(baud), kind_option(given, uri=uri))

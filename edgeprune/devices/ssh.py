@@ -22,7 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from edgeprune import files, json_text, process
-from edgeprune.devices.base import Capability, Kind, LineLostError, Workspace, options, transport
+from edgeprune.devices.base import (
+    EMULATED,
+    Capability,
+    Kind,
+    LineLostError,
+    Workspace,
+    kind_option,
+    options,
+    transport,
+)
 from edgeprune.devices.child import Child, ProgramEndedError, cannot_start, how_it_ended, last_words
 from edgeprune.devices.remote import MARK
 from edgeprune.errors import DeviceError, InputError
@@ -67,6 +76,7 @@ class Ssh:
         port: None: as the ssh config says.
         python: Command that starts Python there; relative paths start in the user's home folder.
         ssh_config: A config file for ssh; None: ``$EDGEPRUNE_SSH_CONFIG``, or the user's own.
+        kind: ``emulated`` where the host is an emulator, such as QEMU's system mode.
     """
 
     host: str
@@ -109,7 +119,7 @@ class Ssh:
 
 @transport("ssh")
 def _ssh(rest: str) -> Ssh:
-    address, given = options(rest, ("python", "ssh_config"), uri=f"ssh:{rest}")
+    address, given = options(rest, ("python", "ssh_config", EMULATED), uri=f"ssh:{rest}")
     found = _ADDRESS.fullmatch(address)
     if found is None or found["host"].startswith("-") or (found["user"] or "").startswith("-"):
         raise InputError(f"got the device 'ssh:{rest}'; it is written ssh://user@host:port, user and port if need be")
@@ -121,7 +131,8 @@ def _ssh(rest: str) -> Ssh:
         shlex.split(python)
     except ValueError as problem:
         raise InputError(f"the device 'ssh:{rest}': python is {python!r}: {problem}") from problem
-    return Ssh(found["host"], found["user"], port, python=python, ssh_config=given.get("ssh_config"))
+    kind = kind_option(given, uri=f"ssh:{rest}")
+    return Ssh(found["host"], found["user"], port, python=python, ssh_config=given.get("ssh_config"), kind=kind)
 
 
 def _control_folder() -> Path:

@@ -14,6 +14,7 @@ from edgeprune.bundle import pack
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
 from edgeprune.bundle.replaceable import check_replaceable
+from edgeprune.bundle.verdicts import combined
 from edgeprune.config import Recipe, RecipeBudget, Target
 from edgeprune.devices import Device, Local
 from edgeprune.errors import InputError, RecipeError
@@ -143,7 +144,7 @@ def build(
         findings.save()
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
     manifest = Manifest.load(job.bundle_folder)
-    budgets = (*manifest.budgets, *Measured.load(job.bundle_folder).budgets)
+    budgets = combined(manifest.budgets, Measured.load(job.bundle_folder).budgets)
     return BuildResult(manifest, profile, job.bundle_folder, job.archive, tuple(reports), budgets)
 
 

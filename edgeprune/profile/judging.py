@@ -8,11 +8,16 @@ from edgeprune.config.gates import Gate
 from edgeprune.evidence import Evidence
 from edgeprune.profile.result import DENSE, ModelProfile, Profile
 
+_ARENA = "arena_bytes"
+_MICROCONTROLLER = "microcontroller"
+"""What firmware says of the machine: its architecture is not known."""
 _WAY_OUT = "'edgeprune profile BUNDLE --device URI' measures on the board"
 
 
 def judge(manifest: Manifest, profile: Profile, *, model: str | None = None) -> tuple[BudgetReport, ...]:
-    """Judge the gates of a bundle by ``profile``.
+    """Judge the gates of a bundle, and its budget of ``arena_bytes``, by ``profile``.
+
+    The verdict on the arena in the manifest is on an estimate; it is judged again where the profile has the arena.
 
     Args:
         manifest: Of the bundle.
@@ -21,7 +26,11 @@ def judge(manifest: Manifest, profile: Profile, *, model: str | None = None) -> 
     """
     known = {entry.sha256 for entry in manifest.files.values()} if model is None else {model}
     shipped = next((found for found in profile.models.values() if found.sha256 in known), None)
-    return tuple(_judged(gate, manifest.platform, profile, shipped) for gate in manifest.gates)
+    gates = manifest.gates
+    if shipped is not None and shipped.arena_bytes is not None and all(gate.name != _ARENA for gate in gates):
+        estimated = (report for report in manifest.budgets if report.name == _ARENA)
+        gates = (*gates, *(GateReport(name=report.name, limit=report.limit) for report in estimated))
+    return tuple(_judged(gate, manifest.platform, profile, shipped) for gate in gates)
 
 
 def _judged(
@@ -47,6 +56,8 @@ def _judged(
 def measured_elsewhere(platform: Platform, profile: Profile) -> str | None:
     """What it was measured on, where that says little of the target."""
     machine, runtime = str(profile.device.get("machine")), str(profile.device.get("runtime"))
+    if machine == _MICROCONTROLLER and platform.runtime == "tflm":
+        return None
     if platform.architecture not in (None, machine):
         return machine
     return runtime if platform.runtime == "tensorrt" != runtime else None

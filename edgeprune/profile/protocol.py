@@ -15,6 +15,7 @@ from typing import Any
 
 from edgeprune import files
 from edgeprune.devices import Capability, Device, Local, Workspace
+from edgeprune.evidence import Kind
 from edgeprune.profile import golden as goldens
 from edgeprune.profile import state, statistics
 from edgeprune.profile.golden import Golden
@@ -121,8 +122,6 @@ class Bench:
     ) -> None:
         self._device = device
         self._models = models
-        # How noisy an emulated time is matters to nobody.
-        self._conditions = conditions if device.kind == "measured" else replace(conditions, noise=None)
         self._golden: Mapping[str, Golden] = golden or {}
         scripts = [runner or RUNNER] if runner is None or isinstance(runner, Path) else list(runner)
         there = {name: workspace.push(path, *(beside or {}).get(name, ())) for name, path in models.items()}
@@ -130,6 +129,9 @@ class Bench:
         self._runners = {name: Runner(workspace, script, name, conditions.timeout_s) for name in models}
         self._there = there
         machine: Mapping[str, Any] = next(iter(self._runners.values())).machine
+        self._kind: Kind = "emulated" if machine.get("emulated") is True else device.kind
+        # How noisy an emulated time is matters to nobody.
+        self._conditions = conditions if self._kind == "measured" else replace(conditions, noise=None)
         self._gpu = machine.get("provider") == "cuda" or machine.get("runtime") == "tensorrt"
         knows = Capability.STATE in device.capabilities
         self._monitor = Monitor(workspace, gpu=machine.get("provider") == "cuda") if knows else None
@@ -159,11 +161,11 @@ class Bench:
             energy = state.energy_mj(state.mean_power_mw(passed.during[name]), mean_ms)
             measured[name] = runner.result(
                 files.sha256(self._models[name]),
-                device.kind,
+                self._kind,
                 memory,
                 layers=layers,
-                gpu_memory_bytes=_figure(gpu_bytes[name], device),
-                energy_mj=_figure(energy, device),
+                gpu_memory_bytes=_figure(gpu_bytes[name], self._kind),
+                energy_mj=_figure(energy, self._kind),
             )
         problems = [*passed.problems, *goldens.problems(checks)]
         noise = {name: statistics.noise(runner.blocks_ms) for name, runner in self._runners.items()}
@@ -171,7 +173,7 @@ class Bench:
             device={"uri": device.uri, **self._machine, "fingerprint": fingerprint(self._machine)},
             settings={name: value for name, value in asdict(how).items() if name not in _NO_SETTINGS},
             models=measured,
-            ratios=_ratios(measured, how.seed, device),
+            ratios=_ratios(measured, how.seed, self._kind),
             environment=passed.environment,
             validity=Validity(not problems, tuple(problems), noise, how.noise, passed.attempts, checks),
         )
@@ -253,12 +255,12 @@ def fingerprint(machine: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _figure(value: float | None, device: Device) -> Figure | None:
-    return None if value is None else Figure(value, device.kind)
+def _figure(value: float | None, kind: Kind) -> Figure | None:
+    return None if value is None else Figure(value, kind)
 
 
-def _ratios(measured: Mapping[str, ModelProfile], seed: int, device: Device) -> dict[str, RatioFigure]:
+def _ratios(measured: Mapping[str, ModelProfile], seed: int, kind: Kind) -> dict[str, RatioFigure]:
     first, *others = measured
     base = measured[first].blocks_ms
     ratios = {name: statistics.ratio(base, measured[name].blocks_ms, seed=seed) for name in others}
-    return {name: RatioFigure(**asdict(ratio), kind=device.kind) for name, ratio in ratios.items()}
+    return {name: RatioFigure(**asdict(ratio), kind=kind) for name, ratio in ratios.items()}

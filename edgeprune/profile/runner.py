@@ -113,9 +113,8 @@ class Runner:
                 return tuple(
                     LayerTime(one.name, "", one.mean_ms if one.median_ms is None else one.median_ms) for one in times
                 )
-            if told["layers"] is None:  # the firmware of a board may not tell
-                return None
-            return tuple(LayerTime(str(each["name"]), str(each["kind"]), float(each["ms"])) for each in told["layers"])
+            layers = told["layers"] or ()  # a board's firmware may not time its operators
+            return tuple(LayerTime(str(each["name"]), str(each["kind"]), float(each["ms"])) for each in layers) or None
         except (KeyError, TypeError, ValueError) as problem:
             raise self._error(f"tells its layers in another form: {problem!r}") from problem
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
+from edgeprune.bundle.verdicts import combined
 from edgeprune.errors import BundleError
 from edgeprune.profile import Profile
 from edgeprune.report import text
@@ -33,7 +34,7 @@ def render(
         profile: Its ``profile.json``; None: nothing was measured.
         verdicts: On what was measured; those on all else are in the manifest.
     """
-    source = Source(manifest, facts, profile, (*manifest.budgets, *verdicts))
+    source = Source(manifest, facts, profile, combined(manifest.budgets, verdicts))
     sections = [section for make in SECTIONS if (section := make(source)) is not None]
     name = title(manifest)
     head = element(

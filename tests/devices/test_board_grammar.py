@@ -40,7 +40,8 @@ def test_what_replies_say() -> None:
     assert grammar.error("m-ready") is None
     assert grammar.results("0.000,0.996,-0.5") == [0.0, 0.996, -0.5]
     assert grammar.layers("CONV_2D:1234,ADD:5") == [("CONV_2D", 1234), ("ADD", 5)]
-    for text in ("CONV_2D", "CONV_2D:", ""):
+    assert grammar.layers("") == []
+    for text in ("CONV_2D", "CONV_2D:", ","):
         with pytest.raises(ValueError, match="invalid literal"):
             grammar.layers(text)
 

@@ -29,6 +29,7 @@ from edgeprune.errors import DeviceError, InputError
 from edgeprune.files import sha256
 from edgeprune.profile.golden import Golden
 from edgeprune.profile.protocol import measure
+from edgeprune.profile.result import Profile
 
 _QUICK = {"runs": 3, "blocks": 2, "block_s": 0, "warmup": 1}
 Write = Callable[[bytes], None]
@@ -243,6 +244,54 @@ def test_what_a_firmware_does_not_tell_is_absent(model: Path) -> None:
         assert found.validity.golden == {}  # how it takes its input is not known
 
 
+def without_layer_times(write: Write, command: str, lines: Iterator[str]) -> None:
+    """Firmware that was built without TensorFlow Lite Micro's profiler."""
+    say(write, command, iter("m-layers-[]" if line.startswith("m-layers") else line for line in lines))
+
+
+def test_an_empty_list_of_layers_keeps_the_measurement(model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "board.json"
+    with board(model, without_layer_times) as port:
+        device = f"serial:{port}"
+        assert (
+            run(["profile", str(model), "--device", device, "--runs", "2", "--blocks", "1", "--output", str(output)])
+            == 0
+        )
+    (measured,) = Profile.from_json(output.read_text()).models.values()
+    assert measured.layers is None
+    assert measured.arena_bytes is not None
+    assert measured.latency_ms.p50 == pytest.approx(1.5)
+
+
+def emulated(write: Write, command: str, lines: Iterator[str]) -> None:
+    """Firmware that was built for an emulator."""
+    told = (
+        ("m-board-[emulated]", line) if command == "profile" and line == grammar.READY else (line,) for line in lines
+    )
+    say(write, command, (line for part in told for line in part))
+
+
+def kinds(profile: Profile) -> set[str]:
+    (measured,) = profile.models.values()
+    assert measured.arena_bytes is not None
+    return {measured.latency_ms.kind, measured.first_ms.kind, measured.arena_bytes.kind}
+
+
+def test_figures_of_an_emulator_on_a_serial_port_are_emulated(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with board(model) as port:
+        Path("devices.toml").write_text(f'[qemu]\nuri = "serial:{port}"\nemulated = true\n')
+        assert kinds(ep.profile(model, "qemu", **_QUICK)) == {"emulated"}
+        found = ep.profile(model, f"serial:{port}?emulated=1", **_QUICK)
+        assert kinds(found) == {"emulated"}
+        assert found.device["uri"] == f"serial:{port}?baud=115200&emulated=1"
+        assert kinds(ep.profile(model, f"serial:{port}?emulated=0", **_QUICK, noise=100.0)) == {"measured"}
+    with board(model, emulated) as port:  # it says so itself
+        assert kinds(ep.profile(model, f"serial:{port}", **_QUICK)) == {"emulated"}
+
+
 def test_a_board_with_another_model_is_not_measured(model: Path, shared_data: Path) -> None:
     other = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
     with board(other) as port, pytest.raises(DeviceError, match=r"runs the model .*, which is not .*: build and flash"):
@@ -352,6 +401,7 @@ def test_a_board_that_is_unplugged_is_told(model: Path) -> None:
         ("serial:/dev/ttyACM0?baud=fast", "baud is 'fast'"),
         ("serial:/dev/ttyACM0?baud=0", "baud is '0'"),
         ("serial:/dev/ttyACM0?bauds=9600", "it takes baud"),
+        ("serial:/dev/ttyACM0?emulated=yes", "emulated=yes"),
     ],
 )
 def test_what_names_no_port_is_refused(uri: str, reason: str) -> None:

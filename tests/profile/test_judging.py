@@ -8,6 +8,7 @@ import pytest
 
 from edgeprune.bundle.manifest import (
     AllMetrics,
+    BudgetReport,
     FileEntry,
     GateReport,
     Manifest,
@@ -16,6 +17,8 @@ from edgeprune.bundle.manifest import (
     Platform,
     Provenance,
 )  # fmt: skip
+from edgeprune.bundle.verdicts import combined, verdict
+from edgeprune.evidence import Kind
 from edgeprune.profile import Profile
 from edgeprune.profile.judging import judge
 from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile
@@ -93,6 +96,38 @@ def test_the_arena_is_what_the_board_says() -> None:
     told = profile("armv7e-m", "tflm", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
     (found,) = judge(board, told)
     assert (found.value, found.kind, found.ok) == (8000.0, "measured", True)
+
+
+def _arena_budget(value: float, limit: float) -> BudgetReport:
+    return verdict("arena_bytes", limit, value, "estimated")
+
+
+@pytest.mark.parametrize("arena", [8000.0, 9500.0])
+@pytest.mark.parametrize("kind", ["measured", "emulated"])
+def test_the_arena_of_a_board_replaces_the_estimate(arena: float, kind: Kind) -> None:
+    budget, macs = _arena_budget(8800, 9000), verdict("macs", 2, 1, "exact")
+    board = manifest(runtime="tflm", architecture="armv7e-m").model_copy(update={"budgets": (macs, budget)})
+    device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(arena, kind)))
+    (found,) = judge(board, device)
+    assert (found.name, found.value, found.limit, found.kind, found.ok) == (
+        "arena_bytes",
+        arena,
+        9000,
+        kind,
+        arena < 9000,
+    )
+    assert combined(board.budgets, [found]) == (macs, found)
+    assert judge(board, profile("microcontroller", "firmware")) == ()  # it did not say
+    assert combined(board.budgets, []) == (macs, budget)
+
+
+def test_what_the_firmware_of_a_board_measures_is_measured() -> None:
+    gates = (GateReport(name="arena_bytes", limit=9000, require="measured"), P50)
+    device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
+    found = judge(manifest(*gates, runtime="tflm", architecture="armv7e-m"), device)
+    assert [(report.kind, report.ok) for report in found] == [("measured", True)] * 2
+    found = judge(manifest(P50, runtime="litert", architecture="aarch64"), device)
+    assert [report.kind for report in found] == ["estimated"]
 
 
 def test_an_emulator_stays_an_emulator() -> None:

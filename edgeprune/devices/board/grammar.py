@@ -1,4 +1,4 @@
-"""What is said on the serial line of a microcontroller: MLPerf Tiny's protocol, and four additions.
+"""What is said on the serial line of a microcontroller: MLPerf Tiny's protocol, and five additions.
 
 Source: EEMBC's firmware in github.com/mlcommons/tiny, ``benchmark/api/internally_implemented.cpp``. 115200 baud, 8 data
 bits, no parity, 1 stop bit, no flow control.
@@ -10,7 +10,8 @@ front of a command mean nothing. The board answers with lines that end in CR LF;
 command            lines before ``m-ready``
 =================  =========================================================================================
 ``name%``          ``m-name-dut-[VENDOR]``
-``profile%``       ``m-profile-[FIRMWARE]``, ``m-model-[MODEL]``
+``profile%``       ``m-profile-[FIRMWARE]``, ``m-model-[MODEL]``, and (*) ``m-board-[emulated]`` of firmware that was
+                   built for an emulator
 ``timestamp%``     ``m-lap-us-MICROSECONDS``
 ``db load N%``     ``m-[Expecting N bytes]``: input of N bytes is to come
 ``db HEX%``        the next bytes of it, at most 31, two digits each; nothing, or ``m-load-done`` after the last
@@ -19,7 +20,8 @@ command            lines before ``m-ready``
 ``results%``       ``m-results-[0.000,0.996,...]``: the first output, as real numbers with three decimals
 ``arena%`` (*)     ``m-arena-[BYTES]``: bytes of the tensor arena that are in use
 ``layers%`` (*)    ``m-layers-[CONV_2D:1234,ADD:56,...]``: microseconds of every operator, in the order they run, of one
-                   inference on the input that is loaded
+                   inference on the input that is loaded; nothing between the brackets where the firmware was built
+                   without TensorFlow Lite Micro's profiler (``TF_LITE_STRIP_ERROR_STRINGS``)
 anything else      ``e-[Unknown command: WORD]``
 =================  =========================================================================================
 
@@ -30,6 +32,7 @@ Additions:
 
 - (*) ``arena%`` and ``layers%``. A firmware without them answers ``e-[Unknown command: arena]``: then the figure is
   absent.
+- (*) ``m-board-[emulated]``. Figures of such a board are emulated, not measured.
 - MODEL of firmware that EdgePrune writes is ``NAME-HASH``, where HASH is the first twelve hexadecimal digits of the
   SHA-256 of the ``.tflite`` file that it was made from. So a board with another model is found out before anything is
   measured.
@@ -51,12 +54,13 @@ MOST_INPUT_BYTES = 31
 """In one command."""
 CLOCK_WRAPS_US = 1 << 32
 UNKNOWN = "Unknown command"
+EMULATED = "emulated"
 
 _HASH_DIGITS = 12
 _OWN_MODEL = re.compile(rf"(?P<name>.+)-(?P<hash>[0-9a-f]{{{_HASH_DIGITS}}})")
 # Up to the end of the line: what stands before was garbage, or a reply that a reset cut off.
 _REPLY = re.compile(
-    r"(?:m-(?:name-.*|profile-|model-|results-|arena-|layers-|)\[.*\]|m-lap-us-\d+|m-(?:warmup|infer)-start-\d+"
+    r"(?:m-(?:name-.*|profile-|model-|board-|results-|arena-|layers-|)\[.*\]|m-lap-us-\d+|m-(?:warmup|infer)-start-\d+"
     r"|m-(?:init|load|warmup|infer)-done|m-ready|e-\[.*\])$",
     re.ASCII,
 )
@@ -111,12 +115,12 @@ def results(text: str) -> list[float]:
 
 
 def layers(text: str) -> list[tuple[str, int]]:
-    """Operator and microseconds of ``m-layers-[...]``.
+    """Operator and microseconds of ``m-layers-[...]``; empty where the firmware times no operators.
 
     Raises:
         ValueError: It is something else.
     """
-    pairs = [part.rpartition(":") for part in text.split(",")]
+    pairs = [part.rpartition(":") for part in text.split(",")] if text else []
     return [(name, int(microseconds)) for name, _, microseconds in pairs]
 
 

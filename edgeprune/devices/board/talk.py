@@ -83,6 +83,7 @@ class Talk:
             "cores": 1,
             "runtime": "firmware",
             "runtime_version": _first(told, "profile") or "",
+            **({"emulated": True} if _first(told, "board") == grammar.EMULATED else {}),
             **self._machine,
         }
         commands = ["load", "warm_up", "measure", "memory", "layers", "outputs"]
@@ -135,6 +136,8 @@ class Talk:
             layers = grammar.layers(told)
         except ValueError:
             raise self._nonsense("layers", told) from None
+        if not layers:  # built without TensorFlow Lite Micro's profiler
+            return {"event": "layers", "layers": None}
         named = [{"name": f"{index} {kind}", "kind": kind, "ms": us / 1e3} for index, (kind, us) in enumerate(layers)]
         return {"event": "layers", "layers": named}
 

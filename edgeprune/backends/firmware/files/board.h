@@ -4,6 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
+// 1: the firmware runs on an emulator such as QEMU, and its figures are reported as emulated, not as measured.
+#ifndef EDGEPRUNE_EMULATED
+#define EDGEPRUNE_EMULATED 0
+#endif
+
 // Sets up clocks, the serial line (115200 baud, 8N1) and the clock of microseconds. Called once, first.
 void BoardInit();
 

@@ -195,6 +195,7 @@ void Answer() {
     Say("m-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[");
     Say(kModelId);
     Say("]\r\n");
+    if (EDGEPRUNE_EMULATED) Say("m-board-[emulated]\r\n");
   } else if (std::strcmp(word, "timestamp") == 0) {
     SayLine("m-lap-us-", BoardMicros(), "");
   } else if (std::strcmp(word, "db") == 0) {
