@@ -1,0 +1,288 @@
+"""Candidate plans: a few ways to choose what is removed, compared on validation data, of which the best is used."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune import criteria
+from edgeprune import select as selections
+from edgeprune.errors import BudgetError
+from edgeprune.graph import Rewritten
+from edgeprune.graph.capture import evaluating
+from edgeprune.progress import SILENT, Progress
+from edgeprune.select import Selection
+from edgeprune.statistics import Samples
+from edgeprune.statistics.samples import samples_in
+from edgeprune.training.evaluate import device_of, moved
+
+CRITERIA = ("fisher", "l2")
+"""Importance scores that ``auto`` compares where there are labelled samples; docs/selection.md has the reasons."""
+CRITERION_WITHOUT_DATA = "l2"
+"""What ``auto`` means where there is nothing to compare on."""
+BALANCES = (0.0, 1.0)
+"""Values of the option ``balance`` of the selection ``global`` that ``auto`` compares."""
+SAMPLES = 1024
+"""Validation samples that candidates are compared on, at most."""
+FINALISTS = 2
+"""Candidates that are trained for a short time, where training follows."""
+TRAINING_FRACTION = 0.05
+"""Fraction of all training steps for which each of them is trained."""
+FEWEST_STEPS = 8
+"""Training steps below which a short training says nothing and is skipped."""
+_FEWEST_BATCHES = 8
+"""Batches below which a standard error says nothing."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to choose which units are removed.
+
+    Attributes:
+        criterion: Name of the importance score.
+        select: Name of the selection.
+        balance: Option of the selection ``global``; None: the selection's own options hold.
+        align: Multiple of channels that each group keeps if it is wide enough; 1: any number.
+    """
+
+    criterion: str
+    select: str = "global"
+    balance: float | None = None
+    align: int = 1
+
+    def selection(self, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> Selection:
+        """The selection, made with its ``balance`` or else with ``options``; file names are relative to ``base``."""
+        balanced = {} if self.balance is None else {"balance": self.balance}
+        return selections.create(self.select, {**(options or {}), **balanced}, base=base)
+
+    def __str__(self) -> str:
+        balance = "" if self.balance is None else f" balance {self.balance:g}"
+        return f"{self.criterion}, {self.select}{balance}, align {self.align}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """Quality of a network on validation samples.
+
+    Attributes:
+        loss: Mean loss over the samples.
+        accuracy: Fraction of the samples with the right class, or the user's metric; None where neither is defined.
+        losses: Mean loss of each batch, to compare two networks on the same batches; () where only ``loss`` is known.
+    """
+
+    loss: float
+    accuracy: float | None = None
+    losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """A candidate that was compared with others.
+
+    Attributes:
+        candidate: The way to choose.
+        macs: Fraction of the dense network's MACs that remain.
+        repaired: Score after repair, before any training.
+        trained: Score after the short training; None where the candidate was not trained.
+        chosen: Whether this candidate is used.
+    """
+
+    candidate: Candidate
+    macs: float
+    repaired: Score
+    trained: Score | None = None
+    chosen: bool = False
+
+    @property
+    def score(self) -> Score:
+        """The better one of both, as training keeps the best state, the one before it included."""
+        return min((one for one in (self.trained, self.repaired) if one is not None), key=_rank)
+
+
+class Trial(Protocol):
+    """What the comparison needs of its caller."""
+
+    def plan(self, candidate: Candidate) -> tuple[float, Tensor]:
+        """Fraction of the MACs that remain, and the mask of the units that ``candidate`` removes, (units,).
+
+        Raises:
+            BudgetError: The budget cannot be reached this way.
+        """
+
+    def build(self, removed: Tensor) -> Rewritten:
+        """The network without the units in the mask ``removed``, repaired; the dense network is not changed."""
+
+    def score(self, model: nn.Module) -> Score:
+        """Quality of ``model`` on validation samples, the same samples at every call."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether finalists are trained for a short time."""
+
+    def train(self, number: int, rewritten: Rewritten) -> None:
+        """Train candidate ``number`` in place for a short time."""
+
+
+def combinations(
+    *, criterion: str, select: str, aligns: Sequence[int], data: bool, labels: bool = True
+) -> tuple[Candidate, ...]:
+    """Every combination of what is left to ``auto``, those with the largest alignment first; one without ``data``.
+
+    Args:
+        criterion: Name of the importance score, or ``auto``.
+        select: Name of the selection, or ``auto``.
+        aligns: Multiples of channels to try.
+        data: Whether there are samples to compare on.
+        labels: Whether the loss of outputs can be computed; a training step of the user's own hides it.
+    """
+    names: tuple[str, ...] = (criterion,)
+    ways: tuple[tuple[str, float | None], ...] = ((select, None),)
+    multiples = sorted(set(aligns), reverse=True)
+    if criterion == "auto":
+        usable = tuple(name for name in CRITERIA if labels or criteria.find(name).needs != "labels")
+        names = usable if data else (CRITERION_WITHOUT_DATA,)
+    if select == "auto":
+        ways = tuple(("global", balance) for balance in BALANCES) if data else (("global", None),)
+    if not data:
+        multiples = multiples[-1:]
+    return tuple(
+        Candidate(name, way, balance, align)
+        for align, name, (way, balance) in itertools.product(multiples, names, ways)
+    )
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    trial: Trial,
+    *,
+    agree: Callable[[Any], Any] = lambda value: value,
+    progress: Progress = SILENT,
+) -> tuple[CandidateResult, ...]:
+    """Results of all candidates that differ, in their order; exactly one is chosen.
+
+    1. Each candidate makes its plan. One that cannot reach the budget is left out, and so is one whose plan removes the
+       same units as an earlier one's.
+    2. Each network is built, repaired and scored on validation samples.
+    3. The ``FINALISTS`` with the lowest loss are trained for a short time and scored again.
+    4. Of the finalists the one with the lowest loss is chosen; see ``best`` for what alignment counts.
+
+    Costs one plan, one repair and one pass over the validation samples for each candidate.
+
+    Args:
+        candidates: At least one.
+        trial: Makes, scores and trains the networks.
+        agree: Returns the value of the first process in all processes that work together.
+        progress: Advances once for each candidate and once for each finalist.
+
+    Raises:
+        BudgetError: No candidate reaches the budget; the error of the last one.
+    """
+    progress.start(len(candidates) + FINALISTS)
+    plans = _plans(candidates, trial, agree)
+    progress.advance(len(candidates) - len(plans))
+    results: list[CandidateResult] = []
+    finalists: dict[int, Rewritten] = {}
+    for number, (candidate, macs, removed) in enumerate(plans):
+        rewritten = trial.build(removed)
+        results.append(CandidateResult(candidate, macs, agree(trial.score(rewritten.model))))
+        finalists[number] = rewritten
+        if len(finalists) > FINALISTS:
+            del finalists[max(finalists, key=lambda index: _rank(results[index].repaired))]
+        progress.advance()
+    if len(results) > 1 and trial.trains:
+        for number, rewritten in sorted(finalists.items()):
+            trial.train(number, rewritten)
+            results[number] = replace(results[number], trained=agree(trial.score(rewritten.model)))
+            progress.advance()
+        winner = best({number: results[number] for number in finalists})
+    else:
+        winner = best(dict(enumerate(results)))
+    results[winner] = replace(results[winner], chosen=True)
+    return tuple(results)
+
+
+def best(results: dict[int, CandidateResult]) -> int:
+    """Key of the result with the lowest loss, or of a better aligned one that is as good.
+
+    Two results are as good where their losses on the same batches differ by no more than one standard error of the
+    mean difference (Breiman et al., 1984). An aligned network is often the faster one on the target.
+    """
+    scores = {key: result.score for key, result in results.items()}
+    order = sorted(results, key=lambda key: _rank(scores[key]))
+    lowest = scores[order[0]]
+    as_good = [key for key in order if _as_good(scores[key], lowest)]
+    return max(as_good or order[:1], key=lambda key: (results[key].candidate.align, -order.index(key)))
+
+
+def score(model: nn.Module, samples: Samples) -> Score:
+    """Mean loss of ``model`` on ``samples``, in evaluation mode, with the loss of each batch.
+
+    The accuracy is that of class labels, None for other labels. A loss that is not finite counts as infinite.
+
+    Raises:
+        EdgePruneError: The loss fails on the outputs.
+    """
+    device, losses, counts, right = device_of(model), [], [], 0
+    classes = True
+    with evaluating(model), torch.no_grad():
+        for batch in samples:
+            args, kwargs, labels = moved(batch, device, channels_last=False)
+            outputs = model(*args, **kwargs)
+            losses.append(float(samples.loss(outputs, labels)))
+            counts.append(samples_in((args, kwargs)))
+            classes = classes and _are_classes(outputs, labels)
+            if classes:
+                right += int((outputs.argmax(1) == labels).sum())
+    finite = [loss if math.isfinite(loss) else math.inf for loss in losses]
+    total = sum(counts)
+    mean = sum(loss * count for loss, count in zip(finite, counts, strict=True)) / total
+    return Score(mean, right / total if classes else None, tuple(finite))
+
+
+def _plans(
+    candidates: Sequence[Candidate], trial: Trial, agree: Callable[[Any], Any]
+) -> list[tuple[Candidate, float, Tensor]]:
+    """Each candidate with a plan of its own: the fraction of the MACs that remain, and the units it removes."""
+    plans: dict[bytes, tuple[Candidate, float, Tensor]] = {}
+    failure: BudgetError | None = None
+    for candidate in candidates:
+        try:
+            macs, removed = trial.plan(candidate)
+        except BudgetError as problem:
+            failure = problem
+            continue
+        removed = agree(removed)
+        plans.setdefault(removed.numpy().tobytes(), (candidate, macs, removed))
+    if not plans:
+        assert failure is not None, "there is at least one candidate"
+        raise failure
+    return list(plans.values())
+
+
+def _rank(score: Score) -> tuple[float, float]:
+    """Sort key: the lower, the better; accuracy decides between equal losses."""
+    return score.loss, -(score.accuracy or 0.0)
+
+
+def _as_good(score: Score, lowest: Score) -> bool:
+    differences = torch.tensor(score.losses, dtype=torch.float64) - torch.tensor(lowest.losses, dtype=torch.float64)
+    if len(differences) < _FEWEST_BATCHES or not bool(differences.isfinite().all()):
+        return score.loss <= lowest.loss
+    return float(differences.mean()) <= float(differences.std()) / math.sqrt(len(differences))
+
+
+def _are_classes(outputs: Any, labels: Any) -> bool:
+    return (
+        isinstance(outputs, Tensor)
+        and isinstance(labels, Tensor)
+        and outputs.ndim == 2
+        and labels.shape == outputs.shape[:1]
+        and not labels.is_floating_point()
+    )

@@ -1,0 +1,180 @@
+"""Comparing several ways to choose what is removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import edgeprune as ep
+from edgeprune import candidates
+from edgeprune.candidates import Candidate, CandidateResult, Score, best, combinations, compare, score
+from edgeprune.errors import BudgetError
+from edgeprune.graph import Rewritten
+from edgeprune.pruning import _split
+from edgeprune.statistics import Samples
+
+
+class _Named(nn.Module):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name, self.fit = name, False
+
+
+@dataclass
+class _Widths:
+    """A trial over networks without layers: the criterion of a candidate names its plan and its losses."""
+
+    losses: dict[str, float]
+    trained_losses: dict[str, float] = field(default_factory=dict)
+    trained: list[int] = field(default_factory=list)
+
+    @property
+    def trains(self) -> bool:
+        return bool(self.trained_losses)
+
+    def plan(self, candidate: Candidate) -> tuple[float, Tensor]:
+        if candidate.criterion not in self.losses:
+            raise BudgetError("too small", {"macs": 7})
+        removed = torch.zeros(8, dtype=torch.bool)
+        removed[list(self.losses).index(candidate.criterion)] = True
+        return 0.5, removed
+
+    def build(self, removed: Tensor) -> Rewritten:
+        return Rewritten(_Named(list(self.losses)[int(removed.nonzero())]), {}, "module", ())
+
+    def score(self, model: nn.Module) -> Score:
+        assert isinstance(model, _Named)
+        return Score((self.trained_losses if model.fit else self.losses)[model.name])
+
+    def train(self, number: int, rewritten: Rewritten) -> None:
+        self.trained.append(number)
+        assert isinstance(rewritten.model, _Named)
+        rewritten.model.fit = True
+
+
+def _ways(*names: str) -> tuple[Candidate, ...]:
+    return tuple(Candidate(name) for name in names)
+
+
+def test_the_lowest_loss_is_chosen_of_plans_that_differ() -> None:
+    results = compare(_ways("a", "b", "out of reach", "a", "c"), _Widths({"a": 0.3, "b": 0.1, "c": 0.2}))
+    assert [result.candidate.criterion for result in results] == ["a", "b", "c"]
+    assert [result.chosen for result in results] == [False, True, False]
+    assert {result.macs for result in results} == {0.5}
+
+
+def test_a_budget_that_no_candidate_reaches_is_an_error() -> None:
+    with pytest.raises(BudgetError) as caught:
+        compare(_ways("a", "b"), _Widths({}))
+    assert caught.value.nearest == {"macs": 7}
+
+
+def test_only_finalists_are_trained_and_the_best_of_both_scores_counts() -> None:
+    trial = _Widths({"a": 0.3, "b": 0.1, "c": 0.2}, {"a": 0.0, "b": 0.4, "c": 0.05})
+    results = compare(_ways("a", "b", "c"), trial)
+    assert trial.trained == [1, 2]
+    assert [None if result.trained is None else result.trained.loss for result in results] == [None, 0.4, 0.05]
+    assert [result.chosen for result in results] == [False, False, True]
+    trial = _Widths({"a": 0.3, "b": 0.1, "c": 0.2}, {"a": 0.0, "b": 0.4, "c": 0.15})
+    assert [result.chosen for result in compare(_ways("a", "b", "c"), trial)] == [False, True, False]
+
+
+@pytest.mark.parametrize(("shift", "chosen"), [(0.02, 1), (0.5, 0)])
+def test_an_aligned_plan_wins_within_the_noise_of_the_samples(shift: float, chosen: int) -> None:
+    rng = torch.Generator().manual_seed(0)
+    free = torch.rand(16, generator=rng)
+    aligned = free + shift + 0.2 * torch.randn(16, generator=rng)
+    results = {
+        number: CandidateResult(
+            Candidate("l2", align=align), 0.5, Score(float(losses.mean()), None, tuple(losses.tolist()))
+        )
+        for number, (align, losses) in enumerate([(1, free), (8, aligned)])
+    }
+    assert float(aligned.mean()) > float(free.mean())
+    assert best(results) == chosen
+
+
+def test_auto_tries_every_combination_and_a_name_fixes_its_axis() -> None:
+    every = combinations(criterion="auto", select="auto", aligns=(1, 8), data=True)
+    assert len(every) == len(set(every)) == len(candidates.CRITERIA) * len(candidates.BALANCES) * 2
+    assert every[0].align == 8
+    named = combinations(criterion="taylor", select="knapsack", aligns=(1, 8), data=True)
+    assert named == (Candidate("taylor", "knapsack", None, 8), Candidate("taylor", "knapsack", None, 1))
+    assert combinations(criterion="auto", select="auto", aligns=(8, 1), data=False) == (Candidate("l2"),)
+    hidden = combinations(criterion="auto", select="auto", aligns=(1,), data=True, labels=False)
+    assert {candidate.criterion for candidate in hidden} == {"l2"}
+
+
+def test_score_is_the_mean_over_samples_and_marks_broken_networks() -> None:
+    model = nn.Linear(2, 3)
+    batches = [(torch.randn(count, 2), torch.zeros(count, dtype=torch.int64)) for count in (4, 12)]
+    found = score(model, Samples(batches))
+    inputs, labels = (torch.cat(part) for part in zip(*batches, strict=True))
+    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(model(inputs), labels).detach()))
+    assert found.accuracy == float((model(inputs).argmax(1) == 0).float().mean())
+    assert len(found.losses) == 2
+    with torch.no_grad():
+        model.weight.fill_(float("nan"))
+    assert score(model, Samples(batches)).loss == float("inf")
+    pairs = [(torch.randn(4, 2), torch.randn(4, 3))]
+    assert score(nn.Linear(2, 3), Samples(pairs, nn.functional.mse_loss)).accuracy is None
+
+
+def test_held_out_batches_are_not_used_to_choose() -> None:
+    batches = [(torch.full((2, 1), float(number)), torch.zeros(2)) for number in range(6)]
+    used, held_out = ([float(args[0][0, 0]) for args, _, _ in part] for part in _split(Samples(batches), None))
+    assert (used, held_out) == ([0.0, 2.0, 3.0, 4.0], [1.0, 5.0])
+    whole, own = _split(Samples(batches), batches[:1])
+    assert len(list(whole)) == 6
+    assert len(list(own)) == 1
+    alone, again = _split(Samples(batches[:1]), None)
+    assert len(list(alone)) == len(list(again)) == 1
+
+
+class _Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(6, 32), nn.Linear(32, 16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.second(self.first(x).relu()).relu())
+        return y
+
+
+def _labelled() -> tuple[nn.Module, list[Any]]:
+    """A network and batches with the labels that it gives itself."""
+    torch.manual_seed(0)
+    model = _Net()
+    inputs = torch.randn(256, 6)
+    with torch.no_grad():
+        labels = model(inputs).argmax(1)
+    return model, list(zip(torch.split(inputs, 16), torch.split(labels, 16), strict=True))
+
+
+def test_prune_compares_candidates_and_uses_the_best() -> None:
+    model, data = _labelled()
+    example = (data[0][0],)
+    pruned = ep.prune(model, example, budget={"macs": 0.4}, data=data, repair=None)
+    results = pruned.candidates
+    assert len(results) > 1
+    (chosen,) = [result for result in results if result.chosen]
+    assert chosen.repaired.loss <= min(result.repaired.loss for result in results) or chosen.candidate.align > 1
+    assert chosen.macs == pytest.approx(pruned.after.macs / pruned.before.macs)
+    assert pruned.plan.origin["criterion"] == chosen.candidate.criterion
+    again = ep.prune(model, example, budget={"macs": 0.4}, data=data, repair=None)
+    assert again.candidates == results
+    assert all(torch.equal(a, b) for a, b in zip(pruned.model.parameters(), again.model.parameters(), strict=True))
+
+
+def test_prune_with_every_choice_made_compares_nothing() -> None:
+    model, data = _labelled()
+    example = (data[0][0],)
+    assert ep.prune(model, example, budget={"macs": 0.4}).candidates == ()
+    pruned = ep.prune(model, example, budget={"macs": 0.4}, data=data, criterion="l2", select="global", align=1)
+    assert pruned.candidates == ()
+    fixed = ep.prune(model, example, budget={"macs": 0.4}, data=data, criterion="l1", validation=data[:2])
+    assert {result.candidate.criterion for result in fixed.candidates} == {"l1"}
