@@ -6,7 +6,7 @@
 Each of ``--times`` measurements loads the dense network and, twice, the bundle's model, in processes of their own, in
 turn. Told are 95 % half widths of ratios of medians that should be 1: of two measurements, alone and beside the dense
 network, and within one, as after 'edgeprune profile --baseline'; and of peak memory. What 'edgeprune compare' allows
-for is in ``edgeprune/report/noise.py``; it is asked, too, which of these it calls worse by over ``--limit`` percent.
+for is in ``edgeprune/profile/latency_noise.py``. The last column counts those that fail a limit of ``--limit`` percent.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 
 from edgeprune.bundle.reading import Read
 from edgeprune.profile import Profile, measure
+from edgeprune.profile.latency_noise import MEMORY_NOISE, PROCESS_NOISE
 from edgeprune.report.comparison import compare
-from edgeprune.report.noise import MEMORY_NOISE, PROCESS_NOISE
 from edgeprune.report.rules import Rule
 
 

@@ -13,6 +13,7 @@
 #            the device is in both. An emulated Raspberry Pi is installed, where it is not there yet
 #   BASE     folder with the bundles of the base branch; without it nothing is compared
 #   FAIL_ON  limits of 'edgeprune compare'; without it the default ones hold
+#   UNDECIDED  'pass' or 'fail': what a limit of FAIL_ON does that the measurements do not decide  (fail)
 #   OUT      folder for bundles, comment.md and compare-*.xml                            (dist)
 #   COMMENT  command that is given comment.md on its input
 #   UPLOAD   command that is given the archives as arguments
@@ -43,6 +44,7 @@ for target in $TARGETS; do rm -rf "$OUT/$name-$target" "$OUT/$name-$target.tar.g
 targets='' limits='' archives=''
 for target in $TARGETS; do targets="$targets --target $target"; done
 for limit in ${FAIL_ON:-}; do limits="$limits --fail-on $limit"; done
+[ -z "${UNDECIDED:-}" ] || limits="$limits --undecided $UNDECIDED"
 
 # A missed budget (4) leaves the bundle there to be looked at, and a target that fails stops no other.
 # shellcheck disable=SC2086 # words are meant to split

@@ -21,15 +21,21 @@ _BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Of a model on a split.
+    """Results of a model on a split.
 
     Attributes:
-        accuracy: Top-1 share, 0..1.
-        samples: How many.
+        accuracy: Fraction of samples with the right class, 0 to 1; else the value of the recipe's metric.
+        samples: Number of samples.
+        correct: One bit for each sample, as ``numpy.packbits`` packs them; empty for a model that is not a classifier.
+        losses: Loss of each batch, where a loss of the recipe's own is all there is to go by; else empty.
+        batch_size: Number of samples of a batch of ``losses``.
     """
 
     accuracy: float
     samples: int
+    correct: bytes = b""
+    losses: tuple[float, ...] = ()
+    batch_size: int = 1
 
 
 def accuracy(
@@ -59,15 +65,17 @@ def accuracy(
     if total < 1:
         raise DataError("the split is empty: there is nothing to evaluate on")
     progress.start(total)
+    correct: list[Array] = []
     hits, seen = 0, 0
     for batch, classes in split.batches(min(_BATCH_SIZE, total)):
         inputs, labels = batch.numpy()[: total - seen], classes.numpy()[: total - seen]
         scores = predict(inputs)[0].reshape(len(labels), -1)
         if not np.isfinite(scores).all():
             raise ModelError(f"{path} gives NaN or infinity on {runtime}")
-        hits += int((scores.argmax(axis=1) == labels).sum())
+        correct.append(scores.argmax(axis=1) == labels)
+        hits += int(correct[-1].sum())
         seen += len(labels)
         progress.advance(len(labels), accuracy=hits / seen)
         if seen == total:
             break
-    return Accuracy(hits / seen, seen)
+    return Accuracy(hits / seen, seen, np.packbits(np.concatenate(correct)).tobytes())

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +25,7 @@ from edgeprune.errors import BundleError
 _COMPRESSION = 6
 _BLOCK_BYTES = tarfile.BLOCKSIZE
 _MOST_MANIFEST_BYTES = 16 << 20
+_MOST_MEMBER_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
 _KINDS = {
     tarfile.LNKTYPE: "a link",
@@ -65,8 +67,17 @@ def write(path: Path, folder: Path, members: Sequence[str], epoch: int) -> None:
     files.sync(path)
 
 
-def read(path: Path) -> tuple[Manifest, bytes]:
+Receive = Callable[[str, bytes], None]
+"""Is called with the path of a member and the next part of its content."""
+
+
+def read(path: Path, receive: Receive | None = None) -> tuple[Manifest, bytes]:
     """Verify every byte of the archive at ``path``; nothing is extracted, and no more is read than its manifest tells.
+
+    Args:
+        path: Of the archive.
+        receive: Receives the content of all members but the manifest, in parts. A member is verified only when ``read``
+            returns, so the caller must discard everything if it raises.
 
     Returns:
         The manifest, and its text.
@@ -74,7 +85,7 @@ def read(path: Path) -> tuple[Manifest, bytes]:
     Raises:
         BundleError: It is no archive of a bundle, is damaged, or is not as EdgePrune writes it; names the member.
     """
-    with _opened(path) as reader:
+    with _opened(path, receive) as reader:
         return reader.read()
 
 
@@ -88,11 +99,66 @@ def read_manifest(path: Path) -> Manifest:
         return reader.manifest()[0]
 
 
+def read_member(path: Path, member: str) -> tuple[Manifest, bytes | None]:
+    """Verify the archive at ``path`` as ``read`` does, and return its manifest and the content of one member.
+
+    The content is None where the archive has no such member.
+
+    Raises:
+        BundleError: As ``read``; the member has more than 16 MiB.
+    """
+    content = bytearray()
+
+    def receive(name: str, part: bytes) -> None:
+        if name == member:
+            content.extend(part)
+            if len(content) > _MOST_MEMBER_BYTES:
+                raise BundleError(f"{path}: {member} has more than {_MOST_MEMBER_BYTES:,} bytes")
+
+    manifest, _ = read(path, receive)
+    return manifest, bytes(content) if member in manifest.files else None
+
+
+def extract(path: Path, folder: Path) -> Path:
+    """Verify the archive at ``path``, then write its files into a new folder ``bundle`` in the empty ``folder``.
+
+    Nothing is written if the archive is damaged. The first pass also checks all paths (``paths.check``), so nothing can
+    be written outside the new folder.
+
+    Returns:
+        The folder of the bundle.
+
+    Raises:
+        BundleError: As ``read``; the disk has no room for the files.
+        OSError: The folder cannot be written.
+    """
+    size, free = sum(entry.bytes for entry in read(path)[0].files.values()), shutil.disk_usage(folder).free
+    if size > free:
+        raise BundleError(f"{path} has {size:,} bytes when extracted; {folder} has room for {free:,}")
+    bundle = folder / "bundle"
+    bundle.mkdir()
+
+    def receive(name: str, part: bytes) -> None:
+        file = bundle / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "ab") as content:
+            content.write(part)
+
+    manifest, text = read(path, receive)
+    (bundle / manifests.NAME).write_bytes(text)
+    for name in manifest.files:
+        file = bundle / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()  # an empty file has no part
+        file.chmod(mode(name))
+    return bundle
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[_Reader]:
+def _opened(path: Path, receive: Receive | None = None) -> Iterator[_Reader]:
     try:
         with open(path, "rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
-            yield _Reader(path, unpacked)
+            yield _Reader(path, unpacked, receive)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
         raise BundleError(f"{path} is no archive of a bundle, or is damaged: {problem}") from problem
     except OSError as problem:
@@ -113,8 +179,8 @@ def _header(root: str, member: str, size: int, epoch: int) -> bytes:
 class _Reader:
     """Reads an archive member by member, as it must be."""
 
-    def __init__(self, path: Path, file: gzip.GzipFile) -> None:
-        self._path, self._file = path, file
+    def __init__(self, path: Path, file: gzip.GzipFile, receive: Receive | None = None) -> None:
+        self._path, self._file, self._receive = path, file, receive
 
     def read(self) -> tuple[Manifest, bytes]:
         manifest, text, root, epoch = self.manifest()
@@ -155,6 +221,8 @@ class _Reader:
         while left:
             chunk = self._exactly(min(left, _CHUNK_BYTES), member)
             digest.update(chunk)
+            if self._receive is not None:
+                self._receive(member, chunk)
             left -= len(chunk)
         if digest.hexdigest() != entry.sha256:
             raise BundleError(f"{self._path}: {member} was changed: its SHA-256 is not that of the manifest")

@@ -1,8 +1,9 @@
-"""``edgeprune compare``: whether a new bundle may take the place of an old one."""
+"""``edgeprune compare``: decide whether a new bundle may replace an old one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -21,8 +22,15 @@ _PATH = click.Path(path_type=Path)
     "limits",
     multiple=True,
     metavar="KEY:+AMOUNT",
-    help="What may become worse by how much: latency_ms.p50:+5%, file_bytes:+10KiB, accuracy:-0.5% (points). "
-    "Without it nothing may surely lose accuracy, or cost more than 1 % more.",
+    help="Limit for one quantity: latency_ms.p50:+5%, file_bytes:+10KiB, accuracy:-0.5% (points); can be repeated. "
+    "Without it, a significant loss of accuracy fails, and so does any cost that grows significantly by more than 1 %.",
+)
+@click.option(
+    "--undecided",
+    type=click.Choice(["fail", "pass"]),
+    default="fail",
+    show_default=True,
+    help="What to do if the 95 % interval of a change contains its --fail-on limit.",
 )
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
 @click.option(
@@ -30,13 +38,22 @@ _PATH = click.Path(path_type=Path)
 )
 @json_option
 def command(
-    base: Path, new: Path, *, limits: tuple[str, ...], as_markdown: bool, junit: Path | None, as_json: bool
+    base: Path,
+    new: Path,
+    *,
+    limits: tuple[str, ...],
+    undecided: Literal["fail", "pass"],
+    as_markdown: bool,
+    junit: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare two bundles, manifests or profiles of the same network and target.
 
-    BASE and NEW are folders of bundles, their archives, or a manifest.json or profile.json alone. A change counts where
-    its 95 % interval, which has the noise from process to process in it, is all on one side. Ends with 4 where
-    something became worse, surely and by more than is allowed.
+    BASE and NEW are bundle folders, archives, or a manifest.json or profile.json alone. Each change has a 95 %
+    interval. A --fail-on limit passes if the whole interval is within the limit, fails if the whole interval is beyond
+    it, and is undecided if the interval contains it. Accuracy is compared sample by sample if both bundles were
+    evaluated on the same samples. The exit code is 4 if a limit fails or, unless --undecided pass is given, is
+    undecided.
 
     \b
     Example:
@@ -58,7 +75,7 @@ def command(
         raise click.BadParameter(str(problem), param_hint="--fail-on") from problem
     if junit is not None:
         check_output_file(junit, XML, inputs=[*files_of(base), *files_of(new)])
-    comparison = compare(read(base), read(new), rules)
+    comparison = compare(read(base), read(new), rules, undecided=undecided)
     if junit is not None:
         from edgeprune import files
 
@@ -70,6 +87,11 @@ def command(
     else:
         print_rich(changes.render(comparison))
     workflow.summarise(lambda: changes.markdown(comparison))
-    if comparison.failed:
-        told = "; ".join(changes.sentence(change, comparison.metric) for change in comparison.failed)
-        raise BudgetError(f"regression: {told}")
+    if not comparison.passed:
+        found = {"regression": comparison.failed, "undecided": comparison.undecided}
+        parts = [
+            f"{kind}: {'; '.join(changes.sentence(change, comparison.metric) for change in affected)}"
+            for kind, affected in found.items()
+            if affected
+        ]
+        raise BudgetError("; ".join(parts))

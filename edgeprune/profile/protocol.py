@@ -17,7 +17,7 @@ from edgeprune import files
 from edgeprune.devices import Capability, Device, Local, Workspace
 from edgeprune.evidence import Kind
 from edgeprune.profile import golden as goldens
-from edgeprune.profile import state, statistics
+from edgeprune.profile import latency_noise, state, statistics
 from edgeprune.profile.golden import Golden
 from edgeprune.profile.result import Environment, Figure, ModelProfile, Profile, RatioFigure, Validity
 from edgeprune.profile.runner import Runner
@@ -173,7 +173,7 @@ class Bench:
             device={"uri": device.uri, **self._machine, "fingerprint": fingerprint(self._machine)},
             settings={name: value for name, value in asdict(how).items() if name not in _NO_SETTINGS},
             models=measured,
-            ratios=_ratios(measured, how.seed, self._kind),
+            ratios=_ratios(measured, self._kind),
             environment=passed.environment,
             validity=Validity(not problems, tuple(problems), noise, how.noise, passed.attempts, checks),
         )
@@ -259,8 +259,9 @@ def _figure(value: float | None, kind: Kind) -> Figure | None:
     return None if value is None else Figure(value, kind)
 
 
-def _ratios(measured: Mapping[str, ModelProfile], seed: int, kind: Kind) -> dict[str, RatioFigure]:
+def _ratios(measured: Mapping[str, ModelProfile], kind: Kind) -> dict[str, RatioFigure]:
+    """Ratios over the first model; none for a single block, which has no interval."""
     first, *others = measured
     base = measured[first].blocks_ms
-    ratios = {name: statistics.ratio(base, measured[name].blocks_ms, seed=seed) for name in others}
+    ratios = {name: latency_noise.ratio(base, measured[name].blocks_ms) for name in others if len(base) > 1}
     return {name: RatioFigure(**asdict(ratio), kind=kind) for name, ratio in ratios.items()}

@@ -1,4 +1,4 @@
-"""A comparison for the terminal, as Markdown for a pull request, as JUnit's XML and for machines."""
+"""A comparison as a terminal table, as Markdown for a pull request, as JUnit XML and as JSON values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from edgeprune.report.comparison import Change, Comparison
+from edgeprune.report.change import Change
+from edgeprune.report.comparison import Comparison
 from edgeprune.report.rules import ACCURACY
 from edgeprune.report.text import points, shown, signed
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("", "base", "new", "change", "95 % interval", "", "")
 _HIDDEN = (".p90", ".p99", ".min", ".mean")
-"""Of latency, what only machines are told, unless there is a rule for it."""
+"""Statistics of latency that tables leave out unless they have a limit."""
+_COUNTED = {"failures": "failure", "skipped": "skipped", "errors": "error"}
 
 
 def cells(change: Change, metric: str) -> tuple[str, ...]:
@@ -27,7 +29,7 @@ def cells(change: Change, metric: str) -> tuple[str, ...]:
         "" if change.worse is None else _amount(change, change.worse, metric),
         _interval(change, metric),
         "" if change.kind == "exact" else change.kind,
-        _allowed(change) if change.failed else change.verdict,
+        _outcome(change, metric),
     )
 
 
@@ -54,43 +56,50 @@ def render(comparison: Comparison) -> Table:
 
 def markdown(comparison: Comparison) -> str:
     """The table for a comment on a pull request."""
-    failed = comparison.failed
-    verdict = "no regression" if not failed else f"{len(failed)} regression{'s' if len(failed) > 1 else ''}"
     lines = [
-        f"**{comparison.title}: {verdict}**",
+        f"**{comparison.title}: {_summary(comparison)}**",
         "",
         f"| {' | '.join(_COLUMNS)} |",
         "|---|---:|---:|---:|---:|---|---|",
     ]
     for change in visible(comparison):
         row = cells(change, comparison.metric)
-        lines.append(f"| {' | '.join((*row[:-1], f'**{row[-1]}**' if change.failed else row[-1]))} |")
+        stands_out = change.decision in ("failed", "undecided")
+        lines.append(f"| {' | '.join((*row[:-1], f'**{row[-1]}**' if stands_out else row[-1]))} |")
     return "\n".join([*lines, "", *_notes(comparison), ""])
 
 
 def junit(comparison: Comparison) -> str:
-    """JUnit's XML: a test for each quantity."""
-    changes = comparison.changes
-    skipped = [change for change in changes if change.worse is None]
-    counts = {"tests": len(changes), "failures": len(comparison.failed), "skipped": len(skipped), "errors": 0}
-    suite = ET.Element("testsuite", {"name": "edgeprune compare", **{name: str(n) for name, n in counts.items()}})
-    for change in changes:
+    """JUnit XML: a test for each quantity.
+
+    A failure has the type ``regression`` or ``undecided``. What cannot be compared is skipped, and so is what is
+    undecided if that is to pass.
+    """
+    suite = ET.Element("testsuite", name="edgeprune compare")
+    for change in comparison.changes:
         case = ET.SubElement(suite, "testcase", classname=comparison.title, name=change.key)
         if change.failed:
-            ET.SubElement(case, "failure", message=sentence(change, comparison.metric))
+            ET.SubElement(case, "failure", type="regression", message=sentence(change, comparison.metric))
+        elif change.decision == "undecided":
+            kind = "failure" if comparison.undecided_fails else "skipped"
+            ET.SubElement(case, kind, type="undecided", message=sentence(change, comparison.metric))
         elif change.worse is None:
             ET.SubElement(case, "skipped", message=change.note)
+    counts = {kind: len(suite.findall(f"testcase/{tag}")) for kind, tag in _COUNTED.items()}
+    suite.attrib |= {"tests": str(len(comparison.changes)), **{kind: str(count) for kind, count in counts.items()}}
     ET.indent(suite)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def told(comparison: Comparison) -> dict[str, Any]:
-    """All of it as plain JSON values."""
+    """The comparison as plain JSON values."""
     return {
         "title": comparison.title,
         "metric": comparison.metric,
         "notes": list(comparison.notes),
+        "passed": comparison.passed,
         "failed": [change.key for change in comparison.failed],
+        "undecided": [change.key for change in comparison.undecided],
         "changes": [
             {
                 "key": change.key,
@@ -101,7 +110,11 @@ def told(comparison: Comparison) -> dict[str, Any]:
                 "low": _finite(change.low),
                 "high": _finite(change.high),
                 "verdict": change.verdict,
+                "decision": change.decision,
                 "failed": change.failed,
+                "needed": {change.repeats: change.needed}
+                if change.decision == "undecided" and change.repeats
+                else None,
                 "rule": None if change.rule is None else {"limit": change.rule.limit, "absolute": change.rule.absolute},
                 "note": change.note,
             }
@@ -111,18 +124,45 @@ def told(comparison: Comparison) -> dict[str, Any]:
 
 
 def sentence(change: Change, metric: str) -> str:
-    """A regression as a part of a message."""
-    name, base, new, amount, interval, _, allowed = cells(change, metric)
-    return f"{name} went from {base} to {new} ({amount}{f', {interval}' if interval else ''}; {allowed})"
+    """A change that failed or is undecided, as a part of a message."""
+    name, base, new, amount, interval, _, outcome = cells(change, metric)
+    advice = f"; {_advice(change)}" if change.decision == "undecided" else ""
+    return f"{name} went from {base} to {new} ({amount}{f', {interval}' if interval else ''}; {outcome}{advice})"
 
 
-def _allowed(change: Change) -> str:
-    assert change.rule is not None
+def _summary(comparison: Comparison) -> str:
+    failed, undecided = len(comparison.failed), len(comparison.undecided)
+    found = "no regression" if not failed else f"{failed} regression{'s' if failed > 1 else ''}"
+    return f"{found}, {undecided} undecided" if undecided else found
+
+
+def _outcome(change: Change, metric: str) -> str:
+    """The decision for people, with the limit if it is not kept for certain."""
+    if change.decision not in ("failed", "undecided") or change.rule is None:
+        return change.verdict
     limit = change.rule.limit
-    if not limit:
+    if change.failed and not limit:
         return "WORSE, beyond noise"
     allowed = shown(change.key, limit) if change.rule.absolute else f"{100 * limit:g} %"
-    return f"WORSE, {allowed} is allowed"
+    if change.key == ACCURACY:
+        allowed = f"{100 * limit:g} points" if metric == ACCURACY else f"{limit:g}"
+    return f"{'WORSE' if change.failed else 'UNDECIDED'}, {allowed} is allowed"
+
+
+def _advice(change: Change) -> str:
+    """What would decide an undecided change."""
+    if not change.repeats:
+        return "more measurements would not narrow the interval: choose another limit, or --undecided pass"
+    if change.needed is None:
+        return f"no number of {change.repeats} would decide: choose another limit, or --undecided pass"
+    option = " ('edgeprune profile --blocks')" if change.repeats == "blocks" else ""
+    return f"about {_rounded(change.needed):,} {change.repeats} would decide{option}"
+
+
+def _rounded(count: int) -> int:
+    """Two leading digits, rounded up."""
+    step = int(10 ** max(0, len(str(count)) - 2))
+    return -(-count // step) * step
 
 
 def _amount(change: Change, worse: float, metric: str) -> str:
@@ -139,7 +179,9 @@ def _interval(change: Change, metric: str) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    return [*comparison.notes, *(f"{change.key}: {change.note}" for change in visible(comparison) if change.note)]
+    remarks = [(change.key, change.note) for change in visible(comparison) if change.note]
+    remarks += [(change.key, f"undecided; {_advice(change)}") for change in comparison.undecided]
+    return [*comparison.notes, *(f"{key}: {remark}" for key, remark in remarks)]
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,27 +1,28 @@
-"""Two bundles, or two profiles, side by side: what changed, how sure that is, and what of it is too much."""
+"""Comparison of two bundles or profiles: each change with its confidence interval, and its decision by the limits."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.bundle.reading import Read
 from edgeprune.errors import InputError, MeasurementError
 from edgeprune.evidence import Evidence
-from edgeprune.profile.result import BASE, DENSE, PRUNED, ModelProfile, Profile
-from edgeprune.report.noise import (
+from edgeprune.profile.latency_noise import (
     MEMORY_NOISE,
-    PROCESS_NOISE,
     STATISTICS,
     Blocks,
+    Spread,
     Statistic,
-    block_noise,
-    paired_noise,
-    share_difference,
+    paired_spread,
+    spread,
 )  # fmt: skip
+from edgeprune.profile.result import BASE, DENSE, PRUNED, ModelProfile, Profile
+from edgeprune.report.accuracy_change import accuracy_change
+from edgeprune.report.change import Change
 from edgeprune.report.rules import ACCURACY, Rule, default_rule
 
 _DEVICE = ("machine", "cpu", "runtime")
@@ -30,87 +31,53 @@ _Pair = tuple[ModelProfile, ModelProfile]
 
 
 @dataclass(frozen=True)
-class Change:
-    """One quantity of both.
-
-    Attributes:
-        key: ``macs``, ``file_bytes``, ``accuracy``, ``latency_ms.p50``, ...
-        base: Value before; None where it is not known.
-        new: Value now; likewise.
-        kind: Where both come from.
-        worse: How much worse it became, below 0 for better: a share of ``base``, for accuracy a difference. None where
-            the two cannot be compared.
-        low: Lower end of the 95 % interval of ``worse``; as it is for what is counted.
-        high: Upper end.
-        note: What there is to say beside.
-        rule: What it may become worse by; None: anything.
-    """
-
-    key: str
-    base: float | None
-    new: float | None
-    kind: Evidence = "exact"
-    worse: float | None = None
-    low: float = 0.0
-    high: float = 0.0
-    note: str = ""
-    rule: Rule | None = None
-
-    @property
-    def verdict(self) -> str:
-        """``worse``, ``better``, ``same``, ``noise`` (changed, but not surely), or ``not compared``."""
-        if self.worse is None:
-            return "not compared"
-        if self.low > 0:
-            return "worse"
-        if self.high < 0:
-            return "better"
-        return "noise" if self.worse else "same"
-
-    @property
-    def failed(self) -> bool:
-        """It became worse, surely, and by more than its rule allows."""
-        if self.rule is None or self.verdict != "worse":
-            return False
-        assert self.base is not None
-        assert self.new is not None
-        assert self.worse is not None
-        return (abs(self.new - self.base) if self.rule.absolute else self.worse) > self.rule.limit
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """Both, quantity by quantity.
+    """All changes from one bundle to another.
 
     Attributes:
-        title: What is compared.
-        metric: What accuracy is.
-        changes: In order.
-        notes: On all of it.
+        title: Recipe and target, or the two paths.
+        metric: Name of the metric that the key ``accuracy`` stands for.
+        changes: One for each quantity, in the order of the table.
+        notes: Remarks on the whole comparison.
+        undecided_fails: Whether a limit fails that the measurements do not decide.
     """
 
     title: str
     metric: str
     changes: tuple[Change, ...]
     notes: tuple[str, ...] = ()
+    undecided_fails: bool = True
 
     @property
     def failed(self) -> tuple[Change, ...]:
-        """Those that became too much worse."""
+        """Changes that are beyond their limit, with their whole interval."""
         return tuple(change for change in self.changes if change.failed)
 
+    @property
+    def undecided(self) -> tuple[Change, ...]:
+        """Changes with a limit inside their interval."""
+        return tuple(change for change in self.changes if change.decision == "undecided")
 
-def compare(base: Read, new: Read, rules: Sequence[Rule] = ()) -> Comparison:
-    """Put two bundles, manifests or profiles side by side.
+    @property
+    def passed(self) -> bool:
+        """Whether no limit fails."""
+        return not self.failed and not (self.undecided and self.undecided_fails)
+
+
+def compare(
+    base: Read, new: Read, rules: Sequence[Rule] = (), *, undecided: Literal["fail", "pass"] = "fail"
+) -> Comparison:
+    """Compare two bundles, manifests or profiles.
 
     What slowed down everything is the machine: where the new profile holds the base's model too, measured in turn with
     the new one (``edgeprune profile --baseline``), the two are compared there; else latency is compared beside that of
     the dense network where both profiles hold the same file of it, from the same device and runtime.
 
     Args:
-        base: Before.
-        new: Now.
-        rules: What may become worse, and by how much; none: everything, each by its default.
+        base: The bundle before.
+        new: The bundle that may take its place.
+        rules: Limits for how much worse a quantity may become. Without any, every quantity has its default limit.
+        undecided: Whether a limit of ``rules`` fails if it lies inside the 95 % interval of the change.
 
     Raises:
         InputError: They are of different networks or targets, or have nothing in common; or a rule names what they have
@@ -123,7 +90,7 @@ def compare(base: Read, new: Read, rules: Sequence[Rule] = ()) -> Comparison:
     if base.manifest is not None and new.manifest is not None:
         _check_same(base, new, base.manifest, new.manifest)
         title, metric = f"{new.manifest.recipe} for {new.manifest.target}", new.manifest.metric
-        changes += _counted(base.manifest, new.manifest)
+        changes += _counted(base, new, base.manifest, new.manifest)
     before, now = (
         None if side.profile is None else Profile.from_json(side.profile, where=side.path) for side in (base, new)
     )
@@ -133,7 +100,7 @@ def compare(base: Read, new: Read, rules: Sequence[Rule] = ()) -> Comparison:
         raise InputError(
             f"{base.path} and {new.path} have nothing in common to compare: give two bundles, manifests or profiles"
         )
-    return Comparison(title, metric, tuple(_with_rules(changes, rules)), tuple(notes))
+    return Comparison(title, metric, tuple(_with_rules(changes, rules)), tuple(notes), undecided == "fail")
 
 
 def _check_same(base: Read, new: Read, before: Manifest, now: Manifest) -> None:
@@ -157,24 +124,19 @@ def _with_rules(changes: Sequence[Change], rules: Sequence[Rule]) -> Iterator[Ch
         yield replace(change, rule=limit)
 
 
-def _counted(base: Manifest, new: Manifest) -> Iterator[Change]:
-    """What the manifests say of the networks that ship."""
-    before, now = base.metrics.shipped, new.metrics.shipped
+def _counted(base: Read, new: Read, was: Manifest, is_: Manifest) -> Iterator[Change]:
+    """Changes of the shipped networks by their manifests: counts, estimates and accuracy."""
+    before, now = was.metrics.shipped, is_.metrics.shipped
     for name in type(now).model_fields:
         one, other = getattr(before, name), getattr(now, name)
         if name not in _NOT_COMPARED and one is not None and other is not None:
             yield _amount(name, one, other, "estimated" if name.startswith("predicted") else "exact")
-    if base.microcontroller is not None and new.microcontroller is not None:
-        was, is_ = base.microcontroller.shipped, new.microcontroller.shipped
-        yield _amount("arena_bytes", was.arena.arena_bytes, is_.arena.arena_bytes, "estimated")
-        yield _amount("flash_bytes", was.flash.flash_bytes, is_.flash.flash_bytes, "estimated")
+    if was.microcontroller is not None and is_.microcontroller is not None:
+        one, other = was.microcontroller.shipped, is_.microcontroller.shipped
+        yield _amount("arena_bytes", one.arena.arena_bytes, other.arena.arena_bytes, "estimated")
+        yield _amount("flash_bytes", one.flash.flash_bytes, other.flash.flash_bytes, "estimated")
     if before.accuracy is not None and now.accuracy is not None:
-        worse = before.accuracy - now.accuracy
-        low = high = worse
-        if new.metric == ACCURACY and before.samples and now.samples:
-            ends = share_difference(before.accuracy, before.samples, now.accuracy, now.samples)
-            low, high = -ends[1], -ends[0]
-        yield Change(ACCURACY, before.accuracy, now.accuracy, "exact", worse, low, high)
+        yield accuracy_change(base, new)
 
 
 def _amount(key: str, was: float, now: float, kind: Evidence) -> Change:
@@ -212,7 +174,7 @@ def _measured(base: Read, new: Read, before: Profile | None, now: Profile, notes
 def _pair(prefix: str, before: Profile, now: Profile, pair: _Pair, drift: float | None) -> Iterator[Change]:
     one, other = pair
     elsewhere = _difference(before, now, one, other)
-    noise = paired_noise if before is now else block_noise
+    noise = paired_spread if before is now else spread
     for name in STATISTICS:
         yield _latency(f"{prefix}latency_ms.{name}", one, other, elsewhere=elsewhere, drift=drift, noise=noise)
     if one.peak_memory_bytes is not None and other.peak_memory_bytes is not None:
@@ -286,7 +248,7 @@ def _latency(
     *,
     elsewhere: str,
     drift: float | None,
-    noise: Callable[[Blocks, Blocks, Statistic], float],
+    noise: Callable[[Blocks, Blocks, Statistic], Spread],
 ) -> Change:
     name = key.rpartition(".")[2]
     was, now = float(getattr(one.latency_ms, name)), float(getattr(other.latency_ms, name))
@@ -294,10 +256,22 @@ def _latency(
     if elsewhere:
         return Change(key, was, now, kind, note=elsewhere)
     change = math.log(now / was) - (drift or 0.0)
-    width = math.hypot(noise(one.blocks_ms, other.blocks_ms, STATISTICS[name]), math.log1p(PROCESS_NOISE))
+    found = noise(one.blocks_ms, other.blocks_ms, STATISTICS[name])
+    width = found.half_width()
     if math.isinf(width):
-        return Change(key, was, now, kind, note="a single block says nothing of its noise")
-    return Change(key, was, now, kind, math.expm1(change), math.expm1(change - width), math.expm1(change + width))
+        return Change(key, was, now, kind, note="the noise of a single block is not known: measure at least 2 blocks")
+    low, high = math.expm1(change - width), math.expm1(change + width)
+    return Change(
+        key,
+        was,
+        now,
+        kind,
+        math.expm1(change),
+        low,
+        high,
+        repeats="blocks",
+        repeats_needed=lambda limit: found.blocks_to_decide(abs(change - math.log1p(limit))),
+    )
 
 
 def _memory(key: str, was: float, now: float, kinds: set[Any], elsewhere: str) -> Change:

@@ -1,4 +1,4 @@
-"""What may become worse, and by how much: ``latency_ms.p50:+5%``, ``file_bytes:+10KiB``, ``accuracy:-0.5%``."""
+"""Limits for how much worse a quantity may be: ``latency_ms.p50:+5%``, ``file_bytes:+10KiB``, ``accuracy:-0.5%``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _DEFAULT = 0.01
 
 @dataclass(frozen=True)
 class Rule:
-    """A limit to how much worse something may become.
+    """A limit for how much worse a quantity may become.
 
     Attributes:
-        key: What: ``latency_ms.p50``.
-        limit: A share of what it was; ``absolute``: in its own unit.
+        key: Quantity: ``latency_ms.p50``.
+        limit: A fraction of the base's value; with ``absolute`` an amount in its unit.
         absolute: See ``limit``. For accuracy both mean a difference.
-        text: As it was given.
+        text: The option as the user wrote it; empty for a default limit.
     """
 
     key: str
@@ -33,6 +33,11 @@ class Rule:
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def is_default(self) -> bool:
+        """Whether no user asked for it."""
+        return not self.text
 
     @classmethod
     def parse(cls, text: str) -> Rule:

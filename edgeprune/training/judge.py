@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from edgeprune.training.execution import PLAIN
 from edgeprune.training.objective import Objective, callable_of
 
 _BATCH = 64
+LOSS = "-loss"
+"""Name of the metric where a loss of the user's own is all there is."""
 
 
 class Judge:
@@ -49,7 +52,7 @@ class Judge:
         self._metric = None if settings.metric is None else callable_of(settings.metric, "training.metric", folder)
         self._objective = Objective(settings, base=folder)
         name = None if settings.metric is None else settings.metric.rpartition(":")[2]
-        self.metric = name or ("accuracy" if self._objective.plain else "-loss")
+        self.metric = name or ("accuracy" if self._objective.plain else LOSS)
 
     @property
     def plain(self) -> bool:
@@ -70,6 +73,33 @@ class Judge:
             for module, training in modes:
                 module.training = training
 
+    @property
+    def batch_size(self) -> int:
+        """Number of samples in each batch of ``batch_losses``."""
+        return self._batch
+
+    def batch_losses(self, model: nn.Module) -> tuple[float, ...]:
+        """The user's loss of each batch of the split, in order, for ``model`` in eval mode.
+
+        Raises:
+            ModelError: As ``__call__``.
+        """
+        with torch.no_grad():
+            return tuple(float(self._objective(model, *batch, PLAIN)) for batch in self._split.batches(self._batch))
+
+    def mean_loss(self, losses: Sequence[float]) -> float:
+        """Mean of ``batch_losses`` over the samples of the split.
+
+        Raises:
+            BrokenError: It is not finite.
+        """
+        total, left = 0.0, len(self._split)
+        for loss in losses:
+            count = min(self._batch, left)  # what a batch of a user's own kind holds cannot be seen from outside
+            total += loss * count
+            left -= count
+        return _finite(total / len(self._split), "the mean loss on validation data")
+
     def _by_users(self, model: nn.Module) -> Evaluation:
         started = time.perf_counter()
         with torch.no_grad():
@@ -83,12 +113,7 @@ class Judge:
         )
 
     def _loss(self, model: nn.Module) -> float:
-        total, left = 0.0, len(self._split)
-        for inputs, labels in self._split.batches(self._batch):
-            count = min(self._batch, left)  # what a batch of a user's own kind holds cannot be seen from outside
-            total += float(self._objective(model, inputs, labels, PLAIN)) * count
-            left -= count
-        return _finite(total / len(self._split), "the mean loss on validation data")
+        return self.mean_loss(self.batch_losses(model))
 
     def _measured(self, model: nn.Module) -> float:
         assert self._metric is not None

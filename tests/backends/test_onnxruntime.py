@@ -54,6 +54,9 @@ def test_accuracy_is_that_of_pytorch_over_the_whole_split(tmp_path: Path) -> Non
     found = backend.evaluate(model(tmp_path, batch=4), data)
     assert found.accuracy == pytest.approx(expected)
     assert found.samples == 300
+    with torch.no_grad():
+        correct = (network()(images[0]).argmax(1) == labels[0]).numpy()
+    assert np.unpackbits(np.frombuffer(found.correct, np.uint8), count=300).tolist() == correct.tolist()
 
 
 class _Detector(nn.Module):

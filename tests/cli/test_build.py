@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 import edgeprune
+from edgeprune.bundle.reading import read
 from edgeprune.bundle.verifying import verify
 from edgeprune.cli import run
 from edgeprune.report import page
@@ -49,6 +50,10 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
         (group.name, [9, 6, 3]) for group in found.groups if group.frozen is None
     ]
     assert {"report.json", "plan.json"} <= manifest["files"].keys()
+    shipped, evaluation = manifest["metrics"]["shipped"], read(folder).evaluation
+    assert evaluation is not None
+    assert evaluation.bits.bit_count() / evaluation.samples == shipped["accuracy"]
+    assert read(Path(told["archive"])).evaluation == evaluation
     assert "report.html" not in manifest["files"]  # it tells timings, as profile.json does
     assert (folder / "report.html").read_text() == page.of_bundle(folder)
     state = load_file(folder / "weights.safetensors")

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 import edgeprune
+from edgeprune.bundle.reading import read
 from edgeprune.config import Recipe
 from edgeprune.errors import DataError, EdgePruneError, ModelError, RecipeError
 from edgeprune.report.facts import Facts
@@ -150,8 +151,13 @@ def test_a_step_that_calls_parts_of_the_network_is_enough_beside_a_metric(folder
 
 
 def test_a_loss_alone_is_reported_as_such(folder: Path) -> None:
-    manifest = _build(folder, _recipe(folder, loss="net.py:loss", epochs=1)).manifest
+    built = _build(folder, _recipe(folder, loss="net.py:loss", epochs=1))
+    manifest = built.manifest
     assert manifest.metric == "-loss"
+    evaluation = read(built.folder).evaluation
+    assert evaluation is not None
+    assert evaluation.losses is not None
+    assert -sum(evaluation.losses) / len(evaluation.losses) == pytest.approx(manifest.metrics.shipped.accuracy)
     assert manifest.metrics.dense.accuracy is not None
     assert manifest.metrics.shipped.accuracy is not None
     assert manifest.metrics.dense.accuracy < manifest.metrics.shipped.accuracy < 0

@@ -53,7 +53,7 @@ def test_it_holds_scripts_and_every_form_that_keeps_the_accuracy(built: Path) ->
     assert set(manifest.files) == {
         "run.py", "build_engine.py", "trtexec.py", "choice.py", "onnxruntime_runner.py", "plan.json",
         "model.onnx", "model.fp16.onnx", "model.int8.onnx", "model.int8-fp16.onnx", "weights.safetensors",
-        "report.json", "golden.npz", "sbom.json",
+        "report.json", "golden.npz", "evaluation.json", "sbom.json",
     }  # fmt: skip
     assert manifest.precision is not None
     assert (manifest.precision.shipped, manifest.precision.along) == ("int8", ("float32", "float16"))

@@ -18,7 +18,7 @@ from edgeprune.bundle.manifest import (
     ProofReport,
     Provenance,
 )
-from edgeprune.profile import Profile, statistics
+from edgeprune.profile import Profile, latency_noise, statistics
 from edgeprune.profile.result import (
     Environment,
     Figure,
@@ -156,7 +156,7 @@ def profile(name: str = "CPU", *, runs: int = 300, valid: bool = True) -> Profil
         settings={"runs": runs},
         models=models,
         ratios={
-            kind: RatioFigure(**vars(statistics.ratio(base, models[kind].blocks_ms))) for kind in ("pruned", "int8")
+            kind: RatioFigure(**vars(latency_noise.ratio(base, models[kind].blocks_ms))) for kind in ("pruned", "int8")
         },
         environment=Environment(before, during, before),
         validity=Validity(

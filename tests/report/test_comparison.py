@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
+from edgeprune.bundle.evaluation import Evaluation
 from edgeprune.bundle.manifest import AllMetrics, FileEntry, Manifest, Metrics, ParityReport, Provenance
 from edgeprune.bundle.microcontroller import (
     ArenaReport,
@@ -26,6 +28,7 @@ from edgeprune.errors import InputError, MeasurementError
 from edgeprune.profile import Profile, statistics
 from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile, Validity
 from edgeprune.report import changes
+from edgeprune.report.change import Change
 from edgeprune.report.comparison import Comparison, compare
 from edgeprune.report.rules import Rule
 
@@ -145,7 +148,7 @@ def test_what_was_measured_in_turn_is_compared_there() -> None:
     before = side("base", manifest(), profile(pruned=0.1))  # on a day when nothing else ran
     after = manifest().model_copy(update={"files": {"model.onnx": FileEntry(sha256="2" * 64, bytes=4000)}})
 
-    def p50(slower: float, seed: int, base: Read = before, **how: Any) -> changes.Change:
+    def p50(slower: float, seed: int, base: Read = before, **how: Any) -> Change:
         found = compared(base, side("new", after, in_turn(slower, seed=seed, **how)))
         return next(change for change in found.changes if change.key == "latency_ms.p50")
 
@@ -300,3 +303,142 @@ def test_what_a_microcontroller_needs_is_compared_without_a_profile() -> None:
     assert {change.key: change.kind for change in comparison.changes}["flash_bytes"] == "estimated"
     with pytest.raises(InputError, match="nothing in common"):
         compared(side("base", found=empty), side("new", found=empty))
+
+
+def results(correct: list[bool], split: str = "a") -> Evaluation:
+    return Evaluation.of_classes(np.packbits(np.array(correct)).tobytes(), len(correct), split * 64)
+
+
+def evaluated(name: str, correct: list[bool], *, split: str | None = "a", sha256: str = "1") -> Read:
+    """A bundle with results on each sample; ``split`` None: of a version that kept none."""
+    told = manifest(accuracy=sum(correct) / len(correct), samples=len(correct))
+    told = told.model_copy(update={"files": {"model.onnx": FileEntry(sha256=sha256 * 64, bytes=4000)}})
+    return replace(side(name, told), evaluation=None if split is None else results(correct, split))
+
+
+def accuracy(comparison: Comparison) -> Change:
+    return next(change for change in comparison.changes if change.key == "accuracy")
+
+
+_BASE = [True] * 372 + [False] * 28
+
+
+def lost(count: int, gained: int = 0) -> list[bool]:
+    """The results of the base, of which ``count`` are lost and ``gained`` gained."""
+    return [False] * count + [True] * (372 - count + gained) + [False] * (28 - gained)
+
+
+def test_a_loss_of_18_in_400_samples_fails_half_a_point_if_paired_and_is_undecided_if_not() -> None:
+    base = evaluated("base", _BASE)
+    paired = compared(base, evaluated("new", lost(18), sha256="2"), "accuracy:-0.5%")
+    assert accuracy(paired).decision == "failed"
+    assert "7.6e-06" in accuracy(paired).note
+    for other in (
+        evaluated("new", lost(18), split="b", sha256="2"),
+        evaluated("new", lost(18), split=None, sha256="2"),
+    ):
+        comparison = compared(base, other, "accuracy:-0.5%")
+        assert accuracy(comparison).decision == "undecided"
+        assert not comparison.passed
+        assert compare(base, other, [Rule.parse("accuracy:-0.5%")], undecided="pass").passed
+        assert accuracy(compared(base, other)).decision == "failed"  # the default allows no significant loss
+
+
+@pytest.mark.parametrize(
+    ("losses", "gains", "limit", "decision"),
+    [
+        (18, 0, "accuracy:-8%", "passed"),
+        (18, 0, "accuracy:-5%", "undecided"),
+        (18, 0, "accuracy:-2%", "failed"),
+        (
+            0,
+            0,
+            "accuracy:-0.5%",
+            "undecided",
+        ),  # another model with the same results: so few samples exclude 0.95 points
+        (0, 0, "accuracy:-1%", "passed"),
+        (0, 18, "accuracy:-0.5%", "passed"),
+        (5, 0, None, "passed"),
+        (6, 0, None, "failed"),
+        (40, 30, None, "passed"),
+    ],
+)
+def test_a_limit_passes_or_fails_with_the_whole_interval(
+    losses: int, gains: int, limit: str | None, decision: str
+) -> None:
+    base = [True] * 372 + [False] * 28
+    new = [index >= losses for index in range(372)] + [index < gains for index in range(28)]
+    if gains > 28:
+        base, new = [True] * 340 + [False] * 60, [i >= losses for i in range(340)] + [i < gains for i in range(60)]
+    rules = [] if limit is None else [limit]
+    comparison = compared(evaluated("base", base), evaluated("new", new, sha256="2"), *rules)
+    assert accuracy(comparison).decision == decision
+    assert comparison.passed == (decision == "passed")
+
+
+def test_the_same_model_with_the_same_accuracy_passes_any_limit() -> None:
+    change = accuracy(compared(evaluated("base", _BASE), evaluated("new", _BASE), "accuracy:-0.01%"))
+    assert (change.decision, change.low, change.high) == ("passed", 0.0, 0.0)
+
+
+def test_an_undecided_accuracy_names_the_samples_that_would_decide() -> None:
+    change = accuracy(compared(evaluated("base", _BASE), evaluated("new", lost(0), sha256="2"), "accuracy:-0.5%"))
+    assert change.needed == pytest.approx(768, rel=0.02)
+    exactly = accuracy(compared(evaluated("base", _BASE), evaluated("new", lost(2), sha256="2"), "accuracy:-0.5%"))
+    assert (exactly.decision, exactly.needed) == ("undecided", None)
+
+
+def test_a_latency_limit_inside_the_interval_is_undecided() -> None:
+    base = side("base", manifest(), profile())
+    new = side("new", manifest(), profile(1, pruned=1.2))
+
+    def change(limit: str) -> Change:
+        found = compared(base, new, f"latency_ms.p50:+{limit}").changes
+        return next(one for one in found if one.key == "latency_ms.p50")
+
+    assert [change(limit).decision for limit in ("5%", "20%", "40%")] == ["failed", "undecided", "passed"]
+    assert [change(limit).decision for limit in ("50us", "200us", "400us")] == ["failed", "undecided", "passed"]
+    assert change("20%").needed is None  # processes differ by 3 %
+    needed = change("15.5%").needed
+    assert needed is None or needed > 3
+
+
+def test_losses_of_batches_are_paired() -> None:
+    rng = random.Random(0)
+    before = [rng.lognormvariate(0, 1) for _ in range(30)]
+
+    def with_losses(name: str, losses: list[float]) -> Read:
+        told = manifest(accuracy=-sum(losses) / 30, samples=1920).model_copy(update={"metric": "-loss"})
+        found = Evaluation(split_sha256="a" * 64, samples=1920, losses=tuple(losses), batch_size=64)
+        return replace(side(name, told), evaluation=found)
+
+    base = with_losses("base", before)
+    noise = with_losses("new", [loss + rng.gauss(0, 0.01) for loss in before])
+    worse = with_losses("new", [loss + 0.05 + rng.gauss(0, 0.01) for loss in before])
+    for new, expected in ((noise, "noise"), (worse, "worse")):
+        files = {"model.onnx": FileEntry(sha256="2" * 64, bytes=4000)}
+        assert new.manifest is not None
+        found = accuracy(compared(base, replace(new, manifest=new.manifest.model_copy(update={"files": files}))))
+        assert found.verdict == expected
+    assert accuracy(compared(base, worse, "accuracy:-0.05")).decision == "undecided"
+    alone = replace(worse, evaluation=None)
+    assert accuracy(compared(base, alone)).verdict == "worse"  # by the values alone
+
+
+def test_undecided_limits_show_in_every_output() -> None:
+    base, new = evaluated("base", _BASE), evaluated("new", lost(18), split="b", sha256="2")
+    rules = [Rule.parse("accuracy:-0.5%")]
+    comparison = compare(base, new, rules)
+    suite = ET.fromstring(changes.junit(comparison))
+    case = next(case for case in suite if case.get("name") == "accuracy")
+    assert [(child.tag, child.get("type")) for child in case] == [("failure", "undecided")]
+    assert (suite.get("failures"), suite.get("skipped")) == ("1", "0")
+    passing = ET.fromstring(changes.junit(compare(base, new, rules, undecided="pass")))
+    assert (passing.get("failures"), passing.get("skipped")) == ("0", "1")
+    values = json.loads(json.dumps(changes.told(comparison), allow_nan=False))
+    assert (values["passed"], values["failed"], values["undecided"]) == (False, [], ["accuracy"])
+    (entry,) = (change for change in values["changes"] if change["key"] == "accuracy")
+    assert entry["decision"] == "undecided"
+    assert entry["needed"]["samples"] > 400
+    assert "1 undecided" in changes.markdown(comparison).splitlines()[0]
+    assert "samples would decide" in changes.sentence(accuracy(comparison), "accuracy")

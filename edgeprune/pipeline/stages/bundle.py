@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeprune import files
-from edgeprune.bundle import pack, provenance, sbom
+from edgeprune.bundle import evaluation, pack, provenance, sbom
 from edgeprune.bundle.manifest import NAME as MANIFEST
 from edgeprune.bundle.manifest import (
     AllMetrics,
@@ -60,6 +60,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             facts.NAME: told.to_json(),
             sbom.NAME: sbom.text(job.bundle_folder.name, manifest.provenance, epoch=pack.source_date_epoch()),
             **_golden(job),
+            **_evaluation(job),
             **_runner(job),
         },
         manifest,
@@ -126,6 +127,12 @@ def _golden(job: Job) -> Mapping[str, Path]:
     """What the model must answer wherever it runs."""
     file = job.file("evaluate-shipped", GOLDEN)
     return {GOLDEN: file} if file.is_file() else {}
+
+
+def _evaluation(job: Job) -> Mapping[str, Path]:
+    """Results of the shipped model on every sample; not available for a metric of the user's own."""
+    file = job.file("evaluate-shipped", evaluation.NAME)
+    return {evaluation.NAME: file} if file.is_file() else {}
 
 
 def _runner(job: Job) -> Mapping[str, Path | str]:

@@ -1,4 +1,4 @@
-"""Which precision ships: decided by what was measured, or left to the board that builds its own engine."""
+"""Decide which precision ships by the measurements, or leave the choice to a board that builds its own engine."""
 
 from __future__ import annotations
 
@@ -81,16 +81,16 @@ def _candidate(job: Job, name: Precision) -> Candidate:
 
 
 def _ratio(job: Job) -> LatencyRatio:
-    """Of int8 over float32 where they were measured, which says nothing of another kind of processor.
+    """Latency of int8 over that of float32 on the measured device; an estimate if the target has another processor.
 
-    What the lock has was measured on one of the target's.
+    ``edgeprune compare`` decides by the same statistic. The lock holds what was measured on the target.
     """
-    from edgeprune.profile import Profile, statistics
+    from edgeprune.profile import Profile, latency_noise
     from edgeprune.quantize import LatencyRatio
 
     profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
     base, new = profile.models[PRUNED], profile.models["int8"]
-    ratio = statistics.ratio(base.blocks_ms, new.blocks_ms, seed=job.recipe.seed)
+    ratio = latency_noise.ratio(base.blocks_ms, new.blocks_ms)
     here, there = profile.device["machine"], job.target.hardware.architecture
     kind, where = new.latency_ms.kind, job.target.name
     if there not in (None, here):

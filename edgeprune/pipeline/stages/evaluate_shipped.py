@@ -1,12 +1,14 @@
-"""How good the shipped file is on the target's runtime itself, and what it answers to a few samples."""
+"""Accuracy of the shipped file on the target's runtime, its result on every sample, and its outputs for a few."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeprune.bundle import evaluation
+from edgeprune.bundle.evaluation import Evaluation
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline.job import GOLDEN, Job
 from edgeprune.pipeline.stage import Space, Stage
@@ -20,16 +22,21 @@ if TYPE_CHECKING:
 
 
 def judged_file(job: Job, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
-    """How good a model ``file`` is: its accuracy, or what the recipe says instead."""
+    """Evaluate a model ``file`` on ``split``, by accuracy or by the recipe's own metric or loss."""
     from edgeprune.backends import running
     from edgeprune.backends.accuracy import Accuracy
     from edgeprune.model import network
+    from edgeprune.training.judge import LOSS
 
     judge = job.judge(split)
     if judge.plain:
         return running.evaluate(file, split, progress=progress)
-    found = judge(running.as_module(file, network.check_forward(job.dense, job.example)))
-    return Accuracy(found.accuracy, found.samples)
+    module = running.as_module(file, network.check_forward(job.dense, job.example))
+    if judge.metric != LOSS:
+        found = judge(module)
+        return Accuracy(found.accuracy, found.samples)
+    losses = judge.batch_losses(module)
+    return Accuracy(-judge.mean_loss(losses), len(split), losses=losses, batch_size=judge.batch_size)
 
 
 def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -37,10 +44,28 @@ def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
+    from edgeprune.model.split_hash import HashedSplit
+
     expected = _golden(job)
     if expected is not None:
         expected.save(space.out / GOLDEN)
-    return asdict(judged_file(job, job.shipped_file, job.reported_split, space.progress))
+    split = HashedSplit(job.reported_split)
+    found = judged_file(job, job.shipped_file, split, space.progress)
+    results = _results(found, split.sha256)
+    if results is not None:
+        (space.out / evaluation.NAME).write_text(results.to_json(), encoding="utf-8")
+    return {"accuracy": found.accuracy, "samples": found.samples}
+
+
+def _results(found: Accuracy, split_sha256: str) -> Evaluation | None:
+    """Results by sample or batch, for ``edgeprune compare``; None for a metric of the user's own, which has none."""
+    if found.correct:
+        return Evaluation.of_classes(found.correct, found.samples, split_sha256)
+    if found.losses:
+        return Evaluation(
+            split_sha256=split_sha256, samples=found.samples, losses=found.losses, batch_size=found.batch_size
+        )
+    return None
 
 
 def _golden(job: Job) -> Golden | None:

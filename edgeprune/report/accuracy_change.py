@@ -1,0 +1,138 @@
+"""The change of accuracy between two bundles: sample by sample where both were evaluated on the same samples."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import replace
+
+from edgeprune.bundle import evaluation
+from edgeprune.bundle.evaluation import Evaluation
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.bundle.reading import Read
+from edgeprune.profile.latency_noise import student_t
+from edgeprune.report import proportions
+from edgeprune.report.change import Change
+from edgeprune.report.rules import ACCURACY
+
+_MOST_BATCHES = 1 << 24
+
+
+def accuracy_change(base: Read, new: Read) -> Change:
+    """Change of the shipped models' accuracy, or of the metric that replaces it.
+
+    The first of these that applies gives the interval:
+
+    1. Both bundles ship the same file with the same accuracy: the change is exactly 0.
+    2. Both hold results on the same samples: paired samples of a classifier (``proportions.paired_drop``), or paired
+       batch losses (Student's t).
+    3. A classifier: independent samples (``proportions.independent_drop``).
+    4. Another metric: no interval is known, and the values alone decide.
+
+    Args:
+        base: The bundle before, with a manifest that has an accuracy.
+        new: The bundle now, likewise.
+    """
+    assert base.manifest is not None
+    assert new.manifest is not None
+    was, is_ = base.manifest, new.manifest
+    before, now = was.metrics.shipped, is_.metrics.shipped
+    assert before.accuracy is not None
+    assert now.accuracy is not None
+    worse = before.accuracy - now.accuracy
+    change = Change(ACCURACY, before.accuracy, now.accuracy, "exact", worse, worse, worse)
+    if not worse and before.samples == now.samples and _models(was) and _models(was) == _models(is_):
+        return replace(change, note="both bundles hold the same model")
+    one, other = base.evaluation, new.evaluation
+    paired = one is not None and other is not None and _same_samples(one, other)
+    if is_.metric == ACCURACY and before.samples and now.samples:
+        if paired and one is not None and other is not None:
+            return _paired_classes(change, one, other)
+        return _independent(change, before.samples, now.samples, _why_not_paired(base, new))
+    if paired and one is not None and other is not None and len(one.losses or ()) > 1:
+        return _paired_losses(change, one, other)
+    return replace(change, note=f"no interval of {is_.metric} is known: the values alone decide")
+
+
+def _paired_classes(change: Change, base: Evaluation, new: Evaluation) -> Change:
+    samples, before, now = base.samples, base.bits, new.bits
+    lost, gained = (before & ~now).bit_count(), (now & ~before).bit_count()
+    low, high = proportions.paired_drop(lost, gained, samples)
+
+    def interval(count: float) -> proportions.Interval:
+        return proportions.paired_drop(lost * count / samples, gained * count / samples, count)
+
+    return replace(
+        change,
+        low=low,
+        high=high,
+        note=f"of the same {samples:,} samples {lost:,} were lost and {gained:,} gained "
+        f"(McNemar's test: p = {proportions.mcnemar(lost, gained):.2g})",
+        repeats="samples",
+        repeats_needed=lambda limit: proportions.samples_to_decide(interval, samples, limit),
+    )
+
+
+def _independent(change: Change, base_samples: int, new_samples: int, why: str) -> Change:
+    assert change.base is not None
+    assert change.new is not None
+    before, now = change.base, change.new
+    low, high = proportions.independent_drop(before, base_samples, now, new_samples)
+    return replace(
+        change,
+        low=low,
+        high=high,
+        note=f"compared as independent samples, which is less sensitive: {why}",
+        repeats="samples",
+        repeats_needed=lambda limit: proportions.samples_to_decide(
+            lambda count: proportions.independent_drop(before, count, now, count), max(base_samples, new_samples), limit
+        ),
+    )
+
+
+def _paired_losses(change: Change, base: Evaluation, new: Evaluation) -> Change:
+    """Student's t over the differences of batches; a smaller last batch counts as a whole one."""
+    assert change.worse is not None
+    worse, size = change.worse, base.batch_size or 1
+    differences = [now - before for before, now in zip(base.losses or (), new.losses or (), strict=True)]
+    spread = statistics.stdev(differences)
+
+    def width(batches: int) -> float:
+        return student_t(batches - 1) * spread / math.sqrt(batches)
+
+    def needed(limit: float) -> int | None:
+        batches = len(differences)
+        while batches < _MOST_BATCHES and width(batches) > abs(worse - limit):
+            batches += max(1, batches // 100)
+        return batches * size if batches < _MOST_BATCHES else None
+
+    half = width(len(differences))
+    return replace(
+        change,
+        low=worse - half,
+        high=worse + half,
+        note=f"of {len(differences)} batches of the same samples",
+        repeats="samples",
+        repeats_needed=needed,
+    )
+
+
+def _models(manifest: Manifest) -> dict[str, str]:
+    """SHA-256 of all model files, by name."""
+    return {
+        name: entry.sha256
+        for name, entry in manifest.files.items()
+        if name.startswith("model") and name.endswith((".onnx", ".tflite"))
+    }
+
+
+def _same_samples(base: Evaluation, new: Evaluation) -> bool:
+    shapes = [(one.split_sha256, one.samples, one.batch_size, one.correct is None) for one in (base, new)]
+    return shapes[0] == shapes[1]
+
+
+def _why_not_paired(base: Read, new: Read) -> str:
+    for side in (base, new):
+        if side.evaluation is None:
+            return f"{side.path} has no {evaluation.NAME}"
+    return "the two bundles were evaluated on different samples"
