@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from edgeprune import files
+from edgeprune import files, input_files
 from edgeprune.bundle import manifest as manifests
 from edgeprune.bundle import paths
+from edgeprune.bundle.canonical_gzip import CanonicalGzip
 from edgeprune.bundle.manifest import FileEntry, Manifest
 from edgeprune.errors import BundleError
 
@@ -157,8 +158,8 @@ def extract(path: Path, folder: Path) -> Path:
 @contextmanager
 def _opened(path: Path, receive: Receive | None = None) -> Iterator[_Reader]:
     try:
-        with open(path, "rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
-            yield _Reader(path, unpacked, receive)
+        with input_files.open_regular(path) as file:
+            yield _Reader(path, CanonicalGzip(file), receive)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
         raise BundleError(f"{path} is no archive of a bundle, or is damaged: {problem}") from problem
     except OSError as problem:
@@ -179,7 +180,7 @@ def _header(root: str, member: str, size: int, epoch: int) -> bytes:
 class _Reader:
     """Reads an archive member by member, as it must be."""
 
-    def __init__(self, path: Path, file: gzip.GzipFile, receive: Receive | None = None) -> None:
+    def __init__(self, path: Path, file: CanonicalGzip, receive: Receive | None = None) -> None:
         self._path, self._file, self._receive = path, file, receive
 
     def read(self) -> tuple[Manifest, bytes]:
@@ -191,6 +192,7 @@ class _Reader:
         self._zeros(-self._file.tell() % tarfile.RECORDSIZE, "the end")
         if self._file.read(1):
             raise BundleError(f"{self._path}: something follows the end of the archive")
+        self._file.finish()
         return manifest, text
 
     def manifest(self) -> tuple[Manifest, bytes, str, int]:
@@ -211,6 +213,8 @@ class _Reader:
         if info.size > _MOST_MANIFEST_BYTES:
             raise BundleError(f"{self._path}: {name} has {info.size:,} bytes; at most {_MOST_MANIFEST_BYTES:,}")
         epoch = int(info.mtime)
+        if epoch != self._file.epoch:
+            raise BundleError(f"{self._path}: its gzip header has another time than its members")
         self._compare(header, _header(root, member, info.size, epoch), info.name, None)
         return root, info.size, epoch
 

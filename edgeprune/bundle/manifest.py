@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
+from edgeprune import input_files, json_text
 from edgeprune.bundle import strict
 from edgeprune.bundle.microcontroller import MicrocontrollerReport
 from edgeprune.bundle.part import Part
@@ -251,7 +252,7 @@ class Manifest(Part):
         """
         file = path / NAME if path.is_dir() else path
         try:
-            content = file.read_bytes()
+            content = input_files.read_bytes(file)
         except OSError as problem:
             raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
         return cls.parse(content, where=str(file))
@@ -264,7 +265,7 @@ class Manifest(Part):
             BundleError: As ``load``.
         """
         try:
-            values = strict.loads(content)
+            values = json_text.loads(content)
         except ValueError as problem:
             raise BundleError(f"{where} is not JSON: {problem}") from problem
         schema = values.get("schema") if isinstance(values, dict) else None

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from edgeprune import files as whole_files
+from edgeprune import input_files, json_text
 from edgeprune.bundle import strict
 from edgeprune.bundle.manifest import BudgetReport, FileEntry, Sha256
 from edgeprune.bundle.part import Part
@@ -52,7 +53,7 @@ class Measured(Part):
         """
         file = folder / NAME
         try:
-            content = file.read_bytes()
+            content = input_files.read_bytes(file)
         except FileNotFoundError:
             return cls()
         except OSError as problem:
@@ -67,7 +68,7 @@ class Measured(Part):
             BundleError: It is damaged, or of a newer schema; names the key.
         """
         try:
-            return cls.model_validate(strict.loads(content))
+            return cls.model_validate(json_text.loads(content))
         except ValidationError as problems:
             raise BundleError(f"{where} cannot be read: {strict.told(problems)}") from None
         except ValueError as problem:

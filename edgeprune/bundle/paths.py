@@ -30,7 +30,7 @@ def check(paths: Iterable[str], own: Iterable[str] = ()) -> None:
 
 
 def shown(name: str) -> str:
-    """``name`` as a message has it: what a terminal could obey is escaped."""
+    """``name`` as a message has it, on one line: what a terminal could obey is escaped."""
     return name if name.isprintable() else ascii(name)
 
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune import json_text
+from edgeprune import input_files, json_text
 from edgeprune.bundle import archive, evaluation
 from edgeprune.bundle.evaluation import Evaluation
 from edgeprune.bundle.manifest import Manifest
@@ -46,7 +46,7 @@ def read(path: Path) -> Read:
         return Read(
             path, manifest, _text(profile) if profile.is_file() else None, _evaluation_in_folder(path, manifest)
         )
-    if not path.is_file():
+    if not path.exists():
         raise BundleError(f"cannot read {path}: there is no such file")
     if path.name.endswith((".tar.gz", ".tgz")):
         manifest, content = archive.read_member(path, evaluation.NAME)
@@ -67,8 +67,7 @@ def _evaluation_in_folder(folder: Path, manifest: Manifest) -> Evaluation | None
     if not file.is_file():
         raise BundleError(f"{file} is missing: the manifest lists it")
     try:
-        with open(file, "rb") as opened:
-            content = opened.read(entry.bytes + 1) if entry.bytes <= _MOST_BYTES else b""
+        content = input_files.read_bytes(file, max_bytes=_MOST_BYTES)
     except OSError as problem:
         raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
     if hashlib.sha256(content).hexdigest() != entry.sha256:
@@ -93,8 +92,8 @@ def _parsed(manifest: Manifest, content: bytes, where: Path) -> Evaluation:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return input_files.read_text(file)
     except OSError as problem:
         raise BundleError(f"cannot read {file}: {problem.strerror}") from problem
-    except UnicodeDecodeError as problem:
-        raise BundleError(f"{file} is not UTF-8 text: {problem.reason} at byte {problem.start}") from problem
+    except ValueError as problem:
+        raise BundleError(f"cannot read {file}: {problem}") from problem

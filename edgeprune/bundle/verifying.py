@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from edgeprune import files
+from edgeprune import files, input_files
 from edgeprune.bundle import archive, paths, signature
 from edgeprune.bundle import manifest as manifests
 from edgeprune.bundle import measured as measurements
@@ -19,7 +19,6 @@ from edgeprune.bundle.measured import Measured
 from edgeprune.bundle.signature import Signer
 from edgeprune.errors import BundleError
 
-_MOST_TEXT_BYTES = 16 << 20
 _MOST_TOLD = 10
 
 
@@ -183,23 +182,18 @@ def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _text(path: Path) -> bytes:
-    with _opened(path) as file:
-        content = file.read(_MOST_TEXT_BYTES + 1)
-    if len(content) > _MOST_TEXT_BYTES:
-        raise BundleError(f"{path} is larger than {_MOST_TEXT_BYTES:,} bytes")
-    return content
+    try:
+        return input_files.read_bytes(path, follow_links=False)
+    except OSError as problem:
+        raise BundleError(f"cannot read {path}: {problem.strerror}") from problem
 
 
 def _opened(path: Path) -> BinaryIO:
     """A plain file for reading: through no link, and without waiting for a pipe."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return input_files.open_regular(path, follow_links=False)
     except OSError as problem:
         raise BundleError(f"cannot read {path}: {problem.strerror}") from problem
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise BundleError(f"{path} is no file")
-    return os.fdopen(descriptor, "rb")
 
 
 def _written(path: Path, content: bytes) -> Path:

@@ -97,7 +97,7 @@ def _older(path: Path) -> LatencyTable | None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return LatencyTable.from_json(path.read_text(encoding="utf-8"), where=path) if path.is_file() else None
+        return LatencyTable.load(path) if path.is_file() else None
     except OSError as error:
         raise click.UsageError(f"--output: cannot use {path.parent}: {error.strerror}") from error
 

@@ -39,7 +39,10 @@ def assignments(context: click.Context, option: click.Parameter, values: tuple[s
         key, equals, text = (part.strip() for part in value.partition("="))
         if not (key and equals and text):
             raise click.BadParameter(f"got '{value}', must be KEY=VALUE", context, option)
-        read[key] = toml_value(text)
+        try:
+            read[key] = toml_value(text)
+        except ValueError as problem:
+            raise click.BadParameter(f"the value of '{key}' cannot be read: {problem}", context, option) from problem
     return read
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from edgeprune import input_files, json_text
 from edgeprune.errors import InputError
 
 if sys.version_info >= (3, 11):
@@ -20,6 +21,7 @@ else:
     import tomli as tomllib
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_MAX_TOML_BYTES = 1 << 20
 
 
 def _is_name(value: str) -> str:
@@ -40,21 +42,53 @@ class Settings(BaseModel):
 def read_toml(path: Path, error: type[InputError]) -> dict[str, Any]:
     """Read a TOML file; ``error`` names the file and, for a syntax error, the line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _toml(input_files.read_text(path, max_bytes=_MAX_TOML_BYTES))
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror}") from problem
-    except UnicodeDecodeError as problem:
-        raise error(f"{path} is not UTF-8 text: {problem.reason} at byte {problem.start}") from problem
-    except tomllib.TOMLDecodeError as problem:
+    except ValueError as problem:
         raise error(f"{path} is not valid TOML: {problem}") from problem
 
 
 def toml_value(text: str) -> Any:
-    """Read ``text`` as one TOML value (``0.5``, ``true``, ``["a.*"]``); other text is a plain string."""
+    """Read ``text`` as one TOML value (``0.5``, ``true``, ``["a.*"]``); other text is a plain string.
+
+    Raises:
+        ValueError: It is TOML that is nested too deeply, or that holds an integer of more than 64 bits.
+    """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+        values = _toml(f"value = {text}")
+    except tomllib.TOMLDecodeError:
         return text
+    return values["value"] if len(values) == 1 else text
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """The tables of ``text``; depth and integers have the limits of ``json_text``.
+
+    Raises:
+        ValueError: It is not TOML, or exceeds a limit.
+    """
+    if len(text) > _MAX_TOML_BYTES:
+        raise ValueError(f"it has {len(text):,} characters, and at most {_MAX_TOML_BYTES:,} are read")
+    try:
+        tables = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {json_text.MAX_DEPTH} levels") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as problem:  # int() limits its digits, datetime its ranges
+        raise ValueError(str(problem).partition(";")[0]) from problem
+    json_text.check_depth(tables)
+    _check_integers(tables)
+    return tables
+
+
+def _check_integers(value: Any) -> None:
+    if isinstance(value, int):
+        json_text.check_integer(value)
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_integers(inner)
 
 
 def validate(model: type[_Model], values: Mapping[str, Any], *, where: str, error: type[InputError]) -> _Model:

@@ -13,7 +13,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
-from edgeprune import json_text
+from edgeprune import input_files, json_text
 from edgeprune.config import Target, lookup
 from edgeprune.cost.layers import Layer, Shape
 from edgeprune.errors import TargetError
@@ -127,7 +127,20 @@ class LatencyTable:
         return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False) + "\n"
 
     @staticmethod
-    def from_json(text: str, *, where: Path | str) -> LatencyTable:
+    def load(path: Path) -> LatencyTable:
+        """Read the table in the file ``path``.
+
+        Raises:
+            TargetError: It cannot be read, is not a latency table, or is of another schema.
+        """
+        where = lookup.shown(path)
+        try:
+            return LatencyTable.from_json(input_files.read_bytes(path), where=where)
+        except OSError as problem:
+            raise TargetError(f"cannot read the latency table {where}: {problem.strerror}") from problem
+
+    @staticmethod
+    def from_json(text: str | bytes, *, where: Path | str) -> LatencyTable:
         """Read what ``to_json`` wrote.
 
         Raises:
@@ -162,10 +175,7 @@ def load_table(target: Target, path: Path | None = None) -> LatencyTable:
         raise TargetError(
             f"the target {target.name} has no latency table; make one with 'edgeprune calibrate --target {target.name}'"
         )
-    try:
-        table = LatencyTable.from_json(path.read_text(encoding="utf-8"), where=lookup.shown(path))
-    except OSError as problem:
-        raise TargetError(f"cannot read the latency table {lookup.shown(path)}: {problem.strerror}") from problem
+    table = LatencyTable.load(path)
     cores = table.device.get("cores", table.threads)
     expected = {
         "target": target.name,

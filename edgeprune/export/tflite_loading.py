@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
+from edgeprune import input_files
 from edgeprune.errors import ModelError
 from edgeprune.export.tflite_verifying import verify
 
@@ -34,7 +35,7 @@ def load_file(path: Path) -> tuple[schema.ModelT, bytes]:
         ModelError: It cannot be read, is no TFLite file, is damaged or contradicts itself.
     """
     try:
-        content = path.read_bytes()
+        content = input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
         return load(content), content
     except (OSError, ValueError) as problem:
         raise ModelError(f"{path} is no TFLite file: {problem}") from problem

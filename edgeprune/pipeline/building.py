@@ -142,7 +142,7 @@ def build(
         watcher.end(stage, seconds=finished.seconds, cached=cached)
     if is_first():
         findings.save()
-    profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
+    profile = Profile.load(job.file("profile", PROFILE))
     manifest = Manifest.load(job.bundle_folder)
     budgets = combined(manifest.budgets, Measured.load(job.bundle_folder).budgets)
     return BuildResult(manifest, profile, job.bundle_folder, job.archive, tuple(reports), budgets)

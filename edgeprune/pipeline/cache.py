@@ -23,11 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeprune import json_text
 from edgeprune.files import sync
 
 logger = logging.getLogger(__name__)
 
 _RESULT = "result.json"
+_MAX_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,14 @@ class Cache:
         """The result of ``entry``, or None where it is not there or files of it were taken away."""
         folder = self.root / "cache" / entry
         try:
-            stored = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+            stored = json_text.load(folder / _RESULT, max_bytes=_MAX_BYTES)
+            finished = Finished(folder, dict(stored["values"]), float(stored["seconds"]))
+            return finished if stored["files"] == _sizes(folder) else None
         except FileNotFoundError:
             return None
-        if stored["files"] != _sizes(folder):
+        except (ValueError, TypeError, KeyError) as problem:
+            logger.warning("%s is damaged, so its stage runs again: %s", folder / _RESULT, problem)
             return None
-        return Finished(folder, stored["values"], stored["seconds"])
 
     @contextmanager
     def locked(self, entry: str) -> Iterator[None]:

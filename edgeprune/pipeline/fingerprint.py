@@ -6,6 +6,7 @@ import hashlib
 import importlib.machinery
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import sys
@@ -15,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgeprune import files
+from edgeprune import files, json_text
 
 _PACKAGE = Path(__file__).parents[1]
 _PACKAGES = (
@@ -24,6 +25,10 @@ _PACKAGES = (
 _SOURCES = (".py", ".cc", ".h", ".md", ".css")
 # A file changed twice within one tick of the file system's clock keeps its time: the hash of a young file is not kept.
 _YOUNG_NS = 2_000_000_000
+_MAX_HASHES_BYTES = 256 << 20
+_FACTS = 4
+
+logger = logging.getLogger(__name__)
 
 
 def digest(value: Any) -> str:
@@ -61,6 +66,21 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _remembered(path: Path) -> dict[str, list[Any]]:
+    """The hashes in the file ``path``; nothing if it is damaged, as every one can be computed again."""
+    try:
+        values = json_text.load(path, max_bytes=_MAX_HASHES_BYTES)
+        well_formed = isinstance(values, dict) and all(
+            isinstance(entry, list) and len(entry) == _FACTS and isinstance(entry[-1], str) for entry in values.values()
+        )
+    except ValueError:
+        well_formed = False
+    if well_formed:
+        return dict(values)
+    logger.warning("%s is damaged, so every input is hashed again", path)
+    return {}
+
+
 class Hashes:
     """Content hashes of input files, remembered by size and modification time so that a second build reads none."""
 
@@ -68,7 +88,7 @@ class Hashes:
         self._path = path
         self._known: dict[str, list[Any]] = {}
         if path.is_file():
-            self._known = json.loads(path.read_text(encoding="utf-8"))
+            self._known = _remembered(path)
         self._changed = False
 
     def file(self, path: Path) -> str:

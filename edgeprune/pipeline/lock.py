@@ -93,7 +93,7 @@ class Lock:
         if self.path is None:
             return {}
         try:
-            values = json_text.loads(self.path.read_text(encoding="utf-8"))
+            values = json_text.load(self.path)
         except FileNotFoundError:
             return {}
         except OSError as problem:

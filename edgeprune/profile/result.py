@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgeprune import json_text
+from edgeprune import input_files, json_text
 from edgeprune.bundle import strict
 from edgeprune.errors import InputError
 from edgeprune.evidence import Kind
@@ -217,7 +217,19 @@ class Profile:
         return json.dumps(ordered, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, *, where: Path | str = NAME) -> Profile:
+    def load(cls, path: Path) -> Profile:
+        """Read the profile in the file ``path``.
+
+        Raises:
+            InputError: It cannot be read, is not a profile, or is of a newer schema.
+        """
+        try:
+            return cls.from_json(input_files.read_bytes(path), where=path)
+        except OSError as problem:
+            raise InputError(f"cannot read {path}: {problem.strerror}") from problem
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: Path | str = NAME) -> Profile:
         """Read what ``to_json`` wrote.
 
         Raises:

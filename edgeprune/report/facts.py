@@ -17,6 +17,7 @@ from edgeprune.errors import BundleError
 
 NAME = "report.json"
 SCHEMA = 1
+_MAX_BYTES = 256 << 20
 
 Pair = tuple[int, int]
 """Of the dense network, and of what is left."""
@@ -211,7 +212,7 @@ class Facts(_Part):
         """
         path = folder / NAME
         try:
-            values = json_text.loads(path.read_text(encoding="utf-8"))
+            values = json_text.load(path, max_bytes=_MAX_BYTES)
             return cls.model_validate({**values, "schema_version": values["schema"]})
         except OSError as problem:
             raise BundleError(f"cannot read {path}: {problem.strerror}; a report needs it: build again") from problem

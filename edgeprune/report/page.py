@@ -63,7 +63,7 @@ def of_bundle(folder: Path) -> str:
     manifest = Manifest.load(folder)
     profile = None
     if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():
-        profile = Profile.from_json(path.read_text(encoding="utf-8"), where=path)
+        profile = Profile.load(path)
     return render(manifest, Facts.load(folder), profile, Measured.load(folder).budgets)
 
 

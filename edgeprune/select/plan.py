@@ -17,6 +17,7 @@ from edgeprune.errors import PlanError
 from edgeprune.graph.capture import named_tensors
 
 _SCHEMA = 1
+_MAX_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class Plan:
             PlanError: the file is no plan, or one of a newer schema.
         """
         try:
-            content = json_text.loads(Path(path).read_text(encoding="utf-8"))
+            content = json_text.load(Path(path), max_bytes=_MAX_BYTES)
         except (OSError, ValueError) as error:
             raise PlanError(f"cannot read the plan {path}: {error}") from error
         if not isinstance(content, dict) or content.get("schema") != _SCHEMA:

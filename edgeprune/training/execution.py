@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from edgeprune import json_text
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError, TrainingError
 from edgeprune.files import write_atomic
@@ -188,6 +189,6 @@ def _step(model: nn.Module, batch: Any, execution: Execution, loss: Loss) -> Non
 
 def _read(file: Path) -> Execution:
     try:
-        return Execution(**json.loads(file.read_text(encoding="utf-8")))
+        return Execution(**json_text.load(file))
     except (ValueError, TypeError) as problem:
         raise TrainingError(f"{file} is damaged ({problem}): remove {file.parent} to start over") from problem

@@ -34,7 +34,11 @@ def test_every_form_has_the_same_manifest(packed: pack.Packed) -> None:
 
 
 def archive_of(path: Path, *members: tuple[str, bytes, bytes]) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
+    with (
+        open(path, "wb") as file,
+        gzip.GzipFile("", "wb", 6, file, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
+    ):
         for name, kind, content in members:
             info = tarfile.TarInfo(name)
             info.type, info.size = kind, len(content)

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,7 @@ def _no_manifest(folder: Path) -> None:
         (_change_measured, "profile.json was changed"),
         (_change_manifest, "measured.json belongs to another manifest.json"),
         (_link_manifest, "manifest.json: Too many levels of symbolic links"),
-        (_pipe_as_manifest, "manifest.json is no file"),
+        (_pipe_as_manifest, "manifest.json"),
         (_no_manifest, "manifest.json: No such file"),
     ],
 )
@@ -231,13 +232,13 @@ def test_paths_in_a_manifest_that_leave_the_bundle(packed: Packed, path: str) ->
     [
         ('{"schema": 2}', "schema 2; EdgePrune .* reads up to 1"),
         ('{"schema": 1, "schema": 1}', "the key 'schema' is there twice"),
-        ('{"a":' * 100_000, "nested too deeply|not JSON"),
-        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested deeper|not JSON"),
+        ("[" * 100_000, "nested deeper"),
         ('{"schema": ' + "9" * 5000 + "}", "not JSON|newer"),
-        ('{"schema": NaN}', "no key 'schema'"),
+        ('{"schema": NaN}', "not JSON"),
         ("\ufeff{}", "not JSON"),
         ('{"schema": 1, "recipe": "\\ud800"}', "not JSON: .*surrogates not allowed"),
-        (" " * (17 << 20), "larger than"),
+        (" " * (17 << 20), "17,825,792"),
     ],
 )
 def test_manifests_that_are_none(packed: Packed, text: str, told: str) -> None:
@@ -299,6 +300,22 @@ def _manifest_text() -> bytes:
 # --- archives --------------------------------------------------------------------------------------------------------
 
 
+def _epoch(content: bytes) -> int:
+    """The time of the first member of an archive; 0 where there is none."""
+    try:
+        return int(content[136:147], 8) & 0xFFFFFFFF
+    except ValueError:
+        return 0
+
+
+def _compress(content: bytes) -> bytes:
+    """As EdgePrune does."""
+    written = io.BytesIO()
+    with gzip.GzipFile("", "wb", 6, written, mtime=_epoch(content)) as file:
+        file.write(content)
+    return written.getvalue()
+
+
 def _members(packed: Packed) -> list[tuple[tarfile.TarInfo, bytes]]:
     with tarfile.open(packed.archive) as opened:
         found = []
@@ -323,7 +340,7 @@ def _rewrite(packed: Packed, members: list[tuple[tarfile.TarInfo, bytes]], behin
             fresh.uid, fresh.devmajor, fresh.devminor = member.uid, member.devmajor, member.devminor
             fresh.size = len(content) if member.isreg() else 0
             opened.addfile(fresh, io.BytesIO(content))
-    packed.archive.write_bytes(gzip.compress(written.getvalue() + behind))
+    packed.archive.write_bytes(_compress(written.getvalue() + behind))
 
 
 def test_an_archive_that_is_written_alike_by_others_is_the_same(packed: Packed) -> None:
@@ -436,13 +453,39 @@ def test_something_behind_the_end_is_refused(packed: Packed) -> None:
     _rewrite(packed, _members(packed), behind=b"\0" * 512 + b"more")
     with pytest.raises(BundleError, match="follows the end"):
         verify(packed.archive)
-    _rewrite(packed, _members(packed))
-    packed.archive.write_bytes(packed.archive.read_bytes() + gzip.compress(b"more"))
-    with pytest.raises(BundleError, match="follows the end"):
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"\0" * 512, b"more", gzip.compress(b""), gzip.compress(b"more")])
+def test_bytes_after_the_gzip_stream_are_refused(packed: Packed, behind: bytes) -> None:
+    packed.archive.write_bytes(packed.archive.read_bytes() + behind)
+    with pytest.raises(BundleError, match="bytes follow"):
         verify(packed.archive)
-    _rewrite(packed, _members(packed))
-    packed.archive.write_bytes(packed.archive.read_bytes() + b"more")
-    with pytest.raises(BundleError, match="damaged"):
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(3, 1), (3, 2), (3, 16), (3, 0xE0), (4, 7), (7, 0x80), (8, 2), (8, 4), (9, 3), (-1, 1), (-5, 1), (-8, 1)],
+    ids=str,
+)
+def test_another_gzip_header_or_trailer_is_refused(packed: Packed, place: int, value: int) -> None:
+    content = bytearray(packed.archive.read_bytes())
+    content[place] ^= value
+    packed.archive.write_bytes(content)
+    with pytest.raises(BundleError):
+        verify(packed.archive)
+
+
+def test_a_gzip_file_name_is_refused(packed: Packed) -> None:
+    content = packed.archive.read_bytes()
+    packed.archive.write_bytes(content[:3] + b"\x08" + content[4:10] + b"\x1b]0;owned\x07\0" + content[10:])
+    with pytest.raises(BundleError, match="file name"):
+        verify(packed.archive)
+
+
+def test_a_gzip_stream_of_several_members_is_refused(packed: Packed) -> None:
+    whole = gzip.decompress(packed.archive.read_bytes())
+    packed.archive.write_bytes(_compress(whole[:1024])[:-8] + _compress(whole[:1024])[-8:] + _compress(whole[1024:]))
+    with pytest.raises(BundleError):
         verify(packed.archive)
 
 
@@ -450,15 +493,18 @@ def test_something_in_the_gaps_is_refused(packed: Packed) -> None:
     written = bytearray(gzip.decompress(packed.archive.read_bytes()))
     end = written.index(b"print(1)\n") + len(b"print(1)\n")
     written[end + 3] = 7
-    packed.archive.write_bytes(gzip.compress(bytes(written)))
+    packed.archive.write_bytes(_compress(bytes(written)))
     with pytest.raises(BundleError, match=r"hidden behind run\.py"):
         verify(packed.archive)
 
 
 def _bomb(path: Path, head: bytes) -> None:
-    """``head``, then 10 GB of zeros, in some 10 MB; compressed once and repeated as streams of their own."""
-    zeros = gzip.compress(bytes(64 << 20), 9)
-    path.write_bytes(gzip.compress(head) + zeros * 160)
+    """``head``, then 10 GB of zeros, in some 10 MB; compressed once and repeated in one stream."""
+    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    first = deflate.compress(head) + deflate.flush(zlib.Z_FULL_FLUSH)
+    zeros = deflate.compress(bytes(64 << 20)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    header = b"\x1f\x8b\x08\0" + _epoch(head).to_bytes(4, "little") + b"\0\xff"
+    path.write_bytes(header + first + zeros * 160 + deflate.flush() + bytes(8))
 
 
 @pytest.mark.parametrize("where", ["instead", "behind", "as a member", "as the manifest"])
@@ -505,7 +551,7 @@ def test_any_bytes_in_an_archive_are_an_error(small: Path, changes: list[tuple[i
     for place, value in changes:
         content[place % len(content)] = value
     path = small.with_name("fuzzed.tar.gz")
-    path.write_bytes(bytes(content) if compressed else gzip.compress(bytes(content), 1))
+    path.write_bytes(bytes(content) if compressed else _compress(bytes(content)))
     try:
         _, found = archive.read(path)
     except BundleError as problem:
@@ -525,7 +571,7 @@ def test_every_byte_behind_the_manifest_is_accounted_for(small: Path, step: int)
     for place in (*range(0, 512, 5), *range(start, len(whole), 53)):
         changed = bytearray(whole)
         changed[place] ^= step
-        path.write_bytes(gzip.compress(bytes(changed), 1))
+        path.write_bytes(_compress(bytes(changed)))
         with pytest.raises(BundleError, match=r"changed\.tar\.gz"):
             archive.read(path)
 

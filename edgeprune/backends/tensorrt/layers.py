@@ -158,7 +158,7 @@ def _number(value: Any) -> float:
 
 
 def _parsed(content: Any, kind: type[Any]) -> Any:
-    parsed = json_text.loads(content) if isinstance(content, str) else content
+    parsed = json_text.loads(content, unique_keys=False) if isinstance(content, str) else content
     if not isinstance(parsed, kind):
         raise TypeError(f"a {kind.__name__} is expected, not {parsed!r:.80}")
     return parsed

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from subprocess import TimeoutExpired
 
-from edgeprune import process
+from edgeprune import json_text, process
 from edgeprune.backends.tflm.arena import Arena, Kind
 from edgeprune.errors import EdgePruneError, ModelError
 
@@ -38,7 +38,7 @@ def arena(path: Path, *, timeout_s: float = _TIMEOUT_S) -> Arena:
             f"TFLite Micro crashes on {path} ({name}): an operator has inputs that its kernel does not expect"
         )
     try:
-        told = json.loads(ended.stdout)
+        told = json_text.loads(ended.stdout)
     except ValueError as problem:
         raise ModelError(f"TFLite Micro fails on {path}: {ended.stderr.strip()[-500:]}") from problem
     if "problem" in told:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeprune import json_text
 from edgeprune.errors import DeviceError, InputError
 
 MANIFEST = "manifest.json"
@@ -120,12 +120,17 @@ def find(name: str) -> Image:
     """
     place = folder(board(name).name)
     try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json_text.load(place / MANIFEST)
+        schema = manifest["schema"]
     except FileNotFoundError:
         raise DeviceError(f"the emulator {name} is not installed: run 'edgeprune emulator install {name}'") from None
-    if manifest["schema"] != SCHEMA:
+    except (OSError, ValueError, TypeError, KeyError) as problem:
         raise DeviceError(
-            f"the emulator in {place} has schema {manifest['schema']}, this EdgePrune needs {SCHEMA}: run "
+            f"the emulator in {place} is damaged ({problem}): run 'edgeprune emulator install {name}'"
+        ) from problem
+    if schema != SCHEMA:
+        raise DeviceError(
+            f"the emulator in {place} has schema {schema}, this EdgePrune needs {SCHEMA}: run "
             f"'edgeprune emulator install {name}'"
         )
     return Image(BOARDS[name], place, manifest)

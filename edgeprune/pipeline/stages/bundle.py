@@ -49,7 +49,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     told, manifest = describe.facts_of(job), _manifest(job)
-    profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
+    profile = Profile.load(job.file("profile", PROFILE))
     verdicts = judge(manifest, profile, model=files.sha256(job.shipped_file))
     packed = pack.write(
         job.bundle_folder,

@@ -88,7 +88,7 @@ def _ratio(job: Job) -> LatencyRatio:
     from edgeprune.profile import Profile, latency_noise
     from edgeprune.quantize import LatencyRatio
 
-    profile = Profile.from_json(job.file("profile", PROFILE).read_text(encoding="utf-8"))
+    profile = Profile.load(job.file("profile", PROFILE))
     base, new = profile.models[PRUNED], profile.models["int8"]
     ratio = latency_noise.ratio(base.blocks_ms, new.blocks_ms)
     here, there = profile.device["machine"], job.target.hardware.architecture

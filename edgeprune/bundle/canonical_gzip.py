@@ -1,0 +1,70 @@
+"""A gzip stream in the one form that EdgePrune writes: nothing can hide in its header or behind its end.
+
+RFC 1952 allows a file name, a comment and extra fields in the header, several members, and padding. A reader that
+verifies every byte accepts none of them: one member, no optional field, and the file ends with its trailer.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from typing import BinaryIO
+
+_HEADER = struct.Struct("<2sBBIBB")
+_TRAILER = struct.Struct("<II")
+_CHUNK_BYTES = 1 << 16
+
+
+class CanonicalGzip:
+    """Reads the content of ``file``; never holds more than one chunk of it, whatever its compression ratio.
+
+    Attributes:
+        epoch: Modification time in the header, in seconds since 1970.
+
+    Raises:
+        gzip.BadGzipFile: The header is not one that EdgePrune writes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._checksum = self._size = 0
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise EOFError("it ends within its gzip header")
+        magic, method, flags, self.epoch, level, system = _HEADER.unpack(header)
+        if (magic, method) != (b"\x1f\x8b", 8):
+            raise gzip.BadGzipFile("it is not a gzip file")
+        if (flags, level, system) != (0, 0, 255):
+            raise gzip.BadGzipFile("its gzip header has a file name, a comment or other fields that no bundle has")
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes; fewer, or none, at the end of the stream."""
+        content = b""
+        while not content and size and not self._inflate.eof:
+            chunk = self._inflate.unconsumed_tail or self._file.read(_CHUNK_BYTES)
+            if not chunk:
+                raise EOFError("it is cut off")
+            content = self._inflate.decompress(chunk, size)
+        self._checksum = zlib.crc32(content, self._checksum)
+        self._size += len(content)
+        return content
+
+    def tell(self) -> int:
+        """Bytes of content that were read."""
+        return self._size
+
+    def finish(self) -> None:
+        """Check the trailer; call it when ``read`` has returned all content.
+
+        Raises:
+            gzip.BadGzipFile: The trailer does not belong to the content, or something follows it.
+        """
+        rest = self._inflate.unused_data + self._file.read(_TRAILER.size + 1)
+        if len(rest) < _TRAILER.size:
+            raise EOFError("it is cut off in its gzip trailer")
+        if _TRAILER.unpack(rest[: _TRAILER.size]) != (self._checksum, self._size & 0xFFFFFFFF):
+            raise gzip.BadGzipFile("the checksum of its gzip trailer is wrong")
+        if len(rest) > _TRAILER.size:
+            raise gzip.BadGzipFile("bytes follow its gzip stream")
