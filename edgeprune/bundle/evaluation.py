@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from edgeprune import json_text
 from edgeprune.bundle import strict
 from edgeprune.bundle.manifest import Sha256
 from edgeprune.bundle.part import Part
@@ -87,7 +88,7 @@ class Evaluation(Part):
             BundleError: The text is damaged or of a newer schema.
         """
         try:
-            return cls.model_validate(strict.loads(content))
+            return cls.model_validate(json_text.loads(content))
         except ValidationError as problems:
             raise BundleError(f"{where} is not a valid {NAME}: {strict.told(problems)}") from None
         except ValueError as problem:

@@ -102,7 +102,7 @@ class _EmulatedTalk(Talk):
             raise ModelError(told["error"])
 
     def _told(self) -> dict[str, Any]:
-        return dict(json.loads(self._child.receive(timeout_s=_START_S)))
+        return dict(json_text.loads(self._child.receive(timeout_s=_START_S)))
 
 
 @transport("emulator")
