@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeprune import json_text
 from edgeprune.devices.base import Capability, Device, Kind, Workspace, transport
 from edgeprune.devices.board.link import Link
 from edgeprune.devices.board.talk import Talk, board_workspace

@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from edgeprune import json_text
 from edgeprune.errors import ModelError
 from edgeprune.export.tflite_loading import load_file
 
@@ -162,9 +163,9 @@ def _stated_orders(model: schema.ModelT, side: str) -> list[Order] | None:
     tensors = model.subgraphs[0].tensors
     ranks = [len(_shape(tensors[index])) for index in getattr(model.subgraphs[0], side)]
     try:
-        orders = [tuple(order) for order in json.loads(bytes(model.buffers[entry.buffer].data))[side]]
+        orders = [tuple(order) for order in json_text.loads(bytes(model.buffers[entry.buffer].data))[side]]
         matches = [sorted(order) for order in orders] == [list(range(rank)) for rank in ranks]
-    except (IndexError, KeyError, RecursionError, TypeError, ValueError) as problem:
+    except (IndexError, KeyError, TypeError, ValueError) as problem:
         raise ModelError(f"the metadata {_ORDERS} cannot be read: {problem!r}") from problem
     if not matches:
         raise ModelError(f"the metadata {_ORDERS} has the orders {orders} for {side} of ranks {ranks}")
