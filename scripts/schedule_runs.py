@@ -47,7 +47,7 @@ def run(recipe: Recipe, splits: Data) -> Row:
     clock, and of this process, where other programs beside count for nothing.
     """
     recipe = recipe.override({"prune.align": 1, "training.keep": "last"})
-    job = Job(recipe, Target.load("host"), output=Path(), inputs={})
+    job = Job(recipe, Target.load("host"), output=Path())
     job.data = splits
     with tempfile.TemporaryDirectory() as folder:
         space = Space(Path(folder) / "out", Path(folder) / "keep", SILENT)

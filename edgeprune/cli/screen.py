@@ -43,6 +43,9 @@ class Screen:
     ) -> None:
         self._progress.stop()
 
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
     def begin(self, stage: Stage) -> Bar:
         self._task = self._progress.add_task(stage.title, total=None, figures="")
         return _StageBar(self._progress, self._task)

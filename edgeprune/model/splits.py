@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils import _pytree as pytree
-from torch.utils.data import DataLoader, Dataset, Subset, default_collate
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset, default_collate
 
 from edgeprune.errors import DataError
 from edgeprune.model.randomness import generator, seeded
@@ -189,6 +189,12 @@ class TensorSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def content(self) -> list[Any] | None:
+        """All that decides the samples; None where a subclass may fill them in later."""
+        if type(self) is not TensorSplit or type(self._augment) not in (type(None), Augment):
+            return None
+        return [self.images, self.labels, self._mean, self._std, repr(self._augment)]
+
     def part(self, indices: Tensor) -> TensorSplit:
         """The samples at ``indices`` alone, which are not augmented."""
         return TensorSplit(self.take(indices), self.labels[indices], mean=self._mean, std=self._std)
@@ -243,6 +249,16 @@ class DatasetSplit:
     def __len__(self) -> int:
         return len(self._dataset)
 
+    def content(self) -> list[Any] | None:
+        """All that decides the samples, where the data set is known to lie in memory; else None."""
+        return None if type(self) is not DatasetSplit else _content(self._dataset)
+
+    def read_some(self, count: int) -> None:
+        """Read about ``count`` samples, spread evenly over the data set, in this process."""
+        for index in range(0, len(self), max(1, len(self) // count)):
+            with seeded(index):
+                _ = self._dataset[index]
+
     def part(self, indices: Tensor) -> DatasetSplit:
         """The samples at ``indices`` alone."""
         return DatasetSplit(Subset(self._dataset, indices.tolist()), workers=self._workers, collate=self._collate)
@@ -263,6 +279,20 @@ class DatasetSplit:
             yield from DataLoader(batches, batch_size=None, num_workers=self._workers, generator=own)
         else:
             yield from (batches[step] for step in range(len(batches)))
+
+
+def _content(dataset: Any) -> list[Any] | None:
+    if type(dataset) is TensorDataset:
+        return list(dataset.tensors)
+    if type(dataset) is Subset:
+        inner = _content(dataset.dataset)
+        return None if inner is None else [inner, list(map(int, dataset.indices))]
+    if type(dataset) is ConcatDataset:
+        parts = [_content(part) for part in dataset.datasets]
+        return None if any(part is None for part in parts) else parts
+    if type(dataset) in (list, tuple):
+        return list(dataset)
+    return None
 
 
 class _DatasetBatches(Dataset[Batch]):

@@ -21,10 +21,12 @@ from edgeprune.errors import InputError, RecipeError
 from edgeprune.launch import is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
+from edgeprune.pipeline.inputs import InputTracker
 from edgeprune.pipeline.job import PROFILE, Job, bundle_folder
 from edgeprune.pipeline.lock import Lock
 from edgeprune.pipeline.stage import Space, Stage, Unwatched, Watcher
 from edgeprune.pipeline.stages import stages_of
+from edgeprune.pipeline.stages.load import load_inputs
 from edgeprune.profile import Profile
 from edgeprune.progress import Progress
 
@@ -120,7 +122,6 @@ def build(
         recipe,
         target,
         output=Path(output).resolve(),
-        inputs=_inputs(recipe, store),
         lock=findings,
         device=there,
         force=force,
@@ -128,8 +129,12 @@ def build(
     keys: dict[str, str] = {}
     reports = []
     for stage in stages_of(recipe, target):
-        key = _key(stage, job, keys)
         progress = watcher.begin(stage)
+        loading_s, changes = _read_inputs(job, store) if stage.reads_inputs else (0.0, [])
+        key = _key(stage, job, keys)
+        if changes and store.find(f"{stage.name}-{key}") is None:
+            for change in changes:
+                watcher.note(change)
         finished, cached = finish(stage, f"{stage.name}-{key}", job, store, progress)
         found = stage.found(job, finished.values)
         if found:
@@ -138,8 +143,9 @@ def build(
         for name in (stage.name, *stage.stands_for):
             keys[name] = _content_key(stage, keys, finished) if stage.by_content else key
             job.results[name] = finished
-        reports.append(StageReport(stage.name, finished.seconds, cached))
-        watcher.end(stage, seconds=finished.seconds, cached=cached)
+        seconds = finished.seconds if cached else finished.seconds + loading_s
+        reports.append(StageReport(stage.name, seconds, cached))
+        watcher.end(stage, seconds=seconds, cached=cached)
     if is_first():
         findings.save()
     profile = Profile.load(job.file("profile", PROFILE))
@@ -207,33 +213,25 @@ def _device(given: Device | str | None, target: Target) -> Device:
     return devices.device(given) if isinstance(given, str) else given
 
 
-def _inputs(recipe: Recipe, store: Cache) -> dict[str, str | None]:
-    """Content of every input; a missing file is left to the stage that loads it, which says what to do."""
-    hashes = fingerprint.Hashes(store.root / "hashes.json")
-    data, training = recipe.data_dir, recipe.training
-    code = {
-        "factory": recipe.model.factory,
-        "function": recipe.data.function,
-        "loss": training.loss,
-        "step": training.step,
-        "metric": training.metric,
-    }
-    weights = {"weights": recipe.weights_path, "early": recipe.early_path}
-    found = {
-        **{name: hashes.code(spec, recipe.folder) for name, spec in code.items() if spec is not None},
-        **{name: hashes.file(path) if path is not None and path.is_file() else None for name, path in weights.items()},
-        "data": hashes.folder(data) if data is not None and data.is_dir() else None,
-    }
-    if is_first():
-        hashes.save()
-    return found
+def _read_inputs(job: Job, store: Cache) -> tuple[float, list[str]]:
+    """Set ``job.inputs``; returns the seconds it took, and what changed since the last build."""
+    started = time.perf_counter()
+    tracker = InputTracker(job.recipe, store.root)
+    if started_processes() == 1:
+        job.inputs = tracker.resolve(lambda: load_inputs(job)).digests
+    else:  # the first process decides, as data that are drawn at random differ from process to process
+        from edgeprune.training import processes
+
+        team = processes()
+        job.inputs = team.tell(tracker.resolve(lambda: load_inputs(job)).digests if team.first else None)
+    return time.perf_counter() - started, tracker.changes
 
 
 def _key(stage: Stage, job: Job, keys: dict[str, str]) -> str:
     return fingerprint.digest(
         {
             "stage": stage.name,
-            "source": fingerprint.source(),
+            "source": fingerprint.source(texts=stage.writes_texts),
             "packages": fingerprint.packages(),
             "settings": dict(stage.settings(job.recipe, job.target)),
             "inputs": dict(job.inputs) if stage.reads_inputs else None,

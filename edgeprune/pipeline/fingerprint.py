@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.machinery
 import importlib.metadata
 import json
 import logging
 import os
 import platform
-import sys
 import time
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +17,13 @@ from edgeprune import files, json_text
 
 _PACKAGE = Path(__file__).parents[1]
 _PACKAGES = (
-    "torch", "numpy", "scipy", "scikit-learn", "pillow", "safetensors", "onnx", "onnxscript", "onnxsim", "onnxruntime",
+    "torch", "numpy", "scipy", "safetensors", "accelerate", "onnx", "onnxscript", "onnx-ir", "onnxsim", "onnxruntime",
+    "ai-edge-litert", "ai-edge-quantizer", "flatbuffers", "tflite-micro",
 )  # fmt: skip
+"""Distributions that write or measure results. Packages that only the user's code imports are in ``import_closure``."""
+_TEXT = (".md", ".css")
+_NO_RESULTS = ("_data", "cli", "doctor")
+_LOOKS = ("report",)
 _SOURCES = (".py", ".cc", ".h", ".md", ".css")
 # A file changed twice within one tick of the file system's clock keeps its time: the hash of a young file is not kept.
 _YOUNG_NS = 2_000_000_000
@@ -38,21 +40,34 @@ def digest(value: Any) -> str:
 
 
 @cache
-def source() -> str:
-    """Hash of EdgePrune's own files; the command line is left out, it changes no result."""
-    hashed = {
-        path.relative_to(_PACKAGE).as_posix(): files.sha256(path)
-        for path in sorted(_PACKAGE.rglob("*"))
-        if path.suffix in _SOURCES and path.relative_to(_PACKAGE).parts[0] not in ("cli", "_data")
-    }
+def source(*, texts: bool = False) -> str:
+    """Hash of EdgePrune's own files that results depend on.
+
+    The command line and ``doctor`` change no result. The report, style sheets and Markdown templates change only what
+    stages write for people; they are part of the hash with ``texts``.
+    """
+    hashed = {}
+    for path in sorted(_PACKAGE.rglob("*")):
+        name = path.relative_to(_PACKAGE)
+        is_text = path.suffix in _TEXT or name.parts[0] in _LOOKS
+        if path.suffix in _SOURCES and name.parts[0] not in _NO_RESULTS and (texts or not is_text):
+            hashed[name.as_posix()] = files.sha256(path)
     return digest(hashed)
 
 
 @cache
 def packages() -> dict[str, str]:
-    """Versions of the packages that results depend on, and of Python."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    """Versions of the packages that write or measure results, and of Python; a missing package is left out."""
+    installed = {name: _version(name) for name in _PACKAGES}
+    versions = {name: version for name, version in installed.items() if version is not None}
     return {**versions, "python": platform.python_version()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @cache
@@ -105,37 +120,8 @@ class Hashes:
             self._changed = True
         return content
 
-    def folder(self, folder: Path) -> str:
-        """One hash over every file in ``folder``, by relative path and content."""
-        return self._all(folder, (path for path in folder.rglob("*") if path.is_file()))
-
-    def code(self, spec: str, base: Path) -> str | None:
-        """One hash over the Python code that ``file.py:name`` or ``package.module:name`` can reach beside itself.
-
-        That is the whole package, or for a single file every Python file and package in its folder. None where nothing
-        of that name is found: loading it will say so.
-        """
-        where, _, _ = spec.rpartition(":")
-        if where.endswith(".py"):
-            return self._beside((base / where).parent) if (base / where).is_file() else None
-        found = importlib.machinery.PathFinder.find_spec(where.partition(".")[0], [str(Path.cwd()), *sys.path])
-        if found is None:
-            return None
-        if found.submodule_search_locations:
-            package = Path(next(iter(found.submodule_search_locations)))
-            return self._all(package, package.rglob("*.py"))
-        origin = Path(found.origin or "")
-        return self.file(origin) if "site-packages" in origin.parts else self._beside(origin.parent)
-
     def save(self) -> None:
         """Write down what was learned."""
         if self._changed:
             files.write_atomic(self._path, json.dumps(self._known))
             self._changed = False
-
-    def _beside(self, folder: Path) -> str:
-        inner = (init.parent.rglob("*.py") for init in folder.glob("*/__init__.py"))
-        return self._all(folder, [*folder.glob("*.py"), *(path for package in inner for path in package)])
-
-    def _all(self, folder: Path, paths: Iterable[Path]) -> str:
-        return digest({path.relative_to(folder).as_posix(): self.file(path) for path in sorted(paths)})

@@ -99,7 +99,8 @@ class Job:
         recipe: What to do.
         target: For what.
         output: Folder for bundles.
-        inputs: Content hashes of code, weights and data, by name; None for what is not there.
+        inputs: Content hashes of code, weights and data, by name, None for what does not exist; set before the first
+            stage that reads them runs.
         lock: What was found by measuring, and is repeated; None: nothing was.
         device: Where models are measured; None: on this machine.
         force: Whether the bundle may replace files that are not an earlier bundle.
@@ -113,7 +114,6 @@ class Job:
         target: Target,
         *,
         output: Path,
-        inputs: Mapping[str, str | None],
         lock: Lock | None = None,
         device: Device | None = None,
         force: bool = False,
@@ -121,7 +121,7 @@ class Job:
         self.recipe = recipe
         self.target = target
         self.output = output
-        self.inputs = inputs
+        self.inputs: Mapping[str, str | None] = {}
         self.lock = lock or Lock(None, recipe.name)
         self.device = device or Local()
         self.force = force

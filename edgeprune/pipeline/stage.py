@@ -43,6 +43,7 @@ class Stage:
         after: Stages whose results it uses.
         settings: What of the recipe and the target it depends on, as plain JSON values.
         run: Does the work: reads from the job, writes files into its space, returns plain JSON values.
+        writes_texts: Whether its result depends on the report, style sheets or Markdown templates.
         reads_inputs: It depends on the input files: code, weights, data.
         reads_device: It depends on the device that models are measured on.
         together: All processes that were started together run it; other stages the first alone.
@@ -59,6 +60,7 @@ class Stage:
     after: tuple[str, ...]
     settings: Callable[[Recipe, Target], Mapping[str, Any]]
     run: Callable[[Job, Space], Mapping[str, Any]]
+    writes_texts: bool = False
     reads_inputs: bool = False
     reads_device: bool = False
     together: bool = False
@@ -69,7 +71,9 @@ class Stage:
 
 
 class Watcher(Protocol):
-    """Follows a build: each stage begins once and ends once, unless it fails."""
+    """Follows a build: each stage begins once and ends once, unless it fails; notes come in between."""
+
+    def note(self, text: str) -> None: ...
 
     def begin(self, stage: Stage) -> Progress: ...
 
@@ -78,6 +82,9 @@ class Watcher(Protocol):
 
 class Unwatched:
     """A Watcher that shows nothing: the default in Python."""
+
+    def note(self, text: str) -> None:
+        pass
 
     def begin(self, stage: Stage) -> Progress:
         return SILENT

@@ -33,47 +33,37 @@ def test_an_old_file_is_read_once_and_again_when_it_changed(tmp_path: Path) -> N
     assert Hashes(tmp_path / "hashes.json").file(file) != first
 
 
-def test_a_folder_hash_sees_content_and_names(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    (folder / "a").mkdir(parents=True)
-    (folder / "a" / "x").write_bytes(b"1")
-    hashes = Hashes(tmp_path / "hashes.json")
-    first = hashes.folder(folder)
-    (folder / "a" / "x").rename(folder / "a" / "y")
-    assert hashes.folder(folder) != first
-    (folder / "a" / "y").rename(folder / "a" / "x")
-    assert hashes.folder(folder) == first
+def test_packages_are_those_that_write_or_measure_results() -> None:
+    named = fingerprint.packages()
+    assert {"ai-edge-quantizer", "ai-edge-litert", "tflite-micro", "flatbuffers", "accelerate"} <= named.keys()
+    assert not {"pillow", "scikit-learn"} & named.keys()
 
 
-def test_code_beside_a_file_and_in_its_packages_counts(tmp_path: Path) -> None:
-    (tmp_path / "model.py").write_text("from inner import layer")
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "__init__.py").write_text("")
-    (tmp_path / "inner" / "layer.py").write_text("a = 1")
-    (tmp_path / "notes.txt").write_text("")
-    hashes = Hashes(tmp_path / "hashes.json")
-    first = hashes.code("model.py:build", tmp_path)
-    (tmp_path / "notes.txt").write_text("changed")
-    assert hashes.code("model.py:build", tmp_path) == first
-    (tmp_path / "inner" / "layer.py").write_text("a = 2")
-    assert hashes.code("model.py:build", tmp_path) != first
-    assert hashes.code("missing.py:build", tmp_path) is None
+def test_sources_leave_out_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "edgeprune"
+    files = ["training/trainer.py", "report/page.py", "report/style.css", "cli/build.py", "firmware/README.md"]
+    for name in files:
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("old")
+    monkeypatch.setattr(fingerprint, "_PACKAGE", package)
 
+    def hashes() -> tuple[str, str]:
+        fingerprint.source.cache_clear()
+        return fingerprint.source(), fingerprint.source(texts=True)
 
-def test_a_package_in_the_working_folder_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mynet").mkdir()
-    (tmp_path / "mynet" / "deep.py").write_text("a = 1")
-    hashes = Hashes(tmp_path / "hashes.json")
-    first = hashes.code("mynet.deep:make", Path("/"))
-    assert first is not None
-    (tmp_path / "mynet" / "deep.py").write_text("a = 2")
-    assert hashes.code("mynet.deep:make", Path("/")) != first
-    assert hashes.code("no_such_package_anywhere:make", Path("/")) is None
-
-
-def test_an_installed_package_is_found_without_importing_it() -> None:
-    assert Hashes(Path("unused")).code("sklearn.datasets:load_digits", Path("/")) is not None
+    changed = {}
+    for name in files:
+        before = hashes()
+        (package / name).write_text("new")
+        changed[name] = [one != other for one, other in zip(before, hashes(), strict=True)]
+    fingerprint.source.cache_clear()
+    assert changed == {
+        "training/trainer.py": [True, True],
+        "report/page.py": [False, True],
+        "report/style.css": [False, True],
+        "cli/build.py": [False, False],
+        "firmware/README.md": [False, True],
+    }
 
 
 def test_digest_ignores_key_order_only() -> None:

@@ -247,5 +247,6 @@ STAGE = Stage(
     ),
     settings=_settings,
     run=_run,
+    writes_texts=True,
     holds=_holds,
 )

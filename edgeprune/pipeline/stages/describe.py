@@ -93,4 +93,6 @@ def facts_of(job: Job) -> Facts:
     )
 
 
-STAGE = Stage("describe", "describe", after=("group", "score", "select"), settings=lambda *_: {}, run=_run)
+STAGE = Stage(
+    "describe", "describe", after=("group", "score", "select"), settings=lambda *_: {}, run=_run, writes_texts=True
+)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.stage import Space, Stage
+
+if TYPE_CHECKING:
+    from edgeprune.model.data import Data
 
 
 def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
@@ -20,11 +23,14 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(job: Job, _space: Space) -> Mapping[str, Any]:
-    from edgeprune.errors import RecipeError
-    from edgeprune.model import data, network
+def load_inputs(job: Job) -> Data:
+    """Import the user's code, and load data and network; wrong names are reported before any time is spent.
 
-    # A name that is wrong is told before any time is spent.
+    Raises:
+        InputError: Code, data or weights cannot be loaded.
+    """
+    from edgeprune.errors import RecipeError
+
     _ = job.criterion, job.selection, job.repairs
     if job.schedule.needs_early and job.recipe.model.early is None:
         raise RecipeError(
@@ -32,6 +38,17 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             "network; name their file"
         )
     loaded = job.data  # first: a data folder that is missing may be where the weights should be as well
+    _ = job.dense, job.objective
+    if job.recipe.training.metric is not None:
+        job.judge(loaded.validation)
+    return loaded
+
+
+def _run(job: Job, _space: Space) -> Mapping[str, Any]:
+    from edgeprune.errors import RecipeError
+    from edgeprune.model import data, network
+
+    loaded = load_inputs(job)
     outputs = network.check_forward(job.dense, job.example)
     training, objective = job.recipe.training, job.objective
     data.check(loaded, outputs, sample=job.recipe.model.input[1:], classes=objective.plain)
