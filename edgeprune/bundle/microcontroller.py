@@ -39,7 +39,7 @@ class ArenaReport(Part):
         by_kind: The persistent part.
         kind: Of what a board needs, which are the next three.
         restated_bytes: With 32-bit pointers: the nonpersistent bytes and ``target_bytes`` of each kind.
-        scratch_bytes: That CMSIS-NN's kernels ask for at most on top.
+        scratch_bytes: What the arena grows by with CMSIS-NN's kernels.
         arena_bytes: Both together: what the firmware reserves.
     """
 

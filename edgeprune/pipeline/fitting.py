@@ -213,4 +213,4 @@ def _held_back(found: tflm.Footprint, name: str) -> str:
         return f"the file has {found.file_bytes:,} bytes, the interpreter and its kernels {sum(found.code.values()):,}"
     arena = found.arena
     rest = arena.restated_for_32_bit - arena.nonpersistent_bytes
-    return f"{found.peak} at once; {rest:,} for tensors, nodes and kernels; {found.scratch_bytes:,} of scratch"
+    return f"{found.peak} at once; {rest:,} for tensors, nodes and kernels; {found.scratch_bytes:,} for CMSIS-NN"

@@ -156,7 +156,7 @@ def _arithmetic(found: Footprint) -> Iterator[str]:
     yield f"{found.arena.nonpersistent_bytes}: activations, as TensorFlow Lite Micro's allocator told on the host;"
     for name, kind in found.arena.by_kind.items():
         yield f"{kind.target_bytes}: {name} ({kind.arithmetic});"
-    yield f"{found.scratch_bytes}: the largest scratch buffer that kernels of CMSIS-NN ask for."
+    yield f"{found.scratch_bytes}: scratch buffers of CMSIS-NN's kernels that add to the peak, and their indices."
     yield "Estimated, an upper bound for these kernels. arena% tells what is in use: take that, and a little more."
 
 

@@ -16,6 +16,12 @@ _QUANTIZATION = "Persistent TfLiteTensor quantization data"
 _NODE = "NodeAndRegistration struct"
 _OTHER = "other"
 
+_HOST_ONLY_BYTES = 512
+"""Counters of the recording allocator, which a board does not have, and the wider pointers of all allocators.
+
+Measured: images of three networks with TensorFlow Lite Micro 90b983c on a Cortex-M4 used 592 to 604 bytes less.
+"""
+
 # Bytes of one structure with pointers and size_t of 8 bytes, and with such of 4, from the declarations in
 # tensorflow/lite/c/common.h (as TF_LITE_STATIC_MEMORY has them) and micro_graph.h.
 _STRUCTURES: Mapping[str, tuple[int, int]] = {
@@ -82,7 +88,8 @@ def parsed(text: str) -> Arena:
         raise ModelError(f"TFLite Micro's allocator tells no arena: {text.strip()!r}")
     kinds = {name: _kind(name, int(used), int(count)) for name, used, count in _KIND.findall(text)}
     rest = totals["tail"] - sum(kind.host_bytes for kind in kinds.values())
-    kinds[_OTHER] = Kind(0, rest, rest, f"{rest}: as on the host, pointers included")
+    arithmetic = f"{rest} on the host, less {_HOST_ONLY_BYTES} of its recording allocator"
+    kinds[_OTHER] = Kind(0, rest, max(0, rest - _HOST_ONLY_BYTES), arithmetic)
     return Arena(totals["total"], totals["head"], totals["tail"], kinds)
 
 

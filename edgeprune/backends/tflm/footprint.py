@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ai_edge_litert import schema_py_generated as schema
-
+from edgeprune.backends.tflm import cmsis_nn
 from edgeprune.backends.tflm.arena import Arena
 from edgeprune.backends.tflm.code import code_bytes
 from edgeprune.backends.tflm.interpreter import Interpreter
@@ -22,7 +20,7 @@ class Footprint:
 
     Attributes:
         arena: What TFLite Micro's recording allocator counted on the host.
-        scratch_bytes: What CMSIS-NN's kernels ask for on top, which are not on the host: estimated, see ``scratch``.
+        scratch_bytes: What the arena grows by with CMSIS-NN's kernels: estimated, see ``cmsis_nn.arena_bytes``.
         peak: Where most activations are alive.
         file_bytes: Of the file.
         code: Estimated bytes of the interpreter and of each operator's kernel, see ``code_bytes``.
@@ -62,28 +60,9 @@ def footprint(path: Path, arena: Arena | None = None) -> Footprint:
     names = [operator_name(model, op) for op in model.subgraphs[0].operators]
     return Footprint(
         arena=arena or Interpreter(path).arena(),
-        scratch_bytes=scratch(model),
+        scratch_bytes=cmsis_nn.arena_bytes(model),
         peak=peak(model),
         file_bytes=path.stat().st_size,
         code=code_bytes(names),
         operators={name: names.count(name) for name in sorted(set(names))},
     )
-
-
-def scratch(model: schema.ModelT) -> int:
-    """The largest buffer that a kernel of CMSIS-NN asks for, bytes; at worst it comes on top of the peak.
-
-    A convolution unfolds two windows to int16, each rounded up to four values (``arm_convolve_s8_get_buffer_size`` and
-    its like for depthwise ones, for cores with DSP; with MVE it is four windows of int8), an average pooling keeps an
-    int32 for each channel.
-    """
-    graph = model.subgraphs[0]
-    found = [0]
-    for op in graph.operators:
-        name = operator_name(model, op)
-        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            window = math.prod(int(size) for size in graph.tensors[op.inputs[1]].shape[1:])
-            found.append(2 * 2 * (window + -window % 4))
-        elif name == "AVERAGE_POOL_2D":
-            found.append(4 * int(graph.tensors[op.inputs[0]].shape[-1]))
-    return max(found)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 from ai_edge_litert import schema_py_generated as schema
 
-from edgeprune.export.tflite_file import operator_name, tensor_bytes, tensor_name
+from edgeprune.backends.tflm.memory_plan import activations
+from edgeprune.export.tflite_file import operator_name, tensor_name
 
 
 @dataclass(frozen=True)
@@ -50,31 +50,20 @@ class Peak:
 
 
 def peak(model: schema.ModelT) -> Peak:
-    """Of the first subgraph; its inputs are alive from the start, its outputs to the end, as TFLite Micro has it."""
-    graph = model.subgraphs[0]
-    made = dict.fromkeys(map(int, graph.inputs), 0)
-    last: dict[int, int] = {}
-    for step, op in enumerate(graph.operators):
-        for index in (*op.inputs, *op.outputs):
-            if index >= 0 and model.buffers[graph.tensors[index].buffer].data is None:
-                made.setdefault(int(index), step)
-                last[int(index)] = step
-    last |= dict.fromkeys(map(int, graph.outputs), len(graph.operators))
-    steps = len(graph.operators)
-    changes = [0] * (steps + 2)
-    for index, start in made.items():
-        size = tensor_bytes(graph.tensors[index])
-        changes[start] += size
-        changes[last.get(index, steps) + 1] -= size
-    alive = list(itertools.accumulate(changes[: max(steps, 1)]))
-    worst = alive.index(max(alive))
+    """Find the operator of the first subgraph with the most bytes of activations; the first of several."""
+    graph, buffers = model.subgraphs[0], activations(model)
+    alive = [
+        [buffer for buffer in buffers if buffer.first <= step <= buffer.last]
+        for step in range(len(graph.operators) + 1)
+    ]
+    worst = max(range(len(alive)), key=lambda step: (sum(buffer.bytes for buffer in alive[step]), step > 0, -step))
     inputs = set(map(int, graph.inputs))
     tensors = [
-        Alive(tensor_name(graph, index), tensor_bytes(graph.tensors[index]), index in inputs)
-        for index, start in made.items()
-        if start <= worst <= last.get(index, worst)
+        Alive(tensor_name(graph, buffer.tensor), buffer.bytes, buffer.tensor in inputs)
+        for buffer in alive[worst]
+        if buffer.tensor is not None
     ]
-    op = graph.operators[worst] if steps else None
+    op = graph.operators[worst - 1] if worst else None
     return Peak(
         "nothing" if op is None else operator_name(model, op),
         "" if op is None or not len(op.outputs) else tensor_name(graph, int(op.outputs[0])),

@@ -79,7 +79,12 @@ def _arena(found: MicrocontrollerReport) -> Markup:
             )
             for name, one in shipped.by_kind.items()
         ),
-        _row("scratch of CMSIS-NN", dense.scratch_bytes, shipped.scratch_bytes, "the most that its kernels ask for"),
+        _row(
+            "scratch of CMSIS-NN",
+            dense.scratch_bytes,
+            shipped.scratch_bytes,
+            "buffers at the peak, and their indices",
+        ),
         _row("all", dense.arena_bytes, shipped.arena_bytes, "what the firmware reserves"),
     ]
     return table("Tensor arena, with 32-bit pointers", _columns("how the shipped one follows from the host's"), rows)

@@ -1,0 +1,64 @@
+"""What kernels of CMSIS-NN need of the arena beyond the plain ones, on cores with DSP instructions or without.
+
+Source: ``*_get_buffer_size`` of CMSIS-NN 4ab83cc, and ``kernels/cmsis_nn`` of TensorFlow Lite Micro 90b983c, which call
+them. Cores with MVE are not covered: a depthwise convolution may take 496 bytes there for each position of its
+window.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ai_edge_litert import schema_py_generated as schema
+
+from edgeprune.backends.tflm.memory_plan import Buffer, activations, planned_bytes
+from edgeprune.export.tflite_file import operator_name
+
+_SLOT = 16
+"""Alignment of persistent allocations: what a kernel remembers of its scratch buffer takes one more slot at most."""
+_SLOTS = {
+    "ADD": 1, "AVERAGE_POOL_2D": 1, "BATCH_MATMUL": 1, "CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 2,
+    "MAXIMUM": 1, "MAX_POOL_2D": 1, "MINIMUM": 1, "MUL": 1, "PAD": 1, "PADV2": 1, "SOFTMAX": 1, "SVDF": 1,
+    "TRANSPOSE": 1, "TRANSPOSE_CONV": 1, "UNIDIRECTIONAL_SEQUENCE_LSTM": 1,
+}  # fmt: skip
+"""Slots by operator that has a kernel in CMSIS-NN; with a fully connected layer come its per-channel factors."""
+
+
+def arena_bytes(model: schema.ModelT) -> int:
+    """Bytes that the arena grows by with kernels of CMSIS-NN: an upper bound.
+
+    Scratch buffers take part in the memory plan for their operator alone, so that only those at the peak count.
+    """
+    plain = activations(model)
+    growth = planned_bytes([*plain, *scratch_buffers(model)]) - planned_bytes(plain)
+    slots = sum(_SLOTS.get(operator_name(model, op), 0) for op in model.subgraphs[0].operators)
+    return max(growth, 0) + _SLOT * slots
+
+
+def scratch_buffers(model: schema.ModelT) -> list[Buffer]:
+    """Scratch buffers that kernels request, in the order of their operators."""
+    return [
+        Buffer(size, step, step)
+        for step, op in enumerate(model.subgraphs[0].operators, 1)
+        if (size := _scratch_bytes(model, op))
+    ]
+
+
+def _scratch_bytes(model: schema.ModelT, op: schema.OperatorT) -> int:
+    """Bytes of the scratch buffer of one operator.
+
+    A convolution unfolds two windows to int16, each rounded up to four values; one of 1 x 1 without dilation needs none
+    (``arm_convolve_wrapper_s8_get_buffer_size``). A depthwise convolution holds one window of all channels, twice that
+    where channels are multiplied; an average pooling one int32 for each channel.
+    """
+    graph, name = model.subgraphs[0], operator_name(model, op)
+    if name == "AVERAGE_POOL_2D":
+        return 4 * int(graph.tensors[op.inputs[0]].shape[-1])
+    if name not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        return 0
+    _, height, width, channels = map(int, graph.tensors[op.inputs[1]].shape)
+    options = op.builtinOptions
+    if name == "CONV_2D" and height == width == options.dilationWFactor == options.dilationHFactor == 1:
+        return 0
+    window = math.prod((height, width, channels))
+    return 2 * 2 * (window + -window % 4)
