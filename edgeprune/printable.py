@@ -11,3 +11,8 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u206
 def printable(text: str) -> str:
     """``text`` with every character that a terminal could obey written as an escape (``\\x1b``)."""
     return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def printable_json(text: str) -> str:
+    """JSON with the same value, in which every such character is a JSON escape (``\\u001b``)."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import logging
 import os
@@ -11,8 +10,10 @@ import sys
 import click
 
 from edgeprune import __version__
+from edgeprune.cli import system_failures
 from edgeprune.cli.output import print_error
-from edgeprune.errors import EdgePruneError
+from edgeprune.errors import EdgePruneError, InputError
+from edgeprune.printable import printable
 
 # Name, and what `edgeprune --help` says of it: known here so that no command has to be imported for it.
 _COMMANDS = {
@@ -33,7 +34,8 @@ _COMMANDS = {
     "doctor": "Tell what works on this machine, and fix lines for what does not.",
     "schedules": "List the ways to mix pruning and training.",
 }
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+logger = logging.getLogger(__name__)
 
 
 class _Commands(click.Group):
@@ -64,7 +66,16 @@ def _edgeprune(verbose: int) -> None:
       edgeprune build --target raspberry-pi-4
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Escapes what a terminal could obey: messages quote what devices and files say."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def main() -> None:
@@ -92,25 +103,17 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails as well
         return 1
-    except PermissionError as error:
-        print_error(f"{error.strerror}: {error.filename}")
+    except SystemExit as error:  # commands return their exit code, so foreign code ended the program
+        print_error(f"code that EdgePrune called ended the program (exit status {error.code!r:.100})")
+        return InputError.exit_code
+    except MemoryError:
+        print_error("the machine has not enough memory for this input")
         return 1
     except Exception as error:
-        full = _disk_full(error)
-        if full is None:
+        message = system_failures.describe(error)
+        if message is None:
             raise
-        print_error(f"{full}; earlier bundles are intact: make room and run the same command again to go on")
+        logger.debug("the system refused", exc_info=True)
+        print_error(message)
         return 1
     return ended if isinstance(ended, int) else 0
-
-
-def _disk_full(error: BaseException | None) -> str | None:
-    """What the system said, where a full disk or quota is behind ``error``: libraries wrap it in their own."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
-            return f"cannot write {error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-        for code in _DISK_FULL:
-            if os.strerror(code) in str(error):
-                return os.strerror(code)
-        error = error.__cause__ or error.__context__
-    return None

@@ -11,7 +11,7 @@ import click
 
 from edgeprune.cli import workflow
 from edgeprune.cli.options import chosen_recipe, recipe_options
-from edgeprune.cli.output import json_option, print_error, print_json, print_rich
+from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich
 from edgeprune.cli.screen import Screen
 from edgeprune.errors import BudgetError, EdgePruneError
 from edgeprune.launch import is_first
@@ -93,7 +93,7 @@ def command(
     results: list[tuple[Outcome, BuildResult | None]] = []
     for where in wanted:
         if len(wanted) > 1 and is_first():
-            click.echo(where.name, err=True)
+            echo(where.name, err=True)
         try:
             own = chosen.for_target(*where.labels)
             results.append(_built(own, where, **folders))
@@ -163,7 +163,7 @@ def _print(result: BuildResult) -> None:
 
     print_rich(table.render(result.manifest, result.profile))
     print_rich(verdicts.render(result.budgets, result.manifest.metric))
-    click.echo(f"bundle: {result.folder}\n        {result.archive}")
+    echo(f"bundle: {result.folder}\n        {result.archive}")
 
 
 def _told(outcome: Outcome, result: BuildResult | None) -> dict[str, Any]:

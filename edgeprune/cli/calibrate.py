@@ -11,7 +11,7 @@ import click
 
 from edgeprune.cli.bar import bar
 from edgeprune.cli.options import chosen_recipe, recipe_options
-from edgeprune.cli.output import json_option, print_json, print_table
+from edgeprune.cli.output import echo, json_option, print_json, print_table
 from edgeprune.files import write_atomic
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _show(
         [(kind, str(steps[0]), str(steps[1])) for kind, steps in table.alignment.items()],
     )
     share = rest.rest_ms / rest.measured_ms
-    click.echo(
+    echo(
         f"Of the dense network {rest.rest_ms:.4g} ms ({share:.0%}) are not in its layers: that part was set so that "
         f"its estimate is right.\n{table.device['cpu']}, {table.runtime} {table.runtime_version}, "
         f"{table.threads} threads; table: {path}"

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from edgeprune.cli import workflow
-from edgeprune.cli.output import json_option, print_json, print_rich
+from edgeprune.cli.output import echo, json_option, print_json, print_rich
 from edgeprune.overwriting import XML, check_output_file, files_of
 
 _PATH = click.Path(path_type=Path)
@@ -83,7 +83,7 @@ def command(
     if as_json:
         print_json(changes.told(comparison))
     elif as_markdown:
-        click.echo(changes.markdown(comparison), nl=False)
+        echo(changes.markdown(comparison), nl=False)
     else:
         print_rich(changes.render(comparison))
     workflow.summarise(lambda: changes.markdown(comparison))

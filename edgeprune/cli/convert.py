@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeprune.cli.output import json_option, print_json
+from edgeprune.cli.output import echo, json_option, print_json
 from edgeprune.overwriting import TFLITE, check_output_file
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def command(source: Path, output: Path, as_json: bool) -> None:
         return
     for kind, ports in (("input", converted.inputs), ("output", converted.outputs)):
         for port in ports:
-            click.echo(f"{kind:<7} {_told(port)}")
-    click.echo(f"ops     {', '.join(f'{count} {name}' for name, count in converted.operators.items())}")
-    click.echo(f"written {converted.path} ({converted.file_bytes:,} bytes)")
+            echo(f"{kind:<7} {_told(port)}")
+    echo(f"ops     {', '.join(f'{count} {name}' for name, count in converted.operators.items())}")
+    echo(f"written {converted.path} ({converted.file_bytes:,} bytes)")
 
 
 def _told(port: Port) -> str:

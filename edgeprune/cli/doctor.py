@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeprune.cli.output import json_option, print_json
+from edgeprune.cli.output import echo, json_option, print_json
 from edgeprune.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,15 +44,15 @@ def command(as_json: bool) -> None:
 
 
 def _show(part: Examined) -> None:
-    click.echo(click.style(part.title, bold=True))
+    echo(click.style(part.title, bold=True))
     width = max((len(one.name) for one in part.findings), default=0)
     for one in part.findings:
         _show_finding(one, width)
-    click.echo()
+    echo()
 
 
 def _show_finding(one: Finding, width: int) -> None:
     mark = click.style(_MARKS[one.state], fg=_STYLES[one.state])
-    click.echo(f"  {mark}  {one.name:<{width}}  {one.told}")
+    echo(f"  {mark}  {one.name:<{width}}  {one.told}")
     if one.fix is not None:
-        click.echo(f"      {'':<{width}}  fix: {one.fix}")
+        echo(f"      {'':<{width}}  fix: {one.fix}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli.bar import bar
-from edgeprune.cli.output import json_option, print_json, print_table
+from edgeprune.cli.output import echo, json_option, print_json, print_table
 from edgeprune.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def install(json_before: bool, name: str, as_json: bool) -> None:
     if as_json or json_before:
         print_json(told)
     else:
-        click.echo(f"{told['device']}: {_state(told)}\nin {told['folder']}")
+        echo(f"{told['device']}: {_state(told)}\nin {told['folder']}")
 
 
 def _told(name: str) -> dict[str, Any]:

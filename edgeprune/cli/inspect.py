@@ -11,7 +11,7 @@ import click
 
 from edgeprune.cli import sensitive
 from edgeprune.cli.options import shape as read_shape
-from edgeprune.cli.output import json_option, print_json, print_table
+from edgeprune.cli.output import echo, json_option, print_json, print_table
 from edgeprune.files import write_atomic
 from edgeprune.overwriting import PNG, SVG, check_output_file
 
@@ -93,7 +93,7 @@ def command(
             write_atomic(picture, coupling.svg(drawn, title=model, subtitle=summary))
         except OSError as error:
             raise click.UsageError(f"--svg: cannot write {picture}: {error.strerror}") from error
-        click.echo(f"drawn: {picture}", err=True)
+        echo(f"drawn: {picture}", err=True)
     found = trial.measure(units, samples or sensitive.SAMPLES) if trial else None
     if as_json:
         print_json(
@@ -106,7 +106,7 @@ def command(
             }
         )
         return
-    click.echo(f"{summary}\n{cost.peak_activation_bytes:,} bytes of activations at the peak")
+    echo(f"{summary}\n{cost.peak_activation_bytes:,} bytes of activations at the peak")
     print_table(
         ("group", "units", "made by", "goes with it"),
         [(group.name, f"{len(group):,}", _listed(_names(group.producers)), _goes_with(group)) for group in free],
@@ -123,7 +123,7 @@ def command(
         ],
         right=("MACs", "share", "parameters"),
     )
-    click.echo(coupling.text_key(ascii_only=ascii_only))
+    echo(coupling.text_key(ascii_only=ascii_only))
     if found:
         sensitive.show(found)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli.output import json_option, print_json, print_table
+from edgeprune.cli.output import echo, json_option, print_json, print_table
 from edgeprune.errors import ModelError
 
 if TYPE_CHECKING:
@@ -61,21 +61,21 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 def _print(report: Report) -> None:
     operators = ", ".join(f"{count} {name}" for name, count in report.operators.items())
-    click.echo(f"{report.path}: {report.file_bytes:,} bytes; {operators}")
+    echo(f"{report.path}: {report.file_bytes:,} bytes; {operators}")
     from edgeprune.backends.linting.finding import shortened
 
     found = report.footprint
     if found is not None:
-        click.echo(f"arena: {found.arena.total_bytes:,} bytes, measured on this host")
-        click.echo(f"       {found.arena_bytes:,} with 32-bit pointers and CMSIS-NN's scratch buffers, estimated")
-        click.echo(f"peak:  {found.peak.bytes:,} of activations, at {found.peak.operator} {shortened(found.peak.name)}")
+        echo(f"arena: {found.arena.total_bytes:,} bytes, measured on this host")
+        echo(f"       {found.arena_bytes:,} with 32-bit pointers and CMSIS-NN's scratch buffers, estimated")
+        echo(f"peak:  {found.peak.bytes:,} of activations, at {found.peak.operator} {shortened(found.peak.name)}")
     if report.findings:
         print_table(
             ("", "what", "where", "why", "way out"),
             [(one.level, one.code, one.where, one.message, one.remedy) for one in report.findings],
         )
     else:
-        click.echo("nothing to complain of")
+        echo("nothing to complain of")
     print_table(
         ("board", "arena", "RAM for it", "file and code", "flash for it", "fits"),
         [_row(fit) for fit in report.boards],

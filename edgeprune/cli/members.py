@@ -6,9 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import click
-
-from edgeprune.cli.output import print_json, print_table
+from edgeprune.cli.output import echo, print_json, print_table
 
 
 def told(name: str, kind: type, base: type, **more: str) -> dict[str, Any]:
@@ -29,9 +27,9 @@ def print_one(one: dict[str, Any], remark: str, *, as_json: bool) -> None:
     if as_json:
         print_json(one)
         return
-    click.echo(f"{one['name']} ({remark})\n\n{one['documentation']}\n")
+    echo(f"{one['name']} ({remark})\n\n{one['documentation']}\n")
     for option, default in one["options"].items():
-        click.echo(f"{option} = {json.dumps(default)}")
+        echo(f"{option} = {json.dumps(default)}")
 
 
 def print_all(members: Iterable[dict[str, Any]], columns: dict[str, str], *, as_json: bool) -> None:

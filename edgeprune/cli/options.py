@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,8 +26,14 @@ def shape(context: click.Context, option: click.Parameter, value: str | None) ->
     except ValueError:
         sizes = []
     if not sizes or min(sizes) < 1:
-        told = f"got '{value}', must be whole numbers from 1 with commas, the batch first: 1,3,224,224"
+        told = f"got '{value:.80}', must be whole numbers from 1 with commas, the batch first: 1,3,224,224"
         raise click.BadParameter(told, context, option)
+    from edgeprune.config.recipe import MAX_INPUT_ELEMENTS
+
+    if prod(sizes) > MAX_INPUT_ELEMENTS:
+        raise click.BadParameter(
+            f"got '{value:.80}', must have at most {MAX_INPUT_ELEMENTS:,} elements", context, option
+        )
     return sizes
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeprune.cli import workflow
+from edgeprune.printable import printable, printable_json
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout."
@@ -17,13 +22,18 @@ json_option: Callable[[Any], Any] = click.option(
 
 def print_error(message: str) -> None:
     """Say on stderr what went wrong; on GitHub Actions as an annotation as well."""
-    click.echo(f"error: {message}", err=True)
+    echo(f"error: {message}", err=True)
     workflow.annotate(message)
+
+
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print text on stdout or stderr; what a terminal could obey is escaped, as names and answers come from others."""
+    click.echo(printable(text), err=err, nl=nl)
 
 
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def print_settings(values: Mapping[str, Any], prefix: str = "") -> None:
@@ -32,7 +42,7 @@ def print_settings(values: Mapping[str, Any], prefix: str = "") -> None:
         if isinstance(value, dict):
             print_settings(value, f"{prefix}{name}.")
         elif value is not None:
-            click.echo(f"{prefix}{name} = {json.dumps(value, ensure_ascii=False)}")
+            echo(f"{prefix}{name} = {json.dumps(value, ensure_ascii=False)}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
@@ -55,4 +65,17 @@ def print_rich(renderable: Any) -> None:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=160)
-    console.print(renderable)
+    console.print(_Printable(renderable))
+
+
+class _Printable:
+    """Something of rich, of whose text a terminal obeys nothing."""
+
+    def __init__(self, renderable: Any) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for segment in console.render(self._renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)

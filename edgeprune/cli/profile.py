@@ -11,7 +11,7 @@ import click
 
 from edgeprune.cli import workflow
 from edgeprune.cli.bar import bar
-from edgeprune.cli.output import json_option, print_error, print_json, print_rich
+from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich
 from edgeprune.errors import InputError
 from edgeprune.overwriting import PNG, PROFILE, TRACE, check_output_file, files_of
 
@@ -218,8 +218,8 @@ def _show(outcomes: list[Outcome], files: _Files) -> None:
 
     for outcome in outcomes:
         if outcome.profile is not None:
-            click.echo(measured.describe(outcome.profile))
+            echo(measured.describe(outcome.profile))
             print_rich(measured.render(outcome.profile))
-            click.echo("\n".join(measured.notes(outcome.profile)))
+            echo("\n".join(measured.notes(outcome.profile)))
             if outcome.device in files.written:
-                click.echo(f"written {files.written[outcome.device]}")
+                echo(f"written {files.written[outcome.device]}")

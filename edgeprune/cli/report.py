@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeprune.cli.output import json_option, print_json
+from edgeprune.cli.output import echo, json_option, print_json
 from edgeprune.overwriting import HTML, check_output_file, files_of
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -45,4 +45,4 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"report": str(path), "bytes": len(drawn.encode())})
     else:
-        click.echo(f"written {path} ({len(drawn.encode()):,} bytes)")
+        echo(f"written {path} ({len(drawn.encode()):,} bytes)")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli.bar import bar
-from edgeprune.cli.output import print_table
+from edgeprune.cli.output import echo, print_table
 from edgeprune.errors import InputError
 from edgeprune.files import write_atomic
 
@@ -105,7 +105,7 @@ class Trial:
             drawn = png(measured, by_group, title=name, criterion=self.criterion.name)
             with _writing(self.picture):
                 write_atomic(self.picture, drawn)
-            click.echo(f"drawn: {self.picture}", err=True)
+            echo(f"drawn: {self.picture}", err=True)
         return Found(self.criterion.name, measured)
 
 
@@ -120,7 +120,7 @@ def show(found: Found) -> None:
 
     measured = found.measured
     shares = [f"-{share_text(point.ratio)}" for point in measured.groups[0].points]
-    click.echo(
+    echo(
         f"{'loss' if measured.accuracy is None else 'accuracy'} on {measured.samples:,} validation samples, dense "
         f"{_figure(measured)}; each group alone without a share of its units, the lowest {found.criterion} scores first"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeprune.cli.output import json_option, print_json
+from edgeprune.cli.output import echo, json_option, print_json
 
 
 @click.command("sign")
@@ -37,4 +37,4 @@ def command(bundle: Path, key: Path, as_json: bool) -> None:
         print_json({"signatures": [str(path) for path in signed]})
         return
     for path in signed:
-        click.echo(f"written {path}")
+        echo(f"written {path}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgeprune.cli.output import json_option, print_json
+from edgeprune.cli.output import echo, json_option, print_json
 
 
 @click.command("verify")
@@ -49,11 +49,11 @@ def command(bundle: Path, allowed_signers: Path | None, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{found.path}: {shown(found.manifest.recipe)} for {shown(found.manifest.target)}")
-    click.echo(f"whole     {found.files} files, {found.bytes:,} bytes; manifest {found.manifest_sha256}")
+    echo(f"{found.path}: {shown(found.manifest.recipe)} for {shown(found.manifest.target)}")
+    echo(f"whole     {found.files} files, {found.bytes:,} bytes; manifest {found.manifest_sha256}")
     if found.signer is None:
-        click.echo("signed    no")
+        echo("signed    no")
     elif found.signer.principal is None:
-        click.echo(f"signed    with {found.signer.key}; by whom, --allowed-signers tells")
+        echo(f"signed    with {found.signer.key}; by whom, --allowed-signers tells")
     else:
-        click.echo(f"signed    by {found.signer.principal}, with {found.signer.key}")
+        echo(f"signed    by {found.signer.principal}, with {found.signer.key}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,8 @@ _FILE = "recipe.toml"
 _BY_TARGET = "budget.targets."
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _Dimension = Annotated[int, Field(ge=1)]
+MAX_INPUT_ELEMENTS = 1 << 28
+"""Of the example input: 1 GiB of float32."""
 
 
 def _is_spec(value: str) -> str:
@@ -31,6 +34,8 @@ def _is_spec(value: str) -> str:
 def _has_dimensions(value: tuple[int, ...]) -> tuple[int, ...]:
     if not value:
         raise ValueError("a shape with the batch first, such as [1, 3, 32, 32]")
+    if prod(value) > MAX_INPUT_ELEMENTS:
+        raise ValueError(f"a shape of at most {MAX_INPUT_ELEMENTS:,} elements")
     return value
 
 

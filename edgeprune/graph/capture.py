@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from edgeprune.errors import CaptureError, ModelError
 from edgeprune.graph.folding import fold_constants
 from edgeprune.graph.operators import is_operator_call
+from edgeprune.model.user_code import user_code
 
 logger = logging.getLogger(__name__)
 
@@ -117,11 +118,9 @@ def capture(model: nn.Module, example: Example) -> Program:
     """
     args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (tuple(example), {})
     with evaluating(model):
-        try:
-            with torch.no_grad():
-                model(*args, **kwargs)
-        except Exception as error:
-            raise ModelError(f"the network fails on the example input {_describe(args, kwargs)}: {error}") from error
+        failure = f"the network fails on the example input {_describe(args, kwargs)}"
+        with user_code(failure, ModelError), torch.no_grad():
+            model(*args, **kwargs)
         program = _capture_dynamic(model, args, kwargs)
         if program is None:
             logger.info("the network fixes its batch size; captured for the batch of the example only")

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeprune.errors import DataError, EdgePruneError, ModelError
-from edgeprune.model.sources import describe, load_object
+from edgeprune.errors import DataError, ModelError
+from edgeprune.model.sources import load_object
 from edgeprune.model.splits import Augment, Batch, DatasetSplit, Split, TensorSplit
+from edgeprune.model.user_code import user_code
 
 __all__ = [
     "Augment", "Batch", "Data", "DatasetSplit", "Split", "TensorSplit", "as_data", "check", "check_batch", "load",
@@ -60,16 +61,11 @@ def load(function: str, *, base: Path, folder: Path | None = None) -> Data:
     arguments = () if folder is None else (folder,)
     try:
         inspect.signature(load_splits).bind(*arguments)
-    except TypeError as problem:
+    except (TypeError, ValueError) as problem:
         called = "with the data folder as its only argument" if arguments else "without arguments (no data.dir is set)"
         raise DataError(f"the data function {function} cannot be called {called}: {problem}") from problem
-    try:
-        loaded = load_splits(*arguments)
-    except EdgePruneError:
-        raise
-    except Exception as problem:
-        raise DataError(f"the data function {function} fails: {describe(problem)}") from problem
-    return as_data(loaded, where=function)
+    with user_code(f"the data function {function} fails", DataError):
+        return as_data(load_splits(*arguments), where=function)
 
 
 def as_data(loaded: Any, *, where: str = "the data function") -> Data:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeprune.errors import EdgePruneError, ModelError
+from edgeprune.errors import ModelError
 from edgeprune.model import weights
 from edgeprune.model.randomness import generator, seeded
-from edgeprune.model.sources import describe, load_object
+from edgeprune.model.sources import load_object
+from edgeprune.model.user_code import user_code
 
 
 def load_model(factory: str, weights_path: Path | None, *, base: Path, seed: int = 0) -> nn.Module:
@@ -40,13 +41,8 @@ def build(
     """
     if not callable(factory):
         raise ModelError(f"{name} is no factory: got {type(factory).__name__}, want a function without arguments")
-    try:
-        with seeded(seed):
-            model = factory()
-    except EdgePruneError:
-        raise
-    except Exception as problem:
-        raise ModelError(f"{name} fails when called without arguments: {describe(problem)}") from problem
+    with user_code(f"{name} fails when called without arguments", ModelError), seeded(seed):
+        model = factory()
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} must return a torch.nn.Module, got {type(model).__name__}")
     if next(model.parameters(), None) is None:
@@ -69,14 +65,11 @@ def check_forward(model: nn.Module, example: tuple[Tensor, ...]) -> Any:
     """
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
     training = model.training
+    failure = f"{type(model).__name__}.forward fails on an example input of shape {shapes}"
+    advice = "; the shape is set by model.input (--input), batch first"
     try:
-        with torch.no_grad():
+        with user_code(failure, ModelError, advice=advice), torch.no_grad():
             outputs = model.eval()(*example)
-    except Exception as problem:
-        raise ModelError(
-            f"{type(model).__name__}.forward fails on an example input of shape {shapes}: {describe(problem)}; "
-            "the shape is set by model.input (--input), batch first"
-        ) from problem
     finally:
         model.train(training)
     if isinstance(outputs, Tensor) and not bool(torch.isfinite(outputs).all()):

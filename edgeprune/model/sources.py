@@ -6,8 +6,6 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-import sysconfig
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
@@ -16,8 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from edgeprune.errors import EdgePruneError, InputError, ModelError
-
-_NOT_USER_CODE = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<frozen")
+from edgeprune.model.user_code import user_code
 
 
 def load_object(spec: str, *, base: Path, error: type[InputError] = ModelError) -> Any:
@@ -35,32 +32,25 @@ def load_object(spec: str, *, base: Path, error: type[InputError] = ModelError) 
     source, colon, name = spec.rpartition(":")
     if not (colon and source and name):
         raise error(f"'{spec}' is not 'file.py:name' or 'package.module:name'")
-    try:
+    with user_code(f"{source} cannot be imported", error):
         module = _from_file(base / source, error) if source.endswith(".py") else _from_package(source, error)
-    except EdgePruneError:
-        raise
-    except Exception as problem:
-        raise error(f"{source} cannot be imported: {describe(problem)}") from problem
     try:
-        return reduce(getattr, name.split("."), module)
-    except AttributeError:
+        with user_code(f"{spec} cannot be read", error):
+            return _attribute(module, name)
+    except _NoAttributeError:
         defined = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
         raise error(f"{source} has no '{name}'; it has: {', '.join(defined) or 'nothing to call'}") from None
 
 
-def describe(problem: BaseException) -> str:
-    """One line for a failure in user code: type, message, and the innermost line of user code it passed through."""
-    text = str(problem).strip() or "no message"
-    text = f"{type(problem).__name__}: {text}"
-    frames = traceback.extract_tb(problem.__traceback__)
-    if isinstance(problem, SyntaxError):
-        return text
-    own = [frame for frame in frames if _is_user_code(frame.filename)]
-    return f"{text} ({own[-1].filename}, line {own[-1].lineno})" if own else text
+class _NoAttributeError(EdgePruneError):
+    """A module has no such name."""
 
 
-def _is_user_code(filename: str) -> bool:
-    return "site-packages" not in filename and not filename.startswith(_NOT_USER_CODE)
+def _attribute(module: ModuleType, name: str) -> Any:
+    try:
+        return reduce(getattr, name.split("."), module)
+    except AttributeError as problem:
+        raise _NoAttributeError from problem
 
 
 def _from_file(path: Path, error: type[InputError]) -> ModuleType:

@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorD
 
 from edgeprune.errors import DataError
 from edgeprune.model.randomness import generator, seeded
-from edgeprune.model.sources import describe
+from edgeprune.model.user_code import user_code
 
 Batch = tuple[Tensor, Tensor]
 
@@ -322,10 +322,8 @@ class _DatasetBatches(Dataset[Batch]):
         return self._collate(samples)
 
     def _sample(self, index: int) -> Any:
-        try:
+        with user_code(f"sample {index} of {self._name} cannot be read", DataError):
             return self._dataset[index]
-        except Exception as problem:
-            raise DataError(f"sample {index} of {self._name} cannot be read: {describe(problem)}") from problem
 
     def _checked(self, samples: list[Any]) -> Batch:
         first = samples[0]

@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError
 from edgeprune.model.data import Split
-from edgeprune.model.sources import describe
+from edgeprune.model.user_code import user_code
 from edgeprune.progress import SILENT, Progress
 from edgeprune.training.evaluate import BrokenError, Evaluation, device_of, evaluate, moved
 from edgeprune.training.execution import PLAIN
@@ -117,11 +117,9 @@ class Judge:
 
     def _measured(self, model: nn.Module) -> float:
         assert self._metric is not None
-        try:
+        with user_code("training.metric fails", ModelError):
             value: Any = self._metric(_Callable(model).eval(), self._split)
             measured = float(value)
-        except Exception as problem:
-            raise ModelError(f"training.metric fails: {describe(problem)}") from problem
         return _finite(measured, "training.metric")
 
 

@@ -17,7 +17,8 @@ from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError, RecipeError
 from edgeprune.model.data import Split
 from edgeprune.model.randomness import seeded
-from edgeprune.model.sources import describe, load_object
+from edgeprune.model.sources import load_object
+from edgeprune.model.user_code import user_code
 from edgeprune.training.distillation import Teacher
 from edgeprune.training.evaluate import check, logits
 from edgeprune.training.execution import PLAIN, Execution
@@ -124,20 +125,16 @@ def callable_of(spec: str, key: str, base: Path) -> Callable[..., Any]:
     """
     found = load_object(spec, base=base, error=RecipeError)
     if inspect.isclass(found):
-        try:
+        with user_code(f"{key}: {spec} cannot be made without arguments", RecipeError):
             found = found()
-        except Exception as problem:
-            raise RecipeError(f"{key}: {spec} cannot be made without arguments: {describe(problem)}") from problem
     if not callable(found):
         raise RecipeError(f"{key}: {spec} is {type(found).__name__}; it must be a function, or a class of modules")
     return found  # type: ignore[no-any-return]
 
 
 def _called(function: Callable[..., Any], key: str, *arguments: Any) -> Any:
-    try:
+    with user_code(f"{key} fails", ModelError):
         return function(*arguments)
-    except Exception as problem:
-        raise ModelError(f"{key} fails: {describe(problem)}") from problem
 
 
 def _learnable(value: Any, key: str) -> Tensor:
