@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from edgeprune.launch import make_openmp_wait_passively
+
 if TYPE_CHECKING:
     from edgeprune import errors, schedules
     from edgeprune.config import Budget, Recipe, Target
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from edgeprune.profile.profiling import profile
     from edgeprune.pruning import prune
     from edgeprune.select import Plan
+
+make_openmp_wait_passively()
 
 __version__ = "0.1.0"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
 
 import click
 
 from edgeprune import __version__
 from edgeprune.cli import system_failures
+from edgeprune.cli.groups import SuggestingGroup
 from edgeprune.cli.output import print_error
 from edgeprune.errors import EdgePruneError, InputError
 from edgeprune.printable import printable
@@ -38,7 +40,7 @@ _COMMANDS = {
 logger = logging.getLogger(__name__)
 
 
-class _Commands(click.Group):
+class _Commands(SuggestingGroup):
     """A group whose commands are imported one by one, when needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -55,10 +57,15 @@ class _Commands(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="edgeprune")
 @click.option("-v", "--verbose", count=True, help="Log to stderr; twice for more.")
-def _edgeprune(verbose: int) -> None:
+@click.pass_context
+def _edgeprune(context: click.Context, verbose: int) -> None:
     """Ship a trained PyTorch network to a small device.
 
     \b
@@ -69,6 +76,8 @@ def _edgeprune(verbose: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 class _PrintableFormatter(logging.Formatter):
@@ -80,9 +89,7 @@ class _PrintableFormatter(logging.Formatter):
 
 def main() -> None:
     """Entry point of the ``edgeprune`` command; ends the process with the exit code of what happened."""
-    # Threads of torch that wait sleep instead of spinning, or they keep the one they wait for from its core when other
-    # processes want the cores too: fine-tuning the digits network beside two such took 8 to 43 s, asleep 3 s.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a build ends cleanly, and can be resumed
     sys.exit(run(sys.argv[1:]))
 
 

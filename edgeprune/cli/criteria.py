@@ -1,20 +1,19 @@
-"""``edgeprune criteria``: what can score the units of a network."""
+"""``edgeprune criteria``: the scores that units can be ranked by."""
 
 from __future__ import annotations
 
 import click
 
-from edgeprune.cli.members import print_all, print_one, told
+from edgeprune.cli.groups import ListingGroup
 from edgeprune.cli.output import json_option
+from edgeprune.cli.registry_listing import Listing
 
 
-@click.command("criteria")
-@click.argument("name", required=False)
+@click.group("criteria", cls=ListingGroup, invoke_without_command=True)
 @json_option
-def command(name: str | None, as_json: bool) -> None:
-    """List what can score the units of a network, for 'prune.criterion' and --criterion, or tell all of one.
-
-    NAME is one of the list, or your own: module:Class or file.py:Class.
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the criteria that can score the units of a network, for 'prune.criterion' and --criterion, or show one.
 
     \b
     Example:
@@ -22,11 +21,16 @@ def command(name: str | None, as_json: bool) -> None:
       edgeprune criteria apoz
       edgeprune build --criterion random
     """
-    from edgeprune.criteria import Criterion, find, registered
+    context.obj = as_json
+    if context.invoked_subcommand is None:
+        context.invoke(command.commands["list"])
 
-    if name is not None:
-        one = told(name, kind := find(name), Criterion, needs=kind.needs)
-        print_one(one, f"looks at {one['needs']}", as_json=as_json)
-        return
-    found = [told(name, kind, Criterion, needs=kind.needs) for name, kind in registered().items()]
-    print_all(found, {"name": "criterion", "needs": "needs", "description": "what it is"}, as_json=as_json)
+
+Listing(
+    command="criteria",
+    package="edgeprune.criteria",
+    base="Criterion",
+    fact="needs",
+    columns=("criterion", "needs", "description"),
+    remark="looks at {}",
+).add_commands(command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli.bar import bar
+from edgeprune.cli.groups import SuggestingGroup
 from edgeprune.cli.output import echo, json_option, print_json, print_table
 from edgeprune.errors import DeviceError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from edgeprune.devices.emulation import Image
 
 
-@click.group("emulator", invoke_without_command=True)
+@click.group("emulator", cls=SuggestingGroup, invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:

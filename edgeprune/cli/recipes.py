@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from edgeprune.cli.groups import ListingGroup
 from edgeprune.cli.output import json_option, print_json, print_settings, print_table
 
 
-@click.group("recipes", invoke_without_command=True)
+@click.group("recipes", cls=ListingGroup, invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
@@ -16,7 +17,7 @@ def command(context: click.Context, as_json: bool) -> None:
     \b
     Example:
       edgeprune recipes
-      edgeprune recipes show digits
+      edgeprune recipes digits
     """
     context.obj = as_json
     if context.invoked_subcommand is None:

@@ -1,20 +1,19 @@
-"""``edgeprune schedules``: when units can go."""
+"""``edgeprune schedules``: the ways to mix pruning and training."""
 
 from __future__ import annotations
 
 import click
 
-from edgeprune.cli.members import print_all, print_one, told
+from edgeprune.cli.groups import ListingGroup
 from edgeprune.cli.output import json_option
+from edgeprune.cli.registry_listing import Listing
 
 
-@click.command("schedules")
-@click.argument("name", required=False)
+@click.group("schedules", cls=ListingGroup, invoke_without_command=True)
 @json_option
-def command(name: str | None, as_json: bool) -> None:
-    """List the ways to mix pruning and training, for 'schedule.name' and --schedule, or tell all of one.
-
-    NAME is one of the list, or your own: module:Class or file.py:Class.
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the ways to mix pruning and training, for 'schedule.name' and --schedule, or show one.
 
     \b
     Example:
@@ -22,11 +21,16 @@ def command(name: str | None, as_json: bool) -> None:
       edgeprune schedules gradual
       edgeprune build --schedule iterative --set schedule.rounds=5
     """
-    from edgeprune.schedules import Schedule, find, registered
+    context.obj = as_json
+    if context.invoked_subcommand is None:
+        context.invoke(command.commands["list"])
 
-    if name is not None:
-        one = told(name, kind := find(name), Schedule, starts=kind.starts)
-        print_one(one, f"for a {one['starts']} network", as_json=as_json)
-        return
-    found = [told(name, kind, Schedule, starts=kind.starts) for name, kind in registered().items()]
-    print_all(found, {"name": "schedule", "starts": "network", "description": "what it is"}, as_json=as_json)
+
+Listing(
+    command="schedules",
+    package="edgeprune.schedules",
+    base="Schedule",
+    fact="starts",
+    columns=("schedule", "network", "description"),
+    remark="for a {} network",
+).add_commands(command)

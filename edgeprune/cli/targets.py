@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from edgeprune.cli.groups import ListingGroup
 from edgeprune.cli.output import json_option, print_json, print_settings, print_table
 
 
-@click.group("targets", invoke_without_command=True)
+@click.group("targets", cls=ListingGroup, invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
@@ -16,7 +17,7 @@ def command(context: click.Context, as_json: bool) -> None:
     \b
     Example:
       edgeprune targets
-      edgeprune targets show raspberry-pi-4
+      edgeprune targets raspberry-pi-4
     """
     context.obj = as_json
     if context.invoked_subcommand is None:

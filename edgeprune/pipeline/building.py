@@ -18,7 +18,7 @@ from edgeprune.bundle.verdicts import combined
 from edgeprune.config import Recipe, RecipeBudget, Target
 from edgeprune.devices import Device, Local
 from edgeprune.errors import InputError, RecipeError
-from edgeprune.launch import is_first, started_processes
+from edgeprune.launch import hint_at_wait_policy, is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
 from edgeprune.pipeline.inputs import InputTracker
@@ -113,6 +113,7 @@ def build(
     pack.source_date_epoch()  # what is wrong with it is told now
     if not force:
         check_output(recipe, target, output)
+    hint_at_wait_policy()
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
     finish = _finish if started_processes() == 1 else _finish_together
