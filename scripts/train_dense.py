@@ -58,6 +58,7 @@ def main() -> None:
         history = finetune(model, splits, settings, seed=SEED, folder=Path(folder))
     seconds = time.perf_counter() - started
     weights.save(model.state_dict(), path)
+    assert history.best_epoch, "an untrained network is not better than a trained one"
     best = history.epochs[history.best_epoch - 1]
     print(f"parameters           {sum(parameter.numel() for parameter in model.parameters())}")
     print(f"samples              {', '.join(f'{role} {len(split)}' for role, split in splits.splits().items())}")

@@ -126,6 +126,30 @@ class PrecisionReport(Part):
     candidates: dict[str, CandidateReport]
 
 
+class TrainingReport(Part):
+    """Training after or during pruning.
+
+    Attributes:
+        epochs: Passes over the training split.
+        batch_size: Samples per step.
+        lr: Peak learning rate.
+        automatic: Names of those three that EdgePrune chose; the others come from the recipe.
+        start_accuracy: Validation accuracy before training, or before the last part of a schedule; None: not evaluated.
+        accuracy: Validation accuracy of the network that was kept; ``metric`` of the manifest names what it is.
+        best_epoch: Number of the epoch whose network was kept; 0: the network before training was better than all.
+        still_rising: Whether more epochs are likely to help; None: too few epochs to say.
+    """
+
+    epochs: _Count
+    batch_size: Annotated[int, Field(ge=1)]
+    lr: Annotated[float, Field(gt=0)]
+    automatic: tuple[str, ...] = ()
+    start_accuracy: float | None = None
+    accuracy: float
+    best_epoch: _Count
+    still_rising: bool | None = None
+
+
 class BudgetReport(Part):
     """A limit and what came out.
 
@@ -226,6 +250,7 @@ class Manifest(Part):
     metrics: AllMetrics
     proof: ProofReport | None = None
     precision: PrecisionReport | None = None
+    training: TrainingReport | None = None
     parity: ParityReport
     profile: ProfileReference | None = None
     platform: Platform | None = None

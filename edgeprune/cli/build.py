@@ -159,9 +159,11 @@ def _built(
 
 
 def _print(result: BuildResult) -> None:
-    from edgeprune.report import table, verdicts
+    from edgeprune.report import table, training, verdicts
 
     print_rich(table.render(result.manifest, result.profile))
+    if (report := result.manifest.training) is not None:
+        click.echo("; ".join(filter(None, (f"training: {training.settings(report)}", training.advice(report)))))
     print_rich(verdicts.render(result.budgets, result.manifest.metric))
     echo(f"bundle: {result.folder}\n        {result.archive}")
 

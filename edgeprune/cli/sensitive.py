@@ -64,7 +64,7 @@ class Trial:
 
         base = Path.cwd() if criterion else recipe.folder
         # The one that a build of the recipe would take.
-        training = recipe.training.epochs > 0
+        training = recipe.training.trains
         chosen = criteria.create(criterion or recipe.prune.criterion, data=True, training=training, base=base)
         if picture is not None:
             with _writing(picture):

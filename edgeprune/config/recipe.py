@@ -161,16 +161,19 @@ class DistillationSettings(Settings):
     features: Annotated[float, Field(ge=0)] | None = None
 
 
+_SAMPLE_BATCH = 64
+
+
 class TrainingSettings(Settings):
     """Fine-tuning after pruning, with a cosine learning-rate schedule.
 
     Attributes:
-        epochs: Passes over the training split; 0 skips fine-tuning.
+        epochs: Passes over the training split; 0 skips fine-tuning. ``auto`` follows from the number of samples.
         optimizer: ``sgd`` (Nesterov momentum) or ``adamw``.
-        lr: Peak learning rate.
+        lr: Peak learning rate. ``auto`` is found by a range test on the network to be trained.
         momentum: Of ``sgd``.
         weight_decay: L2 decay of weights, in the optimizer's own sense.
-        batch_size: Samples a step.
+        batch_size: Samples a step. ``auto`` follows from the number of samples.
         warmup_epochs: Length of the linear warm-up.
         label_smoothing: Of the cross entropy.
         gradient_clip: Largest norm of the gradient; None leaves it.
@@ -178,7 +181,8 @@ class TrainingSettings(Settings):
         distillation: Learning from the dense network.
         batchnorm: Statistics of BatchNorm layers: ``train`` follows the batches; ``freeze`` keeps those there are;
             ``recalibrate`` follows the batches, and takes them anew of unchanged training samples at the end.
-        keep: What training ends with: the ``best`` epoch on validation, or the ``last``.
+        keep: What training ends with: the network of the ``best`` epoch on validation, which may be the one before
+            training, or of the ``last``.
         loss: The user's own: ``file.py:name`` of a function or module of (outputs, labels) that gives a scalar.
         step: The user's own training step: a function of (model, inputs, labels) that gives the loss, or a dict
             of losses, which are added. A build needs ``metric`` beside it.
@@ -189,12 +193,12 @@ class TrainingSettings(Settings):
         channels_last: Memory format; ``auto`` measures as well.
     """
 
-    epochs: Annotated[int, Field(ge=0)] = 10
+    epochs: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0)] = 0.02
+    lr: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    batch_size: Annotated[int, Field(ge=1)] = 128
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
@@ -207,6 +211,16 @@ class TrainingSettings(Settings):
     metric: _Spec | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: Literal["auto", True, False] = "auto"
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained."""
+        return self.epochs != 0
+
+    @property
+    def sample_batch(self) -> int:
+        """Batch size for samples that are only read: to score, repair and evaluate."""
+        return _SAMPLE_BATCH if self.batch_size == "auto" else self.batch_size
 
 
 class ScheduleSettings(Settings):

@@ -209,7 +209,7 @@ class Job:
         from edgeprune.statistics import Samples
 
         recipe = self.recipe
-        size = min(recipe.training.batch_size, recipe.prune.samples)
+        size = min(recipe.training.sample_batch, recipe.prune.samples)
         loss = self.objective.of_outputs
         return Samples.of(self.data.train, count=recipe.prune.samples, batch_size=size, seed=recipe.seed, loss=loss)
 
@@ -275,7 +275,7 @@ class Job:
     @property
     def trains(self) -> bool:
         """Whether fine-tuning follows."""
-        return self.recipe.training.epochs > 0
+        return self.recipe.training.trains
 
     def latency_model(self, wanted: bool) -> CostModel | None:
         """What predicts the latency on the target; without a table that fits None, or an error where it is ``wanted``.

@@ -16,7 +16,7 @@ from torch import Tensor
 from edgeprune.errors import TrainingError
 from edgeprune.files import write_atomic
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 class Checkpoints:
@@ -26,7 +26,8 @@ class Checkpoints:
     is taken back to when it goes wrong. ``underway.pt`` has the state within an epoch, for an interrupted run to go on.
     The two are apart so that what follows when training goes wrong does not depend on when it was interrupted.
 
-    ``best.safetensors`` and ``last.safetensors`` are the networks of the best epoch on validation and of the last;
+    ``best.safetensors`` and ``last.safetensors`` are the networks of the best epoch on validation, or of before the
+    last stretch where that is better, and of the last epoch;
     ``execution.json`` says how steps are run. Each file is replaced as a whole. What is drawn at random is drawn from
     (seed, epoch, step), and the learning rate follows from the step, so no generator is kept.
     """

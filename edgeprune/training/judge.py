@@ -48,7 +48,7 @@ class Judge:
     def __init__(self, split: Split, settings: TrainingSettings, *, base: Path | None = None) -> None:
         folder = base or Path.cwd()
         self._split = split
-        self._batch = min(_BATCH, settings.batch_size)
+        self._batch = min(_BATCH, settings.sample_batch)
         self._metric = None if settings.metric is None else callable_of(settings.metric, "training.metric", folder)
         self._objective = Objective(settings, base=folder)
         name = None if settings.metric is None else settings.metric.rpartition(":")[2]

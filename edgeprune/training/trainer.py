@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
@@ -27,6 +28,9 @@ from edgeprune.training.divergence import Divergence
 from edgeprune.training.evaluate import BrokenError, Evaluation, device_of
 from edgeprune.training.execution import Execution, decide, deterministic
 from edgeprune.training.history import Epoch, History
+from edgeprune.training.hyperparameters import AUTOMATIC, DISTINCT_BATCHES, Hyperparameters, range_test
+from edgeprune.training.hyperparameters import batch_size as batch_size_of
+from edgeprune.training.hyperparameters import epochs as epochs_of
 from edgeprune.training.judge import Judge
 from edgeprune.training.objective import Objective
 from edgeprune.training.processes import processes
@@ -42,6 +46,11 @@ _WORK = {"train": "train", "validation": "validate"}
 
 class Trainer:
     """Trains one network in stretches, between which its shape may change.
+
+    Where the settings say ``auto``, batch size and number of epochs follow from the number of samples, and the learning
+    rate from a range test on the network as it is before its first step (see ``hyperparameters``). With ``keep =
+    "best"`` the network before the last stretch is a candidate as well, so that training never ends with a network that
+    is worse on validation data than the one it began with.
 
     Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017), set anew at every step. Weight decay spares
     biases and the parameters of norm layers. Validation runs in float32, whatever the steps run in. Where several
@@ -102,25 +111,30 @@ class Trainer:
         self._checkpoint_s = checkpoint_s
         self._processes = processes()
         self._progress = progress if self._processes.first else SILENT
-        if min(settings.batch_size, len(data.train)) < self._processes.count:
+        samples = len(data.train)
+        self._batch_size = batch_size_of(settings, samples)
+        self._epochs_to_train = epochs_of(settings, samples)
+        self._lr = None if settings.lr == "auto" else settings.lr
+        if min(self._batch_size, samples) < self._processes.count:
             raise InputError(
-                f"training.batch_size: got {settings.batch_size}, and {len(data.train)} training samples, for "
+                f"training.batch_size: got {self._batch_size}, and {samples} training samples, for "
                 f"{self._processes.count} processes, which share a batch; both must be at least as many"
             )
         plain = Objective(settings, base=base)
         self._objective = plain if teacher is None else Objective(settings, teacher=teacher, base=base)
         self._judge = Judge(data.validation, settings, base=base)
-        self._epoch_steps = training_steps(len(data.train), settings.batch_size)
-        self.steps = settings.epochs * self._epoch_steps
+        self._epoch_steps = training_steps(samples, self._batch_size)
+        self.steps = self._epochs_to_train * self._epoch_steps
         told = identity(
             model.state_dict(),
             seed=seed,
-            samples=len(data.train),
+            samples=samples,
             teacher=None if teacher is None else teacher.identity,
+            steps=[self._epochs_to_train, self._batch_size],
             **settings.model_dump(mode="json", exclude={"keep"}),
         )
         self._files = Checkpoints(folder, told)
-        first = next(iter(data.train.batches(settings.batch_size, rng_key=(seed, 1))))
+        first = next(iter(data.train.batches(self._batch_size, rng_key=(seed, 1))))
         device = self._processes.device or device_of(model)
         execution = None
         if self._processes.first:
@@ -134,6 +148,7 @@ class Trainer:
         self.average = Average(model, settings.ema) if settings.ema else None
         self._epochs: list[Epoch] = []
         self._best_epoch = 0
+        self._start_accuracy: float | None = None
         self._rollbacks = 0
         self._stretch = 0
         self._share = 0.0
@@ -185,9 +200,17 @@ class Trainer:
         self.model.load_state_dict(self._processes.tell(weights.read(file) if self._processes.first else None))
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.model.eval()
+        assert self._lr is not None, "chosen before the first step"
         return History(
             epochs=tuple(self._epochs),
             best_epoch=self._best_epoch,
+            start_accuracy=self._start_accuracy,
+            hyperparameters=Hyperparameters(
+                batch_size=self._batch_size,
+                epochs=self._epochs_to_train,
+                lr=self._lr,
+                automatic=tuple(name for name in AUTOMATIC if getattr(self._settings, name) == "auto"),
+            ),
             rollbacks=self._rollbacks,
             execution=self._execution,
         )
@@ -200,7 +223,7 @@ class Trainer:
             self._execution.place(model)
         if self._teacher is not None:
             self._teacher.begin(self.model, self._first_inputs, self._execution)
-        self._best_epoch = 0  # of another shape than what comes now
+        self._best_epoch, self._start_accuracy = 0, None  # of another shape than what comes now
         run.hook.begin(run.end - run.begin)
         content = self._processes.tell(self._files.latest(self._stretch) if self._processes.first else None)
         if content is not None:
@@ -209,22 +232,59 @@ class Trainer:
             wrong = self._broken(run)
             if wrong is not None:
                 raise ModelError(f"the network cannot be trained: {wrong}")
-            if self._stretch == 1 and not self._judge.plain:
-                tried = self._judged(self.model)  # rather than to find out after an epoch that it fails
-                if isinstance(tried, str):
-                    raise ModelError(f"before training: {tried}")
+            self._judge_start(run)
+            if self._lr is None:
+                self._lr = self._processes.tell(self._range_test() if self._processes.first else None)
             self._keep(run)
         self._progress.advance(run.step - run.begin)
 
+    def _judge_start(self, run: _Run) -> None:
+        """Evaluate the network before the stretch, where it may be what training ends with or the metric is new.
+
+        Raises:
+            ModelError: The user's metric, loss or step fails, or gives a number that is not finite.
+        """
+        last = self._share >= 1 - 1e-9
+        candidate = self._settings.keep == "best" and last and run.stretch.hook is None
+        untried = self._stretch == 1 and not self._judge.plain  # now, rather than after an epoch
+        if not (candidate or untried):
+            return
+        judged = self.model if self.average is None else self.average.model
+        result = self._judged(judged)
+        if isinstance(result, str):
+            if untried:
+                raise ModelError(f"before training: {result}")
+            return
+        if candidate:
+            self._start_accuracy = result.accuracy
+            if self._processes.first:
+                weights.save(judged.state_dict(), self._files.best)
+
+    def _range_test(self) -> float:
+        """The peak learning rate for the network as it is now; deterministic on a CPU."""
+        batches = self._data.train.batches(self._batch_size, rng_key=(self._seed, 0))
+
+        def loss(model: nn.Module, inputs: Any, labels: Any) -> Tensor:
+            return self._objective(model, inputs, labels, self._execution)
+
+        with seeded(self._seed, 0):
+            return range_test(
+                self.model,
+                list(itertools.islice(batches, DISTINCT_BATCHES)),
+                loss,
+                lambda model: _optimizer(model, self._settings),
+                settings=self._settings,
+            )
+
     def _train_epoch(self, run: _Run) -> str | None:
         """Train to the end of the epoch or of the stretch; says what went wrong as soon as something does."""
-        settings, processes_ = self._settings, self._processes
+        processes_ = self._processes
         epoch, first = divmod(run.step, self._epoch_steps)
         stop = min(run.end, (epoch + 1) * self._epoch_steps)
         self._train_mode()
         batches = read_part(
             self._data.train,
-            settings.batch_size,
+            self._batch_size,
             rng_key=(self._seed, epoch + 1),
             start=first,
             part=(processes_.rank, processes_.count),
@@ -246,7 +306,7 @@ class Trainer:
                 begun = time.perf_counter()
         if run.step < stop:
             raise DataError(
-                f"the train split gave {run.step % self._epoch_steps} batches of {settings.batch_size} in epoch "
+                f"the train split gave {run.step % self._epoch_steps} batches of {self._batch_size} in epoch "
                 f"{epoch + 1}, where its {len(self._data.train)} samples make {self._epoch_steps}"
             )
         run.seconds += time.perf_counter() - begun
@@ -293,7 +353,9 @@ class Trainer:
         result = self._judged(judged)
         if isinstance(result, str):
             return f"after epoch {number}: {result}"
-        last = self._epochs[self._best_epoch - 1].validation_accuracy if self._best_epoch else -math.inf
+        best = -math.inf if self._start_accuracy is None else self._start_accuracy
+        if self._best_epoch:
+            best = self._epochs[self._best_epoch - 1].validation_accuracy
         self._epochs.append(
             Epoch(
                 number=number,
@@ -306,7 +368,7 @@ class Trainer:
         )
         run.losses.clear()
         run.seconds = 0.0
-        better = result.accuracy >= last
+        better = result.accuracy >= best
         if better:
             self._best_epoch = len(self._epochs)
         if self._processes.first:
@@ -357,6 +419,8 @@ class Trainer:
                 "average": None if average is None else [average.model.state_dict(), average.updates],
                 "epochs": [vars(epoch) for epoch in self._epochs],
                 "best_epoch": self._best_epoch,
+                "start_accuracy": self._start_accuracy,
+                "lr": self._lr,
                 "rollbacks": self._rollbacks,
             },
             underway=underway,
@@ -392,6 +456,7 @@ class Trainer:
         run.losses, run.seconds = content["losses"], content["seconds"]
         self._epochs = [Epoch(**epoch) for epoch in content["epochs"]]
         self._best_epoch, self._rollbacks = content["best_epoch"], content["rollbacks"]
+        self._start_accuracy, self._lr = content["start_accuracy"], content["lr"]
 
     def _roll_back(self, run: _Run, wrong: str) -> None:
         """Go back to the end of the epoch before, with a lower learning rate.
@@ -406,7 +471,11 @@ class Trainer:
         run.hook.begin(run.end - run.begin)
         self._take_up(run, content)
         if done == ROLLBACKS:
-            best = f"the best network so far is in {self._files.best}" if self._best_epoch else "no epoch was complete"
+            best = (
+                f"the best network so far is in {self._files.best}"
+                if self._best_epoch
+                else "no epoch gave a better network than before"
+            )
             raise TrainingError(f"{wrong}, after {ROLLBACKS} rollbacks; {best}. {_ADVICE}")
         self._rollbacks = done + 1
         self._progress.advance(run.step - reached)
@@ -429,7 +498,10 @@ class Trainer:
     def _rate(self, run: _Run) -> float:
         begin, end = run.stretch.rate
         position = begin + (end - begin) * (run.step - run.begin) / (run.end - run.begin)
-        return _SLOWER**self._rollbacks * learning_rate(self._settings, position * self.steps, self._epoch_steps)
+        assert self._lr is not None, "chosen before the first step"
+        warmup = min(round(self._settings.warmup_epochs * self._epoch_steps), self.steps)
+        rate = learning_rate(self._lr, position * self.steps, steps=self.steps, warmup=warmup)
+        return _SLOWER**self._rollbacks * rate
 
     def _train_mode(self) -> None:
         self.model.train()
@@ -456,13 +528,11 @@ class _Run:
         self.step = self.begin
 
 
-def learning_rate(settings: TrainingSettings, step: float, steps_per_epoch: int) -> float:
-    """The rate of step ``step`` (from 0 over all epochs): linear up to ``settings.lr``, then half a cosine to zero."""
-    total = settings.epochs * steps_per_epoch
-    warmup = min(round(settings.warmup_epochs * steps_per_epoch), total)
+def learning_rate(peak: float, step: float, *, steps: int, warmup: int) -> float:
+    """The rate of ``step`` (from 0) of all ``steps``: linear up to ``peak`` in ``warmup`` steps, then half a cosine."""
     if step < warmup:
-        return settings.lr * min(1.0, (step + 1) / warmup)
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+        return peak * min(1.0, (step + 1) / warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -471,6 +541,7 @@ def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Opti
         {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
+    # The rate is set before every step.
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.lr)
-    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+        return torch.optim.AdamW(groups, lr=0.0)
+    return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, nesterov=settings.momentum > 0)

@@ -38,7 +38,7 @@ def test_a_recipe_is_read_from_its_folder_or_its_file(tmp_path: Path) -> None:
     assert recipe.folder == file.parent
     assert recipe.weights_path == file.parent / "w.safetensors"
     assert recipe.model.input == (1, 3, 8, 8)
-    assert recipe.training.epochs == 10
+    assert recipe.training.epochs == "auto"
 
 
 def test_the_working_folder_comes_before_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_override_replaces_settings_by_dotted_key(tmp_path: Path) -> None:
     changed = recipe.override({"training.epochs": 1, "seed": 7, "prune.exclude": ["head.*"]})
     assert (changed.training.epochs, changed.seed, changed.prune.exclude) == (1, 7, ("head.*",))
     assert changed.folder == recipe.folder
-    assert recipe.training.epochs == 10
+    assert recipe.training.epochs == "auto"
     with pytest.raises(RecipeError, match=r"'train\.epochs' in the command line; did you mean 'training.epochs'"):
         recipe.override({"train.epochs": 1}, where="the command line")
 

@@ -33,6 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "warmup_epochs": 0.5, "gradient_clip": 1.0, "label_smoothing": 0.1,
     },
     "auto": {"precision": "auto", "channels_last": "auto"},
+    "range-test": {"lr": "auto", "precision": "float32", "channels_last": False},
     # Two stretches, the second of which begins within an epoch, with a hook that has a state.
     "stretches": {
         "ema": 0.9, "step": "run_to_kill.py:mixed_up", "metric": "run_to_kill.py:accuracy",

@@ -75,11 +75,11 @@ def _figures(history: Any) -> list[tuple[float, ...]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, Any]]:
-    names = ("sgd", "adamw-bfloat16", "stretches", "explodes")
+    names = ("sgd", "adamw-bfloat16", "stretches", "explodes", "range-test")
     return {name: _train(name, tmp_path_factory.mktemp(name)) for name in names}
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw-bfloat16"])
+@pytest.mark.parametrize("name", ["sgd", "adamw-bfloat16", "range-test"])
 def test_a_kill_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: dict[str, Any], name: str) -> None:
     _kill(name, tmp_path, f"steps:{run.STEPS + 3}")
     seen = _Seen()
@@ -88,10 +88,11 @@ def test_a_kill_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: dict[str,
     assert seen.steps == [run.STEPS] + [1] * run.STEPS * (run.EPOCHS - 1)
     assert resumed == undisturbed[name][0]
     assert _figures(history) == _figures(undisturbed[name][1])
+    assert history.hyperparameters == undisturbed[name][1].hyperparameters
 
 
-# Files in their order: execution.json, the state at the start, then best, last and the state of each epoch.
-@pytest.mark.parametrize("number", [1, 2, 3, 5])
+# Files in their order: execution.json, best and the state at the start, then best, last and the state of each epoch.
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 6])
 def test_a_kill_just_before_a_file_is_in_place(tmp_path: Path, undisturbed: dict[str, Any], number: int) -> None:
     _kill("sgd", tmp_path, f"files:{number}")
     assert _train("sgd", tmp_path)[0] == undisturbed["sgd"][0]

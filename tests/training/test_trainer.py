@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,9 @@ def test_a_stretch_runs_along_its_part_of_the_curve(tmp_path: Path) -> None:
     hooks = [_Notes(trainer), _Notes(trainer)]
     trainer.train(Stretch(share=0.75, hook=hooks[0]))
     trainer.train(Stretch(share=0.25, rate=(0.5, 1.0), hook=hooks[1]))
-    settings = small.settings(warmup_epochs=0.5)
-    assert hooks[0].rates == pytest.approx([learning_rate(settings, step * _STEPS / 9, 4) for step in range(9)])
-    assert hooks[1].rates == pytest.approx([learning_rate(settings, 6 + 2 * step, 4) for step in range(3)])
+    curve = partial(learning_rate, 0.1, steps=_STEPS, warmup=2)
+    assert hooks[0].rates == pytest.approx([curve(step * _STEPS / 9) for step in range(9)])
+    assert hooks[1].rates == pytest.approx([curve(6 + 2 * step) for step in range(3)])
 
 
 def test_an_optimiser_forgets_only_where_a_stretch_says_so(tmp_path: Path) -> None:
@@ -275,8 +276,8 @@ def test_what_goes_wrong_once_is_taken_back_to_the_epoch_before_at_half_the_rate
     assert [epoch.number for epoch in history.epochs] == [1, 2, 3]
     assert f"{message}" in caplog.text
     assert "back to step 4 with 0.5 of the learning rate (1 of 3)" in caplog.text
-    settings = small.settings()
-    assert rates == {step: learning_rate(settings, step, 4) * (0.5 if step >= 4 else 1) for step in range(_STEPS)}
+    curve = partial(learning_rate, 0.1, steps=_STEPS, warmup=0)
+    assert rates == {step: curve(step) * (0.5 if step >= 4 else 1) for step in range(_STEPS)}
     assert history.epochs[2].train_loss < history.epochs[1].train_loss < history.epochs[0].train_loss
 
 

@@ -22,6 +22,7 @@ from edgeprune.bundle.manifest import (
     PrecisionReport,
     ProfileReference,
     ProofReport,
+    TrainingReport,
 )
 from edgeprune.bundle.measured import Measured
 from edgeprune.bundle.verdicts import verdict
@@ -86,6 +87,7 @@ def _manifest(job: Job) -> Manifest:
         metrics=metrics,
         proof=ProofReport(**job.value("prove")),
         precision=_precision(job),
+        training=_training(job),
         parity=ParityReport(**job.value("parity")[job.value("choose")["precision"]]),
         profile=ProfileReference(path=PROFILE),
         microcontroller=board.report(job),
@@ -161,6 +163,22 @@ def _precision(job: Job) -> PrecisionReport:
             )
             for name, file in job.exported.items()
         },
+    )
+
+
+def _training(job: Job) -> TrainingReport | None:
+    trained = job.value("finetune")
+    history = trained["history"]
+    if history is None:
+        return None
+    epochs, best, start = history["epochs"], history["best_epoch"], history["start_accuracy"]
+    kept = len(epochs) if job.recipe.training.keep == "last" else best
+    return TrainingReport(
+        **history["hyperparameters"],
+        start_accuracy=start,
+        accuracy=epochs[kept - 1]["validation_accuracy"] if kept else start,
+        best_epoch=kept,
+        still_rising=trained["still_rising"],
     )
 
 

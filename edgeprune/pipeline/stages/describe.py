@@ -59,7 +59,8 @@ def facts_of(job: Job) -> Facts:
     """What ``report.json`` holds, of this stage and of all that came after it."""
     recipe, target, found = job.recipe, job.target, job.value("describe")
     trained = job.value("finetune")
-    epochs = (trained["history"] or {"epochs": ()})["epochs"]
+    history = trained["history"] or {"epochs": (), "hyperparameters": {"epochs": 0}}
+    epochs = history["epochs"]
     ended = {epoch["stretch"]: epoch["validation_accuracy"] for epoch in epochs}
     problems = {name: {"problem": made["problem"]} for name, made in job.value("quantize").items() if "problem" in made}
     return Facts.model_validate(
@@ -73,7 +74,7 @@ def facts_of(job: Job) -> Facts:
                 "repairs": found["repairs"],
                 "schedule": recipe.schedule.name,
                 "options": recipe.schedule.options,
-                "epochs": recipe.training.epochs,
+                "epochs": history["hyperparameters"]["epochs"],
                 "precision": recipe.quantize.precision,
                 "max_accuracy_drop": recipe.quantize.max_accuracy_drop,
                 "target": target.description,

@@ -13,6 +13,8 @@ from edgeprune.pipeline.stage import Findings, Space, Stage
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgeprune.training import History
+
 
 def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {"training": recipe.training.model_dump(mode="json"), "seed": recipe.seed}
@@ -23,7 +25,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     model = job.pruned("repair")
     history = None
-    if job.recipe.training.epochs:
+    if job.trains:
         history = finetune(
             model,
             job.data,
@@ -34,9 +36,16 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
             base=job.recipe.folder,
             progress=space.progress,
         )
-        end(job, model)
+        end(job, model, history)
     job.write_weights(model, space)
-    return {"history": None if history is None else asdict(history), "locked": is_locked(job)}
+    return {"locked": is_locked(job), **told(history)}
+
+
+def told(history: History | None) -> Mapping[str, Any]:
+    """The part of a stage's result about training; None stands for no training."""
+    if history is None:
+        return {"history": None, "still_rising": None}
+    return {"history": asdict(history), "still_rising": history.still_rising}
 
 
 def is_locked(job: Job) -> bool:
@@ -51,11 +60,11 @@ def found(job: Job, values: Mapping[str, Any]) -> Findings:
     return {} if execution is None or not names else {("training",): {name: execution[name] for name in names}}
 
 
-def end(job: Job, model: nn.Module) -> None:
-    """What is left to do with a network that was trained."""
+def end(job: Job, model: nn.Module, history: History) -> None:
+    """Recalibrate BatchNorm layers where the recipe asks for it and training changed the network."""
     from edgeprune.repair import recalibrate
 
-    if job.recipe.training.batchnorm == "recalibrate":
+    if job.recipe.training.batchnorm == "recalibrate" and not history.kept_start:
         recalibrate(model, job.samples)
 
 

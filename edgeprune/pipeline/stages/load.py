@@ -58,7 +58,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             "which a build also judges, has none"
         )
     if not objective.plain:
-        objective.try_on(job.dense, loaded.train, batch_size=training.batch_size)
+        objective.try_on(job.dense, loaded.train, batch_size=training.sample_batch)
     return {"samples": {role: len(split) for role, split in loaded.splits().items()}}
 
 

@@ -15,8 +15,8 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {
         "repair": prune.repair,
         "samples": prune.samples,
-        "batch_size": recipe.training.batch_size,
-        "training": recipe.training.epochs > 0,
+        "batch_size": recipe.training.sample_batch,
+        "training": recipe.training.trains,
         "seed": recipe.seed,
     }
 

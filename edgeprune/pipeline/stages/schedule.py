@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +61,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
     start = session.value() if schedule.starts == "trained" else None
     history = train(schedule, session, trainer, before=before)
-    finetune.end(job, session.model)
+    finetune.end(job, session.model, history)
     plan = session.plan({"criterion": job.criterion.name, "seed": recipe.seed, "schedule": schedule.name})
     plan.save(space.out / PLAN)
     job.write_weights(session.model, space)
@@ -71,7 +70,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     reached = select.reached(job, plan, plan.removed(job.units))
     return {
         **reached,
-        "history": asdict(history),
+        **finetune.told(history),
         "locked": finetune.is_locked(job),
         "start": start,
         "macs_by_stretch": macs,

@@ -16,9 +16,9 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
         "criterion": prune.criterion,
         "options": dict(prune.criterion_options),
         "samples": prune.samples,
-        "batch_size": recipe.training.batch_size,
+        "batch_size": recipe.training.sample_batch,
         "repair": prune.repair,
-        "training": recipe.training.epochs > 0,
+        "training": recipe.training.trains,
         "seed": recipe.seed,
     }
 

@@ -8,7 +8,7 @@ from itertools import starmap
 from typing import Any
 
 from edgeprune.bundle.manifest import BudgetReport
-from edgeprune.report import text, verdicts
+from edgeprune.report import text, training, verdicts
 from edgeprune.report.markup import Content, element
 from edgeprune.report.parts import Column, Section, Source, kind, table, terms
 
@@ -41,7 +41,7 @@ def section(source: Source) -> Section:
         ("limits", ", ".join(_limit(name, limit) for name, limit in asked.budget.items())),
         ("units chosen by", f"{asked.criterion} scores, {asked.select} selection"),
         ("repaired with", ", ".join(asked.repairs).replace("_", " ") or "nothing"),
-        ("schedule", [asked.schedule.replace("_", " "), _options(asked.options), f", {_epochs(asked.epochs)}"]),
+        ("schedule", [asked.schedule.replace("_", " "), _options(asked.options), f", {_training(source)}"]),
         ("precision", _precision(asked.precision, asked.max_accuracy_drop)),
         ("target", [source.manifest.target, f": {asked.target}" if asked.target else None]),
         ("runtime", f"{asked.runtime} {asked.versions}".rstrip()),
@@ -111,7 +111,11 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _epochs(count: int) -> str:
+def _training(source: Source) -> str:
+    report = source.manifest.training
+    if report is not None:
+        return training.settings(report)
+    count = source.facts.asked.epochs
     return f"{count} epoch{'' if count == 1 else 's'} of training" if count else "no training"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeprune.report import text
+from edgeprune.report import text, training
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, folded, kind, paragraph, table
 from edgeprune.report.plot import Axis, Label, dots, line, plot
@@ -88,4 +88,8 @@ def _training(source: Source) -> Content:
     caption = f"{source.manifest.metric.capitalize()} on validation samples after each epoch."
     if bounds:
         caption += " Upright lines: a new step begins."
+    report = source.manifest.training
+    advice = None if report is None else training.advice(report)
+    if advice is not None:
+        caption += f" {advice[0].upper()}{advice[1:]}."
     return figure([caption, " ", kind("measured")], drawn)

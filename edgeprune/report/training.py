@@ -1,0 +1,21 @@
+"""Training in words: what it ran with, and whether more of it would help."""
+
+from __future__ import annotations
+
+from edgeprune.bundle.manifest import TrainingReport
+
+
+def settings(training: TrainingReport) -> str:
+    """The values that training ran with: ``batch size 32, 20 epochs, peak learning rate 0.013 (range test)``."""
+    found = " (range test)" if "lr" in training.automatic else ""
+    epochs = f"{training.epochs} epoch{'' if training.epochs == 1 else 's'}"
+    return f"batch size {training.batch_size}, {epochs}, peak learning rate {training.lr:g}{found}"
+
+
+def advice(training: TrainingReport) -> str | None:
+    """Whether more epochs would help, in a sentence; None where that cannot be said."""
+    if training.still_rising:
+        return f"accuracy was still rising: try --set training.epochs={2 * training.epochs}"
+    if training.best_epoch == 0:
+        return "no epoch was better on validation data than the network before training, which was kept"
+    return None if training.still_rising is None else "more epochs are not expected to help"

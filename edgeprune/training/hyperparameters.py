@@ -1,0 +1,132 @@
+"""Batch size, number of epochs and learning rate where the settings say ``auto``."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.config import TrainingSettings
+from edgeprune.errors import ModelError
+from edgeprune.model.splits import training_steps
+
+logger = logging.getLogger(__name__)
+
+AUTOMATIC = ("batch_size", "epochs", "lr")
+"""Settings that may be ``auto``."""
+
+_BATCHES_PER_EPOCH = 100
+_BATCH_SIZES = 16, 128
+_STEPS = 2000
+_EPOCHS = 5, 40
+
+_RATES = {"sgd": (1e-4, 1.0), "adamw": (1e-6, 0.1)}
+_STEPS_PER_DECADE = 16
+DISTINCT_BATCHES = 8
+"""Batches of a range test."""
+_DIVERGED = 4.0  # times the smallest mean loss: no larger rate is tried
+_DIGITS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """Values that training ran with.
+
+    Attributes:
+        batch_size: Samples per step, over all processes.
+        epochs: Passes over the training split.
+        lr: Peak learning rate.
+        automatic: Names of those that EdgePrune chose; the others come from the settings.
+    """
+
+    batch_size: int
+    epochs: int
+    lr: float
+    automatic: tuple[str, ...] = ()
+
+
+def batch_size(settings: TrainingSettings, samples: int) -> int:
+    """The batch size for ``samples`` training samples: by default a power of two that gives about 100 steps per epoch.
+
+    It is between 16 and 128: smaller batches give poor BatchNorm statistics, and larger ones need other learning rates.
+    """
+    if settings.batch_size != "auto":
+        return settings.batch_size
+    smallest, largest = _BATCH_SIZES
+    power = round(math.log2(max(samples / _BATCHES_PER_EPOCH, 1)))
+    return min(max(1 << power, smallest), largest)
+
+
+def epochs(settings: TrainingSettings, samples: int) -> int:
+    """The number of epochs: by default as many as make 2000 steps, between 5 and 40."""
+    if settings.epochs != "auto":
+        return settings.epochs
+    fewest, most = _EPOCHS
+    steps_per_epoch = training_steps(samples, batch_size(settings, samples))
+    return min(max(math.ceil(_STEPS / steps_per_epoch), fewest), most)
+
+
+def range_test(
+    model: nn.Module,
+    batches: Sequence[tuple[Any, Any]],
+    loss: Callable[[nn.Module, Any, Any], Tensor],
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+    *,
+    settings: TrainingSettings,
+) -> float:
+    """The peak learning rate for ``model``: the rate at which the loss is smallest while the rate grows exponentially.
+
+    Smith, "Cyclical Learning Rates for Training Neural Networks" (2017). A copy of the network is trained for a few
+    dozen steps while the rate grows from a harmless to a destructive value. The loss first falls, faster with larger
+    rates, and rises again once the rate is too large. Each loss is averaged over the last ``len(batches)`` steps. The
+    batches repeat, so every average is over the same samples and shows no noise of sampling.
+
+    Args:
+        model: The network before training; it is not changed.
+        batches: Inputs and labels of a few batches.
+        loss: The training loss of a network on one batch.
+        optimizer: Makes the optimizer of a network.
+        settings: ``optimizer`` decides the range of rates; gradients are clipped by ``gradient_clip``.
+
+    Returns:
+        The rate with two significant digits.
+
+    Raises:
+        ModelError: The loss is not finite at the smallest rate.
+    """
+    copied = copy.deepcopy(model).train()
+    stepper = optimizer(copied)
+    lowest, highest = _RATES[settings.optimizer]
+    steps = round(_STEPS_PER_DECADE * math.log10(highest / lowest))
+    losses: list[float] = []
+    smallest, best = math.inf, lowest
+    for step in range(steps + 1):
+        rate = lowest * (highest / lowest) ** (step / steps)
+        for group in stepper.param_groups:
+            group["lr"] = rate
+        stepper.zero_grad()
+        value = loss(copied, *batches[step % len(batches)])
+        value.backward()  # type: ignore[no-untyped-call]
+        if settings.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(copied.parameters(), settings.gradient_clip)
+        stepper.step()
+        losses.append(float(value.detach()))
+        if len(losses) < len(batches):
+            continue
+        mean = sum(losses[-len(batches) :]) / len(batches)
+        if not math.isfinite(mean) or mean > _DIVERGED * smallest:
+            break
+        if mean < smallest:
+            smallest, best = mean, rate
+    if not math.isfinite(smallest):
+        raise ModelError(
+            f"the learning-rate range test found no finite loss from {lowest:g} on: set training.lr, or check the data"
+        )
+    logger.info("range test: smallest loss %.4g at learning rate %.2g, %d steps", smallest, best, len(losses))
+    return float(f"{best:.{_DIGITS}g}")
