@@ -122,12 +122,8 @@ class Trial(Protocol):
     def score(self, model: nn.Module) -> Score:
         """Quality of ``model`` on validation samples, the same samples at every call."""
 
-    @property
-    def trains(self) -> bool:
-        """Whether finalists are trained for a short time."""
-
-    def train(self, number: int, rewritten: Rewritten) -> None:
-        """Train candidate ``number`` in place for a short time."""
+    def train(self, number: int, rewritten: Rewritten) -> bool:
+        """Train candidate ``number`` in place for a short time; False where nothing is trained."""
 
 
 def combinations(
@@ -171,7 +167,7 @@ def compare(
        same units as an earlier one's.
     2. Each network is built, repaired and scored on validation samples.
     3. The ``FINALISTS`` with the lowest loss are trained for a short time and scored again.
-    4. Of the finalists the one with the lowest loss is chosen; see ``best`` for what alignment counts.
+    4. The candidate with the lowest loss, before or after its training, is chosen; see ``best`` for alignment.
 
     Costs one plan, one repair and one pass over the validation samples for each candidate.
 
@@ -196,29 +192,26 @@ def compare(
         if len(finalists) > FINALISTS:
             del finalists[max(finalists, key=lambda index: _rank(results[index].repaired))]
         progress.advance()
-    if len(results) > 1 and trial.trains:
-        for number, rewritten in sorted(finalists.items()):
-            trial.train(number, rewritten)
-            results[number] = replace(results[number], trained=agree(trial.score(rewritten.model)))
-            progress.advance()
-        winner = best({number: results[number] for number in finalists})
-    else:
-        winner = best(dict(enumerate(results)))
+    for number, rewritten in sorted(finalists.items()) if len(results) > 1 else ():
+        if not trial.train(number, rewritten):
+            break
+        results[number] = replace(results[number], trained=agree(trial.score(rewritten.model)))
+        progress.advance()
+    winner = best(results)
     results[winner] = replace(results[winner], chosen=True)
     return tuple(results)
 
 
-def best(results: dict[int, CandidateResult]) -> int:
-    """Key of the result with the lowest loss, or of a better aligned one that is as good.
+def best(results: Sequence[CandidateResult]) -> int:
+    """Index of the result with the lowest loss, or of a better aligned one that is as good.
 
-    Two results are as good where their losses on the same batches differ by no more than one standard error of the
-    mean difference (Breiman et al., 1984). An aligned network is often the faster one on the target.
+    A result is as good if its loss exceeds the lowest by at most one standard error of the mean difference on the same
+    batches (the rule of Breiman et al., 1984). An aligned network is often the faster one on the target.
     """
-    scores = {key: result.score for key, result in results.items()}
-    order = sorted(results, key=lambda key: _rank(scores[key]))
-    lowest = scores[order[0]]
-    as_good = [key for key in order if _as_good(scores[key], lowest)]
-    return max(as_good or order[:1], key=lambda key: (results[key].candidate.align, -order.index(key)))
+    order = sorted(range(len(results)), key=lambda index: _rank(results[index].score))
+    lowest = results[order[0]].score
+    as_good = [index for index in order if index == order[0] or _as_good(results[index].score, lowest)]
+    return max(as_good, key=lambda index: (results[index].candidate.align, -order.index(index)))
 
 
 def score(model: nn.Module, samples: Samples) -> Score:

@@ -32,10 +32,6 @@ class _Widths:
     trained_losses: dict[str, float] = field(default_factory=dict)
     trained: list[int] = field(default_factory=list)
 
-    @property
-    def trains(self) -> bool:
-        return bool(self.trained_losses)
-
     def plan(self, candidate: Candidate) -> tuple[float, Tensor]:
         if candidate.criterion not in self.losses:
             raise BudgetError("too small", {"macs": 7})
@@ -50,10 +46,13 @@ class _Widths:
         assert isinstance(model, _Named)
         return Score((self.trained_losses if model.fit else self.losses)[model.name])
 
-    def train(self, number: int, rewritten: Rewritten) -> None:
+    def train(self, number: int, rewritten: Rewritten) -> bool:
+        if not self.trained_losses:
+            return False
         self.trained.append(number)
         assert isinstance(rewritten.model, _Named)
         rewritten.model.fit = True
+        return True
 
 
 def _ways(*names: str) -> tuple[Candidate, ...]:
@@ -88,12 +87,10 @@ def test_an_aligned_plan_wins_within_the_noise_of_the_samples(shift: float, chos
     rng = torch.Generator().manual_seed(0)
     free = torch.rand(16, generator=rng)
     aligned = free + shift + 0.2 * torch.randn(16, generator=rng)
-    results = {
-        number: CandidateResult(
-            Candidate("l2", align=align), 0.5, Score(float(losses.mean()), None, tuple(losses.tolist()))
-        )
-        for number, (align, losses) in enumerate([(1, free), (8, aligned)])
-    }
+    results = [
+        CandidateResult(Candidate("l2", align=align), 0.5, Score(float(losses.mean()), None, tuple(losses.tolist())))
+        for align, losses in ((1, free), (8, aligned))
+    ]
     assert float(aligned.mean()) > float(free.mean())
     assert best(results) == chosen
 

@@ -112,11 +112,12 @@ class PruneSettings(Settings):
     """How units are chosen.
 
     Attributes:
-        criterion: What scores a unit; ``auto`` is the best one measured; ``file.py:Class`` for one's own.
+        criterion: What scores a unit; ``auto`` compares several on validation data (docs/selection.md);
+            ``file.py:Class`` for one's own.
         criterion_options: Arguments of its constructor.
         select: How scores become a plan: ``global`` compares units of all groups, ``uniform`` takes the same share of
-            each, ``knapsack`` keeps the most importance, ``sensitivity`` loses the least measured accuracy;
-            ``file.py:Class`` for one's own.
+            each, ``knapsack`` keeps the most importance, ``sensitivity`` loses the least measured accuracy; ``auto``
+            compares ``global`` with several options; ``file.py:Class`` for one's own.
         select_options: Arguments of its constructor.
         repair: What makes up for the removed units before training: ``auto``, or some of ``constants``, ``bias``,
             ``least_squares`` and ``recalibrate``; an empty list for nothing.
@@ -125,7 +126,8 @@ class PruneSettings(Settings):
         floor: Least that stays of each group: a share in (0, 1], or a number of units above 1. None: one index of
             every dimension.
         align: What stays of each group is a multiple of so many channels, or all; 1 is any number. ``target`` is what
-            the target's runtime runs best, as far as groups are wide enough and the budget allows.
+            the target's runtime runs best, as far as groups are wide enough and the budget allows; ``auto`` compares
+            that with any number.
         layers: What holds for some layers instead.
         attention: What goes where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
         prove: Check by numbers that the rewritten network computes what it must.
@@ -133,13 +135,13 @@ class PruneSettings(Settings):
 
     criterion: str = "auto"
     criterion_options: Mapping[str, Any] = {}
-    select: str = "global"
+    select: str = "auto"
     select_options: Mapping[str, Any] = {}
     repair: Literal["auto"] | Annotated[tuple[_Repair, ...], Field(strict=False)] = "auto"
     samples: Annotated[int, Field(ge=1)] = 1024
     exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
     floor: _Amount | None = None
-    align: Literal["target"] | Annotated[int, Field(ge=1)] = "target"
+    align: Literal["auto", "target"] | Annotated[int, Field(ge=1)] = "auto"
     layers: Annotated[tuple[LayerSettings, ...], Field(strict=False)] = ()
     attention: Literal["heads", "head_dim"] = "heads"
     prove: bool = True

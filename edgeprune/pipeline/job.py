@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgeprune.backends.tflm import Footprint
+    from edgeprune.candidates import Candidate
     from edgeprune.cost import CostModel
     from edgeprune.criteria import Criterion
     from edgeprune.graph import Program, Rewritten, Units
@@ -60,7 +61,7 @@ def preferred_alignment(recipe: Recipe, target: Target) -> int:
     """Channels that the target's runtime likes multiples of; 1 for any number, or where the recipe says another."""
     runtime = target.runtime
     liked = runtime.align_int8 if demand(recipe, target) == "int8" else None
-    return (liked or runtime.align) if recipe.prune.align == "target" else 1
+    return 1 if isinstance(recipe.prune.align, int) else (liked or runtime.align)
 
 
 def precisions(recipe: Recipe, target: Target) -> tuple[Precision, ...]:
@@ -214,26 +215,67 @@ class Job:
         return Samples.of(self.data.train, count=recipe.prune.samples, batch_size=size, seed=recipe.seed, loss=loss)
 
     @cached_property
-    def criterion(self) -> Criterion:
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Ways to choose what is removed, to be compared; one where the recipe leaves no choice, or its schedule."""
+        from edgeprune.candidates import Candidate, combinations
+
+        prune, preferred = self.recipe.prune, self.preferred_alignment
+        select = "global" if prune.select == "auto" and prune.select_options else prune.select
+        if self.recipe.schedule.name != "one_shot":
+            return (Candidate(prune.criterion, "global" if select == "auto" else select, align=preferred),)
+        # Options without a name belong to the criterion that "auto" means where nothing is compared.
+        criterion = prune.criterion
+        if criterion == "auto" and prune.criterion_options:
+            criterion = self.create_criterion(criterion).name
+        return combinations(
+            criterion=criterion,
+            select=select,
+            aligns=(preferred, 1) if prune.align == "auto" else (preferred,),
+            data=True,
+            labels=self.recipe.training.step is None,
+        )
+
+    @property
+    def candidate(self) -> Candidate:
+        """The one that was chosen.
+
+        Read after the stage ``candidates``, or where there is only one.
+        """
+        from edgeprune.candidates import Candidate
+
+        if len(self.candidates) == 1:
+            return self.candidates[0]
+        return Candidate(**self.value("candidates")["chosen"])
+
+    def create_criterion(self, name: str) -> Criterion:
+        """The criterion called ``name``, with the options of the recipe."""
         from edgeprune.criteria import create
 
         prune, settings = self.recipe.prune, self.recipe.training
         # "auto" must not take one that needs the loss where a step of the user's own hides it.
         training = self.trains or settings.step is not None
-        return create(prune.criterion, prune.criterion_options, data=True, training=training, base=self.recipe.folder)
+        return create(name, prune.criterion_options, data=True, training=training, base=self.recipe.folder)
+
+    def create_selection(self, candidate: Candidate) -> Selection:
+        """The selection of ``candidate``, with the options of the recipe."""
+        return candidate.selection(self.recipe.prune.select_options, base=self.recipe.folder)
+
+    @cached_property
+    def criterion(self) -> Criterion:
+        """The one that was chosen; see ``candidate``."""
+        return self.create_criterion(self.candidate.criterion)
 
     @cached_property
     def selection(self) -> Selection:
-        from edgeprune.select import create
-
-        prune = self.recipe.prune
-        return create(prune.select, prune.select_options, base=self.recipe.folder)
+        """The one that was chosen; see ``candidate``."""
+        return self.create_selection(self.candidate)
 
     @cached_property
     def repairs(self) -> tuple[str, ...]:
         from edgeprune.repair import chosen_repairs
 
-        return chosen_repairs(self.recipe.prune.repair, data=True, training=self.trains)
+        compared = len(self.candidates) > 1
+        return chosen_repairs(self.recipe.prune.repair, data=True, training=self.trains and not compared)
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -242,14 +284,14 @@ class Job:
         settings = self.recipe.schedule
         return create(settings.name, settings.options, base=self.recipe.folder)
 
-    def constraints(self, units: Units, *, preferred: bool) -> Sequence[Constraint]:
-        """What may be left of each group, as the recipe says; and as the target's runtime prefers it."""
+    def constraints(self, units: Units, *, preferred: int = 1) -> Sequence[Constraint]:
+        """What may remain of each group, as the recipe says, in multiples of ``preferred`` channels where possible."""
         from edgeprune.select import prefer_alignment, resolve
 
         prune = self.recipe.prune
-        align = 1 if prune.align == "target" else prune.align
+        align = prune.align if isinstance(prune.align, int) else 1
         demanded = resolve(units, floor=prune.floor, align=align, layers=prune.layers)
-        return prefer_alignment(units, demanded, self.preferred_alignment) if preferred else demanded
+        return prefer_alignment(units, demanded, preferred) if preferred > 1 else demanded
 
     @property
     def preferred_alignment(self) -> int:

@@ -6,6 +6,7 @@ from edgeprune.config import Recipe, Target
 from edgeprune.pipeline.stage import Stage
 from edgeprune.pipeline.stages import (
     bundle,
+    candidates,
     capture,
     choose,
     describe,
@@ -32,6 +33,7 @@ from edgeprune.pipeline.stages import (
 
 _BEFORE = (load.STAGE, preflight.STAGE, evaluate_dense.STAGE, capture.STAGE, group.STAGE)
 _ONE_SHOT = (
+    candidates.STAGE,
     score.STAGE,
     sensitivity.STAGE,
     select.STAGE,

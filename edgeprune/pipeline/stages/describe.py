@@ -29,6 +29,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     scores = np.load(path, allow_pickle=False) if path.is_file() else None
     return {
         "criterion": job.criterion.name,
+        "select": job.selection.name,
         "repairs": list(job.repairs),
         "layers": [asdict(layer) for layer in layer_costs(units, removed)],
         "calls": [asdict(call) for call in live_bytes(units, removed)],
@@ -70,7 +71,7 @@ def facts_of(job: Job) -> Facts:
                 "description": recipe.description,
                 "budget": {name: limit for name, limit in recipe.budget.given().items() if name != "require"},
                 "criterion": found["criterion"],
-                "select": recipe.prune.select,
+                "select": found["select"],
                 "repairs": found["repairs"],
                 "schedule": recipe.schedule.name,
                 "options": recipe.schedule.options,

@@ -31,7 +31,9 @@ def load_inputs(job: Job) -> Data:
     """
     from edgeprune.errors import RecipeError
 
-    _ = job.criterion, job.selection, job.repairs
+    _ = job.repairs
+    for candidate in job.candidates:
+        _ = job.create_criterion(candidate.criterion), job.create_selection(candidate)
     if job.schedule.needs_early and job.recipe.model.early is None:
         raise RecipeError(
             f"model.early: the schedule {job.schedule.name} goes back to weights from early in the training of the "

@@ -34,4 +34,4 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     return {"criterion": job.criterion.name}
 
 
-STAGE = Stage("score", "score", after=("group",), settings=_settings, run=_run)
+STAGE = Stage("score", "score", after=("candidates",), settings=_settings, run=_run)

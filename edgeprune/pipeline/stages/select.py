@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,16 @@ from edgeprune.errors import BudgetError, TargetError
 from edgeprune.pipeline.cache import Finished
 from edgeprune.pipeline.job import PLAN, SCORES, Job, preferred_alignment
 from edgeprune.pipeline.stage import Findings, Space, Stage
+from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgeprune.candidates import Candidate
     from edgeprune.config import Budget
     from edgeprune.cost import CostModel
-    from edgeprune.select import Constraint, Plan
+    from edgeprune.criteria import Criterion
+    from edgeprune.select import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -44,44 +47,58 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     import numpy as np
     import torch
 
+    check_table(job)
+    scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
+    plan, removed = choose(job, job.candidate, job.criterion, scores, progress=space.progress)
+    plan.save(space.out / PLAN)
+    return reached(job, plan, removed)
+
+
+def choose(
+    job: Job, candidate: Candidate, criterion: Criterion, scores: Tensor, *, progress: Progress = SILENT
+) -> tuple[Plan, Tensor]:
+    """The plan of ``candidate`` by the ``scores`` of its ``criterion``, and the mask of the units that go, (units,).
+
+    Where the recipe demands the alignment that the target prefers and the budget cannot be reached with it, any number
+    of channels may remain.
+
+    Raises:
+        BudgetError: The budget cannot be reached; names the closest value.
+    """
     from edgeprune import pruning
 
-    check_table(job)
-    recipe = job.recipe
-    scores = torch.from_numpy(np.load(job.file("score", SCORES), allow_pickle=False))
-
-    def choose(constraints: Sequence[Constraint]) -> tuple[Plan, Tensor]:
+    def aligned(preferred: int) -> tuple[Plan, Tensor]:
         def within(budget: Budget, costs: Mapping[str, CostModel]) -> tuple[Plan, Tensor]:
             return pruning.choose(
                 job.dense,
                 job.units,
                 scores,
                 budget,
-                criterion=job.criterion,
-                selection=job.selection,
-                constraints=constraints,
+                criterion=criterion,
+                selection=job.create_selection(candidate),
+                constraints=job.constraints(job.units, preferred=preferred),
                 samples=job.samples,
                 costs=costs,
-                seed=recipe.seed,
-                progress=space.progress,
+                seed=job.recipe.seed,
+                progress=progress,
             )
 
         if job.target.microcontroller is not None:
             from edgeprune.pipeline.fitting import fit
 
             return fit(job, within)
-        latency = job.latency_model("latency_ms" in recipe.budget.aims.costs)
-        return within(recipe.budget.aims, {} if latency is None else {"latency_ms": latency})
+        aims = job.recipe.budget.aims
+        latency = job.latency_model("latency_ms" in aims.costs)
+        return within(aims, {} if latency is None else {"latency_ms": latency})
 
+    preferred = candidate.align if job.preferred_alignment > 1 else 1
     try:
-        plan, removed = choose(job.constraints(job.units, preferred=True))
+        return aligned(preferred)
     except BudgetError:
-        if job.preferred_alignment == 1:
+        if preferred == 1 or job.recipe.prune.align == "auto":
             raise
         logger.warning("the budget cannot be reached with the channel counts that %s prefers", job.target.name)
-        plan, removed = choose(job.constraints(job.units, preferred=False))
-    plan.save(space.out / PLAN)
-    return reached(job, plan, removed)
+        return aligned(1)
 
 
 def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:

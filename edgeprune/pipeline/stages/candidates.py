@@ -1,0 +1,142 @@
+"""Compare several ways to choose what is removed, and decide for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline.cache import Finished
+from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.pipeline.stages import finetune, repair, score, select
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgeprune.candidates import Candidate, Score
+    from edgeprune.graph import Rewritten
+    from edgeprune.model.data import Split
+    from edgeprune.statistics import Samples
+
+_BATCH = 32
+"""Validation samples of which one mean loss is taken, to compare two networks pair by pair."""
+
+
+def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    stages = (score.STAGE, select.STAGE, repair.STAGE, finetune.STAGE)
+    return {stage.name: dict(stage.settings(recipe, target)) for stage in stages}
+
+
+def _run(job: Job, space: Space) -> Mapping[str, Any]:
+    from edgeprune.candidates import compare
+    from edgeprune.training import processes
+
+    if len(job.candidates) == 1:
+        return {"results": [], "chosen": None}
+    select.check_table(job)
+    results = compare(job.candidates, _Trial(job, space), agree=processes().tell, progress=space.progress)
+    (winner,) = [result.candidate for result in results if result.chosen]
+    return {"results": [asdict(result) for result in results], "chosen": asdict(winner)}
+
+
+class _Trial:
+    """Makes, scores and trains the candidates of one build; see ``edgeprune.candidates.Trial``."""
+
+    def __init__(self, job: Job, space: Space) -> None:
+        self._job = job
+        self._space = space
+        self._scores: dict[str, Tensor] = {}
+
+    def plan(self, candidate: Candidate) -> tuple[float, Tensor]:
+        from edgeprune import pruning
+        from edgeprune.criteria import Network
+
+        job, name = self._job, candidate.criterion
+        criterion = job.create_criterion(name)
+        if name not in self._scores:
+            network = Network(job.dense, job.units, job.recipe.seed, job.samples)
+            self._scores[name] = pruning.score(criterion, network, job.repairs)
+        plan, removed = select.choose(job, candidate, criterion, self._scores[name])
+        return plan.after.macs / max(plan.before.macs, 1), removed
+
+    def build(self, removed: Tensor) -> Rewritten:
+        from edgeprune.graph.rewrite import rewrite
+        from edgeprune.repair import Repair
+
+        job = self._job
+        rewritten = rewrite(job.dense, job.units, removed)
+        Repair(job.repairs, job.units, removed, job.samples, seed=job.recipe.seed).apply(rewritten)
+        return rewritten
+
+    def score(self, model: nn.Module) -> Score:
+        from edgeprune import candidates
+
+        job = self._job
+        if not job.objective.steps:
+            found = candidates.score(model, self._samples)
+            if job.objective.plain and job.recipe.training.metric is None:
+                return found
+            return candidates.Score(found.loss, job.judge(self._split)(model).accuracy, found.losses)
+        evaluation = job.judge(self._split)(model)
+        return candidates.Score(evaluation.loss, evaluation.accuracy)
+
+    def train(self, number: int, rewritten: Rewritten) -> bool:
+        from edgeprune.candidates import FEWEST_STEPS, TRAINING_FRACTION
+        from edgeprune.training import Stretch, Trainer
+
+        job, model = self._job, rewritten.model
+        if not job.trains:
+            return False
+        folder = self._space.keep / str(number)
+        folder.mkdir(exist_ok=True)
+        trainer = Trainer(
+            model,
+            job.data,
+            # Which plan is chosen must not depend on measured speed.
+            job.recipe.training.model_copy(update={"precision": "float32", "channels_last": False}),
+            seed=job.recipe.seed,
+            folder=folder,
+            teacher=job.teacher(model, rewritten.kept),
+            base=job.recipe.folder,
+        )
+        if trainer.steps * TRAINING_FRACTION < FEWEST_STEPS:
+            return False
+        trainer.train(Stretch(share=TRAINING_FRACTION))
+        trainer.finish()
+        return True
+
+    @cached_property
+    def _split(self) -> Split:
+        """The validation samples to compare on."""
+        from edgeprune.candidates import SAMPLES
+        from edgeprune.model.splits import some
+
+        return some(self._job.data.validation, SAMPLES, key=(self._job.recipe.seed,))
+
+    @cached_property
+    def _samples(self) -> Samples:
+        """The same in batches, with the loss."""
+        from edgeprune.candidates import SAMPLES
+        from edgeprune.statistics import Samples
+
+        job = self._job
+        loss, seed = job.objective.of_outputs, job.recipe.seed
+        return Samples.of(self._split, count=SAMPLES, batch_size=_BATCH, seed=seed, loss=loss)
+
+
+def _winner(finished: Finished) -> Any:
+    return finished.values["chosen"]
+
+
+STAGE = Stage(
+    "candidates",
+    "compare candidate plans",
+    after=("group",),
+    settings=_settings,
+    run=_run,
+    together=True,
+    by_content=_winner,
+)
