@@ -150,6 +150,34 @@ class TrainingReport(Part):
     still_rising: bool | None = None
 
 
+class PlanReport(Part):
+    """One candidate plan that the build compared; see ``edgeprune.candidates``.
+
+    Attributes:
+        criterion: Name of the importance score.
+        select: Name of the selection.
+        balance: Option of the selection ``global``; None: the options of the recipe hold.
+        align: Multiple of channels that groups keep where they are wide enough; 1: any number.
+        macs: Fraction of the dense network's MACs that remain.
+        loss: Mean loss on validation samples after repair; None if it is not finite.
+        accuracy: ``metric`` on the same samples; None where it is not defined.
+        trained_loss: Loss after the short training; None without one, or if it is not finite.
+        trained_accuracy: ``metric`` after the short training, likewise.
+        chosen: Whether the build used this plan.
+    """
+
+    criterion: str
+    select: str
+    balance: float | None = None
+    align: int = 1
+    macs: float
+    loss: float | None
+    accuracy: float | None = None
+    trained_loss: float | None = None
+    trained_accuracy: float | None = None
+    chosen: bool = False
+
+
 class BudgetReport(Part):
     """A limit and what came out.
 
@@ -236,7 +264,8 @@ class Manifest(Part):
     """``manifest.json``; the key ``schema`` is the attribute ``schema_version``.
 
     ``metric`` says what the ``accuracy`` of all networks is: ``accuracy``, the name of the user's own metric, or
-    ``-loss``, where a loss of the user's own is all there is. The larger the better.
+    ``-loss``, where a loss of the user's own is all there is. The larger the better. ``candidates`` are the plans that
+    were compared; () where the recipe allows one.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -255,6 +284,7 @@ class Manifest(Part):
     profile: ProfileReference | None = None
     platform: Platform | None = None
     microcontroller: MicrocontrollerReport | None = None
+    candidates: tuple[PlanReport, ...] = ()
     budgets: tuple[BudgetReport, ...]
     gates: tuple[GateReport, ...] = ()
     provenance: Provenance

@@ -159,8 +159,11 @@ def _built(
 
 
 def _print(result: BuildResult) -> None:
-    from edgeprune.report import table, training, verdicts
+    from edgeprune.report import candidates, table, training, verdicts
 
+    compared = candidates.render(result.manifest)
+    if compared is not None:
+        print_rich(compared)
     print_rich(table.render(result.manifest, result.profile))
     if (report := result.manifest.training) is not None:
         click.echo("; ".join(filter(None, (f"training: {training.settings(report)}", training.advice(report)))))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from edgeprune.bundle.manifest import (
     Manifest,
     Metrics,
     ParityReport,
+    PlanReport,
     Platform,
     PrecisionReport,
     ProfileReference,
@@ -30,7 +33,7 @@ from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import board, fingerprint
 from edgeprune.pipeline.job import GOLDEN, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.pipeline.stages import describe, select
+from edgeprune.pipeline.stages import candidates, describe, select
 from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
 from edgeprune.profile.judging import judge
 from edgeprune.report import facts, page
@@ -42,6 +45,8 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "target": [target.name, target.description, target.hardware.model_dump(mode="json")],
         # What the plan was made by: training depends on what it leaves alone, the bundle on all it says.
         "plan": dict(select.STAGE.settings(recipe, target)),
+        # Likewise of the candidates, which later stages know by the one that was chosen.
+        "candidates": dict(candidates.STAGE.settings(recipe, target)),
         "budget": recipe.budget.given(),
         "epoch": os.environ.get("SOURCE_DATE_EPOCH"),
         "board": [target.microcontroller and target.microcontroller.model_dump(), target.limits, target.ms_per_mac],
@@ -92,6 +97,7 @@ def _manifest(job: Job) -> Manifest:
         profile=ProfileReference(path=PROFILE),
         microcontroller=board.report(job),
         platform=Platform(runtime=job.target.runtime.name, architecture=job.target.hardware.architecture),
+        candidates=_candidates(job),
         budgets=_budgets(job, metrics),
         gates=tuple(
             GateReport(name=gate.name, limit=limits.get(gate.name, gate.limit), require=budget.required)
@@ -105,6 +111,25 @@ def _manifest(job: Job) -> Manifest:
             folder=job.recipe.folder,
         ),
     )
+
+
+def _candidates(job: Job) -> tuple[PlanReport, ...]:
+    return tuple(
+        PlanReport(
+            **asdict(result.candidate),
+            macs=result.macs,
+            loss=_finite(result.repaired.loss),
+            accuracy=result.repaired.accuracy,
+            trained_loss=None if result.trained is None else _finite(result.trained.loss),
+            trained_accuracy=None if result.trained is None else result.trained.accuracy,
+            chosen=result.chosen,
+        )
+        for result in candidates.results(job)
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _inputs(job: Job) -> dict[str, str]:

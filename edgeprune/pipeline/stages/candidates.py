@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -16,10 +18,12 @@ from edgeprune.pipeline.stages import finetune, repair, score, select
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edgeprune.candidates import Candidate, Score
+    from edgeprune.candidates import Candidate, CandidateResult, Score
     from edgeprune.graph import Rewritten
     from edgeprune.model.data import Split
     from edgeprune.statistics import Samples
+
+logger = logging.getLogger(__name__)
 
 _BATCH = 32
 """Validation samples of which one mean loss is taken, to compare two networks pair by pair."""
@@ -39,7 +43,36 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     select.check_table(job)
     results = compare(job.candidates, _Trial(job, space), agree=processes().tell, progress=space.progress)
     (winner,) = [result.candidate for result in results if result.chosen]
-    return {"results": [asdict(result) for result in results], "chosen": asdict(winner)}
+    return {"results": [_stored(result) for result in results], "chosen": asdict(winner)}
+
+
+def _stored(result: CandidateResult) -> Mapping[str, Any]:
+    """``result`` as JSON, without the loss of each batch; a loss that is not finite is None."""
+    values = asdict(result)
+    for state in filter(None, (values["repaired"], values["trained"])):
+        del state["losses"]
+        state["loss"] = state["loss"] if math.isfinite(state["loss"]) else None
+    return values
+
+
+def results(job: Job) -> tuple[CandidateResult, ...]:
+    """Results of all candidates that were compared; () where the recipe or its schedule leaves no choice."""
+    from edgeprune.candidates import Candidate, CandidateResult, Score
+
+    def score(values: Mapping[str, Any]) -> Score:
+        return Score(math.inf if values["loss"] is None else values["loss"], values["accuracy"])
+
+    found = job.value("candidates")["results"] if "candidates" in job.results else ()
+    return tuple(
+        CandidateResult(
+            Candidate(**values["candidate"]),
+            values["macs"],
+            repaired=score(values["repaired"]),
+            trained=None if values["trained"] is None else score(values["trained"]),
+            chosen=values["chosen"],
+        )
+        for values in found
+    )
 
 
 class _Trial:
@@ -73,18 +106,22 @@ class _Trial:
 
     def score(self, model: nn.Module) -> Score:
         from edgeprune import candidates
+        from edgeprune.training.evaluate import BrokenError
 
         job = self._job
-        if not job.objective.steps:
-            found = candidates.score(model, self._samples)
-            if job.objective.plain and job.recipe.training.metric is None:
-                return found
-            return candidates.Score(found.loss, job.judge(self._split)(model).accuracy, found.losses)
-        evaluation = job.judge(self._split)(model)
-        return candidates.Score(evaluation.loss, evaluation.accuracy)
+        hidden = job.objective.steps  # a step of the user's own computes the loss itself
+        found = candidates.Score(math.inf) if hidden else candidates.score(model, self._samples)
+        if job.objective.plain and job.recipe.training.metric is None:
+            return found
+        try:
+            judged = job.judge(self._split)(model)
+        except BrokenError:
+            return candidates.Score(math.inf)
+        return candidates.Score(judged.loss if hidden else found.loss, judged.accuracy, found.losses)
 
     def train(self, number: int, rewritten: Rewritten) -> bool:
         from edgeprune.candidates import FEWEST_STEPS, TRAINING_FRACTION
+        from edgeprune.errors import TrainingError
         from edgeprune.training import Stretch, Trainer
 
         job, model = self._job, rewritten.model
@@ -104,8 +141,11 @@ class _Trial:
         )
         if trainer.steps * TRAINING_FRACTION < FEWEST_STEPS:
             return False
-        trainer.train(Stretch(share=TRAINING_FRACTION))
-        trainer.finish()
+        try:
+            trainer.train(Stretch(share=TRAINING_FRACTION))
+            trainer.finish()
+        except TrainingError as problem:
+            logger.info("candidate %d: %s", number, problem)  # its score tells, and the one before training counts
         return True
 
     @cached_property

@@ -8,6 +8,7 @@ from edgeprune.report.parts import Section, Source
 from edgeprune.report.sections import (
     asked,
     board,
+    candidates,
     forms,
     importance,
     latency,
@@ -21,6 +22,7 @@ from edgeprune.report.sections import (
 
 SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     asked.section,
+    candidates.section,
     waterfall.section,
     layers.section,
     rounds.section,

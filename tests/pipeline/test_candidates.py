@@ -1,0 +1,100 @@
+"""A build that is left to choose compares candidate plans, and repeats."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.config import Recipe
+from edgeprune.pipeline import BuildResult, build
+from edgeprune.report import candidates
+
+_FREE = {
+    "prune.criterion": "auto",
+    "prune.select": "auto",
+    "prune.align": "auto",
+    "training.epochs": 0,
+    "quantize.precision": "float32",
+}
+
+
+def _build(folder: Path, **settings: object) -> BuildResult:
+    given = {**_FREE, **{key.replace("__", "."): value for key, value in settings.items()}}
+    return build(Recipe.load("digits").override(given), output=folder / "dist", cache=folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("candidates")
+
+
+@pytest.fixture(scope="module")
+def built(folder: Path) -> BuildResult:
+    return _build(folder)
+
+
+def test_manifest_and_report_list_the_candidates(built: BuildResult) -> None:
+    plans = built.manifest.candidates
+    assert {plan.criterion for plan in plans} == {"fisher", "l2"}
+    assert {plan.align for plan in plans} == {8, 1}
+    (chosen,) = [plan for plan in plans if plan.chosen]
+    dense, pruned = built.manifest.metrics.dense, built.manifest.metrics.pruned
+    assert chosen.macs == pytest.approx(pruned.macs / dense.macs)
+    assert all(plan.macs <= 0.5 and plan.loss is not None and plan.accuracy is not None for plan in plans)
+    assert all(plan.trained_loss is None for plan in plans)
+    lowest = min(plan.loss for plan in plans if plan.loss is not None)
+    assert chosen.loss == lowest or chosen.align > 1
+    plan = json.loads((built.folder / "plan.json").read_text(encoding="utf-8"))
+    assert plan["origin"]["criterion"] == chosen.criterion
+    page = (built.folder / "report.html").read_text(encoding="utf-8")
+    assert all(candidates.name(plan) in page for plan in plans)
+
+
+def test_a_second_build_compares_nothing(folder: Path, built: BuildResult) -> None:
+    again = _build(folder)
+    assert all(stage.cached for stage in again.stages)
+    assert again.manifest == built.manifest
+
+
+def test_a_recipe_that_names_all_compares_nothing(folder: Path) -> None:
+    result = _build(folder, prune__criterion="l2", prune__select="global", prune__align="target")
+    assert result.manifest.candidates == ()
+    plan = json.loads((result.folder / "plan.json").read_text(encoding="utf-8"))
+    assert plan["origin"]["criterion"] == "l2"
+
+
+_CODE = """
+from edgeprune.config import Recipe
+from edgeprune.pipeline import build
+build(Recipe.load("digits").override({settings!r}), output="dist", cache="cache")
+"""
+
+
+@pytest.mark.long
+def test_a_build_that_was_killed_while_it_compared_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    settings = {**_FREE, "training.epochs": 10}
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    command = [sys.executable, "-c", _CODE.format(settings=settings)]
+    subprocess.run(command, cwd=tmp_path / "whole", check=True, timeout=900)
+    process = subprocess.Popen(command, cwd=tmp_path / "killed")
+    deadline = time.monotonic() + 900
+    while not list((tmp_path / "killed").glob("cache/work/candidates-*/keep/*/*")):
+        assert process.poll() is None, "the build ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run(command, cwd=tmp_path / "killed", check=True, timeout=900)
+    folders = [tmp_path / name / "dist" / "digits-host" for name in ("whole", "killed")]
+    assert len({(folder / "manifest.json").read_bytes() for folder in folders}) == 1
+    assert len({(folder / "weights.safetensors").read_bytes() for folder in folders}) == 1
+    manifest = Manifest.load(folders[0])
+    assert sum(plan.trained_loss is not None for plan in manifest.candidates) == 2
