@@ -75,10 +75,14 @@ def _file(path: Path) -> Subject:
     runner = _RUNNERS.get(path.suffix)
     if runner is None:
         raise InputError(f"got {path}; what is profiled is the folder of a bundle, or an .onnx or .tflite file")
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"cannot read {path}: there is no such file")
     if path.suffix == ".tflite":
         tflite_loading.load_file(path)  # LiteRT and TFLite Micro believe what a file says of itself
+    else:
+        from edgeprune.export import onnx_loading
+
+        onnx_loading.check_file(path)
     settings = Target.load("host").profile
     return Subject({path.stem: path}, [runner], conditions=Conditions(**settings.model_dump()))
 

@@ -13,6 +13,8 @@ from edgeprune.backends.tflite.folding import folded
 from edgeprune.backends.tflite.onnx_graph import Node, OnnxGraph
 from edgeprune.backends.tflite.views import Shape
 from edgeprune.errors import ModelError
+from edgeprune.export import onnx_loading
+from edgeprune.export.onnx_loading import first_line
 
 _OLDEST_OPSET = 13
 _DTYPES = frozenset(np.dtype(name) for name in ("float32", "int64", "int32", "int16", "int8", "uint8", "bool"))
@@ -25,7 +27,7 @@ def read(model: Path | ModelProto) -> OnnxGraph:
         ModelError: There is no such file, it is no ONNX, or an input's shape is open.
     """
     name = str(model) if isinstance(model, Path) else "the model"
-    proto = _load(model) if isinstance(model, Path) else model
+    proto = onnx_loading.load_file(model) if isinstance(model, Path) else model
     try:
         onnx.checker.check_model(proto)
         proto = _upgraded(proto)
@@ -34,7 +36,7 @@ def read(model: Path | ModelProto) -> OnnxGraph:
     except ModelError:
         raise
     except Exception as problem:  # checker, inference and runtime raise classes of their own; protobuf ends at 2 GB
-        raise ModelError(f"{name} is no valid ONNX model: {_first_line(problem)}") from problem
+        raise ModelError(f"{name} is no valid ONNX model: {first_line(problem)}") from problem
     return _graph(proto)
 
 
@@ -53,19 +55,6 @@ def check_values(graph: OnnxGraph) -> None:
                 f"{where}: '{name}' is of type {graph.dtypes[name]}; "
                 f"allowed are {', '.join(sorted(str(dtype) for dtype in _DTYPES))}"
             )
-
-
-def _load(path: Path) -> ModelProto:
-    try:
-        return onnx.load(path)
-    except FileNotFoundError as problem:
-        raise ModelError(f"there is no file {problem.filename or path}") from problem
-    except Exception as problem:  # protobuf's errors share no base class with those of missing external data
-        raise ModelError(f"{path} cannot be read as ONNX: {_first_line(problem)}") from problem
-
-
-def _first_line(problem: Exception) -> str:
-    return next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
 
 
 def _upgraded(proto: ModelProto) -> ModelProto:

@@ -1,0 +1,174 @@
+"""An ONNX file as an object, once it is known that checking and running it will come to an end.
+
+The checker, shape inference and runtimes of ONNX inline functions. A file of a few kilobytes can state functions that
+call each other so often that this never ends, and names that no program can print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto
+
+from edgeprune import input_files
+from edgeprune.errors import ModelError
+from edgeprune.printable import printable
+
+MAX_NODES = 1_000_000
+"""After inlining of functions, subgraphs included."""
+MAX_FUNCTION_DEPTH = 64
+MAX_ELEMENTS = (1 << 31) - 1
+_MAX_CHARACTERS = 300
+_TYPE_STRING = 9
+"""``google.protobuf.descriptor.FieldDescriptor.TYPE_STRING``."""
+_TOO_DEEP = f"its functions are nested deeper than {MAX_FUNCTION_DEPTH} levels"
+_Functions = dict[tuple[str, str, str], Iterable[NodeProto]]
+
+
+def load_file(path: Path) -> ModelProto:
+    """Read the model at ``path``, with the tensors that it keeps in files beside it.
+
+    Raises:
+        ModelError: There is no such file, it is not an ONNX model, or it exceeds a limit; see ``check_limits``.
+    """
+    try:
+        content = input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
+    except FileNotFoundError as problem:
+        raise ModelError(f"there is no file {path}") from problem
+    except OSError as problem:
+        raise ModelError(f"cannot read {path}: {problem.strerror}") from problem
+    try:
+        model = onnx.load_model_from_string(content)
+        check_limits(model)
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except Exception as problem:  # protobuf's errors share no base class with those of missing external data
+        raise ModelError(f"{path} cannot be read as ONNX: {first_line(problem)}") from problem
+    return model
+
+
+def check_file(path: Path) -> None:
+    """See to it that the file at ``path`` is a valid model: as ``load_file``, and by the checker and shape inference.
+
+    Raises:
+        ModelError: It is not.
+    """
+    model = load_file(path)
+    try:
+        onnx.checker.check_model(model)
+        onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    except Exception as problem:  # they raise classes of their own; protobuf ends at 2 GB
+        raise ModelError(f"{path} is not a valid ONNX model: {first_line(problem)}") from problem
+
+
+def first_line(problem: BaseException) -> str:
+    """The first line of a library's message, at a length that fits one sentence."""
+    line = next((line.strip() for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
+    return printable(line if len(line) <= _MAX_CHARACTERS else f"{line[:_MAX_CHARACTERS]}...")
+
+
+def check_limits(model: ModelProto) -> None:
+    """See to it that tools can go through ``model``.
+
+    Raises:
+        ModelError: It has no graph, a name that is not UTF-8, an opset that is not known, a tensor of more than
+            ``MAX_ELEMENTS``, functions that call themselves or are nested too deeply, or too many nodes.
+    """
+    _check_strings(model)
+    if not model.HasField("graph"):
+        raise ModelError("it has no graph")
+    for entry in model.opset_import:
+        newest = onnx.defs.onnx_opset_version() if entry.domain in ("", "ai.onnx") else MAX_ELEMENTS
+        if not 1 <= entry.version <= newest:
+            raise ModelError(f"it has opset {entry.version} of '{entry.domain or 'ai.onnx'}'; 1 to {newest} are known")
+    _check_tensors(model.graph)
+    functions: _Functions = {
+        (function.domain, function.name, function.overload): function.node for function in model.functions
+    }
+    count, _ = _Expansion(functions).size(model.graph.node)
+    if count > MAX_NODES:
+        raise ModelError(f"it has {count:,} nodes when its functions are inlined; at most {MAX_NODES:,} are read")
+
+
+def _check_strings(message: Any) -> None:
+    """Look at every string below ``message``; the content of tensors is left alone."""
+    if isinstance(message, TensorProto):
+        _check_utf8(message.name, message.doc_string, *message.external_data)
+        return
+    for field, value in message.ListFields():
+        values = value if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else (value,)
+        if field.type == _TYPE_STRING:
+            _check_utf8(*values)
+        elif field.message_type is not None:
+            for inner in values:
+                _check_strings(inner)
+
+
+def _check_utf8(*values: Any) -> None:
+    for value in values:
+        if isinstance(value, StringStringEntryProto):
+            _check_utf8(value.key, value.value)
+        elif isinstance(value, bytes):  # protobuf's Python gives a string that is not UTF-8 as its bytes
+            raise ModelError(f"it has a name that is not UTF-8: {value[:40]!r}")
+
+
+def _check_tensors(graph: GraphProto) -> None:
+    for tensor in graph.initializer:
+        _check_shape(tensor.name, tensor.dims)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        dims = value.type.tensor_type.shape.dim
+        _check_shape(value.name, [dim.dim_value for dim in dims if dim.HasField("dim_value")])
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                _check_shape(node.name, attribute.t.dims)
+            for inner in _graphs(attribute):
+                _check_tensors(inner)
+
+
+def _check_shape(name: str, shape: Iterable[int]) -> None:
+    sizes = list(shape)
+    if any(size < 0 for size in sizes) or prod(sizes) > MAX_ELEMENTS:
+        raise ModelError(f"'{name}' has the shape {sizes}; sizes are from 0, with at most {MAX_ELEMENTS:,} elements")
+
+
+def _graphs(attribute: AttributeProto) -> list[GraphProto]:
+    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
+class _Expansion:
+    """Counts nodes as they are after inlining, without inlining them: each function is counted once."""
+
+    def __init__(self, functions: _Functions) -> None:
+        self._functions = functions
+        self._sizes: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self._open: set[tuple[str, str, str]] = set()
+
+    def size(self, nodes: Iterable[NodeProto]) -> tuple[int, int]:
+        """How many nodes there are, and how deeply functions are nested."""
+        count = depth = 0
+        for node in nodes:
+            sizes = [self.size(graph.node) for item in node.attribute for graph in _graphs(item)]
+            key = (node.domain, node.op_type, node.overload)
+            if key in self._functions:
+                sizes.append(self._function(key))
+            count += 1 + sum(inner for inner, _ in sizes)
+            depth = max([depth, *(inner for _, inner in sizes)])
+        return count, depth
+
+    def _function(self, key: tuple[str, str, str]) -> tuple[int, int]:
+        if key in self._open:
+            raise ModelError(f"its function '{key[1]}' calls itself")
+        if key not in self._sizes:
+            if len(self._open) >= MAX_FUNCTION_DEPTH:
+                raise ModelError(_TOO_DEEP)
+            self._open.add(key)
+            count, depth = self.size(self._functions[key])
+            self._open.remove(key)
+            self._sizes[key] = count, depth + 1
+        if self._sizes[key][1] > MAX_FUNCTION_DEPTH:
+            raise ModelError(_TOO_DEEP)
+        return self._sizes[key]
