@@ -19,6 +19,7 @@ from edgeprune.criteria import Criterion, Network
 from edgeprune.errors import InputError
 from edgeprune.graph import Proof, Rewritten, Units
 from edgeprune.graph.rewrite import rewrite
+from edgeprune.model.wrappers import unwrap
 from edgeprune.progress import SILENT, Progress
 from edgeprune.repair import Repair, chosen_repairs, constant_units
 from edgeprune.select import Constraint, Curve, Plan, Selection, make_plan
@@ -89,7 +90,8 @@ def prune(
     docs/selection.md. Without ``data``, ``auto`` means ``l2``, ``global`` and any number of channels.
 
     Args:
-        model: any network that ``torch.export`` captures; evaluation mode is used, its own mode is kept.
+        model: any network that ``torch.export`` captures; evaluation mode is used, its own mode is kept. Of a parallel,
+            averaged or compiled module the network inside is pruned and returned.
         example: inputs, as a tuple of tensors or a mapping of keyword arguments.
         budget: upper limits: ``{"macs": 0.5}`` is half of dense, ``{"params": 250_000}`` is absolute.
         criterion: name of the importance score, see ``edgeprune criteria``, or one made by hand.
@@ -124,6 +126,7 @@ def prune(
         ProofError: the pruned network computes something else than the dense one without the removed units.
     """
     limits = Budget.parse(budget)
+    model = unwrap(model)
     graph.check_optimizer(optimizer, model, copy=copy)
     given = None if data is None else Samples(data, loss, samples, seed)
     ways = candidates.combinations(

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import ModelError
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put ``model`` into eval mode for a while; a program of ``torch.export`` has its mode fixed at capture."""
-    modes = {module: module.training for module in model.modules()}
-    if any(modes.values()):
-        try:
-            model.eval()
-        except NotImplementedError:
-            yield
-            return
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 class Flat(nn.Module):

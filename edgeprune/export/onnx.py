@@ -24,7 +24,9 @@ from edgeprune.errors import ModelError
 from edgeprune.export import opset as opsets
 from edgeprune.export import tidy
 from edgeprune.export.exporters import Exporter, ExportFailed, Request, by_torch_export, by_tracing
-from edgeprune.export.flat import Flat, evaluating
+from edgeprune.export.flat import Flat
+from edgeprune.model.modes import eval_mode
+from edgeprune.model.outputs import distance
 
 if TYPE_CHECKING:
     import onnx
@@ -87,7 +89,7 @@ def export(
         ModelError: The network fails on the example, has an operator that neither exporter can write in ``opset``,
             works for one batch size only although ``dynamic_batch`` is asked for, or needs more than 2 GB.
     """
-    with evaluating(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         flat = Flat(model, example)
         request = Request(flat, opset=opset, dynamic_batch=dynamic_batch)
         proto, exporter = _first_that_works(request, simplify=simplify)
@@ -164,10 +166,9 @@ def _check(proto: onnx.ModelProto, flat: Flat, *, twice: bool = False) -> None:
         got = session.run(None, {name: value.numpy() for name, value in zip(flat.input_names, inputs, strict=True)})
     except Exception as problem:  # its exceptions share no base class of their own
         raise ExportFailed(f"fails {where}: {problem}") from problem
-    for want, have in zip(expected, got, strict=True):
-        error = float((want - torch.from_numpy(have)).abs().max()) if want.shape == have.shape else float("inf")
-        if not error <= _TOLERANCE * max(_SMALL, float(want.abs().max())):
-            raise ExportFailed(f"gives other outputs {where} (error {error:.2g})")
+    error = distance(expected, [torch.from_numpy(array) for array in got], smallest=_SMALL)
+    if not error <= _TOLERANCE:
+        raise ExportFailed(f"gives other outputs {where} (relative error {error:.2g})")
 
 
 def _finished(proto: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:

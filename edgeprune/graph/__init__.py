@@ -12,6 +12,7 @@ from edgeprune.graph.optimiser import check_optimizer
 from edgeprune.graph.prove import Proof, shrink, verify
 from edgeprune.graph.rewrite import Rewritten
 from edgeprune.graph.units import Group, Member, Units, group_units
+from edgeprune.model.wrappers import unwrap
 
 __all__ = [
     "Example",
@@ -46,4 +47,4 @@ def groups(
 
     ``example`` is a tuple of positional inputs, or a mapping of keyword inputs.
     """
-    return units_of(capture(model, example), exclude=exclude, attention=attention).groups
+    return units_of(capture(unwrap(model), example), exclude=exclude, attention=attention).groups

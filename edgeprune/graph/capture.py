@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from edgeprune.errors import CaptureError, ModelError
 from edgeprune.graph.folding import fold_constants
 from edgeprune.graph.operators import is_operator_call
+from edgeprune.model.modes import kept_modes
 from edgeprune.model.user_code import user_code
 
 logger = logging.getLogger(__name__)
@@ -239,16 +240,14 @@ def evaluating(model: nn.Module) -> AbstractContextManager[None]:
 
 @contextmanager
 def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    before = {module: module.training for module in model.modules()}
     fused = torch.backends.mha.get_fastpath_enabled()
-    model.train(training)
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-        for module, mode in before.items():
-            module.training = mode
+    with kept_modes(model):
+        model.train(training)
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def _describe(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ the proof is given twice, for the network's own weights and for weights that wer
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from edgeprune.graph.jitter import jittered
 from edgeprune.graph.rewrite import Kept, Rewritten, rewrite, slice_tensor
 from edgeprune.graph.simulate import Simulated
 from edgeprune.graph.units import Units
+from edgeprune.model.outputs import distance, tensors
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
         dense = Simulated(units, removed, state)
         inputs = [_convert(leaf, dtype, copy=True) for leaf in pytree.tree_leaves((program.args, dict(program.kwargs)))]
         with torch.no_grad():
-            outputs.append(_tensors(dense.run(*inputs, enable_io_processing=False)))
+            outputs.append(tensors(dense.run(*inputs, enable_io_processing=False)))
         exact = exact and dense.exact
     return Reference(states, tuple(outputs), exact, time.perf_counter() - begin)
 
@@ -103,11 +103,10 @@ def measure(model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtyp
         )
         try:
             with evaluating(model), torch.no_grad():
-                got = _tensors(torch.func.functional_call(model, given, args, kwargs))
+                got = tensors(torch.func.functional_call(model, given, args, kwargs))
         except Exception as problem:
             raise ProofError(f"the pruned network does not run: {problem}. {_DEFECT}") from problem
-        distance = _distance(outputs, got)
-        error = max(error, distance)  # NaN is the largest
+        error = max(error, distance(outputs, got))
     return Proof(error, want.exact, want.seconds + time.perf_counter() - begin)
 
 
@@ -155,26 +154,8 @@ def verify(model: nn.Module, units: Units, removed: Tensor, kept: Kept, want: Re
     return proof
 
 
-def _distance(want: list[Tensor], got: list[Tensor]) -> float:
-    """Largest difference relative to the largest magnitude, over all outputs; infinite where that is no number."""
-    if [tensor.shape for tensor in want] != [tensor.shape for tensor in got]:
-        return math.inf
-    worst = 0.0
-    for a, b in zip(want, got, strict=True):
-        if a.numel():
-            scale = float(a.abs().max()) or 1.0
-            distance = float((a - b).abs().max()) / scale
-            worst = max(worst, distance if math.isfinite(distance) else math.inf)
-    return worst
-
-
 def _convert(leaf: Any, dtype: torch.dtype | None, *, copy: bool = False) -> Any:
     if not isinstance(leaf, Tensor):
         return leaf
     converted = leaf.detach().to(dtype) if dtype is not None and leaf.is_floating_point() else leaf.detach()
     return converted.clone() if copy else converted
-
-
-def _tensors(outputs: Any) -> list[Tensor]:
-    """The floating-point tensors among the outputs, in order."""
-    return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]

@@ -20,9 +20,12 @@ from edgeprune.graph.jitter import jittered
 from edgeprune.graph.optimiser import check_optimizer, slice_optimizer
 from edgeprune.graph.resize import resize
 from edgeprune.graph.units import Units
+from edgeprune.model.outputs import distance, tensors
 
 logger = logging.getLogger(__name__)
 
+_TOLERANCE = 1e-4
+"""Largest relative error between two forms of the same program."""
 Kept = Mapping[str, Mapping[int, Tensor]]
 
 
@@ -31,7 +34,8 @@ class Rewritten:
     """The smaller network.
 
     ``form`` is ``module`` for the user's own module with sliced tensors, ``captured`` for the captured program, which
-    stands in where the network's forward has sizes written down. ``rewritten`` names the calls that needed it.
+    replaces it where the network's forward contains sizes of the dense network as numbers, or computes with a size that
+    pruning changes. ``rewritten`` names the calls of the captured program that were resized.
     """
 
     model: nn.Module
@@ -75,9 +79,6 @@ def rewrite(
             _slice_in_place(tensor, dims)
     fix_attributes(own, resized.attributes)
     made_inside = [name for name in kept if name not in dense]
-    if not resized.rewritten and not made_inside:
-        return Rewritten(own, kept, "module", ())
-
     reads = [node for node in program.graph.nodes if node.op == "get_attr" and str(node.target) not in dense]
     held = {str(node.target): program.attribute(node) for node in reads}
     constants = {name: slice_tensor(it, kept.get(name, {})) for name, it in held.items() if isinstance(it, Tensor)}
@@ -87,15 +88,18 @@ def rewrite(
     captured = captured_module(resized.graph, state, volatile, bodies).train(model.training)
     if _same_output(program, own, captured):
         return Rewritten(own, kept, "module", ())
-    logger.info("the forward of %s has sizes written down; using the captured program", type(model).__name__)
+    logger.info(
+        "the forward of %s depends on sizes that pruning changes; using the captured program", type(model).__name__
+    )
     return Rewritten(captured, kept, "captured", tuple(resized.rewritten) + tuple(made_inside))
 
 
 def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
-    """Whether the user's forward still works at the smaller size, and does what the program says.
+    """Whether the user's forward still works at the smaller size, and computes what the program computes.
 
-    Twice: with the weights as they are, and with jittered ones, as outputs of a last layer that starts at zero agree
-    whatever comes before it.
+    The forward may read a size that pruning changed (``x.shape[1] ** -0.5``), where the program has the number that the
+    dense network was trained with. Both are compared twice: with the weights as they are, and with jittered ones, as
+    outputs of a last layer that starts at zero agree whatever comes before it.
     """
     shared = captured.state_dict()
     weights = {name: tensor for name, tensor in named_tensors(own) if name in shared}
@@ -110,26 +114,23 @@ def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
             except Exception as error:  # noqa: BLE001  a forward may fail in any way
                 logger.debug("the sliced module fails: %s", error)
                 return False
-        if len(want) != len(got) or not all(map(_close, want, got)):
+        if not distance(want, got, nan_equal=True) <= _TOLERANCE:  # jittered weights may leave what float32 holds
             return False
     return True
 
 
 def _outputs(program: Program, model: nn.Module, state: Mapping[str, Tensor]) -> list[Tensor]:
-    """The floating-point tensors that ``model`` gives for the example, with the weights in ``state`` instead of its."""
+    """The output tensors of ``model`` for the example, with the weights in ``state`` instead of its own.
+
+    What the forward draws (a dropout that is never off) is the same in every run.
+    """
     known = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
     given = {name: tensor for name, tensor in state.items() if name in known}
-    with torch.no_grad():
-        outputs = torch.func.functional_call(model, given, program.args, dict(program.kwargs))
-    leaves = pytree.tree_leaves(outputs)
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.numel()]
-
-
-def _close(want: Tensor, got: Tensor) -> bool:
-    if want.shape != got.shape:
-        return False
-    # Jittered weights may leave what float32 holds; then they say nothing.
-    return torch.allclose(want, got, rtol=1e-3, atol=1e-4 * float(want.abs().max()), equal_nan=True)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        # A forward may write into its inputs.
+        args, kwargs = pytree.tree_map_only(Tensor, torch.clone, (program.args, dict(program.kwargs)))
+        return tensors(torch.func.functional_call(model, given, args, kwargs))
 
 
 def _volatile(model: nn.Module) -> set[str]:

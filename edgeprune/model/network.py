@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from edgeprune.errors import ModelError
 from edgeprune.model import weights
+from edgeprune.model.modes import eval_mode
 from edgeprune.model.randomness import generator, seeded
 from edgeprune.model.sources import load_object
 from edgeprune.model.user_code import user_code
+from edgeprune.model.wrappers import unwrap
 
 
 def load_model(factory: str, weights_path: Path | None, *, base: Path, seed: int = 0) -> nn.Module:
@@ -33,7 +35,7 @@ def build(
         name: What messages call the factory.
 
     Returns:
-        The network in eval mode.
+        The network in eval mode, without what runs it in parallel or has compiled it.
 
     Raises:
         ModelError: The factory cannot be called, fails, or gives no ``nn.Module`` with parameters.
@@ -45,6 +47,7 @@ def build(
         model = factory()
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} must return a torch.nn.Module, got {type(model).__name__}")
+    model = unwrap(model)
     if next(model.parameters(), None) is None:
         raise ModelError(f"{name} returns a {type(model).__name__} without parameters: there is nothing to prune")
     if weights_path is not None:
@@ -64,14 +67,10 @@ def check_forward(model: nn.Module, example: tuple[Tensor, ...]) -> Any:
         ModelError: The forward fails, or its output is not finite.
     """
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in example)
-    training = model.training
     failure = f"{type(model).__name__}.forward fails on an example input of shape {shapes}"
     advice = "; the shape is set by model.input (--input), batch first"
-    try:
-        with user_code(failure, ModelError, advice=advice), torch.no_grad():
-            outputs = model.eval()(*example)
-    finally:
-        model.train(training)
+    with user_code(failure, ModelError, advice=advice), eval_mode(model), torch.no_grad():
+        outputs = model(*example)
     if isinstance(outputs, Tensor) and not bool(torch.isfinite(outputs).all()):
         raise ModelError(f"{type(model).__name__} gives NaN or infinite values on an example input of shape {shapes}")
     return outputs

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from edgeprune.errors import WeightsError
 from edgeprune.files import write_atomic
+from edgeprune.model.wrappers import COMPONENTS
 
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")  # of nn.DataParallel and of torch.compile
+_AVERAGES = "n_averaged"  # counter in a state dict of torch.optim.swa_utils.AveragedModel
 _SHOWN = 5
 
 
@@ -55,7 +56,7 @@ def load_into(module: nn.Module, path: Path) -> None:
 def fit(module: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
     """As ``load_into``, with tensors at hand; ``where`` names their origin in messages."""
     want = module.state_dict()
-    state = _without_prefix(state, want)
+    state = _renamed(state, want)
     problems = [f"missing {name}" for name in want if name not in state and not name.endswith("num_batches_tracked")]
     problems += [f"unexpected {name}" for name in state if name not in want]
     problems += [
@@ -124,8 +125,17 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     raise WeightsError(f"{path} holds no state dict: got {got}; save it with torch.save(model.state_dict(), path)")
 
 
-def _without_prefix(state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state) and not all(name in want for name in state):
-            return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
+def _renamed(state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """``state`` under the names in ``want``, where only parallel, averaged or compiled modules make a difference."""
+    if _AVERAGES not in want:
+        state = {name: tensor for name, tensor in state.items() if name != _AVERAGES}
+    if all(name in want for name in state):
+        return state
+    names = {_plain(name): name for name in want}
+    renamed = {names.get(_plain(name), _plain(name)): tensor for name, tensor in state.items()}
+    return renamed if len(names) == len(want) and len(renamed) == len(state) else state
+
+
+def _plain(name: str) -> str:
+    """``name`` without the components that wrappers add."""
+    return ".".join(part for part in name.split(".") if part not in COMPONENTS)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgeprune.errors import DataError
+from edgeprune.model.modes import eval_mode
 from edgeprune.progress import SILENT, Progress
 from edgeprune.statistics import Samples
 from edgeprune.training.evaluate import device_of, to_device
@@ -37,26 +38,22 @@ def recalibrate(model: nn.Module, samples: Samples, *, progress: Progress = SILE
     layers = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     if not layers:
         return 0
-    modes = {module: module.training for module in model.modules()}
     momenta = [layer.momentum for layer in layers]
     device = device_of(model)
-    model.eval()
-    try:
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # the average of all batches, each with the same weight
-            layer.train()
-        with torch.no_grad():
+    with eval_mode(model), torch.no_grad():
+        try:
+            for layer in layers:
+                layer.reset_running_stats()
+                layer.momentum = None  # the average of all batches, each with the same weight
+                layer.train()
             for args, kwargs, _ in samples:
                 model(
                     *(_checked(value, device) for value in args), **{k: _checked(v, device) for k, v in kwargs.items()}
                 )
                 progress.advance()
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-        for module, training in modes.items():
-            module.training = training
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
     return len(layers)
 
 

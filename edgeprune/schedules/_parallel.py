@@ -1,4 +1,4 @@
-"""Networks that other modules wrap, and several processes that train one together."""
+"""Several processes that train one network together."""
 
 from __future__ import annotations
 
@@ -6,22 +6,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
+from torch.nn.parallel import DistributedDataParallel
 
 from edgeprune.errors import InputError
 from edgeprune.training.processes import Processes
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The network that ``model`` runs in parallel, averages or has compiled; else it itself."""
-    while True:
-        if isinstance(model, (DataParallel, DistributedDataParallel, AveragedModel)):
-            model = model.module
-        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):  # torch.compile
-            model = inner
-        else:
-            return model
 
 
 class Replicas:

@@ -19,6 +19,7 @@ from edgeprune.cost import CostModel
 from edgeprune.criteria import Criterion
 from edgeprune.errors import InputError
 from edgeprune.model.registry import Registry, options_of
+from edgeprune.model.wrappers import unwrap
 from edgeprune.repair import chosen_repairs
 from edgeprune.schedules.session import Choice, Session, State
 from edgeprune.select import Selection
@@ -124,10 +125,10 @@ class Schedule(ABC):
             InputError: An option that is not allowed, or something that the schedule needs is missing.
             BudgetError: The budget cannot be reached; on entering the block, if not later.
         """
-        from edgeprune.schedules._parallel import Replicas, unwrapped
+        from edgeprune.schedules._parallel import Replicas
         from edgeprune.schedules.attached import Attached
 
-        own, replicas = unwrapped(model), Replicas(model)
+        own, replicas = unwrap(model), Replicas(model)
         graph.check_optimizer(optimizer, own, copy=False)
         given = None if data is None else Samples(data, loss, samples, seed)
         known = given is not None
@@ -149,7 +150,7 @@ class Schedule(ABC):
             optimizer=optimizer,
             samples=given,
             seed=seed,
-            followers=() if ema is None else (unwrapped(ema),),
+            followers=() if ema is None else (unwrap(ema),),
             early=early,
             fresh=fresh,
             judge=judge,

@@ -15,6 +15,7 @@ from edgeprune import files, graph, json_text
 from edgeprune.cost import Cost
 from edgeprune.errors import PlanError
 from edgeprune.graph.capture import named_tensors
+from edgeprune.model.wrappers import unwrap
 
 _SCHEMA = 1
 _MAX_BYTES = 256 << 20
@@ -107,6 +108,7 @@ class Plan:
             PlanError: the network is not the one the plan was made for; names the first tensor that differs.
             ProofError: the pruned network computes something else.
         """
+        model = unwrap(model)
         self.check(model)
         graph.check_optimizer(optimizer, model, copy=copy)
         units = graph.units_of(graph.capture(model, example), exclude=self.exclude, attention=self.attention)

@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from edgeprune.config import DistillationSettings, TrainingSettings
 from edgeprune.errors import InputError
 from edgeprune.graph import Group
+from edgeprune.model.modes import eval_mode
 from edgeprune.training.checkpoint import identity
 from edgeprune.training.evaluate import call, device_of
 from edgeprune.training.execution import Execution
@@ -105,11 +106,8 @@ class Teacher:
         device = device_of(student)
         self._prepare(device, inputs, execution)
         self._listen(student)
-        modes = [(module, module.training) for module in student.modules()]
-        with torch.no_grad():
-            own = execution.forward(student.eval(), inputs)
-        for module, training in modes:
-            module.training = training
+        with eval_mode(student), torch.no_grad():
+            own = execution.forward(student, inputs)
         answer = self._answer(inputs, execution)
         if self._weight:
             shapes = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in (answer, own)]

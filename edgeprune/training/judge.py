@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError
 from edgeprune.model.data import Split
+from edgeprune.model.modes import eval_mode
 from edgeprune.model.user_code import user_code
 from edgeprune.progress import SILENT, Progress
 from edgeprune.training.evaluate import BrokenError, Evaluation, device_of, evaluate, moved
@@ -66,12 +67,8 @@ class Judge:
             DataError: As ``evaluate``.
             ModelError: As ``evaluate``; the user's metric, loss or step fails. BrokenError: it is not finite.
         """
-        modes = [(module, module.training) for module in model.modules()]
-        try:
-            return evaluate(model, self._split, progress=progress) if self.plain else self._by_users(model.eval())
-        finally:
-            for module, training in modes:
-                module.training = training
+        with eval_mode(model):
+            return evaluate(model, self._split, progress=progress) if self.plain else self._by_users(model)
 
     @property
     def batch_size(self) -> int:

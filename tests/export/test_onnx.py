@@ -254,3 +254,21 @@ def test_an_earlier_file_stays_when_the_export_fails(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         export(Small(), (torch.randn(1, 4, 8, 8),), path)
     assert path.read_bytes() == before
+
+
+def test_boolean_masked_and_empty_outputs_are_exported(tmp_path: Path) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 6)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            y = self.layer(x)
+            return y > 0, y.masked_fill(y < 0, -torch.inf), y[:, :0], y.argmax(1)
+
+    torch.manual_seed(0)
+    network, x = Net().eval(), torch.randn(3, 4)
+    written = export(network, (x,), tmp_path / "m.onnx")
+    found = onnxruntime.InferenceSession(written.path).run(None, {"input": x.numpy()})
+    for expected, got in zip(network(x), found, strict=True):
+        torch.testing.assert_close(torch.from_numpy(got), expected.detach())

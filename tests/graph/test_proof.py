@@ -16,8 +16,8 @@ from tests.networks.collection import make
 _NETWORKS = ("zero-padded-residual", "concat-into-grouped", "split-and-shuffle", "fused-projection", "broadcast", "gru")
 
 
-def _half(units: Units) -> Tensor:
-    """Every second unit of each group, so that no shift by one maps what is removed to itself."""
+def _third(units: Units) -> Tensor:
+    """Every third unit of each group, so that no shift by one maps what is removed to itself."""
     removed = torch.zeros(len(units), dtype=torch.bool)
     for group in units.groups:
         if group.frozen is None:
@@ -29,7 +29,7 @@ def _half(units: Units) -> Tensor:
 def test_one_index_off_in_any_tensor_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, example = make(name)
     units = units_of(capture(network, example))
-    removed = _half(units)
+    removed = _third(units)
     right = units.kept(removed)
     for tensor, dims in right.items():
         for dim in dims:
@@ -44,7 +44,7 @@ def test_one_index_off_in_any_tensor_is_caught(name: str, monkeypatch: pytest.Mo
 def test_a_tensor_that_was_missed_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, example = make(name)
     units = units_of(capture(network, example))
-    removed = _half(units)
+    removed = _third(units)
     right: Mapping[str, Mapping[int, Tensor]] = units.kept(removed)
     for tensor in right:
         missed = {name: dims for name, dims in right.items() if name != tensor}
@@ -64,13 +64,13 @@ def test_a_wrong_rule_for_data_movement_is_caught(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(movement, "move", off_by_one)
     units = units_of(capture(network, example))
     with pytest.raises(EdgePruneError):
-        shrink(network, units, _half(units))
+        shrink(network, units, _third(units))
 
 
 def test_without_proof_there_is_none() -> None:
     network, example = make("squeeze-and-excite")
     units = units_of(capture(network, example))
-    rewritten, proof = shrink(network, units, _half(units), prove=False)
+    rewritten, proof = shrink(network, units, _third(units), prove=False)
     assert proof is None
     assert rewritten.kept
 
@@ -78,7 +78,7 @@ def test_without_proof_there_is_none() -> None:
 def test_layer_norm_is_checked_against_its_own_slice() -> None:
     network, example = make("tokens-and-positions")
     units = units_of(capture(network, example))
-    _, proof = shrink(network, units, _half(units))
+    _, proof = shrink(network, units, _third(units))
     assert proof is not None
     assert not proof.exact
     assert proof.max_error < 1e-5

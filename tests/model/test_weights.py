@@ -66,7 +66,7 @@ def test_tied_tensors_are_saved_under_each_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state_dict"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
 def test_usual_torch_checkpoints_are_understood(tmp_path: Path, wrapper: str | None, prefix: str) -> None:
     state = {prefix + name: tensor for name, tensor in _changed().state_dict().items()}
     torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "net.pth")

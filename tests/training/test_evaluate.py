@@ -44,6 +44,14 @@ def test_dropout_is_off_and_the_mode_stays() -> None:
     assert model[1].training
 
 
+def test_a_frozen_layer_stays_frozen() -> None:
+    model = nn.Sequential(_Identity(), nn.BatchNorm1d(3)).train()
+    model[1].eval()
+    evaluate(model, _split())
+    assert model.training
+    assert not model[1].training
+
+
 def test_an_empty_split_is_refused() -> None:
     with pytest.raises(DataError, match="nothing to evaluate"):
         evaluate(_Identity(), _split(0))

@@ -1,0 +1,32 @@
+"""Training and evaluation mode of a network, changed for a while and restored module by module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from torch import nn
+
+
+@contextmanager
+def kept_modes(model: nn.Module) -> Iterator[None]:
+    """Restore the mode of every module of ``model`` at the end: a frozen BatchNorm stays frozen."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put ``model`` into evaluation mode, and restore the mode of every module at the end.
+
+    A program of ``torch.export`` has its mode fixed when it is captured, and is left as it is.
+    """
+    with kept_modes(model):
+        if any(module.training for module in model.modules()):
+            with suppress(NotImplementedError):
+                model.eval()
+        yield

@@ -1,0 +1,61 @@
+"""How far the outputs of two variants of a network are from each other: one definition for every check."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+
+def tensors(outputs: Any) -> list[Tensor]:
+    """All tensors among the outputs of a network, in order: those are what variants are compared by."""
+    return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
+
+
+def distance(
+    expected: Sequence[Tensor], got: Sequence[Tensor], *, smallest: float = 0.0, nan_equal: bool = False
+) -> float:
+    """Largest relative error of any output.
+
+    - Numbers: the largest difference over the largest finite magnitude of that output. Infinities of the same sign
+      are equal.
+    - Booleans and integers: the fraction of elements that differ.
+    - Empty outputs: 0.
+
+    Args:
+        expected: Outputs of the reference.
+        got: The same outputs of the variant.
+        smallest: Magnitude that differences are at least divided by.
+        nan_equal: NaN equals NaN; otherwise it is infinitely far from everything.
+
+    Returns:
+        0 or more; infinite where number, shapes or kinds of outputs differ, or where only one side is finite.
+    """
+    if len(expected) != len(got):
+        return math.inf
+    return max((_distance(*pair, smallest, nan_equal) for pair in zip(expected, got, strict=True)), default=0.0)
+
+
+def _distance(expected: Tensor, got: Tensor, smallest: float, nan_equal: bool) -> float:
+    if expected.shape != got.shape or _is_discrete(expected) != _is_discrete(got):
+        return math.inf
+    if not expected.numel():
+        return 0.0
+    if _is_discrete(expected):
+        return float((expected != got).double().mean())
+    wide = torch.complex128 if expected.is_complex() or got.is_complex() else torch.float64
+    expected, got = expected.detach().to(wide), got.detach().to(wide)
+    equal = expected == got
+    if nan_equal:
+        equal |= expected.isnan() & got.isnan()
+    error = float((expected - got).abs().masked_fill(equal, 0.0).max())
+    magnitude = float(expected.abs().masked_fill(~expected.isfinite(), 0.0).max())
+    return error / (max(smallest, magnitude) or 1.0) if math.isfinite(error) else math.inf
+
+
+def _is_discrete(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex())

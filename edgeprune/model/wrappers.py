@@ -1,0 +1,34 @@
+"""Modules that run another module: the network that EdgePrune works on is the one inside."""
+
+from __future__ import annotations
+
+from torch import jit, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from edgeprune.errors import ModelError
+
+COMPONENTS = frozenset({"module", "_orig_mod"})
+"""Components that wrappers add to the names of parameters: those of parallel and averaged, and of compiled modules."""
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The network that ``model`` runs in parallel, averages or has compiled; ``model`` itself if it does none of these.
+
+    Raises:
+        ModelError: The network, or a part of it, is a TorchScript program.
+    """
+    while True:
+        if isinstance(model, (DataParallel, DistributedDataParallel, AveragedModel)):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):  # torch.compile
+            model = inner
+        else:
+            break
+    scripted = next((path for path, part in model.named_modules() if isinstance(part, jit.ScriptModule)), None)
+    if scripted is not None:
+        raise ModelError(
+            f"{scripted or 'the network'} is a TorchScript module, whose shapes are fixed: pass the Python module that "
+            "torch.jit.script or torch.jit.trace was called with"
+        )
+    return model
