@@ -59,6 +59,13 @@ class Pruned:
     repaired: tuple[str, ...] = ()
     candidates: tuple[CandidateResult, ...] = ()
 
+    def __repr__(self) -> str:
+        checked = "not checked" if self.proof is None else "checked"
+        return (
+            f"Pruned({type(self.model).__name__}, MACs {self.before.macs:,} -> {self.after.macs:,}, parameters "
+            f"{self.before.params:,} -> {self.after.params:,}, {checked}, {len(self.frozen)} groups frozen)"
+        )
+
 
 def prune(
     model: nn.Module,

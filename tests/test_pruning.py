@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,3 +120,19 @@ def test_bad_input_is_one_clear_error(options: dict[str, Any], told: str) -> Non
         options = {**options, "data": data}
     with pytest.raises(InputError, match=told):
         ep.prune(model, example, budget={"macs": 0.5}, **options)
+
+
+def test_plans_compare_and_results_print_on_one_line(tmp_path: Path) -> None:
+    model, example, _ = _model()
+    pruned, other = (ep.prune(model, example, budget={"macs": share}, criterion="l2") for share in (0.6, 0.4))
+    pruned.plan.save(tmp_path / "plan.json")
+    loaded = ep.Plan.load(tmp_path / "plan.json")
+    assert loaded == pruned.plan
+    assert hash(loaded) == hash(pruned.plan)
+    assert other.plan != pruned.plan
+    assert pruned.plan != "plan"
+    for value in (pruned, pruned.plan, *ep.groups(model, example)):
+        assert "\n" not in repr(value)
+        assert len(repr(value)) < 300
+    assert f"{pruned.after.macs:,}" in repr(pruned)
+    assert f"{pruned.after.macs:,}" in repr(pruned.plan)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 _DEFAULT_RECIPE = "digits"
 _COMMAND_LINE = "the command line"
+_PATH_SETTINGS = ("model.weights", "model.early", "data.dir")
+_SPEC_SETTINGS = (
+    "model.factory", "data.function", "prune.criterion", "prune.select", "schedule.name",
+    "training.loss", "training.step", "training.metric",
+)  # fmt: skip
 
 
 def shape(context: click.Context, option: click.Parameter, value: str | None) -> list[int] | None:
@@ -86,7 +91,8 @@ def recipe_options(function: _F) -> _F:
                 multiple=True,
                 callback=assignments,
                 metavar="KEY=VALUE",
-                help="Any recipe setting, as 'recipes show' prints them: --set training.lr=0.05.",
+                help="Any recipe setting, as 'recipes show' prints them: --set training.lr=0.05. Files are relative to "
+                "the working folder.",
             ),
         )
     ):
@@ -127,10 +133,11 @@ def chosen_recipe(
         "training.epochs": epochs,
         "seed": seed,
         **{_budget_key(name): value for name, value in budget.items()},
-        **settings,
+        **{key: _from_working_folder(key, value) for key, value in settings.items()},
     }
     if model is None:
-        given["data.function"] = None if data is None else _absolute_spec(data)
+        if data is not None:
+            given["data.function"] = _absolute_spec(data)
         recipe = Recipe.load(name or _DEFAULT_RECIPE)
     else:
         if name is not None:
@@ -166,6 +173,17 @@ def _name(spec: str) -> str:
 def _absolute(path: str | None) -> str | None:
     """Paths on a command line start in the working folder, those in a recipe beside it."""
     return None if path is None else str(Path(path).expanduser().resolve())
+
+
+def _from_working_folder(key: str, value: Any) -> Any:
+    """The value of ``--set``, with files relative to the working folder instead of the recipe's; tables as well."""
+    if isinstance(value, dict):
+        return {name: _from_working_folder(f"{key}.{name}", inner) for name, inner in value.items()}
+    if not isinstance(value, str) or "${" in value:
+        return value
+    if key in _SPEC_SETTINGS:
+        return _absolute_spec(value)
+    return _absolute(value) if key in _PATH_SETTINGS else value
 
 
 def _absolute_spec(spec: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from pydantic import field_validator, model_validator
 
 from edgeprune.config.settings import Settings, validate
 from edgeprune.errors import RecipeError
+
+logger = logging.getLogger(__name__)
 
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -22,7 +26,10 @@ _ALLOWED_BYTES = "a whole number of bytes above 1, or a size such as '64KiB' or 
 
 
 def checked_amount(name: str, value: float | str | None) -> float | str | None:
-    """A limit of time or bytes as it was given: a share of dense, an amount, or text with a unit of ``name``.
+    """A limit of time or bytes as it was given: a fraction of dense, an amount, or text with ``%`` or a unit.
+
+    A number below 1 is a fraction, a number above 1 an amount. The number 1 could be either and is refused. A fraction
+    of a time is logged once as a warning, because it could be meant in milliseconds.
 
     Raises:
         ValueError: It is none of them; says what is allowed.
@@ -32,13 +39,26 @@ def checked_amount(name: str, value: float | str | None) -> float | str | None:
     if value is None:
         return None
     if isinstance(value, str):
-        amount = _amount(value, units)
+        amount, fraction = _amount(value, units), _fraction(value)
         good = amount is not None and (not whole or amount.is_integer()) and amount > 0
+        good = good or (fraction is not None and 0 < fraction <= 1)
+    elif value == 1:
+        raise ValueError(f"not the ambiguous number 1: '100%' of dense, or '1{'B' if whole else 'ms'}'")
     else:
-        good = 0 < value <= 1 or (value > 1 and (not whole or float(value).is_integer()))
+        good = 0 < value < 1 or (value > 1 and (not whole or float(value).is_integer()))
+        if good and value < 1 and not whole:
+            _warn_of_fraction(name, value)
     if not good:
-        raise ValueError(f"a share of dense in (0, 1], {_ALLOWED_BYTES if whole else _ALLOWED_TIME}")
+        raise ValueError(f"a share of dense such as 0.5 or '50%', {_ALLOWED_BYTES if whole else _ALLOWED_TIME}")
     return value
+
+
+@cache
+def _warn_of_fraction(name: str, value: float) -> None:
+    logger.warning(
+        "budget: %s = %g is %g %% of the dense network's; write '%g%%' for that, or '%gms' for a time",
+        name, value, 100 * value, 100 * value, value,
+    )  # fmt: skip
 
 
 class Costs(Settings):
@@ -70,7 +90,8 @@ class Budget(Costs):
 
     A number in (0, 1] is a share of the dense network's cost, one above 1 is absolute: ``Budget(macs=0.5)`` is half the
     multiply-adds, ``Budget(params=250_000)`` at most 250,000 parameters. Text with a unit is absolute as well:
-    ``Budget(flash_bytes="64KiB", latency_ms="0.8ms")``.
+    ``Budget(flash_bytes="64KiB", latency_ms="0.8ms")``. Times and bytes may be fractions as text: ``"60%"``. For them
+    the number 1 is refused, as it could be all of dense or one millisecond.
 
     Attributes:
         macs: Multiply-accumulate operations of one forward pass with batch size 1.
@@ -140,6 +161,9 @@ def absolute(name: str, limit: float | str, dense: float | None) -> float:
         RecipeError: A share of a cost that is not known.
     """
     units = units_of(name)
+    fraction = _fraction(limit) if isinstance(limit, str) else None
+    if fraction is not None:
+        limit = fraction
     if isinstance(limit, str):
         amount = _amount(limit, units)
         assert amount is not None, "checked when it was read"
@@ -151,10 +175,21 @@ def absolute(name: str, limit: float | str, dense: float | None) -> float:
     return limit * dense if units is _MILLISECONDS else math.floor(limit * dense)
 
 
+def is_fraction(limit: float | str) -> bool:
+    """Whether an upper limit is a fraction of the dense network's value."""
+    return _fraction(limit) is not None if isinstance(limit, str) else limit <= 1
+
+
 def units_of(name: str) -> Mapping[str, float]:
     """The units in which text may give an amount of ``name``; none where it is counted."""
     cost = name.partition(".")[0]
     return _MILLISECONDS if cost.endswith("_ms") else _BYTES if cost.endswith("_bytes") else {}
+
+
+def _fraction(text: str) -> float | None:
+    """``60%`` as 0.6; None for other text."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text.strip())
+    return float(Fraction(found[1]) / 100) if found else None
 
 
 def _amount(text: str, units: Mapping[str, float]) -> float | None:

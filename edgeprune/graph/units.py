@@ -47,6 +47,10 @@ class Group:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    def __repr__(self) -> str:
+        state = "prunable" if self.frozen is None else f"frozen: {self.frozen}"
+        return f"Group({self.name}, {len(self)} units in {len(self.members)} tensors, {state})"
+
 
 @dataclass(frozen=True)
 class Units:

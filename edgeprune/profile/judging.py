@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeprune.bundle.manifest import BudgetReport, GateReport, Manifest, Platform
 from edgeprune.bundle.verdicts import verdict
+from edgeprune.config.budget import is_fraction
 from edgeprune.config.gates import Gate
 from edgeprune.evidence import Evidence
 from edgeprune.profile.result import DENSE, ModelProfile, Profile
@@ -39,7 +40,7 @@ def _judged(
     dense = profile.models.get(DENSE)
     base, _ = _figure(gate.name, dense) if dense is not None else (None, "measured")
     value, kind = _figure(gate.name, shipped) if shipped is not None else (None, "measured")
-    if isinstance(gate.limit, float | int) and gate.limit <= 1 and base is None:
+    if is_fraction(gate.limit) and base is None:
         # A share of what is not known is no number; the least that can be said is that nothing is within it.
         return verdict(gate.name, 0.0, None, kind, note=f"it is a share of dense, which was not measured; {_WAY_OUT}")
     limit = Gate(gate.name, gate.limit).resolved(base)

@@ -42,6 +42,27 @@ class Plan:
         """The plan to keep ``kept`` of dense ``model``."""
         return Plan(kept, {name: tuple(tensor.shape) for name, tensor in named_tensors(model)}, **rest)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both plans keep the same indices of the same network; how they were chosen does not count."""
+        if not isinstance(other, Plan):
+            return NotImplemented
+        return self._decision() == other._decision()
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.kept), tuple(self.shapes.items()), self.after.macs))
+
+    def _decision(self) -> tuple[Any, ...]:
+        kept = {(name, dim): index.tolist() for name, dims in self.kept.items() for dim, index in dims.items()}
+        return kept, dict(self.shapes), self.before, self.after, self.exclude, self.attention
+
+    def __repr__(self) -> str:
+        criterion = self.origin.get("criterion")
+        by = f" by {criterion}" if criterion else ""
+        return (
+            f"Plan({len(self.kept)} of {len(self.shapes)} tensors sliced{by}, MACs {self.before.macs:,} -> "
+            f"{self.after.macs:,}, parameters {self.before.params:,} -> {self.after.params:,})"
+        )
+
     def save(self, path: str | Path) -> None:
         """Write the plan as JSON."""
         files.write_atomic(Path(path), self.to_json())

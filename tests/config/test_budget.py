@@ -28,6 +28,10 @@ _DENSE = {
         ({"macs": 2e6}, {"macs": 2_000_000}),
         ({"latency_ms": 0.5}, {"latency_ms": 0.4}),
         ({"latency_ms": 12.5}, {"latency_ms": 12.5}),
+        ({"latency_ms": "50%"}, {"latency_ms": 0.4}),
+        ({"latency_ms": "100 %"}, {"latency_ms": 0.8}),
+        ({"latency_ms": "1ms"}, {"latency_ms": 1.0}),
+        ({"arena_bytes": "12.5%"}, {"arena_bytes": 128}),
         ({"latency_ms": "0.8ms"}, {"latency_ms": 0.8}),
         ({"latency_ms": "800 us"}, {"latency_ms": 0.8}),
         ({"latency_ms": "1.5s"}, {"latency_ms": 1500.0}),
@@ -60,6 +64,11 @@ def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
         ({"macs": "1MB"}, "'macs' in budget: got '1MB'"),
         ({"params": -3}, "'params' in budget: got -3"),
         ({"latency_ms": -1.0}, r"'latency_ms' in budget: got -1.0, must be a share .* '0.8ms' or '800us'"),
+        ({"latency_ms": 1}, "'latency_ms' in budget: got 1, .*'100%'.*'1ms'"),
+        ({"latency_ms": 1.0}, "'latency_ms' in budget: got 1"),
+        ({"arena_bytes": 1}, "'arena_bytes' in budget: got 1, .*'100%'.*'1B'"),
+        ({"flash_bytes": "0%"}, "'flash_bytes' in budget: got '0%'"),
+        ({"flash_bytes": "101%"}, "'flash_bytes' in budget: got '101%'"),
         ({"latency_ms": "0ms"}, "'latency_ms' in budget: got '0ms'"),
         ({"latency_ms": "3 days"}, "'latency_ms' in budget: got '3 days'"),
         ({"latency_ms": "0.5"}, "'latency_ms' in budget: got '0.5'"),
@@ -74,6 +83,16 @@ def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
 def test_what_is_not_allowed_is_told(given: dict[str, Any], told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         Budget.parse(given)
+
+
+def test_fraction_of_a_time_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    for value in (0.375, "37.5%", "0.375ms"):
+        Budget(latency_ms=value)
+        Budget(latency_ms=value)
+    Budget(arena_bytes=0.375)
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 1
+    assert all(text in warnings[0] for text in ("'37.5%'", "'0.375ms'"))
 
 
 def test_a_share_of_an_unknown_cost() -> None:

@@ -1,0 +1,42 @@
+"""``--set`` reads files from the working folder, as the options of their own do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeprune.cli.options import chosen_recipe
+
+_NOTHING: dict[str, Any] = dict.fromkeys(
+    ("model", "weights", "data", "shape", "data_dir", "criterion", "schedule", "epochs", "seed")
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "expected"),
+    [
+        ({"prune.criterion": "mine.py:C"}, "prune.criterion", "{here}/mine.py:C"),
+        ({"prune": {"criterion": "sub/mine.py:C"}}, "prune.criterion", "{here}/sub/mine.py:C"),
+        ({"prune.criterion": "l2"}, "prune.criterion", "l2"),
+        ({"prune.select": "mine.py:S"}, "prune.select", "{here}/mine.py:S"),
+        ({"schedule.name": "mine.py:S"}, "schedule.name", "{here}/mine.py:S"),
+        ({"training.loss": "mine.py:f"}, "training.loss", "{here}/mine.py:f"),
+        ({"training.loss": "package.module:f"}, "training.loss", "package.module:f"),
+        ({"training.metric": "../mine.py:f"}, "training.metric", "{parent}/mine.py:f"),
+        ({"model.weights": "w.pt"}, "model.weights", "{here}/w.pt"),
+        ({"data.dir": "photos"}, "data.dir", "{here}/photos"),
+        ({"data.dir": "${PHOTOS:-photos}"}, "data.dir", "${PHOTOS:-photos}"),
+        ({"data.function": "d.py:load"}, "data.function", "{here}/d.py:load"),
+    ],
+)
+def test_files_are_relative_to_the_working_folder(
+    settings: dict[str, Any], key: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = chosen_recipe("digits", budget={}, settings=settings, **_NOTHING)
+    table, _, name = key.partition(".")
+    assert getattr(getattr(recipe, table), name) == expected.replace("{here}", str(tmp_path)).replace(
+        "{parent}", str(tmp_path.parent)
+    )
