@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,10 @@ def command(
 ) -> int:
     """Measure latency and memory where a model will run.
 
-    BUNDLE_OR_MODEL is the folder of a bundle, which runs its own runner, or an .onnx or .tflite file. A device is a
-    URI, such as local:, ssh://pi@kitchen, serial:/dev/ttyACM0, emulator:raspberry-pi-4 or emulator:microcontroller, or
-    a name in devices.toml. Several are measured at once.
+    BUNDLE_OR_MODEL is the folder of a bundle or its .tar.gz, which runs its own runner, or an .onnx or .tflite file.
+    The result of an archive is written beside it, such as digits-host-profile.json. A device is a URI, such as local:,
+    ssh://pi@kitchen, serial:/dev/ttyACM0, emulator:raspberry-pi-4 or emulator:microcontroller, or a name in
+    devices.toml. Several are measured at once.
 
     Measured on one device, the figures go into the bundle, and its budgets are judged by them: it ends with 4 where one
     is missed. It ends with 5 where a device failed, and with 6 where what was measured is not valid: the device
@@ -63,31 +65,36 @@ def command(
     Example:
       edgeprune profile dist/digits-raspberry-pi-4 --device ssh://pi@kitchen
       edgeprune profile dist/digits-host --baseline main/digits-host
+      edgeprune profile dist/digits-raspberry-pi-4.tar.gz --device ssh://pi@kitchen
       edgeprune profile model.onnx --baseline dense.onnx --png latency.png
       edgeprune profile model.tflite --device serial:/dev/ttyACM0?baud=115200 --output board.json
     """
+    from edgeprune.bundle.unpacking import as_folder, is_archive
     from edgeprune.profile import profile_fleet
     from edgeprune.profile.subject import subject
 
-    found = subject(what, baseline)
+    stack = click.get_current_context()  # archives stay extracted until the command ends
+    folder = stack.with_resource(as_folder(what))
+    found = subject(folder, None if baseline is None else stack.with_resource(as_folder(baseline)))
     names = list(dict.fromkeys(devices)) or ["local:"]
     given = {name: value for name, value in conditions.items() if value is not None}
     for path, kind in ((trace, TRACE), (output, PROFILE), (png, PNG)):
         if path is not None and not path.is_dir():
             check_output_file(path, kind, inputs=_inputs(what, baseline))
-    files = _Files(names, found, output, png)
+    files = _Files(names, found, output, png, archive=what if is_archive(what) else None)
     with bar("profile") as progress:
         outcomes = profile_fleet(found, names, progress=progress, **given)
+    outcomes = [_with_reference(outcome, found.bundle) for outcome in outcomes]
     for outcome in outcomes:
         files.write(outcome)
     measured = [outcome.profile for outcome in outcomes if outcome.profile is not None]
     if trace is not None and measured:
         _write_trace(trace, measured)
     if as_json:
-        told = [_told(outcome, files.written.get(outcome.device)) for outcome in outcomes]
+        told = [_told(outcome, found, files.written.get(outcome.device)) for outcome in outcomes]
         print_json(told[0] if len(told) == 1 else told)
     else:
-        _show(outcomes, files)
+        _show(outcomes, found, files)
     missed = _judged(found, files, as_json=as_json)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
@@ -122,7 +129,10 @@ def _judged(found: Subject, files: _Files, *, as_json: bool) -> int:
 class _Files:
     """Where results and pictures go; what cannot be written is found out before anything is measured."""
 
-    def __init__(self, names: list[str], found: Subject, output: Path | None, png: Path | None) -> None:
+    def __init__(
+        self, names: list[str], found: Subject, output: Path | None, png: Path | None, *, archive: Path | None = None
+    ) -> None:
+        self._archive = archive
         self._several = len(names) > 1
         self._slugs = _slugs(names)
         self._found = found
@@ -147,6 +157,7 @@ class _Files:
 
     def write(self, outcome: Outcome) -> None:
         """Write what one device gave."""
+        from edgeprune.bundle.unpacking import beside
         from edgeprune.files import write_atomic
         from edgeprune.report import measured
 
@@ -159,7 +170,11 @@ class _Files:
             write_atomic(path, profile.to_json())
             self.written[outcome.device] = path
         elif self._found.bundle is not None and outcome.error is None:
-            self.written[outcome.device] = self._into_bundle(self._found.bundle, slug, profile)
+            written = self._into_bundle(self._found.bundle, slug, profile)
+            if self._archive is not None:  # it stays as it is
+                written = beside(self._archive, written.name)
+                write_atomic(written, profile.to_json())
+            self.written[outcome.device] = written
         if self._png is not None:
             write_atomic(self._png / f"{slug}.png" if self._several else self._png, measured.png(profile))
 
@@ -183,6 +198,17 @@ class _Files:
         return bundle / name
 
 
+def _with_reference(outcome: Outcome, bundle: Path | None) -> Outcome:
+    """The outcome, with what the bundle's profile so far has of the dense network."""
+    from edgeprune.profile import Profile
+
+    path = None if bundle is None else bundle / "profile.json"
+    if path is None or not path.is_file() or outcome.profile is None:
+        return outcome
+    earlier = Profile.from_json(path.read_text(encoding="utf-8"), where=path)
+    return replace(outcome, profile=outcome.profile.with_reference(earlier))
+
+
 def _slugs(names: list[str]) -> dict[str, str]:
     """A name of a file for each device."""
     found: dict[str, str] = {}
@@ -203,9 +229,15 @@ def _write_trace(path: Path, measured: list[Profile]) -> None:
         raise InputError(f"--trace: cannot write {path}: {error.strerror}") from error
 
 
-def _told(outcome: Outcome, written: Path | None) -> dict[str, Any]:
-    error = outcome.error
+def _told(outcome: Outcome, found: Subject, written: Path | None) -> dict[str, Any]:
+    from edgeprune.profile.judging import device_name, is_on_target
+
+    error, profile, manifest = outcome.error, outcome.profile, found.manifest
+    of_target = None if profile is None or manifest is None else is_on_target(manifest.platform, profile)
     return {
+        "target": None if manifest is None else manifest.target,
+        "measured_on": None if profile is None else device_name(profile),
+        "measured_on_target": of_target,
         "device": outcome.device,
         "file": None if written is None else str(written),
         "error": None if error is None else {"message": str(error), "exit_code": error.exit_code},
@@ -213,13 +245,13 @@ def _told(outcome: Outcome, written: Path | None) -> dict[str, Any]:
     }
 
 
-def _show(outcomes: list[Outcome], files: _Files) -> None:
+def _show(outcomes: list[Outcome], found: Subject, files: _Files) -> None:
     from edgeprune.report import measured
 
     for outcome in outcomes:
         if outcome.profile is not None:
             echo(measured.describe(outcome.profile))
             print_rich(measured.render(outcome.profile))
-            echo("\n".join(measured.notes(outcome.profile)))
+            echo("\n".join(measured.notes(outcome.profile, found.manifest)))
             if outcome.device in files.written:
                 echo(f"written {files.written[outcome.device]}")

@@ -1,4 +1,4 @@
-"""``edgeprune report``: the page of a bundle, drawn again."""
+"""``edgeprune report``: draw the report of a bundle."""
 
 from __future__ import annotations
 
@@ -14,26 +14,36 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command("report")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--output", type=_FILE, help="Where to write it; default: report.html in the bundle.")
+@click.option(
+    "--output",
+    type=_FILE,
+    help="File to write; default: report.html in the bundle, or NAME-report.html beside NAME.tar.gz.",
+)
 @json_option
 def command(bundle: Path, output: Path | None, as_json: bool) -> None:
     """Draw the report of a bundle again, such as after it was profiled on its device.
 
-    BUNDLE is the folder of a bundle. The page is one file for a browser, without scripts and with nothing from
-    elsewhere.
+    BUNDLE is the folder of a bundle, or its archive, which holds no measurements. The page is one file for a browser.
+    It has no scripts and loads nothing.
 
     \b
     Example:
       edgeprune report dist/digits-host
       edgeprune report dist/digits-host --output report.html --json
+      edgeprune report dist/digits-host.tar.gz
     """
+    from edgeprune.bundle.unpacking import as_folder, beside, is_archive
+
+    if output is None and is_archive(bundle):
+        output = beside(bundle, "report.html")
     if output is not None:
         check_output_file(output, HTML, inputs=[file for file in files_of(bundle) if file.name != "report.html"])
     from edgeprune.bundle import measured
     from edgeprune.files import write_atomic
     from edgeprune.report import page
 
-    drawn = page.of_bundle(bundle)
+    with as_folder(bundle) as folder:
+        drawn = page.of_bundle(folder)
     path = output or bundle / page.NAME
     try:
         if output is None:

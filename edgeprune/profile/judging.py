@@ -37,7 +37,7 @@ def judge(manifest: Manifest, profile: Profile, *, model: str | None = None) -> 
 def _judged(
     gate: GateReport, platform: Platform | None, profile: Profile, shipped: ModelProfile | None
 ) -> BudgetReport:
-    dense = profile.models.get(DENSE)
+    dense = _dense(profile)
     base, _ = _figure(gate.name, dense) if dense is not None else (None, "measured")
     value, kind = _figure(gate.name, shipped) if shipped is not None else (None, "measured")
     if is_fraction(gate.limit) and base is None:
@@ -46,16 +46,40 @@ def _judged(
     limit = Gate(gate.name, gate.limit).resolved(base)
     if value is None:
         return verdict(gate.name, limit, None, kind, note=f"the model that ships was not measured; {_WAY_OUT}")
-    elsewhere = None if platform is None else measured_elsewhere(platform, profile)
-    if elsewhere is not None and kind == "measured":
-        return verdict(
-            gate.name, limit, value, "estimated", required=gate.require, note=f"measured on {elsewhere}; {_WAY_OUT}"
-        )
+    if kind == "measured" and not is_on_target(platform, profile):
+        note = f"measured on {device_name(profile)}; {_WAY_OUT}"
+        return verdict(gate.name, limit, value, "estimated", required=gate.require, note=note)
     return verdict(gate.name, limit, value, kind, required=gate.require)
 
 
+def _dense(profile: Profile) -> ModelProfile | None:
+    """The dense network on the device of the profile, if it was measured there now or before."""
+    earlier = profile.reference
+    if DENSE in profile.models or earlier is None:
+        return profile.models.get(DENSE)
+    return earlier.models.get(DENSE) if is_same_device(profile, earlier) else None
+
+
+def is_same_device(one: Profile, other: Profile) -> bool:
+    """Whether two profiles are of the same device, system and runtime."""
+    fingerprint = one.device.get("fingerprint")
+    return fingerprint is not None and fingerprint == other.device.get("fingerprint")
+
+
+def is_on_target(platform: Platform | None, profile: Profile) -> bool:
+    """Whether the profile is of the target's kind of processor and runtime, as far as its bundle says what that is."""
+    return platform is None or measured_elsewhere(platform, profile) is None
+
+
+def device_name(profile: Profile) -> str:
+    """The device of a profile for people: ``this machine (x86_64)``, ``ssh://pi@kitchen (aarch64)``."""
+    uri, machine = str(profile.device["uri"]), profile.device.get("machine")
+    name = "this machine" if uri.startswith("local:") else uri
+    return f"{name} ({machine})" if machine else name
+
+
 def measured_elsewhere(platform: Platform, profile: Profile) -> str | None:
-    """What it was measured on, where that says little of the target."""
+    """The processor or runtime that was measured, if it is not the target's."""
     machine, runtime = str(profile.device.get("machine")), str(profile.device.get("runtime"))
     if machine == _MICROCONTROLLER and platform.runtime == "tflm":
         return None

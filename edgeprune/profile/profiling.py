@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgeprune import devices as known
+from edgeprune.bundle.unpacking import as_folder
 from edgeprune.devices import Capability, Device
 from edgeprune.devices.base import LineLostError
 from edgeprune.errors import DeviceError, EdgePruneError, MeasurementError
@@ -53,7 +54,7 @@ def profile(
     """Measure a bundle or a model on a device.
 
     Args:
-        what: The folder of a bundle, or an ``.onnx`` or ``.tflite`` file.
+        what: The folder of a bundle, its ``.tar.gz``, or an ``.onnx`` or ``.tflite`` file.
         device: A device, its URI, or its name in ``devices.toml``.
         baseline: Another model (``dense``) or bundle (``base``) that takes turns with it; ratios are over it.
         progress: Advances by a block.
@@ -65,9 +66,11 @@ def profile(
         DeviceError: The device cannot be reached, or fails (5).
         MeasurementError: What was measured is not valid (6).
     """
-    found = subject(Path(what), None if baseline is None else Path(baseline))
     there = known.device(device) if isinstance(device, str) else device
-    measured = _measured(found, there, conditions, _alone, progress)
+    with ExitStack() as stack:
+        model, *other = [stack.enter_context(as_folder(Path(path))) for path in (what, baseline) if path is not None]
+        found = subject(model, other[0] if other else None)
+        measured = _measured(found, there, conditions, _alone, progress)
     problem = invalid(measured)
     if problem is not None:
         raise problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -199,6 +199,8 @@ class Profile:
         validity: Whether the figures may be used; None in files of older versions.
         schema: Of the file.
         edgeprune: Version that measured.
+        reference: An earlier profile of the same bundle that includes the dense network, on its own device. None if
+            this profile includes it, or if it was never measured.
     """
 
     device: Mapping[str, Any]
@@ -209,10 +211,25 @@ class Profile:
     validity: Validity | None = None
     schema: int = SCHEMA
     edgeprune: str = field(default_factory=lambda: version("edgeprune"))
+    reference: Profile | None = None
+
+    def with_reference(self, earlier: Profile | None) -> Profile:
+        """This profile, with what ``earlier`` has of the dense network if this one does not include it.
+
+        The figures of the two are never mixed: each keeps its own device and ratios.
+        """
+        if earlier is None or DENSE in self.models:
+            return self
+        reference = earlier if DENSE in earlier.models else earlier.reference
+        return replace(self, reference=None if reference is None else replace(reference, reference=None))
 
     def to_json(self) -> str:
         """The text of ``profile.json``."""
         values = asdict(self)
+        if values["reference"] is None:
+            del values["reference"]
+        else:
+            del values["reference"]["reference"]
         ordered = {"schema": values.pop("schema"), "edgeprune": values.pop("edgeprune"), **values}
         return json.dumps(ordered, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -74,7 +74,9 @@ def subject(what: Path, baseline: Path | None = None) -> Subject:
 def _file(path: Path) -> Subject:
     runner = _RUNNERS.get(path.suffix)
     if runner is None:
-        raise InputError(f"got {path}; what is profiled is the folder of a bundle, or an .onnx or .tflite file")
+        raise InputError(
+            f"got {path}; what is profiled is the folder of a bundle, its .tar.gz, or an .onnx or .tflite file"
+        )
     if not path.exists():
         raise InputError(f"cannot read {path}: there is no such file")
     if path.suffix == ".tflite":

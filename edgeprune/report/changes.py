@@ -39,18 +39,20 @@ def visible(comparison: Comparison) -> list[Change]:
 
 
 def render(comparison: Comparison) -> Table:
-    """The table for a terminal, made with rich."""
+    """The table for a terminal of at least 80 columns, made with rich. Limits and advice are below it."""
     from rich.box import SIMPLE
     from rich.table import Table
 
+    limits = [f"{one.key}: {_outcome(one, comparison.metric)}" for one in (*comparison.failed, *comparison.undecided)]
     table = Table(
-        title=comparison.title, caption="\n".join(_notes(comparison)) or None, box=SIMPLE, pad_edge=False,
-        title_justify="left", caption_justify="left",
+        title=comparison.title, caption="\n".join([*limits, *_notes(comparison)]) or None, box=SIMPLE, pad_edge=False,
+        title_justify="left", caption_justify="left", collapse_padding=True,
     )  # fmt: skip
-    for index, column in enumerate(_COLUMNS):
+    for index, column in enumerate((*_COLUMNS[:5], "")):
         table.add_column(column, justify="right" if 0 < index < 5 else "left", no_wrap=True)
     for change in visible(comparison):
-        table.add_row(*cells(change, comparison.metric))
+        *figures, interval, _, outcome = cells(change, comparison.metric)
+        table.add_row(*figures, interval.removesuffix(" points"), outcome.partition(",")[0])
     return table
 
 
@@ -175,11 +177,13 @@ def _interval(change: Change, metric: str) -> str:
     if change.worse is None or change.low == change.high:
         return ""
     low, high = (change.high, change.low) if change.key == ACCURACY else (change.low, change.high)
-    return f"{_amount(change, low, metric)} to {_amount(change, high, metric)}"
+    ends = [_amount(change, end, metric) for end in (low, high)]
+    return f"{ends[0].partition(' ')[0]} to {ends[1]}"
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    remarks = [(change.key, change.note) for change in visible(comparison) if change.note]
+    remarks = [(change.key, change.kind) for change in visible(comparison) if change.kind in ("emulated", "estimated")]
+    remarks += [(change.key, change.note) for change in visible(comparison) if change.note]
     remarks += [(change.key, f"undecided; {_advice(change)}") for change in comparison.undecided]
     return [*comparison.notes, *(f"{key}: {remark}" for key, remark in remarks)]
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from edgeprune.bundle.manifest import Manifest
 from edgeprune.profile.figures import Latency
-from edgeprune.profile.result import Figure, ModelProfile, Profile, State
+from edgeprune.profile.judging import device_name, is_on_target
+from edgeprune.profile.result import DENSE, Figure, ModelProfile, Profile, State
 from edgeprune.report import text
 
 if TYPE_CHECKING:
@@ -48,14 +50,25 @@ def describe(profile: Profile) -> str:
     return f"{device['uri']} ({name}), {runtime}"
 
 
-def notes(profile: Profile) -> list[str]:
-    """What there is to say beside the figures: ratios, the state of the device, whether they may be used."""
+def notes(profile: Profile, manifest: Manifest | None = None) -> list[str]:
+    """Remarks on the figures: ratios, the state of the device, and whether the figures are valid and of the target.
+
+    Args:
+        profile: The figures.
+        manifest: Of the bundle that was measured; None for a bare model.
+    """
     first = next(iter(profile.models))
     said = [
         f"{name} takes {ratio.value:.3f} of the time of {first} ({ratio.low:.3f} to {ratio.high:.3f}, "
         f"{ratio.confidence:.0%} interval)"
         for name, ratio in profile.ratios.items()
     ]
+    if manifest is not None and not is_on_target(manifest.platform, profile):
+        said.append(f"Measured on {device_name(profile)}, not on {manifest.target}: these are not its figures.")
+    if profile.reference is not None:
+        said += [
+            f"Dense network, measured earlier on {device_name(profile.reference)}: {_reference(profile.reference)}."
+        ]
     environment = profile.environment
     if environment is not None:
         moments = {"before": environment.before, "during": environment.during, "after": environment.after}
@@ -67,6 +80,12 @@ def notes(profile: Profile) -> list[str]:
         said += [f"Outputs as expected: {', '.join(golden)}."] if golden and validity.valid else []
         said.append("Valid." if validity.valid else f"Not valid: {'; '.join(validity.problems)}.")
     return said
+
+
+def _reference(profile: Profile) -> str:
+    """The dense network's median, and what the other models take of its time on the same device."""
+    ratios = (f"{name} takes {ratio.value:.3f} of it" for name, ratio in profile.ratios.items())
+    return ", ".join([text.milliseconds(profile.models[DENSE].latency_ms.p50), *ratios])
 
 
 def png(profile: Profile) -> bytes:

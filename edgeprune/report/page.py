@@ -11,6 +11,8 @@ from edgeprune.bundle.measured import Measured
 from edgeprune.bundle.verdicts import combined
 from edgeprune.errors import BundleError
 from edgeprune.profile import Profile
+from edgeprune.profile.judging import device_name, is_on_target, is_same_device
+from edgeprune.profile.result import DENSE
 from edgeprune.report import text
 from edgeprune.report.facts import Facts
 from edgeprune.report.markup import Content, Markup, element, join
@@ -59,7 +61,7 @@ def of_bundle(folder: Path) -> str:
         InputError: Its profile is damaged.
     """
     if not folder.is_dir():
-        raise BundleError(f"{folder} is no folder; a report is made of a bundle's folder: unpack the archive first")
+        raise BundleError(f"cannot read {folder}: there is no folder of a bundle")
     manifest = Manifest.load(folder)
     profile = None
     if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():
@@ -82,6 +84,7 @@ def _header(source: Source, sections: list[Section]) -> Markup:
         element("h1", source.manifest.recipe, element("span", " for "), source.manifest.target),
         element("p", verdict, class_=f"verdict {'bad' if missed else 'good'}"),
         element("ul", _headlines(source), class_="tiles"),
+        _latency_note(source),
         element("nav", element("ul", links), aria_label="Sections"),
     )
 
@@ -96,15 +99,38 @@ def _headlines(source: Source) -> list[Markup]:
     if dense.accuracy is not None and shipped.accuracy is not None:
         change = source.accuracy_change(shipped.accuracy - dense.accuracy)
         tiles.append(_tile(source.manifest.metric, change, source.accuracy(shipped.accuracy), "measured"))
-    if source.profile is not None and source.profile.models:
-        models = source.profile.models
-        name = profiled(source.manifest, source.profile)
-        after = models.get(name, next(iter(models.values()))).latency_ms
-        told = text.milliseconds(after.p50), "median"
-        if "dense" in models:
-            told = _ratio(models["dense"].latency_ms.p50, after.p50), told[0]
-        tiles.append(_tile(f"latency on {source.profile.device['uri']}", *told, after.kind))
-    return tiles
+    latency = _latency(source)
+    return [*tiles, latency] if latency is not None else tiles
+
+
+def _latency(source: Source) -> Markup | None:
+    """The latency on the target, where it was measured there; beside dense, if that was measured on the same device."""
+    profile = source.profile
+    if profile is None or not profile.models or not _is_of_target(source, profile):
+        return None
+    name = profiled(source.manifest, profile)
+    after = profile.models.get(name, next(iter(profile.models.values()))).latency_ms
+    change, value = text.milliseconds(after.p50), "median"
+    beside = profile if DENSE in profile.models else profile.reference
+    if beside is not None and name in beside.models and (beside is profile or is_same_device(profile, beside)):
+        value = change
+        change = _ratio(beside.models[DENSE].latency_ms.p50, beside.models[name].latency_ms.p50)
+    return _tile(f"latency on {profile.device['uri']}", change, value, after.kind)
+
+
+def _is_of_target(source: Source, profile: Profile) -> bool:
+    kinds = {model.latency_ms.kind for model in profile.models.values()}
+    return kinds == {"measured"} and is_on_target(source.manifest.platform, profile)
+
+
+def _latency_note(source: Source) -> Content:
+    """A line below the tiles if the latency of the target is not known."""
+    profile = source.profile
+    if profile is None or not profile.models or _is_of_target(source, profile):
+        return None
+    kind_of_all = next(iter(profile.models.values())).latency_ms.kind
+    told = f"Latency was {kind_of_all} on {device_name(profile)}, not measured on {source.manifest.target}."
+    return element("p", told, class_="note")
 
 
 def _tile(name: str, change: str, value: str, origin: str) -> Markup:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeprune.bundle.manifest import BudgetReport, Manifest
-from edgeprune.profile.judging import measured_elsewhere
+from edgeprune.profile.judging import device_name, is_on_target
 from edgeprune.profile.result import Profile
 from edgeprune.report import table, verdicts
 from edgeprune.report.text import count, milliseconds, shown, size
@@ -107,5 +107,7 @@ def _latency(made: Made) -> str:
     if found is None:
         predicted = manifest.metrics.shipped.predicted_latency_ms
         return "" if predicted is None else f"{milliseconds(predicted)}, estimated"
-    elsewhere = manifest.platform is not None and measured_elsewhere(manifest.platform, profile)
-    return f"{milliseconds(found.latency_ms.p50)}, {'estimated' if elsewhere else found.latency_ms.kind}"
+    value = milliseconds(found.latency_ms.p50)
+    if not is_on_target(manifest.platform, profile):
+        return f"{value} on {device_name(profile).partition(' (')[0]}, estimated"
+    return f"{value}, {found.latency_ms.kind}"

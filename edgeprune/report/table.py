@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from edgeprune.bundle.manifest import Manifest
+from edgeprune.profile.judging import device_name, is_on_target
 from edgeprune.profile.result import ModelProfile, Profile, RatioFigure
 from edgeprune.report import board, text
 
@@ -31,6 +32,7 @@ class Row:
         shown: ``dense`` and ``pruned`` as text, with units.
         change: Their ratio as text; for accuracy the difference in points, for another metric the difference.
         ratio: ``pruned`` over ``dense``; None for accuracy, and where dense is 0.
+        where: The device of both values, if it is not the target: ``this machine (x86_64)``; else empty.
     """
 
     name: str
@@ -41,6 +43,14 @@ class Row:
     shown: tuple[str, str]
     change: str
     ratio: float | None
+    where: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Provenance for people, empty for what is exact."""
+        if self.where:
+            return f"on {self.where.partition(' (')[0]}"
+        return "" if self.kind == "exact" else self.kind
 
 
 def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
@@ -61,19 +71,10 @@ def rows(manifest: Manifest, profile: Profile | None = None) -> list[Row]:
         if pruned.accuracy is not None:
             made.append(_accuracy_row(manifest.metric, "accuracy", dense.accuracy, pruned.accuracy))
         if shipped.accuracy is not None:
-            name = f"{manifest.metric}, shipped file"
+            name = f"{manifest.metric}, shipped"
             made.append(_accuracy_row(name, "shipped_accuracy", dense.accuracy, shipped.accuracy))
     if profile is not None and {"dense", "pruned"} <= profile.models.keys():
-        name = profiled(manifest, profile)
-        before, after = profile.models["dense"], profile.models[name]
-        made += _latency_rows(before, after, profile.ratios.get(name))
-        if dense.predicted_latency_ms is not None and shipped.predicted_latency_ms is not None:
-            float32 = profile.models["pruned"].latency_ms.p50
-            made.append(_predicted_row(dense.predicted_latency_ms, shipped.predicted_latency_ms, float32))
-        memory = before.peak_memory_bytes, after.peak_memory_bytes
-        if memory[0] is not None and memory[1] is not None:
-            values = memory[0].value, memory[1].value
-            made.append(_ratio_row("peak memory", "peak_memory_bytes", *values, text.size, kind=memory[0].kind))
+        made += _measured_rows(manifest, profile)
     return made + _board_rows(manifest)
 
 
@@ -83,13 +84,18 @@ def render(manifest: Manifest, profile: Profile | None = None) -> Table:
     from rich.table import Table
 
     table = Table(
-        title=title(manifest), caption=_caption(manifest, profile), box=SIMPLE, pad_edge=False, title_justify="left"
+        title=title(manifest),
+        caption=_caption(manifest, profile),
+        box=SIMPLE,
+        pad_edge=False,
+        collapse_padding=True,
+        title_justify="left",
     )
     table.caption_justify = "left"
     for column in ("", "dense", "pruned", "ratio", ""):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for row in rows(manifest, profile):
-        table.add_row(row.name, *row.shown, row.change, "" if row.kind == "exact" else row.kind)
+        table.add_row(row.name, *row.shown, row.change, row.origin)
     return table
 
 
@@ -97,7 +103,7 @@ def markdown(manifest: Manifest, profile: Profile | None = None) -> str:
     """The table as Markdown, with its title above and its notes below."""
     lines = [f"**{title(manifest)}**", "", "| | dense | pruned | ratio | |", "|---|---:|---:|---:|---|"]
     lines += [
-        f"| {row.name} | {row.shown[0]} | {row.shown[1]} | {row.change} | {'' if row.kind == 'exact' else row.kind} |"
+        f"| {row.name} | {row.shown[0]} | {row.shown[1]} | {row.change} | {row.origin} |"
         for row in rows(manifest, profile)
     ]
     return "\n".join([*lines, "", _caption(manifest, profile), ""])
@@ -112,6 +118,23 @@ def profiled(manifest: Manifest, profile: Profile) -> str:
     """The model whose latency is told: the one that ships, else its float32 form."""
     ships = "float32" if manifest.precision is None else manifest.precision.shipped
     return ships if ships in profile.models else "pruned"
+
+
+def _measured_rows(manifest: Manifest, profile: Profile) -> list[Row]:
+    """Latency and memory of a profile that has the dense and the pruned network."""
+    dense, shipped = manifest.metrics.dense, manifest.metrics.shipped
+    name, on_target = profiled(manifest, profile), is_on_target(manifest.platform, profile)
+    before, after = profile.models["dense"], profile.models[name]
+    made = _latency_rows(before, after, profile.ratios.get(name))
+    memory = before.peak_memory_bytes, after.peak_memory_bytes
+    if memory[0] is not None and memory[1] is not None:
+        values = memory[0].value, memory[1].value
+        made.append(_ratio_row("peak memory", "peak_memory_bytes", *values, text.size, kind=memory[0].kind))
+    made = made if on_target else [replace(row, where=device_name(profile)) for row in made]
+    if dense.predicted_latency_ms is not None and shipped.predicted_latency_ms is not None:
+        float32 = profile.models["pruned"].latency_ms.p50 if on_target else None
+        made.insert(4, _predicted_row(dense.predicted_latency_ms, shipped.predicted_latency_ms, float32))
+    return made
 
 
 def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure | None) -> list[Row]:
@@ -145,9 +168,11 @@ def _board_rows(manifest: Manifest) -> list[Row]:
     return made
 
 
-def _predicted_row(dense: float, pruned: float, measured: float) -> Row:
-    """What the latency table predicted, and how far off it was for the pruned network in float32."""
+def _predicted_row(dense: float, pruned: float, measured: float | None) -> Row:
+    """Latencies that the target's table predicts, and the error for the pruned float32 network if it was measured."""
     row = _ratio_row("latency, predicted", "predicted_latency_ms", dense, pruned, text.milliseconds, kind="estimated")
+    if measured is None:
+        return row
     return replace(row, change=f"{row.change}, off by {pruned / measured - 1:+.1%}")
 
 
@@ -176,9 +201,12 @@ def _caption(manifest: Manifest, profile: Profile | None) -> str:
         f"{device['uri']} ({device['cpu'] or device['machine']}), {device['runtime']} {device['runtime_version']}, "
         f"{threads} thread{'s' if threads > 1 else ''}"
     )
+    elsewhere = f", not on {manifest.target}" if not is_on_target(manifest.platform, profile) else ""
+    here = "this machine, " if elsewhere and device["uri"].startswith("local:") else ""
     return (
-        f"{FOOTNOTE}\nLatency and memory on {where}; memory is over that of the runtime alone.\n"
-        f"Ratio of medians with its 95 % interval.{_which(manifest, profile)}"
+        f"{FOOTNOTE}\nProfiled on {here}{where}{elsewhere}.\n"
+        "Memory is what the model adds to the runtime. Ratio of medians with its 95 % interval."
+        f"{_which(manifest, profile)}"
     )
 
 

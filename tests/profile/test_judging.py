@@ -20,7 +20,7 @@ from edgeprune.bundle.manifest import (
 from edgeprune.bundle.verdicts import combined, verdict
 from edgeprune.evidence import Kind
 from edgeprune.profile import Profile
-from edgeprune.profile.judging import judge
+from edgeprune.profile.judging import device_name, is_on_target, judge
 from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile
 
 
@@ -147,3 +147,33 @@ def test_what_was_not_measured_is_missed_and_says_how_to_measure_it() -> None:
     (share,) = judge(manifest(GateReport(name="latency_ms.p50", limit=0.5)), profile(int8=model("1", 1.0)))
     assert not share.ok
     assert "share of dense" in share.note
+
+
+def test_a_fraction_of_dense_uses_an_earlier_dense_of_the_same_device_only() -> None:
+    half = manifest(GateReport(name="latency_ms.p50", limit=0.6))
+    earlier = replace(profile(), device={**profile().device, "fingerprint": "f"})
+    now = replace(profile(int8=model("1", 2.0)), device={**profile().device, "fingerprint": "f"})
+    (known,) = judge(half, now.with_reference(earlier))
+    assert (known.limit, known.ok) == (pytest.approx(0.6 * 4.0), True)
+    elsewhere = replace(earlier, device={**earlier.device, "fingerprint": "g"})
+    (unknown,) = judge(half, now.with_reference(elsewhere))
+    assert (unknown.value, unknown.ok) == (None, False)
+
+
+def test_a_profile_keeps_the_dense_network_of_an_earlier_one() -> None:
+    built, board = profile("x86_64"), profile(int8=model("1", 2.0))
+    kept = board.with_reference(built)
+    assert kept.reference == built
+    assert Profile.from_json(kept.to_json()) == kept
+    again = profile(int8=model("1", 2.5)).with_reference(kept)
+    assert again.reference == built  # one earlier profile, not a chain
+    assert "reference" not in built.to_json()
+    assert profile().with_reference(kept).reference is None  # it has its own
+
+
+def test_a_device_is_named_for_people() -> None:
+    assert device_name(profile("x86_64")) == "this machine (x86_64)"
+    board = replace(profile(), device={"uri": "ssh://pi@kitchen", "machine": "aarch64", "runtime": "onnxruntime"})
+    assert device_name(board) == "ssh://pi@kitchen (aarch64)"
+    platform = Platform(runtime="onnxruntime", architecture="aarch64")
+    assert (is_on_target(platform, board), is_on_target(platform, profile("x86_64"))) == (True, False)

@@ -76,6 +76,53 @@ def test_a_bundle_is_profiled_with_its_own_runner_and_compared(bundle: Path) -> 
     assert found.settings["seed"] == 0
 
 
+def test_profiling_a_bundle_keeps_the_dense_network_of_the_build(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built = Profile.from_json((bundle / "profile.json").read_text())
+    capsys.readouterr()
+    assert run(["profile", str(bundle), *_FLAGS, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    now = Profile.from_json((bundle / "profile.json").read_text())
+    assert list(now.models) == ["pruned"]
+    assert now.reference == built
+    assert next(iter(built.models)) == "dense"
+    assert told["target"] == "raspberry-pi-4"
+    assert told["measured_on_target"] == (now.device["machine"] == "aarch64")
+    assert told["measured_on"].startswith("this machine")
+    if not told["measured_on_target"]:
+        page = (bundle / "report.html").read_text()
+        tiles = page.partition('class="tiles"')[2].partition("</ul>")[0]
+        assert "latency" not in tiles
+        assert "this machine" in page
+    assert run(["profile", str(bundle), *_FLAGS]) == 0
+    assert "Dense network, measured earlier on this machine" in capsys.readouterr().out
+    assert Profile.from_json((bundle / "profile.json").read_text()).reference == built
+
+
+def test_an_archive_is_profiled_and_reported_beside_it(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = Path(shutil.copy(built.with_name(f"{built.name}.tar.gz"), tmp_path))
+    before = archive.read_bytes()
+    capsys.readouterr()
+    assert run(["profile", str(archive), *_FLAGS]) == 0
+    written = tmp_path / "digits-raspberry-pi-4-profile.json"
+    assert str(written) in capsys.readouterr().out
+    assert list(Profile.from_json(written.read_text()).models) == ["pruned"]
+    assert run(["report", str(archive), "--json"]) == 0
+    report = tmp_path / "digits-raspberry-pi-4-report.html"
+    assert json.loads(capsys.readouterr().out)["report"] == str(report)
+    assert report.read_text().startswith("<!doctype html>")
+    assert list(ep.profile(archive, **_QUICK).models) == ["pruned"]
+    assert archive.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {archive.name, written.name, report.name}
+    archive.write_bytes(before[:-300] + b"0" * 300)
+    for command in ("profile", "report"):
+        assert run([command, str(archive)]) == 3
+    assert written.is_file()
+
+
 def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path) -> None:
     model = Path(shutil.copy(bundle / "model.onnx", bundle.parent / "other.onnx"))
     found = ep.profile(model, "local:", baseline=bundle / "model.onnx", **_QUICK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import re
@@ -12,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from edgeprune.bundle.evaluation import Evaluation
 from edgeprune.bundle.manifest import AllMetrics, FileEntry, Manifest, Metrics, ParityReport, Provenance
@@ -442,3 +444,19 @@ def test_undecided_limits_show_in_every_output() -> None:
     assert entry["needed"]["samples"] > 400
     assert "1 undecided" in changes.markdown(comparison).splitlines()[0]
     assert "samples would decide" in changes.sentence(accuracy(comparison), "accuracy")
+
+
+def test_the_table_fits_80_columns_without_cutting_a_number() -> None:
+    base, new = evaluated("base", _BASE), evaluated("new", lost(18), split="b", sha256="2")
+    base, new = (
+        replace(one, profile=profile(seed, pruned=pruned).to_json())
+        for one, seed, pruned in ((base, 0, 123.4), (new, 1, 234.5))
+    )
+    rules = [Rule.parse(text) for text in ("accuracy:-0.5%", "latency_ms.p50:+5%", "latency_ms.p99:+100%")]
+    printed = io.StringIO()
+    comparison = compare(base, new, rules)
+    Console(file=printed, width=80).print(changes.render(comparison))
+    assert "…" not in printed.getvalue()
+    for change in changes.visible(comparison):
+        for cell in changes.cells(change, "accuracy")[:5]:
+            assert cell.removesuffix(" points") in printed.getvalue()

@@ -155,8 +155,47 @@ def test_what_was_measured_elsewhere_is_an_estimate_for_the_target() -> None:
     there = manifest().model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="aarch64")})
     here = dataclasses.replace(profile(), device={**profile().device, "machine": "x86_64"})
     assert "For board these are estimates: x86_64 is not what runs there." in page.render(there, facts(), here)
+    assert "latency" not in tiles(page.render(there, facts(), here))
+    assert "measured on this machine (x86_64), not measured on board" in page.render(there, facts(), here)
     there = there.model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="x86_64")})
     assert "estimates" not in page.render(there, facts(), here)
+    assert "latency" in tiles(page.render(there, facts(), here))
+
+
+def tiles(drawn: str) -> str:
+    """The headline figures of a page."""
+    return drawn.partition('class="tiles"')[2].partition("</ul>")[0]
+
+
+def test_an_emulated_latency_is_no_headline() -> None:
+    emulated = {
+        name: dataclasses.replace(model, latency_ms=dataclasses.replace(model.latency_ms, kind="emulated"))
+        for name, model in profile().models.items()
+    }
+    drawn = page.render(manifest(), facts(), dataclasses.replace(profile(), models=emulated))
+    assert "latency" not in tiles(drawn)
+
+
+def test_the_dense_network_of_an_earlier_profile_is_shown_with_its_device() -> None:
+    built = dataclasses.replace(profile(), device={**profile().device, "machine": "x86_64", "fingerprint": "f"})
+    board = dataclasses.replace(
+        profile("Cortex"),
+        device={**profile("Cortex").device, "uri": "ssh://pi@kitchen", "machine": "aarch64", "fingerprint": "g"},
+        models={"int8": profile().models["int8"]},
+        ratios={},
+    )
+    told = manifest().model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="aarch64")})
+    drawn = page.render(told, facts(), board.with_reference(built))
+    assert "latency on ssh://pi@kitchen" in tiles(drawn)
+    assert "\N{MULTIPLICATION SIGN}" not in tiles(drawn).partition("latency on")[2]  # no ratio across machines
+    assert "Beside the dense network" in drawn
+    assert "Latency, median, on this machine (x86_64)" in drawn
+    # On one device the earlier ratio is that of the headline.
+    same = dataclasses.replace(board, device={**board.device, "fingerprint": "f"})
+    assert (
+        "\N{MULTIPLICATION SIGN}"
+        in tiles(page.render(told, facts(), same.with_reference(built))).partition("latency on")[2]
+    )
 
 
 def test_what_the_device_did_not_tell_is_left_out() -> None:

@@ -14,6 +14,7 @@ from edgeprune.bundle.manifest import (
     Manifest,
     Metrics,
     ParityReport,
+    Platform,
     PrecisionReport,
     Provenance,
 )
@@ -61,6 +62,27 @@ def profile(memory: float | None = 20e6) -> Profile:
         models={"dense": model(2.0, 21e6), "pruned": model(1.5, memory)},
         ratios={"pruned": RatioFigure(0.75, 0.74, 0.77, 0.95)},
     )
+
+
+def test_rows_that_were_measured_elsewhere_say_where() -> None:
+    told = build(accuracy=0.8910, file_bytes=1_620_000, predicted_latency_ms=30.0)
+    metrics = told.metrics.model_copy(
+        update={"dense": told.metrics.dense.model_copy(update={"predicted_latency_ms": 60.0})}
+    )
+    told = told.model_copy(
+        update={"metrics": metrics, "platform": Platform(runtime="onnxruntime", architecture="aarch64")}
+    )
+    here = replace(profile(), device={**profile().device, "machine": "x86_64"})
+    found = {row.key: row for row in rows(told, here)}
+    measured = {key for key, row in found.items() if row.where}
+    assert measured == {key for key in found if key.startswith(("latency_ms", "peak_memory"))}
+    assert {found[key].where for key in measured} == {"this machine (x86_64)"}
+    assert "off by" not in found["predicted_latency_ms"].change  # predicted for the board, measured here
+    assert markdown(told, here).count("| on this machine |") == len(measured)
+    assert not any(row.where for row in rows(told, replace(here, device={**here.device, "machine": "aarch64"})))
+    narrow = io.StringIO()
+    Console(file=narrow, width=80).print(render(told, here))
+    assert "…" not in narrow.getvalue()
 
 
 def test_rows_as_data() -> None:

@@ -1,4 +1,4 @@
-"""How long an inference takes: histograms, percentiles, and layers where the device told them."""
+"""Latency of an inference: histograms, percentiles, and layers if the device reports them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from edgeprune.profile import Profile
-from edgeprune.profile.judging import measured_elsewhere
+from edgeprune.profile.judging import device_name, measured_elsewhere
 from edgeprune.profile.result import ModelProfile
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
@@ -39,6 +39,7 @@ def section(source: Source) -> Section:
         _table(source, profile),
         device.layer_times(profile),
         device.state(profile),
+        _earlier(source, profile.reference),
     ]
     return Section("latency", "Latency", body)
 
@@ -51,8 +52,22 @@ def _elsewhere(source: Source, profile: Profile) -> Content:
     way_out = element("code", "edgeprune profile BUNDLE --device URI")
     target = source.manifest.target
     return paragraph(
-        f"For {target} these are estimates: {machine} is not what runs there. ", way_out, " measures there."
+        f"Measured on {device_name(profile)}. For {target} these are estimates: {machine} is not what runs there. ",
+        way_out,
+        " measures there.",
     )
+
+
+def _earlier(source: Source, profile: Profile | None) -> Content:
+    """Figures of the dense network from an earlier profile, which may be of another device."""
+    if profile is None:
+        return None
+    told = f"{device_name(profile)}, {profile.device.get('runtime', '')} {profile.device.get('runtime_version', '')}"
+    return [
+        element("h3", "Beside the dense network"),
+        paragraph(f"Measured earlier, on {told.rstrip()}. Do not compare these times with those above."),
+        _table(source, profile),
+    ]
 
 
 def _histograms(profile: Profile) -> Markup:

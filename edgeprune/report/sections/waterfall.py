@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgeprune.profile.judging import device_name, is_on_target
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Section, Source, kind, paragraph
@@ -76,6 +77,8 @@ def _accuracy(source: Source) -> _Fall | None:
 
 def _latency(source: Source) -> _Fall | None:
     profile = source.profile
+    if profile is not None and "dense" not in profile.models:
+        profile = profile.reference
     if profile is None or "dense" not in profile.models:
         return None
     last = profiled(source.manifest, profile)
@@ -88,7 +91,9 @@ def _latency(source: Source) -> _Fall | None:
         stops.append(_Stop("shipped" if ships and last == "pruned" else "pruned", "pruning", medians["pruned"]))
     if last in medians and last != "pruned":
         stops.append(_Stop("shipped", last if "pruned" in medians else f"pruning, {last}", medians[last]))
-    title = f"Latency, median, on {profile.device['uri']}" + ("" if ships else ", in float32")
+    of_target = is_on_target(source.manifest.platform, profile)
+    device = profile.device["uri"] if of_target else device_name(profile)
+    title = f"Latency, median, on {device}" + ("" if ships else ", in float32")
     return _Fall(title, profile.models["dense"].latency_ms.kind, stops, text.milliseconds, _less(text.milliseconds))
 
 
