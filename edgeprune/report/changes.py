@@ -182,7 +182,9 @@ def _interval(change: Change, metric: str) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    remarks = [(change.key, change.kind) for change in visible(comparison) if change.kind in ("emulated", "estimated")]
+    remarks: list[tuple[str, str]] = [
+        (change.key, change.kind) for change in visible(comparison) if change.kind in ("emulated", "estimated")
+    ]
     remarks += [(change.key, change.note) for change in visible(comparison) if change.note]
     remarks += [(change.key, f"undecided; {_advice(change)}") for change in comparison.undecided]
     return [*comparison.notes, *(f"{key}: {remark}" for key, remark in remarks)]
