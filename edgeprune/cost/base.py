@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from edgeprune.cost.terms import Terms
@@ -41,6 +42,29 @@ class CostModel(ABC):
     @abstractmethod
     def gains(self) -> Tensor:
         """What putting each unit alone back would add to ``total`` now, exactly: float64 of shape (units,)."""
+
+    def taken(self, masks: Tensor) -> Tensor:
+        """What the units of each mask, (n, units), take from the sizes ``terms.left``: (n, terms, rank)."""
+        return self.terms.taken(masks)
+
+    def totals(self, left: Tensor) -> Tensor:
+        """``total`` for many states at once, given by their sizes ``terms.left``, (n, terms, rank): (n,).
+
+        One vector expression where a cost overrides it; here one state after the other.
+        """
+        twin = self.copy()
+        found = torch.zeros(len(left), dtype=torch.float64)
+        for index, sizes in enumerate(left):
+            twin.terms.left = sizes
+            found[index] = twin.total()
+        return found
+
+    def as_largest_sum(self) -> tuple[Tensor, float] | None:
+        """The weights, (rows, terms), at least 0, and the offset of ``(weights @ terms.values()).max() + offset``.
+
+        None if the cost is not such a maximum of sums.
+        """
+        return None
 
     def remove(self, mask: Tensor) -> None:
         """Take the units in ``mask`` (units,) away; each unit at most once."""

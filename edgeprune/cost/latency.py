@@ -38,6 +38,13 @@ class Latency(CostModel):
     def total(self) -> float:
         return self._floor_ms + float(self.layers_ms().sum()) + self.rest_ms()
 
+    def totals(self, left: Tensor) -> Tensor:
+        sizes = left[:, : self._layers, :2]
+        layer = torch.arange(self._layers).repeat(len(left))
+        layers_ms = self._lookup.at(layer, sizes.reshape(-1, 2)).reshape(len(left), self._layers)
+        activation_bytes = self.terms.at(left).values()[:, self._layers :].sum(1)
+        return self._floor_ms + layers_ms.sum(1) + self._ms_per_byte * activation_bytes
+
     def layers_ms(self) -> Tensor:
         """Of each layer, in the order of execution: (layers,)."""
         return self._lookup.at(torch.arange(self._layers), self._sizes())

@@ -108,14 +108,21 @@ class _Peak(CostModel):
         self._calls = max(after, default=0)
 
     def total(self) -> float:
-        return float(self._live().max())
+        return float(self._live(self.terms).max())
+
+    def totals(self, left: Tensor) -> Tensor:
+        return self._live(self.terms.at(left)).amax(-1)
+
+    def as_largest_sum(self) -> tuple[Tensor, float]:
+        call = torch.arange(self._calls)[:, None]
+        return ((self._made <= call) & (call < self._after)).double(), 0.0
 
     def savings(self, limit: float = -math.inf) -> Tensor:
         """The mean, over the calls whose live bytes are above ``limit``, of what goes there.
 
         Without a limit, or where none is above it: over the calls of the peak.
         """
-        live = self._live()
+        live = self._live(self.terms)
         over = live > limit
         if math.isinf(limit) or not bool(over.any()):
             over = live == live.max()
@@ -124,20 +131,20 @@ class _Peak(CostModel):
         return self.terms.per_unit(self.terms.lost() * weight[self.terms.pair_term])
 
     def gains(self) -> Tensor:
-        terms, live = self.terms, self._live()
+        terms, live = self.terms, self._live(self.terms)
         more = torch.zeros(terms.classes, self._calls + 1, dtype=torch.float64)
         gained = terms.gained()
         more.index_put_((terms.pair_class, self._made[terms.pair_term]), gained, accumulate=True)
         more.index_put_((terms.pair_class, self._after[terms.pair_term]), -gained, accumulate=True)
         return ((more.cumsum_(1)[:, :-1] + live).amax(1) - live.max())[terms.class_of]
 
-    def _live(self) -> Tensor:
-        """Bytes alive at each call."""
-        sizes = self.terms.values()
-        change = torch.zeros(self._calls + 1, dtype=torch.float64)
-        change.index_add_(0, self._made, sizes)
-        change.index_add_(0, self._after, -sizes)
-        return change.cumsum(0)[:-1]
+    def _live(self, terms: Terms) -> Tensor:
+        """Bytes alive at each call, (calls,); (n, calls) for terms at many sizes."""
+        sizes = terms.values()
+        change = torch.zeros(*sizes.shape[:-1], self._calls + 1, dtype=torch.float64)
+        change.index_add_(-1, self._made, sizes)
+        change.index_add_(-1, self._after, -sizes)
+        return change.cumsum(-1)[..., :-1]
 
 
 class PeakActivation(_Peak):

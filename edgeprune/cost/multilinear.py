@@ -23,6 +23,12 @@ class Multilinear(CostModel):
     def total(self) -> float:
         return float(self.terms.values().sum())
 
+    def totals(self, left: Tensor) -> Tensor:
+        return self.terms.at(left).values().sum(-1)
+
+    def as_largest_sum(self) -> tuple[Tensor, float]:
+        return torch.ones(1, len(self.terms.counts), dtype=torch.float64), 0.0
+
     def savings(self, limit: float = -math.inf) -> Tensor:
         return self.terms.per_unit(self.terms.lost())
 

@@ -37,6 +37,16 @@ class Scaled(CostModel):
     def gains(self) -> Tensor:
         return self._factor * self._base.gains()
 
+    def taken(self, masks: Tensor) -> Tensor:
+        return self._base.taken(masks)
+
+    def totals(self, left: Tensor) -> Tensor:
+        return self._factor * self._base.totals(left) + self._offset
+
+    def as_largest_sum(self) -> tuple[Tensor, float] | None:
+        base = self._base.as_largest_sum()
+        return None if base is None else (self._factor * base[0], self._factor * base[1] + self._offset)
+
     def remove(self, mask: Tensor) -> None:
         self._base.remove(mask)
 

@@ -62,7 +62,13 @@ class Terms:
 
     def values(self) -> Tensor:
         """Each term now: (terms,)."""
-        return self.counts * self.left.prod(1)
+        return self.counts * self.left.prod(-1)
+
+    def taken(self, masks: Tensor) -> Tensor:
+        """Indices that the units of each mask, (n, units), take from each factor: (n, terms, rank)."""
+        many = torch.zeros(len(masks), self.classes, dtype=torch.float64).index_add_(1, self.class_of, masks.double())
+        taken = torch.zeros(len(masks), *self.left.shape, dtype=torch.float64)
+        return taken.index_add_(1, self.pair_term, many[:, self.pair_class, None] * self.loss)
 
     def lost(self) -> Tensor:
         """What the term of each pair loses when one unit of its class goes: (pairs,)."""
@@ -86,8 +92,12 @@ class Terms:
 
     def copy(self) -> Terms:
         """The same state; what never changes is shared."""
+        return self.at(self.left.clone())
+
+    def at(self, left: Tensor) -> Terms:
+        """The same terms with other sizes ``left``, (terms, rank), or many of them at once, (n, terms, rank)."""
         twin = copy.copy(self)
-        twin.left = self.left.clone()
+        twin.left = left
         return twin
 
 

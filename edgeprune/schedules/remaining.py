@@ -43,6 +43,17 @@ class Remaining(CostModel):
     def gains(self) -> Tensor:
         return self._dense.gains()[self._place]
 
+    def taken(self, masks: Tensor) -> Tensor:
+        whole = torch.zeros(len(masks), self._size, dtype=torch.bool)
+        whole[:, self._place] = masks
+        return self._dense.taken(whole)
+
+    def totals(self, left: Tensor) -> Tensor:
+        return self._dense.totals(left)
+
+    def as_largest_sum(self) -> tuple[Tensor, float] | None:
+        return self._dense.as_largest_sum()
+
     def remove(self, mask: Tensor) -> None:
         self._dense.remove(self._whole(mask))
 
@@ -52,6 +63,7 @@ class Remaining(CostModel):
     def copy(self) -> Self:
         twin = copy.copy(self)
         twin._dense = self._dense.copy()  # noqa: SLF001  of its own class
+        twin.terms = twin._dense.terms  # noqa: SLF001
         return twin
 
     def _whole(self, mask: Tensor) -> Tensor:

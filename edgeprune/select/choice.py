@@ -13,6 +13,9 @@ from edgeprune.select.constraints import Constraint
 from edgeprune.select.ladder import Ladder
 from edgeprune.select.reach import check_reachable
 
+USED = 0.97
+"""Fraction of the tightest budget that is used wherever the numbers of units that may stay allow it."""
+
 
 class Choice:
     """How far each group has gone down its ladder, and what the network then costs.
@@ -47,6 +50,15 @@ class Choice:
             cost.restore(self.removed & ~removed)
         self.level, self.removed = level, removed
 
+    def try_move(self, level: Tensor) -> bool:
+        """Bring each group to its ``level``, (groups,), if all limits hold there; otherwise stay and return False."""
+        before = self.level
+        self.move(level)
+        if self.fits():
+            return True
+        self.move(before)
+        return False
+
     def totals(self) -> dict[str, float]:
         """What is left of each cost."""
         return {name: cost.total() for name, cost in self.costs.items()}
@@ -54,6 +66,27 @@ class Choice:
     def fits(self, limits: Mapping[str, float] | None = None) -> bool:
         """Whether all limits hold, or other ``limits`` of the same costs."""
         return all(cost.total() <= (limits or self.limits)[name] for name, cost in self.costs.items())
+
+    def used(self) -> float:
+        """The fraction of the tightest budget that is used."""
+        return max(cost.total() / self.limits[name] for name, cost in self.costs.items())
+
+    def used_at(self, levels: Tensor) -> Tensor:
+        """``used`` at several combinations of levels, (n, groups): (n,)."""
+        return torch.stack([total / self.limits[name] for name, total in self.totals_at(levels).items()]).amax(0)
+
+    def totals_at(self, levels: Tensor) -> dict[str, Tensor]:
+        """``totals`` at several combinations of levels, (n, groups): (n,) for each cost."""
+        left = {name: cost.terms.left.repeat(len(levels), 1, 1) for name, cost in self.costs.items()}
+        for group in (levels != self.level).any(0).nonzero().flatten().tolist():
+            changed = (levels[:, group] != self.level[group]).nonzero().flatten()
+            tried, index = torch.unique(levels[changed, group], return_inverse=True)
+            own = self.ladder.group == group
+            removed = own & (self.ladder.step <= tried[:, None])
+            for name, cost in self.costs.items():
+                taken = cost.taken(removed) - cost.taken((own & self.removed)[None])
+                left[name][changed] -= taken[index]
+        return {name: cost.totals(left[name]) for name, cost in self.costs.items()}
 
     def descend(self, blocks: Tensor, limits: Mapping[str, float] | None = None) -> None:
         """Remove ``blocks``, indices into the flattened blocks, in their order, and stop where all limits hold."""

@@ -10,11 +10,14 @@ from torch import Tensor
 from edgeprune.errors import InputError
 from edgeprune.select.base import Problem, Selection, register
 from edgeprune.select.choice import Choice
-from edgeprune.select.climb import climb
+from edgeprune.select.climb import climb, put_back
+from edgeprune.select.exact import find_best
 from edgeprune.select.ladder import Ladder
 
 _STEP = 0.02
 """Share of a cost that goes before savings are computed anew."""
+_LEAST_ALPHA = 0.5
+"""Smallest alpha that the exact search follows: with less, small differences in importance are lost in rounding."""
 
 
 @register
@@ -25,6 +28,9 @@ class Global(Selection):
     ``left`` is the share of its group's importance that is there when it and all weaker units of the group are gone.
     Without it, one group could drain: removing from it makes all that is coupled to it cheaper, and so less worth
     removing, but not its own units.
+
+    Where the numbers of units that may stay are few, they are chosen exactly instead, see ``exact``: the sum over all
+    units that go of ``(score / left**balance)**(1 / alpha)`` is least, for which the order above is a heuristic.
 
     Args:
         alpha: 0 ignores costs, 1 is importance for what is saved.
@@ -46,10 +52,24 @@ class Global(Selection):
         choice = Choice(problem)
         balance = self.balance if self.balance is not None else 0.0 if problem.additive else 1.0
         values = choice.ladder.blocks(problem.scores) / _left(choice.ladder, problem.scores) ** balance
+        if find_best(choice, _traded(choice.ladder, values, self.alpha)):
+            put_back(choice, values)
+            return choice.removed
         while not choice.fits():
             choice.descend(_next(choice, values, self.alpha))
         climb(choice, values)
         return choice.removed
+
+
+def _traded(ladder: Ladder, values: Tensor, alpha: float) -> Tensor:
+    """Importance of blocks whose least sum is what removing by ``value / saved**alpha`` aims at, (groups, steps).
+
+    A unit goes by ``value / saved**alpha`` as it goes by ``value**(1 / alpha) / saved``, which is the order that
+    minimizes a sum of ``value**(1 / alpha)`` for what is saved.
+    """
+    sizes = ladder.sizes.clamp(min=1)
+    each = values / sizes
+    return sizes * (each / each.max().clamp(min=1e-300)) ** (1 / max(alpha, _LEAST_ALPHA))
 
 
 def _next(choice: Choice, values: Tensor, alpha: float) -> Tensor:

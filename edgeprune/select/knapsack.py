@@ -12,7 +12,8 @@ from torch import Tensor
 
 from edgeprune.select.base import Problem, Selection, register
 from edgeprune.select.choice import Choice
-from edgeprune.select.climb import climb
+from edgeprune.select.climb import climb, put_back
+from edgeprune.select.exact import find_best
 
 _STEP = 0.08
 """Share of a cost between one linearisation and the next."""
@@ -27,10 +28,10 @@ class Knapsack(Selection):
     """How many units of each group stay is chosen so that the sum of the scores that go is least.
 
     A multiple-choice knapsack (Sinha & Zoltners, The Multiple-Choice Knapsack Problem, 1979): of every group one number
-    of units is chosen from those allowed. It is solved by Lagrangian relaxation, after which blocks are put back where
-    they fit. Costs are products of the sizes of groups, so they are linearised, and anew every 8 % on the way from the
-    dense network, where all groups choose again; HALP (Shen et al., Structural Pruning via Latency-Saliency Knapsack,
-    2022) linearises as well.
+    of units is chosen from those allowed. Where numbers are few, it is solved exactly, see ``exact``. Otherwise it is
+    solved by Lagrangian relaxation, after which blocks are put back where they fit. Costs are products of the sizes of
+    groups, so they are linearized, and again every 8 % on the way from the dense network, where all groups choose
+    again; HALP (Shen et al., Structural Pruning via Latency-Saliency Knapsack, 2022) linearizes as well.
     """
 
     name = "knapsack"
@@ -45,6 +46,9 @@ def solve(choice: Choice, values: Tensor) -> Tensor:
 
     ``values`` says what is lost with each block, at least 0, (groups, steps).
     """
+    if find_best(choice, values):
+        put_back(choice, values)
+        return choice.removed
     lost = torch.cat([torch.zeros(len(values), 1, dtype=torch.float64), values.cumsum(1)], dim=1)
     lost[:, 1:].masked_fill_(~choice.ladder.exists, math.inf)
     marginal = {name: torch.zeros(len(choice.removed), dtype=torch.float64) for name in choice.costs}

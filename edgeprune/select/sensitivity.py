@@ -11,6 +11,9 @@ from edgeprune.select.base import Curve, Problem, Selection, register
 from edgeprune.select.choice import Choice
 from edgeprune.select.knapsack import solve
 
+_TIE_BREAK = 1e-6
+"""What all scores together are worth, as a fraction of all measured losses."""
+
 
 @register
 class Sensitivity(Selection):
@@ -33,7 +36,11 @@ class Sensitivity(Selection):
         choice = Choice(problem)
         kept = choice.ladder.kept.numpy()
         lost = np.array([_lost(curve, counts) for curve, counts in zip(problem.curves, kept, strict=True)])
-        return solve(choice, torch.from_numpy(lost).reshape(kept.shape).diff(dim=1))
+        values = torch.from_numpy(lost).reshape(kept.shape).diff(dim=1)
+        # Where a curve is flat, scores decide: what was measured to lose nothing still does not go for nothing.
+        scores = choice.ladder.blocks(problem.scores)
+        least = _TIE_BREAK * values.sum() if bool(values.any()) else torch.ones(1)
+        return solve(choice, values + least * scores / scores.sum().clamp(min=1e-300))
 
 
 def _lost(curve: Curve, kept: np.ndarray) -> np.ndarray:

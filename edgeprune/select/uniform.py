@@ -8,6 +8,7 @@ from torch import Tensor
 from edgeprune.select.base import Problem, Selection, register
 from edgeprune.select.choice import Choice
 from edgeprune.select.climb import climb
+from edgeprune.select.exact import compare_all
 
 
 @register
@@ -15,7 +16,8 @@ class Uniform(Selection):
     """The same share of every group goes, the weakest units of each; the share is the smallest that is enough.
 
     The classic uniform pruning of Li et al., Pruning Filters for Efficient ConvNets, 2017, with the share found by
-    bisection. A group that cannot give the share, for its floor or for alignment, gives the nearest it can.
+    bisection. A group that cannot give the share, for its floor or for alignment, gives the nearest it can. Where the
+    numbers of units that may stay are few, the most even of all that use the budget are taken.
     """
 
     name = "uniform"
@@ -23,14 +25,24 @@ class Uniform(Selection):
     def choose(self, problem: Problem) -> Tensor:
         choice = Choice(problem)
         ladder = choice.ladder
-        if not choice.fits():
-            kept = ladder.kept.double()
-            whole = torch.bincount(ladder.group, minlength=len(kept))[:, None]
-            # A block goes when the share is nearer to what is gone after it than to what is gone before.
-            share = 1 - (kept[:, :-1] + kept[:, 1:]) / (2 * whole)
-            blocks = ladder.exists.flatten().nonzero().flatten()
-            choice.descend(blocks[torch.argsort(share.flatten()[blocks], stable=True)])
-        # What is put back may not undo the share: no more than a block of each group.
+        if choice.fits():
+            return choice.removed
+        kept = ladder.kept.double()
+        whole = torch.bincount(ladder.group, minlength=len(kept))[:, None]
+        shares = 1 - kept / whole
+        able = ladder.steps > 0
+
+        def unevenness(levels: Tensor) -> Tensor:
+            return shares.gather(1, levels.T)[able].var(0, correction=0)
+
+        if compare_all(choice, unevenness, torch.zeros_like(choice.level)):
+            return choice.removed
+        # A block goes when the share is nearer to what is gone after it than to what is gone before.
+        share = (shares[:, :-1] + shares[:, 1:]) / 2
+        blocks = ladder.exists.flatten().nonzero().flatten()
+        choice.descend(blocks[torch.argsort(share.flatten()[blocks], stable=True)])
+        # What is put back or exchanged may not undo the share: no more than a block of each group.
         near = torch.arange(ladder.kept.shape[1] - 1) >= choice.level[:, None] - 1
-        climb(choice, torch.where(near, ladder.blocks(problem.scores), 0.0))
+        lowest = torch.minimum(choice.level + 1, ladder.steps)
+        climb(choice, torch.where(near, ladder.blocks(problem.scores), 0.0), lowest)
         return choice.removed

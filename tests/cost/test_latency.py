@@ -79,6 +79,18 @@ def test_gains_are_exact_and_removing_is_undone() -> None:
     assert model.total() == pytest.approx(dense)
 
 
+def test_totals_of_many_states_are_those_of_each() -> None:
+    network, units = _network()
+    model = cost_model("latency_ms", units, network, table=table_for(units))
+    masks = torch.stack([_mask(units), _mask(units, *range(7)), _mask(units, *range(3), *range(20, 29))])
+    each = []
+    for mask in masks:
+        twin = model.copy()
+        twin.remove(mask)
+        each.append(twin.total())
+    assert model.totals(model.terms.left - model.taken(masks)).tolist() == pytest.approx(each)
+
+
 def test_savings_spread_a_step_over_its_channels() -> None:
     """One channel less of 16 makes the next layer slow, but the way to 12 and to 8 is down: so are the savings."""
     network, units = _network()

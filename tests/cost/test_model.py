@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgeprune.cost import CostModel, cost_model, cost_of, peak_activation_bytes
+from edgeprune.cost import CostModel, Scaled, cost_model, cost_of, peak_activation_bytes
 from edgeprune.errors import InputError
 from edgeprune.export.onnx import export
 from edgeprune.graph import Units, capture, shrink, units_of
@@ -200,3 +200,26 @@ def test_unknown_names_are_told() -> None:
         cost_model("flops", units, network)
     with pytest.raises(InputError, match=r"got 'int4'; allowed are 'float32', 'int8'"):
         cost_model("flash_bytes", units, network, precision="int4")
+
+
+@pytest.mark.parametrize("cost", [*_SUMS, "peak_activation_bytes", "arena_bytes"])
+@pytest.mark.parametrize("name", _SOME)
+def test_totals_of_many_states_are_those_of_each(name: str, cost: str) -> None:
+    network, _, units = _network(name)
+    model = cost_model(cost, units, network)
+    whole = model.total()
+    masks = torch.stack([_some(units, share=share, seed=seed) for seed, share in enumerate((0.0, 0.3, 0.8))])
+    scaled = Scaled(model, factor=0.5, offset=3.0)
+    left = model.terms.left - model.taken(masks)
+    each = [_moved(model, lambda twin, mask=mask: twin.remove(mask)) for mask in masks]
+    assert model.totals(left).tolist() == each
+    assert scaled.totals(left).tolist() == [0.5 * total + 3.0 for total in each]
+    # As a maximum of sums, and as a cost that only knows the total of one state.
+    for tried in (model, scaled):
+        weights, offset = tried.as_largest_sum() or (None, 0.0)
+        assert weights is not None
+        values = tried.terms.at(left).values()
+        assert ((weights @ values.T).amax(0) + offset).tolist() == tried.totals(left).tolist()
+    assert CostModel.totals(model, left).tolist() == each
+    assert CostModel.as_largest_sum(model) is None
+    assert model.total() == whole
