@@ -62,15 +62,26 @@ class TrainingError(EdgePruneError):
 class BudgetError(EdgePruneError):
     """A budget cannot be met, or was missed.
 
-    ``nearest`` maps each cost of the budget to the closest value that can be reached, ``held_back`` says by what.
+    Attributes:
+        nearest: The closest value that can be reached, by cost.
+        held_back: What prevents a lower value.
+        frozen: The part of the dense network's cost that can never be removed, by cost.
     """
 
     exit_code = 4
 
-    def __init__(self, message: str, nearest: Mapping[str, float] | None = None, *, held_back: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        nearest: Mapping[str, float] | None = None,
+        *,
+        held_back: str = "",
+        frozen: Mapping[str, float] | None = None,
+    ) -> None:
         super().__init__(message)
         self.nearest = dict(nearest or {})
         self.held_back = held_back
+        self.frozen = dict(frozen or {})
 
 
 class DeviceError(EdgePruneError):

@@ -75,13 +75,14 @@ def command(
     from edgeprune import graph
     from edgeprune.cost import cost_of
     from edgeprune.report import coupling
+    from edgeprune.select import removable
 
     units = graph.units_of(
         graph.capture(network, example),
         exclude=(*(recipe.prune.exclude if recipe else ()), *exclude),
         attention=recipe.prune.attention if recipe else "heads",
     )
-    cost = cost_of(units, network)
+    cost, frozen = cost_of(units, network), cost_of(units, network, removable(units))
     free = [group for group in units.groups if group.frozen is None]
     summary = (
         f"{cost.macs:,} MACs, {cost.params:,} parameters; "
@@ -99,6 +100,7 @@ def command(
         print_json(
             {
                 **asdict(cost),
+                "never_removed": asdict(frozen),
                 "groups": [_group(group) for group in units.groups],
                 "frozen": [{"group": name, "reason": reason} for name, reason in units.frozen],
                 "layers": [asdict(layer) for layer in drawn.layers],
@@ -106,7 +108,12 @@ def command(
             }
         )
         return
-    echo(f"{summary}\n{cost.peak_activation_bytes:,} bytes of activations at the peak")
+    echo(summary)
+    echo(
+        f"{frozen.macs / max(cost.macs, 1):.1%} of the MACs and {frozen.params / max(cost.params, 1):.1%} of the "
+        "parameters can never be removed"
+    )
+    echo(f"{cost.peak_activation_bytes:,} bytes of activations at the peak")
     print_table(
         ("group", "units", "made by", "goes with it"),
         [(group.name, f"{len(group):,}", _listed(_names(group.producers)), _goes_with(group)) for group in free],

@@ -9,6 +9,7 @@ from edgeprune.select.base import Curve, Problem, Selection, create, registered
 from edgeprune.select.constraints import Constraint, prefer_alignment, resolve
 from edgeprune.select.plan import Plan
 from edgeprune.select.planning import make_plan
+from edgeprune.select.reach import removable
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -23,5 +24,6 @@ __all__ = [
     "make_plan",
     "prefer_alignment",
     "registered",
+    "removable",
     "resolve",
 ]

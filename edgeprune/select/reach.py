@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from edgeprune.errors import BudgetError
+from edgeprune.graph import Units
 from edgeprune.select.base import Problem
 from edgeprune.select.constraints import Constraint
 from edgeprune.select.ladder import Ladder
@@ -23,15 +27,33 @@ def check_reachable(problem: Problem, constraints: Sequence[Constraint], nearest
         f"budget {name}: {_shown(problem.limits[name])} cannot be reached, the closest is {_shown(nearest[name])}"
         for name in missed
     ]
-    held = "; ".join(_held_back(problem, constraints, nearest, missed))
-    raise BudgetError(f"{'; '.join(told)}. What holds it back: {held}", nearest=nearest, held_back=held)
+    frozen = _totals(problem, removable(problem.units))
+    held = "; ".join(_held_back(problem, constraints, nearest, missed, frozen))
+    raise BudgetError(f"{'; '.join(told)}. What holds it back: {held}", nearest, held_back=held, frozen=frozen)
+
+
+def removable(units: Units) -> Tensor:
+    """Mask of all units that can be removed together, if no floor and no alignment is asked for: (units,)."""
+    anything = (Constraint(),) * len(units.groups)
+    ladder = Ladder.of(units, torch.zeros(len(units), dtype=torch.float64), anything)
+    return ladder.removed(ladder.steps)
 
 
 def _held_back(
-    problem: Problem, constraints: Sequence[Constraint], nearest: Mapping[str, float], missed: Sequence[str]
+    problem: Problem,
+    constraints: Sequence[Constraint],
+    nearest: Mapping[str, float],
+    missed: Sequence[str],
+    frozen: Mapping[str, float],
 ) -> Iterator[str]:
     groups = problem.units.groups
-    yield "every dimension keeps one index"
+    for name in missed:
+        dense = problem.costs[name].total()
+        fraction = frozen[name] / dense if dense else 0.0
+        yield (
+            f"{fraction:.1%} of the dense network's {name} ({_shown(frozen[name])} of {_shown(dense)}) can never be "
+            "removed, as every dimension keeps one index"
+        )
     excluded = [
         f"{group.name} (excluded by {constraint.excluded!r})"
         for group, constraint in zip(groups, constraints, strict=True)
@@ -60,9 +82,14 @@ def _held_back(
 def _lowest(problem: Problem, constraints: Sequence[Constraint]) -> dict[str, float]:
     """Each cost when all goes that ``constraints`` let go."""
     ladder = Ladder.of(problem.units, problem.scores, constraints)
+    return _totals(problem, ladder.removed(ladder.steps))
+
+
+def _totals(problem: Problem, removed: Tensor) -> dict[str, float]:
+    """Each cost without the units in the mask ``removed``, (units,)."""
     costs = {name: cost.copy() for name, cost in problem.costs.items()}
     for cost in costs.values():
-        cost.remove(ladder.removed(ladder.steps))
+        cost.remove(removed)
     return {name: cost.total() for name, cost in costs.items()}
 
 

@@ -87,8 +87,12 @@ def test_inspect_tells_groups_frozen_and_costs(
     assert all(group["units"] > 0 for group in told["groups"])
     assert all(entry["reason"] for entry in told["frozen"])
     assert sum(layer["macs"] for layer in told["layers"]) == told["macs"]
+    frozen = told["never_removed"]
+    assert all(0 < frozen[name] < told[name] for name in frozen)
     assert run(["inspect", "digits"]) == 0
-    assert told["groups"][0]["name"] in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert told["groups"][0]["name"] in printed
+    assert f"{frozen['macs'] / told['macs']:.1%} of the MACs" in printed
     assert list(tmp_path.iterdir()) == []
 
 

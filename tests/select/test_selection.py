@@ -16,7 +16,17 @@ from edgeprune.config.recipe import LayerSettings
 from edgeprune.cost import cost_model, cost_of
 from edgeprune.errors import BudgetError, InputError
 from edgeprune.graph import capture, units_of
-from edgeprune.select import Constraint, Curve, Problem, create, make_plan, prefer_alignment, registered, resolve
+from edgeprune.select import (
+    Constraint,
+    Curve,
+    Problem,
+    create,
+    make_plan,
+    prefer_alignment,
+    registered,
+    removable,
+    resolve,
+)
 from edgeprune.select.sensitivity import _lost
 from tests.networks.collection import make
 
@@ -148,6 +158,17 @@ def test_a_budget_out_of_reach_names_what_holds_it_back(select: str) -> None:
     create(select).choose(_problem(between, _random(0)))
     with pytest.raises(BudgetError):
         create(select).choose(_problem(between, _random(0), resolve(_UNITS, align=4)))
+
+
+def test_a_budget_out_of_reach_says_how_much_is_frozen() -> None:
+    with pytest.raises(BudgetError) as caught:
+        create("global").choose(_problem(1e-4, _random(0), resolve(_UNITS, align=4)))
+    with pytest.raises(BudgetError) as free:
+        create("global").choose(_problem(1e-4, _random(0)))
+    frozen = cost_of(_UNITS, _NETWORK, removable(_UNITS)).macs
+    assert caught.value.frozen == {"macs": frozen} == free.value.nearest
+    assert 0 < frozen < caught.value.nearest["macs"]
+    assert f"{frozen / _MACS.total():.1%}" in str(caught.value)
 
 
 def test_what_the_recipe_excludes_is_named_too() -> None:
