@@ -126,6 +126,18 @@ class PrecisionReport(Part):
     candidates: dict[str, CandidateReport]
 
 
+class PairsReport(Part):
+    """The samples of the reported split that the dense network and the shipped model classify differently well.
+
+    Attributes:
+        lost: Number of samples that only the dense network classifies correctly.
+        gained: Number of samples that only the shipped model classifies correctly.
+    """
+
+    lost: _Count
+    gained: _Count
+
+
 class TrainingReport(Part):
     """Training after or during pruning.
 
@@ -277,6 +289,7 @@ class Manifest(Part):
     files: dict[str, FileEntry] = Field(default_factory=dict)
     metric: str = "accuracy"
     metrics: AllMetrics
+    pairs: PairsReport | None = None
     proof: ProofReport | None = None
     precision: PrecisionReport | None = None
     training: TrainingReport | None = None

@@ -11,7 +11,7 @@ import click
 
 from edgeprune.cli import workflow
 from edgeprune.cli.options import chosen_recipe, recipe_options
-from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich
+from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich, print_warning
 from edgeprune.cli.screen import Screen
 from edgeprune.errors import BudgetError, EdgePruneError
 from edgeprune.launch import is_first
@@ -140,8 +140,10 @@ def _built(
 ) -> tuple[Outcome, BuildResult]:
     from edgeprune.bundle.verdicts import missed
     from edgeprune.pipeline import build, lock
+    from edgeprune.report.rules import ACCURACY
     from edgeprune.report.summary import Made, Outcome
     from edgeprune.report.verdicts import sentence
+    from edgeprune.report.warnings import ways_to_more_accuracy
 
     with Screen() if is_first() else nullcontext() as screen:
         result = build(
@@ -155,7 +157,10 @@ def _built(
     failed = [sentence(report, result.manifest.metric) for report in missed(result.budgets)]
     if not failed:
         return Outcome(target.name, made=made), result
-    return Outcome(target.name, BudgetError.exit_code, f"budget missed: {'; '.join(failed)}", made), result
+    error = f"budget missed: {'; '.join(failed)}"
+    if any(report.name == ACCURACY for report in missed(result.budgets)):
+        error += f"; try {', or '.join(ways_to_more_accuracy(result.manifest))}"
+    return Outcome(target.name, BudgetError.exit_code, error, made), result
 
 
 def _print(result: BuildResult) -> None:
@@ -169,6 +174,8 @@ def _print(result: BuildResult) -> None:
         click.echo("; ".join(filter(None, (f"training: {training.settings(report)}", training.advice(report)))))
     print_rich(verdicts.render(result.budgets, result.manifest.metric))
     echo(f"bundle: {result.folder}\n        {result.archive}")
+    for warning in result.warnings:
+        print_warning(warning.sentence)
 
 
 def _told(outcome: Outcome, result: BuildResult | None) -> dict[str, Any]:
@@ -183,6 +190,7 @@ def _told(outcome: Outcome, result: BuildResult | None) -> dict[str, Any]:
         "folder": str(result.folder),
         "archive": str(result.archive),
         "stages": [dataclasses.asdict(stage) for stage in result.stages],
+        "warnings": [dataclasses.asdict(warning) for warning in result.warnings],
         "budgets": [report.model_dump(mode="json") for report in result.budgets],
         "manifest": result.manifest.model_dump(mode="json"),
         "table": [dataclasses.asdict(row) for row in rows(result.manifest, result.profile)],

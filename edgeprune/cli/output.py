@@ -31,6 +31,13 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     click.echo(printable(text), err=err, nl=nl)
 
 
+def print_warning(message: str) -> None:
+    """Print a highlighted warning on stdout."""
+    from rich.text import Text
+
+    print_rich(Text(printable(f"warning: {message}"), style="bold yellow"))
+
+
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON on stdout."""
     click.echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))

@@ -29,6 +29,7 @@ from edgeprune.pipeline.stages import stages_of
 from edgeprune.pipeline.stages.load import load_inputs
 from edgeprune.profile import Profile
 from edgeprune.progress import Progress
+from edgeprune.report.warnings import ResultWarning, result_warnings
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class BuildResult:
         archive: The same as one ``.tar.gz``.
         stages: Every stage in order.
         budgets: Verdicts on all limits: those of the manifest, and those on what was measured.
+        warnings: Warnings about accuracy that was lost and budget that was left.
     """
 
     manifest: Manifest
@@ -68,6 +70,7 @@ class BuildResult:
     archive: Path
     stages: tuple[StageReport, ...]
     budgets: tuple[BudgetReport, ...]
+    warnings: tuple[ResultWarning, ...] = ()
 
 
 def build(
@@ -152,7 +155,9 @@ def build(
     profile = Profile.load(job.file("profile", PROFILE))
     manifest = Manifest.load(job.bundle_folder)
     budgets = combined(manifest.budgets, Measured.load(job.bundle_folder).budgets)
-    return BuildResult(manifest, profile, job.bundle_folder, job.archive, tuple(reports), budgets)
+    return BuildResult(
+        manifest, profile, job.bundle_folder, job.archive, tuple(reports), budgets, result_warnings(manifest)
+    )
 
 
 def check_output(recipe: Recipe, target: Target, output: Path | str) -> None:

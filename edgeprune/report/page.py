@@ -19,6 +19,7 @@ from edgeprune.report.markup import Content, Markup, element, join
 from edgeprune.report.parts import Section, Source, kind
 from edgeprune.report.sections import SECTIONS
 from edgeprune.report.table import profiled, title
+from edgeprune.report.warnings import result_warnings
 
 NAME = "report.html"
 # Nothing of a name that went into the page could load or run anything, even if it were not escaped.
@@ -83,6 +84,7 @@ def _header(source: Source, sections: list[Section]) -> Markup:
         element("p", "EdgePrune report", class_="over"),
         element("h1", source.manifest.recipe, element("span", " for "), source.manifest.target),
         element("p", verdict, class_=f"verdict {'bad' if missed else 'good'}"),
+        [element("p", f"⚠ {warning.sentence}.", class_="bad warning") for warning in result_warnings(source.manifest)],
         element("ul", _headlines(source), class_="tiles"),
         _latency_note(source),
         element("nav", element("ul", links), aria_label="Sections"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,12 +32,15 @@ class Evaluation:
         loss: Mean cross entropy, natural logarithm.
         samples: How many.
         seconds: Wall clock, reading the samples included.
+        correct: One bit for each sample, as ``numpy.packbits`` packs them: 1 where the class is right. Empty where
+            outputs are not the logits of one class per sample.
     """
 
     accuracy: float
     loss: float
     samples: int
     seconds: float
+    correct: bytes = b""
 
 
 def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: Progress = SILENT) -> Evaluation:
@@ -53,6 +57,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
         raise DataError("there is nothing to evaluate on: the split is empty")
     device = device_of(model)
     correct, loss, samples = 0, 0.0, 0
+    hits: list[Tensor] = []
     started = time.perf_counter()
     progress.start(-(-len(split) // batch_size))
     with eval_mode(model), torch.inference_mode():
@@ -63,12 +68,20 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
                 raise BrokenError(
                     "the network gives NaN or infinite outputs for finite samples: its weights are broken"
                 )
-            correct += int((outputs.argmax(1) == labels).sum())
+            hit = outputs.argmax(1) == labels
+            correct += int(hit.sum())
+            hits.append(hit)
             loss += float(functional.cross_entropy(outputs, labels, reduction="sum"))
             samples += len(labels)
             progress.advance(accuracy=correct / samples)
     seconds = time.perf_counter() - started
-    return Evaluation(accuracy=correct / samples, loss=loss / samples, samples=samples, seconds=seconds)
+    return Evaluation(
+        accuracy=correct / samples,
+        loss=loss / samples,
+        samples=samples,
+        seconds=seconds,
+        correct=np.packbits(torch.cat(hits).numpy()).tobytes() if hits[0].ndim == 1 else b"",
+    )
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tarfile
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 from safetensors.torch import load_file
 
 import edgeprune
+from edgeprune.bundle.manifest import Manifest
 from edgeprune.bundle.reading import read
 from edgeprune.bundle.verifying import verify
 from edgeprune.cli import run
 from edgeprune.report import page
 from edgeprune.report.facts import Facts
+from edgeprune.report.warnings import result_warnings
 from tests.cli.own import ARGUMENTS, NETWORK
 
 
@@ -44,6 +47,11 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     assert sum(layer.macs[1] for layer in found.layers) == pruned["macs"]
     assert [len(group.kept) for group in found.groups] == [0 if group.frozen else group.left for group in found.groups]
     assert [epoch.stretch for epoch in found.epochs] == [1, 1]
+    pairs, shipped_accuracy = manifest["pairs"], manifest["metrics"]["shipped"]["accuracy"]
+    assert pairs["lost"] - pairs["gained"] == round(60 * (dense["accuracy"] - shipped_accuracy))
+    assert told["warnings"] == json.loads(
+        json.dumps([dataclasses.asdict(warning) for warning in result_warnings(Manifest.load(folder))])
+    )
     training = manifest["training"]
     assert (training["epochs"], training["batch_size"], training["automatic"]) == (2, 32, ["lr"])
     assert f"peak learning rate {training['lr']:g} (range test)" in (folder / "report.html").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from edgeprune.bundle.manifest import (
     GateReport,
     Manifest,
     Metrics,
+    PairsReport,
     ParityReport,
     PlanReport,
     Platform,
@@ -90,6 +92,7 @@ def _manifest(job: Job) -> Manifest:
         target=job.target.name,
         metric=job.value("evaluate")["metric"],
         metrics=metrics,
+        pairs=_pairs(job),
         proof=ProofReport(**job.value("prove")),
         precision=_precision(job),
         training=_training(job),
@@ -189,6 +192,16 @@ def _precision(job: Job) -> PrecisionReport:
             for name, file in job.exported.items()
         },
     )
+
+
+def _pairs(job: Job) -> PairsReport | None:
+    """Dense and shipped, sample by sample; None for a network that is not a classifier."""
+    file, dense = job.file("evaluate-shipped", evaluation.NAME), job.value("evaluate-dense")["correct"]
+    if not dense or not file.is_file():
+        return None
+    shipped = evaluation.Evaluation.parse(file.read_bytes(), where=file)
+    before, now = int.from_bytes(base64.b64decode(dense), "big"), shipped.bits
+    return PairsReport(lost=(before & ~now).bit_count(), gained=(now & ~before).bit_count())
 
 
 def _training(job: Job) -> TrainingReport | None:

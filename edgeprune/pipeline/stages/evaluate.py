@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def judged(job: Job, model: nn.Module, space: Space) -> Mapping[str, Any]:
     """What is told of ``model``: accuracy, or what the recipe says instead."""
     judge = job.judge(job.reported_split)
-    return {"metric": judge.metric, **asdict(judge(model, progress=space.progress))}
+    values = asdict(judge(model, progress=space.progress))
+    return {"metric": judge.metric, **values, "correct": base64.b64encode(values["correct"]).decode()}
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
