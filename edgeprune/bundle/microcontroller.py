@@ -80,17 +80,21 @@ class FlashReport(Part):
     """What lies in flash.
 
     Attributes:
-        kind: Of the code; the file is exact.
+        kind: Of the code; model and golden vectors are exact.
         file_bytes: The model.
-        code: The interpreter and the kernel of each operator.
-        flash_bytes: All together.
+        golden_bytes: Golden vectors of the firmware; 0 in older bundles.
+        code: The interpreter, the C library, the firmware and the kernel of each operator.
+        flash_bytes: The image of the firmware, built as its README says.
+        band_bytes: Error band of ``flash_bytes``; None in older bundles.
         source: Of the figures for code.
     """
 
     kind: Literal["estimated"] = "estimated"
     file_bytes: _Count
+    golden_bytes: _Count = 0
     code: dict[str, _Count]
     flash_bytes: _Count
+    band_bytes: tuple[_Count, _Count] | None = None
     source: str
 
 

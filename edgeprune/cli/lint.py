@@ -25,7 +25,7 @@ def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
     """Check a TFLite file of any origin for microcontrollers, and tell which boards it fits.
 
     The arena is that of TFLite Micro's own allocator, with its pointers restated at 32 bits and CMSIS-NN's scratch
-    buffers added; the code is that of the interpreter and the kernels: both estimated. The exit code is 3 where the
+    buffers added; flash is the image of the firmware: both estimated. The exit code is 3 where the
     file cannot run, or does not fit a board that is named.
 
     \b

@@ -18,9 +18,6 @@ from edgeprune.bundle.microcontroller import (
 if TYPE_CHECKING:
     from edgeprune.pipeline.job import Job
 
-_GOLDEN = 4
-"""Samples that firmware can compare itself with."""
-
 
 def report(job: Job) -> MicrocontrollerReport | None:
     """For the manifest; None for another target."""
@@ -74,9 +71,10 @@ def predicted_ms(job: Job, when: str) -> float | None:
 def firmware(job: Job) -> dict[str, str]:
     """The files of ``firmware/``, by path in the bundle."""
     from edgeprune.backends import firmware, tflm
+    from edgeprune.backends.tflm.code import GOLDEN_SAMPLES
 
     file = job.shipped_file
-    samples = next(iter(job.reported_split.batches(_GOLDEN)))[0].numpy()
+    samples = next(iter(job.reported_split.batches(GOLDEN_SAMPLES)))[0].numpy()
     written = firmware.write(file, job.target, tflm.footprint(file), samples, name=job.bundle_folder.name)
     return {f"firmware/{name}": text for name, text in written.items()}
 
@@ -93,6 +91,11 @@ def _footprint(found: Mapping[str, Any]) -> FootprintReport:
         ),
         peak=PeakReport(**found["peak"]),
         flash=FlashReport(
-            file_bytes=found["file_bytes"], code=found["code"], flash_bytes=found["flash_bytes"], source=SOURCE
+            file_bytes=found["file_bytes"],
+            golden_bytes=found["golden_bytes"],
+            code=found["code"],
+            flash_bytes=found["flash_bytes"],
+            band_bytes=found["flash_band"],
+            source=SOURCE,
         ),
     )

@@ -13,18 +13,32 @@ import numpy as np
 
 from edgeprune.backends.feeding import Array
 from edgeprune.backends.tflm import Footprint, Interpreter
+from edgeprune.backends.tflm.code import golden_count
 from edgeprune.config import Target
 from edgeprune.errors import ModelError
 from edgeprune.export.tflite_file import Port
 
 _FILES = Path(__file__).parent / "files"
 _COPIED = ("board.h", "main.cc", "model.cc", "model.h")
+_CORTEX_M = (
+    "CMakeLists.txt",
+    "example_mps2_an386/board.cc",
+    "example_mps2_an386/startup.c",
+    "example_mps2_an386/mps2_an386.ld",
+)
+"""Files for Cortex-M alone: Xtensa cores are built by ESP-IDF."""
+_BUILD_ROWS = """
+| `CMakeLists.txt`, `toolchain.cmake` | build `firmware.elf` |
+| `example_mps2_an386/` | `board.cc`, startup file and linker script for QEMU's emulated Cortex-M4 |"""
 _WIDTH = 24
-_MOST_GOLDEN_BYTES = 16 << 10
 _HASH_DIGITS = 12
 _NAMES = {"BATCH_MATMUL": "BatchMatMul", "PADV2": "PadV2"}
 """Of operators as ``MicroMutableOpResolver`` calls them, where that is not their name in camel case."""
 _CORES = {"armv6-m": "cortex-m0plus", "armv8-m.main": "cortex-m33", "armv8.1-m.main": "cortex-m55"}
+_FPUS = {"cortex-m4": "fpv4-sp-d16", "cortex-m7": "fpv5-sp-d16", "cortex-m33": "fpv5-sp-d16", "cortex-m55": "auto"}
+"""Single precision, which every board with the core has; its name as GCC's ``-mfpu`` takes it."""
+_HARD_FLOAT = {"cortex-m4": "+fp", "cortex-m7": "+fp"}
+"""What TensorFlow Lite Micro's Makefile appends to the name of a core with an FPU; the others have one without it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,7 @@ class Golden:
 
 
 def golden(file: Path, samples: Array) -> Golden:
-    """Run ``samples`` (N, ...), in the layout of the ONNX file; as many of them as 16 KiB hold, at least one.
+    """Run ``samples`` (N, ...), in the layout of the ONNX file; see ``tflm.code.golden_count`` for how many.
 
     Raises:
         ModelError: The file has several inputs, or TFLite Micro cannot run it.
@@ -50,12 +64,12 @@ def golden(file: Path, samples: Array) -> Golden:
     if len(interpreter.inputs) != 1:
         raise ModelError(f"{file} has {len(interpreter.inputs)} inputs; firmware is written for one")
     inputs, outputs = [], []
-    for sample in samples:
+    (port,) = interpreter.inputs
+    input_bytes = int(np.prod(port.shape, dtype=int)) * np.dtype(port.dtype).itemsize
+    for sample in samples[: golden_count(input_bytes, len(samples))]:
         stored = interpreter.stored([sample[np.newaxis]])
         inputs.append(stored[0].tobytes())
         outputs.append(interpreter.run_stored(stored)[0].tobytes())
-        if sum(map(len, inputs)) + len(inputs[0]) > _MOST_GOLDEN_BYTES:
-            break
     return Golden(tuple(inputs), tuple(outputs))
 
 
@@ -86,7 +100,19 @@ def write(file: Path, target: Target, found: Footprint, samples: Array, *, name:
         "arena_size.h": _arena_size(found),
         "golden.h": _golden_header(vectors),
         "golden.cc": _golden_source(vectors),
+        **_build_files(target),
         "README.md": _readme(target, found, interpreter, vectors, name),
+    }
+
+
+def _build_files(target: Target) -> dict[str, str]:
+    """What CMake needs for a Cortex-M core; nothing for others."""
+    if not _is_cortex_m(target):
+        return {}
+    toolchain = Template((_FILES / "toolchain.cmake").read_text(encoding="utf-8"))
+    return {
+        **{copied: (_FILES / copied).read_text(encoding="utf-8") for copied in _CORTEX_M},
+        "toolchain.cmake": toolchain.substitute(board=target.description, core_flags=_core_flags(target)),
     }
 
 
@@ -186,10 +212,6 @@ def _rows_of(declared: str, rows: Sequence[bytes]) -> str:
 
 
 def _readme(target: Target, found: Footprint, interpreter: Interpreter, vectors: Golden, name: str) -> str:
-    board = target.microcontroller
-    assert board is not None, "write is for microcontrollers"
-    cmsis = board.kernels == "cmsis_nn"
-    core = _core(target)
     return Template((_FILES / "README.md").read_text(encoding="utf-8")).substitute(
         name=name,
         board=target.description,
@@ -202,19 +224,44 @@ def _readme(target: Target, found: Footprint, interpreter: Interpreter, vectors:
         output_bytes=len(vectors.outputs[0]),
         input_text=_told(interpreter.inputs[0]),
         output_text=_told(interpreter.outputs[0]),
-        kernels="CMSIS-NN" if cmsis else "plain ones: those of ESP-NN come with ESP-IDF, see below",
-        makefile_options=f"TARGET=cortex_m_generic TARGET_ARCH={core} OPTIMIZED_KERNEL_DIR=cmsis_nn" if cmsis else "",
-        cmake_includes="tflm/third_party/cmsis_nn tflm/third_party/cmsis_nn/Include" if cmsis else "",
-        cmake_definitions="CMSIS_NN" if cmsis else "",
-        compile_options=f"-mcpu={core.partition('+')[0]} -mthumb" if cmsis else "",
+        build_rows=_BUILD_ROWS if _is_cortex_m(target) else "",
+        cmake_section=_cmake_section(target, found) if _is_cortex_m(target) else "",
         arithmetic="\n".join(f"- {line}" for line in _arithmetic(found)),
     )
 
 
+def _cmake_section(target: Target, found: Footprint) -> str:
+    core, low_high = _core(target), found.flash_band
+    architecture = core + _HARD_FLOAT.get(core, "") * _has_fpu(target)
+    return Template((_FILES / "CMAKE.md").read_text(encoding="utf-8")).substitute(
+        makefile_options=f"TARGET=cortex_m_generic TARGET_ARCH={architecture} OPTIMIZED_KERNEL_DIR=cmsis_nn",
+        core_flags=_core_flags(target),
+        flash_bytes=f"{found.flash_bytes:,}",
+        flash_low=f"{low_high[0]:,}",
+        flash_high=f"{low_high[1]:,}",
+    )
+
+
+def _is_cortex_m(target: Target) -> bool:
+    assert target.microcontroller is not None, "firmware is written for microcontrollers"
+    return target.microcontroller.kernels == "cmsis_nn"
+
+
 def _core(target: Target) -> str:
-    """As GCC's ``-mcpu`` calls it."""
+    """Name of the core as GCC's ``-mcpu`` takes it."""
     hardware = target.hardware
     return _CORES.get(hardware.architecture or "", "cortex-m7" if "M7" in (hardware.cpu or "") else "cortex-m4")
+
+
+def _core_flags(target: Target) -> str:
+    """Flags of GCC for the core, to compile and to link."""
+    core = _core(target)
+    floats = f"-mfloat-abi=hard -mfpu={_FPUS[core]}" if _has_fpu(target) else "-mfloat-abi=soft"
+    return f"-mcpu={core} -mthumb {floats}"
+
+
+def _has_fpu(target: Target) -> bool:
+    return "fpu" in target.hardware.features and _core(target) in _FPUS
 
 
 def _told(port: Port) -> str:

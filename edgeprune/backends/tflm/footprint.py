@@ -8,10 +8,10 @@ from pathlib import Path
 
 from edgeprune.backends.tflm import cmsis_nn
 from edgeprune.backends.tflm.arena import Arena
-from edgeprune.backends.tflm.code import code_bytes
+from edgeprune.backends.tflm.code import BAND, code_bytes, golden_count
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.backends.tflm.lifetimes import Peak, peak
-from edgeprune.export.tflite_file import operator_name, read
+from edgeprune.export.tflite_file import operator_name, read, tensor_bytes
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Footprint:
         scratch_bytes: What the arena grows by with CMSIS-NN's kernels: estimated, see ``cmsis_nn.arena_bytes``.
         peak: Where most activations are alive.
         file_bytes: Of the file.
-        code: Estimated bytes of the interpreter and of each operator's kernel, see ``code_bytes``.
+        golden_bytes: Of the golden vectors in the firmware.
+        code: Estimated bytes of the image's other parts and of each operator's kernel, see ``code_bytes``.
         operators: How many of each there are.
     """
 
@@ -31,6 +32,7 @@ class Footprint:
     scratch_bytes: int
     peak: Peak
     file_bytes: int
+    golden_bytes: int
     code: Mapping[str, int]
     operators: Mapping[str, int]
 
@@ -41,8 +43,14 @@ class Footprint:
 
     @property
     def flash_bytes(self) -> int:
-        """File and code: estimated."""
-        return self.file_bytes + sum(self.code.values())
+        """Bytes of the image, built as the firmware's README says: estimated."""
+        return self.file_bytes + self.golden_bytes + sum(self.code.values())
+
+    @property
+    def flash_band(self) -> tuple[int, int]:
+        """Error band of ``flash_bytes``."""
+        margin = round(BAND * sum(self.code.values()))
+        return self.flash_bytes - margin, self.flash_bytes + margin
 
     @property
     def costs(self) -> dict[str, int]:
@@ -57,12 +65,17 @@ def footprint(path: Path, arena: Arena | None = None) -> Footprint:
         ModelError: TFLite Micro cannot run it.
     """
     model = read(path)
-    names = [operator_name(model, op) for op in model.subgraphs[0].operators]
+    graph = model.subgraphs[0]
+    names = [operator_name(model, op) for op in graph.operators]
+    input_bytes, output_bytes = (
+        sum(tensor_bytes(graph.tensors[index]) for index in ends[:1]) for ends in (graph.inputs, graph.outputs)
+    )
     return Footprint(
         arena=arena or Interpreter(path).arena(),
         scratch_bytes=cmsis_nn.arena_bytes(model),
         peak=peak(model),
         file_bytes=path.stat().st_size,
+        golden_bytes=golden_count(input_bytes) * (input_bytes + output_bytes),
         code=code_bytes(names),
         operators={name: names.count(name) for name in sorted(set(names))},
     )

@@ -49,6 +49,7 @@ def _described(found: Any) -> Mapping[str, Any]:
         "arena_bytes": found.arena_bytes,
         "restated_bytes": found.arena.restated_for_32_bit,
         "flash_bytes": found.flash_bytes,
+        "flash_band": found.flash_band,
     }
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from edgeprune.bundle.microcontroller import AgreementReport, LatencyEstimate, MicrocontrollerReport, PeakReport
+from edgeprune.bundle.microcontroller import (
+    AgreementReport,
+    FlashReport,
+    LatencyEstimate,
+    MicrocontrollerReport,
+    PeakReport,
+)
 from edgeprune.report import text
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, folded, kind, paragraph, table, terms
@@ -94,13 +100,18 @@ def _flash(found: MicrocontrollerReport) -> Markup:
     dense, shipped = found.dense.flash, found.shipped.flash
     rows = [
         _row("model", dense.file_bytes, shipped.file_bytes, "the file", "exact"),
+        _row("golden vectors", dense.golden_bytes, shipped.golden_bytes, "inputs and outputs to compare with", "exact"),
         *(
             _row(name, dense.code.get(name, 0), shipped.code.get(name, 0), "code")
             for name in {**dense.code, **shipped.code}
         ),
-        _row("all", dense.flash_bytes, shipped.flash_bytes, ""),
+        _row("all", dense.flash_bytes, shipped.flash_bytes, _band(shipped)),
     ]
-    return table("Flash: the model, TFLite Micro and its kernels", _columns("what"), rows)
+    return table("Flash: the image of the firmware", _columns("what"), rows)
+
+
+def _band(flash: FlashReport) -> str:
+    return "" if flash.band_bytes is None else " to ".join(map(text.size, flash.band_bytes))
 
 
 def _row(name: str, dense: int, shipped: int, told: str, found: str = "estimated") -> list[Content]:

@@ -12,39 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.backends import firmware, tflite, tflm
-from edgeprune.config import Target
+from edgeprune.backends import firmware, tflm
 from edgeprune.devices.board import grammar
-from edgeprune.quantize.tflite import quantize
-from tests.quantize.digits import digits, trained, write
+from tests.backends.firmware.conftest import NAME
 
 _HERE = Path(__file__).parent
 _STRICT = ("-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti", "-std=c++17")
 _CROSS = shutil.which("arm-none-eabi-g++")
 _HOST = shutil.which("g++")
-_NAME = "digits-nucleo"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    lowered = tflite.convert(write(trained(), folder / "digits.onnx"), folder / "digits.tflite")
-    return quantize(lowered, folder / "int8.tflite", digits().train, samples=8).path
-
-
-@pytest.fixture(scope="module")
-def samples() -> np.ndarray:
-    images: np.ndarray = next(iter(digits().validation.batches(4)))[0].numpy()
-    return images
-
-
-@pytest.fixture(scope="module")
-def folder(model: Path, samples: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("firmware")
-    board = Target.load("microcontroller")
-    for name, text in firmware.write(model, board, tflm.footprint(model), samples, name=_NAME).items():
-        (made / name).write_text(text, encoding="utf-8")
-    return made
 
 
 @pytest.mark.skipif(_CROSS is None, reason="arm-none-eabi-g++ is not installed")
@@ -101,6 +76,7 @@ def test_the_readme_has_no_gaps(folder: Path) -> None:
     assert "OPTIMIZED_KERNEL_DIR=cmsis_nn" in text
     assert "-mcpu=cortex-m4" in text
     assert all(file.name in text for file in folder.iterdir() if file.name != "README.md")
+    assert "$" not in re.sub(r"(?m)^ {4}.*$", "", text)
 
 
 class _Line:
@@ -162,12 +138,12 @@ def line(program: Path) -> Iterator[_Line]:
 def test_it_says_who_it_is(line: _Line, model: Path) -> None:
     assert line.ask("name") == ["m-name-dut-[EdgePrune]"]
     digits = sha256(model.read_bytes()).hexdigest()[:12]
-    told = ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", f"m-model-[{_NAME}-{digits}]"]
+    told = ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", f"m-model-[{NAME}-{digits}]"]
     assert line.ask("profile") == told
     assert line.ask("arena") == ["m-arena-[12345]"]
     (said,) = line.ask("layers")
     assert grammar.layers(grammar.bracketed(said, "layers") or "") == [("CONV_2D", 100), ("ADD", 7)]
-    assert grammar.is_other_model(f"{_NAME}-{digits}", sha256(model.read_bytes()).hexdigest()) is False
+    assert grammar.is_other_model(f"{NAME}-{digits}", sha256(model.read_bytes()).hexdigest()) is False
 
 
 def test_an_input_is_loaded_and_inferred(line: _Line, model: Path) -> None:

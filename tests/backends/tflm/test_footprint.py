@@ -11,7 +11,7 @@ from torch import nn
 from edgeprune.backends import tflm
 from edgeprune.backends.tflite import convert
 from edgeprune.backends.tflm import Interpreter
-from edgeprune.backends.tflm.code import INTERPRETER_BYTES, KERNEL_BYTES, code_bytes
+from edgeprune.backends.tflm.code import BASE_BYTES, KERNEL_BYTES, code_bytes, golden_count
 from edgeprune.backends.tflm.memory_plan import activations, planned_bytes
 from edgeprune.export.onnx import export
 from edgeprune.export.tflite_file import read
@@ -106,8 +106,40 @@ def test_the_memory_plan_is_that_of_tflite_micro(model_files: list[Path]) -> Non
 def test_flash_is_the_file_the_interpreter_and_the_kernels(tmp_path: Path) -> None:
     found = _float(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1)), tmp_path, 1, 3, 8, 8)
     assert found.operators == {"CONV_2D": 2}
-    assert found.code == {"interpreter": INTERPRETER_BYTES, "CONV_2D": KERNEL_BYTES["CONV_2D"]}
-    assert found.flash_bytes == found.file_bytes + sum(found.code.values())
+    assert found.code == {**BASE_BYTES, "CONV_2D": KERNEL_BYTES["CONV_2D"]}
+    assert found.golden_bytes == 4 * 4 * (3 * 8 * 8 + 8 * 6 * 6)  # four floats in and out
+    assert found.flash_bytes == found.file_bytes + found.golden_bytes + sum(found.code.values())
+    low, high = found.flash_band
+    assert high - found.flash_bytes == found.flash_bytes - low == pytest.approx(0.15 * sum(found.code.values()), abs=1)
+
+
+_CONVOLUTIONS = ("CONV_2D", "ADD", "AVERAGE_POOL_2D", "FULLY_CONNECTED")
+_IMAGES = {
+    "digits": (140_205, 39_888, 4 * (64 + 10), (*_CONVOLUTIONS, "PAD", "DEPTHWISE_CONV_2D", "CONCATENATION")),
+    "resnet8": (147_749, 54_288, 4 * (3072 + 10), (*_CONVOLUTIONS, "PAD")),
+    "ic": (196_233, 98_496, 4 * (3072 + 10), (*_CONVOLUTIONS, "RESHAPE", "SOFTMAX")),
+}
+"""Images for a Cortex-M4, see ``code.SOURCE``: .text and .rodata, model, golden vectors, and operators."""
+
+
+@pytest.mark.parametrize("name", _IMAGES)
+def test_flash_bounds_the_linked_images_within_ten_percent(name: str) -> None:
+    image, file_bytes, golden, operators = _IMAGES[name]
+    estimate = file_bytes + golden + sum(code_bytes(operators).values())
+    assert image <= estimate <= 1.1 * image
+
+
+def test_flash_of_the_image_of_mlperf_tiny(shared_data: Path) -> None:
+    found = tflm.footprint(shared_data / "models" / "mlperf_tiny_ic_int8.tflite")
+    image, file_bytes, golden, operators = _IMAGES["ic"]
+    assert (found.file_bytes, found.golden_bytes, set(found.operators)) == (file_bytes, golden, set(operators))
+    low, high = found.flash_band
+    assert low <= image <= found.flash_bytes <= high
+
+
+def test_golden_vectors_are_few_where_inputs_are_large() -> None:
+    assert [golden_count(size) for size in (0, 64, 4096, 5000, 8193, 1 << 20)] == [4, 4, 4, 3, 1, 1]
+    assert golden_count(64, 2) == 2
 
 
 def test_every_operator_that_is_written_has_an_estimate() -> None:

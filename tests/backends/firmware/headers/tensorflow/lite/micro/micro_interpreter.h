@@ -28,5 +28,12 @@ class MicroInterpreter {
   TfLiteTensor* input(size_t index);
   TfLiteTensor* output(size_t index);
   size_t arena_used_bytes() const;
+
+ private:
+  const unsigned char* model_;
+  unsigned char* arena_;
+  MicroProfilerInterface* profiler_;
+  TfLiteTensor input_;
+  TfLiteTensor output_;
 };
 }  // namespace tflite
