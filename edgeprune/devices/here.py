@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from edgeprune import files
 from edgeprune.errors import DeviceError
 
 
@@ -31,10 +32,10 @@ class FilesHere:
         return str(self._folder / name)
 
     def pull(self, path: str, file: Path) -> None:
-        try:
-            shutil.copyfile(path, file)
-        except FileNotFoundError as problem:
-            raise DeviceError(f"nothing has written {path}") from problem
+        if not Path(path).is_file():
+            raise DeviceError(f"nothing has written {path}")
+        with files.replacing(file) as temporary:
+            shutil.copyfile(path, temporary)
 
     def close(self) -> None:
         """End every conversation."""

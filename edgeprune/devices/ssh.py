@@ -193,7 +193,7 @@ class _SshWorkspace:
 
     def pull(self, path: str, file: Path) -> None:
         self._ask(do="get", name=path)
-        with open(file, "wb") as into:
+        with files.replacing(file) as temporary, open(temporary, "wb") as into:
             while (part := self._answer(_ANSWER_S, of=path)["part"]) is not None:
                 into.write(base64.b64decode(part))
 

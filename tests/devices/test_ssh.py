@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,6 +226,32 @@ def test_a_lost_line_is_told_and_the_device_is_clean(own: Server, tmp_path: Path
             workspace.push(script(tmp_path, _ECHO, "other.py"))
     assert raised.value.exit_code == 5
     assert own.is_clean()
+
+
+def test_a_lost_line_leaves_the_file_that_was_to_be_fetched_as_it_was(own: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "file.bin").write_bytes(b"before")
+    with device(own.uri()).open() as workspace:
+        (there,) = own.left()
+        os.mkfifo(there / "slow.bin")
+
+        def write_and_hang_up() -> None:
+            with open(there / "slow.bin", "wb") as slow:
+                slow.write(bytes(6_000_000))
+                slow.flush()
+                until = time.monotonic() + 60
+                while not any(path.stat().st_size for path in folder.glob(".file.bin.*")) and time.monotonic() < until:
+                    time.sleep(0.01)
+                own.kill()
+
+        writer = threading.Thread(target=write_and_hang_up)
+        writer.start()
+        with pytest.raises(LineLostError):
+            workspace.pull(str(there / "slow.bin"), folder / "file.bin")
+        writer.join()
+    assert [path.name for path in folder.iterdir()] == ["file.bin"]
+    assert (folder / "file.bin").read_bytes() == b"before"
 
 
 def test_who_is_not_known_is_not_talked_to(own: Server) -> None:
