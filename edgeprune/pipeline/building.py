@@ -132,7 +132,9 @@ def build(
     )
     keys: dict[str, str] = {}
     reports = []
-    for stage in stages_of(recipe, target):
+    stages = stages_of(recipe, target)
+    watcher.expect(len(stages))
+    for stage in stages:
         progress = watcher.begin(stage)
         loading_s, changes = _read_inputs(job, store) if stage.reads_inputs else (0.0, [])
         key = _key(stage, job, keys)

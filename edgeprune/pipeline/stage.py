@@ -71,7 +71,9 @@ class Stage:
 
 
 class Watcher(Protocol):
-    """Follows a build: each stage begins once and ends once, unless it fails; notes come in between."""
+    """Follows a build: it has so many stages, each begins and ends once unless it fails; notes come in between."""
+
+    def expect(self, stages: int) -> None: ...
 
     def note(self, text: str) -> None: ...
 
@@ -82,6 +84,9 @@ class Watcher(Protocol):
 
 class Unwatched:
     """A Watcher that shows nothing: the default in Python."""
+
+    def expect(self, stages: int) -> None:
+        pass
 
     def note(self, text: str) -> None:
         pass

@@ -49,7 +49,7 @@ class Plan:
         return self._decision() == other._decision()
 
     def __hash__(self) -> int:
-        return hash((tuple(self.kept), tuple(self.shapes.items()), self.after.macs))
+        return hash((frozenset(self.kept), frozenset(self.shapes.items()), self.after.macs))
 
     def _decision(self) -> tuple[Any, ...]:
         kept = {(name, dim): index.tolist() for name, dims in self.kept.items() for dim, index in dims.items()}
