@@ -54,7 +54,7 @@ class Conditions:
         blocks: How often the models take turns.
         block_s: Shortest block in seconds, so that a fast model is not judged by one moment (at most 2000 inferences).
         spinning: Threads of the runtime wait busily for work: faster, unless others want the cores.
-        seed: Of the random input and of the bootstrap.
+        seed: Seed of the random input.
         timeout_s: Longest wait for one answer of the device.
         load_s: Longest wait until a model is loaded, where that may take longer.
         noise: How far the medians of a model's blocks may lie apart, over their median; None: any.

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from edgeprune.bundle import pack
+from edgeprune.bundle import evaluation, pack
+from edgeprune.bundle.evaluation import Evaluation
 from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, ParityReport, Provenance
 from edgeprune.cli import run
 
 
-def bundle(folder: Path, *, macs: int = 1000, target: str = "host") -> Path:
-    metrics = Metrics(macs=macs, params=100, accuracy=0.99, samples=355, file_bytes=4000)
+def bundle(
+    folder: Path, *, macs: int = 1000, target: str = "host", correct: list[bool] | None = None, model: bytes = b"1"
+) -> Path:
+    accuracy, samples = (0.99, 355) if correct is None else (sum(correct) / len(correct), len(correct))
+    metrics = Metrics(macs=macs, params=100, accuracy=accuracy, samples=samples, file_bytes=4000)
     manifest = Manifest(
         recipe="digits",
         target=target,
@@ -24,7 +28,12 @@ def bundle(folder: Path, *, macs: int = 1000, target: str = "host") -> Path:
         budgets=(),
         provenance=Provenance(packages={}, python="3.11", seed=0, inputs={}),
     )
-    return pack.write(folder / f"digits-{target}", {"model.onnx": b"1"}, manifest).folder
+    contents: dict[str, pack.Content] = {"model.onnx": model}
+    if correct is not None:
+        bits = sum(hit << (-samples % 8 + samples - 1 - index) for index, hit in enumerate(correct))
+        packed = bits.to_bytes(-(-samples // 8), "big")
+        contents[evaluation.NAME] = Evaluation.of_classes(packed, samples, "a" * 64).to_json()
+    return pack.write(folder / f"digits-{target}", contents, manifest).folder
 
 
 def test_the_exit_code_says_whether_to_ship(
@@ -46,6 +55,28 @@ def test_the_exit_code_says_whether_to_ship(
     assert run(["compare", base, new, "--fail-on", "macs:+20%"]) == 0
     assert "+10.0 %" in capsys.readouterr().out
     assert (tmp_path / "summary.md").read_text().count("digits for host") == 5
+
+
+def test_a_paired_loss_fails_and_an_undecided_limit_ends_as_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = bundle(tmp_path / "base", correct=[True] * 372 + [False] * 28)
+    worse = bundle(tmp_path / "worse", correct=[True] * 354 + [False] * 46, model=b"2")
+    limit = ["--fail-on", "accuracy:-0.5%"]
+    # Folders and archives hold the same results.
+    for one, other in ((base, worse), (f"{base}.tar.gz", f"{worse}.tar.gz")):
+        assert run(["compare", str(one), str(other), *limit, "--undecided", "pass", "--json"]) == 4
+        told = json.loads(capsys.readouterr().out)
+        assert (told["failed"], told["undecided"], told["passed"]) == (["accuracy"], [], False)
+    close = ["compare", str(base), str(worse), "--fail-on", "accuracy:-4%"]
+    junit = tmp_path / "compare.xml"
+    assert run([*close, "--junit", str(junit)]) == 4
+    assert 'type="undecided"' in junit.read_text()
+    assert "samples would decide" in " ".join(capsys.readouterr().err.split())
+    assert run([*close, "--undecided", "fail"]) == 4
+    assert run([*close, "--undecided", "pass", "--junit", str(junit)]) == 0
+    assert 'failures="0"' in junit.read_text()
+    assert run([*close, "--undecided", "perhaps"]) == 2
 
 
 def test_what_cannot_be_compared_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
