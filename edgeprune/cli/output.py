@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,12 @@ from edgeprune.cli import workflow
 from edgeprune.printable import printable, printable_json
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions
+    from rich.console import Console, ConsoleOptions, Group
     from rich.segment import Segment
+    from rich.table import Table
+
+_PIPE_WIDTH = 160
+_LONGEST_WORD = 20
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout."
@@ -59,20 +64,58 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
     table = Table(box=SIMPLE, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        is_number = name in right
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     for row in rows:
         table.add_row(*row)
     print_rich(table)
 
 
 def print_rich(renderable: Any) -> None:
-    """Print something of rich on stdout; a pipe or a file gets lines of any length."""
+    """Print something of rich on stdout; a pipe or a file gets lines of up to 160 characters, or ``COLUMNS``.
+
+    A table that is too wide loses its padding first; one that is still too wide is printed as one block a row, so that
+    no cell is cut.
+    """
     from rich.console import Console
+    from rich.table import Table
 
     console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=160)
+    if not (console.is_terminal or "COLUMNS" in os.environ):
+        console = Console(highlight=False, markup=False, width=_PIPE_WIDTH)
+    if isinstance(renderable, Table) and _least_width(renderable) > console.width:
+        renderable.padding = (0, 1, 0, 0)
+        if _least_width(renderable) > console.width:
+            renderable = _stacked(renderable)
     console.print(_Printable(renderable))
+
+
+def _least_width(table: Table) -> int:
+    """Characters that a table needs so that no cell of its unwrapped columns is cut, and no word of the others."""
+    _, after, _, before = table.padding
+    total = 2 if table.box is not None else 0
+    for column in table.columns:
+        texts = [line for cell in (column.header, *column.cells) for line in str(cell).splitlines()]
+        parts = texts if column.no_wrap else [word[:_LONGEST_WORD] for text in texts for word in text.split()]
+        total += max(map(len, parts), default=0) + before + after + (table.box is not None)
+    return total
+
+
+def _stacked(table: Table) -> Group:
+    """A table with one block a row: the first cell, below it head and text of the others that are not empty."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    heads = [str(column.header) for column in table.columns]
+    blocks: list[Any] = [Text(str(table.title)), ""] if table.title else []
+    for first, *others in zip(*(column.cells for column in table.columns), strict=True):
+        blocks.append(Text(str(first)))
+        told = [f"{head}: {cell}" if head else str(cell) for head, cell in zip(heads[1:], others, strict=True) if cell]
+        blocks += [Padding(Text(line), (0, 0, 0, 2)) for line in told]
+    if table.caption:
+        blocks += ["", Text(str(table.caption))]
+    return Group(*blocks)
 
 
 class _Printable:
