@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli import sensitive
+from edgeprune.cli.options import recipe_of
 from edgeprune.cli.options import shape as read_shape
 from edgeprune.cli.output import echo, json_option, print_json, print_table
 from edgeprune.files import write_atomic
@@ -40,6 +41,9 @@ _SHOWN = 4
     type=click.IntRange(min=1),
     help=f"Samples to measure the sensitivity on, of the validation split.  [default: {sensitive.SAMPLES}]",
 )
+@click.option("--weights", metavar="FILE", help="Weights for the sensitivity.  [default: those of the recipe]")
+@click.option("--data", metavar="SPEC", help="Data for the sensitivity: package.module:function, or file.py:function.")
+@click.option("--data-dir", metavar="DIR", help="Folder handed to the data function.")
 @click.option("--criterion", help="What scores the units for the sensitivity.  [default: that of the recipe]")
 @json_option
 def command(
@@ -51,6 +55,9 @@ def command(
     sensitivity: bool,
     curves: Path | None,
     samples: int | None,
+    weights: str | None,
+    data: str | None,
+    data_dir: str | None,
     criterion: str | None,
     as_json: bool,
 ) -> None:
@@ -65,12 +72,15 @@ def command(
       edgeprune inspect torchvision.models:resnet18 --input 1,3,224,224
       edgeprune inspect cifar10-resnet56 --svg coupling.svg
       edgeprune inspect digits --sensitivity --png sensitivity.png
+      edgeprune inspect net.py:make --input 1,3,32,32 --sensitivity --weights net.pt --data net.py:data
     """
-    _check(model, sensitivity, {"--png": curves, "--samples": samples, "--criterion": criterion})
+    own = {"--weights": weights, "--data": data, "--data-dir": data_dir}
+    _check(model, sensitivity, {"--png": curves, "--samples": samples, "--criterion": criterion, **own})
     for path, kind in ((picture, SVG), (curves, PNG)):
         if path is not None:
             check_output_file(path, kind)
-    network, example, recipe = _network(model, shape)
+    files = {"weights": weights, "data": data, "data_dir": data_dir}
+    network, example, recipe = _network(model, shape, **files) if sensitivity else _network(model, shape)
     trial = sensitive.Trial.of(recipe, network, example, criterion, curves) if sensitivity and recipe else None
     from edgeprune import graph
     from edgeprune.cost import cost_of
@@ -123,13 +133,23 @@ def command(
         print_table(("frozen", "why"), units.frozen)
     ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
     print_table(
-        ("layer", "MACs", "share", "parameters", "coupling"),
+        ("layer", "type", "output", "MACs", "share", "parameters"),
         [
-            (layer.name, f"{layer.macs:,}", f"{layer.macs / max(cost.macs, 1):.1%}", f"{layer.params:,}", marks)
-            for layer, marks in zip(drawn.layers, coupling.text(drawn, ascii_only=ascii_only), strict=True)
+            (
+                layer.name,
+                layer.kind,
+                " x ".join(map(str, layer.shape)),
+                f"{layer.macs:,}",
+                f"{layer.macs / max(cost.macs, 1):.1%}",
+                f"{layer.params:,}",
+            )
+            for layer in drawn.layers
         ],
         right=("MACs", "share", "parameters"),
     )
+    marks = coupling.text(drawn, ascii_only=ascii_only)
+    names = [layer.name for layer in drawn.layers]
+    print_table(("layer", "coupling"), list(zip(names, marks, strict=True)))
     echo(coupling.text_key(ascii_only=ascii_only))
     if found:
         sensitive.show(found)
@@ -139,28 +159,42 @@ def _check(model: str, sensitivity: bool, need_it: dict[str, Any]) -> None:
     for option, value in need_it.items():
         if value is not None and not sensitivity:
             raise click.UsageError(f"{option} is about the sensitivity: give --sensitivity as well")
-    if sensitivity and ":" in model:
+    if sensitivity and ":" in model and need_it["--data"] is None:
         raise click.UsageError(
-            f"--sensitivity measures on data, and '{model}' has none: give a recipe, which names the network, its "
-            "weights and its data; 'edgeprune recipes show digits' prints one"
+            f"--sensitivity measures on data: give --data, and mostly --weights, beside '{model}'; or give a recipe, "
+            "which names all of them"
         )
 
 
-def _network(model: str, shape: list[int] | None) -> tuple[nn.Module, tuple[Tensor, ...], Recipe | None]:
-    """The network that was named, without its weights, an example input, and its recipe if it has one."""
+def _network(
+    model: str, shape: list[int] | None, **files: str | None
+) -> tuple[nn.Module, tuple[Tensor, ...], Recipe | None]:
+    """The network that was named, without its weights, an example input, and its recipe if it has one.
+
+    ``files`` are weights, data and data_dir of the command line, which replace those of a recipe and make one for a
+    network by its factory.
+    """
     from edgeprune.config import Recipe
     from edgeprune.model import network
 
     if ":" in model:
         if shape is None:
             raise click.UsageError(f"a network by its factory ('{model}') needs --input as well, such as 1,3,224,224")
+        if files:
+            recipe = recipe_of(None, model=model, shape=shape, **files)
+            return _of_recipe(recipe)
         built = network.load_model(model, None, base=Path.cwd())
         example = network.example_inputs(tuple(shape))
         network.check_forward(built, example)
         return built, example, None
-    recipe = Recipe.load(model)
     if shape is not None:
         raise click.UsageError(f"the recipe '{model}' has its input; --input is for a network by its factory")
+    return _of_recipe(recipe_of(model, **files) if files else Recipe.load(model))
+
+
+def _of_recipe(recipe: Recipe) -> tuple[nn.Module, tuple[Tensor, ...], Recipe]:
+    from edgeprune.model import network
+
     built = network.load_model(recipe.model.factory, None, base=recipe.folder, seed=recipe.seed)
     return built, network.example_inputs(recipe.model.input, recipe.seed), recipe
 

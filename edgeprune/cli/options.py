@@ -100,6 +100,12 @@ def recipe_options(function: _F) -> _F:
     return function
 
 
+def recipe_of(name: str | None, **options: Any) -> Recipe:
+    """``chosen_recipe`` with some of its options; the others have no values."""
+    single = ("model", "weights", "data", "shape", "data_dir", "criterion", "schedule", "epochs", "seed")
+    return chosen_recipe(name, **{**dict.fromkeys(single), "budget": {}, "settings": {}, **options})
+
+
 def chosen_recipe(
     name: str | None,
     *,

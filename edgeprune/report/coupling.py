@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import fx, nn
 
     from edgeprune.graph import Units
 
@@ -36,12 +36,23 @@ a lane, the widest box and the disc with a number."""
 
 @dataclass(frozen=True)
 class Layer:
-    """``channels`` is the size of what it makes along the dimension of its units; 0 for a layer that makes none."""
+    """One layer of the dense network.
+
+    Attributes:
+        name: Its name in the network.
+        macs: Multiply-adds for one sample.
+        params: Number of parameters.
+        channels: Size of its output along the dimension of its units; 0 for a layer that makes no units.
+        kind: Class of its module, such as "Conv2d"; "" for an operation without one.
+        shape: Shape of its last output for one sample, without the batch; () where it is not known.
+    """
 
     name: str
     macs: int
     params: int
     channels: int
+    kind: str = ""
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,7 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
     program, known = units.coordinates.program, units.coordinates.coupling
     macs: dict[str, int] = {}
     """By layer, in the order of execution."""
+    shapes: dict[str, tuple[int, ...]] = {}
     reads: list[dict[str, None]] = [{} for _ in units.groups]
     for node in program.graph.nodes:
         if not is_operator_call(node):
@@ -96,6 +108,7 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
         layer = held[0] if held else module_path(node) or NETWORK
         for name in held or [layer]:
             macs.setdefault(name, 0)
+            shapes[name] = _sample_shape(node)
         for product in known.products.get(node, ()):
             macs[layer] += product.count * math.prod(len(ids) for ids in product.factors)
         for consumption in known.consumed.get(node, ()):
@@ -130,8 +143,25 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
             key = member.tensor, member.dim
             made[key] = made.get(key, 0) + len(group) * member.per_unit
     channels = {name: round(max(made.values())) for name, made in sizes.items()}
-    layers = tuple(Layer(name, macs.get(name, 0), params.get(name, 0), channels.get(name, 0)) for name in names)
+    kinds = {name: type(module).__name__ for name, module in network.named_modules() if name}
+    layers = tuple(
+        Layer(
+            name,
+            macs.get(name, 0),
+            params.get(name, 0),
+            channels.get(name, 0),
+            kinds.get(name, ""),
+            shapes.get(name, ()),
+        )
+        for name in names
+    )
     return Coupling(layers, tuple(rails))
+
+
+def _sample_shape(node: fx.Node) -> tuple[int, ...]:
+    """Shape of what a call gives for one sample; () for a call that gives several tensors."""
+    shape = getattr(node.meta.get("val"), "shape", ())
+    return tuple(int(size) for size in shape[1:])
 
 
 def text(coupling: Coupling, *, ascii_only: bool = False) -> list[str]:

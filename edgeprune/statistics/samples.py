@@ -47,7 +47,7 @@ class Samples:
     @staticmethod
     def of(split: Split, *, count: int, batch_size: int = 64, seed: int = 0, loss: Loss | None = None) -> Samples:
         """``count`` samples of ``split``, drawn by ``seed`` and not augmented."""
-        size = max(1, min(batch_size, len(split)))
+        size = max(1, min(batch_size, len(split), count))
         return Samples(_Drawn(split, size, seed), loss or functional.cross_entropy, count, seed)
 
     def __iter__(self) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], Any]]:

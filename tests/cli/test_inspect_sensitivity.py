@@ -58,7 +58,9 @@ def test_inspect_alone_measures_nothing(capsys: pytest.CaptureFixture[str]) -> N
     assert "sensitivity" not in json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("option", [("--png", "a.png"), ("--samples", "8"), ("--criterion", "l1")])
+@pytest.mark.parametrize(
+    "option", [("--png", "a.png"), ("--samples", "8"), ("--criterion", "l1"), ("--weights", "w.pt")]
+)
 def test_options_of_the_sensitivity_need_it(
     option: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,7 +72,22 @@ def test_options_of_the_sensitivity_need_it(
 
 def test_a_network_by_its_factory_has_no_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["inspect", "torch.nn:Identity", "--input", "1,3", "--sensitivity"]) == 2
-    assert "give a recipe, which names the network, its weights and its data" in capsys.readouterr().err
+    assert "--data" in capsys.readouterr().err
+
+
+def test_network_of_ones_own_is_measured(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["inspect", "net.py:make", "--input", "1,1,8,8", "--sensitivity", "--json", "--criterion", "l2"]
+    assert run([*arguments, "--data", "net.py:data"]) == 0
+    untrained = json.loads(capsys.readouterr().out)
+    assert run([*arguments, "--data", "net.py:data", "--weights", "net.safetensors", "--samples", "32"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sensitivity"]["samples"] == 32
+    assert {group["group"] for group in found["sensitivity"]["groups"]} == {"0", "3"}
+    assert found["sensitivity"]["loss"] != untrained["sensitivity"]["loss"]
+    layers = {layer["name"]: (layer["kind"], layer["shape"]) for layer in found["layers"]}
+    assert layers["0"] == ("Conv2d", [12, 6, 6])
+    assert layers["1"] == ("BatchNorm2d", [12, 6, 6])
+    assert layers["7"] == ("Linear", [4])
 
 
 def test_a_picture_that_cannot_be_written_is_known_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
