@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from edgeprune.bundle.manifest import FileEntry
+from edgeprune.bundle.manifest import FileEntry, Manifest
 from edgeprune.bundle.measured import Measured
 from edgeprune.config import lookup
 from edgeprune.devices.emulation import install
@@ -117,9 +117,25 @@ def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
     assert "accuracy" not in steps.failed("host")
     assert "**digits for host: " in (tmp_path / "dist" / "comment.md").read_text()
 
-    worse = steps.run(BUILD="--epochs 0 --budget macs=0.2", BASE="base", TARGETS="host", OUT="small")
+    small = {"BUILD": "--epochs 0 --budget macs=0.05", "BASE": "base", "TARGETS": "host", "OUT": "small"}
+    worse = steps.run(**small)
     assert worse.returncode == 4, worse.stderr
     assert {name for name in steps.failed("host", "small") if not name.startswith(_MEASURED)} == {"accuracy"}
+
+    # A limit of exactly the observed drop is inside the interval.
+    accuracies = [
+        Manifest.load(tmp_path / folder / "digits-host").metrics.shipped.accuracy for folder in ("base", "small")
+    ]
+    assert accuracies[0] is not None
+    assert accuracies[1] is not None
+    limit = f"accuracy:-{100 * (accuracies[0] - accuracies[1]):.4f}%"
+    undecided = steps.run(**small, FAIL_ON=limit)
+    assert undecided.returncode == 4, undecided.stderr
+    assert "no regression, 1 undecided" in (tmp_path / "small" / "comment.md").read_text()
+    assert steps.failed("host", "small") == {"accuracy"}
+    accepted = steps.run(**small, FAIL_ON=limit, UNDECIDED="pass")
+    assert accepted.returncode == 0, accepted.stderr
+    assert steps.failed("host", "small") == set()
 
 
 @pytest.mark.long
