@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from edgeprune.bundle import pack
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
 from edgeprune.bundle.replaceable import check_replaceable
-from edgeprune.bundle.verdicts import combined
+from edgeprune.bundle.verdicts import combined, missed
 from edgeprune.config import Recipe, RecipeBudget, Target
 from edgeprune.devices import Device, Local
 from edgeprune.errors import InputError, RecipeError
@@ -22,16 +23,22 @@ from edgeprune.launch import hint_at_wait_policy, is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
 from edgeprune.pipeline.inputs import InputTracker
-from edgeprune.pipeline.job import PROFILE, Job, bundle_folder
+from edgeprune.pipeline.job import PROFILE, Job, bundle_folder, preferred_alignment
 from edgeprune.pipeline.lock import Lock
 from edgeprune.pipeline.stage import Space, Stage, Unwatched, Watcher
 from edgeprune.pipeline.stages import stages_of
 from edgeprune.pipeline.stages.load import load_inputs
 from edgeprune.profile import Profile
 from edgeprune.progress import Progress
-from edgeprune.report.warnings import ResultWarning, result_warnings
+from edgeprune.report.rules import ACCURACY
+from edgeprune.report.warnings import ResultWarning, budget_use, result_warnings
 
 logger = logging.getLogger(__name__)
+
+_FULLY_USED = 0.97
+"""Fraction of the tightest budget that selections aim to use at least."""
+
+_Finish = Callable[[Stage, str, Job, Cache, Progress], tuple[Finished, bool]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,8 @@ def build(
 
     Stages whose inputs did not change are taken from ``cache``. A build that was killed resumes where it was,
     training after its last checkpoint, and ends with the same weights bit for bit on a CPU. Where ``torchrun`` started
-    several processes all train together, and the first does the rest.
+    several processes all train together, and the first does the rest. Where the accuracy budget is missed and other
+    budget is left, the network is pruned again with any number of channels, and the more accurate result is kept.
 
     Args:
         recipe: A Recipe, or what ``Recipe.load`` takes.
@@ -106,7 +114,8 @@ def build(
 
     Raises:
         InputError: The model, weights, data, recipe or target cannot be used, or not together (exit code 3).
-        BudgetError: The budget cannot be reached; names the closest value that can (4).
+        BudgetError: The budget cannot be reached; names the closest value that can (4). A budget of accuracy or of a
+            measurement that is missed is no error here: see ``budgets``.
         DeviceError: The device cannot be reached, or fails (5).
         MeasurementError: What was measured on it is not valid (6).
         ProofError, ParityError: The pruned or the exported network does not compute what it must (7).
@@ -122,14 +131,43 @@ def build(
     finish = _finish if started_processes() == 1 else _finish_together
     there = _device(device, target)
     findings = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
-    job = Job(
-        recipe,
-        target,
-        output=Path(output).resolve(),
-        lock=findings,
-        device=there,
-        force=force,
-    )
+
+    def run(recipe: Recipe) -> BuildResult:
+        job = Job(recipe, target, output=Path(output).resolve(), lock=findings, device=there, force=force)
+        return _run_stages(job, store, watcher, finish)
+
+    result = run(recipe)
+    looser = _pruning_less(recipe, target, result)
+    if looser is None:
+        return result
+    watcher.note("the accuracy budget is missed and budget is left: building again with any number of channels")
+    second = run(looser)
+    if _shipped_accuracy(second) >= _shipped_accuracy(result):
+        return second
+    watcher.note("the first plan is more accurate: packing it again")
+    return run(recipe)
+
+
+def _pruning_less(recipe: Recipe, target: Target, result: BuildResult) -> Recipe | None:
+    """The recipe without the target's preferred numbers of channels, which leave budget; None where that cannot help.
+
+    It can help if the accuracy budget is missed and more than 3 % of the tightest other budget is unused.
+    """
+    use = budget_use(result.manifest)
+    inaccurate = any(report.name == ACCURACY for report in missed(result.budgets))
+    if not inaccurate or use is None or use[1] >= _FULLY_USED or preferred_alignment(recipe, target) == 1:
+        return None
+    return recipe.override({"prune.align": 1})
+
+
+def _shipped_accuracy(result: BuildResult) -> float:
+    accuracy = result.manifest.metrics.shipped.accuracy
+    return -math.inf if accuracy is None else accuracy
+
+
+def _run_stages(job: Job, store: Cache, watcher: Watcher, finish: _Finish) -> BuildResult:
+    """Run or reuse every stage of ``job``, and read what the last one wrote."""
+    recipe, target, findings = job.recipe, job.target, job.lock
     keys: dict[str, str] = {}
     reports = []
     stages = stages_of(recipe, target)
