@@ -53,6 +53,10 @@ class BundleError(InputError):
     """A bundle is damaged, incomplete or of another schema."""
 
 
+class MissingPackageError(InputError):
+    """A Python package is not installed; the message names the extra of EdgePrune that installs it."""
+
+
 class TrainingError(EdgePruneError):
     """Fine-tuning went wrong: the loss is no longer finite, or its folder belongs to another run."""
 

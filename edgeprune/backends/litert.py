@@ -8,6 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgeprune import extras
 from edgeprune.backends.accuracy import Accuracy
 from edgeprune.backends.feeding import Array, Inputs, core_count
 from edgeprune.backends.tflite_runtime import TfliteRuntime
@@ -113,7 +114,8 @@ def evaluate(path: Path, split: Split, *, samples: int | None = None, progress: 
 
 
 def _loaded(content: bytes, kernels: Kernels, threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    with extras.required("tflite"):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     with captured(2) as printed:  # that it has made its delegate
         interpreter = Interpreter(

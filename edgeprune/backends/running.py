@@ -64,6 +64,10 @@ def as_module(path: Path, outputs: Any) -> nn.Module:
 
 
 def _runtime(path: Path) -> ModuleType:
-    from edgeprune.backends import litert, onnxruntime
+    if path.suffix == ".tflite":
+        from edgeprune.backends import litert
 
-    return litert if path.suffix == ".tflite" else onnxruntime
+        return litert
+    from edgeprune.backends import onnxruntime
+
+    return onnxruntime

@@ -32,7 +32,7 @@ print(json.dumps({"Python": platform.python_version(), "executable": sys.executa
 """.replace("USUAL_PLACE", USUAL_PLACE)
 
 
-@check("Devices", place=2)
+@check("Devices", place=3)
 def devices() -> Iterator[Finding]:
     """Each is connected to, and asked for its Python and its runtimes."""
     yield _device("local:", "local:", needed=True)

@@ -18,14 +18,14 @@ _ROOM_BYTES = 2 * 10**9
 _CACHE = Path(".edgeprune")
 
 
-@check("Recipes", place=4)
+@check("Recipes", place=5)
 def recipes() -> Iterator[Finding]:
     """Whether each has its data and its weights."""
     for name, path in Recipe.available().items():
         yield _recipe(name, path)
 
 
-@check("Folders", place=5)
+@check("Folders", place=6)
 def folders() -> Iterator[Finding]:
     """The working folder and the caches."""
     here = Path.cwd()

@@ -9,8 +9,10 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from subprocess import TimeoutExpired
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -19,6 +21,7 @@ from edgeprune import process
 from edgeprune.config.settings import read_toml
 from edgeprune.doctor.base import Finding, check
 from edgeprune.errors import InputError
+from edgeprune.extras import MODULES
 
 _IMPORT_S = 120
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -50,16 +53,61 @@ def packages() -> Iterator[Finding]:
         yield _package(requirement, problems)
 
 
+@check("Optional packages", place=1)
+def optional_packages() -> Iterator[Finding]:
+    """Every requirement of an extra; nobody needs all of them."""
+    found = optional()
+    pairs = [(extra, requirement) for extra, several in found.items() for requirement in several]
+    native = [one.name for _, one in pairs if one.name in _NATIVE and installed(one.name)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        problems = dict(zip(native, pool.map(_problem, map(_NATIVE.__getitem__, native)), strict=True))
+    for extra, requirement in pairs:
+        if installed(requirement.name) is None:
+            told = f"not installed; part of the extra {extra}"
+            yield Finding(requirement.name, "absent", told, install_line(_line(requirement)))
+        else:
+            yield replace(_package(requirement, problems), needed=False)
+
+
+def optional() -> dict[str, list[Requirement]]:
+    """Requirements that hold on this Python, by the extra that they are of."""
+    project = _checkout()
+    if project is not None:
+        lines = {extra: project["optional-dependencies"].get(extra, []) for extra in MODULES}
+        read = {extra: [Requirement(line) for line in found] for extra, found in lines.items()}
+    else:
+        listed = [Requirement(line) for line in importlib.metadata.requires("edgeprune") or []]
+        read = {
+            extra: [one for one in listed if one.marker and not _holds(one, "") and _holds(one, extra)]
+            for extra in MODULES
+        }
+    return {extra: [one for one in found if one.name != "edgeprune"] for extra, found in read.items()}
+
+
+def _holds(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def _line(requirement: Requirement) -> str:
+    """The requirement without its marker."""
+    return f"{requirement.name}{requirement.specifier}"
+
+
+def _checkout() -> dict[str, Any] | None:
+    """The table ``project`` of the checkout that this is; None where EdgePrune was installed."""
+    project: dict[str, Any] = read_toml(_PROJECT, InputError).get("project", {}) if _PROJECT.is_file() else {}
+    return project if project.get("name") == "edgeprune" else None
+
+
 def requirements() -> tuple[list[Requirement], SpecifierSet]:
     """What EdgePrune needs here, and of Python: as its checkout says, else as it was installed."""
-    project = read_toml(_PROJECT, InputError).get("project", {}) if _PROJECT.is_file() else {}
-    if project.get("name") == "edgeprune":
+    project = _checkout()
+    if project is not None:
         lines, python = project["dependencies"], project["requires-python"]
     else:
         lines = importlib.metadata.requires("edgeprune") or []
         python = importlib.metadata.metadata("edgeprune")["Requires-Python"]
-    read = (Requirement(line) for line in lines)
-    here = [one for one in read if one.marker is None or one.marker.evaluate({"extra": ""})]
+    here = [one for line in lines if _holds(one := Requirement(line), "")]
     return here, SpecifierSet(python)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 
 from edgeprune.config import Target, lookup
-from edgeprune.doctor.base import Finding, check
+from edgeprune.doctor.base import Finding, State, check
 from edgeprune.doctor.packages import install_line, installed
 from edgeprune.errors import TargetError
 
@@ -16,7 +16,7 @@ _CHECKER = "onnxruntime"
 """Package that checks the files of runtimes which cannot be installed on this machine."""
 
 
-@check("Targets", place=1)
+@check("Targets", place=2)
 def targets() -> Iterator[Finding]:
     """Every target that a build could name."""
     for name, path in Target.available().items():
@@ -32,7 +32,8 @@ def _target(name: str, path: Path) -> Finding:
     package = runtime.package or _CHECKER
     found = installed(package)
     if found is None:
-        return Finding(name, "bad", f"{package} is not installed, which runs its files here", install_line(package))
+        state: State = "bad" if package == _CHECKER else "absent"  # the others are optional
+        return Finding(name, state, f"{package} is not installed, which runs its files here", install_line(package))
     if runtime.package is None:
         told = f"files are made and checked here ({package} {found}); the board builds the engine"
         return Finding(name, "ok", told)

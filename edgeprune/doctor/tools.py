@@ -40,7 +40,7 @@ _TOOLS = (
 )
 
 
-@check("Programs", place=3)
+@check("Programs", place=4)
 def tools() -> Iterator[Finding]:
     """Those that apt brings, and TensorRT's own."""
     yield from map(_found, _TOOLS)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edgeprune import json_text
 from edgeprune.errors import ModelError
 from edgeprune.export.tflite_loading import load_file
+from edgeprune.export.tflite_schema import flatbuffers, schema
 
 Array = NDArray[Any]
 Order = tuple[int, ...]

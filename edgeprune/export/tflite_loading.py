@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from math import isfinite, prod
 from pathlib import Path
 
-from ai_edge_litert import schema_py_generated as schema
-
 from edgeprune import input_files
 from edgeprune.errors import ModelError
+from edgeprune.export.tflite_schema import schema
 from edgeprune.export.tflite_verifying import verify
 
 _VERSION = 3

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
+from edgeprune.export.tflite_schema import schema
 
 _IDENTIFIER = b"TFL3"
 _HEADER_BYTES = 8

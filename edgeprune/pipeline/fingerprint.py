@@ -24,7 +24,7 @@ _PACKAGES = (
 _TEXT = (".md", ".css")
 _NO_RESULTS = ("_data", "cli", "doctor")
 _LOOKS = ("report",)
-_SOURCES = (".py", ".cc", ".h", ".md", ".css")
+_SOURCES = (".py", ".cc", ".c", ".h", ".ld", ".txt", ".cmake", ".md", ".css")
 # A file changed twice within one tick of the file system's clock keeps its time: the hash of a young file is not kept.
 _YOUNG_NS = 2_000_000_000
 _MAX_HASHES_BYTES = 256 << 20

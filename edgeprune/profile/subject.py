@@ -10,7 +10,6 @@ from edgeprune.bundle import verifying
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Target
 from edgeprune.errors import BundleError, InputError, TargetError
-from edgeprune.export import tflite_loading
 from edgeprune.profile import golden
 from edgeprune.profile.golden import Golden
 from edgeprune.profile.protocol import LITERT_RUNNER, RUNNER, Conditions
@@ -80,6 +79,8 @@ def _file(path: Path) -> Subject:
     if not path.exists():
         raise InputError(f"cannot read {path}: there is no such file")
     if path.suffix == ".tflite":
+        from edgeprune.export import tflite_loading
+
         tflite_loading.load_file(path)  # LiteRT and TFLite Micro believe what a file says of itself
     else:
         from edgeprune.export import onnx_loading

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-from edgeprune import files
+from edgeprune import extras, files
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured, logged
 from edgeprune.export.tflite_file import (
@@ -29,6 +28,7 @@ from edgeprune.export.tflite_file import (
     scales,
     state_orders,
 )
+from edgeprune.export.tflite_schema import schema
 from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.samples import Array, CalibrationSamples
@@ -220,8 +220,9 @@ def _ranges(
 
 def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) -> schema.ModelT:
     with logged(logger):
-        from ai_edge_litert.tools import flatbuffer_utils
-        from ai_edge_quantizer import model_modifier, params_generator, qtyping, recipe_manager
+        with extras.required("tflite"):
+            from ai_edge_litert.tools import flatbuffer_utils
+            from ai_edge_quantizer import model_modifier, params_generator, qtyping, recipe_manager
 
         recipe = recipe_manager.RecipeManager()
         for name in (*sorted(INT8_OPERATORS), "INPUT", "OUTPUT"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from edgeprune import extras
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.profile.figures import Latency
 from edgeprune.profile.judging import device_name, is_on_target
@@ -90,7 +91,8 @@ def _reference(profile: Profile) -> str:
 
 def png(profile: Profile) -> bytes:
     """The picture as the content of a PNG file; the same for the same numbers."""
-    from matplotlib.figure import Figure as Drawing
+    with extras.required("plots"):
+        from matplotlib.figure import Figure as Drawing
 
     layered = {name: model for name, model in profile.models.items() if model.layers}
     heights = [3.0, *(0.8 + 0.22 * min(_LAYERS + 1, len(model.layers or ())) for model in layered.values())]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from edgeprune import extras
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -44,7 +46,8 @@ def png(measured: Measured, scores: Mapping[str, Sequence[float]], *, title: str
         title: What was measured.
         criterion: What gave the scores.
     """
-    from matplotlib.figure import Figure
+    with extras.required("plots"):
+        from matplotlib.figure import Figure
 
     looks = _looks(measured)
     figure = Figure(figsize=(12, 9), dpi=120, layout="constrained")

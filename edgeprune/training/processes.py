@@ -17,6 +17,7 @@ import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from edgeprune import extras
 from edgeprune.launch import started_processes
 
 
@@ -110,7 +111,8 @@ def processes() -> Processes:
         return Processes(device=torch.device("cuda") if torch.cuda.is_available() else None)
     from datetime import timedelta
 
-    from accelerate import PartialState
+    with extras.required("distributed"):
+        from accelerate import PartialState
 
     if not torch.distributed.is_initialized():
         atexit.register(_leave)

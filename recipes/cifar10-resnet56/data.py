@@ -9,11 +9,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from edgeprune import extras
 from edgeprune.errors import DataError
 from edgeprune.model.data import Augment, Data, TensorSplit
+
+with extras.required("recipes"):
+    from PIL import Image
 
 _VALIDATION = 5000  # the last images of train.npz, which is shuffled
 _NORMALISE = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 
+from edgeprune import extras
 from edgeprune.model.data import Augment, Data, TensorSplit
+
+with extras.required("recipes"):
+    from sklearn.datasets import load_digits
 
 
 def load() -> Data:

@@ -18,11 +18,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import prod
 
-from ai_edge_litert import schema_py_generated as schema
-
 from edgeprune.backends.linting.finding import Finding
 from edgeprune.backends.linting.network import Network, Operator
 from edgeprune.config import Target
+from edgeprune.export.tflite_schema import schema
 
 _CODE = "cmsis-nn-slow-path"
 _WORD = 4

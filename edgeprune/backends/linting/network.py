@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
-
 from edgeprune.backends.linting.finding import Finding, Level
 from edgeprune.export.tflite_file import operator_name, scales
 from edgeprune.export.tflite_loading import dimensions, is_outside
+from edgeprune.export.tflite_schema import schema
 
 _TYPES = schema.TensorType
 _INTEGERS = {_TYPES.INT8, _TYPES.UINT8, _TYPES.INT16, _TYPES.INT4, _TYPES.INT2, _TYPES.UINT4}

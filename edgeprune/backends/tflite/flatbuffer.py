@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Array, Graph, Op, Tensor
 from edgeprune.export.tflite_file import Order, pack, state_orders
+from edgeprune.export.tflite_schema import schema
 
 _SCHEMA_VERSION = 3
 _SIGNATURE = "serving_default"

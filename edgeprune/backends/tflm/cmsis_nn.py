@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 
-from ai_edge_litert import schema_py_generated as schema
-
 from edgeprune.backends.tflm.memory_plan import Buffer, activations, planned_bytes
 from edgeprune.export.tflite_file import operator_name
+from edgeprune.export.tflite_schema import schema
 
 _SLOT = 16
 """Alignment of persistent allocations: what a kernel remembers of its scratch buffer takes one more slot at most."""

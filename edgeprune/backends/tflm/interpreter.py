@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
+from edgeprune import extras
 from edgeprune.backends.accuracy import Accuracy
 from edgeprune.backends.feeding import Array
 from edgeprune.backends.litert import Session
@@ -18,6 +18,7 @@ from edgeprune.backends.tflm import arena
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured
 from edgeprune.export.tflite_file import Port, input_ports, output_ports, read
+from edgeprune.export.tflite_schema import schema
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Interpreter(TfliteRuntime):
         *,
         alone: bool = False,
     ) -> None:
-        from tflite_micro.python.tflite_micro import runtime
+        with extras.required("mcu"):
+            from tflite_micro.python.tflite_micro import runtime
 
         if not alone:
             Session(path, kernels="optimized")  # checks shapes that TFLite Micro believes

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from subprocess import TimeoutExpired
 
-from edgeprune import json_text, process
+from edgeprune import extras, json_text, process
 from edgeprune.backends.tflm.arena import Arena, Kind
 from edgeprune.errors import EdgePruneError, ModelError
 
@@ -27,7 +27,9 @@ def arena(path: Path, *, timeout_s: float = _TIMEOUT_S) -> Arena:
 
     Raises:
         ModelError: TFLite Micro cannot run it, crashes on it, or does not come to an end.
+        MissingPackageError: TFLite Micro is not installed.
     """
+    extras.check("mcu")
     try:
         ended = process.run([sys.executable, "-m", __name__, str(path)], timeout_s=timeout_s)
     except TimeoutExpired as problem:

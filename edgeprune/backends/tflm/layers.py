@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.export import tflite_file
+from edgeprune.export.tflite_schema import schema
 
 _RUNS = 5
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ai_edge_litert import schema_py_generated as schema
-
 from edgeprune.backends.tflm.memory_plan import activations
 from edgeprune.export.tflite_file import operator_name, tensor_name
+from edgeprune.export.tflite_schema import schema
 
 
 @dataclass(frozen=True)

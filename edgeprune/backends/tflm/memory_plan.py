@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ai_edge_litert import schema_py_generated as schema
-
 from edgeprune.export.tflite_file import tensor_bytes
+from edgeprune.export.tflite_schema import schema
 
 _ALIGNMENT = 16
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from edgeprune import extras
 from edgeprune.devices.base import LineLostError
 from edgeprune.devices.board import grammar
 from edgeprune.devices.child import last_words
@@ -49,7 +50,8 @@ class Link:
     """
 
     def __init__(self, port: str, baud: int = grammar.BAUD) -> None:
-        import serial
+        with extras.required("serial"):
+            import serial
 
         self.port = port
         self._lines = grammar.Lines()

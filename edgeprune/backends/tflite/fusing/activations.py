@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ai_edge_litert import schema_py_generated as schema
-
 from edgeprune.backends.tflite.graph import Graph, Uses
+from edgeprune.export.tflite_schema import schema
 
 _FUNCTIONS = {
     "RELU": schema.ActivationFunctionType.RELU,

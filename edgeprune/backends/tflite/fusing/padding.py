@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Array, Graph, Op, Tensor, Uses
 from edgeprune.backends.tflite.windows import Axis
+from edgeprune.export.tflite_schema import schema
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _NOT_NEGATIVE = ("RELU", "RELU6", "LOGISTIC")

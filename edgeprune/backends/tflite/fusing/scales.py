@@ -6,9 +6,9 @@ So BatchNorm goes (Jacob et al. 2018, section 3.2), and so do learnt scales.
 from __future__ import annotations
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Array, Graph, Op, Tensor, Uses
+from edgeprune.export.tflite_schema import schema
 
 CHANNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
 BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Tensor
 from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
+from edgeprune.export.tflite_schema import schema
 
 _PLAIN = {"Relu": "RELU", "Sigmoid": "LOGISTIC", "Tanh": "TANH", "HardSwish": "HARD_SWISH"}
 _CLIPS = {(0.0, np.inf): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}

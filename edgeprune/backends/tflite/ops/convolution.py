@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Array
 from edgeprune.backends.tflite.images import (
@@ -22,6 +21,7 @@ from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
 from edgeprune.backends.tflite.windows import padded
+from edgeprune.export.tflite_schema import schema
 
 
 @lowering("Conv", layout="channels_last")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.images import stored_image, stored_shape, write_image
 from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
+from edgeprune.export.tflite_schema import schema
 
 
 @lowering("DepthToSpace", layout="channels_last")

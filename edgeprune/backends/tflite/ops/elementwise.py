@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
+from edgeprune.export.tflite_schema import schema
 
 _UNARY = {
     "Abs": "ABS",

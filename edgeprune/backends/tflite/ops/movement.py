@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from onnx import helper
 
 from edgeprune.backends.tflite.flatbuffer import tensor_type
 from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
+from edgeprune.export.tflite_schema import schema
 
 
 @lowering("Reshape", "Flatten", "Squeeze", "Unsqueeze")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Array, Tensor
 from edgeprune.backends.tflite.images import (
@@ -21,6 +20,7 @@ from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
 from edgeprune.backends.tflite.windows import Axis, padded
+from edgeprune.export.tflite_schema import schema
 
 
 @lowering("MaxPool", layout="channels_last")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
 from edgeprune.backends.tflite.ops.pooling import pooled_whole
 from edgeprune.backends.tflite.views import View
+from edgeprune.export.tflite_schema import schema
 
 _CODES = {"ReduceMean": "MEAN", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MIN", "ReduceSum": "SUM"}
 

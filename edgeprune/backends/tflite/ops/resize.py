@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Array, Tensor
 from edgeprune.backends.tflite.images import stored_image, stored_shape, write_image
 from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
+from edgeprune.export.tflite_schema import schema
 
 
 def _positions(name: str, size: int, count: int, scale: float) -> Array:

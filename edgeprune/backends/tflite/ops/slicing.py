@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from math import prod
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgeprune.backends.tflite.graph import Tensor
 from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
 from edgeprune.backends.tflite.views import View
+from edgeprune.export.tflite_schema import schema
 
 
 @lowering("Slice", layout="any")
