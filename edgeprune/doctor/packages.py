@@ -73,7 +73,7 @@ def optional() -> dict[str, list[Requirement]]:
     """Requirements that hold on this Python, by the extra that they are of."""
     project = _checkout()
     if project is not None:
-        lines = {extra: project["optional-dependencies"].get(extra, []) for extra in MODULES}
+        lines = {extra: project.get("optional-dependencies", {}).get(extra, []) for extra in MODULES}
         read = {extra: [Requirement(line) for line in found] for extra, found in lines.items()}
     else:
         listed = [Requirement(line) for line in importlib.metadata.requires("edgeprune") or []]
