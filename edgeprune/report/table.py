@@ -47,9 +47,9 @@ class Row:
 
     @property
     def origin(self) -> str:
-        """Provenance for people, empty for what is exact."""
+        """Provenance for people, empty for what is exact. The caption names the device."""
         if self.where:
-            return f"on {self.where.partition(' (')[0]}"
+            return "this machine" if self.where.startswith("this machine") else "elsewhere"
         return "" if self.kind == "exact" else self.kind
 
 
