@@ -11,7 +11,7 @@ from edgeprune import extras
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.profile.figures import Latency
 from edgeprune.profile.judging import device_name, is_on_target
-from edgeprune.profile.result import DENSE, Figure, ModelProfile, Profile, State
+from edgeprune.profile.result import DENSE, Figure, ModelProfile, Profile, State, Validity
 from edgeprune.report import text
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _BINS = 60
 _LAYERS = 20
 """The slowest are drawn; the others are one bar."""
 _NAME = 34
+_STEADY = 0.5
+"""Coefficient of variation above which slow inferences distort the mean."""
 
 
 def render(profile: Profile) -> Table:
@@ -79,8 +81,22 @@ def notes(profile: Profile, manifest: Manifest | None = None) -> list[str]:
     if validity is not None:
         golden = [f"{name} on {check.samples} golden samples" for name, check in validity.golden.items()]
         said += [f"Outputs as expected: {', '.join(golden)}."] if golden and validity.valid else []
-        said.append("Valid." if validity.valid else f"Not valid: {'; '.join(validity.problems)}.")
+        said.append(_valid(profile, validity) if validity.valid else f"Not valid: {'; '.join(validity.problems)}.")
     return said
+
+
+def _valid(profile: Profile, validity: Validity) -> str:
+    """What makes the figures valid, and which of them to rely on where single inferences vary."""
+    noise, limit = max(validity.noise.values(), default=None), validity.noise_limit
+    of = "" if limit is None else f" (limit {limit:.1%})"
+    told = "Valid." if noise is None else f"Valid: medians of blocks differ by at most {noise:.1%}{of}."
+    variation = max(model.latency_ms.variation for model in profile.models.values())
+    if variation > _STEADY:
+        told += (
+            f" Single inferences vary by {variation:.0%}, because some were slow: rely on the median, not on the mean "
+            "and the high percentiles."
+        )
+    return told
 
 
 def _reference(profile: Profile) -> str:

@@ -92,17 +92,39 @@ def _header(source: Source, sections: list[Section]) -> Markup:
 
 
 def _headlines(source: Source) -> list[Markup]:
-    """The four figures that most readers came for."""
+    """The figures that most readers came for; of a microcontroller, first what decides whether the model fits."""
     dense, shipped = source.manifest.metrics.dense, source.manifest.metrics.shipped
-    tiles = [_tile("multiply-adds", _ratio(dense.macs, shipped.macs), text.count(shipped.macs), "exact")]
+    tiles = _board_tiles(source.manifest)
+    tiles += [_tile("multiply-adds", _ratio(dense.macs, shipped.macs), text.count(shipped.macs), "exact")]
     if dense.file_bytes and shipped.file_bytes:
         change = _ratio(dense.file_bytes, shipped.file_bytes)
         tiles.append(_tile("file", change, text.size(shipped.file_bytes), "exact"))
     if dense.accuracy is not None and shipped.accuracy is not None:
         change = source.accuracy_change(shipped.accuracy - dense.accuracy)
-        tiles.append(_tile(source.manifest.metric, change, source.accuracy(shipped.accuracy), "measured"))
+        lost = any(warning.code == "accuracy_lost" for warning in result_warnings(source.manifest))
+        look = "bad" if lost else ""
+        tiles.append(_tile(source.manifest.metric, change, source.accuracy(shipped.accuracy), "measured", look))
     latency = _latency(source)
     return [*tiles, latency] if latency is not None else tiles
+
+
+def _board_tiles(manifest: Manifest) -> list[Markup]:
+    """Arena, flash and latency on a microcontroller; none for another target."""
+    board = manifest.microcontroller
+    if board is None:
+        return []
+    shipped = board.shipped
+    sizes = {
+        "arena": (shipped.arena.arena_bytes, board.limits.get("arena_bytes")),
+        "flash": (shipped.flash.flash_bytes, board.limits.get("flash_bytes")),
+    }
+    tiles = [
+        _tile(name, text.size(size), "" if limit is None else f"of {text.size(limit)}", "estimated")
+        for name, (size, limit) in sizes.items()
+    ]
+    latency = board.latency
+    band = f"{latency.low_ms:.3g} to {latency.high_ms:.3g} ms"
+    return [*tiles, _tile("latency", text.milliseconds(latency.latency_ms), band, latency.kind)]
 
 
 def _latency(source: Source) -> Markup | None:
@@ -135,11 +157,11 @@ def _latency_note(source: Source) -> Content:
     return element("p", told, class_="note")
 
 
-def _tile(name: str, change: str, value: str, origin: str) -> Markup:
+def _tile(name: str, change: str, value: str, origin: str, look: str = "") -> Markup:
     return element(
         "li",
         element("span", name, class_="name"),
-        element("span", change, class_="change"),
+        element("span", change, class_=f"change {look}".rstrip()),
         element("span", value, " ", kind(origin), class_="value"),
     )
 

@@ -19,6 +19,9 @@ _EDGE_LEFT, _EDGE_RIGHT = 25, 75
 _FEW_DECADES = 2
 """Between ticks at powers of ten; of fewer there are ticks at 2 and 5 as well."""
 
+_TICK_LETTERS = 8
+"""Of a name at a tick: five of them stand side by side on a phone."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -161,9 +164,15 @@ def bars(values: Sequence[float], x: Axis, y: Axis, look: str) -> Markup:
     return element("path", d="".join(drawn), class_=f"bars {look}")
 
 
-def numbers(count: int, title: str) -> Axis:
-    """The axis of what is numbered from 1."""
-    return Axis(0.5, count + 0.5, title, "{:.0f}".format, whole=True)
+def numbers(count: int, title: str, names: Sequence[str] = ()) -> Axis:
+    """The axis of what is numbered from 1; its ticks have the numbers, or the ends of ``names``."""
+    show = (lambda value: _end(names[round(value) - 1])) if names else "{:.0f}".format
+    return Axis(0.5, count + 0.5, title, show, whole=True)
+
+
+def _end(name: str) -> str:
+    """The last characters of a name, which tell layers apart."""
+    return name if len(name) <= _TICK_LETTERS else f"…{name[1 - _TICK_LETTERS :]}"
 
 
 def _shown(axis: Axis) -> list[float]:

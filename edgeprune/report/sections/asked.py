@@ -24,11 +24,12 @@ _NAMES = {
 }
 _COLUMNS = (
     Column("budget", False),
+    Column("verdict", False),  # visible on a phone without scrolling
     Column("limit"),
     Column("value"),
     Column("margin"),
     Column("from", False),
-    Column("verdict", False),
+    Column("note", False),
 )
 
 
@@ -66,14 +67,12 @@ def _verdict(source: Source, budget: BudgetReport) -> list[Content]:
     _, value, limit, margin, _, _ = verdicts.cells(budget, source.manifest.metric)
     return [
         _name(budget.name),
+        element("span", "✓ kept" if budget.ok else "✗ missed", class_="good" if budget.ok else "bad"),
         limit,
         value,
         margin,
         kind(budget.kind) if budget.value is not None else "",
-        [
-            element("span", "✓ kept" if budget.ok else "✗ missed", class_="good" if budget.ok else "bad"),
-            f": {budget.note}" if budget.note else None,
-        ],
+        budget.note or "",
     ]
 
 

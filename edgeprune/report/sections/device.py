@@ -82,7 +82,10 @@ def _drawn(name: str, layers: tuple[LayerTime, ...], highest: float) -> Markup:
     total = text.milliseconds(sum(layer.ms for layer in layers))
     told = f"{len(layers)} layers take {total}; the slowest is {slowest.name or slowest.kind}"
     told += f", {text.milliseconds(slowest.ms)}"
-    x, y = numbers(len(layers), "layer"), Axis(0, 1.05 * highest, "", text.milliseconds)
+    x, y = (
+        numbers(len(layers), "layer", [layer.name or layer.kind for layer in layers]),
+        Axis(0, 1.05 * highest, "", text.milliseconds),
+    )
     marks = bars([layer.ms for layer in layers], x, y, model_look(name))
     drawn = plot(f"Layers of {name}", told, marks, x=x, y=y, height_rem=5)
     return element("div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="named")

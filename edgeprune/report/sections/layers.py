@@ -20,7 +20,7 @@ def section(source: Source) -> Section:
     if wide:
         dense, left = [row[1] for row in wide], [row[2] for row in wide]
         x, y = (
-            numbers(len(wide), "layer, in the order of the network"),
+            numbers(len(wide), "layer, in the order of the network", [row[0] for row in wide]),
             Axis(0, 1.05 * max(dense), "channels", text.count),
         )
         told = f"{sum(left):,} of {sum(dense):,} channels of {len(wide)} layers stay."

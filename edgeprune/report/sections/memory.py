@@ -23,7 +23,7 @@ def _timeline(source: Source) -> Content:
         return paragraph("The network makes no activations that were followed.")
     dense, left = [call.bytes[0] for call in calls], [call.bytes[1] for call in calls]
     peaks = [values.index(max(values)) for values in (dense, left)]
-    x = numbers(len(calls), "call, in the order of the program")
+    x = numbers(len(calls), "call, in the order of the program", [call.name for call in calls])
     y = Axis(0, 1.4 * max(dense), "bytes alive", text.size)
     before, after = stairs(dense, x, y), stairs(left, x, y)
     # One above the other over the highest peak, or they would cover the lines.
