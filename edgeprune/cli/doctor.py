@@ -44,7 +44,7 @@ def command(as_json: bool) -> None:
 
 
 def _show(part: Examined) -> None:
-    echo(click.style(part.title, bold=True))
+    click.echo(click.style(part.title, bold=True))
     width = max((len(one.name) for one in part.findings), default=0)
     for one in part.findings:
         _show_finding(one, width)
@@ -53,6 +53,7 @@ def _show(part: Examined) -> None:
 
 def _show_finding(one: Finding, width: int) -> None:
     mark = click.style(_MARKS[one.state], fg=_STYLES[one.state])
-    echo(f"  {mark}  {one.name:<{width}}  {one.told}")
+    click.echo(f"  {mark}  ", nl=False)
+    echo(f"{one.name:<{width}}  {one.told}")
     if one.fix is not None:
         echo(f"      {'':<{width}}  fix: {one.fix}")
