@@ -227,7 +227,7 @@ def test_the_command_writes_into_the_bundle_and_draws(
     more = ["--png", str(tmp_path / "a" / "latency.png"), "--trace", str(tmp_path / "trace.json")]
     assert run(["profile", str(bundle), *_FLAGS, *more]) == 0
     printed = capsys.readouterr().out
-    for shown in ("local: (", "latency p99", "first inference", "peak memory", "golden samples", "Valid."):
+    for shown in ("local: (", "latency p99", "first inference", "peak memory", "golden samples", "Valid"):
         assert shown in printed
     stored = Profile.from_json((bundle / "profile.json").read_text())
     assert stored.validity is not None

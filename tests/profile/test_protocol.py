@@ -340,3 +340,12 @@ def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
     assert refused.returncode == 1
     assert "the model takes [1, 64], the file holds [3, 3]" in refused.stderr
     assert run().returncode == 2
+    golden = {"input": samples, "output_0": expected, "tolerance": np.float64(1e-3)}
+    np.savez(tmp_path / "golden.npz", **golden)
+    for tried in (run(), run("--input", "golden.npz")):
+        assert tried.returncode == 0, tried.stderr
+        assert len(tried.stdout.splitlines()) == 1 + len(samples)
+    np.savez(tmp_path / "golden.npz", **{**golden, "output_0": expected + 1})
+    assert run().returncode == 1
+    np.savez(tmp_path / "golden.npz", other=samples)
+    assert "input" in run().stderr

@@ -304,6 +304,36 @@ def run_samples(session: onnxruntime.InferenceSession, samples: np.ndarray) -> d
     return dict(zip([output.name for output in session.get_outputs()], outputs))  # noqa: B905
 
 
+def read_samples(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Samples (N, ...) of an .npy file; of an .npz such as golden.npz those under "input", and all of its arrays."""
+    stored = np.load(path)
+    if not hasattr(stored, "files"):
+        return stored, {}
+    if "input" not in stored.files:
+        raise ValueError(f"{path} has no array 'input'")
+    return stored["input"], {key: stored[key] for key in stored.files}
+
+
+def relative_error(output: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference over the largest finite expected value; equal infinities do not differ."""
+    one, other = np.asarray(output, np.float64), np.asarray(expected, np.float64)
+    different = one != other
+    scale = np.abs(other[np.isfinite(other)]).max(initial=0) or 1.0
+    return float(np.abs(one[different] - other[different]).max(initial=0) / scale)
+
+
+def show_agreement(outputs: dict[str, np.ndarray], stored: dict[str, np.ndarray]) -> bool:
+    """Print whether the outputs are those that golden.npz expects; true as well where it expects none."""
+    expected = [stored[f"output_{index}"] for index in range(len(outputs)) if f"output_{index}" in stored]
+    if len(expected) != len(outputs) or "tolerance" not in stored:
+        return True
+    errors = [relative_error(output, wanted) for output, wanted in zip(outputs.values(), expected)]  # noqa: B905
+    good = max(errors) <= float(stored["tolerance"])
+    told = "as expected" if good else "NOT as expected"
+    print(f"outputs are {told}: relative error {max(errors):.2g}, allowed {float(stored['tolerance']):.2g}")
+    return good
+
+
 def show_best(outputs: dict[str, np.ndarray], best: int) -> None:
     """Print the best classes of each sample by the first output."""
     for index, scores in enumerate(next(iter(outputs.values()))):
@@ -317,7 +347,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run an ONNX model with ONNX Runtime.")
     beside = Path(__file__).resolve().parent / "model.onnx"
     parser.add_argument("model", nargs="?", default=beside, help="an .onnx file; default: model.onnx beside this file")
-    parser.add_argument("--input", metavar="FILE", help=".npy of samples (N, ...), scaled as in training")
+    parser.add_argument(
+        "--input", metavar="FILE", help=".npy of samples (N, ...), scaled as in training; default: golden.npz"
+    )
     parser.add_argument("--output", metavar="FILE", help=".npz for all outputs")
     parser.add_argument("--best", type=int, default=3, help="classes shown of each sample (3)")
     parser.add_argument("--benchmark", type=int, metavar="RUNS", help="time so many inferences on random input")
@@ -328,16 +360,22 @@ def main() -> None:
     if given.serve:
         serve(given.provider)
         return
+    golden = beside.with_name("golden.npz")
     if given.input is None and given.benchmark is None:
-        parser.error("give --input or --benchmark")
+        if not golden.is_file():
+            parser.error("give --input or --benchmark: there is no golden.npz with samples beside this file")
+        given.input = golden
     options = session_options(given.threads, True)
     session = open_session(str(given.model), options, given.provider)
     if given.input is not None:
         try:
-            outputs = run_samples(session, np.load(given.input))
-        except ValueError as problem:
+            samples, stored = read_samples(given.input)
+            outputs = run_samples(session, samples)
+        except (OSError, ValueError) as problem:
             raise SystemExit(str(problem)) from None
         show_best(outputs, given.best)
+        if not show_agreement(outputs, stored):
+            raise SystemExit(1)
         if given.output:
             np.savez(given.output, **outputs)  # type: ignore[arg-type]
     if given.benchmark is not None:
