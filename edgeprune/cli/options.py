@@ -78,7 +78,9 @@ def recipe_options(function: _F) -> _F:
                 "rpi:macs=0.3.",
             ),
             click.option(
-                "--criterion", help="What scores a unit, see 'edgeprune criteria'; or file.py:Class of your own."
+                "--criterion",
+                help="What scores a unit, see 'edgeprune criteria'; or file.py:Class of your own.  [default: that of "
+                "the recipe; without one, several are compared]",
             ),
             click.option("--schedule", help="When units go, see 'edgeprune schedules'; or your file.py:Class."),
             click.option(
