@@ -19,10 +19,8 @@ class Capability(str, Enum):
 
     PUSH = "push"  # take files
     RUN = "run"  # run a program on them
-    STREAM = "stream"  # talk with the program line by line while it runs
     MEMORY = "memory"  # tell a program's peak memory
     PER_LAYER = "per-layer"  # tell the time of each layer
-    POWER = "power"  # tell the power drawn
     STATE = "state"  # tell temperature, clock and throttling
 
 

@@ -41,9 +41,7 @@ class Emulator:
 
     name: str
     kind: Kind = "emulated"
-    capabilities: frozenset[Capability] = frozenset(
-        {Capability.PUSH, Capability.RUN, Capability.STREAM, Capability.MEMORY}
-    )
+    capabilities: frozenset[Capability] = frozenset({Capability.PUSH, Capability.RUN, Capability.MEMORY})
 
     @property
     def uri(self) -> str:
@@ -69,9 +67,7 @@ class EmulatedMicrocontroller:
 
     uri: str = f"emulator:{MICROCONTROLLER}"
     kind: Kind = "emulated"
-    capabilities: frozenset[Capability] = frozenset(
-        {Capability.PUSH, Capability.STREAM, Capability.MEMORY, Capability.PER_LAYER}
-    )
+    capabilities: frozenset[Capability] = frozenset({Capability.PUSH, Capability.MEMORY, Capability.PER_LAYER})
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:

@@ -12,7 +12,7 @@ from edgeprune.devices.board.link import Link
 from edgeprune.devices.board.talk import Talk, board_workspace
 from edgeprune.errors import InputError
 
-CAPABILITIES = frozenset({Capability.STREAM, Capability.MEMORY, Capability.PER_LAYER})
+CAPABILITIES = frozenset({Capability.MEMORY, Capability.PER_LAYER})
 
 
 @dataclass(frozen=True)

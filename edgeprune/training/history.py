@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from edgeprune.training.execution import Execution
 from edgeprune.training.hyperparameters import Hyperparameters
@@ -79,7 +78,3 @@ class History:
         second_half = values[len(values) // 2 - 1 :]
         change = statistics.median(abs(later - earlier) for earlier, later in itertools.pairwise(second_half))
         return gain > max(change, _LEAST_GAIN * abs(max(values)))
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)

@@ -94,7 +94,7 @@ def test_a_fast_model_fills_its_blocks(models: dict[str, Path]) -> None:
 
 
 def test_what_a_device_cannot_tell_is_absent(models: dict[str, Path]) -> None:
-    device = Local(capabilities=frozenset({Capability.PUSH, Capability.RUN, Capability.STREAM}))
+    device = Local(capabilities=frozenset({Capability.PUSH, Capability.RUN}))
     found = measure({"pruned": models["pruned"]}, device, runs=3, blocks=1, block_s=0, warmup=0)
     assert found.models["pruned"].peak_memory_bytes is None
     assert found.models["pruned"].runtime_memory_bytes is None

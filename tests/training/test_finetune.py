@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,7 @@ def test_images_in_channels_last_order_end_contiguous(tmp_path: Path) -> None:
 
 def test_a_history_is_plain_data(tmp_path: Path) -> None:
     history = finetune(_model(), _data(), _settings(epochs=1, keep="last"), folder=tmp_path)
-    plain = history.as_dict()
+    plain = asdict(history)
     assert plain["best_epoch"] == 1
     assert plain["epochs"][0]["number"] == 1
     assert plain["execution"]["precision"] == "float32"
