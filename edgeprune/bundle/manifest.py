@@ -84,6 +84,22 @@ class ProofReport(Part):
     exact: bool | None = None
 
 
+class OutputParityReport(Part):
+    """One output of the shipped model; see ``edgeprune.export.parity.OutputParity``.
+
+    Attributes:
+        ok: Whether the output keeps the target's limits for this precision.
+    """
+
+    index: int
+    max_error: float
+    relative_error: float
+    channel_error: float
+    channel: int
+    dimension: int
+    ok: bool
+
+
 class ParityReport(Part):
     """How far the shipped model is from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
 
@@ -92,6 +108,7 @@ class ParityReport(Part):
     relative_error: float
     top1_agreement: _Share | None
     samples: _Count
+    outputs: tuple[OutputParityReport, ...] = ()
 
 
 class CandidateReport(Part):

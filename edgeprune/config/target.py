@@ -158,12 +158,17 @@ class ParitySettings(Settings):
 
     Attributes:
         max_error: Largest absolute difference of an output, relative to the largest absolute reference output.
+        channel_error: Largest absolute difference of a channel of an output, relative to the largest absolute reference
+            value of that channel.
+        int8_channel_error: The same for an int8 model; a build warns of every output that exceeds it.
         top1_agreement: Share of samples that must get the same class.
         int8_top1_agreement: The same for an int8 model, whose outputs differ by its steps.
         accuracy_drop: Largest share of samples that a float model may lose; what int8 may lose the recipe says.
     """
 
     max_error: Annotated[float, Field(gt=0)] = 1e-3
+    channel_error: Annotated[float, Field(gt=0)] = 0.1
+    int8_channel_error: Annotated[float, Field(gt=0)] = 0.5
     top1_agreement: Annotated[float, Field(ge=0, le=1)] = 0.99
     int8_top1_agreement: Annotated[float, Field(ge=0, le=1)] = 0.9
     accuracy_drop: Annotated[float, Field(ge=0, le=1)] = 0.005

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,13 +23,16 @@ _TINY = float(np.finfo(np.float32).tiny)
 ROUNDING = 1e-9
 """Accuracies are shares of whole samples; a difference of two may miss a limit it meets by as much."""
 _REFERENCE = ""
+_SMALLEST_CHANNEL = 1e-4
+"""Channels whose values are smaller, relative to the largest of the output, count as if they were as large."""
 
 
 class Limits(Protocol):
     """What a target allows a form of a network.
 
     Attributes:
-        max_error: Largest ``Parity.relative_error``.
+        max_error: Largest ``OutputParity.relative_error`` of every output.
+        channel_error: Largest ``OutputParity.channel_error`` of every output.
         top1_agreement: Smallest ``Parity.top1_agreement``.
         accuracy_drop: Largest ``Comparison.drop``.
     """
@@ -37,10 +41,53 @@ class Limits(Protocol):
     def max_error(self) -> float: ...
 
     @property
+    def channel_error(self) -> float: ...
+
+    @property
     def top1_agreement(self) -> float: ...
 
     @property
     def accuracy_drop(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class OutputParity:
+    """Error of one output, over all samples.
+
+    Channels are the entries of dimension 1, and those of the last dimension: a detector may give (N, 6, anchors) or
+    (N, anchors, 6). An output may hold parts of unlike range, such as boxes in pixels beside scores; an error that is
+    small for the largest value may be all there is of a channel.
+
+    Attributes:
+        index: Position among the outputs.
+        max_error: Largest absolute difference; infinite where one side is not finite.
+        relative_error: ``max_error`` over the largest absolute reference value of the output.
+        channel_error: Largest error of a channel over the largest absolute reference value of that channel.
+        channel: Index of that channel.
+        dimension: Dimension of that channel; 0 where the output has no channels.
+    """
+
+    index: int
+    max_error: float
+    relative_error: float
+    channel_error: float
+    channel: int
+    dimension: int
+
+    def missed(self, *, max_error: float, channel_error: float) -> list[str]:
+        """Descriptions of the limits that this output does not keep; empty if it keeps both."""
+        problems = []
+        if not self.relative_error <= max_error:
+            problems.append(
+                f"output {self.index} is off by {self.max_error:.3g}, {self.relative_error:.3g} of its largest value; "
+                f"parity.max_error allows {max_error:g}"
+            )
+        if not self.channel_error <= channel_error:
+            problems.append(
+                f"output {self.index} is off by {self.channel_error:.3g} of the largest value of channel "
+                f"{self.channel} (of dimension {self.dimension}); {channel_error:g} is allowed"
+            )
+        return problems
 
 
 @dataclass(frozen=True)
@@ -54,6 +101,7 @@ class Parity:
         top1_agreement: Share of samples whose largest value in the first output has the same index, 0..1; None where
             outputs are no logits of classes.
         samples: How many were compared.
+        outputs: Each output by itself.
     """
 
     max_error: float
@@ -61,6 +109,7 @@ class Parity:
     relative_error: float
     top1_agreement: float | None
     samples: int
+    outputs: tuple[OutputParity, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,18 +196,19 @@ def compare_forms(
     return {name: Comparison(sums[name].parity(), accuracies[name], accuracies[_REFERENCE]) for name in forms}
 
 
-def check(parity: Parity, *, max_error: float, top1_agreement: float) -> None:
+def check(parity: Parity, *, max_error: float, top1_agreement: float, channel_error: float = math.inf) -> None:
     """Hold ``parity`` against a target's limits.
 
     Args:
         parity: What was found.
-        max_error: Largest allowed ``relative_error``.
+        max_error: Largest allowed ``relative_error`` of every output.
+        channel_error: Largest allowed ``channel_error`` of every output.
         top1_agreement: Smallest allowed ``top1_agreement``, where there is one.
 
     Raises:
         ParityError: A limit is missed; says by how much.
     """
-    missed = _missed(parity, max_error, top1_agreement)
+    missed = _missed(parity, max_error, channel_error, top1_agreement)
     if missed:
         raise ParityError("the exported model does not compute what the network computes: " + "; ".join(missed))
 
@@ -176,7 +226,7 @@ def check_forms(found: Mapping[str, Comparison], limits: Mapping[str, Limits]) -
     problems = []
     for name, comparison in found.items():
         allowed = limits[name]
-        missed = _missed(comparison.parity, allowed.max_error, allowed.top1_agreement)
+        missed = _missed(comparison.parity, allowed.max_error, allowed.channel_error, allowed.top1_agreement)
         if comparison.drop > allowed.accuracy_drop + ROUNDING:
             missed.append(
                 f"its accuracy is {comparison.accuracy:.2%}, that of the network {comparison.reference_accuracy:.2%}; "
@@ -188,13 +238,9 @@ def check_forms(found: Mapping[str, Comparison], limits: Mapping[str, Limits]) -
         raise ParityError("what was exported does not compute what the network computes: " + "\n  ".join(problems))
 
 
-def _missed(parity: Parity, max_error: float, top1_agreement: float) -> list[str]:
-    missed = []
-    if not parity.relative_error <= max_error:
-        missed.append(
-            f"an output is off by {parity.max_error:.3g}; relative to its largest value one is off by "
-            f"{parity.relative_error:.3g}, parity.max_error allows {max_error:g}"
-        )
+def _missed(parity: Parity, max_error: float, channel_error: float, top1_agreement: float) -> list[str]:
+    limits = {"max_error": max_error, "channel_error": channel_error}
+    missed = [problem for output in parity.outputs for problem in output.missed(**limits)]
     if parity.top1_agreement is not None and not parity.top1_agreement >= top1_agreement:
         missed.append(
             f"{parity.top1_agreement:.2%} of {parity.samples} samples get the same class; "
@@ -209,23 +255,21 @@ class _Sums:
     def __init__(self, classes: bool) -> None:
         self._of_classes = classes
         self._total = 0.0
-        self._errors: list[tuple[float, float]] = []  # the largest one, and the largest value, by output
+        self._errors: list[_Errors] = []
         self._values = self._agreeing = self._samples = 0
 
     def add(self, references: list[Array], others: list[Array]) -> None:
         shapes = [value.shape for value in references], [value.shape for value in others]
         if shapes[0] != shapes[1]:
             raise ParityError(f"the exported model gives outputs of shape {shapes[1]}, the network {shapes[0]}")
-        self._errors = self._errors or [(0.0, 0.0)] * len(references)
-        for index, (reference, other) in enumerate(zip(references, others, strict=True)):
+        self._errors = self._errors or [_Errors(reference.shape) for reference in references]
+        for errors, reference, other in zip(self._errors, references, others, strict=True):
             wanted, given = reference.astype(np.float64), other.astype(np.float64)
-            finite = bool(np.isfinite(wanted).all() and np.isfinite(given).all())
-            differences = np.abs(wanted - given) if finite else np.array([np.inf])
-            error, largest = self._errors[index]
-            self._errors[index] = (
-                max(error, float(differences.max(initial=0.0))),
-                max(largest, float(np.abs(wanted).max(initial=0.0))),
-            )
+            same = (wanted == given) & (wanted != np.inf)  # masked logits are -inf; what overflowed never passes
+            with np.errstate(invalid="ignore"):
+                differences = np.where(same, 0.0, np.abs(wanted - given))
+            differences = np.where(np.isfinite(differences), differences, np.inf)
+            errors.add(np.where(np.isfinite(wanted), np.abs(wanted), 0.0), differences)
             self._total += float(differences.sum())
             self._values += wanted.size
         if self._of_classes:
@@ -233,15 +277,45 @@ class _Sums:
         self._samples += len(references[0])
 
     def parity(self) -> Parity:
-        worst = max((error for error, _ in self._errors), default=0.0)
-        relative = max((error / max(largest, _TINY) for error, largest in self._errors), default=0.0)
+        outputs = tuple(errors.parity(index) for index, errors in enumerate(self._errors))
         return Parity(
-            max_error=worst,
+            max_error=max((output.max_error for output in outputs), default=0.0),
             mean_error=self._total / max(1, self._values),
-            relative_error=relative if np.isfinite(worst) else float("inf"),
+            relative_error=max((output.relative_error for output in outputs), default=0.0),
             top1_agreement=self._agreeing / max(1, self._samples) if self._of_classes else None,
             samples=self._samples,
+            outputs=outputs,
         )
+
+
+class _Errors:
+    """Largest error and largest reference value of each channel of one output."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._error = self._largest = 0.0
+        self._channels = {
+            dim: (np.zeros(shape[dim]), np.zeros(shape[dim]))
+            for dim in sorted({1, len(shape) - 1})
+            if 0 < dim < len(shape)
+        }
+
+    def add(self, magnitudes: Array, differences: Array) -> None:
+        self._error = max(self._error, float(differences.max(initial=0.0)))
+        self._largest = max(self._largest, float(magnitudes.max(initial=0.0)))
+        for dim, (error, largest) in self._channels.items():
+            others = tuple(other for other in range(differences.ndim) if other != dim)
+            np.maximum(error, differences.max(axis=others, initial=0.0), out=error)
+            np.maximum(largest, magnitudes.max(axis=others, initial=0.0), out=largest)
+
+    def parity(self, index: int) -> OutputParity:
+        relative = self._error / max(self._largest, _TINY)
+        worst = (relative, 0, 0)
+        smallest = max(_SMALLEST_CHANNEL * self._largest, _TINY)
+        for dim, (error, largest) in self._channels.items():
+            each = error / np.maximum(largest, smallest)
+            if each.size and each.max() > worst[0]:
+                worst = (float(each.max()), int(each.argmax()), dim)
+        return OutputParity(index, self._error, relative, *worst)
 
 
 def _as_list(outputs: Outputs) -> list[Array]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from onnx import ModelProto, NodeProto
 
 from edgeprune.errors import ModelError
@@ -14,11 +15,18 @@ from edgeprune.export import opset
 from edgeprune.export.chatter import logged
 from edgeprune.export.tidy import tidy
 from edgeprune.quantize.fusing import OP_TYPES, Activations, chosen, executed
+from edgeprune.quantize.joining import Step, float_steps
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
 
 logger = logging.getLogger(__name__)
+
+_MOVING = frozenset({
+    "Concat", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile",
+    "Transpose", "Unsqueeze",
+})  # fmt: skip
+"""Operators that only move or repeat values."""
 
 
 def quantized(
@@ -26,6 +34,7 @@ def quantized(
 ) -> tuple[ModelProto, list[str]]:
     """A quantized copy of ``model``, and the names of its quantized nodes: all run on integers on ONNX Runtime.
 
+    Parts of unlike range that are joined at an output are quantized one by one, and joined as floats, see ``joining``.
     Weights are int8, symmetric, with a scale an output channel; activations have a scale and a zero point a tensor.
     Logits are left as they come out of the last matrix product, so that no two classes tie by rounding.
 
@@ -58,7 +67,7 @@ def written(
     model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str]
 ) -> tuple[ModelProto, list[str]]:
     """As ``quantized``, whether ONNX Runtime has integer kernels for all of the nodes or not."""
-    names = chosen(model, kept_float)
+    names = chosen(model, {*kept_float, *_joins(model, ranges)})
     if not names:
         raise ModelError("no node of the model can be quantized: it has no convolution or matrix product left")
     proto = inserted(model, ranges, OP_TYPES, activations=activations, nodes=names)
@@ -109,6 +118,15 @@ def inserted(
         quantizer.model.topological_sort()
         proto: ModelProto = quantizer.model.model
     return proto
+
+
+def _joins(model: ModelProto, ranges: TensorsData) -> list[str]:
+    """Names of the nodes that join parts of unlike range at an output."""
+    nodes = list(model.graph.node)
+    steps = [Step(node.input, node.output, node.op_type in _MOVING, node.op_type == "Concat") for node in nodes]
+    magnitudes = {name: max(abs(np.asarray(end).item()) for end in data.range_value) for name, data in ranges.items()}
+    outputs = {output.name for output in model.graph.output}
+    return [nodes[index].name for index in sorted(float_steps(steps, outputs, magnitudes))]
 
 
 def _free_logits(model: ModelProto) -> None:

@@ -7,6 +7,7 @@ seen to the largest, as ``calibration`` takes it for ONNX.
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from edgeprune import extras, files
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured, logged
 from edgeprune.export.tflite_file import (
+    MOVING_OPERATORS,
     Port,
     input_ports,
     operator_name,
@@ -27,10 +29,12 @@ from edgeprune.export.tflite_file import (
     read,
     scales,
     state_orders,
+    tensor_name,
 )
 from edgeprune.export.tflite_schema import schema
 from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
+from edgeprune.quantize.joining import Step, float_steps
 from edgeprune.quantize.samples import Array, CalibrationSamples
 
 logger = logging.getLogger(__name__)
@@ -112,7 +116,8 @@ def quantize(
 ) -> QuantizedTflite:
     """Write the float TFLite file ``source`` to ``path`` as int8, whole or not at all.
 
-    The same bytes for the same arguments. All buffers lie in the flatbuffer; no operator is hybrid.
+    The same bytes for the same arguments. All buffers lie in the flatbuffer; no operator is hybrid. Inputs and outputs
+    are int8; outputs are float32 where one of them joins parts of unlike range, see ``joining``.
 
     Args:
         source: One float32 input, batch 1. In a file that does not state its dimension orders, images are taken as
@@ -222,12 +227,21 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
     with logged(logger):
         with extras.required("tflite"):
             from ai_edge_litert.tools import flatbuffer_utils
-            from ai_edge_quantizer import model_modifier, params_generator, qtyping, recipe_manager
+            from ai_edge_quantizer import algorithm_manager, model_modifier, params_generator, qtyping, recipe_manager
 
         recipe = recipe_manager.RecipeManager()
-        for name in (*sorted(INT8_OPERATORS), "INPUT", "OUTPUT"):
+        graph = model.subgraphs[0]
+        joins = _joins(model, ranges)
+        # What a join gives to an output is float, and then all outputs are.
+        for name in (*sorted(INT8_OPERATORS), "INPUT", *(() if joins else ("OUTPUT",))):
             operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))
             recipe.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
+        for join in joins:
+            operation = qtyping.TFLOperationName(operator_name(model, join))
+            scope = "".join(f"{tensor_name(graph, index)};" for index in join.outputs)
+            recipe.add_quantization_config(
+                f"^{re.escape(scope)}$", operation, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
+            )
         model.signatureDefs = model.signatureDefs or []
         try:
             params = params_generator.ParamsGenerator(model).generate_quantization_parameters(
@@ -237,6 +251,28 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
         except Exception as problem:  # its errors share no base class of their own
             raise ModelError(f"ai-edge-quantizer cannot quantize the model: {problem}") from problem
     return flatbuffer_utils.read_model_from_bytearray(content)
+
+
+def _joins(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) -> list[schema.OperatorT]:
+    """The operators that join parts of unlike range at an output, see ``joining``."""
+    graph = model.subgraphs[0]
+    steps = [
+        Step(
+            [int(index) for index in op.inputs],
+            [int(index) for index in op.outputs],
+            operator_name(model, op) in MOVING_OPERATORS,
+            operator_name(model, op) == "CONCATENATION",
+        )
+        for op in graph.operators
+    ]
+    names = {index: tensor_name(graph, index) for index in range(len(graph.tensors))}
+    magnitudes = {
+        index: float(max(abs(ranges[name][end][0]) for end in ("min", "max")))
+        for index, name in names.items()
+        if name in ranges
+    }
+    chosen = float_steps(steps, {int(index) for index in graph.outputs}, magnitudes)
+    return [graph.operators[index] for index in sorted(chosen)]
 
 
 def _computes_floats(graph: schema.SubGraphT, op: schema.OperatorT) -> bool:

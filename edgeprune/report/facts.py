@@ -154,6 +154,21 @@ class Epoch(_Part):
     validation_accuracy: float
 
 
+class OutputError(_Part):
+    """One output of a file against PyTorch; see ``edgeprune.export.parity.OutputParity``.
+
+    Attributes:
+        ok: Whether the output keeps the target's limits for this precision.
+    """
+
+    index: int
+    relative_error: float
+    channel_error: float
+    channel: int
+    dimension: int
+    ok: bool
+
+
 class Form(_Part):
     """The pruned network in one precision, on its runtime, against PyTorch on the same validation samples.
 
@@ -162,6 +177,7 @@ class Form(_Part):
         top1_agreement: Share with the same class as PyTorch; None likewise.
         max_error: Largest absolute difference of an output; ``relative_error`` is over the largest output.
         samples: Compared.
+        outputs: Each output by itself.
         problem: Why there is no such file; then the rest is None.
     """
 
@@ -170,6 +186,7 @@ class Form(_Part):
     max_error: float | None = None
     relative_error: float | None = None
     samples: int | None = None
+    outputs: tuple[OutputError, ...] = ()
     problem: str | None = None
 
 

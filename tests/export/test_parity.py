@@ -48,7 +48,7 @@ def test_limits() -> None:
     exact = compare(_REFERENCE, _REFERENCE)
     check(exact, max_error=1e-9, top1_agreement=1.0)
     off = compare(_REFERENCE, np.roll(_REFERENCE, 1, axis=1))
-    with pytest.raises(ParityError, match=r"off by 6.*parity\.max_error allows 0\.001; 0\.00% of 2 samples"):
+    with pytest.raises(ParityError, match=r"off by 6.*parity\.max_error allows 0\.001;.* 0\.00% of 2 samples"):
         check(off, max_error=1e-3, top1_agreement=0.99)
     with pytest.raises(ParityError, match="top1_agreement asks for 50"):
         check(off, max_error=10, top1_agreement=0.5)
@@ -75,6 +75,7 @@ def test_parity_error_ends_with_7() -> None:
 @dataclass(frozen=True)
 class _Limits:
     max_error: float = 1e-3
+    channel_error: float = 0.1
     top1_agreement: float = 0.99
     accuracy_drop: float = 0.005
 
@@ -99,7 +100,9 @@ def test_every_form_is_compared_on_every_sample(batch_size: int) -> None:
     found = compare_forms(_network, {"same": _network, "rounded": _rounded}, split, batch_size=batch_size)
     whole = split.images.numpy()
     labels = split.labels.numpy()
-    assert astuple(found["rounded"].parity) == pytest.approx(astuple(compare(_network(whole), _rounded(whole))))
+    got, expected = found["rounded"].parity, compare(_network(whole), _rounded(whole))
+    assert astuple(got)[:-1] == pytest.approx(astuple(expected)[:-1])
+    assert [astuple(one) for one in got.outputs] == [pytest.approx(astuple(one)) for one in expected.outputs]
     assert found["rounded"].accuracy == np.mean(np.round(2 * whole).argmax(1) == labels)
     assert found["rounded"].reference_accuracy == np.mean(whole.argmax(1) == labels)
     assert found["rounded"].drop == found["rounded"].reference_accuracy - found["rounded"].accuracy
@@ -109,9 +112,9 @@ def test_every_form_is_compared_on_every_sample(batch_size: int) -> None:
 
 def test_every_form_has_limits_of_its_own() -> None:
     found = compare_forms(_network, {"onnx": _network, "int8": _rounded}, _split(100))
-    loose = _Limits(max_error=0.5, top1_agreement=0.5, accuracy_drop=1.0)
+    loose = _Limits(max_error=0.5, channel_error=1.0, top1_agreement=0.5, accuracy_drop=1.0)
     check_forms(found, {"onnx": _Limits(), "int8": loose})
-    with pytest.raises(ParityError, match=r"computes: int8: an output is off by 0\.5.*same class") as caught:
+    with pytest.raises(ParityError, match=r"(?s)computes: int8: output 0 is off by .*same class") as caught:
         check_forms(found, {"onnx": _Limits(), "int8": _Limits()})
     assert "onnx:" not in str(caught.value)
 
@@ -127,3 +130,25 @@ def test_lost_accuracy_is_held_against_its_limit() -> None:
 def test_an_empty_split_compares_nothing() -> None:
     with pytest.raises(DataError, match="empty"):
         compare_forms(_network, {"onnx": _network}, _split(0))
+
+
+def test_every_output_has_its_own_error_and_worst_channel() -> None:
+    reference = np.ones((2, 3, 4, 4)) * np.array([100.0, 1.0, 0.0])[:, None, None]
+    got = reference.copy()
+    got[1, 1, 2, 2] += 0.5
+    found = compare([reference, _REFERENCE], [got, _REFERENCE], classes=False).outputs
+    assert [output.index for output in found] == [0, 1]
+    assert (found[0].channel, found[0].dimension) == (1, 1)
+    assert found[0].channel_error == pytest.approx(0.5)
+    assert found[0].relative_error == pytest.approx(0.005)
+    assert (found[1].max_error, found[1].channel_error) == (0.0, 0.0)
+    assert not found[1].missed(max_error=1e-9, channel_error=1e-9)
+    assert len(found[0].missed(max_error=1e-3, channel_error=0.1)) == 2
+
+
+def test_equal_infinities_are_no_error_and_shapes_without_channels_have_none() -> None:
+    masked = np.array([[1.0, -np.inf], [-np.inf, 2.0]])
+    found = compare(masked, masked + 0.5, classes=False)
+    assert (found.max_error, found.relative_error) == (0.5, 0.25)
+    assert compare(np.ones(3), np.ones(3), classes=False).outputs[0].dimension == 0
+    assert compare(np.ones((0, 3)), np.ones((0, 3)), classes=False).max_error == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,12 @@ from edgeprune.backends.feeding import Array, Inputs, named, portions
 from edgeprune.backends.litert import Kernels, Session
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import ModelError, ParityError
-from edgeprune.export.tflite_file import Port
+from edgeprune.export import tflite_file
+from edgeprune.export.tflite_file import MOVING_OPERATORS, Port
+from edgeprune.export.tflite_schema import schema
 from edgeprune.progress import SILENT, Progress
 
+_FLOAT32 = schema.TensorType.FLOAT32
 _MOST_STEPS = 4
 """Both round what every operator gives, but not alike; MLPerf Tiny's own files differ by up to 3."""
 _TOP1_AGREEMENT = 0.995
@@ -27,7 +32,8 @@ class Agreement:
     Attributes:
         top1_agreement: Share of samples whose largest value in the first output has the same index, 0..1; None where
             outputs are no scores of classes.
-        worst_steps: Largest difference of any output value, in steps of its quantization.
+        worst_steps: Largest difference of any output value, in steps of its quantization; of a float output that joins
+            quantized parts, in steps of the part.
         mean_steps: Mean absolute difference.
         samples: How many were compared.
         kernels: Of LiteRT: ``reference``, or ``optimized`` where it has no such for an operator.
@@ -86,35 +92,94 @@ def compare(
         progress: Advances by a sample.
 
     Raises:
-        ModelError: An output is not quantized, or one of the two cannot run the file.
+        ModelError: An output is computed in float, or one of the two cannot run the file.
         ParityError: Rounding does not explain the differences, see ``Agreement.check``.
     """
     from edgeprune.export import parity  # which needs torch, as nothing else of TFLite Micro does
 
     micro = Interpreter(path, inputs, outputs)
-    if not all(port.scale for port in micro.outputs):
-        raise ModelError(f"{path} has outputs that are not quantized: their differences cannot be told in steps")
+    sizes = step_sizes(path)
     session, kernels = _session(path, micro)
     feed = named(samples, [port.name for port in micro.inputs], path)
     count = len(next(iter(feed.values())))
     progress.start(count)
-    steps: list[tuple[list[Array], list[Array]]] = []
+    answers: list[tuple[list[Array], list[Array]]] = []
     for portion, size in portions(feed, micro.inputs[0].batch_size):
         stored = micro.stored(list(portion.values()))
         wanted, got = (
             [port.moved(values)[:size].astype(np.float32) for port, values in zip(micro.outputs, found, strict=True)]
             for found in (session.run_stored(stored), micro.run_stored(stored))
         )
-        steps.append((wanted, got))
+        answers.append((wanted, got))
         progress.advance(size)
     reference, other = (
-        [np.concatenate(parts) for parts in zip(*side, strict=True)] for side in zip(*steps, strict=True)
+        [np.concatenate(parts) for parts in zip(*side, strict=True)] for side in zip(*answers, strict=True)
     )
-    found = parity.compare(reference, other, classes=classes)
+    sizes = [port.moved(size) for port, size in zip(micro.outputs, sizes, strict=True)]
+    found = parity.compare(_in_steps(reference, sizes), _in_steps(other, sizes), classes=False)
+    agreeing = parity.compare(reference[:1], other[:1], classes=classes).top1_agreement
     right = (None, None) if labels is None else (_accuracy(other[0], labels), _accuracy(reference[0], labels))
-    agreement = Agreement(found.top1_agreement, int(found.max_error), found.mean_error, count, kernels, *right)
+    agreement = Agreement(agreeing, round(found.max_error), found.mean_error, count, kernels, *right)
     agreement.check(path, most_steps=most_steps)
     return agreement
+
+
+def step_sizes(path: Path) -> list[Array]:
+    """Size of one quantization step at every element of every output, in the layout of the file.
+
+    Integer outputs have steps of 1. A float output may join parts that were quantized with scales of their own: the
+    scales take the way of the parts through the operators that join them. Constants, such as padding, have size 0.
+
+    Raises:
+        ModelError: An output is computed in float.
+    """
+    model = tflite_file.read(path)
+    graph = model.subgraphs[0]
+    makers = {int(index): op for op in graph.operators for index in op.outputs}
+    pending, sources = [int(index) for index in graph.outputs if graph.tensors[index].type == _FLOAT32], {}
+    operators = set()
+    while pending:
+        index = pending.pop()
+        if index in sources or model.buffers[graph.tensors[index].buffer].data is not None:
+            continue
+        maker = makers.get(index)
+        name = "an input" if maker is None else tflite_file.operator_name(model, maker)
+        if maker is not None and name == "DEQUANTIZE":
+            sources[index] = tflite_file.scales(graph.tensors[maker.inputs[0]])[0]
+        elif maker is not None and name in MOVING_OPERATORS:
+            operators.add(id(maker))
+            pending.extend(int(read) for read in maker.inputs if graph.tensors[read].type == _FLOAT32)
+        else:
+            raise ModelError(
+                f"{path}: output {tflite_file.tensor_name(graph, index)} is computed in float ({name}): "
+                "its differences cannot be given in steps"
+            )
+    filled = {index: np.full(graph.tensors[index].shape, size, np.float32) for index, size in sources.items()}
+    moved = _moved(model, [op for op in graph.operators if id(op) in operators], filled)
+    ones = {index: np.ones(graph.tensors[index].shape, np.float32) for index in map(int, graph.outputs)}
+    return [{**ones, **filled, **moved}[int(index)] for index in graph.outputs]
+
+
+def _moved(model: schema.ModelT, operators: list[schema.OperatorT], values: dict[int, Array]) -> dict[int, Array]:
+    """What ``operators`` alone make of ``values``, by the tensors that are outputs of ``model``."""
+    graph = model.subgraphs[0]
+    made = {int(index) for op in operators for index in op.outputs}
+    outputs = [int(index) for index in graph.outputs if int(index) in made]
+    if not outputs:
+        return {}
+    alone, only = copy.copy(model), copy.copy(graph)
+    only.operators, only.inputs, only.outputs = operators, list(values), outputs
+    alone.subgraphs, alone.signatureDefs, alone.metadata = [only], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "end.tflite"
+        file.write_bytes(tflite_file.pack(alone))
+        found = Session(file, kernels="optimized").run_stored(list(values.values()))
+    return dict(zip(outputs, found, strict=True))
+
+
+def _in_steps(values: list[Array], sizes: list[Array]) -> list[Array]:
+    smallest = np.finfo(np.float32).tiny  # where a step has no size, any difference is too large
+    return [each.astype(np.float64) / np.maximum(size, smallest) for each, size in zip(values, sizes, strict=True)]
 
 
 def _accuracy(scores: Array, labels: Array) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,10 @@ from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.stage import Space, Stage
 
 if TYPE_CHECKING:
-    from edgeprune.export.parity import Array, Predict
+    from edgeprune.config.target import ParitySettings
+    from edgeprune.export.parity import Array, Parity, Predict
+
+logger = logging.getLogger(__name__)
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -32,7 +36,27 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     )
     # What int8 may lose is for the choice to judge: there is a float model to ship instead.
     parity.check_forms({"float32": found["float32"]}, {"float32": job.target.parity})
-    return {name: {"accuracy": comparison.accuracy, **asdict(comparison.parity)} for name, comparison in found.items()}
+    return {
+        name: {
+            "accuracy": comparison.accuracy,
+            **asdict(comparison.parity),
+            "outputs": _verdicts(name, comparison.parity, job.target.parity),
+        }
+        for name, comparison in found.items()
+    }
+
+
+def _verdicts(name: str, found: Parity, limits: ParitySettings) -> list[Mapping[str, Any]]:
+    """Every output with its verdict: whether it keeps the target's limits for this precision."""
+    int8 = name == "int8"
+    channel_error = limits.int8_channel_error if int8 else limits.channel_error
+    verdicts: list[Mapping[str, Any]] = []
+    for output in found.outputs:
+        missed = output.missed(max_error=channel_error if int8 else limits.max_error, channel_error=channel_error)
+        for problem in missed:
+            logger.warning("%s: %s", name, problem)
+        verdicts.append({**asdict(output), "ok": not missed})
+    return verdicts
 
 
 def _reference(job: Job) -> Predict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgeprune.report import text
 from edgeprune.report.facts import Form
 from edgeprune.report.markup import Content, element
@@ -22,7 +24,33 @@ def parity(source: Source) -> Section:
     rows = [_row(name, form, ships=name == source.shipped) for name, form in forms.items() if form.problem is None]
     held = table("Outputs of each file on its runtime, against PyTorch", columns, rows)
     missing = [paragraph(f"No {name}: {form.problem}") for name, form in forms.items() if form.problem is not None]
-    return Section("parity", "Parity and proof", [_proof(source), held, missing])
+    return Section("parity", "Parity and proof", [_proof(source), held, _outputs(forms), missing])
+
+
+def _outputs(forms: Mapping[str, Form]) -> Content:
+    """Every output by itself, with the channel that differs most."""
+    columns = (
+        Column("form", False),
+        Column("output"),
+        Column("relative"),
+        Column("of its channel"),
+        Column("channel"),
+        Column("verdict", False),
+    )
+    rows: list[list[Content]] = [
+        [
+            name,
+            str(output.index),
+            f"{output.relative_error:.2e}",
+            f"{output.channel_error:.2e}",
+            f"{output.channel} (dimension {output.dimension})" if output.dimension else "–",
+            "ok" if output.ok else element("strong", "over the limit"),
+        ]
+        for name, form in forms.items()
+        for output in form.outputs
+    ]
+    title = "Each output: largest error over its largest value, and over that of the channel that differs most"
+    return table(title, columns, rows) if rows else None
 
 
 def precision(source: Source) -> Section:
