@@ -90,7 +90,7 @@ def test_other_classes_are_told(tmp_path: Path) -> None:
 
 
 def test_a_float_file_has_no_steps(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="outputs that are not quantized"):
+    with pytest.raises(ModelError, match="FULLY_CONNECTED"):
         tflm.compare(_converted(_network(), tmp_path).path, _images(1))
 
 
