@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -55,6 +56,14 @@ def test_the_wheel_has_the_package_its_data_and_its_licence_alone(wheel: Path) -
         assert needed in names
     assert any(name.endswith("/LICENSE") for name in names)
     assert not [name for name in names if "__pycache__" in name]
+
+
+def test_the_description_has_no_relative_links(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        text = archive.read(name).decode()
+    assert "edgeprune build" in text
+    assert not re.findall(r"\]\((?!https?://|#)[^)]*\)", text)
 
 
 def test_the_installed_command_lists_what_was_packaged(clean: Path, tmp_path: Path) -> None:
