@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
+from pydantic import TypeAdapter, ValidationError
 
 from edgeprune import input_files, json_text
 from edgeprune.config import Target, lookup
@@ -29,6 +32,16 @@ class Grid:
     into: tuple[int, ...]
     out: tuple[int, ...]
     ms: tuple[tuple[float, ...], ...]
+
+    def check(self, where: Path | str) -> None:
+        """Raise TargetError unless the channel counts rise from 1 on, and there is a time for every pair of them."""
+        rising = all(
+            steps and steps[0] >= 1 and all(one < other for one, other in pairwise(steps))
+            for steps in (self.into, self.out)
+        )
+        complete = len(self.ms) == len(self.into) and all(len(row) == len(self.out) for row in self.ms)
+        if not (rising and complete):
+            raise TargetError(f"{where} is not a latency table: its grid of {self.shape} is incomplete")
 
 
 @dataclass(frozen=True)
@@ -150,12 +163,17 @@ class LatencyTable:
             values = json_text.loads(text)
             if values["schema"] != SCHEMA:
                 raise TargetError(f"{where}: a latency table of schema {values['schema']}, must be {SCHEMA}")
-            values["alignment"] = {kind: tuple(steps) for kind, steps in values["alignment"].items()}
-            values["grids"] = tuple(_grid(grid) for grid in values["grids"])
-            values["rests"] = tuple(Rest(**rest) for rest in values["rests"])
-            return LatencyTable(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as problem:
+            table = _reader().validate_python(values)
+            table.to_json()  # "NaN" as text is a float as well
+        except ValidationError as problems:
+            first = problems.errors(include_url=False, include_input=False)[0]
+            where_in = ".".join(map(str, first["loc"]))
+            raise TargetError(f"{where} is not a latency table: {where_in}: {first['msg']}") from None
+        except (ValueError, TypeError, KeyError) as problem:
             raise TargetError(f"{where} is not a latency table: {problem!r}") from problem
+        for grid in table.grids:
+            grid.check(where)
+        return table
 
 
 def fingerprint(layers: Sequence[Layer]) -> str:
@@ -221,7 +239,6 @@ def is_version_in(versions: SpecifierSet, version: object) -> bool:
         return False
 
 
-def _grid(stored: dict[str, Any]) -> Grid:
-    fields = stored["shape"].items()
-    shape: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields}
-    return Grid(Shape(**shape), tuple(stored["into"]), tuple(stored["out"]), tuple(tuple(row) for row in stored["ms"]))
+@cache
+def _reader() -> TypeAdapter[LatencyTable]:
+    return TypeAdapter(LatencyTable)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,10 @@ class Runner:
         ready = self._answer("ready", {"protocol": int})
         if ready["protocol"] != _PROTOCOL:
             raise self._error(f"speaks protocol {ready['protocol']}, not {_PROTOCOL}")
-        self._commands = tuple(ready.get("commands", _ANY))
+        commands = ready.get("commands", _ANY)
+        if not isinstance(commands, (list, tuple)) or not all(isinstance(name, str) for name in commands):
+            raise self._error(f"names its commands in another form: {commands!r:.{_SHOWN}}")
+        self._commands = tuple(commands)
         self.machine = {key: value for key, value in ready.items() if key not in ("event", "protocol", "commands")}
         self._loaded: dict[str, Any] = {}
         self._warm: dict[str, Any] = {}
@@ -72,6 +76,8 @@ class Runner:
     ) -> None:
         self._send(do="load", model=model, threads=threads, spinning=spinning, seed=seed)
         self._loaded = self._answer("loaded", {"first_ms": float, "threads": int}, timeout_s)
+        if not isinstance(self._loaded.get("load_ms"), (int, float, NoneType)):
+            raise self._error(f"gave no time to load: {self._loaded['load_ms']!r:.{_SHOWN}}")
 
     def warm_up(self, at_least: int) -> None:
         self._send(do="warm_up", at_least=at_least, at_most_s=_WARM_UP_S)

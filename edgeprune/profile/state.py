@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, TypeVar
@@ -91,10 +92,10 @@ def sample(told: Mapping[str, Any]) -> Sample:
     """
     try:
         state = State(
-            temperature_c=dict(told.get("temperature_c", {})),
-            clock_mhz=dict(told.get("clock_mhz", {})),
-            power_mw=dict(told.get("power_mw", {})),
-            governor=dict(told.get("governor", {})),
+            temperature_c=_figures(told.get("temperature_c", {})),
+            clock_mhz=_figures(told.get("clock_mhz", {})),
+            power_mw=_figures(told.get("power_mw", {})),
+            governor={name: str(value) for name, value in dict(told.get("governor", {})).items()},
             throttle=_understood(_throttle, told.get("throttled")),
             power_mode=_understood(lambda text: read_nvpmodel(text).name, told.get("nvpmodel")),
         )
@@ -104,8 +105,8 @@ def sample(told: Mapping[str, Any]) -> Sample:
         state = _with_gpu(state, gpu) if gpu else state
         memory = _number(gpu.get("memory_mib", ""))
         used = None if memory is None else round(memory * _MEGABYTE)
-        return Sample(float(told["at_s"]), state, used)
-    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        return Sample(_figure(told["at_s"]), state, used)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
         raise DeviceError(f"the device tells its state in another form: {problem!r}") from problem
 
 
@@ -159,7 +160,7 @@ def _understood(read: Callable[[str], _Read], text: str | None) -> _Read | None:
         return None
     try:
         return read(text)
-    except (DeviceError, ValueError) as problem:
+    except (DeviceError, ValueError, OverflowError) as problem:
         logger.warning("left out: %s", problem)
         return None
 
@@ -204,9 +205,20 @@ def _with(values: Mapping[str, float], gpu: float | None) -> dict[str, float]:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return None
+    return value if isfinite(value) else None
+
+
+def _figures(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: _figure(value) for name, value in values.items()}
+
+
+def _figure(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not isfinite(value):
+        raise ValueError(f"{value!r:.40} is not a number")
+    return float(value)
 
 
 def _over(reduce: Any, told: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -67,7 +67,13 @@ def of_bundle(folder: Path) -> str:
     profile = None
     if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():
         profile = Profile.load(path)
-    return render(manifest, Facts.load(folder), profile, Measured.load(folder).budgets)
+    facts, verdicts = Facts.load(folder), Measured.load(folder).budgets
+    try:
+        return render(manifest, facts, profile, verdicts)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
+        raise BundleError(
+            f"{folder}: its files contradict each other, so no report can be drawn: {problem!r}"
+        ) from problem
 
 
 @cache
