@@ -31,6 +31,7 @@ _STEPS_PER_DECADE = 16
 DISTINCT_BATCHES = 8
 """Batches of a range test."""
 _DIVERGED = 4.0  # times the smallest mean loss: no larger rate is tried
+_BELOW_DIVERGENCE = 5.0
 _DIGITS = 2
 
 
@@ -80,12 +81,14 @@ def range_test(
     *,
     settings: TrainingSettings,
 ) -> float:
-    """The peak learning rate for ``model``: the rate at which the loss is smallest while the rate grows exponentially.
+    """The peak learning rate for ``model``, by the loss while the rate grows exponentially.
 
     Smith, "Cyclical Learning Rates for Training Neural Networks" (2017). A copy of the network is trained for a few
     dozen steps while the rate grows from a harmless to a destructive value. The loss first falls, faster with larger
-    rates, and rises again once the rate is too large. Each loss is averaged over the last ``len(batches)`` steps. The
-    batches repeat, so every average is over the same samples and shows no noise of sampling.
+    rates, and rises again once the rate is too large. The result is the rate with the smallest loss, or a fifth of the
+    rate at which the loss is four times the smallest if that is larger. Each loss is averaged over the last
+    ``len(batches)`` steps. The batches repeat, so every average is over the same samples and shows no noise of
+    sampling.
 
     Args:
         model: The network before training; it is not changed.
@@ -121,6 +124,8 @@ def range_test(
             continue
         mean = sum(losses[-len(batches) :]) / len(batches)
         if not math.isfinite(mean) or mean > _DIVERGED * smallest:
+            # A well-repaired network is near a minimum, where every step of training first adds noise to the loss.
+            best = max(best, rate / _BELOW_DIVERGENCE)
             break
         if mean < smallest:
             smallest, best = mean, rate

@@ -83,6 +83,17 @@ def test_a_range_test_leaves_the_network_and_repeats_itself() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_a_network_at_its_minimum_gets_a_fraction_of_the_rate_that_diverges() -> None:
+    class Noisy(_Parabola):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return 0.5 * self.curvature * (self.place - inputs).square().sum()
+
+    model = Noisy(40.0)
+    nn.init.zeros_(model.place)  # between what the two batches pull to
+    batches = [(torch.ones(1), None), (-torch.ones(1), None)]
+    assert 0.1 * 2 / 40 <= _rate(model, batches) <= 2 / 40
+
+
 def test_a_loss_that_is_not_finite_from_the_start_is_an_error() -> None:
     with pytest.raises(ModelError, match=r"training\.lr"):
         _rate(_Parabola(float("nan")))
