@@ -240,7 +240,7 @@ def jetson(content: bytes) -> None:
     from edgeprune.backends.tensorrt import layers, nvpmodel, tegrastats
 
     text = content.decode(errors="replace")
-    for read in (tegrastats.read_tegrastats, nvpmodel.read_nvpmodel, layers.read_profile, layers.read_layers):
+    for read in (tegrastats.read_tegrastats, nvpmodel.read_nvpmodel, layers.read_profile):
         _first_error(lambda read=read: read(text))
 
 
