@@ -15,8 +15,9 @@ _BOARD = """
 name = "quick"
 profile = {warmup = 1, runs = 6, blocks = 2}
 runtime = {precisions = ["float32", "int8"]}
+parity = {int8_top1_agreement = 0.0}
 """
-# Of a network this small int8 may lose anything: it is the speed that decides.
+# int8 of an untrained network may change any output: its speed decides.
 _BUILD = [*ARGUMENTS, "--epochs", "0", "--set", "quantize.max_accuracy_drop=1.0", "--json"]
 
 
