@@ -51,7 +51,9 @@ def test_a_missed_limit_ends_with_4_and_says_by_how_much(shared_own: Path, capsy
         assert table[name][-1] == "MISSED"
         assert name in printed.err
     assert table["macs"][-1] == "kept"
-    assert "macs" not in printed.err.partition("budget missed")[2]
+    missed, _, suggestions = printed.err.partition("budget missed")[2].partition("; try ")
+    assert "macs" not in missed
+    assert "--budget macs=" in suggestions
     assert "at most 100 B" in printed.out
     assert (shared_own / "dist" / "net-make-board" / "manifest.json").is_file()
 
