@@ -11,7 +11,7 @@ import click
 
 from edgeprune.cli import workflow
 from edgeprune.cli.options import chosen_recipe, recipe_options
-from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich, print_warning
+from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich, print_text, print_warning
 from edgeprune.cli.screen import Screen
 from edgeprune.errors import BudgetError, EdgePruneError
 from edgeprune.launch import is_first
@@ -171,7 +171,7 @@ def _print(result: BuildResult) -> None:
         print_rich(compared)
     print_rich(table.render(result.manifest, result.profile))
     if (report := result.manifest.training) is not None:
-        click.echo("; ".join(filter(None, (f"training: {training.settings(report)}", training.advice(report)))))
+        print_text("; ".join(filter(None, (f"training: {training.settings(report)}", training.advice(report)))))
     print_rich(verdicts.render(result.budgets, result.manifest.metric))
     echo(f"bundle: {result.folder}\n        {result.archive}")
     for warning in result.warnings:

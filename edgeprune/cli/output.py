@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,18 +72,22 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     print_rich(table)
 
 
+def print_text(text: str, indent: int = 0) -> None:
+    """Print text on stdout, wrapped to the width of a table; lines after the first are indented by ``indent``."""
+    for line in text.splitlines():
+        options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+        echo(textwrap.fill(line, _console().width, subsequent_indent=" " * indent, **options))
+
+
 def print_rich(renderable: Any) -> None:
     """Print something of rich on stdout; a pipe or a file gets lines of up to 160 characters, or ``COLUMNS``.
 
     A table that is too wide loses its padding first; one that is still too wide is printed as one block a row, so that
     no cell is cut.
     """
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
-    if not (console.is_terminal or "COLUMNS" in os.environ):
-        console = Console(highlight=False, markup=False, width=_PIPE_WIDTH)
+    console = _console()
     if isinstance(renderable, Table) and _least_width(renderable) > console.width:
         renderable.padding = (0, 1, 0, 0)
         if _least_width(renderable) > console.width:
@@ -90,10 +95,20 @@ def print_rich(renderable: Any) -> None:
     console.print(_Printable(renderable))
 
 
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not (console.is_terminal or "COLUMNS" in os.environ):
+        console = Console(highlight=False, markup=False, width=_PIPE_WIDTH)
+    return console
+
+
 def _least_width(table: Table) -> int:
     """Characters that a table needs so that no cell of its unwrapped columns is cut, and no word of the others."""
     _, after, _, before = table.padding
-    total = 2 if table.box is not None else 0
+    total = 1 if table.box is not None else 0  # two edges, and a divider less than columns
+    total -= 0 if table.pad_edge else before + after
     for column in table.columns:
         texts = [line for cell in (column.header, *column.cells) for line in str(cell).splitlines()]
         parts = texts if column.no_wrap else [word[:_LONGEST_WORD] for text in texts for word in text.split()]

@@ -12,7 +12,7 @@ import click
 
 from edgeprune.cli import workflow
 from edgeprune.cli.bar import bar
-from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich
+from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich, print_text
 from edgeprune.errors import InputError
 from edgeprune.overwriting import PNG, PROFILE, TRACE, check_output_file, files_of
 
@@ -252,6 +252,6 @@ def _show(outcomes: list[Outcome], found: Subject, files: _Files) -> None:
         if outcome.profile is not None:
             echo(measured.describe(outcome.profile))
             print_rich(measured.render(outcome.profile))
-            echo("\n".join(measured.notes(outcome.profile, found.manifest)))
+            print_text("\n".join(measured.notes(outcome.profile, found.manifest)))
             if outcome.device in files.written:
                 echo(f"written {files.written[outcome.device]}")

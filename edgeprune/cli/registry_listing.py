@@ -10,8 +10,11 @@ from typing import Any
 
 import click
 
-from edgeprune.cli.output import echo, json_option, print_json, print_table
+from edgeprune.cli.output import echo, json_option, print_json, print_table, print_text
 from edgeprune.errors import InputError
+
+_ARGUMENT_INDENT = 4
+"""Indent of the arguments in a docstring, in characters."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ class Listing:
             if as_json or json_before:
                 print_json(members)
             else:
-                print_table(self.columns, [(one["name"], one[self.fact], one["description"]) for one in members])
+                rows = [(one["name"], one[self.fact], _plain(one["description"])) for one in members]
+                print_table(self.columns, rows)
+                print_text(f"'edgeprune {self.command} NAME' shows formula, source and options of one.")
 
         @group.command("show")
         @click.argument("name")
@@ -86,7 +91,11 @@ class Listing:
             if as_json or json_before:
                 print_json(one)
                 return
-            echo(f"{name} ({self.remark.format(one[self.fact])})\n\n{one['documentation']}\n")
+            echo(f"{name} ({self.remark.format(one[self.fact])})\n")
+            for paragraph in one["documentation"].split("\n\n"):
+                for item in _items(_plain(paragraph)):
+                    print_text(item, indent=2 * _ARGUMENT_INDENT if item[0] == " " else 2 if item[0] == "-" else 0)
+                echo()
             for option, default in one["options"].items():
                 echo(f"{option} = {json.dumps(default)}")
 
@@ -104,3 +113,24 @@ class Listing:
             "options": options,
             "documentation": documentation,
         }
+
+
+def _plain(text: str) -> str:
+    """Text of a docstring with the code in it between single backticks."""
+    return text.replace("``", "`")
+
+
+def _items(paragraph: str) -> list[str]:
+    """The items of a paragraph, the lines of each joined.
+
+    An item starts with the first line, a dash, or a line that is indented like the one below "Args:".
+    """
+    items: list[str] = []
+    for line in paragraph.splitlines():
+        text = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if not items or text.startswith("- ") or indent == _ARGUMENT_INDENT:
+            items.append("Options:" if text == "Args:" else line)
+        else:
+            items[-1] += f" {text}"
+    return items

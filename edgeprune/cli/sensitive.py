@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli.bar import bar
-from edgeprune.cli.output import echo, print_table
+from edgeprune.cli.output import echo, print_table, print_text
 from edgeprune.errors import InputError
 from edgeprune.files import write_atomic
 
@@ -120,7 +120,7 @@ def show(found: Found) -> None:
 
     measured = found.measured
     shares = [f"-{share_text(point.ratio)}" for point in measured.groups[0].points]
-    echo(
+    print_text(
         f"{'loss' if measured.accuracy is None else 'accuracy'} on {measured.samples:,} validation samples, dense "
         f"{_figure(measured)}; each group alone without a share of its units, the lowest {found.criterion} scores first"
     )

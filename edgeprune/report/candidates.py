@@ -10,9 +10,6 @@ from edgeprune.report import text
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("candidate plan", "MACs", "loss", "", "loss, trained", "")
-"""Both figures of a state stand beside each other: the loss, and the metric without a heading."""
-
 
 def name(plan: PlanReport) -> str:
     """``fisher, balance 1, align 8``."""
@@ -21,7 +18,7 @@ def name(plan: PlanReport) -> str:
 
 
 def cells(plan: PlanReport, metric: str = "accuracy") -> tuple[str, ...]:
-    """One candidate as the texts of ``COLUMNS``."""
+    """Name, fraction of the MACs, loss and metric after repair, and loss and metric after the short training."""
     return (
         name(plan),
         f"{plan.macs:.3f}",
@@ -39,11 +36,16 @@ def render(manifest: Manifest) -> Table | None:
     if not manifest.candidates:
         return None
     table = Table(box=None, pad_edge=False)
-    for index, column in enumerate((*COLUMNS, "")):
-        table.add_column(column, justify="right" if 0 < index < len(COLUMNS) else "left", no_wrap=True)
+    columns = ["candidate plan", "MACs", "loss", manifest.metric]
+    if any(plan.trained_loss is not None for plan in manifest.candidates):
+        columns += ["trained: loss", manifest.metric]
+    for index, column in enumerate((*columns, "")):
+        table.add_column(column, justify="right" if 0 < index < len(columns) else "left", no_wrap=True)
     for plan in manifest.candidates:
-        row = (*cells(plan, manifest.metric), "used" if plan.chosen else "")
+        row = (*cells(plan, manifest.metric)[: len(columns)], "used" if plan.chosen else "")
         table.add_row(*row, style="bold" if plan.chosen else None)
+    table.caption = "lowest loss wins; an aligned plan is preferred if its loss is as good within one standard error"
+    table.caption_justify = "left"
     return table
 
 

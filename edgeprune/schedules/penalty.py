@@ -24,18 +24,12 @@ _CHOICES = 20
 class Penalty(Schedule):
     """Train under a penalty that shrinks units, remove those of which the least is left, and train the rest without.
 
-    =================== ==============================================================================================
-    kind                what the penalty is on
-    =================== ==============================================================================================
-    l1                  ``|g|`` of the scales of normalisations, of filters where there is none: Liu et al., "Network
-                        Slimming" (2017)
-    elastic_net         ``|g| / 2 + g**2 / 4`` of the same: Zou & Hastie (2005)
-    group_lasso         the norm of all that is coupled to a unit: Wen et al., "Structured Sparsity" (2016)
-    sparse_group_lasso  half of it that norm, half the absolute values: Simon et al. (2013)
-    growing             a ridge that grows for units that would go: Wang et al., "Growing Regularization" (2021)
-    l0                  the expected number of open gates, random in training: Louizos et al., "L0 Regularization"
-                        (2018)
-    =================== ==============================================================================================
+    - ``l1``: ``|g|`` of the scales of normalizations, or of filters without one: Liu et al., "Network Slimming" (2017).
+    - ``elastic_net``: ``|g| / 2 + g**2 / 4`` of the same: Zou & Hastie (2005).
+    - ``group_lasso``: the norm of everything that is coupled to a unit: Wen et al., "Structured Sparsity" (2016).
+    - ``sparse_group_lasso``: the mean of that norm and the absolute values: Simon et al. (2013).
+    - ``growing``: a ridge penalty that grows for the weakest units: Wang et al., "Growing Regularization" (2021).
+    - ``l0``: the expected number of open gates, random in training: Louizos et al., "L0 Regularization" (2018).
 
     Args:
         kind: See above. ``growing`` needs the least time to tell what can go.

@@ -56,6 +56,25 @@ def test_member_is_shown_without_show(group: str, name: str, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["name"] == name
 
 
+@pytest.mark.parametrize("group", ["criteria", "schedules"])
+def test_listing_fits_the_terminal(
+    group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run([group, "--json"]) == 0
+    members = json.loads(capsys.readouterr().out)
+    assert run([group]) == 0
+    printed = [capsys.readouterr().out]
+    for member in members:
+        assert run([group, member["name"]]) == 0
+        printed.append(capsys.readouterr().out)
+        words = member["documentation"].replace("``", "`").replace("Args:", "Options:").split()
+        assert " ".join(words) in " ".join(printed[-1].split())
+    for text in printed:
+        assert "``" not in text
+        assert max(map(len, text.splitlines())) <= 60
+
+
 def test_own_class_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from edgeprune.bundle.manifest import PlanReport
 from edgeprune.cli.output import print_rich, print_table
-from edgeprune.report import table, verdicts
+from edgeprune.report import candidates, table, verdicts
 from tests.report.samples import manifest, profile
 
 _COLUMNS = ("group", "units", "-12.5%", "-25%", "-50%", "-75%", "MACs removed")
@@ -38,3 +39,36 @@ def test_table_of_a_build_fits(width: int, monkeypatch: pytest.MonkeyPatch, caps
     for row in table.rows(made, measured):
         assert row.change in printed
         assert all(text in printed for text in row.shown)
+
+
+def test_table_that_fits_exactly_stays_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares = ("-1/8", "-1/4", "-1/2", "-3/4", "-7/8")
+    heads = ("group", "units", *shares, "MACs removed")
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [("residual.conv1.0", "32", *("94.1 %",) * len(shares), "9.4% to 66.0%")]
+    print_table(heads, rows, right=heads[1:])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) == 80
+    assert [line.split() for line in lines if "residual" in line] == [" ".join(rows[0]).split()]
+    monkeypatch.setenv("COLUMNS", "79")
+    print_table(heads, rows, right=heads[1:])
+    assert "MACs removed: 9.4% to 66.0%" in capsys.readouterr().out
+
+
+def test_candidate_table_names_every_figure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    plan = PlanReport(
+        criterion="fisher", select="global", balance=0, align=8, macs=0.474, loss=1.072, accuracy=0.5, chosen=True
+    )
+    trained = plan.model_copy(update={"trained_loss": 0.5, "trained_accuracy": 0.75})
+    made = manifest()
+    for plans, heads in (([plan], ["loss", "accuracy"]), ([plan, trained], ["loss", "accuracy"] * 2)):
+        rendered = candidates.render(made.model_copy(update={"candidates": plans}))
+        print_rich(rendered)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert [word for word in lines[0].split() if word in heads] == heads
