@@ -76,7 +76,9 @@ def render(outcomes: Sequence[Outcome]) -> Table:
 
     made = Table(box=SIMPLE, pad_edge=False)
     for column in COLUMNS:
-        made.add_column(column, justify="left" if column in ("target", "ships", "budgets") else "right")
+        is_text = column in ("latency p50", "budgets")
+        justify = "left" if column in ("target", "ships", "budgets") else "right"
+        made.add_column(column, justify=justify, no_wrap=not is_text)
     for outcome in outcomes:
         made.add_row(*cells(outcome))
     return made
@@ -109,5 +111,5 @@ def _latency(made: Made) -> str:
         return "" if predicted is None else f"{milliseconds(predicted)}, estimated"
     value = milliseconds(found.latency_ms.p50)
     if not is_on_target(manifest.platform, profile):
-        return f"{value} on {device_name(profile).partition(' (')[0]}, estimated"
+        return f"{value} on {device_name(profile).partition(' (')[0]}"
     return f"{value}, {found.latency_ms.kind}"

@@ -6,7 +6,7 @@ import pytest
 
 from edgeprune.bundle.manifest import PlanReport
 from edgeprune.cli.output import print_rich, print_table
-from edgeprune.report import candidates, table, verdicts
+from edgeprune.report import candidates, summary, table, verdicts
 from tests.report.samples import manifest, profile
 
 _COLUMNS = ("group", "units", "-12.5%", "-25%", "-50%", "-75%", "MACs removed")
@@ -55,6 +55,24 @@ def test_table_that_fits_exactly_stays_a_table(
     monkeypatch.setenv("COLUMNS", "79")
     print_table(heads, rows, right=heads[1:])
     assert "MACs removed: 9.4% to 66.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_summary_of_targets_cuts_no_cell(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    made = summary.Made(manifest(), profile(), manifest().budgets)
+    outcomes = [
+        summary.Outcome("raspberry-pi-zero-2w", 0, None, made),
+        summary.Outcome("jetson-orin-nano", 3, "failed"),
+    ]
+    print_rich(summary.render(outcomes))
+    printed = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in printed
+    assert max(map(len, printed.splitlines())) <= width
+    for outcome in outcomes:
+        assert all(word in printed for cell in summary.cells(outcome) for word in cell.split())
 
 
 def test_candidate_table_names_every_figure(
