@@ -26,7 +26,7 @@ from edgeprune.training.evaluate import device_of, moved
 CRITERIA = ("fisher", "l2")
 """Importance scores that ``auto`` compares where there are labelled samples; docs/selection.md has the reasons."""
 CRITERION_WITHOUT_DATA = "l2"
-"""What ``auto`` means where there is nothing to compare on."""
+"""Meaning of ``auto`` where there is no data to compare on."""
 BALANCES = (0.0, 1.0)
 """Values of the option ``balance`` of the selection ``global`` that ``auto`` compares."""
 SAMPLES = 1024
@@ -107,7 +107,7 @@ class CandidateResult:
 
 
 class Trial(Protocol):
-    """What the comparison needs of its caller."""
+    """Operations that the comparison needs from its caller."""
 
     def plan(self, candidate: Candidate) -> tuple[float, Tensor]:
         """Fraction of the MACs that remain, and the mask of the units that ``candidate`` removes, (units,).

@@ -68,7 +68,7 @@ class BudgetError(EdgePruneError):
 
     Attributes:
         nearest: The closest value that can be reached, by cost.
-        held_back: What prevents a lower value.
+        held_back: Cause that prevents a lower value.
         frozen: The part of the dense network's cost that can never be removed, by cost.
     """
 

@@ -1,4 +1,4 @@
-"""How this process was started: alone, or by ``torchrun`` or ``accelerate launch`` as one of several; its threads."""
+"""Launch mode of this process: alone, or by ``torchrun`` or ``accelerate launch`` as one of several; its threads."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class FileKind:
     """A kind of file that a command writes.
 
     Attributes:
-        name: What messages call it, such as "an SVG picture".
+        name: Name in messages, such as "an SVG picture".
         matches: Whether the first bytes of a file are those of this kind.
     """
 

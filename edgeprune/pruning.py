@@ -38,7 +38,7 @@ class Pruned:
 
     Attributes:
         model: The pruned network, ready to train, save and export.
-        plan: What was removed.
+        plan: Removed units.
         before: Costs of the dense network.
         after: Costs of ``model``.
         proof: Result of the equivalence check, made before repair; None without one.

@@ -47,7 +47,7 @@ def write(path: Path, folder: Path, members: Sequence[str], epoch: int) -> None:
     """Write ``members`` of ``folder``, the manifest among them, to ``path`` as a ``.tar.gz``; the same bytes each time.
 
     Args:
-        path: Of the archive.
+        path: Path of the archive.
         folder: Its name is that of the folder in the archive.
         members: Paths in the folder.
         epoch: Time of all members, in seconds since 1970.
@@ -76,7 +76,7 @@ def read(path: Path, receive: Receive | None = None) -> tuple[Manifest, bytes]:
     """Verify every byte of the archive at ``path``; nothing is extracted, and no more is read than its manifest tells.
 
     Args:
-        path: Of the archive.
+        path: Path of the archive.
         receive: Receives the content of all members but the manifest, in parts. A member is verified only when ``read``
             returns, so the caller must discard everything if it raises.
 

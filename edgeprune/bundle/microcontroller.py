@@ -39,7 +39,7 @@ class ArenaReport(Part):
         by_kind: The persistent part.
         kind: Of what a board needs, which are the next three.
         restated_bytes: With 32-bit pointers: the nonpersistent bytes and ``target_bytes`` of each kind.
-        scratch_bytes: What the arena grows by with CMSIS-NN's kernels.
+        scratch_bytes: Growth of the arena with CMSIS-NN's kernels.
         arena_bytes: Both together: what the firmware reserves.
     """
 
@@ -80,7 +80,7 @@ class FlashReport(Part):
     """What lies in flash.
 
     Attributes:
-        kind: Of the code; model and golden vectors are exact.
+        kind: Provenance of the code size; model and golden vectors are exact.
         file_bytes: The model.
         golden_bytes: Golden vectors of the firmware; 0 in older bundles.
         code: The interpreter, the C library, the firmware and the kernel of each operator.

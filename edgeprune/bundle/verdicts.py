@@ -44,8 +44,8 @@ def combined(budgets: Iterable[BudgetReport], measured: Iterable[BudgetReport]) 
     """All verdicts; one on a measurement replaces the one of the same name on an estimate.
 
     Args:
-        budgets: Of the manifest.
-        measured: Of ``measured.json``.
+        budgets: Verdicts in the manifest.
+        measured: Verdicts in ``measured.json``.
     """
     return tuple({report.name: report for report in (*budgets, *measured)}.values())
 

@@ -21,7 +21,7 @@ _BY_TARGET = "budget.targets."
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _Dimension = Annotated[int, Field(ge=1)]
 MAX_INPUT_ELEMENTS = 1 << 28
-"""Of the example input: 1 GiB of float32."""
+"""Largest example input in elements: 1 GiB of float32."""
 
 
 def _is_spec(value: str) -> str:

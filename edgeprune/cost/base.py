@@ -44,7 +44,7 @@ class CostModel(ABC):
         """What putting each unit alone back would add to ``total`` now, exactly: float64 of shape (units,)."""
 
     def taken(self, masks: Tensor) -> Tensor:
-        """What the units of each mask, (n, units), take from the sizes ``terms.left``: (n, terms, rank)."""
+        """Reduction of the sizes ``terms.left`` by the units of each mask, (n, units): (n, terms, rank)."""
         return self.terms.taken(masks)
 
     def totals(self, left: Tensor) -> Tensor:

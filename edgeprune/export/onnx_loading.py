@@ -148,7 +148,7 @@ class _Expansion:
         self._open: set[tuple[str, str, str]] = set()
 
     def size(self, nodes: Iterable[NodeProto]) -> tuple[int, int]:
-        """How many nodes there are, and how deeply functions are nested."""
+        """Number of nodes, and depth of nested functions."""
         count = depth = 0
         for node in nodes:
             sizes = [self.size(graph.node) for item in node.attribute for graph in _graphs(item)]

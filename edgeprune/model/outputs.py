@@ -1,4 +1,4 @@
-"""How far the outputs of two variants of a network are from each other: one definition for every check."""
+"""Difference between the outputs of two variants of a network: one definition for every check."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ def user_code(failure: str, error: type[EdgePruneError], *, advice: str = "") ->
     Deliberate errors of EdgePrune pass, and so does the interrupt of a user who presses Ctrl-C.
 
     Args:
-        failure: What messages begin with: "the data function f fails".
+        failure: Beginning of the message, such as "the data function f fails".
         error: Class of the error.
-        advice: What to do, behind the description of the failure.
+        advice: Remedy, printed behind the description of the failure.
     """
     try:
         yield

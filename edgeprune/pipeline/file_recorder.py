@@ -24,7 +24,7 @@ _active: list[FileRecorder] = []
 
 
 class FileRecorder:
-    """What was read between the start and the end of ``recording``.
+    """Files that were read between the start and the end of ``recording``.
 
     Attributes:
         read: Absolute paths that were opened for reading, whether or not they exist; modules of the user included.

@@ -34,7 +34,7 @@ _DYNAMIC_IMPORTS = ("import_module", "__import__")
 
 
 class ImportClosure:
-    """What ``file.py:name`` or ``package.module:name`` imports, followed through the user's own files.
+    """Files that ``file.py:name`` or ``package.module:name`` imports, followed through the user's own files.
 
     Files of EdgePrune and of the standard library are left out. Installed packages are not followed, but listed.
 

@@ -77,7 +77,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class _Record:
-    """What the inputs of an earlier build were, and what has to be unchanged for them to be the same.
+    """Inputs of an earlier build, and the conditions under which they are unchanged.
 
     Attributes:
         inputs: Those of that build.
@@ -113,7 +113,7 @@ class InputTracker:
         root: Folder of the cache.
 
     Attributes:
-        changes: What is different from the earlier build of this recipe, one sentence each; set by ``resolve``.
+        changes: Differences from the earlier build of this recipe, one sentence each; set by ``resolve``.
     """
 
     def __init__(self, recipe: Recipe, root: Path) -> None:

@@ -11,7 +11,7 @@ from edgeprune.profile.result import DENSE, ModelProfile, Profile
 
 _ARENA = "arena_bytes"
 _MICROCONTROLLER = "microcontroller"
-"""What firmware says of the machine: its architecture is not known."""
+"""Machine that firmware reports: its architecture is not known."""
 _WAY_OUT = "'edgeprune profile BUNDLE --device URI' measures on the board"
 
 

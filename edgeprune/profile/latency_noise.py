@@ -60,7 +60,7 @@ class Spread:
     """Spread of log(new / base) between blocks, and between processes.
 
     Attributes:
-        variance: Of the mean over the measured blocks.
+        variance: Variance of the mean over the measured blocks.
         blocks: Number of measured blocks, of both models if they were not measured in pairs.
         means: Number of means that were estimated from the blocks: 1 for pairs of blocks, else 2.
     """

@@ -20,10 +20,10 @@ class Step:
     """An operator, as far as this matters.
 
     Attributes:
-        inputs: What it reads.
-        outputs: What it writes.
-        moves: It only moves, joins or repeats values.
-        joins: It joins several values into one.
+        inputs: Names of the tensors that it reads.
+        outputs: Names of the tensors that it writes.
+        moves: Whether it only moves, joins or repeats values.
+        joins: Whether it joins several values into one.
     """
 
     inputs: Sequence[Hashable]
@@ -39,7 +39,7 @@ def float_steps(
 
     Args:
         steps: In topological order.
-        outputs: Of the network.
+        outputs: Names of the outputs of the network.
         magnitudes: Largest magnitude of every value that is not a constant.
     """
     reaching = set(outputs)  # values that reach an output and are only moved on the way

@@ -26,13 +26,13 @@ class Change:
         base: Value before; None where it is not known.
         new: Value now; None where it is not known.
         kind: Provenance of both values.
-        worse: How much worse the quantity became, below 0 for an improvement: a fraction of ``base``, for accuracy a
+        worse: Amount by which the quantity became worse, below 0 for an improvement: a fraction of ``base``, for accuracy a
             difference. None where the two values cannot be compared.
         low: Lower end of the 95 % interval of ``worse``; equal to it for quantities without noise.
         high: Upper end.
         note: Remark for people.
         rule: Limit of ``worse``; None: any value is allowed.
-        repeats: What more of would narrow the interval: ``samples`` or ``blocks``; empty: nothing.
+        repeats: Kind of data that would narrow the interval, ``samples`` or ``blocks``; empty: none.
         repeats_needed: Number of ``repeats`` at which the interval would lie on one side of a limit, if rates and
             spreads stay as observed; None: no number does.
     """
@@ -62,7 +62,7 @@ class Change:
 
     @property
     def decision(self) -> Decision | None:
-        """What the limit decides; None without a limit, or if the values cannot be compared.
+        """Result of the limit; None without a limit, or if the values cannot be compared.
 
         ``passed``: the whole 95 % interval is within the limit. ``failed``: the whole interval is beyond it.
         ``undecided``: the limit lies inside the interval. A default limit is never undecided: it fails if the change is

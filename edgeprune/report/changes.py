@@ -152,7 +152,7 @@ def _outcome(change: Change, metric: str) -> str:
 
 
 def _advice(change: Change) -> str:
-    """What would decide an undecided change."""
+    """Number of samples or blocks that would decide an undecided change."""
     if not change.repeats:
         return "more measurements would not narrow the interval: choose another limit, or --undecided pass"
     if change.needed is None:

@@ -58,7 +58,7 @@ def notes(profile: Profile, manifest: Manifest | None = None) -> list[str]:
 
     Args:
         profile: The figures.
-        manifest: Of the bundle that was measured; None for a bare model.
+        manifest: Manifest of the measured bundle; None for a bare model.
     """
     first = next(iter(profile.models))
     said = [
@@ -86,7 +86,7 @@ def notes(profile: Profile, manifest: Manifest | None = None) -> list[str]:
 
 
 def _valid(profile: Profile, validity: Validity) -> str:
-    """What makes the figures valid, and which of them to rely on where single inferences vary."""
+    """Reason why the figures are valid, and which of them to use where single inferences vary."""
     noise, limit = max(validity.noise.values(), default=None), validity.noise_limit
     of = "" if limit is None else f" (limit {limit:.1%})"
     told = "Valid." if noise is None else f"Valid: medians of blocks differ by at most {noise:.1%}{of}."

@@ -62,7 +62,7 @@ def of_bundle(folder: Path) -> str:
         InputError: Its profile is damaged.
     """
     if not folder.is_dir():
-        raise BundleError(f"cannot read {folder}: there is no folder of a bundle")
+        raise BundleError(f"cannot read {folder}: there is no bundle; give the folder or the .tar.gz that a build made")
     manifest = Manifest.load(folder)
     profile = None
     if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():

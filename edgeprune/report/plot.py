@@ -20,7 +20,7 @@ _FEW_DECADES = 2
 """Between ticks at powers of ten; of fewer there are ticks at 2 and 5 as well."""
 
 _TICK_LETTERS = 8
-"""Of a name at a tick: five of them stand side by side on a phone."""
+"""Width of a name at a tick: five of them stand side by side on a phone."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def numbers(count: int, title: str, names: Sequence[str] = ()) -> Axis:
 
 
 def _end(name: str) -> str:
-    """The last characters of a name, which tell layers apart."""
+    """Last characters of a name, which distinguish layers."""
     return name if len(name) <= _TICK_LETTERS else f"…{name[1 - _TICK_LETTERS :]}"
 
 

@@ -77,8 +77,9 @@ def render(outcomes: Sequence[Outcome]) -> Table:
     made = Table(box=SIMPLE, pad_edge=False)
     for column in COLUMNS:
         is_text = column in ("latency p50", "budgets")
-        justify = "left" if column in ("target", "ships", "budgets") else "right"
-        made.add_column(column, justify=justify, no_wrap=not is_text)
+        made.add_column(
+            column, justify="left" if column in ("target", "ships", "budgets") else "right", no_wrap=not is_text
+        )
     for outcome in outcomes:
         made.add_row(*cells(outcome))
     return made

@@ -92,7 +92,7 @@ def _accuracy_lost(manifest: Manifest) -> ResultWarning | None:
 
 
 def ways_to_more_accuracy(manifest: Manifest) -> Iterator[str]:
-    """What may give a more accurate network, each with the option of ``edgeprune build``."""
+    """Ways to a more accurate network, each with the option of ``edgeprune build``."""
     training, use = manifest.training, budget_use(manifest)
     if training is None:
         yield "training (--set training.epochs=auto)"

@@ -75,7 +75,7 @@ def compare_all(choice: Choice, loss: Callable[[Tensor], Tensor], first: Tensor)
 
     Args:
         choice: The search state.
-        loss: What is minimized, for several combinations of levels: (n, groups) -> (n,). It must not depend on limits.
+        loss: Quantity to minimize, for several combinations of levels: (n, groups) -> (n,). It must not depend on limits.
         first: The least level of each group, (groups,).
     """
     counts = (choice.ladder.steps - first + 1).tolist()
@@ -149,12 +149,12 @@ class _Sum:
 
     @property
     def of_option(self) -> np.ndarray:
-        """What each option adds alone, as x * x = x. Two options of one group are never chosen together."""
+        """Contribution of each option alone, as x * x = x. Two options of one group are never chosen together."""
         return self.linear + np.diag(self.product)
 
 
 def _sums(choice: Choice, cost: CostModel, options: Sequence[tuple[int, int]], limit: float) -> list[_Sum] | None:
-    """The sums whose largest is ``cost``; None if it is no such thing, or has products of more than two groups."""
+    """The sums whose largest is ``cost``; None if it is not a maximum of sums, or has products of more than two groups."""
     weighted = cost.as_largest_sum()
     if weighted is None:
         return None

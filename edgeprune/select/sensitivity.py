@@ -12,7 +12,7 @@ from edgeprune.select.choice import Choice
 from edgeprune.select.knapsack import solve
 
 _TIE_BREAK = 1e-6
-"""What all scores together are worth, as a fraction of all measured losses."""
+"""Weight of all scores together, as a fraction of all measured losses."""
 
 
 @register

@@ -22,7 +22,7 @@ class Fit:
         arena_bytes: With 32-bit pointers and CMSIS-NN's scratch buffers: estimated; None where TFLite Micro cannot run
             the file.
         arena_limit: What an arena may have there.
-        flash_bytes: Of the firmware's image: estimated.
+        flash_bytes: Estimated size of the firmware image.
         flash_limit: What they may have there.
     """
 

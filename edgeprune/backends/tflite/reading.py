@@ -36,7 +36,7 @@ def read(model: Path | ModelProto) -> OnnxGraph:
     except ModelError:
         raise
     except Exception as problem:  # checker, inference and runtime raise classes of their own; protobuf ends at 2 GB
-        raise ModelError(f"{name} is no valid ONNX model: {first_line(problem)}") from problem
+        raise ModelError(f"{name} is not a valid ONNX model: {first_line(problem)}") from problem
     return _graph(proto)
 
 

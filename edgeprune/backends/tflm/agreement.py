@@ -161,7 +161,7 @@ def step_sizes(path: Path) -> list[Array]:
 
 
 def _moved(model: schema.ModelT, operators: list[schema.OperatorT], values: dict[int, Array]) -> dict[int, Array]:
-    """What ``operators`` alone make of ``values``, by the tensors that are outputs of ``model``."""
+    """Outputs of ``operators`` alone for the inputs ``values``, by the tensors that are outputs of ``model``."""
     graph = model.subgraphs[0]
     made = {int(index) for op in operators for index in op.outputs}
     outputs = [int(index) for index in graph.outputs if int(index) in made]

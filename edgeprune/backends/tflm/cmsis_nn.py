@@ -1,4 +1,4 @@
-"""What kernels of CMSIS-NN need of the arena beyond the plain ones, on cores with DSP instructions or without.
+"""Arena bytes that CMSIS-NN kernels need beyond the plain ones, on cores with DSP instructions or without.
 
 Source: ``*_get_buffer_size`` of CMSIS-NN 4ab83cc, and ``kernels/cmsis_nn`` of TensorFlow Lite Micro 90b983c, which call
 them. Cores with MVE are not covered: a depthwise convolution may take 496 bytes there for each position of its

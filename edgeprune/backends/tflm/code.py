@@ -1,4 +1,4 @@
-"""How much flash a firmware image takes beside its model: an estimate, by the operators of a file."""
+"""Estimate of the flash that a firmware image takes beside its model, from the operators of a file."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def code_bytes(operators: Iterable[str]) -> dict[str, int]:
 
 
 def golden_count(input_bytes: int, samples: int = GOLDEN_SAMPLES) -> int:
-    """How many golden vectors a firmware has: as many as fit, at least one."""
+    """Number of golden vectors in a firmware: as many as fit, at least one."""
     return min(samples, max(1, MOST_GOLDEN_BYTES // max(1, input_bytes)))

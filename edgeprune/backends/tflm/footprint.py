@@ -20,10 +20,10 @@ class Footprint:
 
     Attributes:
         arena: What TFLite Micro's recording allocator counted on the host.
-        scratch_bytes: What the arena grows by with CMSIS-NN's kernels: estimated, see ``cmsis_nn.arena_bytes``.
+        scratch_bytes: Estimated growth of the arena with CMSIS-NN's kernels, see ``cmsis_nn.arena_bytes``.
         peak: Where most activations are alive.
         file_bytes: Of the file.
-        golden_bytes: Of the golden vectors in the firmware.
+        golden_bytes: Size of the golden vectors in the firmware.
         code: Estimated bytes of the image's other parts and of each operator's kernel, see ``code_bytes``.
         operators: How many of each there are.
     """

@@ -42,7 +42,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
 
 
 def told(history: History | None) -> Mapping[str, Any]:
-    """The part of a stage's result about training; None stands for no training."""
+    """The part of a stage's result about training; None means no training."""
     if history is None:
         return {"history": None, "still_rising": None}
     return {"history": asdict(history), "still_rising": history.still_rising}
