@@ -161,7 +161,7 @@ def _opened(path: Path, receive: Receive | None = None) -> Iterator[_Reader]:
         with input_files.open_regular(path) as file:
             yield _Reader(path, CanonicalGzip(file), receive)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
-        raise BundleError(f"{path} is no archive of a bundle, or is damaged: {problem}") from problem
+        raise BundleError(f"{path} is not an archive of a bundle, or is damaged: {problem}") from problem
     except OSError as problem:
         raise BundleError(f"cannot read {path}: {problem.strerror}") from problem
 
@@ -261,7 +261,7 @@ class _Reader:
         try:
             return tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
         except (tarfile.TarError, ValueError) as problem:
-            raise BundleError(f"{self._path} is no archive of a bundle, or is damaged: {problem}") from problem
+            raise BundleError(f"{self._path} is not an archive of a bundle, or is damaged: {problem}") from problem
 
     def _exactly(self, size: int, what: str) -> bytes:
         parts, left = [], size

@@ -285,7 +285,7 @@ class Job:
         return create(settings.name, settings.options, base=self.recipe.folder)
 
     def constraints(self, units: Units, *, preferred: int = 1) -> Sequence[Constraint]:
-        """Numbers of units that may remain in each group, as the recipe says, in multiples of ``preferred`` channels where possible."""
+        """Numbers of units that the recipe allows each group, in multiples of ``preferred`` where possible."""
         from edgeprune.select import prefer_alignment, resolve
 
         prune = self.recipe.prune

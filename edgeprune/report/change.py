@@ -26,7 +26,7 @@ class Change:
         base: Value before; None where it is not known.
         new: Value now; None where it is not known.
         kind: Provenance of both values.
-        worse: Amount by which the quantity became worse, below 0 for an improvement: a fraction of ``base``, for accuracy a
+        worse: Size of the change for the worse, below 0 for an improvement: a fraction of ``base``, for accuracy a
             difference. None where the two values cannot be compared.
         low: Lower end of the 95 % interval of ``worse``; equal to it for quantities without noise.
         high: Upper end.

@@ -36,7 +36,7 @@ class Comparison:
 
     Attributes:
         title: Recipe and target, or the two paths.
-        metric: Name of the metric that the key ``accuracy`` means.
+        metric: Name of the metric under the key ``accuracy``.
         changes: One for each quantity, in the order of the table.
         notes: Remarks on the whole comparison.
         undecided_fails: Whether a limit fails that the measurements do not decide.

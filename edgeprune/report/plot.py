@@ -20,7 +20,7 @@ _FEW_DECADES = 2
 """Between ticks at powers of ten; of fewer there are ticks at 2 and 5 as well."""
 
 _TICK_LETTERS = 8
-"""Width of a name at a tick: five of them stand side by side on a phone."""
+"""Letters of a name at a tick: five names fit side by side on a phone."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ _ALPHA = 0.05
 _FEW_PAIRS = 25
 """Below this number of discordant pairs the binomial test decides whether there is a change (McNemar's exact test)."""
 _DOUBLINGS = 30
-"""Of the number of samples, until the search for one that decides gives up."""
+"""Doublings of the number of samples until the search for one that decides gives up."""
 
 
 def mcnemar(lost: int, gained: int) -> float:

@@ -75,7 +75,7 @@ def compare_all(choice: Choice, loss: Callable[[Tensor], Tensor], first: Tensor)
 
     Args:
         choice: The search state.
-        loss: Quantity to minimize, for several combinations of levels: (n, groups) -> (n,). It must not depend on limits.
+        loss: Minimized quantity of several combinations of levels: (n, groups) -> (n,). Must not depend on limits.
         first: The least level of each group, (groups,).
     """
     counts = (choice.ladder.steps - first + 1).tolist()
@@ -154,7 +154,7 @@ class _Sum:
 
 
 def _sums(choice: Choice, cost: CostModel, options: Sequence[tuple[int, int]], limit: float) -> list[_Sum] | None:
-    """The sums whose largest is ``cost``; None if it is not a maximum of sums, or has products of more than two groups."""
+    """The sums whose largest is ``cost``; None without such sums, or with products of more than two groups."""
     weighted = cost.as_largest_sum()
     if weighted is None:
         return None

@@ -38,7 +38,7 @@ _CORES = {"armv6-m": "cortex-m0plus", "armv8-m.main": "cortex-m33", "armv8.1-m.m
 _FPUS = {"cortex-m4": "fpv4-sp-d16", "cortex-m7": "fpv5-sp-d16", "cortex-m33": "fpv5-sp-d16", "cortex-m55": "auto"}
 """Single precision, which every board with the core has; its name as GCC's ``-mfpu`` takes it."""
 _HARD_FLOAT = {"cortex-m4": "+fp", "cortex-m7": "+fp"}
-"""Suffix that TensorFlow Lite Micro's Makefile appends to the name of a core with an FPU; the others have one without it."""
+"""Suffix that TensorFlow Lite Micro's Makefile appends to the name of a core with an FPU; others have none."""
 
 
 @dataclass(frozen=True)
