@@ -9,14 +9,21 @@ from __future__ import annotations
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from edgeprune import input_files, json_text
 from edgeprune.bundle import strict
 from edgeprune.bundle.microcontroller import MicrocontrollerReport
-from edgeprune.bundle.part import Part
+from edgeprune.bundle.part import Figure, Part, RelativePath
 from edgeprune.errors import BundleError
 from edgeprune.evidence import Evidence
 
@@ -50,10 +57,10 @@ class Metrics(Part):
 
     macs: _Count
     params: _Count
-    accuracy: float | None = None
+    accuracy: Figure | None = None
     samples: _Count | None = None
     file_bytes: _Count | None = None
-    predicted_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    predicted_latency_ms: Annotated[Figure, Field(gt=0)] | None = None
 
 
 class AllMetrics(Part):
@@ -221,9 +228,9 @@ class BudgetReport(Part):
     """
 
     name: str
-    limit: float
-    value: float | None
-    margin: float | None = None
+    limit: Figure
+    value: Figure | None
+    margin: Figure | None = None
     kind: Evidence = "exact"
     ok: bool
     note: str = ""
@@ -261,7 +268,7 @@ class ProfileReference(Part):
     Its hash is in ``measured.json``, with the verdicts on what was measured.
     """
 
-    path: str = "profile.json"
+    path: RelativePath = "profile.json"
 
 
 class Git(Part):
@@ -318,6 +325,17 @@ class Manifest(Part):
     budgets: tuple[BudgetReport, ...]
     gates: tuple[GateReport, ...] = ()
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _check_figures(self) -> Self:
+        networks = (self.metrics.dense, self.metrics.pruned, self.metrics.shipped)
+        values = [network.accuracy for network in networks if network.accuracy is not None]
+        if self.metric == "accuracy" and not all(0 <= value <= 1 for value in values):
+            raise ValueError("metrics: accuracy must be from 0 to 1")
+        samples = self.metrics.shipped.samples
+        if self.pairs is not None and samples is not None and self.pairs.lost + self.pairs.gained > samples:
+            raise ValueError(f"pairs: more samples differ than the {samples} that were evaluated")
+        return self
 
     @model_serializer(mode="wrap")
     def _with_schema(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from edgeprune.bundle import paths
+
+Figure = Annotated[float, Field(ge=-1e100, le=1e100)]
+"""A finite number that stays finite when a report scales it or takes differences."""
+
+
+def _check_inside(path: str) -> str:
+    if not paths.is_inside(path):
+        raise ValueError("it must be the relative path of a file inside the bundle")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_check_inside)]
+"""Path of a file, relative to the folder of its bundle and inside it."""
 
 
 class Part(BaseModel):

@@ -100,9 +100,10 @@ class Lock:
             raise RecipeError(f"cannot read {self.path}: {problem.strerror}") from problem
         except ValueError as problem:
             raise self._damaged(str(problem)) from problem
-        if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
-            raise self._damaged("it has no schema")
-        if values["schema"] > _SCHEMA:
+        schema = values.get("schema") if isinstance(values, dict) else None
+        if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+            raise self._damaged("its key 'schema' must be a whole number from 1")
+        if schema > _SCHEMA:
             raise RecipeError(
                 f"{self.path} has schema {values['schema']}; this EdgePrune reads up to {_SCHEMA}: use a newer one"
             )

@@ -17,6 +17,7 @@ def _some(values: _Sized) -> _Sized:
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+LayerMilliseconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
 Blocks = Annotated[tuple[Annotated[tuple[Milliseconds, ...], AfterValidator(_some)], ...], AfterValidator(_some)]
 

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from edgeprune import input_files, json_text
 from edgeprune.bundle import strict
 from edgeprune.errors import InputError
 from edgeprune.evidence import Kind
-from edgeprune.profile.figures import Blocks, Finite, Latency, Ratio
+from edgeprune.profile.figures import Blocks, Finite, Latency, LayerMilliseconds, Ratio
 
 NAME = "profile.json"
 SCHEMA = 1
@@ -62,7 +62,7 @@ class LayerTime:
 
     name: str
     kind: str
-    ms: Finite
+    ms: LayerMilliseconds
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,13 @@ class Validity:
     golden: Mapping[str, GoldenCheck] = field(default_factory=dict)
 
 
+def _check_device(device: Mapping[str, Any]) -> Mapping[str, Any]:
+    missing = [name for name in ("uri", "runtime", "runtime_version") if not isinstance(device.get(name), str)]
+    if missing:
+        raise ValueError(f"it must name {' and '.join(missing)} as text")
+    return device
+
+
 @dataclass(frozen=True)
 class Profile:
     """Models measured in turn on one device.
@@ -203,7 +210,7 @@ class Profile:
             this profile includes it, or if it was never measured.
     """
 
-    device: Mapping[str, Any]
+    device: Annotated[Mapping[str, Any], AfterValidator(_check_device)]
     settings: Mapping[str, Any]
     models: Mapping[str, ModelProfile]
     ratios: Mapping[str, RatioFigure]
@@ -260,9 +267,12 @@ class Profile:
         if isinstance(schema, int) and schema > SCHEMA:
             raise InputError(f"{where} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}")
         try:
-            return _reader().validate_python(values)
+            profile = _reader().validate_python(values)
         except ValidationError as problems:
             raise InputError(f"{where} is not a profile: {strict.told(problems)}") from None
+        if profile.reference is not None and DENSE not in profile.reference.models:
+            raise InputError(f"{where} is not a profile: its reference lacks the model '{DENSE}'")
+        return profile
 
 
 @cache

@@ -8,18 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgeprune import json_text
+from edgeprune.bundle.part import Figure
 from edgeprune.errors import BundleError
 
 NAME = "report.json"
 SCHEMA = 1
 _MAX_BYTES = 256 << 20
 
-Pair = tuple[int, int]
+Count = Annotated[int, Field(ge=0)]
+Units = Annotated[int, Field(ge=1)]
+
+Pair = tuple[Count, Count]
 """Of the dense network, and of what is left."""
 
 
@@ -48,19 +52,26 @@ class Asked(_Part):
     """
 
     description: str = ""
-    budget: Mapping[str, float | str]
+    budget: Mapping[str, Figure | str]
     criterion: str
     select: str
     repairs: tuple[str, ...] = ()
     schedule: str
     options: Mapping[str, Any] = {}
-    epochs: int
+    epochs: Count
     precision: str
-    max_accuracy_drop: float
+    max_accuracy_drop: Figure
     target: str = ""
     runtime: str
     versions: str = ""
     hardware: Mapping[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        for name, value in self.hardware.items():
+            if name.endswith("_bytes") and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+                raise ValueError(f"hardware.{name} must be a number of bytes")
+        return self
 
 
 class Layer(_Part):
@@ -94,28 +105,40 @@ class Group(_Part):
     """
 
     name: str
-    units: int
-    left: int
+    units: Units
+    left: Count
     frozen: str | None = None
     layers: tuple[str, ...] = ()
-    kept: tuple[float, ...] = ()
-    removed: tuple[float, ...] = ()
+    kept: tuple[Figure, ...] = ()
+    removed: tuple[Figure, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_counts(self) -> Self:
+        if self.left > self.units:
+            raise ValueError(f"{self.left} of {self.units} units are left")
+        return self
 
 
 class Point(_Part):
     """The dense network with ``kept`` units of one group, and all of the others."""
 
-    kept: int
-    loss: float
-    accuracy: float | None
+    kept: Count
+    loss: Figure
+    accuracy: Figure | None
 
 
 class Curve(_Part):
     """What the network loses as one group shrinks, unrepaired and untrained."""
 
     group: str
-    units: int
-    points: tuple[Point, ...]
+    units: Units
+    points: Annotated[tuple[Point, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_counts(self) -> Self:
+        if any(point.kept > self.units for point in self.points):
+            raise ValueError(f"a point keeps more than the {self.units} units of the group")
+        return self
 
 
 class Sensitivity(_Part):
@@ -127,10 +150,16 @@ class Sensitivity(_Part):
         groups: Those that can be pruned.
     """
 
-    samples: int
-    loss: float
-    accuracy: float | None
+    samples: Count
+    loss: Figure
+    accuracy: Figure | None
     groups: tuple[Curve, ...]
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if len({len(curve.points) for curve in self.groups}) > 1:
+            raise ValueError("the groups have different numbers of points")
+        return self
 
 
 class Step(_Part):
@@ -141,17 +170,17 @@ class Step(_Part):
         accuracy: On validation samples at its end; None where no epoch ended in it.
     """
 
-    macs: int
-    accuracy: float | None
+    macs: Count
+    accuracy: Figure | None
 
 
 class Epoch(_Part):
     """One pass over the training split."""
 
     stretch: int
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
+    train_loss: Figure
+    validation_loss: Figure
+    validation_accuracy: Figure
 
 
 class OutputError(_Part):
@@ -209,7 +238,7 @@ class Facts(_Part):
     calls: tuple[Call, ...]
     groups: tuple[Group, ...]
     sensitivity: Sensitivity | None = None
-    start: float | None = None
+    start: Figure | None = None
     steps: tuple[Step, ...] = ()
     epochs: tuple[Epoch, ...] = ()
     forms: Mapping[str, Form]

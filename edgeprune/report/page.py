@@ -68,12 +68,7 @@ def of_bundle(folder: Path) -> str:
     if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():
         profile = Profile.load(path)
     facts, verdicts = Facts.load(folder), Measured.load(folder).budgets
-    try:
-        return render(manifest, facts, profile, verdicts)
-    except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
-        raise BundleError(
-            f"{folder}: its files contradict each other, so no report can be drawn: {problem!r}"
-        ) from problem
+    return render(manifest, facts, profile, verdicts)
 
 
 @cache

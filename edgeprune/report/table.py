@@ -198,7 +198,8 @@ def _caption(manifest: Manifest, profile: Profile | None) -> str:
     device = profile.device
     threads = next(iter(profile.models.values())).threads
     where = (
-        f"{device['uri']} ({device['cpu'] or device['machine']}), {device['runtime']} {device['runtime_version']}, "
+        f"{device['uri']} ({device.get('cpu') or device.get('machine')}), "
+        f"{device['runtime']} {device['runtime_version']}, "
         f"{threads} thread{'s' if threads > 1 else ''}"
     )
     elsewhere = f", not on {manifest.target}" if not is_on_target(manifest.platform, profile) else ""

@@ -31,6 +31,14 @@ def test_it_lies_beside_the_recipe_or_of_a_packaged_one_here(tmp_path: Path, mon
     assert path_of(own) == tmp_path / "edgeprune.lock"
 
 
+@pytest.mark.parametrize("schema", [0, -1, True, None, 1.0, "1"])
+def test_a_schema_that_no_version_wrote_is_refused(tmp_path: Path, schema: object) -> None:
+    path = tmp_path / "edgeprune.lock"
+    path.write_text(json.dumps({"schema": schema, "recipes": {}}))
+    with pytest.raises(RecipeError, match="schema"):
+        Lock(path, "one")
+
+
 def test_findings_are_kept_beside_those_of_others(tmp_path: Path) -> None:
     path = tmp_path / "edgeprune.lock"
     first = Lock(path, "one")
@@ -72,7 +80,7 @@ def test_without_a_finding_there_is_no_file(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("{", "is no lock of EdgePrune"),
-        ("[]", "it has no schema"),
+        ("[]", "schema"),
         ('{"schema": 2}', "has schema 2; this EdgePrune reads up to 1"),
         ('{"schema": 1, "recipes": []}', "recipes is no table"),
         ('{"schema": 1, "recipes": {"one": 3}}', "recipes is no table"),

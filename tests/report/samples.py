@@ -123,7 +123,9 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
             ),
         ),
         start=0.905,
-        steps=tuple(Step(macs=DENSE_MACS - 20_000_000 * n, accuracy=0.9 - 0.003 * n) for n in range(1, rounds + 1)),
+        steps=tuple(
+            Step(macs=max(0, DENSE_MACS - 20_000_000 * n), accuracy=0.9 - 0.003 * n) for n in range(1, rounds + 1)
+        ),
         epochs=tuple(
             Epoch(stretch=n // 3 + 1, train_loss=1.0, validation_loss=0.5, validation_accuracy=0.88 + 0.001 * n)
             for n in range(3 * rounds)

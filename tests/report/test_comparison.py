@@ -410,7 +410,10 @@ def test_losses_of_batches_are_paired() -> None:
     before = [rng.lognormvariate(0, 1) for _ in range(30)]
 
     def with_losses(name: str, losses: list[float]) -> Read:
-        told = manifest(accuracy=-sum(losses) / 30, samples=1920).model_copy(update={"metric": "-loss"})
+        told = manifest(accuracy=0.5, samples=1920)
+        shipped = told.metrics.shipped.model_copy(update={"accuracy": -sum(losses) / 30})
+        metrics = told.metrics.model_copy(update={"shipped": shipped})
+        told = told.model_copy(update={"metric": "-loss", "metrics": metrics})
         found = Evaluation(split_sha256="a" * 64, samples=1920, losses=tuple(losses), batch_size=64)
         return replace(side(name, told), evaluation=found)
 

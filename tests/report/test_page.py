@@ -312,6 +312,42 @@ def test_the_command_needs_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "Nothing was measured." in page.of_bundle(folder)
 
 
+def _replace(values: Any, path: str, value: object) -> None:
+    *parents, last = path.split(".")
+    for key in parents:
+        values = values[int(key)] if isinstance(values, list) else values[key]
+    values[int(last) if isinstance(values, list) else last] = value
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "value"),
+    [
+        ("report.json", "sensitivity.groups.0.points", []),
+        ("report.json", "sensitivity.groups.0.units", 0),
+        ("report.json", "groups.0.units", 0),
+        ("report.json", "layers.0.macs", []),
+        ("report.json", "layers.0.macs.0", 10**400),
+        ("report.json", "calls.0.bytes.0", 10**400),
+        ("report.json", "asked.hardware", {"ram_bytes": "much"}),
+        ("report.json", "start", 1e300),
+        ("manifest.json", "metrics.dense.macs", 10**400),
+        ("manifest.json", "metrics.shipped.file_bytes", 10**400),
+        ("manifest.json", "metrics.shipped.accuracy", 1.5),
+        ("manifest.json", "pairs", {"lost": 20_000, "gained": 0}),
+        ("manifest.json", "profile", {"path": "../profile.json"}),
+        ("manifest.json", "profile", {"path": "a" * 5000}),
+        ("profile.json", "device", {}),
+        ("profile.json", "device.uri", None),
+    ],
+)
+def test_values_that_no_report_can_show_end_with_3(tmp_path: Path, file: str, path: str, value: object) -> None:
+    folder = bundle(tmp_path)
+    values = json.loads((folder / file).read_text())
+    _replace(values, path, value)
+    (folder / file).write_text(json.dumps(values))
+    assert run(["report", str(folder)]) == 3
+
+
 def test_sensitivity_shows_what_was_measured_and_what_was_chosen() -> None:
     drawn = page.render(manifest(), facts(layers=2, units=16), None)
     assert "Rise of the loss on 119 validation samples" in drawn

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from edgeprune.errors import DeviceError
 
 _MEGABYTE = 1 << 20
+_LONG_NUMBER = re.compile(r"\d{13}")
 
 _RAM = re.compile(r"\bRAM (\d+)/(\d+)MB")
 _CPU = re.compile(r"\bCPU \[([^\]]*)\]")
@@ -58,8 +59,10 @@ def read_tegrastats(line: str) -> BoardSample:
     """Read one line of Xavier, Orin or Thor, or a part of one.
 
     Raises:
-        DeviceError: Nothing in it looks like tegrastats.
+        DeviceError: Nothing in it looks like tegrastats, or a number is too long.
     """
+    if _LONG_NUMBER.search(line):
+        raise DeviceError(f"tegrastats printed a number of more than 12 digits: {line[:120]!r}")
     ram, emc, gpu = _RAM.search(line), _EMC.search(line), _GPU.search(line)
     cores = _cores(line)
     clocks = tuple(mhz for _, mhz in cores if mhz is not None)

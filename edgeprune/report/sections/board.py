@@ -47,8 +47,9 @@ def _fit(found: MicrocontrollerReport) -> Markup:
     }
     rows: list[list[Content]] = []
     for name, (cost, before, after) in takes.items():
-        has = found.limits[cost]
-        rows.append([name, *map(text.size, (before, after, has, has - after)), kind("estimated")])
+        has = found.limits.get(cost)
+        room = ("–", "–") if has is None else (text.size(has), text.size(has - after))
+        rows.append([name, text.size(before), text.size(after), *room, kind("estimated")])
     return table("Arena and flash", columns, rows)
 
 

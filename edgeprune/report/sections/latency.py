@@ -73,7 +73,7 @@ def _earlier(source: Source, profile: Profile | None) -> Content:
 def _histograms(profile: Profile) -> Markup:
     runs = {name: np.array(list(chain.from_iterable(model.blocks_ms))) for name, model in profile.models.items()}
     low = min(float(values.min()) for values in runs.values())
-    high = max(1.1 * model.latency_ms.p90 for model in profile.models.values())
+    high = max(low, *(1.1 * model.latency_ms.p90 for model in profile.models.values()))
     x = Axis(low - 0.05 * (high - low), high, "ms", "{:g}".format)
     drawn = [
         _histogram(name, values, profile.models[name], x if last else replace(x, title="", show=None))

@@ -38,7 +38,7 @@ def section(source: Source) -> Section:
                     f"{metric} by step (measured)",
                     (Column("step", False), Column("MACs"), Column("of dense"), Column(source.manifest.metric)),
                     [
-                        [name, text.count(macs), f"{macs / metrics.dense.macs:.3f}", source.accuracy(accuracy)]
+                        [name, text.count(macs), f"{macs / (metrics.dense.macs or 1):.3f}", source.accuracy(accuracy)]
                         for name, macs, accuracy in points
                     ],
                 ),
@@ -51,7 +51,7 @@ def section(source: Source) -> Section:
 
 
 def _drawn(source: Source, points: Sequence[_Point]) -> Markup:
-    dense = source.manifest.metrics.dense.macs
+    dense = source.manifest.metrics.dense.macs or 1
     x = Axis(0, 1.05, "MACs left, of dense (0 to 1)", "{:g}".format)
     y = source.accuracy_axis([accuracy for *_, accuracy in points], room=0.5)
     places = [(x.at(macs / dense), 100 - y.at(accuracy)) for _, macs, accuracy in points]

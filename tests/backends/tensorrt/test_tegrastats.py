@@ -146,3 +146,9 @@ def test_the_power_mode_has_a_name_and_a_number(text: str, mode: PowerMode) -> N
 def test_no_power_mode_is_an_error(text: str) -> None:
     with pytest.raises(DeviceError, match="names no power mode"):
         read_nvpmodel(text)
+
+
+@pytest.mark.parametrize("line", ["CPU [{}%@1510]", "RAM {}/7620MB", "cpu@{}C", "GR3D_FREQ {}%"])
+def test_a_number_too_long_for_any_board_is_a_device_error(line: str) -> None:
+    with pytest.raises(DeviceError):
+        read_tegrastats(line.format("9" * 5000))
