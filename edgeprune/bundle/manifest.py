@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     ConfigDict,
@@ -327,7 +327,7 @@ class Manifest(Part):
     provenance: Provenance
 
     @model_validator(mode="after")
-    def _check_figures(self) -> Self:
+    def _check_figures(self) -> Manifest:
         networks = (self.metrics.dense, self.metrics.pruned, self.metrics.shipped)
         values = [network.accuracy for network in networks if network.accuracy is not None]
         if self.metric == "accuracy" and not all(0 <= value <= 1 for value in values):

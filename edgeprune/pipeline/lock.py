@@ -100,7 +100,9 @@ class Lock:
             raise RecipeError(f"cannot read {self.path}: {problem.strerror}") from problem
         except ValueError as problem:
             raise self._damaged(str(problem)) from problem
-        schema = values.get("schema") if isinstance(values, dict) else None
+        if not isinstance(values, dict):
+            raise self._damaged("it is not a table with a schema")
+        schema = values.get("schema")
         if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
             raise self._damaged("its key 'schema' must be a whole number from 1")
         if schema > _SCHEMA:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -67,7 +67,7 @@ class Asked(_Part):
     hardware: Mapping[str, Any] = {}
 
     @model_validator(mode="after")
-    def _check_sizes(self) -> Self:
+    def _check_sizes(self) -> Asked:
         for name, value in self.hardware.items():
             if name.endswith("_bytes") and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise ValueError(f"hardware.{name} must be a number of bytes")
@@ -113,7 +113,7 @@ class Group(_Part):
     removed: tuple[Figure, ...] = ()
 
     @model_validator(mode="after")
-    def _check_counts(self) -> Self:
+    def _check_counts(self) -> Group:
         if self.left > self.units:
             raise ValueError(f"{self.left} of {self.units} units are left")
         return self
@@ -135,7 +135,7 @@ class Curve(_Part):
     points: Annotated[tuple[Point, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _check_counts(self) -> Self:
+    def _check_counts(self) -> Curve:
         if any(point.kept > self.units for point in self.points):
             raise ValueError(f"a point keeps more than the {self.units} units of the group")
         return self
@@ -156,7 +156,7 @@ class Sensitivity(_Part):
     groups: tuple[Curve, ...]
 
     @model_validator(mode="after")
-    def _check_lengths(self) -> Self:
+    def _check_lengths(self) -> Sensitivity:
         if len({len(curve.points) for curve in self.groups}) > 1:
             raise ValueError("the groups have different numbers of points")
         return self
