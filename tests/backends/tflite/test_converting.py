@@ -236,7 +236,7 @@ def _enormous_constant() -> onnx.ModelProto:
         (_cubic, r"node /up/Resize \(Resize\) of module up has mode 'cubic'.*must be nearest or linear"),
         (_data_dependent, r"node /a/Reshape \(Reshape\) of module a: the shape of 'y' is not known"),
         (_computed_weights, r"/a/Conv.*weights that are computed"),
-        (_wrong_shapes, "no valid ONNX model"),
+        (_wrong_shapes, "not a valid ONNX model"),
         (_enormous_constant, r"/fill.*constant of shape \(1048576, 1048576\)"),
         (lambda: model(relu(), dtype=TensorProto.DOUBLE), "input: 'x' is of type float64; allowed are .*float32"),
     ],
