@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeprune import input_files
 from edgeprune.errors import BundleError
 from edgeprune.profile.result import GoldenCheck
 
@@ -21,6 +22,8 @@ Array = NDArray[Any]
 NAME = "golden.npz"
 """In a bundle."""
 SAMPLES = 4
+_MAX_BYTES = 1 << 30
+"""Of all arrays of a file together."""
 _INPUT, _TOLERANCE, _OUTPUT = "input", "tolerance", "output_{}"
 _INT8_TOLERANCE = 0.1
 """Kernels of other processors round some values of every layer the other way."""
@@ -94,13 +97,19 @@ def arrays(path: Path) -> dict[str, Array]:
     """The arrays of an ``.npz`` file by name.
 
     Raises:
-        ValueError: It is something else, or damaged.
+        ValueError: It is something else, damaged, or unpacks to more than 1 GiB.
         OSError: It cannot be read.
     """
+    content = io.BytesIO(input_files.read_bytes(path, max_bytes=_MAX_BYTES))
     try:
-        with np.load(io.BytesIO(path.read_bytes())) as stored:
+        with zipfile.ZipFile(content) as packed:  # no member unpacks to more than it declares
+            size = sum(member.file_size for member in packed.infolist())
+        if size > _MAX_BYTES:
+            raise ValueError(f"its arrays have {size:,} bytes, and at most {_MAX_BYTES:,} are read")
+        content.seek(0)
+        with np.load(content) as stored:
             return {name: stored[name] for name in stored.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as problem:
+    except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError, MemoryError) as problem:
         raise ValueError(str(problem)) from problem
 
 

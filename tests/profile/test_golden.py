@@ -1,0 +1,28 @@
+"""Golden vectors: what is read of files that a device or another build wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeprune.profile import golden
+
+
+def test_arrays_that_unpack_to_more_than_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "outputs.npz"
+    np.savez_compressed(path, output_0=np.zeros(100_000))
+    assert golden.arrays(path)["output_0"].shape == (100_000,)
+    monkeypatch.setattr(golden, "_MAX_BYTES", 500_000)
+    assert path.stat().st_size < 500_000
+    with pytest.raises(ValueError, match="500,000"):
+        golden.arrays(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"x" * 100])
+def test_a_file_that_is_not_an_archive_is_a_value_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "outputs.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="zip"):
+        golden.arrays(path)
