@@ -22,7 +22,8 @@ def test_a_round_trip(tmp_path: Path, manifest: Manifest) -> None:
     assert values == manifest.model_dump(mode="json")
     assert {
         "schema", "edgeprune", "recipe", "target", "files", "metric", "metrics", "proof", "precision", "parity",
-            "profile", "platform", "microcontroller", "budgets", "gates", "provenance",
+            "profile", "platform", "microcontroller", "budgets", "gates", "provenance", "pairs",
+            "training", "candidates",
     } == values.keys()  # fmt: skip
     assert values["schema"] == 1
     assert values["metrics"].keys() == {"dense", "pruned", "shipped"}

@@ -31,7 +31,8 @@ def test_what_targets_share_runs_once(other: Path, capsys: pytest.CaptureFixture
     first, second = ({stage["name"] for stage in one["stages"] if not stage["cached"]} for one in told["targets"])
     assert {"load", "evaluate-dense", "score", "select", "repair", "finetune", "evaluate"} <= first
     assert second == {
-        "preflight", "select", "export", "quantize", "parity", "profile", "choose", "evaluate-shipped", "bundle",
+        "preflight", "candidates", "select", "export", "quantize", "parity", "profile", "choose", "evaluate-shipped",
+        "bundle",
     }  # fmt: skip
     for name in ("board", "other"):
         assert (other / "dist" / f"net-make-{name}" / "model.onnx").is_file()
