@@ -57,7 +57,7 @@ def model(digit: str, p50: float, memory: float | None = 5e6) -> ModelProfile:
 
 def profile(machine: str = "aarch64", runtime: str = "onnxruntime", **models: ModelProfile) -> Profile:
     models = models or {"dense": model("0", 4.0), "pruned": model("3", 3.0), "int8": model("1", 2.0)}
-    return Profile({"uri": "local:", "machine": machine, "runtime": runtime}, {}, models, {})
+    return Profile({"uri": "local:", "machine": machine, "runtime": runtime, "runtime_version": "1.0"}, {}, models, {})
 
 
 P50, MEMORY = GateReport(name="latency_ms.p50", limit="3ms"), GateReport(name="memory_bytes", limit="6MB")
@@ -173,7 +173,10 @@ def test_a_profile_keeps_the_dense_network_of_an_earlier_one() -> None:
 
 def test_a_device_is_named_for_people() -> None:
     assert device_name(profile("x86_64")) == "this machine (x86_64)"
-    board = replace(profile(), device={"uri": "ssh://pi@kitchen", "machine": "aarch64", "runtime": "onnxruntime"})
+    board = replace(
+        profile(),
+        device={"uri": "ssh://pi@kitchen", "machine": "aarch64", "runtime": "onnxruntime", "runtime_version": "1.0"},
+    )
     assert device_name(board) == "ssh://pi@kitchen (aarch64)"
     platform = Platform(runtime="onnxruntime", architecture="aarch64")
     assert (is_on_target(platform, board), is_on_target(platform, profile("x86_64"))) == (True, False)

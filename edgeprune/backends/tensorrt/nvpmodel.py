@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgeprune.errors import DeviceError
 
 # "NV Power Mode: 25W" and the number on a line of its own; --verbose puts "NVPM VERB: Current mode: " before it.
-_MODE = re.compile(r"NV Power Mode:[ \t]*(\S+)[ \t]*\r?\n(?:[^\n]*\n)*?[ \t]*(\d+)[ \t]*(?:\r?\n|$)")
+_MODE = re.compile(r"NV Power Mode:[ \t]*(\S+)[ \t]*\r?\n(?:[^\n]*\n)*?[ \t]*(\d{1,9})[ \t]*(?:\r?\n|$)")
 
 
 @dataclass(frozen=True)

@@ -152,3 +152,8 @@ def test_no_power_mode_is_an_error(text: str) -> None:
 def test_a_number_too_long_for_any_board_is_a_device_error(line: str) -> None:
     with pytest.raises(DeviceError):
         read_tegrastats(line.format("9" * 5000))
+
+
+def test_a_mode_number_too_long_for_any_board_is_a_device_error() -> None:
+    with pytest.raises(DeviceError):
+        read_nvpmodel(f"NV Power Mode: 25W\n{'9' * 5000}\n")
