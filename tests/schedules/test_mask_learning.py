@@ -35,7 +35,7 @@ def _session(model: nn.Module | None = None, budget: dict[str, float] | None = N
     return Session(
         small() if model is None else model,
         _EXAMPLE,
-        Budget(**(budget or {"macs": 0.5})),
+        Budget(**(budget or {"macs": 0.45})),
         Choice(criteria.create("l2"), select.create("global", choice)),
         samples=Samples.of(split(), count=64, batch_size=64),
     )
@@ -72,7 +72,7 @@ def test_useless_units_are_found_though_the_criterion_takes_them_for_the_best(ag
     model = _misleading()
     values = {}
     for far in (1e-6, reach):
-        session = _session(copy.deepcopy(model), {"macs": 0.6})
+        session = _session(copy.deepcopy(model), {"macs": 0.55})
         schedule = _Watched(agent, reach=far)
         drive(schedule, session, split(), 200, lr=0.0, batch_size=16)
         values[far] = session.value()
@@ -83,7 +83,7 @@ def test_useless_units_are_found_though_the_criterion_takes_them_for_the_best(ag
 
 
 def test_what_costs_more_must_give_more() -> None:
-    session = _session(None, {"macs": 0.8}, alpha=0.0, balance=0.0)  # a selection that looks at no costs
+    session = _session(None, {"macs": 0.75}, alpha=0.0, balance=0.0)  # a selection that looks at no costs
     agent = LearnedGates(session, choices=1, reach=4.0)
     agent.begin(20)
     units = session.units
@@ -107,7 +107,7 @@ def test_what_costs_more_must_give_more() -> None:
 
 
 def test_the_reward_rises_over_the_start_of_the_policy() -> None:
-    session = _session(_misleading(), {"macs": 0.6})
+    session = _session(_misleading(), {"macs": 0.35})
     policy = Policy(session, choices=1, reach=4.0, evaluations=64, samples=256)
     policy.begin(8)
     policy.look()

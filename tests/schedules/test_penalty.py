@@ -31,7 +31,7 @@ _KINDS = ("l1", "elastic_net", "group_lasso", "sparse_group_lasso", "growing", "
 
 def _session(model: nn.Module | None = None, **options: Any) -> Session:
     choice = Choice(criteria.create("l2"), select.create("global"))
-    return Session(model or small(), _EXAMPLE, Budget(macs=0.5), choice, **options)
+    return Session(model or small(), _EXAMPLE, Budget(macs=0.45), choice, **options)
 
 
 def _alike(session: Session) -> Tensor:
