@@ -40,7 +40,7 @@ def test_no_part_of_a_split_becomes_empty(op: object) -> None:
 
 def test_a_proof_lets_no_nan_pass() -> None:
     """One channel is its own mean: 0 / 0."""
-    network = _Network(lambda x: x / (x - x.mean(1, keepdim=True)), 4)
+    network = _Network(lambda x: (x - x.mean(1, keepdim=True)) / (x - x.mean(1, keepdim=True)), 4)
     units, _ = _units(network)
     removed = units.prunable.clone()
     removed[0] = False

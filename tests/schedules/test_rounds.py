@@ -24,7 +24,7 @@ _EXAMPLE = (torch.zeros(2, *IMAGE),)
 _FRESH = 100  # what is added to a seed for fresh weights
 
 
-def _session(model: nn.Module | None = None, *, macs: float = 0.5, **options: Any) -> Session:
+def _session(model: nn.Module | None = None, *, macs: float = 0.53, **options: Any) -> Session:
     model = model or small()
     return Session(
         model,
@@ -149,7 +149,7 @@ def test_random_widths_differ_by_seed_within_the_same_budget() -> None:
         session = _session(seed=seed)
         dense = _macs(session)
         _walk(create("retrain_from_scratch", {"widths": "random"}), session)
-        assert 0.35 < _macs(session) / dense <= 0.5
+        assert 0.35 < _macs(session) / dense <= 0.53
         widths.add(session.model.get_parameter("conv1.weight").shape)
     assert len(widths) > 2
 
