@@ -112,7 +112,7 @@ def _trained(task: Task, splits: Data, seed: int) -> dict[str, torch.Tensor]:
 
 
 def _build(task: Task, weights: Path, folder: Path | None, work: Path, seed: int) -> dict[str, Any]:
-    """What ``edgeprune build --json`` prints, with the defaults of the command line."""
+    """Run ``edgeprune build --json`` and return what it prints, with the defaults of the command line."""
     command = [
         sys.executable, "-m", "edgeprune", "build", "--json", "--target", "raspberry-pi-4",
         "--model", task.network, "--data", task.data, "--weights", str(weights),
