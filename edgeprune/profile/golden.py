@@ -23,7 +23,7 @@ NAME = "golden.npz"
 """In a bundle."""
 SAMPLES = 4
 _MAX_BYTES = 1 << 30
-"""Of all arrays of a file together."""
+"""Bytes of all arrays of a file together."""
 _INPUT, _TOLERANCE, _OUTPUT = "input", "tolerance", "output_{}"
 _INT8_TOLERANCE = 0.1
 """Kernels of other processors round some values of every layer the other way."""
