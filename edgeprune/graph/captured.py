@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from edgeprune.graph.operators import argument_names, is_operator_call, operator_name, schema
+from edgeprune.graph.operators import argument_names, is_operator_call, mutates, operator_name, schema
 
 _NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 _NORM_STATE = ("weight", "bias", "running_mean", "running_var")
@@ -59,9 +59,10 @@ def _restore_dropout(root: nn.Module, node: fx.Node) -> None:
     name = operator_name(node.target)
     if name in ("aten.dropout", "aten.alpha_dropout", "aten.feature_dropout"):
         given = _arguments(node)
-        feature = _FEATURE_DROPOUTS.get(given["input"].meta["val"].ndim, nn.Dropout2d)
+        value = given["self" if mutates(node) else "input"]
+        feature = _FEATURE_DROPOUTS.get(value.meta["val"].ndim, nn.Dropout2d)
         kind = {"aten.dropout": nn.Dropout, "aten.alpha_dropout": nn.AlphaDropout}.get(name, feature)
-        _replace(root, node, f"{node.name}_mode", kind(given["p"]), given["input"])
+        _replace(root, node, f"{node.name}_mode", kind(given["p"]), value)
 
 
 def _replace(root: nn.Module, node: fx.Node, path: str, module: nn.Module, value: fx.Node) -> None:

@@ -17,8 +17,6 @@ class Spatial(Rule):
 
     ops = (
         *(f"aten.{pool}{rank}d" for pool in _POOLS for rank in (1, 2, 3)),
-        "aten.fractional_max_pool2d",
-        "aten.fractional_max_pool3d",
         *(f"aten.max_pool{rank}d_with_indices" for rank in (1, 2, 3)),
         *(f"aten.upsample_{resize}" for resize in _RESIZES),
         *(f"aten._upsample_{exact}" for exact in ("nearest_exact1d", "nearest_exact2d", "nearest_exact3d")),
@@ -37,3 +35,19 @@ class Spatial(Rule):
             coupling.freeze_all(other, f"positions of {call.name}")
         outputs = [Labels.of(shape, {channel: ids}) for shape in call.out_shapes]
         return outputs if call.many else outputs[0]
+
+
+@register
+class FractionalMaxPool(Rule):
+    """Regions are placed by ``random_samples``: (batch, channels, rank), one draw for each channel."""
+
+    ops = ("aten.fractional_max_pool2d", "aten.fractional_max_pool3d")
+
+    def couple(self, call: Call, coupling: Coupling) -> list[Labels]:
+        inputs, samples = call.tensor("self"), call.tensor("random_samples")
+        channel = len(inputs.shape) - samples.shape[2] - 1
+        reason = f"positions of {call.name}"
+        ids = coupling.resolve(inputs, [channel], reason=reason).get(channel)
+        drawn = coupling.resolve(samples, [1], reason=reason).get(1)
+        ids = coupling.tie(ids, drawn, reason="pooled at places whose number is fixed")
+        return [Labels.of(shape, {channel: ids}) for shape in call.out_shapes]
