@@ -178,7 +178,7 @@ def _speed(facts: Facts) -> str:
         return "its latency was not measured"
     if ratio.kind != "measured":
         return f"its latency on {ratio.where} is {ratio.kind}, not measured"
-    verdict = {"faster": "is faster", "slower": "is slower", "unsure": "is not surely faster"}[
+    verdict = {"faster": "is faster", "slower": "is slower", "unsure": "is not significantly faster"}[
         facts.locked or ratio.speed
     ]
     return f"int8 {verdict} on {ratio.where}"

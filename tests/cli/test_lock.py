@@ -54,7 +54,7 @@ def test_what_was_measured_is_repeated_until_it_is_measured_anew(
     third, redone = built("--update-lock")
     assert {"profile", "choose"} <= redone
     assert third["shipped"] == ("int8" if found() == "faster" else "float32")
-    assert f"int8 is {'not surely faster' if found() == 'unsure' else found()} on quick" in third["reason"]
+    assert f"int8 is {'not significantly faster' if found() == 'unsure' else found()} on quick" in third["reason"]
     lock.write_text(text.replace(f'"{measured}"', '"quick"'))
     assert run(build) == 3
     assert "targets.quick.int8 is 'quick', must be one of faster, slower, unsure" in capsys.readouterr().err

@@ -166,8 +166,9 @@ def test_the_fastest_precision_is_kept_with_its_figures(tools: Path, bundle: Pat
     made = found.prepare(bundle / "model.onnx", engines)
     assert made[:3] == (engines / "model.fp16.engine", True, "fp16")
     assert made.reason == (
-        "fp16 is faster than fp32, int8 is not surely faster than fp16; medians of 7 rounds in turn: "
-        "fp32 1.23 ms (1.23 to 1.23), fp16 0.53 ms (0.53 to 0.53), int8 0.63 ms (0.63 to 0.63)"
+        "fp16 is faster than fp32 (ratio 0.43, 95 % interval 0.42 to 0.44), "
+        "int8 is not significantly faster than fp16 (ratio 1.19, 95 % interval 1.15 to 1.22); "
+        "medians of 7 interleaved rounds: fp32 1.23 ms, fp16 0.53 ms, int8 0.63 ms"
     )
     assert measured(tools) == ["fp32", "fp16", "int8"] * 7
     record = json.loads((engines / "model.choice.json").read_text())
@@ -273,7 +274,8 @@ def test_the_script_builds_and_prints_the_path(tools: Path, bundle: Path) -> Non
     done = run("--bundle", str(bundle))
     assert (done.returncode, done.stdout) == (0, f"{bundle}/engines/model.int8.engine\n")
     assert "TensorRT 10.3.0, int8, from model.int8.onnx\n" in done.stderr
-    assert "TensorRT 10.3.0, int8: fp16 is not surely faster than fp32, int8 is faster than fp32; " in done.stderr
+    assert "TensorRT 10.3.0, int8: fp16 is not significantly faster than fp32 (ratio 1.00, " in done.stderr
+    assert "int8 is faster than fp32 (" in done.stderr
     assert done.stderr.endswith("built\n")
     again = run("--bundle", str(bundle))
     assert (again.stdout, "nothing to build" in again.stderr) == (done.stdout, True)

@@ -149,7 +149,7 @@ def test_without_a_precision_the_fastest_is_loaded_and_the_reason_told(tools: Pa
     commands = [{**load, "engines": str(bundle / "engines")}, {"do": "end"}]
     _, loaded = [json.loads(line) for line in run(bundle, "--serve", stdin=lines(commands)).stdout.splitlines()]
     assert (loaded["precision"], loaded["built"], loaded["first_ms"]) == ("fp16", True, pytest.approx(0.42))
-    assert loaded["reason"].startswith("fp16 is faster than fp32; medians of 7 rounds in turn")
+    assert loaded["reason"].startswith("fp16 is faster than fp32 (ratio 0.52, ")
     _, again = [json.loads(line) for line in run(bundle, "--serve", stdin=lines(commands)).stdout.splitlines()]
     assert (again["precision"], again["built"], again["reason"]) == ("fp16", False, loaded["reason"])
 
@@ -173,7 +173,8 @@ def test_its_user_gets_percentiles_and_the_flags(tools: Path, bundle: Path) -> N
     done = run(bundle, "--layers", str(bundle / "layers.json"))
     assert done.returncode == 0
     expected = "p50 0.83 ms  p90 0.84 ms  p99 0.84 ms  120 runs  fp16  TensorRT 10.3.0  --useCudaGraph --useSpinWait\n"
-    assert "fp16: fp16 is faster than fp32; medians of 7 rounds in turn: fp32 1.63 ms" in done.stderr
+    assert "fp16: fp16 is faster than fp32 (ratio 0.51, " in done.stderr
+    assert "medians of 7 interleaved rounds: fp32 1.63 ms" in done.stderr
     assert done.stdout.split() == expected.split()
     assert json.loads((bundle / "layers.json").read_text())["profile"] == recorded_trtexec.PROFILE
 
@@ -204,7 +205,7 @@ def test_without_trtexec_onnx_runtime_runs_what_it_measures_to_be_faster(tools: 
     write_network(bundle / "model.fp16.onnx", size=1)
     done = run(bundle)
     assert (done.returncode, done.stdout[:4]) == (0, "p50 "), done.stderr
-    assert "fp16: fp16 is faster than fp32; medians of 7 rounds in turn: fp32 " in done.stderr
+    assert "fp16: fp16 is faster than fp32 (ratio " in done.stderr
     (bundle / "model.onnx").write_text("broken")
     broken = run(bundle)
     assert (broken.returncode, "error: ONNX Runtime cannot run model.onnx: " in broken.stderr) == (5, True)

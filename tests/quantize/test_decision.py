@@ -30,7 +30,7 @@ def _facts(int8: Candidate | None = _GOOD, ratio: LatencyRatio | None = _FASTER)
         ("auto", _GOOD, _FASTER, "int8", "int8 is faster on local://, and it keeps"),
         ("auto", _GOOD, _FASTER, "int8", r"89\.70% instead of 90\.00%; a drop of 0\.50 points.*1,002,421 bytes"),
         ("auto", _GOOD, _SLOWER, "float32", "int8 is slower on local://"),
-        ("auto", _GOOD, _UNSURE, "float32", "int8 is not surely faster"),
+        ("auto", _GOOD, _UNSURE, "float32", "int8 is not significantly faster"),
         ("auto", _GOOD, _EMULATED, "float32", "its latency on local:// is emulated, not measured"),
         ("auto", _GOOD, None, "float32", "its latency was not measured"),
         ("auto", _BAD, _FASTER, "float32", r"loses 10\.00 points \(80\.00% instead of 90\.00%\).*0\.50 points"),
