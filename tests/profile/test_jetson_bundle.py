@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import edgeprune as ep
@@ -16,6 +17,7 @@ from edgeprune.bundle.manifest import Manifest
 from edgeprune.cli import run
 from edgeprune.errors import MeasurementError
 from edgeprune.profile import profile_fleet
+from edgeprune.profile.golden import Golden
 from edgeprune.profile.subject import subject
 from tests.profile import recorded_trtexec
 
@@ -73,6 +75,7 @@ def test_its_runner_builds_every_form_and_runs_the_fastest(
 ) -> None:
     recorded_trtexec.install(tools, release)
     recorded_trtexec.compute_ms(tools, fp32=1.2, fp16=0.7, int8=0.4)
+    compute_outputs(tools, bundle)
     first = on_board(bundle, "run.py", "--duration", "1")
     assert first.returncode == 0, first.stderr
     assert "int8: fp16 is faster than fp32 (ratio 0.59, " in first.stderr
@@ -84,13 +87,35 @@ def test_its_runner_builds_every_form_and_runs_the_fastest(
     assert json.loads((bundle / "engines/model.choice.json").read_text())["precision"] == "int8"
     before = len(recorded_trtexec.calls(tools))
     assert on_board(bundle, "run.py", "--duration", "1").stdout == first.stdout
-    assert len(recorded_trtexec.calls(tools)) == before + 1
+    assert len(recorded_trtexec.calls(tools)) == before + 1 + 4  # one for each sample of golden.npz
     engine = on_board(bundle, "build_engine.py")
     assert (engine.returncode, engine.stdout) == (0, f"{bundle}/engines/model.int8.engine\n")
 
 
+def test_its_runner_prints_and_checks_the_outputs_for_golden_samples(bundle: Path, tools: Path) -> None:
+    recorded_trtexec.install(tools, "10.3")
+    golden = Golden.load(bundle / "golden.npz")
+    for precision in ("fp32", "fp16", "int8"):
+        compute_outputs(tools, bundle)
+        good = on_board(bundle, "run.py", "--precision", precision, "--duration", "1", "--best", "2")
+        assert good.returncode == 0, good.stderr
+        _, heading, *samples, verdict = good.stdout.splitlines()
+        assert heading == "output output, largest values as index: value"
+        expected = golden.of(precision.replace("fp", "float"))
+        for number, (line, scores) in enumerate(zip(samples, expected.outputs[0], strict=True)):
+            label, *pairs = line.split("  ")
+            assert label == f"sample {number}"
+            assert [int(pair.split(":")[0]) for pair in pairs] == np.argsort(scores)[::-1][:2].tolist()
+        assert verdict.startswith("outputs are as expected: relative error ")
+        assert verdict.endswith(f"allowed {expected.tolerance:.2g}")
+        compute_outputs(tools, bundle, factor=1.5)
+        wrong = on_board(bundle, "run.py", "--precision", precision, "--duration", "1")
+        assert (wrong.returncode, "outputs are NOT as expected: relative error 0.5" in wrong.stderr) == (1, True)
+
+
 def test_a_precision_can_be_forced(bundle: Path, tools: Path) -> None:
     recorded_trtexec.install(tools, "10.3")
+    compute_outputs(tools, bundle)
     forced = on_board(bundle, "run.py", "--precision", "fp16", "--duration", "1")
     assert "  fp16  TensorRT 10.3.0" in forced.stdout
     assert [path.name for path in (bundle / "engines").glob("*.engine")] == ["model.fp16.engine"]
@@ -108,17 +133,21 @@ print(json.dumps([{{"name": "output", "dimensions": "1x10", "values": values.tol
 """
 
 
+def compute_outputs(tools: Path, bundle: Path, factor: float = 1.0) -> None:
+    """Let the stand-in for trtexec compute outputs with ONNX Runtime, from the raw sample that it is given."""
+    (tools / "answer").write_text(_ANSWER.format(python=sys.executable, bundle=bundle, factor=factor))
+    (tools / "answer").chmod(0o755)
+
+
 @pytest.mark.parametrize(("fastest", "tolerance"), [("fp32", 0.01), ("fp16", 0.01), ("int8", 0.1)])
 def test_what_the_engine_answers_is_held_against_the_form_that_it_was_built_from(
     bundle: Path, tools: Path, fastest: str, tolerance: float
 ) -> None:
-    """The stand-in for trtexec lets ONNX Runtime compute, from the raw sample that it is given."""
     recorded_trtexec.install(tools, "10.3")
     recorded_trtexec.compute_ms(tools, **{fastest: 0.3})
 
     def profiled(factor: float) -> ep.Profile:
-        (tools / "answer").write_text(_ANSWER.format(python=sys.executable, bundle=bundle, factor=factor))
-        (tools / "answer").chmod(0o755)
+        compute_outputs(tools, bundle, factor)
         return ep.profile(bundle, "local:", runs=2, blocks=1, block_s=0, warmup=0, noise=None, retries=0)
 
     found = profiled(1.0)

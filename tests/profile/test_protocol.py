@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -315,6 +316,36 @@ def test_the_runner_needs_python_3_8_numpy_and_onnxruntime_only(tmp_path: Path) 
     assert {line.partition(">")[0] for line in protocol.REQUIREMENTS.split()} == {"numpy", "onnxruntime"}
 
 
+def test_largest_outputs_are_printed_with_their_indices(tmp_path: Path) -> None:
+    """All outputs of a network that is not a classifier: of several dimensions, integers and single values."""
+    info = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("Identity", ["x"], ["boxes"]),
+        onnx.helper.make_node("ArgMax", ["x"], ["count"], axis=1, keepdims=0),
+        onnx.helper.make_node("ReduceMax", ["x"], ["most"], axes=[1, 2], keepdims=0),
+    ]
+    outputs = [
+        info("boxes", onnx.TensorProto.FLOAT, ["n", 2, 3]),
+        info("count", onnx.TensorProto.INT64, ["n", 3]),
+        info("most", onnx.TensorProto.FLOAT, ["n"]),
+    ]
+    graph = onnx.helper.make_graph(nodes, "network", [info("x", onnx.TensorProto.FLOAT, ["n", 2, 3])], outputs)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "model.onnx")
+    np.save(tmp_path / "x.npy", np.array([[[0, 1, 2], [5, 4, 3]]], np.float32))
+    argv = [sys.executable, str(protocol.RUNNER), "model.onnx", "--input", "x.npy", "--best", "2"]
+    shown = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines() == [
+        "output boxes, largest values as index: value",
+        "sample 0  1, 0: 5  1, 1: 4",
+        "output count, largest values as index: value",
+        "sample 0  2: 1  1: 1",
+        "output most, largest values as index: value",
+        "sample 0  0: 5",
+    ]
+
+
 def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
     import shutil
 
@@ -332,8 +363,12 @@ def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
     (expected,) = predict(models["pruned"], samples)
     with np.load(tmp_path / "out.npz") as stored:
         np.testing.assert_allclose(stored["output"], expected, rtol=1e-4, atol=1e-5)
-    best = [int(line.split()[1]) for line in shown.stdout.splitlines()]
-    assert best == list(expected.argmax(1))
+    heading, *lines = shown.stdout.splitlines()
+    assert heading == "output output, largest values as index: value"
+    largest = [int(line.split()[2].rstrip(":")) for line in lines]
+    assert largest == list(expected.argmax(1))
+    assert [line.split("  ")[0] for line in lines] == ["sample 0", "sample 1", "sample 2"]
+    assert {len(line.split("  ")) for line in lines} == {3}
     assert "p50" in run("--benchmark", "10", "--threads", "1").stdout
     np.save(tmp_path / "x.npy", samples[:, :3])
     refused = run("--input", "x.npy")
@@ -344,7 +379,7 @@ def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
     np.savez(tmp_path / "golden.npz", **golden)
     for tried in (run(), run("--input", "golden.npz")):
         assert tried.returncode == 0, tried.stderr
-        assert len(tried.stdout.splitlines()) == 1 + len(samples)
+        assert len(tried.stdout.splitlines()) == 2 + len(samples)
     np.savez(tmp_path / "golden.npz", **{**golden, "output_0": expected + 1})
     assert run().returncode == 1
     np.savez(tmp_path / "golden.npz", other=samples)

@@ -116,6 +116,23 @@ def test_what_trtexec_tells_of_outputs(tools: Path, bundle: Path) -> None:
         runner.end()
 
 
+def test_its_user_gets_the_largest_outputs_with_their_indices(tools: Path, bundle: Path) -> None:
+    recorded_trtexec.install(tools, "10.3")
+    np.save(bundle / "x.npy", np.zeros((2, 1, 8, 8), np.float32))
+    answer(tools, [{"name": "output", "dimensions": "1x2x3", "values": [0, 1, 2, 5, 4, 3]}])
+    done = run(bundle, "--input", str(bundle / "x.npy"), "--precision", "fp32", "--best", "3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == [
+        "output output, largest values as index: value",
+        "sample 0  1, 0: 5  1, 1: 4  1, 2: 3",
+        "sample 1  1, 0: 5  1, 1: 4  1, 2: 3",
+    ]
+    for content in (b"not an array", b""):
+        (bundle / "x.npy").write_bytes(content)
+        assert run(bundle, "--input", str(bundle / "x.npy")).returncode == 3
+    assert run(bundle, "--input", str(bundle / "missing.npy")).returncode == 3
+
+
 def test_engines_may_take_longer_than_other_answers(tools: Path, bundle: Path) -> None:
     program = recorded_trtexec.install(tools, "10.3")
     program.write_text(program.read_text().replace("--saveEngine) cat", "--saveEngine) sleep 3; cat"))

@@ -3,7 +3,7 @@
 
 Needs Python 3.8 or newer, numpy and ai-edge-litert, or tflite-runtime in its place; nothing else.
 
-    python run.py --input samples.npy              the best classes of each sample, on model.tflite beside this file
+    python run.py --input samples.npy              the largest outputs for each sample, on model.tflite beside this file
     python run.py --input samples.npy --output out.npz
     python run.py --benchmark 200 --threads 4      latency on random input
 
@@ -374,12 +374,15 @@ def show_agreement(outputs: dict[str, np.ndarray], stored: dict[str, np.ndarray]
     return good
 
 
-def show_best(outputs: dict[str, np.ndarray], best: int) -> None:
-    """Print the best classes of each sample by the first output."""
-    for index, scores in enumerate(next(iter(outputs.values()))):
-        flat = scores.reshape(-1)
-        order = np.argsort(flat)[::-1][:best]
-        print(f"{index}: " + "  ".join(f"{label} ({flat[label]:.4g})" for label in order))
+def show_largest(outputs: dict[str, np.ndarray], count: int) -> None:
+    """Print the largest values of each output for each sample, with their indices."""
+    for name, samples in outputs.items():
+        print(f"output {name}, largest values as index: value")
+        for sample, values in enumerate(map(np.atleast_1d, samples)):
+            largest = np.argsort(values, axis=None)[::-1][:count]
+            places = zip(*np.unravel_index(largest, values.shape))  # noqa: B905 - Python 3.8
+            shown = [f"{', '.join(map(str, place))}: {float(values[place]):.4g}" for place in places]
+            print("  ".join([f"sample {sample}", *shown]))
 
 
 def main() -> None:
@@ -393,7 +396,7 @@ def main() -> None:
         "--input", metavar="FILE", help=".npy of samples (N, ...), scaled as in training; default: golden.npz"
     )
     parser.add_argument("--output", metavar="FILE", help=".npz for all outputs")
-    parser.add_argument("--best", type=int, default=3, help="classes shown of each sample (3)")
+    parser.add_argument("--best", type=int, default=5, help="values shown of each output and sample (5)")
     parser.add_argument("--benchmark", type=int, metavar="RUNS", help="time so many inferences on random input")
     parser.add_argument("--threads", type=int, help="of one inference; default: every core")
     parser.add_argument("--serve", action="store_true", help="answer JSON commands on stdin")
@@ -413,7 +416,7 @@ def main() -> None:
             outputs = run_samples(session, samples)
         except (OSError, ValueError) as problem:
             raise SystemExit(str(problem)) from None
-        show_best(outputs, given.best)
+        show_largest(outputs, given.best)
         if not show_agreement(outputs, stored):
             raise SystemExit(1)
         if given.output:

@@ -5,7 +5,9 @@ Needs Python 3.8 or newer, build_engine.py, trtexec.py and choice.py beside this
 else. Where there is no trtexec, onnxruntime_runner.py beside this file takes over with ONNX Runtime's CUDA provider
 (onnxruntime-gpu, numpy).
 
-    python run.py                        build what is not built yet, choose the fastest precision, measure its latency
+    python run.py                        build what is not built yet, choose the fastest precision, measure its latency,
+                                         and check its outputs for the samples in golden.npz beside this file
+    python run.py --input samples.npy    the largest outputs for each sample
     python run.py --precision fp16 --duration 30
     python run.py --layers layers.json   the time of each layer too
 
@@ -35,12 +37,14 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from edgeprune.profile.runners import build_engine, choice, trtexec
+
+    Output = tuple[tuple[int, ...], Sequence[float]]  # shape and values in C order
 else:
     import build_engine
     import choice
@@ -54,6 +58,8 @@ _WINDOW_S = 1
 # Warm-up has ended when the medians of two windows that follow each other differ by less than this share.
 _STABLE = 0.02
 _MEMORY_PERIOD_S = 0.05
+# Codes of the module array for numpy's names of types.
+_TYPE_CODES = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "|i1": "b", "|u1": "B", "|b1": "B"}
 
 
 class MemoryWatch:
@@ -168,21 +174,116 @@ class Server:
         return times
 
 
-def read_samples(path: Path) -> list[bytes]:
-    """The raw values of each sample (N, ...) in a ``.npy`` file; there may be no numpy here."""
-    content = path.read_bytes()
+class Array(NamedTuple):
+    """An array of an ``.npy`` file; there may be no numpy here.
+
+    Attributes:
+        descr: numpy's name of the type, such as ``<f4``.
+        shape: Length of every dimension.
+        content: The values as stored, in C order.
+    """
+
+    descr: str
+    shape: tuple[int, ...]
+    content: bytes
+
+    def values(self) -> list[float]:
+        """All values in C order."""
+        found = array.array(_TYPE_CODES[self.descr])
+        found.frombytes(self.content)
+        return [float(value) for value in found]
+
+
+def parse_array(content: bytes) -> Array:
+    """The array in the content of an ``.npy`` file.
+
+    Raises:
+        EngineError: It is not one, its type is not known here, or it is in Fortran order.
+    """
     wide = content[6:7] != b"\x01"  # from version 2 on
     start = 12 if wide else 10
     end = start + int.from_bytes(content[8:start], "little")
-    header = ast.literal_eval(content[start:end].decode("latin1"))
-    if content[:6] != b"\x93NUMPY" or header["fortran_order"] or header["descr"] != "<f4":
-        raise trtexec.EngineError(f"samples must be float32 in C order, these are {header}")
-    count, values = header["shape"][0], content[end:]
-    size = len(values) // count
-    return [values[index * size : (index + 1) * size] for index in range(count)]
+    try:
+        header = ast.literal_eval(content[start:end].decode("latin1"))
+        known = content[:6] == b"\x93NUMPY" and not header["fortran_order"] and header["descr"] in _TYPE_CODES
+    except (SyntaxError, ValueError, KeyError, TypeError):
+        raise trtexec.EngineError("not an .npy file", exit_code=3) from None
+    if not known:
+        raise trtexec.EngineError(f"arrays must be numbers in C order, this one is {header}", exit_code=3)
+    return Array(header["descr"], header["shape"], content[end:])
 
 
-def write_outputs(path: Path, parts: Sequence[Sequence[tuple[tuple[int, ...], Sequence[float]]]]) -> None:
+def read_samples(path: Path) -> list[bytes]:
+    """The raw values of each sample (N, ...) in an ``.npy`` file, or under "input" in an ``.npz`` file.
+
+    Raises:
+        EngineError: The file holds no samples.
+    """
+    if zipfile.is_zipfile(str(path)):
+        with zipfile.ZipFile(str(path)) as file:
+            if "input.npy" not in file.namelist():
+                raise trtexec.EngineError(f"{path} has no array 'input'", exit_code=3)
+            stored = parse_array(file.read("input.npy"))
+    else:
+        stored = parse_array(path.read_bytes())
+    if 0 in (stored.shape or (0,)):
+        raise trtexec.EngineError(f"{path} must hold samples (N, ...), its shape is {stored.shape}", exit_code=3)
+    count = stored.shape[0]
+    size = len(stored.content) // count
+    return [stored.content[index * size : (index + 1) * size] for index in range(count)]
+
+
+def read_expected(path: Path, precision: str) -> tuple[list[list[float]], float] | None:
+    """All values of each output that golden.npz expects of an engine, and the relative error that is allowed.
+
+    None where the file expects nothing.
+    """
+    if not zipfile.is_zipfile(str(path)):
+        return None
+    with zipfile.ZipFile(str(path)) as file:
+        arrays = {name[: -len(".npy")]: file.read(name) for name in file.namelist()}
+    other = f"{precision.replace('fp', 'float')}."
+    prefix = other if f"{other}tolerance" in arrays else ""
+    if f"{prefix}tolerance" not in arrays:
+        return None
+    names = sorted((name for name in arrays if re.match(rf"{re.escape(prefix)}output_\d+$", name)), key=_number)
+    (tolerance,) = parse_array(arrays[f"{prefix}tolerance"]).values()
+    return [parse_array(arrays[name]).values() for name in names], tolerance
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("_")[2])
+
+
+def relative_error(output: Sequence[float], expected: Sequence[float]) -> float:
+    """Largest difference over the largest finite expected value; infinite if a value is NaN or one is missing."""
+    if len(output) != len(expected):
+        return math.inf
+    scale = max((abs(value) for value in expected if math.isfinite(value)), default=0) or 1.0
+    errors = [abs(one - other) / scale for one, other in zip(output, expected) if one != other]  # noqa: B905
+    return max((math.inf if math.isnan(error) else error for error in errors), default=0)
+
+
+def show_largest(outputs: Mapping[str, Sequence[Output]], count: int) -> None:
+    """Print the largest values of each output for each sample, with their indices."""
+    for name, samples in outputs.items():
+        print(f"output {name}, largest values as index: value")
+        for sample, (shape, values) in enumerate(samples):
+            largest = sorted(range(len(values)), key=values.__getitem__, reverse=True)[:count]
+            shown = [f"{', '.join(map(str, _place(index, shape[1:])))}: {values[index]:.4g}" for index in largest]
+            print("  ".join([f"sample {sample}", *shown]))
+
+
+def _place(index: int, shape: Sequence[int]) -> list[int]:
+    """Index along every dimension of the value at ``index`` in C order."""
+    place: list[int] = []
+    for length in reversed(shape or (1,)):
+        index, along = divmod(index, length)
+        place.insert(0, along)
+    return place
+
+
+def write_outputs(path: Path, parts: Sequence[Sequence[Output]]) -> None:
     """Write the outputs of samples as a ``.npz`` file: each is (N, ...)."""
     with zipfile.ZipFile(path, "w") as file:
         for index, samples in enumerate(zip(*parts)):  # noqa: B905 - Python 3.8
@@ -231,8 +332,15 @@ def _machine(builder: build_engine.Builder) -> dict[str, Any]:
 
 
 def benchmark(builder: build_engine.Builder, given: argparse.Namespace) -> None:
-    """Build if need be, measure, print."""
+    """Build if need be, measure, run the samples, print.
+
+    Raises:
+        EngineError: Outputs are not as golden.npz expects.
+    """
     bundle = Path(__file__).resolve().parent
+    golden = bundle / "golden.npz"
+    samples_file = given.input or (golden if golden.is_file() else None)
+    samples = [] if samples_file is None else read_samples(samples_file)
     made = builder.prepare(bundle / "model.onnx", given.engines or bundle / "engines", given.precision)
     build_engine.say(f"{made.precision}: {made.reason}")
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
@@ -240,9 +348,35 @@ def benchmark(builder: build_engine.Builder, given: argparse.Namespace) -> None:
         times = engine.run(warm_up_ms=build_engine.WARM_UP_MS, duration_s=given.duration, iterations=10)
         if given.layers:
             Path(given.layers).write_text(json.dumps(engine.layers(), indent=1) + "\n")
+        parts = [engine.outputs(sample) for sample in samples]
+        _, names = trtexec.parse_bindings(engine.printed)
     ranks = statistics.quantiles([entry["latency_ms"] for entry in times], n=100, method="inclusive")
     shown = [f"p{rank} {ranks[rank - 1]:.4g} ms" for rank in (50, 90, 99)]
     print("  ".join([*shown, f"{len(times)} runs", made.precision, f"TensorRT {builder.version}", *engine.flags]))
+    if None in parts:
+        build_engine.say("no outputs: trtexec does not name those of the network, or the network has several inputs")
+    elif samples_file is not None:
+        outputs = dict(zip(names, zip(*parts)))  # noqa: B905 - Python 3.8
+        show_largest(outputs, given.best)
+        expected = read_expected(samples_file, made.precision)
+        if expected is not None:
+            _show_agreement(outputs, *expected)
+
+
+def _show_agreement(
+    outputs: Mapping[str, Sequence[Output]], expected: Sequence[Sequence[float]], tolerance: float
+) -> None:
+    """Print that the outputs are as expected.
+
+    Raises:
+        EngineError: They are not.
+    """
+    flat = [[value for _, values in samples for value in values] for samples in outputs.values()]
+    error = max(map(relative_error, flat, expected), default=0) if len(flat) == len(expected) else math.inf
+    figures = f"relative error {error:.2g}, allowed {tolerance:.2g}"
+    if error > tolerance:
+        raise trtexec.EngineError(f"outputs are NOT as expected: {figures}", exit_code=1)
+    print(f"outputs are as expected: {figures}")
 
 
 def main() -> None:
@@ -250,6 +384,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure a network with TensorRT.")
     parser.add_argument("--precision", choices=trtexec.PRECISIONS, help="default: that which is the fastest here")
     parser.add_argument("--duration", type=int, default=10, metavar="S", help="of the measurement (10)")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help=".npy of samples (N, ...), scaled as in training; default: golden.npz",
+    )
+    parser.add_argument("--best", type=int, default=5, help="values shown of each output and sample (5)")
     parser.add_argument("--layers", metavar="FILE", help="write time and description of each layer as JSON")
     parser.add_argument("--engines", type=Path, help="folder for engines; default: engines/ beside this file")
     parser.add_argument("--serve", action="store_true", help="answer JSON commands on stdin")
@@ -262,9 +403,9 @@ def main() -> None:
             serve(builder)
         else:
             benchmark(builder, given)
-    except trtexec.EngineError as problem:
+    except (trtexec.EngineError, OSError) as problem:
         build_engine.say(f"error: {problem}")
-        raise SystemExit(problem.exit_code) from None
+        raise SystemExit(getattr(problem, "exit_code", 3)) from None
 
 
 def _fall_back(given: argparse.Namespace) -> None:
