@@ -1,7 +1,10 @@
-"""Mutate real files and give them to the commands of EdgePrune, in this process.
+"""Mutate real files and give them to the commands of EdgePrune, each in a process of its own.
 
 For each input, checks that the exit code is documented and not that of a bug, that an error is one sentence without a
-control character, that it takes less than ten seconds, and that no other file of the folder is changed or lost.
+control character, that it takes less than ten seconds, that the process does not crash, that no other file of the
+folder is changed or lost, and that nothing is left behind by a refused input.
+
+A bundle is given as its folder, with its archive beside it. The models of ``seeds`` are mutated as well.
 
     python scripts/explore/mutate.py --count 20000 --seed 1 BUNDLE [BUNDLE ...]
 """
@@ -10,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import copy
 import hashlib
 import io
 import json
 import logging
+import os
 import random
+import resource
+import select
 import shutil
 import signal
 import sys
@@ -27,22 +32,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from explore import mutations
 
 TIME_LIMIT_S = 10
 _MEASURING_S = 120
+_GRACE_S = 5
+"""Code of a library that does not return to Python is ended this much later."""
 _CODES = (0, 2, 3, 4, 6)
-_TOKENS = (
-    b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"[" * 3000, b'{"a":' * 100, b"9" * 5000, b"1" + b"0" * 400, b"1e999",
-    b"NaN", b"null", b"[]", b"{}", b'""', b"-1", b"0", b"true", b"\\ud800", b"\x1b]0;x\x07", b"../../x", b"/dev/zero",
-    b"\n", b"\r", b"18446744073709551616", b"0.5", b"\xe2\x80\xae", b"%s{}", b"A" * 70_000,
-)  # fmt: skip
-
-_VALUES: tuple[Any, ...] = (
-    None, True, 0, -1, 1, 2**31, 2**63, 10**400, 0.0, -0.5, 1e-300, 1e300, "", "x", "\x1b[31m\u202e", "a" * 5000, [],
-    {}, [[]], [0], {"": []}, [None], "0", "NaN",
-)  # fmt: skip
-_OF_VALUES = 0.6
+_REFUSED = (2, 3)
+_MOST_MEMORY_BYTES = 8 << 30
+_DRAWN = frozenset({"report.html", "measured.json", "measured.json.sig"})
+"""What ``report`` replaces or removes: the page, its hash, and a signature of the hash."""
+_RESEALED = 0.5
+"""Fraction of the files of a bundle whose new hash the manifest states, so that the commands read them."""
+_QUICK = ("--runs", "1", "--blocks", "1", "--warmup", "0", "--retries", "0", "--timeout", "10")
+_OF_MODELS, _OF_ARCHIVES, _OF_LINT, _OF_PROFILE = 6.0, 3.0, 1.0, 0.1
 
 
 @dataclass
@@ -51,119 +58,75 @@ class Outcome:
 
     inputs: int = 0
     by_command: Counter[str] = field(default_factory=Counter)
+    by_file: Counter[str] = field(default_factory=Counter)
     codes: Counter[int] = field(default_factory=Counter)
     tracebacks: Counter[str] = field(default_factory=Counter)
+    crashes: Counter[str] = field(default_factory=Counter)
     hangs: int = 0
     wrong_codes: int = 0
     not_one_sentence: int = 0
     changed_files: int = 0
+    left_files: int = 0
 
 
 class Case(NamedTuple):
-    """A name, a file to mutate, and the command that reads it."""
+    """A name, a file to mutate, the command that reads it, and how often it is drawn."""
 
     name: str
     file: Path
     command: list[str]
+    weight: float = 1.0
+
+
+class Ending(NamedTuple):
+    """How a command ended: its exit code, and the counter and text of what is wrong with it, if anything is."""
+
+    code: int | None
+    counter: str | None = None
+    place: str = ""
+    problem: str = ""
 
 
 class TimeLimitError(BaseException):
     """An input took longer than the limit."""
 
 
-def mutated(content: bytes, chance: random.Random) -> bytes:
-    """One to four changes of ``content``: of bits, bytes, blocks and tokens, or of values if it is JSON."""
-    if chance.random() < _OF_VALUES and content[:1] == b"{":
-        with contextlib.suppress(ValueError):
-            return _with_other_values(content, chance)
-    result = bytearray(content)
-    for _ in range(chance.choice((1, 1, 1, 2, 4))):
-        place = chance.randrange(len(result) + 1)
-        kind = chance.randrange(8)
-        if kind == 0 and result:
-            result[place % len(result)] ^= 1 << chance.randrange(8)
-        elif kind == 1 and result:
-            result[place % len(result)] = chance.randrange(256)
-        elif kind == 2:
-            del result[place : place + chance.choice((1, 4, 64, 4096))]
-        elif kind == 3:
-            result[place:place] = chance.choice(_TOKENS)
-        elif kind == 4:
-            result[place:place] = result[: chance.choice((1, 16, 512))]
-        elif kind == 5:
-            del result[place:]
-        elif kind == 6:
-            _replace_value(result, chance)
-        else:
-            size = chance.choice((1, 2, 4, 8))
-            result[place : place + size] = chance.choice((0, 1, 2**31, 2**63, -1)).to_bytes(9, "little", signed=True)[
-                :size
-            ]
-    return bytes(result)
-
-
-def _with_other_values(content: bytes, chance: random.Random) -> bytes:
-    """JSON whose values at one to three places are gone, doubled or replaced, so that it still is JSON."""
-    tree = json.loads(content)
-    for _ in range(chance.choice((1, 1, 2, 3))):
-        places = list(_places(tree))
-        parent, key = chance.choice(places)
-        kind = chance.randrange(4)
-        if kind == 0:
-            del parent[key]
-        elif kind == 1 and isinstance(parent, list):
-            parent.append(parent[key])
-        elif kind == 2:  # the value of another place
-            other, its_key = chance.choice(places)
-            parent[key] = copy.deepcopy(other[its_key]) if its_key in other or isinstance(other, list) else None
-        else:
-            parent[key] = copy.deepcopy(chance.choice(_VALUES))
-        if not tree:
-            break
-    return json.dumps(tree).encode()
-
-
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(value, (dict, list)):
-        for key in list(value) if isinstance(value, dict) else range(len(value)):
-            yield value, key
-            yield from _places(value[key])
-
-
-def _replace_value(content: bytearray, chance: random.Random) -> None:
-    """Replace what is between a colon or comma and the next comma or bracket."""
-    starts = [place + 1 for place, byte in enumerate(content[:20_000]) if byte in b":,=["]
-    if starts:
-        start = chance.choice(starts)
-        end = next(
-            (place for place in range(start, min(len(content), start + 200)) if content[place] in b",}]\n"), start
-        )
-        content[start:end] = chance.choice(_TOKENS)
-
-
 def cases(bundles: Sequence[Path]) -> list[Case]:
-    """A name, a file to mutate, and the command that reads it; ``{}`` is the folder that the file's copy is in."""
+    """What is mutated; ``{}`` is the folder that the copy of the file is in, and ``{file}`` the copy."""
     root, found = Path(__file__).parents[2], []
+    seeds = Path(__file__).parent / "seeds"
     for bundle in bundles:
         for file in sorted(path for path in bundle.iterdir() if path.suffix == ".json"):
-            found += [("verify", file, ["verify", "{}"]), ("report", file, ["report", "{}"])]
+            found += [Case("verify", file, ["verify", "{}"]), Case("report", file, ["report", "{}"])]
+            if file.name in ("manifest.json", "profile.json", "evaluation.json"):
+                found.append(Case("compare", file, ["compare", "{}", "{}"]))
             if file.name in ("manifest.json", "profile.json"):
-                found += [
-                    ("compare", file, ["compare", "{}", "{}"]),
-                    ("compare", file, ["compare", "{file}", "{file}"]),
-                ]
-        for file in bundle.glob("*.tflite"):
-            found += [("lint", file, ["lint", "{file}"]), ("profile", file, ["profile", "{file}", "--runs", "1"])]
-        for file in bundle.glob("*.onnx"):
-            found.append(("convert", file, ["convert", "{file}", "{}/made.tflite"]))
+                found.append(Case("compare", file, ["compare", "{file}", "{file}"]))
+        for file in sorted(path for path in bundle.iterdir() if path.suffix in (".onnx", ".tflite", ".npz")):
+            found += [
+                Case("verify", file, ["verify", "{}"]),
+                Case("profile", file, ["profile", "{}", "--output", "{}/made.json", *_QUICK], _OF_PROFILE),
+            ]
+        found += [Case("verify", file, ["verify", "{}"]) for file in bundle.glob("*.sig")]
         packed = bundle.with_name(f"{bundle.name}.tar.gz")
         if packed.is_file():
-            found.append(("verify archive", packed, ["verify", "{file}"]))
-            found.append(("compare archive", packed, ["compare", "{file}", "{file}"]))
+            found += [
+                Case(command, packed, [command, *arguments], _OF_ARCHIVES)
+                for command, *arguments in (("verify", "{file}"), ("report", "{file}"), ("compare", "{file}", "{file}"))
+            ]
+            found.append(Case("profile", packed, ["profile", "{file}", *_QUICK], _OF_PROFILE))
+    models = [file for folder in (*bundles, seeds / "onnx", seeds / "tflite") for file in sorted(folder.iterdir())]
+    for file in models:
+        if file.suffix == ".onnx":
+            found.append(Case("convert", file, ["convert", "{file}", "{}/made.tflite"], _OF_MODELS))
+        if file.suffix == ".tflite":
+            found.append(Case("lint", file, ["lint", "{file}"], _OF_LINT))
+        if file.suffix in (".onnx", ".tflite"):
+            found.append(Case("profile", file, ["profile", "{file}", *_QUICK], _OF_PROFILE))
     for file in (*root.glob("recipes/*/recipe.toml"), *root.glob("targets/*.toml")):
         kind = "recipes" if file.name == "recipe.toml" else "targets"
-        found.append((kind, file, [kind, "show", "{file}"]))
-    return [Case(*case) for case in found]
+        found.append(Case(kind, file, [kind, "show", "{file}"], 0.5))
+    return found
 
 
 def main() -> None:
@@ -181,66 +144,120 @@ def main() -> None:
     known = [case for case in cases(asked.bundles) if case.name.startswith(asked.only or "")]
     asked.findings.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for number in range(asked.count):
+        _import_all(known, Path(scratch))
+        for _ in range(asked.count):
             if time.monotonic() > end:
                 break
-            content = mutated(known[number % len(known)].file.read_bytes(), chance)
-            _try(known[number % len(known)], content, Path(scratch), outcome, asked.findings)
+            (case,) = chance.choices(known, [case.weight for case in known])
+            content = mutations.mutated_file(case.file.name, case.file.read_bytes(), chance)
+            _try(case, content, Path(scratch), outcome, asked.findings, resealed=chance.random() < _RESEALED)
     counts = {**vars(outcome), "seed": asked.seed, "edgeprune": version("edgeprune"), "python": sys.version.split()[0]}
     print(json.dumps(counts, indent=1))
 
 
-def _try(case: Case, content: bytes, scratch: Path, outcome: Outcome, findings: Path) -> None:
-    name, file, command = case
+def _import_all(known: Sequence[Case], scratch: Path) -> None:
+    """Run each command on files as they are: processes that are forked afterwards need not import it."""
+    for name in {case.name for case in known}:
+        case = next(case for case in known if case.name == name)
+        ended = _judge(_laid_out(case, case.file.read_bytes(), scratch), _MEASURING_S)
+        if ended.counter is not None:
+            sys.exit(f"{name} fails on {case.file} as it is: {ended.problem}")
+
+
+def _laid_out(case: Case, content: bytes, scratch: Path, *, resealed: bool = False) -> list[str]:
+    """Write ``content`` as the file of ``case``, with all other files of its bundle; returns the command line."""
     folder = scratch / "input"
     shutil.rmtree(folder, ignore_errors=True)
-    if file.suffix == ".json":
-        shutil.copytree(file.parent, folder)
+    if (case.file.parent / "manifest.json").is_file():
+        shutil.copytree(case.file.parent, folder)
     else:
         folder.mkdir()
-    place = folder / file.name
+    place = folder / case.file.name
     place.write_bytes(content)
-    arguments = [part.replace("{file}", str(place)).replace("{}", str(folder)) for part in command]
+    if resealed and place.name != "manifest.json" and (folder / "manifest.json").is_file():
+        mutations.reseal(folder, place.name)
+    return [part.replace("{file}", str(place)).replace("{}", str(folder)) for part in case.command]
+
+
+def _try(case: Case, content: bytes, scratch: Path, outcome: Outcome, findings: Path, *, resealed: bool) -> None:
+    arguments, folder = _laid_out(case, content, scratch, resealed=resealed), scratch / "input"
     before = _hashes(folder)
     outcome.inputs += 1
-    outcome.by_command[name] += 1
-    problem = _judge(arguments, outcome)
-    lost = [path for path, digest in before.items() if _hashes(folder).get(path) != digest and path != "report.html"]
-    if lost and name not in ("report", "profile"):
+    outcome.by_command[case.name] += 1
+    outcome.by_file["".join(case.file.suffixes)] += 1
+    ended = _ended(arguments)
+    after = _hashes(folder)
+    may_change = _DRAWN if case.name == "report" else frozenset()
+    changed = sorted(path for path in before if after.get(path) != before[path] and path not in may_change)
+    left = sorted(after.keys() - before.keys())
+    problem = ended.problem
+    if changed:
         outcome.changed_files += 1
-        problem = problem or f"changed {lost}"
-    if problem is not None:
-        kept = findings / f"{name.replace(' ', '-')}-{hashlib.sha256(content).hexdigest()[:10]}"
-        kept.with_suffix(f".{file.name}").write_bytes(content)
-        kept.with_suffix(".txt").write_text(f"{arguments}\n{problem}", encoding="utf-8", errors="backslashreplace")
+        problem = problem or f"changed {changed}"
+    if left and ended.code in _REFUSED:
+        outcome.left_files += 1
+        problem = problem or f"exit code {ended.code}, but left {left}"
+    if ended.code is not None:
+        outcome.codes[ended.code] += 1
+    if ended.counter in ("tracebacks", "crashes"):
+        getattr(outcome, ended.counter)[ended.place] += 1
+    elif ended.counter is not None:
+        setattr(outcome, ended.counter, getattr(outcome, ended.counter) + 1)
+    if problem:
+        kept = findings / f"{case.name}-{hashlib.sha256(content).hexdigest()[:10]}"
+        kept.with_suffix(f".{case.file.name}").write_bytes(content)
+        text = f"{case.file}\n{arguments}\n{'resealed' if resealed else ''}\n{problem}"
+        kept.with_suffix(".txt").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def _judge(arguments: list[str], outcome: Outcome) -> str | None:
-    """Run one command line; returns what is wrong with how it ended."""
+def _ended(arguments: list[str]) -> Ending:
+    """Run one command line in a forked process, which may crash and need not come to an end."""
+    limit_s = _MEASURING_S if arguments[0] == "profile" else TIME_LIMIT_S
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY_BYTES, _MOST_MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with os.fdopen(writing, "wb") as answer:
+            answer.write(json.dumps(_judge(arguments, limit_s)).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        in_time = bool(select.select([answer], [], [], limit_s + _GRACE_S)[0])
+        if not in_time:
+            os.kill(child, signal.SIGKILL)
+        text = answer.read() if in_time else b""
+    _, status = os.waitpid(child, 0)
+    if not in_time:
+        return Ending(None, "hangs", problem="took longer than the limit, in a library")
+    if not text:
+        name = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"status {status}"
+        return Ending(None, "crashes", f"{name} in {arguments[0]}", f"the process crashed: {name}")
+    return Ending(*json.loads(text))
+
+
+def _judge(arguments: list[str], limit_s: int) -> Ending:
+    """Run one command line in this process."""
     from edgeprune.cli import run
 
     out, err = io.StringIO(), io.StringIO()
     try:
-        limit_s = _MEASURING_S if arguments[0] == "profile" else TIME_LIMIT_S  # of a model that still runs
         with _limited(limit_s), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(arguments)
-    except TimeLimitError:
-        outcome.hangs += 1
-        return "took longer than the limit"
+    except TimeLimitError as problem:
+        return Ending(None, "hangs", problem="".join(traceback.format_exception(problem)))
     except BaseException as problem:  # noqa: BLE001  this is what is looked for
         frame = traceback.extract_tb(problem.__traceback__)[-1]
-        outcome.tracebacks[f"{type(problem).__name__} in {Path(frame.filename).name}:{frame.lineno}"] += 1
-        return "".join(traceback.format_exception(problem))
-    outcome.codes[code] += 1
+        place = f"{type(problem).__name__} in {Path(frame.filename).name}:{frame.lineno}"
+        return Ending(None, "tracebacks", place, "".join(traceback.format_exception(problem)))
     said = err.getvalue()
     if code not in _CODES:
-        outcome.wrong_codes += 1
-        return f"exit code {code}: {said}"
+        return Ending(code, "wrong_codes", problem=f"exit code {code}: {said}")
     unsafe = [one for one in out.getvalue() + said if not (one.isprintable() or one in "\n\t")]
     if (code and said.count("error: ") != 1 and arguments[0] not in ("lint", "compare")) or unsafe:
-        outcome.not_one_sentence += 1
-        return f"exit code {code}, unsafe {unsafe[:5]}: {said}"
-    return None
+        return Ending(code, "not_one_sentence", problem=f"exit code {code}, unsafe {unsafe[:5]}: {said}")
+    return Ending(code)
 
 
 @contextlib.contextmanager

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import random
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from edgeprune.bundle import archive
+from edgeprune.errors import BundleError, ModelError
+from edgeprune.export import onnx_loading, tflite_loading
+
 _SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.insert(0, str(_SCRIPTS))
 
-from explore import mutate, readers  # noqa: E402
+from explore import mutations, readers  # noqa: E402
 
+_SEEDS = _SCRIPTS / "explore" / "seeds"
 _REGRESSIONS = _SCRIPTS / "explore" / "regressions"
 _MUTATIONS = 25
 
@@ -42,7 +50,40 @@ def test_mutations_are_deliberate_errors(name: str) -> None:
     chance = random.Random(name)
     seeds = list(readers.seeds(name))
     for _ in range(_MUTATIONS):
-        _check(name, mutate.mutated(chance.choice(seeds), chance))
+        _check(name, mutations.mutated(chance.choice(seeds), chance))
+
+
+def test_a_mutated_archive_whose_manifest_states_the_new_hashes_is_verified(tmp_path: Path) -> None:
+    content, chance = (_SEEDS / "archive" / "bundle.tar.gz").read_bytes(), random.Random(1)
+    path, accepted = tmp_path / "bundle.tar.gz", 0
+    for _ in range(40):
+        path.write_bytes(mutations.mutated_file(path.name, content, chance))
+        with contextlib.suppress(BundleError):
+            archive.read(path)
+            accepted += path.read_bytes() != content
+    assert accepted >= 5
+
+
+@pytest.mark.parametrize(("kind", "load"), [("onnx", onnx_loading.load_file), ("tflite", tflite_loading.load_file)])
+def test_most_mutated_models_can_still_be_parsed(kind: str, load: Callable[[Path], object], tmp_path: Path) -> None:
+    seed, chance, parsed = _SEEDS / kind / f"model.{kind}", random.Random(1), 0
+    for _ in range(40):
+        path = tmp_path / seed.name
+        path.write_bytes(mutations.mutated_file(path.name, seed.read_bytes(), chance))
+        with contextlib.suppress(ModelError):
+            load(path)
+            parsed += path.read_bytes() != seed.read_bytes()
+    assert parsed >= 10
+
+
+def test_the_mutation_runner_counts_every_input(tmp_path: Path) -> None:
+    arguments = ["--count", "12", "--seed", "3", "--only", "convert", str(_SEEDS / "bundle")]
+    script = _SCRIPTS / "explore" / "mutate.py"
+    command = [sys.executable, script, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    counts = json.loads(ended.stdout)
+    assert counts["inputs"] == sum(counts["codes"].values()) == counts["by_file"][".onnx"] == 12
+    assert not any(counts[name] for name in ("tracebacks", "crashes", "hangs", "wrong_codes", "left_files"))
 
 
 def _check(name: str, content: bytes) -> None:
