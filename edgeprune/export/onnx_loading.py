@@ -6,13 +6,13 @@ call each other so often that this never ends, and names that no program can pri
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, numpy_helper
 
 from edgeprune import input_files
 from edgeprune.errors import ModelError
@@ -23,6 +23,7 @@ MAX_NODES = 1_000_000
 MAX_FUNCTION_DEPTH = 64
 MAX_ELEMENTS = (1 << 31) - 1
 _MAX_CHARACTERS = 300
+_TYPES = frozenset(TensorProto.DataType.values())
 _TYPE_STRING = 9
 """``google.protobuf.descriptor.FieldDescriptor.TYPE_STRING``."""
 _TOO_DEEP = f"its functions are nested deeper than {MAX_FUNCTION_DEPTH} levels"
@@ -33,7 +34,8 @@ def load_file(path: Path) -> ModelProto:
     """Read the model at ``path``, with the tensors that it keeps in files beside it.
 
     Raises:
-        ModelError: There is no such file, it is not an ONNX model, or it exceeds a limit; see ``check_limits``.
+        ModelError: There is no such file, it is not an ONNX model, exceeds a limit (see ``check_limits``), or has a
+            tensor whose content does not have the size that its shape and type say.
     """
     try:
         content = input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
@@ -45,6 +47,7 @@ def load_file(path: Path) -> ModelProto:
         model = onnx.load_model_from_string(content)
         check_limits(model)
         onnx.load_external_data_for_model(model, str(path.parent))
+        _check_contents(model)
     except Exception as problem:  # protobuf's errors share no base class with those of missing external data
         raise ModelError(f"{path} cannot be read as ONNX: {first_line(problem)}") from problem
     return model
@@ -116,23 +119,56 @@ def _check_utf8(*values: Any) -> None:
 
 
 def _check_tensors(graph: GraphProto) -> None:
-    for tensor in graph.initializer:
+    for tensor in _tensors(graph):
         _check_shape(tensor.name, tensor.dims)
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        dims = value.type.tensor_type.shape.dim
-        _check_shape(value.name, [dim.dim_value for dim in dims if dim.HasField("dim_value")])
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                _check_shape(node.name, attribute.t.dims)
-            for inner in _graphs(attribute):
-                _check_tensors(inner)
+    for inner in _all_graphs(graph):
+        for value in (*inner.input, *inner.output, *inner.value_info):
+            dims = value.type.tensor_type.shape.dim
+            _check_shape(value.name, [dim.dim_value for dim in dims if dim.HasField("dim_value")])
+
+
+def _check_contents(model: ModelProto) -> None:
+    """Refuse tensors whose content is not as long as their shape and type say; the checker of ONNX accepts them."""
+    for tensor in (*_tensors(model.graph), *_attribute_tensors(node for each in model.functions for node in each.node)):
+        _check_content(tensor)
+
+
+def _check_content(tensor: TensorProto) -> None:
+    try:
+        numpy_helper.to_array(tensor)  # a view where the content is raw bytes
+    except Exception as problem:  # of numpy, of onnx and of codecs
+        kind = TensorProto.DataType.Name(tensor.data_type) if tensor.data_type in _TYPES else tensor.data_type
+        raise ModelError(
+            f"expected the content of tensor '{tensor.name}' to be of type {kind} and shape {list(tensor.dims)}, "
+            f"but {first_line(problem)}: export the model again"
+        ) from problem
 
 
 def _check_shape(name: str, shape: Iterable[int]) -> None:
     sizes = list(shape)
     if any(size < 0 for size in sizes) or prod(sizes) > MAX_ELEMENTS:
         raise ModelError(f"'{name}' has the shape {sizes}; sizes are from 0, with at most {MAX_ELEMENTS:,} elements")
+
+
+def _all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """``graph`` and all graphs in the attributes of its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in _graphs(attribute):
+                yield from _all_graphs(inner)
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    for inner in _all_graphs(graph):
+        yield from inner.initializer
+        yield from _attribute_tensors(inner.node)
+
+
+def _attribute_tensors(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            yield from ([attribute.t] if attribute.HasField("t") else attribute.tensors)
 
 
 def _graphs(attribute: AttributeProto) -> list[GraphProto]:

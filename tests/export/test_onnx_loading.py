@@ -52,6 +52,29 @@ def _renamed() -> bytes:
     return _model().SerializeToString().replace(b"node", b"\xff\xfe\x1b]")
 
 
+def _with_weight(*, stored: int, kind: int = _FLOAT, raw: bool = True) -> ModelProto:
+    """A model that adds a weight of 6 elements, of which ``stored`` are in the file."""
+    model = _model("Add", shape=(2, 3))
+    model.graph.node[0].input.append("w")
+    tensor = model.graph.initializer.add(name="w", dims=[2, 3], data_type=kind)
+    if raw:
+        tensor.raw_data = bytes(4 * stored)
+    else:
+        tensor.float_data.extend([0.0] * stored)
+    return model
+
+
+def _with_constant(stored: int) -> ModelProto:
+    """As ``_with_weight``, with the weight as the attribute of a node."""
+    model = _with_weight(stored=stored)
+    weight = model.graph.initializer.pop()
+    node = model.graph.node.add(op_type="Constant", output=["w"])
+    node.attribute.add(name="value", type=onnx.AttributeProto.TENSOR).t.CopyFrom(weight)
+    nodes = [model.graph.node.pop(), model.graph.node.pop()]
+    model.graph.node.extend(nodes)
+    return model
+
+
 _BAD: dict[str, Callable[[], ModelProto | bytes]] = {
     "garbage": lambda: b"\xff" * 100,
     "empty": lambda: b"",
@@ -68,6 +91,12 @@ _BAD: dict[str, Callable[[], ModelProto | bytes]] = {
     "large dimension": lambda: _model(shape=(2**40, 2)),
     "large tensor": lambda: _model(shape=(2**20, 2**20)),
     "negative dimension": lambda: _model(shape=(-5, 2)),
+    "weight cut off": lambda: _with_weight(stored=5),
+    "weight longer than its shape": lambda: _with_weight(stored=9),
+    "weight of numbers cut off": lambda: _with_weight(stored=5, raw=False),
+    "weight of another type": lambda: _with_weight(stored=6, kind=onnx.TensorProto.DOUBLE),
+    "weight of no type": lambda: _with_weight(stored=6, kind=99),
+    "constant cut off": lambda: _with_constant(5),
     "unknown operator": lambda: _model("\x1b]0;title\x07"),
 }
 
@@ -88,7 +117,9 @@ def test_a_broken_model_is_an_input_error(
     assert not (tmp_path / "m.tflite").exists()
 
 
-@pytest.mark.parametrize("model", [_model(), _nested(10, 2), _nested(60, 1), _nested(1, 10)])
+@pytest.mark.parametrize(
+    "model", [_model(), _nested(10, 2), _nested(60, 1), _nested(1, 10), _with_weight(stored=6), _with_constant(6)]
+)
 def test_a_sound_model_is_loaded(model: ModelProto, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
@@ -108,6 +139,15 @@ def test_shared_functions_are_counted_at_every_call(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match="deeper"):
         onnx_loading.load_file(path)
+
+
+def test_a_tensor_of_another_size_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(_with_weight(stored=5).SerializeToString())
+    with pytest.raises(ModelError) as problem:
+        onnx_loading.load_file(path)
+    for part in (str(path), "'w'", "FLOAT", "[2, 3]", "size 5"):
+        assert part in str(problem.value)
 
 
 def test_external_data_outside_the_folder_is_refused(tmp_path: Path) -> None:
