@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 from edgeprune.config import Target
 from edgeprune.errors import TargetError
+from edgeprune.export.onnx_loading import load_file
 
 _SHOWN = 8
 
@@ -34,10 +35,11 @@ def preflight(path: Path, target: Target) -> Preflight:
     """Check the ONNX file ``path`` against what ``target`` says of its runtime and its memory.
 
     Raises:
+        ModelError: The file cannot be read, or exceeds a limit of ``load_file``.
         TargetError: Operators without a kernel there, dimensions that are not fixed, an opset that is too high, more
             than fits into memory, or another version of the runtime is installed here; lists all of it.
     """
-    proto = onnx.shape_inference.infer_shapes(onnx.load(path))
+    proto = onnx.shape_inference.infer_shapes(load_file(path))
     memory = _least_memory(proto)
     problems = [*_versions(target), *_opset(proto, target), *_open_inputs(proto), *_unsupported(proto, target)]
     # Weights of a microcontroller lie in flash, and what is too large may be pruned until it fits.

@@ -91,7 +91,7 @@ def executed(model: ModelProto, activations: Activations) -> Executed:
             optimized=optimized,
             entries={"session.qdqisint8allowed": "1"} if activations == "int8" else {},  # as it is on Arm
         )
-        nodes = onnx.load(optimized).graph.node
+        nodes = onnx.load(optimized).graph.node  # written by ONNX Runtime, from a model that is within the limits
     return Executed(
         frozenset(node.name for node in nodes if node.op_type in _INTEGER_FORMS),
         frozenset(node.name for node in nodes if node.op_type.removeprefix("Fused") in WEIGHTED),

@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto
 
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import logged
+from edgeprune.export.onnx_loading import first_line, load_file
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +37,13 @@ def prepare(path: Path) -> Prepared:
     """Read ``path`` and let ONNX Runtime's ``quant_pre_process`` fold and infer what quantization needs to know.
 
     Raises:
-        ModelError: It is no model, has another signature than one float input of fixed shape with batch 1 or an open
-            batch, or is quantized already.
+        ModelError: It cannot be read (see ``onnx_loading.load_file``), has another signature than one float input of
+            fixed shape with batch 1 or an open batch, or is quantized already.
     """
     import onnxruntime
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    try:
-        model = onnx.load(path)
-    except Exception as problem:  # protobuf's errors share no base class of their own
-        raise ModelError(f"{path} is no ONNX model: {problem}") from problem
+    model = load_file(path)
     name, shape = _signature(model, path)
     with tempfile.TemporaryDirectory() as folder, logged(logger):
         written = Path(folder) / "prepared.onnx"
@@ -54,10 +52,10 @@ def prepare(path: Path) -> Prepared:
             # Shapes are fixed, so that those ONNX infers are enough.
             quant_pre_process(str(path), str(written), skip_symbolic_shape=True)
         except Exception as problem:  # whatever its passes raise
-            raise ModelError(f"ONNX Runtime cannot prepare {path} for quantization: {problem}") from problem
+            raise ModelError(f"ONNX Runtime cannot prepare {path} for quantization: {first_line(problem)}") from problem
         finally:
             onnxruntime.set_default_logger_severity(2)  # the default
-        model = onnx.load(written)
+        model = onnx.load(written)  # by ONNX Runtime, from a model that is within the limits
     del model.metadata_props[:]
     _name_nodes(model)
     return Prepared(model, name, shape)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from onnx import ModelProto, helper
 
+from edgeprune.backends.tensorrt.forms import write_fp16
 from edgeprune.backends.tflite import convert
 from edgeprune.cli import run
+from edgeprune.config import Target
 from edgeprune.errors import ModelError
 from edgeprune.export import onnx_loading
+from edgeprune.export.preflight import preflight
+from edgeprune.model.data import TensorSplit
+from edgeprune.quantize import quantize
+from edgeprune.quantize.samples import CalibrationSamples
 
 _FLOAT = onnx.TensorProto.FLOAT
 _OPSET = [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]
@@ -115,6 +123,41 @@ def test_a_broken_model_is_an_input_error(
     assert said.count("error: ") == 1
     assert not [character for character in said if not (character.isprintable() or character == "\n")]
     assert not (tmp_path / "m.tflite").exists()
+
+
+def _quantize(path: Path) -> None:
+    quantize(path, path.with_suffix(".int8"), TensorSplit(torch.zeros(1, 2), torch.zeros(1).long()))
+
+
+def _write_fp16(path: Path) -> None:
+    write_fp16(path, path.parent, CalibrationSamples(TensorSplit(torch.zeros(1, 2), torch.zeros(1).long()), 1, 0))
+
+
+def _preflight(path: Path) -> None:
+    preflight(path, Target.load("host"))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("bad", ["31 nested functions", "name not UTF-8", "large tensor", "weight cut off"])
+@pytest.mark.parametrize("read", [_quantize, _write_fp16, _preflight])
+def test_every_reader_of_a_model_refuses_a_broken_one(read: Callable[[Path], None], bad: str, tmp_path: Path) -> None:
+    content, path = _BAD[bad](), tmp_path / "broken.onnx"
+    path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
+    with pytest.raises(ModelError) as problem:
+        read(path)
+    assert str(path) in str(problem.value)
+    assert "\n" not in str(problem.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("read", [_quantize, _write_fp16, _preflight])
+def test_no_reader_of_a_model_waits_for_a_pipe(read: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "pipe.onnx"
+    os.mkfifo(path)
+    with pytest.raises(ModelError) as problem:
+        read(path)
+    assert str(path) in str(problem.value)
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_calibration_data_that_cannot_be_used(
 def test_models_that_cannot_be_quantized(source: Path, tmp_path: Path) -> None:
     made = tmp_path / "int8.onnx"
     train = digits().train
-    with pytest.raises(ModelError, match="is no ONNX model"):
+    with pytest.raises(ModelError, match=r"absent\.onnx"):
         quantize(tmp_path / "absent.onnx", made, train)
     with pytest.raises(ModelError, match=r"shape \[2, 1, 8, 8\].*batch 1 or an open batch"):
         quantize(write(trained(), tmp_path / "two.onnx", shape=(2, 1, 8, 8)), made, train)

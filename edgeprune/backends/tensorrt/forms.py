@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 from edgeprune import files
 from edgeprune.backends.tensorrt import fitting, fp16, placement
+from edgeprune.export.onnx_loading import load_file
 from edgeprune.quantize.calibration import DEFAULT, Method, calibrate
 from edgeprune.quantize.equalization import equalize
 from edgeprune.quantize.prepare import prepare
@@ -30,11 +31,11 @@ def write_fp16(source: Path, folder: Path, samples: CalibrationSamples) -> Path:
     """Write ``source`` in float16; values that samples show to be too large for it stay float32.
 
     Raises:
-        ModelError: It cannot be converted, or gives values that are not finite.
+        ModelError: It cannot be read or converted, or gives values that are not finite.
         DataError: A sample is not finite, or has another shape.
     """
-    path = folder / FP16
-    _write(fp16.write_fp16(onnx.load(source), fp16.magnitudes(source, _inputs(source, samples))), path)
+    path, model = folder / FP16, load_file(source)
+    _write(fp16.write_fp16(model, fp16.magnitudes(source, _inputs(model, samples))), path)
     return path
 
 
@@ -79,8 +80,8 @@ def write_int8(
     return path, mixed
 
 
-def _inputs(source: Path, samples: CalibrationSamples) -> Iterator[Mapping[str, Any]]:
-    name = onnx.load(source).graph.input[0].name
+def _inputs(model: onnx.ModelProto, samples: CalibrationSamples) -> Iterator[Mapping[str, Any]]:
+    name = model.graph.input[0].name
     return ({name: sample} for sample in samples)
 
 
