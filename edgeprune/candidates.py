@@ -158,6 +158,7 @@ def compare(
     candidates: Sequence[Candidate],
     trial: Trial,
     *,
+    locked: Candidate | None = None,
     agree: Callable[[Any], Any] = lambda value: value,
     progress: Progress = SILENT,
 ) -> tuple[CandidateResult, ...]:
@@ -167,13 +168,15 @@ def compare(
        same units as an earlier one's.
     2. Each network is built, repaired and scored on validation samples.
     3. The ``FINALISTS`` with the lowest loss are trained for a short time and scored again.
-    4. The candidate with the lowest loss, before or after its training, is chosen; see ``best`` for alignment.
+    4. The candidate with the lowest loss, before or after its training, is chosen; see ``best`` for alignment. An
+       earlier choice (``locked``) is repeated, whatever the losses are.
 
     Costs one plan, one repair and one pass over the validation samples for each candidate.
 
     Args:
         candidates: At least one.
         trial: Makes, scores and trains the networks.
+        locked: The candidate that an earlier comparison chose; it counts if it reaches the budget.
         agree: Returns the value of the first process in all processes that work together.
         progress: Advances once for each candidate and once for each finalist.
 
@@ -181,7 +184,7 @@ def compare(
         BudgetError: No candidate reaches the budget; the error of the last one.
     """
     progress.start(len(candidates) + FINALISTS)
-    plans = _plans(candidates, trial, agree)
+    plans = _plans(candidates, trial, locked, agree)
     progress.advance(len(candidates) - len(plans))
     results: list[CandidateResult] = []
     finalists: dict[int, Rewritten] = {}
@@ -197,7 +200,8 @@ def compare(
             break
         results[number] = replace(results[number], trained=agree(trial.score(rewritten.model)))
         progress.advance()
-    winner = best(results)
+    repeated = [number for number, result in enumerate(results) if result.candidate == locked]
+    winner = repeated[0] if repeated else best(results)
     results[winner] = replace(results[winner], chosen=True)
     return tuple(results)
 
@@ -240,9 +244,12 @@ def score(model: nn.Module, samples: Samples) -> Score:
 
 
 def _plans(
-    candidates: Sequence[Candidate], trial: Trial, agree: Callable[[Any], Any]
+    candidates: Sequence[Candidate], trial: Trial, locked: Candidate | None, agree: Callable[[Any], Any]
 ) -> list[tuple[Candidate, float, Tensor]]:
-    """Each candidate with a plan of its own: the fraction of the MACs that remain, and the units it removes."""
+    """Each candidate with a plan of its own: the fraction of the MACs that remain, and the units it removes.
+
+    Of candidates that remove the same units the first counts, or the one that is ``locked``.
+    """
     plans: dict[bytes, tuple[Candidate, float, Tensor]] = {}
     failure: BudgetError | None = None
     for candidate in candidates:
@@ -252,7 +259,9 @@ def _plans(
             failure = problem
             continue
         removed = agree(removed)
-        plans.setdefault(removed.numpy().tobytes(), (candidate, macs, removed))
+        units = removed.numpy().tobytes()
+        if units not in plans or candidate == locked:
+            plans[units] = candidate, macs, removed
     if not plans:
         assert failure is not None, "there is at least one candidate"
         raise failure

@@ -66,6 +66,20 @@ def test_the_lowest_loss_is_chosen_of_plans_that_differ() -> None:
     assert {result.macs for result in results} == {0.5}
 
 
+@pytest.mark.parametrize(("locked", "chosen"), [("a", "a"), ("b", "b"), ("gone", "b"), (None, "b")])
+def test_a_locked_candidate_is_chosen_whatever_its_loss(locked: str | None, chosen: str) -> None:
+    trial = _Widths({"a": 0.3, "b": 0.1})
+    results = compare(_ways("a", "b"), trial, locked=None if locked is None else Candidate(locked))
+    assert [result.candidate.criterion for result in results if result.chosen] == [chosen]
+
+
+def test_a_locked_candidate_counts_among_those_that_remove_the_same() -> None:
+    twins = (Candidate("a", align=8), Candidate("a", align=1), Candidate("b"))
+    trial = _Widths({"a": 0.3, "b": 0.1})
+    results = compare(twins, trial, locked=twins[1])
+    assert [(result.candidate, result.chosen) for result in results] == [(twins[1], True), (twins[2], False)]
+
+
 def test_a_budget_that_no_candidate_reaches_is_an_error() -> None:
     with pytest.raises(BudgetError) as caught:
         compare(_ways("a", "b"), _Widths({}))

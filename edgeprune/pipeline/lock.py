@@ -4,10 +4,11 @@ It lies beside the recipe, to be committed with it; of a packaged recipe, or one
 the working folder. One file holds the recipes of a folder::
 
     {"schema": 1, "recipes": {"digits": {"training": {"precision": "float32"},
-                                         "targets": {"host": {"int8": "faster"}}}}}
+                                         "targets": {"host": {"int8": "faster", "plans": {
+                                             "3f2a9c1b07de": "fisher, global balance 1, align 8"}}}}}}
 
 A finding holds until ``build --update-lock`` measures anew. It says what was found, not what was chosen: whether int8
-keeps the accuracy is seen anew in each build.
+keeps the accuracy is seen anew in each build. A candidate plan is kept by a hash of network, data and settings.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from edgeprune.bundle.manifest import Manifest
+from edgeprune.candidates import Candidate
 from edgeprune.config import Recipe
+from edgeprune.errors import RecipeError
 from edgeprune.pipeline import BuildResult, build
 from edgeprune.report import candidates
 
@@ -25,9 +27,10 @@ _FREE = {
 }
 
 
-def _build(folder: Path, **settings: object) -> BuildResult:
+def _build(folder: Path, *, lock: Path | None = None, update_lock: bool = False, **settings: object) -> BuildResult:
     given = {**_FREE, **{key.replace("__", "."): value for key, value in settings.items()}}
-    return build(Recipe.load("digits").override(given), output=folder / "dist", cache=folder / "cache")
+    recipe = Recipe.load("digits").override(given)
+    return build(recipe, output=folder / "dist", cache=folder / "cache", lock=lock, update_lock=update_lock)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,45 @@ def test_a_second_build_compares_nothing(folder: Path, built: BuildResult) -> No
     again = _build(folder)
     assert all(stage.cached for stage in again.stages)
     assert again.manifest == built.manifest
+
+
+def test_lock_repeats_the_choice_for_the_same_settings(folder: Path, built: BuildResult) -> None:
+    lock = folder / "edgeprune.lock"
+
+    def table() -> dict[str, str]:
+        return dict(json.loads(lock.read_text())["recipes"]["digits"]["targets"]["host"]["plans"])
+
+    def chosen(result: BuildResult) -> str:
+        (plan,) = [plan for plan in result.manifest.candidates if plan.chosen]
+        return str(Candidate(plan.criterion, plan.select, plan.balance, plan.align))
+
+    def ran(result: BuildResult) -> set[str]:
+        return {stage.name for stage in result.stages if not stage.cached}
+
+    first = _build(folder, lock=lock)
+    assert (ran(first), first.manifest) == (set(), built.manifest)
+    ((key, name),) = table().items()
+    assert name == chosen(first)
+    plan = next(plan for plan in built.manifest.candidates if not plan.chosen)
+    other = str(Candidate(plan.criterion, plan.select, plan.balance, plan.align))
+    text = lock.read_text()
+    lock.write_text(text.replace(name, other))
+    second = _build(folder, lock=lock)
+    assert chosen(second) == other
+    assert {"candidates", "select"} <= ran(second)
+    scores = [
+        [plan.model_copy(update={"chosen": False}) for plan in result.manifest.candidates] for result in (first, second)
+    ]
+    assert scores[0] == scores[1]
+    _build(folder, lock=lock, budget__macs=0.6)
+    assert len(table()) == 2
+    assert table()[key] == other
+    assert ran(_build(folder, lock=lock)) == {"bundle"}  # the other budget has replaced it
+    assert "candidates" in ran(_build(folder, lock=lock, update_lock=True))
+    assert table()[key] == name
+    lock.write_text(text.replace(name, "best"))
+    with pytest.raises(RecipeError, match=f"targets.host.plans.{key} is 'best', must be one of: fisher"):
+        _build(folder, lock=lock)
 
 
 def test_a_recipe_that_names_all_compares_nothing(folder: Path) -> None:

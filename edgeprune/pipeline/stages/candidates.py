@@ -10,9 +10,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
+from edgeprune.errors import RecipeError
+from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Finished
 from edgeprune.pipeline.job import Job
-from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.pipeline.stage import Findings, Space, Stage
 from edgeprune.pipeline.stages import finetune, repair, score, select
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_KEY_DIGITS = 12
+"""Digits of a key in the lock."""
 _BATCH = 32
 """Validation samples of which one mean loss is taken, to compare two networks pair by pair."""
 
@@ -39,11 +43,18 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     from edgeprune.training import processes
 
     if len(job.candidates) == 1:
-        return {"results": [], "chosen": None}
+        return {"results": [], "chosen": None, "name": None, "locked": False}
     select.check_table(job)
-    results = compare(job.candidates, _Trial(job, space), agree=processes().tell, progress=space.progress)
+    locked = _locked(job)
+    trial = _Trial(job, space)
+    results = compare(job.candidates, trial, locked=locked, agree=processes().tell, progress=space.progress)
     (winner,) = [result.candidate for result in results if result.chosen]
-    return {"results": [_stored(result) for result in results], "chosen": asdict(winner)}
+    return {
+        "results": [_stored(result) for result in results],
+        "chosen": asdict(winner),
+        "name": str(winner),
+        "locked": locked is not None,
+    }
 
 
 def _stored(result: CandidateResult) -> Mapping[str, Any]:
@@ -171,6 +182,35 @@ def _winner(finished: Finished) -> Any:
     return finished.values["chosen"]
 
 
+def _table(job: Job) -> tuple[str, ...]:
+    """The table of the lock that holds the chosen candidates of a target, by ``_comparison``."""
+    return ("targets", job.target.name, "plans")
+
+
+def _comparison(job: Job) -> str:
+    """Key of what is compared: a choice holds for the same network, data and settings."""
+    content = {"settings": dict(_settings(job.recipe, job.target)), "inputs": dict(job.inputs)}
+    return fingerprint.digest(content)[:_KEY_DIGITS]
+
+
+def _locked(job: Job) -> Candidate | None:
+    """The candidate that the lock names for this comparison."""
+    key = _comparison(job)
+    name = job.lock.get(*_table(job)).get(key)
+    if name is None:
+        return None
+    for candidate in job.candidates:
+        if str(candidate) == name:
+            return candidate
+    allowed = "; ".join(map(str, job.candidates))
+    raise RecipeError(f"{job.lock.path}: {'.'.join(_table(job))}.{key} is {name!r}, must be one of: {allowed}")
+
+
+def _found(job: Job, values: Mapping[str, Any]) -> Findings:
+    """Name of the chosen candidate. Another kind of processor rounds losses differently and may choose another."""
+    return {} if values["name"] is None else {_table(job): {_comparison(job): values["name"]}}
+
+
 STAGE = Stage(
     "candidates",
     "compare candidate plans",
@@ -178,5 +218,6 @@ STAGE = Stage(
     settings=_settings,
     run=_run,
     together=True,
+    found=_found,
     by_content=_winner,
 )

@@ -30,7 +30,8 @@ def section(source: Source) -> Section | None:
     text = (
         "Each candidate keeps the budget. The build repaired each network and used the one with the lowest loss on "
         "validation samples, or a better aligned one that is as good within one standard error. The best were also "
-        "trained for a short time where that was affordable; the better state counts."
+        "trained for a short time where that was affordable; the better state counts. A later build with the same "
+        "edgeprune.lock repeats the choice."
     )
     caption = f"Candidate plans on the same validation samples; the metric is {manifest.metric}"
     return Section("candidates", "Candidate plans", [paragraph(text), table(caption, _COLUMNS, rows)])
