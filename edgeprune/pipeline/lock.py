@@ -17,10 +17,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from edgeprune import files, json_text
 from edgeprune.config import Recipe, lookup
+from edgeprune.config.settings import Settings, validate
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline.stage import Findings
 
@@ -35,23 +38,46 @@ def path_of(recipe: Recipe) -> Path:
     return (recipe.folder if beside else Path.cwd()) / NAME
 
 
+class _Training(Settings):
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+
+
+class _Target(Settings):
+    int8: Literal["faster", "slower", "unsure"] = "unsure"
+    latency_table: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = ""
+    plans: Mapping[str, str] = {}
+
+
+class _Section(Settings):
+    """What a lock can say of one recipe; the defaults stand for nothing."""
+
+    training: _Training = _Training()
+    targets: Mapping[str, _Target] = {}
+
+
 class Lock:
     """The findings of one recipe.
 
     Args:
         path: Of the file, which need not be there; None: nothing is kept.
         recipe: Name.
-        update: Forget what it says, and measure anew.
+        update: Forget what it says, and measure anew; values that no version wrote are dropped then.
 
     Raises:
-        RecipeError: The file is damaged, or of a newer schema.
+        RecipeError: The file is damaged, is of a newer schema, or has a value that no version wrote.
     """
 
     def __init__(self, path: Path | None, recipe: str, *, update: bool = False) -> None:
         self.path = path
         self.update = update
         self._recipe = recipe
-        self._found: dict[str, Any] = {} if update else _section(self._read(), recipe)
+        section = dict(self._read().get("recipes", {}).get(recipe, {}))
+        problem = self._problem(section)
+        if problem is not None and not update:
+            raise RecipeError(f"{problem}; restore the file, or measure again with --update-lock")
+        self._damaged_section = problem is not None
+        self._found: dict[str, Any] = {} if update else section
         self._new: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def get(self, *table: str) -> Mapping[str, Any]:
@@ -59,8 +85,6 @@ class Lock:
         found: dict[str, Any] = self._found
         for name in table:
             found = found.get(name, {})
-            if not isinstance(found, dict):
-                raise self._damaged(f"{'.'.join(table)} is no table")
         return found
 
     def agrees(self, findings: Findings) -> bool:
@@ -82,6 +106,8 @@ class Lock:
             return
         whole = self._read()
         text = _text(whole)
+        if self._damaged_section:
+            whole["recipes"][self._recipe] = {}
         for table, findings in self._new.items():
             inner = whole.setdefault("recipes", {})
             for name in (self._recipe, *table):
@@ -115,12 +141,16 @@ class Lock:
             raise self._damaged("recipes is no table of tables")
         return values
 
+    def _problem(self, section: Mapping[str, Any]) -> str | None:
+        """What in ``section`` no version wrote."""
+        try:
+            validate(_Section, section, where=f"recipe {self._recipe} of {self.path}", error=RecipeError)
+        except RecipeError as problem:
+            return str(problem)
+        return None
+
     def _damaged(self, why: str) -> RecipeError:
         return RecipeError(f"{self.path} is no lock of EdgePrune ({why}): restore it, or remove it to measure anew")
-
-
-def _section(whole: Mapping[str, Any], recipe: str) -> dict[str, Any]:
-    return dict(whole.get("recipes", {}).get(recipe, {}))
 
 
 def _text(whole: Mapping[str, Any]) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from edgeprune.config import Recipe
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline.lock import Lock, path_of
+from edgeprune.quantize.decision import Speed
+from edgeprune.training.execution import Precision
 
 _RECIPE = {
     "name": "own",
@@ -94,8 +98,72 @@ def test_what_is_no_lock_is_refused(tmp_path: Path, text: str, told: str) -> Non
     assert str(path) in str(refused.value)
 
 
-def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
+_BAD = [
+    ({"targets": {"host": {"int8": "quick"}}}, "targets.host.int8", "'quick'"),
+    ({"targets": {"host": {"int8": None}}}, "targets.host.int8", "None"),
+    ({"targets": {"host": {"int8": True}}}, "targets.host.int8", "True"),
+    ({"targets": {"other": {"int8": ["faster"]}}}, "targets.other.int8", "['faster']"),
+    ({"targets": {"host": {"latency_table": "g" * 64}}}, "targets.host.latency_table", "g" * 64),
+    ({"targets": {"host": {"latency_table": "0" * 63}}}, "targets.host.latency_table", "0" * 63),
+    ({"targets": {"host": {"latency_table": 0}}}, "targets.host.latency_table", "0"),
+    ({"targets": {"host": {"latency_table": None}}}, "targets.host.latency_table", "None"),
+    ({"targets": {"host": {"plans": {"3f2a9c1b07de": None}}}}, "targets.host.plans", "None"),
+    ({"targets": {"host": {"plans": ["best"]}}}, "targets.host.plans", "['best']"),
+    ({"targets": {"host": 3}}, "targets.host", "3"),
+    ({"targets": {"host": {"int4": "faster"}}}, "targets.host.int4", "int8"),
+    ({"targets": []}, "targets", "[]"),
+    ({"target": {"host": {"int8": "faster"}}}, "target", "targets"),
+    ({"training": {"precision": "float16"}}, "training.precision", "'float16'"),
+    ({"training": {"precision": "auto"}}, "training.precision", "'auto'"),
+    ({"training": {"precision": None}}, "training.precision", "None"),
+    ({"training": {"channels_last": 1}}, "training.channels_last", "1"),
+    ({"training": {"channels_last": "true"}}, "training.channels_last", "'true'"),
+    ({"training": {"lr": 1e300}}, "training.lr", "unknown key"),
+    ({"training": None}, "training", "None"),
+]
+
+
+@pytest.mark.parametrize(("section", "key", "found"), _BAD)
+def test_a_value_that_no_version_wrote_is_refused(
+    tmp_path: Path, section: dict[str, object], key: str, found: str
+) -> None:
     path = tmp_path / "edgeprune.lock"
-    path.write_text('{"schema": 1, "recipes": {"one": {"targets": {"host": 3}}}}')
-    with pytest.raises(RecipeError, match=r"targets.host is no table"):
-        Lock(path, "one").get("targets", "host")
+    path.write_text(json.dumps({"schema": 1, "recipes": {"one": section, "two": {}}}))
+    with pytest.raises(RecipeError) as problem:
+        Lock(path, "one")
+    for part in (str(path), f"'{key}'", found, "--update-lock"):
+        assert part in str(problem.value)
+    assert Lock(path, "two").get("targets", "host") == {}  # another recipe does not depend on it
+
+
+@pytest.mark.parametrize(("section", "key", "found"), _BAD)
+def test_an_update_replaces_a_value_that_no_version_wrote(
+    tmp_path: Path, section: dict[str, object], key: str, found: str
+) -> None:
+    path, other = tmp_path / "edgeprune.lock", {"targets": {"host": {"int8": "slower"}}}
+    path.write_text(json.dumps({"schema": 1, "recipes": {"one": section, "two": other}}))
+    lock = Lock(path, "one", update=True)
+    lock.keep({("targets", "host"): {"int8": "faster"}})
+    lock.save()
+    assert json.loads(path.read_text())["recipes"] == {"one": {"targets": {"host": {"int8": "faster"}}}, "two": other}
+    assert Lock(path, "one").get("targets", "host") == {"int8": "faster"}
+
+
+def test_an_update_refuses_a_damaged_file_before_anything_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "edgeprune.lock"
+    path.write_text("{")
+    with pytest.raises(RecipeError) as problem:
+        Lock(path, "one", update=True)
+    assert str(path) in str(problem.value)
+
+
+@pytest.mark.parametrize("speed", get_args(Speed))
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_every_finding_of_a_build_is_accepted(tmp_path: Path, speed: str, precision: str) -> None:
+    lock = Lock(tmp_path / "edgeprune.lock", "one")
+    target = {"int8": speed, "latency_table": hashlib.sha256(b"").hexdigest(), "plans": {"3f2a9c1b07de": "fisher"}}
+    lock.keep({("targets", "host"): target, ("training",): {"precision": precision, "channels_last": True}})
+    lock.save()
+    again = Lock(tmp_path / "edgeprune.lock", "one")
+    assert again.get("targets", "host") == target
+    assert again.get("training") == {"precision": precision, "channels_last": True}
