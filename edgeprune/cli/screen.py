@@ -52,7 +52,9 @@ class Screen:
         self._progress.stop()
 
     def expect(self, stages: int) -> None:
-        self._stages = stages
+        self._stages, self._ended = stages, 0
+        if self._whole is not None:
+            self._progress.remove_task(self._whole)
         self._whole = self._progress.add_task("", total=stages, figures="")
 
     def note(self, text: str) -> None:

@@ -25,8 +25,8 @@ from edgeprune.pipeline.cache import Cache, Finished
 from edgeprune.pipeline.inputs import InputTracker
 from edgeprune.pipeline.job import PROFILE, Job, bundle_folder, preferred_alignment
 from edgeprune.pipeline.lock import Lock
-from edgeprune.pipeline.stage import Space, Stage, Unwatched, Watcher
-from edgeprune.pipeline.stages import stages_of
+from edgeprune.pipeline.stage import Findings, Space, Stage, Unwatched, Watcher
+from edgeprune.pipeline.stages import bundle, stages_of
 from edgeprune.pipeline.stages.load import load_inputs
 from edgeprune.profile import Profile
 from edgeprune.progress import Progress
@@ -132,72 +132,109 @@ def build(
     there = _device(device, target)
     findings = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
 
-    def run(recipe: Recipe) -> BuildResult:
+    def attempt(recipe: Recipe) -> _Attempt:
         job = Job(recipe, target, output=Path(output).resolve(), lock=findings, device=there, force=force)
-        return _run_stages(job, store, watcher, finish)
+        found = _Attempt(job, store, watcher, finish)
+        found.run_to_bundle()
+        return found
 
-    result = run(recipe)
-    looser = _pruning_less(recipe, target, result)
-    if looser is None:
-        return result
-    watcher.note("the accuracy budget is missed and budget is left: building again with any number of channels")
-    second = run(looser)
-    if _shipped_accuracy(second) >= _shipped_accuracy(result):
-        return second
-    watcher.note("the first plan is more accurate: packing it again")
-    return run(recipe)
+    chosen = attempt(recipe)
+    looser = _pruning_less(chosen.job)
+    if looser is not None:
+        watcher.note("the accuracy budget is missed and budget is left: building again with any number of channels")
+        second = attempt(looser)
+        if _shipped_accuracy(second.job) >= _shipped_accuracy(chosen.job):
+            chosen = second
+        else:
+            watcher.note("the first plan is more accurate: packing it")
+            watcher.expect(1)
+    return chosen.pack()
 
 
-def _pruning_less(recipe: Recipe, target: Target, result: BuildResult) -> Recipe | None:
+def _pruning_less(job: Job) -> Recipe | None:
     """The recipe without the target's preferred numbers of channels, which leave budget; None where that cannot help.
 
     It can help if the accuracy budget is missed and more than 3 % of the tightest other budget is unused.
+
+    Args:
+        job: Finished but for its bundle.
     """
-    use = budget_use(result.manifest)
-    inaccurate = any(report.name == ACCURACY for report in missed(result.budgets))
-    if not inaccurate or use is None or use[1] >= _FULLY_USED or preferred_alignment(recipe, target) == 1:
+    if preferred_alignment(job.recipe, job.target) == 1:
         return None
-    return recipe.override({"prune.align": 1})
+    budgets = bundle.budgets(job)
+    use = budget_use(budgets)
+    inaccurate = any(report.name == ACCURACY for report in missed(budgets))
+    return job.recipe.override({"prune.align": 1}) if inaccurate and use is not None and use[1] < _FULLY_USED else None
 
 
-def _shipped_accuracy(result: BuildResult) -> float:
-    accuracy = result.manifest.metrics.shipped.accuracy
-    return -math.inf if accuracy is None else accuracy
+def _shipped_accuracy(job: Job) -> float:
+    accuracy = job.value("evaluate-shipped")["accuracy"]
+    return -math.inf if accuracy is None else float(accuracy)
 
 
-def _run_stages(job: Job, store: Cache, watcher: Watcher, finish: _Finish) -> BuildResult:
-    """Run or reuse every stage of ``job``, and read what the last one wrote."""
-    recipe, target, findings = job.recipe, job.target, job.lock
-    keys: dict[str, str] = {}
-    reports = []
-    stages = stages_of(recipe, target)
-    watcher.expect(len(stages))
-    for stage in stages:
+class _Attempt:
+    """A build of one recipe, which is packed only if it is the last one, or the more accurate one of two.
+
+    Args:
+        job: Build context.
+        store: Cache of stage results.
+        watcher: Follows the stages.
+        finish: Runs a stage or takes its result from ``store``.
+    """
+
+    def __init__(self, job: Job, store: Cache, watcher: Watcher, finish: _Finish) -> None:
+        self.job = job
+        self._store = store
+        self._watcher = watcher
+        self._finish = finish
+        self._keys: dict[str, str] = {}
+        self._reports: list[StageReport] = []
+        self._findings: list[Findings] = []
+
+    def run_to_bundle(self) -> None:
+        """Run or reuse every stage but the one that packs."""
+        stages = stages_of(self.job.recipe, self.job.target)
+        self._watcher.expect(len(stages))
+        for stage in stages:
+            if stage is not bundle.STAGE:
+                self._run(stage)
+
+    def pack(self) -> BuildResult:
+        """Pack the bundle, write the lock, and read what was packed."""
+        job = self.job
+        self._run(bundle.STAGE)
+        for found in self._findings:  # those of another attempt do not count where both have one
+            job.lock.keep(found)
+        if is_first():
+            job.lock.save()
+        profile = Profile.load(job.file("profile", PROFILE))
+        manifest = Manifest.load(job.bundle_folder)
+        budgets = combined(manifest.budgets, Measured.load(job.bundle_folder).budgets)
+        return BuildResult(
+            manifest, profile, job.bundle_folder, job.archive, tuple(self._reports), budgets, result_warnings(manifest)
+        )
+
+    def _run(self, stage: Stage) -> None:
+        job, store, watcher, keys = self.job, self._store, self._watcher, self._keys
         progress = watcher.begin(stage)
         loading_s, changes = _read_inputs(job, store) if stage.reads_inputs else (0.0, [])
         key = _key(stage, job, keys)
         if changes and store.find(f"{stage.name}-{key}") is None:
             for change in changes:
                 watcher.note(change)
-        finished, cached = finish(stage, f"{stage.name}-{key}", job, store, progress)
+        finished, cached = self._finish(stage, f"{stage.name}-{key}", job, store, progress)
         found = stage.found(job, finished.values)
         if found:
-            findings.keep(found)
-            key = fingerprint.digest([key, sorted((list(table), dict(told)) for table, told in found.items())])[:20]
+            self._findings.append(found)
+            job.lock.keep(found)
+            content = sorted((list(table), dict(values)) for table, values in found.items())
+            key = fingerprint.digest([key, content])[:20]
         for name in (stage.name, *stage.stands_for):
             keys[name] = _content_key(stage, keys, finished) if stage.by_content else key
             job.results[name] = finished
         seconds = finished.seconds if cached else finished.seconds + loading_s
-        reports.append(StageReport(stage.name, seconds, cached))
+        self._reports.append(StageReport(stage.name, seconds, cached))
         watcher.end(stage, seconds=seconds, cached=cached)
-    if is_first():
-        findings.save()
-    profile = Profile.load(job.file("profile", PROFILE))
-    manifest = Manifest.load(job.bundle_folder)
-    budgets = combined(manifest.budgets, Measured.load(job.bundle_folder).budgets)
-    return BuildResult(
-        manifest, profile, job.bundle_folder, job.archive, tuple(reports), budgets, result_warnings(manifest)
-    )
 
 
 def check_output(recipe: Recipe, target: Target, output: Path | str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeprune.bundle.manifest import Manifest
+from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.config.budget import COSTS
 from edgeprune.report import proportions, text
 from edgeprune.report.rules import ACCURACY
@@ -47,11 +47,11 @@ def result_warnings(manifest: Manifest) -> tuple[ResultWarning, ...]:
     return tuple(warning for warning in found if warning is not None)
 
 
-def budget_use(manifest: Manifest) -> tuple[str, float] | None:
+def budget_use(budgets: Iterable[BudgetReport]) -> tuple[str, float] | None:
     """Name of the tightest budget that pruning aimed for, and the fraction of it that is used; None without one."""
     used = {
         report.name: report.value / report.limit
-        for report in manifest.budgets
+        for report in budgets
         if report.name in COSTS and report.value is not None and report.limit > 0
     }
     return max(used.items(), key=lambda item: item[1]) if used else None
@@ -93,7 +93,7 @@ def _accuracy_lost(manifest: Manifest) -> ResultWarning | None:
 
 def ways_to_more_accuracy(manifest: Manifest) -> Iterator[str]:
     """Ways to a more accurate network, each with the option of ``edgeprune build``."""
-    training, use = manifest.training, budget_use(manifest)
+    training, use = manifest.training, budget_use(manifest.budgets)
     if training is None:
         yield "training (--set training.epochs=auto)"
     elif training.still_rising is not False:
@@ -114,7 +114,7 @@ def _of_dense(manifest: Manifest, name: str) -> float | None:
 
 def _budget_unused(manifest: Manifest) -> ResultWarning | None:
     """More than 5 % of the tightest budget is left, although something was removed."""
-    use = budget_use(manifest)
+    use = budget_use(manifest.budgets)
     if use is None or use[1] >= LEAST_USE or manifest.metrics.pruned.params == manifest.metrics.dense.params:
         return None
     name, fraction = use

@@ -49,6 +49,42 @@ def test_more_of_the_budget_is_used_and_the_error_names_ways_out(capsys: pytest.
     verify(Path("dist/net-make-raspberry-pi-4"))
 
 
+_METRICS = """
+def largest(model, split):
+    return max(float(model(images).abs().max()) for images, _ in split.batches(16)) - 9
+
+def smallest(model, split):
+    return -largest(model, split) - 18
+"""
+
+
+def test_only_the_more_accurate_network_is_packed(capsys: pytest.CaptureFixture[str]) -> None:
+    network = Path("net.py")
+    network.write_text(network.read_text().replace("0 * torch.rand", "torch.rand") + _METRICS)
+    uses = []
+    for metric in ("largest", "smallest"):  # one of them ranks the first network higher, the other one the second
+        more = (
+            "--set",
+            "prune.align=target",
+            "--budget",
+            "macs=0.33",
+            "--budget",
+            "accuracy=0.9",
+            "--set",
+            f"training.metric=net.py:{metric}",
+        )
+        for cached in (False, True):
+            code, used, errors = _build(capsys, *more)
+            assert code == 4
+            assert "building again" in errors
+            (packed,) = [line for line in errors.splitlines() if line.startswith("stage ") and "  bundle  " in line]
+            assert packed.endswith("cached") == cached
+        verify(Path("dist/net-make-raspberry-pi-4"))
+        uses.append(used["macs"])
+        assert ("packing it" in errors) == (used["macs"] < 0.9)
+    assert min(uses) < 0.9 < max(uses)
+
+
 def test_a_demanded_alignment_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     code, used, _ = _build(capsys, "--set", "prune.align=8", "--budget", "accuracy=0.9")
     assert code == 4

@@ -65,6 +65,17 @@ def test_build_says_which_of_how_many_stages_ended(capsys: pytest.CaptureFixture
     ]
 
 
+def test_stages_of_a_second_attempt_are_counted_from_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with Screen() as screen:
+        for _ in range(2):
+            screen.expect(1)
+            screen.begin(_stage("load"))
+            screen.end(_stage("load"), seconds=1.0, cached=True)
+    assert [line.split() for line in capsys.readouterr().err.splitlines()] == [
+        ["stage", "1", "of", "1", "load", "cached"]
+    ] * 2
+
+
 def test_bars_on_a_terminal_have_a_total_and_the_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,11 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     }
 
 
+def budgets(job: Job) -> tuple[BudgetReport, ...]:
+    """Verdicts on the limits that repeat; ``job`` is finished but for its bundle."""
+    return _budgets(job, _metrics(job))
+
+
 def _manifest(job: Job) -> Manifest:
     metrics, budget, limits = _metrics(job), job.recipe.budget, board.limits(job)
     return Manifest(
