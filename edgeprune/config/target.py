@@ -240,6 +240,20 @@ class Target(Settings):
         found = (folder / "tables" / f"{self.name}.json" for folder in lookup.folders("targets"))
         return next((path for path in found if path.is_file()), None)
 
+    def require_latency_table(self) -> Path:
+        """Its latency table.
+
+        Raises:
+            TargetError: It has none.
+        """
+        table = self.latency_table
+        if table is None:
+            raise TargetError(
+                f"the target {self.name} has no latency table, from which budget.latency_ms is predicted; measure one "
+                f"with 'edgeprune calibrate --target {self.name}', and the recipe or the --model of the build"
+            )
+        return table
+
     def with_runtime(self, name: str) -> Target:
         """The same board with another runtime; its bundles are named after both.
 

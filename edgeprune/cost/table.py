@@ -188,11 +188,7 @@ def load_table(target: Target, path: Path | None = None) -> LatencyTable:
         TargetError: There is none, it is damaged, or it was made for another target, runtime or number of threads, or
             with a version of the runtime that the target does not allow.
     """
-    path = path or target.latency_table
-    if path is None:
-        raise TargetError(
-            f"the target {target.name} has no latency table; make one with 'edgeprune calibrate --target {target.name}'"
-        )
+    path = path or target.require_latency_table()
     table = LatencyTable.load(path)
     cores = table.device.get("cores", table.threads)
     expected = {

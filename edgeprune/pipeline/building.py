@@ -258,10 +258,11 @@ def check_targets(budget: RecipeBudget, targets: Sequence[Target]) -> None:
 
 
 def _for_target(recipe: Recipe, target: Target) -> Recipe:
-    """The recipe with the budget of ``target``; a limit that nothing can come of is told before anything is done.
+    """The recipe with the budget of ``target``, checked for limits that cannot be kept, before anything is done.
 
     Raises:
-        RecipeError: There is one.
+        RecipeError: A limit cannot be kept on this target.
+        TargetError: A latency is limited, and nothing predicts it.
     """
     check_targets(recipe.budget, [target])
     recipe = recipe.for_target(*target.labels)
@@ -271,6 +272,8 @@ def _for_target(recipe: Recipe, target: Target) -> Recipe:
             f"'budget.arena_bytes': {target.name} runs {target.runtime.name}, which has no arena: TFLite Micro has, on "
             "microcontrollers; peak_activation_bytes is what others have"
         )
+    if "latency_ms" in recipe.budget.aims.costs and target.ms_per_mac is None:
+        target.require_latency_table()
     accuracy, training = recipe.budget.accuracy, recipe.training
     if isinstance(accuracy, float | int) and accuracy > 1 and training.metric is None:
         raise RecipeError(

@@ -78,6 +78,7 @@ def test_evidence_that_is_too_weak_is_refused(shared_own: Path, capsys: pytest.C
     [
         (["--budget", "accuracy=98.5"], "'budget.accuracy': got 98.5, must be a share"),
         (["--budget", "latency_ms=0.5", "--budget", "require=measured"], "'budget.latency_ms' is estimated"),
+        (["--budget", "latency_ms=60%"], "the target board has no latency table"),
         (["--budget", "bord:macs=0.3"], "'budget.targets.bord': there is no such target"),
         (["--budget", "energy_mj=3"], "unknown key 'budget.energy_mj'"),
     ],
