@@ -103,13 +103,13 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def _latency(made: Made) -> str:
-    """Median of what ships, or what is predicted of it, and how sure that is; empty where neither is known."""
+    """Median latency of the shipped model, or its prediction, with the provenance."""
     manifest, profile = made.manifest, made.profile
     ships = "float32" if manifest.precision is None else manifest.precision.shipped
     found = profile.models.get("pruned" if ships == "float32" else ships)
     if found is None:
         predicted = manifest.metrics.shipped.predicted_latency_ms
-        return "" if predicted is None else f"{milliseconds(predicted)}, estimated"
+        return "not measured" if predicted is None else f"{milliseconds(predicted)}, estimated"
     value = milliseconds(found.latency_ms.p50)
     if not is_on_target(manifest.platform, profile):
         return f"{value} on {device_name(profile).partition(' (')[0]}"

@@ -8,8 +8,14 @@ from edgeprune.report.summary import COLUMNS, Made, Outcome, cells, markdown
 from tests.report.test_comparison import manifest, profile
 
 
-def made(ships: str = "float32", *, architecture: str | None = None, found: Profile | None = None) -> Made:
-    told: Manifest = manifest(predicted_latency_ms=7.0).model_copy(
+def made(
+    ships: str = "float32",
+    *,
+    architecture: str | None = None,
+    found: Profile | None = None,
+    predicted_ms: float | None = 7.0,
+) -> Made:
+    told: Manifest = manifest(predicted_latency_ms=predicted_ms).model_copy(
         update={
             "precision": PrecisionReport(shipped=ships, reason="", candidates={}),
             "platform": Platform(runtime="onnxruntime", architecture=architecture),
@@ -29,6 +35,7 @@ def test_a_latency_says_where_it_comes_from() -> None:
     assert line(Outcome("rpi", made=made(architecture="riscv64")))["latency p50"].endswith(" ms on this machine")
     # Of a form that was not measured there is the prediction alone.
     assert line(Outcome("jetson", made=made("int8")))["latency p50"] == "7 ms, estimated"
+    assert line(Outcome("jetson", made=made("int8", predicted_ms=None)))["latency p50"] == "not measured"
 
 
 def test_markdown_has_every_target_and_every_verdict() -> None:
