@@ -10,11 +10,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from edgeprune import input_files, json_text
 from edgeprune.config import Target, lookup
@@ -22,6 +22,11 @@ from edgeprune.cost.layers import Layer, Shape
 from edgeprune.errors import TargetError
 
 SCHEMA = 1
+_MOST_MS = 1e9
+_MOST_COUNT = 1 << 31
+_Count = Annotated[int, Field(ge=1, le=_MOST_COUNT)]
+_Ms = Annotated[float, Field(ge=0, le=_MOST_MS)]
+_Difference = Annotated[float, Field(ge=-_MOST_MS, le=_MOST_MS)]
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,9 @@ class Grid:
     """Milliseconds of a layer for each of ``into`` x ``out`` channels, both rising."""
 
     shape: Shape
-    into: tuple[int, ...]
-    out: tuple[int, ...]
-    ms: tuple[tuple[float, ...], ...]
+    into: tuple[_Count, ...]
+    out: tuple[_Count, ...]
+    ms: tuple[tuple[_Ms, ...], ...]
 
     def check(self, where: Path | str) -> None:
         """Raise TargetError unless the channel counts rise from 1 on, and there is a time for every pair of them."""
@@ -57,8 +62,8 @@ class Rest:
 
     network: str
     fingerprint: str
-    measured_ms: float
-    rest_ms: float
+    measured_ms: _Ms
+    rest_ms: _Difference
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,10 @@ class LatencyTable:
     device: Mapping[str, Any]
     runtime: str
     runtime_version: str
-    threads: int
+    threads: _Count
     date: str
-    floor_ms: float
-    alignment: Mapping[str, tuple[int, int]]
+    floor_ms: _Ms
+    alignment: Mapping[str, tuple[_Count, _Count]]
     grids: tuple[Grid, ...]
     rests: tuple[Rest, ...]
     schema: int = SCHEMA
@@ -163,12 +168,14 @@ class LatencyTable:
             values = json_text.loads(text)
             if values["schema"] != SCHEMA:
                 raise TargetError(f"{where}: a latency table of schema {values['schema']}, must be {SCHEMA}")
-            table = _reader().validate_python(values)
-            table.to_json()  # "NaN" as text is a float as well
+            table = _reader().validate_json(text, strict=True)
         except ValidationError as problems:
-            first = problems.errors(include_url=False, include_input=False)[0]
-            where_in = ".".join(map(str, first["loc"]))
-            raise TargetError(f"{where} is not a latency table: {where_in}: {first['msg']}") from None
+            first = problems.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise TargetError(
+                f"{where} is not a latency table: {key}: {first['msg']}, got {first['input']!r:.80}; "
+                "measure it again with 'edgeprune calibrate'"
+            ) from None
         except (ValueError, TypeError, KeyError) as problem:
             raise TargetError(f"{where} is not a latency table: {problem!r}") from problem
         for grid in table.grids:

@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, TypeVar
@@ -34,6 +33,8 @@ _GPU_SLOWED = 0x8 | 0x20 | 0x40 | 0x80
 _WHOLE = ("VDD_IN", "POM_5V_IN", "package-0")
 _CLOCK_DROP = 0.1
 _FEWEST_SAMPLES = 4
+_LARGEST = 1e9
+"""Of any figure in its unit: means of larger ones could overflow, and no device has them."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ def sample(told: Mapping[str, Any]) -> Sample:
         state = _with_gpu(state, gpu) if gpu else state
         memory = _number(gpu.get("memory_mib", ""))
         used = None if memory is None else round(memory * _MEGABYTE)
+        for figures in (state.temperature_c, state.clock_mhz, state.power_mw):
+            _figures(figures)
         return Sample(_figure(told["at_s"]), state, used)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
         raise DeviceError(f"the device tells its state in another form: {problem!r}") from problem
@@ -208,7 +211,7 @@ def _number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None
 
 
 def _figures(values: Mapping[str, Any]) -> dict[str, float]:
@@ -216,8 +219,8 @@ def _figures(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _figure(value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not isfinite(value):
-        raise ValueError(f"{value!r:.40} is not a number")
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= _LARGEST:  # NaN is not
+        raise ValueError(f"{value!r:.40} is not a number from {-_LARGEST:g} to {_LARGEST:g}")
     return float(value)
 
 

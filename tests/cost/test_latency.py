@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -226,3 +228,59 @@ def test_a_table_of_another_network() -> None:
 def test_tables_are_read_as_written() -> None:
     with pytest.raises(TargetError, match="here is not a latency table"):
         LatencyTable.from_json("[]", where="here")
+
+
+@cache
+def _text() -> str:
+    return table_for(_network()[1]).to_json()
+
+
+_NO_NUMBERS = ["NaN", "1e999", "-1e999", f"1{'0' * 400}", '"NaN"', '"1.5"', '"x"', "[]", "{}", "null", "true", "1e300"]
+_WRONG_VALUES = {
+    **{key: [*_NO_NUMBERS, "-1"] for key in ("floor_ms", "rests.0.measured_ms", "grids.0.ms.0.0")},
+    "rests.0.rest_ms": [*_NO_NUMBERS, "-1e300"],
+    **{key: [*_NO_NUMBERS, "0", "-1", "1.5"] for key in ("threads", "alignment.conv.0", "grids.0.into.0", "schema")},
+    **{key: [*_NO_NUMBERS, "1.5"] for key in ("grids.0.shape.batch", "grids.0.shape.channels.1")},
+    **{
+        key: ["1", "null", "[]", "{}"]
+        for key in ("target", "runtime", "runtime_version", "date", "rests.0.fingerprint")
+    },
+    **{key: ["1", "null", '"x"', "{}"] for key in ("grids", "rests", "grids.0.shape.positions")},
+    **{
+        key: ["1", "null", '"x"', "[]", "[[]]", "{}"]
+        for key in ("grids.0.into", "grids.0.ms", "grids.0.ms.0", "grids.0")
+    },
+    "alignment": ["1", "null", "[]", '{"conv": []}', '{"conv": [8]}', '{"conv": [8, 8, 8]}'],
+    "device": ["1", "null", "[]", '"x"'],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in _WRONG_VALUES.items() for value in values])
+def test_a_value_that_no_measurement_gives_is_refused(key: str, value: str, tmp_path: Path) -> None:
+    table = json.loads(_text())
+    *parents, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    parent = table
+    for part in parents:
+        parent = parent[part]
+    parent[last] = "the value"
+    path = tmp_path / "host.json"
+    path.write_text(json.dumps(table).replace('"the value"', value))
+    with pytest.raises(TargetError) as problem:
+        load_table(Target(name="host"), path)
+    assert str(path) in str(problem.value)
+    assert "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize("key", ["grids.0.ms.0.0", "floor_ms"])
+def test_the_place_and_the_value_are_named(key: str) -> None:
+    table = json.loads(_text())
+    table["floor_ms"] = table["grids"][0]["ms"][0][0] = 0.0
+    assert LatencyTable.from_json(json.dumps(table), where="here").floor_ms == 0.0
+    if key == "floor_ms":
+        table["floor_ms"] = -2.5
+    else:
+        table["grids"][0]["ms"][0][0] = -2.5
+    with pytest.raises(TargetError) as problem:
+        LatencyTable.from_json(json.dumps(table), where="here")
+    assert key in str(problem.value)
+    assert "-2.5" in str(problem.value)

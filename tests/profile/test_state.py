@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -193,10 +194,74 @@ def test_what_a_tool_says_that_nobody_understands_is_absent(caplog: pytest.LogCa
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
 
 
-@pytest.mark.parametrize("wrong", [{}, {"at_s": "x"}, {"at_s": 1, "gpu": []}])
+_FIGURES = ("temperature_c", "clock_mhz", "power_mw")
+_NO_FIGURES = ["x", "1.5", "NaN", "", [], {}, None, True, 1e300, -1e300, 2e9, math.nan, math.inf, 10**400]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"at_s": "x"},
+        {"at_s": 1, "gpu": []},
+        {"at_s": 1, "throttled": 5},
+        {"at_s": 1, "nvpmodel": []},
+        {"at_s": 1, "tegrastats": "VDD_IN 5000000000mW/1mW cpu@40C"},
+        *({"at_s": value} for value in _NO_FIGURES),
+        *({"at_s": 1, name: {"x": value}} for value in _NO_FIGURES for name in _FIGURES),
+        *({"at_s": 1, name: ["x"]} for name in (*_FIGURES, "governor")),
+    ],
+)  # fmt: skip
 def test_another_form_is_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(DeviceError):
         state.sample(wrong)
+
+
+@pytest.mark.parametrize("text", ["x", "", "NaN", "inf", "1e300", "-1e300", "[N/A]", "9" * 400])
+def test_a_figure_of_a_gpu_that_is_none_is_absent(text: str) -> None:
+    gpu = dict.fromkeys(("temperature_c", "clock_mhz", "power_w", "memory_mib"), text)
+    assert state.sample({"at_s": 1, "gpu": gpu}) == Sample(1.0, State(), None)
+
+
+def test_the_largest_figures_have_a_mean() -> None:
+    largest = {"VDD_IN": 1e9}
+    samples = [state.sample({"at_s": at, "power_mw": largest, "clock_mhz": {"cpu0": 1e9}}) for at in range(4)]
+    assert state.environment(samples[0], samples, samples[-1]).during.power_mw == largest
+    assert state.energy_mj(largest, 1e9) == 1e15
+
+
+@pytest.mark.parametrize(
+    "line", ["", "[]", "null", '{"event": "ready"', '{"event": "ready", "boot": NaN}', "5", "x" * 500]
+)
+def test_an_answer_that_is_not_json_is_an_error(line: str) -> None:
+    with pytest.raises(DeviceError):
+        Monitor(_Says(line), gpu=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("samples", ["[]", "{}", "null", "5", '"x"', "[5]", "[null]", '[{"at_s": null}]', "[[]]"])
+def test_samples_of_another_form_are_an_error(samples: str) -> None:
+    monitor = Monitor(_Says('{"event": "ready"}', f'{{"event": "samples", "samples": {samples}}}'), gpu=False)  # type: ignore[arg-type]
+    with pytest.raises(DeviceError):
+        monitor.take()
+
+
+class _Says:
+    """A device whose program says these lines."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = iter(lines)
+
+    def push(self, file: Path) -> str:
+        return file.name
+
+    def converse(self, _argv: list[str]) -> _Says:
+        return self
+
+    def send(self, line: str) -> None:
+        pass
+
+    def receive(self, *, timeout_s: float) -> str:
+        return next(self._lines)
 
 
 def test_the_script_needs_python_3_8_only() -> None:
