@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeprune import json_text
 from edgeprune.errors import ModelError
-from edgeprune.export.tflite_loading import load_file
+from edgeprune.export.tflite_loading import fill, load_file
 from edgeprune.export.tflite_schema import flatbuffers, schema
 
 Array = NDArray[Any]
@@ -90,15 +90,22 @@ def image_order(rank: int) -> Order:
 
 
 def read(path: Path) -> schema.ModelT:
-    """The file's content as an object, buffers that lie behind the flatbuffer included.
+    """The file's content as an object, buffers that lie behind the flatbuffer included; see ``tflite_loading.load``.
 
     Raises:
-        ModelError: It cannot be read, is no TFLite file, or is damaged; see ``load_file``.
+        ModelError: It cannot be read, is no TFLite file, is damaged (see ``load_file``), or has a graph without
+            operators.
     """
     from ai_edge_litert.tools import flatbuffer_utils
 
-    _, content = load_file(path)  # generated Python code believes every offset
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    checked, content = load_file(path)  # generated Python code believes every offset
+    empty = next((number for number, graph in enumerate(checked.subgraphs) if not len(graph.operators)), None)
+    if empty is not None:
+        raise ModelError(f"{path} must have operators, but graph {empty} has none: convert the model again")
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for graph in model.subgraphs:
+        fill(graph)
+    return model
 
 
 def operator_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
@@ -183,6 +190,7 @@ def _ports(
         tensor = graph.tensors[index]
         shape = _shape(tensor)
         stepped = len(scales(tensor)) == 1
+        zero_point = tensor.quantization.zeroPoint if stepped else None
         found.append(
             Port(
                 known[place].name if known else tensor.name.decode(),
@@ -190,7 +198,7 @@ def _ports(
                 _TYPES[tensor.type].lower(),
                 known[place].order if known else stated[place] if stated else image_order(len(shape)),
                 float(tensor.quantization.scale[0]) if stepped else 0.0,
-                int(tensor.quantization.zeroPoint[0]) if stepped else 0,
+                0 if zero_point is None or not len(zero_point) else int(zero_point[0]),
             )
         )
     return tuple(found)

@@ -56,7 +56,7 @@ def load(content: bytes) -> schema.ModelT:
     for number, buffer in enumerate(model.buffers):
         _check_behind(buffer.offset, buffer.size, f"buffer {number}", len(content))
     for graph in model.subgraphs:
-        _fill(graph)
+        fill(graph)
         _Graph(model, graph, len(content)).check()
     return model
 
@@ -84,12 +84,13 @@ def _check_behind(offset: int, size: int, what: str, file_bytes: int) -> None:
         )
 
 
-def _fill(graph: schema.SubGraphT) -> None:
+def fill(graph: schema.SubGraphT) -> None:
+    """Give ``graph`` empty lists and names where the file leaves them out."""
     for name in ("tensors", "operators", "inputs", "outputs"):
         if getattr(graph, name) is None:
             setattr(graph, name, [])
     for tensor in graph.tensors:
-        tensor.name = (tensor.name or b"").decode(errors="replace").encode()
+        tensor.name = tensor.name or b""
     for op in graph.operators:
         op.inputs, op.outputs = (() if side is None else side for side in (op.inputs, op.outputs))
 

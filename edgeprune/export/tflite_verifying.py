@@ -132,7 +132,8 @@ def verify(content: bytes) -> None:
     """See to it that everything in ``content`` lies inside it.
 
     Raises:
-        ValueError: It has not the mark of a TFLite file, is cut off, or an offset or length in it leads elsewhere.
+        ValueError: It has not the mark of a TFLite file, is cut off, an offset or length in it leads elsewhere, or a
+            string in it is not UTF-8.
     """
     if len(content) < _HEADER_BYTES or content[4:_HEADER_BYTES] != _IDENTIFIER:
         raise ValueError(f"it does not have '{_IDENTIFIER.decode()}' at byte 4")
@@ -189,6 +190,7 @@ class _Walk:
             self._inside(position + 4 + size, 1, path)
             if self._content[position + 4 + size]:
                 raise _OutOfBoundsError(f"{path} does not end with a zero")
+            _check_utf8(self._content[position + 4 : position + 4 + size], path)
         elif not field.element:
             self.table(position, field.table, path)
         else:
@@ -211,6 +213,14 @@ class _Walk:
         self._left -= size
         if self._left < 0:
             raise _OutOfBoundsError(f"its tables share each other so often that they unfold beyond {path}")
+
+
+def _check_utf8(text: bytes, path: str) -> None:
+    """Refuse a string that runtimes, which give names as text, would fail on."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"{path} must be UTF-8, but is {text[:40]!r}: convert the model again") from problem
 
 
 def _uint(content: bytes, position: int) -> int:

@@ -43,6 +43,8 @@ _GRACE_S = 5
 """Code of a library that does not return to Python is ended this much later."""
 _CODES = (0, 2, 3, 4, 6)
 _REFUSED = (2, 3)
+_TRACEBACK = '", line '
+"""A part of every line of a traceback."""
 _MOST_MEMORY_BYTES = 8 << 30
 _DRAWN = frozenset({"report.html", "measured.json", "measured.json.sig"})
 """What ``report`` replaces or removes: the page, its hash, and a signature of the hash."""
@@ -254,6 +256,10 @@ def _judge(arguments: list[str], limit_s: int) -> Ending:
     said = err.getvalue()
     if code not in _CODES:
         return Ending(code, "wrong_codes", problem=f"exit code {code}: {said}")
+    if _TRACEBACK in out.getvalue() + said:
+        return Ending(
+            code, "not_one_sentence", problem=f"exit code {code}, a traceback in the message: {out.getvalue()}{said}"
+        )
     unsafe = [one for one in out.getvalue() + said if not (one.isprintable() or one in "\n\t")]
     if (code and said.count("error: ") != 1 and arguments[0] not in ("lint", "compare")) or unsafe:
         return Ending(code, "not_one_sentence", problem=f"exit code {code}, unsafe {unsafe[:5]}: {said}")

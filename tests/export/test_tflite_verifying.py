@@ -14,9 +14,10 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeprune.cli import run
 from edgeprune.errors import ModelError
 from edgeprune.export import tflite_verifying
-from edgeprune.export.tflite_file import pack, read
+from edgeprune.export.tflite_file import input_ports, output_ports, pack, read
 from edgeprune.export.tflite_loading import load
 from edgeprune.export.tflite_verifying import fields
 from tests.tflite_files import FLOAT, fully_connected
@@ -76,6 +77,70 @@ def test_the_path_and_the_place_are_named(tmp_path: Path) -> None:
     (tmp_path / "cut.tflite").write_bytes(_content()[:400])
     with pytest.raises(ModelError, match=r"cut\.tflite is no TFLite file: damaged or cut off, .*Model.* of 400"):
         read(tmp_path / "cut.tflite")
+
+
+def _named(place: str) -> bytes:
+    """A good file but for one string, that at ``place``."""
+    model = _model()
+    graph, name = model.subgraphs[0], b"\xff\xfe\x1b]0;title\x07"
+    if place == "Name":
+        graph.name = name
+    elif place == "Description":
+        model.description = name
+    elif place == "CustomCode":
+        model.operatorCodes[0].customCode = name
+    elif place == "Metadata[0].Name":
+        model.metadata = [schema.MetadataT(name=name, buffer=0)]
+    elif place == "SignatureDefs[0].SignatureKey":
+        model.signatureDefs = [schema.SignatureDefT(signatureKey=name, inputs=[], outputs=[])]
+    else:
+        graph.tensors[0].name = name
+    return pack(model)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["Tensors[0].Name", "Name", "Description", "CustomCode", "Metadata[0].Name", "SignatureDefs[0].SignatureKey"],
+)
+@pytest.mark.parametrize("command", ["lint", "profile"])
+def test_a_string_that_is_not_utf8_is_an_input_error(
+    command: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "named.tflite"
+    path.write_bytes(_named(place))
+    assert run([command, str(path)]) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    for part in ("error: ", str(path), f"{place} must be UTF-8", r"\xff\xfe"):
+        assert part in said
+    assert said.rstrip("\n").isprintable()
+
+
+def test_what_a_file_leaves_out_is_empty(tmp_path: Path) -> None:
+    model = _model()
+    graph, x = model.subgraphs[0], model.subgraphs[0].tensors[0]
+    for tensor in graph.tensors:
+        tensor.name = None
+    x.quantization = schema.QuantizationParametersT(scale=[0.5])
+    path = tmp_path / "nameless.tflite"
+    path.write_bytes(pack(model))
+    (port,) = input_ports(read(path))
+    assert (port.name, port.scale, port.zero_point) == ("", 0.5, 0)
+    graph.inputs = graph.outputs = graph.operators[0].inputs = None
+    path.write_bytes(pack(model))
+    assert input_ports(read(path)) == output_ports(read(path)) == ()
+
+
+@pytest.mark.parametrize("operators", [None, []])
+def test_a_graph_without_operators_is_refused(operators: list[object] | None, tmp_path: Path) -> None:
+    model = _model()
+    model.subgraphs[0].operators, model.subgraphs[0].outputs = operators, model.subgraphs[0].inputs
+    path = tmp_path / "empty.tflite"
+    path.write_bytes(pack(model))
+    with pytest.raises(ModelError) as problem:
+        read(path)
+    assert str(path) in str(problem.value)
+    assert "graph 0" in str(problem.value)
 
 
 @settings(max_examples=400)
@@ -213,8 +278,7 @@ def test_lists_that_are_left_out_are_empty() -> None:
     model = _model()
     model.subgraphs[0].operators[0].inputs = None
     model.subgraphs[0].tensors[0].name = None
-    model.subgraphs[0].tensors.append(schema.TensorT(shape=None, type=FLOAT, name=b"\xff", isVariable=True))
+    model.subgraphs[0].tensors.append(schema.TensorT(shape=None, type=FLOAT, name=b"v", isVariable=True))
     loaded = load(pack(model))
     assert list(loaded.subgraphs[0].operators[0].inputs) == []
     assert loaded.subgraphs[0].tensors[0].name == b""
-    assert loaded.subgraphs[0].tensors[3].name == "�".encode()
