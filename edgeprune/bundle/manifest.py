@@ -170,9 +170,11 @@ class TrainingReport(Part):
         batch_size: Samples per step.
         lr: Peak learning rate.
         automatic: Names of those three that EdgePrune chose; the others come from the recipe.
-        start_accuracy: Validation accuracy before training, or before the last part of a schedule; None: not evaluated.
+        start_accuracy: Validation accuracy before training, or before the last phase of it; None: not evaluated.
         accuracy: Validation accuracy of the network that was kept; ``metric`` of the manifest names what it is.
-        best_epoch: Number of the epoch whose network was kept; 0: the network before training was better than all.
+        best_epoch: Number of the epoch whose network was kept; 0: the network before training, or before the last phase
+            of it, was better than all.
+        phases: Phases of training; a schedule that prunes in several rounds trains in as many.
         still_rising: Whether more epochs are likely to help; None: too few epochs to say.
     """
 
@@ -183,6 +185,7 @@ class TrainingReport(Part):
     start_accuracy: float | None = None
     accuracy: float
     best_epoch: _Count
+    phases: Annotated[int, Field(ge=1)] = 1
     still_rising: bool | None = None
 
 

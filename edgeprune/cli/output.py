@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _PIPE_WIDTH = 160
+_PIPE_TEXT_WIDTH = 80
 _LONGEST_WORD = 20
 
 json_option: Callable[[Any], Any] = click.option(
@@ -73,10 +74,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
 
 def print_text(text: str, indent: int = 0) -> None:
-    """Print text on stdout, wrapped to the width of a table; lines after the first are indented by ``indent``."""
+    """Print text on stdout, wrapped to the terminal or ``COLUMNS``; a pipe or a file gets lines of up to 80 characters.
+
+    Lines after the first are indented by ``indent``.
+    """
+    console = _console()
+    width = console.width if _has_width(console) else _PIPE_TEXT_WIDTH
     for line in text.splitlines():
         options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-        echo(textwrap.fill(line, _console().width, subsequent_indent=" " * indent, **options))
+        echo(textwrap.fill(line, width, subsequent_indent=" " * indent, **options))
 
 
 def print_rich(renderable: Any) -> None:
@@ -99,9 +105,12 @@ def _console() -> Console:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
-    if not (console.is_terminal or "COLUMNS" in os.environ):
-        console = Console(highlight=False, markup=False, width=_PIPE_WIDTH)
-    return console
+    return console if _has_width(console) else Console(highlight=False, markup=False, width=_PIPE_WIDTH)
+
+
+def _has_width(console: Console) -> bool:
+    """Whether lines have a given width: that of a terminal, or ``COLUMNS``."""
+    return console.is_terminal or "COLUMNS" in os.environ
 
 
 def _least_width(table: Table) -> int:

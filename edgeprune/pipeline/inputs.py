@@ -33,6 +33,8 @@ _SCHEMA = 1
 _DOCUMENTS = (".md", ".rst", ".txt", ".pdf", ".html", ".tmp", ".log")
 _DOCUMENT_NAMES = ("readme", "license", "licence", "changelog", "thumbs.db")
 _SHOWN_FILES = 4
+_OWN = "edgeprune"
+"""Name of EdgePrune's source in the environment."""
 _TITLES = {
     "factory": "model code",
     "function": "data code",
@@ -70,9 +72,13 @@ class Inputs:
                 changed = _changed(self.parts.get(name, {}), earlier.parts.get(name, {}))
                 titles.setdefault(_listed(changed), []).append(title)
         changed = _changed(self.environment, earlier.environment)
-        if changed:
-            titles.setdefault(_listed(changed), []).append("environment")
-        return [f"{', '.join(names)} changed{f': {listed}' if listed else ''}" for listed, names in titles.items()]
+        packages = [name for name in changed if name != _OWN]
+        if packages:
+            titles.setdefault(_listed(packages), []).append("package versions")
+        own = ["EdgePrune's own code or version changed"] if _OWN in changed else []
+        return own + [
+            f"{', '.join(names)} changed{f': {listed}' if listed else ''}" for listed, names in titles.items()
+        ]
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,7 @@ class InputTracker:
         found = Inputs(
             {**digests, **{name: next(iter(parts.values())) for name, parts in hashes.items()}, "data": content},
             {**self._parts, **hashes, "data": dict(data)},
-            {"edgeprune": source(), **packages()},
+            {_OWN: source(), **packages()},
         )
         _Record(found, record.code, record.read, record.listed, record.folder).save(self._path)
         return found

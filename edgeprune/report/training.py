@@ -16,6 +16,11 @@ def advice(training: TrainingReport) -> str | None:
     """Whether more epochs would help, in a sentence; None where that cannot be said."""
     if training.still_rising:
         return f"accuracy was still rising: try --set training.epochs={2 * training.epochs}"
+    if training.best_epoch == 0 and training.phases > 1:
+        return (
+            f"in the last of {training.phases} training phases, no epoch was better on validation data than the "
+            "network that was pruned before it, which was kept"
+        )
     if training.best_epoch == 0:
         return "no epoch was better on validation data than the network before training, which was kept"
     return None if training.still_rising is None else "more epochs are not expected to help"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgeprune.bundle.manifest import PlanReport
-from edgeprune.cli.output import print_rich, print_table
+from edgeprune.cli.output import print_rich, print_table, print_text
 from edgeprune.report import candidates, summary, table, verdicts
 from tests.report.samples import manifest, profile
 
@@ -90,3 +90,15 @@ def test_candidate_table_names_every_figure(
         lines = capsys.readouterr().out.splitlines()
         assert max(map(len, lines)) <= 80
         assert [word for word in lines[0].split() if word in heads] == heads
+
+
+@pytest.mark.parametrize(("columns", "longest"), [(None, 80), ("60", 60), ("120", 120)])
+def test_text_is_wrapped_to_the_terminal_or_to_80_characters(
+    columns: str | None, longest: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    print_text("word " * 60)
+    lengths = [len(line) for line in capsys.readouterr().out.splitlines()]
+    assert longest - 5 < max(lengths) <= longest

@@ -233,3 +233,14 @@ def test_digest_is_of_the_samples() -> None:
     assert digest(TensorDataset(images.clone(), labels.clone())) == found[0]
     assert digest(_Custom()) is None
     assert digest(torch.utils.data.Subset(_Custom(), [0])) is None
+
+
+def test_changes_of_edgeprune_and_of_packages_are_told_apart() -> None:
+    earlier = Inputs({}, {}, {"edgeprune": "1", "torch": "2.12", "numpy": "2.0"})
+    assert Inputs({}, {}, {"edgeprune": "1", "torch": "2.13", "numpy": "2.0"}).changes(earlier) == [
+        "package versions changed: torch"
+    ]
+    assert Inputs({}, {}, {"edgeprune": "2", "torch": "2.13"}).changes(earlier) == [
+        "EdgePrune's own code or version changed",
+        "package versions changed: numpy, torch",
+    ]

@@ -8,6 +8,7 @@ import pytest
 
 from edgeprune.bundle.manifest import BudgetReport, Manifest, PairsReport, TrainingReport
 from edgeprune.report import page
+from edgeprune.report.training import advice
 from edgeprune.report.warnings import result_warnings
 from tests.report import samples
 
@@ -91,3 +92,9 @@ def test_a_loss_is_in_the_head_of_the_report() -> None:
     manifest = _manifest(0.93, 0.8225)
     assert result_warnings(manifest)[0].message in head(manifest)
     assert "⚠" not in head(_manifest(0.93, 0.93))
+
+
+def test_kept_start_is_that_of_the_last_phase() -> None:
+    settings = {"epochs": 10, "batch_size": 32, "lr": 0.1, "accuracy": 0.8, "best_epoch": 0, "still_rising": False}
+    assert "the network before training" in (advice(TrainingReport(**settings)) or "")
+    assert "in the last of 3 training phases" in (advice(TrainingReport(**settings, phases=3)) or "")

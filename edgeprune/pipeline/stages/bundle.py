@@ -221,6 +221,7 @@ def _training(job: Job) -> TrainingReport | None:
         start_accuracy=start,
         accuracy=epochs[kept - 1]["validation_accuracy"] if kept else start,
         best_epoch=kept,
+        phases=epochs[-1]["stretch"] if epochs else 1,
         still_rising=trained["still_rising"],
     )
 
