@@ -261,7 +261,8 @@ def _judge(arguments: list[str], limit_s: int) -> Ending:
             code, "not_one_sentence", problem=f"exit code {code}, a traceback in the message: {out.getvalue()}{said}"
         )
     unsafe = [one for one in out.getvalue() + said if not (one.isprintable() or one in "\n\t")]
-    if (code and said.count("error: ") != 1 and arguments[0] not in ("lint", "compare")) or unsafe:
+    errors = sum(line.startswith("error: ") for line in said.splitlines())
+    if (code and errors != 1 and arguments[0] not in ("lint", "compare")) or unsafe:
         return Ending(code, "not_one_sentence", problem=f"exit code {code}, unsafe {unsafe[:5]}: {said}")
     return Ending(code)
 
