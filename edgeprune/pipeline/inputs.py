@@ -3,7 +3,8 @@
 A build that finds no record of its inputs loads network and data once under a ``FileRecorder``. It stores which files
 were read, which folders were listed, and the digests of the inputs. A later build that finds all of them unchanged
 takes the digests from the record, without loading anything. If something changed, the inputs are loaded again; where
-the data turn out to be the same, their digest and thus the results in the cache stay valid.
+the data turn out to be the same, their digest and thus the results in the cache stay valid. Settings that name code,
+such as the criterion, are checked when the inputs are loaded: if they changed, the inputs are loaded again as well.
 
 Data in memory are known by the files that Python opened and by the samples themselves. Other data are read later, so
 every file of the data folder, and of the folders that were listed or read from, counts as read. Documents such as a
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ _DOCUMENT_NAMES = ("readme", "license", "licence", "changelog", "thumbs.db")
 _SHOWN_FILES = 4
 _OWN = "edgeprune"
 """Name of EdgePrune's source in the environment."""
+_CHECKED = {"criterion", "criterion_options", "select", "select_options", "repair"}
 _TITLES = {
     "factory": "model code",
     "function": "data code",
@@ -91,6 +93,7 @@ class _Record:
         read: SHA-256 of each file that was read, None where it did not exist; by absolute path.
         listed: Digest of the names in each folder that was listed, by absolute path.
         folder: Digest of the data folder, documents left out; None without one.
+        checked: Digest of the settings that were checked when the inputs were loaded.
     """
 
     inputs: Inputs
@@ -98,6 +101,7 @@ class _Record:
     read: Mapping[str, str | None]
     listed: Mapping[str, str | None]
     folder: str | None
+    checked: str
 
     @staticmethod
     def load(path: Path) -> _Record | None:
@@ -131,6 +135,15 @@ class InputTracker:
         place = [specs, str(recipe.folder), str(recipe.data_dir), str(Path.cwd())]
         self._path = root / "inputs" / f"{recipe.name}-{digest(place)[:16]}.json"
         closures = {name: ImportClosure(spec, recipe.folder) for name, spec in specs.items()}
+        # What `load_inputs` checks besides code and data, so that another choice is checked before a stage runs.
+        self._checked = digest(
+            [
+                recipe.prune.model_dump(mode="json", include=_CHECKED),
+                recipe.schedule.model_dump(mode="json"),
+                recipe.training.trains,
+                recipe.model.early,
+            ]
+        )
         self._code = {path for closure in closures.values() for path in closure.files}
         self._parts = {name: closure.digests(self._hashes, recipe.folder) for name, closure in closures.items()}
         self.changes: list[str] = []
@@ -155,6 +168,8 @@ class InputTracker:
     def _unchanged(self, record: _Record | None) -> Inputs | None:
         """The inputs of ``record`` where nothing changed but weights, which are hashed here."""
         if record is None or record.code != digest(self._parts) or record.folder != self._folder_digest():
+            return None
+        if record.checked != self._checked:
             return None
         if any(self._file(Path(path)) != content for path, content in record.read.items()):
             return None
@@ -188,6 +203,7 @@ class InputTracker:
             read={str(path): self._file(path) for path in (*read, *recorder.missing())},
             listed={str(path): _names(path) for path in listed},
             folder=self._folder_digest(),
+            checked=self._checked,
         )
         return self._inputs(parts, content, record)
 
@@ -200,7 +216,7 @@ class InputTracker:
             {**self._parts, **hashes, "data": dict(data)},
             {_OWN: source(), **packages()},
         )
-        _Record(found, record.code, record.read, record.listed, record.folder).save(self._path)
+        replace(record, inputs=found).save(self._path)
         return found
 
     def _weights(self) -> dict[str, Path | None]:

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset, TensorDataset
 
 from edgeprune.config import Recipe, Target
+from edgeprune.errors import InputError
 from edgeprune.model import data as model_data
 from edgeprune.pipeline.file_recorder import recording
 from edgeprune.pipeline.inputs import Inputs, InputTracker
@@ -110,6 +111,35 @@ def test_unrelated_files_change_no_input(path: str, build: _Build) -> None:
     (build.recipe.folder / path).write_text("new")
     assert build().digests == first.digests
     assert not build.changes
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prune.criterion": "nonsense"},
+        {"prune.criterion": "gone.py:Criterion"},
+        {"prune.criterion": "l1", "prune.criterion_options": {"nonsense": 1}},
+        {"prune.select": "nonsense"},
+        {"schedule.name": "nonsense"},
+        {"schedule.name": "weight_rewinding"},
+    ],
+)
+def test_a_wrong_choice_is_refused_although_no_input_changed(settings: dict[str, object], build: _Build) -> None:
+    first, recipe = build(), build.recipe
+    build.recipe = recipe.override(settings)
+    for _ in range(2):
+        with pytest.raises(InputError):
+            build()
+    build.recipe = recipe.override({"prune.criterion": "l1", "budget.macs": 0.4})
+    assert build().digests == first.digests
+    assert not build.changes
+
+
+def test_a_setting_that_names_no_code_loads_nothing_again(build: _Build) -> None:
+    first = build()
+    build.recipe = build.recipe.override({"budget.macs": 0.25, "training.lr": 0.01})
+    assert build() == first
+    assert build.loads == 1
 
 
 def _edit(name: str) -> Callable[[Path], None]:
