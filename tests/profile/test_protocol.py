@@ -311,6 +311,14 @@ def test_figures_that_are_none_are_refused(
         Profile.from_json(json.dumps(values), where="here.json")
 
 
+def test_collections_before_measurements_skip_what_was_imported() -> None:
+    """To search all objects of onnxruntime and numpy takes longer than most measurements."""
+    code = "import gc, runpy, sys; runpy.run_path(sys.argv[1])['Server']('cpu'); print(gc.get_freeze_count())"
+    argv = [sys.executable, "-c", code, str(protocol.RUNNER)]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=True)
+    assert int(ended.stdout) > 10_000
+
+
 def test_the_runner_needs_python_3_8_numpy_and_onnxruntime_only(tmp_path: Path) -> None:
     assert imported(protocol.RUNNER) - sys.stdlib_module_names == {"numpy", "onnxruntime"}
     assert {line.partition(">")[0] for line in protocol.REQUIREMENTS.split()} == {"numpy", "onnxruntime"}

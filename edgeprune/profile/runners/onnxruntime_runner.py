@@ -193,6 +193,7 @@ class Server:
         np.median(time_runs(small, random_inputs(small, 0), 1))  # numpy loads parts of itself when first used
         del small
         gc.collect()
+        gc.freeze()  # the collection before each measurement skips all that was imported, and so takes no time
         self.baseline_bytes = start_memory()
         self.session: Any = None
         self.loaded: dict[str, Any] = {}
