@@ -12,13 +12,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from edgeprune import json_text
 from edgeprune.bundle import strict
 from edgeprune.bundle.manifest import Sha256
 from edgeprune.bundle.part import Part
-from edgeprune.errors import BundleError
 
 NAME = "evaluation.json"
 
@@ -87,9 +85,4 @@ class Evaluation(Part):
         Raises:
             BundleError: The text is damaged or of a newer schema.
         """
-        try:
-            return cls.model_validate(json_text.loads(content))
-        except ValidationError as problems:
-            raise BundleError(f"{where} is not a valid {NAME}: {strict.told(problems)}") from None
-        except ValueError as problem:
-            raise BundleError(f"{where} cannot be read: {problem}") from problem
+        return strict.parse(cls, content, where=where)

@@ -384,4 +384,4 @@ class Manifest(Part):
         try:
             return cls.model_validate(values)
         except ValidationError as problems:
-            raise BundleError(f"{where} is not a valid manifest: {strict.told(problems)}") from None
+            raise BundleError(f"{where} is not a valid manifest: {strict.described(problems)}") from None

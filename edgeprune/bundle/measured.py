@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from edgeprune import files as whole_files
-from edgeprune import input_files, json_text
+from edgeprune import input_files
 from edgeprune.bundle import strict
 from edgeprune.bundle.manifest import BudgetReport, FileEntry, Sha256
 from edgeprune.bundle.part import Part
@@ -67,12 +67,7 @@ class Measured(Part):
         Raises:
             BundleError: It is damaged, or of a newer schema; names the key.
         """
-        try:
-            return cls.model_validate(json_text.loads(content))
-        except ValidationError as problems:
-            raise BundleError(f"{where} cannot be read: {strict.told(problems)}") from None
-        except ValueError as problem:
-            raise BundleError(f"{where} cannot be read: {problem}") from problem
+        return strict.parse(cls, content, where=where)
 
 
 def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[BudgetReport] | None = None) -> None:

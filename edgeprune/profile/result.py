@@ -269,7 +269,7 @@ class Profile:
         try:
             profile = _reader().validate_python(values)
         except ValidationError as problems:
-            raise InputError(f"{where} is not a profile: {strict.told(problems)}") from None
+            raise InputError(f"{where} is not a profile: {strict.described(problems)}") from None
         if profile.reference is not None and DENSE not in profile.reference.models:
             raise InputError(f"{where} is not a profile: its reference lacks the model '{DENSE}'")
         return profile

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgeprune import json_text
+from edgeprune.bundle import strict
 from edgeprune.bundle.part import Figure
 from edgeprune.errors import BundleError
 
@@ -263,7 +264,6 @@ class Facts(_Part):
         except OSError as problem:
             raise BundleError(f"cannot read {path}: {problem.strerror}; a report needs it: build again") from problem
         except ValidationError as problems:
-            lines = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems.errors()[:3])
-            raise BundleError(f"{path} is not a report of schema {SCHEMA}: {'; '.join(lines)}") from None
+            raise BundleError(f"{path} is not a report of schema {SCHEMA}: {strict.described(problems)}") from None
         except (ValueError, TypeError, KeyError) as problem:
             raise BundleError(f"{path} is not a report: {problem!r}") from problem
