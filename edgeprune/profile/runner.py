@@ -32,6 +32,7 @@ _PROTOCOL = 1
 _WARM_UP_S = 10
 _LAYER_RUNS = 20
 _SHOWN = 200
+_REASON_SHOWN = 1000
 _ANY = ("load", "warm_up", "measure", "memory")
 """Commands of runners that do not name theirs, as in earlier bundles."""
 
@@ -190,7 +191,8 @@ class Runner:
         except ValueError:
             raise self._error(f"answers with no JSON: {line[:_SHOWN]!r}") from None
         if isinstance(answer, dict) and answer.get("event") == "error":
-            raise self._error(f"fails: {answer.get('message')}")
+            reason = " ".join(str(answer.get("message")).split())  # runtimes use several lines
+            raise DeviceError(f"measuring {self._name}: the runner fails: {reason[:_REASON_SHOWN]}")
         if not isinstance(answer, dict) or answer.get("event") != event:
             raise self._error(f"answers with something else than '{event}': {line[:_SHOWN]!r}")
         wrong = [key for key, kind in keys.items() if not isinstance(answer.get(key), kind)]

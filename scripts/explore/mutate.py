@@ -42,6 +42,8 @@ _MEASURING_S = 120
 _GRACE_S = 5
 """Code of a library that does not return to Python is ended this much later."""
 _CODES = (0, 2, 3, 4, 6)
+_DEVICE_FAILED = 5
+"""Of ``profile`` alone, where the runtime of the device refuses a model that is well formed."""
 _REFUSED = (2, 3)
 _TRACEBACK = '", line '
 """A part of every line of a traceback."""
@@ -254,7 +256,7 @@ def _judge(arguments: list[str], limit_s: int) -> Ending:
         place = f"{type(problem).__name__} in {Path(frame.filename).name}:{frame.lineno}"
         return Ending(None, "tracebacks", place, "".join(traceback.format_exception(problem)))
     said = err.getvalue()
-    if code not in _CODES:
+    if code not in _CODES and (code, arguments[0]) != (_DEVICE_FAILED, "profile"):
         return Ending(code, "wrong_codes", problem=f"exit code {code}: {said}")
     if _TRACEBACK in out.getvalue() + said:
         return Ending(

@@ -206,6 +206,7 @@ def tflite(content: bytes) -> None:
 
     path = _file(content, "tflite/model.tflite")
     model, _ = tflite_loading.load_file(path)
+    tflite_file.read(path)
     for graph in model.subgraphs:
         for operator in graph.operators:
             tflite_file.operator_name(model, operator)

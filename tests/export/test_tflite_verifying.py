@@ -116,6 +116,39 @@ def test_a_string_that_is_not_utf8_is_an_input_error(
     assert said.rstrip("\n").isprintable()
 
 
+@pytest.mark.parametrize("buffer", [2, 127, 2**32 - 1])
+def test_metadata_in_a_buffer_that_is_not_there_is_refused(buffer: int) -> None:
+    model = _model()
+    model.metadata = [schema.MetadataT(name="m", buffer=1)]
+    assert load(pack(model)).metadata[0].buffer == 1
+    model.metadata[0].buffer = buffer
+    with pytest.raises(ValueError, match=rf"'m' is in buffer {buffer} of 2"):
+        load(pack(model))
+
+
+@pytest.mark.parametrize(("graph", "tensor", "told"), [(1, 0, "graph 1 of 1"), (0, 3, "tensor 3 of 3")])
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_a_signature_of_what_is_not_there_is_refused(side: str, graph: int, tensor: int, told: str) -> None:
+    model = _model()
+    signature = schema.SignatureDefT(signatureKey="s", subgraphIndex=graph, inputs=[], outputs=[])
+    setattr(signature, side, [schema.TensorMapT(name="x", tensorIndex=tensor)])
+    model.signatureDefs = [signature]
+    with pytest.raises(ValueError, match=rf"'s' .* {told}"):
+        load(pack(model))
+
+
+def test_a_refusal_of_the_runtime_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = _model()
+    model.operatorCodes[0].version = 2**31 - 1
+    path = tmp_path / "newer.tflite"
+    path.write_bytes(pack(model))
+    assert run(["profile", str(path), "--runs", "1", "--blocks", "1"]) == 5
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "FULLY_CONNECTED" in said
+    assert "INFO" not in said
+
+
 def test_what_a_file_leaves_out_is_empty(tmp_path: Path) -> None:
     model = _model()
     graph, x = model.subgraphs[0], model.subgraphs[0].tensors[0]
