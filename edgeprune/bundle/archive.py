@@ -203,7 +203,7 @@ class _Reader:
         return Manifest.parse(text, where=f"{manifests.NAME} in {self._path}"), text, root, epoch
 
     def _first(self, header: bytes) -> tuple[str, int, int]:
-        info = self._told(header)
+        info = self._header_info(header)
         root, _, member = info.name.partition("/")
         name = paths.shown(info.name)
         if member != manifests.NAME or not paths.is_inside(root):
@@ -235,7 +235,7 @@ class _Reader:
     def _compare(self, header: bytes, wanted: bytes, name: str, manifest: Manifest | None) -> None:
         if header == wanted:
             return
-        info = self._told(header[:_BLOCK_BYTES])
+        info = self._header_info(header[:_BLOCK_BYTES])
         self._refuse(info, name, manifest)
 
     def _refuse(self, info: tarfile.TarInfo, wanted: str, manifest: Manifest | None) -> None:
@@ -255,7 +255,7 @@ class _Reader:
             reason = f"'{name}' is not in the manifest, or '{wanted}' is missing"
         raise BundleError(f"{self._path}: {reason}")
 
-    def _told(self, header: bytes) -> tarfile.TarInfo:
+    def _header_info(self, header: bytes) -> tarfile.TarInfo:
         if not any(header):
             raise BundleError(f"{self._path} ends before all files of its manifest are there")
         try:
@@ -276,5 +276,5 @@ class _Reader:
         found = self._exactly(size, what)
         if any(found):
             if manifest is not None:
-                self._refuse(self._told(found[:_BLOCK_BYTES]), "the end", manifest)
+                self._refuse(self._header_info(found[:_BLOCK_BYTES]), "the end", manifest)
             raise BundleError(f"{self._path}: something is hidden behind {what}")

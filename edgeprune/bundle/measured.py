@@ -88,6 +88,6 @@ def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[Budget
         whole_files.write_atomic(folder / path, content)
         entries[path] = FileEntry(sha256=whole_files.sha256(folder / path), bytes=(folder / path).stat().st_size)
     budgets = known.budgets if verdicts is None else tuple(verdicts)
-    told = known.model_copy(update={"files": dict(sorted(entries.items())), "budgets": budgets})
-    whole_files.write_atomic(folder / NAME, told.to_json())
+    updated = known.model_copy(update={"files": dict(sorted(entries.items())), "budgets": budgets})
+    whole_files.write_atomic(folder / NAME, updated.to_json())
     (folder / f"{NAME}{SIGNED}").unlink(missing_ok=True)  # it was over the file of before

@@ -95,10 +95,10 @@ def write(
         for path, drawn in measured.items():
             _write(new / path, drawn(manifest) if callable(drawn) else drawn)
         if measured:
-            told = Measured(
+            record = Measured(
                 manifest=files.sha256(new / manifests.NAME), files=_entries(new, measured), budgets=tuple(verdicts)
             )
-            _write(new / measurements.NAME, told.to_json())
+            _write(new / measurements.NAME, record.to_json())
         archives.write(aside / archive.name, new, [*contents, manifests.NAME], epoch)
         for inner in new.rglob("*/"):
             files.sync(inner)

@@ -70,8 +70,8 @@ def text(name: str, provenance: Provenance, *, epoch: int | None = None) -> str:
         "component": {"type": "machine-learning-model", "bom-ref": bundle, "name": name},
     }
     if epoch is not None:
-        told = datetime.fromtimestamp(epoch, timezone.utc)
-        metadata = {"timestamp": told.strftime("%Y-%m-%dT%H:%M:%SZ"), **metadata}
+        created = datetime.fromtimestamp(epoch, timezone.utc)
+        metadata = {"timestamp": created.strftime("%Y-%m-%dT%H:%M:%SZ"), **metadata}
     content = {
         "metadata": metadata,
         "components": [*libraries, python, *inputs],
@@ -117,7 +117,7 @@ def _needs(package: Distribution) -> list[Any]:
 
 
 def _library(package: Distribution) -> dict[str, Any]:
-    told = {
+    component = {
         "type": "library",
         "bom-ref": _reference(package),
         "name": canonicalize_name(package.metadata["Name"]),
@@ -125,7 +125,7 @@ def _library(package: Distribution) -> dict[str, Any]:
         "purl": _reference(package),
     }
     licenses = package.metadata.get_all("License-Expression", ())
-    return {**told, "licenses": [{"expression": licenses[0]}]} if licenses else told
+    return {**component, "licenses": [{"expression": licenses[0]}]} if licenses else component
 
 
 def _reference(package: Distribution) -> str:

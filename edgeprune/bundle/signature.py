@@ -83,17 +83,19 @@ def verify(content: bytes, name: str, signature: Path, allowed_signers: Path | N
     key = _KEY.search(checked.stdout)
     if checked.returncode or key is None:
         raise BundleError(f"{signature} is no signature over this {name}: {_last(checked)}")
-    told = f"{key[1]} {key[2]}"
+    shown_key = f"{key[1]} {key[2]}"
     if allowed_signers is None:
-        return Signer(None, told)
+        return Signer(None, shown_key)
     if not allowed_signers.is_file():
         raise BundleError(f"there is no file of allowed signers at {allowed_signers}")
     found = _run(["find-principals", "-s", str(signature), "-f", str(allowed_signers)], b"")
     for principal in found.stdout.splitlines():
         ended = _run(["verify", *arguments, "-f", str(allowed_signers), "-I", principal], content)
         if ended.returncode == 0:
-            return Signer(principal, told)
-    raise BundleError(f"{signature} was made with the key {told}, which is no allowed signer's in {allowed_signers}")
+            return Signer(principal, shown_key)
+    raise BundleError(
+        f"{signature} was made with the key {shown_key}, which is no allowed signer's in {allowed_signers}"
+    )
 
 
 def _run(arguments: list[str], content: bytes, *, timeout_s: float = _TIMEOUT_S) -> CompletedProcess[str]:

@@ -108,8 +108,8 @@ def command(
     outcomes = [outcome for outcome, _ in results]
     worst = max(outcome.exit_code for outcome in outcomes)
     if as_json:
-        told = [_told(outcome, result) for outcome, result in results]
-        print_json(told[0] if len(told) == 1 else {"targets": told, "exit_code": worst})
+        reports = [_report(outcome, result) for outcome, result in results]
+        print_json(reports[0] if len(reports) == 1 else {"targets": reports, "exit_code": worst})
     else:
         for _, result in results:
             if result is not None:
@@ -178,15 +178,15 @@ def _print(result: BuildResult) -> None:
         print_warning(warning.sentence)
 
 
-def _told(outcome: Outcome, result: BuildResult | None) -> dict[str, Any]:
+def _report(outcome: Outcome, result: BuildResult | None) -> dict[str, Any]:
     """One target for machines."""
     from edgeprune.report.table import rows
 
-    told: dict[str, Any] = {"target": outcome.target, "exit_code": outcome.exit_code, "error": outcome.error}
+    values: dict[str, Any] = {"target": outcome.target, "exit_code": outcome.exit_code, "error": outcome.error}
     if result is None:
-        return told
+        return values
     return {
-        **told,
+        **values,
         "folder": str(result.folder),
         "archive": str(result.archive),
         "stages": [dataclasses.asdict(stage) for stage in result.stages],

@@ -81,7 +81,7 @@ def command(
 
         files.write_atomic(junit, changes.junit(comparison))
     if as_json:
-        print_json(changes.told(comparison))
+        print_json(changes.as_json(comparison))
     elif as_markdown:
         echo(changes.markdown(comparison), nl=False)
     else:

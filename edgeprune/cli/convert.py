@@ -44,11 +44,11 @@ def command(source: Path, output: Path, as_json: bool) -> None:
         return
     for kind, ports in (("input", converted.inputs), ("output", converted.outputs)):
         for port in ports:
-            echo(f"{kind:<7} {_told(port)}")
+            echo(f"{kind:<7} {_port_text(port)}")
     echo(f"ops     {', '.join(f'{count} {name}' for name, count in converted.operators.items())}")
     echo(f"written {converted.path} ({converted.file_bytes:,} bytes)")
 
 
-def _told(port: Port) -> str:
+def _port_text(port: Port) -> str:
     moved = "" if port.order == tuple(sorted(port.order)) else f", dimensions {list(port.order)} of the ONNX file"
     return f"{port.name}: {port.dtype} {list(port.shape)}{moved}"

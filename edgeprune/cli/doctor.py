@@ -54,6 +54,6 @@ def _show(part: Examined) -> None:
 def _show_finding(one: Finding, width: int) -> None:
     mark = click.style(_MARKS[one.state], fg=_STYLES[one.state])
     click.echo(f"  {mark}  ", nl=False)
-    echo(f"{one.name:<{width}}  {one.told}")
+    echo(f"{one.name:<{width}}  {one.detail}")
     if one.fix is not None:
         echo(f"      {'':<{width}}  fix: {one.fix}")

@@ -46,11 +46,11 @@ def list_emulators(json_before: bool, as_json: bool = False) -> None:
     """
     from edgeprune.devices.emulation import BOARDS
 
-    told = [_told(name) for name in BOARDS]
+    boards = [_board(name) for name in BOARDS]
     if as_json or json_before:
-        print_json(told)
+        print_json(boards)
         return
-    rows = [(one["device"], one["model"], _state(one)) for one in told]
+    rows = [(one["device"], one["model"], _state(one)) for one in boards]
     print_table(("device", "what it imitates", "installed"), rows)
 
 
@@ -72,14 +72,14 @@ def install(json_before: bool, name: str, as_json: bool) -> None:
 
     with bar(f"install {name}") as progress:
         install(name, progress=progress)
-    told = _told(name)
+    board = _board(name)
     if as_json or json_before:
-        print_json(told)
+        print_json(board)
     else:
-        echo(f"{told['device']}: {_state(told)}\nin {told['folder']}")
+        echo(f"{board['device']}: {_state(board)}\nin {board['folder']}")
 
 
-def _told(name: str) -> dict[str, Any]:
+def _board(name: str) -> dict[str, Any]:
     from edgeprune.devices.emulation import BOARDS, find, folder
 
     try:
@@ -95,8 +95,8 @@ def _told(name: str) -> dict[str, Any]:
     }
 
 
-def _state(told: dict[str, Any]) -> str:
-    installed = told["installed"]
+def _state(board: dict[str, Any]) -> str:
+    installed = board["installed"]
     if installed is None:
         return "no"
     versions = ", ".join(f"{package['name']} {package['version']}" for package in _runtimes(installed))

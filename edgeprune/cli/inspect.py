@@ -114,7 +114,7 @@ def command(
                 "groups": [_group(group) for group in units.groups],
                 "frozen": [{"group": name, "reason": reason} for name, reason in units.frozen],
                 "layers": [asdict(layer) for layer in drawn.layers],
-                **({"sensitivity": sensitive.told(found)} if found else {}),
+                **({"sensitivity": sensitive.as_json(found)} if found else {}),
             }
         )
         return

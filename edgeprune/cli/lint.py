@@ -46,8 +46,8 @@ def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
 def _as_json(report: Report) -> dict[str, Any]:
     found, arena = report.footprint, None
     if found is not None:
-        told = {"restated_for_32_bit": found.arena.restated_for_32_bit, "scratch_bytes": found.scratch_bytes}
-        arena = {**asdict(found.arena), **told, "peak": asdict(found.peak)}
+        extra = {"restated_for_32_bit": found.arena.restated_for_32_bit, "scratch_bytes": found.scratch_bytes}
+        arena = {**asdict(found.arena), **extra, "peak": asdict(found.peak)}
     return {
         "path": str(report.path),
         "file_bytes": report.file_bytes,

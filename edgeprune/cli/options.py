@@ -31,8 +31,8 @@ def shape(context: click.Context, option: click.Parameter, value: str | None) ->
     except ValueError:
         sizes = []
     if not sizes or min(sizes) < 1:
-        told = f"got '{value:.80}', must be whole numbers from 1 with commas, the batch first: 1,3,224,224"
-        raise click.BadParameter(told, context, option)
+        problem = f"got '{value:.80}', must be whole numbers from 1 with commas, the batch first: 1,3,224,224"
+        raise click.BadParameter(problem, context, option)
     from edgeprune.config.recipe import MAX_INPUT_ELEMENTS
 
     if prod(sizes) > MAX_INPUT_ELEMENTS:

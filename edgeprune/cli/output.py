@@ -135,8 +135,8 @@ def _stacked(table: Table) -> Group:
     blocks: list[Any] = [Text(str(table.title)), ""] if table.title else []
     for first, *others in zip(*(column.cells for column in table.columns), strict=True):
         blocks.append(Text(str(first)))
-        told = [f"{head}: {cell}" if head else str(cell) for head, cell in zip(heads[1:], others, strict=True) if cell]
-        blocks += [Padding(Text(line), (0, 0, 0, 2)) for line in told]
+        lines = [f"{head}: {cell}" if head else str(cell) for head, cell in zip(heads[1:], others, strict=True) if cell]
+        blocks += [Padding(Text(line), (0, 0, 0, 2)) for line in lines]
     if table.caption:
         blocks += ["", Text(str(table.caption))]
     return Group(*blocks)

@@ -91,8 +91,8 @@ def command(
     if trace is not None and measured:
         _write_trace(trace, measured)
     if as_json:
-        told = [_told(outcome, found, files.written.get(outcome.device)) for outcome in outcomes]
-        print_json(told[0] if len(told) == 1 else told)
+        reports = [_report(outcome, found, files.written.get(outcome.device)) for outcome in outcomes]
+        print_json(reports[0] if len(reports) == 1 else reports)
     else:
         _show(outcomes, found, files)
     missed = _judged(found, files, as_json=as_json)
@@ -120,10 +120,10 @@ def _judged(found: Subject, files: _Files, *, as_json: bool) -> int:
     if not as_json:
         print_rich(verdicts.render(budgets, metric))
     workflow.summarise(lambda: verdicts.markdown(budgets, metric))
-    told = [verdicts.sentence(report, metric) for report in missed(budgets)]
-    if told:
-        print_error(f"budget missed: {'; '.join(told)}")
-    return BudgetError.exit_code if told else 0
+    failures = [verdicts.sentence(report, metric) for report in missed(budgets)]
+    if failures:
+        print_error(f"budget missed: {'; '.join(failures)}")
+    return BudgetError.exit_code if failures else 0
 
 
 class _Files:
@@ -229,7 +229,7 @@ def _write_trace(path: Path, measured: list[Profile]) -> None:
         raise InputError(f"--trace: cannot write {path}: {error.strerror}") from error
 
 
-def _told(outcome: Outcome, found: Subject, written: Path | None) -> dict[str, Any]:
+def _report(outcome: Outcome, found: Subject, written: Path | None) -> dict[str, Any]:
     from edgeprune.profile.judging import device_name, is_on_target
 
     error, profile, manifest = outcome.error, outcome.profile, found.manifest

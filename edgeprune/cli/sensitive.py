@@ -109,7 +109,7 @@ class Trial:
         return Found(self.criterion.name, measured)
 
 
-def told(found: Found) -> dict[str, Any]:
+def as_json(found: Found) -> dict[str, Any]:
     """What was found, for ``--json``."""
     return {"criterion": found.criterion, "split": "validation", **asdict(found.measured)}
 

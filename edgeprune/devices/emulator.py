@@ -83,7 +83,7 @@ class _EmulatedTalk(Talk):
         self._child = Child([sys.executable, "-m", _FIRMWARE], name="the emulated board")
         try:
             machine = {"cpu": "TFLite Micro on this machine", "runtime": "tflm"}
-            super().__init__(Link(str(self._told()["port"])), machine, flash=self._put_model)
+            super().__init__(Link(str(self._state()["port"])), machine, flash=self._put_model)
         except BaseException:
             self._child.close()
             raise
@@ -94,11 +94,11 @@ class _EmulatedTalk(Talk):
 
     def _put_model(self, path: Path) -> None:
         self._child.send(json.dumps({"flash": str(path)}))
-        told = self._told()
-        if "error" in told:
-            raise ModelError(told["error"])
+        state = self._state()
+        if "error" in state:
+            raise ModelError(state["error"])
 
-    def _told(self) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
         return dict(json_text.loads(self._child.receive(timeout_s=_START_S)))
 
 

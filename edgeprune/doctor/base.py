@@ -17,14 +17,14 @@ class Finding:
     Attributes:
         name: What it is.
         state: Whether it works.
-        told: Its version, or what is wrong.
+        detail: Version, or description of the problem.
         fix: The line to type that puts it right; None where there is nothing to put right, or no one line does.
         needed: Nothing works without it.
     """
 
     name: str
     state: State
-    told: str
+    detail: str
     fix: str | None = None
     needed: bool = False
 

@@ -63,12 +63,14 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
             seen = json_text.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S))
     except (EdgePruneError, ValueError) as problem:
         return Finding(name, "bad", str(problem), fix, needed=needed)
-    told = ", ".join(f"{what} {version}" for what, version in {"Python": seen["Python"], **seen["runtimes"]}.items())
+    versions = ", ".join(
+        f"{what} {version}" for what, version in {"Python": seen["Python"], **seen["runtimes"]}.items()
+    )
     if not seen["runtimes"]:
         needs = " ".join(f"'{requirement}'" for requirement in REQUIREMENTS.split())
         line = f"{seen['executable']} -m pip install {needs}     (typed there)"
-        return Finding(name, "bad", f"{told}, and no runtime", line, needed=needed)
-    return Finding(name, "ok", told, needed=needed)
+        return Finding(name, "bad", f"{versions}, and no runtime", line, needed=needed)
+    return Finding(name, "ok", versions, needed=needed)
 
 
 def _firmware(workspace: Workspace) -> str:

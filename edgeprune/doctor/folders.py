@@ -30,13 +30,13 @@ def folders() -> Iterator[Finding]:
     """The working folder and the caches."""
     here = Path.cwd()
     free = shutil.disk_usage(here).free
-    told = f"{here}, {size(free)} free"
+    space = f"{here}, {size(free)} free"
     if not os.access(here, os.W_OK):
         yield Finding("working folder", "bad", f"{here} cannot be written to", 'cd "$(mktemp -d)"', needed=True)
     elif free < _ROOM_BYTES:
-        yield Finding("working folder", "bad", f"{told}; builds may need {size(_ROOM_BYTES)}", _remove(_CACHE))
+        yield Finding("working folder", "bad", f"{space}; builds may need {size(_ROOM_BYTES)}", _remove(_CACHE))
     else:
-        yield Finding("working folder", "ok", told, needed=True)
+        yield Finding("working folder", "ok", space, needed=True)
     yield _held("stage results", here / _CACHE, "made by the first build here")
     emulators = folder(next(iter(BOARDS))).parent
     yield _held("emulators", emulators, "made by 'edgeprune emulator install'")
@@ -49,8 +49,8 @@ def _recipe(name: str, path: Path) -> Finding:
     except RecipeError as problem:
         return Finding(name, "bad", str(problem), f"edgeprune recipes show {lookup.shown(path.parent)}")
     if data is not None and not data.is_dir():
-        told = f"no data in {data}"
-        return Finding(name, "absent", told, f"edgeprune build {name} --data-dir FOLDER")
+        message = f"no data in {data}"
+        return Finding(name, "absent", message, f"edgeprune build {name} --data-dir FOLDER")
     if weights is not None and not weights.is_file():
         return Finding(name, "absent", f"no weights: {weights}", f"edgeprune build {name} --weights FILE")
     return Finding(name, "ok", "its own data" if data is None else str(data.resolve()))

@@ -63,8 +63,8 @@ def optional_packages() -> Iterator[Finding]:
         problems = dict(zip(native, pool.map(_problem, map(_NATIVE.__getitem__, native)), strict=True))
     for extra, requirement in pairs:
         if installed(requirement.name) is None:
-            told = f"not installed; part of the extra {extra}"
-            yield Finding(requirement.name, "absent", told, install_line(_line(requirement)))
+            message = f"not installed; part of the extra {extra}"
+            yield Finding(requirement.name, "absent", message, install_line(_line(requirement)))
         else:
             yield replace(_package(requirement, problems), needed=False)
 

@@ -35,9 +35,9 @@ def _target(name: str, path: Path) -> Finding:
         state: State = "bad" if package == _CHECKER else "absent"  # the others are optional
         return Finding(name, state, f"{package} is not installed, which runs its files here", install_line(package))
     if runtime.package is None:
-        told = f"files are made and checked here ({package} {found}); the board builds the engine"
-        return Finding(name, "ok", told)
+        message = f"files are made and checked here ({package} {found}); the board builds the engine"
+        return Finding(name, "ok", message)
     if not runtime.versions or SpecifierSet(runtime.versions).contains(found, prereleases=True):
         return Finding(name, "ok", f"{package} {found}" + (f" ({runtime.versions})" if runtime.versions else ""))
-    told = f"{package} {found} is not what is there ({runtime.versions}): outputs here may not be those of the board"
-    return Finding(name, "bad", told, install_line(f"{package}{runtime.versions}"))
+    message = f"{package} {found} is not what is there ({runtime.versions}): outputs here may not be those of the board"
+    return Finding(name, "bad", message, install_line(f"{package}{runtime.versions}"))

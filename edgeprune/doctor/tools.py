@@ -45,8 +45,8 @@ def tools() -> Iterator[Finding]:
     """Those that apt brings, and TensorRT's own."""
     yield from map(_found, _TOOLS)
     trtexec = find_trtexec()
-    told = "for TensorRT engines on this machine; it comes with TensorRT and JetPack"
-    yield Finding("trtexec", "absent" if trtexec is None else "ok", told if trtexec is None else trtexec)
+    purpose = "for TensorRT engines on this machine; it comes with TensorRT and JetPack"
+    yield Finding("trtexec", "absent" if trtexec is None else "ok", purpose if trtexec is None else trtexec)
 
 
 def _found(tool: _Tool) -> Finding:
@@ -60,5 +60,5 @@ def _found(tool: _Tool) -> Finding:
         ended = process.run([place, tool.version], timeout_s=_VERSION_S)
     except (OSError, TimeoutExpired) as problem:
         return Finding(tool.name, "bad", f"{place} does not run: {problem}")
-    told = (ended.stdout.strip() or ended.stderr.strip()).splitlines()
-    return Finding(tool.name, "ok", told[0] if told else place)
+    lines = (ended.stdout.strip() or ended.stderr.strip()).splitlines()
+    return Finding(tool.name, "ok", lines[0] if lines else place)

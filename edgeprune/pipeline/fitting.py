@@ -183,14 +183,14 @@ class _Fitting:
         over = self._over(found)
         if not over:
             return _Choice(plan, removed, least, {})
-        told = [
+        shortfalls = [
             f"budget {name}: {self.most[name]:,} cannot be reached{_origin(job, name, self.most[name])}, the "
             f"closest is {found.costs[name]:,} by TFLite Micro's allocator"
             for name in over
         ]
         held = "; ".join([*(_held_back(found, name) for name in over), problem.held_back])
         nearest = {**problem.nearest, **found.costs}
-        raise BudgetError(f"{'; '.join(told)}. What holds it back: {held}", nearest, held_back=held) from problem
+        raise BudgetError(f"{'; '.join(shortfalls)}. What holds it back: {held}", nearest, held_back=held) from problem
 
     @property
     def _asked(self) -> Budget:

@@ -64,8 +64,8 @@ class Runner:
     @property
     def precision(self) -> str | None:
         """Of the loaded model, as ``float16``, where the runner chose one."""
-        told = self._loaded.get("precision")
-        return told.replace("fp", "float") if isinstance(told, str) else None
+        precision = self._loaded.get("precision")
+        return precision.replace("fp", "float") if isinstance(precision, str) else None
 
     @property
     def blocks_ms(self) -> tuple[tuple[float, ...], ...]:
@@ -113,14 +113,14 @@ class Runner:
         if "layers" not in self._commands:
             return None
         self._send(do="layers", runs=_LAYER_RUNS)
-        told = self._answer("layers", {})
+        answer = self._answer("layers", {})
         try:
-            if "profile" in told:  # of trtexec
-                times = read_profile(told["profile"])
+            if "profile" in answer:  # of trtexec
+                times = read_profile(answer["profile"])
                 return tuple(
                     LayerTime(one.name, "", one.mean_ms if one.median_ms is None else one.median_ms) for one in times
                 )
-            layers = told["layers"] or ()  # a board's firmware may not time its operators
+            layers = answer["layers"] or ()  # a board's firmware may not time its operators
             return tuple(LayerTime(str(each["name"]), str(each["kind"]), float(each["ms"])) for each in layers) or None
         except (KeyError, TypeError, ValueError) as problem:
             raise self._error(f"tells its layers in another form: {problem!r}") from problem

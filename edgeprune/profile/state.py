@@ -72,7 +72,7 @@ class Monitor:
         samples = self._answer("samples").get("samples")
         if not isinstance(samples, list) or not samples:
             raise DeviceError(f"the device tells its state in another form: {samples!r:.200}")
-        return [sample(told) for told in samples]
+        return [sample(reading) for reading in samples]
 
     def _answer(self, event: str) -> dict[str, Any]:
         line = self._conversation.receive(timeout_s=_ANSWER_S)
@@ -85,7 +85,7 @@ class Monitor:
         return answer
 
 
-def sample(told: Mapping[str, Any]) -> Sample:
+def sample(reading: Mapping[str, Any]) -> Sample:
     """Read one sample of the script. What a tool says that nobody understands is absent, and logged.
 
     Raises:
@@ -93,22 +93,22 @@ def sample(told: Mapping[str, Any]) -> Sample:
     """
     try:
         state = State(
-            temperature_c=_figures(told.get("temperature_c", {})),
-            clock_mhz=_figures(told.get("clock_mhz", {})),
-            power_mw=_figures(told.get("power_mw", {})),
-            governor={name: str(value) for name, value in dict(told.get("governor", {})).items()},
-            throttle=_understood(_throttle, told.get("throttled")),
-            power_mode=_understood(lambda text: read_nvpmodel(text).name, told.get("nvpmodel")),
+            temperature_c=_figures(reading.get("temperature_c", {})),
+            clock_mhz=_figures(reading.get("clock_mhz", {})),
+            power_mw=_figures(reading.get("power_mw", {})),
+            governor={name: str(value) for name, value in dict(reading.get("governor", {})).items()},
+            throttle=_understood(_throttle, reading.get("throttled")),
+            power_mode=_understood(lambda text: read_nvpmodel(text).name, reading.get("nvpmodel")),
         )
-        board = _understood(read_tegrastats, told.get("tegrastats"))
+        board = _understood(read_tegrastats, reading.get("tegrastats"))
         state = state if board is None else _with_board(state, board)
-        gpu: Mapping[str, str] = told.get("gpu", {})
+        gpu: Mapping[str, str] = reading.get("gpu", {})
         state = _with_gpu(state, gpu) if gpu else state
         memory = _number(gpu.get("memory_mib", ""))
         used = None if memory is None else round(memory * _MEGABYTE)
         for figures in (state.temperature_c, state.clock_mhz, state.power_mw):
             _figures(figures)
-        return Sample(_figure(told["at_s"]), state, used)
+        return Sample(_figure(reading["at_s"]), state, used)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
         raise DeviceError(f"the device tells its state in another form: {problem!r}") from problem
 
@@ -146,11 +146,11 @@ def problems(before: Sample, during: Sequence[Sample], after: Sample, *, gpu: bo
     bad = sorted(flag for flag in now if flag not in earlier or not flag.endswith(_SINCE_BOOT))
     if bad:
         found.append(f"the device throttled: {', '.join(bad)}")
-    told = [
+    series = [
         [mhz for name, mhz in one.state.clock_mhz.items() if (name == "gpu") == gpu and name != "memory"]
         for one in during
     ]
-    clocks = [max(several) for several in told if several]
+    clocks = [max(several) for several in series if several]
     if len(clocks) >= _FEWEST_SAMPLES:
         first, last = median(clocks[: len(clocks) // 2]), median(clocks[len(clocks) // 2 :])
         if last < (1 - _CLOCK_DROP) * first:
@@ -224,9 +224,9 @@ def _figure(value: Any) -> float:
     return float(value)
 
 
-def _over(reduce: Any, told: Iterable[Mapping[str, float]]) -> dict[str, float]:
+def _over(reduce: Any, readings: Iterable[Mapping[str, float]]) -> dict[str, float]:
     values: dict[str, list[float]] = {}
-    for one in told:
+    for one in readings:
         for name, value in one.items():
             values.setdefault(name, []).append(value)
     return {name: float(reduce(several)) for name, several in values.items()}

@@ -93,7 +93,7 @@ def junit(comparison: Comparison) -> str:
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def told(comparison: Comparison) -> dict[str, Any]:
+def as_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain JSON values."""
     return {
         "title": comparison.title,

@@ -222,9 +222,9 @@ def _shipped(manifest: Manifest | None, profile: Profile) -> ModelProfile | None
 
 def _difference(before: Profile, now: Profile, one: ModelProfile, other: ModelProfile) -> str:
     """What keeps two measurements from being compared; empty if nothing."""
-    told = [(name, before.device.get(name), now.device.get(name)) for name in _DEVICE]
-    told += [("threads", one.threads, other.threads), ("kind", one.latency_ms.kind, other.latency_ms.kind)]
-    problems = [f"{name} was {was}, is {is_}" for name, was, is_ in told if was != is_]
+    conditions = [(name, before.device.get(name), now.device.get(name)) for name in _DEVICE]
+    conditions += [("threads", one.threads, other.threads), ("kind", one.latency_ms.kind, other.latency_ms.kind)]
+    problems = [f"{name} was {was}, is {is_}" for name, was, is_ in conditions if was != is_]
     for which, profile in (("the base", before), ("the new", now)):
         if profile.validity is not None and not profile.validity.valid:
             problems.append(f"{which} measurement is not valid: {', '.join(profile.validity.problems)}")

@@ -218,10 +218,10 @@ class _Picture:
 
     def draw(self) -> str:
         """The whole document."""
-        told = [_told(rail) for rail in self.coupling.rails]
+        labels = [_rail_text(rail) for rail in self.coupling.rails]
         places = self._legend_places()
         width = max(
-            self.legend + 2 * _BADGE + _width("units of a group, by number", *told),
+            self.legend + 2 * _BADGE + _width("units of a group, by number", *labels),
             _MARGIN + _width(self.title) * _TITLE / _SIZE,
             _MARGIN + _width(self.subtitle),
             _MARGIN + _LANE * len(_MEANING) + _width(" ".join(_MEANING.values())) + 3 * _GAP,
@@ -230,7 +230,7 @@ class _Picture:
         parts = [*self._head(), *self._layers()]
         for at, rail in enumerate(self.coupling.rails):
             about = f"{rail.name}: made by {', '.join(rail.makes)}; read by {', '.join(rail.reads) or 'none'}"
-            label = _text(self.legend + 2 * _BADGE, places[at], told[at], fill=_FAINT if rail.frozen else _INK)
+            label = _text(self.legend + 2 * _BADGE, places[at], labels[at], fill=_FAINT if rail.frozen else _INK)
             badge = _badge(self.legend + _BADGE / 2, places[at], at + 1, self.colours[at])
             parts.append(f'<g class="group"><title>{escape(about)}</title>{"".join(self._rail(at))}{badge}{label}</g>')
         wide, high = f"{width + _MARGIN:.0f}", f"{height:.0f}"
@@ -349,7 +349,7 @@ def _layer(tensor: str) -> str:
     return path if parametrised else tensor.rpartition(".")[0] or tensor
 
 
-def _told(rail: Rail) -> str:
+def _rail_text(rail: Rail) -> str:
     units = f"{rail.name}, {rail.units:,} unit{'s' if rail.units > 1 else ''}"
     return f"{units}, frozen: {rail.frozen}" if rail.frozen else f"{units}, {100 * rail.share:.1f} % of MACs"
 

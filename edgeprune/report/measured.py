@@ -75,7 +75,7 @@ def notes(profile: Profile, manifest: Manifest | None = None) -> list[str]:
     environment = profile.environment
     if environment is not None:
         moments = {"before": environment.before, "during": environment.during, "after": environment.after}
-        states = [f"{when}: {told}" for when, state in moments.items() if (told := _state(state))]
+        states = [f"{when}: {shown}" for when, state in moments.items() if (shown := _state(state))]
         said += [f"Device {'; '.join(states)}."] if states else []
     validity = profile.validity
     if validity is not None:
@@ -89,14 +89,14 @@ def _valid(profile: Profile, validity: Validity) -> str:
     """Reason why the figures are valid, and which of them to use where single inferences vary."""
     noise, limit = max(validity.noise.values(), default=None), validity.noise_limit
     of = "" if limit is None else f" (limit {limit:.1%})"
-    told = "Valid." if noise is None else f"Valid: medians of blocks differ by at most {noise:.1%}{of}."
+    sentence = "Valid." if noise is None else f"Valid: medians of blocks differ by at most {noise:.1%}{of}."
     variation = max(model.latency_ms.variation for model in profile.models.values())
     if variation > _STEADY:
-        told += (
+        sentence += (
             f" Single inferences vary by {variation:.0%}, because some were slow: rely on the median, not on the mean "
             "and the high percentiles."
         )
-    return told
+    return sentence
 
 
 def _reference(profile: Profile) -> str:

@@ -154,8 +154,8 @@ def _latency_note(source: Source) -> Content:
     if profile is None or not profile.models or _is_of_target(source, profile):
         return None
     kind_of_all = next(iter(profile.models.values())).latency_ms.kind
-    told = f"Latency was {kind_of_all} on {device_name(profile)}, not measured on {source.manifest.target}."
-    return element("p", told, class_="note")
+    note = f"Latency was {kind_of_all} on {device_name(profile)}, not measured on {source.manifest.target}."
+    return element("p", note, class_="note")
 
 
 def _tile(name: str, change: str, value: str, origin: str, look: str = "") -> Markup:

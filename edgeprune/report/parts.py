@@ -97,8 +97,8 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Conte
 
 def terms(pairs: Iterable[tuple[Content, Content]]) -> Markup:
     """Words and what they are here; pairs with nothing to tell are left out."""
-    told = ((element("dt", term), element("dd", value)) for term, value in pairs if value)
-    return element("dl", told)
+    entries = ((element("dt", term), element("dd", value)) for term, value in pairs if value)
+    return element("dl", entries)
 
 
 def paragraph(*content: Content, look: str | None = None) -> Markup:

@@ -88,13 +88,20 @@ class Label:
 
 
 def plot(
-    title: str, told: str, marks: Content, *, x: Axis, y: Axis, labels: Iterable[Label] = (), height_rem: float = 12
+    title: str,
+    description: str,
+    marks: Content,
+    *,
+    x: Axis,
+    y: Axis,
+    labels: Iterable[Label] = (),
+    height_rem: float = 12,
 ) -> Markup:
     """A chart.
 
     Args:
         title: For those who cannot see it, and as a tooltip.
-        told: What it shows, likewise.
+        description: Text that says what the chart shows, likewise.
         marks: Paths in percent of both axes.
         x: To the right.
         y: Upwards.
@@ -105,7 +112,7 @@ def plot(
     drawn = element(
         "svg",
         element("title", title),
-        element("desc", told),
+        element("desc", description),
         grid,
         marks,
         viewBox="0 0 100 100",

@@ -161,10 +161,10 @@ def _draw_scores(
     names = [group.group for group in measured.groups]
     table = np.array([np.quantile(np.asarray(scores[name]), (0, 0.25, 0.5, 0.75, 1)) for name in names])
     positive = table[table > 0]
-    told = f"Scores of the units of each group by {criterion}: all (thin), middle half (thick), median (dot)"
+    title = f"Scores of the units of each group by {criterion}: all (thin), middle half (thick), median (dot)"
     if len(positive):
         if len(positive) < table.size:
-            told += "; 0 stands at the lower edge"  # a logarithmic axis has none
+            title += "; 0 stands at the lower edge"  # a logarithmic axis has none
         table = table.clip(min=float(positive.min()))
         axes.set_yscale("log")
     at = np.arange(len(names))
@@ -178,6 +178,6 @@ def _draw_scores(
     axes.set_xlim(-1, len(names))
     axes.set_xlabel("group, in the order of the network" + (f"; every {every}th is named" if every > 1 else ""))
     axes.set_ylabel("score (logarithmic)" if len(positive) else "score (all are 0)")
-    axes.set_title(told, fontsize=10, color=_INK)
+    axes.set_title(title, fontsize=10, color=_INK)
     if len(positive):
         _logarithmic(axes.yaxis)

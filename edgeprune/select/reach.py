@@ -23,13 +23,13 @@ def check_reachable(problem: Problem, constraints: Sequence[Constraint], nearest
     missed = [name for name, limit in problem.limits.items() if nearest[name] > limit]
     if not missed:
         return
-    told = [
+    shortfalls = [
         f"budget {name}: {_shown(problem.limits[name])} cannot be reached, the closest is {_shown(nearest[name])}"
         for name in missed
     ]
     frozen = _totals(problem, removable(problem.units))
     held = "; ".join(_held_back(problem, constraints, nearest, missed, frozen))
-    raise BudgetError(f"{'; '.join(told)}. What holds it back: {held}", nearest, held_back=held, frozen=frozen)
+    raise BudgetError(f"{'; '.join(shortfalls)}. What holds it back: {held}", nearest, held_back=held, frozen=frozen)
 
 
 def removable(units: Units) -> Tensor:

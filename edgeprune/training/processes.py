@@ -77,9 +77,9 @@ class Processes:
         """The mean of a scalar over the processes, and whether something is ``due`` in any of them."""
         if self.count == 1:
             return loss.item(), due
-        told = torch.stack([loss, loss.new_tensor(float(due))])
-        torch.distributed.all_reduce(told)
-        total, due_in = told.tolist()
+        values = torch.stack([loss, loss.new_tensor(float(due))])
+        torch.distributed.all_reduce(values)
+        total, due_in = values.tolist()
         return total / self.count, due_in > 0
 
     def same(self, model: nn.Module) -> None:

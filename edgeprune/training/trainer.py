@@ -125,7 +125,7 @@ class Trainer:
         self._judge = Judge(data.validation, settings, base=base)
         self._epoch_steps = training_steps(samples, self._batch_size)
         self.steps = self._epochs_to_train * self._epoch_steps
-        told = identity(
+        run_identity = identity(
             model.state_dict(),
             seed=seed,
             samples=samples,
@@ -133,7 +133,7 @@ class Trainer:
             steps=[self._epochs_to_train, self._batch_size],
             **settings.model_dump(mode="json", exclude={"keep"}),
         )
-        self._files = Checkpoints(folder, told)
+        self._files = Checkpoints(folder, run_identity)
         first = next(iter(data.train.batches(self._batch_size, rng_key=(seed, 1))))
         device = self._processes.device or device_of(model)
         execution = None
@@ -386,8 +386,8 @@ class Trainer:
                 result = self._judge(model)
             except BrokenError as problem:
                 result = str(problem)
-        told: Evaluation | str = self._processes.tell(result)
-        return told
+        shared: Evaluation | str = self._processes.tell(result)
+        return shared
 
     def _broken(self, run: _Run) -> str | None:
         """What is wrong with the weights or the statistics of the network."""

@@ -36,7 +36,7 @@ def by_name(findings: Iterable[Finding]) -> dict[str, Finding]:
     found = list(findings)
     named = {one.name: one for one in found}
     assert len(named) == len(found)
-    assert all(one.told for one in found)
+    assert all(one.detail for one in found)
     return named
 
 
@@ -51,7 +51,7 @@ def test_all_is_well_where_the_tests_run(capsys: pytest.CaptureFixture[str]) -> 
     found = told(capsys)
     for name in ("python", "torch", "onnxruntime", "host", "raspberry-pi-4", "local:", "digits", "working folder"):
         assert found[name]["state"] == "ok", found[name]
-    assert "onnxruntime" in found["local:"]["told"]
+    assert "onnxruntime" in found["local:"]["detail"]
     assert {name for name, one in found.items() if one["needed"]} >= {"python", "torch", "local:", "working folder"}
     emulator = found["emulator:raspberry-pi-4"]
     assert (emulator["state"], emulator["fix"]) == ("absent", "edgeprune emulator install raspberry-pi-4")
@@ -89,7 +89,7 @@ def test_a_package_that_is_there_and_does_not_load_is_told(elsewhere: Path) -> N
     assert "libcudart.so.12" in problem
     found = packages._package(Requirement("click"), {"click": problem})
     assert found.state == "bad"
-    assert "does not load: ImportError: libcudart" in found.told
+    assert "does not load: ImportError: libcudart" in found.detail
     assert found.fix is not None
     assert "--force-reinstall" in found.fix
 
@@ -120,9 +120,9 @@ def test_targets_of_the_working_folder_are_seen_and_judged(elsewhere: Path) -> N
     assert found["old"].fix is not None
     assert found["old"].fix.endswith("-m pip install 'onnxruntime<1'")
     assert found["wrong"].state == "bad"
-    assert "runtime.threads" in found["wrong"].told
+    assert "runtime.threads" in found["wrong"].detail
     assert found["jetson-orin-nano"].state == "ok"
-    assert "the board builds the engine" in found["jetson-orin-nano"].told
+    assert "the board builds the engine" in found["jetson-orin-nano"].detail
 
 
 def test_named_devices_are_tried(elsewhere: Path) -> None:
@@ -130,11 +130,11 @@ def test_named_devices_are_tried(elsewhere: Path) -> None:
     found = by_name(devices.devices())
     assert found["local:"].state == "ok"
     assert found["emulator:microcontroller"].state == "ok"
-    assert "TFLite Micro" in found["emulator:microcontroller"].told
+    assert "TFLite Micro" in found["emulator:microcontroller"].detail
     assert found["shed"].state == "bad"
-    assert "127.0.0.1" in found["shed"].told
+    assert "127.0.0.1" in found["shed"].detail
     assert found["odd"].state == "bad"
-    assert "carrier-pigeon" in found["odd"].told
+    assert "carrier-pigeon" in found["odd"].detail
     (elsewhere / "devices.toml").write_text("shed = 1\n")
     assert by_name(devices.devices())["devices.toml"].state == "bad"
 
@@ -147,9 +147,9 @@ def test_a_device_without_a_runtime_has_the_line_that_installs_one(elsewhere: Pa
         (elsewhere / "devices.toml").write_text(f"[whole]\nuri = '{server.uri()}'\n[bare]\nuri = '{bare}'\n")
         found = by_name(devices.devices())
     assert found["whole"].state == "ok"
-    assert f"onnxruntime {version('onnxruntime')}" in found["whole"].told
+    assert f"onnxruntime {version('onnxruntime')}" in found["whole"].detail
     assert found["bare"].state == "bad"
-    assert found["bare"].told.endswith("and no runtime")
+    assert found["bare"].detail.endswith("and no runtime")
     assert found["bare"].fix is not None
     assert found["bare"].fix.startswith(f"{sys.executable} -m pip install ")
 
@@ -168,8 +168,8 @@ def test_programs_that_are_missing_have_a_line_where_apt_is(tmp_path: Path, monk
     (folder / "ssh").chmod(0o755)
     found = by_name(tools.tools())
     assert found["ssh-keygen"].fix == "sudo apt-get install openssh-client"
-    assert found["apt-get"].told == "apt 2.6"
-    assert (found["git"].state, found["git"].told) == ("ok", str(folder / "git"))
+    assert found["apt-get"].detail == "apt 2.6"
+    assert (found["git"].state, found["git"].detail) == ("ok", str(folder / "git"))
     assert found["ssh"].state == "bad"
     assert found["trtexec"].fix is None
 
@@ -191,4 +191,4 @@ def test_caches_are_weighed(elsewhere: Path) -> None:
     (elsewhere / ".edgeprune/some").write_bytes(b"x" * 12_345)
     found = by_name(folders.folders())["stage results"]
     assert found.state == "ok"
-    assert "12.35 kB" in found.told or "12.34 kB" in found.told
+    assert "12.35 kB" in found.detail or "12.34 kB" in found.detail

@@ -281,7 +281,7 @@ def test_every_form_tells_the_same() -> None:
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "7")
     assert [case.get("name") for case in suite if case.find("failure") is not None] == ["accuracy"]
     assert all(case.get("classname") == "digits for host" for case in suite)
-    told = json.loads(json.dumps(changes.told(comparison), allow_nan=False))
+    told = json.loads(json.dumps(changes.as_json(comparison), allow_nan=False))
     assert told["failed"] == ["accuracy"]
     assert {change["key"]: change["verdict"] for change in told["changes"]} == verdicts(comparison)
     assert "accuracy went from 99.00 % to 90.00 % (−9.00 points" in changes.sentence(comparison.failed[0], "accuracy")
@@ -440,7 +440,7 @@ def test_undecided_limits_show_in_every_output() -> None:
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "0")
     passing = ET.fromstring(changes.junit(compare(base, new, rules, undecided="pass")))
     assert (passing.get("failures"), passing.get("skipped")) == ("0", "1")
-    values = json.loads(json.dumps(changes.told(comparison), allow_nan=False))
+    values = json.loads(json.dumps(changes.as_json(comparison), allow_nan=False))
     assert (values["passed"], values["failed"], values["undecided"]) == (False, [], ["accuracy"])
     (entry,) = (change for change in values["changes"] if change["key"] == "accuracy")
     assert entry["decision"] == "undecided"

@@ -127,7 +127,7 @@ def test_without_a_profile_there_are_no_latencies_and_the_page_says_so() -> None
     drawn = page.render(manifest(), facts(), None)
     assert tuple(outline(drawn).sections) == _SECTIONS
     assert "Nothing was measured." in drawn
-    assert "No device told the memory of a process." in drawn
+    assert "No device reported the memory of a process." in drawn
     assert "latency on" not in drawn
 
 
@@ -141,7 +141,7 @@ def test_what_the_device_told_is_shown() -> None:
         assert told in drawn, told
     for told in ("3 layers take 1 ms; the slowest is conv, 0.5 ms", "soft temperature limit", "1400 MHz", "energy, mJ"):
         assert told in drawn, told
-    assert "told no times of single layers" not in drawn
+    assert "reported no times of single layers" not in drawn
     judged = profile("Cortex").validity
     assert judged is not None
     free = dataclasses.replace(profile("Cortex"), validity=dataclasses.replace(judged, noise_limit=None))
@@ -203,7 +203,7 @@ def test_what_the_device_did_not_tell_is_left_out() -> None:
     models = {name: dataclasses.replace(model, layers=None, energy_mj=None) for name, model in whole.models.items()}
     bare = dataclasses.replace(whole, models=models, environment=None, validity=None)
     drawn = page.render(manifest(), facts(), bare)
-    assert "The device told no times of single layers." in drawn
+    assert "The device reported no times of single layers." in drawn
     for told in ("energy", "may be used", "State of the device"):
         assert told not in drawn, told
 

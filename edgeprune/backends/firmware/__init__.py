@@ -179,7 +179,7 @@ def _arena_size(found: Footprint) -> str:
 
 
 def _arithmetic(found: Footprint) -> Iterator[str]:
-    yield f"{found.arena.nonpersistent_bytes}: activations, as TensorFlow Lite Micro's allocator told on the host;"
+    yield f"{found.arena.nonpersistent_bytes}: activations, as TensorFlow Lite Micro's allocator reports on the host;"
     for name, kind in found.arena.by_kind.items():
         yield f"{kind.target_bytes}: {name} ({kind.arithmetic});"
     yield f"{found.scratch_bytes}: scratch buffers of CMSIS-NN's kernels that add to the peak, and their indices."
@@ -222,8 +222,8 @@ def _readme(target: Target, found: Footprint, interpreter: Interpreter, vectors:
         golden_count=len(vectors.inputs),
         input_bytes=len(vectors.inputs[0]),
         output_bytes=len(vectors.outputs[0]),
-        input_text=_told(interpreter.inputs[0]),
-        output_text=_told(interpreter.outputs[0]),
+        input_text=_shape_text(interpreter.inputs[0]),
+        output_text=_shape_text(interpreter.outputs[0]),
         build_rows=_BUILD_ROWS if _is_cortex_m(target) else "",
         cmake_section=_cmake_section(target, found) if _is_cortex_m(target) else "",
         arithmetic="\n".join(f"- {line}" for line in _arithmetic(found)),
@@ -264,7 +264,7 @@ def _has_fpu(target: Target) -> bool:
     return "fpu" in target.hardware.features and _core(target) in _FPUS
 
 
-def _told(port: Port) -> str:
+def _shape_text(port: Port) -> str:
     shape = " x ".join(map(str, port.shape))
     text = f"{port.dtype} of shape {shape}"
     if port.order != tuple(sorted(port.order)):

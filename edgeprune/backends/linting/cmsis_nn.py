@@ -57,13 +57,13 @@ def slow_paths(network: Network) -> Iterator[Finding]:
 
 def _dense(op: Operator, weights: tuple[int, ...]) -> Iterator[Finding]:
     outputs, products = weights[0], prod(weights[1:])
-    told = []
+    reasons = []
     if products % _WORD:
-        told.append(f"{products % _WORD} of {products} products of each sum are taken one at a time")
+        reasons.append(f"{products % _WORD} of {products} products of each sum are taken one at a time")
     if outputs % _PAIR:
-        told.append(f"1 of {outputs} output channels is computed alone, not in a pair")
-    if told:
-        yield op.finding("note", _CODE, f"CMSIS-NN: {'; '.join(told)}", _ALIGN)
+        reasons.append(f"1 of {outputs} output channels is computed alone, not in a pair")
+    if reasons:
+        yield op.finding("note", _CODE, f"CMSIS-NN: {'; '.join(reasons)}", _ALIGN)
 
 
 def _depthwise(op: Operator, weights: tuple[int, ...], image: tuple[int, ...]) -> Iterator[Finding]:

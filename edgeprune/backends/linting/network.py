@@ -68,8 +68,8 @@ class Operator:
 
     def finding(self, level: Level, code: str, message: str, remedy: str, *, tensor: str | None = None) -> Finding:
         """A finding about this operator."""
-        told = tensor if tensor is not None else self.outputs[0].name if self.outputs else ""
-        return Finding(level, code, message, remedy, self.index, self.custom or self.kind, told, self.graph)
+        place = tensor if tensor is not None else self.outputs[0].name if self.outputs else ""
+        return Finding(level, code, message, remedy, self.index, self.custom or self.kind, place, self.graph)
 
     @property
     def activations(self) -> Iterator[Tensor]:

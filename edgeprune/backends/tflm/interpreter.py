@@ -71,7 +71,7 @@ class Interpreter(TfliteRuntime):
             with captured(2) as printed:
                 self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_bytes)
         except (MemoryError, RuntimeError) as problem:
-            raise ModelError(f"TFLite Micro cannot run {path}: {_told(printed.text, problem)}") from problem
+            raise ModelError(f"TFLite Micro cannot run {path}: {_message(printed.text, problem)}") from problem
         super().__init__(path, inputs or input_ports(model), outputs or output_ports(model))
 
     def run_stored(self, inputs: Sequence[Array]) -> list[Array]:
@@ -81,7 +81,7 @@ class Interpreter(TfliteRuntime):
                     self._interpreter.set_input(values, index)
                 self._interpreter.invoke()
         except (RuntimeError, ValueError) as problem:
-            raise self._failure(_told(printed.text, problem)) from problem
+            raise self._failure(_message(printed.text, problem)) from problem
         return [np.array(self._interpreter.get_output(index)) for index in range(len(self.outputs))]
 
     def arena(self) -> arena.Arena:
@@ -122,6 +122,6 @@ def _arena_size(model: schema.ModelT, content: bytes) -> int:
     return _SPARE_BYTES + len(content) + _ELEMENT_BYTES * elements
 
 
-def _told(printed: str, problem: Exception) -> str:
+def _message(printed: str, problem: Exception) -> str:
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     return "; ".join([*lines, str(problem)])

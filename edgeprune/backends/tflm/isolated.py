@@ -40,12 +40,12 @@ def arena(path: Path, *, timeout_s: float = _TIMEOUT_S) -> Arena:
             f"TFLite Micro crashes on {path} ({name}): an operator has inputs that its kernel does not expect"
         )
     try:
-        told = json_text.loads(ended.stdout)
+        answer = json_text.loads(ended.stdout)
     except ValueError as problem:
         raise ModelError(f"TFLite Micro fails on {path}: {ended.stderr.strip()[-500:]}") from problem
-    if "problem" in told:
-        raise ModelError(told["problem"])
-    return Arena(**{**told, "by_kind": {name: Kind(**kind) for name, kind in told["by_kind"].items()}})
+    if "problem" in answer:
+        raise ModelError(answer["problem"])
+    return Arena(**{**answer, "by_kind": {name: Kind(**kind) for name, kind in answer["by_kind"].items()}})
 
 
 def _main(path: Path) -> None:
@@ -58,10 +58,10 @@ def _main(path: Path) -> None:
     try:
         interpreter = Interpreter(path, alone=True)
         interpreter.run_stored([np.zeros(port.shape, port.dtype) for port in interpreter.inputs])
-        told = asdict(interpreter.arena())
+        answer = asdict(interpreter.arena())
     except EdgePruneError as problem:
-        told = {"problem": str(problem)}
-    sys.stdout.write(json.dumps(told))
+        answer = {"problem": str(problem)}
+    sys.stdout.write(json.dumps(answer))
 
 
 if __name__ == "__main__":

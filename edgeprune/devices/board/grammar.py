@@ -129,9 +129,9 @@ def model_id(name: str, sha256: str) -> str:
     return f"{name}-{sha256[:_HASH_DIGITS]}"
 
 
-def is_other_model(told: str, sha256: str) -> bool | None:
-    """Whether a board that tells the model ``told`` runs another file; None: it does not tell which file it runs."""
-    found = _OWN_MODEL.fullmatch(told)
+def is_other_model(model: str, sha256: str) -> bool | None:
+    """Whether a board that reports the name ``model`` runs another file; None: the name does not say which file."""
+    found = _OWN_MODEL.fullmatch(model)
     return None if found is None else not sha256.startswith(found["hash"])
 
 

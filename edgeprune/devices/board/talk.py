@@ -62,10 +62,10 @@ class Talk:
         self._timeout_s = timeout_s
         command = json.loads(self._waiting.pop(0))
         try:
-            told = getattr(self, f"_{command['do']}")(command)
+            answer = getattr(self, f"_{command['do']}")(command)
         except ModelError as problem:
-            told = {"event": "error", "message": str(problem)}
-        return json.dumps(told)
+            answer = {"event": "error", "message": str(problem)}
+        return json.dumps(answer)
 
     def last_words(self) -> str:
         return self._link.last_words()
@@ -75,15 +75,15 @@ class Talk:
 
     def _begin(self, _command: dict[str, Any]) -> dict[str, Any]:
         self._link.synchronise()
-        name, told = self._ask("name"), self._ask("profile")
+        name, profile = self._ask("name"), self._ask("profile")
         machine = {
             "machine": "microcontroller",
             "system": "firmware",
             "cpu": _first(name, "name-dut") or "",
             "cores": 1,
             "runtime": "firmware",
-            "runtime_version": _first(told, "profile") or "",
-            **({"emulated": True} if _first(told, "board") == grammar.EMULATED else {}),
+            "runtime_version": _first(profile, "profile") or "",
+            **({"emulated": True} if _first(profile, "board") == grammar.EMULATED else {}),
             **self._machine,
         }
         commands = ["load", "warm_up", "measure", "memory", "layers", "outputs"]
@@ -129,13 +129,13 @@ class Talk:
         return {"event": "memory", **({} if arena is None else {"arena_bytes": self._number(arena, "arena")})}
 
     def _layers(self, _command: dict[str, Any]) -> dict[str, Any]:
-        told = self._addition("layers")
-        if told is None:
+        reply = self._addition("layers")
+        if reply is None:
             return {"event": "layers", "layers": None}
         try:
-            layers = grammar.layers(told)
+            layers = grammar.layers(reply)
         except ValueError:
-            raise self._nonsense("layers", told) from None
+            raise self._nonsense("layers", reply) from None
         if not layers:  # built without TensorFlow Lite Micro's profiler
             return {"event": "layers", "layers": None}
         named = [{"name": f"{index} {kind}", "kind": kind, "ms": us / 1e3} for index, (kind, us) in enumerate(layers)]
@@ -153,11 +153,11 @@ class Talk:
         for sample in np.load(command["input"]):
             self._put(self._input.stored(sample[None].reshape(self._input.onnx_shape)).tobytes())
             self._infer(1, 0)
-            told = _first(self._ask("results"), "results")
+            reply = _first(self._ask("results"), "results")
             try:
-                values = np.asarray(grammar.results(told or ""), np.float32)
+                values = np.asarray(grammar.results(reply or ""), np.float32)
             except ValueError:
-                raise self._nonsense("results", told) from None
+                raise self._nonsense("results", reply) from None
             whole = values.size == math.prod(self._output.shape)
             found.append(self._output.moved(values.reshape(self._output.shape)).ravel() if whole else values)
         np.savez(command["output"], results=np.asarray(found, np.float32))
@@ -202,8 +202,8 @@ class Talk:
             raise self._nonsense(what, text)
         return int(text)
 
-    def _nonsense(self, what: str, told: object) -> DeviceError:
-        return DeviceError(f"the board on {self._link.port} answers {what} with something else: {told!r:.200}")
+    def _nonsense(self, what: str, reply: object) -> DeviceError:
+        return DeviceError(f"the board on {self._link.port} answers {what} with something else: {reply!r:.200}")
 
 
 class BoardWorkspace(FilesHere):
@@ -236,7 +236,7 @@ def board_workspace(connect: Callable[[], Talk]) -> Iterator[Workspace]:
 
 def _first(replies: Sequence[str], key: str) -> str | None:
     """What stands in the brackets of the first reply with this key."""
-    return next((told for said in replies if (told := grammar.bracketed(said, key)) is not None), None)
+    return next((value for said in replies if (value := grammar.bracketed(said, key)) is not None), None)
 
 
 def _ports(path: Path) -> tuple[Port, Port]:

@@ -91,8 +91,8 @@ def unpack(package: Path, root: Path) -> Mapping[str, str]:
     if ended.returncode != 0:
         raise DeviceError(f"cannot unpack {package.name}: {tools.last_words(ended.stderr)}")
     fields = ["Package", "Version", "Architecture"]
-    told = tools.run(["dpkg-deb", "--field", str(package), *fields]).stdout
-    values = dict(line.split(": ", 1) for line in told.splitlines())
+    output = tools.run(["dpkg-deb", "--field", str(package), *fields]).stdout
+    values = dict(line.split(": ", 1) for line in output.splitlines())
     return {
         "name": values["Package"],
         "version": values["Version"],

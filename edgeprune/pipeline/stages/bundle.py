@@ -56,7 +56,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
-    told, manifest = describe.facts_of(job), _manifest(job)
+    description, manifest = describe.facts_of(job), _manifest(job)
     profile = Profile.load(job.file("profile", PROFILE))
     verdicts = judge(manifest, profile, model=files.sha256(job.shipped_file))
     packed = pack.write(
@@ -65,7 +65,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
             **_models(job),
             PLAN: job.file("select", PLAN),
             WEIGHTS: job.file("finetune", WEIGHTS),
-            facts.NAME: told.to_json(),
+            facts.NAME: description.to_json(),
             sbom.NAME: sbom.text(job.bundle_folder.name, manifest.provenance, epoch=pack.source_date_epoch()),
             **_golden(job),
             **_evaluation(job),
@@ -74,7 +74,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
         manifest,
         measured={
             PROFILE: job.file("profile", PROFILE),
-            page.NAME: lambda manifest: page.render(manifest, told, profile, verdicts),
+            page.NAME: lambda manifest: page.render(manifest, description, profile, verdicts),
         },
         verdicts=verdicts,
         force=job.force,

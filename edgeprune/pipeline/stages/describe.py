@@ -33,13 +33,13 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
         "repairs": list(job.repairs),
         "layers": [asdict(layer) for layer in layer_costs(units, removed)],
         "calls": [asdict(call) for call in live_bytes(units, removed)],
-        "groups": [_told(group, removed.numpy(), scores) for group in units.groups],
+        "groups": [_group(group, removed.numpy(), scores) for group in units.groups],
     }
 
 
-def _told(group: Group, removed: np.ndarray, scores: np.ndarray | None) -> Mapping[str, Any]:
+def _group(group: Group, removed: np.ndarray, scores: np.ndarray | None) -> Mapping[str, Any]:
     gone = removed[group.start : group.stop]
-    told = {
+    entry = {
         "name": group.name,
         "units": len(group),
         "left": len(group) - int(gone.sum()),
@@ -48,8 +48,8 @@ def _told(group: Group, removed: np.ndarray, scores: np.ndarray | None) -> Mappi
     }
     if scores is not None and group.frozen is None:
         own = scores[group.start : group.stop]
-        told |= {"kept": _rising(own[~gone]), "removed": _rising(own[gone])}
-    return told
+        entry |= {"kept": _rising(own[~gone]), "removed": _rising(own[gone])}
+    return entry
 
 
 def _rising(scores: np.ndarray) -> list[float]:

@@ -38,10 +38,10 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
         )
         end(job, model, history)
     job.write_weights(model, space)
-    return {"locked": is_locked(job), **told(history)}
+    return {"locked": is_locked(job), **training_values(history)}
 
 
-def told(history: History | None) -> Mapping[str, Any]:
+def training_values(history: History | None) -> Mapping[str, Any]:
     """The part of a stage's result about training; None means no training."""
     if history is None:
         return {"history": None, "still_rising": None}

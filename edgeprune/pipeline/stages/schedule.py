@@ -70,7 +70,7 @@ def _run(job: Job, space: Space) -> Mapping[str, Any]:
     reached = select.reached(job, plan, plan.removed(job.units))
     return {
         **reached,
-        **finetune.told(history),
+        **finetune.training_values(history),
         "locked": finetune.is_locked(job),
         "start": start,
         "macs_by_stretch": macs,

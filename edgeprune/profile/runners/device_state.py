@@ -60,7 +60,7 @@ class Reader:
         }
         return dict({name: values for name, values in found.items() if values}, at_s=time.monotonic())
 
-    def told(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """What programs and settings tell."""
         governors = {path.name: _text(path / "scaling_governor") for path in self._policies}
         found = {
@@ -69,10 +69,10 @@ class Reader:
             "nvpmodel": _printed("nvpmodel", "-q"),
         }
         if self._gpu:
-            found["gpu"] = self._gpu_told()
+            found["gpu"] = self._gpu_settings()
         return {name: value for name, value in found.items() if value}
 
-    def _gpu_told(self) -> dict[str, str]:
+    def _gpu_settings(self) -> dict[str, str]:
         for throttle in _GPU_THROTTLE:
             query = "--query-gpu=" + ",".join([*_GPU.values(), throttle])
             printed = _printed("nvidia-smi", query, "--format=csv,noheader,nounits", "--id=0")
@@ -143,9 +143,9 @@ class Watch:
 
     def take(self) -> list[dict[str, Any]]:
         """The samples since the last time, and one of this moment."""
-        told = self._reader.told()
+        settings = self._reader.settings()
         with self._lock:
-            taken, self._samples = [*self._samples, self._with_board(dict(self._reader.sample(), **told))], []
+            taken, self._samples = [*self._samples, self._with_board(dict(self._reader.sample(), **settings))], []
         return taken
 
     def end(self) -> None:
@@ -227,7 +227,7 @@ def main() -> None:
         serve(reader)
         # Not the usual way out: the thread that samples may hold a lock of the interpreter's.
         os._exit(0)
-    print(json.dumps(dict(reader.device(), **reader.sample(), **reader.told()), indent=1))
+    print(json.dumps(dict(reader.device(), **reader.sample(), **reader.settings()), indent=1))
 
 
 if __name__ == "__main__":

@@ -370,8 +370,8 @@ def show_agreement(outputs: dict[str, np.ndarray], stored: dict[str, np.ndarray]
         return True
     errors = [relative_error(output, wanted) for output, wanted in zip(outputs.values(), expected)]  # noqa: B905
     good = max(errors) <= float(stored["tolerance"])
-    told = "as expected" if good else "NOT as expected"
-    print(f"outputs are {told}: relative error {max(errors):.2g}, allowed {float(stored['tolerance']):.2g}")
+    verdict = "as expected" if good else "NOT as expected"
+    print(f"outputs are {verdict}: relative error {max(errors):.2g}, allowed {float(stored['tolerance']):.2g}")
     return good
 
 

@@ -252,8 +252,10 @@ class Server:
         for event in events:
             name, _, what = event["name"].rpartition("_kernel_")
             if what == "time":
-                told = event.get("args", {})
-                taken.setdefault((told.get("node_index", ""), name, told.get("op_name", "")), []).append(event["dur"])
+                arguments = event.get("args", {})
+                taken.setdefault((arguments.get("node_index", ""), name, arguments.get("op_name", "")), []).append(
+                    event["dur"]
+                )
         # Whole microseconds: the mean of the middle half says more than the median. The first run is slower.
         middle = slice(command["runs"] // 4, command["runs"] - command["runs"] // 4)
         layers = [
@@ -332,8 +334,8 @@ def show_agreement(outputs: dict[str, np.ndarray], stored: dict[str, np.ndarray]
         return True
     errors = [relative_error(output, wanted) for output, wanted in zip(outputs.values(), expected)]  # noqa: B905
     good = max(errors) <= float(stored["tolerance"])
-    told = "as expected" if good else "NOT as expected"
-    print(f"outputs are {told}: relative error {max(errors):.2g}, allowed {float(stored['tolerance']):.2g}")
+    verdict = "as expected" if good else "NOT as expected"
+    print(f"outputs are {verdict}: relative error {max(errors):.2g}, allowed {float(stored['tolerance']):.2g}")
     return good
 
 

@@ -91,8 +91,8 @@ def _limit(name: str, limit: float | str) -> str:
 
 
 def _options(options: Mapping[str, Any]) -> str:
-    told = (f"{name.replace('_', ' ')} {_plain(value)}" for name, value in options.items())
-    return f" ({', '.join(told)})" if options else ""
+    settings = (f"{name.replace('_', ' ')} {_plain(value)}" for name, value in options.items())
+    return f" ({', '.join(settings)})" if options else ""
 
 
 def _fact(name: str, value: Any) -> str:

@@ -115,9 +115,9 @@ def _band(flash: FlashReport) -> str:
     return "" if flash.band_bytes is None else " to ".join(map(text.size, flash.band_bytes))
 
 
-def _row(name: str, dense: int, shipped: int, told: str, found: str = "estimated") -> list[Content]:
-    return [name.replace("_", " "), text.size(dense), text.size(shipped), told, kind(found)]
+def _row(name: str, dense: int, shipped: int, explanation: str, found: str = "estimated") -> list[Content]:
+    return [name.replace("_", " "), text.size(dense), text.size(shipped), explanation, kind(found)]
 
 
-def _columns(told: str) -> tuple[Column, ...]:
-    return (Column("part", False), Column("dense"), Column("shipped"), Column(told, False), Column("from", False))
+def _columns(title: str) -> tuple[Column, ...]:
+    return (Column("part", False), Column("dense"), Column("shipped"), Column(title, False), Column("from", False))

@@ -16,7 +16,7 @@ def layer_times(profile: Profile) -> Content:
     """A chart a model, and what is behind it; one line where no model's layers were timed."""
     timed = {name: model.layers for name, model in profile.models.items() if model.layers}
     if not timed:
-        return paragraph("The device told no times of single layers.", look="note")
+        return paragraph("The device reported no times of single layers.", look="note")
     highest = max(layer.ms for layers in timed.values() for layer in layers)
     origin = next(iter(profile.models.values())).latency_ms.kind
     drawn = [_drawn(name, layers, highest) for name, layers in timed.items()]
@@ -56,39 +56,39 @@ def state(profile: Profile) -> Content:
     if found is None:
         return None
     moments = {"before": found.before, "during": found.during, "after": found.after}
-    told = {when: _told(moment) for when, moment in moments.items()}
-    names = dict.fromkeys(name for moment in told.values() for name in moment)
+    states = {when: _state_figures(moment) for when, moment in moments.items()}
+    names = dict.fromkeys(name for moment in states.values() for name in moment)
     if not names:
         return None
     columns = (Column("", False), *(Column(when) for when in moments))
-    rows = [[name, *(moment.get(name, "–") for moment in told.values())] for name in names]
+    rows = [[name, *(moment.get(name, "–") for moment in states.values())] for name in names]
     return table("State of the device; during: highest temperature, median clock, mean power", columns, rows)
 
 
-def _told(moment: State) -> Mapping[str, str]:
-    told = {f"temperature, {name}": f"{value:.0f} °C" for name, value in moment.temperature_c.items()}
-    told |= {f"clock, {name}": f"{value:.0f} MHz" for name, value in moment.clock_mhz.items()}
-    told |= {f"power, {name}": f"{value:.0f} mW" for name, value in moment.power_mw.items()}
-    told |= {f"governor, {name}": value for name, value in moment.governor.items()}
+def _state_figures(moment: State) -> Mapping[str, str]:
+    figures = {f"temperature, {name}": f"{value:.0f} °C" for name, value in moment.temperature_c.items()}
+    figures |= {f"clock, {name}": f"{value:.0f} MHz" for name, value in moment.clock_mhz.items()}
+    figures |= {f"power, {name}": f"{value:.0f} mW" for name, value in moment.power_mw.items()}
+    figures |= {f"governor, {name}": value for name, value in moment.governor.items()}
     if moment.throttle is not None:
-        told["throttling"] = ", ".join(moment.throttle) or "none"
+        figures["throttling"] = ", ".join(moment.throttle) or "none"
     if moment.power_mode is not None:
-        told["power mode"] = moment.power_mode
-    return told
+        figures["power mode"] = moment.power_mode
+    return figures
 
 
 def _drawn(name: str, layers: tuple[LayerTime, ...], highest: float) -> Markup:
     slowest = max(layers, key=lambda layer: layer.ms)
     total = text.milliseconds(sum(layer.ms for layer in layers))
-    told = f"{len(layers)} layers take {total}; the slowest is {slowest.name or slowest.kind}"
-    told += f", {text.milliseconds(slowest.ms)}"
+    description = f"{len(layers)} layers take {total}; the slowest is {slowest.name or slowest.kind}"
+    description += f", {text.milliseconds(slowest.ms)}"
     x, y = (
         numbers(len(layers), "layer", [layer.name or layer.kind for layer in layers]),
         Axis(0, 1.05 * highest, "", text.milliseconds),
     )
     marks = bars([layer.ms for layer in layers], x, y, model_look(name))
-    drawn = plot(f"Layers of {name}", told, marks, x=x, y=y, height_rem=5)
-    return element("div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="named")
+    drawn = plot(f"Layers of {name}", description, marks, x=x, y=y, height_rem=5)
+    return element("div", element("p", element("strong", name), " ", description, class_="name"), drawn, class_="named")
 
 
 def _listed(name: str, layers: tuple[LayerTime, ...], origin: str) -> Markup:

@@ -63,9 +63,11 @@ def _strip(group: Group, x: Axis) -> Markup:
         ticks((x.at(score) for score in group.kept), 6, 50, "pruned"),
         ticks((x.at(score) for score in group.removed), 56, 94, "dense"),
     ]
-    told = f"{group.left:,} of {group.units:,} stay"
-    drawn = plot(f"Scores of {group.name}", told, marks, x=replace(x, title="", show=None), y=Axis(0, 1), height_rem=2)
-    name = element("span", element("strong", group.name), " ", told, class_="name")
+    description = f"{group.left:,} of {group.units:,} stay"
+    drawn = plot(
+        f"Scores of {group.name}", description, marks, x=replace(x, title="", show=None), y=Axis(0, 1), height_rem=2
+    )
+    name = element("span", element("strong", group.name), " ", description, class_="name")
     return element("div", name, drawn, class_="strip")
 
 

@@ -27,12 +27,12 @@ def section(source: Source) -> Section:
         return Section("latency", "Latency", paragraph("Nothing was measured."))
     where = profile.device
     threads = next(iter(profile.models.values())).threads
-    told = (
+    comparison = (
         f"On {where['uri']} ({where.get('cpu') or where.get('machine', '')}), {where.get('runtime', '')} "
         f"{where.get('runtime_version', '')}, {threads} thread{'' if threads == 1 else 's'}; the models took turns."
     )
     body = [
-        paragraph(told, look="lede"),
+        paragraph(comparison, look="lede"),
         _elsewhere(source, profile),
         device.validity(profile),
         _histograms(profile),
@@ -62,10 +62,10 @@ def _earlier(source: Source, profile: Profile | None) -> Content:
     """Figures of the dense network from an earlier profile, which may be of another device."""
     if profile is None:
         return None
-    told = f"{device_name(profile)}, {profile.device.get('runtime', '')} {profile.device.get('runtime_version', '')}"
+    where = f"{device_name(profile)}, {profile.device.get('runtime', '')} {profile.device.get('runtime_version', '')}"
     return [
         element("h3", "Beside the dense network"),
-        paragraph(f"Measured earlier, on {told.rstrip()}. Do not compare these times with those above."),
+        paragraph(f"Measured earlier, on {where.rstrip()}. Do not compare these times with those above."),
         _table(source, profile),
     ]
 
@@ -90,17 +90,17 @@ def _histogram(name: str, values: np.ndarray, model: ModelProfile, x: Axis) -> M
     look = model_look(name)
     median = x.at(model.latency_ms.p50)
     beyond = int((values > x.high).sum())
-    told = f"median {text.milliseconds(model.latency_ms.p50)}, {len(values):,} runs"
+    description = f"median {text.milliseconds(model.latency_ms.p50)}, {len(values):,} runs"
     if beyond:
-        told += f", {beyond:,} slower than the axis"
+        description += f", {beyond:,} slower than the axis"
     marks = [
         area(stairs(counts.tolist(), numbers(_BINS, ""), y), f"solid {look}"),
         line([(0, 100), (100, 100)], "grid"),
         line([(median, 0), (median, 100)], "median"),
     ]
-    drawn = plot(f"Latency of {name}", told, marks, x=x, y=y, height_rem=3.5)
+    drawn = plot(f"Latency of {name}", description, marks, x=x, y=y, height_rem=3.5)
     return element(
-        "div", element("p", element("strong", name), " ", told, class_="name"), drawn, class_="named histogram"
+        "div", element("p", element("strong", name), " ", description, class_="name"), drawn, class_="named histogram"
     )
 
 

@@ -23,11 +23,11 @@ def section(source: Source) -> Section:
             numbers(len(wide), "layer, in the order of the network", [row[0] for row in wide]),
             Axis(0, 1.05 * max(dense), "channels", text.count),
         )
-        told = f"{sum(left):,} of {sum(dense):,} channels of {len(wide)} layers stay."
+        description = f"{sum(left):,} of {sum(dense):,} channels of {len(wide)} layers stay."
         marks = [bars(left, x, y, "pruned"), bars(dense, x, y, "outline dense")]
-        drawn = plot("Channels by layer", told, marks, x=x, y=y)
+        drawn = plot("Channels by layer", description, marks, x=x, y=y)
         names = "Filled: what stays. Outline: the dense network. "
-        body.append(figure([told, " ", names, kind("exact")], drawn))
+        body.append(figure([description, " ", names, kind("exact")], drawn))
     else:
         body.append(paragraph("No layer has channels that were counted."))
     total = sum(layer.macs[0] for layer in layers) or 1

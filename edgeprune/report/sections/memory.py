@@ -34,14 +34,15 @@ def _timeline(source: Source) -> Content:
             ("dense", "pruned"), peaks, (dense, left), tops, ("dense", ""), strict=True
         )
     ]
-    told = (
+    description = (
         f"At most {text.size(dense[peaks[0]])} in the dense network, at {calls[peaks[0]].name}; "
         f"{text.size(left[peaks[1]])} in the pruned one, at {calls[peaks[1]].name}."
     )
     marks = [area(before, "dense"), line(before, "dense"), area(after, "pruned"), line(after, "pruned")]
-    drawn = plot("Activation bytes by call", told, marks, x=x, y=y, labels=labels)
+    drawn = plot("Activation bytes by call", description, marks, x=x, y=y, labels=labels)
     caption = [
-        f"Activations alive at each call for one sample in float32, weights not counted. In front: pruned. {told} ",
+        "Activations alive at each call for one sample in float32, weights not counted. In front: pruned. ",
+        f"{description} ",
         kind("exact"),
     ]
     rows = [[str(n), call.name, call.kind, *map(text.size, call.bytes)] for n, call in enumerate(calls, start=1)]
@@ -63,6 +64,6 @@ def _measured(source: Source) -> Markup:
         if found is not None
     ]
     if not rows:
-        return paragraph("No device told the memory of a process.", look="note")
+        return paragraph("No device reported the memory of a process.", look="note")
     columns = (Column("model", False), Column("memory", False), Column("peak"), Column("from", False))
     return table("Peak memory on the device; of a process over that of the runtime alone", columns, rows)

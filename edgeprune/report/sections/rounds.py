@@ -45,7 +45,7 @@ def section(source: Source) -> Section:
             ),
         ]
     else:
-        body.append(paragraph("No accuracy was told."))
+        body.append(paragraph("No accuracy was recorded."))
     body.append(_training(source))
     return Section("rounds", "Accuracy against multiply-adds", body)
 
@@ -66,11 +66,11 @@ def _drawn(source: Source, points: Sequence[_Point]) -> Markup:
         for index, (place, (name, _, accuracy)) in enumerate(zip(places, points, strict=True))
         if len(points) <= _NAMED or index in (0, last)
     ]
-    told = "; ".join(
+    description = "; ".join(
         f"{name}: {macs / dense:.3f} of MACs, {source.accuracy(accuracy)}" for name, macs, accuracy in points
     )
     marks = [line(places, "pruned"), dots(places, "pruned")]
-    return plot("Accuracy against multiply-adds", told, marks, x=x, y=y, labels=labels)
+    return plot("Accuracy against multiply-adds", description, marks, x=x, y=y, labels=labels)
 
 
 def _training(source: Source) -> Content:
@@ -83,8 +83,12 @@ def _training(source: Source) -> Content:
     places = [(x.at(index), 100 - y.at(value)) for index, value in enumerate(values, start=1)]
     starts = [index for index in range(1, len(epochs)) if epochs[index].stretch != epochs[index - 1].stretch]
     bounds = [line([(x.at(at), 0), (x.at(at), 100)], "bound") for at in starts]
-    told = f"From {source.accuracy(values[0])} after the first epoch to {source.accuracy(values[-1])} after the last."
-    drawn = plot("Accuracy by epoch", told, [bounds, line(places, "pruned"), dots(places, "pruned small")], x=x, y=y)
+    description = (
+        f"From {source.accuracy(values[0])} after the first epoch to {source.accuracy(values[-1])} after the last."
+    )
+    drawn = plot(
+        "Accuracy by epoch", description, [bounds, line(places, "pruned"), dots(places, "pruned small")], x=x, y=y
+    )
     caption = f"{source.manifest.metric.capitalize()} on validation samples after each epoch."
     if bounds:
         caption += " Upright lines: a new step begins."

@@ -43,10 +43,12 @@ def _drawn(curve: Curve, group: Group | None, found: Sensitivity, y: Axis) -> Ma
     gone = None if group is None else 1 - group.left / group.units
     chosen = None if gone is None else line([(x.at(gone), 0), (x.at(gone), 100)], "bound")
     worst = curve.points[-1]
-    told = f"without {curve.units - worst.kept} of {curve.units} units the loss rises by {worst.loss - found.loss:.3g}"
+    description = (
+        f"without {curve.units - worst.kept} of {curve.units} units the loss rises by {worst.loss - found.loss:.3g}"
+    )
     base = line([(0, 100), (100, 100)], "grid")
     marks = [base, chosen, line(places, "pruned"), dots(places, "pruned small")]
-    drawn = plot(f"Sensitivity of {curve.group}", told, marks, x=x, y=y, height_rem=4)
+    drawn = plot(f"Sensitivity of {curve.group}", description, marks, x=x, y=y, height_rem=4)
     left = None if gone is None else f" −{100 * gone:.0f} %" if gone else " whole"
     return element("div", element("p", element("strong", curve.group), left, class_="name"), drawn, class_="named")
 

@@ -130,7 +130,7 @@ def _drawn(fall: _Fall) -> Markup:
 
 
 def _row(
-    name: str, ends: tuple[float, float], axis: tuple[float, float], look: str, told: Content, *, stop: bool = False
+    name: str, ends: tuple[float, float], axis: tuple[float, float], look: str, value: Content, *, stop: bool = False
 ) -> Markup:
     low, high = axis
     left, right = (100 * (end - low) / (high - low or 1.0) for end in sorted(ends))
@@ -139,7 +139,7 @@ def _row(
         "tr",
         element("th", name, scope="row"),
         element("td", element("span", drawn, class_="track", aria_hidden="true")),
-        element("td", told, class_="number"),
+        element("td", value, class_="number"),
         class_="stop" if stop else "change",
     )
 
