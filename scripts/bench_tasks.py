@@ -137,7 +137,7 @@ def _peer(task: Task, splits: Data, weights: Path, built: dict[str, Any], seed: 
     model = _pruned_by_peer(dense, example, task.budget)
     settings = TrainingSettings.model_validate(_chosen(built, task))
     distillation = settings.distillation.model_copy(update={"features": 0.0})  # channels have no names over there
-    teacher = Teacher(dense, distillation) if Teacher.wanted(settings) else None
+    teacher = Teacher(dense, distillation) if (built["manifest"].get("training") or {}).get("distilled") else None
     with tempfile.TemporaryDirectory() as scratch:
         finetune(model, splits, settings, seed=seed, folder=Path(scratch), teacher=teacher, base=ROOT)
     judge = Judge(splits.test or splits.validation, settings, base=ROOT)
@@ -178,7 +178,7 @@ def _macs(model: nn.Module, example: tuple[torch.Tensor, ...]) -> int:
 def _chosen(built: dict[str, Any], task: Task) -> dict[str, Any]:
     """The training settings of the build: those that it chose by itself, on top of the defaults."""
     chosen = built["manifest"].get("training") or {}
-    own = {name: chosen[name] for name in ("epochs", "batch_size", "lr") if name in chosen}
+    own = {name: chosen[name] for name in ("optimizer", "epochs", "batch_size", "lr") if name in chosen}
     return own | ({} if task.metric is None else {"metric": task.metric})
 
 

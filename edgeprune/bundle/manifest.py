@@ -166,10 +166,12 @@ class TrainingReport(Part):
     """Training after or during pruning.
 
     Attributes:
+        optimizer: Name of the optimizer.
         epochs: Passes over the training split.
         batch_size: Samples per step.
         lr: Peak learning rate.
-        automatic: Names of those three that EdgePrune chose; the others come from the recipe.
+        distilled: Whether the network learned from the dense network's answers besides the labels.
+        automatic: Names of those values that EdgePrune chose; the others come from the recipe.
         start_accuracy: Validation accuracy before training, or before the last phase of it; None: not evaluated.
         accuracy: Validation accuracy of the network that was kept; ``metric`` of the manifest names what it is.
         best_epoch: Number of the epoch whose network was kept; 0: the network before training, or before the last phase
@@ -178,9 +180,11 @@ class TrainingReport(Part):
         still_rising: Whether more epochs are likely to help; None: too few epochs to say.
     """
 
+    optimizer: Literal["sgd", "adamw"]
     epochs: _Count
     batch_size: Annotated[int, Field(ge=1)]
     lr: Annotated[float, Field(gt=0)]
+    distilled: bool
     automatic: tuple[str, ...] = ()
     start_accuracy: float | None = None
     accuracy: float

@@ -152,7 +152,8 @@ class DistillationSettings(Settings):
 
     Attributes:
         weight: Of the dense network's answers in the loss, labels have the rest; 0 is none. None: 0.9, or 0 where
-            ``training.step`` hides the outputs.
+            ``training.step`` hides the outputs, or where the dense network does not
+            classify 95 % of its training samples correctly.
         temperature: That softens both answers.
         features: Weight of the distance between what BatchNorm layers give; 0 is none. None: 1 where both networks
             have such layers.
@@ -171,7 +172,8 @@ class TrainingSettings(Settings):
 
     Attributes:
         epochs: Passes over the training split; 0 skips fine-tuning. ``auto`` follows from the number of samples.
-        optimizer: ``sgd`` (Nesterov momentum) or ``adamw``.
+        optimizer: ``sgd`` (Nesterov momentum) or ``adamw``. ``auto`` is ``adamw`` where ``lr`` is ``auto`` as well:
+            a rate that is given was chosen for ``sgd``.
         lr: Peak learning rate. ``auto`` is found by a range test on the network to be trained.
         momentum: Of ``sgd``.
         weight_decay: L2 decay of weights, in the optimizer's own sense.
@@ -196,7 +198,7 @@ class TrainingSettings(Settings):
     """
 
     epochs: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["auto", "sgd", "adamw"] = "auto"
     lr: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4

@@ -297,15 +297,22 @@ class Job:
     def preferred_alignment(self) -> int:
         return preferred_alignment(self.recipe, self.target)
 
+    @cached_property
+    def _distils(self) -> bool:
+        from edgeprune.training import Teacher, fits
+
+        settings = self.recipe.training
+        given = (settings.distillation.weight, settings.distillation.features) != (None, None)
+        return Teacher.wanted(settings) and (given or fits(self.dense, self.data.train))
+
     def teacher(self, small: nn.Module, kept: Kept) -> Teacher | None:
         """The dense network to learn from, where the recipe wants that; ``kept`` is what ``small`` has of it."""
         from edgeprune.training import Teacher, feature_layers
 
-        settings = self.recipe.training
-        if not Teacher.wanted(settings):
+        if not self._distils:
             return None
         layers = feature_layers(self.units.groups, self.dense, small, kept)
-        return Teacher(self.dense, settings.distillation, layers=layers)
+        return Teacher(self.dense, self.recipe.training.distillation, layers=layers)
 
     @property
     def training(self) -> TrainingSettings:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from edgeprune.bundle.manifest import TrainingReport
 
+_OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
+
 
 def settings(training: TrainingReport) -> str:
-    """The values that training ran with: ``batch size 32, 20 epochs, peak learning rate 0.013 (range test)``."""
-    found = " (range test)" if "lr" in training.automatic else ""
-    epochs = f"{training.epochs} epoch{'' if training.epochs == 1 else 's'}"
-    return f"batch size {training.batch_size}, {epochs}, peak learning rate {training.lr:g}{found}"
+    """The values that training ran with: ``AdamW, batch size 32, 20 epochs, peak learning rate 0.013 (range test)``."""
+    values = [
+        _OPTIMIZERS[training.optimizer],
+        f"batch size {training.batch_size}",
+        f"{training.epochs} epoch{'' if training.epochs == 1 else 's'}",
+        f"peak learning rate {training.lr:g}{' (range test)' if 'lr' in training.automatic else ''}",
+        *(["distilled from the dense network"] if training.distilled else []),
+    ]
+    return ", ".join(values)
 
 
 def advice(training: TrainingReport) -> str | None:

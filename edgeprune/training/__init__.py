@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeprune.training.distillation import Teacher, feature_layers
+from edgeprune.training.distillation import Teacher, feature_layers, fits
 from edgeprune.training.evaluate import Evaluation, evaluate
 from edgeprune.training.execution import Execution
 from edgeprune.training.finetune import finetune
@@ -27,5 +27,6 @@ __all__ = [
     "evaluate",
     "feature_layers",
     "finetune",
+    "fits",
     "processes",
 ]

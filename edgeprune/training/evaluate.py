@@ -28,8 +28,8 @@ class Evaluation:
     """How well a network does.
 
     Attributes:
-        accuracy: Share of samples whose largest output is that of their label, 0 to 1.
-        loss: Mean cross entropy, natural logarithm.
+        accuracy: Share of labels that are the class of the largest output, 0 to 1.
+        loss: Mean cross entropy of a label, natural logarithm.
         samples: How many.
         seconds: Wall clock, reading the samples included.
         correct: One bit for each sample, as ``numpy.packbits`` packs them: 1 where the class is right. Empty where
@@ -56,7 +56,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
     if len(split) == 0:
         raise DataError("there is nothing to evaluate on: the split is empty")
     device = device_of(model)
-    correct, loss, samples = 0, 0.0, 0
+    correct, loss, samples, decisions = 0, 0.0, 0, 0
     hits: list[Tensor] = []
     started = time.perf_counter()
     progress.start(-(-len(split) // batch_size))
@@ -73,11 +73,12 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
             hits.append(hit)
             loss += float(functional.cross_entropy(outputs, labels, reduction="sum"))
             samples += len(labels)
-            progress.advance(accuracy=correct / samples)
+            decisions += labels.numel()
+            progress.advance(accuracy=correct / decisions)
     seconds = time.perf_counter() - started
     return Evaluation(
-        accuracy=correct / samples,
-        loss=loss / samples,
+        accuracy=correct / decisions,
+        loss=loss / decisions,
         samples=samples,
         seconds=seconds,
         correct=np.packbits(torch.cat(hits).numpy()).tobytes() if hits[0].ndim == 1 else b"",

@@ -31,6 +31,7 @@ from edgeprune.training.history import Epoch, History
 from edgeprune.training.hyperparameters import AUTOMATIC, DISTINCT_BATCHES, Hyperparameters, range_test
 from edgeprune.training.hyperparameters import batch_size as batch_size_of
 from edgeprune.training.hyperparameters import epochs as epochs_of
+from edgeprune.training.hyperparameters import optimizer as optimizer_of
 from edgeprune.training.judge import Judge
 from edgeprune.training.objective import Objective
 from edgeprune.training.processes import processes
@@ -206,9 +207,11 @@ class Trainer:
             best_epoch=self._best_epoch,
             start_accuracy=self._start_accuracy,
             hyperparameters=Hyperparameters(
+                optimizer=optimizer_of(self._settings),
                 batch_size=self._batch_size,
                 epochs=self._epochs_to_train,
                 lr=self._lr,
+                distilled=self._teacher is not None and self._teacher.answers,
                 automatic=tuple(name for name in AUTOMATIC if getattr(self._settings, name) == "auto"),
             ),
             rollbacks=self._rollbacks,
@@ -542,6 +545,6 @@ def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Opti
         {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
     # The rate is set before every step.
-    if settings.optimizer == "adamw":
+    if optimizer_of(settings) == "adamw":
         return torch.optim.AdamW(groups, lr=0.0)
     return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, nesterov=settings.momentum > 0)

@@ -76,7 +76,9 @@ def test_a_network_that_fits_as_it_is_leaves_its_budget_without_a_warning() -> N
     assert _codes(manifest.model_copy(update={"metrics": whole})) == []
 
 
-_RISING = TrainingReport(epochs=10, batch_size=32, lr=0.1, accuracy=0.8, best_epoch=10, still_rising=True)
+_RISING = TrainingReport(
+    optimizer="sgd", distilled=True, epochs=10, batch_size=32, lr=0.1, accuracy=0.8, best_epoch=10, still_rising=True
+)
 
 
 @pytest.mark.parametrize(("training", "suggestion"), [(None, "training.epochs=auto"), (_RISING, "--epochs 20")])
@@ -95,6 +97,15 @@ def test_a_loss_is_in_the_head_of_the_report() -> None:
 
 
 def test_kept_start_is_that_of_the_last_phase() -> None:
-    settings = {"epochs": 10, "batch_size": 32, "lr": 0.1, "accuracy": 0.8, "best_epoch": 0, "still_rising": False}
+    settings = {
+        "optimizer": "sgd",
+        "distilled": True,
+        "epochs": 10,
+        "batch_size": 32,
+        "lr": 0.1,
+        "accuracy": 0.8,
+        "best_epoch": 0,
+        "still_rising": False,
+    }
     assert "the network before training" in (advice(TrainingReport(**settings)) or "")
     assert "in the last of 3 training phases" in (advice(TrainingReport(**settings, phases=3)) or "")

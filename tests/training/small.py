@@ -34,7 +34,7 @@ def model(seed: int = 0, width: int = 8) -> nn.Sequential:
 def settings(**changes: Any) -> TrainingSettings:
     """Four steps an epoch of ``data``, without a teacher."""
     plain = {
-        "epochs": 3, "batch_size": 16, "lr": 0.1, "precision": "float32", "channels_last": False,
+        "epochs": 3, "optimizer": "sgd", "batch_size": 16, "lr": 0.1, "precision": "float32", "channels_last": False,
         "distillation": DistillationSettings(weight=0),
     }  # fmt: skip
     return TrainingSettings(**{**plain, **changes})

@@ -16,7 +16,7 @@ from edgeprune import graph
 from edgeprune.config import DistillationSettings
 from edgeprune.errors import InputError, TrainingError
 from edgeprune.model.data import Data, TensorSplit
-from edgeprune.training import Execution, Stretch, Teacher, Trainer, feature_layers, finetune
+from edgeprune.training import Execution, Stretch, Teacher, Trainer, feature_layers, finetune, fits
 from edgeprune.training.distillation import _squared_distance
 from tests.training import small
 
@@ -96,6 +96,13 @@ def test_labels_have_the_rest_of_the_weight() -> None:
     outputs = student(_images())
     lessons = [teacher.mixed(torch.tensor(loss), outputs, _images(), _PLAIN) for loss in (1.0, 3.0)]
     assert float((lessons[1] - lessons[0]).detach()) == pytest.approx(0.75 * 2)
+
+
+@pytest.mark.parametrize(("wrong", "enough"), [(0, True), (25, True), (26, False), (512, False)])
+def test_a_network_that_errs_on_its_training_samples_is_no_teacher_by_default(wrong: int, enough: bool) -> None:
+    labels = torch.arange(512) % 3
+    split = TensorSplit(torch.eye(3)[labels], torch.cat([(labels[:wrong] + 1) % 3, labels[wrong:]]))
+    assert fits(nn.Identity(), split) == enough
 
 
 def test_dense_outputs_are_compared_at_every_place() -> None:

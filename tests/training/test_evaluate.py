@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.data import TensorDataset
 
 from edgeprune.errors import DataError, ModelError
-from edgeprune.model.data import TensorSplit
+from edgeprune.model.data import DatasetSplit, TensorSplit
 from edgeprune.training import evaluate
 
 
@@ -35,6 +36,15 @@ def test_accuracy_and_loss_are_means_over_all_samples(batch_size: int) -> None:
     assert result.samples == 10
     assert result.accuracy == pytest.approx(float((split.images.argmax(1) == split.labels).float().mean()))
     assert result.loss == pytest.approx(float(functional.cross_entropy(split.images, split.labels)), rel=1e-5)
+
+
+def test_each_label_of_a_dense_task_counts() -> None:
+    rng = torch.Generator().manual_seed(0)
+    maps, labels = torch.randn(6, 3, 4, 5, generator=rng), torch.randint(3, (6, 4, 5), generator=rng)
+    result = evaluate(nn.Identity(), DatasetSplit(TensorDataset(maps, labels)), batch_size=4)
+    assert result.samples == 6
+    assert result.accuracy == pytest.approx(float((maps.argmax(1) == labels).float().mean()))
+    assert result.loss == pytest.approx(float(functional.cross_entropy(maps, labels)), rel=1e-5)
 
 
 def test_dropout_is_off_and_the_mode_stays() -> None:

@@ -15,7 +15,7 @@ from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError
 from edgeprune.model.data import Data, TensorSplit
 from edgeprune.training import Epoch, History, Hook, Stretch, Trainer, evaluate, finetune
-from edgeprune.training.hyperparameters import batch_size, epochs, range_test
+from edgeprune.training.hyperparameters import batch_size, epochs, optimizer, range_test
 from tests.training import small
 
 
@@ -33,7 +33,16 @@ def test_explicit_values_stay(tmp_path: Path) -> None:
     assert (batch_size(settings, 50_000), epochs(settings, 50_000)) == (7, 3)
     found = finetune(small.model(), small.data(), small.settings(), folder=tmp_path).hyperparameters
     assert found is not None
-    assert (found.batch_size, found.epochs, found.lr, found.automatic) == (16, 3, 0.1, ())
+    assert (found.optimizer, found.batch_size, found.epochs, found.lr) == ("sgd", 16, 3, 0.1)
+    assert (found.automatic, found.distilled) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [({}, "adamw"), ({"lr": 0.1}, "sgd"), ({"optimizer": "sgd"}, "sgd"), ({"optimizer": "adamw", "lr": 0.1}, "adamw")],
+)
+def test_a_rate_that_is_given_is_one_for_sgd(given: dict[str, Any], chosen: str) -> None:
+    assert optimizer(TrainingSettings(**given)) == chosen
 
 
 class _Parabola(nn.Module):
@@ -103,13 +112,16 @@ def test_training_with_auto_says_what_it_chose_and_learns(tmp_path: Path) -> Non
     model = small.model()
     before = evaluate(model, small.data().validation).accuracy
     history = finetune(
-        model, small.data(), small.settings(epochs="auto", batch_size="auto", lr="auto"), folder=tmp_path
+        model,
+        small.data(),
+        small.settings(optimizer="auto", epochs="auto", batch_size="auto", lr="auto"),
+        folder=tmp_path,
     )
     found = history.hyperparameters
     assert found is not None
-    assert found.automatic == ("batch_size", "epochs", "lr")
-    assert (found.batch_size, found.epochs) == (16, 40)
-    assert 1e-3 < found.lr <= 1
+    assert found.automatic == ("optimizer", "batch_size", "epochs", "lr")
+    assert (found.optimizer, found.batch_size, found.epochs) == ("adamw", 16, 40)
+    assert 1e-4 < found.lr <= 0.1
     assert history.start_accuracy == before
     assert evaluate(model, small.data().validation).accuracy > max(before, 0.9)
 
