@@ -53,7 +53,7 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
         json.dumps([dataclasses.asdict(warning) for warning in result_warnings(Manifest.load(folder))])
     )
     training = manifest["training"]
-    assert (training["epochs"], training["batch_size"], training["automatic"]) == (2, 32, ["lr"])
+    assert (training["epochs"], training["batch_size"], training["automatic"]) == (2, 32, ["optimizer", "lr"])
     assert f"peak learning rate {training['lr']:g} (range test)" in (folder / "report.html").read_text()
     assert training["accuracy"] == max(
         training["start_accuracy"], *(epoch.validation_accuracy for epoch in found.epochs)
@@ -116,7 +116,7 @@ def test_the_table_is_printed_on_stdout_and_progress_on_stderr(own: Path, capsys
     printed = capsys.readouterr()
     for part in ("MACs", "parameters", "accuracy", "latency p50", "peak memory", "dense", "pruned", "ratio"):
         assert part in printed.out
-    assert "training: batch size 32, 2 epochs, peak learning rate" in printed.out
+    assert "training: AdamW, batch size 32, 2 epochs, peak learning rate" in printed.out
     for part in ("evaluate dense", "fine-tune", "export ONNX", "bundle"):
         assert part in printed.err
         assert part not in printed.out.replace("bundle: ", "")
