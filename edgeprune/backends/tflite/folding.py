@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import prod
 
 import numpy as np
@@ -13,6 +13,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from edgeprune.errors import ModelError
 
 _MOST_ELEMENTS = 1 << 28
+_MOST_VISITED = 100_000
+"""Nodes in all rounds together, which takes some seconds; ``_ROUNDS`` are allowed to every model."""
+_ROUNDS = 64
 _LEFT = (
     "Bernoulli", "If", "Loop", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
     "Scan",
@@ -21,17 +24,27 @@ _LEFT = (
 
 
 def folded(model: ModelProto) -> ModelProto:
-    """A model without the nodes that give constants; shapes are inferred anew with what they gave.
+    """A copy with inferred shapes and without the nodes that give constants.
 
-    Args:
-        model: With inferred shapes.
+    Rounds of shape inference and of running nodes take turns until no constant is left. A node runs when the size of
+    its result is known, so that a small file cannot ask for any amount of memory.
 
     Raises:
-        ModelError: A constant would have more than 2^28 elements.
+        ModelError: A constant would have more than 2^28 elements, or there are too many rounds.
     """
+    model = _without_stated_sizes(model)
+    visited = rounds = 0
     while True:
-        known = {tensor.name for tensor in model.graph.initializer}
+        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+        visited, rounds = visited + len(model.graph.node), rounds + 1
+        if rounds > _ROUNDS and visited > _MOST_VISITED:
+            raise ModelError(f"its shapes depend on constants that take more than {_ROUNDS} rounds to compute")
+        stored = {tensor.name for tensor in model.graph.initializer}
+        known = set(stored)
         shapes = _shapes(model)
+        inferred = shapes.keys() - {
+            value.name for value in model.graph.output
+        }  # outputs have shapes that the file states
         constant: list[NodeProto] = []
         rest: list[NodeProto] = []
         sized: list[TensorProto] = []
@@ -39,7 +52,7 @@ def folded(model: ModelProto) -> ModelProto:
             if node.op_type == "Shape" and node.input[0] in shapes:
                 sized.append(_size_of(node, shapes[node.input[0]]))
                 known.update(node.output)
-            elif known.issuperset(filter(None, node.input)) and node.op_type not in _LEFT:
+            elif node.op_type not in _LEFT and _is_constant(node, known if _is_sized(node, inferred) else stored):
                 constant.append(node)
                 known.update(node.output)
             else:
@@ -51,7 +64,32 @@ def folded(model: ModelProto) -> ModelProto:
         model.graph.initializer.extend(_run(model, constant, needed, shapes))
         del model.graph.node[:]
         model.graph.node.extend(rest)
-        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+
+
+def _without_stated_sizes(model: ModelProto) -> ModelProto:
+    """A copy in which no constant has a shape that the file states and that inference might not check."""
+    copied = ModelProto()
+    copied.CopyFrom(model)
+    known = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if _is_constant(node, known):
+            known.update(node.output)
+    stated = [value for value in model.graph.value_info if value.name not in known]
+    del copied.graph.value_info[:]
+    copied.graph.value_info.extend(stated)
+    return copied
+
+
+def _is_constant(node: NodeProto, known: set[str]) -> bool:
+    return known.issuperset(filter(None, node.input))
+
+
+def _is_sized(node: NodeProto, inferred: Collection[str]) -> bool:
+    """Whether the sizes of all that ``node`` gives are known before it runs.
+
+    The sizes of what others give follow from values that they read: shape inference knows them in the next round.
+    """
+    return all(name in inferred for name in node.output if name)
 
 
 def _reads(node: NodeProto) -> Iterator[str]:
@@ -85,7 +123,9 @@ def _run(
     for node in nodes:
         for name in node.output:
             if prod(shapes.get(name, [])) > _MOST_ELEMENTS:
-                raise ModelError(f"node {node.name} ({node.op_type}) gives a constant of shape {tuple(shapes[name])}")
+                raise ModelError(
+                    f"node {node.name or name} ({node.op_type}) gives a constant of shape {tuple(shapes[name])}"
+                )
     outputs = [name for node in nodes for name in node.output if name in needed]
     if not outputs:
         return []

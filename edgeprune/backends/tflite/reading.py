@@ -32,7 +32,7 @@ def read(model: Path | ModelProto) -> OnnxGraph:
         onnx.checker.check_model(proto)
         proto = _upgraded(proto)
         _check_inputs(proto, name)
-        proto = folded(onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True))
+        proto = folded(proto)
     except ModelError:
         raise
     except Exception as problem:  # checker, inference and runtime raise classes of their own; protobuf ends at 2 GB

@@ -225,9 +225,46 @@ def _enormous_constant() -> onnx.ModelProto:
     return model(*nodes, shape=(1, 1), s=np.array([1 << 20, 1 << 20]))
 
 
+def _computed_size(*, stated: tuple[int, ...] | None = None) -> onnx.ModelProto:
+    """A constant of 2^40 elements, a number that shape inference does not see before the square root is computed.
+
+    Args:
+        stated: Shape that the file states for it.
+    """
+    nodes = [
+        helper.make_node("Sqrt", ["n"], ["r"], "/root"),
+        helper.make_node("Cast", ["r"], ["i"], "/cast", to=TensorProto.INT64),
+        helper.make_node("ConstantOfShape", ["i"], ["c"], "/fill"),
+        helper.make_node("ReduceSum", ["c"], ["s"], "/sum", keepdims=0),
+        helper.make_node("Add", ["x", "s"], ["y"], "/add"),
+    ]
+    built = model(*nodes, shape=(1, 1), n=np.array([2.0**80], np.float32))
+    if stated is not None:
+        del built.graph.value_info[:]
+        built.graph.value_info.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, stated))
+    return built
+
+
+def _endless_rounds() -> onnx.ModelProto:
+    """Numbers of non-zero values of numbers of non-zero values: each size is known only when the one before is."""
+    nodes = []
+    for level in range(400):
+        nodes += [
+            helper.make_node("NonZero", [f"c{level}"], [f"n{level}"]),
+            helper.make_node("Cast", [f"n{level}"], [f"f{level}"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMax", [f"f{level}"], [f"m{level}"], keepdims=0),
+            helper.make_node("Add", ["c0", f"m{level}"], [f"c{level + 1}"]),
+        ]
+    nodes += [helper.make_node("ReduceMax", ["c400"], ["r"], keepdims=0), helper.make_node("Add", ["x", "r"], ["y"])]
+    return model(*nodes, shape=(1, 1), opset=13, c0=np.ones((2, 2), np.float32))
+
+
 @pytest.mark.parametrize(
     ("build", "told"),
     [
+        (_computed_size, r"/fill.*constant of shape \(1099511627776,\)"),
+        (lambda: _computed_size(stated=(4,)), r"/fill.*constant of shape \(1099511627776,\)"),
+        (_endless_rounds, "more than 64 rounds"),
         (_open_batch, r"input 'x' has the shape \(batch, 3, 8, 8\).*fixed sizes.*dynamic_batch = false"),
         (_unknown, r"node /head/head\.2/Det \(Det\) of module head\.2: there is no lowering.*Abs, Add, .*Unsqueeze"),
         (_custom, r"/a/Fused \(com\.vendor\.Fused\).*no lowering"),
