@@ -1,13 +1,13 @@
-"""Where a number comes from, and how sure that makes it."""
+"""Provenance of numbers, and how much each kind of it is worth."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
 Kind = Literal["estimated", "emulated", "measured"]
-"""Where what a device told comes from, the weakest first."""
+"""Provenance of values that a device reports, the weakest first."""
 Evidence = Literal["estimated", "emulated", "measured", "exact"]
-"""Where a value comes from, the weakest first."""
+"""Provenance of a value, the weakest first."""
 
 
 def is_at_least(kind: Evidence, required: Evidence) -> bool:

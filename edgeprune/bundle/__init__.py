@@ -1,1 +1,1 @@
-"""What is shipped: the manifest and the archive. Imports no torch, onnx or onnxruntime."""
+"""Bundles: manifest, archive and signature. Imports no torch, onnx or onnxruntime."""

@@ -39,7 +39,7 @@ _KINDS = {
 
 
 def mode(path: str) -> int:
-    """Of a file in a bundle: scripts can be run."""
+    """Mode of a file in a bundle; scripts are executable."""
     return 0o755 if PurePosixPath(path).suffix in (".py", ".sh") else 0o644
 
 

@@ -258,7 +258,7 @@ class GateReport(Part):
 
 
 class Platform(Part):
-    """What the target runs models with; what was measured on another is an estimate.
+    """Runtime and processor of the target; measurements on others are estimates.
 
     Attributes:
         runtime: ``onnxruntime``, ``litert``, ``tensorrt``.
@@ -270,7 +270,7 @@ class Platform(Part):
 
 
 class ProfileReference(Part):
-    """Where the measurements lie; they change from run to run, so the file is not among ``files``.
+    """Path of the measurements, which change from run to run and so are not in ``files``.
 
     Its hash is in ``measured.json``, with the verdicts on what was measured.
     """

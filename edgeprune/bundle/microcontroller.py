@@ -1,4 +1,4 @@
-"""What a manifest tells of a network on a microcontroller: what it takes, and what TFLite Micro computes."""
+"""Report of a network on a microcontroller in the manifest: RAM, flash, latency and TFLite Micro's outputs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class PeakReport(Part):
 
 
 class FlashReport(Part):
-    """What lies in flash.
+    """Flash of a network and its runtime.
 
     Attributes:
         kind: Provenance of the code size; model and golden vectors are exact.
@@ -99,7 +99,7 @@ class FlashReport(Part):
 
 
 class FootprintReport(Part):
-    """What one file takes."""
+    """RAM and flash of one model file."""
 
     arena: ArenaReport
     peak: PeakReport

@@ -29,7 +29,7 @@ from edgeprune.errors import BundleError
 
 Content = Path | bytes | str
 Drawn = Content | Callable[[Manifest], Content]
-"""What tells of the whole bundle is made when its manifest is complete."""
+"""Content of a file; a function makes that of a page about the whole bundle from the complete manifest."""
 _OWN = (manifests.NAME, measurements.NAME, *signature.NAMES)
 _STALE_S = 60
 

@@ -1,4 +1,4 @@
-"""What all parts of a manifest are."""
+"""Base class of all parts of a manifest."""
 
 from __future__ import annotations
 

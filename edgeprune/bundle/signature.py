@@ -43,7 +43,7 @@ class Signer:
 
 
 def beside(path: Path) -> Path:
-    """Where the signature of a file lies."""
+    """Path of the signature of a file."""
     return path.with_name(f"{path.name}{SUFFIX}")
 
 

@@ -18,7 +18,7 @@ def is_archive(path: Path) -> bool:
 
 
 def beside(path: Path, name: str) -> Path:
-    """Where a file that belongs into the bundle goes if that is an archive: ``digits-host-report.html`` beside it."""
+    """Path of a file of the bundle; of an archive it is beside it: ``digits-host-report.html``."""
     stem = next(path.name.removesuffix(end) for end in _SUFFIXES if path.name.endswith(end))
     return path.with_name(f"{stem}-{name}")
 

@@ -1,4 +1,4 @@
-"""What commands print: JSON alone on stdout, or text and tables for people."""
+"""Output of commands: JSON alone on stdout, or text and tables for people."""
 
 from __future__ import annotations
 

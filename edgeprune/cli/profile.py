@@ -127,7 +127,7 @@ def _judged(found: Subject, files: _Files, *, as_json: bool) -> int:
 
 
 class _Files:
-    """Where results and pictures go; what cannot be written is found out before anything is measured."""
+    """Output files of results and pictures, checked to be writable before anything is measured."""
 
     def __init__(
         self, names: list[str], found: Subject, output: Path | None, png: Path | None, *, archive: Path | None = None

@@ -110,7 +110,7 @@ class Trial:
 
 
 def as_json(found: Found) -> dict[str, Any]:
-    """What was found, for ``--json``."""
+    """The sensitivity of all groups as plain JSON values."""
     return {"criterion": found.criterion, "split": "validation", **asdict(found.measured)}
 
 

@@ -1,4 +1,4 @@
-"""What a run on GitHub Actions shows beside its log: annotations, and a summary of the step. Elsewhere nothing."""
+"""Annotations and step summaries of a run on GitHub Actions; elsewhere nothing is written."""
 
 from __future__ import annotations
 

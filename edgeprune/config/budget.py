@@ -86,7 +86,7 @@ class Costs(Settings):
 
 
 class Budget(Costs):
-    """What the pruned network may cost at most; at least one cost is limited.
+    """Largest costs of the pruned network; at least one cost is limited.
 
     A number in (0, 1] is a share of the dense network's cost, one above 1 is absolute: ``Budget(macs=0.5)`` is half the
     multiply-adds, ``Budget(params=250_000)`` at most 250,000 parameters. Text with a unit is absolute as well:

@@ -83,7 +83,7 @@ def _as_table(value: Any) -> Any:
 
 
 class _Limits(Costs):
-    """What a table of limits takes."""
+    """Keys and values of a table of limits."""
 
     latency_ms: Annotated[LatencyLimits, BeforeValidator(_as_table)] = LatencyLimits()
     accuracy: float | str | None = None
@@ -148,12 +148,12 @@ class RecipeBudget(_Limits):
 
     @property
     def aims(self) -> Budget:
-        """What pruning aims for."""
+        """Budget of costs that pruning aims for."""
         return Budget(**self._aims)
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        """What is judged beside the costs that pruning aims for; of those what a board must tell, to be sure enough."""
+        """Limits that are only checked, and limits of pruned costs that must be measured on a board."""
         aims = {_PREDICTED if name == "latency_ms" else name for name in self._aims}
         if self.required != "estimated":
             aims.discard(_ARENA)

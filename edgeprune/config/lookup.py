@@ -1,4 +1,4 @@
-"""Where recipes and targets are found: an explicit path, then the working folder, then the package."""
+"""Search for recipes and targets: an explicit path, then the working folder, then the package."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ _Repair = Literal["constants", "bias", "least_squares", "recalibrate"]
 
 
 class LayerSettings(Settings):
-    """What holds for some layers: a ``[[prune.layers]]`` table. Where several match, the last that says it counts.
+    """Settings of some layers: a ``[[prune.layers]]`` table. If several match, the last one with the key counts.
 
     Attributes:
         match: Glob pattern on group names, and on the layers or parameters that make a group.
@@ -284,7 +284,7 @@ class QuantizeSettings(Settings):
 
 
 class Recipe(Settings):
-    """What to do to a model, as a file says it. ``folder`` is where the file lies: relative paths start there."""
+    """A recipe file. ``folder`` is the folder of the file, to which paths are relative."""
 
     name: Name
     description: str = ""

@@ -79,7 +79,7 @@ class CyclesPerMac(Settings):
 
 
 class MicrocontrollerSettings(Settings):
-    """What a model may have of a microcontroller.
+    """Memory of a microcontroller that a model may use.
 
     Attributes:
         ram_bytes: The largest stretch of RAM without a gap: the arena is one array.
@@ -97,12 +97,12 @@ class MicrocontrollerSettings(Settings):
 
     @property
     def arena_bytes(self) -> int:
-        """What an arena may have."""
+        """Largest arena in bytes."""
         return self.ram_bytes - self.reserved_ram_bytes
 
 
 class RuntimeSettings(Settings):
-    """What executes the model there.
+    """Runtime that executes the model.
 
     Attributes:
         name: The runtime.
@@ -131,7 +131,7 @@ class RuntimeSettings(Settings):
 
     @property
     def format(self) -> Literal["onnx", "tflite"]:
-        """Of the files that it reads."""
+        """Format of the files that it reads."""
         return "tflite" if self.name in ("litert", "tflm") else "onnx"
 
 
@@ -193,7 +193,7 @@ class ProfileSettings(Settings):
 
 
 class Target(Settings):
-    """Where a network will run, as a file says it."""
+    """A target file: the device and runtime that a network is built for."""
 
     name: Name
     aliases: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -217,7 +217,7 @@ class Target(Settings):
 
     @property
     def limits(self) -> dict[str, int]:
-        """What a model may have of a microcontroller, by cost name; empty for other targets."""
+        """Limits of a microcontroller's memory, by cost name; empty for other targets."""
         board, flash = self.microcontroller, self.hardware.flash_bytes
         if board is None or flash is None:
             return {}
@@ -225,7 +225,7 @@ class Target(Settings):
 
     @property
     def ms_per_mac(self) -> float | None:
-        """What a microcontroller takes for one multiply-add, estimated; None for other targets."""
+        """Estimated milliseconds of one multiply-add on a microcontroller; None for other targets."""
         board, clock_mhz = self.microcontroller, self.hardware.clock_mhz
         return None if board is None or clock_mhz is None else board.cycles_per_mac.typical / (clock_mhz * 1e3)
 

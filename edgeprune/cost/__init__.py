@@ -1,4 +1,4 @@
-"""What a network costs to run and to keep, and what removing a unit saves."""
+"""Costs of a network, and savings by removing units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What selection asks of a cost, whichever it is."""
+"""Interface of costs for selection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CostModel(ABC):
 
     @abstractmethod
     def gains(self) -> Tensor:
-        """What putting each unit alone back would add to ``total`` now, exactly: float64 of shape (units,)."""
+        """Exact increase of ``total`` when each unit alone is put back: float64 of shape (units,)."""
 
     def taken(self, masks: Tensor) -> Tensor:
         """Reduction of the sizes ``terms.left`` by the units of each mask, (n, units): (n, terms, rank)."""

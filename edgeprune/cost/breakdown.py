@@ -1,4 +1,4 @@
-"""Where the costs of a network lie: multiply-adds by layer, activation bytes by call; dense, and without some units."""
+"""Breakdown of costs: multiply-adds by layer, activation bytes by call; dense, and without some units."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def layer_costs(units: Units, removed: Tensor) -> list[LayerCost]:
 
 
 def live_bytes(units: Units, removed: Tensor) -> list[LiveBytes]:
-    """What is alive at every call that makes a tensor, in order; the largest are the peaks that ``cost_of`` gives."""
+    """Bytes alive at every call that makes a tensor, in order; the largest is the peak that ``cost_of`` returns."""
     gone = units.gone(removed)
     nodes = list(units.coordinates.program.graph.nodes)
     tensors = list(activations(units))

@@ -46,7 +46,7 @@ class Latency(CostModel):
         return self._floor_ms + layers_ms.sum(1) + self._ms_per_byte * activation_bytes
 
     def layers_ms(self) -> Tensor:
-        """Of each layer, in the order of execution: (layers,)."""
+        """Milliseconds of each layer, in the order of execution: (layers,)."""
         return self._lookup.at(torch.arange(self._layers), self._sizes())
 
     def rest_ms(self) -> float:

@@ -24,7 +24,7 @@ _BEFORE_ACTIVATIONS = (
     *_LAYERS, "aten.batch_norm", "aten.add", "aten.sub", "aten.mul", "aten.div", "aten.max_pool2d", "aten.avg_pool2d",
     "aten.adaptive_avg_pool2d",
 )  # fmt: skip
-"""Of what TFLite's converter lets into the operator before it: a BatchNorm into a layer, an activation into these."""
+"""Operators that TFLite's converter fuses into the one before: a BatchNorm into a layer, an activation into these."""
 _CHANNEL_BYTES = 8
 """That TFLite Micro's kernels keep of every channel that a layer makes: an int32 multiplier and an int32 shift."""
 
@@ -157,7 +157,7 @@ class PeakActivation(_Peak):
 
 
 class Int8Arena(_Peak):
-    """What of an int8 network's arena depends on its channels, as TFLite Micro has it.
+    """The part of an int8 network's arena in TFLite Micro that depends on its channels.
 
     The largest sum of int8 activations that are alive at once, after fusing, and what kernels keep of each channel from
     the first inference to the last. Neither gaps between activations nor what does not depend on channels are in it.
@@ -173,7 +173,7 @@ class Int8Arena(_Peak):
 
 
 def _channels(units: Units) -> Iterator[Product]:
-    """What kernels keep of the channels that each layer makes."""
+    """Bytes that kernels keep for each channel of a layer's outputs."""
     coordinates = units.coordinates
     for node in coordinates.program.graph.nodes:
         labels = coordinates.labels.get(node)

@@ -51,7 +51,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Rest:
-    """What one dense network takes beyond its layers; scaled with the bytes of activations that are left.
+    """Latency of one dense network beyond its layers; scaled with the bytes of activations that remain.
 
     Attributes:
         network: A name for people.
@@ -68,7 +68,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """What was measured for a target.
+    """Measurements of a target.
 
     Attributes:
         target: Its name.
@@ -112,7 +112,7 @@ class LatencyTable:
         )
 
     def rest(self, layers: Sequence[Layer]) -> Rest:
-        """What the dense network with these layers takes beyond them.
+        """Latency of the dense network with these layers beyond them.
 
         Raises:
             TargetError: It was not measured.

@@ -71,12 +71,12 @@ class Terms:
         return taken.index_add_(1, self.pair_term, many[:, self.pair_class, None] * self.loss)
 
     def lost(self) -> Tensor:
-        """What the term of each pair loses when one unit of its class goes: (pairs,)."""
+        """Decrease of the term of each pair when one unit of its class is removed: (pairs,)."""
         left = self.left[self.pair_term]
         return self.counts[self.pair_term] * (left.prod(1) - (left - self.loss).prod(1))
 
     def gained(self) -> Tensor:
-        """What the term of each pair gains when one unit of its class comes back: (pairs,)."""
+        """Increase of the term of each pair when one unit of its class is put back: (pairs,)."""
         left = self.left[self.pair_term]
         return self.counts[self.pair_term] * ((left + self.loss).prod(1) - left.prod(1))
 

@@ -1,4 +1,4 @@
-"""What a criterion is, and the registry that finds it by name."""
+"""Base class of criteria, and their registry by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Normalize = Literal["mean", "max", "none"]
 
 @dataclass(frozen=True)
 class Network:
-    """What a criterion may look at. ``seed`` makes its choices repeatable; ``samples`` are None if none are given."""
+    """Input of a criterion. ``seed`` makes its choices repeatable; ``samples`` are None if none are given."""
 
     model: nn.Module
     units: Units
@@ -45,7 +45,7 @@ class Criterion(ABC):
 
     name: ClassVar[str]
     needs: ClassVar[Literal["weights", "data", "labels"]] = "weights"
-    """What it looks at besides the weights: ``data`` inputs alone, ``labels`` inputs, labels and the loss."""
+    """Inputs of the criterion besides the weights: samples (``data``), or samples, labels and the loss (``labels``)."""
     additive: ClassVar[bool] = False
     """Scores are changes of the loss: they add up over units, and compare between groups without normalisation."""
 
@@ -91,9 +91,9 @@ register = _registry.register
 registered = _registry.registered
 
 AUTO = "l2"
-"""What ``auto`` stands for without data, and where training follows: large filters learn best what is lost."""
+"""Meaning of ``auto`` without data, and with training: large filters recover best."""
 AUTO_WITHOUT_TRAINING = "fisher"
-"""What ``auto`` stands for with data where the network is used as it is; docs/selection.md compares both."""
+"""Meaning of ``auto`` with data and without training; docs/selection.md compares both."""
 
 
 def create(
@@ -155,7 +155,7 @@ def _group(units: Units, unit: int) -> str:
 
 
 def documentation(criterion: type[Criterion]) -> str:
-    """What it computes, then what is said of the options it shares with others of its family."""
+    """The formula, followed by the documentation of options that its family shares."""
     return registry.documentation(criterion, Criterion)
 
 

@@ -19,7 +19,7 @@ from edgeprune.statistics.layers import Layer, layers_of
 from edgeprune.statistics.passes import batches
 
 _DAMPING = 1e-3
-"""Of the mean variance of an input, added to the Gram matrix so that it has an inverse."""
+"""Fraction of the mean variance of an input that is added to the Gram matrix, so that it has an inverse."""
 _ROWS_A_BATCH = 4096
 
 
@@ -108,7 +108,7 @@ class _Inverse:
         return _Inverse(weight / power.sqrt(), torch.linalg.inv(damped), features)
 
     def errors(self, left: list[int]) -> Tensor:
-        """What the error of the layer grows by with each unit of ``left`` alone, (len(left),)."""
+        """Increase of the layer's error when each unit of ``left`` alone is removed, (len(left),)."""
         errors = torch.zeros(len(left), dtype=torch.float64)
         by_size: dict[int, list[int]] = {}
         for at, unit in enumerate(left):

@@ -1,4 +1,4 @@
-"""What works on this machine, what is missing, and the line that fixes it. One file a family of checks."""
+"""Checks of this machine: what works, what is missing, and the command that fixes it. One file a family of checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check finds, and the registry of checks."""
+"""Findings of checks, and the registry of checks."""
 
 from __future__ import annotations
 

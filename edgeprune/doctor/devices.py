@@ -74,6 +74,6 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
 
 
 def _firmware(workspace: Workspace) -> str:
-    """What a board says of itself first, which runs no programs."""
+    """The first answer of a board, which runs no programs: its description of itself."""
     said = json_text.loads(workspace.converse([]).receive(timeout_s=_RUN_S))
     return ", ".join(str(said[key]) for key in ("cpu", "runtime_version") if said.get(key))

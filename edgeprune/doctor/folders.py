@@ -1,4 +1,4 @@
-"""Where things lie: the data and weights of recipes, room to work, and what caches hold."""
+"""Folders: data and weights of recipes, free space, and the sizes of caches."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _checkout() -> dict[str, Any] | None:
 
 
 def requirements() -> tuple[list[Requirement], SpecifierSet]:
-    """What EdgePrune needs here, and of Python: as its checkout says, else as it was installed."""
+    """Requirements of EdgePrune and its Python version, from its checkout or else from its installed metadata."""
     project = _checkout()
     if project is not None:
         lines, python = project["dependencies"], project["requires-python"]

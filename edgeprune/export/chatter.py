@@ -20,7 +20,7 @@ _REDIRECTING = threading.RLock()
 
 @dataclass
 class Printed:
-    """What was written to a file descriptor, once it is free again."""
+    """Text that was written to a file descriptor, complete once the descriptor is restored."""
 
     text: str = ""
 

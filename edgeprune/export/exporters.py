@@ -26,7 +26,7 @@ class ExportFailed(Exception):  # noqa: N818 - never leaves this room
 
 @dataclass(frozen=True)
 class Request:
-    """What to write.
+    """Request for an ONNX file.
 
     Attributes:
         flat: The network with its example.
@@ -65,7 +65,7 @@ class Exporter:
 
 
 def _reason(problem: BaseException) -> str:
-    """What lies at the bottom of ``problem``: the exporters wrap it in instructions for their own bug reports."""
+    """The root cause of ``problem``; exporters wrap it in instructions for their own bug reports."""
     while problem.__cause__ is not None:
         problem = problem.__cause__
     return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"

@@ -28,7 +28,7 @@ _SMALLEST_CHANNEL = 1e-4
 
 
 class Limits(Protocol):
-    """What a target allows a form of a network.
+    """Limits of a target on the errors of an exported model.
 
     Attributes:
         max_error: Largest ``OutputParity.relative_error`` of every output.
@@ -92,7 +92,7 @@ class OutputParity:
 
 @dataclass(frozen=True)
 class Parity:
-    """What a comparison found.
+    """Result of a comparison.
 
     Attributes:
         max_error: Largest absolute difference of any output value; infinite where one side is not finite.
@@ -250,7 +250,7 @@ def _missed(parity: Parity, max_error: float, channel_error: float, top1_agreeme
 
 
 class _Sums:
-    """What a comparison needs of the batches that went by."""
+    """Running sums of a comparison over batches."""
 
     def __init__(self, classes: bool) -> None:
         self._of_classes = classes

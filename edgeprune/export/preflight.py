@@ -20,7 +20,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was found, beside nothing that forbids the target.
+    """Result of a preflight that the target passed.
 
     Attributes:
         least_memory_bytes: The weights, and what the largest operator reads and writes: no runtime needs less.

@@ -1,4 +1,4 @@
-"""What all that reads or writes TFLite files shares: their inputs and outputs, and how they are packed."""
+"""Shared functions for reading and writing TFLite files: inputs, outputs and packing."""
 
 from __future__ import annotations
 
@@ -115,19 +115,19 @@ def operator_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
 
 
 def tensor_bytes(tensor: schema.TensorT) -> int:
-    """Of its elements; those of four bits and less take a byte, as TFLite Micro's kernels unpack them."""
+    """Bytes of the elements; those of four bits and less take a byte each, as TFLite Micro's kernels unpack them."""
     kind = _TYPES[tensor.type].lower()
     size = np.dtype(kind).itemsize if kind in np.sctypeDict else 1
     return math.prod(int(length) for length in ([] if tensor.shape is None else tensor.shape)) * size
 
 
 def tensor_name(graph: schema.SubGraphT, index: int) -> str:
-    """Of the tensor at ``index``: that of the ONNX node that makes it."""
+    """Name of the tensor at ``index``, which is that of the ONNX node that makes it."""
     return str(graph.tensors[index].name.decode())
 
 
 def scales(tensor: schema.TensorT) -> Sequence[float]:
-    """Of one step: one for the tensor, or one for each channel; none where it is not quantized."""
+    """Quantization scales: one for the tensor, or one for each channel; none if it is not quantized."""
     steps = tensor.quantization
     return () if steps is None or steps.scale is None else list(steps.scale)
 

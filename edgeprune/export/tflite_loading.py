@@ -23,7 +23,7 @@ _BITS = {
     _TYPES.UINT64: 64, _TYPES.UINT32: 32, _TYPES.UINT16: 16, _TYPES.INT4: 4, _TYPES.BFLOAT16: 16, _TYPES.INT2: 2,
     _TYPES.UINT4: 4, _TYPES.FLOAT8_E4M3FN: 8, _TYPES.FLOAT8_E5M2: 8,
 }  # fmt: skip
-"""Of one element. Strings, resources and variants have no fixed size."""
+"""Bits of one element. Strings, resources and variants have no fixed size."""
 _KNOWN_TYPES = {code for name, code in vars(_TYPES).items() if not name.startswith("_")}
 
 

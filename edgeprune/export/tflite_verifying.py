@@ -96,7 +96,7 @@ _WIDTHS = {"Bool": 1, "Int8": 1, "Uint8": 1, "Int16": 2, "Uint16": 2, "Int32": 4
 
 @cache
 def fields(table: str) -> tuple[_Field, ...]:
-    """What the schema says of a table."""
+    """Fields of a table of the schema."""
     found = []
     for function in vars(schema):
         if not function.startswith(f"{table}Add"):

@@ -32,7 +32,7 @@ __all__ = [
 
 
 def units_of(program: Program, *, exclude: Sequence[str] = (), attention: str = "heads") -> Units:
-    """What of a captured program can be removed, and what goes with it.
+    """Units of a captured program that can be removed, with all that is coupled to them.
 
     ``exclude`` holds globs over layer and parameter names (``head``, ``layer1.*``) that must stay whole. ``attention``
     says what is removed where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.

@@ -57,12 +57,12 @@ class Program:
         return bool(self.sizes)
 
     def run(self, module: nn.Module) -> Any:
-        """What ``module`` gives for the example, without gradients."""
+        """Outputs of ``module`` for the example, without gradients."""
         with torch.no_grad():
             return module(*self.args, **self.kwargs)
 
     def attribute(self, node: fx.Node) -> Any:
-        """What a ``get_attr`` node reads: a tensor, or the body of a higher-order operator."""
+        """Value of a ``get_attr`` node: a tensor, or the body of a higher-order operator."""
         value: Any = self.module
         for part in str(node.target).split("."):
             value = getattr(value, part)
@@ -207,7 +207,7 @@ def _symbols(module: fx.GraphModule, leaves: Sequence[Any]) -> dict[Any, int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What the exporter warns and prints goes to the log: it is about its own work, not about the network."""
+    """Send warnings and prints of the exporter to the log, as they are not about the network."""
     printed = io.StringIO()
     theirs = logging.getLogger("torch")
     level = theirs.level
@@ -258,7 +258,7 @@ def _describe(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 
 
 def _explain(error: Exception, model: nn.Module) -> str:
-    """What stopped the capture, and the line of the network's source where it did."""
+    """Cause of a failed capture, and the line of the network's source where it failed."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
     reason = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__

@@ -23,7 +23,7 @@ class Consuming(fx.Interpreter):
         self._consumed = units.coordinates.coupling.consumed
 
     def consume(self, node: fx.Node, consumption: Consumption, value: Tensor) -> Tensor:
-        """What the call ``node`` gets instead of ``value``."""
+        """The value that the call ``node`` reads instead of ``value``."""
         raise NotImplementedError
 
     def run_node(self, node: fx.Node) -> Any:

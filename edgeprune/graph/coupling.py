@@ -1,4 +1,4 @@
-"""What is known of the coordinates of a program: who owns them, which are tied, which are frozen and why."""
+"""Coupling of the coordinates of a program: owners, ties, and frozen coordinates with reasons."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Coupling:
     """Collects what rules say while they walk the program; ``units.py`` turns it into units."""
 
     attention: str = "heads"
-    """What is kept where a dimension is split in factors: ``heads`` the outer one, ``head_dim`` the inner one."""
+    """Factor that stays prunable where a dimension is split: ``heads`` the outer one, ``head_dim`` the inner one."""
     owners: list[Owner] = field(default_factory=list)
     ties: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     freezes: list[tuple[Tensor, str]] = field(default_factory=list)

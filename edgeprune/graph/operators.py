@@ -1,4 +1,4 @@
-"""What a call of a captured graph is: names, arguments and effects of its operator."""
+"""Calls of a captured graph: names, arguments and effects of their operators."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the pruned network must give, once for each set of ``states``: the network's own weights, jittered ones."""
+    """Expected outputs of the pruned network for each set of ``states``: its own weights, and jittered ones."""
 
     states: tuple[Mapping[str, Tensor], ...]
     outputs: tuple[list[Tensor], ...]

@@ -1,4 +1,4 @@
-"""What a recipe's data function returns, and what is checked before any time is spent on it."""
+"""Result of a recipe's data function, and checks of it that run before anything else."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ REQUIRED = "(required)"
 
 
 class Named(Protocol):
-    """What a registry holds classes of. Options are arguments of the constructor."""
+    """Base of the classes in a registry. Options are arguments of the constructor."""
 
     name: ClassVar[str]
 
@@ -105,6 +105,6 @@ def options_of(kind: type) -> dict[str, Any]:
 
 
 def documentation(kind: type, base: type) -> str:
-    """What ``kind`` says of itself, then what the classes between it and ``base`` say of what they share."""
+    """The docstring of ``kind``, followed by those of the classes between it and ``base``."""
     family = kind.__mro__[: kind.__mro__.index(base)]
     return "\n\n".join(inspect.cleandoc(one.__doc__) for one in family if one.__doc__)

@@ -30,7 +30,7 @@ class HashedSplit:
     def batches(
         self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0, augment: bool = True
     ) -> Iterator[Batch]:
-        """As the split has them; see ``Split.batches``. A new pass starts a new hash."""
+        """Batches of the split, see ``Split.batches``; each pass starts a new hash."""
         self._streams = []
         for batch in self._split.batches(size, rng_key=rng_key, start=start, augment=augment):
             self._update(batch)

@@ -54,7 +54,7 @@ def load_into(module: nn.Module, path: Path) -> None:
 
 
 def fit(module: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
-    """As ``load_into``, with tensors at hand; ``where`` names their origin in messages."""
+    """Load tensors into a network like ``load_into``; ``where`` names their origin in messages."""
     want = module.state_dict()
     state = _renamed(state, want)
     problems = [f"missing {name}" for name in want if name not in state and not name.endswith("num_batches_tracked")]

@@ -50,13 +50,13 @@ class LatencyRatio:
 
     @property
     def speed(self) -> Speed:
-        """What the whole interval says."""
+        """``faster`` or ``slower`` if the whole interval is on that side of 1, else ``unsure``."""
         return "faster" if self.high < 1 else "slower" if self.low > 1 else "unsure"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a decision rests on.
+    """Inputs of a decision.
 
     Attributes:
         float32: The float file.

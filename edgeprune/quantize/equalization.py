@@ -29,7 +29,7 @@ Weights = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Equalized:
-    """What ``equalize`` did.
+    """Result of ``equalize``.
 
     Attributes:
         model: Computes the same.

@@ -78,7 +78,7 @@ class Executed:
 
 
 def executed(model: ModelProto, activations: Activations) -> Executed:
-    """What ONNX Runtime's optimiser makes of a quantized model.
+    """A quantized model after ONNX Runtime's optimizer.
 
     Raises:
         ModelError: It cannot load the model.

@@ -66,7 +66,7 @@ def quantized(
 def written(
     model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str]
 ) -> tuple[ModelProto, list[str]]:
-    """As ``quantized``, whether ONNX Runtime has integer kernels for all of the nodes or not."""
+    """Quantize like ``quantized``, also nodes without integer kernels in ONNX Runtime."""
     names = chosen(model, {*kept_float, *_joins(model, ranges)})
     if not names:
         raise ModelError("no node of the model can be quantized: it has no convolution or matrix product left")
@@ -143,5 +143,5 @@ def _free_logits(model: ModelProto) -> None:
 
 
 def _before(node: NodeProto | None, op_type: str, made: dict[str, NodeProto]) -> NodeProto | None:
-    """What makes the first input of ``node``, where that is of ``op_type``."""
+    """The node that makes the first input of ``node``, if it is of ``op_type``."""
     return made.get(node.input[0]) if node is not None and node.op_type == op_type else None

@@ -31,7 +31,7 @@ _MOST = 0.5
 
 @dataclass(frozen=True)
 class SensitiveNode:
-    """What quantizing one node alone does.
+    """Effect of quantizing one node alone.
 
     Attributes:
         name: Of the node.

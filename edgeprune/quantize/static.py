@@ -35,7 +35,7 @@ _RANKING_SAMPLES = 32
 
 @dataclass(frozen=True)
 class AccuracyBudget:
-    """What a quantization may lose.
+    """Limits on the accuracy that a quantization may lose.
 
     Attributes:
         drop: Top-1 share, 0..1.

@@ -45,12 +45,12 @@ INT8_OPERATORS = frozenset({
     "PADV2", "REDUCE_MIN", "RELU", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RSQRT", "SLICE", "SOFTMAX",
     "SPACE_TO_DEPTH", "SPLIT", "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE", "TRANSPOSE_CONV",
 })  # fmt: skip
-"""What is quantized: ai-edge-quantizer can, and TFLite Micro has right integer kernels."""
+"""Quantized operators: ai-edge-quantizer knows them, and TFLite Micro has correct integer kernels."""
 FLOAT_OPERATORS = frozenset({
     "ABS", "CAST", "CEIL", "COS", "DEPTH_TO_SPACE", "ELU", "EXP", "FLOOR", "LEAKY_RELU", "LOG", "LOG_SOFTMAX",
     "MINIMUM", "NEG", "PRELU", "REDUCE_MAX", "RELU6", "SIN", "SQRT", "SUM",
 })  # fmt: skip
-"""What stays float between DEQUANTIZE and QUANTIZE, and TFLite Micro has float kernels for. ai-edge-quantizer does not
+"""Operators that stay float between DEQUANTIZE and QUANTIZE, with kernels in TFLite Micro. ai-edge-quantizer does not
 know these; or, of SQRT, TFLite Micro has no integer kernel, and of SUM a wrong one."""
 _QUANTIZER_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
 _CASTS = frozenset({"DEQUANTIZE", "QUANTIZE"})

@@ -15,9 +15,9 @@ REPAIRS = {
 """What each does, in the order they are made."""
 
 AUTO = ("constants", "least_squares")
-"""What ``auto`` stands for where no training follows: the best accuracy as it is."""
+"""Meaning of ``auto`` without training: the methods with the best accuracy before training."""
 AUTO_BEFORE_TRAINING = ("constants", "recalibrate")
-"""What ``auto`` stands for where training follows, which levels what a refit gains; see docs/selection.md."""
+"""Meaning of ``auto`` with training, after which a refit gains nothing; see docs/selection.md."""
 
 
 def chosen_repairs(repair: str | Sequence[str] | None, *, data: bool, training: bool = False) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 _RIDGE = 1e-3
-"""Of the mean variance of a feature: holds weights near the dense ones where the samples say nothing."""
+"""Ridge as a fraction of the mean variance of a feature: keeps weights near the dense ones where data is missing."""
 
 
 class Moments:

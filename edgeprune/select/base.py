@@ -1,4 +1,4 @@
-"""What a selection is, and the registry that finds it by name."""
+"""Base class of selections, and their registry by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeprune.select.constraints import Constraint
 
 @dataclass(frozen=True)
 class Curve:
-    """What was measured to be lost when only the strongest units of one group stay.
+    """Measured loss when only the strongest units of one group remain.
 
     Attributes:
         kept: Numbers of units that stayed, rising.
@@ -36,7 +36,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What a selection chooses from.
+    """Input of a selection.
 
     Attributes:
         units: What may go.
@@ -78,7 +78,7 @@ class Selection(ABC):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What it was made with, for the plan: the arguments of its constructor that it keeps under their names."""
+        """Options for the plan: the arguments of its constructor that it keeps under their names."""
         return {key: getattr(self, key) for key in options_of(type(self)) if hasattr(self, key)}
 
     @abstractmethod

@@ -60,7 +60,7 @@ class Choice:
         return False
 
     def totals(self) -> dict[str, float]:
-        """What is left of each cost."""
+        """Remaining value of each cost."""
         return {name: cost.total() for name, cost in self.costs.items()}
 
     def fits(self, limits: Mapping[str, float] | None = None) -> bool:

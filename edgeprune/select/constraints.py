@@ -14,12 +14,12 @@ from edgeprune.graph import Group, Units
 from edgeprune.graph.coordinates import layer_name
 
 _STEPS = 4
-"""What a preferred alignment leaves of a group at least."""
+"""Fewest steps of a preferred alignment in a group."""
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """What may be left of one group.
+    """Allowed numbers of remaining units of one group.
 
     Attributes:
         floor: Fewest units that stay.

@@ -82,7 +82,7 @@ def solve(choice: Choice, values: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Way:
-    """Where ``_relax`` ended: what it went by, whether that kept the limits, and the levels."""
+    """A walk over the levels: the loss by level, whether the limits are kept, and the levels where it ended."""
 
     lost: Tensor
     kept: bool
@@ -94,7 +94,7 @@ class _Way:
 
 
 def _marginal(choice: Choice, name: str, limit: float, known: Tensor) -> Tensor:
-    """What each unit adds to the cost now; what it did when it was there, where it would come back for nothing."""
+    """Cost of each unit now, or ``known`` for a removed one that would cost nothing if it were put back."""
     cost = choice.costs[name]
     gains = cost.gains()
     return torch.where(choice.removed, torch.where(gains > 0, gains, known), cost.savings(limit).clamp(min=0))

@@ -1,4 +1,4 @@
-"""What the network loses when units of one group alone go: loss and accuracy against what is left of the group.
+"""Sensitivity of groups: loss and accuracy when units of one group alone are removed, by the number that remains.
 
 Li et al., Pruning Filters for Efficient ConvNets, 2017, section 3.2.
 """
@@ -137,7 +137,7 @@ class _Branching(Simulated):
     """The dense program node by node; from any node on it can be run without some coordinates as well."""
 
     given: Any
-    """What the dense program gave."""
+    """Outputs of the dense program."""
 
     def __init__(self, units: Units) -> None:
         super().__init__(units, torch.zeros(len(units), dtype=torch.bool))
@@ -152,7 +152,7 @@ class _Branching(Simulated):
             self.given = self._step(node)
 
     def branch(self, begin: fx.Node, gone: Tensor) -> Any:
-        """What the program gives without the coordinates in the mask ``gone``, which nothing before ``begin`` reads."""
+        """Outputs of the program without the coordinates in the mask ``gone``, which nothing before ``begin`` reads."""
         held = self.env, self.gone
         computed = {node: value for node, value in self.env.items() if node.op != "get_attr"}
         # Copies, as calls may change what they are given in place.

@@ -69,7 +69,7 @@ def make_plan(
 
 
 def _alignment(units: Units, constraints: Sequence[Constraint]) -> int | dict[str, int]:
-    """What kept channels are a multiple of; by group where it is not the same for all."""
+    """Alignment of the remaining channels; by group if the groups differ."""
     aligned = {constraint.align for constraint in constraints} or {1}
     if len(aligned) == 1:
         return aligned.pop()

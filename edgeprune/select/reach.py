@@ -1,4 +1,4 @@
-"""What to say of a budget that cannot be reached: the closest values, and what holds them back."""
+"""Error of a budget that cannot be reached: the closest values, and the layers that hold them back."""
 
 from __future__ import annotations
 

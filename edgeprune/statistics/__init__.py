@@ -1,4 +1,4 @@
-"""What flows through the network on data: activations and gradients where units are consumed, streamed."""
+"""Streamed activations and gradients at the sites that consume units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where units are consumed, and how a tensor there is read sample by sample and unit by unit."""
+"""Sites that consume units, and views of their tensors by sample and unit."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Checkpoints:
             self.underway.unlink(missing_ok=True)
 
     def load(self, stretch: int) -> dict[str, Any] | None:
-        """What ``stretch`` is taken back to; None where nothing was kept of it.
+        """The checkpoint that a rollback in ``stretch`` returns to; None if there is none.
 
         Raises:
             TrainingError: The folder holds another run, or a damaged file.
@@ -66,7 +66,7 @@ class Checkpoints:
         return self._read(self.path(stretch))
 
     def latest(self, stretch: int) -> dict[str, Any] | None:
-        """What was kept last of ``stretch``; otherwise as ``load``."""
+        """The latest checkpoint of ``stretch``; otherwise like ``load``."""
         content, within = self.load(stretch), self._read(self.underway)
         if content is None or within is None or within["stretch"] != stretch:
             return content

@@ -229,7 +229,7 @@ class Teacher:
         return heard
 
     def _heard(self) -> list[tuple[str, Tensor, Tensor]]:
-        """What layers of the teacher said, of the channels that are left at some places, and those of the network."""
+        """Features of the teacher's layers, with the channels that remain, and those of the network."""
         heard = []
         for layer, kept in self._layers.items():
             if ("teacher", layer) not in self._said or ("student", layer) not in self._said:

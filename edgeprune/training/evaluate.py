@@ -86,7 +86,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the network is, so where its samples must go."""
+    """Device of the network, and so of its samples."""
     return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
 
 
@@ -105,7 +105,7 @@ def moved(batch: Any, device: torch.device, *, channels_last: bool) -> Any:
 
 
 def call(model: nn.Module, inputs: Any) -> Any:
-    """What ``model`` gives for one input, a tuple or list of positional inputs, or a dict of keyword inputs."""
+    """Outputs of ``model`` for one input, a tuple or list of positional inputs, or a dict of keyword inputs."""
     if isinstance(inputs, Mapping):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)

@@ -92,7 +92,7 @@ Loss = Callable[[nn.Module, Any, Any, Execution], Tensor]
 def decide(
     model: nn.Module, batch: Any, settings: TrainingSettings, loss: Loss, *, file: Path, device: torch.device
 ) -> Execution:
-    """What ``file`` says, or, where there is none, what the settings ask for; "auto" is measured on ``device``.
+    """Read the execution from ``file``, or without one take the settings; "auto" is measured on ``device``.
 
     Raises:
         TrainingError: ``file`` is damaged.

@@ -1,4 +1,4 @@
-"""What fine-tuning did, epoch by epoch."""
+"""History of fine-tuning, by epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training step makes smaller: cross entropy, a user's own loss or step, and the distance from a teacher."""
+"""Objective of a training step: cross entropy, a user's own loss or step, and the distance from a teacher."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Objective:
 
 
 def callable_of(spec: str, key: str, base: Path) -> Callable[..., Any]:
-    """What ``spec`` of the setting ``key`` names: a function, a module, or a class of modules, which is made.
+    """Load the function or module that ``spec`` of the setting ``key`` names; a class of modules is instantiated.
 
     Raises:
         RecipeError: There is nothing of that name, or nothing to call.

@@ -91,7 +91,7 @@ class Processes:
                 tensor.data.copy_(whole)
 
     def tell(self, value: Any) -> Any:
-        """What process 0 has: plain values, and tensors on the CPU."""
+        """Broadcast ``value`` of process 0: plain values, and tensors on the CPU."""
         if self.count == 1:
             return value
         box = [value]

@@ -382,7 +382,7 @@ class Trainer:
         return None
 
     def _judged(self, model: nn.Module) -> Evaluation | str:
-        """What process 0 finds on validation; in words where the network gives numbers that are not finite."""
+        """Evaluate on validation data in process 0; a message if outputs are not finite."""
         result: Evaluation | str | None = None
         if self._processes.first:
             try:
@@ -393,7 +393,7 @@ class Trainer:
         return shared
 
     def _broken(self, run: _Run) -> str | None:
-        """What is wrong with the weights or the statistics of the network."""
+        """Problem with the weights or the statistics of the network, as a message; None without one."""
         norms = [layer for layer in self.model.modules() if isinstance(layer, _BatchNorm)]
         statistics = [one for layer in norms for one in (layer.running_mean, layer.running_var) if one is not None]
         for tensor in [*self.model.parameters(), *statistics]:

@@ -1,4 +1,4 @@
-"""What a rule says of a family of operators, and the registry that finds it."""
+"""Base class of the rules for families of operators, and their registry."""
 
 from __future__ import annotations
 
