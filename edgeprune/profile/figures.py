@@ -1,4 +1,4 @@
-"""What is told of a latency, and of one beside another. Imports no numpy: profiles are read without it."""
+"""Figures of a latency, and of the ratio of two. Imports no numpy: profiles are read without it."""
 
 from __future__ import annotations
 

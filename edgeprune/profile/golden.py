@@ -1,4 +1,4 @@
-"""What a shipped model must answer: a few samples, and its outputs where it was built."""
+"""Golden samples: a few inputs, and the outputs of the shipped model on the building machine."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Golden:
     along: Mapping[str, Golden] = field(default_factory=dict)
 
     def of(self, precision: str | None) -> Golden:
-        """What is expected of a model in ``precision``, such as ``float16``; None: in that which ships."""
+        """Expected outputs of a model in ``precision``, such as ``float16``; None: the shipped precision."""
         return self if precision is None else self.along.get(precision, self)
 
     def save(self, path: Path) -> None:
@@ -120,13 +120,13 @@ def _answers(stored: Mapping[str, Array]) -> tuple[tuple[Array, ...], float]:
 
 
 def tolerance(precision: str, runtime: str = "") -> float:
-    """What a model of this precision may differ by from one processor to another, on ``runtime``."""
+    """Allowed relative error of a precision between processors, on ``runtime``."""
     computed = _TF32 if (precision, runtime) == ("float32", "tensorrt") else precision
     return _FLOAT_TOLERANCE.get(computed, _INT8_TOLERANCE)
 
 
 def problems(checks: Mapping[str, GoldenCheck]) -> list[str]:
-    """What is wrong, for people."""
+    """Messages about models whose outputs differ from the expected ones."""
     return [
         f"{name} answers something else than its bundle expects: {_how_far(check)}"
         for name, check in checks.items()

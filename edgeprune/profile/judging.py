@@ -89,7 +89,7 @@ def measured_elsewhere(platform: Platform, profile: Profile) -> str | None:
 
 
 def _figure(name: str, model: ModelProfile) -> tuple[float | None, Evidence]:
-    """What the profile says of ``name``, and how sure it is."""
+    """Value of ``name`` in the profile, and its provenance."""
     if name.endswith("_bytes"):
         memory = model.peak_memory_bytes if name == "memory_bytes" else model.arena_bytes
         return (None, "measured") if memory is None else (memory.value, memory.kind)

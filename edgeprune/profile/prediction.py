@@ -1,4 +1,4 @@
-"""What a model answers on a device."""
+"""Outputs of a model on a device."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _AGAIN_S = 1.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one device.
+    """Outcome of one device.
 
     Attributes:
         device: As it was named.

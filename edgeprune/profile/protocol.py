@@ -33,14 +33,14 @@ TENSORRT_RUNNER = (
     RUNNER.with_name("choice.py"),
     RUNNER,
 )
-"""What a board with TensorRT is given: the first is started, the others lie beside it under their own names."""
+"""Scripts for a board with TensorRT: the first is started, the others are beside it under their own names."""
 # Opset 17 and IR 8 came with 1.12.
 LITERT_REQUIREMENTS = "numpy>=1.21\nai-edge-litert>=1.0\n"
 REQUIREMENTS = "numpy>=1.21\nonnxruntime>=1.12\n"
 
 
 _NO_SETTINGS = ("threads", "timeout_s", "load_s")
-"""Of ``Conditions``: threads are told by model, and patience changes no figure."""
+"""Conditions that are not in the profile's settings: threads are stated by model, and timeouts change no figure."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a measurement found. Every figure says where it comes from."""
+"""Results of a measurement. Every figure states its provenance."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class GoldenCheck:
-    """What a model answered on the device, beside what its bundle expects.
+    """Comparison of a model's outputs on the device with those that its bundle expects.
 
     Attributes:
         samples: How many were compared.

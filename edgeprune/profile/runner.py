@@ -63,7 +63,7 @@ class Runner:
 
     @property
     def precision(self) -> str | None:
-        """Of the loaded model, as ``float16``, where the runner chose one."""
+        """Precision of the loaded model, such as ``float16``, if the runner chose one."""
         precision = self._loaded.get("precision")
         return precision.replace("fp", "float") if isinstance(precision, str) else None
 
@@ -126,7 +126,7 @@ class Runner:
             raise self._error(f"tells its layers in another form: {problem!r}") from problem
 
     def outputs(self, inputs: Array) -> list[Array] | None:
-        """What the loaded model answers to samples (N, ...); None where the runner, or a firmware, cannot tell."""
+        """Outputs of the loaded model for samples (N, ...); None if the runner or firmware cannot return them."""
         if "outputs" not in self._commands:
             return None
         with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +147,7 @@ class Runner:
         self._send(do="end")
 
     def result(self, sha256: str, kind: Kind, memory: Mapping[str, Any], **found: Any) -> ModelProfile:
-        """What it measured, with what else was ``found``."""
+        """The profile of the model, with other values that were ``found``."""
 
         def figure(value: float | None) -> Figure | None:
             return None if value is None else Figure(value, kind)

@@ -34,12 +34,12 @@ _WHOLE = ("VDD_IN", "POM_5V_IN", "package-0")
 _CLOCK_DROP = 0.1
 _FEWEST_SAMPLES = 4
 _LARGEST = 1e9
-"""Of any figure in its unit: means of larger ones could overflow, and no device has them."""
+"""Largest value of any figure in its unit: means of larger ones could overflow, and no device has them."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was read at one moment.
+    """State of a device at one moment.
 
     Attributes:
         at_s: By the device's monotonic clock.
@@ -130,7 +130,7 @@ def mean_power_mw(samples: Sequence[Sample]) -> dict[str, float]:
 
 
 def energy_mj(power_mw: Mapping[str, float], latency_ms: float) -> float | None:
-    """Of one inference, from the rail that feeds everything; None: there is no such rail."""
+    """Millijoules of one inference, from the rail that feeds everything; None: there is no such rail."""
     whole = next((power_mw[rail] for rail in _WHOLE if rail in power_mw), None)
     return None if whole is None else whole * latency_ms / 1e3
 

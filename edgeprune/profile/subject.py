@@ -1,4 +1,4 @@
-"""What is profiled: a bundle with its own runner, or a bare model file."""
+"""Subjects of profiling: a bundle with its own runner, or a model file."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _bundle(folder: Path) -> Subject:
 
 
 def _conditions(manifest: Manifest) -> Conditions:
-    """As the target asks; as any where it is not known here."""
+    """Conditions that the target sets; the defaults for an unknown target."""
     target = _target(manifest)
     runtime = target.runtime
     load_s = _BUILD_S if runtime.name == "tensorrt" else 0.0

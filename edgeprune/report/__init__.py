@@ -1,1 +1,1 @@
-"""What came out, for people: ``table``. Imports no torch, onnx or onnxruntime."""
+"""Results for people: tables, report and comparison. Imports no torch, onnx or onnxruntime."""

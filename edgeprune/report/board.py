@@ -1,4 +1,4 @@
-"""What the report of a build tells of a microcontroller, beside what it tells of every target."""
+"""Notes in the terminal on a build for a microcontroller."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def _pair(prefix: str, before: Profile, now: Profile, pair: _Pair, drift: float 
 
 
 def _in_turn(base: Read, new: Read, before: Profile | None, now: Profile) -> _Pair | None:
-    """What ships in both, where the new profile has the very model of the base beside its own."""
+    """Shipped models of both, if the new profile also measured the model of the base."""
     known = set() if before is None else {model.sha256 for model in before.models.values()}
     if base.manifest is not None:
         known = {entry.sha256 for entry in base.manifest.files.values()}
@@ -221,7 +221,7 @@ def _shipped(manifest: Manifest | None, profile: Profile) -> ModelProfile | None
 
 
 def _difference(before: Profile, now: Profile, one: ModelProfile, other: ModelProfile) -> str:
-    """What keeps two measurements from being compared; empty if nothing."""
+    """Reasons why two measurements cannot be compared; empty if there are none."""
     conditions = [(name, before.device.get(name), now.device.get(name)) for name in _DEVICE]
     conditions += [("threads", one.threads, other.threads), ("kind", one.latency_ms.kind, other.latency_ms.kind)]
     problems = [f"{name} was {was}, is {is_}" for name, was, is_ in conditions if was != is_]

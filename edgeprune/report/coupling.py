@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgeprune.graph import Units
 
 NETWORK = "(network)"
-"""What is called where the network itself computes, outside any layer."""
+"""Name for calls of the network itself, outside any layer."""
 
 _GLYPHS = {"makes": "●", "reads": "○", "both": "◉", "along": "┼", "by": "│"}
 _ASCII = {"makes": "#", "reads": "o", "both": "@", "along": "+", "by": "|"}
@@ -185,7 +185,7 @@ def text(coupling: Coupling, *, ascii_only: bool = False) -> list[str]:
 
 
 def text_key(*, ascii_only: bool = False) -> str:
-    """What the marks of ``text`` mean."""
+    """Legend of the marks of ``text``."""
     glyphs = _ASCII if ascii_only else _GLYPHS
     return "   ".join(f"{glyphs[role]} {meaning}" for role, meaning in _MEANING.items())
 
@@ -355,7 +355,7 @@ def _rail_text(rail: Rail) -> str:
 
 
 def _width(*texts: str) -> float:
-    """Of the longest, in the common size; fonts of one width differ by little."""
+    """Width of the longest text in the common font size; monospaced fonts differ little."""
     return _SIZE * _EM * max(map(len, texts))
 
 

@@ -25,7 +25,7 @@ Count = Annotated[int, Field(ge=0)]
 Units = Annotated[int, Field(ge=1)]
 
 Pair = tuple[Count, Count]
-"""Of the dense network, and of what is left."""
+"""A value of the dense network, and of the pruned one."""
 
 
 class _Part(BaseModel):
@@ -35,7 +35,7 @@ class _Part(BaseModel):
 
 
 class Asked(_Part):
-    """What the recipe and the target say, as far as a reader of the report wants to know.
+    """Settings of recipe and target that the report shows.
 
     Attributes:
         description: Of the recipe.
@@ -129,7 +129,7 @@ class Point(_Part):
 
 
 class Curve(_Part):
-    """What the network loses as one group shrinks, unrepaired and untrained."""
+    """Loss of the network when one group shrinks, without repair or training."""
 
     group: str
     units: Units

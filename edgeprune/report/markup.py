@@ -13,7 +13,7 @@ Value = str | int | float | bool | None
 _EMPTY = frozenset({"br", "col", "link", "meta"})
 """Elements of HTML without an end tag."""
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-"""What HTML does not allow, or UTF-8 cannot hold."""
+"""Characters that HTML does not allow or UTF-8 cannot encode."""
 
 
 class Markup(str):

@@ -1,4 +1,4 @@
-"""What the sections of a report are made of."""
+"""Building blocks of the report's sections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Source:
         return "float32" if self.manifest.precision is None else self.manifest.precision.shipped
 
     def accuracy(self, value: float) -> str:
-        """What ``accuracy`` is of this network, with its unit."""
+        """``accuracy`` as text with its unit, by the metric of this network."""
         return text.percent(value) if self.manifest.metric == "accuracy" else f"{value:.4g}"
 
     def accuracy_tick(self, value: float) -> str:
@@ -72,7 +72,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Column:
-    """Of a table; numbers stand to the right."""
+    """A column of a table; numbers are aligned to the right."""
 
     title: str
     number: bool = True
@@ -106,12 +106,12 @@ def paragraph(*content: Content, look: str | None = None) -> Markup:
 
 
 def kind(name: str) -> Markup:
-    """Where a number comes from, as a badge."""
+    """Badge with the provenance of a number."""
     return element("span", name, class_=f"kind {name}")
 
 
 def folded(summary: str, content: Content, *, open_: bool = False) -> Markup:
-    """What can be opened; on paper it always is."""
+    """Content that can be expanded; on paper it always is."""
     return element("details", element("summary", summary), content, open=open_)
 
 

@@ -15,7 +15,7 @@ Point = tuple[float, float]
 _GAP = 0.25
 """Between bars, of the room that each has."""
 _EDGE_LEFT, _EDGE_RIGHT = 25, 75
-"""Where a label would reach over the side of a narrow plot."""
+"""Position along the axis beyond which a label would cross the edge of a narrow plot."""
 _FEW_DECADES = 2
 """Between ticks at powers of ten; of fewer there are ticks at 2 and 5 as well."""
 
@@ -136,7 +136,7 @@ def line(points: Sequence[Point], look: str) -> Markup:
 
 
 def area(points: Sequence[Point], look: str) -> Markup:
-    """What lies below a line, down to the axis."""
+    """The area below a line, down to the axis."""
     closed = [(points[0][0], 100.0), *points, (points[-1][0], 100.0)]
     return element("path", d=f"{_path(closed)}Z", class_=f"fill {look}")
 

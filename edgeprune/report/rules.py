@@ -65,7 +65,7 @@ class Rule:
 
 
 def default_rule(key: str, kind: Evidence) -> Rule | None:
-    """What holds where no rule is given: no accuracy may go beyond noise, and nothing may cost more than 1 % more.
+    """Default rules: no loss of accuracy beyond noise, and no cost that grows by more than 1 %.
 
     Of latency that is the median: of several figures that each err in one of twenty cases, one soon does. An emulated
     one is that of the emulator, and may be anything.

@@ -76,7 +76,7 @@ def share_text(ratio: float) -> str:
 
 
 def lost(measured: Measured, group: GroupSensitivity) -> tuple[float, float]:
-    """What the network loses by the group, the mean over its points: accuracy (0 to 1; 0 without), and rise of loss."""
+    """Mean loss of accuracy (0 to 1; 0 if unknown) and mean rise of the loss over the points of a group."""
     count = len(group.points)
     accuracy = sum((measured.accuracy or 0.0) - (point.accuracy or 0.0) for point in group.points) / count
     return accuracy, sum(point.loss for point in group.points) / count - measured.loss

@@ -1,4 +1,4 @@
-"""What a build for one or several targets came to: a line for each."""
+"""Summary of a build for one or several targets: a line for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ("target", "ships", "MACs", "file", "accuracy", "latency p50", "budget
 
 @dataclass(frozen=True)
 class Made:
-    """What was built.
+    """A finished build.
 
     Attributes:
         manifest: Of the bundle.
@@ -35,7 +35,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the build for one target came to.
+    """Outcome of the build for one target.
 
     Attributes:
         target: Its name.

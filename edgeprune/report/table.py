@@ -110,7 +110,7 @@ def markdown(manifest: Manifest, profile: Profile | None = None) -> str:
 
 
 def title(manifest: Manifest) -> str:
-    """What was built for what."""
+    """Title of a build: its recipe and target."""
     return f"{manifest.recipe} for {manifest.target}"
 
 
@@ -152,7 +152,7 @@ def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure 
 
 
 def _board_rows(manifest: Manifest) -> list[Row]:
-    """Of a microcontroller: what is in RAM and flash, and how long it takes, all of it estimated."""
+    """Rows of a microcontroller: estimated RAM, flash and latency."""
     found, metrics = manifest.microcontroller, manifest.metrics
     if found is None:
         return []

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LEAST = "accuracy"
-"""What has a lower limit; all else has an upper one."""
+"""Names with a lower limit; all others have an upper one."""
 COLUMNS = ("budget", "value", "limit", "margin", "", "")
 
 

@@ -47,7 +47,7 @@ WARM_UP_MS = 500
 
 
 def describe_device(root: Path = Path("/")) -> dict[str, str | None]:
-    """What an engine depends on besides TensorRT: the board, the GPU, and its driver or the release of Jetson Linux."""
+    """Dependencies of an engine besides TensorRT: the board, the GPU, and its driver or the release of Jetson Linux."""
     model = trtexec.read_text(root / "proc/device-tree/model").rstrip("\0\n")
     # "# R36 (release), REVISION: 4.3, GCID: ..., BOARD: generic, ..."
     release = re.match(r"# (R\d+) \(release\), REVISION: ([\d.]+)", trtexec.read_text(root / "etc/nv_tegra_release"))
@@ -101,7 +101,7 @@ class Engine:
         return statistics.median(entry["latency_ms"] for entry in times)
 
     def layers(self) -> dict[str, Any]:
-        """What trtexec exports of each layer: its time and its description."""
+        """Time and description of each layer, as trtexec exports them."""
         profile, layers = self._folder / "profile.json", self._folder / "layers.json"
         self._trtexec(
             self._folder / "times.json",

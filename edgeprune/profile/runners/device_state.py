@@ -50,7 +50,7 @@ class Reader:
         self._counted: dict[str, Any] = {}
 
     def sample(self) -> dict[str, Any]:
-        """What is read from files alone."""
+        """Values that are read from files alone."""
         power_mw = {name: rail() for name, rail in self._rails.items()}
         power_mw.update((name, self._power_since(name, path)) for name, path in self._counters.items())
         found = {
@@ -61,7 +61,7 @@ class Reader:
         return dict({name: values for name, values in found.items() if values}, at_s=time.monotonic())
 
     def settings(self) -> dict[str, Any]:
-        """What programs and settings tell."""
+        """Values that programs report, and settings."""
         governors = {path.name: _text(path / "scaling_governor") for path in self._policies}
         found = {
             "governor": {name: value for name, value in governors.items() if value},
@@ -82,7 +82,7 @@ class Reader:
         return {}
 
     def device(self) -> dict[str, Any]:
-        """What this device is, as far as it says."""
+        """Description of this device, as far as it reports one."""
         memory = [line.split()[1] for line in _text(self._root / "proc/meminfo").splitlines() if "MemTotal" in line]
         found = {
             "model": _text(self._root / "proc/device-tree/model").strip("\0"),
@@ -191,7 +191,7 @@ def _each(values: dict[str, Any]) -> dict[str, float]:
 
 
 def _printed(*argv: str) -> str:
-    """What a tool prints; nothing where it is missing or fails."""
+    """Output of a tool; empty if it is missing or fails."""
     try:
         ended = subprocess.run(argv, input="", capture_output=True, text=True, timeout=_TOOL_S, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -106,7 +106,7 @@ def stored(details: dict[str, Any], values: np.ndarray) -> np.ndarray:
 
 
 def restored(details: dict[str, Any], values: np.ndarray) -> np.ndarray:
-    """What stored values stand for."""
+    """Real values of stored ones: quantized integers are dequantized."""
     scale, zero_point = details["quantization"]
     return (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values
 
@@ -166,7 +166,7 @@ def _linux_status() -> dict[str, int]:
 
 
 def _machine() -> dict[str, Any]:
-    """What this machine is, as far as it says."""
+    """Description of this machine, as far as it reports one."""
     cpu = platform.processor()
     try:
         with open("/proc/cpuinfo") as file:
@@ -199,7 +199,7 @@ class Server:
         self.inputs: dict[str, np.ndarray] = {}
 
     def machine(self) -> dict[str, Any]:
-        """What this machine is."""
+        """Description of this machine and of the runtime."""
         return _machine()
 
     def load(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -316,7 +316,7 @@ def _stated_orders(content: Any) -> dict[str, list[list[int]]]:
 
 
 def _field(content: Any, table: int, slot: int) -> int | None:
-    """Where a field of a table lies; None where the table does not have it."""
+    """Position of a field of a table; None if the table does not have it."""
     vtable = table - struct.unpack_from("<i", content, table)[0]
     entry = 4 + 2 * slot
     size = struct.unpack_from("<H", content, vtable)[0]
@@ -325,7 +325,7 @@ def _field(content: Any, table: int, slot: int) -> int | None:
 
 
 def _vector(content: Any, field: int) -> tuple[int, int]:
-    """Where the elements of the vector or string behind a field start, and their number."""
+    """Position of the first element of the vector or string that a field refers to, and the number of elements."""
     start = field + struct.unpack_from("<I", content, field)[0]
     return start + 4, struct.unpack_from("<I", content, start)[0]
 
@@ -336,7 +336,7 @@ def _bytes(content: Any, field: int) -> bytes:
 
 
 def _table_vector(content: Any, table: int, slot: int) -> list[int]:
-    """Where the tables of a vector of tables lie."""
+    """Positions of the tables in a vector of tables."""
     field = _field(content, table, slot)
     if field is None:
         return []

@@ -165,7 +165,7 @@ def _linux_status() -> dict[str, int]:
 
 
 def _machine() -> dict[str, Any]:
-    """What this machine is, as far as it says."""
+    """Description of this machine, as far as it reports one."""
     cpu = platform.processor()
     try:
         with open("/proc/cpuinfo") as file:
@@ -200,7 +200,7 @@ class Server:
         self.inputs: dict[str, np.ndarray] = {}
 
     def machine(self) -> dict[str, Any]:
-        """What this machine is, and what runs models on it."""
+        """Description of this machine and of the runtime."""
         return dict(_machine(), provider=self.provider)
 
     def load(self, command: dict[str, Any]) -> dict[str, Any]:

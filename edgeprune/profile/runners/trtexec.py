@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 
 class Version(NamedTuple):
-    """Of TensorRT."""
+    """A version of TensorRT."""
 
     major: int
     minor: int
@@ -240,7 +240,7 @@ def read_text(path: Path) -> str:
 
 
 def query(argv: Sequence[str]) -> str:
-    """What a program prints; nothing if it cannot be run."""
+    """Output of a program; empty if it cannot be run."""
     try:
         done = subprocess.run(
             list(argv),
@@ -285,7 +285,7 @@ def run(argv: Sequence[str], *, log: Path, timeout_s: float) -> str:
 
 
 def read_times(text: str) -> list[dict[str, float]]:
-    """What ``--exportTimes`` wrote, one entry an inference, with the keys ``latency_ms`` and ``compute_ms``.
+    """Times that ``--exportTimes`` wrote, one entry an inference, with the keys ``latency_ms`` and ``compute_ms``.
 
     Latency is input copy, compute and output copy. Releases name other keys differently, but not these two.
 

@@ -1,4 +1,4 @@
-"""What was asked, and what came out."""
+"""Section on the requested build and its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a microcontroller has for the network, and what the network takes of it: RAM, flash and time."""
+"""Section on a microcontroller: RAM, flash and time, available and used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device told beside latencies: times of layers, its own state, and whether the figures may be used."""
+"""Section on the device: times of layers, state of the device, validity of the figures."""
 
 from __future__ import annotations
 

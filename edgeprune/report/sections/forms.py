@@ -1,4 +1,4 @@
-"""What the pruned network computes in each form, and which of them ships."""
+"""Section on the exported precisions: their errors, and the one that is shipped."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _outputs(forms: Mapping[str, Form]) -> Content:
 
 
 def precision(source: Source) -> Section:
-    """What ships, and why."""
+    """The shipped precision, and the reason for it."""
     report = source.manifest.precision
     title = "Precision"
     if report is None:

@@ -1,4 +1,4 @@
-"""What is lost as each group shrinks alone: one small chart a group."""
+"""Section on the sensitivity of groups: one small chart a group."""
 
 from __future__ import annotations
 
