@@ -1,4 +1,4 @@
-"""What a bundle for a microcontroller has beside that of other targets."""
+"""Parts of a bundle that only microcontrollers have."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def limits(job: Job) -> dict[str, float]:
 
 
 def reached(job: Job) -> dict[str, float]:
-    """What each cost is in the end: of arena and flash as the shipped file takes them."""
+    """Final value of each cost; arena and flash are those of the shipped file."""
     found: dict[str, float] = dict(job.value("select")["after"])
     if job.target.microcontroller is not None:
         shipped = job.value("microcontroller")["shipped"]

@@ -58,7 +58,7 @@ class StageReport:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build made.
+    """Result of a build.
 
     Attributes:
         manifest: What the bundle says of itself: files, metrics, parity, profile, budgets, provenance.
@@ -283,7 +283,7 @@ def _for_target(recipe: Recipe, target: Target) -> Recipe:
 
 
 def _device(given: Device | str | None, target: Target) -> Device:
-    """Where models are measured.
+    """Device on which models are measured.
 
     Raises:
         InputError: There is no such device, or the models of ``target`` are not measured in a build.

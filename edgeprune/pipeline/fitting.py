@@ -42,7 +42,7 @@ _CLOSE = 64
 
 
 def footprint(job: Job, removed: Tensor) -> tflm.Footprint:
-    """What the dense network takes without the units in the mask (units,), as int8; found out once for each."""
+    """RAM and flash of the int8 network without the units in the mask (units,); computed once for each mask."""
     gone = removed.numpy().tobytes()
     if gone not in job.footprints:
         job.footprints[gone] = _footprint_of(job, rewrite(job.dense, job.units, removed).model)
@@ -84,7 +84,7 @@ def board_costs(job: Job, dense: tflm.Footprint) -> dict[str, CostModel]:
 
 
 def limits(job: Job, dense: tflm.Footprint) -> dict[str, int]:
-    """Of arena and flash: what the board has, or less where the budget says less."""
+    """Limits of arena and flash: those of the board, or lower ones of the budget."""
     asked = job.recipe.budget.aims
     named = {name: asked.limit(name, dense.costs[name]) for name in dense.costs if name in asked.costs}
     return {name: min(limit, int(named.get(name, limit))) for name, limit in job.target.limits.items()}
@@ -103,12 +103,12 @@ def fit(job: Job, choose: Choose) -> tuple[Plan, Tensor]:
 
 
 Aims = Mapping[str, int]
-"""What the models of costs are asked for, by name: less than the limit where they say too little."""
+"""Limits for the cost models, by name: below the real limit where the models underestimate."""
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """What was chosen for ``aims``, and by how many bytes it is ``over`` which limits."""
+    """A choice for ``aims``, and the bytes by which it exceeds each limit (``over``)."""
 
     plan: Plan
     removed: Tensor
@@ -143,7 +143,7 @@ class _Fitting:
         return replace(best.plan, origin={**best.plan.origin, "budget": shown}), best.removed
 
     def _as_much_as_fits(self, best: _Choice, too_high: Aims) -> _Choice:
-        """Of what lies between an aim that was ``too_high`` and that of ``best``, which fits, the highest that fits."""
+        """The highest aim that fits, between ``too_high`` and that of ``best``, which fits."""
         for _ in range(_HALVINGS):
             high = {name: too_high.get(name, self.most[name]) for name in best.aims} if too_high else best.aims
             if all(high[name] - aim <= _CLOSE for name, aim in best.aims.items()):

@@ -1,4 +1,4 @@
-"""What the stages of one build share: settings, results so far, and live objects made when a stage first needs them.
+"""Context of one build: settings, results so far, and live objects that are made when a stage first needs them.
 
 A stage whose result is in the cache makes no live object, so that a build that changes nothing loads no torch.
 """
@@ -65,7 +65,7 @@ def preferred_alignment(recipe: Recipe, target: Target) -> int:
 
 
 def precisions(recipe: Recipe, target: Target) -> tuple[Precision, ...]:
-    """What is made of the pruned network: float32, to hold others against, and what is demanded or all that runs there.
+    """Precisions to export: float32 as the reference, and the demanded one or all that the target runs.
 
     Raises:
         RecipeError: The target does not run what is demanded.
@@ -130,7 +130,7 @@ class Job:
         self.footprints: dict[bytes, Footprint] = {}
 
     def value(self, stage: str) -> Mapping[str, Any]:
-        """What ``stage`` found."""
+        """Values of the result of ``stage``."""
         return self.results[stage].values
 
     def file(self, stage: str, name: str) -> Path:
@@ -327,7 +327,7 @@ class Job:
         return self.recipe.training.trains
 
     def latency_model(self, wanted: bool) -> CostModel | None:
-        """What predicts the latency on the target; without a table that fits None, or an error where it is ``wanted``.
+        """Cost model of the latency on the target; without a table that fits None, or an error if it is ``wanted``.
 
         That of a microcontroller follows from the multiply-adds, and is made only where it is wanted.
 

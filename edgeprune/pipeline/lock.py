@@ -32,7 +32,7 @@ _SCHEMA = 1
 
 
 def path_of(recipe: Recipe) -> Path:
-    """Where the lock of ``recipe`` lies, or will."""
+    """Path of the lock of ``recipe``, which need not exist yet."""
     packaged = recipe.folder.is_relative_to(lookup.packaged("recipes").resolve())
     beside = not packaged and ((recipe.folder / NAME).is_file() or os.access(recipe.folder, os.W_OK))
     return (recipe.folder if beside else Path.cwd()) / NAME
@@ -50,7 +50,7 @@ class _Target(Settings):
 
 
 class _Section(Settings):
-    """What a lock can say of one recipe; the defaults stand for nothing."""
+    """Schema of the section of one recipe; the defaults have no meaning."""
 
     training: _Training = _Training()
     targets: Mapping[str, _Target] = {}
@@ -142,7 +142,7 @@ class Lock:
         return values
 
     def _problem(self, section: Mapping[str, Any]) -> str | None:
-        """What in ``section`` no version wrote."""
+        """Message about values in ``section`` that no version wrote; None without any."""
         try:
             validate(_Section, section, where=f"recipe {self._recipe} of {self.path}", error=RecipeError)
         except RecipeError as problem:

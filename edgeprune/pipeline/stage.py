@@ -1,4 +1,4 @@
-"""What a stage of a build is, and how a build tells how far it is."""
+"""Interfaces of a stage of a build, and of the progress of a build."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from edgeprune.pipeline.job import Job
 
 Findings = Mapping[tuple[str, ...], Mapping[str, Any]]
-"""What was measured, by table of the lock: ``("training",)``, ``("targets", name)``."""
+"""Measured values, by table of the lock: ``("training",)``, ``("targets", name)``."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """Where a stage works.
+    """Folders and progress bar of a stage.
 
     Attributes:
         out: Empty folder; what lies there at the end belongs to the result.

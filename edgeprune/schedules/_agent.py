@@ -1,4 +1,4 @@
-"""What learns masks: an agent weighs what a criterion says of each unit, and a selection makes masks of it."""
+"""Agents that learn masks: they weight the scores of a criterion, and a selection makes masks of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeprune.schedules.iterative import polynomial
 from edgeprune.schedules.session import Session
 
 _LEAST = 0.01
-"""Of the mean score of its group: what a unit is worth at least in the beginning, so that none is lost for good."""
+"""Lowest initial score as a fraction of its group's mean, so that no unit is lost for good."""
 
 
 class Agent(GateHook):

@@ -16,7 +16,7 @@ from edgeprune.schedules._slices import Slices
 
 _HIDDEN = 16
 _MEMORY = 0.9
-"""Of the running means of gradients."""
+"""Decay rate of the running means of gradients."""
 _TINY = 1e-30
 
 

@@ -46,7 +46,7 @@ class LearnedGates(GateHook):
         raise NotImplementedError
 
     def price(self) -> Tensor:
-        """What is to fall: for each unit, (units,), a function of ``learned``."""
+        """Penalty of each unit, (units,), a function of ``learned``."""
         raise NotImplementedError
 
     def opened(self) -> Tensor:
@@ -104,6 +104,6 @@ class LearnedGates(GateHook):
         return float((self.shares * self.opened().detach()).sum())
 
     def _left(self) -> float:
-        """What the budget would leave open now."""
+        """Open share that would remain if the budget were applied now."""
         going = self.session.choose(self.scores(), additive=False)
         return float(self.shares[~going.to(self.shares.device)].sum()) * self.begun

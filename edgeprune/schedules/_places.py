@@ -1,4 +1,4 @@
-"""Where parameters scale what units give to the calls that read it."""
+"""Parameters that scale the outputs of units."""
 
 from __future__ import annotations
 

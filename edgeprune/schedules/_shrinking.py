@@ -25,7 +25,7 @@ TINY = 1e-30
 """In the place of a length of zero that something is divided by."""
 _CHECKS = 20
 _GONE = 0.01
-"""Of the mean length."""
+"""Fraction of the mean length."""
 
 Where = Callable[[Units, Mapping[str, Any]], tuple[list[Place], Tensor]]
 """Gives the places of the slices that shrink, and a mask of the units that have some, (units,)."""
@@ -55,7 +55,7 @@ class Shrinking(Hook):
 
     @torch.no_grad()
     def scores(self) -> Tensor:
-        """What is left of each unit, in the mean of each layer at the start, summed over layers; float64 (units,).
+        """Remaining length of each unit relative to its layer's initial mean, summed over layers; float64 (units,).
 
         A unit without slices has as much as the one with the most.
         """
@@ -122,7 +122,7 @@ class Priced(Shrinking):
 
     @staticmethod
     def where(units: Units, named: Container[str]) -> tuple[list[Place], Tensor]:
-        """Where the slices are; see ``Where``."""
+        """Places of the slices; see ``Where``."""
         raise NotImplementedError
 
     def __init__(self, session: Session, strength: float, weights: Tensor, ratio: float, emphasis: float = 0.0) -> None:

@@ -81,7 +81,7 @@ class Slices:
         ]
 
     def thresholds(self, flat: Tensor) -> list[Tensor]:
-        """As ``expand``, but the sum where slices cross."""
+        """Expand like ``expand``, with sums where slices cross."""
         return [
             sum(parts[1:], parts[0]).to(parameter.dtype)
             for parameter, parts in zip(self.parameters, self._spread(flat), strict=True)

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @final
 class Attached:
-    """What ``Schedule.attach`` gives: within its ``with`` block the optimiser's updates are counted, and units go.
+    """Result of ``Schedule.attach``: within its ``with`` block, optimizer updates are counted and units are removed.
 
     A stretch of training ends right after its last update, before the loop goes on. Parameters stay the same objects,
     so that the loop's network, optimiser and scheduler stay valid. Where the forward of the network has sizes written
@@ -110,7 +110,7 @@ class Attached:
             self._end_stretch()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where training is, tensors and plain values alone: the weights at the end of every stretch, on the CPU.
+        """State of the training as tensors and plain values: the weights at the end of every stretch, on the CPU.
 
         The network, the optimiser and the scheduler have states of their own to keep beside it.
         """

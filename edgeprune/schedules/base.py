@@ -1,4 +1,4 @@
-"""What a schedule is: when units go, and what is trained in between."""
+"""Base class of schedules, which say when units are removed and what is trained in between."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Schedule(ABC):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What it was made with: the arguments of its constructor."""
+        """Options: the arguments of its constructor."""
         return {key: getattr(self, key) for key in options_of(type(self))}
 
     def check(self, session: Session) -> None:

@@ -39,10 +39,10 @@ class Iterative(Schedule):
 
 
 def exponential(part: float) -> Way:
-    """Where equal parts of the way take equal shares of what is left."""
+    """A path of which equal parts remove equal fractions of what remains."""
     return lambda dense, limit: dense * (limit / dense) ** part
 
 
 def polynomial(part: float, power: float) -> Way:
-    """Where the first parts of the way take the most, the more so the larger ``power``."""
+    """A path of which the first parts remove the most, the more so the larger ``power``."""
     return lambda dense, limit: dense - (dense - limit) * (1 - (1 - part) ** power)

@@ -109,7 +109,7 @@ class Session:
     _history: list[Kept] = field(default_factory=list, init=False)
     _units: Units | None = field(default=None, init=False)
     scores: Tensor | None = field(default=None, init=False)
-    """What the last choice rested on that was made among all units the session begins with, (units,)."""
+    """Scores of the last choice among all units that the session began with, (units,)."""
 
     def __post_init__(self) -> None:
         self._dense_shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(self.model)}
@@ -123,7 +123,7 @@ class Session:
 
     @property
     def units(self) -> Units:
-        """What can go from the network as it is now."""
+        """Units that can be removed from the present network."""
         if self._units is None:
             choice = self.choice
             program = graph.capture(self.model, self.example)
@@ -187,7 +187,7 @@ class Session:
             return self._within(replace(problem, constraints=self._constraint_of_each(self._constraints[1])), chosen)
 
     def _within(self, problem: Problem, selection: Selection) -> Tensor:
-        """What ``selection`` takes so that the limits hold, also by what is measured."""
+        """Mask of the units that ``selection`` removes so that the limits hold, also by measurement."""
         aim = dict(problem.limits)
         while True:
             removed = self.agree(selection.choose(replace(problem, limits=aim)))
@@ -266,7 +266,7 @@ class Session:
         return float(self.agree(torch.tensor(value, dtype=torch.float64)))
 
     def savings(self) -> Tensor:
-        """What each unit alone would save of all that is to go, summed over the costs of the budget, (units,)."""
+        """Savings of each unit alone as a fraction of those that the budget needs, summed over costs, (units,)."""
         saved = torch.zeros(len(self.units), dtype=torch.float64)
         for name, cost in self._costs().items():
             limit = self._limits[name]
@@ -282,7 +282,7 @@ class Session:
         return all(cost.total() <= self._limits[name] for name, cost in costs.items())
 
     def kept(self) -> dict[str, dict[int, Tensor]]:
-        """What is left of the network the session began with: indices by dimension, of tensors that were sliced."""
+        """Remaining indices of sliced tensors, by dimension, in the network that the session began with."""
         kept: dict[str, dict[int, Tensor]] = {}
         for removal in self._history:
             for name, dims in removal.items():
@@ -336,7 +336,7 @@ class Session:
         self._forget()
 
     def _forget(self) -> None:
-        """What was averaged over other weights says nothing of these."""
+        """Reset the optimizer state and the followers, which hold averages over other weights."""
         if self.optimizer is not None:
             self.optimizer.state.clear()
         for follower in self.followers:

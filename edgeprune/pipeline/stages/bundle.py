@@ -159,7 +159,7 @@ def _models(job: Job) -> Mapping[str, Path]:
 
 
 def _golden(job: Job) -> Mapping[str, Path]:
-    """What the model must answer wherever it runs."""
+    """File of golden samples with the outputs that the model must return wherever it runs."""
     file = job.file("evaluate-shipped", GOLDEN)
     return {GOLDEN: file} if file.is_file() else {}
 
@@ -250,7 +250,7 @@ def _metrics(job: Job) -> AllMetrics:
 _KINDS: dict[str, Literal["estimated"]] = dict.fromkeys(("latency_ms", "flash_bytes", "arena_bytes"), "estimated")
 """Costs that are predicted; the others are counted."""
 _FACTS = ("accuracy", "file_bytes")
-"""What is limited beside costs, and is the same whenever the same is built."""
+"""Limits besides costs whose values repeat from build to build."""
 
 
 def _budgets(job: Job, metrics: AllMetrics) -> tuple[BudgetReport, ...]:

@@ -95,7 +95,7 @@ def _ratio(job: Job) -> LatencyRatio:
 
 
 def _check_agreement(job: Job, precision: str) -> None:
-    """What int8 may lose has a limit besides that of accuracy: the answers it changes."""
+    """Check that int8 gives the same class as PyTorch for enough samples, which is a limit besides that of accuracy."""
     from edgeprune.errors import ParityError
 
     agreement, limit = job.value("parity")[precision]["top1_agreement"], job.target.parity.int8_top1_agreement

@@ -1,4 +1,4 @@
-"""What a reader of the report wants to know of the network: layers, memory, groups and their scores."""
+"""Describe the network for the report: layers, memory, groups and their scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgeprune.graph.units import Group
 
 _DIGITS = 4
-"""Of a score."""
+"""Significant digits of a score."""
 
 
 def _run(job: Job, _space: Space) -> Mapping[str, Any]:
@@ -57,7 +57,7 @@ def _rising(scores: np.ndarray) -> list[float]:
 
 
 def facts_of(job: Job) -> Facts:
-    """What ``report.json`` holds, of this stage and of all that came after it."""
+    """Content of ``report.json``, from this stage and all later ones."""
     recipe, target, found = job.recipe, job.target, job.value("describe")
     trained = job.value("finetune")
     history = trained["history"] or {"epochs": (), "hyperparameters": {"epochs": 0}}

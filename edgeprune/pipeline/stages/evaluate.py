@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def judged(job: Job, model: nn.Module, space: Space) -> Mapping[str, Any]:
-    """What is told of ``model``: accuracy, or what the recipe says instead."""
+    """Quality of ``model``: accuracy, or the metric or loss of the recipe."""
     judge = job.judge(job.reported_split)
     values = asdict(judge(model, progress=space.progress))
     return {"metric": judge.metric, **values, "correct": base64.b64encode(values["correct"]).decode()}

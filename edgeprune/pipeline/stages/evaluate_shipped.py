@@ -69,7 +69,7 @@ def _results(found: Accuracy, split_sha256: str) -> Evaluation | None:
 
 
 def _golden(job: Job) -> Golden | None:
-    """What shipped files answer to the first validation samples; None where a sample is not one array."""
+    """Outputs of shipped files for the first validation samples; None if a sample is not one array."""
     from torch import Tensor
 
     from edgeprune.backends import running

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    """What a file depends on, beside the network."""
+    """Settings that an exported file depends on besides the network."""
     export = recipe.export
     return {"dynamic_batch": export.dynamic_batch, "simplify": export.simplify, "opset": target.onnx.opset}
 

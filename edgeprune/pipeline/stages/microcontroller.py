@@ -1,4 +1,4 @@
-"""What TFLite Micro computes, and what it takes, of the files that a microcontroller may be given."""
+"""Run the files that a microcontroller may be given in TFLite Micro: outputs, RAM and flash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgeprune.model.splits import Split
 
 _MACS = 12_000_000_000
-"""Of all samples together: plain kernels take about 1.4 ns for one."""
+"""Largest number of multiply-adds of all samples together: plain kernels take about 1.4 ns for one."""
 _FEWEST = 100
 
 

@@ -102,7 +102,7 @@ def choose(
 
 
 def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
-    """What ``plan``, which takes the ``removed`` units (units,), makes of every cost; and the limits."""
+    """Costs before and after ``plan``, which removes the mask ``removed`` (units,), and the limits."""
     before: dict[str, float] = asdict(plan.before)
     after: dict[str, float] = asdict(plan.after)
     budget = job.recipe.budget.aims
@@ -133,7 +133,7 @@ def found(job: Job, values: Mapping[str, Any]) -> Findings:
 
 
 def _left(finished: Finished) -> Any:
-    """What is left of the network, whatever it was chosen for: boards with other limits share its training."""
+    """The plan without its origin, as boards with other limits share the training of the same network."""
     plan = json.loads((finished.folder / PLAN).read_text(encoding="utf-8"))
     return {name: value for name, value in plan.items() if name != "origin"}
 

@@ -1,4 +1,4 @@
-"""What the dense network loses as each group shrinks alone, for the report, in about half a pass over validation."""
+"""Sensitivity of the dense network to each group, for the report; takes about half a pass over validation data."""
 
 from __future__ import annotations
 
