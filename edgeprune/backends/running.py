@@ -39,7 +39,7 @@ def evaluate(path: Path, split: Split, *, progress: Progress = SILENT) -> Accura
 
 
 def as_module(path: Path, outputs: Any) -> nn.Module:
-    """What is called with tensors as the network was that ``path`` was written from, and answers with such.
+    """The model file ``path`` as a module that is called like the network that it was exported from.
 
     Args:
         path: Of the file; it is loaded now.

@@ -1,4 +1,4 @@
-"""What all runtimes of TFLite files have in common: samples in the layout of the ONNX file go in, such come out."""
+"""Base class of the runtimes of TFLite files, with inputs and outputs in the layout of the ONNX file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device is to those who measure on it. A transport is one file that implements ``Device``."""
+"""Interface of devices. A transport is one file that implements ``Device``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeprune.evidence import Kind as Kind  # noqa: PLC0414 - transports take i
 
 
 class Capability(str, Enum):
-    """What a device can do. What it cannot do is absent from a result, never zero."""
+    """Capability of a device. Values that a device cannot report are omitted from results, not set to zero."""
 
     PUSH = "push"  # take files
     RUN = "run"  # run a program on them
@@ -60,7 +60,7 @@ class Workspace(Protocol):
         ...
 
     def path(self, name: str) -> str:
-        """Where a program may write a file called ``name``, as the device knows it."""
+        """Path on the device where a program may write a file called ``name``."""
         ...
 
     def pull(self, path: str, file: Path) -> None:

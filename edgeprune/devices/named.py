@@ -22,7 +22,7 @@ FILE = "devices.toml"
 
 
 def files() -> list[Path]:
-    """Where devices are named, the first to win first; not all need be there."""
+    """Files of named devices, by descending priority; not all need exist."""
     given = Path(os.environ.get("XDG_CONFIG_HOME", ""))  # the specification has relative paths ignored
     user = given if given.is_absolute() else Path.home() / ".config"
     return [Path(FILE), user / "edgeprune" / FILE]

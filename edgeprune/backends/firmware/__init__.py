@@ -33,7 +33,7 @@ _BUILD_ROWS = """
 _WIDTH = 24
 _HASH_DIGITS = 12
 _NAMES = {"BATCH_MATMUL": "BatchMatMul", "PADV2": "PadV2"}
-"""Of operators as ``MicroMutableOpResolver`` calls them, where that is not their name in camel case."""
+"""Names of operators in ``MicroMutableOpResolver``, if these are not their names in camel case."""
 _CORES = {"armv6-m": "cortex-m0plus", "armv8-m.main": "cortex-m33", "armv8.1-m.main": "cortex-m55"}
 _FPUS = {"cortex-m4": "fpv4-sp-d16", "cortex-m7": "fpv5-sp-d16", "cortex-m33": "fpv5-sp-d16", "cortex-m55": "auto"}
 """Single precision, which every board with the core has; its name as GCC's ``-mfpu`` takes it."""

@@ -1,4 +1,4 @@
-"""What is wrong with a TFLite file, for microcontrollers above all, and what to do about it."""
+"""Lint of TFLite files, above all for microcontrollers: problems, and remedies."""
 
 from edgeprune.backends.linting.boards import Fit
 from edgeprune.backends.linting.finding import Finding, Level

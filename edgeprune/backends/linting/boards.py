@@ -75,7 +75,7 @@ def fit(target: Target, arena_bytes: int | None, flash_bytes: int) -> Fit:
 
 
 def misfits(fits: Sequence[Fit]) -> Iterator[Finding]:
-    """What of the boards that were asked for is too small."""
+    """Findings on requested boards with too little memory."""
     for one in fits:
         if one.arena_bytes is not None and not one.arena_fits:
             yield Finding(

@@ -1,4 +1,4 @@
-"""What TFLite Micro cannot run, and what it runs in float: one function a kind of finding."""
+"""Checks for operators that TFLite Micro cannot run or runs in float: one function a kind of finding."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def shortened(name: str) -> str:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found, where, and the way out.
+    """A finding: the problem, its place, and a remedy.
 
     Attributes:
         level: How bad it is.

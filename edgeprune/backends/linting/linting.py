@@ -29,7 +29,7 @@ _LEVELS = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Report:
-    """What was found of a file.
+    """Result of linting a file.
 
     Attributes:
         path: Of the file.
@@ -49,7 +49,7 @@ class Report:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """What keeps it from running on microcontrollers, or on one that was asked for."""
+        """Findings that keep it from running on microcontrollers, or on a requested one."""
         return tuple(finding for finding in self.findings if finding.level == "error")
 
 

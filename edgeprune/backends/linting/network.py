@@ -73,7 +73,7 @@ class Operator:
 
     @property
     def activations(self) -> Iterator[Tensor]:
-        """What it reads and writes that is not stored in the file."""
+        """Activations that it reads and writes, which are not stored in the file."""
         return (tensor for tensor in (*self.inputs, *self.outputs) if tensor is not None and not tensor.is_constant)
 
 

@@ -1,4 +1,4 @@
-"""Where Q/DQ pairs stand so that TensorRT fuses them: ``quantized``, then ``fitting.fit``, then ``check``.
+"""Placement of Q/DQ pairs that TensorRT fuses: ``quantized``, then ``fitting.fit``, then ``check``.
 
 TensorRT runs exactly the conversions that a Q/DQ graph asks for, so a pair in the wrong place costs a reformat or keeps
 a kernel from being fused. Source of the rules: NVIDIA TensorRT documentation, "Working with Quantized Types: Q/DQ

@@ -28,7 +28,7 @@ _RAIL = re.compile(r"(?<!\S)(?!RAM|SWAP|IRAM)([A-Z][A-Z0-9_]*) (\d+)(?:mW)?/(\d+
 
 @dataclass(frozen=True)
 class BoardSample:
-    """What one line tells.
+    """Values of one line.
 
     Attributes:
         memory_used_bytes: Of CPU and GPU together; None where the line does not tell, as with all below.

@@ -119,7 +119,7 @@ def _size_of(node: NodeProto, shape: list[int]) -> TensorProto:
 def _run(
     model: ModelProto, nodes: list[NodeProto], needed: set[str], shapes: dict[str, list[int]]
 ) -> list[TensorProto]:
-    """What ``nodes`` give, of which only ``needed`` counts."""
+    """Values of ``needed`` that ``nodes`` compute."""
     for node in nodes:
         for name in node.output:
             if prod(shapes.get(name, [])) > _MOST_ELEMENTS:

@@ -1,4 +1,4 @@
-"""What the lowering of an operator works with: ONNX values as views, operators emitted, layouts brought together."""
+"""Context of the lowering of an operator: ONNX values as views, emitted operators, conversion of layouts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Lowering:
         self._emitted: set[Tensor] = set()
 
     def begin(self, node: Node) -> None:
-        """What is emitted from here on belongs to ``node``."""
+        """Attribute all operators that are emitted from here on to ``node``."""
         self._node = node.name
         self._emitted = set()
 
@@ -58,7 +58,7 @@ class Lowering:
         return self.source.constants.get(name)
 
     def view(self, name: str) -> View:
-        """Where a value lies.
+        """View of a value.
 
         Raises:
             ModelError: It is an output that the lowering of its node does not give.
@@ -115,7 +115,7 @@ class Lowering:
     # Layouts
 
     def reshaped(self, view: View, shape: Sequence[int]) -> View:
-        """As ONNX reshapes; elements are moved only where no view of the stored ones can be had."""
+        """Reshape like ONNX; elements are moved only if the stored ones have no such view."""
         found = view.reshaped(shape)
         if found is None:
             found = View.of(self.arranged(view, identity(view.rank))).reshaped(shape)

@@ -60,7 +60,7 @@ class Node:
         return self.attributes.get(name, default)
 
     def refused(self, got: str, allowed: str) -> ModelError:
-        """What to raise where there is no lowering for this form of the operator."""
+        """Error for a form of the operator that has no lowering."""
         return ModelError(f"{self.where} has {got}, which cannot be converted to TFLite; it must be {allowed}")
 
 

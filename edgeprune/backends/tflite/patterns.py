@@ -43,7 +43,7 @@ class _Finder:
         self._readers = graph.readers()
 
     def gelu(self, erf: Node) -> tuple[str, list[Node], float] | None:
-        """What goes in, the nodes that make a Gelu around ``erf``, the last one giving the result, and its factor."""
+        """Input of a Gelu around ``erf``, its nodes, of which the last one gives the result, and its factor."""
         scaled = self._producers.get(erf.inputs[0])
         x = None if scaled is None else self._scaled(scaled)
         plus_one = self._sole_reader(erf)
@@ -61,7 +61,7 @@ class _Finder:
         return None
 
     def _scaled(self, node: Node) -> str | None:
-        """What is divided by the root of 2."""
+        """Dividend of a division by the square root of 2."""
         if len(self._readers.get(node.outputs[0], [])) != 1 or node.op not in ("Mul", "Div"):
             return None
         wanted = sqrt(2) if node.op == "Div" else sqrt(0.5)

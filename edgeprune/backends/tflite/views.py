@@ -53,7 +53,7 @@ class View:
 
     @property
     def shape(self) -> Shape:
-        """Of the ONNX tensor."""
+        """Shape of the ONNX tensor."""
         return tuple(prod(self.factors[factor] for factor in dim) for dim in self.dims)
 
     @property
@@ -68,7 +68,7 @@ class View:
         return replace(self, dims=tuple(self.dims[dim] for dim in order))
 
     def reshaped(self, shape: Sequence[int]) -> View | None:
-        """As ONNX reshapes; None where elements that are stored apart would have to come together."""
+        """Reshape like ONNX; None if elements that are stored apart would have to become adjacent."""
         runs: list[tuple[int, int]] = []  # first factor and size of what is stored as it is counted
         last = -2
         for factor in (factor for dim in self.dims for factor in dim):

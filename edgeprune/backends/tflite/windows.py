@@ -1,4 +1,4 @@
-"""Where the windows of a convolution or pooling lie: kernels, strides and padding of ONNX against those of TFLite."""
+"""Windows of convolutions and poolings: kernels, strides and padding of ONNX in terms of TFLite."""
 
 from __future__ import annotations
 

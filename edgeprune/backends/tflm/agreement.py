@@ -27,7 +27,7 @@ _TOP1_AGREEMENT = 0.995
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of TFLite Micro with LiteRT, on the same samples.
+    """Agreement of TFLite Micro with LiteRT on the same samples.
 
     Attributes:
         top1_agreement: Share of samples whose largest value in the first output has the same index, 0..1; None where

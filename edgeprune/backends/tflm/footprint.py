@@ -1,4 +1,4 @@
-"""What a TFLite file takes of a microcontroller's RAM and flash."""
+"""RAM and flash that a TFLite file needs on a microcontroller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeprune.export.tflite_file import operator_name, read, tensor_bytes
 
 @dataclass(frozen=True)
 class Footprint:
-    """Of one file.
+    """RAM and flash of one file.
 
     Attributes:
         arena: What TFLite Micro's recording allocator counted on the host.

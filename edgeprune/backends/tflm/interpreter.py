@@ -85,7 +85,7 @@ class Interpreter(TfliteRuntime):
         return [np.array(self._interpreter.get_output(index)) for index in range(len(self.outputs))]
 
     def arena(self) -> arena.Arena:
-        """What its recording allocator counted."""
+        """Arena as counted by its recording allocator."""
         with captured(2) as printed:
             self._interpreter.print_allocations()
         return arena.parsed(printed.text)

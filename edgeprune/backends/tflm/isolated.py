@@ -19,7 +19,7 @@ from edgeprune.errors import EdgePruneError, ModelError
 
 _TIMEOUT_S = 120.0
 _MOST_MEMORY_BYTES = 8 << 30
-"""Of addresses; libraries reserve some GiB that they never touch."""
+"""Bytes of address space; libraries reserve some GiB that they never touch."""
 
 
 def arena(path: Path, *, timeout_s: float = _TIMEOUT_S) -> Arena:

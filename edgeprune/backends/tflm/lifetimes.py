@@ -40,7 +40,7 @@ class Peak:
 
     @property
     def bytes(self) -> int:
-        """Of all of them; the planner may leave gaps between."""
+        """Bytes of all of them; the planner may leave gaps between."""
         return sum(tensor.bytes for tensor in self.tensors)
 
     def __str__(self) -> str:

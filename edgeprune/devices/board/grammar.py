@@ -1,4 +1,4 @@
-"""What is said on the serial line of a microcontroller: MLPerf Tiny's protocol, and five additions.
+"""Grammar of the serial protocol of a microcontroller: MLPerf Tiny's protocol, and five additions.
 
 Source: EEMBC's firmware in github.com/mlcommons/tiny, ``benchmark/api/internally_implemented.cpp``. 115200 baud, 8 data
 bits, no parity, 1 stop bit, no flow control.
@@ -89,7 +89,7 @@ def error(said: str) -> str | None:
 
 
 def bracketed(said: str, key: str) -> str | None:
-    """What stands between the brackets of ``m-KEY-[...]``; None: it is another reply, or cut off."""
+    """Text between the brackets of ``m-KEY-[...]``; None: it is another reply, or cut off."""
     start = f"m-{key}-["
     return said[len(start) : -1] if said.startswith(start) and said.endswith("]") else None
 

@@ -235,7 +235,7 @@ def board_workspace(connect: Callable[[], Talk]) -> Iterator[Workspace]:
 
 
 def _first(replies: Sequence[str], key: str) -> str | None:
-    """What stands in the brackets of the first reply with this key."""
+    """Text in the brackets of the first reply with this key."""
     return next((value for said in replies if (value := grammar.bracketed(said, key)) is not None), None)
 
 

@@ -31,7 +31,7 @@ _MOST_COMMAND = 79
 
 
 class Board:
-    """What the firmware does. ``microseconds`` is its clock."""
+    """Commands of the firmware. ``microseconds`` is its clock."""
 
     def __init__(self, microseconds: Callable[[], int]) -> None:
         self._microseconds = microseconds
@@ -51,7 +51,7 @@ class Board:
         self._loaded, self._expected, self._results = bytearray(), 0, []
 
     def boot(self) -> Iterator[str]:
-        """What it says when it starts."""
+        """Greeting at the start."""
         yield grammar.INIT_DONE
         yield grammar.READY
 

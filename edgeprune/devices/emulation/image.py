@@ -14,16 +14,16 @@ from edgeprune.errors import DeviceError, InputError
 MANIFEST = "manifest.json"
 SCHEMA = 1
 ROOT = "root"
-"""Of the board's file system, in the folder of an emulator."""
+"""Name of the board's file system in the folder of an emulator."""
 QEMU = "usr/bin/qemu-aarch64-static"
 """In ``ROOT``, though it is a program of this machine."""
 ENVIRONMENT = {"LANG": "C.UTF-8", "PYTHONNOUSERSITE": "1"}
-"""Of programs on the board. This machine's has library paths and Python settings for another architecture."""
+"""Environment of programs on the board. This machine's has paths and Python settings for another architecture."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """What an emulator imitates.
+    """A board that an emulator imitates.
 
     Attributes:
         name: As in ``emulator:NAME``; that of its target.
@@ -105,7 +105,7 @@ def board(name: str) -> Board:
 
 
 def folder(name: str) -> Path:
-    """Where the emulator ``name`` is installed, or would be: in ``$XDG_CACHE_HOME``, which is ``~/.cache`` if unset."""
+    """Folder of the emulator ``name``, installed or not: in ``$XDG_CACHE_HOME``, which is ``~/.cache`` if unset."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))  # the specification has relative paths ignored
     cache = given if given.is_absolute() else Path.home() / ".cache"
     return cache / "edgeprune" / "emulators" / name

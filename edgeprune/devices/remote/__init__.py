@@ -1,4 +1,4 @@
-"""What runs on a device that is reached over ssh, beside the runner itself."""
+"""Scripts that run on a device over ssh, besides the runner."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _sha256(path: str) -> str:
 
 
 def started_for(folder: str, connection: int) -> set[int]:
-    """What was started for the folder, and all below the other sessions of the connection.
+    """Processes that were started for the folder, and those below the other sessions of the connection.
 
     A session may not be so far yet: its login shell may run what its user has it run first.
     """

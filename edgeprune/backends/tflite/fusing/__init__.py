@@ -1,4 +1,4 @@
-"""What of a lowered graph goes into its neighbours, step after step."""
+"""Fusion of operators of a lowered graph, step by step."""
 
 from __future__ import annotations
 

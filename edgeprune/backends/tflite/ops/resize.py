@@ -15,7 +15,7 @@ from edgeprune.export.tflite_schema import schema
 
 
 def _positions(name: str, size: int, count: int, scale: float) -> Array:
-    """Where in the input each of ``count`` samples lies."""
+    """Position in the input of each of ``count`` samples."""
     out = np.arange(count)
     if name == "asymmetric":
         return out / scale
@@ -63,7 +63,7 @@ def resize(node: Node, low: Lowering) -> None:
 
 
 def _scales(node: Node, low: Lowering, x: Tensor, wanted: tuple[int, ...]) -> list[float]:
-    """Of height and width: as given, or as the sizes have it."""
+    """Scales of height and width: as given, or from the sizes."""
     given = low.array(node.input(2)) if node.input(2) else None
     if given is None or given.size == 0:
         return [out / size for size, out in zip(x.shape[1:3], wanted[1:3], strict=True)]
@@ -75,7 +75,7 @@ def _scales(node: Node, low: Lowering, x: Tensor, wanted: tuple[int, ...]) -> li
 
 
 def _nearest(node: Node, low: Lowering, x: Tensor, wanted: tuple[int, ...], positions: list[Array]) -> Tensor:
-    """Where no mode of TFLite takes the same elements they are gathered."""
+    """Resize by the mode of TFLite that selects the same elements, or gather them."""
     rounding = _ROUNDINGS[node.get("nearest_mode", "round_prefer_floor")]
     sizes, outs = x.shape[1:3], wanted[1:3]
     picked = [np.clip(rounding(place), 0, size - 1) for place, size in zip(positions, sizes, strict=True)]
