@@ -56,7 +56,8 @@ def _scratch_bytes(model: schema.ModelT, op: schema.OperatorT) -> int:
     if name not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         return 0
     _, height, width, channels = map(int, graph.tensors[op.inputs[1]].shape)
-    options = op.builtinOptions
+    # A file may leave them out, or have those of another operator: kernels use the defaults of the schema then.
+    options = op.builtinOptions if isinstance(op.builtinOptions, schema.Conv2DOptionsT) else schema.Conv2DOptionsT()
     if name == "CONV_2D" and height == width == options.dilationWFactor == options.dilationHFactor == 1:
         return 0
     window = math.prod((height, width, channels))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
 from edgeprune.backends import tflm
 from edgeprune.backends.tflite import convert
-from edgeprune.backends.tflm import Interpreter
+from edgeprune.backends.tflm import Interpreter, cmsis_nn
 from edgeprune.backends.tflm.code import BASE_BYTES, KERNEL_BYTES, code_bytes, golden_count
 from edgeprune.backends.tflm.memory_plan import activations, planned_bytes
 from edgeprune.export.onnx import export
 from edgeprune.export.tflite_file import read
 from edgeprune.quantize.tflite import FLOAT_OPERATORS, INT8_OPERATORS
+from tests.tflite_files import File
 
 
 def _float(network: nn.Module, folder: Path, *shape: int) -> tflm.Footprint:
@@ -157,3 +160,12 @@ def test_mlperf_tiny(shared_data: Path, name: str, peak: int, operators: dict[st
     assert found.peak.bytes == peak == found.arena.nonpersistent_bytes
     assert operators.items() <= found.operators.items()
     assert sum(found.operators.values()) == len(read(path).subgraphs[0].operators)
+
+
+@pytest.mark.parametrize("options", [None, schema.AddOptionsT(), schema.Conv2DOptionsT(dilationWFactor=1)])
+def test_a_convolution_without_its_options_has_the_defaults(options: object) -> None:
+    file = File()
+    x, y = file.tensor("x", (1, 4, 4, 8)), file.tensor("y", (1, 4, 4, 8))
+    weights = file.tensor("w", (8, 1, 1, 8), data=np.ones((8, 1, 1, 8), np.int8))
+    file.op("CONV_2D", (x, weights, -1), (y,), options)
+    assert cmsis_nn.scratch_buffers(file.model((x,), (y,))) == []  # 1 x 1 without dilation needs none
