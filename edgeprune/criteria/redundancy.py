@@ -44,11 +44,11 @@ class _StoodInFor(Aggregated):
         self._weighted = weighted
 
     def _left(self, products: Tensor, *, opposed: bool) -> Tensor:
-        """Of the size of each unit what is left without its part along the stronger one that is most like it.
+        """Remaining size of each unit without its component along the most similar stronger unit, (n,).
 
         Args:
-            products: Of each with each, (n, n); the diagonal holds the squared sizes.
-            opposed: Whether units that point against each other are alike, too.
+            products: Scalar products of all pairs of units, (n, n); the diagonal holds the squared sizes.
+            opposed: Whether units of opposite direction count as similar.
         """
         size = products.diagonal().clamp(min=0).sqrt()
         scale = size.clamp(min=torch.finfo(size.dtype).tiny)

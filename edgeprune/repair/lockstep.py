@@ -41,7 +41,7 @@ class Lockstep:
                     run.step(node)
 
     def inputs(self, node: fx.Node, argument: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """What the next call reads in each batch: in the pruned network, with zeros for what is gone, and the dense."""
+        """Inputs of the next call in each batch: of the pruned network (zeros for removed units), and of the dense."""
         for dense, pruned in zip(self._dense, self._pruned, strict=True):
             yield pruned.arguments(node)[argument], dense.arguments(node)[argument]
 

@@ -12,7 +12,7 @@ REPAIRS = {
     "least_squares": "weights and biases of what reads a removed unit are refitted to the dense outputs",
     "recalibrate": "BatchNorm statistics are taken anew",
 }
-"""What each does, in the order they are made."""
+"""Repairs in the order in which they are made, with a description."""
 
 AUTO = ("constants", "least_squares")
 """Meaning of ``auto`` without training: the methods with the best accuracy before training."""

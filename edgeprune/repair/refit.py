@@ -68,7 +68,7 @@ def least_squares(weight: Tensor, kept: Tensor, moments: Moments, *, shifts: boo
 
 
 def shift(weight: Tensor, fitted: Tensor, moments: Moments) -> Tensor:
-    """What to add to the bias, (groups, out), so that outputs keep their mean when ``fitted`` stands for ``weight``.
+    """Change of the bias, (groups, out), that keeps the mean of the outputs when ``fitted`` replaces ``weight``.
 
     With ``fitted`` the dense matrix without the removed features this is the sum over what was removed of its mean
     times its weight, and exact for what was constant. Mean-activation compensation: Morcos et al. (2018) remove a unit

@@ -15,7 +15,7 @@ from edgeprune.statistics import Samples
 
 
 class Repair:
-    """What is worked out before the dense weights are gone, and written into the pruned network afterwards.
+    """Repairs that are computed from the dense weights and then written into the pruned network.
 
     Args:
         repairs: Of ``REPAIRS``.

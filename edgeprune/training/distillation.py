@@ -27,7 +27,7 @@ from edgeprune.training.execution import Execution
 logger = logging.getLogger(__name__)
 
 AUTO_WEIGHT = 0.9
-"""Of the teacher's answers where the settings say nothing, and where outputs are there to compare."""
+"""Weight of the teacher's outputs, if the settings do not set one and the outputs can be compared."""
 _FITTED = 0.95
 _FITTED_SAMPLES = 512
 AUTO_FEATURES = 1.0
