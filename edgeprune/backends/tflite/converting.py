@@ -23,6 +23,8 @@ from edgeprune.backends.tflite.views import Shape, channels_last, identity
 from edgeprune.errors import ModelError
 from edgeprune.export.tflite_file import Port
 
+_MOST_INTEGER = (1 << 31) - 1
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -65,6 +67,7 @@ def convert(model: Path | str | ModelProto, path: Path | str) -> Converted:
     source = read(Path(model) if isinstance(model, str) else model)
     recognise(source)
     _check_operators(source)
+    _check_integers(source)
     check_values(source)
     low = Lowering(source)
     input_orders = [_input_order(source, name) for name in source.inputs]
@@ -86,6 +89,19 @@ def convert(model: Path | str | ModelProto, path: Path | str) -> Converted:
         outputs=_ports(graph.outputs, output_orders),
         operators=dict(sorted(Counter(op.code for op in graph.ops).items())),
     )
+
+
+def _check_integers(source: OnnxGraph) -> None:
+    """Refuse attributes such as strides and paddings that a TFLite file, which has 32 bits for them, cannot hold."""
+    for node in source.nodes:
+        for name, value in node.attributes.items():
+            numbers = value if isinstance(value, (list, tuple)) else [value]
+            large = next((one for one in numbers if isinstance(one, int) and abs(one) > _MOST_INTEGER), None)
+            if large is not None:
+                raise ModelError(
+                    f"{node.where}: attribute '{name}' must be within {_MOST_INTEGER:,}, but is {large:,}: "
+                    "export the model again"
+                )
 
 
 def _check_operators(source: OnnxGraph) -> None:

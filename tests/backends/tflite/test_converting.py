@@ -259,9 +259,16 @@ def _endless_rounds() -> onnx.ModelProto:
     return model(*nodes, shape=(1, 1), opset=13, c0=np.ones((2, 2), np.float32))
 
 
+def _large(name: str, values: list[int]) -> onnx.ModelProto:
+    attributes = {"kernel_shape": [1, 1], name: values}
+    return model(helper.make_node("MaxPool", ["x"], ["y"], "/pool", **attributes))
+
+
 @pytest.mark.parametrize(
     ("build", "told"),
     [
+        (lambda: _large("strides", [1 << 40, 1]), r"/pool.*'strides'.*1,099,511,627,776"),
+        (lambda: _large("dilations", [1, 1 << 31]), r"/pool.*'dilations'.*2,147,483,648"),
         (_computed_size, r"/fill.*constant of shape \(1099511627776,\)"),
         (lambda: _computed_size(stated=(4,)), r"/fill.*constant of shape \(1099511627776,\)"),
         (_endless_rounds, "more than 64 rounds"),
