@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from edgeprune.graph.operators import argument_names, is_operator_call, mutates, operator_name, schema
 
 _NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 _NORM_STATE = ("weight", "bias", "running_mean", "running_var")
-_FEATURE_DROPOUTS = {2: nn.Dropout1d, 3: nn.Dropout1d, 4: nn.Dropout2d, 5: nn.Dropout3d}
+_DROPOUTS: dict[str, type[_DropoutNd]] = {
+    "aten.dropout": nn.Dropout,
+    "aten.alpha_dropout": nn.AlphaDropout,
+    "aten.feature_alpha_dropout": nn.FeatureAlphaDropout,
+}
+_FEATURE_DROPOUTS: dict[int, type[_DropoutNd]] = {2: nn.Dropout1d, 3: nn.Dropout1d, 4: nn.Dropout2d, 5: nn.Dropout3d}
 
 
 def captured_module(
@@ -57,12 +63,12 @@ def _restore_norm(root: nn.Module, node: fx.Node) -> None:
 
 def _restore_dropout(root: nn.Module, node: fx.Node) -> None:
     name = operator_name(node.target)
-    if name in ("aten.dropout", "aten.alpha_dropout", "aten.feature_dropout"):
-        given = _arguments(node)
-        value = given["self" if mutates(node) else "input"]
-        feature = _FEATURE_DROPOUTS.get(value.meta["val"].ndim, nn.Dropout2d)
-        kind = {"aten.dropout": nn.Dropout, "aten.alpha_dropout": nn.AlphaDropout}.get(name, feature)
-        _replace(root, node, f"{node.name}_mode", kind(given["p"]), value)
+    if name != "aten.feature_dropout" and name not in _DROPOUTS:
+        return
+    given = _arguments(node)
+    value = given["self" if mutates(node) else "input"]
+    feature = _FEATURE_DROPOUTS.get(value.meta["val"].ndim, nn.Dropout2d)
+    _replace(root, node, f"{node.name}_mode", _DROPOUTS.get(name, feature)(given["p"]), value)
 
 
 def _replace(root: nn.Module, node: fx.Node, path: str, module: nn.Module, value: fx.Node) -> None:

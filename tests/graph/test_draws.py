@@ -49,7 +49,7 @@ def test_what_draws_is_proved(middle: Callable[[Tensor], Tensor]) -> None:
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-@pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout2d, nn.AlphaDropout])
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout])
 def test_dropout_of_a_captured_program_drops_again(kind: type[nn.Dropout], in_place: bool) -> None:
     network = Network(kind(0.5, inplace=in_place), reads=True).eval()
     example = torch.randn(2, 3, 8, 8)
