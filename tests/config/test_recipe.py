@@ -63,7 +63,7 @@ def test_packaged_recipes_are_found_from_any_folder(tmp_path: Path, monkeypatch:
         ("folder = 'x'", "unknown key 'folder' in {file}; allowed here: name, description, "),
         ("training.epochs = -1", "'training.epochs' in {file}: got -1, must be greater than or equal to 0"),
         ("training.epochs = true", "'training.epochs' in {file}: got True, must be a valid integer"),
-        ("training.optimizer = 'adam'", "'training.optimizer' in {file}: got 'adam', must be 'sgd' or 'adamw'"),
+        ("training.optimizer = 'adam'", "'training.optimizer' in {file}: got 'adam', must be 'auto', 'sgd' or 'adamw'"),
         ("training.lr = nan", "'training.lr' in {file}: got nan, must be a finite number"),
         ("budget.flops = 0.5", "unknown key 'budget.flops' in {file}"),
         ("budget.params = 1.5", "'budget.params' in {file}: got 1.5, must be a share of dense in (0, 1], or a whole"),
