@@ -151,9 +151,9 @@ class DistillationSettings(Settings):
     """Learning from the dense network besides the labels.
 
     Attributes:
-        weight: Of the dense network's answers in the loss, labels have the rest; 0 is none. None: 0.9, or 0 where
-            ``training.step`` hides the outputs, or where the dense network does not
-            classify 95 % of its training samples correctly.
+        weight: Weight of the dense network's outputs in the loss, from 0 to 1; labels have the rest. None: 0.9, or 0
+            if ``training.step`` hides the outputs, or if ``features`` is None as well and the dense network classifies
+            less than 95 % of its training samples correctly.
         temperature: That softens both answers.
         features: Weight of the distance between what BatchNorm layers give; 0 is none. None: 1 where both networks
             have such layers.
@@ -172,8 +172,8 @@ class TrainingSettings(Settings):
 
     Attributes:
         epochs: Passes over the training split; 0 skips fine-tuning. ``auto`` follows from the number of samples.
-        optimizer: ``sgd`` (Nesterov momentum) or ``adamw``. ``auto`` is ``adamw`` where ``lr`` is ``auto`` as well:
-            a rate that is given was chosen for ``sgd``.
+        optimizer: ``sgd`` (Nesterov momentum) or ``adamw``. ``auto`` is ``adamw`` if ``lr`` is ``auto``, and ``sgd``
+            if ``lr`` is a number.
         lr: Peak learning rate. ``auto`` is found by a range test on the network to be trained.
         momentum: Of ``sgd``.
         weight_decay: L2 decay of weights, in the optimizer's own sense.

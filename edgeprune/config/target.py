@@ -241,16 +241,16 @@ class Target(Settings):
         return next((path for path in found if path.is_file()), None)
 
     def require_latency_table(self) -> Path:
-        """Its latency table.
+        """Path of the latency table of this target.
 
         Raises:
-            TargetError: It has none.
+            TargetError: The target has no latency table.
         """
         table = self.latency_table
         if table is None:
             raise TargetError(
-                f"the target {self.name} has no latency table, from which budget.latency_ms is predicted; measure one "
-                f"with 'edgeprune calibrate --target {self.name}', and the recipe or the --model of the build"
+                f"the target {self.name} has no latency table, from which budget.latency_ms is predicted: measure one "
+                f"with 'edgeprune calibrate --target {self.name}' and the same recipe or --model as the build"
             )
         return table
 

@@ -98,7 +98,7 @@ def read(path: Path) -> schema.ModelT:
     """
     from ai_edge_litert.tools import flatbuffer_utils
 
-    checked, content = load_file(path)  # generated Python code believes every offset
+    checked, content = load_file(path)  # the generated Python code checks no offset
     empty = next((number for number, graph in enumerate(checked.subgraphs) if not len(graph.operators)), None)
     if empty is not None:
         raise ModelError(f"{path} must have operators, but graph {empty} has none: convert the model again")

@@ -63,18 +63,18 @@ def load(content: bytes) -> schema.ModelT:
 
 
 def _check_references(model: schema.ModelT) -> None:
-    """Refuse metadata and signatures that refer to what is not there."""
+    """Refuse metadata and signatures that refer to buffers, graphs or tensors that the file does not have."""
     for entry in model.metadata or ():
         if entry.buffer >= len(model.buffers):
             raise ValueError(f"metadata {entry.name!r} is in buffer {entry.buffer} of {len(model.buffers)}")
     for signature in model.signatureDefs or ():
         key = signature.signatureKey
         if signature.subgraphIndex >= len(model.subgraphs):
-            raise ValueError(f"signature {key!r} is of graph {signature.subgraphIndex} of {len(model.subgraphs)}")
+            raise ValueError(f"signature {key!r} refers to graph {signature.subgraphIndex} of {len(model.subgraphs)}")
         tensors = len(model.subgraphs[signature.subgraphIndex].tensors)
         for entry in (*(signature.inputs or ()), *(signature.outputs or ())):
             if entry.tensorIndex >= tensors:
-                raise ValueError(f"signature {key!r} has tensor {entry.tensorIndex} of {tensors}")
+                raise ValueError(f"signature {key!r} refers to tensor {entry.tensorIndex} of {tensors}")
 
 
 def is_outside(offset: int) -> bool:

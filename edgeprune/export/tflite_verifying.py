@@ -216,7 +216,7 @@ class _Walk:
 
 
 def _check_utf8(text: bytes, path: str) -> None:
-    """Refuse a string that runtimes, which give names as text, would fail on."""
+    """Refuse a string that is not UTF-8: runtimes return names as text, and would fail."""
     try:
         text.decode()
     except UnicodeDecodeError as problem:

@@ -1,4 +1,4 @@
-"""Random numbers of a forward, all made alike: networks of different sizes cannot draw the same ones."""
+"""Replace random numbers by a constant: networks of different sizes cannot draw the same random numbers."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class _Even(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def even_draws(program: Program) -> AbstractContextManager[Any]:
-    """While it is entered, what ``program`` draws uniformly, normally or by coin is one constant everywhere.
+    """A context in which uniform, normal, exponential and Bernoulli draws return a constant.
 
-    Programs that draw nothing are left at their full speed.
+    For programs without random operators it does nothing, so that they run at full speed.
     """
     nodes = (node for node in program.graph.nodes if is_operator_call(node))
     random = any(torch.Tag.nondeterministic_seeded in node.target.tags for node in nodes)

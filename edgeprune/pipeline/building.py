@@ -152,12 +152,12 @@ def build(
 
 
 def _pruning_less(job: Job) -> Recipe | None:
-    """The recipe without the target's preferred numbers of channels, which leave budget; None where that cannot help.
+    """The recipe with any number of channels, not only those that the target prefers; None if that cannot help.
 
     It can help if the accuracy budget is missed and more than 3 % of the tightest other budget is unused.
 
     Args:
-        job: Finished but for its bundle.
+        job: A build of which all stages but the packing are finished.
     """
     if preferred_alignment(job.recipe, job.target) == 1:
         return None
@@ -203,7 +203,7 @@ class _Attempt:
         """Pack the bundle, write the lock, and read what was packed."""
         job = self.job
         self._run(bundle.STAGE)
-        for found in self._findings:  # those of another attempt do not count where both have one
+        for found in self._findings:  # they replace those of another attempt
             job.lock.keep(found)
         if is_first():
             job.lock.save()

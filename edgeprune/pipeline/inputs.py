@@ -135,7 +135,7 @@ class InputTracker:
         place = [specs, str(recipe.folder), str(recipe.data_dir), str(Path.cwd())]
         self._path = root / "inputs" / f"{recipe.name}-{digest(place)[:16]}.json"
         closures = {name: ImportClosure(spec, recipe.folder) for name, spec in specs.items()}
-        # What `load_inputs` checks besides code and data, so that another choice is checked before a stage runs.
+        # Settings that ``load_inputs`` checks besides code and data: if they change, it runs again, before any stage.
         self._checked = digest(
             [
                 recipe.prune.model_dump(mode="json", include=_CHECKED),

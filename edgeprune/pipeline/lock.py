@@ -8,7 +8,8 @@ the working folder. One file holds the recipes of a folder::
                                              "3f2a9c1b07de": "fisher, global balance 1, align 8"}}}}}}
 
 A finding holds until ``build --update-lock`` measures anew. It says what was found, not what was chosen: whether int8
-keeps the accuracy is seen anew in each build. A candidate plan is kept by a hash of network, data and settings.
+keeps the accuracy is seen anew in each build. The exception is the chosen candidate plan, under a hash of network, data
+and settings.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ class Lock:
     Args:
         path: Of the file, which need not be there; None: nothing is kept.
         recipe: Name.
-        update: Forget what it says, and measure anew; values that no version wrote are dropped then.
+        update: Forget what it says, and measure anew; unknown keys and values are dropped then.
 
     Raises:
-        RecipeError: The file is damaged, is of a newer schema, or has a value that no version wrote.
+        RecipeError: The file is damaged, is of a newer schema, or has a key or value that is not known.
     """
 
     def __init__(self, path: Path | None, recipe: str, *, update: bool = False) -> None:
@@ -142,7 +143,7 @@ class Lock:
         return values
 
     def _problem(self, section: Mapping[str, Any]) -> str | None:
-        """Message about values in ``section`` that no version wrote; None without any."""
+        """Message about unknown keys and values in ``section``; None without any."""
         try:
             validate(_Section, section, where=f"recipe {self._recipe} of {self.path}", error=RecipeError)
         except RecipeError as problem:

@@ -40,10 +40,10 @@ from explore import mutations
 TIME_LIMIT_S = 10
 _MEASURING_S = 120
 _GRACE_S = 5
-"""Code of a library that does not return to Python is ended this much later."""
+"""Seconds after the limit until a process whose library code does not return to Python is killed."""
 _CODES = (0, 2, 3, 4, 6)
 _DEVICE_FAILED = 5
-"""Of ``profile`` alone, where the runtime of the device refuses a model that is well formed."""
+"""Exit code of ``profile`` alone, if the runtime of the device refuses a well-formed model."""
 _REFUSED = (2, 3)
 _TRACEBACK = '", line '
 """A part of every line of a traceback."""
@@ -96,7 +96,7 @@ class TimeLimitError(BaseException):
 
 
 def cases(bundles: Sequence[Path]) -> list[Case]:
-    """What is mutated; ``{}`` is the folder that the copy of the file is in, and ``{file}`` the copy."""
+    """All cases; in their commands, ``{file}`` is the mutated copy of the file, and ``{}`` the folder that it is in."""
     root, found = Path(__file__).parents[2], []
     seeds = Path(__file__).parent / "seeds"
     for bundle in bundles:
@@ -259,9 +259,8 @@ def _judge(arguments: list[str], limit_s: int) -> Ending:
     if code not in _CODES and (code, arguments[0]) != (_DEVICE_FAILED, "profile"):
         return Ending(code, "wrong_codes", problem=f"exit code {code}: {said}")
     if _TRACEBACK in out.getvalue() + said:
-        return Ending(
-            code, "not_one_sentence", problem=f"exit code {code}, a traceback in the message: {out.getvalue()}{said}"
-        )
+        message = f"exit code {code}, a traceback in the message: {out.getvalue()}{said}"
+        return Ending(code, "not_one_sentence", problem=message)
     unsafe = [one for one in out.getvalue() + said if not (one.isprintable() or one in "\n\t")]
     errors = sum(line.startswith("error: ") for line in said.splitlines())
     if (code and errors != 1 and arguments[0] not in ("lint", "compare")) or unsafe:

@@ -40,7 +40,7 @@ def mutated_file(name: str, content: bytes, chance: random.Random) -> bytes:
     if name.endswith(".tar.gz"):
         return _mutated_archive(content, chance)
     if name.endswith((".onnx", ".tflite")) and chance.random() < _OF_FIELDS:
-        # A value that a field cannot hold is not a file, and a model of which the fields are not known has none.
+        # If a field cannot hold its new value, or the model cannot be parsed, change bytes instead.
         with contextlib.suppress(ValueError, TypeError, AttributeError, OverflowError, struct.error):
             return (_mutated_onnx if name.endswith(".onnx") else _mutated_tflite)(content, chance)
     return mutated(content, chance)
@@ -71,9 +71,8 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
             _replace_value(result, chance)
         else:
             size = chance.choice((1, 2, 4, 8))
-            result[place : place + size] = chance.choice((0, 1, 2**31, 2**63, -1)).to_bytes(9, "little", signed=True)[
-                :size
-            ]
+            number = chance.choice((0, 1, 2**31, 2**63, -1))
+            result[place : place + size] = number.to_bytes(9, "little", signed=True)[:size]
     return bytes(result)
 
 
@@ -87,7 +86,7 @@ def reseal(folder: Path, member: str) -> None:
 
 
 def _with_other_values(content: bytes, chance: random.Random) -> bytes:
-    """JSON whose values at one to three places are gone, doubled or replaced, so that it still is JSON."""
+    """JSON with values removed, doubled or replaced at one to three places, so that it still is JSON."""
     tree = json.loads(content)
     for _ in range(chance.choice((1, 1, 2, 3))):
         places = list(_places(tree))
@@ -119,14 +118,13 @@ def _replace_value(content: bytearray, chance: random.Random) -> None:
     starts = [place + 1 for place, byte in enumerate(content[:20_000]) if byte in b":,=["]
     if starts:
         start = chance.choice(starts)
-        end = next(
-            (place for place in range(start, min(len(content), start + 200)) if content[place] in b",}]\n"), start
-        )
+        ends = (place for place in range(start, min(len(content), start + 200)) if content[place] in b",}]\n")
+        end = next(ends, start)
         content[start:end] = chance.choice(_TOKENS)
 
 
 def _mutated_archive(content: bytes, chance: random.Random) -> bytes:
-    """Changes of the gzip stream, of the tar stream in it, or of a member whose new hash the manifest then states."""
+    """Change the gzip stream, the tar stream in it, or a member together with its hash in the manifest."""
     kind = chance.random()
     if kind < _OF_GZIP:
         return mutated(content, chance)

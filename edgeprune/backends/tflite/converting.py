@@ -99,8 +99,8 @@ def _check_integers(source: OnnxGraph) -> None:
             large = next((one for one in numbers if isinstance(one, int) and abs(one) > _MOST_INTEGER), None)
             if large is not None:
                 raise ModelError(
-                    f"{node.where}: attribute '{name}' must be within {_MOST_INTEGER:,}, but is {large:,}: "
-                    "export the model again"
+                    f"{node.where}: attribute '{name}' must be from -{_MOST_INTEGER:,} to {_MOST_INTEGER:,}, but is "
+                    f"{large:,}: export the model again"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Computes what does not depend on the inputs: constants of constants, and shapes of values whose shape is fixed."""
+"""Constant folding: compute values that depend on constants alone, and shapes of values whose shape is fixed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from edgeprune.errors import ModelError
 
 _MOST_ELEMENTS = 1 << 28
 _MOST_VISITED = 100_000
-"""Nodes in all rounds together, which takes some seconds; ``_ROUNDS`` are allowed to every model."""
+"""Limit of nodes in all rounds together, which take some seconds. Every model may take ``_ROUNDS`` rounds."""
 _ROUNDS = 64
 _LEFT = (
     "Bernoulli", "If", "Loop", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
     "Scan",
 )  # fmt: skip
-"""Operators that give something else each time, need not end, or read more than their inputs."""
+"""Operators that are not computed: their result is random, they may not end, or they read more than their inputs."""
 
 
 def folded(model: ModelProto) -> ModelProto:
-    """A copy with inferred shapes and without the nodes that give constants.
+    """A copy of ``model`` with inferred shapes, in which nodes that compute constants are replaced by their results.
 
-    Rounds of shape inference and of running nodes take turns until no constant is left. A node runs when the size of
-    its result is known, so that a small file cannot ask for any amount of memory.
+    Each round infers shapes and then runs nodes whose inputs are constants, until there are no such nodes. A node runs
+    only if the size of its result is known, so that a small file cannot ask for any amount of memory.
 
     Raises:
         ModelError: A constant would have more than 2^28 elements, or there are too many rounds.
@@ -42,9 +42,8 @@ def folded(model: ModelProto) -> ModelProto:
         stored = {tensor.name for tensor in model.graph.initializer}
         known = set(stored)
         shapes = _shapes(model)
-        inferred = shapes.keys() - {
-            value.name for value in model.graph.output
-        }  # outputs have shapes that the file states
+        # The shapes of the model's outputs are stated in the file, not inferred.
+        inferred = shapes.keys() - {value.name for value in model.graph.output}
         constant: list[NodeProto] = []
         rest: list[NodeProto] = []
         sized: list[TensorProto] = []
@@ -67,7 +66,7 @@ def folded(model: ModelProto) -> ModelProto:
 
 
 def _without_stated_sizes(model: ModelProto) -> ModelProto:
-    """A copy in which no constant has a shape that the file states and that inference might not check."""
+    """A copy without the shapes that the file states for constants, as shape inference might not check them."""
     copied = ModelProto()
     copied.CopyFrom(model)
     known = {tensor.name for tensor in model.graph.initializer}
@@ -85,9 +84,9 @@ def _is_constant(node: NodeProto, known: set[str]) -> bool:
 
 
 def _is_sized(node: NodeProto, inferred: Collection[str]) -> bool:
-    """Whether the sizes of all that ``node`` gives are known before it runs.
+    """Whether the sizes of all outputs of ``node`` are known before it runs.
 
-    The sizes of what others give follow from values that they read: shape inference knows them in the next round.
+    Otherwise they depend on values that the node reads, and shape inference finds them in the next round.
     """
     return all(name in inferred for name in node.output if name)
 

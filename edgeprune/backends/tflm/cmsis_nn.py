@@ -56,7 +56,7 @@ def _scratch_bytes(model: schema.ModelT, op: schema.OperatorT) -> int:
     if name not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         return 0
     _, height, width, channels = map(int, graph.tensors[op.inputs[1]].shape)
-    # A file may leave them out, or have those of another operator: kernels use the defaults of the schema then.
+    # A file may omit the options or hold those of another operator: kernels then use the defaults of the schema.
     options = op.builtinOptions if isinstance(op.builtinOptions, schema.Conv2DOptionsT) else schema.Conv2DOptionsT()
     if name == "CONV_2D" and height == width == options.dilationWFactor == options.dilationHFactor == 1:
         return 0

@@ -39,7 +39,7 @@ class Spatial(Rule):
 
 @register
 class FractionalMaxPool(Rule):
-    """Regions are placed by ``random_samples``: (batch, channels, rank), one draw for each channel."""
+    """Pooling of random regions, placed by ``random_samples``: (batch, channels, rank), one draw for each channel."""
 
     ops = ("aten.fractional_max_pool2d", "aten.fractional_max_pool3d")
 

@@ -68,7 +68,8 @@ def fastest(rounds_ms: Mapping[str, Sequence[float]]) -> Choice:
 def ratio(base: Sequence[float], new: Sequence[float]) -> tuple[float, float, float]:
     """Ratio of the medians of two precisions, and the ends of its 95 % interval.
 
-    A copy of ``edgeprune.profile.latency_noise.ratio``, because this file must run where EdgePrune is not installed.
+    The formula of ``edgeprune.profile.latency_noise.ratio`` for medians of rounds. It is repeated here because this
+    file must run where EdgePrune is not installed.
 
     Args:
         base: Median latency of each of ``ROUNDS`` rounds.

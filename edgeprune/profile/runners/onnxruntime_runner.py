@@ -253,9 +253,8 @@ class Server:
             name, _, what = event["name"].rpartition("_kernel_")
             if what == "time":
                 arguments = event.get("args", {})
-                taken.setdefault((arguments.get("node_index", ""), name, arguments.get("op_name", "")), []).append(
-                    event["dur"]
-                )
+                node = arguments.get("node_index", ""), name, arguments.get("op_name", "")
+                taken.setdefault(node, []).append(event["dur"])
         # Whole microseconds: the mean of the middle half says more than the median. The first run is slower.
         middle = slice(command["runs"] // 4, command["runs"] - command["runs"] // 4)
         layers = [

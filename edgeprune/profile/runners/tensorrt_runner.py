@@ -234,9 +234,9 @@ def read_samples(path: Path) -> list[bytes]:
 
 
 def read_expected(path: Path, precision: str) -> tuple[list[list[float]], float] | None:
-    """All values of each output that golden.npz expects of an engine, and the relative error that is allowed.
+    """Expected values of each output of an engine in golden.npz, and the allowed relative error.
 
-    None where the file expects nothing.
+    None if the file holds no expected outputs.
     """
     if not zipfile.is_zipfile(str(path)):
         return None
@@ -332,7 +332,7 @@ def _machine(builder: build_engine.Builder) -> dict[str, Any]:
 
 
 def benchmark(builder: build_engine.Builder, given: argparse.Namespace) -> None:
-    """Build if need be, measure, run the samples, print.
+    """Build the engine if necessary, measure it, run the samples, and print the results.
 
     Raises:
         EngineError: Outputs are not as golden.npz expects.
