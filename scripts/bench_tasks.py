@@ -5,7 +5,7 @@
 
 For each task and seed, a dense network is trained. ``edgeprune build`` prunes it with its defaults. Torch-Pruning
 prunes the same network by the L2 norm, globally, until its MACs are within the same budget, followed by the training
-that the build chose, including distillation from the dense network's outputs. Accuracy is that of the test part. The
+that the build chose, also distillation if the build distilled. Accuracy is that of the test part. The
 journal (JSON lines) makes the benchmark restartable: it does not repeat a task and seed that the journal holds.
 """
 
