@@ -63,9 +63,8 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
             seen = json_text.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S))
     except (EdgePruneError, ValueError) as problem:
         return Finding(name, "bad", str(problem), fix, needed=needed)
-    versions = ", ".join(
-        f"{what} {version}" for what, version in {"Python": seen["Python"], **seen["runtimes"]}.items()
-    )
+    runtimes = {"Python": seen["Python"], **seen["runtimes"]}
+    versions = ", ".join(f"{what} {version}" for what, version in runtimes.items())
     if not seen["runtimes"]:
         needs = " ".join(f"'{requirement}'" for requirement in REQUIREMENTS.split())
         line = f"{seen['executable']} -m pip install {needs}     (typed there)"

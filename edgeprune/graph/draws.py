@@ -19,7 +19,7 @@ _DRAWS = frozenset(
 )
 
 
-class _Even(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _ConstantDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],
@@ -40,4 +40,4 @@ def even_draws(program: Program) -> AbstractContextManager[Any]:
     """
     nodes = (node for node in program.graph.nodes if is_operator_call(node))
     random = any(torch.Tag.nondeterministic_seeded in node.target.tags for node in nodes)
-    return _Even() if random else nullcontext()  # type: ignore[no-untyped-call]
+    return _ConstantDraws() if random else nullcontext()  # type: ignore[no-untyped-call]

@@ -152,10 +152,9 @@ def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Any, in
     device = example[0].device if example else torch.device("cpu")
     channels_last = device.type == "cpu" and not any(_insists_on_order(node) for node in program.graph.nodes)
     for args, kwargs, every in samples:
+        leaves = [_to(leaf, device) for leaf in pytree.tree_leaves((args, kwargs))]
         flat_labels, structure = pytree.tree_flatten(every)
-        leaves, labels = (
-            [_to(leaf, device) for leaf in found] for found in (pytree.tree_leaves((args, kwargs)), flat_labels)
-        )
+        labels = [_to(leaf, device) for leaf in flat_labels]
         _check(leaves, example, fixed)
         count = samples_in(leaves)
         size = fixed or count

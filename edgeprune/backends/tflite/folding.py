@@ -123,7 +123,8 @@ def _run(
         for name in node.output:
             if prod(shapes.get(name, [])) > _MOST_ELEMENTS:
                 raise ModelError(
-                    f"node {node.name or name} ({node.op_type}) gives a constant of shape {tuple(shapes[name])}"
+                    f"node {node.name or name} ({node.op_type}) computes a constant of shape {tuple(shapes[name])}; at "
+                    f"most {_MOST_ELEMENTS:,} elements are allowed"
                 )
     outputs = [name for node in nodes for name in node.output if name in needed]
     if not outputs:

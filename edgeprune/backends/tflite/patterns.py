@@ -43,7 +43,7 @@ class _Finder:
         self._readers = graph.readers()
 
     def gelu(self, erf: Node) -> tuple[str, list[Node], float] | None:
-        """Input of a Gelu around ``erf``, its nodes, of which the last one gives the result, and its factor."""
+        """Input of a Gelu around ``erf``, its nodes (the last one computes the result), and its factor."""
         scaled = self._producers.get(erf.inputs[0])
         x = None if scaled is None else self._scaled(scaled)
         plus_one = self._sole_reader(erf)

@@ -86,7 +86,7 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
 
 
 def budgets(job: Job) -> tuple[BudgetReport, ...]:
-    """Verdicts on the limits that repeat; ``job`` is finished but for its bundle."""
+    """Verdicts on the limits whose values repeat; all stages of ``job`` but the packing are finished."""
     return _budgets(job, _metrics(job))
 
 
