@@ -102,7 +102,8 @@ def run(arguments: list[str]) -> int:
         print_error(error.format_message().rstrip(".") + hint)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        resumes = "; finished stages are kept, the same command goes on from there" if "build" in arguments else ""
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        resumes = "; finished stages are kept, the same command goes on from there" if command == "build" else ""
         print_error(f"interrupted{resumes}")
         return 130
     except EdgePruneError as error:
