@@ -185,8 +185,8 @@ def _chosen(built: dict[str, Any], task: Task) -> dict[str, Any]:
 def _table(rows: list[Row]) -> str:
     """The table of the page: means over the seeds, in percent, with the lowest and highest difference from dense."""
     lines = [
-        "| task | MACs | dense | EdgePrune | difference | Torch-Pruning, L2 | its MACs | difference |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| task | seeds | MACs | dense | EdgePrune | difference | Torch-Pruning, L2 | its MACs | difference |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, task in TASKS.items():
         own = [row for row in rows if row["task"] == name]
@@ -203,11 +203,11 @@ def _table(rows: list[Row]) -> str:
             if peer
             else ["", "", ""]
         )
-        lines.append(f"| {task.title} | {_mean(own, 'edgeprune_macs'):.3f} | {' | '.join(cells)} |")
-    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows})))
+        seeds = ", ".join(map(str, sorted(row["seed"] for row in own)))
+        lines.append(f"| {task.title} | {seeds} | {_mean(own, 'edgeprune_macs'):.3f} | {' | '.join(cells)} |")
     versions = ", ".join(f"{name} {version}" for name, version in rows[-1]["versions"].items())
     note = (
-        f"Test part, percent (U-Net: mean IoU); means of the seeds {seeds}; differences in points, with range. "
+        f"Test part, percent (U-Net: mean IoU); means of the seeds; differences in points, with range. "
         f"MACs are fractions of dense. {versions}, {rows[-1]['machine']}."
     )
     return "\n".join([*lines, "", note])
