@@ -33,7 +33,7 @@ class _ConstantDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def even_draws(program: Program) -> AbstractContextManager[Any]:
+def constant_draws(program: Program) -> AbstractContextManager[Any]:
     """A context in which uniform, normal, exponential and Bernoulli draws return a constant.
 
     For programs without random operators it does nothing, so that they run at full speed.

@@ -22,7 +22,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.errors import ProofError
 from edgeprune.graph.capture import evaluating
-from edgeprune.graph.draws import even_draws
+from edgeprune.graph.draws import constant_draws
 from edgeprune.graph.jitter import jittered
 from edgeprune.graph.rewrite import Kept, Rewritten, rewrite, slice_tensor
 from edgeprune.graph.simulate import Simulated
@@ -80,7 +80,7 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
     for state in states:
         dense = Simulated(units, removed, state)
         inputs = [_convert(leaf, dtype, copy=True) for leaf in pytree.tree_leaves((program.args, dict(program.kwargs)))]
-        with torch.no_grad(), even_draws(program):
+        with torch.no_grad(), constant_draws(program):
             outputs.append(tensors(dense.run(*inputs, enable_io_processing=False)))
         exact = exact and dense.exact
     return Reference(states, tuple(outputs), exact, time.perf_counter() - begin)
@@ -103,7 +103,7 @@ def measure(model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtyp
             lambda leaf: _convert(leaf, dtype, copy=True), (program.args, dict(program.kwargs))
         )
         try:
-            with evaluating(model), torch.no_grad(), even_draws(program):
+            with evaluating(model), torch.no_grad(), constant_draws(program):
                 got = tensors(torch.func.functional_call(model, given, args, kwargs))
         except Exception as problem:
             raise ProofError(f"the pruned network does not run: {problem}. {_DEFECT}") from problem

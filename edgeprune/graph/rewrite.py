@@ -16,7 +16,7 @@ from edgeprune.errors import ProofError
 from edgeprune.graph.attributes import fix_attributes
 from edgeprune.graph.capture import Program, evaluating, named_tensors
 from edgeprune.graph.captured import captured_module
-from edgeprune.graph.draws import even_draws
+from edgeprune.graph.draws import constant_draws
 from edgeprune.graph.jitter import jittered
 from edgeprune.graph.optimiser import check_optimizer, slice_optimizer
 from edgeprune.graph.resize import resize
@@ -127,7 +127,7 @@ def _outputs(program: Program, model: nn.Module, state: Mapping[str, Tensor]) ->
     """
     known = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
     given = {name: tensor for name, tensor in state.items() if name in known}
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), even_draws(program):
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), constant_draws(program):
         torch.manual_seed(0)
         # A forward may write into its inputs.
         args, kwargs = pytree.tree_map_only(Tensor, torch.clone, (program.args, dict(program.kwargs)))

@@ -7,8 +7,8 @@ the working folder. One file holds the recipes of a folder::
                                          "targets": {"host": {"int8": "faster", "plans": {
                                              "3f2a9c1b07de": "fisher, global balance 1, align 8"}}}}}}
 
-A finding holds until ``build --update-lock`` measures anew. It says what was found, not what was chosen: whether int8
-keeps the accuracy is seen anew in each build. The exception is the chosen candidate plan, under a hash of network, data
+A finding holds until ``build --update-lock`` measures again. It holds results of measurements, not choices: each build
+checks again whether int8 keeps the accuracy. The exception is the chosen candidate plan, under a hash of network, data
 and settings.
 """
 
@@ -63,7 +63,7 @@ class Lock:
     Args:
         path: Of the file, which need not be there; None: nothing is kept.
         recipe: Name.
-        update: Forget what it says, and measure anew; unknown keys and values are dropped then.
+        update: Ignore the findings in the file and measure again; unknown keys and values are dropped.
 
     Raises:
         RecipeError: The file is damaged, is of a newer schema, or has a key or value that is not known.

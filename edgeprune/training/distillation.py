@@ -40,7 +40,8 @@ def fits(dense: nn.Module, train: Split) -> bool:
 
     A network that does not has no capacity to spare, and distillation makes its pruned version worse. The dense network
     of the README is right on 87 % of its training samples. Pruned to half of its MACs, it reached 84.0 % from labels
-    alone, 79.7 % with a teacher at temperature 4 and 81.8 % at temperature 1, on samples that took no part in training.
+    alone, 79.7 % with a teacher at temperature 4 and 81.8 % at temperature 1 (AdamW at a rate of 0.01, one seed), on
+    samples that took no part in training.
     Cho and Hariharan, "On the Efficacy of Knowledge Distillation" (2019), report the same for small students.
 
     Raises:

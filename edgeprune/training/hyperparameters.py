@@ -61,7 +61,8 @@ def optimizer(settings: TrainingSettings) -> OptimizerName:
     """The optimizer: by default AdamW, or SGD where the settings give a learning rate.
 
     A range test finds rates for both. SGD needs a network that is well conditioned: the README's network at half of
-    its MACs reached 82.4 % with it and 84.0 % with AdamW, on samples that took no part in training.
+    its MACs reached 82.4 % with it and 83.1 % with AdamW, each at the rate of the range test, from labels alone, on
+    samples that took no part in training (one seed).
     """
     if settings.optimizer != "auto":
         return settings.optimizer

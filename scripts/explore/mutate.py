@@ -49,7 +49,7 @@ _TRACEBACK = '", line '
 """A part of every line of a traceback."""
 _MOST_MEMORY_BYTES = 8 << 30
 _DRAWN = frozenset({"report.html", "measured.json", "measured.json.sig"})
-"""What ``report`` replaces or removes: the page, its hash, and a signature of the hash."""
+"""Files that ``report`` replaces or removes: the page, its hash, and a signature of the hash."""
 _RESEALED = 0.5
 """Fraction of the files of a bundle whose new hash the manifest states, so that the commands read them."""
 _QUICK = ("--runs", "1", "--blocks", "1", "--warmup", "0", "--retries", "0", "--timeout", "10")
@@ -83,7 +83,7 @@ class Case(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a command ended: its exit code, and the counter and text of what is wrong with it, if anything is."""
+    """Result of a command: its exit code, and the counter and text of the problem, if there is one."""
 
     code: int | None
     counter: str | None = None
