@@ -63,7 +63,13 @@ def main() -> None:
     for seed in arguments.seeds:
         for name in arguments.tasks:
             if (name, seed) not in done:
-                row = _run(name, seed, arguments.work / f"{name}-{seed}", arguments.shared, peer=not arguments.no_peer)
+                row = _run(
+                    name,
+                    seed,
+                    arguments.work.resolve() / f"{name}-{seed}",
+                    arguments.shared.resolve(),
+                    peer=not arguments.no_peer,
+                )
                 print(json.dumps(row), flush=True)
                 with arguments.journal.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
