@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def prepare(path: Path) -> Prepared:
 
 
 def _signature(model: ModelProto, path: Path) -> tuple[str, tuple[int, ...]]:
-    constants = constants_of(model)
+    constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
     kinds = {node.op_type for node in model.graph.node}
     if "QuantizeLinear" in kinds or "QLinearConv" in kinds:
@@ -77,11 +76,6 @@ def _signature(model: ModelProto, path: Path) -> tuple[str, tuple[int, ...]]:
             "batch, and all else fixed: export it so"
         )
     return inputs[0].name, tuple(sizes[1:])
-
-
-def constants_of(model: ModelProto) -> Mapping[str, TensorProto]:
-    """Initializers by name."""
-    return {tensor.name: tensor for tensor in model.graph.initializer}
 
 
 def _name_nodes(model: ModelProto) -> None:

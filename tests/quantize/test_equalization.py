@@ -84,7 +84,8 @@ def test_nothing_reaches_past_what_would_change_the_function(between: str, tmp_p
     model = _prepared(_Chain(between), tmp_path)
     equal = equalize(model)
     assert equal.pairs == ()
-    assert equal.model.SerializeToString() == model.SerializeToString()
+    assert equal.model.graph.node == model.graph.node
+    assert equal.model.graph.initializer == model.graph.initializer
 
 
 def test_dead_channels_and_shared_weights_are_left_alone(tmp_path: Path) -> None:
