@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from edgeprune.graph.capture import Program
 from edgeprune.graph.labels import Labels
-from edgeprune.graph.operators import argument_names, operator_name, schema
+from edgeprune.graph.operators import argument_names, bind_arguments, operator_name
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,7 @@ class Call:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """Arguments by schema name, defaults filled in; tensors are nodes, sizes concrete numbers."""
-        declared = schema(self.node.target).arguments
-        bound = {argument.name: argument.default_value for argument in declared if argument.has_default_value()}
-        bound.update(zip(argument_names(self.node.target), self.node.args, strict=False))
-        bound.update(self.node.kwargs)
+        bound = bind_arguments(self.node.target, self.node.args, self.node.kwargs)
         return {name: self.program.concrete(value) for name, value in bound.items()}
 
     @cached_property

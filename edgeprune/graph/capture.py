@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.errors import CaptureError, ModelError
 from edgeprune.graph.folding import fold_constants
-from edgeprune.graph.operators import is_operator_call
+from edgeprune.graph.operators import draws, is_operator_call
 from edgeprune.model.modes import kept_modes
 from edgeprune.model.user_code import user_code
 
@@ -79,7 +79,7 @@ class Program:
         if node.op == "get_attr":
             value = self.tensor(node)
             return None if isinstance(value, nn.Parameter) else value.clone()
-        if not is_operator_call(node):
+        if not is_operator_call(node) or draws(node):
             return None
         known: dict[fx.Node, Any] = {}
         for source in node.all_input_nodes:

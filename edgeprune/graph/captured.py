@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from edgeprune.graph.operators import argument_names, is_operator_call, mutates, operator_name, schema
+from edgeprune.graph.operators import bind_arguments, is_operator_call, mutates, operator_name
 
 _NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 _NORM_STATE = ("weight", "bias", "running_mean", "running_var")
@@ -27,7 +26,8 @@ def captured_module(
     """A module that runs ``graph`` over ``state``, and changes ``graph`` for it; ``bodies`` are modules it reads.
 
     All of ``state`` is in its ``state_dict``, under the same names, but for the buffers named ``volatile``. The graph
-    was captured in evaluation mode: batch normalisation and dropout become modules again, which ``train()`` turns on.
+    was captured in evaluation mode: batch normalisation, dropout and RReLU become modules again, which ``train()``
+    turns on. Dropout and RReLU that evaluation mode does not turn off stay operators.
     """
     root = nn.Module()
     for name, body in bodies.items():
@@ -36,7 +36,7 @@ def captured_module(
     for node in list(graph.nodes):
         if is_operator_call(node):
             _restore_norm(root, node)
-            _restore_dropout(root, node)
+            _restore_random(root, node)
     for name, tensor in state.items():
         _attach(root, name, tensor, persistent=name not in volatile)
     module = fx.GraphModule(root, graph, class_name="Captured")
@@ -49,7 +49,7 @@ def _restore_norm(root: nn.Module, node: fx.Node) -> None:
     """Batch normalisation over the state of one module: that module, under its own name."""
     if operator_name(node.target) != "aten.batch_norm":
         return
-    given = _arguments(node)
+    given = bind_arguments(node.target, node.args, node.kwargs)
     held = {name: str(value.target) for name in _NORM_STATE if (value := given[name]) is not None}
     path = held.get("running_mean", "").removesuffix(".running_mean")
     if given["training"] or not path or any(target != f"{path}.{name}" for name, target in held.items()):
@@ -61,14 +61,21 @@ def _restore_norm(root: nn.Module, node: fx.Node) -> None:
     _replace(root, node, path, norm, given["input"])
 
 
-def _restore_dropout(root: nn.Module, node: fx.Node) -> None:
+def _restore_random(root: nn.Module, node: fx.Node) -> None:
     name = operator_name(node.target)
-    if name != "aten.feature_dropout" and name not in _DROPOUTS:
+    if name not in ("aten.rrelu", "aten.feature_dropout") and name not in _DROPOUTS:
         return
-    given = _arguments(node)
-    value = given["self" if mutates(node) else "input"]
-    feature = _FEATURE_DROPOUTS.get(value.meta["val"].ndim, nn.Dropout2d)
-    _replace(root, node, f"{node.name}_mode", _DROPOUTS.get(name, feature)(given["p"]), value)
+    given = bind_arguments(node.target, node.args, node.kwargs)
+    if given["training" if name == "aten.rrelu" else "train"]:  # in evaluation too, so that no mode turns it off
+        return
+    value, in_place = node.args[0], mutates(node)
+    assert isinstance(value, fx.Node)
+    if name == "aten.rrelu":
+        module: nn.Module = nn.RReLU(given["lower"], given["upper"], in_place)
+    else:
+        feature = _FEATURE_DROPOUTS.get(value.meta["val"].ndim, nn.Dropout2d)
+        module = _DROPOUTS.get(name, feature)(given["p"], in_place)
+    _replace(root, node, f"{node.name}_mode", module, value)
 
 
 def _replace(root: nn.Module, node: fx.Node, path: str, module: nn.Module, value: fx.Node) -> None:
@@ -84,11 +91,6 @@ def _replace(root: nn.Module, node: fx.Node, path: str, module: nn.Module, value
     graph.erase_node(node)
     for source in [source for source in graph.nodes if source.op == "get_attr" and not source.users]:
         graph.erase_node(source)
-
-
-def _arguments(node: fx.Node) -> dict[str, Any]:
-    defaults = {declared.name: declared.default_value for declared in schema(node.target).arguments}
-    return {**defaults, **dict(zip(argument_names(node.target), node.args, strict=False)), **node.kwargs}
 
 
 def _attach(root: nn.Module, path: str, tensor: Tensor, *, persistent: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from edgeprune.graph.operators import aliases, is_operator_call, mutates
+from edgeprune.graph.operators import aliases, draws, is_operator_call, mutates
 
 
 def fold_constants(module: fx.GraphModule, state: frozenset[str]) -> None:
@@ -56,7 +56,7 @@ def _constant_nodes(graph: fx.Graph, state: frozenset[str]) -> set[fx.Node]:
                 fixed = (
                     node.op == "call_function"
                     and all(source in constant for source in node.all_input_nodes)
-                    and not _draws(node)
+                    and not draws(node)
                     and (bool(node.all_input_nodes) or is_operator_call(node))
                 )
             if fixed and root[node] not in varying:
@@ -66,10 +66,6 @@ def _constant_nodes(graph: fx.Graph, state: frozenset[str]) -> set[fx.Node]:
         if written <= varying:
             return constant
         varying |= written
-
-
-def _draws(node: fx.Node) -> bool:
-    return is_operator_call(node) and torch.Tag.nondeterministic_seeded in node.target.tags  # type: ignore[union-attr]
 
 
 def _evaluate(module: fx.GraphModule, node: fx.Node, values: dict[fx.Node, Any]) -> Any:

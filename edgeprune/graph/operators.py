@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +43,18 @@ def aliases(node: fx.Node) -> bool:
     if not is_operator_call(node):
         return node.op == "call_function"
     return any(result.alias_info is not None for result in schema(node.target).returns)
+
+
+def draws(node: fx.Node) -> bool:
+    """Whether the call may draw random numbers, so that its result differs from run to run."""
+    return is_operator_call(node) and torch.Tag.nondeterministic_seeded in node.target.tags  # type: ignore[union-attr]
+
+
+def bind_arguments(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a call by schema name, defaults filled in."""
+    declared = schema(target).arguments
+    bound = {argument.name: argument.default_value for argument in declared if argument.has_default_value()}
+    return {**bound, **dict(zip(argument_names(target), args, strict=False)), **kwargs}
 
 
 def call_operator(target: Any, arguments: dict[str, Any]) -> Any:

@@ -13,9 +13,9 @@ from edgeprune.graph.rules.base import Keep, Rule, aten, left, register
 
 @register
 class Filled(Rule):
-    """Every element is alike, so that any index can go."""
+    """Every element is alike, or drawn from one distribution, so that any index can go."""
 
-    ops = aten("empty full new_empty new_full new_ones new_zeros ones rand randn zeros")
+    ops = aten("empty full new_empty new_full new_ones new_zeros ones rand randint randn zeros")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         vectors = {
@@ -33,7 +33,7 @@ class Filled(Rule):
 class Patterned(Rule):
     """Elements differ by place: what meets them must stay."""
 
-    ops = ("aten.arange", "aten.eye", "aten.linspace", "aten.scalar_tensor", "aten.randint", "aten.randperm")
+    ops = ("aten.arange", "aten.eye", "aten.linspace", "aten.scalar_tensor", "aten.randperm")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         return Labels(call.out_shape)

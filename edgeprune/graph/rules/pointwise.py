@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ class Identity(Rule):
 class Pointwise(Rule):
     """Every operator with ``torch.Tag.pointwise`` (see ``is_pointwise``), and those named here, which lack the tag."""
 
-    ops = (
+    ops: ClassVar[tuple[str, ...]] = (
         "aten.copy",
         "aten.empty_like",
         "aten.fill",
@@ -52,8 +52,6 @@ class Pointwise(Rule):
         "aten.hardswish",
         "aten.masked_fill",
         "aten.ones_like",
-        "aten.rand_like",
-        "aten.randn_like",
         "aten.relu6",
         "aten.rsub",
         "aten.true_divide",
@@ -64,6 +62,16 @@ class Pointwise(Rule):
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         return join(coupling, call.tensors, call.out_shape)
+
+
+@register
+class Broadcast(Rule):
+    """``broadcast_tensors`` gives all its arguments one shape, as ``torch.distributions`` does with its parameters."""
+
+    ops = ("aten.broadcast_tensors",)
+
+    def couple(self, call: Call, coupling: Coupling) -> list[Labels]:
+        return [join(coupling, call.tensors, call.out_shape)] * len(call.out_shapes)
 
 
 def is_pointwise(target: Any) -> bool:

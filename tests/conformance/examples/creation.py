@@ -17,8 +17,10 @@ _FILLED: dict[str, Callable[[Tensor, list[int]], Tensor]] = {
     "new_ones": lambda x, shape: x.new_ones(shape),
     "new_zeros": lambda x, shape: x.new_zeros(shape),
     "ones": lambda x, shape: torch.ones(shape),
-    "rand": lambda x, shape: 0 * torch.rand(shape),
-    "randn": lambda x, shape: 0 * torch.randn(shape),
+    "normal": lambda x, shape: torch.normal(0.0, 1.0, shape),
+    "rand": lambda x, shape: torch.rand(shape),
+    "randint": lambda x, shape: torch.randint(0, 3, shape),
+    "randn": lambda x, shape: torch.randn(shape),
     "zeros": lambda x, shape: torch.zeros(shape),
 }
 for _name, _make in _FILLED.items():
@@ -34,8 +36,7 @@ _PATTERNED: dict[str, Callable[[Tensor, int], Tensor]] = {
     "arange": lambda x, size: torch.arange(x.shape[0] * size).view(-1, size),
     "eye": lambda x, size: torch.eye(x.shape[0], size),
     "linspace": lambda x, size: torch.linspace(x.amin(), x.amax(), size),
-    "randint": lambda x, size: 0 * torch.randint(0, 3, (x.shape[0], size)),
-    "randperm": lambda x, size: 0 * torch.randperm(x.shape[0] * size).view(-1, size),
+    "randperm": lambda x, size: torch.randperm(x.shape[0] * size).view(-1, size),
 }
 for _name, _pattern in _PATTERNED.items():
 

@@ -36,8 +36,6 @@ _ALIKE: dict[str, Callable[[Tensor], Tensor]] = {
     "lift_fresh_copy": _aten.lift_fresh_copy,
     "masked_fill": lambda x: x.masked_fill(x > 0.1, 0.25),
     "ones_like": lambda x: x + torch.ones_like(x),
-    "rand_like": lambda x: x + 0 * torch.rand_like(x),
-    "randn_like": lambda x: x + 0 * torch.randn_like(x),
     "relu6": F.relu6,
     "rsub": lambda x: torch.rsub(x, 2.0),
     "to": lambda x: x.to(torch.float64).to(torch.float32),
@@ -100,6 +98,13 @@ def _outer_sum(draw: Draw) -> Example:
     """(batch, features, 1) + (batch, 1, features): both dimensions are those of the features."""
     features = draw.size(2, 6)
     return sequence(draw, lambda x: (x[:, :, None] + x[:, None]).relu().sum(1), features, steps=None)
+
+
+@example("broadcast_tensors")
+def _broadcast_tensors(draw: Draw) -> Example:
+    channels = draw.size(2, 8)
+    shape = draw.one_of((channels, 1, 1), (1, 1, 4), (1,))
+    return image(draw, _Second(torch.randn(shape), lambda x, second: sum(torch.broadcast_tensors(x, second))), channels)
 
 
 @example("prelu", "_prelu_kernel")
