@@ -17,9 +17,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto
+import onnx_ir as ir
+from onnx import ModelProto
 
-from edgeprune.backends.tensorrt.graph import WEIGHTED, Graph
+from edgeprune.backends.tensorrt.graph import (
+    WEIGHTED,
+    made_by,
+    main_input,
+    main_inputs,
+    pair_source,
+    stored,
+    wants_pair,
+)
 from edgeprune.errors import ModelError
 from edgeprune.quantize.qdq import inserted
 
@@ -59,8 +68,8 @@ def quantized(
             and releases before 10 need. The documentation of later ones names int8 weights too: a quarter of the size.
         kept_float: Names of nodes that are not to be quantised.
     """
-    graph = Graph(model)
-    no_residual = [node.name for node in model.graph.node if node.op_type == "Add" and not graph.main_inputs(node)]
+    nodes = ir.from_proto(model).graph
+    no_residual = [str(node.name) for node in nodes if node.op_type == "Add" and not main_inputs(node)]
     return inserted(
         model,
         ranges,
@@ -92,93 +101,84 @@ def check(model: ModelProto, *, float_weights: bool = False) -> None:
 
 def violations(model: ModelProto, *, float_weights: bool = False) -> list[Violation]:
     """Every rule that a quantised network breaks; see ``quantized``."""
-    graph = Graph(model)
-    found = list(_type_violations(graph))
-    for node in model.graph.node:
-        if node.op_type in WEIGHTED:
-            found += _weighted_violations(graph, node, float_weights=float_weights)
+    found: list[Violation] = []
+    for node in ir.from_proto(model).graph:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            found += _pair_violations(node)
+        elif node.op_type in WEIGHTED:
+            found += _weighted_violations(node, float_weights=float_weights)
         elif node.op_type == "Add":
-            found += _residual_violations(graph, node)
-        elif node.op_type == "DequantizeLinear" and graph.pair_source(node.output[0]):
-            found += _pair_violations(graph, node)
+            found += _residual_violations(node)
     return found
 
 
-def _type_violations(graph: Graph) -> Iterator[Violation]:
-    for node in graph.model.graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or _is_bias(graph, node):
-            continue
-        zero_point = graph.constant(node.input[2]) if len(node.input) > 2 else None
-        if zero_point is None and node.op_type == "DequantizeLinear":
-            continue  # it takes the type of what it reads, and 0
-        if zero_point is None or zero_point.dtype != np.int8:
-            kind = "uint8" if zero_point is None else zero_point.dtype
-            yield Violation("int8", node.name, f"its quantised type is {kind}, not int8")
-        elif zero_point.any():
-            yield Violation("int8", node.name, "its zero point is not 0: quantise activations symmetrically")
-
-
-def _weighted_violations(graph: Graph, node: NodeProto, *, float_weights: bool) -> Iterator[Violation]:
-    quantized = [graph.made_by(name, "DequantizeLinear") is not None for name in node.input[:2]]
-    weights = graph.stored(node.input[1])
-    if not all(quantized):
-        if any(quantized):
-            yield Violation("weights", node.name, "of its input and its weights only one is quantised")
+def _pair_violations(node: ir.Node) -> Iterator[Violation]:
+    name, value = str(node.name), node.outputs[0]
+    yield from _type_violations(node)
+    if pair_source(value) is None:
         return
-    if weights is None:
+    if value.is_graph_output():
+        yield Violation("stray", name, "it quantises an output of the network")
+    if len(value.uses()) > 1:
+        yield Violation("shared", name, f"{len(value.uses())} nodes share it")
+    for reader, index in value.uses():
+        if not wants_pair(reader, index):
+            yield Violation("stray", name, f"it feeds {reader.op_type} {reader.name}, which runs in float")
+
+
+def _type_violations(node: ir.Node) -> Iterator[Violation]:
+    source, _, zero = [*node.inputs, None][:3]
+    if source is not None and source.is_initializer() and source.dtype == ir.DataType.INT32:
+        return  # a bias
+    zero_point = None if zero is None or zero.const_value is None else zero.const_value.numpy()
+    if zero_point is None and node.op_type == "DequantizeLinear":
+        return  # it takes the type of what it reads, and 0
+    if zero_point is None or zero_point.dtype != np.int8:
+        kind = "uint8" if zero_point is None else zero_point.dtype
+        yield Violation("int8", str(node.name), f"its quantised type is {kind}, not int8")
+    elif zero_point.any():
+        yield Violation("int8", str(node.name), "its zero point is not 0: quantise activations symmetrically")
+
+
+def _weighted_violations(node: ir.Node, *, float_weights: bool) -> Iterator[Violation]:
+    name = str(node.name)
+    pairs = [made_by(value, "DequantizeLinear") for value in node.inputs]
+    weights, dequantize = stored(node.inputs[1]), pairs[1]
+    if not all(pairs[:2]):
+        if any(pairs[:2]):
+            yield Violation("weights", name, "of its input and its weights only one is quantised")
+        return
+    if weights is None or weights.const_value is None or dequantize is None:
         return  # a product of two activations
-    dequantize = graph.producer[node.input[1]]
-    scale = graph.constant(dequantize.input[1])
-    axis = _weight_axis(node, len(weights.dims))
+    shape, scale = weights.const_value.shape.numpy(), dequantize.inputs[1]
+    axis = _weight_axis(node, len(shape))
     if (
         scale is None
-        or scale.size != weights.dims[axis]
-        or _attribute(dequantize, "axis", 1) % len(weights.dims) != axis
+        or scale.const_value is None
+        or scale.const_value.size != shape[axis]
+        or dequantize.attributes.get_int("axis", 1) % len(shape) != axis
     ):
-        yield Violation("weights", node.name, f"its weights need a scale for each channel along dimension {axis}")
-    if float_weights and weights.data_type != TensorProto.FLOAT:
-        yield Violation("weights", node.name, "its weights are stored as int8, which TensorRT reads from 10.0 on")
-    bias = graph.made_by(node.input[2], "DequantizeLinear") if len(node.input) > 2 else None
-    if bias is not None:
-        yield Violation("bias", node.name, "its bias is quantised")
+        yield Violation("weights", name, f"its weights need a scale for each channel along dimension {axis}")
+    if float_weights and weights.dtype != ir.DataType.FLOAT:
+        yield Violation("weights", name, "its weights are stored as int8, which TensorRT reads from 10.0 on")
+    if any(pairs[2:]):
+        yield Violation("bias", name, "its bias is quantised")
 
 
-def _residual_violations(graph: Graph, add: NodeProto) -> Iterator[Violation]:
-    main = graph.main_input(add)
+def _residual_violations(add: ir.Node) -> Iterator[Violation]:
+    name, main = str(add.name), main_input(add)
     if main is None:
         return  # pairs before it are stray, see there
-    if graph.pair_source(add.input[main]):
-        yield Violation(
-            "residual", add.name, "the input that is computed right before it is quantised, so cannot be fused"
-        )
-    if not graph.pair_source(add.input[1 - main]):
-        yield Violation("residual", add.name, "its skip input is not quantised, so the fused kernel writes float")
+    if pair_source(add.inputs[main]):
+        yield Violation("residual", name, "the input that is computed right before it is quantised, so cannot be fused")
+    if not pair_source(add.inputs[1 - main]):
+        yield Violation("residual", name, "its skip input is not quantised, so the fused kernel writes float")
 
 
-def _pair_violations(graph: Graph, dequantize: NodeProto) -> Iterator[Violation]:
-    readers = graph.consumers[dequantize.output[0]]
-    if dequantize.output[0] in graph.outputs:
-        yield Violation("stray", dequantize.name, "it quantises an output of the network")
-    if len(readers) > 1:
-        yield Violation("shared", dequantize.name, f"{len(readers)} nodes share it")
-    for node, index in readers:
-        if not graph.wants_pair(node, index):
-            yield Violation("stray", dequantize.name, f"it feeds {node.op_type} {node.name}, which runs in float")
-
-
-def _is_bias(graph: Graph, node: NodeProto) -> bool:
-    stored = graph.constants.get(node.input[0])
-    return stored is not None and stored.data_type == TensorProto.INT32
-
-
-def _weight_axis(node: NodeProto, rank: int) -> int:
+def _weight_axis(node: ir.Node, rank: int) -> int:
     """The dimension of output channels."""
     if node.op_type == "MatMul":
         return rank - 1
     if node.op_type == "Gemm":
-        return 0 if _attribute(node, "transB", 0) else 1
+        return 0 if node.attributes.get_int("transB", 0) else 1
     return 0 if node.op_type == "Conv" else 1
-
-
-def _attribute(node: NodeProto, name: str, default: int) -> int:
-    return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
