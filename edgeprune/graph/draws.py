@@ -81,7 +81,7 @@ class _ConstantDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def constant_draws(program: Program) -> AbstractContextManager[Any]:
-    """A context in which random draws return numbers that follow from their arguments alone, and dropout drops nothing.
+    """A context in which random draws return values that follow from their arguments alone.
 
     For programs without random operators it does nothing, so that they run at full speed.
     """

@@ -10,6 +10,7 @@ from torch import Tensor
 from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
+from edgeprune.graph.operators import operator_name, schema
 from edgeprune.graph.rules.base import Rule, register
 
 _FIXED = "combined with data whose size is fixed"
@@ -75,7 +76,12 @@ class Broadcast(Rule):
 
 
 def is_pointwise(target: Any) -> bool:
-    return torch.Tag.pointwise in target.tags
+    """Whether the operator has ``torch.Tag.pointwise``, or an in-place operator's other form has it."""
+    if torch.Tag.pointwise in target.tags:
+        return True
+    namespace, _, name = operator_name(target).partition(".")
+    other = getattr(getattr(getattr(torch.ops, namespace), name, None), schema(target).overload_name or "default", None)
+    return other is not None and torch.Tag.pointwise in other.tags
 
 
 def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> Labels:

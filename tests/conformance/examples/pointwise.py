@@ -50,6 +50,11 @@ _ALIKE: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "pow": lambda x: x**2,
     "lerp": lambda x: torch.lerp(x, x.flip(2), 0.3),
+    # In place they lack the tag.
+    "abs": lambda x: x.clone().abs_(),
+    "gt": lambda x: x * x.clone().gt_(0.1),
+    "mish": nn.Mish(inplace=True),
+    "threshold": nn.Threshold(0.1, 0.25, inplace=True),
 }
 for _name, _op in _ALIKE.items():
 
