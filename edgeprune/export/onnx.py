@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
@@ -121,11 +122,10 @@ def _first_that_works(request: Request, *, simplify: bool) -> tuple[onnx.ModelPr
 
 
 def _written(request: Request, exporter: Exporter, *, simplify: bool) -> onnx.ModelProto:
-    proto = exporter.export(request)
-    opsets.lower(proto, request.opset)
+    proto = opsets.lower(exporter.export(request), request.opset)
     if simplify:
         proto = _simplified(proto)
-    tidy.tidy(proto)
+    proto = tidy.tidy(ir.from_proto(proto))
     _check(proto, request.flat)
     if request.dynamic_batch:
         _check(proto, request.flat, twice=True)

@@ -1,10 +1,11 @@
-"""Clean-up of an ONNX graph in place: what no output needs goes, names read like the network's own."""
+"""Clean-up of an ONNX graph: what no output needs goes, names read like the network's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from onnx import GraphProto, ModelProto, NodeProto
+import onnx_ir as ir
+from onnx import ModelProto, helper
+from onnx_ir.passes import common
+from onnx_ir.traversal import RecursiveGraphIterator
 
 from edgeprune.export.flat import Flat
 
@@ -12,83 +13,50 @@ _ANONYMOUS = "onnx::"
 """Before the names of tensors that PyTorch made itself, such as a weight with a BatchNorm folded in."""
 
 
-def tidy(model: ModelProto) -> None:
-    """Turn constant nodes into initializers; drop dead nodes, unused initializers, shape notes and doc strings."""
-    graph = model.graph
-    _inline_constants(graph)
-    _drop_dead(graph)
+def tidy(model: ir.Model) -> ModelProto:
+    """Write ``model``, which is changed, without functions, shape notes and doc strings.
+
+    Constant nodes become initializers; dead nodes, unused initializers and operator sets go; the version of the format
+    is the lowest that has the operator sets.
+    """
+    model.functions.clear()
+    ir.passes.Sequential(
+        common.LiftConstantsToInitializersPass(size_limit=0),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedOpsetsPass(),
+    )(model)
+    model.ir_version = helper.find_min_ir_version_for(
+        [helper.make_opsetid(*entry) for entry in model.opset_imports.items()]
+    )
+    _strip_prefix(model.graph)
+    proto = ir.to_proto(model)
+    graph = proto.graph
     del graph.value_info[:]  # a tenth of a small file; every runtime infers them again
-    del model.functions[:]
     # Cleared, not emptied: an empty one is written too.
-    for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+    for noted in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         noted.ClearField("doc_string")
     for traced in (*graph.node, *graph.input, *graph.output, *graph.initializer):
-        del traced.metadata_props[:]  # Python stack traces
-    _strip_prefix(graph)
+        traced.ClearField("metadata_props")  # Python stack traces
+    return proto
 
 
-def _inline_constants(graph: GraphProto) -> None:
-    kept = []
-    for node in graph.node:
-        tensor = next((item.t for item in node.attribute if item.name == "value"), None)
-        if node.op_type == "Constant" and tensor is not None:
-            graph.initializer.add().CopyFrom(tensor)
-            graph.initializer[-1].name = node.output[0]
-        else:
-            kept.append(node)
-    _replace_nodes(graph, kept)
-
-
-def _drop_dead(graph: GraphProto) -> None:
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):  # nodes are in topological order
-        if needed.intersection(node.output):
-            needed.update(_reads(node))
-            kept.append(node)
-    _replace_nodes(graph, kept[::-1])
-    initializers = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(initializers)
-
-
-def _reads(node: NodeProto) -> Iterator[str]:
-    """Names that ``node`` reads, those inside its subgraphs included."""
-    yield from node.input
-    for graph in _subgraphs(node):
-        yield from (value.name for value in graph.output)
-        for inner in graph.node:
-            yield from _reads(inner)
-
-
-def _subgraphs(node: NodeProto) -> list[GraphProto]:
-    single = [item.g for item in node.attribute if item.HasField("g")]
-    return single + [graph for item in node.attribute for graph in item.graphs]
-
-
-def _replace_nodes(graph: GraphProto, nodes: list[NodeProto]) -> None:
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def _strip_prefix(graph: GraphProto) -> None:
+def _strip_prefix(graph: ir.Graph) -> None:
     """Remove the name of the wrapper that the network was exported in, and of PyTorch's own, from names."""
-    if any(_subgraphs(node) for node in graph.node):
-        return  # their nodes read outer values by name
+    nodes = list(RecursiveGraphIterator(graph))
+    values = [*graph.initializers.values(), *(value for node in nodes for value in node.outputs)]
     dotted, slashed = f"{Flat.PREFIX}.", f"/{Flat.PREFIX}/"
-    taken = {value.name for value in (*graph.input, *graph.output)}
-    known = {name for node in graph.node for name in (*node.input, *node.output)}
+    taken = {value.name for value in (*graph.inputs, *graph.outputs)}
+    known = {value.name for value in values}
 
-    def short(name: str) -> str:
-        if name.startswith(_ANONYMOUS) and name not in taken:
+    def short(name: str | None) -> str:
+        if not name or name in taken:
+            return name or ""
+        if name.startswith(_ANONYMOUS):
             number = name.removeprefix(_ANONYMOUS)
             return name if number in known else number
         stripped = "/" + name.removeprefix(slashed) if name.startswith(slashed) else name.removeprefix(dotted)
         return name if stripped in taken else stripped
 
-    for node in graph.node:
+    for node in nodes:
         node.name = short(node.name)
-        node.input[:] = [short(name) for name in node.input]
-        node.output[:] = [short(name) for name in node.output]
-    for tensor in graph.initializer:
-        tensor.name = short(tensor.name)
+    ir.convenience.rename_values(values, [short(value.name) for value in values])

@@ -8,10 +8,10 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto
+import onnx_ir as ir
+from onnx import ModelProto
 
 from edgeprune.errors import ModelError
-from edgeprune.export import opset
 from edgeprune.export.chatter import logged
 from edgeprune.export.tidy import tidy
 from edgeprune.quantize.fusing import OP_TYPES, Activations, chosen, executed
@@ -70,11 +70,9 @@ def written(
     names = chosen(model, {*kept_float, *_joins(model, ranges)})
     if not names:
         raise ModelError("no node of the model can be quantized: it has no convolution or matrix product left")
-    proto = inserted(model, ranges, OP_TYPES, activations=activations, nodes=names)
-    _free_logits(proto)
-    tidy(proto)
-    opset.lower(proto, opset.version(proto))
-    return proto, names
+    pairs = ir.from_proto(inserted(model, ranges, OP_TYPES, activations=activations, nodes=names))
+    _free_logits(pairs.graph)
+    return tidy(pairs), names
 
 
 def inserted(
@@ -129,19 +127,30 @@ def _joins(model: ModelProto, ranges: TensorsData) -> list[str]:
     return [nodes[index].name for index in sorted(float_steps(steps, outputs, magnitudes))]
 
 
-def _free_logits(model: ModelProto) -> None:
+def _free_logits(graph: ir.Graph) -> None:
     """Take the pair of nodes away that rounds what a matrix product gives to an output of the model."""
-    made = {name: node for node in model.graph.node for name in node.output}
-    for output in model.graph.output:
-        dequantize = made.get(output.name)
-        quantize = _before(dequantize, "DequantizeLinear", made)
-        product = _before(quantize, "QuantizeLinear", made)
-        if dequantize and quantize and product and product.op_type in ("Gemm", "MatMul"):
-            product.output[0] = output.name
-            model.graph.node.remove(dequantize)
-            model.graph.node.remove(quantize)
+    for output in list(graph.outputs):
+        source = pair_source(output)
+        if source is not None and made_by(source, "Gemm", "MatMul") and not source.is_graph_output():
+            replace_output(output, source)
 
 
-def _before(node: NodeProto | None, op_type: str, made: dict[str, NodeProto]) -> NodeProto | None:
-    """The node that makes the first input of ``node``, if it is of ``op_type``."""
-    return made.get(node.input[0]) if node is not None and node.op_type == op_type else None
+def made_by(value: ir.Value | None, *kinds: str) -> ir.Node | None:
+    """The node that makes ``value``, if it is of one of ``kinds``."""
+    node = None if value is None else value.producer()
+    return node if node is not None and node.op_type in kinds else None
+
+
+def pair_source(value: ir.Value | None) -> ir.Value | None:
+    """The activation that reaches ``value`` through Q and DQ; None if it does not."""
+    dequantize = made_by(value, "DequantizeLinear")
+    quantize = made_by(dequantize.inputs[0], "QuantizeLinear") if dequantize else None
+    source = quantize.inputs[0] if quantize else None
+    return None if source is None or source.is_initializer() else source
+
+
+def replace_output(output: ir.Value, source: ir.Value) -> None:
+    """Make ``source`` an output of the graph in place of ``output``, under its name."""
+    output.replace_all_uses_with(source, replace_graph_outputs=True)
+    output.name, source.name = f"{output.name}_unread", output.name
+    source.type, source.shape = output.type, output.shape

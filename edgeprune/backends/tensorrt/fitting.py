@@ -7,7 +7,8 @@ import onnx_ir as ir
 from onnx import ModelProto
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from edgeprune.backends.tensorrt.graph import WEIGHTED, made_by, main_input, pair_source, stored, wants_pair
+from edgeprune.backends.tensorrt.graph import WEIGHTED, main_input, stored, wants_pair
+from edgeprune.quantize.qdq import made_by, pair_source, replace_output
 
 
 def fit(model: ModelProto) -> ModelProto:
@@ -78,6 +79,4 @@ def _remove_pairs(graph: ir.Graph) -> None:
     for output in list(graph.outputs):
         source = pair_source(output)
         if source is not None and not source.is_graph_input() and not source.is_graph_output():
-            output.replace_all_uses_with(source, replace_graph_outputs=True)
-            output.name, source.name = f"{output.name}_unread", output.name
-            source.type, source.shape = output.type, output.shape
+            replace_output(output, source)

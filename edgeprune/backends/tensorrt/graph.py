@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from edgeprune.quantize.qdq import made_by, pair_source
+
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-
-
-def made_by(value: ir.Value | None, *kinds: str) -> ir.Node | None:
-    """The node that makes ``value``, if it is of one of ``kinds``."""
-    node = None if value is None else value.producer()
-    return node if node is not None and node.op_type in kinds else None
-
-
-def pair_source(value: ir.Value | None) -> ir.Value | None:
-    """The activation that reaches ``value`` through Q and DQ; None if it does not."""
-    dequantize = made_by(value, "DequantizeLinear")
-    quantize = made_by(dequantize.inputs[0], "QuantizeLinear") if dequantize else None
-    source = quantize.inputs[0] if quantize else None
-    return None if source is None or source.is_initializer() else source
 
 
 def stored(value: ir.Value | None) -> ir.Value | None:

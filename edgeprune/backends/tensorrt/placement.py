@@ -20,17 +20,9 @@ import numpy as np
 import onnx_ir as ir
 from onnx import ModelProto
 
-from edgeprune.backends.tensorrt.graph import (
-    WEIGHTED,
-    made_by,
-    main_input,
-    main_inputs,
-    pair_source,
-    stored,
-    wants_pair,
-)
+from edgeprune.backends.tensorrt.graph import WEIGHTED, main_input, main_inputs, stored, wants_pair
 from edgeprune.errors import ModelError
-from edgeprune.quantize.qdq import inserted
+from edgeprune.quantize.qdq import inserted, made_by, pair_source
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
