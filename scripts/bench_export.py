@@ -89,7 +89,7 @@ def export(name: str, case: str, path: str, *, threads: int, samples: int) -> di
 
 
 def _ours(model: nn.Module, example: tuple[Tensor], path: Path, exporter: str | None, samples: int) -> dict[str, float]:
-    from edgeprune.backends.onnxruntime import Session
+    from edgeprune.backends.onnxruntime.onnxruntime_session import Session
     from edgeprune.export import exporters, onnx, parity
 
     if exporter == "torch.export":

@@ -30,9 +30,11 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
 
-from edgeprune.backends import litert, tflite, tflm  # noqa: E402
-from edgeprune.backends.onnxruntime import evaluate, predictor  # noqa: E402
+from edgeprune.backends import tflite  # noqa: E402
+from edgeprune.backends.litert import litert_session as litert  # noqa: E402
+from edgeprune.backends.onnxruntime.onnxruntime_session import evaluate, predictor  # noqa: E402
 from edgeprune.backends.tensorrt.forms import write_int8  # noqa: E402
+from edgeprune.backends.tflm import agreement  # noqa: E402
 from edgeprune.config import Recipe  # noqa: E402
 from edgeprune.export.onnx import export  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
@@ -144,12 +146,12 @@ def _tflite(source: Path, train: Split, splits: dict[str, Split], given: argpars
     for name, split in splits.items():
         whole = [litert.evaluate(path, split).accuracy for path in (lowered.path, int8.path)]
         inputs, labels = next(iter(split.batches(given.tflite)))
-        agreement = tflm.compare(int8.path, inputs.numpy(), labels=labels.numpy())
+        compared = agreement.compare(int8.path, inputs.numpy(), labels=labels.numpy())
         exact = litert.evaluate(lowered.path, split, samples=given.tflite).accuracy
-        assert agreement.accuracy is not None
-        assert agreement.litert_accuracy is not None
-        shares = [*whole, exact, agreement.litert_accuracy, agreement.accuracy]
-        told = [f"{len(split)}", *(f"{share:.2%}" for share in shares), f"{agreement.worst_steps}"]
+        assert compared.accuracy is not None
+        assert compared.litert_accuracy is not None
+        shares = [*whole, exact, compared.litert_accuracy, compared.accuracy]
+        told = [f"{len(split)}", *(f"{share:.2%}" for share in shares), f"{compared.worst_steps}"]
         rows.append(f"| {name} | {' | '.join(told)} |")
         print(rows[-1], file=sys.stderr, flush=True)
     first = f"first {given.tflite}"

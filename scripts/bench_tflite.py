@@ -206,7 +206,7 @@ def _latencies(files: dict[str, Path], runs: int) -> dict[str, float]:
     """10th percentiles; the files take turns, in an order that cannot keep step with what else the machine does."""
     import numpy as np
 
-    from edgeprune.backends.litert import Session
+    from edgeprune.backends.litert.litert_session import Session
 
     sessions = {tool: Session(path) for tool, path in files.items()}
     feeds = {tool: [np.zeros(port.shape, port.dtype) for port in session.inputs] for tool, session in sessions.items()}

@@ -1,1 +1,75 @@
-"""Runtimes of targets, each in one file: how a model file is run there, and how accurate it is."""
+"""Backends: one folder for each runtime. The folder ``x`` has its backend in ``x_backend.py``, as ``BACKEND``.
+
+Other packages register a backend as an entry point of the group ``edgeprune.backends``: ``name = "module:BACKEND"``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from edgeprune.backends.base import Backend
+from edgeprune.config import Target
+from edgeprune.config.settings import nearest
+from edgeprune.errors import ModelError, TargetError
+
+__all__ = ["Backend", "backend", "for_file", "for_target", "names", "suffixes"]
+
+_GROUP = "edgeprune.backends"
+_FOLDER = Path(__file__).parent
+
+
+def names() -> tuple[str, ...]:
+    """Names of all backends, in alphabetical order."""
+    own = {path.parent.name for path in _FOLDER.glob("*/*_backend.py") if path.stem == f"{path.parent.name}_backend"}
+    return tuple(sorted(own | {point.name for point in entry_points(group=_GROUP)}))
+
+
+@cache
+def backend(name: str) -> Backend:
+    """The backend called ``name``.
+
+    Raises:
+        TargetError: There is no such backend; the message names the nearest one.
+    """
+    if (_FOLDER / name / f"{name}_backend.py").is_file():
+        found = importlib.import_module(f"{__name__}.{name}.{name}_backend").BACKEND
+    else:
+        point = next(iter(entry_points(group=_GROUP, name=name)), None)
+        if point is None:
+            near = nearest(name, list(names()))
+            hint = f"did you mean '{near}'? " if near else ""
+            raise TargetError(f"runtime.name: got '{name}': {hint}there are {', '.join(names())}")
+        found = point.load()
+    assert isinstance(found, Backend), f"{name}: {found!r} is not an instance of edgeprune.backends.Backend"
+    return found
+
+
+def for_target(target: Target) -> Backend:
+    """The backend of a target.
+
+    Raises:
+        TargetError: There is no such backend, or the target lacks a table that it needs.
+    """
+    found = backend(target.runtime.name)
+    found.check_target(target)
+    return found
+
+
+def suffixes() -> tuple[str, ...]:
+    """Suffixes of model files that can be run on this machine."""
+    return tuple(found.suffix for found in map(backend, names()) if found.is_default_for_suffix)
+
+
+def for_file(path: Path) -> Backend:
+    """The backend that runs the model file ``path`` on this machine.
+
+    Raises:
+        ModelError: No backend has this suffix.
+    """
+    for found in map(backend, names()):
+        if found.is_default_for_suffix and found.suffix == path.suffix:
+            return found
+    raise ModelError(f"{path}: expected a model file with the suffix {' or '.join(suffixes())}")

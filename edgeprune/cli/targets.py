@@ -55,9 +55,11 @@ def show(json_before: bool, target: str, as_json: bool) -> None:
     Example:
       edgeprune targets show raspberry-pi-4
     """
+    from edgeprune import backends
     from edgeprune.config import Target
 
     found = Target.load(target)
+    backends.for_target(found)
     if as_json or json_before:
         print_json(found.model_dump(mode="json"))
     else:

@@ -15,10 +15,6 @@ from edgeprune.errors import TargetError
 
 _Positive = Annotated[int, Field(ge=1)]
 Precision = Literal["float32", "float16", "int8"]
-RuntimeName = Literal["onnxruntime", "litert", "tensorrt", "tflm"]
-_PACKAGES: Mapping[RuntimeName, str | None] = {
-    "onnxruntime": "onnxruntime", "litert": "ai-edge-litert", "tflm": "tflite-micro", "tensorrt": None,
-}  # fmt: skip
 
 
 def _specifier(text: str) -> str:
@@ -105,7 +101,7 @@ class RuntimeSettings(Settings):
     """Runtime that executes the model.
 
     Attributes:
-        name: The runtime.
+        name: The runtime: the name of a backend.
         others: Runtimes that run there as well; ``build --runtime`` takes one of them.
         versions: Of the runtime that this is right for, as pip writes it: ``>=1.17,<2``.
         precisions: It can run, the plainest first; which one ships is measured.
@@ -115,24 +111,14 @@ class RuntimeSettings(Settings):
         align_int8: The same where int8 is demanded.
     """
 
-    name: RuntimeName = "onnxruntime"
-    others: Annotated[tuple[RuntimeName, ...], Field(strict=False)] = ()
+    name: Name = "onnxruntime"
+    others: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     versions: Annotated[str, AfterValidator(_specifier)] = ""
     precisions: Annotated[tuple[Precision, ...], Field(strict=False, min_length=1)] = ("float32",)
     threads: _Positive | None = None
     spinning: bool = True
     align: _Positive = 1
     align_int8: _Positive | None = None
-
-    @property
-    def package(self) -> str | None:
-        """Distribution on PyPI that contains the runtime; None for TensorRT, which comes with the board."""
-        return _PACKAGES[self.name]
-
-    @property
-    def format(self) -> Literal["onnx", "tflite"]:
-        """Format of the files that it reads."""
-        return "tflite" if self.name in ("litert", "tflm") else "onnx"
 
 
 class OnnxSettings(Settings):
@@ -208,8 +194,6 @@ class Target(Settings):
 
     @model_validator(mode="after")
     def _whole_board(self) -> Target:
-        if (self.runtime.name == "tflm") != (self.microcontroller is not None):
-            raise ValueError("runtime.name = 'tflm' and a table [microcontroller], or neither")
         hardware = self.hardware
         if self.microcontroller is not None and (hardware.clock_mhz is None or hardware.flash_bytes is None):
             raise ValueError("hardware.clock_mhz and hardware.flash_bytes of a microcontroller")

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -188,8 +187,13 @@ def fingerprint(layers: Sequence[Layer]) -> str:
     return hashlib.sha256(repr([layer.shape for layer in layers]).encode()).hexdigest()[:16]
 
 
-def load_table(target: Target, path: Path | None = None) -> LatencyTable:
-    """Read the latency table of ``target``, from ``path`` or where the target finds it.
+def load_table(target: Target, path: Path | None = None, *, installed: str | None = None) -> LatencyTable:
+    """Read the latency table of ``target``.
+
+    Args:
+        target: The target.
+        path: File of the table; None: where the target finds it.
+        installed: Version of the target's runtime on this machine; None if it is not installed.
 
     Raises:
         TargetError: There is none, it is damaged, or it was made for another target, runtime or number of threads, or
@@ -208,7 +212,7 @@ def load_table(target: Target, path: Path | None = None) -> LatencyTable:
         for name, value in expected.items()
         if getattr(table, name) != value
     ]
-    versions = allowed_versions(target)
+    versions = allowed_versions(target, installed)
     if not is_version_in(versions, table.runtime_version):
         wrong.append(f"{table.runtime} {table.runtime_version} instead of {versions}")
     if wrong:
@@ -219,19 +223,16 @@ def load_table(target: Target, path: Path | None = None) -> LatencyTable:
     return table
 
 
-def allowed_versions(target: Target) -> SpecifierSet:
+def allowed_versions(target: Target, installed: str | None) -> SpecifierSet:
     """Versions of the runtime that a latency table of ``target`` may have been measured with.
 
     These are the versions that the target allows. A target without an architecture is the machine at hand, whose
     runtime is the installed one.
     """
-    runtime = target.runtime
-    if runtime.versions or target.hardware.architecture is not None or runtime.package is None:
-        return SpecifierSet(runtime.versions)
-    try:
-        return SpecifierSet(f"=={version(runtime.package)}")
-    except PackageNotFoundError:
-        return SpecifierSet()
+    versions = target.runtime.versions
+    if versions or target.hardware.architecture is not None or installed is None:
+        return SpecifierSet(versions)
+    return SpecifierSet(f"=={installed}")
 
 
 def is_version_in(versions: SpecifierSet, version: object) -> bool:

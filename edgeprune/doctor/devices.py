@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from edgeprune import json_text
+from edgeprune.backends import for_target
+from edgeprune.backends.tensorrt.trtexec import USUAL_PLACE
+from edgeprune.config import Target
 from edgeprune.devices import Capability, Workspace, device, named
 from edgeprune.devices.emulation import BOARDS
 from edgeprune.devices.emulator import MICROCONTROLLER
 from edgeprune.doctor.base import Finding, check
 from edgeprune.errors import DeviceError, EdgePruneError, InputError
-from edgeprune.profile.protocol import REQUIREMENTS
-from edgeprune.profile.runners.trtexec import USUAL_PLACE
 
 _RUN_S = 120
 # Python 3.8 knows all of it. JetPack's trtexec is on no PATH.
@@ -66,7 +67,9 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
     runtimes = {"Python": seen["Python"], **seen["runtimes"]}
     versions = ", ".join(f"{what} {version}" for what, version in runtimes.items())
     if not seen["runtimes"]:
-        needs = " ".join(f"'{requirement}'" for requirement in REQUIREMENTS.split())
+        scripts = for_target(Target.load("host")).runner
+        assert scripts is not None
+        needs = " ".join(f"'{requirement}'" for requirement in scripts.requirements.split())
         line = f"{seen['executable']} -m pip install {needs}     (typed there)"
         return Finding(name, "bad", f"{versions}, and no runtime", line, needed=needed)
     return Finding(name, "ok", versions, needed=needed)

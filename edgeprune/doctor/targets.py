@@ -7,13 +7,11 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
+from edgeprune import backends
 from edgeprune.config import Target, lookup
 from edgeprune.doctor.base import Finding, State, check
 from edgeprune.doctor.packages import install_line, installed
 from edgeprune.errors import TargetError
-
-_CHECKER = "onnxruntime"
-"""Package that checks the files of runtimes which cannot be installed on this machine."""
 
 
 @check("Targets", place=2)
@@ -26,15 +24,17 @@ def targets() -> Iterator[Finding]:
 def _target(name: str, path: Path) -> Finding:
     try:
         target = Target.load(path)
+        backend = backends.for_target(target)
     except TargetError as problem:
         return Finding(name, "bad", str(problem), f"edgeprune targets show {lookup.shown(path)}")
     runtime = target.runtime
-    package = runtime.package or _CHECKER
+    package = backend.package or backend.host.package
+    assert package is not None
     found = installed(package)
     if found is None:
-        state: State = "bad" if package == _CHECKER else "absent"  # the others are optional
+        state: State = "bad" if backend.extra is None else "absent"
         return Finding(name, state, f"{package} is not installed, which runs its files here", install_line(package))
-    if runtime.package is None:
+    if backend.package is None:
         message = f"files are made and checked here ({package} {found}); the board builds the engine"
         return Finding(name, "ok", message)
     if not runtime.versions or SpecifierSet(runtime.versions).contains(found, prereleases=True):

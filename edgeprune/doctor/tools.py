@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from subprocess import TimeoutExpired
 
 from edgeprune import process
+from edgeprune.backends.tensorrt.trtexec import find_trtexec
 from edgeprune.doctor.base import Finding, check
-from edgeprune.profile.runners.trtexec import find_trtexec
 
 _VERSION_S = 20
 _BESIDE = ("/usr/sbin", "/sbin")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import onnx
@@ -31,8 +30,13 @@ class Preflight:
     remarks: tuple[str, ...]
 
 
-def preflight(path: Path, target: Target) -> Preflight:
+def preflight(path: Path, target: Target, *, installed: str | None = None) -> Preflight:
     """Check the ONNX file ``path`` against what ``target`` says of its runtime and its memory.
+
+    Args:
+        path: The ONNX file.
+        target: The target.
+        installed: Version of the target's runtime on this machine; None if it is not installed.
 
     Raises:
         ModelError: The file cannot be read, or exceeds a limit of ``load_file``.
@@ -41,9 +45,14 @@ def preflight(path: Path, target: Target) -> Preflight:
     """
     proto = onnx.shape_inference.infer_shapes(load_file(path))
     memory = _least_memory(proto)
-    problems = [*_versions(target), *_opset(proto, target), *_open_inputs(proto), *_unsupported(proto, target)]
-    # Weights of a microcontroller lie in flash, and what is too large may be pruned until it fits.
-    room = target.hardware.memory_bytes if target.microcontroller is None else None
+    problems = [
+        *_versions(target, installed),
+        *_opset(proto, target),
+        *_open_inputs(proto),
+        *_unsupported(proto, target),
+    ]
+    # Weights may lie in flash, where there is one; a network that is too large for it may be pruned until it fits.
+    room = target.hardware.memory_bytes if target.hardware.flash_bytes is None else None
     if room is not None and memory > room:
         problems.append(
             f"its weights and its largest operator alone need {memory:,} bytes, the board has {room:,}: take a smaller "
@@ -72,16 +81,14 @@ def module_path(node: onnx.NodeProto) -> str:
     return path
 
 
-def _versions(target: Target) -> Iterable[str]:
-    """Only of a runtime that is installed here: what is checked with one version says little of another."""
+def _versions(target: Target, installed: str | None) -> Iterable[str]:
+    """Problem with the runtime that is installed here: a check with one version says little about another."""
     runtime = target.runtime
-    if runtime.name == "onnxruntime":
-        installed = version("onnxruntime")
-        if not SpecifierSet(runtime.versions).contains(installed, prereleases=True):
-            yield (
-                f"it is for ONNX Runtime {runtime.versions}, installed is {installed}: "
-                f"pip install 'onnxruntime{runtime.versions}', or correct runtime.versions of the target"
-            )
+    if installed is not None and not SpecifierSet(runtime.versions).contains(installed, prereleases=True):
+        yield (
+            f"it is for {runtime.name} {runtime.versions}, installed is {installed}: install a version in that range, "
+            "or correct runtime.versions of the target"
+        )
 
 
 def _opset(proto: onnx.ModelProto, target: Target) -> Iterable[str]:

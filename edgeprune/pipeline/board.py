@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 def report(job: Job) -> MicrocontrollerReport | None:
     """For the manifest; None for another target."""
+    found = job.value("profile")["footprint"]
     board, clock_mhz = job.target.microcontroller, job.target.hardware.clock_mhz
-    if board is None or clock_mhz is None:
+    if found is None or board is None or clock_mhz is None:
         return None
-    found = job.value("microcontroller")
     macs, cycles = job.value("select")["after"]["macs"], board.cycles_per_mac
     low, typical, high = (macs * each / (clock_mhz * 1e3) for each in (cycles.low, cycles.typical, cycles.high))
     return MicrocontrollerReport(
@@ -55,9 +55,9 @@ def limits(job: Job) -> dict[str, float]:
 def reached(job: Job) -> dict[str, float]:
     """Final value of each cost; arena and flash are those of the shipped file."""
     found: dict[str, float] = dict(job.value("select")["after"])
-    if job.target.microcontroller is not None:
-        shipped = job.value("microcontroller")["shipped"]
-        found.update({name: shipped[name] for name in job.target.limits})
+    footprint = job.value("profile")["footprint"]
+    if footprint is not None:
+        found.update({name: footprint["shipped"][name] for name in job.target.limits})
     return found
 
 
@@ -66,17 +66,6 @@ def predicted_ms(job: Job, when: str) -> float | None:
     costs: Mapping[str, Any] = job.value("select")[when]
     each = job.target.ms_per_mac
     return costs.get("latency_ms") if each is None else costs["macs"] * each
-
-
-def firmware(job: Job) -> dict[str, str]:
-    """The files of ``firmware/``, by path in the bundle."""
-    from edgeprune.backends import firmware, tflm
-    from edgeprune.backends.tflm.code import GOLDEN_SAMPLES
-
-    file = job.shipped_file
-    samples = next(iter(job.reported_split.batches(GOLDEN_SAMPLES)))[0].numpy()
-    written = firmware.write(file, job.target, tflm.footprint(file), samples, name=job.bundle_folder.name)
-    return {f"firmware/{name}": text for name, text in written.items()}
 
 
 def _footprint(found: Mapping[str, Any]) -> FootprintReport:

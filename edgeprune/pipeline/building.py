@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune import devices, files
+from edgeprune import backends, devices, files
 from edgeprune.bundle import pack
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
@@ -193,7 +193,7 @@ class _Attempt:
 
     def run_to_bundle(self) -> None:
         """Run or reuse every stage but the one that packs."""
-        stages = stages_of(self.job.recipe, self.job.target)
+        stages = stages_of(self.job.recipe)
         self._watcher.expect(len(stages))
         for stage in stages:
             if stage is not bundle.STAGE:
@@ -267,10 +267,11 @@ def _for_target(recipe: Recipe, target: Target) -> Recipe:
     check_targets(recipe.budget, [target])
     recipe = recipe.for_target(*target.labels)
     recipe.budget.check_evidence()
-    if target.microcontroller is None and recipe.budget.arena_bytes is not None:
+    backend = backends.for_target(target)
+    if not target.limits and recipe.budget.arena_bytes is not None:
         raise RecipeError(
-            f"'budget.arena_bytes': {target.name} runs {target.runtime.name}, which has no arena: TFLite Micro has, on "
-            "microcontrollers; peak_activation_bytes is what others have"
+            f"'budget.arena_bytes': {target.name} runs {backend.title}, which has no arena: TFLite Micro has, on "
+            "microcontrollers; set budget.peak_activation_bytes instead"
         )
     if "latency_ms" in recipe.budget.aims.costs and target.ms_per_mac is None:
         target.require_latency_table()
@@ -291,7 +292,8 @@ def _device(given: Device | str | None, target: Target) -> Device:
     """
     if given is None:
         return Local()
-    if target.runtime.name in ("tensorrt", "tflm"):
+    backend = backends.for_target(target)
+    if backend.host is not backend:
         raise InputError(
             f"device: what ships to {target.name} is not chosen by a measurement in the build: measure the bundle, by "
             "'edgeprune profile BUNDLE --device URI'"

@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeprune.backends import tflite, tflm
+from edgeprune.backends.base import Conversion
 from edgeprune.config import Budget
 from edgeprune.cost import CostModel, Scaled, cost_model
 from edgeprune.errors import BudgetError
 from edgeprune.export import onnx
 from edgeprune.graph.rewrite import rewrite
-from edgeprune.quantize import tflite as int8
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from edgeprune.backends.tflm.footprint import Footprint
     from edgeprune.graph import Units
     from edgeprune.pipeline.job import Job
     from edgeprune.select import Plan
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 Choose = Callable[[Budget, Mapping[str, CostModel]], "tuple[Plan, Tensor]"]
 """The units that go so that a budget holds, by models of costs that need more than the network."""
-_SAMPLES = 8
 _LEAST = 2
 """A limit of 1 would be a share."""
 _HALVINGS = 5
@@ -41,7 +40,7 @@ _CLOSE = 64
 """Bytes between an aim that fits and one that does not, that are not worth another try."""
 
 
-def footprint(job: Job, removed: Tensor) -> tflm.Footprint:
+def footprint(job: Job, removed: Tensor) -> Footprint:
     """RAM and flash of the int8 network without the units in the mask (units,); computed once for each mask."""
     gone = removed.numpy().tobytes()
     if gone not in job.footprints:
@@ -54,16 +53,22 @@ def measured(job: Job, network: nn.Module, units: Units, removed: Tensor) -> Map
     return _footprint_of(job, rewrite(network, units, removed).model).costs
 
 
-def _footprint_of(job: Job, network: nn.Module) -> tflm.Footprint:
+def _footprint_of(job: Job, network: nn.Module) -> Footprint:
     recipe = job.recipe
     network = network.cpu().eval()
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "network.onnx"
+        source, backend = Path(folder) / "network.onnx", job.backend
         onnx.export(network, job.example, source, opset=job.target.onnx.opset, simplify=recipe.export.simplify)
-        lowered = tflite.convert(source, source.with_suffix(".tflite"))
-        file = Path(folder) / "int8.tflite"
-        int8.quantize(lowered, file, job.data.train, samples=_SAMPLES, seed=recipe.seed)
-        return tflm.footprint(file)
+        conversion = Conversion(
+            file=backend.write_float32(source, Path(folder)),
+            folder=Path(folder),
+            target=job.target,
+            samples=job.data.train,
+            seed=recipe.seed,
+        )
+        found = backend.footprint(backend.write_for_footprint(conversion))
+    assert found is not None, f"{job.target.name} has limits, and its backend {backend.name} no footprint"
+    return found
 
 
 def whole(job: Job) -> Tensor:
@@ -73,7 +78,7 @@ def whole(job: Job) -> Tensor:
     return torch.zeros(len(job.units), dtype=torch.bool)
 
 
-def board_costs(job: Job, dense: tflm.Footprint) -> dict[str, CostModel]:
+def board_costs(job: Job, dense: Footprint) -> dict[str, CostModel]:
     """Models of what TFLite Micro takes, right for the ``dense`` network, and of latency where that is limited."""
     found: dict[str, CostModel] = {}
     for name, value in dense.costs.items():
@@ -83,7 +88,7 @@ def board_costs(job: Job, dense: tflm.Footprint) -> dict[str, CostModel]:
     return found if latency is None else {**found, "latency_ms": latency}
 
 
-def limits(job: Job, dense: tflm.Footprint) -> dict[str, int]:
+def limits(job: Job, dense: Footprint) -> dict[str, int]:
     """Limits of arena and flash: those of the board, or lower ones of the budget."""
     asked = job.recipe.budget.aims
     named = {name: asked.limit(name, dense.costs[name]) for name in dense.costs if name in asked.costs}
@@ -199,7 +204,7 @@ class _Fitting:
     def _budget(self, aims: Aims) -> Budget:
         return self._asked.model_copy(update={name: max(aim, _LEAST) for name, aim in aims.items()})
 
-    def _over(self, found: tflm.Footprint) -> dict[str, int]:
+    def _over(self, found: Footprint) -> dict[str, int]:
         excess = {name: found.costs[name] - limit for name, limit in self.most.items()}
         return {name: bytes_over for name, bytes_over in excess.items() if bytes_over > 0}
 
@@ -208,7 +213,7 @@ def _origin(job: Job, name: str, limit: int) -> str:
     return f" (what {job.target.name} has for a model)" if limit == job.target.limits[name] else ""
 
 
-def _held_back(found: tflm.Footprint, name: str) -> str:
+def _held_back(found: Footprint, name: str) -> str:
     if name == "flash_bytes":
         rest = found.flash_bytes - found.file_bytes
         return f"the file has {found.file_bytes:,} bytes, the rest of the image {rest:,}"

@@ -23,7 +23,8 @@ from edgeprune.pipeline.stage import Space
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edgeprune.backends.tflm import Footprint
+    from edgeprune.backends import Backend
+    from edgeprune.backends.tflm.footprint import Footprint
     from edgeprune.candidates import Candidate
     from edgeprune.cost import CostModel
     from edgeprune.criteria import Criterion
@@ -42,12 +43,7 @@ WEIGHTS = "weights.safetensors"
 PLAN = "plan.json"
 SCORES = "scores.npy"
 DENSE_ONNX = "dense.onnx"
-DENSE_INT8_TFLITE = "dense-int8.tflite"
 PRUNED_ONNX = "model.onnx"
-INT8_ONNX = "model-int8.onnx"
-DENSE_TFLITE = "dense.tflite"
-PRUNED_TFLITE = "model.tflite"
-INT8_TFLITE = "model-int8.tflite"
 PROFILE = "profile.json"
 GOLDEN = "golden.npz"
 
@@ -136,6 +132,13 @@ class Job:
     def file(self, stage: str, name: str) -> Path:
         """A file that ``stage`` made."""
         return self.results[stage].folder / name
+
+    @cached_property
+    def backend(self) -> Backend:
+        """Backend of the target."""
+        from edgeprune import backends
+
+        return backends.for_target(self.target)
 
     @property
     def bundle_folder(self) -> Path:
@@ -341,7 +344,12 @@ class Job:
         if ms_per_mac is not None:
             return Scaled(cost_model("macs", self.units, self.dense), factor=ms_per_mac) if wanted else None
         try:
-            return cost_model("latency_ms", self.units, self.dense, table=load_table(self.target))
+            return cost_model(
+                "latency_ms",
+                self.units,
+                self.dense,
+                table=load_table(self.target, installed=self.backend.installed_version),
+            )
         except TargetError as problem:
             if wanted:
                 raise

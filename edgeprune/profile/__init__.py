@@ -1,4 +1,4 @@
-"""Latency and memory of models on a device; ``runners/`` are self-contained scripts that run there.
+"""Latency and memory of models on a device.
 
 The room is also the function: ``edgeprune.profile(bundle, device)`` is ``edgeprune.profile.profile(bundle, device)``.
 Names are loaded on first use (PEP 562): what only reads profiles needs no numpy.
@@ -14,22 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgeprune.profile.prediction import predict
     from edgeprune.profile.profiling import Outcome, profile, profile_fleet
-    from edgeprune.profile.protocol import (
-        LITERT_REQUIREMENTS,
-        LITERT_RUNNER,
-        REQUIREMENTS,
-        RUNNER,
-        TENSORRT_RUNNER,
-        measure,
-    )
+    from edgeprune.profile.protocol import measure
     from edgeprune.profile.result import Profile
 
 __all__ = [
-    "LITERT_REQUIREMENTS",
-    "LITERT_RUNNER",
-    "REQUIREMENTS",
-    "RUNNER",
-    "TENSORRT_RUNNER",
     "Outcome",
     "Profile",
     "measure",
@@ -41,6 +29,7 @@ __all__ = [
 _HOMES = {
     "Outcome": "profiling",
     "Profile": "result",
+    "measure": "protocol",
     "predict": "prediction",
     "profile": "profiling",
     "profile_fleet": "profiling",
@@ -48,10 +37,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    home = _HOMES.get(name)
+    if home is None:
         raise AttributeError(f"module 'edgeprune.profile' has no attribute '{name}'")
-    home = importlib.import_module(f"edgeprune.profile.{_HOMES.get(name, 'protocol')}")
-    return getattr(home, name)
+    return getattr(importlib.import_module(f"edgeprune.profile.{home}"), name)
 
 
 class _Callable(ModuleType):

@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from edgeprune import backends
+from edgeprune.backends.base import RunnerScripts
 from edgeprune.config import Target
 from edgeprune.cost.layers import Layer, Shape
 from edgeprune.cost.probes import empty, probe
 from edgeprune.cost.table import Grid, LatencyTable, Rest, allowed_versions, fingerprint, is_version_in
 from edgeprune.devices import Capability, Device, Workspace
 from edgeprune.errors import InputError, TargetError
-from edgeprune.profile.protocol import RUNNER
 from edgeprune.profile.runner import Runner
 from edgeprune.progress import SILENT, Progress
 
 STEPS = (4, 8, 16, 32)
 """Alignments that are looked for."""
-_RUNTIME = "onnxruntime"
 """Runtime that runs the probes."""
 _COPIES = 1, 4
 _RUNS = 5
@@ -102,25 +102,28 @@ def check_machine(target: Target, device: Device, machine: str) -> None:
         )
 
 
-def check_runtime(target: Target) -> None:
-    """Check that a latency table of ``target`` can be measured with ONNX Runtime.
+def check_runtime(target: Target) -> RunnerScripts:
+    """Check that a latency table of ``target`` can be measured; returns the scripts that measure it.
 
     Raises:
-        TargetError: The target has another runtime.
+        TargetError: Single layers cannot be measured with the runtime of the target.
     """
-    if target.runtime.name != _RUNTIME:
+    backend = backends.for_target(target)
+    if not backend.measures_layers or backend.runner is None:
+        able = [name for name in backends.names() if backends.backend(name).measures_layers]
         raise TargetError(
-            f"the target {target.name} cannot be calibrated: its runtime is {target.runtime.name}, and layers are "
-            f"measured with {_RUNTIME}"
+            f"the target {target.name} cannot be calibrated: its runtime is {backend.name}, and layers are measured "
+            f"with {' or '.join(able)}"
         )
+    return backend.runner
 
 
 def _check_version(target: Target, device: Device, version: str) -> None:
-    versions = allowed_versions(target)
+    versions = allowed_versions(target, backends.for_target(target).installed_version)
     if not is_version_in(versions, version):
         raise TargetError(
-            f"the target {target.name} is for {_RUNTIME} {versions}, {device.uri} has {version}: install such a "
-            "version there"
+            f"the target {target.name} is for {target.runtime.name} {versions}, {device.uri} has {version}: "
+            "install such a version there"
         )
 
 
@@ -154,7 +157,7 @@ def calibrate(
         DeviceError: The device cannot be reached, or the runner fails or answers nonsense.
     """
     check_device(device)
-    check_runtime(target)
+    scripts = check_runtime(target)
     effort = effort or Effort()
     shapes = list(dict.fromkeys(layer.shape for layer in layers))
     grids = {shape: _grid_counts(shape, effort.anchors) for shape in shapes}
@@ -162,7 +165,7 @@ def calibrate(
     points = {(shape, into, out) for shape, axes in grids.items() for into in axes[0] for out in axes[1]}
     points |= {point for line in lines.values() for point in line}
     with tempfile.TemporaryDirectory() as folder, device.open() as workspace:
-        runner = Runner(workspace, workspace.push(RUNNER), "latency probes", _TIMEOUT_S)
+        runner = Runner(workspace, workspace.push(scripts.script), "latency probes", _TIMEOUT_S)
         check_machine(target, device, str(runner.machine["machine"]))
         _check_version(target, device, str(runner.machine["runtime_version"]))
         cores = int(runner.machine["cores"])

@@ -28,8 +28,6 @@ _INPUT, _TOLERANCE, _OUTPUT = "input", "tolerance", "output_{}"
 _INT8_TOLERANCE = 0.1
 """Kernels of other processors round some values of every layer the other way."""
 _FLOAT_TOLERANCE = {"float32": 1e-3, "float16": 1e-2}
-_TF32 = "float16"
-"""TensorRT multiplies float32 in TF32, which has the mantissa of float16, on all GPUs since Ampere."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +117,9 @@ def _answers(stored: Mapping[str, Array]) -> tuple[tuple[Array, ...], float]:
     return outputs, float(stored[_TOLERANCE])
 
 
-def tolerance(precision: str, runtime: str = "") -> float:
-    """Allowed relative error of a precision between processors, on ``runtime``."""
-    computed = _TF32 if (precision, runtime) == ("float32", "tensorrt") else precision
-    return _FLOAT_TOLERANCE.get(computed, _INT8_TOLERANCE)
+def tolerance(precision: str) -> float:
+    """Allowed relative error between processors that compute in ``precision``."""
+    return _FLOAT_TOLERANCE.get(precision, _INT8_TOLERANCE)
 
 
 def problems(checks: Mapping[str, GoldenCheck]) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from edgeprune import backends
 from edgeprune.bundle.manifest import BudgetReport, GateReport, Manifest, Platform
 from edgeprune.bundle.verdicts import verdict
 from edgeprune.config.budget import is_fraction
 from edgeprune.config.gates import Gate
+from edgeprune.errors import TargetError
 from edgeprune.evidence import Evidence
 from edgeprune.profile.result import DENSE, ModelProfile, Profile
 
@@ -81,11 +83,17 @@ def device_name(profile: Profile) -> str:
 def measured_elsewhere(platform: Platform, profile: Profile) -> str | None:
     """The processor or runtime that was measured, if it is not the target's."""
     machine, runtime = str(profile.device.get("machine")), str(profile.device.get("runtime"))
-    if machine == _MICROCONTROLLER and platform.runtime == "tflm":
-        return None
-    if platform.architecture not in (None, machine):
+    if platform.architecture not in (None, machine) and machine != _MICROCONTROLLER:
         return machine
-    return runtime if platform.runtime == "tensorrt" != runtime else None
+    return None if runtime in _reported_names(platform.runtime, runtime) else runtime
+
+
+def _reported_names(runtime: str, measured: str) -> tuple[str, ...]:
+    """Names under which devices report ``runtime``; ``measured`` for a backend that is not installed here."""
+    try:
+        return backends.backend(runtime).reported_names
+    except TargetError:
+        return (measured,)
 
 
 def _figure(name: str, model: ModelProfile) -> tuple[float | None, Evidence]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgeprune.devices import Device, Local
 from edgeprune.errors import DeviceError
-from edgeprune.profile.protocol import RUNNER
+from edgeprune.profile.protocol import default_scripts
 
 Array = NDArray[Any]
 
@@ -21,7 +21,7 @@ def predict(
     samples: Array,
     device: Device | None = None,
     *,
-    runner: Path = RUNNER,
+    runner: Path | None = None,
     timeout_s: float = 600.0,
 ) -> dict[str, Array]:
     """Run samples through a model on a device, by the runner that a bundle is shipped with.
@@ -30,7 +30,7 @@ def predict(
         model: Its file, such as ``model.onnx`` of a bundle.
         samples: (N, ...), scaled as in training.
         device: Where; default: this machine.
-        runner: The script that runs it there: ``run.py`` of a bundle, or one of ``runners/``.
+        runner: The script that runs it there: ``run.py`` of a bundle; None: the one of its backend.
         timeout_s: Longest wait.
 
     Returns:
@@ -39,6 +39,7 @@ def predict(
     Raises:
         DeviceError: The device cannot be reached, or the runner fails, as it does where samples do not fit the model.
     """
+    runner = runner or default_scripts(model)[0]
     with tempfile.TemporaryDirectory() as folder, (device or Local()).open() as workspace:
         given, got = Path(folder) / "samples.npy", Path(folder) / "outputs.npz"
         np.save(given, samples)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeprune import files
+from edgeprune import backends, files
 from edgeprune.devices import Capability, Device, Local, Workspace
 from edgeprune.evidence import Kind
 from edgeprune.profile import golden as goldens
@@ -23,21 +23,6 @@ from edgeprune.profile.result import Environment, Figure, ModelProfile, Profile,
 from edgeprune.profile.runner import Runner
 from edgeprune.profile.state import Monitor, Sample
 from edgeprune.progress import SILENT, Progress
-
-RUNNER = Path(__file__).parent / "runners" / "onnxruntime_runner.py"
-LITERT_RUNNER = RUNNER.with_name("litert_runner.py")
-TENSORRT_RUNNER = (
-    RUNNER.with_name("tensorrt_runner.py"),
-    RUNNER.with_name("build_engine.py"),
-    RUNNER.with_name("trtexec.py"),
-    RUNNER.with_name("choice.py"),
-    RUNNER,
-)
-"""Scripts for a board with TensorRT: the first is started, the others are beside it under their own names."""
-# Opset 17 and IR 8 came with 1.12.
-LITERT_REQUIREMENTS = "numpy>=1.21\nai-edge-litert>=1.0\n"
-REQUIREMENTS = "numpy>=1.21\nonnxruntime>=1.12\n"
-
 
 _NO_SETTINGS = ("threads", "timeout_s", "load_s")
 """Conditions that are not in the profile's settings: threads are stated by model, and timeouts change no figure."""
@@ -74,6 +59,17 @@ class Conditions:
     retries: int = 0
 
 
+def default_scripts(model: Path) -> tuple[Path, ...]:
+    """The scripts that run the file ``model``, by its suffix; the first is started.
+
+    Raises:
+        ModelError: No backend has this suffix.
+    """
+    runner = backends.for_file(model).runner
+    assert runner is not None
+    return (runner.script, *runner.beside)
+
+
 def measure(
     models: Mapping[str, Path],
     device: Device | None = None,
@@ -88,7 +84,7 @@ def measure(
     Args:
         models: Model files by name; ratios are over the first.
         device: Where; default: this machine.
-        runner: The script that runs them there, and those that have to lie beside it; None: that of ONNX Runtime.
+        runner: The script that runs them there, and those that have to lie beside it; None: that of their backend.
         golden: By model, what it must answer.
         progress: Advances by a block.
         conditions: See ``Conditions``.
@@ -123,7 +119,7 @@ class Bench:
         self._device = device
         self._models = models
         self._golden: Mapping[str, Golden] = golden or {}
-        scripts = [runner or RUNNER] if runner is None or isinstance(runner, Path) else list(runner)
+        scripts = [runner] if isinstance(runner, Path) else list(runner or default_scripts(next(iter(models.values()))))
         there = {name: workspace.push(path, *(beside or {}).get(name, ())) for name, path in models.items()}
         script = workspace.push(*scripts)
         self._runners = {name: Runner(workspace, script, name, conditions.timeout_s) for name in models}
@@ -132,7 +128,7 @@ class Bench:
         self._kind: Kind = "emulated" if machine.get("emulated") is True else device.kind
         # How noisy an emulated time is matters to nobody.
         self._conditions = conditions if self._kind == "measured" else replace(conditions, noise=None)
-        self._gpu = machine.get("provider") == "cuda" or machine.get("runtime") == "tensorrt"
+        self._gpu = machine.get("provider", "cpu") != "cpu"
         knows = Capability.STATE in device.capabilities
         self._monitor = Monitor(workspace, gpu=machine.get("provider") == "cuda") if knows else None
         self._machine: dict[str, Any] = {**machine, **(self._monitor.device if self._monitor else {})}

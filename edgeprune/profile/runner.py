@@ -1,6 +1,6 @@
 """A runner on a device, and what it answers.
 
-The scripts in ``runners/`` are self-contained: they are pushed to a device, and need nothing of EdgePrune there.
+The scripts of backends (``RunnerScripts``) are pushed to a device, and need nothing of EdgePrune there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The state of a device around a measurement, as ``runners/device_state.py`` tells it from there."""
+"""The state of a device around a measurement, as ``device_state.py`` tells it from there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgeprune.profile.result import Environment, State
 logger = logging.getLogger(__name__)
 
 _Read = TypeVar("_Read")
-SCRIPT = Path(__file__).parent / "runners" / "device_state.py"
+SCRIPT = Path(__file__).with_name("device_state.py")
 _ANSWER_S = 60.0
 _MEGABYTE = 1 << 20
 # Of vcgencmd get_throttled; 16 bits higher the same since boot (raspberrypi.com/documentation, "os.adoc").

@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from edgeprune import backends
 from edgeprune.bundle import verifying
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Target
 from edgeprune.errors import BundleError, InputError, TargetError
 from edgeprune.profile import golden
 from edgeprune.profile.golden import Golden
-from edgeprune.profile.protocol import LITERT_RUNNER, RUNNER, Conditions
+from edgeprune.profile.protocol import Conditions, default_scripts
 from edgeprune.profile.result import BASE, DENSE, PRUNED
-
-_RUNNERS = {".onnx": RUNNER, ".tflite": LITERT_RUNNER}
-_BUILD_S = 3 * 3600.0
-"""A Jetson builds an engine for every precision before it answers, each of which ``build_engine.py`` gives an hour."""
 
 
 @dataclass(frozen=True)
@@ -71,33 +68,26 @@ def subject(what: Path, baseline: Path | None = None) -> Subject:
 
 
 def _file(path: Path) -> Subject:
-    runner = _RUNNERS.get(path.suffix)
-    if runner is None:
+    if path.suffix not in backends.suffixes():
         raise InputError(
             f"got {path}; what is profiled is the folder of a bundle, its .tar.gz, or an .onnx or .tflite file"
         )
     if not path.exists():
         raise InputError(f"cannot read {path}: there is no such file")
-    if path.suffix == ".tflite":
-        from edgeprune.export import tflite_loading
-
-        tflite_loading.load_file(path)  # LiteRT and TFLite Micro believe what a file says of itself
-    else:
-        from edgeprune.export import onnx_loading
-
-        onnx_loading.check_file(path)
+    backends.for_file(path).check_file(path)  # runtimes believe what a file says of itself
     settings = Target.load("host").profile
-    return Subject({path.stem: path}, [runner], conditions=Conditions(**settings.model_dump()))
+    return Subject({path.stem: path}, default_scripts(path), conditions=Conditions(**settings.model_dump()))
 
 
 def _bundle(folder: Path) -> Subject:
     manifest = verifying.verify(folder).manifest
-    model = next((folder / f"model{end}" for end in _RUNNERS if f"model{end}" in manifest.files), None)
+    candidates = [f"model{suffix}" for suffix in backends.suffixes()]
+    model = next((folder / name for name in candidates if name in manifest.files), None)
     if model is None:
-        raise BundleError(f"{folder} has no {' or '.join(f'model{end}' for end in _RUNNERS)}")
+        raise BundleError(f"{folder} has no {' or '.join(candidates)}")
     scripts = sorted(folder / path for path in manifest.files if path.endswith(".py") and "/" not in path)
     run = folder / "run.py"
-    runner = [run, *(path for path in scripts if path != run)] if run in scripts else [_RUNNERS[model.suffix]]
+    runner = [run, *(path for path in scripts if path != run)] if run in scripts else default_scripts(model)
     others = [folder / path for path in manifest.files if path.endswith(model.suffix) and folder / path != model]
     shipped = "float32" if manifest.precision is None else manifest.precision.shipped
     name = PRUNED if shipped == "float32" else shipped
@@ -108,8 +98,8 @@ def _bundle(folder: Path) -> Subject:
 def _conditions(manifest: Manifest) -> Conditions:
     """Conditions that the target sets; the defaults for an unknown target."""
     target = _target(manifest)
-    runtime = target.runtime
-    load_s = _BUILD_S if runtime.name == "tensorrt" else 0.0
+    runtime, scripts = target.runtime, backends.for_target(target).runner
+    load_s = 0.0 if scripts is None else scripts.load_s
     return Conditions(**target.profile.model_dump(), threads=runtime.threads, spinning=runtime.spinning, load_s=load_s)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends import litert
+from edgeprune.backends.litert import litert_session as litert
 from edgeprune.backends.tflite import Converted, convert
 from edgeprune.errors import DataError, ModelError
 from edgeprune.export.onnx import export

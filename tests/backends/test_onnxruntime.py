@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends import onnxruntime as backend
-from edgeprune.backends import running
+from edgeprune.backends.file_module import as_module
+from edgeprune.backends.onnxruntime import onnxruntime_session as backend
 from edgeprune.errors import DataError, ModelError
 from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
@@ -74,7 +74,7 @@ def test_a_file_is_called_and_answers_as_its_network(tmp_path: Path) -> None:
     example = {"image": torch.randn(1, 3, 8, 8), "scale": torch.randn(1, 1, 1, 1)}
     inputs = {"image": torch.randn(5, 3, 8, 8), "scale": torch.randn(5, 1, 1, 1)}
     with torch.no_grad():
-        module = running.as_module(export(detector, example, tmp_path / "m.onnx").path, detector(**example))
+        module = as_module(backend.predictor(export(detector, example, tmp_path / "m.onnx").path), detector(**example))
         torch.testing.assert_close(module(**inputs), detector(**inputs), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(module(*inputs.values()), detector(*inputs.values()), rtol=1e-4, atol=1e-5)
 

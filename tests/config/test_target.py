@@ -92,8 +92,6 @@ def test_what_a_model_may_have() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"microcontroller": None}, r"runtime\.name = 'tflm' and a table \[microcontroller\], or neither"),
-        ({"runtime": {"name": "litert"}}, r"runtime\.name = 'tflm' and a table \[microcontroller\], or neither"),
         ({"hardware": {"clock_mhz": 100}}, r"hardware\.clock_mhz and hardware\.flash_bytes of a microcontroller"),
         (
             {"microcontroller": {**_BOARD["microcontroller"], "cycles_per_mac": {**_CYCLES, "low": 2.5}}},  # type: ignore[dict-item]

@@ -11,8 +11,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeprune.backends import tflm
 from edgeprune.backends.tflite import convert
+from edgeprune.backends.tflm import agreement
+from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.model.data import TensorSplit
 from edgeprune.quantize.tflite import FLOAT_OPERATORS, INT8_OPERATORS, quantize
 
@@ -130,9 +131,9 @@ def test_operator(op: str, tmp_path: Path) -> None:
     assert {port.dtype for port in (*made.inputs, *made.outputs)} == {"int8"}
     (entry,) = made.inputs
     on_steps = np.concatenate([entry.restored(entry.stored(sample[None])) for sample in samples])
-    found = tflm.compare(made.path, on_steps, made.inputs, made.outputs, classes=False)
+    found = agreement.compare(made.path, on_steps, made.inputs, made.outputs, classes=False)
     wanted = converted.session().predict(on_steps)
-    got = tflm.Interpreter(made.path, made.inputs, made.outputs).predict(on_steps)
+    got = Interpreter(made.path, made.inputs, made.outputs).predict(on_steps)
     off = max(np.abs(a - b).max() / port.scale for a, b, port in zip(wanted, got, made.outputs, strict=True))
     assert found.worst_steps <= 1
     assert off <= _STEPS.get(op, 1.5)

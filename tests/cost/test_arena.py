@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends import tflite, tflm
+from edgeprune.backends import tflite
+from edgeprune.backends.tflm.footprint import Footprint, footprint
 from edgeprune.config import Recipe
 from edgeprune.cost import Scaled, cost_model
 from edgeprune.export.onnx import export
@@ -35,12 +36,12 @@ def _some(units: Units, share: float, seed: int) -> torch.Tensor:
     return mask
 
 
-def _footprint(name: str, gone: torch.Tensor, folder: Path) -> tuple[tflm.Footprint, nn.Module]:
+def _footprint(name: str, gone: torch.Tensor, folder: Path) -> tuple[Footprint, nn.Module]:
     model, units, shape = _network(name)
     small = rewrite(model, units, gone).model.eval()
     lowered = tflite.convert(export(small, (torch.randn(shape),), folder / "m.onnx").path, folder / "m.tflite")
     split = TensorSplit(torch.randn(4, *shape[1:]), torch.zeros(4, dtype=torch.long))
-    return tflm.footprint(quantize(lowered, folder / "int8.tflite", split).path), small
+    return footprint(quantize(lowered, folder / "int8.tflite", split).path), small
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6])

@@ -162,7 +162,7 @@ def test_tables_of_another_bench_are_refused(change: dict[str, object], told: st
     path = tmp_path / "host.json"
     path.write_text(dataclasses.replace(table_for(units), **change).to_json())
     with pytest.raises(TargetError, match=told):
-        load_table(Target(name="host"), path)
+        load_table(Target(name="host"), path, installed="1.20.1")
 
 
 def _board(runtime: str, versions: str) -> Target:

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import edgeprune
-from edgeprune.backends.onnxruntime import Session
+from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT
+from edgeprune.backends.onnxruntime.onnxruntime_session import Session
 from edgeprune.bundle import pack, provenance
 from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, ParityReport
 from edgeprune.cli import run
@@ -27,16 +28,16 @@ from edgeprune.devices.emulation import Image, find, folder, install, wheels
 from edgeprune.errors import DeviceError
 from edgeprune.export.onnx import export
 from edgeprune.model import data, network
-from edgeprune.profile import RUNNER, Profile, measure, predict
+from edgeprune.profile import Profile, measure, predict
 from edgeprune.profile.golden import Golden, tolerance
 from edgeprune.profile.prediction import Array
+from edgeprune.profile.protocol import default_scripts
 from tests.devices import unreachable
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform != "linux", reason="QEMU's user mode is Linux's")]
 
 _NAME = "raspberry-pi-4"
 _URI = f"emulator:{_NAME}"
-_RUNNERS = Path(__file__).parents[2] / "edgeprune" / "profile" / "runners"
 _INSTALL_S = 400
 _RUN_S = 1700  # half a minute, but for machines that do much else
 
@@ -186,7 +187,7 @@ def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     outputs = tuple(Session(folder / "model.onnx").predict(inputs))
     Golden(inputs, outputs, tolerance("float32")).save(folder / "golden.npz")
     before, after = (Metrics(macs=int(cost.macs), params=int(cost.params)) for cost in (half.before, half.after))
-    contents = {"model.onnx": folder / "model.onnx", "golden.npz": folder / "golden.npz", "run.py": RUNNER}
+    contents = {"model.onnx": folder / "model.onnx", "golden.npz": folder / "golden.npz", "run.py": SCRIPT}
     manifest = Manifest(
         recipe=recipe.name,
         target=_NAME,
@@ -253,7 +254,7 @@ def test_a_tflite_file_answers_as_here(image: Image, shared_data: Path) -> None:
     mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)[:, :, None, None]
     pixels = 255 * (samples("cifar10-resnet56") * std + mean)  # what that network takes
     model = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
-    same, error = compare(model, pixels, _RUNNERS / "litert_runner.py")
+    same, error = compare(model, pixels, default_scripts(Path("model.tflite"))[0])
     assert same == 1
     assert error == 0
 

@@ -16,7 +16,7 @@ import pytest
 import serial
 
 import edgeprune as ep
-from edgeprune.backends.litert import Session
+from edgeprune.backends.litert.litert_session import Session
 from edgeprune.cli import run
 from edgeprune.devices import device
 from edgeprune.devices.base import LineLostError

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
+from edgeprune.backends import backend, names
 from edgeprune.cli import run
 from edgeprune.config import Target
-from edgeprune.config.target import RuntimeName, RuntimeSettings
 from edgeprune.doctor import Finding, devices, folders, packages, targets, tools
 from edgeprune.doctor.packages import installed
 from tests.devices import sshd
@@ -105,7 +105,7 @@ def test_requirements_are_those_of_the_installed_package_where_there_is_no_check
 
 
 def test_every_runtime_but_tensorrt_has_a_package() -> None:
-    found = {name: RuntimeSettings(name=name).package for name in get_args(RuntimeName)}
+    found = {name: backend(name).package for name in names()}
     assert {name for name, package in found.items() if package is None} == {"tensorrt"}
     assert all(installed(package) for package in found.values() if package is not None)
 

@@ -74,7 +74,7 @@ def test_everything_that_is_wrong_is_told_at_once(file: Path) -> None:
     with pytest.raises(TargetError) as caught:
         preflight(file, target)
     versions, *kinds, memory = str(caught.value).splitlines()[1:]
-    assert "it is for ONNX Runtime <1, installed is 1." in versions
+    assert "it is for onnxruntime <1, installed is 1." in versions
     assert {line.split()[0] for line in kinds} == {"CumSum", "Conv"}
     assert any("/body/body.1/body.1.1/Conv in body.1.1" in line for line in kinds)
     assert any(line.endswith(": do it later") for line in kinds)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.backends import running
+from edgeprune import backends
 from edgeprune.config import Recipe, Target
 from edgeprune.errors import TargetError
 from edgeprune.model import data
@@ -47,7 +47,7 @@ def test_the_bundle_runs_by_itself(built: BuildResult, tmp_path: Path) -> None:
     done = subprocess.run(argv, cwd=built.folder, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     (scores,) = np.load(tmp_path / "out.npz").values()
-    (expected,) = running.predictor(built.folder / "model.tflite")(inputs.numpy())
+    (expected,) = backends.backend("litert").predictor(built.folder / "model.tflite")(inputs.numpy())
     assert (scores.reshape(32, -1).argmax(1) == expected.argmax(1)).all()
     assert len(set(expected.argmax(1))) > 5
 

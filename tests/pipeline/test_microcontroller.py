@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgeprune.backends import tflm
+from edgeprune.backends.tflm.footprint import footprint
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.cli import run
 from edgeprune.config import Recipe, Target
@@ -72,21 +72,21 @@ def test_int8_ships_and_tflite_micro_computes_it(built: BuildResult) -> None:
 def test_the_arena_in_the_manifest_adds_up(built: BuildResult) -> None:
     report = Manifest.load(built.folder).microcontroller
     assert report is not None
-    for name, footprint in (("dense", report.dense), ("shipped", report.shipped)):
-        arena = footprint.arena
+    for name, stated in (("dense", report.dense), ("shipped", report.shipped)):
+        arena = stated.arena
         assert arena.total_bytes == arena.nonpersistent_bytes + arena.persistent_bytes, name
         kinds = arena.by_kind.values()
         assert sum(kind.host_bytes for kind in kinds) == arena.persistent_bytes
         assert arena.restated_bytes == arena.nonpersistent_bytes + sum(kind.target_bytes for kind in kinds)
         assert arena.arena_bytes == arena.restated_bytes + arena.scratch_bytes
-        assert sum(tensor.bytes for tensor in footprint.peak.tensors) <= arena.nonpersistent_bytes
-        assert footprint.flash.flash_bytes == (
-            footprint.flash.file_bytes + footprint.flash.golden_bytes + sum(footprint.flash.code.values())
+        assert sum(tensor.bytes for tensor in stated.peak.tensors) <= arena.nonpersistent_bytes
+        assert stated.flash.flash_bytes == (
+            stated.flash.file_bytes + stated.flash.golden_bytes + sum(stated.flash.code.values())
         )
-        assert footprint.flash.band_bytes is not None
-        low, high = footprint.flash.band_bytes
-        assert low < footprint.flash.flash_bytes < high
-    real = tflm.footprint(built.folder / "model.tflite")
+        assert stated.flash.band_bytes is not None
+        low, high = stated.flash.band_bytes
+        assert low < stated.flash.flash_bytes < high
+    real = footprint(built.folder / "model.tflite")
     assert report.shipped.arena.arena_bytes == real.arena_bytes
     assert report.shipped.flash.file_bytes == built.manifest.files["model.tflite"].bytes
     assert report.limits == Target.load(_NANO).limits
@@ -150,7 +150,7 @@ def test_the_report_tells_what_sets_the_peak(built: BuildResult) -> None:
 def test_boards_on_which_it_fits_share_what_was_trained(built: BuildResult, folder: Path) -> None:
     other = _build(folder, "rp2040-pico", training__epochs=2)
     cached = {stage.name for stage in other.stages if stage.cached}
-    assert {"finetune", "export", "quantize", "parity", "microcontroller", "evaluate-shipped"} <= cached
+    assert {"finetune", "export", "quantize", "parity", "profile", "evaluate-shipped"} <= cached
     assert "bundle" not in cached
     assert other.manifest.files["model.tflite"] == built.manifest.files["model.tflite"]
 
@@ -185,7 +185,7 @@ def test_it_is_pruned_until_the_arena_fits(share: float, folder: Path) -> None:
     report = made.manifest.microcontroller
     assert report is not None
     assert verdict.ok
-    assert verdict.value == report.shipped.arena.arena_bytes == tflm.footprint(made.folder / "model.tflite").arena_bytes
+    assert verdict.value == report.shipped.arena.arena_bytes == footprint(made.folder / "model.tflite").arena_bytes
     assert 0.6 * verdict.limit < verdict.value <= verdict.limit == int(share * report.dense.arena.arena_bytes)
     before, after = (sum(one.bytes for one in side.peak.tensors) for side in (report.dense, report.shipped))
     assert after < before
@@ -205,7 +205,7 @@ def test_flash_is_the_file_and_the_code(folder: Path) -> None:
     (verdict,) = (budget for budget in made.manifest.budgets if budget.name == "flash_bytes")
     assert verdict.ok
     assert 100_000 < verdict.value <= 130_000
-    assert verdict.value == tflm.footprint(made.folder / "model.tflite").flash_bytes
+    assert verdict.value == footprint(made.folder / "model.tflite").flash_bytes
 
 
 def test_latency_can_be_limited(folder: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 import edgeprune as ep
-from edgeprune.backends import tflm
+from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.bundle import verifying
 from edgeprune.config import Recipe, Target
 from edgeprune.model import data, weights
@@ -108,13 +108,13 @@ def test_int8_keeps_the_accuracy_on_both_targets(on_board: BuildResult, on_raspb
 def test_golden_samples_lie_as_the_network_takes_them(on_board: BuildResult, samples: np.ndarray) -> None:
     golden = Golden.load(on_board.folder / NAME)
     np.testing.assert_array_equal(golden.inputs, samples[: len(golden.inputs)])
-    found = tflm.Interpreter(on_board.folder / "model.tflite").predict(golden.inputs)
+    found = Interpreter(on_board.folder / "model.tflite").predict(golden.inputs)
     assert golden.compare(found).top1_agreement == 1.0
 
 
 def test_firmware_is_given_its_input_as_the_file_stores_it(on_board: BuildResult) -> None:
     folder = on_board.folder / "firmware"
-    interpreter = tflm.Interpreter(on_board.folder / "model.tflite")
+    interpreter = Interpreter(on_board.folder / "model.tflite")
     (stored,) = interpreter.stored([Golden.load(on_board.folder / NAME).inputs[:1]])
     text = (folder / "golden.cc").read_text()
     first = text[text.index("  {0x") :].partition("}")[0]

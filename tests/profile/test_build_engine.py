@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeprune.profile.runners import build_engine
-from edgeprune.profile.runners.build_engine import Builder
-from edgeprune.profile.runners.trtexec import PRECISIONS, EngineError
+from edgeprune.backends.tensorrt import build_engine
+from edgeprune.backends.tensorrt.build_engine import Builder
+from edgeprune.backends.tensorrt.trtexec import PRECISIONS, EngineError
 from tests.profile import recorded_trtexec
 
 SCRIPT = Path(build_engine.__file__)

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
+from edgeprune.backends.tensorrt import choice
 from edgeprune.profile import latency_noise
-from edgeprune.profile.runners import choice
 from edgeprune.quantize import LatencyRatio
 
 

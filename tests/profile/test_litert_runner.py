@@ -13,14 +13,16 @@ import pytest
 import torch
 from torch import nn
 
+from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT
 from edgeprune.backends.tflite import convert
 from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
-from edgeprune.profile import RUNNER, predict
+from edgeprune.profile import predict
+from edgeprune.profile.protocol import default_scripts
 from edgeprune.quantize.tflite import quantize
 from tests.imports import imported
 
-_LITERT = RUNNER.with_name("litert_runner.py")
+_LITERT = default_scripts(Path("model.tflite"))[0]
 _OF_THE_RUNTIME = {"random_inputs", "run_samples", "_machine", "main"}
 _OF_THE_RUNTIME |= {f"Server.{name}" for name in ("__init__", "load", "machine")}
 
@@ -46,7 +48,7 @@ def functions(path: Path) -> dict[str, str]:
 
 
 def test_what_both_runners_do_is_written_the_same_in_both() -> None:
-    onnx, litert = functions(RUNNER), functions(_LITERT)
+    onnx, litert = functions(SCRIPT), functions(_LITERT)
     both = set(onnx) & set(litert)
     assert {
         "time_runs",

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import edgeprune as ep
+from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT
 from edgeprune.bundle import verifying
 from edgeprune.bundle.manifest import FileEntry, Manifest
 from edgeprune.bundle.measured import Measured
@@ -25,7 +26,7 @@ from edgeprune.cli import run
 from edgeprune.devices import device
 from edgeprune.errors import BundleError, DeviceError, InputError, MeasurementError
 from edgeprune.files import sha256
-from edgeprune.profile import RUNNER, Profile, profile_fleet
+from edgeprune.profile import Profile, profile_fleet
 from edgeprune.profile.golden import Golden
 from edgeprune.profile.subject import subject
 from tests.devices import sshd
@@ -445,7 +446,7 @@ def test_devices_of_one_machine_take_turns(bundle: Path, monkeypatch: pytest.Mon
 
 def test_a_bundle_of_before_is_profiled_without_what_its_runner_cannot(bundle: Path) -> None:
     """Its runner does not name its commands: layers and outputs are not asked for."""
-    code = RUNNER.read_text().replace(", commands=list(commands)", "")
+    code = SCRIPT.read_text().replace(", commands=list(commands)", "")
     (bundle / "run.py").write_text(code)
     account_for(bundle, "run.py")
     found = ep.profile(bundle, **_QUICK)

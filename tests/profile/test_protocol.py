@@ -18,11 +18,12 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends.onnxruntime import predict
+from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT, OnnxRuntime
+from edgeprune.backends.onnxruntime.onnxruntime_session import predict
 from edgeprune.devices import Capability, Local
 from edgeprune.errors import BundleError, DeviceError, InputError
 from edgeprune.export.onnx import export
-from edgeprune.profile import Profile, measure, protocol
+from edgeprune.profile import Profile, measure
 from edgeprune.profile.golden import Golden
 from tests.imports import imported
 
@@ -43,14 +44,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def runners() -> int:
+def runners(script: Path = SCRIPT) -> int:
     """Runner processes of this one that are alive."""
     count = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has just ended
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
             arguments = stat.with_name("cmdline").read_bytes().split(b"\0")
-            count += parent == os.getpid() and os.fsencode(protocol.RUNNER) in arguments
+            count += parent == os.getpid() and os.fsencode(script) in arguments
     return count
 
 
@@ -217,18 +218,15 @@ def test_a_runner_that_fails_is_an_error_with_its_last_words_and_leaves_no_proce
 ) -> None:
     runner = tmp_path / "runner.py"
     runner.write_text(code, encoding="utf-8")
-    monkeypatch.setattr(protocol, "RUNNER", runner)
     monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
     with pytest.raises(DeviceError, match=reason) as raised:
-        measure({"dense": models["pruned"]}, timeout_s=0.5 if "sleep" in code else 20.0)
+        measure({"dense": models["pruned"]}, runner=runner, timeout_s=0.5 if "sleep" in code else 20.0)
     assert raised.value.exit_code == 5
-    assert runners() == 0
+    assert runners(runner) == 0
 
 
 @pytest.mark.parametrize("latencies", ["[]", "[1.0, -1.0]", "[1.0, NaN]", '[1.0, "2"]'])
-def test_latencies_that_are_none_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: dict[str, Path], latencies: str
-) -> None:
+def test_latencies_that_are_none_are_refused(tmp_path: Path, models: dict[str, Path], latencies: str) -> None:
     runner = tmp_path / "runner.py"
     answers = [
         '{"event": "loaded", "load_ms": 1.0, "first_ms": 1.0, "threads": 1}',
@@ -236,9 +234,8 @@ def test_latencies_that_are_none_are_refused(
         f'{{"event": "block", "latency_ms": {latencies}}}',
     ]
     runner.write_text(_READY + f"for answer in {answers!r}:\n    input()\n    print(answer, flush=True)\n")
-    monkeypatch.setattr(protocol, "RUNNER", runner)
     with pytest.raises(DeviceError, match="latenc"):
-        measure({"dense": models["pruned"]}, runs=2, blocks=1, timeout_s=20)
+        measure({"dense": models["pruned"]}, runner=runner, runs=2, blocks=1, timeout_s=20)
 
 
 def test_models_take_turns(models: dict[str, Path]) -> None:
@@ -264,7 +261,7 @@ class _Recorded:
 
     def converse(self, arguments: Sequence[str]) -> object:
         talk, number = self._workspace.converse(arguments), self._count
-        if arguments[0] != str(protocol.RUNNER):
+        if arguments[0] != str(SCRIPT):
             return talk
         self._count += 1
         assert runners() == self._count
@@ -314,14 +311,14 @@ def test_figures_that_are_none_are_refused(
 def test_collections_before_measurements_skip_what_was_imported() -> None:
     """To search all objects of onnxruntime and numpy takes longer than most measurements."""
     code = "import gc, runpy, sys; runpy.run_path(sys.argv[1])['Server']('cpu'); print(gc.get_freeze_count())"
-    argv = [sys.executable, "-c", code, str(protocol.RUNNER)]
+    argv = [sys.executable, "-c", code, str(SCRIPT)]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=True)
     assert int(ended.stdout) > 10_000
 
 
 def test_the_runner_needs_python_3_8_numpy_and_onnxruntime_only(tmp_path: Path) -> None:
-    assert imported(protocol.RUNNER) - sys.stdlib_module_names == {"numpy", "onnxruntime"}
-    assert {line.partition(">")[0] for line in protocol.REQUIREMENTS.split()} == {"numpy", "onnxruntime"}
+    assert imported(SCRIPT) - sys.stdlib_module_names == {"numpy", "onnxruntime"}
+    assert {line.partition(">")[0] for line in OnnxRuntime.runner.requirements.split()} == {"numpy", "onnxruntime"}
 
 
 def test_largest_outputs_are_printed_with_their_indices(tmp_path: Path) -> None:
@@ -341,7 +338,7 @@ def test_largest_outputs_are_printed_with_their_indices(tmp_path: Path) -> None:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, tmp_path / "model.onnx")
     np.save(tmp_path / "x.npy", np.array([[[0, 1, 2], [5, 4, 3]]], np.float32))
-    argv = [sys.executable, str(protocol.RUNNER), "model.onnx", "--input", "x.npy", "--best", "2"]
+    argv = [sys.executable, str(SCRIPT), "model.onnx", "--input", "x.npy", "--best", "2"]
     shown = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.splitlines() == [
@@ -358,7 +355,7 @@ def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
     import shutil
 
     shutil.copy(models["pruned"], tmp_path / "model.onnx")
-    shutil.copy(protocol.RUNNER, tmp_path / "run.py")
+    shutil.copy(SCRIPT, tmp_path / "run.py")
     samples = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
     np.save(tmp_path / "x.npy", samples)
 

@@ -14,11 +14,13 @@ import onnx
 import onnxruntime
 import pytest
 
+from edgeprune.backends.tensorrt.tensorrt_backend import TensorRT
 from edgeprune.devices import Local
 from edgeprune.errors import DeviceError
-from edgeprune.profile import TENSORRT_RUNNER
 from edgeprune.profile.runner import Runner
 from tests.profile import recorded_trtexec
+
+_SCRIPTS = (TensorRT.runner.script, *TensorRT.runner.beside)
 
 
 @pytest.fixture
@@ -26,8 +28,8 @@ def bundle(tmp_path: Path) -> Path:
     """As it is shipped: the runner is called run.py."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    for file in TENSORRT_RUNNER:
-        shutil.copy(file, folder / ("run.py" if file == TENSORRT_RUNNER[0] else file.name))
+    for file in _SCRIPTS:
+        shutil.copy(file, folder / ("run.py" if file == _SCRIPTS[0] else file.name))
     (folder / "model.onnx").write_text("model.onnx")
     return folder
 
@@ -47,7 +49,7 @@ def run(bundle: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedP
 def test_edgeprune_measures_with_it(tools: Path, bundle: Path, release: str) -> None:
     recorded_trtexec.install(tools, release)
     with Local().open() as workspace:
-        paths = [workspace.push(file) for file in TENSORRT_RUNNER]
+        paths = [workspace.push(file) for file in _SCRIPTS]
         runner = Runner(workspace, paths[0], "pruned", timeout_s=30)
         assert runner.machine["runtime"] == "tensorrt"
         assert runner.machine["runtime_version"].startswith(release)
@@ -88,7 +90,7 @@ def answer(tools: Path, outputs: list[dict[str, object]] | str) -> None:
 def test_what_trtexec_tells_of_outputs(tools: Path, bundle: Path) -> None:
     program = recorded_trtexec.install(tools, "10.3")
     with Local().open() as workspace:
-        runner = Runner(workspace, workspace.push(TENSORRT_RUNNER[0], *TENSORRT_RUNNER[1:]), "pruned", timeout_s=30)
+        runner = Runner(workspace, workspace.push(_SCRIPTS[0], *_SCRIPTS[1:]), "pruned", timeout_s=30)
         runner.load(str(bundle / "model.onnx"), threads=None, spinning=True, seed=0)
         sample = np.arange(64, dtype=np.float32).reshape(1, 1, 8, 8)
         # As C++ prints what is not finite, which is no JSON.
@@ -138,7 +140,7 @@ def test_engines_may_take_longer_than_other_answers(tools: Path, bundle: Path) -
     program.write_text(program.read_text().replace("--saveEngine) cat", "--saveEngine) sleep 3; cat"))
     how = {"threads": None, "spinning": True, "seed": 0}
     with Local().open() as workspace:
-        script = workspace.push(TENSORRT_RUNNER[0], *TENSORRT_RUNNER[1:])
+        script = workspace.push(_SCRIPTS[0], *_SCRIPTS[1:])
         patient, other = (Runner(workspace, script, "pruned", timeout_s=300) for _ in range(2))
         patient._timeout_s = other._timeout_s = 2  # not before they have started, which may take longer
         patient.load(str(bundle / "model.onnx"), **how, timeout_s=300)
@@ -179,7 +181,7 @@ def test_what_goes_wrong_is_told(tools: Path, bundle: Path) -> None:
     recorded_trtexec.install(tools, "10.3")
     (tools / "times.fp32.json").write_text('[ { "latencyMs" : 0.8')
     with Local().open() as workspace:
-        runner = Runner(workspace, workspace.push(TENSORRT_RUNNER[0]), "pruned", timeout_s=30)
+        runner = Runner(workspace, workspace.push(_SCRIPTS[0]), "pruned", timeout_s=30)
         with pytest.raises(DeviceError, match="times that trtexec exported cannot be read"):
             runner.load(str(bundle / "model.onnx"), threads=None, spinning=True, seed=0)
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from edgeprune.profile.runners import trtexec
-from edgeprune.profile.runners.trtexec import EngineError, Version
+from edgeprune.backends.tensorrt import trtexec
+from edgeprune.backends.tensorrt.trtexec import EngineError, Version
 from tests.profile import recorded_trtexec
 
 RELEASES = {"8.5": Version(8, 5, 2), "10.3": Version(10, 3), "11.4": Version(11, 4)}

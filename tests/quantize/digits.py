@@ -11,7 +11,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from edgeprune.backends.onnxruntime import evaluate
+from edgeprune.backends.onnxruntime.onnxruntime_session import evaluate
 from edgeprune.config import Recipe
 from edgeprune.export.onnx import export
 from edgeprune.model import data, network

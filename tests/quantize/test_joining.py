@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeprune.backends import litert, onnxruntime, tflm
+from edgeprune.backends.litert import litert_session as litert
+from edgeprune.backends.onnxruntime import onnxruntime_session as onnxruntime
 from edgeprune.backends.tflite import convert
+from edgeprune.backends.tflm import agreement
+from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.export import parity
 from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
@@ -79,10 +82,10 @@ def test_scores_beside_boxes_keep_their_values_in_tflite(name: str, tmp_path: Pa
     assert {node.op for node in made.float_nodes} <= {"CONCATENATION", "RESHAPE", "TRANSPOSE", "STRIDED_SLICE"}
     assert made.operators["CONV_2D"] == 4
     images = _images().numpy()
-    for predict in (litert.predictor(made.path), tflm.Interpreter(made.path).predict):
+    for predict in (litert.predictor(made.path), Interpreter(made.path).predict):
         _check(network, predict(images)[0], axis, error=0.05)
-    agreement = tflm.compare(made.path, images[:8], classes=False)
-    assert agreement.worst_steps <= 1
+    compared = agreement.compare(made.path, images[:8], classes=False)
+    assert compared.worst_steps <= 1
 
 
 @pytest.mark.parametrize("name", _JOINS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeprune.backends.onnxruntime import Session, evaluate
+from edgeprune.backends.onnxruntime.onnxruntime_session import Session, evaluate
 from edgeprune.config import Recipe
 from edgeprune.export.onnx import export
 from edgeprune.export.parity import compare_forms

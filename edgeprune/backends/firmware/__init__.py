@@ -12,8 +12,9 @@ from string import Template
 import numpy as np
 
 from edgeprune.backends.feeding import Array
-from edgeprune.backends.tflm import Footprint, Interpreter
 from edgeprune.backends.tflm.code import golden_count
+from edgeprune.backends.tflm.footprint import Footprint
+from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.config import Target
 from edgeprune.errors import ModelError
 from edgeprune.export.tflite_file import Port

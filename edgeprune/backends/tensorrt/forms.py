@@ -1,4 +1,4 @@
-"""The files that a board with TensorRT is given beside the float32 one; see ``profile/runners/build_engine.py``."""
+"""The files that a board with TensorRT is given beside the float32 one; see ``build_engine.py``."""
 
 from __future__ import annotations
 

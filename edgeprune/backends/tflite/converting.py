@@ -10,7 +10,7 @@ from pathlib import Path
 from onnx import ModelProto
 
 from edgeprune import files, overwriting
-from edgeprune.backends.litert import Session, check
+from edgeprune.backends.litert.litert_session import Session, check
 from edgeprune.backends.tflite import flatbuffer
 from edgeprune.backends.tflite.fusing import fuse
 from edgeprune.backends.tflite.graph import Tensor

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeprune.backends.feeding import Array, Inputs, named, portions
-from edgeprune.backends.litert import Kernels, Session
+from edgeprune.backends.litert.litert_session import Kernels, Session
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import ModelError, ParityError
 from edgeprune.export import tflite_file

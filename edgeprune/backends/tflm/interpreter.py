@@ -11,8 +11,8 @@ import numpy as np
 
 from edgeprune import extras
 from edgeprune.backends.accuracy import Accuracy
-from edgeprune.backends.feeding import Array
-from edgeprune.backends.litert import Session
+from edgeprune.backends.feeding import Array, Inputs
+from edgeprune.backends.litert.litert_session import Session
 from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.backends.tflm import arena
 from edgeprune.errors import ModelError
@@ -91,7 +91,7 @@ class Interpreter(TfliteRuntime):
         return arena.parsed(printed.text)
 
 
-def predictor(path: Path) -> Callable[[Array], list[Array]]:
+def predictor(path: Path) -> Callable[[Inputs], list[Array]]:
     """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), one sample after the other."""
     return Interpreter(path).predict
 

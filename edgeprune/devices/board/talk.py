@@ -241,10 +241,12 @@ def _first(replies: Sequence[str], key: str) -> str | None:
 
 def _ports(path: Path) -> tuple[Port, Port]:
     """The input and the first output of a TFLite file."""
+    from edgeprune.backends import backend
     from edgeprune.export.tflite_file import input_ports, output_ports, read
 
-    if path.suffix != ".tflite":
-        raise InputError(f"got {path.name}; a microcontroller runs .tflite files")
+    suffix = backend("tflm").suffix  # the firmware is that of this backend
+    if path.suffix != suffix:
+        raise InputError(f"got {path.name}; a microcontroller runs {suffix} files")
     model = read(path)
     inputs = input_ports(model)
     if len(inputs) != 1:

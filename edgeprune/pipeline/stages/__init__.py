@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeprune.config import Recipe, Target
+from edgeprune.config import Recipe
 from edgeprune.pipeline.stage import Stage
 from edgeprune.pipeline.stages import (
     bundle,
@@ -17,7 +17,6 @@ from edgeprune.pipeline.stages import (
     finetune,
     group,
     load,
-    microcontroller,
     parity,
     preflight,
     profile,
@@ -45,15 +44,13 @@ _ONE_SHOT = (
 )
 _SCHEDULED = (schedule.STAGE, sensitivity.STAGE, describe.STAGE, rewrite.STAGE, prove.STAGE)
 _FILES = (evaluate.STAGE, export.STAGE, quantize.STAGE, parity.STAGE)
-_SHIPPED = (choose.STAGE, evaluate_shipped.STAGE, bundle.STAGE)
+_SHIPPED = (profile.STAGE, choose.STAGE, evaluate_shipped.STAGE, bundle.STAGE)
 
 
-def stages_of(recipe: Recipe, target: Target) -> tuple[Stage, ...]:
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages in the order they run.
 
-    Pruning and training are one where the schedule mixes them. What is measured here of other targets, TFLite Micro
-    tells of a microcontroller.
+    Pruning and training are one where the schedule mixes them.
     """
     pruned = _ONE_SHOT if recipe.schedule.name == "one_shot" else _SCHEDULED
-    tried = profile.STAGE if target.microcontroller is None else microcontroller.STAGE
-    return (*_BEFORE, *pruned, *_FILES, tried, *_SHIPPED)
+    return (*_BEFORE, *pruned, *_FILES, *_SHIPPED)

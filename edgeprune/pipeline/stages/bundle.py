@@ -36,7 +36,7 @@ from edgeprune.pipeline import board, fingerprint
 from edgeprune.pipeline.job import GOLDEN, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS, Job
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import candidates, describe, select
-from edgeprune.profile import LITERT_REQUIREMENTS, LITERT_RUNNER, REQUIREMENTS, RUNNER, TENSORRT_RUNNER, Profile
+from edgeprune.profile import Profile
 from edgeprune.profile.judging import judge
 from edgeprune.report import facts, page
 
@@ -151,7 +151,7 @@ def _inputs(job: Job) -> dict[str, str]:
 
 def _models(job: Job) -> Mapping[str, Path]:
     """The one file, or for a board that builds its own engine those it may build it from."""
-    if job.target.runtime.name != "tensorrt":
+    if not job.backend.chooses_precision_on_device:
         return {f"model{job.shipped_file.suffix}": job.shipped_file}
     chosen, made = job.value("choose"), job.value("quantize")
     shipped = [file for name in (*chosen["along"], chosen["precision"]) for file in made[name]["files"]]
@@ -171,14 +171,11 @@ def _evaluation(job: Job) -> Mapping[str, Path]:
 
 
 def _runner(job: Job) -> Mapping[str, Path | str]:
-    if job.target.microcontroller is not None:
-        return board.firmware(job)
-    if job.target.runtime.name == "onnxruntime":
-        return {"run.py": RUNNER, "requirements.txt": REQUIREMENTS}
-    if job.target.runtime.name == "litert":
-        return {"run.py": LITERT_RUNNER, "requirements.txt": LITERT_REQUIREMENTS}
-    first, *others = TENSORRT_RUNNER
-    return {"run.py": first, **{path.name: path for path in others}}
+    from edgeprune.backends.base import ShippedModel
+
+    return job.backend.bundle_files(
+        ShippedModel(file=job.shipped_file, name=job.bundle_folder.name, target=job.target, samples=job.reported_split)
+    )
 
 
 def _precision(job: Job) -> PrecisionReport:

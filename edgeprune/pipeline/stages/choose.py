@@ -34,13 +34,13 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
     speed: Speed | None = None
     candidates = {name: _candidate(job, name) for name in job.exported}
     problems = {name: made["problem"] for name, made in job.value("quantize").items() if "problem" in made}
-    if job.target.runtime.name == "tensorrt":
+    if job.backend.chooses_precision_on_device:
         decision = decide_for_board(settings.precision, candidates, problems, accuracy_drop=settings.max_accuracy_drop)
     else:
         facts = Facts(
             candidates["float32"],
             candidates.get("int8"),
-            _ratio(job) if "int8" in candidates and job.target.microcontroller is None else None,
+            _ratio(job) if "int8" in candidates else None,
             problems.get("int8", "it was not asked for"),
             _locked(job),
         )
@@ -74,8 +74,10 @@ def _candidate(job: Job, name: Precision) -> Candidate:
     return Candidate(job.value("quantize")[name]["accuracy"], job.exported[name].stat().st_size)
 
 
-def _ratio(job: Job) -> LatencyRatio:
+def _ratio(job: Job) -> LatencyRatio | None:
     """Latency of int8 over that of float32 on the measured device; an estimate if the target has another processor.
+
+    None where the models were not measured.
 
     ``edgeprune compare`` decides by the same statistic. The lock holds what was measured on the target.
     """
@@ -83,6 +85,8 @@ def _ratio(job: Job) -> LatencyRatio:
     from edgeprune.quantize import LatencyRatio
 
     profile = Profile.load(job.file("profile", PROFILE))
+    if not profile.models:
+        return None
     base, new = profile.models[PRUNED], profile.models["int8"]
     ratio = latency_noise.ratio(base.blocks_ms, new.blocks_ms)
     here, there = profile.device["machine"], job.target.hardware.architecture

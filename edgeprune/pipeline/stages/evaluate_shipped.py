@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 def judged_file(job: Job, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
     """Evaluate a model ``file`` on ``split``, by accuracy or by the recipe's own metric or loss."""
-    from edgeprune.backends import running
     from edgeprune.backends.accuracy import Accuracy
+    from edgeprune.backends.file_module import as_module
     from edgeprune.model import network
     from edgeprune.training.judge import LOSS
 
     judge = job.judge(split)
     if judge.plain:
-        return running.evaluate(file, split, progress=progress)
-    module = running.as_module(file, network.check_forward(job.dense, job.example))
+        return job.backend.host.evaluate(file, split, progress=progress)
+    module = as_module(job.backend.host.predictor(file), network.check_forward(job.dense, job.example))
     if judge.metric != LOSS:
         found = judge(module)
         return Accuracy(found.accuracy, found.samples)
@@ -72,7 +72,6 @@ def _golden(job: Job) -> Golden | None:
     """Outputs of shipped files for the first validation samples; None if a sample is not one array."""
     from torch import Tensor
 
-    from edgeprune.backends import running
     from edgeprune.profile.golden import SAMPLES, Golden, tolerance
 
     batch: Any = next(iter(job.data.validation.batches(SAMPLES)))
@@ -82,8 +81,8 @@ def _golden(job: Job) -> Golden | None:
     inputs = samples.numpy()
 
     def answers(precision: Precision, file: Path) -> Golden:
-        outputs = running.predictor(file)(inputs)
-        return Golden(inputs, tuple(outputs), tolerance(precision, job.target.runtime.name))
+        outputs = job.backend.host.predictor(file)(inputs)
+        return Golden(inputs, tuple(outputs), tolerance(job.backend.effective_precision(precision)))
 
     chosen = job.value("choose")
     along = {precision: answers(precision, job.exported[precision]) for precision in chosen["along"]}

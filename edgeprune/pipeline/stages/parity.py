@@ -23,12 +23,11 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    from edgeprune.backends import running
     from edgeprune.export import parity
 
     found = parity.compare_forms(
         _reference(job),
-        {name: running.predictor(file) for name, file in job.exported.items()},
+        {name: job.backend.host.predictor(file) for name, file in job.exported.items()},
         job.data.validation,
         classes=job.objective.plain,
         samples=job.recipe.export.parity_samples,

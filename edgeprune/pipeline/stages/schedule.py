@@ -121,7 +121,7 @@ def _session(job: Job, model: nn.Module) -> Session:
 def _limited(job: Job) -> tuple[Budget, Mapping[str, CostModel]]:
     """The budget, with what a microcontroller has where the dense network takes more; and the models it needs."""
     budget = job.recipe.budget.aims
-    if job.target.microcontroller is None:
+    if not job.target.limits:
         latency = job.latency_model("latency_ms" in budget.costs)
         return budget, {} if latency is None else {"latency_ms": latency}
     from edgeprune.pipeline import fitting
@@ -133,7 +133,7 @@ def _limited(job: Job) -> tuple[Budget, Mapping[str, CostModel]]:
 
 
 def _measured(job: Job) -> Callable[[nn.Module, Units, Tensor], Mapping[str, float]] | None:
-    if job.target.microcontroller is None:
+    if not job.target.limits:
         return None
     from edgeprune.pipeline import fitting
 

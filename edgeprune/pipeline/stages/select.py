@@ -83,7 +83,7 @@ def choose(
                 progress=progress,
             )
 
-        if job.target.microcontroller is not None:
+        if job.target.limits:
             from edgeprune.pipeline.fitting import fit
 
             return fit(job, within)
@@ -112,7 +112,7 @@ def reached(job: Job, plan: Plan, removed: Tensor) -> Mapping[str, Any]:
         before["latency_ms"] = latency.total()
         latency.remove(removed)
         after["latency_ms"] = latency.total()
-    if job.target.microcontroller is not None:
+    if job.target.limits:
         from edgeprune.pipeline.fitting import footprint, whole
 
         before.update(footprint(job, whole(job)).costs)

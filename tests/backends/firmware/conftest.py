@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.backends import firmware, tflite, tflm
+from edgeprune.backends import firmware, tflite
+from edgeprune.backends.tflm.footprint import footprint
 from edgeprune.config import Target
 from edgeprune.quantize.tflite import quantize
 from tests.quantize.digits import digits, trained, write
@@ -35,7 +36,7 @@ def write_firmware(model: Path, samples: np.ndarray) -> Write:
     """Writes the firmware for a target into a folder, and returns the folder."""
 
     def written(folder: Path, target: str) -> Path:
-        files = firmware.write(model, Target.load(target), tflm.footprint(model), samples, name=NAME)
+        files = firmware.write(model, Target.load(target), footprint(model), samples, name=NAME)
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.backends import firmware, tflm
+from edgeprune.backends import firmware
+from edgeprune.backends.tflm.footprint import footprint
+from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.devices.board import grammar
 from tests.backends.firmware.conftest import NAME
 
@@ -48,7 +50,7 @@ def test_the_array_is_the_file(folder: Path, model: Path) -> None:
 
 def test_exactly_the_operators_of_the_file_are_registered(folder: Path, model: Path) -> None:
     text = (folder / "op_resolver.h").read_text()
-    operators = tflm.footprint(model).operators
+    operators = footprint(model).operators
     assert f"MicroMutableOpResolver<{len(operators)}>" in text
     assert len(re.findall(r"->Add\w+\(\)", text)) == len(operators)
     assert "AddDepthwiseConv2D" in text
@@ -56,7 +58,7 @@ def test_exactly_the_operators_of_the_file_are_registered(folder: Path, model: P
 
 def test_the_arena_is_the_one_of_the_allocator(folder: Path, model: Path) -> None:
     (size,) = re.findall(r"kTensorArenaBytes = (\d+);", (folder / "arena_size.h").read_text())
-    found = tflm.footprint(model)
+    found = footprint(model)
     assert int(size) % 16 == 0
     assert 0 <= int(size) - found.arena_bytes < 16
     terms = [int(term) for term in re.findall(r"^// (\d+):", (folder / "arena_size.h").read_text(), re.MULTILINE)]
@@ -66,7 +68,7 @@ def test_the_arena_is_the_one_of_the_allocator(folder: Path, model: Path) -> Non
 def test_golden_vectors_are_what_tflite_micro_gives(model: Path, samples: np.ndarray) -> None:
     found = firmware.golden(model, samples)
     assert len(found.inputs) == len(samples)
-    interpreter = tflm.Interpreter(model)
+    interpreter = Interpreter(model)
     (again,) = interpreter.run_stored([np.frombuffer(found.inputs[1], np.int8).reshape(interpreter.inputs[0].shape)])
     assert again.tobytes() == found.outputs[1] != found.outputs[0]
 
@@ -147,7 +149,7 @@ def test_it_says_who_it_is(line: _Line, model: Path) -> None:
 
 
 def test_an_input_is_loaded_and_inferred(line: _Line, model: Path) -> None:
-    output = tflm.Interpreter(model).outputs[0]
+    output = Interpreter(model).outputs[0]
     content = np.arange(-32, 32, dtype=np.int8)
     assert line.ask("db load 64") == ["m-[Expecting 64 bytes]"]
     text = content.tobytes().hex()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from edgeprune.backends import onnxruntime
+from edgeprune.backends.onnxruntime import onnxruntime_session as onnxruntime
 from edgeprune.backends.tensorrt import forms
 from edgeprune.export import onnx as exporting
 from edgeprune.model.data import TensorSplit

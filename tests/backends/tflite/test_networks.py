@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends import onnxruntime as reference
+from edgeprune.backends.onnxruntime import onnxruntime_session as reference
 from edgeprune.backends.tflite import Converted, convert
-from edgeprune.backends.tflm import Interpreter
+from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.config import Recipe
 from edgeprune.export.onnx import export
 from edgeprune.model import data, network

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeprune.backends.tflm import Interpreter
 from edgeprune.backends.tflm.arena import parsed
+from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import ModelError
 
 _PRINTED = """

@@ -10,10 +10,11 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from edgeprune.backends import tflm
 from edgeprune.backends.tflite import convert
-from edgeprune.backends.tflm import Interpreter, cmsis_nn
+from edgeprune.backends.tflm import cmsis_nn
 from edgeprune.backends.tflm.code import BASE_BYTES, KERNEL_BYTES, code_bytes, golden_count
+from edgeprune.backends.tflm.footprint import Footprint, footprint
+from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.backends.tflm.memory_plan import activations, planned_bytes
 from edgeprune.export.onnx import export
 from edgeprune.export.tflite_file import read
@@ -21,9 +22,9 @@ from edgeprune.quantize.tflite import FLOAT_OPERATORS, INT8_OPERATORS
 from tests.tflite_files import File
 
 
-def _float(network: nn.Module, folder: Path, *shape: int) -> tflm.Footprint:
+def _float(network: nn.Module, folder: Path, *shape: int) -> Footprint:
     written = export(network.eval(), (torch.randn(shape),), folder / "m.onnx")
-    return tflm.footprint(convert(written.path, folder / "m.tflite").path)
+    return footprint(convert(written.path, folder / "m.tflite").path)
 
 
 def test_the_peak_of_a_chain(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_convolutions_of_one_pixel_need_no_scratch(tmp_path: Path) -> None:
 
 def test_the_arena_of_a_cortex_m4_is_at_most_three_percent_less(shared_data: Path) -> None:
     """On a Cortex-M4 (QEMU), TensorFlow Lite Micro 90b983c with CMSIS-NN 4ab83cc reports 54,996 bytes."""
-    found = tflm.footprint(shared_data / "models" / "mlperf_tiny_ic_int8.tflite")
+    found = footprint(shared_data / "models" / "mlperf_tiny_ic_int8.tflite")
     assert 54_996 <= found.arena_bytes <= 1.03 * 54_996
 
 
@@ -133,7 +134,7 @@ def test_flash_bounds_the_linked_images_within_ten_percent(name: str) -> None:
 
 
 def test_flash_of_the_image_of_mlperf_tiny(shared_data: Path) -> None:
-    found = tflm.footprint(shared_data / "models" / "mlperf_tiny_ic_int8.tflite")
+    found = footprint(shared_data / "models" / "mlperf_tiny_ic_int8.tflite")
     image, file_bytes, golden, operators = _IMAGES["ic"]
     assert (found.file_bytes, found.golden_bytes, set(found.operators)) == (file_bytes, golden, set(operators))
     low, high = found.flash_band
@@ -156,7 +157,7 @@ def test_every_operator_that_is_written_has_an_estimate() -> None:
 )
 def test_mlperf_tiny(shared_data: Path, name: str, peak: int, operators: dict[str, int]) -> None:
     path = shared_data / "models" / f"mlperf_tiny_{name}_int8.tflite"
-    found = tflm.footprint(path)
+    found = footprint(path)
     assert found.peak.bytes == peak == found.arena.nonpersistent_bytes
     assert operators.items() <= found.operators.items()
     assert sum(found.operators.values()) == len(read(path).subgraphs[0].operators)

@@ -10,8 +10,10 @@ import torch
 from ai_edge_quantizer import quantizer, recipe
 from torch import nn
 
-from edgeprune.backends import tflm
 from edgeprune.backends.tflite import Converted, convert
+from edgeprune.backends.tflm import agreement, interpreter
+from edgeprune.backends.tflm.agreement import Agreement
+from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import ModelError, ParityError
 from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
@@ -48,7 +50,7 @@ def test_a_float_file_gives_what_pytorch_gives(tmp_path: Path, batch: int, sampl
     path = _converted(_network(), tmp_path, batch=batch).path
     with torch.no_grad():
         expected = _network()(torch.from_numpy(_images(samples))).numpy()
-    np.testing.assert_allclose(tflm.predictor(path)(_images(samples))[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(interpreter.predictor(path)(_images(samples))[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_accuracy_is_taken_on_as_many_samples_as_asked(tmp_path: Path) -> None:
@@ -56,13 +58,13 @@ def test_accuracy_is_taken_on_as_many_samples_as_asked(tmp_path: Path) -> None:
     images, labels = next(split.batches(12))
     with torch.no_grad():
         expected = float((_network()(images).argmax(1) == labels).float().mean())
-    found = tflm.evaluate(path, split, samples=12)
+    found = interpreter.evaluate(path, split, samples=12)
     assert (found.accuracy, found.samples) == (pytest.approx(expected), 12)
 
 
 def test_an_int8_file_agrees_with_litert(tmp_path: Path) -> None:
     made = _quantized(_network(), tmp_path)
-    found = tflm.compare(made.path, _images(30), made.inputs, made.outputs)
+    found = agreement.compare(made.path, _images(30), made.inputs, made.outputs)
     assert (found.top1_agreement, found.samples, found.kernels) == (1.0, 30, "reference")
     assert found.worst_steps <= 1
     assert found.mean_steps <= found.worst_steps
@@ -78,26 +80,26 @@ def test_a_wrong_kernel_is_no_rounding(tmp_path: Path, monkeypatch: pytest.Monke
     made = _quantized(_Sums(), tmp_path)
     assert made.float_nodes == ()
     with pytest.raises(ParityError, match=r"differs by \d+ steps, of which rounding explains 4"):
-        tflm.compare(made.path, _images(10), classes=False)
+        agreement.compare(made.path, _images(10), classes=False)
 
 
 def test_other_classes_are_told(tmp_path: Path) -> None:
-    found = tflm.Agreement(top1_agreement=0.9, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
+    found = Agreement(top1_agreement=0.9, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
     with pytest.raises(ParityError, match=r"90\.00% of 100 samples get the same class, 99\.5% must"):
         found.check(tmp_path / "m.tflite")
-    tie = tflm.Agreement(top1_agreement=0.99, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
+    tie = Agreement(top1_agreement=0.99, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
     tie.check(tmp_path / "m.tflite")
 
 
 def test_a_float_file_has_no_steps(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="FULLY_CONNECTED"):
-        tflm.compare(_converted(_network(), tmp_path).path, _images(1))
+        agreement.compare(_converted(_network(), tmp_path).path, _images(1))
 
 
 def test_an_operator_without_kernel_is_named(tmp_path: Path) -> None:
     path = _converted(nn.Sequential(nn.GELU(), nn.Conv2d(3, 2, 3)).eval(), tmp_path).path
     with pytest.raises(ModelError, match=r"TFLite Micro cannot run .*m\.tflite: .*'GELU'"):
-        tflm.Interpreter(path)
+        Interpreter(path)
 
 
 def test_a_kernel_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,11 +110,11 @@ def test_a_kernel_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tflite, "INT8_OPERATORS", tflite.INT8_OPERATORS | {"SQRT"})
     path = _quantized(Root(), tmp_path).path
     with pytest.raises(ModelError, match=r"fails on TFLite Micro: .*INT8 != FLOAT32.*Node SQRT"):
-        tflm.predictor(path)(_images(1))
+        interpreter.predictor(path)(_images(1))
 
 
 def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    interpreter = tflm.Interpreter(_converted(_network(), tmp_path).path)
+    interpreter = Interpreter(_converted(_network(), tmp_path).path)
     with pytest.raises(ModelError, match=r"fails on TFLite Micro: input input takes the shape \(1, 3, 8, 8\), got"):
         interpreter.predict(np.zeros((1, 3, 8, 9), np.float32))
     with pytest.raises(ModelError, match="input input takes float32, got int16"):
@@ -127,14 +129,14 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     for cut in (0, 3, 50, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:cut])
         with pytest.raises(ModelError, match=r"LiteRT cannot load .*m\.tflite"):
-            tflm.Interpreter(path)
+            Interpreter(path)
     for _ in range(30):
         hostile = bytearray(content)
         for place in rng.integers(0, 600, 20):
             hostile[place] = rng.integers(256)
         path.write_bytes(bytes(hostile))
         try:
-            tflm.Interpreter(path)
+            Interpreter(path)
         except ModelError:
             refused += 1
     assert refused > 0
@@ -145,29 +147,29 @@ def test_weights_behind_the_flatbuffer_are_refused(tmp_path: Path) -> None:
     path = _converted(network, tmp_path).path
     path.write_bytes(quantizer.Quantizer(path.read_bytes(), recipe.dynamic_wi8_afp32()).quantize().quantized_model)
     with pytest.raises(ModelError, match=r"\d buffers lie behind the flatbuffer"):
-        tflm.Interpreter(path)
+        Interpreter(path)
 
 
 def test_labels_give_the_accuracy_of_both(tmp_path: Path) -> None:
     made = _quantized(_network(), tmp_path)
     images, labels = next(_split(40).batches(40))
-    found = tflm.compare(made.path, images.numpy(), made.inputs, made.outputs, labels=labels.numpy())
-    assert found.accuracy == pytest.approx(tflm.evaluate(made.path, _split(40)).accuracy)
+    found = agreement.compare(made.path, images.numpy(), made.inputs, made.outputs, labels=labels.numpy())
+    assert found.accuracy == pytest.approx(interpreter.evaluate(made.path, _split(40)).accuracy)
     assert found.litert_accuracy == pytest.approx(found.accuracy, abs=1 / 40)
-    assert tflm.compare(made.path, images.numpy()).accuracy is None
+    assert agreement.compare(made.path, images.numpy()).accuracy is None
 
 
 def test_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     made = _quantized(_network(), tmp_path)
-    tflm.Interpreter(made.path).arena()
-    tflm.compare(made.path, _images(2))
+    Interpreter(made.path).arena()
+    agreement.compare(made.path, _images(2))
     assert tuple(capfd.readouterr()) == ("", "")
 
 
 @pytest.mark.parametrize(("name", "shape", "classes"), [("ic", (3, 32, 32), True), ("ad01", (640,), False)])
 def test_mlperf_tiny_differs_by_rounding(shared_data: Path, name: str, shape: tuple[int, ...], classes: bool) -> None:
     path = shared_data / "models" / f"mlperf_tiny_{name}_int8.tflite"
-    entry = tflm.Interpreter(path).inputs[0]
+    entry = Interpreter(path).inputs[0]
     steps = np.random.default_rng(0).integers(-128, 128, (10, *shape)).astype(np.float32)
     samples = (steps - entry.zero_point) * np.float32(entry.scale)
-    assert tflm.compare(path, samples, classes=classes).worst_steps <= 3
+    assert agreement.compare(path, samples, classes=classes).worst_steps <= 3

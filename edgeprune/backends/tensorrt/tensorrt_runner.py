@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from edgeprune.profile.runners import build_engine, choice, trtexec
+    from edgeprune.backends.tensorrt import build_engine, choice, trtexec
 
     Output = tuple[tuple[int, ...], Sequence[float]]  # shape and values in C order
 else:
@@ -326,6 +326,7 @@ def _machine(builder: build_engine.Builder) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "runtime": "tensorrt",
+        "provider": "tensorrt",
         "runtime_version": str(builder.version),
         **{name: value for name, value in builder.device.items() if value is not None},
     }

@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING or __package__:
-    from edgeprune.profile.runners import choice, trtexec
-    from edgeprune.profile.runners.trtexec import EngineError
+    from edgeprune.backends.tensorrt import choice, trtexec
+    from edgeprune.backends.tensorrt.trtexec import EngineError
 else:
     import choice
     import trtexec

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def session_options(*, threads: int | None = None, spinning: bool = True) -> onnxruntime.SessionOptions:
-    """Options for one model that has the runtime for itself; ``profile/runners`` measures with the same ones.
+    """Options for one model that has the runtime for itself; ``onnxruntime_runner.py`` measures with the same ones.
 
     Args:
         threads: Of one inference; None: every core this process may use.

@@ -1,0 +1,283 @@
+"""Base class of backends."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgeprune.config import Target
+from edgeprune.errors import TargetError
+from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeprune.backends.accuracy import Accuracy
+    from edgeprune.backends.feeding import Array, Inputs
+    from edgeprune.backends.tflm.agreement import Agreement
+    from edgeprune.backends.tflm.footprint import Footprint
+    from edgeprune.config.recipe import QuantizeSettings
+    from edgeprune.config.target import Precision
+    from edgeprune.extras import Extra
+    from edgeprune.model.data import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A float32 file of the backend, and what files in other precisions are made from.
+
+    Attributes:
+        file: The float32 file, as ``Backend.write_float32`` returned it.
+        folder: Folder for the new files.
+        target: The target.
+        samples: Training samples that activation ranges are taken from.
+        seed: Seed that draws from ``samples``.
+        progress: Advances by a sample.
+    """
+
+    file: Path
+    folder: Path
+    target: Target
+    samples: Split
+    seed: int
+    progress: Progress = SILENT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization(Conversion):
+    """A conversion of the pruned network, as the recipe asks for it.
+
+    Attributes:
+        settings: ``quantize`` of the recipe.
+        accuracy: Function that returns the accuracy of a model file on validation data, 0 to 1.
+        float32_accuracy: ``accuracy`` of ``file``.
+    """
+
+    settings: QuantizeSettings
+    accuracy: Callable[[Path], float]
+    float32_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertedModel:
+    """A network in one precision.
+
+    Attributes:
+        files: Its files. The first runs on this machine; the others are forms of it for other versions of the runtime.
+        accuracy: Accuracy of the first on validation data, 0 to 1.
+        float_nodes: Names of nodes that were kept in float32.
+    """
+
+    files: tuple[Path, ...]
+    accuracy: float | None
+    float_nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedModel:
+    """The model of a bundle.
+
+    Attributes:
+        file: The model file.
+        name: Name of the bundle.
+        target: The target.
+        samples: Split whose first samples become golden vectors.
+    """
+
+    file: Path
+    name: str
+    target: Target
+    samples: Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerScripts:
+    """Scripts that run and measure a model on a device; they need nothing of EdgePrune there.
+
+    Attributes:
+        script: The script that is started; ``run.py`` in a bundle.
+        beside: Scripts that must lie beside it, under their own names.
+        requirements: Packages that it needs on the device, one a line as pip reads them; empty for those of the board.
+        load_s: Longest time until a model is loaded, in seconds, where that may take longer than an answer.
+    """
+
+    script: Path
+    beside: tuple[Path, ...] = ()
+    requirements: str = ""
+    load_s: float = 0.0
+
+
+class Backend(ABC):
+    """One runtime: how its files are made, checked, run, measured and bundled.
+
+    A backend has no state: there is one instance of each class. Methods import what they need when they are called, so
+    that naming a backend costs nothing.
+    """
+
+    name: ClassVar[str]
+    """``runtime.name`` in target files."""
+    title: ClassVar[str]
+    """Name of the runtime in messages and reports."""
+    package: ClassVar[str | None] = None
+    """Distribution on PyPI that runs its files on this machine; None if there is none."""
+    extra: ClassVar[Extra | None] = None
+    """Extra of EdgePrune that installs ``package``; None if EdgePrune always installs it."""
+    suffix: ClassVar[str]
+    """Suffix of its model files, with the dot."""
+    is_default_for_suffix: ClassVar[bool] = False
+    """Whether this backend runs a file with its suffix of which nothing else is known."""
+
+    runner: ClassVar[RunnerScripts | None] = None
+    """Scripts that run its models on a device with an operating system; None for firmware."""
+    chooses_precision_on_device: ClassVar[bool] = False
+    """Whether the device measures every precision that keeps the accuracy and keeps the fastest."""
+    measures_layers: ClassVar[bool] = False
+    """Whether ``edgeprune calibrate`` can measure single layers with it, for a latency table."""
+
+    @property
+    def reported_names(self) -> tuple[str, ...]:
+        """Names under which devices report this runtime; by default, its own."""
+        return (self.name,)
+
+    @property
+    def host(self) -> Backend:
+        """Backend that runs its files on this machine, to evaluate and compare them; by default, itself."""
+        return self
+
+    @property
+    def installed_version(self) -> str | None:
+        """Version of ``package`` that is installed here; None if there is none."""
+        try:
+            return None if self.package is None else version(self.package)
+        except PackageNotFoundError:
+            return None
+
+    def check_target(self, target: Target) -> None:
+        """Check that ``target`` has the tables that this backend reads, and no others.
+
+        Raises:
+            TargetError: A table is missing or superfluous.
+        """
+        if target.microcontroller is not None:
+            raise TargetError(
+                f"{target.name}: the table [microcontroller] is for TFLite Micro, its runtime is {self.name}: remove "
+                "the table, or set runtime.name = 'tflm'"
+            )
+
+    def conversion_settings(self, target: Target) -> Mapping[str, Any]:
+        """Settings of the target that its files depend on, as JSON values: part of cache keys."""
+        return {"runtime": [self.name, target.runtime.versions]}
+
+    def write_float32(self, source: Path, folder: Path) -> Path:
+        """Make the float32 file from the exported ONNX file ``source``; by default, ``source`` is that file.
+
+        Args:
+            source: The exported ONNX file.
+            folder: Folder for a new file, which has the name of ``source`` and the suffix of this backend.
+
+        Raises:
+            ModelError: An operator is not supported, or the new file does not compute the same.
+        """
+        return source
+
+    def check_network(self, dense: Conversion) -> Path:
+        """Check that the target can run the dense network, before anything is trained.
+
+        The checks that every target has in common are in ``export.preflight``.
+
+        Returns:
+            File that has the footprint of the dense network; by default, the float32 file.
+
+        Raises:
+            TargetError: The target cannot run it; names the operators and says what to do.
+        """
+        return dense.file
+
+    @abstractmethod
+    def write(self, precision: Precision, conversion: Quantization) -> ConvertedModel:
+        """Write a network in another precision than float32.
+
+        Raises:
+            ModelError: It cannot be converted; the build continues without this precision.
+        """
+
+    def write_for_footprint(self, conversion: Conversion) -> Path:
+        """Write a file whose footprint is final although its weights and ranges are not; by default, the float32 file.
+
+        Raises:
+            ModelError: The network cannot be converted.
+        """
+        return conversion.file
+
+    def footprint(self, path: Path) -> Footprint | None:
+        """RAM and flash that the model file ``path`` takes; None where only a device can measure them.
+
+        Raises:
+            ModelError: The runtime cannot run it.
+        """
+        return None
+
+    def compare_with_host(
+        self, path: Path, samples: Array, *, classes: bool, labels: Array | None, progress: Progress = SILENT
+    ) -> Agreement | None:
+        """Outputs of its own kernels and of ``host`` on the same samples; None where its kernels do not run here.
+
+        Args:
+            path: The model file.
+            samples: Samples (N, ...).
+            classes: Whether outputs are scores of classes.
+            labels: Labels (N,) for accuracies; None without them.
+            progress: Advances by a sample.
+
+        Raises:
+            ModelError: A runtime cannot run the file, or the outputs differ by more than rounding.
+        """
+        return None
+
+    def effective_precision(self, precision: Precision) -> Precision:
+        """Precision of the arithmetic on the device, which decides how far its outputs may be off."""
+        return precision
+
+    def bundle_files(self, model: ShippedModel) -> Mapping[str, Path | str]:
+        """Files beside the model in a bundle, by path: those that run it on the device.
+
+        Values are files to copy, or contents. By default, the scripts of ``runner``.
+
+        Raises:
+            ModelError: No program can be written for the model.
+        """
+        runner = self.runner
+        if runner is None:
+            return {}
+        requirements = {"requirements.txt": runner.requirements} if runner.requirements else {}
+        return {"run.py": runner.script, **{path.name: path for path in runner.beside}, **requirements}
+
+    @abstractmethod
+    def check_file(self, path: Path) -> None:
+        """Check a model file of unknown origin before a runtime reads it.
+
+        Raises:
+            ModelError: The file cannot be read, is damaged or exceeds a limit.
+        """
+
+    @abstractmethod
+    def predictor(self, path: Path) -> Callable[[Inputs], list[Array]]:
+        """Load the model file ``path`` on this machine.
+
+        Returns:
+            Function of inputs (N, ...) that returns each output (N, ...); uses all cores.
+
+        Raises:
+            ModelError: The runtime cannot load the file.
+        """
+
+    @abstractmethod
+    def evaluate(self, path: Path, split: Split, *, progress: Progress = SILENT) -> Accuracy:
+        """Top-1 accuracy of the model file ``path`` on ``split``, on this machine.
+
+        Raises:
+            DataError: The split is empty.
+            ModelError: The runtime cannot load the file or fails, or an output is not finite.
+        """

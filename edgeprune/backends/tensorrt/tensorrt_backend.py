@@ -1,0 +1,64 @@
+"""Backend of TensorRT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeprune.backends import backend
+from edgeprune.backends.base import Backend, ConvertedModel, Quantization, RunnerScripts
+from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT, OnnxRuntime, calibration_method
+
+if TYPE_CHECKING:
+    from edgeprune.config.target import Precision
+
+_FOLDER = Path(__file__).parent
+
+
+class TensorRT(OnnxRuntime):
+    """TensorRT on Jetson boards, which build their own engines; on this machine, ONNX Runtime runs its files."""
+
+    name = "tensorrt"
+    title = "TensorRT"
+    package = None
+    is_default_for_suffix = False
+    runner = RunnerScripts(
+        script=_FOLDER / "tensorrt_runner.py",
+        beside=(
+            *(_FOLDER / f"{name}.py" for name in ("build_engine", "trtexec", "choice")),
+            SCRIPT,
+        ),  # the last for a board without TensorRT
+        load_s=3 * 3600.0,  # it builds an engine for each of three precisions, which may take an hour
+    )
+    chooses_precision_on_device = True
+    measures_layers = False
+
+    @property
+    def host(self) -> Backend:
+        return backend("onnxruntime")
+
+    def effective_precision(self, precision: Precision) -> Precision:
+        # It multiplies float32 in TF32, which has the mantissa of float16, on all GPUs since Ampere.
+        return "float16" if precision == "float32" else precision
+
+    def write(self, precision: Precision, conversion: Quantization) -> ConvertedModel:
+        from edgeprune.backends.tensorrt import forms
+        from edgeprune.quantize.samples import CalibrationSamples
+
+        settings = conversion.settings
+        samples = CalibrationSamples(conversion.samples, settings.samples, conversion.seed)
+        if precision == "float16":
+            files: tuple[Path, ...] = (forms.write_fp16(conversion.file, conversion.folder, samples),)
+        else:
+            files = forms.write_int8(
+                conversion.file,
+                conversion.folder,
+                samples,
+                method=calibration_method(settings),
+                equalization=settings.equalize,
+                versions=conversion.target.runtime.versions,
+            )
+        return ConvertedModel(files=files, accuracy=conversion.accuracy(files[0]))
+
+
+BACKEND = TensorRT()
