@@ -175,7 +175,7 @@ def test_what_tflite_files_do_not_have_is_told(
     _build(folder, training__epochs=2, **settings)
     (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
     assert warning.startswith(f"quantize.{told}")
-    assert "is not for TFLite files" in warning
+    assert "does not apply to TFLite files" in warning
 
 
 @pytest.mark.parametrize("share", [0.9, 0.77, 0.6])
