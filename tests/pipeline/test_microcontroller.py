@@ -257,7 +257,7 @@ def test_the_exit_code_of_a_missed_budget(
 
 def test_an_arena_is_of_microcontrollers(folder: Path) -> None:
     with pytest.raises(
-        RecipeError, match=r"'budget\.arena_bytes': raspberry-pi-4 runs onnxruntime, which has no arena"
+        RecipeError, match=r"'budget\.arena_bytes': raspberry-pi-4 runs ONNX Runtime, which has no arena"
     ):
         _build(folder, "raspberry-pi-4", budget__arena_bytes=10_000)
 

@@ -342,7 +342,7 @@ def test_what_edgeprune_makes_has_nothing_to_complain_of(tmp_path: Path) -> None
     report = lint(made.path, ["arduino-nano-33-ble"])
     assert report.findings == ()
     assert report.footprint is not None
-    assert report.footprint == footprint(made.path)
+    assert report.footprint == footprint.footprint(made.path)
 
 
 def test_mlperf_tiny(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
