@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 from edgeprune.config import Target
 from edgeprune.errors import TargetError
 from edgeprune.export.onnx_loading import load_file
+from edgeprune.export.onnx_modules import module_path
 
 _SHOWN = 8
 
@@ -62,23 +63,6 @@ def preflight(path: Path, target: Target, *, installed: str | None = None) -> Pr
         raise TargetError(f"{target.name} cannot run this network:\n  " + "\n  ".join(problems))
     slow = _named(proto.graph.node, target.onnx.slow)
     return Preflight(memory, tuple(_line(kind, nodes, "runs badly there", target) for kind, nodes in slow.items()))
-
-
-def module_path(node: onnx.NodeProto) -> str:
-    """The dotted path of the module that ``node`` was traced in, ``layer1.0.conv1``; empty for the network itself.
-
-    The exporters write it down: one in the names of nodes (``/layer1/layer1.0/conv1/Conv``), the other in metadata.
-    """
-    scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), None)
-    if scopes is not None:
-        modules = [scope.strip(" '\"") for scope in scopes.strip("[]").split(",")]
-        return modules[-2] if len(modules) > 1 else ""
-    path = ""
-    for part in node.name.split("/")[1:-1]:
-        above = part.rpartition(".")[0]  # a child of a Sequential is named after it
-        path = path.removesuffix(above).rstrip(".") if above else path
-        path = f"{path}.{part}" if path else part
-    return path
 
 
 def _versions(target: Target, installed: str | None) -> Iterable[str]:

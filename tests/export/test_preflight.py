@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from edgeprune.config import Target
 from edgeprune.errors import TargetError
 from edgeprune.export import onnx as exporting
-from edgeprune.export.preflight import module_path, preflight
+from edgeprune.export.onnx_modules import module_path
+from edgeprune.export.preflight import preflight
 
 
 class _Net(nn.Module):

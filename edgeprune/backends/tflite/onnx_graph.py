@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +10,6 @@ import numpy as np
 from edgeprune.backends.tflite.graph import Array
 from edgeprune.backends.tflite.views import Shape
 from edgeprune.errors import ModelError
-
-_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 @dataclass
@@ -25,7 +22,7 @@ class Node:
         inputs: Names of values; an empty one is left out.
         outputs: Names of values.
         attributes: By name, strings decoded.
-        metadata: What the exporter noted.
+        module: Path of the module that made it, as ``export.onnx_modules.module_path`` gives it.
     """
 
     name: str
@@ -33,18 +30,7 @@ class Node:
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, Any] = field(default_factory=dict)
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def module(self) -> str:
-        """Path of the module that made it, where an exporter of PyTorch left it in name or metadata; else empty."""
-        if _SCOPES in self.metadata:
-            scopes = [scope.strip(" '\"") for scope in self.metadata[_SCOPES].strip("[]").split(",")]
-            return scopes[-2] if len(scopes) > 1 else ""
-        path = ""
-        for scope in self.name.split("/")[1:-1]:
-            path = scope if scope.startswith(f"{path}.") or not path else f"{path}.{scope}"
-        return path
+    module: str = ""
 
     @property
     def where(self) -> str:

@@ -15,6 +15,7 @@ from edgeprune.backends.tflite.views import Shape
 from edgeprune.errors import ModelError
 from edgeprune.export import onnx_loading
 from edgeprune.export.onnx_loading import first_line
+from edgeprune.export.onnx_modules import module_path
 
 _OLDEST_OPSET = 13
 _DTYPES = frozenset(np.dtype(name) for name in ("float32", "int64", "int32", "int16", "int8", "uint8", "bool"))
@@ -116,7 +117,7 @@ def _node(proto: NodeProto) -> Node:
         inputs=list(proto.input),
         outputs=list(proto.output),
         attributes={item.name: _value(item) for item in proto.attribute},
-        metadata={entry.key: entry.value for entry in proto.metadata_props},
+        module=module_path(proto),
     )
 
 

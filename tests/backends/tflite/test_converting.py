@@ -164,7 +164,7 @@ def _open_batch() -> onnx.ModelProto:
 
 
 def _unknown() -> onnx.ModelProto:
-    return model(helper.make_node("Det", ["x"], ["y"], "/head/head.2/Det"))
+    return model(helper.make_node("Det", ["x"], ["y"], "/body/head/head.2/Det"))
 
 
 def _custom() -> onnx.ModelProto:
@@ -273,7 +273,10 @@ def _large(name: str, values: list[int]) -> onnx.ModelProto:
         (lambda: _computed_size(stated=(4,)), r"/fill.*constant of shape \(1099511627776,\)"),
         (_endless_rounds, "more than 64 rounds"),
         (_open_batch, r"input 'x' has the shape \(batch, 3, 8, 8\).*fixed sizes.*dynamic_batch = false"),
-        (_unknown, r"node /head/head\.2/Det \(Det\) of module head\.2: there is no lowering.*Abs, Add, .*Unsqueeze"),
+        (
+            _unknown,
+            r"node /body/head/head\.2/Det \(Det\) of module body\.head\.2: there is no lowering.*Abs, Add, .*Unsqueeze",
+        ),
         (_custom, r"/a/Fused \(com\.vendor\.Fused\).*no lowering"),
         (_loop, r"node /forever \(Loop\): there is no lowering"),
         (_indices, "'i' is read, but only the first output"),
