@@ -17,6 +17,7 @@ from edgeprune import select as selections
 from edgeprune.errors import BudgetError
 from edgeprune.graph import Rewritten
 from edgeprune.graph.capture import evaluating
+from edgeprune.model.label_accuracy import LabelAccuracy
 from edgeprune.progress import SILENT, Progress
 from edgeprune.select import Selection
 from edgeprune.statistics import Samples
@@ -73,7 +74,7 @@ class Score:
 
     Attributes:
         loss: Mean loss over the samples.
-        accuracy: Fraction of the samples with the right class, or the user's metric; None where neither is defined.
+        accuracy: Fraction of right labels, or the user's metric; None where neither is defined.
         losses: Mean loss of each batch, to compare two networks on the same batches; () where only ``loss`` is known.
     """
 
@@ -226,21 +227,19 @@ def score(model: nn.Module, samples: Samples) -> Score:
     Raises:
         EdgePruneError: The loss fails on the outputs.
     """
-    device, losses, counts, right = device_of(model), [], [], 0
-    classes = True
+    device, losses, counts = device_of(model), [], []
+    accuracy = LabelAccuracy()
     with evaluating(model), torch.no_grad():
         for batch in samples:
             args, kwargs, labels = moved(batch, device, channels_last=False)
             outputs = model(*args, **kwargs)
             losses.append(float(samples.loss(outputs, labels)))
             counts.append(samples_in((args, kwargs)))
-            classes = classes and _are_classes(outputs, labels)
-            if classes:
-                right += int((outputs.argmax(1) == labels).sum())
+            accuracy.add(outputs, labels)
     finite = [loss if math.isfinite(loss) else math.inf for loss in losses]
     total = sum(counts)
     mean = sum(loss * count for loss, count in zip(finite, counts, strict=True)) / total
-    return Score(mean, right / total if classes else None, tuple(finite))
+    return Score(mean, accuracy.value, tuple(finite))
 
 
 def _plans(
@@ -278,13 +277,3 @@ def _as_good(score: Score, lowest: Score) -> bool:
     if len(differences) < _FEWEST_BATCHES or not bool(differences.isfinite().all()):
         return score.loss <= lowest.loss
     return float(differences.mean()) <= float(differences.std()) / math.sqrt(len(differences))
-
-
-def _are_classes(outputs: Any, labels: Any) -> bool:
-    return (
-        isinstance(outputs, Tensor)
-        and isinstance(labels, Tensor)
-        and outputs.ndim == 2
-        and labels.shape == outputs.shape[:1]
-        and not labels.is_floating_point()
-    )

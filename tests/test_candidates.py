@@ -135,6 +135,15 @@ def test_score_is_the_mean_over_samples_and_marks_broken_networks() -> None:
     assert score(nn.Linear(2, 3), Samples(pairs, nn.functional.mse_loss)).accuracy is None
 
 
+def test_accuracy_of_a_map_of_classes_leaves_ignored_labels_out() -> None:
+    model = nn.Conv1d(2, 3, 1)
+    inputs, labels = torch.randn(6, 2, 5), torch.randint(3, (6, 5))
+    labels[:, :2] = -100
+    right = (model(inputs).argmax(1) == labels).sum()
+    assert score(model, Samples([(inputs[:4], labels[:4]), (inputs[4:], labels[4:])])).accuracy == float(right / 18)
+    assert score(model, Samples([(inputs, torch.randn(6, 3, 5))], nn.functional.mse_loss)).accuracy is None
+
+
 def test_held_out_batches_are_not_used_to_choose() -> None:
     batches = [(torch.full((2, 1), float(number)), torch.zeros(2)) for number in range(6)]
     used, held_out = ([float(args[0][0, 0]) for args, _, _ in part] for part in _split(Samples(batches), None))

@@ -11,12 +11,15 @@ import numpy as np
 
 from edgeprune.backends.feeding import Array
 from edgeprune.errors import DataError, ModelError
+from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeprune.model.splits import Split
 
 _BATCH_SIZE = 256
+_MOST_LOSSES = 1 << 16
+"""Losses of an evaluation; samples share one where there are more."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,12 @@ class Accuracy:
     """Results of a model on a split.
 
     Attributes:
-        accuracy: Fraction of samples with the right class, 0 to 1; else the value of the recipe's metric.
+        accuracy: Fraction of right labels, 0 to 1, ignored labels excluded; else the value of the recipe's metric.
         samples: Number of samples.
-        correct: One bit for each sample, as ``numpy.packbits`` packs them; empty for a model that is not a classifier.
-        losses: Loss of each batch, where a loss of the recipe's own is all there is to go by; else empty.
+        correct: One bit for each sample, as ``numpy.packbits`` packs them. Empty unless one label of each
+            sample counts.
+        losses: Loss of each batch: the recipe's own, or the fraction of wrong labels where ``correct`` cannot hold it,
+            scaled so that the mean over the samples is ``1 - accuracy``. Else empty.
         batch_size: Number of samples of a batch of ``losses``.
     """
 
@@ -47,10 +52,10 @@ def accuracy(
     samples: int | None = None,
     progress: Progress = SILENT,
 ) -> Accuracy:
-    """Top-1 accuracy on ``split``.
+    """Fraction of labels that are the class of the largest score, over ``split``.
 
     Args:
-        predict: Inputs of some samples (N, ...) to outputs, scores of classes (N, ...) first.
+        predict: Inputs of some samples (N, ...) to outputs, of which the first is scores (N, classes, ...).
         split: Samples with labels.
         path: Of the file, for messages.
         runtime: What runs it, for messages.
@@ -58,24 +63,39 @@ def accuracy(
         progress: Advances by a sample.
 
     Raises:
-        DataError: The split is empty.
+        DataError: The split is empty, its labels do not have the shape (N, ...) of the scores, or all are ignored.
         ModelError: ``predict`` fails, or an output is not finite.
     """
     total = len(split) if samples is None else min(samples, len(split))
     if total < 1:
         raise DataError("the split is empty: there is nothing to evaluate on")
     progress.start(total)
-    correct: list[Array] = []
-    hits, seen = 0, 0
+    right, counted = np.zeros(total, np.int64), np.zeros(total, np.int64)
+    seen = 0
     for batch, classes in split.batches(min(_BATCH_SIZE, total)):
         inputs, labels = batch.numpy()[: total - seen], classes.numpy()[: total - seen]
-        scores = predict(inputs)[0].reshape(len(labels), -1)
+        scores = predict(inputs)[0]
+        check_shape(labels.shape, scores.shape, where=f"the accuracy of {path}")
         if not np.isfinite(scores).all():
             raise ModelError(f"{path} gives NaN or infinity on {runtime}")
-        correct.append(scores.argmax(axis=1) == labels)
-        hits += int(correct[-1].sum())
+        here = slice(seen, seen + len(labels))
+        right[here] = _by_sample(scores.argmax(axis=1) == labels)
+        counted[here] = _by_sample(labels != IGNORED)
         seen += len(labels)
-        progress.advance(len(labels), accuracy=hits / seen)
+        progress.advance(len(labels), accuracy=right.sum() / max(1, counted.sum()))
         if seen == total:
             break
-    return Accuracy(hits / seen, seen, np.packbits(np.concatenate(correct)).tobytes())
+    if not counted.any():
+        raise DataError(f"there is nothing to evaluate on: all labels of the split are {IGNORED}, which is ignored")
+    fraction = float(right.sum() / counted.sum())
+    if (counted == 1).all():
+        return Accuracy(fraction, total, np.packbits(right.astype(bool)).tobytes())
+    size = -(-total // _MOST_LOSSES)
+    errors = (counted - right) / counted.mean()
+    losses = tuple(float(errors[start : start + size].mean()) for start in range(0, total, size))
+    return Accuracy(fraction, total, losses=losses, batch_size=size)
+
+
+def _by_sample(marked: Array) -> Array:
+    total: Array = marked.reshape(len(marked), -1).sum(axis=1)
+    return total

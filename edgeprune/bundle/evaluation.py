@@ -30,8 +30,9 @@ class Evaluation(Part):
         split_sha256: Hash of all inputs and labels of the split, in order. Only results on the same samples are paired.
         samples: Number of samples of the split.
         correct: One bit for each sample, most significant bit first, padded with zeros, in base64: 1 where the class is
-            right. None for a model that is not a classifier.
-        losses: The loss of each batch; None for a classifier.
+            right. None unless the model gives one class a sample.
+        losses: The loss of each batch by the recipe's own loss; for several labels a sample the fraction of wrong
+            labels, scaled so that the mean over the samples is ``1 - accuracy``. None where there is ``correct``.
         batch_size: Samples of a batch of ``losses``; the last one may have fewer.
     """
 
@@ -59,7 +60,7 @@ class Evaluation(Part):
 
     @property
     def bits(self) -> int:
-        """``correct`` as one integer, including the padding; 0 for a model that is not a classifier."""
+        """``correct`` as one integer, including the padding; 0 where there is none."""
         try:
             content = base64.b64decode(self.correct or "", validate=True)
         except (binascii.Error, ValueError) as problem:

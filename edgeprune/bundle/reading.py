@@ -84,10 +84,20 @@ def _parsed(manifest: Manifest, content: bytes, where: Path) -> Evaluation:
             f"{manifest.metrics.shipped.samples}"
         )
     accuracy = manifest.metrics.shipped.accuracy
-    fraction = results.bits.bit_count() / results.samples
-    if results.correct is not None and (accuracy is None or abs(fraction - accuracy) > _ROUNDING):
+    fraction = _fraction(results)
+    is_accuracy = results.correct is not None or manifest.metric == "accuracy"
+    if is_accuracy and (accuracy is None or abs(fraction - accuracy) > _ROUNDING):
         raise BundleError(f"{evaluation.NAME} of {where} has an accuracy of {fraction}; the manifest has {accuracy}")
     return results
+
+
+def _fraction(results: Evaluation) -> float:
+    """Accuracy that the results of the samples amount to."""
+    if results.losses is None:
+        return results.bits.bit_count() / results.samples
+    size = results.batch_size or 1
+    sizes = [min(size, results.samples - start) for start in range(0, results.samples, size)]
+    return 1 - sum(loss * count for loss, count in zip(results.losses, sizes, strict=True)) / results.samples
 
 
 def _text(file: Path) -> str:

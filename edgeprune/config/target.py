@@ -147,7 +147,7 @@ class ParitySettings(Settings):
         channel_error: Largest absolute difference of a channel of an output, relative to the largest absolute reference
             value of that channel.
         int8_channel_error: The same for an int8 model; a build warns of every output that exceeds it.
-        top1_agreement: Share of samples that must get the same class.
+        top1_agreement: Fraction of classes, one for each label, that must be the same.
         int8_top1_agreement: The same for an int8 model, whose outputs differ by its steps.
         accuracy_drop: Largest share of samples that a float model may lose; what int8 may lose the recipe says.
     """

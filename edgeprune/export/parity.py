@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeprune.errors import DataError, ParityError
+from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.model.splits import Split
 from edgeprune.progress import SILENT, Progress
 
@@ -98,8 +99,8 @@ class Parity:
         max_error: Largest absolute difference of any output value; infinite where one side is not finite.
         mean_error: Mean absolute difference over all output values.
         relative_error: Largest error of an output over its largest absolute reference value; of several the worst.
-        top1_agreement: Share of samples whose largest value in the first output has the same index, 0..1; None where
-            outputs are no logits of classes.
+        top1_agreement: Fraction of the samples (of the positions, for outputs (N, classes, ...)) whose largest value in
+            the first output has the same index, 0..1; None where outputs are not logits of classes.
         samples: How many were compared.
         outputs: Each output by itself.
     """
@@ -118,7 +119,7 @@ class Comparison:
 
     Attributes:
         parity: Over all samples.
-        accuracy: Top-1 share of the form, 0..1; None where outputs are no logits of classes.
+        accuracy: Fraction of right labels of the form, 0..1; None where outputs are not logits of classes.
         reference_accuracy: Of the network.
     """
 
@@ -138,7 +139,7 @@ def compare(reference: Outputs, got: Outputs, *, classes: bool = True) -> Parity
     Args:
         reference: One array (N, ...) or one for each output, of the network the model came from.
         got: The same of the exported model.
-        classes: The first output is logits of classes.
+        classes: The first output is logits of classes, (N, classes, ...).
 
     Raises:
         ParityError: Another number of outputs, or other shapes.
@@ -164,20 +165,20 @@ def compare_forms(
         reference: The network itself.
         forms: By name.
         split: Samples with labels; each is read once and given to all.
-        classes: The first output is logits of classes, and labels are classes.
+        classes: The first output is logits of classes (N, classes, ...), and labels are classes (N, ...).
         samples: The first so many of the split; None: all.
         batch_size: Samples given at a time.
         progress: Advances by a sample.
 
     Raises:
-        DataError: The split is empty.
+        DataError: The split is empty, or labels do not have the shape (N, ...) of the logits.
         ParityError: A form gives another number of outputs, or other shapes.
     """
     if len(split) == 0:
         raise DataError("the split is empty: there is nothing to compare on")
     count = len(split) if samples is None else min(samples, len(split))
     progress.start(count)
-    left = count
+    left, counted = count, 0
     sums, hits = {name: _Sums(classes) for name in forms}, dict.fromkeys((_REFERENCE, *forms), 0)
     for inputs, labels in split.batches(batch_size):
         given = inputs.numpy()[:left]
@@ -186,13 +187,16 @@ def compare_forms(
         for name, found in outputs.items():
             sums[name].add(expected, found)
         if classes:
+            known = labels[:left].numpy()
+            check_shape(known.shape, expected[0].shape, where="the comparison of exported models")
+            counted += int((known != IGNORED).sum())
             for name, found in {_REFERENCE: expected, **outputs}.items():
-                hits[name] += int((_classes(found) == labels[:left].numpy()).sum())
+                hits[name] += int((_classes(found) == known).sum())
         left -= len(given)
         progress.advance(len(given))
         if not left:
             break
-    accuracies = {name: right / count if classes else None for name, right in hits.items()}
+    accuracies = {name: right / max(1, counted) if classes else None for name, right in hits.items()}
     return {name: Comparison(sums[name].parity(), accuracies[name], accuracies[_REFERENCE]) for name in forms}
 
 
@@ -243,7 +247,7 @@ def _missed(parity: Parity, max_error: float, channel_error: float, top1_agreeme
     missed = [problem for output in parity.outputs for problem in output.missed(**limits)]
     if parity.top1_agreement is not None and not parity.top1_agreement >= top1_agreement:
         missed.append(
-            f"{parity.top1_agreement:.2%} of {parity.samples} samples get the same class; "
+            f"{parity.top1_agreement:.2%} of the labels of {parity.samples} samples get the same class; "
             f"parity.top1_agreement asks for {top1_agreement:.2%}"
         )
     return missed
@@ -256,7 +260,7 @@ class _Sums:
         self._of_classes = classes
         self._total = 0.0
         self._errors: list[_Errors] = []
-        self._values = self._agreeing = self._samples = 0
+        self._values = self._agreeing = self._decisions = self._samples = 0
 
     def add(self, references: list[Array], others: list[Array]) -> None:
         shapes = [value.shape for value in references], [value.shape for value in others]
@@ -273,7 +277,9 @@ class _Sums:
             self._total += float(differences.sum())
             self._values += wanted.size
         if self._of_classes:
-            self._agreeing += int((_classes(references) == _classes(others)).sum())
+            same_class = _classes(references) == _classes(others)
+            self._agreeing += int(same_class.sum())
+            self._decisions += same_class.size
         self._samples += len(references[0])
 
     def parity(self) -> Parity:
@@ -282,7 +288,7 @@ class _Sums:
             max_error=max((output.max_error for output in outputs), default=0.0),
             mean_error=self._total / max(1, self._values),
             relative_error=max((output.relative_error for output in outputs), default=0.0),
-            top1_agreement=self._agreeing / max(1, self._samples) if self._of_classes else None,
+            top1_agreement=self._agreeing / max(1, self._decisions) if self._of_classes else None,
             samples=self._samples,
             outputs=outputs,
         )
@@ -323,6 +329,6 @@ def _as_list(outputs: Outputs) -> list[Array]:
 
 
 def _classes(outputs: list[Array]) -> NDArray[np.int64]:
-    """The largest value's index in the first output, sample by sample."""
-    classes: NDArray[np.int64] = outputs[0].reshape(len(outputs[0]), -1).argmax(axis=1)
+    """Classes of the largest logits of the first output (N, classes, ...), (N, ...)."""
+    classes: NDArray[np.int64] = outputs[0].argmax(axis=1)
     return classes

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from edgeprune.errors import DataError, ModelError
+from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.model.sources import load_object
 from edgeprune.model.splits import Augment, Batch, DatasetSplit, Split, TensorSplit
 from edgeprune.model.user_code import user_code
@@ -106,19 +107,20 @@ def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None, cl
 
     Args:
         data: The data.
-        outputs: What the network gave for an example: (N, classes).
+        outputs: What the network gave for an example: (N, classes, ...), with labels (N, ...).
         sample: Shape of one sample of that example, without the batch; None compares no shapes.
         classes: Labels are classes, and outputs logits of them. Otherwise a loss of the user's own makes sense of both.
 
     Raises:
-        DataError: An empty split, samples of another shape, labels out of range, or inputs that are not finite.
+        DataError: An empty split, samples of another shape, labels of another shape or out of range, or inputs that
+            are not finite.
         ModelError: ``outputs`` is something else.
     """
-    if classes and (not isinstance(outputs, Tensor) or outputs.ndim != 2):
+    if classes and (not isinstance(outputs, Tensor) or outputs.ndim < 2):
         got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ModelError(
-            f"a classification network must return one tensor (N, classes), got {got}; for another set training.loss "
-            "and training.metric"
+            f"a network with class labels must return one tensor (N, classes, ...), got {got}; for another set "
+            "training.loss and training.metric"
         )
     for role, split in data.splits().items():
         if len(split) == 0:
@@ -137,15 +139,16 @@ def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None, cl
             if not isinstance(labels, Tensor) or labels.is_floating_point():
                 got = str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
                 raise DataError(
-                    f"the {role} split gives labels that are {got}; class labels are a tensor of integers (N,), for "
+                    f"the {role} split gives labels that are {got}; class labels are a tensor of integers, for "
                     "others set training.loss or training.step, and training.metric"
                 )
+            check_shape(labels.shape, (len(inputs), *outputs.shape[1:]), where=f"the {role} split")
             _check_labels(labels, outputs.shape[1], where=f"the {role} split")
         _check_finite(inputs, where=f"the {role} split")
 
 
 def check_batch(inputs: Tensor, labels: Tensor, classes: int, *, where: str) -> None:
-    """Raise DataError for labels that are not in 0..classes-1, and for inputs that are not finite."""
+    """Raise DataError for labels that are neither in 0..classes-1 nor ``IGNORED``, and inputs that are not finite."""
     _check_labels(labels, classes, where=where)
     _check_finite(inputs, where=where)
 
@@ -160,11 +163,14 @@ def _check_finite(inputs: Tensor, *, where: str) -> None:
 
 
 def _check_labels(labels: Tensor, classes: int, *, where: str) -> None:
-    outside = ((labels < 0) | (labels >= classes)).nonzero().flatten()
+    counted = labels != IGNORED
+    outside = (((labels < 0) | (labels >= classes)) & counted).nonzero()
     if len(outside):
+        low, high = (int(end) for end in labels[counted].aminmax())
         raise DataError(
-            f"{where}: {len(outside)} labels are out of range: got {int(labels.min())} to {int(labels.max())}, allowed "
-            f"are 0 to {classes - 1}, as the network has {classes} outputs; first at {int(outside[0])}"
+            f"{where}: {len(outside)} labels are out of range: got {low} to {high}, allowed are 0 to {classes - 1}, as "
+            f"the network has {classes} outputs, and {IGNORED} to leave a label out; first at "
+            f"{', '.join(map(str, outside[0].tolist()))}"
         )
 
 

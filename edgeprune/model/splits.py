@@ -22,7 +22,7 @@ Batch = tuple[Tensor, Tensor]
 
 @runtime_checkable
 class Split(Protocol):
-    """Labelled samples that can be read in batches of inputs (N, ...) float and labels (N,) int64."""
+    """Labelled samples that can be read in batches of inputs (N, ...) float and labels (N, ...) int64."""
 
     def __len__(self) -> int: ...
 
@@ -144,10 +144,10 @@ class TensorSplit:
 
     Args:
         images: (N, C, H, W) uint8, scaled to 0..1 when read; or float (N, ...), taken as it is.
-        labels: (N,) integers.
+        labels: (N, ...) integers: (N,) for one class a sample, (N, H, W) for segmentation.
         mean: Per channel, subtracted from the scaled images; None: zero.
         std: Per channel, divides what is left; None: one.
-        augment: What shuffled passes change; needs (N, C, H, W).
+        augment: What shuffled passes change; needs (N, C, H, W) and labels (N,).
 
     Raises:
         DataError: Shapes or types that do not fit, or values that are not finite.
@@ -164,10 +164,15 @@ class TensorSplit:
     ) -> None:
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise DataError(f"images must be uint8 or float, got {images.dtype}")
-        if labels.ndim != 1 or labels.is_floating_point() or len(labels) != len(images):
+        if labels.ndim < 1 or labels.is_floating_point() or len(labels) != len(images):
             raise DataError(
-                f"labels must be integers of shape ({len(images)},), one a sample; "
-                f"got {labels.dtype} of shape {tuple(labels.shape)}"
+                f"labels must be integers of shape ({len(images)}, ...); got {labels.dtype} of shape "
+                f"{tuple(labels.shape)}"
+            )
+        if augment is not None and labels.ndim > 1:
+            raise DataError(
+                f"augment moves images alone and needs one label a sample, got labels of shape {tuple(labels.shape)}: "
+                "take DatasetSplit with a data set that changes input and label together"
             )
         if augment is not None and images.ndim != 4:
             raise DataError(f"augmentation needs images of shape (N, C, H, W), got {tuple(images.shape)}")
@@ -228,7 +233,7 @@ class DatasetSplit:
     What the data set draws at random (torchvision transforms, say) is seeded sample by sample, so it repeats as well.
 
     Args:
-        dataset: Its samples are (input, label): a tensor or array, and an integer.
+        dataset: Its samples are (input, label): a tensor or array, and an integer or a tensor or array of integers.
         workers: Above 0, as many processes read batches ahead; they come out the same.
         collate: Makes a batch of a list of samples, for samples of another kind (boxes, masks, texts), which are then
             taken as they are; for ``training.loss`` or ``training.step`` to make sense of.

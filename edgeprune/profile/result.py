@@ -155,7 +155,7 @@ class GoldenCheck:
         max_error: Largest difference of an output, relative to the largest expected one; None: the outputs have another
             form, or are not finite.
         tolerance: That is allowed.
-        top1_agreement: Share of samples that get the same class by the first output, 0..1.
+        top1_agreement: Fraction of classes by the first output, (N, classes, ...), that are the same, 0..1.
     """
 
     samples: int

@@ -24,9 +24,10 @@ def accuracy_change(base: Read, new: Read) -> Change:
     The first of these that applies gives the interval:
 
     1. Both bundles ship the same file with the same accuracy: the change is exactly 0.
-    2. Both hold results on the same samples: paired samples of a classifier (``proportions.paired_drop``), or paired
-       batch losses (Student's t).
-    3. A classifier: independent samples (``proportions.independent_drop``).
+    2. Both hold results on the same samples: paired samples of one class each (``proportions.paired_drop``), or paired
+       losses of batches, which are fractions of wrong labels where a sample has several labels (Student's t).
+    3. Accuracy: independent samples (``proportions.independent_drop``). The fraction of right labels of a sample with
+       several lies between 0 and 1, so its variance is at most that of one label: the interval is wide enough.
     4. Another metric: no interval is known, and the values alone decide.
 
     Args:
@@ -45,12 +46,13 @@ def accuracy_change(base: Read, new: Read) -> Change:
         return replace(change, note="both bundles hold the same model")
     one, other = base.evaluation, new.evaluation
     paired = one is not None and other is not None and _same_samples(one, other)
-    if is_.metric == ACCURACY and before.samples and now.samples:
-        if paired and one is not None and other is not None:
+    if paired and one is not None and other is not None:
+        if one.correct is not None:
             return _paired_classes(change, one, other)
+        if len(one.losses or ()) > 1:
+            return _paired_losses(change, one, other)
+    if is_.metric == ACCURACY and before.samples and now.samples:
         return _independent(change, before.samples, now.samples, _why_not_paired(base, new))
-    if paired and one is not None and other is not None and len(one.losses or ()) > 1:
-        return _paired_losses(change, one, other)
     return replace(change, note=f"no interval of {is_.metric} is known: the values alone decide")
 
 
@@ -111,7 +113,7 @@ def _paired_losses(change: Change, base: Evaluation, new: Evaluation) -> Change:
         change,
         low=worse - half,
         high=worse + half,
-        note=f"of {len(differences)} batches of the same samples",
+        note=f"of {len(differences)} {'of' if size == 1 else 'batches of'} the same samples",
         repeats="samples",
         repeats_needed=needed,
     )
@@ -135,4 +137,6 @@ def _why_not_paired(base: Read, new: Read) -> str:
     for side in (base, new):
         if side.evaluation is None:
             return f"{side.path} has no {evaluation.NAME}"
+    if base.evaluation is not None and new.evaluation is not None and _same_samples(base.evaluation, new.evaluation):
+        return "one sample has no spread"
     return "the two bundles were evaluated on different samples"

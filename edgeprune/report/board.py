@@ -31,7 +31,8 @@ def _agreement(board: MicrocontrollerReport) -> list[str]:
     found = board.agreement
     if found is None:
         return []
-    same = "" if found.top1_agreement is None else f"the class of LiteRT for {found.top1_agreement:.2%} of "
+    agreeing = "" if found.top1_agreement is None else f"{found.top1_agreement:.2%}"
+    same = f"the class of LiteRT for {agreeing} of the labels of " if agreeing else ""
     right = "" if found.accuracy is None else f", accuracy {found.accuracy:.2%} (LiteRT {found.litert_accuracy:.2%})"
     steps = f"at most {found.worst_steps} steps apart"
     return [f"TFLite Micro: {same}{found.samples} samples, {steps}{right}."]

@@ -19,6 +19,7 @@ from edgeprune.errors import InputError
 from edgeprune.graph import Group, Units
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.simulate import Simulated
+from edgeprune.model.label_accuracy import LabelAccuracy
 from edgeprune.progress import SILENT, Progress
 from edgeprune.select.base import Curve
 from edgeprune.select.constraints import Constraint
@@ -173,12 +174,11 @@ class _Branching(Simulated):
 
 
 class _Tally:
-    """Loss and hits over batches; ``accuracy`` is None where there are no hits to count."""
+    """Loss and hits over batches; ``accuracy`` is None where labels are not classes."""
 
     def __init__(self, units: Units, samples: Samples) -> None:
         self._units, self._source = units, samples
-        self._loss, self._hits = 0.0, 0
-        self._classes = True
+        self._loss, self._right = 0.0, LabelAccuracy()
         self.samples = 0
 
     def add(self, flat: Any, labels: Any, count: int) -> None:
@@ -186,16 +186,7 @@ class _Tally:
         outputs = self._units.coordinates.program.graph.process_outputs(flat)
         self._loss += float(loss_of(self._units, self._source, flat, labels)) * count
         self.samples += count
-        self._classes = (
-            self._classes
-            and isinstance(outputs, Tensor)
-            and outputs.ndim == 2
-            and isinstance(labels, Tensor)
-            and labels.ndim == 1
-            and not labels.is_floating_point()
-        )
-        if self._classes:
-            self._hits += int((outputs.argmax(1) == labels).sum())
+        self._right.add(outputs, labels)
 
     def loss(self, where: str) -> float:
         mean = self._loss / self.samples
@@ -207,7 +198,7 @@ class _Tally:
 
     @property
     def accuracy(self) -> float | None:
-        return self._hits / self.samples if self._classes else None
+        return self._right.value
 
 
 def _kept(ladder: Ladder, index: int, ratio: float) -> int:

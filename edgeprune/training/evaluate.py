@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import DataError, ModelError
+from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.model.data import Split, check_batch
 from edgeprune.model.modes import eval_mode
 from edgeprune.progress import SILENT, Progress
@@ -28,12 +29,12 @@ class Evaluation:
     """How well a network does.
 
     Attributes:
-        accuracy: Share of labels that are the class of the largest output, 0 to 1.
-        loss: Mean cross entropy of a label, natural logarithm.
+        accuracy: Fraction of labels that are the class of the largest output, 0 to 1; ignored labels do not count.
+        loss: Mean cross entropy of a label that counts, natural logarithm.
         samples: How many.
         seconds: Wall clock, reading the samples included.
-        correct: One bit for each sample, as ``numpy.packbits`` packs them: 1 where the class is right. Empty where
-            outputs are not the logits of one class per sample.
+        correct: One bit for each sample, as ``numpy.packbits`` packs them: 1 where the class is right. Empty
+            unless exactly one label of each sample counts.
     """
 
     accuracy: float
@@ -50,38 +51,45 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
     ResNet-56 took 330 ms for 256 CIFAR images so, 640 ms contiguous in one batch of 256, which leaves the cache.
 
     Raises:
-        DataError: The split is empty, or has labels out of range or inputs that are not finite.
-        ModelError: The network gives something else than logits (N, classes); BrokenError: they are not finite.
+        DataError: The split is empty, or has labels of another shape or out of range, ignored labels alone, or inputs
+            that are not finite.
+        ModelError: The network gives something else than logits (N, classes, ...); BrokenError: they are not finite.
     """
     if len(split) == 0:
         raise DataError("there is nothing to evaluate on: the split is empty")
     device = device_of(model)
-    correct, loss, samples, decisions = 0, 0.0, 0, 0
+    correct, loss, samples, counted = 0, 0.0, 0, 0
     hits: list[Tensor] = []
+    single = True
     started = time.perf_counter()
     progress.start(-(-len(split) // batch_size))
     with eval_mode(model), torch.inference_mode():
         for inputs, labels in split.batches(batch_size):
             outputs = logits(call(model, moved(inputs, device, channels_last=device.type == "cpu"))).float().cpu()
-            check(inputs, labels, outputs.shape[1], where="evaluation")
+            check(inputs, labels, outputs.shape, where="evaluation")
             if not bool(torch.isfinite(outputs).all()):
                 raise BrokenError(
                     "the network gives NaN or infinite outputs for finite samples: its weights are broken"
                 )
             hit = outputs.argmax(1) == labels
             correct += int(hit.sum())
-            hits.append(hit)
             loss += float(functional.cross_entropy(outputs, labels, reduction="sum"))
             samples += len(labels)
-            decisions += labels.numel()
-            progress.advance(accuracy=correct / decisions)
+            here = int((labels != IGNORED).sum())
+            counted += here
+            single = single and labels.numel() == len(labels) == here
+            if single:
+                hits.append(hit.flatten())
+            progress.advance(accuracy=correct / max(1, counted))
+    if not counted:
+        raise DataError(f"there is nothing to evaluate on: all labels of the split are {IGNORED}, which is ignored")
     seconds = time.perf_counter() - started
     return Evaluation(
-        accuracy=correct / decisions,
-        loss=loss / decisions,
+        accuracy=correct / counted,
+        loss=loss / counted,
         samples=samples,
         seconds=seconds,
-        correct=np.packbits(torch.cat(hits).numpy()).tobytes() if hits[0].ndim == 1 else b"",
+        correct=np.packbits(torch.cat(hits).numpy()).tobytes() if single else b"",
     )
 
 
@@ -122,16 +130,25 @@ def logits(outputs: Any) -> Tensor:
     )
 
 
-def check(inputs: Any, labels: Any, classes: int, *, where: str) -> None:
-    """Raise DataError for labels that are not integers in 0..classes-1, and for inputs that are not finite."""
+def check(inputs: Any, labels: Any, outputs: Sequence[int], *, where: str) -> None:
+    """Raise DataError for labels that are not classes of ``outputs``, and for inputs that are not finite.
+
+    Args:
+        inputs: Of the batch.
+        labels: Integers in 0..classes-1, or ``IGNORED``.
+        outputs: Shape of the logits of the batch.
+        where: For messages.
+    """
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.numel() == 0:
         got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
         raise DataError(
             f"{where}: class labels must be a tensor of integers, got {got}; for others set training.loss or "
             "training.step"
         )
+    check_shape(labels.shape, outputs, where=where)
+    classes = outputs[1]
     low, high = labels.aminmax()
-    outside = bool(low < 0) or bool(high >= classes)
+    outside = bool(high >= classes) or (bool(low < 0) and bool(((labels < 0) & (labels != IGNORED)).any()))
     for tensor in pytree.tree_leaves(inputs):
         # A sum is twenty times faster than a look at every number, and tells of the few batches that need one.
         if isinstance(tensor, Tensor) and (outside or not bool(torch.isfinite(tensor.sum()))):

@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError, RecipeError
+from edgeprune.model.class_labels import IGNORED
 from edgeprune.model.data import Split
 from edgeprune.model.randomness import seeded
 from edgeprune.model.sources import load_object
@@ -86,9 +87,10 @@ class Objective:
             loss = _learnable(self.of_outputs(outputs, execution.moved(model, labels)), "training.loss")
         else:
             # Where they come from: a GPU would have to be waited for.
-            check(inputs, labels, logits(outputs).shape[1], where="training")
+            check(inputs, labels, logits(outputs).shape, where="training")
+            counts = bool((labels != IGNORED).any())
             labels = execution.moved(model, labels)
-            loss = functional.cross_entropy(outputs, labels, label_smoothing=self._smoothing)
+            loss = _cross_entropy(outputs, labels, counts=counts, smoothing=self._smoothing)
         return loss if self.teacher is None else self.teacher.mixed(loss, outputs, inputs, execution)
 
     def of_outputs(self, outputs: Any, labels: Any) -> Tensor:
@@ -105,7 +107,7 @@ class Objective:
                 "needs) or prune.select"
             )
         if self._loss is None:
-            return functional.cross_entropy(outputs, labels)
+            return _cross_entropy(outputs, labels, counts=bool((labels != IGNORED).any()))
         if isinstance(self._loss, nn.Module):
             self._loss.to(next(leaf.device for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)))
         return _scalar(_called(self._loss, "training.loss", outputs, labels), "training.loss")
@@ -115,6 +117,13 @@ class Objective:
         inputs, labels = next(iter(split.batches(min(batch_size, len(split)))))
         with seeded(0):
             self(copy.deepcopy(model).train(), inputs, labels, PLAIN)
+
+
+def _cross_entropy(outputs: Tensor, labels: Tensor, *, counts: bool, smoothing: float = 0.0) -> Tensor:
+    """Mean over the labels that count; 0 if none does, where torch's mean over no labels is NaN."""
+    if not counts:
+        return outputs.sum() * 0.0
+    return functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
 
 
 def callable_of(spec: str, key: str, base: Path) -> Callable[..., Any]:

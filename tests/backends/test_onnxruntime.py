@@ -46,6 +46,27 @@ def test_predictions_are_those_of_pytorch(tmp_path: Path, batch: int, dynamic: b
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_accuracy_of_a_map_of_classes_is_that_of_pytorch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    maps = nn.Conv2d(3, 4, 3, padding=1).eval()
+    path = export(maps, (torch.randn(1, 3, 8, 6),), tmp_path / "m.onnx").path
+    images = torch.randn(30, 3, 8, 6)
+    labels = torch.randint(0, 4, (30, 8, 6))
+    labels[3:5] = labels[:, 0] = -100
+    with torch.no_grad():
+        right, counted = maps(images).argmax(1) == labels, labels != -100
+    found = backend.evaluate(path, TensorSplit(images, labels))
+    assert found.accuracy == pytest.approx(float(right.sum() / counted.sum()))
+    assert (found.samples, found.correct, found.batch_size) == (30, b"", 1)
+    wrong = (counted & ~right).sum((1, 2)) * 30 / counted.sum()
+    assert found.losses == pytest.approx(wrong.tolist())
+    assert np.mean(found.losses) == pytest.approx(1 - found.accuracy)
+    with pytest.raises(DataError, match=r"\(30, 8, 6\).*got \(30, 6, 8\)"):
+        backend.evaluate(path, TensorSplit(images, labels.mT))
+    with pytest.raises(DataError, match="-100"):
+        backend.evaluate(path, TensorSplit(images, torch.full_like(labels, -100)))
+
+
 def test_accuracy_is_that_of_pytorch_over_the_whole_split(tmp_path: Path) -> None:
     data = split(300)  # more than one batch, the last one smaller
     images, labels = zip(*data.batches(300), strict=True)

@@ -36,6 +36,27 @@ def test_agreement_is_of_the_first_output_and_errors_are_of_all() -> None:
     assert hidden.max_error == np.inf
 
 
+def test_each_position_of_outputs_with_positions_has_a_class_of_its_own() -> None:
+    reference = np.zeros((2, 3, 4, 5), np.float32)
+    reference[:, 1] = 1.0
+    other = reference.copy()
+    other[0, 2, 3, :4] = 2.0
+    assert compare(reference, other).top1_agreement == pytest.approx(1 - 4 / 40)
+
+
+def test_accuracies_of_forms_leave_ignored_labels_out() -> None:
+    maps = torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    labels = maps.argmax(1)
+    labels[0] = -100
+    labels[1, 0] = (labels[1, 0] + 1) % 3
+    found = compare_forms(lambda x: x, {"negated": lambda x: -x}, TensorSplit(maps, labels), samples=5, batch_size=2)
+    wrong = float((maps.argmin(1) == labels)[:5].sum()) / (4 * 20)
+    assert found["negated"].reference_accuracy == pytest.approx(1 - 5 / (4 * 20))
+    assert found["negated"].accuracy == pytest.approx(wrong)
+    with pytest.raises(DataError, match=r"\(2, 4, 5\)"):
+        compare_forms(lambda x: x, {"same": lambda x: x}, TensorSplit(maps, labels[:, 0]), batch_size=2)
+
+
 def test_an_error_counts_by_the_size_of_its_own_output() -> None:
     boxes = np.full((2, 4), 500.0)
     found = compare([boxes, _REFERENCE], [boxes, _REFERENCE + 2], classes=False)
@@ -48,7 +69,7 @@ def test_limits() -> None:
     exact = compare(_REFERENCE, _REFERENCE)
     check(exact, max_error=1e-9, top1_agreement=1.0)
     off = compare(_REFERENCE, np.roll(_REFERENCE, 1, axis=1))
-    with pytest.raises(ParityError, match=r"off by 6.*parity\.max_error allows 0\.001;.* 0\.00% of 2 samples"):
+    with pytest.raises(ParityError, match=r"off by 6.*parity\.max_error allows 0\.001;.* 0\.00% of the labels of 2"):
         check(off, max_error=1e-3, top1_agreement=0.99)
     with pytest.raises(ParityError, match="top1_agreement asks for 50"):
         check(off, max_error=10, top1_agreement=0.5)

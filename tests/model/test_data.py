@@ -113,7 +113,43 @@ def test_samples_that_are_not_finite_are_named() -> None:
         data.check(bad, _LOGITS)
 
 
-@pytest.mark.parametrize("outputs", [torch.zeros(1, 3, 8, 8), [torch.zeros(1, 3)]])
+@pytest.mark.parametrize("outputs", [torch.zeros(3), [torch.zeros(1, 3)]])
 def test_the_network_must_give_logits(outputs: Any) -> None:
-    with pytest.raises(ModelError, match=r"must return one tensor \(N, classes\)"):
+    with pytest.raises(ModelError, match=r"must return one tensor \(N, classes, \.\.\.\)"):
         data.check(Data(train=_split(0), validation=_split(0)), outputs)
+
+
+def _dense(*shape: int, fill: int = 2) -> list[Data]:
+    """Data with labels of that shape, as tensors and as a data set of the user's own."""
+    inputs, labels = torch.zeros(shape[0], 4), torch.full(shape, fill)
+    splits = TensorSplit(inputs, labels), TensorDataset(inputs, labels)
+    return [data.as_data({"train": split, "validation": split}) for split in splits]
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 6), (5, 8), (5, 8, 6, 2)])
+def test_outputs_with_positions_take_a_label_for_each(shape: tuple[int, ...]) -> None:
+    for one in _dense(*shape):
+        data.check(one, torch.zeros(1, 3, *shape[1:]))
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 7), (5, 1, 8, 6), (5,)])
+def test_labels_of_another_shape_than_the_outputs_are_refused(shape: tuple[int, ...]) -> None:
+    for one in _dense(*shape):
+        with pytest.raises(DataError) as refused:
+            data.check(one, torch.zeros(1, 3, 8, 6))
+        for part in ("(5, 8, 6)", str(shape), "the train split", "training.loss"):
+            assert part in str(refused.value)
+
+
+def test_ignored_labels_are_accepted_and_other_negative_ones_located() -> None:
+    for one in _dense(5, 8, 6, fill=-100):
+        data.check(one, torch.zeros(1, 3, 8, 6))
+    for one in _dense(5, 8, 6, fill=-1):
+        with pytest.raises(DataError, match=r"240 labels.*got -1 to -1, allowed are 0 to 2.*-100.*first at 0, 0, 0"):
+            data.check(one, torch.zeros(1, 3, 8, 6))
+
+
+def test_augmentation_of_images_with_a_label_for_each_pixel_is_refused() -> None:
+    images, labels = torch.zeros(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.int64)
+    with pytest.raises(DataError, match=r"one label a sample, got labels of shape \(2, 8, 8\)"):
+        TensorSplit(images, labels, augment=data.Augment(flip=True))

@@ -47,6 +47,26 @@ def test_each_label_of_a_dense_task_counts() -> None:
     assert result.loss == pytest.approx(float(functional.cross_entropy(maps, labels)), rel=1e-5)
 
 
+def test_ignored_labels_count_neither_in_accuracy_nor_in_loss() -> None:
+    rng = torch.Generator().manual_seed(0)
+    for shape in ((6, 4, 5), (6,)):
+        maps, labels = torch.randn(6, 3, *shape[1:], generator=rng), torch.randint(3, shape, generator=rng)
+        labels[1:4] = -100  # with batches of two, one has no label that counts
+        result = evaluate(nn.Identity(), DatasetSplit(TensorDataset(maps, labels)), batch_size=2)
+        counted = labels != -100
+        assert result.accuracy == pytest.approx(float((maps.argmax(1) == labels)[counted].float().mean()))
+        assert result.loss == pytest.approx(float(functional.cross_entropy(maps, labels)), rel=1e-5)
+        assert result.correct == b""
+    with pytest.raises(DataError, match="-100"):
+        evaluate(nn.Identity(), DatasetSplit(TensorDataset(maps, torch.full_like(labels, -100))))
+
+
+def test_a_batch_with_labels_of_another_shape_is_refused() -> None:
+    maps, labels = torch.randn(6, 3, 4, 5), torch.zeros(6, 5, 4, dtype=torch.int64)
+    with pytest.raises(DataError, match=r"evaluation: .*\(6, 4, 5\).*got \(6, 5, 4\)"):
+        evaluate(nn.Identity(), DatasetSplit(TensorDataset(maps, labels)))
+
+
 def test_dropout_is_off_and_the_mode_stays() -> None:
     model = nn.Sequential(_Identity(), nn.Dropout(0.9)).train()
     assert evaluate(model, _split()).loss == evaluate(_Identity(), _split()).loss

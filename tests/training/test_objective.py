@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from torch.utils.data import Dataset
 
 from edgeprune.config import DistillationSettings
 from edgeprune.errors import DataError, EdgePruneError, ModelError, RecipeError
-from edgeprune.model.data import Data, DatasetSplit
+from edgeprune.model.data import Data, DatasetSplit, TensorSplit
 from edgeprune.training import Judge, Stretch, Teacher, Trainer, evaluate, finetune
+from edgeprune.training.execution import PLAIN
+from edgeprune.training.objective import Objective
 from tests.training import small
 
 _CODE = """
@@ -299,3 +302,22 @@ def test_a_step_sees_the_network_as_it_is_and_in_training_mode(tmp_path: Path) -
     )  # fmt: skip
     trainer.train(Stretch(share=1.0))
     assert all(epoch.train_loss > 0 for epoch in trainer.finish().epochs)
+
+
+def test_outputs_with_positions_take_labels_with_positions_of_which_some_are_ignored(tmp_path: Path) -> None:
+    maps, labels = torch.randn(64, 4, 3, 5), torch.randint(3, (64, 3, 5))
+    labels[:32] = labels[:, 0] = -100
+    objective = Objective(small.settings())
+    model = nn.Conv2d(4, 3, 1)
+    with torch.no_grad():
+        expected = pytest.approx(float(functional.cross_entropy(model(maps), labels)))
+        assert float(objective(model, maps, labels, PLAIN)) == expected
+        assert float(objective.of_outputs(model(maps), labels)) == expected
+        # A batch without a label that counts has nothing to teach; torch's mean over no labels would be NaN.
+        assert float(objective(model, maps[:32], labels[:32], PLAIN)) == 0
+        assert float(objective.of_outputs(model(maps[:32]), labels[:32])) == 0
+    splits = Data(train=TensorSplit(maps, labels), validation=TensorSplit(maps, labels))
+    history = _train(tmp_path, nn.Sequential(model, nn.BatchNorm2d(3)), splits, batch_size=16, epochs=2)
+    assert all(math.isfinite(epoch.train_loss) for epoch in history.epochs)
+    with pytest.raises(DataError, match=r"training: .*\(64, 3, 5\).*got \(64, 5, 3\)"):
+        objective(model, maps, labels.mT, PLAIN)

@@ -17,6 +17,7 @@ from edgeprune.errors import ModelError, ParityError
 from edgeprune.export import tflite_file
 from edgeprune.export.tflite_file import MOVING_OPERATORS, Port
 from edgeprune.export.tflite_schema import schema
+from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.progress import SILENT, Progress
 
 _FLOAT32 = schema.TensorType.FLOAT32
@@ -30,14 +31,13 @@ class Agreement:
     """Agreement of TFLite Micro with LiteRT on the same samples.
 
     Attributes:
-        top1_agreement: Share of samples whose largest value in the first output has the same index, 0..1; None where
-            outputs are no scores of classes.
+        top1_agreement: See ``parity.Parity``; None where outputs are not scores of classes.
         worst_steps: Largest difference of any output value, in steps of its quantization; of a float output that joins
             quantized parts, in steps of the part.
         mean_steps: Mean absolute difference.
         samples: How many were compared.
         kernels: Of LiteRT: ``reference``, or ``optimized`` where it has no such for an operator.
-        accuracy: Top-1 share of these samples on TFLite Micro, 0..1; None without labels.
+        accuracy: Fraction of right labels of these samples on TFLite Micro, 0..1; None without labels.
         litert_accuracy: The same on LiteRT.
     """
 
@@ -62,7 +62,8 @@ class Agreement:
         allowed = max(1, int((1 - _TOP1_AGREEMENT) * self.samples))
         if self.top1_agreement is not None and round((1 - self.top1_agreement) * self.samples) > allowed:
             missed.append(
-                f"{self.top1_agreement:.2%} of {self.samples} samples get the same class, {_TOP1_AGREEMENT:.1%} must"
+                f"{self.top1_agreement:.2%} of the labels of {self.samples} samples get the same class, "
+                f"{_TOP1_AGREEMENT:.1%} must"
             )
         if missed:
             raise ParityError(f"{path} gives something else on TFLite Micro than on LiteRT: {'; '.join(missed)}")
@@ -86,8 +87,8 @@ def compare(
         samples: Real ones (N, ...) in the layout of the ONNX file, see ``TfliteRuntime.predict``.
         inputs: See ``Interpreter``.
         outputs: See ``Interpreter``.
-        classes: The first output is scores of classes.
-        labels: Right classes of the samples, (N,).
+        classes: The first output is scores of classes, (N, classes, ...).
+        labels: Right classes of the samples, (N, ...).
         most_steps: That rounding may explain.
         progress: Advances by a sample.
 
@@ -183,7 +184,8 @@ def _in_steps(values: list[Array], sizes: list[Array]) -> list[Array]:
 
 
 def _accuracy(scores: Array, labels: Array) -> float:
-    return float((scores.reshape(len(labels), -1).argmax(1) == labels).mean())
+    check_shape(labels.shape, scores.shape, where="the accuracy on TFLite Micro")
+    return float((scores.argmax(axis=1) == labels).sum() / max(1, (labels != IGNORED).sum()))
 
 
 def _session(path: Path, micro: Interpreter) -> tuple[Session, Kernels]:

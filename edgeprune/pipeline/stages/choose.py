@@ -105,7 +105,7 @@ def _check_agreement(job: Job, precision: str) -> None:
     agreement, limit = job.value("parity")[precision]["top1_agreement"], job.target.parity.int8_top1_agreement
     if precision == "int8" and agreement is not None and agreement < limit:
         raise ParityError(
-            f"the int8 model gives another class than PyTorch for {1 - agreement:.2%} of the validation samples; "
+            f"the int8 model gives another class than PyTorch for {1 - agreement:.2%} of the validation data; "
             f"parity.int8_top1_agreement of {job.target.name} asks for {limit:.2%}: try another "
             "quantize.calibration, or quantize.precision = 'float32'"
         )

@@ -65,7 +65,8 @@ def _latency(found: LatencyEstimate) -> Content:
 
 
 def _agreement(source: Source, found: AgreementReport) -> Content:
-    same = "" if found.top1_agreement is None else f"the class of LiteRT for {text.percent(found.top1_agreement)} of "
+    agreeing = "" if found.top1_agreement is None else text.percent(found.top1_agreement)
+    same = f"the class of LiteRT for {agreeing} of the labels of " if agreeing else ""
     right = "" if found.accuracy is None else f"; {source.manifest.metric} {source.accuracy(found.accuracy)}"
     return [f"{same}{found.samples:,} samples, at most {found.worst_steps} int8 steps apart{right} ", kind("measured")]
 

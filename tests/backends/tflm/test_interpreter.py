@@ -85,7 +85,7 @@ def test_a_wrong_kernel_is_no_rounding(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_other_classes_are_told(tmp_path: Path) -> None:
     found = Agreement(top1_agreement=0.9, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
-    with pytest.raises(ParityError, match=r"90\.00% of 100 samples get the same class, 99\.5% must"):
+    with pytest.raises(ParityError, match=r"90\.00% of the labels of 100 samples get the same class, 99\.5% must"):
         found.check(tmp_path / "m.tflite")
     tie = Agreement(top1_agreement=0.99, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
     tie.check(tmp_path / "m.tflite")

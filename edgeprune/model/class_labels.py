@@ -1,0 +1,31 @@
+"""Class labels as torch's cross entropy takes them: one for each position, and one value that is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeprune.errors import DataError
+
+IGNORED = -100
+"""Label that the loss and the accuracy leave out: the default ``ignore_index`` of ``functional.cross_entropy``."""
+
+
+def fit(labels: Sequence[int], outputs: Sequence[int]) -> bool:
+    """Whether labels of the shape ``labels`` belong to logits (N, classes, ...) of the shape ``outputs``."""
+    return len(outputs) > 1 and tuple(labels) == (outputs[0], *outputs[2:])
+
+
+def check_shape(labels: Sequence[int], outputs: Sequence[int], *, where: str) -> None:
+    """Raise DataError unless labels have the shape (N, ...) of logits (N, classes, ...).
+
+    Args:
+        labels: Shape of the labels of a batch.
+        outputs: Shape of the logits of the same batch.
+        where: Origin of the labels, for the message.
+    """
+    if not fit(labels, outputs):
+        raise DataError(
+            f"{where}: labels must have shape (N, *outputs.shape[2:]), here {(outputs[0], *outputs[2:])} for outputs "
+            f"{tuple(outputs)}, got {tuple(labels)}: give one integer for each position of the outputs in the data "
+            "function, or set training.loss and training.metric for labels of another kind"
+        )
