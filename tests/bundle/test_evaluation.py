@@ -86,6 +86,18 @@ def test_results_that_contradict_the_manifest_are_refused(
             read(path)
 
 
+def test_fractions_of_wrong_labels_must_be_those_of_the_manifest(tmp_path: Path, manifest: Manifest) -> None:
+    errors = Evaluation(split_sha256="a" * 64, samples=5, losses=(0.5, 0.25, 0.75), batch_size=2)
+    for accuracy, valid in ((0.55, True), (0.6, False)):  # 1 - (2 * 0.5 + 2 * 0.25 + 0.75) / 5
+        files: dict[str, Any] = {"model.onnx": b"1", NAME: errors.to_json()}
+        packed = pack.write(tmp_path / str(valid), files, with_accuracy(manifest, accuracy, 5))
+        if valid:
+            assert read(packed.folder).evaluation == errors
+        else:
+            with pytest.raises(BundleError, match=r"0\.55.*0\.6"):
+                read(packed.folder)
+
+
 def test_an_extracted_archive_is_the_folder_it_was_made_of(tmp_path: Path, manifest: Manifest) -> None:
     files: dict[str, Any] = {"model.onnx": b"1" * 5000, "run.py": b"", "firmware/model.cc": b"x"}
     packed = pack.write(tmp_path / "digits-host", files, manifest)

@@ -159,7 +159,7 @@ def test_no_augmentation_changes_nothing() -> None:
     ("images", "labels", "message"),
     [
         (torch.zeros(3, 2, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), "uint8 or float, got torch.int64"),
-        (torch.zeros(3, 2), torch.zeros(2, dtype=torch.int64), r"shape \(3,\).*got torch.int64 of shape \(2,\)"),
+        (torch.zeros(3, 2), torch.zeros(2, dtype=torch.int64), r"shape \(3, \.\.\.\).*got torch.int64 of shape \(2,\)"),
         (torch.zeros(3, 2), torch.zeros(3), "must be integers.*got torch.float32"),
         (torch.tensor([[0.0], [float("nan")]]), torch.zeros(2, dtype=torch.int64), "1 of 2 samples.*first: 1"),
     ],

@@ -430,6 +430,27 @@ def test_losses_of_batches_are_paired() -> None:
     assert accuracy(compared(base, alone)).verdict == "worse"  # by the values alone
 
 
+def test_fractions_of_wrong_labels_are_paired_sample_by_sample() -> None:
+    rng = random.Random(0)
+    before = [rng.uniform(0, 0.4) for _ in range(400)]
+    worse = [error + 0.01 + rng.gauss(0, 0.02) for error in before]
+
+    def segmented(name: str, errors: list[float], sha256: str, split: str) -> Read:
+        told = manifest(accuracy=1 - sum(errors) / 400, samples=400)
+        told = told.model_copy(update={"files": {"model.onnx": FileEntry(sha256=sha256 * 64, bytes=4000)}})
+        found = Evaluation(split_sha256=split * 64, samples=400, losses=tuple(errors), batch_size=1)
+        return replace(side(name, told), evaluation=found)
+
+    base = segmented("base", before, "1", "a")
+    paired = accuracy(compared(base, segmented("new", worse, "2", "a"), "accuracy:-0.5%"))
+    assert (paired.verdict, paired.decision) == ("worse", "failed")
+    assert paired.low is not None
+    assert paired.high is not None
+    assert 0.007 < paired.low < 0.01 < paired.high < 0.013
+    independent = accuracy(compared(base, segmented("new", worse, "2", "b"), "accuracy:-0.5%"))
+    assert (independent.verdict, independent.decision) == ("noise", "undecided")
+
+
 def test_undecided_limits_show_in_every_output() -> None:
     base, new = evaluated("base", _BASE), evaluated("new", lost(18), split="b", sha256="2")
     rules = [Rule.parse("accuracy:-0.5%")]
