@@ -25,7 +25,8 @@ def load():
     splits = runpy.run_path({str(_TASKS)!r})["shapes_data"]()
     for split in splits.values():
         split.tensors[1][:, :2] = -100  # the first rows are not labelled
-    return {{role: Subset(split, range({_SAMPLES})) for role, split in splits.items()}}
+    counts = {{"train": 320, "validation": {_SAMPLES}, "test": {_SAMPLES}}}
+    return {{role: Subset(split, range(counts[role])) for role, split in splits.items()}}
 """
 _BOARD = """
 name = "board"
@@ -42,7 +43,8 @@ def test_accuracy_of_a_segmentation_network_is_the_fraction_of_right_pixels(tmp_
     values = {
         "name": "shapes", "model": {"factory": f"{_TASKS}:ShapesNet", "input": [1, 1, 32, 32]},
         "data": {"function": "mine.py:load"}, "budget": {"macs": 0.5}, "quantize": {"precision": "float32"},
-        "training": {"epochs": 1, "batch_size": 8, "optimizer": "adamw", "lr": 0.01},
+        "prune": {"criterion": "fisher", "select": "global", "align": 1},
+        "training": {"epochs": 1, "batch_size": 16, "optimizer": "adamw", "lr": 0.1},
     }  # fmt: skip
     recipe = Recipe.parse(values, folder=tmp_path, where="the test")
     built = edgeprune.build(recipe, tmp_path / "board.toml", output=tmp_path / "dist", cache=tmp_path / "cache")
@@ -50,10 +52,9 @@ def test_accuracy_of_a_segmentation_network_is_the_fraction_of_right_pixels(tmp_
     tasks = runpy.run_path(str(_TASKS))
     images, labels = (tensor[:_SAMPLES] for tensor in tasks["shapes_data"]()["test"].tensors)
     labels[:, :2] = -100
-    (trained,) = tmp_path.glob("cache/cache/finetune-*/weights.safetensors")
     dense = tasks["ShapesNet"]().eval()
     pruned = edgeprune.Plan.load(built.folder / "plan.json").apply(dense, (images[:1],), prove=False)
-    weights.load_into(pruned, trained)
+    weights.load_into(pruned, built.folder / "weights.safetensors")
     with torch.no_grad():
         right = (pruned.eval()(images).argmax(1) == labels)[labels != -100]
     expected = float(right.float().mean())
@@ -63,7 +64,7 @@ def test_accuracy_of_a_segmentation_network_is_the_fraction_of_right_pixels(tmp_
     assert metrics.pruned.accuracy == pytest.approx(expected, abs=1e-6)
     assert metrics.shipped.accuracy == pytest.approx(expected, abs=0.005)
     assert metrics.dense.accuracy is not None
-    assert metrics.dense.accuracy < 0.7 < expected
+    assert expected > metrics.dense.accuracy + 0.02
     (file,) = built.folder.glob("model.*")
     (scores,) = backends.for_file(file).predictor(file)(images.numpy())
     counted = labels.numpy() != -100
