@@ -6,7 +6,7 @@ import logging
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from edgeprune.pipeline.inputs import InputTracker
 from edgeprune.pipeline.job import PROFILE, Job, bundle_folder, preferred_alignment
 from edgeprune.pipeline.lock import Lock
 from edgeprune.pipeline.stage import Findings, Space, Stage, Unwatched, Watcher
+from edgeprune.pipeline.stage_sources import stage_sources
 from edgeprune.pipeline.stages import bundle, stages_of
 from edgeprune.pipeline.stages.load import load_inputs
 from edgeprune.profile import Profile
@@ -190,6 +191,8 @@ class _Attempt:
         self._keys: dict[str, str] = {}
         self._reports: list[StageReport] = []
         self._findings: list[Findings] = []
+        self._changes: list[str] = []
+        """Changes of the inputs that the watcher has not been told, as no stage ran again so far."""
 
     def run_to_bundle(self) -> None:
         """Run or reuse every stage but the one that packs."""
@@ -217,11 +220,14 @@ class _Attempt:
     def _run(self, stage: Stage) -> None:
         job, store, watcher, keys = self.job, self._store, self._watcher, self._keys
         progress = watcher.begin(stage)
-        loading_s, changes = _read_inputs(job, store) if stage.reads_inputs else (0.0, [])
+        loading_s = 0.0
+        if stage.reads_inputs:
+            loading_s, self._changes = _read_inputs(job, store)
         key = _key(stage, job, keys)
-        if changes and store.find(f"{stage.name}-{key}") is None:
-            for change in changes:
+        if self._changes and store.find(f"{stage.name}-{key}") is None:
+            for change in self._changes:
                 watcher.note(change)
+            self._changes = []
         finished, cached = self._finish(stage, f"{stage.name}-{key}", job, store, progress)
         found = stage.found(job, finished.values)
         if found:
@@ -315,12 +321,14 @@ def _read_inputs(job: Job, store: Cache) -> tuple[float, list[str]]:
     return time.perf_counter() - started, tracker.changes
 
 
-def _key(stage: Stage, job: Job, keys: dict[str, str]) -> str:
+def _key(stage: Stage, job: Job, keys: Mapping[str, str]) -> str:
+    """Key of the result of ``stage`` in the cache; ``keys`` has those of the stages before, by name."""
+    sources = stage_sources(stage.run.__module__)
     return fingerprint.digest(
         {
             "stage": stage.name,
-            "source": fingerprint.source(texts=stage.writes_texts),
-            "packages": fingerprint.packages(),
+            "sources": dict(sources.files),
+            "packages": fingerprint.packages(sources.imports),
             "settings": dict(stage.settings(job.recipe, job.target)),
             "inputs": dict(job.inputs) if stage.reads_inputs else None,
             "device": job.device.uri if stage.reads_device else None,

@@ -1,4 +1,4 @@
-"""Content hashes of everything a result depends on: EdgePrune's own source, packages, code, weights and data."""
+"""Content hashes and package versions that results depend on."""
 
 from __future__ import annotations
 
@@ -9,22 +9,32 @@ import logging
 import os
 import platform
 import time
+from collections.abc import Container
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from edgeprune import files, json_text
 
-_PACKAGE = Path(__file__).parents[1]
-_PACKAGES = (
-    "torch", "numpy", "scipy", "safetensors", "accelerate", "onnx", "onnxscript", "onnx-ir", "onnxsim", "onnxruntime",
-    "ai-edge-litert", "ai-edge-quantizer", "flatbuffers", "tflite-micro",
-)  # fmt: skip
-"""Distributions that write or measure results. Packages that only the user's code imports are in ``import_closure``."""
-_TEXT = (".md", ".css")
-_NO_RESULTS = ("_data", "cli", "doctor")
-_LOOKS = ("report",)
-_SOURCES = (".py", ".cc", ".c", ".h", ".ld", ".txt", ".cmake", ".md", ".css")
+_PACKAGES = {
+    "accelerate": ("accelerate",),
+    "ai_edge_litert": ("ai-edge-litert",),
+    "ai_edge_quantizer": ("ai-edge-quantizer", "ai-edge-litert", "flatbuffers"),
+    "flatbuffers": ("flatbuffers",),
+    "numpy": ("numpy",),
+    "onnx": ("onnx", "onnx-ir", "onnxscript"),  # torch.onnx writes files with all three
+    "onnx_ir": ("onnx-ir",),
+    "onnxruntime": ("onnxruntime",),
+    "onnxsim": ("onnxsim",),
+    "safetensors": ("safetensors",),
+    "scipy": ("scipy",),
+    "tflite_micro": ("tflite-micro",),
+    "torch": ("torch", "numpy"),
+}
+"""Distributions that write or measure results, by the module that EdgePrune imports of them.
+
+Packages that only the user's code imports are in ``import_closure``.
+"""
 # A file changed twice within one tick of the file system's clock keeps its time: the hash of a young file is not kept.
 _YOUNG_NS = 2_000_000_000
 _MAX_HASHES_BYTES = 256 << 20
@@ -39,30 +49,18 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@cache
-def source(*, texts: bool = False) -> str:
-    """Hash of EdgePrune's own files that results depend on.
+def packages(modules: Container[str] = _PACKAGES) -> dict[str, str]:
+    """Versions of the packages that write or measure results, and of Python; a missing package is left out.
 
-    The command line and ``doctor`` change no result. The report, style sheets and Markdown templates change only what
-    stages write for people; they are part of the hash with ``texts``.
+    Args:
+        modules: Top-level names of imported modules; packages that are not used by these are left out.
     """
-    hashed = {}
-    for path in sorted(_PACKAGE.rglob("*")):
-        name = path.relative_to(_PACKAGE)
-        is_text = path.suffix in _TEXT or name.parts[0] in _LOOKS
-        if path.suffix in _SOURCES and name.parts[0] not in _NO_RESULTS and (texts or not is_text):
-            hashed[name.as_posix()] = files.sha256(path)
-    return digest(hashed)
-
-
-@cache
-def packages() -> dict[str, str]:
-    """Versions of the packages that write or measure results, and of Python; a missing package is left out."""
-    installed = {name: _version(name) for name in _PACKAGES}
-    versions = {name: version for name, version in installed.items() if version is not None}
+    used = sorted({name for module, names in _PACKAGES.items() if module in modules for name in names})
+    versions = {name: version for name in used if (version := _version(name)) is not None}
     return {**versions, "python": platform.python_version()}
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

@@ -24,8 +24,9 @@ from edgeprune import files
 from edgeprune.config import Recipe
 from edgeprune.pipeline import lock
 from edgeprune.pipeline.file_recorder import FileRecorder, recording
-from edgeprune.pipeline.fingerprint import Hashes, digest, packages, source
+from edgeprune.pipeline.fingerprint import Hashes, digest, packages
 from edgeprune.pipeline.import_closure import ImportClosure, is_installed, relative_name
+from edgeprune.pipeline.stage_sources import all_sources
 
 if TYPE_CHECKING:
     from edgeprune.model.data import Data
@@ -214,7 +215,7 @@ class InputTracker:
         found = Inputs(
             {**digests, **{name: next(iter(parts.values())) for name, parts in hashes.items()}, "data": content},
             {**self._parts, **hashes, "data": dict(data)},
-            {_OWN: source(), **packages()},
+            {_OWN: digest(all_sources()), **packages()},
         )
         replace(record, inputs=found).save(self._path)
         return found

@@ -1,6 +1,8 @@
 """Context of one build: settings, results so far, and live objects that are made when a stage first needs them.
 
-A stage whose result is in the cache makes no live object, so that a build that changes nothing loads no torch.
+A stage whose result is in the cache makes no live object, so that a build that changes nothing loads no torch. Members
+of ``Job`` import what they need themselves, as the key of a stage hashes the sources of the members that it uses; see
+``stage_sources``.
 """
 
 from __future__ import annotations
@@ -11,10 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgeprune.bundle import pack
 from edgeprune.config import Recipe, Target, TrainingSettings
 from edgeprune.config.target import Precision
-from edgeprune.devices import Device, Local
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline.cache import Finished
 from edgeprune.pipeline.lock import Lock
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgeprune.candidates import Candidate
     from edgeprune.cost import CostModel
     from edgeprune.criteria import Criterion
+    from edgeprune.devices import Device
     from edgeprune.graph import Program, Rewritten, Units
     from edgeprune.graph.rewrite import Kept
     from edgeprune.model.data import Data, Split
@@ -99,7 +100,7 @@ class Job:
         inputs: Content hashes of code, weights and data, by name, None for what does not exist; set before the first
             stage that reads them runs.
         lock: What was found by measuring, and is repeated; None: nothing was.
-        device: Where models are measured; None: on this machine.
+        device: Where models are measured.
         force: Whether the bundle may replace files that are not an earlier bundle.
         results: What the stages that ended found, by stage name.
         footprints: What TFLite Micro takes, by the mask of the units that went, as bytes.
@@ -111,8 +112,8 @@ class Job:
         target: Target,
         *,
         output: Path,
+        device: Device,
         lock: Lock | None = None,
-        device: Device | None = None,
         force: bool = False,
     ) -> None:
         self.recipe = recipe
@@ -120,7 +121,7 @@ class Job:
         self.output = output
         self.inputs: Mapping[str, str | None] = {}
         self.lock = lock or Lock(None, recipe.name)
-        self.device = device or Local()
+        self.device = device
         self.force = force
         self.results: dict[str, Finished] = {}
         self.footprints: dict[bytes, Footprint] = {}
@@ -146,6 +147,8 @@ class Job:
 
     @property
     def archive(self) -> Path:
+        from edgeprune.bundle import pack
+
         return pack.archive_of(self.bundle_folder)
 
     @cached_property

@@ -42,8 +42,8 @@ class Stage:
         title: As people read it.
         after: Stages whose results it uses.
         settings: What of the recipe and the target it depends on, as plain JSON values.
-        run: Does the work: reads from the job, writes files into its space, returns plain JSON values.
-        writes_texts: Whether its result depends on the report, style sheets or Markdown templates.
+        run: Does the work: reads from the job, writes files into its space, returns plain JSON values. The module it
+            lies in, with all that this module imports, is the source of the stage: see ``stage_sources``.
         reads_inputs: It depends on the input files: code, weights, data.
         reads_device: It depends on the device that models are measured on.
         together: All processes that were started together run it; other stages the first alone.
@@ -60,7 +60,6 @@ class Stage:
     after: tuple[str, ...]
     settings: Callable[[Recipe, Target], Mapping[str, Any]]
     run: Callable[[Job, Space], Mapping[str, Any]]
-    writes_texts: bool = False
     reads_inputs: bool = False
     reads_device: bool = False
     together: bool = False

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset, TensorDataset
 
 from edgeprune.config import Recipe, Target
+from edgeprune.devices import Local
 from edgeprune.errors import InputError
 from edgeprune.model import data as model_data
 from edgeprune.pipeline.file_recorder import recording
@@ -86,7 +87,7 @@ class _Build:
         for name in ("layers", "width"):
             sys.modules.pop(name, None)
         tracker = InputTracker(self.recipe, self.cache)
-        job = Job(self.recipe, Target.load("host"), output=self.cache)
+        job = Job(self.recipe, Target.load("host"), output=self.cache, device=Local())
 
         def load() -> model_data.Data:
             self.loads += 1

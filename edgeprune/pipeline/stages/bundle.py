@@ -306,6 +306,5 @@ STAGE = Stage(
     ),
     settings=_settings,
     run=_run,
-    writes_texts=True,
     holds=_holds,
 )

@@ -95,6 +95,4 @@ def facts_of(job: Job) -> Facts:
     )
 
 
-STAGE = Stage(
-    "describe", "describe", after=("group", "score", "select"), settings=lambda *_: {}, run=_run, writes_texts=True
-)
+STAGE = Stage("describe", "describe", after=("group", "score", "select"), settings=lambda *_: {}, run=_run)

@@ -61,7 +61,13 @@ def _run(job: Job, _space: Space) -> Mapping[str, Any]:
         )
     if not objective.plain:
         objective.try_on(job.dense, loaded.train, batch_size=training.sample_batch)
-    return {"samples": {role: len(split) for role, split in loaded.splits().items()}}
+    return {
+        "samples": {role: len(split) for role, split in loaded.splits().items()},
+        "settings": _settings(job.recipe, job.target),
+        "inputs": dict(job.inputs),
+    }
 
 
-STAGE = Stage("load", "load", after=(), settings=_settings, run=_run, reads_inputs=True)
+# This stage only checks: those after it load again what they need, so they depend on the settings and the inputs, but
+# not on the code that was checked with, such as all criteria and schedules.
+STAGE = Stage("load", "load", after=(), settings=_settings, run=_run, reads_inputs=True, by_content=True)

@@ -1,0 +1,165 @@
+"""Source files and packages that a stage uses, found by following import statements from the module of the stage.
+
+Both are part of the stage's cache key. Import statements inside functions count, those under ``if TYPE_CHECKING`` do
+not. Where the files cannot be known exactly, more of them count:
+
+- If the ``__init__.py`` of a package imports by a computed name (a registry, lazy attributes), all its modules count.
+- If one module of a package counts, all data files of the package count: style sheets, templates, C++ sources.
+- An import statement in a docstring counts.
+
+Two rules leave out what a stage does not use. The modules that run the stages (``_RUNNERS``) import all stages and the
+report, so their imports are not followed. ``Job`` makes live objects for every stage, so each of its members is treated
+as a module of its own: it counts if a module of the pipeline or a member that counts names it after a dot.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+_ROOT = "edgeprune"
+_PIPELINE = f"{_ROOT}.pipeline"
+_JOB = f"{_PIPELINE}.job"
+_RUNNERS = (_PIPELINE, f"{_PIPELINE}.building", f"{_PIPELINE}.stages")
+_LEFT_OUT = ("_data", "__pycache__")
+"""Recipes and targets are in the settings of the stages."""
+
+_TYPE_CHECKING = re.compile(r"\nif TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+")
+_IMPORT = re.compile(r"\n[ \t]*(?:import|from[ \t]+([\w.]+)[ \t]+import)[ \t]+(\([^)]*\)|.*)")
+_NAME = re.compile(r"[\w.]+")
+_OF_JOB = re.compile(r"(?:job|self)\.(\w+)")
+_COMPUTED_IMPORT = "import_module("
+
+
+@dataclass(frozen=True)
+class StageSources:
+    """Code that a stage uses.
+
+    Attributes:
+        files: SHA-256 of each file of EdgePrune, by path in the package.
+        imports: Top-level names of the modules that these files import, those of the standard library included.
+    """
+
+    files: Mapping[str, str]
+    imports: frozenset[str]
+
+
+@cache
+def stage_sources(module: str, package: Path = _PACKAGE) -> StageSources:
+    """Code that the stage in the module called ``module`` uses."""
+    return _tree(package).sources(module)
+
+
+def all_sources(package: Path = _PACKAGE) -> Mapping[str, str]:
+    """SHA-256 of each file of EdgePrune, by path in the package."""
+    return _tree(package).hashes
+
+
+@cache
+def _tree(package: Path) -> _SourceTree:
+    return _SourceTree(package)
+
+
+class _SourceTree:
+    """All files of EdgePrune, and the imports between its modules.
+
+    Args:
+        package: Folder of the package ``edgeprune``.
+
+    Attributes:
+        hashes: SHA-256 of each file, by path in the package.
+    """
+
+    def __init__(self, package: Path) -> None:
+        contents = dict(_files_in(package))
+        self.hashes = {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
+        texts = {_module(path): content.decode() for path, content in contents.items() if path.endswith(".py")}
+        members = _members_of_job(texts[_JOB])
+        for text in members.values():
+            texts[_JOB] = texts[_JOB].replace(text, "")
+        texts |= members | dict.fromkeys(_RUNNERS, "")
+        self._modules = texts.keys()
+        imports = {name: _imports(text) for name, text in texts.items()}
+        self._leads_to = {name: self._next(name, text, imports[name]) for name, text in texts.items()}
+        self._roots = {name: {imported.partition(".")[0] for imported in imports[name]} for name in texts}
+        self._files: dict[str, list[str]] = {name: [] for name in texts}
+        for path in contents:
+            owner = _module(path if path.endswith(".py") else f"{path.rpartition('/')[0]}/__init__.py")
+            self._files[next(self._known(owner))].append(path)
+
+    def sources(self, module: str) -> StageSources:
+        """Code that ``module`` reaches."""
+        reached: set[str] = set()
+        pending = {module, *_RUNNERS}
+        while pending:
+            name = pending.pop()
+            reached.add(name)
+            pending |= self._leads_to[name] - reached
+        paths = sorted(path for name in reached for path in self._files[name])
+        imports = frozenset[str]().union(*(self._roots[name] for name in reached))
+        return StageSources({path: self.hashes[path] for path in paths}, imports)
+
+    def _next(self, name: str, text: str, imports: set[str]) -> set[str]:
+        """Modules that count if the module ``name`` does: its packages, and what it imports."""
+        found = {name, *(imported for imported in imports if imported.startswith(_ROOT))}
+        if name.startswith(_PIPELINE):
+            found |= {f"{_JOB}.{attribute}" for attribute in _OF_JOB.findall(text)}
+        if _COMPUTED_IMPORT in text and name != _ROOT:
+            found |= {module for module in self._modules if module.startswith(f"{name}.")}
+        modules: set[str] = set()
+        for one in found:
+            for module in self._known(one):
+                if module in modules:  # and the packages it lies in
+                    break
+                modules.add(module)
+        return modules
+
+    def _known(self, name: str) -> Iterator[str]:
+        """The module that a dotted name begins with, then the packages it lies in, innermost first."""
+        while name:
+            if name in self._modules:
+                yield name
+            name = name.rpartition(".")[0]
+
+
+def _files_in(package: Path) -> Iterator[tuple[str, bytes]]:
+    """Path in the package and content of each file."""
+    for folder, folders, names in os.walk(package):
+        folders[:] = sorted(set(folders) - set(_LEFT_OUT))
+        inside = Path(folder).relative_to(package).parts
+        for name in sorted(names):
+            yield "/".join((*inside, name)), Path(folder, name).read_bytes()
+
+
+def _module(path: str) -> str:
+    """Dotted name of a Python file in the package."""
+    return ".".join((_ROOT, *path.removesuffix(".py").split("/"))).removesuffix(".__init__")
+
+
+def _members_of_job(text: str) -> dict[str, str]:
+    """Source of each method and property of ``Job``, by dotted name."""
+    lines = text.splitlines(keepends=True)
+    [job] = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == "Job")
+    return {
+        f"{_JOB}.{node.name}": "".join(lines[node.lineno - 1 : node.end_lineno])
+        for node in job.body
+        if isinstance(node, ast.FunctionDef) and node.name != "__init__"
+    }
+
+
+def _imports(text: str) -> set[str]:
+    """Dotted names in the import statements of a module."""
+    names = set()
+    for module, imported in _IMPORT.findall(_TYPE_CHECKING.sub("\n", f"\n{text}")):
+        if module:  # each imported name may be a module itself
+            names |= {module, *(f"{module}.{name}" for name in _NAME.findall(imported))}
+        else:
+            names.update(_NAME.findall(imported))
+    return names

@@ -1,0 +1,284 @@
+"""The key of each stage covers the code and the packages that the stage uses, and little else."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import edgeprune
+from edgeprune.config import Recipe, Target
+from edgeprune.devices import Local
+from edgeprune.pipeline import build, building, fingerprint, stage_sources
+from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.stage import Stage
+from edgeprune.pipeline.stages import stages_of
+
+_PACKAGE = Path(edgeprune.__file__).parent
+_SOURCES = [path for path in sorted(_PACKAGE.rglob("*.py")) if "_data" not in path.parts]
+_NO_RESULTS = {"click", "matplotlib", "packaging", "pydantic", "pydantic_core", "rich", "serial", "tomli"}
+"""Packages that read settings, show text or connect devices. What they do changes no result."""
+_ON_DEVICES = {"build_engine", "choice", "tflite_runtime", "trtexec"}
+"""Modules that a script of a bundle imports on the device."""
+
+# Runs each stage of a build in a process of its own, in which no other stage has loaded anything. For each stage, it
+# prints the files of EdgePrune and the packages that the stage loaded.
+_BUILD_IN_PROCESSES = """
+import json, os, sys
+from dataclasses import replace
+from pathlib import Path
+from edgeprune.config import Recipe
+from edgeprune.pipeline import build, building, fingerprint
+
+target, overrides, cache, output = sys.argv[1:]
+finish, folder = building._finish, Path(output) / "loaded"
+folder.mkdir(parents=True)
+
+def recorded(stage):
+    def run(job, space):
+        before = set(sys.modules)
+        values = stage.run(job, space)
+        names = [name for name in sys.modules.keys() - before if name.startswith("edgeprune.")]
+        files = [sys.modules[name].__file__ for name in names]
+        loaded = sorted(fingerprint.packages(sys.modules))
+        (folder / f"{stage.name}.json").write_text(json.dumps([files, loaded]))
+        return values
+    return replace(stage, run=run)
+
+def finish_in_child(stage, entry, job, store, progress):
+    child = os.fork() if store.find(entry) is None else None
+    if child == 0:
+        try:
+            finish(recorded(stage), entry, job, store, progress)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+    assert child is None or os.waitpid(child, 0)[1] == 0, stage.name
+    assert "torch" not in sys.modules
+    return finish(stage, entry, job, store, progress)
+
+building._finish = finish_in_child
+build(Recipe.load("digits").override(json.loads(overrides)), target, output=output, cache=cache)
+print(json.dumps({file.stem: json.loads(file.read_text()) for file in folder.iterdir()}))
+"""
+
+
+def _stages() -> dict[str, Stage]:
+    """All stages by name."""
+    recipe = Recipe.load("digits")
+    recipes = recipe, recipe.override({"schedule.name": "iterative"})
+    return {stage.name: stage for recipe in recipes for stage in stages_of(recipe)}
+
+
+_STAGES = _stages()
+
+
+def _files(stage: Stage) -> set[str]:
+    return set(stage_sources.stage_sources(stage.run.__module__).files)
+
+
+def _packages(stage: Stage) -> set[str]:
+    return set(fingerprint.packages(stage_sources.stage_sources(stage.run.__module__).imports))
+
+
+@pytest.fixture
+def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Changes a file in a copy of EdgePrune's source, by which keys are computed from then on."""
+    copies = iter(range(99))
+    current = _PACKAGE
+
+    def change(path: str) -> None:
+        nonlocal current
+        current = shutil.copytree(
+            current, tmp_path / f"copy{next(copies)}", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        assert (current / path).is_file()
+        with (current / path).open("a") as file:
+            file.write("\n")
+        monkeypatch.setattr(
+            building, "stage_sources", lambda module, package=current: stage_sources.stage_sources(module, package)
+        )
+
+    return change
+
+
+def _own_keys(folder: Path) -> dict[str, str]:
+    """Key of each stage by name, where those of the stages before are the same."""
+    job = Job(Recipe.load("digits"), Target.load("host"), output=folder, device=Local())
+    return {name: building._key(stage, job, defaultdict(str)) for name, stage in _STAGES.items()}
+
+
+def _different(one: dict[str, str], other: dict[str, str]) -> set[str]:
+    return {name for name in one if one[name] != other[name]}
+
+
+@pytest.mark.parametrize("path", ["report/style.css", "report/sections/board.py", "report/facts.py"])
+def test_report_changes_only_stages_that_write_it(path: str, tmp_path: Path, changed: Callable[[str], None]) -> None:
+    before = _own_keys(tmp_path)
+    changed(path)
+    assert _different(before, _own_keys(tmp_path)) == {"describe", "bundle"} - (
+        {"describe"} if "sections" in path else set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "using", "not_using"),
+    [
+        ("training/trainer.py", {"finetune", "evaluate-dense", "schedule"}, {"capture", "group", "rewrite", "export"}),
+        ("quantize/tflite.py", {"quantize", "preflight", "select"}, {"load", "capture", "finetune", "export"}),
+        ("schedules/gradual.py", {"load", "schedule"}, {"capture", "score", "select", "finetune", "quantize"}),
+        ("criteria/lamp.py", {"load", "score", "candidates"}, {"capture", "group", "finetune", "export", "profile"}),
+        ("graph/rules/base.py", {"capture", "group", "finetune", "export"}, set()),
+        ("backends/litert/litert_runner.py", {"profile", "bundle"}, {"capture", "finetune", "export"}),
+        ("devices/remote/agent.py", {"profile"}, {"capture", "finetune", "export"}),
+        ("backends/firmware/files/model.cc", {"bundle"}, {"load", "finetune", "export"}),
+        ("pipeline/building.py", set(_STAGES), set()),
+        ("__init__.py", set(_STAGES), set()),
+        ("cli/build.py", set(), set(_STAGES)),
+    ],
+)
+def test_source_changes_stages_that_use_it(
+    path: str, using: set[str], not_using: set[str], tmp_path: Path, changed: Callable[[str], None]
+) -> None:
+    before = _own_keys(tmp_path)
+    changed(path)
+    found = _different(before, _own_keys(tmp_path))
+    assert found >= using
+    assert not found & not_using
+
+
+@pytest.mark.parametrize(
+    ("package", "using", "not_using"),
+    [
+        ("ai-edge-quantizer", {"quantize", "preflight"}, {"load", "capture", "finetune", "export"}),
+        ("flatbuffers", {"quantize", "preflight", "parity"}, {"load", "capture", "finetune", "export"}),
+        ("tflite-micro", {"quantize", "profile", "select"}, {"load", "capture", "finetune", "export"}),
+        ("onnxscript", {"export", "preflight", "quantize"}, {"load", "capture", "finetune"}),
+        ("torch", {"load", "capture", "finetune", "export", "quantize"}, set()),
+    ],
+)
+def test_package_version_changes_stages_that_use_it(
+    package: str, using: set[str], not_using: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, version = _own_keys(tmp_path), fingerprint._version
+    monkeypatch.setattr(fingerprint, "_version", lambda name: "99" if name == package else version(name))
+    found = _different(before, _own_keys(tmp_path))
+    assert found >= using
+    assert not found & not_using
+
+
+@pytest.mark.long
+def test_build_runs_only_stages_whose_sources_changed(tmp_path: Path, changed: Callable[[str], None]) -> None:
+    recipe = Recipe.load("digits").override({"training.epochs": 1})
+
+    def run() -> set[str]:
+        result = build(recipe, "host", output=tmp_path / "dist", cache=tmp_path / "cache")
+        return {stage.name for stage in result.stages if not stage.cached}
+
+    everything = run()
+    changed("report/style.css")
+    assert run() == {"describe", "bundle"}
+    changed("training/trainer.py")
+    assert {"load", "evaluate-dense", "finetune", "evaluate", "export", "quantize", "profile", "bundle"} <= run()
+    changed("training/trainer.py")
+    assert everything - run() >= {"preflight", "capture", "group"}
+    changed("schedules/gradual.py")
+    assert run() == {"load", "sensitivity", "bundle"}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each stage runs in a fork")
+@pytest.mark.parametrize(
+    ("target", "overrides", "stages"),
+    [
+        ("host", {}, ["*"]),
+        (
+            "arduino-nano-33-ble",
+            {"schedule.name": "iterative", "schedule.rounds": 1},
+            ["preflight", "schedule", "quantize", "parity", "profile", "bundle"],
+        ),
+    ],
+    ids=["host", "microcontroller"],
+)
+def test_all_code_that_a_stage_loads_is_in_its_sources(
+    target: str, overrides: dict[str, object], stages: list[str], tmp_path: Path
+) -> None:
+    overrides = {"training.epochs": 1, "quantize.max_accuracy_drop": 1.0, **overrides}
+    cache = tmp_path / "cache"
+    build(Recipe.load("digits").override(overrides), target, output=tmp_path / "first", cache=cache)
+    for stage in stages:  # the record of the inputs stays, so that no process loads the network for it
+        for entry in (cache / "cache").glob(f"{stage}-*"):
+            shutil.rmtree(entry)
+    ended = subprocess.run(
+        [sys.executable, "-c", _BUILD_IN_PROCESSES, target, json.dumps(overrides), cache, tmp_path / "again"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    loaded = json.loads(ended.stdout.splitlines()[-1])
+    assert loaded.keys() >= ({"capture", "finetune", "profile"} if stages == ["*"] else set(stages))
+    for name, (files, packages) in loaded.items():
+        used = {Path(file).relative_to(_PACKAGE).as_posix() for file in files}
+        assert not used - _files(_STAGES[name]), name
+        assert not set(packages) - _packages(_STAGES[name]), name
+
+
+def test_every_stage_is_in_the_module_that_runs_it() -> None:
+    for stage in _STAGES.values():
+        module = sys.modules[stage.run.__module__]
+        assert module.__name__.startswith("edgeprune.pipeline.stages.")
+        assert module.STAGE is stage
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Dotted names that a module imports, other than for annotations only."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from _imports(node)
+
+
+def test_no_import_statement_is_missed() -> None:
+    for path in _SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert set(_imports(ast.parse(text))) <= stage_sources._imports(text), path
+
+
+def test_no_stage_imports_a_lazy_attribute_of_edgeprune() -> None:
+    for path in {_PACKAGE / file for stage in _STAGES.values() for file in _files(stage) if file.endswith(".py")}:
+        for name in _imports(ast.parse(path.read_bytes())):
+            root, _, rest = name.partition(".")
+            if root == "edgeprune" and rest != "__version__":
+                imported = _PACKAGE / rest.partition(".")[0]
+                assert imported.is_dir() or imported.with_suffix(".py").is_file(), f"{path}: {name}"
+
+
+def test_every_job_of_the_pipeline_is_called_job() -> None:
+    for path in (_PACKAGE / "pipeline").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            names: list[str] = []
+            if isinstance(node, ast.arg) and node.annotation is not None and ast.unparse(node.annotation) == "Job":
+                names = [node.arg]
+            elif isinstance(node, ast.Assign) and re.fullmatch(r"job|self\.job|Job\(.*", ast.unparse(node.value)):
+                names = [ast.unparse(one) for one in node.targets]
+            assert all(name.endswith("job") for name in names), path
+
+
+def test_every_imported_package_is_known_to_write_results_or_not() -> None:
+    files = {file for stage in _STAGES.values() for file in _files(stage) if file.endswith(".py")}
+    names = {name.partition(".")[0] for file in files for name in _imports(ast.parse((_PACKAGE / file).read_bytes()))}
+    assert names - sys.stdlib_module_names - {"edgeprune"} - _NO_RESULTS - _ON_DEVICES <= set(fingerprint._PACKAGES)
