@@ -9,6 +9,7 @@ from torch import Tensor
 
 from edgeprune.criteria.base import Aggregated, Network, register
 from edgeprune.errors import InputError
+from edgeprune.model.class_labels import IGNORED
 from edgeprune.statistics.moments import ClassMoments
 from edgeprune.statistics.streamed import stream, views_of
 
@@ -22,6 +23,7 @@ class Lda(Aggregated):
 
     ``sum_c n_c * (m_c - m)^2 / sum_c sum_{s in c} (x_s - m_c)^2`` with ``x_s`` the mean over the positions of sample s.
     Small: the unit does not tell classes apart. Needs class labels: whole numbers, one a sample, two classes at least.
+    Samples with torch's ``ignore_index`` (-100) are left out.
     Fisher (1936); Tian, Arbel and Clark, "Deep LDA-Pruned Nets for Efficient Facial Gender Classification" (2017).
     """
 
@@ -34,23 +36,31 @@ class Lda(Aggregated):
 
         def read(labels: Any) -> None:
             known = _class_labels(labels)
-            classes.update(torch.unique(known).tolist())
+            classes.update(torch.unique(known[known != IGNORED]).tolist())
             for _, one in found:
                 one.labels = known
 
         stream(found, network.units, network.data, labels=read)
         if len(classes) < 2:
-            raise InputError(f"criterion: lda needs samples of two classes at least; all labels are {classes.pop()}")
+            raise InputError(
+                f"criterion: lda needs samples of two classes at least; the labels have {sorted(classes)}: give data "
+                "of more classes, or set another prune.criterion"
+            )
         return self._together(network.units, ((view.units, _ratio(one)) for view, one in found))
 
 
 def _class_labels(labels: Any) -> Tensor:
     if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
         got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
-        raise InputError(f"criterion: lda needs class labels, whole numbers (samples,); got {got}")
+        raise InputError(
+            f"criterion: lda needs class labels, whole numbers (samples,); got {got}: set another prune.criterion"
+        )
     known = labels.to("cpu", torch.long)
-    if bool((known < 0).any()):
-        raise InputError(f"criterion: lda needs class labels of 0 or above; got {int(known.min())}")
+    if bool(((known < 0) & (known != IGNORED)).any()):
+        raise InputError(
+            f"criterion: lda needs class labels of 0 or above, or {IGNORED} for samples to leave out; got "
+            f"{int(known[known != IGNORED].min())}: correct them in the data function"
+        )
     return known
 
 

@@ -47,7 +47,7 @@ class Moments:
 class ClassMoments:
     """Scatter of the per-sample means of each unit, within and between classes.
 
-    ``labels`` gives the class of each sample of the batch that is taken in, (samples,), 0 or above.
+    ``labels`` gives the class of each sample of the batch that is taken in, (samples,); samples below 0 are left out.
     """
 
     def __init__(self) -> None:
@@ -62,13 +62,15 @@ class ClassMoments:
         if not len(self._shift):
             self._shift = means[0]
             self._sums = self._squares = means[:0]
-        if len(means) != len(self.labels):
+        counted = self.labels >= 0
+        if len(means) != len(self.labels) or not bool(counted.any()):
             return
-        classes = max(len(self._counts), int(self.labels.max()) + 1)
-        shifted = means - self._shift
-        self._counts = _grown(self._counts, classes).index_add(0, self.labels, torch.ones(len(means)).double())
-        self._sums = _grown(self._sums, classes, len(self._shift)).index_add(0, self.labels, shifted)
-        self._squares = _grown(self._squares, classes, len(self._shift)).index_add(0, self.labels, shifted.square())
+        labels = self.labels[counted]
+        classes = max(len(self._counts), int(labels.max()) + 1)
+        shifted = means[counted] - self._shift
+        self._counts = _grown(self._counts, classes).index_add(0, labels, torch.ones(len(labels)).double())
+        self._sums = _grown(self._sums, classes, len(self._shift)).index_add(0, labels, shifted)
+        self._squares = _grown(self._squares, classes, len(self._shift)).index_add(0, labels, shifted.square())
 
     @property
     def within(self) -> Tensor:

@@ -36,7 +36,7 @@ _FOLDED_WITHIN = 1e-3  # of the largest answer: what folding may change by round
 
 
 def fits(dense: nn.Module, train: Split) -> bool:
-    """Whether ``dense`` classifies at least 95 % of 512 of its training samples correctly.
+    """Whether ``dense`` gets at least 95 % of the labels of 512 of its training samples right.
 
     A network that does not has no capacity to spare, and distillation makes its pruned version worse. The dense network
     of the README is right on 87 % of its training samples. Pruned to half of its MACs, it reached 84.0 % from labels
@@ -49,7 +49,7 @@ def fits(dense: nn.Module, train: Split) -> bool:
         ModelError: As ``evaluate``.
     """
     accuracy = evaluate(dense, some(train, _FITTED_SAMPLES, key=(0,))).accuracy
-    logger.info("the dense network classifies %.1f %% of its training samples correctly", 100 * accuracy)
+    logger.info("the dense network gets %.1f %% of the labels of its training samples right", 100 * accuracy)
     return accuracy >= _FITTED
 
 

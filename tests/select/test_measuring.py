@@ -100,6 +100,16 @@ def test_a_point_is_the_loss_of_the_network_without_the_units(name: str) -> None
             assert point.macs_removed == pytest.approx(1 - cost_of(units, model, removed).macs / dense)
 
 
+def test_accuracy_of_a_map_of_classes_is_that_of_its_labels() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv1d(2, 8, 1), nn.ReLU(), nn.Conv1d(8, 3, 1)).eval()
+    inputs, labels = torch.randn(10, 2, 5), torch.randint(3, (10, 5))
+    labels[:, 0] = -100
+    units = units_of(capture(model, (inputs,)))
+    measured = measure_sensitivity(units, _random(units), Samples([(inputs, labels)]), ratios=(0.5,))
+    assert measured.accuracy == int((model(inputs).argmax(1) == labels).sum()) / 40
+
+
 def test_accuracy_is_that_of_the_network_without_the_units() -> None:
     model, units, samples = _classifier()
     scores = _random(units)

@@ -14,7 +14,7 @@ from edgeprune.backends.tflite import Converted, convert
 from edgeprune.backends.tflm import agreement, interpreter
 from edgeprune.backends.tflm.agreement import Agreement
 from edgeprune.backends.tflm.interpreter import Interpreter
-from edgeprune.errors import ModelError, ParityError
+from edgeprune.errors import DataError, ModelError, ParityError
 from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
 from edgeprune.quantize import tflite
@@ -81,6 +81,22 @@ def test_a_wrong_kernel_is_no_rounding(tmp_path: Path, monkeypatch: pytest.Monke
     assert made.float_nodes == ()
     with pytest.raises(ParityError, match=r"differs by \d+ steps, of which rounding explains 4"):
         agreement.compare(made.path, _images(10), classes=False)
+
+
+def test_agreement_and_accuracy_of_a_map_of_classes_count_its_pixels(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1)).eval()
+    made = _quantized(network, tmp_path)
+    with torch.no_grad():
+        labels = network(torch.from_numpy(_images(20))).argmax(1)
+    labels[:, 0] = -100
+    found = agreement.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels.numpy())
+    assert found.top1_agreement is not None
+    assert 0.95 < found.top1_agreement <= 1
+    assert found.accuracy is not None
+    assert 0.9 < found.accuracy <= 1
+    with pytest.raises(DataError, match=r"\(20, 8, 8\).*got \(20, 8\)"):
+        agreement.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels[:, 0].numpy())
 
 
 def test_other_classes_are_told(tmp_path: Path) -> None:
