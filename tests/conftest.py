@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # As the command line does, before anything imports torch: tests often share their cores with something else.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -16,7 +16,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, so that a red run is the fault of a change; 'pytest --hypothesis-profile explore' draws
 # new ones, and keeps those that fail in .hypothesis/.
-settings.register_profile("repeat", derandomize=True, database=None, deadline=None)
+settings.register_profile(
+    "repeat", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("repeat")
 

@@ -13,12 +13,11 @@ from typing import Any
 from pydantic import field_validator, model_validator
 
 from edgeprune.config.settings import Settings, validate
+from edgeprune.config.units_of_measure import BYTES, MILLISECONDS, units_of
 from edgeprune.errors import RecipeError
 
 logger = logging.getLogger(__name__)
 
-_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
 """The costs that pruning can aim for."""
 _ALLOWED_TIME = "milliseconds above 1, or a time such as '0.8ms' or '800us'"
@@ -35,7 +34,7 @@ def checked_amount(name: str, value: float | str | None) -> float | str | None:
         ValueError: It is none of them; says what is allowed.
     """
     units = units_of(name)
-    whole = units is _BYTES
+    whole = units is BYTES
     if value is None:
         return None
     if isinstance(value, str):
@@ -167,23 +166,17 @@ def absolute(name: str, limit: float | str, dense: float | None) -> float:
     if isinstance(limit, str):
         amount = _amount(limit, units)
         assert amount is not None, "checked when it was read"
-        return amount if units is _MILLISECONDS else int(amount)
+        return amount if units is MILLISECONDS else int(amount)
     if limit > 1:
-        return float(limit) if units is _MILLISECONDS else int(limit)
+        return float(limit) if units is MILLISECONDS else int(limit)
     if dense is None:
         raise RecipeError(f"'budget.{name}': {limit} is a share of dense, whose {name} is not known here")
-    return limit * dense if units is _MILLISECONDS else math.floor(limit * dense)
+    return limit * dense if units is MILLISECONDS else math.floor(limit * dense)
 
 
 def is_fraction(limit: float | str) -> bool:
     """Whether an upper limit is a fraction of the dense network's value."""
     return _fraction(limit) is not None if isinstance(limit, str) else limit <= 1
-
-
-def units_of(name: str) -> Mapping[str, float]:
-    """The units in which text may give an amount of ``name``; none where it is counted."""
-    cost = name.partition(".")[0]
-    return _MILLISECONDS if cost.endswith("_ms") else _BYTES if cost.endswith("_bytes") else {}
 
 
 def _fraction(text: str) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register, share
+from edgeprune.criteria.base import OPTIONS, Aggregate, Aggregated, Network, Normalize, register
 from edgeprune.statistics.moments import Moments
 from edgeprune.statistics.streamed import gather
 
@@ -62,7 +62,7 @@ class Apoz(Aggregated):
 
     def __init__(self, threshold: float = 0.01, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
         super().__init__(aggregate, normalize)
-        self._threshold = share("threshold", threshold, "the root mean square of a sample")
+        self._threshold = OPTIONS.number("threshold", threshold, least=0, below=1)
 
     def score(self, network: Network) -> Tensor:
         found = gather(network.units, network.data, lambda: _Active(self._threshold))

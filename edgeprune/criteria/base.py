@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from edgeprune.errors import InputError
 from edgeprune.graph import Units
 from edgeprune.model import registry
+from edgeprune.model.option_checks import OptionChecks
 from edgeprune.model.registry import Registry
 from edgeprune.statistics import Samples
 
+OPTIONS = OptionChecks("criterion")
 Aggregate = Literal["sum", "mean", "max"]
 Normalize = Literal["mean", "max", "none"]
 
@@ -65,8 +67,8 @@ class Aggregated(Criterion):
     """
 
     def __init__(self, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
-        one_of("aggregate", aggregate, get_args(Aggregate))
-        one_of("normalize", normalize, get_args(Normalize))
+        OPTIONS.one_of("aggregate", aggregate, get_args(Aggregate))
+        OPTIONS.one_of("normalize", normalize, get_args(Normalize))
         self._aggregate = aggregate
         self._normalize = normalize
 
@@ -166,19 +168,6 @@ def find(name: str, base: Path | None = None) -> type[Criterion]:
         InputError: There is none (names the nearest).
     """
     return _registry.find(name, base)
-
-
-def one_of(option: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Raise InputError unless ``value`` is one of ``allowed``."""
-    if value not in allowed:
-        raise InputError(f"criterion: {option}: got {value!r}; allowed are {', '.join(map(repr, allowed))}")
-
-
-def share(option: str, value: Any, of: str) -> float:
-    """``value``; raises InputError unless it is a share of ``of``, in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise InputError(f"criterion: {option}: got {value!r}; allowed is a share of {of}, a number in [0, 1)")
-    return value
 
 
 def aggregate(

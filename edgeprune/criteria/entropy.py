@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register
+from edgeprune.criteria.base import OPTIONS, Aggregate, Aggregated, Network, Normalize, register
 from edgeprune.criteria.magnitude import filters
-from edgeprune.errors import InputError
 from edgeprune.statistics.histogram import Histogram, Range
 from edgeprune.statistics.streamed import gather, stream
 
@@ -24,7 +23,7 @@ class WeightEntropy(Aggregated):
 
     def __init__(self, bins: int = 32, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
         super().__init__(aggregate, normalize)
-        self._bins = _bins(bins)
+        self._bins = OPTIONS.integer("bins", bins, least=2)
 
     def score(self, network: Network) -> Tensor:
         return self._together(network.units, ((unit, self._entropy(rows.float())) for unit, rows in filters(network)))
@@ -52,16 +51,10 @@ class ActivationEntropy(Aggregated):
 
     def __init__(self, bins: int = 100, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
         super().__init__(aggregate, normalize)
-        self._bins = _bins(bins)
+        self._bins = OPTIONS.integer("bins", bins, least=2)
 
     def score(self, network: Network) -> Tensor:
         ranges = gather(network.units, network.data, Range)
         found = [(view, Histogram(one, self._bins)) for view, one in ranges]
         stream(found, network.units, network.data)
         return self._together(network.units, ((view.units, one.entropy) for view, one in found))
-
-
-def _bins(bins: int) -> int:
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
-        raise InputError(f"criterion: bins: got {bins!r}; allowed is a whole number, at least 2")
-    return bins

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register, share
+from edgeprune.criteria.base import OPTIONS, Aggregate, Aggregated, Network, Normalize, register
 
 
 def filters(network: Network, tensors: Mapping[str, Tensor] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -63,7 +63,7 @@ class L0(_Magnitude):
 
     def __init__(self, threshold: float = 0.05, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
         super().__init__(aggregate, normalize)
-        self._threshold = share("threshold", threshold, "the largest weight of the layer")
+        self._threshold = OPTIONS.number("threshold", threshold, least=0, below=1)
 
     def score(self, network: Network) -> Tensor:
         return self._score(network, lambda rows: (rows.abs() > self._threshold * rows.abs().max()).sum(1).float())

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from edgeprune.config.units_of_measure import units_of
 from edgeprune.errors import InputError
 from edgeprune.evidence import Evidence
 
 ACCURACY = "accuracy"
 _TEXT = re.compile(r"(?P<key>[\w.-]+):(?P<sign>[+-])(?P<amount>\d+(?:\.\d+)?) ?(?P<unit>[A-Za-z%]*)")
-_SIZES = {"": 1.0, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
-_TIMES = {"": 1.0, "us": 1e-3, "ms": 1.0, "s": 1e3}
 _DEFAULT = 0.01
 
 
@@ -57,7 +56,7 @@ class Rule:
             )
         if unit == "%":
             return cls(key, amount / 100, absolute=lower, text=text)
-        units = _TIMES if "_ms" in key else _SIZES if key.endswith("_bytes") else {"": 1.0}
+        units = {"": 1.0, **units_of(key)}
         if unit not in units:
             allowed = ", ".join(f"'{one}'" for one in ("%", *units) if one)
             raise InputError(f"got '{text}', must end in a number or one of {allowed}")

@@ -9,7 +9,7 @@ from torch import Tensor
 from edgeprune import criteria
 from edgeprune.errors import InputError
 from edgeprune.model.randomness import derive_seed
-from edgeprune.schedules.base import Schedule, number, register, whole
+from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.gates import GateHook
 from edgeprune.schedules.retrain_from_scratch import random_widths
 from edgeprune.schedules.session import Session
@@ -39,8 +39,8 @@ class AtInit(Schedule):
         if criterion is not None:
             criteria.find(criterion)
         self.criterion = criterion
-        self.draws = whole("draws", draws, least=1)
-        self.proxy = number("proxy", proxy, most=1.0, between=True)
+        self.draws = OPTIONS.integer("draws", draws, least=1)
+        self.proxy = OPTIONS.number("proxy", proxy, above=0, below=1)
 
     def check(self, session: Session) -> None:
         super().check(session)

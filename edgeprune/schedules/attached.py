@@ -17,7 +17,7 @@ from edgeprune.errors import InputError
 from edgeprune.schedules._curve import Curve
 from edgeprune.schedules._parallel import Replicas
 from edgeprune.schedules._stand_in import StandIn
-from edgeprune.schedules.base import Schedule, whole
+from edgeprune.schedules.base import OPTIONS, Schedule
 from edgeprune.schedules.session import Session
 from edgeprune.select import Plan
 from edgeprune.training.stretch import Hook, Stretch
@@ -54,7 +54,7 @@ class Attached:
         self.done = False
         self._schedule = schedule
         self._session = session
-        self._steps = whole("steps", steps, least=1)
+        self._steps = OPTIONS.integer("steps", steps, least=1)
         self._replicas = replicas
         self._curve = None if scheduler is None else Curve(scheduler)
         self._own = (model, *session.followers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -18,6 +17,7 @@ from edgeprune.config import Budget
 from edgeprune.cost import CostModel
 from edgeprune.criteria import Criterion
 from edgeprune.errors import InputError
+from edgeprune.model.option_checks import OptionChecks
 from edgeprune.model.registry import Registry, options_of
 from edgeprune.model.wrappers import unwrap
 from edgeprune.repair import chosen_repairs
@@ -170,6 +170,7 @@ class Schedule(ABC):
         """
 
 
+OPTIONS = OptionChecks("schedule")
 _registry: Registry[Schedule] = Registry(Schedule, "schedule")
 register = _registry.register
 registered = _registry.registered
@@ -190,34 +191,3 @@ def _check_early(session: Session, schedule: str) -> None:
                 f"schedule: {schedule}: early weights: {name} is {got}, but {tuple(tensor.shape)} in the network; give "
                 "those of this very network while it was dense"
             )
-
-
-def number(option: str, value: float, *, least: float = 0.0, most: float = math.inf, between: bool = False) -> float:
-    """``value``; raises InputError unless it is from ``least`` to ``most``; ``between`` leaves the two out."""
-    is_number = not isinstance(value, bool) and isinstance(value, (int, float))
-    if not is_number or not (least < value < most if between else least <= value <= most):
-        lower = f"{'above' if between else 'at least'} {least:g}"
-        upper = "" if math.isinf(most) else f" and {'below' if between else 'at most'} {most:g}"
-        raise InputError(f"schedule: {option}: got {value!r}; allowed is a number {lower}{upper}")
-    return value
-
-
-def whole(option: str, value: Any, *, least: int) -> int:
-    """``value``; raises InputError unless it is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"schedule: {option}: got {value!r}; allowed is a whole number, at least {least}")
-    return value
-
-
-def one_of(option: str, value: Any, allowed: tuple[str, ...]) -> str:
-    """``value``; raises InputError unless it is one of ``allowed``."""
-    if value not in allowed:
-        raise InputError(f"schedule: {option}: got {value!r}; allowed are {', '.join(map(repr, allowed))}")
-    return str(value)
-
-
-def yes_or_no(option: str, value: Any) -> bool:
-    """``value``; raises InputError unless it is True or False."""
-    if not isinstance(value, bool):
-        raise InputError(f"schedule: {option}: got {value!r}; allowed are True and False")
-    return value

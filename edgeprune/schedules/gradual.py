@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from edgeprune.schedules.base import Schedule, number, register, whole
+from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.gates import GateHook, due
 from edgeprune.schedules.iterative import polynomial
 from edgeprune.schedules.session import Session
@@ -31,8 +31,8 @@ class Gradual(Schedule):
     name = "gradual"
 
     def __init__(self, ramp: float = 0.4, choices: int = 20, straight: bool = True) -> None:
-        self.ramp = number("ramp", ramp, most=1.0, between=True)
-        self.choices = whole("choices", choices, least=1)
+        self.ramp = OPTIONS.number("ramp", ramp, above=0, below=1)
+        self.choices = OPTIONS.integer("choices", choices, least=1)
         self.straight = straight
 
     def run(self, session: Session) -> Iterator[Stretch]:

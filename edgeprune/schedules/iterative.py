@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from edgeprune.schedules.base import Schedule, number, one_of, register, whole
+from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
 
@@ -25,9 +25,9 @@ class Iterative(Schedule):
     name = "iterative"
 
     def __init__(self, rounds: int = 3, path: str = "exponential", power: float = 3.0) -> None:
-        self.rounds = whole("rounds", rounds, least=1)
-        self.path = one_of("path", path, ("exponential", "polynomial"))
-        self.power = number("power", power, between=True)
+        self.rounds = OPTIONS.integer("rounds", rounds, least=1)
+        self.path = OPTIONS.one_of("path", path, ("exponential", "polynomial"))
+        self.power = OPTIONS.number("power", power, above=0)
 
     def run(self, session: Session) -> Iterator[Stretch]:
         for done in range(1, self.rounds + 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgeprune.model.randomness import derive_seed
-from edgeprune.schedules.base import Schedule, number, register, whole, yes_or_no
+from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.iterative import exponential
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
@@ -28,9 +28,9 @@ class LotteryTicket(Schedule):
     starts = "fresh"
 
     def __init__(self, rounds: int = 3, rewind: float = 0.1, control: bool = False) -> None:
-        self.rounds = whole("rounds", rounds, least=1)
-        self.rewind = number("rewind", rewind, most=0.9)
-        self.control = yes_or_no("control", control)
+        self.rounds = OPTIONS.integer("rounds", rounds, least=1)
+        self.rewind = OPTIONS.number("rewind", rewind, least=0, most=0.9)
+        self.control = OPTIONS.boolean("control", control)
 
     def run(self, session: Session) -> Iterator[Stretch]:
         rest = 1 - self.rewind

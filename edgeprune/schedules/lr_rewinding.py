@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgeprune.schedules.base import Schedule, number, register, whole
+from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.iterative import exponential
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
@@ -22,8 +22,8 @@ class LrRewinding(Schedule):
     name = "lr_rewinding"
 
     def __init__(self, rewind: float = 0.1, rounds: int = 1) -> None:
-        self.rewind = number("rewind", rewind, most=0.9)
-        self.rounds = whole("rounds", rounds, least=1)
+        self.rewind = OPTIONS.number("rewind", rewind, least=0, most=0.9)
+        self.rounds = OPTIONS.integer("rounds", rounds, least=1)
 
     def run(self, session: Session) -> Iterator[Stretch]:
         for done in range(1, self.rounds + 1):

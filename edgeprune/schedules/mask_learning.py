@@ -9,7 +9,7 @@ from edgeprune.schedules._agent import Agent
 from edgeprune.schedules._agent_attention import Attention
 from edgeprune.schedules._agent_gates import LearnedGates
 from edgeprune.schedules._agent_policy import Policy
-from edgeprune.schedules.base import Schedule, number, one_of, register, whole
+from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
 
@@ -55,12 +55,12 @@ class MaskLearning(Schedule):
         evaluations: int = 48,
         samples: int = 128,
     ) -> None:
-        self.agent = one_of("agent", agent, ("gates", "attention", "policy"))
-        self.learning = number("learning", learning, most=1.0, between=True)
-        self.choices = whole("choices", choices, least=1)
-        self.reach = number("reach", reach, between=True)
-        self.evaluations = whole("evaluations", evaluations, least=2)
-        self.samples = whole("samples", samples, least=1)
+        self.agent = OPTIONS.one_of("agent", agent, ("gates", "attention", "policy"))
+        self.learning = OPTIONS.number("learning", learning, above=0, below=1)
+        self.choices = OPTIONS.integer("choices", choices, least=1)
+        self.reach = OPTIONS.number("reach", reach, above=0)
+        self.evaluations = OPTIONS.integer("evaluations", evaluations, least=2)
+        self.samples = OPTIONS.integer("samples", samples, least=1)
 
     def check(self, session: Session) -> None:
         super().check(session)

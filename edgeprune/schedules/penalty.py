@@ -11,7 +11,7 @@ from edgeprune.schedules._group_lasso import GroupLasso
 from edgeprune.schedules._growing import Growing
 from edgeprune.schedules._hard_concrete import HardConcrete
 from edgeprune.schedules._scales import Scales
-from edgeprune.schedules.base import Schedule, number, one_of, register, yes_or_no
+from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
 
@@ -53,11 +53,11 @@ class Penalty(Schedule):
         by_cost: bool = True,
         emphasis: float = 4.0,
     ) -> None:
-        self.kind = one_of("kind", kind, tuple(_STRENGTHS))
-        self.strength = None if strength is None else number("strength", strength, between=True)
-        self.share = number("share", share, most=1.0, between=True)
-        self.by_cost = yes_or_no("by_cost", by_cost)
-        self.emphasis = number("emphasis", emphasis)
+        self.kind = OPTIONS.one_of("kind", kind, tuple(_STRENGTHS))
+        self.strength = None if strength is None else OPTIONS.number("strength", strength, above=0)
+        self.share = OPTIONS.number("share", share, above=0, below=1)
+        self.by_cost = OPTIONS.boolean("by_cost", by_cost)
+        self.emphasis = OPTIONS.number("emphasis", emphasis, least=0)
 
     def run(self, session: Session) -> Iterator[Stretch]:
         hook = self._hook(session)

@@ -10,7 +10,7 @@ from torch import Tensor
 from edgeprune import criteria
 from edgeprune.graph import Units
 from edgeprune.model.randomness import generator
-from edgeprune.schedules.base import Schedule, one_of, register
+from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
 
@@ -30,7 +30,7 @@ class RetrainFromScratch(Schedule):
     name = "retrain_from_scratch"
 
     def __init__(self, widths: str = "chosen") -> None:
-        self.widths = one_of("widths", widths, ("chosen", "random"))
+        self.widths = OPTIONS.one_of("widths", widths, ("chosen", "random"))
 
     def run(self, session: Session) -> Iterator[Stretch]:
         if self.widths == "random":

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from edgeprune.model.randomness import generator
 from edgeprune.schedules._learned import LearnedGates
-from edgeprune.schedules.base import Schedule, number, register, yes_or_no
+from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.penalty import unit_weights
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
@@ -37,9 +37,9 @@ class VariationalDropout(Schedule):
     name = "variational_dropout"
 
     def __init__(self, strength: float = 10.0, share: float = 0.5, by_cost: bool = True) -> None:
-        self.strength = number("strength", strength, between=True)
-        self.share = number("share", share, most=1.0, between=True)
-        self.by_cost = yes_or_no("by_cost", by_cost)
+        self.strength = OPTIONS.number("strength", strength, above=0)
+        self.share = OPTIONS.number("share", share, above=0, below=1)
+        self.by_cost = OPTIONS.boolean("by_cost", by_cost)
 
     def run(self, session: Session) -> Iterator[Stretch]:
         hook = Noise(session, self.strength, unit_weights(session, by_cost=self.by_cost))

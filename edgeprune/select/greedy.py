@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from edgeprune.errors import InputError
+from edgeprune.model.option_checks import OptionChecks
 from edgeprune.select.base import Problem, Selection, register
 from edgeprune.select.choice import Choice
 from edgeprune.select.climb import climb, put_back
@@ -40,13 +40,9 @@ class Global(Selection):
     name = "global"
 
     def __init__(self, alpha: float = 1.0, balance: float | None = None) -> None:
-        for option, value in (("alpha", alpha), ("balance", balance)):
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-                raise InputError(f"select: {option}: got {value!r}; must be a number, at least 0")
-        self.alpha = alpha
-        self.balance = balance
+        options = OptionChecks("select")
+        self.alpha = options.number("alpha", alpha, least=0)
+        self.balance = None if balance is None else options.number("balance", balance, least=0)
 
     def choose(self, problem: Problem) -> Tensor:
         choice = Choice(problem)

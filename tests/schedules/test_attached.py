@@ -374,7 +374,7 @@ def test_what_is_missing_is_asked_for_before_any_step() -> None:
     _refused(r"at_init: got draws=2.*give data=", ep.schedules.AtInit(draws=2))
     _refused(r"criterion: 'taylor' needs data", ep.schedules.OneShot(), criterion="taylor")
     _refused(r"weight_rewinding goes back.*give early=", ep.schedules.WeightRewinding())
-    _refused(r"steps: got 0; allowed is a whole number, at least 1", ep.schedules.OneShot(), steps=0)
+    _refused(r"steps: got 0; must be an integer, at least 1", ep.schedules.OneShot(), steps=0)
     _refused(r"steps: got 2, .*at least 3", ep.schedules.Iterative(rounds=3), steps=2)
     _refused(r"SGD steps no parameter of this Small", ep.schedules.OneShot(), optimizer=_sgd(small()))
 

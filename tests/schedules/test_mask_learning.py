@@ -252,11 +252,11 @@ def test_a_policy_needs_something_to_be_rewarded_by() -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"agent": "gate"}, r"agent: got 'gate'; allowed are 'gates', 'attention', 'policy'"),
-        ({"learning": 1.0}, r"learning: got 1.0; allowed is a number above 0 and below 1"),
-        ({"choices": 0}, r"choices: got 0; allowed is a whole number, at least 1"),
-        ({"reach": 0}, r"reach: got 0; allowed is a number above 0"),
-        ({"evaluations": 1}, r"evaluations: got 1; allowed is a whole number, at least 2"),
+        ({"agent": "gate"}, r"agent: got 'gate'; must be 'gates' or 'attention' or 'policy'"),
+        ({"learning": 1.0}, r"learning: got 1.0; must be a number above 0 and below 1"),
+        ({"choices": 0}, r"choices: got 0; must be an integer, at least 1"),
+        ({"reach": 0}, r"reach: got 0; must be a number above 0"),
+        ({"evaluations": 1}, r"evaluations: got 1; must be an integer, at least 2"),
     ],
 )
 def test_options_that_are_not_allowed_are_refused(options: dict[str, Any], match: str) -> None:

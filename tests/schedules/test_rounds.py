@@ -250,15 +250,15 @@ def test_a_criterion_of_its_own_may_look_at_data() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
-        ("iterative", {"rounds": 0}, r"rounds: got 0; allowed is a whole number, at least 1"),
-        ("iterative", {"path": "straight"}, r"path: got 'straight'; allowed are 'exponential', 'polynomial'"),
-        ("iterative", {"power": 0}, r"power: got 0; allowed is a number above 0"),
-        ("weight_rewinding", {"rewind": 1.0}, r"rewind: got 1.0; allowed is a number at least 0 and at most 0.9"),
-        ("lr_rewinding", {"rounds": 1.5}, r"rounds: got 1.5; allowed is a whole number"),
-        ("retrain_from_scratch", {"widths": "wide"}, r"widths: got 'wide'; allowed are 'chosen', 'random'"),
-        ("lottery_ticket", {"control": "yes"}, r"control: got 'yes'; allowed are True and False"),
+        ("iterative", {"rounds": 0}, r"rounds: got 0; must be an integer, at least 1"),
+        ("iterative", {"path": "straight"}, r"path: got 'straight'; must be 'exponential' or 'polynomial'"),
+        ("iterative", {"power": 0}, r"power: got 0; must be a number above 0"),
+        ("weight_rewinding", {"rewind": 1.0}, r"rewind: got 1.0; must be a number at least 0 and at most 0.9"),
+        ("lr_rewinding", {"rounds": 1.5}, r"rounds: got 1.5; must be an integer"),
+        ("retrain_from_scratch", {"widths": "wide"}, r"widths: got 'wide'; must be 'chosen' or 'random'"),
+        ("lottery_ticket", {"control": "yes"}, r"control: got 'yes'; must be True or False"),
         ("at_init", {"criterion": "snap"}, r"criterion: got 'snap'.*did you mean 'snip'"),
-        ("at_init", {"proxy": 1.0}, r"proxy: got 1.0; allowed is a number above 0 and below 1"),
+        ("at_init", {"proxy": 1.0}, r"proxy: got 1.0; must be a number above 0 and below 1"),
     ],
 )
 def test_options_that_are_not_allowed_are_refused(name: str, options: dict[str, Any], match: str) -> None:

@@ -1,0 +1,62 @@
+"""Checks of the options of criteria, selections and schedules."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from edgeprune.errors import InputError
+
+
+@dataclass(frozen=True)
+class OptionChecks:
+    """Checks that return a valid value, and raise InputError with the rule and the value for any other.
+
+    Attributes:
+        owner: Kind of class that has the options: messages begin with it.
+    """
+
+    owner: str
+
+    def number(
+        self,
+        option: str,
+        value: float,
+        *,
+        least: float | None = None,
+        above: float | None = None,
+        most: float | None = None,
+        below: float | None = None,
+    ) -> float:
+        """A finite number within limits: ``least`` and ``most`` are allowed values, ``above`` and ``below`` are not."""
+        limits = {"at least": least, "above": above, "at most": most, "below": below}
+        is_number = not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+        if not (
+            is_number
+            and (least is None or value >= least)
+            and (above is None or value > above)
+            and (most is None or value <= most)
+            and (below is None or value < below)
+        ):
+            rule = " and ".join(f"{name} {limit:g}" for name, limit in limits.items() if limit is not None)
+            raise InputError(f"{self.owner}: {option}: got {value!r}; must be a number {rule}".rstrip())
+        return value
+
+    def integer(self, option: str, value: Any, *, least: int) -> int:
+        """An integer that is not below ``least``."""
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"{self.owner}: {option}: got {value!r}; must be an integer, at least {least}")
+        return value
+
+    def one_of(self, option: str, value: Any, allowed: tuple[str, ...]) -> str:
+        """One of the texts in ``allowed``."""
+        if value not in allowed:
+            raise InputError(f"{self.owner}: {option}: got {value!r}; must be {' or '.join(map(repr, allowed))}")
+        return str(value)
+
+    def boolean(self, option: str, value: Any) -> bool:
+        """True or False."""
+        if not isinstance(value, bool):
+            raise InputError(f"{self.owner}: {option}: got {value!r}; must be True or False")
+        return value
