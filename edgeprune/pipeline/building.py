@@ -22,6 +22,7 @@ from edgeprune.errors import InputError, RecipeError
 from edgeprune.launch import hint_at_wait_policy, is_first, started_processes
 from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.cache import Cache, Finished
+from edgeprune.pipeline.import_closure import ImportClosure
 from edgeprune.pipeline.inputs import InputTracker
 from edgeprune.pipeline.job import PROFILE, Job, bundle_folder, preferred_alignment
 from edgeprune.pipeline.lock import Lock
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 _FULLY_USED = 0.97
 """Fraction of the tightest budget that selections aim to use at least."""
+
+_BACKENDS = "backends/base.py"
+"""Source of every stage that uses the target's backend."""
 
 _Finish = Callable[[Stage, str, Job, Cache, Progress], tuple[Finished, bool]]
 
@@ -191,6 +195,7 @@ class _Attempt:
         self._keys: dict[str, str] = {}
         self._reports: list[StageReport] = []
         self._findings: list[Findings] = []
+        self._foreign_backend = _foreign_backend(job.target, store.root)
         self._changes: list[str] = []
         """Changes of the inputs that the watcher has not been told, as no stage ran again so far."""
 
@@ -223,7 +228,7 @@ class _Attempt:
         loading_s = 0.0
         if stage.reads_inputs:
             loading_s, self._changes = _read_inputs(job, store)
-        key = _key(stage, job, keys)
+        key = _key(stage, job, keys, self._foreign_backend)
         if self._changes and store.find(f"{stage.name}-{key}") is None:
             for change in self._changes:
                 watcher.note(change)
@@ -321,7 +326,21 @@ def _read_inputs(job: Job, store: Cache) -> tuple[float, list[str]]:
     return time.perf_counter() - started, tracker.changes
 
 
-def _key(stage: Stage, job: Job, keys: Mapping[str, str]) -> str:
+def _foreign_backend(target: Target, root: Path) -> dict[str, str]:
+    """Files and packages of a target's backend that another package registers; nothing for a backend of EdgePrune.
+
+    Args:
+        target: The target of the build.
+        root: Folder of the cache.
+    """
+    backend = type(backends.for_target(target))
+    if backend.__module__.startswith("edgeprune."):
+        return {}
+    closure = ImportClosure(f"{backend.__module__}:{backend.__name__}", Path.cwd())
+    return closure.digests(fingerprint.Hashes(root / "hashes.json"), Path.cwd())
+
+
+def _key(stage: Stage, job: Job, keys: Mapping[str, str], foreign_backend: Mapping[str, str]) -> str:
     """Key of the result of ``stage`` in the cache; ``keys`` has those of the stages before, by name."""
     sources = stage_sources(stage.run.__module__)
     return fingerprint.digest(
@@ -329,6 +348,7 @@ def _key(stage: Stage, job: Job, keys: Mapping[str, str]) -> str:
             "stage": stage.name,
             "sources": dict(sources.files),
             "packages": fingerprint.packages(sources.imports),
+            "backend": dict(foreign_backend) if _BACKENDS in sources.files else None,
             "settings": dict(stage.settings(job.recipe, job.target)),
             "inputs": dict(job.inputs) if stage.reads_inputs else None,
             "device": job.device.uri if stage.reads_device else None,

@@ -112,10 +112,10 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return change
 
 
-def _own_keys(folder: Path) -> dict[str, str]:
+def _own_keys(folder: Path, backend: dict[str, str] | None = None) -> dict[str, str]:
     """Key of each stage by name, where those of the stages before are the same."""
     job = Job(Recipe.load("digits"), Target.load("host"), output=folder, device=Local())
-    return {name: building._key(stage, job, defaultdict(str)) for name, stage in _STAGES.items()}
+    return {name: building._key(stage, job, defaultdict(str), backend or {}) for name, stage in _STAGES.items()}
 
 
 def _different(one: dict[str, str], other: dict[str, str]) -> set[str]:
@@ -175,6 +175,29 @@ def test_package_version_changes_stages_that_use_it(
     found = _different(before, _own_keys(tmp_path))
     assert found >= using
     assert not found & not_using
+
+
+def test_backend_of_another_package_changes_stages_that_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "site"
+    (site / "other-0.1.dist-info").mkdir(parents=True)
+    (site / "other-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 0.1\n")
+    (site / "other-0.1.dist-info" / "entry_points.txt").write_text(
+        "[edgeprune.backends]\nother = other_backend:BACKEND\n"
+    )
+    file = site / "other_backend.py"
+    file.write_text(
+        "from edgeprune.backends.onnxruntime.onnxruntime_backend import OnnxRuntime\n"
+        "class Other(OnnxRuntime):\n    name = 'other'\nBACKEND = Other()\n"
+    )
+    monkeypatch.syspath_prepend(site)
+    target = Target.parse({"name": "board", "runtime": {"name": "other"}}, where="a test")
+    first = building._foreign_backend(target, tmp_path)
+    file.write_text(file.read_text() + "\n")
+    second = building._foreign_backend(target, tmp_path)
+    found = _different(_own_keys(tmp_path, first), _own_keys(tmp_path, second))
+    assert found >= {"preflight", "quantize", "profile", "bundle"}
+    assert not found & {"load", "capture", "finetune", "export"}
+    assert building._foreign_backend(Target.load("host"), tmp_path) == {}
 
 
 @pytest.mark.long
