@@ -27,6 +27,7 @@ import torch  # noqa: E402
 
 from edgeprune import __version__  # noqa: E402
 from edgeprune.bundle.manifest import Manifest  # noqa: E402
+from edgeprune.bundle.microcontroller import LatencyEstimate  # noqa: E402
 from edgeprune.config import Recipe, Target  # noqa: E402
 from edgeprune.errors import EdgePruneError  # noqa: E402
 from edgeprune.pipeline import build  # noqa: E402
@@ -78,7 +79,7 @@ def _built(name: str, target: Target, budget: str, arguments: argparse.Namespace
             return {"row": [target.name, str(problem), *[""] * (len(COLUMNS) - 2)], "peaks": ""}
     return {
         "row": _row(result.manifest, target),
-        "peaks": "\n".join(f"- {line}" for line in notes(result.manifest)[1:3]),
+        "peaks": "\n".join(f"- {line}" for line in notes(result.manifest) if line.startswith("The arena's peak")),
     }
 
 
@@ -96,8 +97,14 @@ def _row(manifest: Manifest, target: Target) -> list[str]:
         f"{board.shipped.arena.arena_bytes / 1e3:.1f} of {board.limits['arena_bytes'] / 1e3:.0f}",
         f"{board.shipped.flash.file_bytes / 1e3:.0f}",
         f"{board.shipped.flash.flash_bytes / 1e3:.0f} of {board.limits['flash_bytes'] / 1e3:.0f}",
-        f"{_ms(latency.latency_ms)} ({_ms(latency.low_ms)} to {_ms(latency.high_ms)})",
+        _band(latency),
     ]
+
+
+def _band(latency: LatencyEstimate) -> str:
+    if latency.low_ms is None or latency.high_ms is None:
+        return _ms(latency.latency_ms)
+    return f"{_ms(latency.latency_ms)} ({_ms(latency.low_ms)} to {_ms(latency.high_ms)})"
 
 
 def _ms(value: float) -> str:

@@ -16,6 +16,7 @@ from edgeprune.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgeprune.backends.accuracy import Accuracy
     from edgeprune.backends.feeding import Array, Inputs
+    from edgeprune.backends.latency_estimate import LatencyEstimate
     from edgeprune.backends.tflm.agreement import Agreement
     from edgeprune.backends.tflm.footprint import Footprint
     from edgeprune.config.recipe import QuantizeSettings
@@ -84,12 +85,14 @@ class ShippedModel:
         name: Name of the bundle.
         target: The target.
         samples: Split whose first samples become golden vectors.
+        other_files: Its other forms, see ``ConvertedModel.files``.
     """
 
     file: Path
     name: str
     target: Target
     samples: Split
+    other_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,12 +161,26 @@ class Backend(ABC):
         """Check that ``target`` has the tables that this backend reads, and no others.
 
         Raises:
-            TargetError: A table is missing or superfluous.
+            TargetError: A table is missing or superfluous, or an option is not valid.
         """
         if target.microcontroller is not None:
             raise TargetError(
                 f"{target.name}: the table [microcontroller] is for TFLite Micro, its runtime is {self.name}: remove "
                 "the table, or set runtime.name = 'tflm'"
+            )
+        self.check_options(target)
+
+    def check_options(self, target: Target) -> None:
+        """Check ``runtime.options`` of the target; by default, there may be none.
+
+        Raises:
+            TargetError: An option is missing, unknown, or has a value that is not valid.
+        """
+        options = target.runtime.options
+        if options:
+            raise TargetError(
+                f"{target.name}: expected no options, as the runtime {self.name} has none, found "
+                f"{', '.join(options)} in [runtime.options]: remove the table"
             )
 
     def conversion_settings(self, target: Target) -> Mapping[str, Any]:
@@ -211,12 +228,16 @@ class Backend(ABC):
         """
         return conversion.file
 
-    def footprint(self, path: Path) -> Footprint | None:
-        """RAM and flash that the model file ``path`` takes; None where only a device can measure them.
+    def footprint(self, path: Path, target: Target) -> Footprint | None:
+        """RAM and flash that the model file ``path`` takes on ``target``; None where only a device can measure them.
 
         Raises:
             ModelError: The runtime cannot run it.
         """
+        return None
+
+    def estimate_latency(self, footprint: Footprint, target: Target, macs: int) -> LatencyEstimate | None:
+        """Latency of a file with this footprint and ``macs`` multiply-adds; None where only a device can measure it."""
         return None
 
     def compare_with_host(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgeprune.bundle.part import Part
+from edgeprune.evidence import Evidence
 
 _Count = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -32,7 +33,8 @@ class ArenaReport(Part):
     """The tensor arena.
 
     Attributes:
-        host_kind: Of what TFLite Micro's recording allocator counted on the host, which are the next three.
+        host_kind: Provenance of the next three: TFLite Micro's recording allocator on the host measures them, the
+            compiler of an accelerator estimates them.
         total_bytes: On the host.
         nonpersistent_bytes: Of it activations and scratch; the same on a board.
         persistent_bytes: Of it what stays from the first inference to the last.
@@ -43,7 +45,7 @@ class ArenaReport(Part):
         arena_bytes: Both together: what the firmware reserves.
     """
 
-    host_kind: Literal["measured"] = "measured"
+    host_kind: Evidence = "measured"
     total_bytes: _Count
     nonpersistent_bytes: _Count
     persistent_bytes: _Count
@@ -98,35 +100,79 @@ class FlashReport(Part):
     source: str
 
 
+class FallbackReport(Part):
+    """An operator that an accelerator leaves to the CPU.
+
+    Attributes:
+        kind: TFLite operator.
+        name: Name of its output.
+        reason: Reason that the compiler gives; empty if it gives none.
+    """
+
+    kind: str
+    name: str
+    reason: str = ""
+
+
+class CompilerReport(Part):
+    """Estimates of the compiler of an accelerator.
+
+    Attributes:
+        kind: Provenance of the figures.
+        name: Name of the compiler.
+        sram_bytes: SRAM for activations and buffers, in bytes.
+        flash_bytes: Flash for weights and commands, in bytes.
+        cycles: Cycles of one inference, without operators on the CPU.
+        fallback: Operators that run on the CPU, in order.
+    """
+
+    kind: Literal["estimated"] = "estimated"
+    name: str
+    sram_bytes: _Count
+    flash_bytes: _Count
+    cycles: _Count
+    fallback: tuple[FallbackReport, ...] = ()
+
+
 class FootprintReport(Part):
-    """RAM and flash of one model file."""
+    """RAM and flash of one model file.
+
+    Attributes:
+        arena: RAM.
+        peak: Operator with the most activations; None if a compiler places them and does not report it.
+        flash: Flash.
+        compiler: Estimates of the compiler of an accelerator; None without one.
+    """
 
     arena: ArenaReport
-    peak: PeakReport
+    peak: PeakReport | None = None
     flash: FlashReport
+    compiler: CompilerReport | None = None
 
 
 class LatencyEstimate(Part):
-    """From multiply-adds, and cycles that the core was seen to take for one.
+    """Estimated latency; see ``edgeprune.backends.latency_estimate.LatencyEstimate``.
 
     Attributes:
-        kind: Not measured.
-        latency_ms: MACs x cycles / clock.
-        low_ms: Lower end of the error band.
-        high_ms: Upper end.
-        macs: Of the shipped network.
-        clock_mhz: Of the core.
-        cycles_per_mac: Low, typical, high.
-        source: Of the cycles.
+        kind: Provenance of the latency.
+        latency_ms: Cycles / clock, or MACs x cycles of one / clock.
+        low_ms: Lower end of the error band; None if the band is not known.
+        high_ms: Upper end of the error band; None if the band is not known.
+        macs: Multiply-adds of the network.
+        clock_mhz: Clock of the processor in MHz.
+        cycles: Cycles of one inference, if the estimate is based on them; else None.
+        cycles_per_mac: Low, typical and high cycles of one multiply-add, if the estimate is based on them; else None.
+        source: Source of the cycles.
     """
 
     kind: Literal["estimated"] = "estimated"
     latency_ms: float
-    low_ms: float
-    high_ms: float
+    low_ms: float | None = None
+    high_ms: float | None = None
     macs: _Count
     clock_mhz: _Count
-    cycles_per_mac: tuple[float, float, float]
+    cycles: _Count | None = None
+    cycles_per_mac: tuple[float, float, float] | None = None
     source: str
 
 
@@ -150,6 +196,7 @@ class MicrocontrollerReport(Part):
         shipped: What the shipped file takes.
         limits: What the board has for a model, by cost name.
         latency: Of the shipped file.
+        dense_latency: The same of the dense network; None in older bundles.
         agreement: None for a file that is not quantized.
     """
 
@@ -157,4 +204,5 @@ class MicrocontrollerReport(Part):
     shipped: FootprintReport
     limits: dict[str, _Count]
     latency: LatencyEstimate
+    dense_latency: LatencyEstimate | None = None
     agreement: AgreementReport | None = None

@@ -47,7 +47,7 @@ def _as_json(report: Report) -> dict[str, Any]:
     found, arena = report.footprint, None
     if found is not None:
         extra = {"restated_for_32_bit": found.arena.restated_for_32_bit, "scratch_bytes": found.scratch_bytes}
-        arena = {**asdict(found.arena), **extra, "peak": asdict(found.peak)}
+        arena = {**asdict(found.arena), **extra, "peak": None if found.peak is None else asdict(found.peak)}
     return {
         "path": str(report.path),
         "file_bytes": report.file_bytes,
@@ -68,7 +68,8 @@ def _print(report: Report) -> None:
     if found is not None:
         echo(f"arena: {found.arena.total_bytes:,} bytes, measured on this host")
         echo(f"       {found.arena_bytes:,} with 32-bit pointers and CMSIS-NN's scratch buffers, estimated")
-        echo(f"peak:  {found.peak.bytes:,} of activations, at {found.peak.operator} {shortened(found.peak.name)}")
+        if found.peak is not None:
+            echo(f"peak:  {found.peak.bytes:,} of activations, at {found.peak.operator} {shortened(found.peak.name)}")
     if report.findings:
         print_table(
             ("", "what", "where", "why", "way out"),

@@ -109,6 +109,7 @@ class RuntimeSettings(Settings):
         spinning: Threads wait busily for work: faster, unless others want the cores.
         align: Channel counts that its kernels run best are multiples of this.
         align_int8: The same where int8 is demanded.
+        options: Settings of the backend by name; each backend checks its own.
     """
 
     name: Name = "onnxruntime"
@@ -119,6 +120,7 @@ class RuntimeSettings(Settings):
     spinning: bool = True
     align: _Positive = 1
     align_int8: _Positive | None = None
+    options: Mapping[str, str | int | float | bool] = {}
 
 
 class OnnxSettings(Settings):
@@ -249,7 +251,7 @@ class Target(Settings):
             return self
         if name not in runtime.others:
             raise TargetError(f"runtime: got '{name}'; {self.name} has {', '.join((runtime.name, *runtime.others))}")
-        changed = runtime.model_dump() | {"name": name, "others": (), "versions": ""}
+        changed = runtime.model_dump() | {"name": name, "others": (), "versions": "", "options": {}}
         return self.parse(
             # What is said of the board, such as a budget, holds for it with any runtime.
             self.model_dump() | {"name": f"{self.name}-{name}", "aliases": self.labels, "runtime": changed},

@@ -66,7 +66,7 @@ def _footprint_of(job: Job, network: nn.Module) -> Footprint:
             samples=job.data.train,
             seed=recipe.seed,
         )
-        found = backend.footprint(backend.write_for_footprint(conversion))
+        found = backend.footprint(backend.write_for_footprint(conversion), job.target)
     assert found is not None, f"{job.target.name} has limits, and its backend {backend.name} no footprint"
     return found
 
@@ -219,4 +219,5 @@ def _held_back(found: Footprint, name: str) -> str:
         return f"the file has {found.file_bytes:,} bytes, the rest of the image {rest:,}"
     arena = found.arena
     rest = arena.restated_for_32_bit - arena.nonpersistent_bytes
-    return f"{found.peak} at once; {rest:,} for tensors, nodes and kernels; {found.scratch_bytes:,} for CMSIS-NN"
+    activations = f"{arena.nonpersistent_bytes:,} for activations" if found.peak is None else f"{found.peak} at once"
+    return f"{activations}; {rest:,} for tensors, nodes and kernels; {found.scratch_bytes:,} for CMSIS-NN"

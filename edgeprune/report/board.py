@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.bundle.microcontroller import MicrocontrollerReport, PeakReport
+from edgeprune.bundle.microcontroller import CompilerReport, LatencyEstimate, MicrocontrollerReport, PeakReport
 
 
 def notes(manifest: Manifest) -> list[str]:
@@ -11,20 +11,38 @@ def notes(manifest: Manifest) -> list[str]:
     board = manifest.microcontroller
     if board is None:
         return []
-    arena, flash, latency = board.limits["arena_bytes"], board.limits["flash_bytes"], board.latency
-    band, cycles = f"{latency.low_ms:.3g} to {latency.high_ms:.3g} ms", latency.cycles_per_mac
+    arena, flash = board.limits["arena_bytes"], board.limits["flash_bytes"]
     return [
         f"Arena and flash: of {arena:,} and {flash:,} bytes that {manifest.target} has for a model.",
-        f"The arena's peak, dense: {_peak(board.dense.peak)}",
-        f"The arena's peak, shipped: {_peak(board.shipped.peak)}",
-        f"Latency: {band}, {cycles[0]:g} to {cycles[2]:g} cycles for a MAC at {latency.clock_mhz} MHz.",
+        *_peak("dense", board.dense.peak),
+        *_peak("shipped", board.shipped.peak),
+        _latency(board.latency),
+        *_fallback(board.shipped.compiler),
         *_agreement(board),
     ]
 
 
-def _peak(peak: PeakReport) -> str:
+def _latency(found: LatencyEstimate) -> str:
+    clock, cycles = f"at {found.clock_mhz} MHz", found.cycles_per_mac
+    if cycles is None or found.low_ms is None or found.high_ms is None:
+        count = "" if found.cycles is None else f", {found.cycles:,} cycles {clock}"
+        return f"Latency: {found.latency_ms:.3g} ms{count} ({found.source})."
+    band = f"{found.low_ms:.3g} to {found.high_ms:.3g} ms"
+    return f"Latency: {band}, {cycles[0]:g} to {cycles[2]:g} cycles for a MAC {clock}."
+
+
+def _fallback(compiler: CompilerReport | None) -> list[str]:
+    if compiler is None or not compiler.fallback:
+        return []
+    names = ", ".join(f"{one.kind} {one.name}" for one in compiler.fallback)
+    return [f"{compiler.name} leaves these operators to the CPU: {names}."]
+
+
+def _peak(network: str, peak: PeakReport | None) -> list[str]:
+    if peak is None:
+        return []
     shown = ", ".join(f"{one.name}{' (the input)' * one.input} {one.bytes:,}" for one in peak.tensors)
-    return f"{peak.operator} {peak.name} ({shown})"
+    return [f"The arena's peak, {network}: {peak.operator} {peak.name} ({shown})"]
 
 
 def _agreement(board: MicrocontrollerReport) -> list[str]:

@@ -124,7 +124,8 @@ def _board_tiles(manifest: Manifest) -> list[Markup]:
         for name, (size, limit) in sizes.items()
     ]
     latency = board.latency
-    band = f"{latency.low_ms:.3g} to {latency.high_ms:.3g} ms"
+    low, high = latency.low_ms, latency.high_ms
+    band = latency.source if low is None or high is None else f"{low:.3g} to {high:.3g} ms"
     return [*tiles, _tile("latency", text.milliseconds(latency.latency_ms), band, latency.kind)]
 
 

@@ -78,10 +78,11 @@ def test_backend(name: str, network: str, tmp_path: Path) -> None:
     assert float32.suffix == tested.suffix
     tested.check_file(float32)
     conversion = Conversion(file=float32, folder=folder, target=target, samples=split, seed=0)
-    footprint = tested.footprint(tested.check_network(conversion))
+    footprint = tested.footprint(tested.check_network(conversion), target)
     assert (footprint is None) == (not target.limits)
 
     files: dict[Precision, Path] = {"float32": float32}
+    others: tuple[Path, ...] = ()
     settings = Recipe.load("digits").quantize.model_copy(update={"max_accuracy_drop": 1.0})
     quantization = Quantization(
         **vars(conversion),
@@ -94,7 +95,8 @@ def test_backend(name: str, network: str, tmp_path: Path) -> None:
         if precision not in files:
             written = tested.write(precision, quantization)
             assert all(path.parent == folder for path in written.files)
-            files[precision] = written.files[0]
+            files[precision], *more = written.files
+            others = tuple(more)
             assert written.accuracy is None or written.accuracy >= 0.75
     for precision, file in files.items():
         (outputs,) = tested.host.predictor(file)(inputs.numpy())
@@ -106,9 +108,15 @@ def test_backend(name: str, network: str, tmp_path: Path) -> None:
         agreement = tested.compare_with_host(shipped, inputs.numpy(), classes=True, labels=None)
         assert agreement is not None
         assert agreement.samples == _SAMPLES
-        assert tested.footprint(shipped) is not None
+        shipped_footprint = tested.footprint(shipped, target)
+        assert shipped_footprint is not None
+        latency = tested.estimate_latency(shipped_footprint, target, macs=1000)
+        assert latency is not None
+        assert latency.latency_ms > 0
         assert all(0 < value < target.limits[cost] for cost, value in footprint.costs.items())
-    bundled = tested.bundle_files(ShippedModel(file=shipped, name="net", target=target, samples=split))
+    bundled = tested.bundle_files(
+        ShippedModel(file=shipped, name="net", target=target, samples=split, other_files=others)
+    )
     assert bundled
     assert all(content.is_file() if isinstance(content, Path) else content for content in bundled.values())
     assert (tested.runner is None) == ("run.py" not in bundled)

@@ -33,7 +33,7 @@ _BUILD_ROWS = """
 | `example_mps2_an386/` | `board.cc`, startup file and linker script for QEMU's emulated Cortex-M4 |"""
 _WIDTH = 24
 _HASH_DIGITS = 12
-_NAMES = {"BATCH_MATMUL": "BatchMatMul", "PADV2": "PadV2"}
+_NAMES = {"BATCH_MATMUL": "BatchMatMul", "PADV2": "PadV2", "ethos-u": "EthosU"}
 """Names of operators in ``MicroMutableOpResolver``, if these are not their names in camel case."""
 _CORES = {"armv6-m": "cortex-m0plus", "armv8-m.main": "cortex-m33", "armv8.1-m.main": "cortex-m55"}
 _FPUS = {"cortex-m4": "fpv4-sp-d16", "cortex-m7": "fpv5-sp-d16", "cortex-m33": "fpv5-sp-d16", "cortex-m55": "auto"}
@@ -74,7 +74,16 @@ def golden(file: Path, samples: Array) -> Golden:
     return Golden(tuple(inputs), tuple(outputs))
 
 
-def write(file: Path, target: Target, found: Footprint, samples: Array, *, name: str) -> dict[str, str]:
+def write(
+    file: Path,
+    target: Target,
+    found: Footprint,
+    samples: Array,
+    *,
+    name: str,
+    compiled: Path | None = None,
+    notes: str = "",
+) -> dict[str, str]:
     """The folder's files by name.
 
     Args:
@@ -83,11 +92,14 @@ def write(file: Path, target: Target, found: Footprint, samples: Array, *, name:
         found: What the file takes.
         samples: For the golden vectors, see ``golden``.
         name: Of the model.
+        compiled: Form of the model for an accelerator, which becomes the model data; by default, that is ``file``.
+        notes: Section of the README on this form, as Markdown.
 
     Raises:
         ModelError: See ``golden``.
     """
-    content = file.read_bytes()
+    content = (compiled or file).read_bytes()
+    digest = sha256(file.read_bytes()).hexdigest()
     interpreter = Interpreter(file)
     vectors = golden(file, samples)
     return {
@@ -96,13 +108,13 @@ def write(file: Path, target: Target, found: Footprint, samples: Array, *, name:
             "// The model, a TFLite file.", f"extern const unsigned char kModelData[{len(content)}];"
         ),
         "model_data.cc": _source("model_data.h", [_array(f"kModelData[{len(content)}]", content)]),
-        "model_info.h": _model_info(f"{name}-{sha256(content).hexdigest()[:_HASH_DIGITS]}", interpreter, vectors),
+        "model_info.h": _model_info(f"{name}-{digest[:_HASH_DIGITS]}", interpreter, vectors),
         "op_resolver.h": _resolver(tuple(found.operators)),
         "arena_size.h": _arena_size(found),
         "golden.h": _golden_header(vectors),
         "golden.cc": _golden_source(vectors),
         **_build_files(target),
-        "README.md": _readme(target, found, interpreter, vectors, name),
+        "README.md": _readme(target, found, interpreter, vectors, name=name, notes=notes),
     }
 
 
@@ -180,7 +192,7 @@ def _arena_size(found: Footprint) -> str:
 
 
 def _arithmetic(found: Footprint) -> Iterator[str]:
-    yield f"{found.arena.nonpersistent_bytes}: activations, as TensorFlow Lite Micro's allocator reports on the host;"
+    yield f"{found.arena.nonpersistent_bytes}: activations, {found.activation_source};"
     for name, kind in found.arena.by_kind.items():
         yield f"{kind.target_bytes}: {name} ({kind.arithmetic});"
     yield f"{found.scratch_bytes}: scratch buffers of CMSIS-NN's kernels that add to the peak, and their indices."
@@ -212,7 +224,9 @@ def _rows_of(declared: str, rows: Sequence[bytes]) -> str:
     return f"const unsigned char {declared} = {{\n{inner}\n}};"
 
 
-def _readme(target: Target, found: Footprint, interpreter: Interpreter, vectors: Golden, name: str) -> str:
+def _readme(
+    target: Target, found: Footprint, interpreter: Interpreter, vectors: Golden, *, name: str, notes: str
+) -> str:
     return Template((_FILES / "README.md").read_text(encoding="utf-8")).substitute(
         name=name,
         board=target.description,
@@ -225,6 +239,7 @@ def _readme(target: Target, found: Footprint, interpreter: Interpreter, vectors:
         output_bytes=len(vectors.outputs[0]),
         input_text=_shape_text(interpreter.inputs[0]),
         output_text=_shape_text(interpreter.outputs[0]),
+        notes=notes,
         build_rows=_BUILD_ROWS if _is_cortex_m(target) else "",
         cmake_section=_cmake_section(target, found) if _is_cortex_m(target) else "",
         arithmetic="\n".join(f"- {line}" for line in _arithmetic(found)),

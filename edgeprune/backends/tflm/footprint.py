@@ -8,10 +8,45 @@ from pathlib import Path
 
 from edgeprune.backends.tflm import cmsis_nn
 from edgeprune.backends.tflm.arena import Arena
-from edgeprune.backends.tflm.code import BAND, code_bytes, golden_count
+from edgeprune.backends.tflm.code import BAND, SOURCE, code_bytes, golden_count
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.backends.tflm.lifetimes import Peak, peak
+from edgeprune.evidence import Evidence
 from edgeprune.export.tflite_file import operator_name, read, tensor_bytes
+
+
+@dataclass(frozen=True)
+class FallbackOperator:
+    """An operator that an accelerator leaves to the CPU.
+
+    Attributes:
+        kind: TFLite operator.
+        name: Name of its output.
+        reason: Reason that the compiler gives; empty if it gives none.
+    """
+
+    kind: str
+    name: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompilerEstimate:
+    """Estimates of the compiler of an accelerator.
+
+    Attributes:
+        name: Name of the compiler.
+        sram_bytes: SRAM for activations and buffers, in bytes.
+        flash_bytes: Flash for weights and commands, in bytes.
+        cycles: Cycles of one inference, without operators on the CPU.
+        fallback: Operators that run on the CPU, in order.
+    """
+
+    name: str
+    sram_bytes: int
+    flash_bytes: int
+    cycles: int
+    fallback: tuple[FallbackOperator, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -19,22 +54,30 @@ class Footprint:
     """RAM and flash of one file.
 
     Attributes:
-        arena: What TFLite Micro's recording allocator counted on the host.
+        arena: The tensor arena, as TFLite Micro's recording allocator counted it on the host or a compiler plans it.
         scratch_bytes: Estimated growth of the arena with CMSIS-NN's kernels, see ``cmsis_nn.arena_bytes``.
-        peak: Where most activations are alive.
+        peak: Where most activations are alive; None if a compiler places them and does not report it.
         file_bytes: Of the file.
         golden_bytes: Size of the golden vectors in the firmware.
         code: Estimated bytes of the image's other parts and of each operator's kernel, see ``code_bytes``.
         operators: How many of each there are.
+        activation_source: Source of ``arena.nonpersistent_bytes``.
+        activation_kind: Provenance of ``arena.nonpersistent_bytes``.
+        code_source: Source of ``code``.
+        compiler: Estimates of the compiler that made the file; None without one.
     """
 
     arena: Arena
     scratch_bytes: int
-    peak: Peak
+    peak: Peak | None
     file_bytes: int
     golden_bytes: int
     code: Mapping[str, int]
     operators: Mapping[str, int]
+    activation_source: str = "as TensorFlow Lite Micro's allocator reports on the host"
+    activation_kind: Evidence = "measured"
+    code_source: str = SOURCE
+    compiler: CompilerEstimate | None = None
 
     @property
     def arena_bytes(self) -> int:

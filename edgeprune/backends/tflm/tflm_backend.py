@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from edgeprune.backends import backend
 from edgeprune.backends.base import Backend, Conversion, ShippedModel
+from edgeprune.backends.latency_estimate import LatencyEstimate
 from edgeprune.backends.litert.litert_backend import LiteRT
 from edgeprune.config import Target
 from edgeprune.errors import ModelError, TargetError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from edgeprune.backends.feeding import Array, Inputs
     from edgeprune.backends.tflm.agreement import Agreement
     from edgeprune.backends.tflm.footprint import Footprint
+    from edgeprune.extras import Extra
     from edgeprune.model.data import Split
 
 _SAMPLES = 8
@@ -34,7 +36,7 @@ class TfliteMicro(LiteRT):
     name = "tflm"
     title = "TFLite Micro"
     package = "tflite-micro"
-    extra = "mcu"
+    extra: ClassVar[Extra | None] = "mcu"
     is_default_for_suffix = False
     runner = None
 
@@ -48,12 +50,15 @@ class TfliteMicro(LiteRT):
 
     def check_target(self, target: Target) -> None:
         if target.microcontroller is None:
-            raise TargetError(f"{target.name}: runtime.name is 'tflm', so the table [microcontroller] is required")
+            raise TargetError(
+                f"{target.name}: runtime.name is '{self.name}', so the table [microcontroller] is required"
+            )
+        self.check_options(target)
 
     def check_network(self, dense: Conversion) -> Path:
         try:
             path = self.write_for_footprint(dense)
-            self.footprint(path)
+            self.footprint(path, dense.target)
         except ModelError as problem:
             raise TargetError(f"{dense.target.name} cannot run this network: {problem}") from problem
         return path
@@ -65,10 +70,26 @@ class TfliteMicro(LiteRT):
         tflite.quantize(conversion.file, path, conversion.samples, samples=_SAMPLES, seed=conversion.seed)
         return path
 
-    def footprint(self, path: Path) -> Footprint:
+    def footprint(self, path: Path, target: Target) -> Footprint:
         from edgeprune.backends.tflm.footprint import footprint
 
         return footprint(path)
+
+    def estimate_latency(self, footprint: Footprint, target: Target, macs: int) -> LatencyEstimate:
+        board, clock_mhz = target.microcontroller, target.hardware.clock_mhz
+        assert board is not None, "check_target requires it"
+        assert clock_mhz is not None, "a target with a table [microcontroller] has a clock"
+        cycles = board.cycles_per_mac
+        low, typical, high = (macs * each / (clock_mhz * 1e3) for each in (cycles.low, cycles.typical, cycles.high))
+        return LatencyEstimate(
+            latency_ms=typical,
+            low_ms=low,
+            high_ms=high,
+            macs=macs,
+            clock_mhz=clock_mhz,
+            cycles_per_mac=(cycles.low, cycles.typical, cycles.high),
+            source=cycles.source,
+        )
 
     def compare_with_host(
         self, path: Path, samples: Array, *, classes: bool, labels: Array | None, progress: Progress = SILENT
@@ -79,11 +100,22 @@ class TfliteMicro(LiteRT):
 
     def bundle_files(self, model: ShippedModel) -> Mapping[str, Path | str]:
         from edgeprune.backends import firmware
+
+        written = firmware.write(
+            model.file,
+            model.target,
+            self.footprint(model.file, model.target),
+            self.golden_samples(model),
+            name=model.name,
+        )
+        return {f"firmware/{name}": text for name, text in written.items()}
+
+    def golden_samples(self, model: ShippedModel) -> Array:
+        """Samples (N, ...) that golden vectors are made from."""
         from edgeprune.backends.tflm.code import GOLDEN_SAMPLES
 
-        samples = next(iter(model.samples.batches(GOLDEN_SAMPLES)))[0].numpy()
-        written = firmware.write(model.file, model.target, self.footprint(model.file), samples, name=model.name)
-        return {f"firmware/{name}": text for name, text in written.items()}
+        samples: Array = next(iter(model.samples.batches(GOLDEN_SAMPLES)))[0].numpy()
+        return samples
 
     def predictor(self, path: Path) -> Callable[[Inputs], list[Array]]:
         from edgeprune.backends.tflm import interpreter

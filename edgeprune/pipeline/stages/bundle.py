@@ -173,8 +173,15 @@ def _evaluation(job: Job) -> Mapping[str, Path]:
 def _runner(job: Job) -> Mapping[str, Path | str]:
     from edgeprune.backends.base import ShippedModel
 
+    _, *others = job.value("quantize")[job.value("choose")["precision"]]["files"] or [""]
     return job.backend.bundle_files(
-        ShippedModel(file=job.shipped_file, name=job.bundle_folder.name, target=job.target, samples=job.reported_split)
+        ShippedModel(
+            file=job.shipped_file,
+            name=job.bundle_folder.name,
+            target=job.target,
+            samples=job.reported_split,
+            other_files=tuple(job.file("quantize", name) for name in others),
+        )
     )
 
 

@@ -86,25 +86,27 @@ def _not_measured(job: Job) -> Profile:
 def _footprint(job: Job, space: Space) -> Mapping[str, Any] | None:
     """RAM and flash of the dense and the shipped model, and how far outputs differ from the host's; None if unknown."""
     backend = job.backend
-    dense = backend.footprint(job.file("preflight", job.value("preflight")["probe"]))
+    dense = backend.footprint(job.file("preflight", job.value("preflight")["probe"]), job.target)
     if dense is None:
         return None
     *_, file = job.exported.values()
-    shipped = backend.footprint(file)
+    shipped = backend.footprint(file, job.target)
     assert shipped is not None
-    found: dict[str, Any] = {"dense": _described(dense), "shipped": _described(shipped)}
+    found: dict[str, Any] = {"dense": _described(job, dense, "before"), "shipped": _described(job, shipped, "after")}
     if "int8" in job.exported:
         found["agreement"] = _agreement(job, file, space)
     return found
 
 
-def _described(found: Footprint) -> Mapping[str, Any]:
+def _described(job: Job, found: Footprint, when: str) -> Mapping[str, Any]:
+    latency = job.backend.estimate_latency(found, job.target, job.value("select")[when]["macs"])
     return {
         **asdict(found),
         "arena_bytes": found.arena_bytes,
         "restated_bytes": found.arena.restated_for_32_bit,
         "flash_bytes": found.flash_bytes,
         "flash_band": found.flash_band,
+        "latency": None if latency is None else asdict(latency),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeprune.bundle.microcontroller import (
     AgreementReport,
+    CompilerReport,
     FlashReport,
     LatencyEstimate,
     MicrocontrollerReport,
@@ -27,8 +28,9 @@ def section(source: Source) -> Section | None:
         paragraph(f"What {source.manifest.target} has for a model, and what the model takes of it.", look="lede"),
         _fit(found),
         terms(pairs),
-        _peak("Alive at the arena's peak, dense", found.dense.peak),
-        _peak("Alive at the arena's peak, shipped", found.shipped.peak),
+        *_compilers(found.dense.compiler, found.shipped.compiler),
+        *_peak("Alive at the arena's peak, dense", found.dense.peak),
+        *_peak("Alive at the arena's peak, shipped", found.shipped.peak),
         folded("The arena by part", _arena(found)),
         folded("The flash by part", [_flash(found), paragraph(found.shipped.flash.source, look="note")]),
     ]
@@ -54,14 +56,28 @@ def _fit(found: MicrocontrollerReport) -> Markup:
 
 
 def _latency(found: LatencyEstimate) -> Content:
-    low, typical, high = found.cycles_per_mac
+    clock = f"at {found.clock_mhz} MHz "
+    if found.cycles_per_mac is None:
+        cycles = [] if found.cycles is None else [f": {found.cycles:,} cycles {clock}"]
+        figures = [text.milliseconds(found.latency_ms), *cycles]
+    else:
+        low, typical, high = found.cycles_per_mac
+        figures = [
+            f"{text.milliseconds(found.latency_ms)}{_latency_band(found)}: ",
+            f"{text.count(found.macs)} multiply-adds of {typical:g} cycles ({low:g} to {high:g}) {clock}",
+        ]
     return [
-        f"{text.milliseconds(found.latency_ms)}, in a band from {found.low_ms:.3g} to {found.high_ms:.3g} ms: ",
-        f"{text.count(found.macs)} multiply-adds of {typical:g} cycles ({low:g} to {high:g}) at {found.clock_mhz} MHz ",
+        *figures,
         kind(found.kind),
         element("br"),
         found.source,
     ]
+
+
+def _latency_band(found: LatencyEstimate) -> str:
+    if found.low_ms is None or found.high_ms is None:
+        return ""
+    return f", in a band from {found.low_ms:.3g} to {found.high_ms:.3g} ms"
 
 
 def _agreement(source: Source, found: AgreementReport) -> Content:
@@ -71,16 +87,45 @@ def _agreement(source: Source, found: AgreementReport) -> Content:
     return [f"{same}{found.samples:,} samples, at most {found.worst_steps} int8 steps apart{right} ", kind("measured")]
 
 
-def _peak(caption: str, peak: PeakReport) -> Markup:
+def _compilers(dense: CompilerReport | None, shipped: CompilerReport | None) -> list[Markup]:
+    """Estimates of an accelerator's compiler, and the operators that it leaves to the CPU; empty without a compiler."""
+    if dense is None or shipped is None:
+        return []
+    rows: list[list[Content]] = [
+        ["SRAM", text.size(dense.sram_bytes), text.size(shipped.sram_bytes), kind(shipped.kind)],
+        ["flash", text.size(dense.flash_bytes), text.size(shipped.flash_bytes), kind(shipped.kind)],
+        ["cycles", f"{dense.cycles:,}", f"{shipped.cycles:,}", kind(shipped.kind)],
+    ]
+    columns = (Column("figure", False), Column("dense"), Column("shipped"), Column("from", False))
+    found = [table(f"Estimates of {shipped.name}", columns, rows)]
+    if shipped.fallback:
+        named = (Column("operator", False), Column("output", False), Column("reason", False))
+        found.append(
+            table(
+                "Operators on the CPU, shipped", named, [[one.kind, one.name, one.reason] for one in shipped.fallback]
+            )
+        )
+    return found
+
+
+def _peak(caption: str, peak: PeakReport | None) -> list[Markup]:
+    if peak is None:
+        return []
     rows = [[one.name, text.size(one.bytes), "the network's input" * one.input] for one in peak.tensors]
     columns = (Column("tensor", False), Column("bytes"), Column("", False))
-    return table(f"{caption}: {peak.operator} {peak.name}", columns, rows)
+    return [table(f"{caption}: {peak.operator} {peak.name}", columns, rows)]
 
 
 def _arena(found: MicrocontrollerReport) -> Markup:
     dense, shipped = found.dense.arena, found.shipped.arena
     rows = [
-        _row("activations", dense.nonpersistent_bytes, shipped.nonpersistent_bytes, "the same on a board", "measured"),
+        _row(
+            "activations",
+            dense.nonpersistent_bytes,
+            shipped.nonpersistent_bytes,
+            "the same on a board",
+            shipped.host_kind,
+        ),
         *(
             _row(
                 name, dense.by_kind[name].target_bytes if name in dense.by_kind else 0, one.target_bytes, one.arithmetic
