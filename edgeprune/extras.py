@@ -9,10 +9,11 @@ from typing import Literal
 
 from edgeprune.errors import MissingPackageError
 
-Extra = Literal["tflite", "mcu", "serial", "plots", "recipes", "distributed"]
+Extra = Literal["tflite", "mcu", "ethos-u", "serial", "plots", "recipes", "distributed"]
 MODULES: Mapping[Extra, tuple[str, ...]] = {
     "tflite": ("ai_edge_litert", "ai_edge_quantizer", "flatbuffers"),
     "mcu": ("tflite_micro",),
+    "ethos-u": ("ethosu",),
     "serial": ("serial",),
     "plots": ("matplotlib",),
     "recipes": ("sklearn", "PIL"),

@@ -237,7 +237,7 @@ class Backend(ABC):
         return None
 
     def estimate_latency(self, footprint: Footprint, target: Target, macs: int) -> LatencyEstimate | None:
-        """Latency of a file with this footprint and ``macs`` multiply-adds; None where only a device can measure it."""
+        """Latency of a file with this footprint and ``macs`` multiply-adds; None for a backend without footprints."""
         return None
 
     def compare_with_host(

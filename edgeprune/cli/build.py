@@ -73,6 +73,7 @@ def command(
       edgeprune build --target raspberry-pi-4 --target jetson --budget accuracy='drop 0.5%'
       edgeprune build --target raspberry-pi-5 --runtime litert
       edgeprune build --target arduino-nano-33-ble --budget arena_bytes=64KiB
+      edgeprune build --target corstone-300-u55-128
       edgeprune build cifar10-resnet56 --data-dir cifar10 --budget macs=0.4 --epochs 1
       edgeprune build --model net.py:make --weights net.safetensors --data net.py:data --input 1,3,224,224
       edgeprune build --schedule iterative --set schedule.rounds=5

@@ -35,6 +35,7 @@ _NATIVE = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "ai-edge-quantizer": "ai_edge_quantizer",
     "tflite-micro": "tflite_micro",
+    "ethos-u-vela": "ethosu",
 }
 """Packages with code for one kind of machine, which may be installed and not load; and the module that tells."""
 

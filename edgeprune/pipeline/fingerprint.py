@@ -20,6 +20,7 @@ _PACKAGES = {
     "accelerate": ("accelerate",),
     "ai_edge_litert": ("ai-edge-litert",),
     "ai_edge_quantizer": ("ai-edge-quantizer", "ai-edge-litert", "flatbuffers"),
+    "ethosu": ("ethos-u-vela",),
     "flatbuffers": ("flatbuffers",),
     "numpy": ("numpy",),
     "onnx": ("onnx", "onnx-ir", "onnxscript"),  # torch.onnx writes files with all three

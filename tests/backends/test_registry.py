@@ -19,9 +19,9 @@ _ROOT = Path(__file__).parents[2]
 _PACKAGE = _ROOT / "edgeprune"
 _CONDITION = re.compile(
     r"runtime\.name\s*(==|!=|\bin\b|\bnot in\b)"
-    r"|(==|!=)\s*\"(onnxruntime|litert|tensorrt|tflm|onnx|tflite|\.onnx|\.tflite)\""
+    r"|(==|!=)\s*\"(onnxruntime|litert|tensorrt|tflm|ethos_u|onnx|tflite|\.onnx|\.tflite)\""
     r"|target\.microcontroller\s+is\b"
-    r"|isinstance\([^)]*(OnnxRuntime|LiteRT|TensorRT|TfliteMicro)"
+    r"|isinstance\([^)]*(OnnxRuntime|LiteRT|TensorRT|TfliteMicro|EthosU)"
 )
 
 
@@ -37,7 +37,7 @@ def test_no_condition_on_a_runtime_outside_backends() -> None:
 
 
 def test_every_folder_with_a_backend_file_is_registered() -> None:
-    assert names() == ("litert", "onnxruntime", "tensorrt", "tflm")
+    assert names() == ("ethos_u", "litert", "onnxruntime", "tensorrt", "tflm")
     for name in names():
         assert backend(name).name == name
         assert backend(name).host.host is backend(name).host

@@ -59,8 +59,8 @@ _BOARD = {
 
 def test_the_boards_there_are() -> None:
     assert [board.name for board in _BOARDS] == [
-        "arduino-nano-33-ble", "corstone-300", "esp32-s3", "nucleo-l4r5zi", "rp2040-pico", "rp2350-pico2",
-        "stm32f746-disco", "stm32h747-disco",
+        "alif-ensemble-e7", "arduino-nano-33-ble", "corstone-300", "corstone-300-u55-128", "corstone-300-u65-256",
+        "esp32-s3", "nucleo-l4r5zi", "rp2040-pico", "rp2350-pico2", "stm32f746-disco", "stm32h747-disco",
     ]  # fmt: skip
     assert Target.load("mcu") == Target.load("microcontroller") == Target.load("nucleo-l4r5zi")
 

@@ -22,6 +22,7 @@ _TARGETS: Mapping[str, Target] = {
     "litert": Target.load("raspberry-pi-4").with_runtime("litert"),
     "tensorrt": Target.load("jetson-orin-nano"),
     "tflm": Target.load("nucleo-l4r5zi"),
+    "ethos_u": Target.load("corstone-300-u55-128"),
 }
 """A target of each backend."""
 _ERRORS: Mapping[Precision, float] = {"float32": 1e-4, "float16": 5e-3, "int8": 0.1}

@@ -33,7 +33,14 @@ def test_an_old_file_is_read_once_and_again_when_it_changed(tmp_path: Path) -> N
 
 def test_packages_are_those_that_write_or_measure_results() -> None:
     named = fingerprint.packages()
-    assert {"ai-edge-quantizer", "ai-edge-litert", "tflite-micro", "flatbuffers", "accelerate"} <= named.keys()
+    assert {
+        "ai-edge-quantizer",
+        "ai-edge-litert",
+        "tflite-micro",
+        "ethos-u-vela",
+        "flatbuffers",
+        "accelerate",
+    } <= named.keys()
     assert not {"pillow", "scikit-learn"} & named.keys()
     assert fingerprint.packages({"ai_edge_quantizer", "re"}).keys() == {
         "ai-edge-quantizer", "ai-edge-litert", "flatbuffers", "python",

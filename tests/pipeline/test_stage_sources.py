@@ -163,6 +163,7 @@ def test_source_changes_stages_that_use_it(
         ("ai-edge-quantizer", {"quantize", "preflight"}, {"load", "capture", "finetune", "export"}),
         ("flatbuffers", {"quantize", "preflight", "parity"}, {"load", "capture", "finetune", "export"}),
         ("tflite-micro", {"quantize", "profile", "select"}, {"load", "capture", "finetune", "export"}),
+        ("ethos-u-vela", {"preflight", "quantize", "profile", "select"}, {"load", "capture", "finetune", "export"}),
         ("onnxscript", {"export", "preflight", "quantize"}, {"load", "capture", "finetune"}),
         ("torch", {"load", "capture", "finetune", "export", "quantize"}, set()),
     ],

@@ -49,9 +49,9 @@ class Fit:
 
 
 def microcontrollers() -> list[Target]:
-    """All targets that are one."""
+    """All targets that run TFLite files with TFLite Micro, without a compiler."""
     targets = (Target.load(path) for path in Target.available().values())
-    return [target for target in targets if target.microcontroller is not None]
+    return [target for target in targets if target.runtime.name == "tflm"]
 
 
 def named(names: Sequence[str]) -> list[Target]:

@@ -1,0 +1,48 @@
+"""RAM and flash that a file compiled for Ethos-U needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeprune.backends.ethos_u import vela
+from edgeprune.backends.tflm import cmsis_nn
+from edgeprune.backends.tflm.arena import Arena
+from edgeprune.backends.tflm.code import SOURCE, code_bytes
+from edgeprune.backends.tflm.footprint import Footprint, footprint
+
+_CODE_SOURCE = (
+    f"{SOURCE}; the kernel of Ethos-U with its driver is an allowance, as large as the largest of these kernels"
+)
+
+
+def compiled_footprint(source: Path, compiled: vela.Compiled) -> Footprint:
+    """RAM and flash of the compiled form of the int8 file ``source``.
+
+    The arena is the SRAM that Vela plans, with its CPU operators, and the persistent part of TFLite Micro for
+    ``source``, which has at least as many operators.
+
+    Raises:
+        ModelError: TFLite Micro cannot run ``source``.
+    """
+    plain = footprint(source)
+    model = vela.read(compiled.file)
+    names = vela.operators(model)
+    activations = compiled.estimate.sram_bytes
+    return Footprint(
+        arena=Arena(
+            total_bytes=activations + plain.arena.persistent_bytes,
+            nonpersistent_bytes=activations,
+            persistent_bytes=plain.arena.persistent_bytes,
+            by_kind=plain.arena.by_kind,
+        ),
+        scratch_bytes=cmsis_nn.arena_bytes(model),
+        peak=None,
+        file_bytes=compiled.file.stat().st_size,
+        golden_bytes=plain.golden_bytes,
+        code=code_bytes(names),
+        operators={name: names.count(name) for name in sorted(set(names))},
+        activation_source="as Vela plans the SRAM of accelerator and CPU",
+        activation_kind="estimated",
+        code_source=_CODE_SOURCE,
+        compiler=compiled.estimate,
+    )

@@ -1,0 +1,122 @@
+"""Run Vela, Arm's compiler for Ethos-U, and read its estimates."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import TimeoutExpired
+
+from edgeprune import extras, process
+from edgeprune.backends.ethos_u.options import Options
+from edgeprune.backends.tflm.footprint import CompilerEstimate, FallbackOperator
+from edgeprune.errors import ModelError
+from edgeprune.export.tflite_file import operator_name, tensor_name
+from edgeprune.export.tflite_schema import schema
+
+_TIMEOUT_S = 600.0
+_CONFIG = "Arm/vela.ini"
+_REASON = re.compile(r"^Warning \(supported operators\) operator: \S+, ofm: '(.*)'\nReason: (.*)$", re.MULTILINE)
+_KIB = 1024
+_MESSAGE_CHARACTERS = 500
+CUSTOM = "ethos-u"
+"""Code of the custom operator that runs on the accelerator."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A file compiled by Vela.
+
+    Attributes:
+        file: The compiled file.
+        estimate: Estimates of Vela.
+    """
+
+    file: Path
+    estimate: CompilerEstimate
+
+
+def compile_file(source: Path, output: Path, options: Options, *, timeout_s: float = _TIMEOUT_S) -> Compiled:
+    """Compile the int8 file ``source`` to the file ``output``, whose bytes depend on the content and options alone.
+
+    Raises:
+        MissingPackageError: Vela is not installed.
+        ModelError: Vela fails or exceeds ``timeout_s`` seconds.
+    """
+    # Vela runs as a program; the import makes its version part of the cache keys.
+    with extras.required("ethos-u"):
+        import ethosu.vela  # noqa: F401
+    with tempfile.TemporaryDirectory() as folder:
+        argv = [
+            sys.executable, "-m", "ethosu.vela", str(source.absolute()),
+            "--accelerator-config", options.accelerator_config,
+            "--config", _CONFIG,
+            "--system-config", options.system_config,
+            "--memory-mode", options.memory_mode,
+            "--output-dir", folder,
+        ]  # fmt: skip
+        try:
+            ended = process.run(argv, timeout_s=timeout_s, cwd=Path(folder))
+        except TimeoutExpired as problem:
+            raise ModelError(
+                f"{source}: expected Vela to compile the file within {timeout_s:.0f} s, and it was still running: "
+                "use a smaller network"
+            ) from problem
+        compiled = Path(folder) / f"{source.stem}_vela.tflite"
+        summary = Path(folder) / f"{source.stem}_summary_{options.system_config}.csv"
+        if ended.returncode or not compiled.is_file() or not summary.is_file():
+            message = ended.stderr.strip()[-_MESSAGE_CHARACTERS:] or ended.stdout.strip()[-_MESSAGE_CHARACTERS:]
+            raise ModelError(
+                f"{source}: expected Vela to compile the file for {options.accelerator_config}, and it ended with exit "
+                f"code {ended.returncode}: {message}"
+            )
+        shutil.copyfile(compiled, output)
+        with summary.open(encoding="utf-8", newline="") as lines:
+            (row,) = csv.DictReader(lines)
+    reasons = dict(_REASON.findall(ended.stdout + ended.stderr))
+    return Compiled(
+        output,
+        CompilerEstimate(
+            name="Vela",
+            sram_bytes=_bytes(row["sram_memory_used"]),
+            flash_bytes=_bytes(row["off_chip_flash_memory_used"]) + _bytes(row["on_chip_flash_memory_used"]),
+            cycles=round(float(row["cycles_total"])),
+            fallback=_fallback(output, reasons),
+        ),
+    )
+
+
+def read(path: Path) -> schema.ModelT:
+    """Content of a compiled file, which is not a regular TFLite file: nothing writes its scratch tensors."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
+
+
+def operators(model: schema.ModelT) -> list[str]:
+    """Operators of a compiled file in order; ``CUSTOM`` for those that run on the accelerator."""
+    found = []
+    for operator in model.subgraphs[0].operators:
+        code = model.operatorCodes[operator.opcodeIndex].customCode
+        found.append(operator_name(model, operator) if code is None else _text(code))
+    return found
+
+
+def _fallback(path: Path, reasons: dict[str, str]) -> tuple[FallbackOperator, ...]:
+    model = read(path)
+    graph = model.subgraphs[0]
+    return tuple(
+        FallbackOperator(kind, name := tensor_name(graph, int(operator.outputs[0])), reasons.get(name, ""))
+        for kind, operator in zip(operators(model), graph.operators, strict=True)
+        if kind != CUSTOM
+    )
+
+
+def _bytes(kib: str) -> int:
+    return round(float(kib) * _KIB)
+
+
+def _text(code: bytes | str) -> str:
+    return code.decode() if isinstance(code, bytes) else code
