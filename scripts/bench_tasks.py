@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,8 @@ def _run(name: str, seed: int, work: Path, shared: Path, *, peer: bool) -> Row:
     splits = data.load(task.data, base=ROOT, folder=folder)
     weights = work / "dense.safetensors"
     if not weights.is_file():
-        save_file(_trained(task, splits, seed), weights)
-    built = _build(task, weights, folder, work, seed)
+        save_file(train_dense(task, splits, seed), weights)
+    built = run_build(task, weights, folder, work, seed)
     metrics = built["manifest"]["metrics"]
     row = {
         "task": name,
@@ -101,7 +102,7 @@ def _run(name: str, seed: int, work: Path, shared: Path, *, peer: bool) -> Row:
     return row | (_peer(task, splits, weights, built, seed) if peer else {})
 
 
-def _trained(task: Task, splits: Data, seed: int) -> dict[str, torch.Tensor]:
+def train_dense(task: Task, splits: Data, seed: int) -> dict[str, torch.Tensor]:
     """Weights of the dense network after AdamW with a one-cycle schedule, at the last epoch."""
     model = network.load_model(task.network, None, base=ROOT, seed=seed).train()
     batch = 64
@@ -117,8 +118,10 @@ def _trained(task: Task, splits: Data, seed: int) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def _build(task: Task, weights: Path, folder: Path | None, work: Path, seed: int) -> dict[str, Any]:
-    """Run ``edgeprune build --json`` and return what it prints, with the defaults of the command line."""
+def run_build(
+    task: Task, weights: Path, folder: Path | None, work: Path, seed: int, *, options: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Run ``edgeprune build --json`` and return what it prints; ``options`` replace defaults of the command line."""
     command = [
         sys.executable, "-m", "edgeprune", "build", "--json", "--target", "raspberry-pi-4",
         "--model", task.network, "--data", task.data, "--weights", str(weights),
@@ -129,6 +132,7 @@ def _build(task: Task, weights: Path, folder: Path | None, work: Path, seed: int
         command += ["--data-dir", str(folder)]
     if task.metric is not None:
         command += ["--set", f"training.metric={task.metric}"]
+    command += options
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=work)
     if ended.returncode not in (0, 4) or not ended.stdout:
         raise RuntimeError(f"edgeprune build ended with {ended.returncode}: {ended.stderr}")
