@@ -19,6 +19,7 @@ from torch import nn
 
 from edgeprune import __version__
 from edgeprune.config import Recipe, Target
+from edgeprune.devices import Local
 from edgeprune.model import data
 from edgeprune.model.data import Data
 from edgeprune.model.splits import Batch, Split
@@ -47,7 +48,7 @@ def run(recipe: Recipe, splits: Data) -> Row:
     clock, and of this process, where other programs beside count for nothing.
     """
     recipe = recipe.override({"prune.align": 1, "training.keep": "last"})
-    job = Job(recipe, Target.load("host"), output=Path())
+    job = Job(recipe, Target.load("host"), output=Path(), device=Local())
     job.data = splits
     with tempfile.TemporaryDirectory() as folder:
         space = Space(Path(folder) / "out", Path(folder) / "keep", SILENT)

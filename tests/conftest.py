@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 
 # As the command line does, before anything imports torch: tests often share their cores with something else.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Output goes to a pipe, whatever the width of the terminal is that the tests run in; pytest-xdist sets it as well.
+os.environ.pop("COLUMNS", None)
 # Where a shell started the tests in the background they ignore Ctrl-C, and so would programs that they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

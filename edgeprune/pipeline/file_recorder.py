@@ -5,6 +5,7 @@ Files that a C library opens on its own raise no event; what depends on the reco
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
@@ -12,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from edgeprune.pipeline.import_closure import is_user_code
 
 _VIRTUAL = (Path("/dev"), Path("/proc"), Path("/sys"))
-_RECORDED_BY = "edgeprune.pipeline.inputs"
 _PYTHON_READERS = ("<frozen importlib._bootstrap_external>", "linecache.py", "tokenize.py")
 """Files whose functions list folders to find modules, or read source lines for messages."""
 _active: list[FileRecorder] = []
@@ -26,12 +27,16 @@ _active: list[FileRecorder] = []
 class FileRecorder:
     """Files that were read between the start and the end of ``recording``.
 
+    Args:
+        caller: Frame of the function that entered ``recording``.
+
     Attributes:
         read: Absolute paths that were opened for reading, whether or not they exist; modules of the user included.
         listed: Absolute paths of folders whose entries were listed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, caller: FrameType | None) -> None:
+        self._caller = caller
         self.read: set[Path] = set()
         self.listed: set[Path] = set()
 
@@ -65,7 +70,7 @@ class FileRecorder:
             return
         if path.suffix == ".pyc" or (path.suffix == ".py" and not is_user_code(path)):
             return
-        if not _is_library_matter():
+        if not _is_library_matter(self._caller):
             paths.add(path)
 
 
@@ -73,7 +78,10 @@ class FileRecorder:
 def recording() -> Iterator[FileRecorder]:
     """Record what the code inside reads, in all threads of this process."""
     _add_hook()
-    recorder, modules = FileRecorder(), set(sys.modules)
+    entered = inspect.currentframe()
+    while entered is not None and entered.f_code.co_filename in (__file__, contextlib.__file__):
+        entered = entered.f_back
+    recorder, modules = FileRecorder(entered), set(sys.modules)
     _active.append(recorder)
     try:
         yield recorder
@@ -104,14 +112,14 @@ def _reads(mode: str | None, flags: int) -> bool:
     return flags & (os.O_WRONLY | os.O_RDWR) != os.O_WRONLY
 
 
-def _is_library_matter() -> bool:
-    """Whether the event comes from Python's import system or from a package that is being imported."""
+def _is_library_matter(caller: FrameType | None) -> bool:
+    """Whether the event comes from Python's import system or from a package that is being imported below ``caller``."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
     if frame is not None and Path(frame.f_code.co_filename).name in _PYTHON_READERS:
         return True
-    while frame is not None and frame.f_globals.get("__name__") not in ("__main__", _RECORDED_BY):
+    while frame is not None and frame is not caller:
         if frame.f_code.co_name == "<module>":
             return not is_user_code(Path(frame.f_code.co_filename))
         frame = frame.f_back

@@ -167,7 +167,7 @@ def test_a_loss_alone_is_reported_as_such(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), [
-    ({}, ModelError, r"must return one tensor \(N, classes\), got dict; for another set training\.loss and training\."),
+    ({}, ModelError, r"must return one tensor \(N, classes, ...\), got dict; for another set training\.loss"),
     ({"step": "net.py:step"}, RecipeError, r"training\.step: set training\.metric as well"),
     ({"step": "net.py:no_loss", "metric": "net.py:mean_iou"}, ModelError, r"training\.step gives NoneType"),
     ({"loss": "net.py:no_loss"}, ModelError, r"training\.loss fails: TypeError"),
