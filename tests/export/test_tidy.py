@@ -1,4 +1,4 @@
-"""What ``tidy`` removes and renames, and that the model computes the same."""
+"""Removal and renaming by ``tidy``; the model computes the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands behind the Q/DQ pairs of an ONNX graph."""
+"""Nodes and values behind the Q/DQ pairs of an ONNX graph."""
 
 from __future__ import annotations
 
