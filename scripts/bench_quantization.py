@@ -151,8 +151,8 @@ def _tflite(source: Path, train: Split, splits: dict[str, Split], given: argpars
         assert compared.accuracy is not None
         assert compared.litert_accuracy is not None
         shares = [*whole, exact, compared.litert_accuracy, compared.accuracy]
-        told = [f"{len(split)}", *(f"{share:.2%}" for share in shares), f"{compared.worst_steps}"]
-        rows.append(f"| {name} | {' | '.join(told)} |")
+        cells = [f"{len(split)}", *(f"{share:.2%}" for share in shares), f"{compared.worst_steps}"]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
         print(rows[-1], file=sys.stderr, flush=True)
     first = f"first {given.tflite}"
     columns = ["samples", "float LiteRT", "int8 LiteRT", f"{first}: float LiteRT", "int8 LiteRT", "int8 TFLM", "steps"]

@@ -32,7 +32,7 @@ def backend(name: str) -> Backend:
     """The backend called ``name``.
 
     Raises:
-        TargetError: There is no such backend; the message names the nearest one.
+        TargetError: No backend has this name; the message names the nearest one.
     """
     if (_FOLDER / name / f"{name}_backend.py").is_file():
         found = importlib.import_module(f"{__name__}.{name}.{name}_backend").BACKEND
@@ -51,7 +51,7 @@ def for_target(target: Target) -> Backend:
     """The backend of a target.
 
     Raises:
-        TargetError: There is no such backend, or the target lacks a table that it needs.
+        TargetError: No backend has this name, or the target lacks a table that the backend needs.
     """
     found = backend(target.runtime.name)
     found.check_target(target)

@@ -17,7 +17,7 @@ class LabelAccuracy:
         self._defined = True
 
     def add(self, outputs: Any, labels: Any) -> None:
-        """Count a batch: logits (N, classes, ...) and integers (N, ...); after anything else there is no accuracy."""
+        """Count a batch: logits (N, classes, ...) and integers (N, ...); otherwise the accuracy is undefined."""
         self._defined = (
             self._defined
             and isinstance(outputs, Tensor)

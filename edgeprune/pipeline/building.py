@@ -197,7 +197,7 @@ class _Attempt:
         self._findings: list[Findings] = []
         self._foreign_backend = _foreign_backend(job.target, store.root)
         self._changes: list[str] = []
-        """Changes of the inputs that the watcher has not been told, as no stage ran again so far."""
+        """Changes of the inputs that were not reported to the watcher yet, as no stage ran again so far."""
 
     def run_to_bundle(self) -> None:
         """Run or reuse every stage but the one that packs."""

@@ -1,4 +1,4 @@
-"""The state of a device around a measurement, as ``device_state.py`` tells it from there."""
+"""The state of a device around a measurement, as ``device_state.py`` reports it."""
 
 from __future__ import annotations
 

@@ -95,7 +95,6 @@ class EthosU(TfliteMicro):
         )
 
     def bundle_files(self, model: ShippedModel) -> Mapping[str, Path | str]:
-        from edgeprune.backends import firmware
         from edgeprune.backends.ethos_u.options import Options
 
         (compiled,) = model.other_files
@@ -106,16 +105,7 @@ class EthosU(TfliteMicro):
             define=f"ETHOS{options.series.upper()}",
             compiled=_COMPILED,
         )
-        written = firmware.write(
-            model.file,
-            model.target,
-            self.footprint(model.file, model.target),
-            self.golden_samples(model),
-            name=model.name,
-            compiled=compiled,
-            notes=driver,
-        )
-        return {_COMPILED: compiled, **{f"firmware/{name}": text for name, text in written.items()}}
+        return {_COMPILED: compiled, **self.firmware(model, compiled=compiled, notes=driver)}
 
 
 BACKEND = EthosU()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgeprune.backends import backend
 from edgeprune.backends.base import Backend, Conversion, ShippedModel
@@ -99,23 +99,17 @@ class TfliteMicro(LiteRT):
         return agreement.compare(path, samples, classes=classes, labels=labels, progress=progress)
 
     def bundle_files(self, model: ShippedModel) -> Mapping[str, Path | str]:
+        return self.firmware(model)
+
+    def firmware(self, model: ShippedModel, **options: Any) -> Mapping[str, Path | str]:
+        """Files of ``firmware/``, by path in the bundle; ``options`` are those of ``firmware.write``."""
         from edgeprune.backends import firmware
-
-        written = firmware.write(
-            model.file,
-            model.target,
-            self.footprint(model.file, model.target),
-            self.golden_samples(model),
-            name=model.name,
-        )
-        return {f"firmware/{name}": text for name, text in written.items()}
-
-    def golden_samples(self, model: ShippedModel) -> Array:
-        """Samples (N, ...) that golden vectors are made from."""
         from edgeprune.backends.tflm.code import GOLDEN_SAMPLES
 
-        samples: Array = next(iter(model.samples.batches(GOLDEN_SAMPLES)))[0].numpy()
-        return samples
+        samples = next(iter(model.samples.batches(GOLDEN_SAMPLES)))[0].numpy()
+        footprint = self.footprint(model.file, model.target)
+        written = firmware.write(model.file, model.target, footprint, samples, name=model.name, **options)
+        return {f"firmware/{name}": text for name, text in written.items()}
 
     def predictor(self, path: Path) -> Callable[[Inputs], list[Array]]:
         from edgeprune.backends.tflm import interpreter
