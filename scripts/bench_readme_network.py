@@ -56,9 +56,9 @@ def main() -> None:
     dense = network.load_model(task.network, weights, base=ROOT, seed=given.seed)
     example = network.example_inputs(task.shape, given.seed)
     batches = list(splits.train.batches(64))
-    pruned = ep.prune(dense, example, {"macs": task.budget}, data=batches, seed=given.seed)
+    pruned = ep.prune(dense, example, budget={"macs": task.budget}, data=batches, seed=given.seed)
     judge = Judge(splits.test or splits.validation, TrainingSettings(), base=ROOT)
-    fraction = pruned.plan.after.macs / pruned.plan.before.macs
+    fraction = pruned.after.macs / pruned.before.macs
     accuracy = 100 * judge(pruned.model).accuracy
     rows.append(f"| `edgeprune.prune(..., data=batches)`, no training | {fraction:.3f} | {accuracy:.1f} |")
     note = (
