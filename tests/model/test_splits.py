@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, TensorDataset
 
 from edgeprune.errors import DataError
 from edgeprune.model.splits import Augment, DatasetSplit, Split, TensorSplit, some, training_steps
@@ -185,6 +185,16 @@ def test_augmentation_needs_images() -> None:
 def test_worker_processes_give_the_same_batches() -> None:
     inline = list(DatasetSplit(_Noisy()).batches(16, rng_key=(0, 1)))
     assert _equal(inline, list(DatasetSplit(_Noisy(), workers=2).batches(16, rng_key=(0, 1))))
+
+
+def test_batches_of_a_tensor_data_set_are_read_at_once_and_equal_those_of_its_samples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = torch.randn(30, 4, 3, 3).to(memory_format=torch.channels_last), torch.randint(5, (30, 2))
+    dataset = TensorDataset(images, labels)
+    one_by_one = list(DatasetSplit([*dataset]).batches(8, rng_key=(3,)))  # type: ignore[arg-type]
+    monkeypatch.delattr(TensorDataset, "__getitem__")
+    assert _equal(list(DatasetSplit(dataset).batches(8, rng_key=(3,))), one_by_one)
 
 
 class _Samples(Dataset[object]):
