@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the bytes of code behind each operator of TFLite Micro, for ``edgeprune/backends/tflm/code.py``.
+"""Prints the bytes of code behind each operator of TFLite Micro, for ``edgeprune/operator_facts/tflite_operators.py``.
 
     python scripts/kernel_code.py
 

@@ -14,8 +14,8 @@ from edgeprune.graph import Units
 from edgeprune.graph.call import Call
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.operators import module_path, operator_name
-from edgeprune.graph.rules.convolution import Convolution
 from edgeprune.graph.units import shape_left
+from edgeprune.operator_facts.aten_operators import ATEN
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ def _kind(units: Units, node: fx.Node, gone: Tensor) -> tuple[str, tuple[int, in
     coordinates = units.coordinates
     call = Call(coordinates.program, node, coordinates.labels)
     labels = coordinates.labels[node]
-    if call.name in Convolution.ops and isinstance(labels, Labels):
+    if ATEN[call.name].is_convolution and isinstance(labels, Labels):
         kernel = call.shape("weight")[2:]
         groups = call["groups"]
         kind = f"conv {'x'.join(map(str, kernel))}" + (f", {groups} groups" if groups > 1 else "")
         channel = len(labels.shape) - len(kernel) - 1
-    elif call.name == "aten.linear" and isinstance(labels, Labels):
+    elif ATEN[call.name].layer == "linear" and isinstance(labels, Labels):
         kind, channel = "linear", len(labels.shape) - 1
     else:
         return _operator(node), None

@@ -14,7 +14,7 @@ from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Product
 from edgeprune.graph.labels import CONSTANT
 from edgeprune.graph.operators import is_operator_call, module_path
-from edgeprune.graph.rules.convolution import CONVOLUTIONS
+from edgeprune.operator_facts.aten_operators import ATEN
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,10 @@ def layers(units: Units) -> Iterator[Layer]:
         if not is_operator_call(node) or node not in coordinates.labels:
             continue
         call = Call(coordinates.program, node, coordinates.labels)
-        if call.name == "aten.linear":
+        layer = ATEN[call.name].layer
+        if layer == "linear":
             yield _linear(units, call)
-        elif call.name in CONVOLUTIONS:
+        elif layer == "convolution":
             yield _convolution(units, call)
 
 

@@ -15,16 +15,9 @@ from edgeprune.graph import Units
 from edgeprune.graph.coupling import Product
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.operators import aliases, is_operator_call, operator_name
-from edgeprune.graph.rules.convolution import Convolution
 from edgeprune.graph.units import shape_left
+from edgeprune.operator_facts.aten_operators import ATEN
 
-_LAYERS = (*Convolution.ops, "aten.linear")
-_ACTIVATIONS = ("aten.relu", "aten.relu6", "aten.hardtanh", "aten.clamp")
-_BEFORE_ACTIVATIONS = (
-    *_LAYERS, "aten.batch_norm", "aten.add", "aten.sub", "aten.mul", "aten.div", "aten.max_pool2d", "aten.avg_pool2d",
-    "aten.adaptive_avg_pool2d",
-)  # fmt: skip
-"""Operators that TFLite's converter fuses into the one before: a BatchNorm into a layer, an activation into these."""
 _CHANNEL_BYTES = 8
 """That TFLite Micro's kernels keep of every channel that a layer makes: an int32 multiplier and an int32 shift."""
 
@@ -68,8 +61,9 @@ def activations(units: Units, *, fused: bool = False) -> Iterator[Activation]:
 def _fuses(node: fx.Node, source: fx.Node) -> bool:
     if not (is_operator_call(node) and is_operator_call(source) and len(source.users) == 1):
         return False
-    name, before = operator_name(node.target), operator_name(source.target)
-    return (name == "aten.batch_norm" and before in _LAYERS) or (name in _ACTIVATIONS and before in _BEFORE_ACTIVATIONS)
+    after, before = ATEN[operator_name(node.target)], ATEN[operator_name(source.target)]
+    folds = after.folds_into_layer and before.layer is not None
+    return folds or (after.fuses_into_producer and before.takes_activation)
 
 
 def peak_activation_bytes(units: Units, removed: Tensor) -> int:
@@ -177,7 +171,8 @@ def _channels(units: Units) -> Iterator[Product]:
     coordinates = units.coordinates
     for node in coordinates.program.graph.nodes:
         labels = coordinates.labels.get(node)
-        if is_operator_call(node) and operator_name(node.target) in _LAYERS and isinstance(labels, Labels):
-            channel = len(labels.shape) - 1 if operator_name(node.target) == "aten.linear" else 1
+        layer = ATEN[operator_name(node.target)].layer if is_operator_call(node) else None
+        if layer is not None and isinstance(labels, Labels):
+            channel = len(labels.shape) - 1 if layer == "linear" else 1
             ids = labels.vector(channel)
             yield Product(_CHANNEL_BYTES * (labels.shape[channel] if ids is None else 1), () if ids is None else (ids,))

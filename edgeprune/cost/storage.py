@@ -16,12 +16,10 @@ from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Product
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.operators import is_operator_call, operator_name
-from edgeprune.graph.rules.convolution import Convolution
+from edgeprune.operator_facts.aten_operators import ATEN
 
 _WEIGHT_BYTES = {"float32": 4, "int8": 1}
 _VECTOR_BYTES = 4
-_LAYERS = (*Convolution.ops, "aten.linear")
-_NORMS = ("aten.batch_norm", "aten.cudnn_batch_norm", "aten.native_batch_norm")
 
 
 def flash_bytes(units: Units, precision: str = "float32") -> Multilinear:
@@ -46,7 +44,7 @@ def _stored(units: Units, weight_bytes: int) -> Iterator[Product]:
     folded: set[fx.Node] = set()
     seen: set[int] = set()
     for node in program.graph.nodes:
-        if is_operator_call(node) and operator_name(node.target) in _NORMS and _folds(node, constant):
+        if is_operator_call(node) and ATEN[operator_name(node.target)].folds_into_layer and _folds(node, constant):
             folded.add(node)
             (layer,) = node.args[:1]
             call = Call(program, layer, labels)
@@ -78,7 +76,7 @@ def _folds(norm: fx.Node, constant: dict[fx.Node, None]) -> bool:
     layer: Any = norm.args[0]
     return (
         is_operator_call(layer)
-        and operator_name(layer.target) in _LAYERS
+        and ATEN[operator_name(layer.target)].layer is not None
         and len(layer.users) == 1
         and layer.args[1] in constant
         and len(layer.args[1].users) == 1

@@ -26,10 +26,6 @@ _ALIGNMENT = 16
 _MOST_BYTES = (1 << 31) - 1
 _ORDERS = "edgeprune.orders"
 """Name of the metadata buffer with the dimension orders, which the runner of a bundle reads as well."""
-MOVING_OPERATORS = frozenset({
-    "CONCATENATION", "GATHER", "MIRROR_PAD", "PAD", "PADV2", "RESHAPE", "SLICE", "SPLIT", "STRIDED_SLICE", "TRANSPOSE",
-})  # fmt: skip
-"""Operators that only move values, and have float kernels in TFLite Micro too."""
 _TYPES: dict[int, str] = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 _BUILTINS: dict[int, str] = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")

@@ -17,8 +17,9 @@ from edgeprune.graph.labels import FIRST, Labels
 from edgeprune.graph.operators import argument_names, is_operator_call, module_path, mutates
 from edgeprune.graph.rules import Keep, rule_for
 from edgeprune.graph.rules.base import TARGET
-from edgeprune.graph.rules.movement import COPIES, MOVEMENT, move
+from edgeprune.graph.rules.movement import move
 from edgeprune.graph.units import Units, keep_masks, shape_left
+from edgeprune.operator_facts.aten_operators import ATEN
 
 _ATTRIBUTES = ("groups", "num_groups", "normalized_shape")
 
@@ -96,7 +97,7 @@ class _Resizer:
         }
         out = [keep_masks(labels, self.gone) for labels in self._outputs(node)]
         lost = any(source in self.irregular for source in node.all_input_nodes)
-        moves = call.name in MOVEMENT or call.name in COPIES
+        moves = ATEN[call.name].moves or ATEN[call.name].copies
         if moves and any(mask is None for mask in out):
             self.irregular.add(node)
         elif moves and (lost or any(keep.values()) or any(out)):

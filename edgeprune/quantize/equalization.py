@@ -16,8 +16,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-_HOMOGENEOUS = frozenset({"AveragePool", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Relu"})
-"""f(s x) = s f(x) for s > 0, channel by channel. A Clip to 6 is none of them."""
+from edgeprune.operator_facts.onnx_operators import ONNX
+
 _ROUNDS = 20
 _CLOSE = 1e-3
 """Rounds end when no factor is further from 1."""
@@ -86,7 +86,7 @@ def _pairs(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Node]]:
     for node in graph:
         if _own_weights(node):
             reader = _only_reader(node)
-            while reader is not None and reader.op_type in _HOMOGENEOUS:
+            while reader is not None and ONNX[reader.op_type].homogeneous:
                 reader = _only_reader(reader)
             if reader is not None and _own_weights(reader):
                 yield node, reader

@@ -11,20 +11,13 @@ from typing import Literal
 import onnx
 from onnx import ModelProto
 
+from edgeprune.operator_facts.onnx_operators import ONNX
 from edgeprune.quantize.running import load
 
 Activations = Literal["int8", "uint8"]
 
-WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
-"""Operators that quantization speeds up."""
-_FOLLOWING = frozenset({
-    "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Mul", "Relu",
-    "Reshape", "Resize", "Sigmoid", "Split", "Squeeze", "Transpose", "Unsqueeze",
-})  # fmt: skip
-"""Operators that have integer kernels too: worth it where their inputs are integers already."""
-_MOVING = frozenset({"Pad", "Slice"})
-"""Operators without, that a quantized value passes through on its way to a quantized operator."""
-OP_TYPES = WEIGHTED | _FOLLOWING
+OP_TYPES = ONNX.names(lambda facts: facts.onnxruntime_int8 in ("gains", "follows"))
+"""Operators with integer kernels."""
 _INTEGER_FORMS = frozenset({"MatMulIntegerToFloat", "QGemm", "QLinearConv", "QLinearMatMul"})
 
 
@@ -39,6 +32,11 @@ def activations_for(architecture: str | None) -> Activations:
         architecture: As ``platform.machine()`` gives it; None: not known.
     """
     return "uint8" if (architecture or "").lower() in ("x86_64", "amd64") else "int8"
+
+
+def gains_by_int8(op_type: str) -> bool:
+    """Whether quantization speeds the operator up wherever it stands."""
+    return ONNX[op_type].onnxruntime_int8 == "gains"
 
 
 def chosen(model: ModelProto, kept_float: Collection[str]) -> list[str]:
@@ -56,9 +54,10 @@ def chosen(model: ModelProto, kept_float: Collection[str]) -> list[str]:
     for node in model.graph.node:
         read = [name for name in node.input if name and name not in constants]
         follows = bool(read) and all(name in integers for name in read)
-        if node.op_type in _MOVING and follows:
+        int8 = ONNX[node.op_type].onnxruntime_int8
+        if int8 == "passes" and follows:
             integers.update(node.output)
-        elif node.name not in kept_float and (node.op_type in WEIGHTED or (node.op_type in _FOLLOWING and follows)):
+        elif node.name not in kept_float and (int8 == "gains" or (int8 == "follows" and follows)):
             integers.update(node.output)
             names.append(node.name)
     return names
@@ -94,5 +93,5 @@ def executed(model: ModelProto, activations: Activations) -> Executed:
         nodes = onnx.load(optimized).graph.node  # written by ONNX Runtime, from a model that is within the limits
     return Executed(
         frozenset(node.name for node in nodes if node.op_type in _INTEGER_FORMS),
-        frozenset(node.name for node in nodes if node.op_type.removeprefix("Fused") in WEIGHTED),
+        frozenset(node.name for node in nodes if gains_by_int8(node.op_type.removeprefix("Fused"))),
     )

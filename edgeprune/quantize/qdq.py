@@ -14,6 +14,7 @@ from onnx import ModelProto
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import logged
 from edgeprune.export.tidy import tidy
+from edgeprune.operator_facts.onnx_operators import ONNX
 from edgeprune.quantize.fusing import OP_TYPES, Activations, chosen, executed
 from edgeprune.quantize.joining import Step, float_steps
 
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
 
 logger = logging.getLogger(__name__)
-
-_MOVING = frozenset({
-    "Concat", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile",
-    "Transpose", "Unsqueeze",
-})  # fmt: skip
-"""Operators that only move or repeat values."""
 
 
 def quantized(
@@ -121,7 +116,7 @@ def inserted(
 def _joins(model: ModelProto, ranges: TensorsData) -> list[str]:
     """Names of the nodes that join parts of unlike range at an output."""
     nodes = list(model.graph.node)
-    steps = [Step(node.input, node.output, node.op_type in _MOVING, node.op_type == "Concat") for node in nodes]
+    steps = [Step(node.input, node.output, ONNX[node.op_type].moves, node.op_type == "Concat") for node in nodes]
     magnitudes = {name: max(abs(np.asarray(end).item()) for end in data.range_value) for name, data in ranges.items()}
     outputs = {output.name for output in model.graph.output}
     return [nodes[index].name for index in sorted(float_steps(steps, outputs, magnitudes))]

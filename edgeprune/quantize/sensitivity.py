@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edgeprune.errors import ModelError
-from edgeprune.quantize.fusing import WEIGHTED, Activations
+from edgeprune.quantize.fusing import Activations, gains_by_int8
 from edgeprune.quantize.prepare import Prepared
 from edgeprune.quantize.qdq import written
 from edgeprune.quantize.running import load
@@ -73,7 +73,7 @@ def ranked(
     """
     expected = _outputs(prepared.model, prepared.input_name, samples)
     power = max(float(np.mean(expected**2)), float(np.finfo(np.float32).tiny))
-    weighted = [node for node in prepared.model.graph.node if node.op_type in WEIGHTED]
+    weighted = [node for node in prepared.model.graph.node if gains_by_int8(node.op_type)]
     nodes = []
     for node in weighted:
         if node.name in names:

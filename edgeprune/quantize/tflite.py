@@ -20,7 +20,6 @@ from edgeprune import extras, files
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured, logged
 from edgeprune.export.tflite_file import (
-    MOVING_OPERATORS,
     Port,
     input_ports,
     operator_name,
@@ -33,27 +32,14 @@ from edgeprune.export.tflite_file import (
 )
 from edgeprune.export.tflite_schema import schema
 from edgeprune.model.splits import Split
+from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.progress import SILENT, Progress
 from edgeprune.quantize.joining import Step, float_steps
 from edgeprune.quantize.samples import Array, CalibrationSamples
 
 logger = logging.getLogger(__name__)
 
-INT8_OPERATORS = frozenset({
-    "ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DIV",
-    "FULLY_CONNECTED", "GATHER", "HARD_SWISH", "LOGISTIC", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MIRROR_PAD", "MUL", "PAD",
-    "PADV2", "REDUCE_MIN", "RELU", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RSQRT", "SLICE", "SOFTMAX",
-    "SPACE_TO_DEPTH", "SPLIT", "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE", "TRANSPOSE_CONV",
-})  # fmt: skip
-"""Quantized operators: ai-edge-quantizer knows them, and TFLite Micro has correct integer kernels."""
-FLOAT_OPERATORS = frozenset({
-    "ABS", "CAST", "CEIL", "COS", "DEPTH_TO_SPACE", "ELU", "EXP", "FLOOR", "LEAKY_RELU", "LOG", "LOG_SOFTMAX",
-    "MINIMUM", "NEG", "PRELU", "REDUCE_MAX", "RELU6", "SIN", "SQRT", "SUM",
-})  # fmt: skip
-"""Operators that stay float between DEQUANTIZE and QUANTIZE, with kernels in TFLite Micro. ai-edge-quantizer does not
-know these; or, of SQRT, TFLite Micro has no integer kernel, and of SUM a wrong one."""
 _QUANTIZER_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
-_CASTS = frozenset({"DEQUANTIZE", "QUANTIZE"})
 _FLOAT32 = schema.TensorType.FLOAT32
 _MOST_CONCATENATED = 10
 
@@ -156,7 +142,7 @@ def quantize(
         float_nodes=tuple(
             FloatNode(_name(graph, op), operator_name(model, op))
             for op in graph.operators
-            if operator_name(model, op) not in _CASTS and _computes_floats(graph, op)
+            if not TFLITE[operator_name(model, op)].casts and _computes_floats(graph, op)
         ),
     )
 
@@ -170,10 +156,10 @@ def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
         raise ModelError(f"{path}: static quantization takes models with one float32 input of batch 1, got {got}")
     for op in graph.operators:
         name = operator_name(model, op)
-        if _computes_floats(graph, op) and name not in INT8_OPERATORS | FLOAT_OPERATORS:
+        if _computes_floats(graph, op) and TFLITE[name].int8 is None:
             raise ModelError(
                 f"{path}: node {_name(graph, op)} ({name}) has no kernel in TFLite Micro, neither for int8 nor for "
-                f"float; there are some for {', '.join(sorted(INT8_OPERATORS | FLOAT_OPERATORS))}"
+                f"float; there are some for {', '.join(sorted(TFLITE.names(lambda facts: facts.int8)))}"
             )
         if name == "CONCATENATION" and len(op.inputs) > _MOST_CONCATENATED:
             raise ModelError(
@@ -233,7 +219,8 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
         graph = model.subgraphs[0]
         joins = _joins(model, ranges)
         # What a join gives to an output is float, and then all outputs are.
-        for name in (*sorted(INT8_OPERATORS), "INPUT", *(() if joins else ("OUTPUT",))):
+        integer = sorted(TFLITE.names(lambda facts: facts.int8 == "integer"))
+        for name in (*integer, "INPUT", *(() if joins else ("OUTPUT",))):
             operation = qtyping.TFLOperationName(_QUANTIZER_NAMES.get(name, name))
             recipe.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
         for join in joins:
@@ -260,7 +247,7 @@ def _joins(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) -> l
         Step(
             [int(index) for index in op.inputs],
             [int(index) for index in op.outputs],
-            operator_name(model, op) in MOVING_OPERATORS,
+            TFLITE[operator_name(model, op)].moves,
             operator_name(model, op) == "CONCATENATION",
         )
         for op in graph.operators

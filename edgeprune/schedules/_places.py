@@ -12,11 +12,7 @@ from edgeprune.graph import Units
 from edgeprune.graph.call import Call
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.operators import is_operator_call, operator_name
-from edgeprune.graph.rules import rule_for
-from edgeprune.graph.rules.base import aten
-from edgeprune.graph.rules.convolution import Convolution
-from edgeprune.graph.rules.movement import COPIES, MOVEMENT
-from edgeprune.graph.rules.normalisation import ChannelNorm, GroupNorm, LayerNorm
+from edgeprune.operator_facts.aten_operators import ATEN
 from edgeprune.statistics.sites import Site, argument_node, sites_of
 
 
@@ -58,7 +54,7 @@ def scaling(units: Units, named: Container[str]) -> tuple[list[Place], Tensor]:
     found = []
     scaled = torch.zeros(len(units), dtype=torch.bool)
     for node in program.graph.nodes:
-        if is_operator_call(node) and isinstance(rule_for(operator_name(node.target)), _NORMS):
+        if is_operator_call(node) and ATEN[operator_name(node.target)].scales_channels:
             for place in _along(units, _call(units, node)["weight"], 0):
                 if place.name in named:
                     found.append(place)
@@ -90,34 +86,18 @@ def coupled(units: Units, named: Container[str]) -> tuple[list[Place], Tensor]:
     return found, held
 
 
-_NORMS = (ChannelNorm, GroupNorm, LayerNorm)
-_PRODUCTS = aten("matmul mm bmm addmm baddbmm mv")
-_ZERO_STAYS = frozenset(
-    (
-        *MOVEMENT,
-        *COPIES,
-        *aten("relu relu6 leaky_relu hardtanh elu gelu silu tanh dropout feature_dropout"),
-        *aten("max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d"),
-        *aten("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"),
-    )
-)
-"""Operators that give zero where their first argument is zero."""
-_SCALES = aten("mul div")
-"""So do these by a number."""
-
-
 def _behind(units: Units, site: Site) -> list[Place]:
     """In the tensor that multiplies what is consumed at ``site``."""
     read = argument_node(site)
     if read.op == "get_attr":  # a recurrent layer, or a matrix from the left
         return _along(units, read, site.consumption.dim)
     call = _call(units, site.node)
-    if call.name in _PRODUCTS:
+    if ATEN[call.name].multiplies_matrices:
         factor = site.node.args[-1]
         return _along(units, factor, max(len(_labels(units, factor).shape) - 2, 0))
-    if call.name == "aten.linear":
+    if ATEN[call.name].layer == "linear":
         return _along(units, call["weight"], 1)
-    if call.name in Convolution.ops:
+    if ATEN[call.name].is_convolution:
         # Where whole groups of channels go, the rows of the weight go with the channels that they read.
         return _along(units, call["weight"], 0 if _transposed(call) else 1) or _along(units, call["weight"], 0)
     return []
@@ -133,9 +113,9 @@ def _before(units: Units, site: Site) -> list[Place]:
     call = _call(units, node)
     if call.name == "aten.batch_norm":
         channel, row = 1, 0
-    elif call.name == "aten.linear":
+    elif ATEN[call.name].layer == "linear":
         channel, row = -1, 0
-    elif call.name in Convolution.ops and not (_transposed(call) and call["groups"] > 1):
+    elif ATEN[call.name].is_convolution and not (_transposed(call) and call["groups"] > 1):
         channel, row = 1 - len(call.shape("weight")), int(_transposed(call))
     else:
         return []
@@ -151,8 +131,8 @@ def _before(units: Units, site: Site) -> list[Place]:
 
 def _keeps_zero(node: fx.Node) -> bool:
     name = operator_name(node.target)
-    by_number = name in _SCALES and len(node.all_input_nodes) == 1
-    return name == "getitem" or name in _ZERO_STAYS or by_number
+    by_number = ATEN[name].scales and len(node.all_input_nodes) == 1
+    return name == "getitem" or ATEN[name].keeps_zero or by_number
 
 
 def _along(units: Units, node: object, dim: int) -> list[Place]:

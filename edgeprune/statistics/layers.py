@@ -15,7 +15,7 @@ from torch.nn import functional
 from edgeprune.graph import Units
 from edgeprune.graph.call import Call
 from edgeprune.graph.operators import operator_name
-from edgeprune.graph.rules.convolution import CONVOLUTIONS
+from edgeprune.operator_facts.aten_operators import ATEN
 from edgeprune.statistics.sites import Site, sites_of
 
 
@@ -96,7 +96,7 @@ def layers_of(units: Units) -> dict[fx.Node, Layer]:
     found = {}
     for site in sites_of(units):
         call = Call(program, site.node, units.coordinates.labels)
-        if call.name != "aten.linear" and not _is_batched_convolution(call):
+        if ATEN[call.name].layer != "linear" and not _is_batched_convolution(call):
             continue
         weight, bias = call["weight"], call["bias"]
         if not _own(weight, reads, units) or (bias is not None and not _own(bias, reads, units)):
@@ -118,7 +118,7 @@ def layers_of(units: Units) -> dict[fx.Node, Layer]:
 
 
 def _is_batched_convolution(call: Call) -> bool:
-    return call.name in CONVOLUTIONS and len(call.shape("input")) == len(call.shape("weight"))
+    return ATEN[call.name].layer == "convolution" and len(call.shape("input")) == len(call.shape("weight"))
 
 
 def _own(node: fx.Node, reads: Counter[int], units: Units) -> bool:

@@ -15,7 +15,8 @@ from edgeprune.backends.tflite import convert
 from edgeprune.backends.tflm import agreement
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.model.data import TensorSplit
-from edgeprune.quantize.tflite import FLOAT_OPERATORS, INT8_OPERATORS, quantize
+from edgeprune.operator_facts.tflite_operators import TFLITE
+from edgeprune.quantize.tflite import quantize
 
 _SHAPE = (1, 4, 8, 8)
 _SAMPLES = 8
@@ -115,7 +116,7 @@ def _model(nodes: Nodes) -> onnx.ModelProto:
 
 
 def test_every_operator_has_a_case() -> None:
-    assert set(_CASES) == INT8_OPERATORS | FLOAT_OPERATORS
+    assert set(_CASES) == set(TFLITE.names(lambda facts: facts.int8))
 
 
 @pytest.mark.parametrize("op", _CASES)
@@ -127,7 +128,7 @@ def test_operator(op: str, tmp_path: Path) -> None:
     split = TensorSplit(torch.from_numpy(samples), torch.zeros(_SAMPLES, dtype=torch.int64))
     made = quantize(converted, tmp_path / "int8.tflite", split)
     assert op in made.operators
-    assert {node.op for node in made.float_nodes} == ({op} if op in FLOAT_OPERATORS else set())
+    assert {node.op for node in made.float_nodes} == ({op} if TFLITE[op].int8 == "float" else set())
     assert {port.dtype for port in (*made.inputs, *made.outputs)} == {"int8"}
     (entry,) = made.inputs
     on_steps = np.concatenate([entry.restored(entry.stored(sample[None])) for sample in samples])

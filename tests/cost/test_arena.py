@@ -13,6 +13,7 @@ from edgeprune.backends import tflite
 from edgeprune.backends.tflm.footprint import Footprint, footprint
 from edgeprune.config import Recipe
 from edgeprune.cost import Scaled, cost_model
+from edgeprune.cost.memory import Int8Arena
 from edgeprune.export.onnx import export
 from edgeprune.graph import Units, capture, units_of
 from edgeprune.graph.rewrite import rewrite
@@ -85,3 +86,23 @@ def test_the_limit_of_a_scaled_peak_is_the_one_of_the_peak() -> None:
     limit = 0.6 * peak.total()
     torch.testing.assert_close(scaled.savings(limit + 1000), peak.savings(limit))
     assert not torch.equal(peak.savings(limit), peak.savings())
+
+
+def test_a_batchnorm_counts_alike_by_any_of_its_operators() -> None:
+    class Normed(nn.Module):
+        def __init__(self, operator: str) -> None:
+            super().__init__()
+            self.layer, self.norm, self.operator = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), operator
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x, norm = self.layer(x), self.norm
+            if self.operator == "batch_norm":
+                return norm(x)
+            statistics = norm.running_mean, norm.running_var
+            return torch.native_batch_norm(x, norm.weight, norm.bias, *statistics, False, 0.1, 1e-5)[0]
+
+    usual, native = (
+        units_of(capture(Normed(operator).eval(), (torch.randn(1, 3, 8, 8),)))
+        for operator in ("batch_norm", "native_batch_norm")
+    )
+    assert Int8Arena(native).total() == Int8Arena(usual).total()

@@ -5,26 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgeprune.backends.linting.finding import Finding
-from edgeprune.backends.linting.network import CASTS, Graph, Network, Operator, Tensor
-from edgeprune.backends.tflm import kernels
-
-_SHAPES: dict[str, tuple[int, ...]] = {
-    "BATCH_TO_SPACE_ND": (1, 2), "BROADCAST_TO": (1,), "EXPAND_DIMS": (1,), "FILL": (0,), "MEAN": (1,),
-    "MIRROR_PAD": (1,), "PAD": (1,), "PADV2": (1,), "REDUCE_ALL": (1,), "REDUCE_MAX": (1,), "REDUCE_MIN": (1,),
-    "RESHAPE": (1,), "RESIZE_BILINEAR": (1,), "RESIZE_NEAREST_NEIGHBOR": (1,), "SLICE": (1, 2),
-    "SPACE_TO_BATCH_ND": (1, 2), "SPLIT": (0,), "SPLIT_V": (1, 2), "STRIDED_SLICE": (1, 2, 3), "SUM": (1,),
-    "TILE": (1,), "TRANSPOSE": (1,), "TRANSPOSE_CONV": (0,),
-}  # fmt: skip
-"""Inputs that say how large the output is: with other than constants it is known only when it runs."""
-_VALUES = frozenset({"NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "RANGE", "UNIQUE", "WHERE"})
-"""Operators whose output is as large as its values say."""
+from edgeprune.backends.linting.network import Graph, Network, Operator, Tensor
+from edgeprune.operator_facts.tflite_operators import MICRO_CUSTOM_KERNELS, TFLITE
 
 
 def hybrid(network: Network) -> Iterator[Finding]:
     """Float activations with integer weights."""
     for op in network.operators:
         first = op.inputs[0] if op.inputs else None
-        if op.kind in CASTS or first is None or not first.is_float:
+        if TFLITE[op.kind].casts or first is None or not first.is_float:
             continue
         weights = [
             tensor for tensor in op.inputs[1:] if tensor is not None and tensor.is_constant and tensor.is_quantized
@@ -88,8 +77,10 @@ def dynamic(network: Network) -> Iterator[Finding]:
                     "export with fixed shapes, batch 1", tensor=tensor.name, graph=number,
                 )  # fmt: skip
     for op in network.operators:
-        open_inputs = [op.inputs[place] for place in _SHAPES.get(op.kind, ()) if place < len(op.inputs)]
-        if op.kind in _VALUES or any(tensor is not None and not tensor.is_constant for tensor in open_inputs):
+        open_inputs = [op.inputs[place] for place in TFLITE[op.kind].size_inputs if place < len(op.inputs)]
+        if TFLITE[op.kind].size_depends_on_values or any(
+            tensor is not None and not tensor.is_constant for tensor in open_inputs
+        ):
             yield op.finding(
                 "error",
                 "dynamic-tensor",
@@ -101,12 +92,12 @@ def dynamic(network: Network) -> Iterator[Finding]:
 def kernel(network: Network) -> Iterator[Finding]:
     """Operators that TFLite Micro has not."""
     for op in network.operators:
-        if op.kind == "CUSTOM" and op.custom not in kernels.CUSTOM:
+        if op.kind == "CUSTOM" and op.custom not in MICRO_CUSTOM_KERNELS:
             yield op.finding(
                 "error", "no-kernel", f"the custom operator '{op.custom}' has no kernel in TFLite Micro",
                 "register a kernel of your own in the firmware, or express it by builtin operators",
             )  # fmt: skip
-        elif op.kind != "CUSTOM" and op.kind not in kernels.BUILTIN:
+        elif op.kind != "CUSTOM" and not TFLITE[op.kind].micro_kernel:
             yield op.finding(
                 "error", "no-kernel", "TFLite Micro has no kernel for it",
                 "replace the operator in the network; docs/architecture.md names those that EdgePrune writes",
@@ -115,7 +106,7 @@ def kernel(network: Network) -> Iterator[Finding]:
 
 def floats(network: Network) -> Iterator[Finding]:
     """Float operators in a quantized file, by islands; or one finding for a file that has no other."""
-    computing = [op for op in network.operators if op.kind not in CASTS]
+    computing = [op for op in network.operators if not TFLITE[op.kind].casts]
     floating = [op for op in computing if any(tensor.is_float for tensor in op.activations)]
     if floating and not any(tensor.is_quantized for op in computing for tensor in op.activations):
         yield Finding(

@@ -14,7 +14,6 @@ from edgeprune.export.tflite_schema import schema
 
 _TYPES = schema.TensorType
 _INTEGERS = {_TYPES.INT8, _TYPES.UINT8, _TYPES.INT16, _TYPES.INT4, _TYPES.INT2, _TYPES.UINT4}
-CASTS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 
 
 @dataclass(frozen=True)

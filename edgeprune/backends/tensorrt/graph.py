@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from edgeprune.operator_facts.onnx_operators import ONNX
 from edgeprune.quantize.qdq import made_by, pair_source
 
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+WEIGHTED = ONNX.names(lambda facts: facts.has_weights)
 
 
 def stored(value: ir.Value | None) -> ir.Value | None:

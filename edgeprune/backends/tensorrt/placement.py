@@ -22,12 +22,13 @@ from onnx import ModelProto
 
 from edgeprune.backends.tensorrt.graph import WEIGHTED, main_input, main_inputs, stored, wants_pair
 from edgeprune.errors import ModelError
+from edgeprune.operator_facts.onnx_operators import ONNX
 from edgeprune.quantize.qdq import inserted, made_by, pair_source
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
 
-QUANTIZED = (*WEIGHTED, "Add")
+QUANTIZED = ONNX.names(lambda facts: facts.tensorrt_int8)
 """Operators that become int8 kernels."""
 
 _SHOWN = 5

@@ -11,16 +11,12 @@ import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from edgeprune.errors import ModelError
+from edgeprune.operator_facts.onnx_operators import ONNX
 
 _MOST_ELEMENTS = 1 << 28
 _MOST_VISITED = 100_000
 """Limit of nodes in all rounds together, which take some seconds. Every model may take ``_ROUNDS`` rounds."""
 _ROUNDS = 64
-_LEFT = (
-    "Bernoulli", "If", "Loop", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
-    "Scan",
-)  # fmt: skip
-"""Operators that are not computed: their result is random, they may not end, or they read more than their inputs."""
 
 
 def folded(model: ModelProto) -> ModelProto:
@@ -51,7 +47,9 @@ def folded(model: ModelProto) -> ModelProto:
             if node.op_type == "Shape" and node.input[0] in shapes:
                 sized.append(_size_of(node, shapes[node.input[0]]))
                 known.update(node.output)
-            elif node.op_type not in _LEFT and _is_constant(node, known if _is_sized(node, inferred) else stored):
+            elif not ONNX[node.op_type].cannot_fold and _is_constant(
+                node, known if _is_sized(node, inferred) else stored
+            ):
                 constant.append(node)
                 known.update(node.output)
             else:

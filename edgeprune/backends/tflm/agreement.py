@@ -15,9 +15,10 @@ from edgeprune.backends.litert.litert_session import Kernels, Session
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import ModelError, ParityError
 from edgeprune.export import tflite_file
-from edgeprune.export.tflite_file import MOVING_OPERATORS, Port
+from edgeprune.export.tflite_file import Port
 from edgeprune.export.tflite_schema import schema
 from edgeprune.model.class_labels import IGNORED, check_shape
+from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.progress import SILENT, Progress
 
 _FLOAT32 = schema.TensorType.FLOAT32
@@ -147,7 +148,7 @@ def step_sizes(path: Path) -> list[Array]:
         name = "an input" if maker is None else tflite_file.operator_name(model, maker)
         if maker is not None and name == "DEQUANTIZE":
             sources[index] = tflite_file.scales(graph.tensors[maker.inputs[0]])[0]
-        elif maker is not None and name in MOVING_OPERATORS:
+        elif maker is not None and TFLITE[name].moves:
             operators.add(id(maker))
             pending.extend(int(read) for read in maker.inputs if graph.tensors[read].type == _FLOAT32)
         else:

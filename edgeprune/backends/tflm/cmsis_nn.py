@@ -12,15 +12,10 @@ import math
 from edgeprune.backends.tflm.memory_plan import Buffer, activations, planned_bytes
 from edgeprune.export.tflite_file import operator_name
 from edgeprune.export.tflite_schema import schema
+from edgeprune.operator_facts.tflite_operators import TFLITE
 
 _SLOT = 16
 """Alignment of persistent allocations: what a kernel remembers of its scratch buffer takes one more slot at most."""
-_SLOTS = {
-    "ADD": 1, "AVERAGE_POOL_2D": 1, "BATCH_MATMUL": 1, "CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 2,
-    "MAXIMUM": 1, "MAX_POOL_2D": 1, "MINIMUM": 1, "MUL": 1, "PAD": 1, "PADV2": 1, "SOFTMAX": 1, "SVDF": 1,
-    "TRANSPOSE": 1, "TRANSPOSE_CONV": 1, "UNIDIRECTIONAL_SEQUENCE_LSTM": 1,
-}  # fmt: skip
-"""Slots by operator that has a kernel in CMSIS-NN; with a fully connected layer come its per-channel factors."""
 
 
 def arena_bytes(model: schema.ModelT) -> int:
@@ -30,7 +25,7 @@ def arena_bytes(model: schema.ModelT) -> int:
     """
     plain = activations(model)
     growth = planned_bytes([*plain, *scratch_buffers(model)]) - planned_bytes(plain)
-    slots = sum(_SLOTS.get(operator_name(model, op), 0) for op in model.subgraphs[0].operators)
+    slots = sum(TFLITE[operator_name(model, op)].cmsis_nn_slots for op in model.subgraphs[0].operators)
     return max(growth, 0) + _SLOT * slots
 
 

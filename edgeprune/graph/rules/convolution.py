@@ -13,9 +13,7 @@ from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import Labels
 from edgeprune.graph.rules.base import Keep, Rule, left, register
-
-CONVOLUTIONS = ("aten.conv1d", "aten.conv2d", "aten.conv3d")
-"""Those that are never transposed."""
+from edgeprune.operator_facts.aten_operators import ATEN
 
 _FIXED = "a convolution reads data whose channels are fixed"
 
@@ -24,13 +22,7 @@ _FIXED = "a convolution reads data whose channels are fixed"
 class Convolution(Rule):
     """``weight`` is (out_ch, in_ch / groups, *kernel); transposed, it is (in_ch, out_ch / groups, *kernel)."""
 
-    ops = (
-        *CONVOLUTIONS,
-        "aten.convolution",
-        "aten.conv_transpose1d",
-        "aten.conv_transpose2d",
-        "aten.conv_transpose3d",
-    )
+    ops = ATEN.names(lambda facts: facts.is_convolution)
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         inputs, weight, bias = call.tensor("input"), call.tensor("weight"), call.labels("bias")

@@ -12,18 +12,9 @@ from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.labels import CONSTANT, Labels, Track, gather, spread
 from edgeprune.graph.operators import call_operator
-from edgeprune.graph.rules.base import TARGET, Keep, Rule, aten, left, register
+from edgeprune.graph.rules.base import TARGET, Keep, Rule, left, register
+from edgeprune.operator_facts.aten_operators import ATEN
 
-MOVEMENT = aten(
-    "adjoint as_strided channel_shuffle chunk constant_pad_nd diagonal expand expand_as flatten flip gather im2col "
-    "index index_select matrix_H mH mT movedim moveaxis narrow numpy_T pad permute pixel_shuffle pixel_unshuffle "
-    "reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d replication_pad2d "
-    "replication_pad3d reshape reshape_as roll rot90 select slice split split_with_sizes squeeze swapaxes swapdims t "
-    "tensor_split tile transpose tril triu unbind unflatten unfold unsafe_chunk unsafe_split unsafe_split_with_sizes "
-    "unsqueeze view view_as _reshape_alias _unsafe_view"
-)
-COPIES = frozenset({"aten.alias", "aten.clone", "aten.contiguous"})
-"""Operators of another rule that leave every element where it is."""
 _TRIANGLES = ("aten.tril", "aten.triu")
 _STRIDED = ("aten.as_strided", "aten._reshape_alias")
 _SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split")
@@ -33,7 +24,7 @@ _SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split")
 class Movement(Rule):
     """Operators that copy elements of one tensor to other places, and perhaps fill in constants."""
 
-    ops = MOVEMENT
+    ops = ATEN.names(lambda facts: facts.moves)
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         source = call.tensor(call.first)
@@ -78,7 +69,7 @@ def move(call: Call, elements: Tensor, changed: Mapping[str, Any] | None = None)
 
     ``changed`` replaces arguments. Constants that the operator fills in come out as ``CONSTANT``.
     """
-    if call.name in COPIES:
+    if ATEN[call.name].copies:
         return [elements]
     if call.name in ("aten.view", "aten._unsafe_view") and "size" in call.arguments:
         # Ids have strides of their own, for which a view need not exist.

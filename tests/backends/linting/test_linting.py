@@ -18,13 +18,14 @@ from torch import nn
 
 from edgeprune.backends.linting import Finding, Report, lint
 from edgeprune.backends.tflite import convert
-from edgeprune.backends.tflm import footprint, isolated, kernels
+from edgeprune.backends.tflm import footprint, isolated
 from edgeprune.cli import run
 from edgeprune.errors import ModelError, TargetError
 from edgeprune.export.onnx import export
 from edgeprune.export.tflite_file import pack
 from edgeprune.export.tflite_loading import load
 from edgeprune.model.data import TensorSplit
+from edgeprune.operator_facts.tflite_operators import MICRO_CUSTOM_KERNELS, TFLITE
 from edgeprune.quantize.tflite import quantize
 from tests.tflite_files import FLOAT, INT32, File, fully_connected
 
@@ -196,11 +197,11 @@ def test_operators_without_a_kernel_are_errors(tmp_path: Path, kind: str, custom
 def test_the_list_of_kernels_is_what_tflite_micro_registers() -> None:
     """Each builtin operator alone in a file: does TFLite Micro find one? What its kernels then do is another matter."""
     root = Path(__file__).parents[3]
-    argv = [sys.executable, "-m", "tests.backends.linting.registered", *kernels.CUSTOM, "MyOwn"]
+    argv = [sys.executable, "-m", "tests.backends.linting.registered", *MICRO_CUSTOM_KERNELS, "MyOwn"]
     ended = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=True, timeout=600)
     found = json.loads(ended.stdout)
-    assert set(found["builtin"]) == kernels.BUILTIN
-    assert set(found["custom"]) == kernels.CUSTOM
+    assert set(found["builtin"]) == set(TFLITE.names(lambda facts: facts.micro_kernel))
+    assert set(found["custom"]) == MICRO_CUSTOM_KERNELS
 
 
 def _convolution(channels: int, outputs: int, *, size: int = 3) -> bytes:

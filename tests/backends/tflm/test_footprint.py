@@ -12,13 +12,13 @@ from torch import nn
 
 from edgeprune.backends.tflite import convert
 from edgeprune.backends.tflm import cmsis_nn
-from edgeprune.backends.tflm.code import BASE_BYTES, KERNEL_BYTES, code_bytes, golden_count
+from edgeprune.backends.tflm.code import BASE_BYTES, code_bytes, golden_count
 from edgeprune.backends.tflm.footprint import Footprint, footprint
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.backends.tflm.memory_plan import activations, planned_bytes
 from edgeprune.export.onnx import export
 from edgeprune.export.tflite_file import read
-from edgeprune.quantize.tflite import FLOAT_OPERATORS, INT8_OPERATORS
+from edgeprune.operator_facts.tflite_operators import TFLITE
 from tests.tflite_files import File
 
 
@@ -110,7 +110,7 @@ def test_the_memory_plan_is_that_of_tflite_micro(model_files: list[Path]) -> Non
 def test_flash_is_the_file_the_interpreter_and_the_kernels(tmp_path: Path) -> None:
     found = _float(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1)), tmp_path, 1, 3, 8, 8)
     assert found.operators == {"CONV_2D": 2}
-    assert found.code == {**BASE_BYTES, "CONV_2D": KERNEL_BYTES["CONV_2D"]}
+    assert found.code == {**BASE_BYTES, "CONV_2D": TFLITE["CONV_2D"].kernel_bytes}
     assert found.golden_bytes == 4 * 4 * (3 * 8 * 8 + 8 * 6 * 6)  # four floats in and out
     assert found.flash_bytes == found.file_bytes + found.golden_bytes + sum(found.code.values())
     low, high = found.flash_band
@@ -147,8 +147,9 @@ def test_golden_vectors_are_few_where_inputs_are_large() -> None:
 
 
 def test_every_operator_that_is_written_has_an_estimate() -> None:
-    assert {*INT8_OPERATORS, *FLOAT_OPERATORS, "QUANTIZE", "DEQUANTIZE", "RESHAPE"} <= set(KERNEL_BYTES)
-    assert code_bytes(["HASHTABLE"])["HASHTABLE"] == max(KERNEL_BYTES.values())
+    sizes = {name: TFLITE[name].kernel_bytes for name in TFLITE.names(lambda facts: facts.kernel_bytes)}
+    assert {*TFLITE.names(lambda facts: facts.int8 or facts.casts), "RESHAPE"} <= set(sizes)
+    assert code_bytes(["HASHTABLE"])["HASHTABLE"] == max(sizes.values())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import DataError, ModelError, ParityError
 from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
-from edgeprune.quantize import tflite
+from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.quantize.tflite import QuantizedTflite, quantize
 
 
@@ -76,7 +77,7 @@ class _Sums(nn.Module):
 
 
 def test_a_wrong_kernel_is_no_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tflite, "INT8_OPERATORS", tflite.INT8_OPERATORS | {"SUM"})  # wrong in TFLite Micro
+    monkeypatch.setitem(TFLITE._facts, "SUM", replace(TFLITE["SUM"], int8="integer"))  # wrong in TFLite Micro
     made = _quantized(_Sums(), tmp_path)
     assert made.float_nodes == ()
     with pytest.raises(ParityError, match=r"differs by \d+ steps, of which rounding explains 4"):
@@ -123,7 +124,7 @@ def test_a_kernel_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.abs().sqrt()
 
-    monkeypatch.setattr(tflite, "INT8_OPERATORS", tflite.INT8_OPERATORS | {"SQRT"})
+    monkeypatch.setitem(TFLITE._facts, "SQRT", replace(TFLITE["SQRT"], int8="integer"))
     path = _quantized(Root(), tmp_path).path
     with pytest.raises(ModelError, match=r"fails on TFLite Micro: .*INT8 != FLOAT32.*Node SQRT"):
         interpreter.predictor(path)(_images(1))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeprune.backends.tflite.fusing.scales import BIAS, CHANNEL_AXES
 from edgeprune.backends.tflite.graph import Array, Graph, Op, Tensor, Uses
-
-_TRANSPARENT = ("RELU", "RELU6", "RELU_N1_TO_1", "LOGISTIC", "TANH", "HARD_SWISH", "LEAKY_RELU", "ELU", "GELU")
+from edgeprune.operator_facts.tflite_operators import TFLITE
 
 
 def fold_channel_choices(graph: Graph) -> None:
@@ -41,13 +39,15 @@ def _path(gather: Op, uses: Uses) -> list[Op] | None:
             weights = op.inputs[1]
             grouped = op.code == "CONV_2D" and weights is not None and weights.shape[3] != op.first.shape[3]
             return None if grouped or weights is None or not weights.is_constant else path[::-1]
-        if op.code not in _TRANSPARENT:
+        if not TFLITE[op.code].by_element:
             return None
         reader = op
 
 
 def _choose(layer: Op, chosen: Array) -> None:
-    for place, axis in ((1, CHANNEL_AXES[layer.code]), (BIAS[layer.code], 0)):
+    facts = TFLITE[layer.code]
+    for place, axis in ((1, facts.channel_axis), (facts.bias_input, 0)):
+        assert place is not None
         old = layer.inputs[place]
         if old is not None:
             assert old.data is not None

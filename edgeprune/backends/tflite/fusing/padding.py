@@ -7,9 +7,7 @@ import numpy as np
 from edgeprune.backends.tflite.graph import Array, Graph, Op, Tensor, Uses
 from edgeprune.backends.tflite.windows import Axis
 from edgeprune.export.tflite_schema import schema
-
-_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-_NOT_NEGATIVE = ("RELU", "RELU6", "LOGISTIC")
+from edgeprune.operator_facts.tflite_operators import TFLITE
 
 
 def fuse_padding(graph: Graph) -> None:
@@ -17,7 +15,7 @@ def fuse_padding(graph: Graph) -> None:
     _pad_maxima_with_zeros(graph)
     uses = Uses(graph)
     for op in graph.ops:
-        pad = uses.producer(op.first) if op.code in _CONVOLUTIONS else None
+        pad = uses.producer(op.first) if TFLITE[op.code].pads_with_zeros else None
         if pad is None or pad.code != "PAD" or op.options.padding != schema.Padding.VALID:
             continue
         pads = _amount(pad)
@@ -51,7 +49,7 @@ def _pad_maxima_with_zeros(graph: Graph) -> None:
     for op in graph.ops:
         if op.code == "MIRROR_PAD" and op.options.mode == schema.MirrorPadMode.SYMMETRIC:
             producer = uses.producer(op.first)
-            if producer is not None and producer.code in _NOT_NEGATIVE:
+            if producer is not None and TFLITE[producer.code].never_negative:
                 op.code, op.options = "PAD", None
 
 

@@ -9,9 +9,7 @@ import numpy as np
 
 from edgeprune.backends.tflite.graph import Array, Graph, Op, Tensor, Uses
 from edgeprune.export.tflite_schema import schema
-
-CHANNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
-BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
+from edgeprune.operator_facts.tflite_operators import TFLITE
 
 
 def fold_scales(graph: Graph) -> None:
@@ -19,9 +17,9 @@ def fold_scales(graph: Graph) -> None:
     owners: dict[Tensor, Op] = {}  # layers by their output as it is after folding
     gone = []
     for op in graph.ops:
-        if op.code in CHANNEL_AXES:
+        if TFLITE[op.code].channel_axis is not None:
             owners[op.output] = op
-        elif op.code in ("MUL", "ADD", "SUB", "DIV"):
+        elif TFLITE[op.code].scales_channels:
             layer = owners.get(op.first) if uses.sole_reader(op.first) is op else None
             values = None if layer is None else _per_channel(op, layer)
             if layer is not None and values is not None and _is_free(layer):
@@ -50,11 +48,11 @@ def _per_channel(op: Op, layer: Op) -> Array | None:
 
 
 def _fold(layer: Op, op: Op, values: Array) -> None:
-    weights, place = layer.inputs[1], BIAS[layer.code]
+    weights, axis, place = layer.inputs[1], TFLITE[layer.code].channel_axis, TFLITE[layer.code].bias_input
+    assert place is not None
     bias = layer.inputs[place]
     assert weights is not None
     assert weights.data is not None
-    axis = CHANNEL_AXES[layer.code]
     shift = np.zeros_like(values) if bias is None or bias.data is None else bias.data
     if op.code in ("MUL", "DIV"):
         scale = values if op.code == "MUL" else 1 / values

@@ -8,6 +8,7 @@ from edgeprune.backends.tflite.lowering import Lowering
 from edgeprune.backends.tflite.onnx_graph import Node
 from edgeprune.backends.tflite.ops.base import lowering
 from edgeprune.export.tflite_schema import schema
+from edgeprune.operator_facts.onnx_operators import ONNX
 
 _UNARY = {
     "Abs": "ABS",
@@ -29,7 +30,6 @@ _BINARY = {
     "Pow": ("POW", schema.PowOptionsT),
     "Sub": ("SUB", schema.SubOptionsT),
 }
-_COMMUTATIVE = ("Add", "Max", "Min", "Mul")
 
 
 @lowering(*_UNARY, layout="any")
@@ -47,7 +47,7 @@ def binary(node: Node, low: Lowering) -> None:
         _power(node, low, float(exponent.item()))
         return
     views = [low.view(name) for name in node.inputs]
-    if node.op in _COMMUTATIVE:  # constants last: there they can go into the layer before
+    if ONNX[node.op].commutative:  # constants last: there they can go into the layer before
         views.sort(key=lambda view: view.tensor.is_constant)
     if len(views) == 1:
         low.write(node.outputs[0], views[0])
