@@ -15,9 +15,6 @@ from onnx import ModelProto
 from edgeprune.export.exporters import ExportFailed
 
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
-_NEW_IN_18 = (
-    "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "CenterCropPad", "Col2Im", "GroupNormalization", "Mish",
-)  # fmt: skip
 
 
 def version(model: ModelProto) -> int:
@@ -37,12 +34,21 @@ def lower(model: ModelProto, opset: int) -> ModelProto:
         raise ExportFailed(f"the exporter wrote opset {version(model)}, which has no way down to {opset}")
     lowered = ir.from_proto(onnx.shape_inference.infer_shapes(model))
     for node in lowered.graph:
-        if node.op_type in _NEW_IN_18 and not node.domain:
+        if not node.domain and not _exists(node.op_type, opset):
             raise ExportFailed(f"{node.op_type} of node {node.name} came with opset 18")
         if node.op_type in _DOWN and not node.domain:
             _DOWN[node.op_type](node, lowered.graph)
     lowered.opset_imports[""] = opset
     return ir.to_proto(lowered)
+
+
+def _exists(op_type: str, opset: int) -> bool:
+    """Whether the operator is part of ``opset`` of the default domain."""
+    try:
+        onnx.defs.get_schema(op_type, opset)
+    except onnx.defs.SchemaError:
+        return False
+    return True
 
 
 def _pad(node: ir.Node, graph: ir.Graph) -> None:
