@@ -30,7 +30,6 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
 
-from edgeprune.backends import tflite  # noqa: E402
 from edgeprune.backends.litert import litert_session as litert  # noqa: E402
 from edgeprune.backends.onnxruntime.onnxruntime_session import evaluate, predictor  # noqa: E402
 from edgeprune.backends.tensorrt.forms import write_int8  # noqa: E402
@@ -43,7 +42,8 @@ from edgeprune.model.splits import Split  # noqa: E402
 from edgeprune.profile import measure  # noqa: E402
 from edgeprune.quantize import METHODS, activations_for, quantize  # noqa: E402
 from edgeprune.quantize.samples import CalibrationSamples  # noqa: E402
-from edgeprune.quantize.tflite import quantize as quantize_tflite  # noqa: E402
+from edgeprune.tflite import conversion  # noqa: E402
+from edgeprune.tflite.tflite_quantizing import quantize as quantize_tflite  # noqa: E402
 from scripts.page import processor  # noqa: E402
 
 _CASES = [(method, equalization) for method in METHODS for equalization in (False, True)]
@@ -140,7 +140,7 @@ def _log_softmax(scores: np.ndarray) -> np.ndarray:
 
 def _tflite(source: Path, train: Split, splits: dict[str, Split], given: argparse.Namespace) -> str:
     """The table of the TFLite files."""
-    lowered = tflite.convert(source, source.with_suffix(".tflite"))
+    lowered = conversion.convert(source, source.with_suffix(".tflite"))
     int8 = quantize_tflite(lowered, source.with_name("int8.tflite"), train, samples=given.samples, seed=given.seeds[0])
     rows = []
     for name, split in splits.items():

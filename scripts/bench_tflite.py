@@ -147,8 +147,8 @@ def _case(tool: str, network: Network, path: Path) -> None:
 
 
 def _by_edgeprune(model: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
-    from edgeprune.backends.tflite import convert
     from edgeprune.export.onnx import export
+    from edgeprune.tflite.conversion import convert
 
     convert(export(model, example, path.with_suffix(".onnx")).path, path)
 
@@ -163,7 +163,7 @@ def _by_litert_torch(model: nn.Module, example: tuple[Tensor, ...], path: Path) 
 def _quantize(tool: str, source: Path, path: Path, recipe: Recipe, samples: int) -> None:
     from edgeprune.model import data
     from edgeprune.quantize.samples import CalibrationSamples
-    from edgeprune.quantize.tflite import quantize
+    from edgeprune.tflite.tflite_quantizing import quantize
 
     train = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir).train
     if tool == "EdgePrune":
@@ -183,7 +183,7 @@ def _quantize(tool: str, source: Path, path: Path, recipe: Recipe, samples: int)
 
 
 def _operators(path: Path) -> int:
-    from edgeprune.export.tflite_file import read
+    from edgeprune.tflite.tflite_file import read
 
     return len(read(path).subgraphs[0].operators)
 
@@ -191,7 +191,7 @@ def _operators(path: Path) -> int:
 def _arena(path: Path) -> int | None:
     from edgeprune.backends.tflm import isolated
     from edgeprune.errors import ModelError
-    from edgeprune.export.tflite_file import pack, read
+    from edgeprune.tflite.tflite_file import pack, read
 
     inside = path.with_name(f"{path.stem}-inside.tflite")
     inside.write_bytes(pack(read(path)))

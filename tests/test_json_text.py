@@ -19,12 +19,12 @@ from edgeprune.config import Recipe, Target
 from edgeprune.config.settings import read_toml, toml_value
 from edgeprune.cost.table import LatencyTable
 from edgeprune.errors import EdgePruneError, InputError
-from edgeprune.export import tflite_loading
 from edgeprune.pipeline.lock import Lock
 from edgeprune.printable import printable
 from edgeprune.profile import Profile
 from edgeprune.report.facts import Facts
 from edgeprune.select.plan import Plan
+from edgeprune.tflite import tflite_loading
 
 _Reader = Callable[[Path], Any]
 

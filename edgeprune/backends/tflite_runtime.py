@@ -13,8 +13,8 @@ import numpy as np
 from edgeprune.backends.accuracy import Accuracy, accuracy
 from edgeprune.backends.feeding import Array, Inputs, named, portions
 from edgeprune.errors import ModelError
-from edgeprune.export.tflite_file import Port
 from edgeprune.progress import SILENT, Progress
+from edgeprune.tflite.tflite_file import Port
 
 if TYPE_CHECKING:
     from edgeprune.model.splits import Split

@@ -12,7 +12,7 @@ from edgeprune.cli.output import echo, json_option, print_json
 from edgeprune.overwriting import TFLITE, check_output_file
 
 if TYPE_CHECKING:
-    from edgeprune.backends.tflite import Port
+    from edgeprune.tflite.conversion import Port
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -33,7 +33,7 @@ def command(source: Path, output: Path, as_json: bool) -> None:
       edgeprune convert model.onnx model.tflite --json
     """
     check_output_file(output, TFLITE, inputs=[source])
-    from edgeprune.backends.tflite import convert
+    from edgeprune.tflite.conversion import convert
 
     try:
         converted = convert(source, output)

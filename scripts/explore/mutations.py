@@ -191,8 +191,8 @@ def _change_message(message: Any, chance: random.Random) -> None:
 
 
 def _mutated_tflite(content: bytes, chance: random.Random) -> bytes:
-    from edgeprune.export import tflite_loading
-    from edgeprune.export.tflite_file import pack
+    from edgeprune.tflite import tflite_loading
+    from edgeprune.tflite.tflite_file import pack
 
     model = tflite_loading.load(content)
     for _ in range(chance.choice((1, 1, 2, 3))):

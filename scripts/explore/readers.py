@@ -192,8 +192,8 @@ def signature(content: bytes) -> None:
 @reader
 def onnx(content: bytes) -> None:
     """An ONNX file for ``profile`` and ``convert``."""
-    from edgeprune.backends.tflite import convert
     from edgeprune.export import onnx_loading
+    from edgeprune.tflite.conversion import convert
 
     path = _file(content, "onnx/model.onnx")
     _first_error(lambda: onnx_loading.check_file(path), lambda: convert(path, path.with_suffix(".tflite")))
@@ -202,7 +202,7 @@ def onnx(content: bytes) -> None:
 @reader
 def tflite(content: bytes) -> None:
     """A TFLite file for ``profile`` and ``lint``, as far as no interpreter runs it."""
-    from edgeprune.export import tflite_file, tflite_loading
+    from edgeprune.tflite import tflite_file, tflite_loading
 
     path = _file(content, "tflite/model.tflite")
     model, _ = tflite_loading.load_file(path)

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from edgeprune.backends.litert import litert_session as litert
-from edgeprune.backends.tflite import Converted, convert
 from edgeprune.errors import DataError, ModelError
 from edgeprune.export.onnx import export
-from edgeprune.export.tflite_file import pack, read, state_orders
 from edgeprune.model.data import TensorSplit
-from edgeprune.quantize.tflite import quantize
+from edgeprune.tflite.conversion import Converted, convert
+from edgeprune.tflite.tflite_file import pack, read, state_orders
+from edgeprune.tflite.tflite_quantizing import quantize
 
 
 def _network() -> nn.Module:

@@ -11,12 +11,13 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeprune.backends.tflite import convert
+from edgeprune.backends.litert.litert_session import Session
 from edgeprune.backends.tflm import agreement
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.model.data import TensorSplit
 from edgeprune.operator_facts.tflite_operators import TFLITE
-from edgeprune.quantize.tflite import quantize
+from edgeprune.tflite.conversion import convert
+from edgeprune.tflite.tflite_quantizing import quantize
 
 _SHAPE = (1, 4, 8, 8)
 _SAMPLES = 8
@@ -133,7 +134,7 @@ def test_operator(op: str, tmp_path: Path) -> None:
     (entry,) = made.inputs
     on_steps = np.concatenate([entry.restored(entry.stored(sample[None])) for sample in samples])
     found = agreement.compare(made.path, on_steps, made.inputs, made.outputs, classes=False)
-    wanted = converted.session().predict(on_steps)
+    wanted = Session(converted.path).predict(on_steps)
     got = Interpreter(made.path, made.inputs, made.outputs).predict(on_steps)
     off = max(np.abs(a - b).max() / port.scale for a, b, port in zip(wanted, got, made.outputs, strict=True))
     assert found.worst_steps <= 1

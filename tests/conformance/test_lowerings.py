@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from edgeprune.backends.tflite import convert
-from edgeprune.backends.tflite.ops import registered
+from edgeprune.backends.litert.litert_session import Session
+from edgeprune.tflite.conversion import convert
+from edgeprune.tflite.conversion.ops import registered
 from tests.conformance.examples.base import Draw
 from tests.conformance.lowerings import Build, Example, examples
 from tests.conformance.lowerings.base import Maker
@@ -41,7 +42,7 @@ def test_lowering(op: str, build: Build, data: st.DataObject, seed: int, path: P
     example = build(Maker(Draw(data), seed))
     assert op in {node.op_type for node in example.model.graph.node}
     converted = convert(example.model, path)
-    got = converted.session().run([example.feed[port.name] for port in converted.inputs])
+    got = Session(converted.path).run([example.feed[port.name] for port in converted.inputs])
     for wanted, value in zip(_reference(example), got, strict=True):
         assert value.shape == wanted.shape
         assert value.dtype == wanted.dtype

@@ -18,10 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, fx, nn
 
-from edgeprune.backends.tflite import convert
 from edgeprune.export.onnx import export
-from edgeprune.export.tflite_file import operator_name as tflite_operator_name
-from edgeprune.export.tflite_file import read
 from edgeprune.graph import capture
 from edgeprune.graph.operators import argument_names, bind_arguments, call_operator, is_operator_call, operator_name
 from edgeprune.operator_facts.aten_operators import ATEN
@@ -29,8 +26,11 @@ from edgeprune.operator_facts.onnx_operators import ONNX
 from edgeprune.operator_facts.operator_table import OperatorTable
 from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.quantize.fusing import executed
+from edgeprune.tflite.conversion import convert
+from edgeprune.tflite.tflite_file import operator_name as tflite_operator_name
+from edgeprune.tflite.tflite_file import read
 from tests.conformance.examples import CAPTURED_AS, Draw, examples
-from tests.tflite_files import FLOAT, INT32, File
+from tests.tflite.tflite_files import FLOAT, INT32, File
 
 _PACKAGE = Path(__file__).parents[2] / "edgeprune"
 _RNG = np.random.default_rng(0)
@@ -625,7 +625,7 @@ def test_casts_change_the_type_alone(tmp_path: Path) -> None:
 # Lists of operators elsewhere.
 
 _OTHER_LISTS: Mapping[str, str] = {
-    "backends/tflite/ops": "translations of ONNX operators to TFLite",
+    "tflite/conversion/ops": "translations of ONNX operators to TFLite",
     "export/opset.py": "changes of an opset",
     "graph/captured.py": "modules that replace operators",
     "graph/draws.py": "values that replace random draws",

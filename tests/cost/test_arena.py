@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends import tflite
 from edgeprune.backends.tflm.footprint import Footprint, footprint
 from edgeprune.config import Recipe
 from edgeprune.cost import Scaled, cost_model
@@ -19,7 +18,8 @@ from edgeprune.graph import Units, capture, units_of
 from edgeprune.graph.rewrite import rewrite
 from edgeprune.model import network
 from edgeprune.model.data import TensorSplit
-from edgeprune.quantize.tflite import quantize
+from edgeprune.tflite import conversion
+from edgeprune.tflite.tflite_quantizing import quantize
 
 
 @cache
@@ -40,7 +40,7 @@ def _some(units: Units, share: float, seed: int) -> torch.Tensor:
 def _footprint(name: str, gone: torch.Tensor, folder: Path) -> tuple[Footprint, nn.Module]:
     model, units, shape = _network(name)
     small = rewrite(model, units, gone).model.eval()
-    lowered = tflite.convert(export(small, (torch.randn(shape),), folder / "m.onnx").path, folder / "m.tflite")
+    lowered = conversion.convert(export(small, (torch.randn(shape),), folder / "m.onnx").path, folder / "m.tflite")
     split = TensorSplit(torch.randn(4, *shape[1:]), torch.zeros(4, dtype=torch.long))
     return footprint(quantize(lowered, folder / "int8.tflite", split).path), small
 

@@ -15,7 +15,8 @@ import pytest
 
 from edgeprune.bundle import archive
 from edgeprune.errors import BundleError, ModelError
-from edgeprune.export import onnx_loading, tflite_loading
+from edgeprune.export import onnx_loading
+from edgeprune.tflite import tflite_loading
 
 _SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.insert(0, str(_SCRIPTS))

@@ -12,7 +12,6 @@ import torch
 from onnx import ModelProto, helper
 
 from edgeprune.backends.tensorrt.forms import write_fp16
-from edgeprune.backends.tflite import convert
 from edgeprune.cli import run
 from edgeprune.config import Target
 from edgeprune.errors import ModelError
@@ -21,6 +20,7 @@ from edgeprune.export.preflight import preflight
 from edgeprune.model.data import TensorSplit
 from edgeprune.quantize import quantize
 from edgeprune.quantize.samples import CalibrationSamples
+from edgeprune.tflite.conversion import convert
 
 _FLOAT = onnx.TensorProto.FLOAT
 _OPSET = [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]

@@ -135,7 +135,7 @@ def test_report_changes_only_stages_that_write_it(path: str, tmp_path: Path, cha
     ("path", "using", "not_using"),
     [
         ("training/trainer.py", {"finetune", "evaluate-dense", "schedule"}, {"capture", "group", "rewrite", "export"}),
-        ("quantize/tflite.py", {"quantize", "preflight", "select"}, {"load", "capture", "finetune", "export"}),
+        ("tflite/tflite_quantizing.py", {"quantize", "preflight", "select"}, {"load", "capture", "finetune", "export"}),
         ("schedules/gradual.py", {"load", "schedule"}, {"capture", "score", "select", "finetune", "quantize"}),
         ("criteria/lamp.py", {"load", "score", "candidates"}, {"capture", "group", "finetune", "export", "profile"}),
         ("graph/rules/base.py", {"capture", "group", "finetune", "export"}, set()),

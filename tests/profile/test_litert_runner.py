@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT
-from edgeprune.backends.tflite import convert
 from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
 from edgeprune.profile import predict
 from edgeprune.profile.protocol import default_scripts
-from edgeprune.quantize.tflite import quantize
+from edgeprune.tflite.conversion import convert
+from edgeprune.tflite.tflite_quantizing import quantize
 from tests.imports import imported
 
 _LITERT = default_scripts(Path("model.tflite"))[0]

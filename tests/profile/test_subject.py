@@ -8,7 +8,7 @@ import pytest
 
 from edgeprune.errors import ModelError
 from edgeprune.profile.subject import subject
-from tests.tflite_files import fully_connected
+from tests.tflite.tflite_files import fully_connected
 
 
 def test_a_damaged_tflite_file_reaches_no_runtime(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from edgeprune.backends.litert import litert_session as litert
 from edgeprune.backends.onnxruntime import onnxruntime_session as onnxruntime
-from edgeprune.backends.tflite import convert
 from edgeprune.backends.tflm import agreement
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.export import parity
@@ -20,7 +19,8 @@ from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
 from edgeprune.quantize import quantize as quantize_onnx
 from edgeprune.quantize.joining import Step, float_steps
-from edgeprune.quantize.tflite import QuantizedTflite, quantize
+from edgeprune.tflite.conversion import convert
+from edgeprune.tflite.tflite_quantizing import QuantizedTflite, quantize
 
 Join = Callable[[Tensor, Tensor], Tensor]
 

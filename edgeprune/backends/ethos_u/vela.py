@@ -15,8 +15,8 @@ from edgeprune import extras, process
 from edgeprune.backends.ethos_u.options import Options
 from edgeprune.backends.tflm.footprint import CompilerEstimate, FallbackOperator
 from edgeprune.errors import ModelError
-from edgeprune.export.tflite_file import operator_name, tensor_name
-from edgeprune.export.tflite_schema import schema
+from edgeprune.tflite.tflite_file import operator_name, tensor_name
+from edgeprune.tflite.tflite_schema import schema
 
 _TIMEOUT_S = 600.0
 _CONFIG = "Arm/vela.ini"

@@ -17,7 +17,7 @@ from edgeprune.backends.tflm.footprint import Footprint
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.config import Target
 from edgeprune.errors import ModelError
-from edgeprune.export.tflite_file import Port
+from edgeprune.tflite.tflite_file import Port
 
 _FILES = Path(__file__).parent / "files"
 _COPIED = ("board.h", "main.cc", "model.cc", "model.h")

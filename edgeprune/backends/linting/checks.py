@@ -42,7 +42,7 @@ def unpacked_weights(network: Network) -> Iterator[Finding]:
 
 def outside(network: Network) -> Iterator[Finding]:
     """Content behind the flatbuffer, where TFLite Micro does not look."""
-    remedy = "write it anew: edgeprune.export.tflite_file.pack(edgeprune.export.tflite_file.read(path))"
+    remedy = "write it anew: edgeprune.tflite.tflite_file.pack(edgeprune.tflite.tflite_file.read(path))"
     seen: set[tuple[int, int]] = set()
     for op in network.operators:
         for tensor in op.inputs:

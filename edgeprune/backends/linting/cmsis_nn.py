@@ -21,7 +21,7 @@ from math import prod
 from edgeprune.backends.linting.finding import Finding
 from edgeprune.backends.linting.network import Network, Operator
 from edgeprune.config import Target
-from edgeprune.export.tflite_schema import schema
+from edgeprune.tflite.tflite_schema import schema
 
 _CODE = "cmsis-nn-slow-path"
 _WORD = 4

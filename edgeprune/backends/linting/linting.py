@@ -14,7 +14,7 @@ from edgeprune.backends.tflm import isolated
 from edgeprune.backends.tflm.code import code_bytes
 from edgeprune.backends.tflm.footprint import Footprint, footprint
 from edgeprune.errors import ModelError
-from edgeprune.export.tflite_loading import load_file
+from edgeprune.tflite.tflite_loading import load_file
 
 _CHECKS: tuple[Callable[[Network], Iterator[Finding]], ...] = (
     checks.hybrid,

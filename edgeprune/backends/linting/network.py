@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from edgeprune.backends.linting.finding import Finding, Level
-from edgeprune.export.tflite_file import operator_name, scales
-from edgeprune.export.tflite_loading import dimensions, is_outside
-from edgeprune.export.tflite_schema import schema
+from edgeprune.tflite.tflite_file import operator_name, scales
+from edgeprune.tflite.tflite_loading import dimensions, is_outside
+from edgeprune.tflite.tflite_schema import schema
 
 _TYPES = schema.TensorType
 _INTEGERS = {_TYPES.INT8, _TYPES.UINT8, _TYPES.INT16, _TYPES.INT4, _TYPES.INT2, _TYPES.UINT4}
@@ -95,7 +95,7 @@ class Network:
     """A file that was loaded.
 
     Args:
-        model: As ``export.tflite_loading.load`` gives it.
+        model: As ``tflite.tflite_loading.load`` gives it.
     """
 
     def __init__(self, model: schema.ModelT) -> None:

@@ -38,19 +38,19 @@ class LiteRT(Backend):
         return (self.name, "ai-edge-litert", "tflite-runtime")
 
     def write_float32(self, source: Path, folder: Path) -> Path:
-        from edgeprune.backends import tflite
+        from edgeprune.tflite import conversion
 
-        return tflite.convert(source, folder / f"{source.stem}.tflite").path
+        return conversion.convert(source, folder / f"{source.stem}.tflite").path
 
     def write(self, precision: Precision, conversion: Quantization) -> ConvertedModel:
-        from edgeprune.quantize import tflite
+        from edgeprune.tflite import tflite_quantizing
 
         settings = conversion.settings
         if settings.calibration not in ("auto", "minmax") or settings.equalize:
             ignored = "equalize = true" if settings.equalize else f"calibration = '{settings.calibration}'"
             logger.warning("quantize.%s does not apply to TFLite files, which use the observed ranges", ignored)
         path = conversion.folder / f"{conversion.file.stem}-{precision}.tflite"
-        written = tflite.quantize(
+        written = tflite_quantizing.quantize(
             conversion.file,
             path,
             conversion.samples,
@@ -62,7 +62,7 @@ class LiteRT(Backend):
         return ConvertedModel(files=(path,), accuracy=conversion.accuracy(path), float_nodes=names)
 
     def check_file(self, path: Path) -> None:
-        from edgeprune.export import tflite_loading
+        from edgeprune.tflite import tflite_loading
 
         tflite_loading.load_file(path)
 

@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from edgeprune import extras
 from edgeprune.backends.accuracy import Accuracy
 from edgeprune.backends.feeding import Array, Inputs, core_count
 from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.errors import ModelError
-from edgeprune.export.chatter import captured
-from edgeprune.export.tflite_file import Port, input_ports, output_ports
-from edgeprune.export.tflite_loading import load
 from edgeprune.progress import SILENT, Progress
+from edgeprune.tflite.litert_interpreter import Kernels, load_interpreter
+from edgeprune.tflite.tflite_file import Port, input_ports, output_ports
+from edgeprune.tflite.tflite_loading import load
 
 if TYPE_CHECKING:
     from edgeprune.model.splits import Split
-
-logger = logging.getLogger(__name__)
-
-Kernels = Literal["fastest", "optimized", "reference"]
-"""``fastest``: XNNPACK where it can; ``optimized``: LiteRT's own; ``reference``: plain ones, not of all operators."""
-_RESOLVERS: dict[Kernels, str] = {
-    "fastest": "AUTO",
-    "optimized": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
-    "reference": "BUILTIN_REF",
-}
-
-
-def check(content: bytes) -> None:
-    """See to it that LiteRT takes a file with this content.
-
-    Raises:
-        ModelError: It does not.
-    """
-    try:
-        _loaded(content, "optimized", 1)
-    except (RuntimeError, ValueError) as problem:
-        raise ModelError(f"the network cannot run as TFLite: {problem}") from problem
 
 
 class Session(TfliteRuntime):
@@ -75,7 +51,7 @@ class Session(TfliteRuntime):
             content = path.read_bytes()
             model = load(content)  # LiteRT believes many of its offsets
             inputs, outputs = inputs or input_ports(model), outputs or output_ports(model)
-            loaded = [_loaded(content, kernels, threads) for _ in range(workers)]
+            loaded = [load_interpreter(content, kernels, threads) for _ in range(workers)]
         except (OSError, RuntimeError, ValueError, ModelError) as problem:
             raise ModelError(f"LiteRT cannot load {path}: {problem}") from problem
         details = loaded[0].get_input_details(), loaded[0].get_output_details()
@@ -111,18 +87,3 @@ def predictor(path: Path) -> Callable[[Inputs], list[Array]]:
 def evaluate(path: Path, split: Split, *, samples: int | None = None, progress: Progress = SILENT) -> Accuracy:
     """Load ``path`` and take its accuracy on ``split``; see ``Session``. Each core runs samples of its own."""
     return Session(path, workers=core_count()).evaluate(split, samples=samples, progress=progress)
-
-
-def _loaded(content: bytes, kernels: Kernels, threads: int) -> Any:
-    with extras.required("tflite"):
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    with captured(2) as printed:  # that it has made its delegate
-        interpreter = Interpreter(
-            model_content=content,
-            experimental_op_resolver_type=getattr(OpResolverType, _RESOLVERS[kernels]),
-            num_threads=threads,
-        )
-        interpreter.allocate_tensors()
-    logger.debug("printed: %s", printed.text.rstrip())
-    return interpreter

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from edgeprune.backends.feeding import Array, Inputs, named, portions
-from edgeprune.backends.litert.litert_session import Kernels, Session
+from edgeprune.backends.litert.litert_session import Session
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import ModelError, ParityError
-from edgeprune.export import tflite_file
-from edgeprune.export.tflite_file import Port
-from edgeprune.export.tflite_schema import schema
 from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.progress import SILENT, Progress
+from edgeprune.tflite import tflite_file
+from edgeprune.tflite.litert_interpreter import Kernels
+from edgeprune.tflite.tflite_file import Port
+from edgeprune.tflite.tflite_schema import schema
 
 _FLOAT32 = schema.TensorType.FLOAT32
 _MOST_STEPS = 4

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 from edgeprune.backends.tflm.memory_plan import Buffer, activations, planned_bytes
-from edgeprune.export.tflite_file import operator_name
-from edgeprune.export.tflite_schema import schema
 from edgeprune.operator_facts.tflite_operators import TFLITE
+from edgeprune.tflite.tflite_file import operator_name
+from edgeprune.tflite.tflite_schema import schema
 
 _SLOT = 16
 """Alignment of persistent allocations: what a kernel remembers of its scratch buffer takes one more slot at most."""

@@ -12,7 +12,7 @@ from edgeprune.backends.tflm.code import BAND, SOURCE, code_bytes, golden_count
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.backends.tflm.lifetimes import Peak, peak
 from edgeprune.evidence import Evidence
-from edgeprune.export.tflite_file import operator_name, read, tensor_bytes
+from edgeprune.tflite.tflite_file import operator_name, read, tensor_bytes
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.backends.tflm import arena
 from edgeprune.errors import ModelError
 from edgeprune.export.chatter import captured
-from edgeprune.export.tflite_file import Port, input_ports, output_ports, read
-from edgeprune.export.tflite_schema import schema
 from edgeprune.progress import SILENT, Progress
+from edgeprune.tflite.tflite_file import Port, input_ports, output_ports, read
+from edgeprune.tflite.tflite_schema import schema
 
 if TYPE_CHECKING:
     from edgeprune.model.splits import Split
@@ -107,7 +107,7 @@ def _check_buffers(content: bytes, path: Path) -> None:
     if outside:
         raise ModelError(
             f"{path}: {outside} buffers lie behind the flatbuffer, where TFLite Micro does not look; "
-            "write it anew with edgeprune.export.tflite_file.pack"
+            "write it anew with edgeprune.tflite.tflite_file.pack"
         )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeprune.backends.tflm.interpreter import Interpreter
-from edgeprune.export import tflite_file
-from edgeprune.export.tflite_schema import schema
+from edgeprune.tflite import tflite_file
+from edgeprune.tflite.tflite_schema import schema
 
 _RUNS = 5
 

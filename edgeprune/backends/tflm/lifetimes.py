@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeprune.backends.tflm.memory_plan import activations
-from edgeprune.export.tflite_file import operator_name, tensor_name
-from edgeprune.export.tflite_schema import schema
+from edgeprune.tflite.tflite_file import operator_name, tensor_name
+from edgeprune.tflite.tflite_schema import schema
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgeprune.export.tflite_file import tensor_bytes
-from edgeprune.export.tflite_schema import schema
+from edgeprune.tflite.tflite_file import tensor_bytes
+from edgeprune.tflite.tflite_schema import schema
 
 _ALIGNMENT = 16
 

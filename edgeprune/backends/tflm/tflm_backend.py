@@ -64,10 +64,10 @@ class TfliteMicro(LiteRT):
         return path
 
     def write_for_footprint(self, conversion: Conversion) -> Path:
-        from edgeprune.quantize import tflite
+        from edgeprune.tflite import tflite_quantizing
 
         path = conversion.folder / f"{conversion.file.stem}-int8.tflite"
-        tflite.quantize(conversion.file, path, conversion.samples, samples=_SAMPLES, seed=conversion.seed)
+        tflite_quantizing.quantize(conversion.file, path, conversion.samples, samples=_SAMPLES, seed=conversion.seed)
         return path
 
     def footprint(self, path: Path, target: Target) -> Footprint:

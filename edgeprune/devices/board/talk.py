@@ -19,7 +19,7 @@ from edgeprune.devices.here import FilesHere, opened
 from edgeprune.errors import DeviceError, InputError, ModelError
 
 if TYPE_CHECKING:
-    from edgeprune.export.tflite_file import Port
+    from edgeprune.tflite.tflite_file import Port
 
 Flash = Callable[[Path], None]
 
@@ -242,7 +242,7 @@ def _first(replies: Sequence[str], key: str) -> str | None:
 def _ports(path: Path) -> tuple[Port, Port]:
     """The input and the first output of a TFLite file."""
     from edgeprune.backends import backend
-    from edgeprune.export.tflite_file import input_ports, output_ports, read
+    from edgeprune.tflite.tflite_file import input_ports, output_ports, read
 
     suffix = backend("tflm").suffix  # the firmware is that of this backend
     if path.suffix != suffix:

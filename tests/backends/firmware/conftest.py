@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.backends import firmware, tflite
+from edgeprune.backends import firmware
 from edgeprune.backends.tflm.footprint import footprint
 from edgeprune.config import Target
-from edgeprune.quantize.tflite import quantize
+from edgeprune.tflite.conversion import convert
+from edgeprune.tflite.tflite_quantizing import quantize
 from tests.quantize.digits import digits, trained, write
 
 NAME = "digits-nucleo"
@@ -21,7 +22,7 @@ Write = Callable[[Path, str], Path]
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    lowered = tflite.convert(write(trained(), folder / "digits.onnx"), folder / "digits.tflite")
+    lowered = convert(write(trained(), folder / "digits.onnx"), folder / "digits.tflite")
     return quantize(lowered, folder / "int8.tflite", digits().train, samples=8).path
 
 

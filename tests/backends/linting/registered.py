@@ -12,7 +12,7 @@ import sys
 from ai_edge_litert import schema_py_generated as schema
 from tflite_micro.python.tflite_micro import runtime
 
-from tests.tflite_files import FLOAT, File
+from tests.tflite.tflite_files import FLOAT, File
 
 
 def is_registered(kind: str, custom: str = "") -> bool:

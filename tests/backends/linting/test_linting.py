@@ -17,17 +17,17 @@ from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
 from edgeprune.backends.linting import Finding, Report, lint
-from edgeprune.backends.tflite import convert
 from edgeprune.backends.tflm import footprint, isolated
 from edgeprune.cli import run
 from edgeprune.errors import ModelError, TargetError
 from edgeprune.export.onnx import export
-from edgeprune.export.tflite_file import pack
-from edgeprune.export.tflite_loading import load
 from edgeprune.model.data import TensorSplit
 from edgeprune.operator_facts.tflite_operators import MICRO_CUSTOM_KERNELS, TFLITE
-from edgeprune.quantize.tflite import quantize
-from tests.tflite_files import FLOAT, INT32, File, fully_connected
+from edgeprune.tflite.conversion import convert
+from edgeprune.tflite.tflite_file import pack
+from edgeprune.tflite.tflite_loading import load
+from edgeprune.tflite.tflite_quantizing import quantize
+from tests.tflite.tflite_files import FLOAT, INT32, File, fully_connected
 
 
 def _lint(folder: Path, content: bytes, *targets: str) -> Report:

@@ -10,16 +10,16 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from edgeprune.backends.tflite import convert
 from edgeprune.backends.tflm import cmsis_nn
 from edgeprune.backends.tflm.code import BASE_BYTES, code_bytes, golden_count
 from edgeprune.backends.tflm.footprint import Footprint, footprint
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.backends.tflm.memory_plan import activations, planned_bytes
 from edgeprune.export.onnx import export
-from edgeprune.export.tflite_file import read
 from edgeprune.operator_facts.tflite_operators import TFLITE
-from tests.tflite_files import File
+from edgeprune.tflite.conversion import convert
+from edgeprune.tflite.tflite_file import read
+from tests.tflite.tflite_files import File
 
 
 def _float(network: nn.Module, folder: Path, *shape: int) -> Footprint:

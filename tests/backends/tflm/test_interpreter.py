@@ -11,7 +11,6 @@ import torch
 from ai_edge_quantizer import quantizer, recipe
 from torch import nn
 
-from edgeprune.backends.tflite import Converted, convert
 from edgeprune.backends.tflm import agreement, interpreter
 from edgeprune.backends.tflm.agreement import Agreement
 from edgeprune.backends.tflm.interpreter import Interpreter
@@ -19,7 +18,8 @@ from edgeprune.errors import DataError, ModelError, ParityError
 from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
 from edgeprune.operator_facts.tflite_operators import TFLITE
-from edgeprune.quantize.tflite import QuantizedTflite, quantize
+from edgeprune.tflite.conversion import Converted, convert
+from edgeprune.tflite.tflite_quantizing import QuantizedTflite, quantize
 
 
 def _network() -> nn.Module:

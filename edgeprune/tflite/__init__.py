@@ -1,0 +1,1 @@
+"""TFLite files: their schema, reading, verification, writing, conversion from ONNX and quantization."""

@@ -1,0 +1,13 @@
+"""Lowerings, one file a family of operators; all are registered by importing this package."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from edgeprune.tflite.conversion.ops.base import Rule, lowering, registered
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Rule", "lowering", "registered"]

@@ -1,0 +1,71 @@
+"""Operators that work element by element, on one tensor or on two that broadcast."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeprune.operator_facts.onnx_operators import ONNX
+from edgeprune.tflite.conversion.lowering import Lowering
+from edgeprune.tflite.conversion.onnx_graph import Node
+from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.tflite_schema import schema
+
+_UNARY = {
+    "Abs": "ABS",
+    "Ceil": "CEIL",
+    "Cos": "COS",
+    "Exp": "EXP",
+    "Floor": "FLOOR",
+    "Log": "LOG",
+    "Neg": "NEG",
+    "Sin": "SIN",
+    "Sqrt": "SQRT",
+}
+_BINARY = {
+    "Add": ("ADD", schema.AddOptionsT),
+    "Div": ("DIV", schema.DivOptionsT),
+    "Max": ("MAXIMUM", schema.MaximumMinimumOptionsT),
+    "Min": ("MINIMUM", schema.MaximumMinimumOptionsT),
+    "Mul": ("MUL", schema.MulOptionsT),
+    "Pow": ("POW", schema.PowOptionsT),
+    "Sub": ("SUB", schema.SubOptionsT),
+}
+
+
+@lowering(*_UNARY, layout="any")
+def unary(node: Node, low: Lowering) -> None:
+    view = low.view(node.inputs[0])
+    tensor = low.emit(_UNARY[node.op], [view.tensor], view.tensor.shape)
+    low.write(node.outputs[0], view.over(tensor))
+
+
+@lowering(*_BINARY, layout="any")
+def binary(node: Node, low: Lowering) -> None:
+    """Max and Min take any number of tensors, the others two."""
+    exponent = low.array(node.inputs[1]) if node.op == "Pow" else None
+    if exponent is not None and exponent.size == 1 and exponent.item() in (1, 2, 0.5):
+        _power(node, low, float(exponent.item()))
+        return
+    views = [low.view(name) for name in node.inputs]
+    if ONNX[node.op].commutative:  # constants last: there they can go into the layer before
+        views.sort(key=lambda view: view.tensor.is_constant)
+    if len(views) == 1:
+        low.write(node.outputs[0], views[0])
+    code, options = _BINARY[node.op]
+    result = views[0]
+    for view in views[1:]:
+        tensors, aligned = low.aligned([result, view])
+        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        result = aligned.over(low.emit(code, tensors, shape, options()))
+    low.write(node.outputs[0], result)
+
+
+def _power(node: Node, low: Lowering, exponent: float) -> None:
+    """A product or root where that will do: TFLite Micro has no power, and ONNX takes one of negative numbers."""
+    view = low.view(node.inputs[0])
+    x = view.tensor
+    if exponent == 2:
+        x = low.emit("MUL", [x, x], x.shape, schema.MulOptionsT())
+    elif exponent == 0.5:
+        x = low.emit("SQRT", [x], x.shape)
+    low.write(node.outputs[0], view.over(x))

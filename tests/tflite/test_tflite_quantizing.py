@@ -1,0 +1,195 @@
+"""Static int8 TFLite files: accuracy, what they hold, what stays float, what bad input gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ai_edge_litert import schema_py_generated as schema
+from torch import nn
+
+from edgeprune.backends.litert import litert_session as litert
+from edgeprune.backends.tflm import agreement, interpreter
+from edgeprune.backends.tflm.interpreter import Interpreter
+from edgeprune.errors import DataError, ModelError
+from edgeprune.export.onnx import export
+from edgeprune.model.data import TensorSplit
+from edgeprune.tflite.conversion import Converted, convert
+from edgeprune.tflite.tflite_file import operator_name, pack, read
+from edgeprune.tflite.tflite_quantizing import FloatNode, quantize
+from tests.quantize.digits import digits, trained, write
+
+_INTEGERS = {schema.TensorType.INT8, schema.TensorType.INT32}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    folder = tmp_path_factory.mktemp("float")
+    return convert(write(trained(), folder / "float.onnx"), folder / "float.tflite")
+
+
+def test_int8_keeps_the_accuracy_on_litert_and_on_tflite_micro(source: Converted, tmp_path: Path) -> None:
+    made = quantize(source, tmp_path / "int8.tflite", digits().train)
+    validation = digits().validation
+    exact = litert.evaluate(source.path, validation).accuracy
+    assert litert.evaluate(made.path, validation).accuracy >= exact - 0.01
+    assert interpreter.evaluate(made.path, validation).accuracy >= exact - 0.01
+    images = next(validation.batches(len(validation)))[0].numpy()
+    found = agreement.compare(made.path, images)
+    assert found.samples == len(validation)
+    assert found.worst_steps <= 2
+
+
+def test_the_file_is_integer_through_and_through(source: Converted, tmp_path: Path) -> None:
+    made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=32)
+    assert made.samples == 32
+    assert made.file_bytes == made.path.stat().st_size < source.file_bytes
+    assert made.operators == source.operators
+    assert made.float_nodes == ()
+    assert [(port.name, port.shape, port.order, port.dtype) for port in (*made.inputs, *made.outputs)] == [
+        (port.name, port.shape, port.order, "int8") for port in (*source.inputs, *source.outputs)
+    ]
+    graph = read(made.path).subgraphs[0]
+    assert {tensor.type for tensor in graph.tensors} <= _INTEGERS
+
+
+def test_weights_are_symmetric_with_a_scale_a_channel(source: Converted, tmp_path: Path) -> None:
+    model = read(quantize(source, tmp_path / "int8.tflite", digits().train, samples=32).path)
+    graph = model.subgraphs[0]
+    channels = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+    weighted = [op for op in graph.operators if operator_name(model, op) in channels]
+    assert len(weighted) == 8
+    for op in weighted:
+        weights, axis = graph.tensors[op.inputs[1]], channels[operator_name(model, op)]
+        assert len(weights.quantization.scale) == weights.shape[axis] > 1
+        assert not weights.quantization.zeroPoint.any()
+
+
+def _wide() -> nn.Module:
+    """With weights that ai-edge-quantizer puts behind the flatbuffer."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4096), nn.ReLU(), nn.Linear(4096, 80)).eval()
+
+
+def test_no_buffer_lies_outside_the_flatbuffer(tmp_path: Path) -> None:
+    source = convert(write(_wide(), tmp_path / "m.onnx"), tmp_path / "m.tflite")
+    made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
+    stored = schema.Model.GetRootAs(made.path.read_bytes())
+    assert all(stored.Buffers(index).Offset() == 0 for index in range(stored.BuffersLength()))
+    assert made.file_bytes > 64 * 4096 + 4096 * 80
+
+
+def test_a_bare_file_is_quantized_as_the_converted_one(source: Converted, tmp_path: Path) -> None:
+    known = quantize(source, tmp_path / "known.tflite", digits().train, samples=8)
+    bare = quantize(str(source.path), str(tmp_path / "bare.tflite"), digits().train, samples=8)
+    assert bare.path.read_bytes() == known.path.read_bytes()
+    assert bare.inputs == known.inputs
+
+
+def test_the_seed_alone_decides_the_bytes(source: Converted, tmp_path: Path) -> None:
+    def content(seed: int) -> bytes:
+        return quantize(source, tmp_path / "int8.tflite", digits().train, samples=16, seed=seed).path.read_bytes()
+
+    first = content(0)
+    assert content(0) == first
+    assert content(1) != first
+
+
+def test_nothing_is_said_and_nothing_is_left(
+    source: Converted, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
+    assert tuple(capfd.readouterr()) == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["int8.tflite"]
+
+
+def _converted(model: nn.Module, folder: Path, *, batch: int = 1) -> Converted:
+    torch.manual_seed(0)
+    written = export(model.eval(), (torch.randn(batch, 1, 8, 8),), folder / "m.onnx")
+    return convert(written.path, folder / "m.tflite")
+
+
+def test_what_cannot_be_integer_stays_float_and_runs_on_tflite_micro(tmp_path: Path) -> None:
+    source = _converted(nn.Sequential(nn.Conv2d(1, 4, 3), nn.PReLU(4), nn.Conv2d(4, 2, 3)), tmp_path)
+    made = quantize(source, tmp_path / "int8.tflite", digits().train)
+    assert made.float_nodes == (FloatNode("/network.1/PRelu", "PRELU"),)
+    assert made.operators == {"CONV_2D": 2, "DEQUANTIZE": 1, "PRELU": 1, "QUANTIZE": 1}
+    images = next(digits().validation.batches(50))[0].numpy()
+    assert agreement.compare(made.path, images, made.inputs, made.outputs, classes=False).worst_steps <= 1
+
+
+def test_signals_go_by_their_ports(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv1d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool1d(2)).eval()
+    signals = torch.randn(64, 3, 16)
+    source = convert(export(model, (signals[:1],), tmp_path / "m.onnx").path, tmp_path / "m.tflite")
+    made = quantize(source, tmp_path / "int8.tflite", TensorSplit(signals, torch.zeros(64, dtype=torch.int64)))
+    with torch.no_grad():
+        expected = model(signals).numpy()
+    got = Interpreter(made.path, made.inputs, made.outputs).predict(signals.numpy())[0]
+    np.testing.assert_allclose(got, expected, atol=3 * made.outputs[0].scale)
+
+
+def _truncated(folder: Path) -> Path:
+    path = folder / "short.tflite"
+    path.write_bytes(_converted(nn.ReLU(), folder).path.read_bytes()[:200])
+    return path
+
+
+class _Many(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x.sigmoid() * step for step in range(11)], 1)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda folder: _converted(nn.Sequential(nn.GELU(), nn.Conv2d(1, 2, 3)), folder).path,
+            r"node /network\.0/\S+ \(GELU\) has no kernel in TFLite Micro",
+        ),
+        (lambda folder: _converted(_Many(), folder).path, r"\(CONCATENATION\) has 11 inputs.*at most 10"),
+        (lambda folder: _converted(nn.ReLU(), folder, batch=2).path, r"float32 input of batch 1, got .*\[2, 8, 8, 1\]"),
+        (lambda folder: folder / "none.tflite", r"none\.tflite is no TFLite file"),
+        (_truncated, r"short\.tflite is no TFLite file"),
+    ],
+)
+def test_files_that_cannot_be_quantized(build: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "int8.tflite"
+    path.write_bytes(b"an earlier file")
+    with pytest.raises(ModelError, match=message):
+        quantize(build(tmp_path), path, digits().train, samples=8)
+    assert path.read_bytes() == b"an earlier file"
+
+
+def test_what_is_quantized_already_is_refused(source: Converted, tmp_path: Path) -> None:
+    made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
+    with pytest.raises(ModelError, match="quantized already"):
+        quantize(made.path, tmp_path / "twice.tflite", digits().train, samples=8)
+
+
+def test_an_activation_that_leaves_all_bounds_is_named(source: Converted, tmp_path: Path) -> None:
+    model = read(source.path)
+    weights = max((buffer for buffer in model.buffers if buffer.data is not None), key=lambda buffer: len(buffer.data))
+    weights.data = np.full(len(weights.data) // 4, 3e38, np.float32).view(np.uint8)
+    path = tmp_path / "huge.tflite"
+    path.write_bytes(pack(model))
+    with pytest.raises(ModelError, match=r"activation /\S+ reaches .*must stay finite"):
+        quantize(path, tmp_path / "int8.tflite", digits().train, samples=8)
+
+
+def _split(*shape: int) -> TensorSplit:
+    return TensorSplit(torch.randn(shape), torch.zeros(shape[0], dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [(_split(20, 1, 9, 8), r"shape \(1, 9, 8\).*takes \(1, 8, 8\)"), (_split(0, 1, 8, 8), "got 0 samples")],
+)
+def test_calibration_data_that_cannot_be_used(source: Converted, tmp_path: Path, split: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        quantize(source, tmp_path / "int8.tflite", split)

@@ -1,0 +1,78 @@
+"""Views: however a tensor is looked at, what is brought into an order is what NumPy brings into it."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeprune.tflite.conversion.graph import Tensor
+from edgeprune.tflite.conversion.lowering import Lowering
+from edgeprune.tflite.conversion.onnx_graph import OnnxGraph
+from edgeprune.tflite.conversion.views import View, channels_last, identity
+
+_NOTHING = OnnxGraph(nodes=[], constants={}, shapes={}, dtypes={}, inputs=[], outputs=[])
+_SHAPES = st.lists(st.sampled_from([1, 1, 2, 3, 4, 6]), min_size=1, max_size=4)
+
+
+@settings(max_examples=200)
+@given(data=st.data(), shape=_SHAPES)
+def test_reshapes_and_transposes_are_those_of_numpy(data: st.DataObject, shape: list[int]) -> None:
+    wanted = np.arange(prod(shape), dtype=np.int32).reshape(shape)
+    low = Lowering(_NOTHING)
+    view = View.of(Tensor.constant("x", wanted))  # of constants, low moves the values themselves
+    for _ in range(data.draw(st.integers(0, 5))):
+        if data.draw(st.booleans()):
+            order = data.draw(st.permutations(range(wanted.ndim)))
+            wanted, view = wanted.transpose(order), view.transposed(order)
+        else:
+            sizes = _sizes(data, wanted.size)
+            wanted, view = wanted.reshape(sizes), low.reshaped(view, sizes)
+        assert view.shape == wanted.shape
+    order = data.draw(st.permutations(range(wanted.ndim)))
+    np.testing.assert_array_equal(low.arranged(view, order).data, wanted.transpose(order))
+    tensor, order = low.plain(view)
+    np.testing.assert_array_equal(tensor.data, wanted.transpose(order))
+    assert not low.graph.ops
+
+
+@settings(max_examples=200)
+@given(data=st.data(), shape=_SHAPES)
+def test_what_is_brought_together_broadcasts_as_in_numpy(data: st.DataObject, shape: list[int]) -> None:
+    low = Lowering(_NOTHING)
+    arrays, views = [], []
+    for index in range(2):
+        own = [data.draw(st.sampled_from([size, 1])) if index else size for size in shape]
+        order = data.draw(st.permutations(range(len(own))))
+        values = np.arange(prod(own), dtype=np.int32).reshape(own)
+        arrays.append(values)
+        views.append(View.of(Tensor.constant("x", values.transpose(order)), order))
+    split = low.reshaped(views[0], [part for size in shape for part in ((2, size // 2) if size % 2 == 0 else (size,))])
+    views[0] = low.reshaped(split, shape)
+    tensors, view = low.aligned(views)
+    result = tensors[0].data + tensors[1].data
+    assert result.shape == view.tensor.shape
+    found = low.arranged(view.over(Tensor.constant("y", result)), identity(len(shape)))
+    np.testing.assert_array_equal(found.data, arrays[0] + arrays[1])
+
+
+def test_an_image_is_one_tensor_in_both_layouts() -> None:
+    stored = Tensor("x", (2, 5, 6, 3), np.dtype("float32"))
+    view = View.of(stored, channels_last(4))
+    assert view.shape == (2, 3, 5, 6)
+    assert view.order() == (0, 2, 3, 1)
+    tokens = view.reshaped((2, 3, 30))
+    assert tokens is not None
+    assert tokens.transposed((0, 2, 1)).order() == (0, 1, 2)
+    assert view.reshaped((2, 2, 45)) is None  # would take channels apart
+
+
+def _sizes(data: st.DataObject, size: int) -> list[int]:
+    sizes = []
+    while size > 1 and len(sizes) < 3:
+        part = data.draw(st.sampled_from([factor for factor in range(1, size + 1) if size % factor == 0]))
+        sizes.append(part)
+        size //= part
+    return [*sizes, size]
