@@ -33,7 +33,7 @@ import onnxruntime  # noqa: E402
 from edgeprune.backends.litert import litert_session as litert  # noqa: E402
 from edgeprune.backends.onnxruntime.onnxruntime_session import evaluate, predictor  # noqa: E402
 from edgeprune.backends.tensorrt.forms import write_int8  # noqa: E402
-from edgeprune.backends.tflm import agreement  # noqa: E402
+from edgeprune.backends.tflm import host_comparison  # noqa: E402
 from edgeprune.config import Recipe  # noqa: E402
 from edgeprune.export.onnx import export  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
@@ -146,7 +146,7 @@ def _tflite(source: Path, train: Split, splits: dict[str, Split], given: argpars
     for name, split in splits.items():
         whole = [litert.evaluate(path, split).accuracy for path in (lowered.path, int8.path)]
         inputs, labels = next(iter(split.batches(given.tflite)))
-        compared = agreement.compare(int8.path, inputs.numpy(), labels=labels.numpy())
+        compared = host_comparison.compare(int8.path, inputs.numpy(), labels=labels.numpy())
         exact = litert.evaluate(lowered.path, split, samples=given.tflite).accuracy
         assert compared.accuracy is not None
         assert compared.litert_accuracy is not None

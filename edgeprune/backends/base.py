@@ -15,10 +15,10 @@ from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeprune.backends.accuracy import Accuracy
+    from edgeprune.backends.agreement import Agreement
     from edgeprune.backends.feeding import Array, Inputs
+    from edgeprune.backends.footprint import Footprint
     from edgeprune.backends.latency_estimate import LatencyEstimate
-    from edgeprune.backends.tflm.agreement import Agreement
-    from edgeprune.backends.tflm.footprint import Footprint
     from edgeprune.config.recipe import QuantizeSettings
     from edgeprune.config.target import Precision
     from edgeprune.extras import Extra

@@ -177,7 +177,7 @@ class LatencyEstimate(Part):
 
 
 class AgreementReport(Part):
-    """TFLite Micro beside LiteRT, on the same samples; see ``edgeprune.backends.tflm.Agreement``."""
+    """TFLite Micro beside LiteRT, on the same samples; see ``edgeprune.backends.agreement.Agreement``."""
 
     top1_agreement: _Share | None
     worst_steps: _Count

@@ -12,7 +12,7 @@ from edgeprune.cli.output import echo, json_option, print_json, print_table
 from edgeprune.errors import ModelError
 
 if TYPE_CHECKING:
-    from edgeprune.backends.linting import Fit, Report
+    from edgeprune.backends.tflm.linting import Fit, Report
 
 
 @click.command("lint")
@@ -33,7 +33,7 @@ def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
       edgeprune lint model.tflite
       edgeprune lint model.tflite --target nucleo-l4r5zi --json
     """
-    from edgeprune.backends.linting import lint
+    from edgeprune.backends.tflm.linting import lint
 
     report = lint(path, targets)
     if as_json:
@@ -62,7 +62,7 @@ def _as_json(report: Report) -> dict[str, Any]:
 def _print(report: Report) -> None:
     operators = ", ".join(f"{count} {name}" for name, count in report.operators.items())
     echo(f"{report.path}: {report.file_bytes:,} bytes; {operators}")
-    from edgeprune.backends.linting.finding import shortened
+    from edgeprune.backends.tflm.linting.finding import shortened
 
     found = report.footprint
     if found is not None:

@@ -24,7 +24,7 @@ from edgeprune.graph.rewrite import rewrite
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edgeprune.backends.tflm.footprint import Footprint
+    from edgeprune.backends.footprint import Footprint
     from edgeprune.graph import Units
     from edgeprune.pipeline.job import Job
     from edgeprune.select import Plan

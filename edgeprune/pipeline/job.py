@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgeprune.backends import Backend
-    from edgeprune.backends.tflm.footprint import Footprint
+    from edgeprune.backends.footprint import Footprint
     from edgeprune.candidates import Candidate
     from edgeprune.cost import CostModel
     from edgeprune.criteria import Criterion

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.profile.judging import device_name, is_on_target
 from edgeprune.profile.result import ModelProfile, Profile, RatioFigure
-from edgeprune.report import board, text
+from edgeprune.report import microcontroller_notes, text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -194,7 +194,7 @@ def _accuracy_row(name: str, key: str, dense: float, pruned: float) -> Row:
 
 def _caption(manifest: Manifest, profile: Profile | None) -> str:
     if profile is None or not profile.models:
-        return "\n".join([FOOTNOTE, *board.notes(manifest)])
+        return "\n".join([FOOTNOTE, *microcontroller_notes.notes(manifest)])
     device = profile.device
     threads = next(iter(profile.models.values())).threads
     where = (

@@ -469,7 +469,7 @@ def _pair(source: str, name: str) -> list[onnx.NodeProto]:
     ]
 
 
-# TFLite: one operator each on LiteRT. Kernels of TFLite Micro are checked in tests/backends/linting and test_int8.
+# TFLite: one operator each on LiteRT. Kernels of TFLite Micro are checked in tests/backends/tflm/linting and test_int8.
 
 
 def _litert(file: File, inputs: Sequence[int], outputs: Sequence[int], *values: np.ndarray) -> list[np.ndarray]:

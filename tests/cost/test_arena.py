@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends.tflm.footprint import Footprint, footprint
+from edgeprune.backends.footprint import Footprint
+from edgeprune.backends.tflm.tflm_footprint import footprint
 from edgeprune.config import Recipe
 from edgeprune.cost import Scaled, cost_model
 from edgeprune.cost.memory import Int8Arena

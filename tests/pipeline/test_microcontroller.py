@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgeprune.backends.tflm.footprint import footprint
+from edgeprune.backends.tflm.tflm_footprint import footprint
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.cli import run
 from edgeprune.config import Recipe, Target

@@ -141,7 +141,7 @@ def test_report_changes_only_stages_that_write_it(path: str, tmp_path: Path, cha
         ("graph/rules/base.py", {"capture", "group", "finetune", "export"}, set()),
         ("backends/litert/litert_runner.py", {"profile", "bundle"}, {"capture", "finetune", "export"}),
         ("devices/remote/agent.py", {"profile"}, {"capture", "finetune", "export"}),
-        ("backends/firmware/files/model.cc", {"bundle"}, {"load", "finetune", "export"}),
+        ("backends/tflm/firmware/files/model.cc", {"bundle"}, {"load", "finetune", "export"}),
         ("pipeline/building.py", set(_STAGES), set()),
         ("__init__.py", set(_STAGES), set()),
         ("cli/build.py", set(), set(_STAGES)),

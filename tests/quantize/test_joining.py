@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgeprune.backends.litert import litert_session as litert
 from edgeprune.backends.onnxruntime import onnxruntime_session as onnxruntime
-from edgeprune.backends.tflm import agreement
+from edgeprune.backends.tflm import host_comparison
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.export import parity
 from edgeprune.export.onnx import export
@@ -84,7 +84,7 @@ def test_scores_beside_boxes_keep_their_values_in_tflite(name: str, tmp_path: Pa
     images = _images().numpy()
     for predict in (litert.predictor(made.path), Interpreter(made.path).predict):
         _check(network, predict(images)[0], axis, error=0.05)
-    compared = agreement.compare(made.path, images[:8], classes=False)
+    compared = host_comparison.compare(made.path, images[:8], classes=False)
     assert compared.worst_steps <= 1
 
 
@@ -107,7 +107,7 @@ def test_parts_of_like_range_are_joined_as_integers(tmp_path: Path) -> None:
 
 
 def test_the_difference_of_float_outputs_is_counted_in_steps_of_their_parts(tmp_path: Path) -> None:
-    from edgeprune.backends.tflm.agreement import step_sizes
+    from edgeprune.backends.tflm.host_comparison import step_sizes
 
     made = _tflite(Detector(_JOINS["maps"][1]), tmp_path)
     (sizes,) = step_sizes(made.path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeprune.backends.litert import litert_session as litert
-from edgeprune.backends.tflm import agreement
+from edgeprune.backends.tflm import host_comparison
 from edgeprune.config import Recipe
 from edgeprune.export.onnx import export
 from edgeprune.model import data, network
@@ -31,4 +31,4 @@ def test_int8_is_within_half_a_point_of_float(shared_data: Path, tmp_path: Path)
     exact = litert.evaluate(source.path, loaded.validation, samples=1000).accuracy
     assert litert.evaluate(made.path, loaded.validation, samples=1000).accuracy >= exact - 0.005
     images = next(loaded.validation.batches(20))[0].numpy()
-    assert agreement.compare(made.path, images).worst_steps <= 3
+    assert host_comparison.compare(made.path, images).worst_steps <= 3

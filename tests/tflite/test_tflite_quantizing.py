@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
 from edgeprune.backends.litert import litert_session as litert
-from edgeprune.backends.tflm import agreement, interpreter
+from edgeprune.backends.tflm import host_comparison, interpreter
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import DataError, ModelError
 from edgeprune.export.onnx import export
@@ -39,7 +39,7 @@ def test_int8_keeps_the_accuracy_on_litert_and_on_tflite_micro(source: Converted
     assert litert.evaluate(made.path, validation).accuracy >= exact - 0.01
     assert interpreter.evaluate(made.path, validation).accuracy >= exact - 0.01
     images = next(validation.batches(len(validation)))[0].numpy()
-    found = agreement.compare(made.path, images)
+    found = host_comparison.compare(made.path, images)
     assert found.samples == len(validation)
     assert found.worst_steps <= 2
 
@@ -119,7 +119,7 @@ def test_what_cannot_be_integer_stays_float_and_runs_on_tflite_micro(tmp_path: P
     assert made.float_nodes == (FloatNode("/network.1/PRelu", "PRELU"),)
     assert made.operators == {"CONV_2D": 2, "DEQUANTIZE": 1, "PRELU": 1, "QUANTIZE": 1}
     images = next(digits().validation.batches(50))[0].numpy()
-    assert agreement.compare(made.path, images, made.inputs, made.outputs, classes=False).worst_steps <= 1
+    assert host_comparison.compare(made.path, images, made.inputs, made.outputs, classes=False).worst_steps <= 1
 
 
 def test_signals_go_by_their_ports(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from edgeprune.backends.tflm.tflm_backend import TfliteMicro
 from edgeprune.config import Target
 
 if TYPE_CHECKING:
-    from edgeprune.backends.tflm.footprint import Footprint
+    from edgeprune.backends.footprint import Footprint
     from edgeprune.config.target import Precision
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class EthosU(TfliteMicro):
 
     def footprint(self, path: Path, target: Target) -> Footprint:
         from edgeprune.backends.ethos_u import vela
-        from edgeprune.backends.ethos_u.footprint import compiled_footprint
+        from edgeprune.backends.ethos_u.compiled_footprint import compiled_footprint
         from edgeprune.backends.ethos_u.options import Options
 
         with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from subprocess import TimeoutExpired
 
 from edgeprune import extras, process
 from edgeprune.backends.ethos_u.options import Options
-from edgeprune.backends.tflm.footprint import CompilerEstimate, FallbackOperator
+from edgeprune.backends.footprint import CompilerEstimate, FallbackOperator
 from edgeprune.errors import ModelError
 from edgeprune.tflite.tflite_file import operator_name, tensor_name
 from edgeprune.tflite.tflite_schema import schema

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from edgeprune.backends.footprint import Arena, Kind
 from edgeprune.errors import ModelError
 
 _TOTAL = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
@@ -34,47 +34,6 @@ _STRUCTURES: Mapping[str, tuple[int, int]] = {
     # TfLiteNode: inputs*, outputs*, intermediates*, user*, builtin*, custom*, size; and registration*
     _NODE: (64, 32),
 }
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Persistent allocations of one kind.
-
-    Attributes:
-        allocations: How many structures or buffers; 0 where only their bytes are known.
-        host_bytes: On the host, with 64-bit pointers, alignment included: measured.
-        target_bytes: With 32-bit pointers: estimated, an upper bound.
-        arithmetic: How ``target_bytes`` came about.
-    """
-
-    allocations: int
-    host_bytes: int
-    target_bytes: int
-    arithmetic: str
-
-
-@dataclass(frozen=True)
-class Arena:
-    """The tensor arena of one file.
-
-    On a board the kernels may be others: those of CMSIS-NN ask for scratch buffers that are not in here.
-
-    Attributes:
-        total_bytes: On the host: measured.
-        nonpersistent_bytes: Activations and scratch, planned to overlap; they hold no pointers.
-        persistent_bytes: What stays from the first inference to the last.
-        by_kind: The persistent part; ``other`` is the allocator itself, its planner and its lists.
-    """
-
-    total_bytes: int
-    nonpersistent_bytes: int
-    persistent_bytes: int
-    by_kind: Mapping[str, Kind]
-
-    @property
-    def restated_for_32_bit(self) -> int:
-        """Bytes of the whole arena with 32-bit pointers: estimated, an upper bound for the same kernels."""
-        return self.nonpersistent_bytes + sum(kind.target_bytes for kind in self.by_kind.values())
 
 
 def parsed(text: str) -> Arena:

@@ -12,6 +12,7 @@ import numpy as np
 from edgeprune import extras
 from edgeprune.backends.accuracy import Accuracy
 from edgeprune.backends.feeding import Array, Inputs
+from edgeprune.backends.footprint import Arena
 from edgeprune.backends.litert.litert_session import Session
 from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.backends.tflm import arena
@@ -84,7 +85,7 @@ class Interpreter(TfliteRuntime):
             raise self._failure(_message(printed.text, problem)) from problem
         return [np.array(self._interpreter.get_output(index)) for index in range(len(self.outputs))]
 
-    def arena(self) -> arena.Arena:
+    def arena(self) -> Arena:
         """Arena as counted by its recording allocator."""
         with captured(2) as printed:
             self._interpreter.print_allocations()

@@ -14,7 +14,7 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 
 from edgeprune import extras, json_text, process
-from edgeprune.backends.tflm.arena import Arena, Kind
+from edgeprune.backends.footprint import Arena, Kind
 from edgeprune.errors import EdgePruneError, ModelError
 
 _TIMEOUT_S = 120.0

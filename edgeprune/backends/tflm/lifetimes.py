@@ -2,50 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from edgeprune.backends.footprint import Alive, Peak
 from edgeprune.backends.tflm.memory_plan import activations
 from edgeprune.tflite.tflite_file import operator_name, tensor_name
 from edgeprune.tflite.tflite_schema import schema
-
-
-@dataclass(frozen=True)
-class Alive:
-    """A tensor that is in memory.
-
-    Attributes:
-        name: Of the ONNX node that makes it, or of the input.
-        bytes: It takes.
-        input: It is an input of the network, which nothing that is pruned makes smaller.
-    """
-
-    name: str
-    bytes: int
-    input: bool = False
-
-
-@dataclass(frozen=True)
-class Peak:
-    """The operator while which most bytes of activations are alive.
-
-    Attributes:
-        operator: Its TFLite operator.
-        name: Of what it writes.
-        tensors: What is alive then, the largest first.
-    """
-
-    operator: str
-    name: str
-    tensors: tuple[Alive, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of all of them; the planner may leave gaps between."""
-        return sum(tensor.bytes for tensor in self.tensors)
-
-    def __str__(self) -> str:
-        shown = ", ".join(f"{one.name}{' (the input)' * one.input} {one.bytes:,}" for one in self.tensors)
-        return f"{self.operator} {self.name} with {shown} bytes"
 
 
 def peak(model: schema.ModelT) -> Peak:

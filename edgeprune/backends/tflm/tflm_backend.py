@@ -16,9 +16,9 @@ from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeprune.backends.accuracy import Accuracy
+    from edgeprune.backends.agreement import Agreement
     from edgeprune.backends.feeding import Array, Inputs
-    from edgeprune.backends.tflm.agreement import Agreement
-    from edgeprune.backends.tflm.footprint import Footprint
+    from edgeprune.backends.footprint import Footprint
     from edgeprune.extras import Extra
     from edgeprune.model.data import Split
 
@@ -71,7 +71,7 @@ class TfliteMicro(LiteRT):
         return path
 
     def footprint(self, path: Path, target: Target) -> Footprint:
-        from edgeprune.backends.tflm.footprint import footprint
+        from edgeprune.backends.tflm.tflm_footprint import footprint
 
         return footprint(path)
 
@@ -94,21 +94,21 @@ class TfliteMicro(LiteRT):
     def compare_with_host(
         self, path: Path, samples: Array, *, classes: bool, labels: Array | None, progress: Progress = SILENT
     ) -> Agreement:
-        from edgeprune.backends.tflm import agreement
+        from edgeprune.backends.tflm import host_comparison
 
-        return agreement.compare(path, samples, classes=classes, labels=labels, progress=progress)
+        return host_comparison.compare(path, samples, classes=classes, labels=labels, progress=progress)
 
     def bundle_files(self, model: ShippedModel) -> Mapping[str, Path | str]:
         return self.firmware(model)
 
     def firmware(self, model: ShippedModel, **options: Any) -> Mapping[str, Path | str]:
-        """Files of ``firmware/``, by path in the bundle; ``options`` are those of ``firmware.write``."""
-        from edgeprune.backends import firmware
+        """Files of ``firmware/``, by path in the bundle; ``options`` are those of ``firmware_files.write``."""
         from edgeprune.backends.tflm.code import GOLDEN_SAMPLES
+        from edgeprune.backends.tflm.firmware import firmware_files
 
         samples = next(iter(model.samples.batches(GOLDEN_SAMPLES)))[0].numpy()
         footprint = self.footprint(model.file, model.target)
-        written = firmware.write(model.file, model.target, footprint, samples, name=model.name, **options)
+        written = firmware_files.write(model.file, model.target, footprint, samples, name=model.name, **options)
         return {f"firmware/{name}": text for name, text in written.items()}
 
     def predictor(self, path: Path) -> Callable[[Inputs], list[Array]]:

@@ -18,7 +18,7 @@ from edgeprune.profile.result import DENSE, PRUNED, Profile
 
 if TYPE_CHECKING:
     from edgeprune.backends.feeding import Array
-    from edgeprune.backends.tflm.footprint import Footprint
+    from edgeprune.backends.footprint import Footprint
     from edgeprune.model.data import Split
 
 _MACS = 12_000_000_000

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgeprune.backends import backend, for_target
 from edgeprune.backends.base import Conversion
 from edgeprune.backends.ethos_u import vela
-from edgeprune.backends.ethos_u.footprint import compiled_footprint
+from edgeprune.backends.ethos_u.compiled_footprint import compiled_footprint
 from edgeprune.backends.ethos_u.options import Options
 from edgeprune.config import Target
 from edgeprune.errors import MissingPackageError, ModelError, TargetError

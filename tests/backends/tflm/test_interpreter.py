@@ -11,8 +11,8 @@ import torch
 from ai_edge_quantizer import quantizer, recipe
 from torch import nn
 
-from edgeprune.backends.tflm import agreement, interpreter
-from edgeprune.backends.tflm.agreement import Agreement
+from edgeprune.backends.agreement import Agreement
+from edgeprune.backends.tflm import host_comparison, interpreter
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import DataError, ModelError, ParityError
 from edgeprune.export.onnx import export
@@ -65,7 +65,7 @@ def test_accuracy_is_taken_on_as_many_samples_as_asked(tmp_path: Path) -> None:
 
 def test_an_int8_file_agrees_with_litert(tmp_path: Path) -> None:
     made = _quantized(_network(), tmp_path)
-    found = agreement.compare(made.path, _images(30), made.inputs, made.outputs)
+    found = host_comparison.compare(made.path, _images(30), made.inputs, made.outputs)
     assert (found.top1_agreement, found.samples, found.kernels) == (1.0, 30, "reference")
     assert found.worst_steps <= 1
     assert found.mean_steps <= found.worst_steps
@@ -81,7 +81,7 @@ def test_a_wrong_kernel_is_no_rounding(tmp_path: Path, monkeypatch: pytest.Monke
     made = _quantized(_Sums(), tmp_path)
     assert made.float_nodes == ()
     with pytest.raises(ParityError, match=r"differs by \d+ steps, of which rounding explains 4"):
-        agreement.compare(made.path, _images(10), classes=False)
+        host_comparison.compare(made.path, _images(10), classes=False)
 
 
 def test_agreement_and_accuracy_of_a_map_of_classes_count_its_pixels(tmp_path: Path) -> None:
@@ -91,26 +91,26 @@ def test_agreement_and_accuracy_of_a_map_of_classes_count_its_pixels(tmp_path: P
     with torch.no_grad():
         labels = network(torch.from_numpy(_images(20))).argmax(1)
     labels[:, 0] = -100
-    found = agreement.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels.numpy())
+    found = host_comparison.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels.numpy())
     assert found.top1_agreement is not None
     assert 0.95 < found.top1_agreement <= 1
     assert found.accuracy is not None
     assert 0.9 < found.accuracy <= 1
     with pytest.raises(DataError, match=r"\(20, 8, 8\).*got \(20, 8\)"):
-        agreement.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels[:, 0].numpy())
+        host_comparison.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels[:, 0].numpy())
 
 
 def test_other_classes_are_told(tmp_path: Path) -> None:
     found = Agreement(top1_agreement=0.9, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
     with pytest.raises(ParityError, match=r"90\.00% of the labels of 100 samples get the same class, 99\.5% must"):
-        found.check(tmp_path / "m.tflite")
+        found.check(tmp_path / "m.tflite", "TFLite Micro")
     tie = Agreement(top1_agreement=0.99, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
-    tie.check(tmp_path / "m.tflite")
+    tie.check(tmp_path / "m.tflite", "TFLite Micro")
 
 
 def test_a_float_file_has_no_steps(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="FULLY_CONNECTED"):
-        agreement.compare(_converted(_network(), tmp_path).path, _images(1))
+        host_comparison.compare(_converted(_network(), tmp_path).path, _images(1))
 
 
 def test_an_operator_without_kernel_is_named(tmp_path: Path) -> None:
@@ -170,16 +170,16 @@ def test_weights_behind_the_flatbuffer_are_refused(tmp_path: Path) -> None:
 def test_labels_give_the_accuracy_of_both(tmp_path: Path) -> None:
     made = _quantized(_network(), tmp_path)
     images, labels = next(_split(40).batches(40))
-    found = agreement.compare(made.path, images.numpy(), made.inputs, made.outputs, labels=labels.numpy())
+    found = host_comparison.compare(made.path, images.numpy(), made.inputs, made.outputs, labels=labels.numpy())
     assert found.accuracy == pytest.approx(interpreter.evaluate(made.path, _split(40)).accuracy)
     assert found.litert_accuracy == pytest.approx(found.accuracy, abs=1 / 40)
-    assert agreement.compare(made.path, images.numpy()).accuracy is None
+    assert host_comparison.compare(made.path, images.numpy()).accuracy is None
 
 
 def test_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     made = _quantized(_network(), tmp_path)
     Interpreter(made.path).arena()
-    agreement.compare(made.path, _images(2))
+    host_comparison.compare(made.path, _images(2))
     assert tuple(capfd.readouterr()) == ("", "")
 
 
@@ -189,4 +189,4 @@ def test_mlperf_tiny_differs_by_rounding(shared_data: Path, name: str, shape: tu
     entry = Interpreter(path).inputs[0]
     steps = np.random.default_rng(0).integers(-128, 128, (10, *shape)).astype(np.float32)
     samples = (steps - entry.zero_point) * np.float32(entry.scale)
-    assert agreement.compare(path, samples, classes=classes).worst_steps <= 3
+    assert host_comparison.compare(path, samples, classes=classes).worst_steps <= 3

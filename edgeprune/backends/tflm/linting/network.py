@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from edgeprune.backends.linting.finding import Finding, Level
+from edgeprune.backends.tflm.linting.finding import Finding, Level
 from edgeprune.tflite.tflite_file import operator_name, scales
 from edgeprune.tflite.tflite_loading import dimensions, is_outside
 from edgeprune.tflite.tflite_schema import schema

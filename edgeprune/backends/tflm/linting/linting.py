@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune.backends.linting import boards, checks, cmsis_nn
-from edgeprune.backends.linting.boards import Fit
-from edgeprune.backends.linting.finding import Finding
-from edgeprune.backends.linting.network import Network
+from edgeprune.backends.footprint import Footprint
 from edgeprune.backends.tflm import isolated
 from edgeprune.backends.tflm.code import code_bytes
-from edgeprune.backends.tflm.footprint import Footprint, footprint
+from edgeprune.backends.tflm.linting import boards, checks, slow_paths
+from edgeprune.backends.tflm.linting.boards import Fit
+from edgeprune.backends.tflm.linting.finding import Finding
+from edgeprune.backends.tflm.linting.network import Network
+from edgeprune.backends.tflm.tflm_footprint import footprint
 from edgeprune.errors import ModelError
 from edgeprune.tflite.tflite_loading import load_file
 
@@ -78,9 +79,9 @@ def lint(path: Path, targets: Sequence[str] = ()) -> Report:
             findings.append(
                 Finding("error", "tflm-refuses", str(problem), "the message of TFLite Micro names operator and reason")
             )
-    slow_on = cmsis_nn.boards_with_dsp(wanted)
+    slow_on = slow_paths.boards_with_dsp(wanted)
     if slow_on:
-        findings.extend(cmsis_nn.slow_paths(network))
+        findings.extend(slow_paths.slow_paths(network))
     flash_bytes = len(content) + sum(code_bytes(op.kind for op in network.operators).values())
     fits = tuple(boards.fit(board, None if found is None else found.arena_bytes, flash_bytes) for board in wanted)
     if targets:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.backends import firmware
-from edgeprune.backends.tflm.footprint import footprint
+from edgeprune.backends.tflm.firmware import firmware_files
 from edgeprune.backends.tflm.interpreter import Interpreter
+from edgeprune.backends.tflm.tflm_footprint import footprint
 from edgeprune.devices.board import grammar
-from tests.backends.firmware.conftest import NAME
+from tests.backends.tflm.firmware.conftest import NAME
 
 _HERE = Path(__file__).parent
 _STRICT = ("-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti", "-std=c++17")
@@ -66,7 +66,7 @@ def test_the_arena_is_the_one_of_the_allocator(folder: Path, model: Path) -> Non
 
 
 def test_golden_vectors_are_what_tflite_micro_gives(model: Path, samples: np.ndarray) -> None:
-    found = firmware.golden(model, samples)
+    found = firmware_files.golden(model, samples)
     assert len(found.inputs) == len(samples)
     interpreter = Interpreter(model)
     (again,) = interpreter.run_stored([np.frombuffer(found.inputs[1], np.int8).reshape(interpreter.inputs[0].shape)])

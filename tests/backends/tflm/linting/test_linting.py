@@ -16,8 +16,8 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from edgeprune.backends.linting import Finding, Report, lint
-from edgeprune.backends.tflm import footprint, isolated
+from edgeprune.backends.tflm import isolated, tflm_footprint
+from edgeprune.backends.tflm.linting import Finding, Report, lint
 from edgeprune.cli import run
 from edgeprune.errors import ModelError, TargetError
 from edgeprune.export.onnx import export
@@ -196,8 +196,8 @@ def test_operators_without_a_kernel_are_errors(tmp_path: Path, kind: str, custom
 
 def test_the_list_of_kernels_is_what_tflite_micro_registers() -> None:
     """Each builtin operator alone in a file: does TFLite Micro find one? What its kernels then do is another matter."""
-    root = Path(__file__).parents[3]
-    argv = [sys.executable, "-m", "tests.backends.linting.registered", *MICRO_CUSTOM_KERNELS, "MyOwn"]
+    root = Path(__file__).parents[4]
+    argv = [sys.executable, "-m", "tests.backends.tflm.linting.registered", *MICRO_CUSTOM_KERNELS, "MyOwn"]
     ended = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=True, timeout=600)
     found = json.loads(ended.stdout)
     assert set(found["builtin"]) == set(TFLITE.names(lambda facts: facts.micro_kernel))
@@ -343,7 +343,7 @@ def test_what_edgeprune_makes_has_nothing_to_complain_of(tmp_path: Path) -> None
     report = lint(made.path, ["arduino-nano-33-ble"])
     assert report.findings == ()
     assert report.footprint is not None
-    assert report.footprint == footprint.footprint(made.path)
+    assert report.footprint == tflm_footprint.footprint(made.path)
 
 
 def test_mlperf_tiny(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeprune.backends import firmware
-from edgeprune.backends.tflm.footprint import footprint
+from edgeprune.backends.tflm.firmware import firmware_files
+from edgeprune.backends.tflm.tflm_footprint import footprint
 from edgeprune.config import Target
 from edgeprune.tflite.conversion import convert
 from edgeprune.tflite.tflite_quantizing import quantize
@@ -37,7 +37,7 @@ def write_firmware(model: Path, samples: np.ndarray) -> Write:
     """Writes the firmware for a target into a folder, and returns the folder."""
 
     def written(folder: Path, target: str) -> Path:
-        files = firmware.write(model, Target.load(target), footprint(model), samples, name=NAME)
+        files = firmware_files.write(model, Target.load(target), footprint(model), samples, name=NAME)
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")

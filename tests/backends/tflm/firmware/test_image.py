@@ -16,7 +16,7 @@ import pytest
 
 import edgeprune as ep
 from edgeprune.files import sha256
-from tests.backends.firmware.conftest import Write
+from tests.backends.tflm.firmware.conftest import Write
 
 _HERE = Path(__file__).parent
 _BOARD = "example_mps2_an386"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from edgeprune.backends.agreement import MOST_STEPS, Agreement
 from edgeprune.backends.feeding import Array, Inputs, named, portions
 from edgeprune.backends.litert.litert_session import Session
 from edgeprune.backends.tflm.interpreter import Interpreter
-from edgeprune.errors import ModelError, ParityError
+from edgeprune.errors import ModelError
 from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.progress import SILENT, Progress
@@ -23,52 +23,6 @@ from edgeprune.tflite.tflite_file import Port
 from edgeprune.tflite.tflite_schema import schema
 
 _FLOAT32 = schema.TensorType.FLOAT32
-_MOST_STEPS = 4
-"""Both round what every operator gives, but not alike; MLPerf Tiny's own files differ by up to 3."""
-_TOP1_AGREEMENT = 0.995
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Agreement of TFLite Micro with LiteRT on the same samples.
-
-    Attributes:
-        top1_agreement: See ``parity.Parity``; None where outputs are not scores of classes.
-        worst_steps: Largest difference of any output value, in steps of its quantization; of a float output that joins
-            quantized parts, in steps of the part.
-        mean_steps: Mean absolute difference.
-        samples: How many were compared.
-        kernels: Of LiteRT: ``reference``, or ``optimized`` where it has no such for an operator.
-        accuracy: Fraction of right labels of these samples on TFLite Micro, 0..1; None without labels.
-        litert_accuracy: The same on LiteRT.
-    """
-
-    top1_agreement: float | None
-    worst_steps: int
-    mean_steps: float
-    samples: int
-    kernels: Kernels
-    accuracy: float | None = None
-    litert_accuracy: float | None = None
-
-    def check(self, path: Path, *, most_steps: int = _MOST_STEPS) -> None:
-        """See to it that rounding explains what was found of the file at ``path``.
-
-        Raises:
-            ParityError: A value differs by more than ``most_steps``, or more than one sample in 200 (and more than a
-                single one, which may be a tie) gets another class.
-        """
-        missed = []
-        if self.worst_steps > most_steps:
-            missed.append(f"an output differs by {self.worst_steps} steps, of which rounding explains {most_steps}")
-        allowed = max(1, int((1 - _TOP1_AGREEMENT) * self.samples))
-        if self.top1_agreement is not None and round((1 - self.top1_agreement) * self.samples) > allowed:
-            missed.append(
-                f"{self.top1_agreement:.2%} of the labels of {self.samples} samples get the same class, "
-                f"{_TOP1_AGREEMENT:.1%} must"
-            )
-        if missed:
-            raise ParityError(f"{path} gives something else on TFLite Micro than on LiteRT: {'; '.join(missed)}")
 
 
 def compare(
@@ -79,7 +33,7 @@ def compare(
     *,
     classes: bool = True,
     labels: Array | None = None,
-    most_steps: int = _MOST_STEPS,
+    most_steps: int = MOST_STEPS,
     progress: Progress = SILENT,
 ) -> Agreement:
     """Run the quantized file at ``path`` on TFLite Micro and on LiteRT, and hold one against the other.
@@ -123,7 +77,7 @@ def compare(
     agreeing = parity.compare(reference[:1], other[:1], classes=classes).top1_agreement
     right = (None, None) if labels is None else (_accuracy(other[0], labels), _accuracy(reference[0], labels))
     agreement = Agreement(agreeing, round(found.max_error), found.mean_error, count, kernels, *right)
-    agreement.check(path, most_steps=most_steps)
+    agreement.check(path, Interpreter.name, most_steps=most_steps)
     return agreement
 
 

@@ -12,8 +12,8 @@ from string import Template
 import numpy as np
 
 from edgeprune.backends.feeding import Array
+from edgeprune.backends.footprint import Footprint
 from edgeprune.backends.tflm.code import golden_count
-from edgeprune.backends.tflm.footprint import Footprint
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.config import Target
 from edgeprune.errors import ModelError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgeprune.backends.linting.finding import Finding
-from edgeprune.backends.linting.network import Graph, Network, Operator, Tensor
+from edgeprune.backends.tflm.linting.finding import Finding
+from edgeprune.backends.tflm.linting.network import Graph, Network, Operator, Tensor
 from edgeprune.operator_facts.tflite_operators import MICRO_CUSTOM_KERNELS, TFLITE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgeprune.backends.linting.finding import Finding
+from edgeprune.backends.tflm.linting.finding import Finding
 from edgeprune.config import Target
 from edgeprune.errors import TargetError
 

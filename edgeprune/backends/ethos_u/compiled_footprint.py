@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeprune.backends.ethos_u import vela
+from edgeprune.backends.footprint import Arena, Footprint
 from edgeprune.backends.tflm import cmsis_nn
-from edgeprune.backends.tflm.arena import Arena
 from edgeprune.backends.tflm.code import SOURCE, code_bytes
-from edgeprune.backends.tflm.footprint import Footprint, footprint
+from edgeprune.backends.tflm.tflm_footprint import footprint
 
 _CODE_SOURCE = (
     f"{SOURCE}; the kernel of Ethos-U with its driver is an allowance, as large as the largest of these kernels"
@@ -44,5 +44,6 @@ def compiled_footprint(source: Path, compiled: vela.Compiled) -> Footprint:
         activation_source="as Vela plans the SRAM of accelerator and CPU",
         activation_kind="estimated",
         code_source=_CODE_SOURCE,
+        code_error=plain.code_error,
         compiler=compiled.estimate,
     )

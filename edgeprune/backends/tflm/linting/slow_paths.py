@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import prod
 
-from edgeprune.backends.linting.finding import Finding
-from edgeprune.backends.linting.network import Network, Operator
+from edgeprune.backends.tflm.linting.finding import Finding
+from edgeprune.backends.tflm.linting.network import Network, Operator
 from edgeprune.config import Target
 from edgeprune.tflite.tflite_schema import schema
 

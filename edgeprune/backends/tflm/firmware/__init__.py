@@ -1,0 +1,1 @@
+"""C++ files that run a model on a microcontroller."""
