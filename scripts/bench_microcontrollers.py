@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
+from edgeprune.report.board import notes  # noqa: E402
 
 from edgeprune import __version__  # noqa: E402
 from edgeprune.bundle.manifest import Manifest  # noqa: E402
@@ -31,7 +32,6 @@ from edgeprune.bundle.microcontroller import LatencyEstimate  # noqa: E402
 from edgeprune.config import Recipe, Target  # noqa: E402
 from edgeprune.errors import EdgePruneError  # noqa: E402
 from edgeprune.pipeline import build  # noqa: E402
-from edgeprune.report.board import notes  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
 
 COLUMNS = (

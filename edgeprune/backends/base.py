@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from edgeprune.backends.self_contained import self_contained
 from edgeprune.config import Target
 from edgeprune.errors import TargetError
 from edgeprune.progress import SILENT, Progress
@@ -100,8 +103,8 @@ class RunnerScripts:
     """Scripts that run and measure a model on a device; they need nothing of EdgePrune there.
 
     Attributes:
-        script: The script that is started; ``run.py`` in a bundle.
-        beside: Scripts that must lie beside it, under their own names.
+        script: Source of the script that is started; ``run.py`` in a bundle.
+        beside: Sources of scripts that must lie beside it, under their own names.
         requirements: Packages that it needs on the device, one a line as pip reads them; empty for those of the board.
         load_s: Longest time until a model is loaded, in seconds, where that may take longer than an answer.
     """
@@ -110,6 +113,23 @@ class RunnerScripts:
     beside: tuple[Path, ...] = ()
     requirements: str = ""
     load_s: float = 0.0
+
+    @cached_property
+    def contents(self) -> tuple[str, ...]:
+        """Content of ``script`` and of those ``beside`` it, with the parts that they share, see ``self_contained``."""
+        return tuple(self_contained(path) for path in (self.script, *self.beside))
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """``contents`` as files beside each other in a folder that is removed when this process ends."""
+        folder = Path(self._folder.name)
+        for path, content in zip((self.script, *self.beside), self.contents, strict=True):
+            (folder / path.name).write_text(content, encoding="utf-8")
+        return tuple(folder / path.name for path in (self.script, *self.beside))
+
+    @cached_property
+    def _folder(self) -> TemporaryDirectory[str]:
+        return TemporaryDirectory(prefix="edgeprune-")
 
 
 class Backend(ABC):
@@ -273,7 +293,8 @@ class Backend(ABC):
         if runner is None:
             return {}
         requirements = {"requirements.txt": runner.requirements} if runner.requirements else {}
-        return {"run.py": runner.script, **{path.name: path for path in runner.beside}, **requirements}
+        names = "run.py", *(path.name for path in runner.beside)
+        return {**dict(zip(names, runner.contents, strict=True)), **requirements}
 
     @abstractmethod
     def check_file(self, path: Path) -> None:

@@ -165,7 +165,7 @@ def calibrate(
     points = {(shape, into, out) for shape, axes in grids.items() for into in axes[0] for out in axes[1]}
     points |= {point for line in lines.values() for point in line}
     with tempfile.TemporaryDirectory() as folder, device.open() as workspace:
-        runner = Runner(workspace, workspace.push(scripts.script), "latency probes", _TIMEOUT_S)
+        runner = Runner(workspace, workspace.push(*scripts.files), "latency probes", _TIMEOUT_S)
         check_machine(target, device, str(runner.machine["machine"]))
         _check_version(target, device, str(runner.machine["runtime_version"]))
         cores = int(runner.machine["cores"])

@@ -67,7 +67,7 @@ def default_scripts(model: Path) -> tuple[Path, ...]:
     """
     runner = backends.for_file(model).runner
     assert runner is not None
-    return (runner.script, *runner.beside)
+    return runner.files
 
 
 def measure(

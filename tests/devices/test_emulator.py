@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import edgeprune
-from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT
+from edgeprune.backends.onnxruntime.onnxruntime_backend import OnnxRuntime
 from edgeprune.backends.onnxruntime.onnxruntime_session import Session
 from edgeprune.bundle import pack, provenance
 from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, ParityReport
@@ -187,7 +187,11 @@ def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     outputs = tuple(Session(folder / "model.onnx").predict(inputs))
     Golden(inputs, outputs, tolerance("float32")).save(folder / "golden.npz")
     before, after = (Metrics(macs=int(cost.macs), params=int(cost.params)) for cost in (half.before, half.after))
-    contents = {"model.onnx": folder / "model.onnx", "golden.npz": folder / "golden.npz", "run.py": SCRIPT}
+    contents = {
+        "model.onnx": folder / "model.onnx",
+        "golden.npz": folder / "golden.npz",
+        "run.py": OnnxRuntime.runner.contents[0],
+    }
     manifest = Manifest(
         recipe=recipe.name,
         target=_NAME,

@@ -140,6 +140,7 @@ def test_report_changes_only_stages_that_write_it(path: str, tmp_path: Path, cha
         ("criteria/lamp.py", {"load", "score", "candidates"}, {"capture", "group", "finetune", "export", "profile"}),
         ("graph/rules/base.py", {"capture", "group", "finetune", "export"}, set()),
         ("backends/litert/litert_runner.py", {"profile", "bundle"}, {"capture", "finetune", "export"}),
+        ("backends/runner_parts/serving.py", {"profile", "bundle"}, {"capture", "finetune", "export"}),
         ("devices/remote/agent.py", {"profile"}, {"capture", "finetune", "export"}),
         ("backends/tflm/firmware/files/model.cc", {"bundle"}, {"load", "finetune", "export"}),
         ("pipeline/building.py", set(_STAGES), set()),

@@ -1,8 +1,7 @@
-"""The runner of TFLite files: LiteRT itself, and what it has in common with the runner of ONNX files."""
+"""The runner of TFLite files."""
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT
 from edgeprune.export.onnx import export
 from edgeprune.model.data import TensorSplit
 from edgeprune.profile import predict
@@ -23,43 +21,12 @@ from edgeprune.tflite.tflite_quantizing import quantize
 from tests.imports import imported
 
 _LITERT = default_scripts(Path("model.tflite"))[0]
-_OF_THE_RUNTIME = {"random_inputs", "run_samples", "_machine", "main"}
-_OF_THE_RUNTIME |= {f"Server.{name}" for name in ("__init__", "load", "machine")}
 
 
 @pytest.fixture(scope="module")
 def model(shared_data: Path) -> Path:
     pytest.importorskip("ai_edge_litert", reason="no LiteRT here")
     return shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
-
-
-def functions(path: Path) -> dict[str, str]:
-    """The code of each function and method of a script that has nothing of the runtime in it."""
-    found = {}
-    for outer in ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8)).body:
-        inner = outer.body if isinstance(outer, ast.ClassDef) else []
-        for function in (outer, *inner):
-            if isinstance(function, ast.FunctionDef):
-                name = function.name if function is outer else f"{outer.name}.{function.name}"
-                for argument in function.args.args:
-                    argument.annotation = None
-                found[name] = ast.unparse(function)
-    return {name: code for name, code in found.items() if name not in _OF_THE_RUNTIME}
-
-
-def test_what_both_runners_do_is_written_the_same_in_both() -> None:
-    onnx, litert = functions(SCRIPT), functions(_LITERT)
-    both = set(onnx) & set(litert)
-    assert {
-        "time_runs",
-        "peak_memory",
-        "start_memory",
-        "core_count",
-        "serve",
-        "Server.warm_up",
-        "Server.measure",
-    } <= both
-    assert {name: litert[name] for name in both} == {name: onnx[name] for name in both}
 
 
 def test_it_needs_numpy_and_a_runtime_only() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import edgeprune as ep
-from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT
+from edgeprune.backends.onnxruntime.onnxruntime_backend import OnnxRuntime
 from edgeprune.bundle import verifying
 from edgeprune.bundle.manifest import FileEntry, Manifest
 from edgeprune.bundle.measured import Measured
@@ -446,7 +446,7 @@ def test_devices_of_one_machine_take_turns(bundle: Path, monkeypatch: pytest.Mon
 
 def test_a_bundle_of_before_is_profiled_without_what_its_runner_cannot(bundle: Path) -> None:
     """Its runner does not name its commands: layers and outputs are not asked for."""
-    code = SCRIPT.read_text().replace(", commands=list(commands)", "")
+    code = OnnxRuntime.runner.contents[0].replace(", commands=list(commands)", "")
     (bundle / "run.py").write_text(code)
     account_for(bundle, "run.py")
     found = ep.profile(bundle, **_QUICK)

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT, OnnxRuntime
+from edgeprune.backends.onnxruntime.onnxruntime_backend import OnnxRuntime
 from edgeprune.backends.onnxruntime.onnxruntime_session import predict
 from edgeprune.devices import Capability, Local
 from edgeprune.errors import BundleError, DeviceError, InputError
@@ -26,6 +26,8 @@ from edgeprune.export.onnx import export
 from edgeprune.profile import Profile, measure
 from edgeprune.profile.golden import Golden
 from tests.imports import imported
+
+SCRIPT = OnnxRuntime.runner.files[0]
 
 
 @pytest.fixture(scope="module")

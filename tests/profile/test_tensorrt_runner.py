@@ -20,7 +20,7 @@ from edgeprune.errors import DeviceError
 from edgeprune.profile.runner import Runner
 from tests.profile import recorded_trtexec
 
-_SCRIPTS = (TensorRT.runner.script, *TensorRT.runner.beside)
+_SCRIPTS = TensorRT.runner.files
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ else. Where there is no trtexec, onnxruntime_runner.py beside this file takes ov
     python run.py --precision fp16 --duration 30
     python run.py --layers layers.json   the time of each layer too
 
-With --serve it speaks the protocol of onnxruntime_runner.py; "load" takes two keys more, both of which may be left out,
-and "loaded" tells the precision and the reason for it:
+With --serve it answers JSON commands on stdin, see the function serve. "load" takes two keys more, both of which may be
+left out, and "loaded" has the precision and the reason for it:
 
     {"do": "load", "model": "model.onnx", "spinning": true, "precision": "fp16", "engines": "folder/to/keep/them"}
 
@@ -28,7 +28,6 @@ import contextlib
 import json
 import math
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -41,6 +40,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgeprune.backends.runner_parts.serving import describe_machine, run_until_stable, serve
+
 if TYPE_CHECKING:
     from edgeprune.backends.tensorrt import build_engine, choice, trtexec
 
@@ -50,13 +51,9 @@ else:
     import choice
     import trtexec
 
-PROTOCOL = 1
-
 _FALLBACK = "onnxruntime_runner.py"
 _FALLBACK_RUNS = "200"
 _WINDOW_S = 1
-# Warm-up has ended when the medians of two windows that follow each other differ by less than this share.
-_STABLE = 0.02
 _MEMORY_PERIOD_S = 0.05
 # Codes of the module array for numpy's names of types.
 _TYPE_CODES = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "|i1": "b", "|u1": "B", "|b1": "B"}
@@ -103,6 +100,16 @@ class Server:
         self._memory = MemoryWatch()
         self._engine: Any = None
 
+    def machine(self) -> dict[str, Any]:
+        """Description of this machine and of TensorRT."""
+        return {
+            **describe_machine(),
+            "runtime": "tensorrt",
+            "provider": "tensorrt",
+            "runtime_version": str(self._builder.version),
+            **{name: value for name, value in self._builder.device.items() if value is not None},
+        }
+
     def load(self, command: dict[str, Any]) -> dict[str, Any]:
         """Build the engine if need be, and run it once."""
         started = time.monotonic()
@@ -130,15 +137,11 @@ class Server:
 
     def warm_up(self, command: dict[str, Any]) -> dict[str, Any]:
         """Run until two runs of trtexec that follow each other take the same time."""
-        runs, stable, before = 0, False, None
-        end = time.monotonic() + command["at_most_s"]
-        while time.monotonic() < end and not (stable and runs >= command["at_least"]):
-            times = self._run(_WINDOW_S, 1)
-            now = statistics.median(entry["latency_ms"] for entry in times)
-            runs += len(times)
-            stable = before is not None and abs(now - before) <= _STABLE * before
-            before = now
-        return {"event": "warm", "runs": runs, "stable": stable}
+
+        def run_window() -> list[float]:
+            return [entry["latency_ms"] for entry in self._run(_WINDOW_S, 1)]
+
+        return run_until_stable(command, run_window, 0)
 
     def measure(self, command: dict[str, Any]) -> dict[str, Any]:
         """Time one block."""
@@ -295,43 +298,6 @@ def write_outputs(path: Path, parts: Sequence[Sequence[Output]]) -> None:
             file.writestr(f"output_{index}.npy", begin + header.encode("latin1") + values.tobytes())
 
 
-def serve(builder: build_engine.Builder) -> None:
-    """Talk until told to end, or until stdin ends."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not get between the answers
-
-    def answer(value: dict[str, Any]) -> None:
-        answers.write(json.dumps(value) + "\n")
-        answers.flush()
-
-    with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
-        server = Server(builder, Path(folder))
-        names = ("load", "warm_up", "measure", "layers", "memory", "outputs")
-        commands = {name: getattr(server, name) for name in names}
-        answer(dict(_machine(builder), event="ready", protocol=PROTOCOL, commands=list(commands)))
-        for line in iter(sys.stdin.readline, ""):
-            try:
-                command = json.loads(line)
-                if command["do"] == "end":
-                    break
-                answer(commands[command["do"]](command))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other side is told
-                answer({"event": "error", "message": f"{type(error).__name__}: {error}"})
-
-
-def _machine(builder: build_engine.Builder) -> dict[str, Any]:
-    return {
-        "machine": platform.machine(),
-        "system": f"{platform.system()} {platform.release()}",
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "runtime": "tensorrt",
-        "provider": "tensorrt",
-        "runtime_version": str(builder.version),
-        **{name: value for name, value in builder.device.items() if value is not None},
-    }
-
-
 def benchmark(builder: build_engine.Builder, given: argparse.Namespace) -> None:
     """Build the engine if necessary, measure it, run the samples, and print the results.
 
@@ -401,7 +367,8 @@ def main() -> None:
             _fall_back(given)
         builder = build_engine.Builder()
         if given.serve:
-            serve(builder)
+            with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
+                serve(lambda: Server(builder, Path(folder)))
         else:
             benchmark(builder, given)
     except (trtexec.EngineError, OSError) as problem:

@@ -1,0 +1,84 @@
+"""Self-contained scripts for devices: a script with the parts that it imports from ``runner_parts`` written into it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from pathlib import Path
+
+_PACKAGE = "edgeprune.backends.runner_parts"
+_FOLDER = Path(__file__).with_name("runner_parts")
+
+
+def self_contained(script: Path) -> str:
+    """The content of ``script``, in which its parts take the place of the statements that import them.
+
+    The parts follow the imports of the script, each before those that import it. Their own imports of the standard
+    library are merged with those of the script; other packages are imported by the script itself. A script that
+    imports no part stays as it is.
+    """
+    text = script.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    parts = list(_parts(tree))
+    if not parts:
+        return text
+    trees = {part: ast.parse((_FOLDER / f"{part}.py").read_text(encoding="utf-8")) for part in parts}
+    lines = text.splitlines()
+    imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_future(node)]
+    head = lines[: imports[0].lineno - 1]
+    merged = _merged([*imports, *(node for part in trees.values() for node in part.body)])
+    end = _header_end(tree)
+    between = lines[imports[-1].end_lineno : end]
+    bodies = [line for part in parts for line in ("", "", f"# {_PACKAGE}.{part}", "", *_body(part))]
+    return "\n".join([*head, *merged, *between, *bodies, *lines[end:], ""])
+
+
+def _parts(tree: ast.Module) -> Iterator[str]:
+    """Names of the parts that a module imports, and those that they import before them; each once."""
+    found: dict[str, None] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{_PACKAGE}."):
+            part = node.module.removeprefix(f"{_PACKAGE}.")
+            inner = ast.parse((_FOLDER / f"{part}.py").read_text(encoding="utf-8"))
+            found |= dict.fromkeys([*_parts(inner), part])
+    return iter(found)
+
+
+def _body(part: str) -> list[str]:
+    """Lines of a part behind its imports."""
+    text = (_FOLDER / f"{part}.py").read_text(encoding="utf-8")
+    return "\n".join(text.splitlines()[_header_end(ast.parse(text)) :]).strip("\n").splitlines()
+
+
+def _merged(nodes: Iterable[ast.stmt]) -> list[str]:
+    """One statement for each module of the standard library that ``nodes`` import, sorted."""
+    modules: set[str] = set()
+    names: dict[str, set[str]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names if alias.name.partition(".")[0] in sys.stdlib_module_names}
+        elif isinstance(node, ast.ImportFrom) and not _is_future(node):
+            assert node.module is not None
+            if node.module.partition(".")[0] in sys.stdlib_module_names:
+                names.setdefault(node.module, set()).update(alias.name for alias in node.names)
+    ordered = [f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names)]
+    return [*(f"import {module}" for module in sorted(modules)), *ordered]
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def _header_end(tree: ast.Module) -> int:
+    """Number of lines up to the first statement that is no docstring, import, or try or condition around imports."""
+    return max(node.end_lineno or 0 for node in takewhile(_is_header, tree.body))
+
+
+def _is_header(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    if isinstance(node, (ast.Try, ast.If)):
+        return any(isinstance(inner, (ast.Import, ast.ImportFrom)) for inner in node.body)
+    return isinstance(node, (ast.Import, ast.ImportFrom))
