@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,22 +16,24 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from edgeprune.criteria import Network, create, documentation, options_of, registered
 from edgeprune.errors import InputError
-from edgeprune.graph import capture, units_of
+from edgeprune.graph import Units, capture, units_of
 from edgeprune.statistics import Samples
-from tests.networks.collection import make
+from tests.networks.collection import make, shared
 
 _NETWORKS = ("zero-padded-residual", "concat-into-grouped", "tokens-and-positions", "gru", "tied-embedding")
 _CASES = [(criterion, name) for criterion in registered() for name in _NETWORKS]
 _CHANNELS = 6
 
 
-def _network(name: str, *, seed: int = 0) -> tuple[nn.Module, Network]:
-    model, example = make(name)
-    inputs = example if isinstance(example, tuple) else dict(example)
-    size = len(tree_leaves(inputs)[0])
-    labels = torch.arange(size) % 2
+def _network(name: str, *, seed: int = 0) -> Network:
+    model, inputs, units = shared(name)
+    return _with_samples(model, units, inputs, seed)
+
+
+def _with_samples(model: nn.Module, units: Units, inputs: tuple[Any, ...], seed: int = 0) -> Network:
+    labels = torch.arange(len(inputs[0])) % 2
     samples = Samples([(_varied(inputs, index), labels) for index in range(4)], loss=_spread)
-    return model, Network(model, units_of(capture(model, example)), seed, samples)
+    return Network(model, units, seed, samples)
 
 
 def _varied(inputs: Any, index: int) -> Any:
@@ -52,7 +55,8 @@ def _spread(outputs: Any, _labels: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("criterion", "name"), _CASES)
 def test_scores_every_unit(criterion: str, name: str) -> None:
-    model, network = _network(name)
+    network = _network(name)
+    model = network.model
     before = copy.deepcopy(model.state_dict())
     random = torch.get_rng_state()
 
@@ -71,20 +75,25 @@ def test_scores_every_unit(criterion: str, name: str) -> None:
 @pytest.mark.parametrize("criterion", registered())
 def test_same_seed_same_scores(criterion: str) -> None:
     def score(seed: int) -> Tensor:
-        return create(criterion, data=True).score(_network("zero-padded-residual", seed=seed)[1])
+        return create(criterion, data=True).score(_network("zero-padded-residual", seed=seed))
 
     first = score(3)
     torch.rand(7)  # what else was drawn makes no difference
     assert torch.equal(first, score(3))
 
 
-@pytest.mark.parametrize("criterion", registered())
-def test_weights_that_are_all_zero_have_scores(criterion: str) -> None:
-    model, network = _network("zero-padded-residual")
+@cache
+def _zero() -> tuple[nn.Module, Units, tuple[Any, ...]]:
+    model, example = make("zero-padded-residual")
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    scores = create(criterion, data=True).score(network)
+    return model, units_of(capture(model, example)), example
+
+
+@pytest.mark.parametrize("criterion", registered())
+def test_weights_that_are_all_zero_have_scores(criterion: str) -> None:
+    scores = create(criterion, data=True).score(_with_samples(*_zero()))
     assert bool(scores.isfinite().all())
     assert bool((scores >= 0).all())
 
@@ -118,12 +127,20 @@ def _with_constant(unit: int, value: float) -> Plain:
     return model
 
 
-def _scores(criterion: str, model: nn.Module) -> Tensor:
-    """Of the units that the first convolution makes."""
+@cache
+def _captured_plain() -> tuple[Plain, Units]:
+    model = _plain()
+    units = units_of(capture(model, (torch.randn(2, 3, 6, 6),)))
+    assert units.groups[0].name == "first"
+    return model, units
+
+
+def _scores(criterion: str, source: Plain) -> Tensor:
+    """Scores of the units that the first convolution makes, with the weights of ``source``."""
     images = torch.randn(24, 3, 6, 6, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(24) % 3
-    units = units_of(capture(model, (images[:2],)))
-    assert units.groups[0].name == "first"
+    model, units = _captured_plain()
+    model.load_state_dict(source.state_dict())
     samples = Samples([(images[:12], labels[:12]), (images[12:], labels[12:])])
     return create(criterion, data=True).score(Network(model, units, 0, samples))[:_CHANNELS]
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from edgeprune.cost import CostModel, cost_model, cost_of
 from edgeprune.errors import BudgetError
-from edgeprune.graph import Group, Units, capture, units_of
+from edgeprune.graph import Group, capture, units_of
 from edgeprune.select import Constraint, Curve, Problem, create, registered, resolve
-from tests.networks.collection import make
+from tests.networks.collection import shared
 
 _COSTS = ("macs", "params", "peak_activation_bytes", "flash_bytes")
 _network = st.sampled_from(
@@ -30,14 +30,8 @@ _few = settings(max_examples=12)
 
 
 @cache
-def _units(network: str) -> tuple[nn.Module, Units]:
-    model, example = make(network)
-    return model, units_of(capture(model, example))
-
-
-@cache
 def _cost(network: str, name: str) -> CostModel:
-    model, units = _units(network)
+    model, _, units = shared(network)
     return cost_model(name, units, model)
 
 
@@ -50,7 +44,7 @@ def _problem(
     scores: Tensor | None = None,
 ) -> Problem:
     """Limits lie between the least that each cost can reach, at 0, and dense, at 1."""
-    units = _units(network)[1]
+    units = shared(network)[2]
     if scores is None:
         scores = torch.rand(len(units), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     costs = {name: _cost(network, name) for name in shares}
@@ -97,7 +91,7 @@ def test_budgets_hold_and_no_dimension_becomes_empty(
     assert not bool((removed & ~problem.units.prunable).any())
     for floor in problem.units.floors:
         assert not bool(removed[floor].all())
-    counted = cost_of(problem.units, _units(network)[0], removed)
+    counted = cost_of(problem.units, shared(network)[0], removed)
     for cost, limit in problem.limits.items():
         assert getattr(counted, cost) <= limit
     assert {cost: model.total() for cost, model in problem.costs.items()} == before
@@ -115,7 +109,7 @@ def test_budgets_hold_and_no_dimension_becomes_empty(
 def test_a_smaller_budget_never_costs_more(
     name: str, network: str, cost: str, shares: tuple[float, float], seed: int, align: int
 ) -> None:
-    constraints = resolve(_units(network)[1], align=align)
+    constraints = resolve(shared(network)[2], align=align)
     less, more = (
         _total(problem, cost, _choose(name, problem))
         for problem in (
@@ -139,7 +133,7 @@ def test_a_smaller_budget_never_costs_more(
 def test_alignment_floors_and_ceilings_hold(
     name: str, network: str, cost: str, share: float, seed: int, align: int, floor: float, ceiling: float
 ) -> None:
-    units = _units(network)[1]
+    units = shared(network)[2]
     constraints = tuple(
         Constraint(
             max(1, int(floor * len(group))), len(group) if align > 1 else max(1, int(ceiling * len(group))), align
@@ -182,7 +176,7 @@ def test_the_order_of_channels_does_not_matter(name: str, share: float, seed: in
 
 @_every_selection
 def test_units_that_do_not_matter_go_first(name: str) -> None:
-    _, units = _units("u-net")
+    _, _, units = shared("u-net")
     scores = torch.ones(len(units), dtype=torch.float64)
     for group in units.groups:
         scores[group.start + 1 : group.start + 1 + len(group) // 4] = 0.0

@@ -7,14 +7,12 @@ import torch
 
 from edgeprune.cost import cost_of
 from edgeprune.cost.breakdown import layer_costs, live_bytes
-from edgeprune.graph import capture, units_of
-from tests.networks.collection import NAMES, make
+from tests.networks.collection import NAMES, shared
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_layers_and_calls_add_up_to_the_costs_of_the_network(name: str) -> None:
-    network, example = make(name)
-    units = units_of(capture(network, example))
+    network, _, units = shared(name)
     removed = torch.zeros(len(units), dtype=torch.bool)
     for group in units.groups:
         if group.frozen is None:

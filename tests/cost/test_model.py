@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
@@ -19,18 +17,12 @@ from edgeprune.cost import CostModel, Scaled, cost_model, cost_of, peak_activati
 from edgeprune.errors import InputError
 from edgeprune.export.onnx import export
 from edgeprune.graph import Units, capture, shrink, units_of
-from tests.networks.collection import NAMES, make
+from tests.networks.collection import NAMES, shared
 
 _SUMS = ("macs", "params", "flash_bytes")
 # Recurrent kernels, a matrix times a vector, and attention on a CPU.
 _NOT_COUNTED_BY_TORCH = ("lstm", "gru", "conv-lstm", "parametrised", "tokens-and-positions", "grouped-queries")
 _SOME = ("concat-into-grouped", "zero-padded-residual", "fused-projection", "lstm")
-
-
-@cache
-def _network(name: str) -> tuple[nn.Module, tuple[Any, ...], Units]:
-    network, example = make(name)
-    return network, example, units_of(capture(network, example))
 
 
 def _some(units: Units, *, share: float = 0.4, seed: int = 0) -> Tensor:
@@ -58,7 +50,7 @@ def _moved(model: CostModel, move: Callable[[CostModel], None]) -> float:
 @pytest.mark.parametrize("cost", _SUMS)
 @pytest.mark.parametrize("name", _SOME)
 def test_savings_and_gains_are_differences_of_totals(name: str, cost: str) -> None:
-    network, _, units = _network(name)
+    network, _, units = shared(name)
     model, gone = cost_model(cost, units, network), _some(units)
     model.remove(gone)
     before, savings, gains = model.total(), model.savings(limit=1.0), model.gains()
@@ -73,7 +65,7 @@ def test_savings_and_gains_are_differences_of_totals(name: str, cost: str) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 def test_peak_activation_is_that_of_the_recount(name: str) -> None:
-    network, _, units = _network(name)
+    network, _, units = shared(name)
     model = cost_model("peak_activation_bytes", units, network)
     assert model.total() == peak_activation_bytes(units, torch.zeros(len(units), dtype=torch.bool))
     for seed, share in enumerate((0.2, 0.5, 0.9)):
@@ -85,7 +77,7 @@ def test_peak_activation_is_that_of_the_recount(name: str) -> None:
 
 @pytest.mark.parametrize("name", _SOME)
 def test_gains_of_the_peak_are_differences_of_the_recount(name: str) -> None:
-    network, _, units = _network(name)
+    network, _, units = shared(name)
     model, gone = cost_model("peak_activation_bytes", units, network), _some(units)
     model.remove(gone)
     gains = model.gains()
@@ -98,7 +90,7 @@ def test_gains_of_the_peak_are_differences_of_the_recount(name: str) -> None:
 @given(name=st.sampled_from(_SOME), share=st.floats(0, 0.9), seed=st.integers(0, 99), limit=st.floats(0.2, 0.99))
 def test_the_way_down_from_a_peak_never_looks_flat(name: str, share: float, seed: int, limit: float) -> None:
     """Where a removal of one unit brings a call that is over the limit nearer to it, its savings are positive."""
-    network, _, units = _network(name)
+    network, _, units = shared(name)
     model = cost_model("peak_activation_bytes", units, network)
     bound = limit * model.total()
     model.remove(_some(units, share=share, seed=seed))
@@ -127,7 +119,7 @@ def test_savings_of_a_peak_over_two_calls() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in _NOT_COUNTED_BY_TORCH])
 def test_macs_are_half_the_flops_that_torch_counts(name: str) -> None:
-    network, example, units = _network(name)
+    network, example, units = shared(name)
     for removed in (torch.zeros(len(units), dtype=torch.bool), _some(units)):
         model = cost_model("macs", units, network)
         model.remove(removed)
@@ -139,7 +131,7 @@ def test_macs_are_half_the_flops_that_torch_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_are_those_of_the_rewritten_network(name: str) -> None:
-    network, example, units = _network(name)
+    network, example, units = shared(name)
     removed = _some(units)
     cost = cost_of(units, network, removed)
     small = shrink(network, units, removed, prove=False)[0].model
@@ -162,7 +154,7 @@ def test_costs_are_those_of_the_rewritten_network(name: str) -> None:
     ],
 )
 def test_flash_bytes_are_those_of_the_exported_weights(name: str, tmp_path: Path) -> None:
-    network, example, units = _network(name)
+    network, example, units = shared(name)
     for removed in (torch.zeros(len(units), dtype=torch.bool), _some(units)):
         small = shrink(network, units, removed, prove=False)[0].model.eval()
         written = onnx.load(export(small, example, tmp_path / "model.onnx").path)
@@ -180,7 +172,7 @@ def test_int8_takes_a_byte_a_weight_and_four_a_bias() -> None:
 
 
 def test_params_are_those_of_the_network() -> None:
-    network, _, units = _network("squeeze-and-excite")
+    network, _, units = shared("squeeze-and-excite")
     assert cost_of(units, network).params == sum(p.numel() for p in network.parameters())
 
 
@@ -195,7 +187,7 @@ def test_peak_activation_bytes_of_a_chain() -> None:
 
 
 def test_unknown_names_are_told() -> None:
-    network, _, units = _network("u-net")
+    network, _, units = shared("u-net")
     with pytest.raises(InputError, match=r"'flops'; there are macs, params, latency_ms"):
         cost_model("flops", units, network)
     with pytest.raises(InputError, match=r"got 'int4'; allowed are 'float32', 'int8'"):
@@ -205,7 +197,7 @@ def test_unknown_names_are_told() -> None:
 @pytest.mark.parametrize("cost", [*_SUMS, "peak_activation_bytes", "arena_bytes"])
 @pytest.mark.parametrize("name", _SOME)
 def test_totals_of_many_states_are_those_of_each(name: str, cost: str) -> None:
-    network, _, units = _network(name)
+    network, _, units = shared(name)
     model = cost_model(cost, units, network)
     whole = model.total()
     masks = torch.stack([_some(units, share=share, seed=seed) for seed, share in enumerate((0.0, 0.3, 0.8))])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,20 +15,31 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgeprune import Plan, groups, prune
 from edgeprune.cost import cost_of
-from edgeprune.graph import capture, units_of
-from tests.networks.collection import NAMES, make
+from edgeprune.graph import Units, capture, units_of
+from edgeprune.pruning import Pruned
+from tests.networks.collection import NAMES, make, shared
 
 _UNCOUNTED = ("lstm", "gru", "parametrised", "tokens-and-positions", "grouped-queries")
 """torch counts no recurrent layers, no matrix-vector products, and no attention on a CPU."""
 
 
+_unpickled = pytest.mark.filterwarnings("ignore::FutureWarning")  # torch, with its own tree specifications
+
+
+@cache
+def _pruned(name: str) -> tuple[nn.Module, tuple[Any, ...], Pruned]:
+    """A network, an example input, and the network without half of its MACs; what is trained is a copy of it."""
+    network, example = make(name)
+    return network, example, prune(network, example, budget={"macs": 0.5}, criterion="random")
+
+
 @pytest.mark.parametrize("share", [0.5, 0.25])
 @pytest.mark.parametrize("name", NAMES)
 def test_is_pruned_and_proved(name: str, share: float) -> None:
-    network, example = make(name)
+    network, example, units = shared(name)
     dense = {key: tensor.clone() for key, tensor in network.state_dict().items()}
 
-    pruned = prune(network, example, budget={"macs": max(share, _floor(network, example))}, criterion="random")
+    pruned = prune(network, example, budget={"macs": max(share, _floor(network, units))}, criterion="random")
 
     assert pruned.proof is not None
     assert pruned.proof.max_error < 1e-5
@@ -36,9 +50,10 @@ def test_is_pruned_and_proved(name: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@_unpickled
 def test_trains_at_any_batch_size(name: str) -> None:
-    network, example = make(name)
-    model = prune(network, example, budget={"macs": 0.5}, criterion="random").model.train()
+    _, example, pruned = _pruned(name)
+    model = copy.deepcopy(pruned.model).train()
     batch = tuple(torch.cat([tensor, tensor.flip(0)[:1]]) for tensor in example)
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     losses = []
@@ -53,8 +68,7 @@ def test_trains_at_any_batch_size(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plan_replays(name: str, tmp_path: Path) -> None:
-    network, example = make(name)
-    pruned = prune(network, example, budget={"macs": 0.5}, criterion="random")
+    network, example, pruned = _pruned(name)
     pruned.plan.save(tmp_path / "plan.json")
 
     replayed = Plan.load(tmp_path / "plan.json").apply(network, example)
@@ -65,10 +79,10 @@ def test_a_plan_replays(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "parametrised"])  # torch saves only its state
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch, unpickling its own tree specifications
+@_unpickled
 def test_is_saved_whole(name: str, tmp_path: Path) -> None:
-    network, example = make(name)
-    model = prune(network, example, budget={"macs": 0.5}, criterion="random").model.eval()
+    _, example, pruned = _pruned(name)
+    model = pruned.model.eval()
     torch.save(model, tmp_path / "model.pt")
     loaded = torch.load(tmp_path / "model.pt", weights_only=False)
     with torch.no_grad():
@@ -89,8 +103,7 @@ def test_head_dimensions_go_instead_of_heads(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_agree_with_torch(name: str) -> None:
-    network, example = make(name)
-    pruned = prune(network, example, budget={"macs": 0.5}, criterion="random")
+    network, example, pruned = _pruned(name)
     if name not in _UNCOUNTED:
         for model, cost in ((network, pruned.before), (pruned.model, pruned.after)):
             assert cost.macs == _flops(model, example) / 2
@@ -100,9 +113,10 @@ def test_costs_agree_with_torch(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exports_to_onnx(name: str, tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    network, example = make(name)
-    model = prune(network, example, budget={"macs": 0.5}, criterion="random").model.eval()
+    import onnxruntime
+
+    _, example, pruned = _pruned(name)
+    model = pruned.model.eval()
 
     from edgeprune.export.onnx import export
 
@@ -116,9 +130,8 @@ def test_exports_to_onnx(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(torch.from_numpy(b), a, rtol=1e-3, atol=1e-4)
 
 
-def _floor(network: nn.Module, example: tuple[Tensor, ...]) -> float:
+def _floor(network: nn.Module, units: Units) -> float:
     """A share of the MACs that small networks with coarse units can reach."""
-    units = units_of(capture(network, example))
     removable = units.prunable.clone()
     for floor in units.floors:
         removable[floor[0]] = False

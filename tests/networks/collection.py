@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from edgeprune.graph import Program, Units, capture, units_of
 from tests.networks import convolutional, sequential
 
 _IMAGE = (2, 3, 8, 8)
@@ -63,3 +65,16 @@ def make(name: str, seed: int = 0) -> tuple[nn.Module, tuple[Any, ...]]:
         if tensor.is_floating_point():
             tensor.data += 0.1 * torch.rand_like(tensor)
     return network, (example(),)
+
+
+@cache
+def _captured(name: str) -> tuple[nn.Module, tuple[Any, ...], Program]:
+    network, example = make(name)
+    return network, example, capture(network, example)
+
+
+@cache
+def shared(name: str, *, attention: str = "heads") -> tuple[nn.Module, tuple[Any, ...], Units]:
+    """A network that is captured once for all tests, its example input and its units: no test may change them."""
+    network, example, program = _captured(name)
+    return network, example, units_of(program, attention=attention)

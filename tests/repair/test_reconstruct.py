@@ -15,7 +15,7 @@ from edgeprune.graph.rewrite import Rewritten, rewrite
 from edgeprune.repair import constant_units, put, reconstruct
 from edgeprune.repair.reconstruct import Method
 from edgeprune.statistics import Samples
-from tests.networks.collection import NAMES, make
+from tests.networks.collection import NAMES, shared
 
 _METHODS: tuple[Method, ...] = ("bias", "least_squares")
 
@@ -124,8 +124,7 @@ def test_training_begins_with_the_function_that_was_fitted(method: Method) -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_every_network_is_repaired(name: str, method: Method) -> None:
     """Whatever it is made of, nothing breaks, and the dense network stays as it is."""
-    model, example = make(name)
-    units = units_of(capture(model, example))
+    model, example, units = shared(name)
     torch.manual_seed(0)
     removed = units.prunable & (torch.rand(len(units)) < 0.3)
     for floor in units.floors:

@@ -14,14 +14,13 @@ from torch import nn
 from edgeprune import graph
 from edgeprune.cost import cost_of
 from edgeprune.report.coupling import Coupling, Layer, Rail, coupling_of, svg, text
-from tests.networks.collection import NAMES, make
+from tests.networks.collection import NAMES, shared
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(name: str) -> tuple[Coupling, graph.Units, nn.Module]:
-    network, example = make(name)
-    units = graph.units_of(graph.capture(network, example))
+    network, _, units = shared(name)
     return coupling_of(units, network), units, network
 
 

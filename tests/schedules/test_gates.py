@@ -31,8 +31,11 @@ def _removable(units: Units, share: float, seed: int = 0) -> Tensor:
     return removed
 
 
-@pytest.mark.parametrize("attention", ["heads", "head_dim"])
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*_UNGATED, *_MIXED)])
+_CASES = [(name, "heads") for name in NAMES if name not in (*_UNGATED, *_MIXED)]
+_CASES += [(name, "head_dim") for name in ("fused-projection", "repeated-keys")]  # the only ones with heads
+
+
+@pytest.mark.parametrize(("name", "attention"), _CASES)
 def test_closed_is_pruned(name: str, attention: str) -> None:
     network, example = make(name)
     units = units_of(capture(network, example), attention=attention)
