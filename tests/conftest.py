@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,15 +20,26 @@ os.environ.pop("COLUMNS", None)
 # Where a shell started the tests in the background they ignore Ctrl-C, and so would programs that they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Tests of whole programs in these folders, and all tests marked 'long', are left out of './scripts/test fast'.
+_LONG = ("packaging", "recipes", "scripts", "zoo")
+
 # The same examples every time, so that a red run is the fault of a change; 'pytest --hypothesis-profile explore' draws
 # new ones, and keeps those that fail in .hypothesis/.
 settings.register_profile(
     "repeat", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("explore", deadline=None, print_blob=True)
+settings.register_profile("fast", settings.get_profile("repeat"), max_examples=30)
+settings.register_profile("explore", deadline=None, print_blob=True, max_examples=1000)
 settings.load_profile("repeat")
 
 _ROOT = Path(__file__).parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(_ROOT / "tests").parts[0] in _LONG:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +57,36 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}: set EDGEPRUNE_DATA to the folder that has cifar10/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def digits_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Build the digits network for a target, once for all processes of the session; a test copies what it changes.
+
+    Call it with the target, its runtime and settings of the recipe by their dotted names.
+    """
+    from edgeprune.config import Recipe, Target
+    from edgeprune.pipeline import build
+
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+
+    def bundle(target: str, settings: dict[str, object], *, runtime: str | None = None) -> Path:
+        key = hashlib.sha256(json.dumps([target, runtime, settings], sort_keys=True).encode()).hexdigest()
+        place = common / f"digits-bundle-{key[:16]}"
+        with (common / "digits-bundle.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not place.exists():
+                chosen = Target.load(target)
+                built = build(
+                    Recipe.load("digits").override(settings),
+                    chosen if runtime is None else chosen.with_runtime(runtime),
+                    output=common / "digits-bundle-output",
+                    cache=common / "digits-bundle-cache",
+                )
+                built.folder.parent.rename(place)
+        (folder,) = (path for path in place.iterdir() if path.is_dir())
+        return folder
+
+    return bundle

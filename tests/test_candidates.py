@@ -175,6 +175,7 @@ def _labelled() -> tuple[nn.Module, list[Any]]:
     return model, list(zip(torch.split(inputs, 16), torch.split(labels, 16), strict=True))
 
 
+@pytest.mark.long
 def test_prune_compares_candidates_and_uses_the_best() -> None:
     model, data = _labelled()
     example = (data[0][0],)
@@ -190,6 +191,7 @@ def test_prune_compares_candidates_and_uses_the_best() -> None:
     assert all(torch.equal(a, b) for a, b in zip(pruned.model.parameters(), again.model.parameters(), strict=True))
 
 
+@pytest.mark.long
 def test_prune_with_every_choice_made_compares_nothing() -> None:
     model, data = _labelled()
     example = (data[0][0],)

@@ -74,6 +74,7 @@ def test_commands_that_need_no_extra_run_without_any(command: list[str], tmp_pat
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("modules", "command", "extra"),
     [
@@ -104,6 +105,7 @@ def test_a_network_is_built_and_profiled_without_any_extra_but_its_data(tmp_path
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.long
 def test_doctor_lists_optional_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {one.name: one for one in packages.optional_packages()}
     assert all(not one.needed for one in found.values())

@@ -31,6 +31,7 @@ def _model() -> tuple[nn.Module, tuple[Tensor, ...], list[Any]]:
     return model, example, data
 
 
+@pytest.mark.long
 def test_data_makes_a_better_network() -> None:
     """Nearer to the dense outputs on samples that were not seen."""
     model, example, data = _model()
@@ -44,6 +45,7 @@ def test_data_makes_a_better_network() -> None:
     assert errors[1] < errors[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("select", registered())
 @pytest.mark.parametrize("repair", [None, "bias", ("constants", "least_squares", "recalibrate")])
 def test_selections_and_repairs_go_together(select: str, repair: Any) -> None:
@@ -56,6 +58,7 @@ def test_selections_and_repairs_go_together(select: str, repair: Any) -> None:
     assert all(torch.equal(a, b) for a, b in zip(pruned.model.parameters(), again.model.parameters(), strict=True))
 
 
+@pytest.mark.long
 def test_in_place_repair_equals_that_of_a_copy() -> None:
     model, example, data = _model()
     copied = ep.prune(model, example, budget={"macs": 0.5}, data=data)
@@ -122,6 +125,7 @@ def test_bad_input_is_one_clear_error(options: dict[str, Any], told: str) -> Non
         ep.prune(model, example, budget={"macs": 0.5}, **options)
 
 
+@pytest.mark.long
 def test_plans_compare_and_results_print_on_one_line(tmp_path: Path) -> None:
     model, example, _ = _model()
     pruned, other = (ep.prune(model, example, budget={"macs": share}, criterion="l2") for share in (0.6, 0.4))

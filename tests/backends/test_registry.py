@@ -15,6 +15,8 @@ from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Target
 from edgeprune.errors import ModelError, TargetError
 
+pytestmark = pytest.mark.long
+
 _ROOT = Path(__file__).parents[2]
 _PACKAGE = _ROOT / "edgeprune"
 _CONDITION = re.compile(

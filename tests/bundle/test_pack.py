@@ -122,6 +122,7 @@ def test_a_source_that_is_missing_leaves_the_earlier_bundle(tmp_path: Path, mani
     assert snapshot(dist) == before
 
 
+@pytest.mark.long
 def test_a_kill_at_any_moment_leaves_a_whole_bundle(tmp_path: Path, manifest: Manifest) -> None:
     """A process that packs without end is killed; folder and archive are then each of one version, whole."""
     dist = tmp_path / "dist"

@@ -73,6 +73,7 @@ def test_inputs_have_their_hashes(told: dict[str, Any]) -> None:
     assert {"input:weights", "input:data"} <= set(of_bundle)
 
 
+@pytest.mark.long
 def test_it_is_the_same_for_the_same_and_another_for_another() -> None:
     one = sbom.text("digits-host", _PROVENANCE)
     assert sbom.text("digits-host", _PROVENANCE) == one

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprune.bundle import archive, pack
@@ -27,6 +27,7 @@ from edgeprune.bundle.verifying import sign, verify
 from edgeprune.cli import run
 from edgeprune.errors import BundleError
 from tests.bundle.conftest import example
+from tests.example_count import example_count
 
 _ROOT = "digits-host"
 _LONG = f"long/{'x' * 120}.txt"
@@ -262,7 +263,8 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@pytest.mark.long
+@example_count(150)
 @given(st.data())
 def test_any_value_at_any_place_of_a_manifest_is_an_error_or_a_manifest(data: st.DataObject) -> None:
     values = json.loads(_manifest_text())
@@ -275,7 +277,7 @@ def test_any_value_at_any_place_of_a_manifest_is_an_error_or_a_manifest(data: st
     _parses_or_refuses(json.dumps(values).encode())
 
 
-@settings(max_examples=150)
+@example_count(150)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 10**6))
 def test_any_bytes_in_a_manifest_are_an_error_or_a_manifest(changes: list[tuple[int, int]], cut: int) -> None:
     content = bytearray(_manifest_text())
@@ -543,7 +545,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack.write(tmp_path_factory.mktemp("small") / "b", {"a": "1", "b": "2" * 600}, example()).archive
 
 
-@settings(max_examples=200)
+@pytest.mark.long
+@example_count(200)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6), st.booleans())
 def test_any_bytes_in_an_archive_are_an_error(small: Path, changes: list[tuple[int, int]], compressed: bool) -> None:
     """Or another manifest, which nothing but its signature is about; or what gzip says of the time and the system."""

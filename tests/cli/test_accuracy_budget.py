@@ -12,6 +12,8 @@ from edgeprune.bundle.verifying import verify
 from edgeprune.cli import run
 from tests.cli.own import NETWORK
 
+pytestmark = pytest.mark.long
+
 _ARGUMENTS = [
     "build", "--model", "net.py:make", "--data", "net.py:data", "--input", "1,1,8,8", "--target", "raspberry-pi-4",
     "--epochs", "0", "--budget", "macs=0.4", "--criterion", "l2", "--set", "prune.select=global", "--json",

@@ -84,12 +84,14 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     assert hashes == manifest["provenance"]["inputs"] != {}
 
 
+@pytest.mark.long
 def test_a_build_without_proof_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*ARGUMENTS, "--epochs", "0", "--set", "prune.prove=false", "--json"]) == 0
     proof = json.loads(capsys.readouterr().out)["manifest"]["proof"]
     assert proof == {"proved": False, "max_error": None, "exact": None}
 
 
+@pytest.mark.long
 def test_the_second_build_is_cached_and_a_new_setting_redoes_what_depends_on_it(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +113,7 @@ def test_the_second_build_is_cached_and_a_new_setting_redoes_what_depends_on_it(
     assert redone() == every
 
 
+@pytest.mark.long
 def test_the_table_is_printed_on_stdout_and_progress_on_stderr(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(ARGUMENTS) == 0
     printed = capsys.readouterr()
@@ -122,6 +125,7 @@ def test_the_table_is_printed_on_stdout_and_progress_on_stderr(own: Path, capsys
         assert part not in printed.out.replace("bundle: ", "")
 
 
+@pytest.mark.long
 def test_python_builds_the_same(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["build", "digits", "--epochs", "0", "--target", "board.toml", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -134,6 +138,7 @@ def test_python_builds_the_same(own: Path, capsys: pytest.CaptureFixture[str]) -
     assert module.after.macs == result.manifest.metrics.pruned.macs
 
 
+@pytest.mark.long
 def test_a_loss_that_becomes_nan_stops_and_says_what_was_kept(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*ARGUMENTS, "--set", "training.lr=1e38"]) == 1
     told = capsys.readouterr().err

@@ -49,6 +49,7 @@ def _calibrate(*more: str) -> int:
     return run(["calibrate", *named, "--target", "here.toml", "--quick", *more])
 
 
+@pytest.mark.long
 def test_a_table_is_made_that_predicts_the_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _calibrate("--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -68,6 +69,7 @@ def test_a_table_is_made_that_predicts_the_network(folder: Path, capsys: pytest.
     assert table.grids[0].out == (1, 4, 8)
 
 
+@pytest.mark.long
 def test_text_and_a_table_that_grows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _calibrate() == 0
     text = capsys.readouterr().out
@@ -87,6 +89,7 @@ def test_a_table_for_another_processor_is_refused(folder: Path, capsys: pytest.C
     assert "the target other is pdp11, this machine is" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_device_over_ssh_is_calibrated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if not (Path(sshd.SERVER).is_file() and shutil.which("ssh")):
         pytest.skip("needs sshd and ssh: scripts/system installs them")

@@ -77,6 +77,7 @@ def test_criteria_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "l2" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_inspect_tells_groups_frozen_and_costs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +97,7 @@ def test_inspect_tells_groups_frozen_and_costs(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_inspect_draws_the_coupling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "new" / "coupling.svg"
     assert run(["inspect", "digits", "--svg", str(path), "--json"]) == 0

@@ -89,6 +89,7 @@ def test_what_cannot_be_compared_is_bad_input(tmp_path: Path, capsys: pytest.Cap
     assert run(["compare", base, base, "--json", "--markdown"]) == 2
 
 
+@pytest.mark.long
 def test_no_command_that_should_start_at_once_loads_what_is_heavy(tmp_path: Path) -> None:
     folder = bundle(tmp_path)
     lines = [["compare", str(folder), str(folder)], ["targets"], ["recipes"]]

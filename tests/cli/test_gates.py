@@ -18,6 +18,7 @@ def verdicts(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
     return {found["name"]: found for found in json.loads(capsys.readouterr().out)["budgets"]}
 
 
+@pytest.mark.long
 def test_every_limit_has_its_verdict(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     budgets = ("accuracy=drop 100%", "file_bytes=0.9", "latency_ms.p95=10s", "memory_bytes=1GB", "require=measured")
     given = [word for budget in budgets for word in ("--budget", budget)]
@@ -58,6 +59,7 @@ def test_a_missed_limit_ends_with_4_and_says_by_how_much(shared_own: Path, capsy
     assert (shared_own / "dist" / "net-make-board" / "manifest.json").is_file()
 
 
+@pytest.mark.long
 def test_evidence_that_is_too_weak_is_refused(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (shared_own / "other.toml").write_text(
         "name = 'other'\nprofile = {warmup = 1, runs = 6, blocks = 2}\nhardware = {architecture = 'riscv64'}\n"

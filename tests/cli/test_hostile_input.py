@@ -135,6 +135,7 @@ def test_tables_have_no_character_that_a_terminal_obeys(capsys: pytest.CaptureFi
     assert not [character for character in said if not (character.isprintable() or character in "\n\t")]
 
 
+@pytest.mark.long
 def test_a_process_ends_with_3_where_user_code_calls_exit() -> None:
     arguments = ["inspect", "builtins:exit", "--input", "1,3"]
     ended = subprocess.run(

@@ -10,6 +10,7 @@ import pytest
 from edgeprune.cli import run
 
 
+@pytest.mark.long
 def test_the_table_json_and_picture_are_of_one_measurement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "new" / "sensitivity.png"
     arguments = ["inspect", "digits", "--sensitivity", "--samples", "64"]
@@ -42,6 +43,7 @@ def test_the_table_json_and_picture_are_of_one_measurement(tmp_path: Path, capsy
         assert all(f"{100 * point['accuracy']:.1f} %" in line for point in group["points"])
 
 
+@pytest.mark.long
 def test_the_criterion_says_what_goes_first(capsys: pytest.CaptureFixture[str]) -> None:
     found = {}
     for criterion in ("random", "mean_activation"):

@@ -127,6 +127,7 @@ def test_sigterm_ends_a_command_like_an_interrupt() -> None:
         assert b"Traceback" not in process.stderr.read()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("before", "given", "expected"),
     [("", None, "PASSIVE"), ("", "ACTIVE", "ACTIVE"), ("import torch\n", None, None)],

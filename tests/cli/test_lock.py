@@ -11,6 +11,8 @@ import pytest
 from edgeprune.cli import run
 from tests.cli.own import ARGUMENTS
 
+pytestmark = pytest.mark.long
+
 _BOARD = """
 name = "quick"
 profile = {warmup = 1, runs = 6, blocks = 2}
@@ -21,7 +23,6 @@ parity = {int8_top1_agreement = 0.0}
 _BUILD = [*ARGUMENTS, "--epochs", "0", "--set", "quantize.max_accuracy_drop=1.0", "--json"]
 
 
-@pytest.mark.long
 def test_what_was_measured_is_repeated_until_it_is_measured_anew(
     shared_own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,7 +64,6 @@ def test_what_was_measured_is_repeated_until_it_is_measured_anew(
     lock.unlink()
 
 
-@pytest.mark.long
 def test_how_training_is_run_is_repeated(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock, build = shared_own / "edgeprune.lock", [*ARGUMENTS, "--epochs", "1", "--json"]
 
@@ -87,7 +87,6 @@ def test_how_training_is_run_is_repeated(shared_own: Path, capsys: pytest.Captur
     lock.unlink()
 
 
-@pytest.mark.long
 def test_a_plan_rests_on_the_latency_table_of_the_lock(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = ["--model", "net.py:make", "--data", "net.py:data", "--input", "1,1,8,8", "--target", "board.toml"]
     assert run(["calibrate", *model, "--quick", "--json"]) == 0

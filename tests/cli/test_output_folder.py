@@ -11,6 +11,7 @@ import pytest
 from edgeprune.cli import run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("foreign", ["digits-host/mine.txt", "digits-host.tar.gz"])
 def test_build_refuses_to_replace_foreign_files(foreign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

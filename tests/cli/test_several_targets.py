@@ -10,6 +10,8 @@ import pytest
 from edgeprune.cli import run
 from tests.cli.own import ARGUMENTS
 
+pytestmark = pytest.mark.long
+
 _PROFILE = "profile = {warmup = 1, runs = 6, blocks = 2}"
 _EVERY = [*ARGUMENTS[: ARGUMENTS.index("--target")], "--target", "board.toml", "--target", "other.toml"]
 

@@ -33,12 +33,14 @@ def _ranges(prepared: Prepared, method: Method, *, count: int = 64, seed: int = 
     return {name: tuple(np.asarray(end).item() for end in data.range_value) for name, data in found.items()}
 
 
+@pytest.mark.long
 @_every_method
 def test_accuracy_is_kept(method: Method, source: Path, tmp_path: Path) -> None:
     made = quantize(source, tmp_path / "int8.onnx", digits().train, method=method)
     assert accuracy(made.path) >= accuracy(source) - 0.015
 
 
+@pytest.mark.long
 @_every_method
 def test_ranges_lie_within_what_was_seen(method: Method, prepared: Prepared) -> None:
     seen = _ranges(prepared, "minmax")
@@ -58,6 +60,7 @@ def test_minmax_is_what_the_network_gives(prepared: Prepared) -> None:
     assert found["input"] == pytest.approx((np.min(samples), np.max(samples)), rel=1e-6)
 
 
+@pytest.mark.long
 @_every_method
 def test_the_same_samples_give_the_same_ranges_and_others_do_not(method: Method, prepared: Prepared) -> None:
     first = _ranges(prepared, method, count=32)
@@ -65,6 +68,7 @@ def test_the_same_samples_give_the_same_ranges_and_others_do_not(method: Method,
     assert _ranges(prepared, method, count=32, seed=1) != first
 
 
+@pytest.mark.long
 @_every_method
 def test_one_sample_is_enough_to_run(method: Method, prepared: Prepared) -> None:
     assert all(low <= high for low, high in _ranges(prepared, method, count=1).values())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,6 +18,7 @@ from edgeprune.criteria import Network, create, documentation, options_of, regis
 from edgeprune.errors import InputError
 from edgeprune.graph import Units, capture, units_of
 from edgeprune.statistics import Samples
+from tests.example_count import example_count
 from tests.networks.collection import make, shared
 
 _NETWORKS = ("zero-padded-residual", "concat-into-grouped", "tokens-and-positions", "gru", "tied-embedding")
@@ -147,7 +148,7 @@ def _scores(criterion: str, source: Plain) -> Tensor:
 
 @pytest.mark.parametrize("criterion", [name for name in registered() if name != "random"])
 @given(order=st.permutations(range(_CHANNELS)), seed=st.integers(0, 99))
-@settings(max_examples=8)
+@example_count(8)
 def test_scores_do_not_depend_on_the_order_of_channels(criterion: str, order: list[int], seed: int) -> None:
     model = _plain(seed)
     shuffled = copy.deepcopy(model)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 
 from edgeprune.backends.litert.litert_session import Session
@@ -16,6 +16,7 @@ from edgeprune.tflite.conversion.ops import registered
 from tests.conformance.examples.base import Draw
 from tests.conformance.lowerings import Build, Example, examples
 from tests.conformance.lowerings.base import Maker
+from tests.example_count import example_count
 
 _TOLERANCE = 1e-5
 _CASES = [
@@ -36,7 +37,7 @@ def test_every_lowering_has_an_example() -> None:
 
 
 @pytest.mark.parametrize(("op", "build"), _CASES)
-@settings(max_examples=8, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
+@example_count(8, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
 @given(data=st.data(), seed=st.integers(0, 1000))
 def test_lowering(op: str, build: Build, data: st.DataObject, seed: int, path: Path) -> None:
     example = build(Maker(Draw(data), seed))

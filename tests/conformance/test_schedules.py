@@ -99,6 +99,7 @@ def test_stretches_are_all_of_the_training(way: str) -> None:
     assert sum(stretch.share for stretch in _once(way).stretches) == pytest.approx(1.0)
 
 
+@pytest.mark.long
 @_every_way
 def test_same_seed_same_network(way: str) -> None:
     first = _once(way)
@@ -117,6 +118,7 @@ def test_the_plan_replays_and_the_weights_fit(way: str) -> None:
     torch.testing.assert_close(again.eval()(images), ended.model.eval()(images))
 
 
+@pytest.mark.long
 @_every_way
 def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(way: str) -> None:
     batches = list(split().batches(16))
@@ -154,6 +156,7 @@ def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(way: str) -> Non
     assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items())
 
 
+@pytest.mark.long
 @_every_way
 def test_a_loop_that_is_left_at_once_ends_within_the_budget(way: str) -> None:
     model = small()

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from edgeprune.cost import CostModel, cost_model, cost_of
 from edgeprune.errors import BudgetError
 from edgeprune.graph import Group, capture, units_of
 from edgeprune.select import Constraint, Curve, Problem, create, registered, resolve
+from tests.example_count import example_count
 from tests.networks.collection import shared
 
 _COSTS = ("macs", "params", "peak_activation_bytes", "flash_bytes")
@@ -26,7 +27,7 @@ _network = st.sampled_from(
 _share = st.floats(0.0, 1.0)
 _seed = st.integers(0, 99)
 _every_selection = pytest.mark.parametrize("name", registered())
-_few = settings(max_examples=12)
+_few = example_count(12)
 
 
 @cache
@@ -77,6 +78,7 @@ def _kept(problem: Problem, removed: Tensor) -> list[int]:
     return [len(group) - int(removed[group.start : group.stop].sum()) for group in problem.units.groups]
 
 
+@pytest.mark.long
 @_every_selection
 @_few
 @given(network=_network, shares=st.dictionaries(st.sampled_from(_COSTS), _share, min_size=1), seed=_seed)
@@ -97,6 +99,7 @@ def test_budgets_hold_and_no_dimension_becomes_empty(
     assert {cost: model.total() for cost, model in problem.costs.items()} == before
 
 
+@pytest.mark.long
 @_every_selection
 @_few
 @given(
@@ -150,6 +153,7 @@ def test_alignment_floors_and_ceilings_hold(
             assert kept == len(group) or (kept * made.per_unit) % align == 0
 
 
+@pytest.mark.long
 @_every_selection
 @_few
 @given(network=_network, share=_share, seed=_seed, factor=st.floats(1e-6, 1e6))
@@ -163,6 +167,7 @@ def test_the_same_scores_in_another_unit_give_the_same_choice(
     assert torch.equal(first, _choose(name, scaled))
 
 
+@pytest.mark.long
 @_every_selection
 @_few
 @given(share=_share, seed=_seed)
@@ -188,6 +193,7 @@ def test_units_that_do_not_matter_go_first(name: str) -> None:
             assert bool(removed[own][free].all()) or not bool(removed[own][~free].any())
 
 
+@pytest.mark.long
 @_every_selection
 @pytest.mark.parametrize("align", [1, 4, 8])
 def test_large_blocks_use_up_the_budget(name: str, align: int) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from edgeprune import Plan, prune
 from edgeprune.errors import CaptureError, InputError, PlanError
 from edgeprune.graph import capture, groups, shrink, units_of
+from tests.example_count import example_count
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,7 +50,7 @@ class _Around(nn.Module):
 
 
 @pytest.mark.parametrize("op", ["mix", "halves", "both"])
-@settings(max_examples=3)
+@example_count(3)
 @given(channels=st.integers(3, 8))
 def test_an_operator_without_a_rule_freezes_what_it_touches(op: str, channels: int) -> None:
     network, example = _Around(channels, op).eval(), (torch.randn(2, 3, 4, 4),)

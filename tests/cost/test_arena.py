@@ -46,6 +46,7 @@ def _footprint(name: str, gone: torch.Tensor, folder: Path) -> tuple[Footprint, 
     return footprint(quantize(lowered, folder / "int8.tflite", split).path), small
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize("name", ["digits", "cifar10-resnet8"])
 def test_models_follow_the_file(name: str, share: float, tmp_path: Path) -> None:

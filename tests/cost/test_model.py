@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,6 +17,7 @@ from edgeprune.cost import CostModel, Scaled, cost_model, cost_of, peak_activati
 from edgeprune.errors import InputError
 from edgeprune.export.onnx import export
 from edgeprune.graph import Units, capture, shrink, units_of
+from tests.example_count import example_count
 from tests.networks.collection import NAMES, shared
 
 _SUMS = ("macs", "params", "flash_bytes")
@@ -86,7 +87,7 @@ def test_gains_of_the_peak_are_differences_of_the_recount(name: str) -> None:
         assert peak_activation_bytes(units, again) - model.total() == gains[unit]
 
 
-@settings(max_examples=30)
+@example_count(30)
 @given(name=st.sampled_from(_SOME), share=st.floats(0, 0.9), seed=st.integers(0, 99), limit=st.floats(0.2, 0.99))
 def test_the_way_down_from_a_peak_never_looks_flat(name: str, share: float, seed: int, limit: float) -> None:
     """Where a removal of one unit brings a call that is over the limit nearer to it, its savings are positive."""
@@ -129,6 +130,7 @@ def test_macs_are_half_the_flops_that_torch_counts(name: str) -> None:
         assert model.total() == flops.get_total_flops() / 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_are_those_of_the_rewritten_network(name: str) -> None:
     network, example, units = shared(name)

@@ -72,6 +72,7 @@ def test_a_line_without_end_does_not_grow_for_ever() -> None:
     assert len(line) <= 1 << 16
 
 
+@pytest.mark.long
 @given(st.binary(max_size=200))
 def test_input_goes_over_in_commands_that_fit_the_board(content: bytes) -> None:
     commands = [sent.decode() for sent in grammar.input_commands(content)]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from edgeprune.backends.onnxruntime.onnxruntime_backend import OnnxRuntime
 from edgeprune.backends.onnxruntime.onnxruntime_session import Session
 from edgeprune.bundle import pack, provenance
 from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, ParityReport
-from edgeprune.cli import run
 from edgeprune.config import Recipe
 from edgeprune.devices import device
 from edgeprune.devices.emulation import Image, find, folder, install, wheels
@@ -155,23 +154,15 @@ def test_a_program_that_is_silent_for_too_long_leaves_no_process(
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits(digits_bundle: Callable[..., Path]) -> Path:
     """The bundle of the digits network for a Raspberry Pi."""
-    work = tmp_path_factory.mktemp("bundle")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(work)
-        assert run(["build", "digits", "--target", _NAME, "--epochs", "0"]) == 0
-    return work / "dist" / f"digits-{_NAME}"
+    return digits_bundle(_NAME, {"training.epochs": 0})
 
 
 @pytest.fixture(scope="module")
-def digits_litert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_litert(digits_bundle: Callable[..., Path]) -> Path:
     """The same for LiteRT."""
-    work = tmp_path_factory.mktemp("litert")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(work)
-        assert run(["build", "digits", "--target", _NAME, "--runtime", "litert", "--epochs", "0"]) == 0
-    return work / "dist" / f"digits-{_NAME}-litert"
+    return digits_bundle(_NAME, {"training.epochs": 0}, runtime="litert")
 
 
 @pytest.fixture(scope="module")
@@ -241,11 +232,14 @@ def compare(model: Path, inputs: Array, runner: Path) -> tuple[float, float]:
 
 
 @pytest.mark.timeout(2 * _RUN_S)
-@pytest.mark.parametrize(("name", "recipe"), [("digits", "digits"), ("resnet56", "cifar10-resnet56")])
+@pytest.mark.parametrize(
+    ("name", "recipe", "count"),
+    [("digits", "digits", 100), ("resnet56", "cifar10-resnet56", 32)],  # half a second each, in QEMU
+)
 def test_a_bundle_answers_as_here_in_float_and_in_int8(
-    image: Image, request: pytest.FixtureRequest, tmp_path: Path, name: str, recipe: str
+    image: Image, request: pytest.FixtureRequest, tmp_path: Path, name: str, recipe: str, count: int
 ) -> None:
-    bundle, inputs = request.getfixturevalue(name), samples(recipe)
+    bundle, inputs = request.getfixturevalue(name), samples(recipe, count)
     same, error = compare(bundle / "model.onnx", inputs, bundle / "run.py")
     assert same == 1
     assert error < 1e-4

@@ -97,6 +97,7 @@ def model(shared_data: Path) -> Path:
     return shared_data / "models" / "mlperf_tiny_ad01_int8.tflite"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["ic", "ad01"])
 def test_the_models_of_mlperf_tiny_on_the_emulated_board(
     shared_data: Path, name: str, capsys: pytest.CaptureFixture[str]
@@ -118,6 +119,7 @@ def test_the_models_of_mlperf_tiny_on_the_emulated_board(
     assert found.device["runtime"] == "tflm"
 
 
+@pytest.mark.long
 def test_outputs_over_the_line_are_those_of_the_model(shared_data: Path) -> None:
     path = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32)).astype(np.float32)
@@ -172,6 +174,7 @@ def profiled(port: str, model: Path) -> ep.profile:
     return ep.profile(model, f"serial:{port}", **_QUICK, noise=100.0)
 
 
+@pytest.mark.long
 def test_only_a_board_that_takes_any_model_takes_turns(
     model: Path, shared_data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -187,6 +190,7 @@ def test_only_a_board_that_takes_any_model_takes_turns(
     ]
 
 
+@pytest.mark.long
 def test_a_board_is_profiled(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with board(model) as port:
         found = profiled(port, model)
@@ -215,6 +219,7 @@ def noisy(write: Write, command: str, lines: Iterator[str]) -> None:
         write(b"\x00\xff[I] boot: 12 ms\n\xfe" + line.encode() + b"\r\n\r\n")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("answer", [in_bytes, at_once, noisy])
 def test_how_replies_are_cut_and_what_stands_between_them_does_not_matter(model: Path, answer: Say) -> None:
     with board(model, answer, boot=b"\x00garbage without end m-re") as port:
@@ -249,6 +254,7 @@ def without_layer_times(write: Write, command: str, lines: Iterator[str]) -> Non
     say(write, command, iter("m-layers-[]" if line.startswith("m-layers") else line for line in lines))
 
 
+@pytest.mark.long
 def test_an_empty_list_of_layers_keeps_the_measurement(model: Path, tmp_path: Path) -> None:
     output = tmp_path / "board.json"
     with board(model, without_layer_times) as port:
@@ -277,6 +283,7 @@ def kinds(profile: Profile) -> set[str]:
     return {measured.latency_ms.kind, measured.first_ms.kind, measured.arena_bytes.kind}
 
 
+@pytest.mark.long
 def test_figures_of_an_emulator_on_a_serial_port_are_emulated(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +324,7 @@ class Resetting:
             say(write, command, lines)
 
 
+@pytest.mark.long
 def test_a_board_that_was_reset_is_measured_anew(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeprune.profile.profiling._AGAIN_S", 0)
     with board(model, Resetting(2)) as port:
@@ -360,6 +368,7 @@ def dies(start: str) -> Say:
     return answer
 
 
+@pytest.mark.long
 def test_a_board_that_falls_silent_is_told_with_its_last_words(model: Path) -> None:
     silent = pytest.raises(DeviceError, match=r"answer to 'infer 1 0%' in 5 s; it said: .*m-load-done")
     with board(model, dies("infer")) as port, silent:
@@ -415,6 +424,7 @@ def test_a_port_that_is_not_there_is_told(model: Path) -> None:
         profiled("/dev/none", model)
 
 
+@pytest.mark.long
 def test_what_no_microcontroller_runs_is_refused(tmp_path: Path) -> None:
     for name, content in (("x.onnx", b""), ("x.tflite", b"no model")):
         (tmp_path / name).write_bytes(content)

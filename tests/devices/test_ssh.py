@@ -57,6 +57,7 @@ def script(folder: Path, code: str, name: str = "script.py") -> Path:
 _ECHO = "import sys\nfor line in sys.stdin:\n    print(line.strip().upper(), flush=True)\n"
 
 
+@pytest.mark.long
 def test_files_programs_and_conversations(server: Server, tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
     (tmp_path / "model.bin").write_bytes(content)
@@ -87,6 +88,7 @@ def test_what_the_login_shell_there_says_does_no_harm(own: Server, tmp_path: Pat
         assert talk.receive(timeout_s=300) == "A"
 
 
+@pytest.mark.long
 def test_what_the_login_shell_there_waits_for_is_not_left(
     own: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +110,7 @@ def test_what_the_login_shell_there_waits_for_is_not_left(
     assert own.is_clean(within_s=30)
 
 
+@pytest.mark.long
 def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) -> None:
     odd = tmp_path / 'it\'s a "model"; $(touch x) `id` & \\ ü\n.py'
     odd.write_text("import sys\nprint(ascii(sys.argv))\n")
@@ -119,6 +122,7 @@ def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) 
     assert Path(there).name == odd.name
 
 
+@pytest.mark.long
 def test_files_of_one_name_stay_apart_and_those_beside_lie_beside(server: Server, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -132,6 +136,7 @@ def test_files_of_one_name_stay_apart_and_those_beside_lie_beside(server: Server
         assert workspace.run([there[0]], timeout_s=300) == "changed\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -147,6 +152,7 @@ def test_a_program_that_does_not_end_well_is_told(server: Server, tmp_path: Path
     assert not isinstance(raised.value, LineLostError)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -196,6 +202,7 @@ with device(sys.argv[1]).open() as workspace:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "term", "kill"])
 def test_nothing_is_left_there_when_edgeprune_is_killed(server: Server, tmp_path: Path, how: signal.Signals) -> None:
     busy = script(
@@ -214,6 +221,7 @@ def test_nothing_is_left_there_when_edgeprune_is_killed(server: Server, tmp_path
     assert server.is_clean()
 
 
+@pytest.mark.long
 def test_a_lost_line_is_told_and_the_device_is_clean(own: Server, tmp_path: Path) -> None:
     busy = script(tmp_path, "print(1, flush=True)\nwhile True: pass\n")
     with device(own.uri()).open() as workspace:
@@ -228,6 +236,7 @@ def test_a_lost_line_is_told_and_the_device_is_clean(own: Server, tmp_path: Path
     assert own.is_clean()
 
 
+@pytest.mark.long
 def test_a_lost_line_leaves_the_file_that_was_to_be_fetched_as_it_was(own: Server, tmp_path: Path) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
@@ -287,6 +296,7 @@ def behind(jump: Server, target: Server) -> str:
     return f"ssh://board?{urlencode({'ssh_config': config, 'python': sys.executable})}"
 
 
+@pytest.mark.long
 def test_a_jump_host_of_the_users_config_is_gone_through(server: Server, own: Server, tmp_path: Path) -> None:
     with device(behind(own, server)).open() as workspace:
         assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=300) == "1\n"
@@ -305,6 +315,7 @@ def test_who_is_not_there_is_told(own: Server) -> None:
         device(own.uri()).open().__enter__()
 
 
+@pytest.mark.long
 def test_a_device_without_python_is_told_what_to_install(server: Server) -> None:
     with pytest.raises(DeviceError, match=r"there is no /opt/none/python on ssh://.*install Python 3\.8 or newer"):
         device(server.uri(python="/opt/none/python")).open().__enter__()

@@ -57,6 +57,7 @@ def test_all_is_well_where_the_tests_run(capsys: pytest.CaptureFixture[str]) -> 
     assert (emulator["state"], emulator["fix"]) == ("absent", "edgeprune emulator install raspberry-pi-4")
 
 
+@pytest.mark.long
 def test_without_the_basics_it_ends_with_3_and_prints_the_fix(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,6 +126,7 @@ def test_targets_of_the_working_folder_are_seen_and_judged(elsewhere: Path) -> N
     assert "the board builds the engine" in found["jetson-orin-nano"].detail
 
 
+@pytest.mark.long
 def test_named_devices_are_tried(elsewhere: Path) -> None:
     (elsewhere / "devices.toml").write_text("[shed]\nuri = 'ssh://127.0.0.1:9'\n[odd]\nuri = 'carrier-pigeon:x'\n")
     found = by_name(devices.devices())
@@ -139,6 +141,7 @@ def test_named_devices_are_tried(elsewhere: Path) -> None:
     assert by_name(devices.devices())["devices.toml"].state == "bad"
 
 
+@pytest.mark.long
 def test_a_device_without_a_runtime_has_the_line_that_installs_one(elsewhere: Path) -> None:
     if not (Path(sshd.SERVER).is_file() and shutil.which("ssh")):
         pytest.skip("needs sshd and ssh: scripts/system installs them")

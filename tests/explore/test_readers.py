@@ -77,6 +77,7 @@ def test_most_mutated_models_can_still_be_parsed(kind: str, load: Callable[[Path
     assert parsed >= 10
 
 
+@pytest.mark.long
 def test_the_mutation_runner_counts_every_input(tmp_path: Path) -> None:
     arguments = ["--count", "12", "--seed", "3", "--only", "convert", str(_SEEDS / "bundle")]
     script = _SCRIPTS / "explore" / "mutate.py"

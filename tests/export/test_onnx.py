@@ -84,6 +84,7 @@ def operators(path: Path) -> list[str]:
     return [node.op_type for node in onnx.load(path).graph.node]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("as_program", [False, True], ids=["module", "program"])
 @pytest.mark.parametrize("dynamic_batch", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("factory", [Small, Shuffle])
@@ -108,6 +109,7 @@ def test_the_file_computes_what_the_network_computes(
     assert (first.dim_param, first.dim_value) == (("batch", 0) if dynamic_batch else ("", 1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("exporter", ["by_tracing", "by_torch_export"])
 def test_either_exporter_folds_batchnorm_and_leaves_nothing_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exporter: str
@@ -126,6 +128,7 @@ def test_either_exporter_folds_batchnorm_and_leaves_nothing_dead(
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
+@pytest.mark.long
 def test_an_operator_that_tracing_cannot_write_is_written_by_torch_export_in_opset_17(tmp_path: Path) -> None:
     model, x = Fourier().eval(), torch.randn(1, 4, 6)
     written = export(model, (x,), tmp_path / "m.onnx")
@@ -200,6 +203,7 @@ def test_a_higher_opset_is_written_as_asked(tmp_path: Path) -> None:
         np.testing.assert_allclose(run(written.path, x)[0], model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_exporters_print_into_the_log(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -228,6 +232,7 @@ def test_a_network_for_one_batch_size_is_refused_when_the_batch_is_to_be_open(tm
     assert export(Fixed(), (x,), tmp_path / "m.onnx").nodes > 0
 
 
+@pytest.mark.long
 def test_an_operator_that_neither_can_write_is_named(tmp_path: Path) -> None:
     class Unknown(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ def _sliced(kept: Mapping[int, Tensor], tensor: Tensor) -> Tensor:
     return tensor[torch.meshgrid(*full, indexing="ij")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("maker", _OPTIMISERS.values(), ids=_OPTIMISERS)
 @pytest.mark.parametrize("name", _FORMS)
 def test_state_is_sliced_like_the_weights_and_training_goes_on(name: str, maker: _Maker) -> None:

@@ -25,6 +25,7 @@ def _third(units: Units) -> Tensor:
     return removed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _NETWORKS)
 def test_one_index_off_in_any_tensor_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, example = make(name)
@@ -40,6 +41,7 @@ def test_one_index_off_in_any_tensor_is_caught(name: str, monkeypatch: pytest.Mo
                 shrink(network, units, removed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _NETWORKS)
 def test_a_tensor_that_was_missed_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, example = make(name)
@@ -75,6 +77,7 @@ def test_without_proof_there_is_none() -> None:
     assert rewritten.kept
 
 
+@pytest.mark.long
 def test_layer_norm_is_checked_against_its_own_slice() -> None:
     network, example = make("tokens-and-positions")
     units = units_of(capture(network, example))

@@ -63,6 +63,7 @@ _MIDDLES: dict[str, Forward] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("prove", [True, False])
 @pytest.mark.parametrize("name", _MIDDLES)
 def test_a_size_in_the_forward_keeps_its_dense_value(name: str, prove: bool) -> None:

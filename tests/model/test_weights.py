@@ -122,6 +122,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path) -> 
     assert not (tmp_path / "was-run").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_the_conversion_that_a_refusal_names_works(tmp_path: Path, wrapped: bool) -> None:
     model = _changed()

@@ -32,6 +32,7 @@ _WRAPPERS: list[Callable[[nn.Module], nn.Module]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrap", _WRAPPERS)
 def test_the_network_inside_is_pruned(wrap: Callable[[nn.Module], nn.Module]) -> None:
     inner = _network()

@@ -65,6 +65,7 @@ def _hold(root: Path, ready: object) -> None:
         time.sleep(600)
 
 
+@pytest.mark.long
 def test_a_killed_holder_frees_the_lock(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ready = context.Event()

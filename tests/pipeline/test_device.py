@@ -11,8 +11,9 @@ from edgeprune.cli import run
 from edgeprune.devices import Local
 from edgeprune.errors import InputError
 
+pytestmark = pytest.mark.long
 
-@pytest.mark.long
+
 def test_what_is_measured_elsewhere_decides_only_if_it_was_measured(tmp_path: Path) -> None:
     recipe = edgeprune.Recipe.load("digits").override({"training.epochs": 0, "quantize.precision": "auto"})
     folders = {"output": tmp_path / "dist", "cache": tmp_path / "cache"}

@@ -16,6 +16,8 @@ from edgeprune.model import data
 from edgeprune.pipeline import build
 from edgeprune.pipeline.building import BuildResult
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> BuildResult:

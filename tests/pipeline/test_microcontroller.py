@@ -147,6 +147,7 @@ def test_the_report_tells_what_sets_the_peak(built: BuildResult) -> None:
     assert "measured on" not in page.partition('id="provenance"')[2]
 
 
+@pytest.mark.long
 def test_boards_on_which_it_fits_share_what_was_trained(built: BuildResult, folder: Path) -> None:
     other = _build(folder, "rp2040-pico", training__epochs=2)
     cached = {stage.name for stage in other.stages if stage.cached}
@@ -165,6 +166,7 @@ def test_it_replays_from_the_cache(built: BuildResult, folder: Path) -> None:
     assert ((anew.folder / "manifest.json").read_bytes(), anew.archive.read_bytes()) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "told"),
     [({"quantize__calibration": "entropy"}, "calibration = 'entropy'"), ({"quantize__equalize": True}, "equalize")],
@@ -178,6 +180,7 @@ def test_what_tflite_files_do_not_have_is_told(
     assert "does not apply to TFLite files" in warning
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("share", [0.9, 0.77, 0.6])
 def test_it_is_pruned_until_the_arena_fits(share: float, folder: Path) -> None:
     made = _build(folder, budget__arena_bytes=share, budget__macs=None)
@@ -191,6 +194,7 @@ def test_it_is_pruned_until_the_arena_fits(share: float, folder: Path) -> None:
     assert after < before
 
 
+@pytest.mark.long
 def test_a_board_that_is_too_small_is_a_limit(folder: Path) -> None:
     made = _build(folder, _board(ram_bytes=10_700, reserved_ram_bytes=0), budget__macs=0.99)
     report = made.manifest.microcontroller
@@ -200,6 +204,7 @@ def test_a_board_that_is_too_small_is_a_limit(folder: Path) -> None:
     assert plan.origin["budget"] == {"macs": 0.99, "arena_bytes": 10_700}
 
 
+@pytest.mark.long
 def test_flash_is_the_file_and_the_code(folder: Path) -> None:
     made = _build(folder, budget__flash_bytes=130_000, budget__macs=None)
     (verdict,) = (budget for budget in made.manifest.budgets if budget.name == "flash_bytes")
@@ -208,6 +213,7 @@ def test_flash_is_the_file_and_the_code(folder: Path) -> None:
     assert verdict.value == footprint(made.folder / "model.tflite").flash_bytes
 
 
+@pytest.mark.long
 def test_latency_can_be_limited(folder: Path) -> None:
     made = _build(folder, budget__latency_ms="40ms", budget__macs=None)
     after = made.manifest.metrics.shipped.predicted_latency_ms
@@ -225,6 +231,7 @@ _NO_FLASH = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("budget", "told"),
     [
@@ -241,11 +248,13 @@ def test_what_no_pruning_reaches_is_told_before_training(budget: dict[str, Any],
     assert caught.value.nearest[name] > (limit if limit > 1 else 0)
 
 
+@pytest.mark.long
 def test_a_board_that_nothing_fits_is_told_with_what_it_has(folder: Path) -> None:
     with pytest.raises(BudgetError, match=r"arena_bytes: 2,000 cannot be reached \(what small-board has for a model\)"):
         _build(folder, _board(ram_bytes=2000, reserved_ram_bytes=0))
 
 
+@pytest.mark.long
 def test_the_exit_code_of_a_missed_budget(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +291,7 @@ def test_an_operator_without_kernel_is_told_by_the_preflight(tmp_path: Path) -> 
         build(other, _NANO, output=tmp_path / "dist", cache=tmp_path / "cache")
 
 
+@pytest.mark.long
 def test_a_schedule_keeps_within_the_arena_too(folder: Path) -> None:
     made = _build(
         folder,

@@ -16,6 +16,8 @@ from edgeprune.errors import DataError, EdgePruneError, ModelError, RecipeError
 from edgeprune.report.facts import Facts
 from edgeprune.report.table import rows
 
+pytestmark = pytest.mark.long
+
 _CODE = """
 import torch
 from torch import nn

@@ -15,6 +15,8 @@ import pytest
 
 from edgeprune.config import Recipe
 
+pytestmark = pytest.mark.long
+
 _TARGETS = ("host", "jetson-orin-nano")
 _EPOCH = 1_700_000_000
 
@@ -40,7 +42,6 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@pytest.mark.long
 def test_two_builds_are_the_same_byte_for_byte(tmp_path: Path) -> None:
     packaged = Recipe.load("digits").folder
     first, second = tmp_path / "first", tmp_path / "another" / "place"

@@ -15,6 +15,8 @@ from edgeprune.bundle.reading import read
 from edgeprune.config import Recipe
 from edgeprune.model import weights
 
+pytestmark = pytest.mark.long
+
 _TASKS = Path(__file__).parents[2] / "scripts" / "small_tasks.py"
 _SAMPLES = 48
 _DATA = f"""
@@ -35,7 +37,6 @@ runtime = {{name = "{}"}}
 """
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
 def test_accuracy_of_a_segmentation_network_is_the_fraction_of_right_pixels(tmp_path: Path, runtime: str) -> None:
     (tmp_path / "mine.py").write_text(_DATA)

@@ -277,12 +277,14 @@ def _imports(tree: ast.AST) -> Iterator[str]:
         yield from _imports(node)
 
 
+@pytest.mark.long
 def test_no_import_statement_is_missed() -> None:
     for path in _SOURCES:
         text = path.read_text(encoding="utf-8")
         assert set(_imports(ast.parse(text))) <= stage_sources._imports(text), path
 
 
+@pytest.mark.long
 def test_no_stage_imports_a_lazy_attribute_of_edgeprune() -> None:
     for path in {_PACKAGE / file for stage in _STAGES.values() for file in _files(stage) if file.endswith(".py")}:
         for name in _imports(ast.parse(path.read_bytes())):
@@ -303,6 +305,7 @@ def test_every_job_of_the_pipeline_is_called_job() -> None:
             assert all(name.endswith("job") for name in names), path
 
 
+@pytest.mark.long
 def test_every_imported_package_is_known_to_write_results_or_not() -> None:
     files = {file for stage in _STAGES.values() for file in _files(stage) if file.endswith(".py")}
     names = {name.partition(".")[0] for file in files for name in _imports(ast.parse((_PACKAGE / file).read_bytes()))}

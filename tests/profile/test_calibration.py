@@ -104,6 +104,7 @@ class _Imagined:
         return total
 
 
+@pytest.mark.long
 def test_the_table_holds_what_the_device_takes(tmp_path: Path) -> None:
     whole = tmp_path / "whole.onnx"
     whole.write_bytes(b"whole")

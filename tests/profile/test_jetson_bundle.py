@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,29 +15,19 @@ import pytest
 
 import edgeprune as ep
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.cli import run
 from edgeprune.errors import MeasurementError
 from edgeprune.profile import profile_fleet
 from edgeprune.profile.golden import Golden
 from edgeprune.profile.subject import subject
 from tests.profile import recorded_trtexec
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded example, hardly trained."""
-    folder = tmp_path_factory.mktemp("jetson")
-    settings = {
-        "prune.criterion": '"l1"',
-        "training.epochs": "1",
-        "quantize.samples": "32",
-        "quantize.max_accuracy_drop": "0.2",
-    }
-    arguments = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-    with pytest.MonkeyPatch.context() as here:
-        here.chdir(folder)
-        assert run(["build", "digits", "--target", "jetson", *arguments, "--json"]) == 0
-    return folder / "dist" / "digits-jetson-orin-nano"
+def built(digits_bundle: Callable[..., Path]) -> Path:
+    """The embedded example, not trained."""
+    return digits_bundle("jetson-orin-nano", {"training.epochs": 0, "quantize.max_accuracy_drop": 0.2})
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from edgeprune.tflite.conversion import convert
 from edgeprune.tflite.tflite_quantizing import quantize
 from tests.imports import imported
 
+pytestmark = pytest.mark.long
+
 _LITERT = default_scripts(Path("model.tflite"))[0]
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +36,9 @@ _FLAGS = ["--runs", "6", "--blocks", "2", "--warmup", "1", "--threads", "1", "--
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of the digits network, hardly trained."""
-    work = tmp_path_factory.mktemp("profiling")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(work)
-        settings = ["--set", "prune.criterion=l1", "--epochs", "0"]
-        assert run(["build", "digits", "--target", "raspberry-pi-4", *settings]) == 0
-    return work / "dist" / "digits-raspberry-pi-4"
+def built(digits_bundle: Callable[..., Path]) -> Path:
+    """The bundle of the digits network, not trained."""
+    return digits_bundle("raspberry-pi-4", {"training.epochs": 0})
 
 
 @pytest.fixture
@@ -77,6 +72,7 @@ def test_a_bundle_is_profiled_with_its_own_runner_and_compared(bundle: Path) -> 
     assert found.settings["seed"] == 0
 
 
+@pytest.mark.long
 def test_profiling_a_bundle_keeps_the_dense_network_of_the_build(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +97,7 @@ def test_profiling_a_bundle_keeps_the_dense_network_of_the_build(
     assert Profile.from_json((bundle / "profile.json").read_text()).reference == built
 
 
+@pytest.mark.long
 def test_an_archive_is_profiled_and_reported_beside_it(
     built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +121,7 @@ def test_an_archive_is_profiled_and_reported_beside_it(
     assert written.is_file()
 
 
+@pytest.mark.long
 def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path) -> None:
     model = Path(shutil.copy(bundle / "model.onnx", bundle.parent / "other.onnx"))
     found = ep.profile(model, "local:", baseline=bundle / "model.onnx", **_QUICK)
@@ -139,6 +137,7 @@ def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path)
         subject(Path(shutil.copy(model, bundle.parent / "base.onnx")), bundle)
 
 
+@pytest.mark.long
 def test_a_bundle_takes_turns_with_what_ships_today(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +196,7 @@ def wrong_answers(bundle: Path) -> None:
     account_for(bundle, "golden.npz")
 
 
+@pytest.mark.long
 def test_other_answers_are_no_measurement(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong_answers(bundle)
     before = (bundle / "profile.json").read_bytes()
@@ -213,6 +213,7 @@ def test_other_answers_are_no_measurement(bundle: Path, capsys: pytest.CaptureFi
     assert not stored.validity.valid
 
 
+@pytest.mark.long
 def test_noise_above_the_limit_is_no_measurement(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # The medians of two blocks are the same now and then, to what the clock tells; those of ten never are.
     arguments = ["profile", str(bundle), *_FLAGS, "--blocks", "10", "--noise", "0", "--retries", "1"]
@@ -222,6 +223,7 @@ def test_noise_above_the_limit_is_no_measurement(bundle: Path, capsys: pytest.Ca
     assert "Not valid: pruned is too noisy" in printed.out
 
 
+@pytest.mark.long
 def test_the_command_writes_into_the_bundle_and_draws(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -250,6 +252,7 @@ def test_the_command_writes_into_the_bundle_and_draws(
     assert verifying.verify(bundle)
 
 
+@pytest.mark.long
 def test_json_alone_is_on_stdout(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "found" / "p.json"
     assert run(["profile", str(bundle / "model.onnx"), *_FLAGS, "--output", str(output), "--json"]) == 0
@@ -270,6 +273,7 @@ def test_wrong_words_are_told_before_anything_is_measured(bundle: Path, capsys: 
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_over_ssh(bundle: Path, server: sshd.Server) -> None:
     odd = Path(shutil.copytree(bundle, bundle.parent / 'it\'s a "bundle" $HOME'))
     found = ep.profile(odd, server.uri(), **_QUICK)
@@ -285,6 +289,7 @@ def test_over_ssh(bundle: Path, server: sshd.Server) -> None:
     assert server.is_clean()
 
 
+@pytest.mark.long
 def test_a_runtime_that_is_missing_there_is_told_with_the_line_that_installs_it(
     bundle: Path, server: sshd.Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,6 +301,7 @@ def test_a_runtime_that_is_missing_there_is_told_with_the_line_that_installs_it(
     assert server.is_clean()
 
 
+@pytest.mark.long
 def test_a_runner_that_is_stopped_is_told_and_ended(
     bundle: Path, server: sshd.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +344,7 @@ def kill_when_it_runs(server: sshd.Server, *, listener: bool) -> threading.Threa
     return thread
 
 
+@pytest.mark.long
 def test_a_dropped_line_is_tried_again(bundle: Path, tmp_path: Path, server: sshd.Server) -> None:
     with sshd.server(tmp_path / "own") as own:
         killer = kill_when_it_runs(own, listener=False)
@@ -348,6 +355,7 @@ def test_a_dropped_line_is_tried_again(bundle: Path, tmp_path: Path, server: ssh
         assert own.is_clean()
 
 
+@pytest.mark.long
 def test_a_device_that_dies_is_told_and_left_clean(
     bundle: Path,
     tmp_path: Path,
@@ -366,6 +374,7 @@ def test_a_device_that_dies_is_told_and_left_clean(
         assert own.is_clean()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 2], ids=["one", "fleet"])
 def test_ctrl_c_leaves_nothing_there(bundle: Path, server: sshd.Server, count: int) -> None:
     names = [server.uri(python=f"{sys.executable} {'-E ' * index}".strip()) for index in range(count)]
@@ -401,6 +410,7 @@ def test_a_runner_that_prints_garbage_is_told(bundle: Path, server: sshd.Server)
     assert server.is_clean()
 
 
+@pytest.mark.long
 def test_a_fleet_is_measured_at_once_and_one_that_fails_stops_no_other(
     bundle: Path, server: sshd.Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -422,6 +432,7 @@ def test_a_fleet_is_measured_at_once_and_one_that_fails_stops_no_other(
     assert server.is_clean()
 
 
+@pytest.mark.long
 def test_devices_of_one_machine_take_turns(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgeprune.profile import protocol
 
@@ -444,6 +455,7 @@ def test_devices_of_one_machine_take_turns(bundle: Path, monkeypatch: pytest.Mon
     assert most == 1
 
 
+@pytest.mark.long
 def test_a_bundle_of_before_is_profiled_without_what_its_runner_cannot(bundle: Path) -> None:
     """Its runner does not name its commands: layers and outputs are not asked for."""
     code = OnnxRuntime.runner.contents[0].replace(", commands=list(commands)", "")

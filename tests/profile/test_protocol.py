@@ -57,6 +57,7 @@ def runners(script: Path = SCRIPT) -> int:
     return count
 
 
+@pytest.mark.long
 def test_two_models_in_turn(models: dict[str, Path]) -> None:
     found = measure(models, threads=1, warmup=5, runs=100, blocks=3, block_s=0)
     dense, pruned = found.models["dense"], found.models["pruned"]
@@ -105,6 +106,7 @@ def test_what_a_device_cannot_tell_is_absent(models: dict[str, Path]) -> None:
     assert found.ratios == {}
 
 
+@pytest.mark.long
 def test_what_is_too_noisy_is_measured_anew_and_then_said_to_be_invalid(models: dict[str, Path]) -> None:
     found = measure({"pruned": models["pruned"]}, runs=40, blocks=10, block_s=0, warmup=0, noise=0.0, retries=2)
     assert found.validity is not None
@@ -116,6 +118,7 @@ def test_what_is_too_noisy_is_measured_anew_and_then_said_to_be_invalid(models: 
     assert Profile.from_json(found.to_json()) == found
 
 
+@pytest.mark.long
 def test_answers_are_held_against_what_is_expected(models: dict[str, Path], tmp_path: Path) -> None:
     inputs = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
     outputs = predict(models["pruned"], inputs)
@@ -240,6 +243,7 @@ def test_latencies_that_are_none_are_refused(tmp_path: Path, models: dict[str, P
         measure({"dense": models["pruned"]}, runner=runner, runs=2, blocks=1, timeout_s=20)
 
 
+@pytest.mark.long
 def test_models_take_turns(models: dict[str, Path]) -> None:
     """Commands are recorded on their way to real runners: one works at a time, in blocks A B A B."""
     sent: list[tuple[int, str]] = []
@@ -353,6 +357,7 @@ def test_largest_outputs_are_printed_with_their_indices(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.long
 def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
     import shutil
 

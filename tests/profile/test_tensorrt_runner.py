@@ -20,6 +20,8 @@ from edgeprune.errors import DeviceError
 from edgeprune.profile.runner import Runner
 from tests.profile import recorded_trtexec
 
+pytestmark = pytest.mark.long
+
 _SCRIPTS = TensorRT.runner.files
 
 

@@ -33,6 +33,7 @@ def test_nothing_is_tried_where_the_budget_is_kept() -> None:
     assert fewest(40, lambda _: pytest.fail("not needed"), quantized=0.9, lowest=0.9) == Mixed(0, 0.9, kept=True)
 
 
+@pytest.mark.long
 def test_the_harmful_nodes_of_a_network_stay_float_and_the_budget_is_kept(tmp_path: Path) -> None:
     source = write(unequal(trained()), tmp_path / "float.onnx")
     exact = accuracy(source)
@@ -49,6 +50,7 @@ def test_the_harmful_nodes_of_a_network_stay_float_and_the_budget_is_kept(tmp_pa
     assert ran["QLinearConv"] > 0
 
 
+@pytest.mark.long
 def test_a_budget_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
     source = write(trained(), tmp_path / "float.onnx")
     budget = AccuracyBudget(drop=0.0, float_accuracy=1.5, accuracy=accuracy)
@@ -57,6 +59,7 @@ def test_a_budget_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
     assert made.accuracy == accuracy(made.path)
 
 
+@pytest.mark.long
 def test_a_budget_that_holds_leaves_every_node_quantized(tmp_path: Path) -> None:
     source = write(trained(), tmp_path / "float.onnx")
     budget = AccuracyBudget(drop=0.02, float_accuracy=accuracy(source), accuracy=accuracy)

@@ -66,6 +66,7 @@ def test_weights_are_symmetric_with_a_scale_a_channel(source: Path, tmp_path: Pa
         assert not zero.any()
 
 
+@pytest.mark.long
 def test_nothing_is_said_and_nothing_is_left(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from edgeprune.graph.rewrite import Rewritten, rewrite
 from edgeprune.repair import constant_units, put, reconstruct
 from edgeprune.repair.reconstruct import Method
 from edgeprune.statistics import Samples
+from tests.example_count import example_count
 from tests.networks.collection import NAMES, shared
 
 _METHODS: tuple[Method, ...] = ("bias", "least_squares")
@@ -64,7 +65,8 @@ def _first(units: Units, *which: int) -> Tensor:
     return removed
 
 
-@settings(max_examples=12)
+@pytest.mark.long
+@example_count(12)
 @given(
     unit=st.integers(0, 7),
     value=st.floats(-1, 2),

@@ -146,6 +146,7 @@ def in_turn(slower: float, *, seed: int = 0, load: tuple[float, ...] = (1.0, 1.6
     return replace(profile(), models={"base": loaded(sha256, 1.0), "pruned": loaded("2", slower)})
 
 
+@pytest.mark.long
 def test_what_was_measured_in_turn_is_compared_there() -> None:
     before = side("base", manifest(), profile(pruned=0.1))  # on a day when nothing else ran
     after = manifest().model_copy(update={"files": {"model.onnx": FileEntry(sha256="2" * 64, bytes=4000)}})

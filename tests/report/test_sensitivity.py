@@ -39,6 +39,7 @@ def _colours(content: bytes) -> set[tuple[int, ...]]:
         return {colour[:3] for _, colour in image.convert("RGB").getcolors(1 << 24) or ()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("groups", [1, 2, 7, 30, 150])
 def test_any_number_of_groups_is_drawn(groups: int) -> None:
     colours = _colours(_drawn(_measured(groups)))
@@ -46,6 +47,7 @@ def test_any_number_of_groups_is_drawn(groups: int) -> None:
     assert ((0x00, 0x72, 0xB2) in colours) == (groups > 1)
 
 
+@pytest.mark.long
 def test_the_same_numbers_give_the_same_file_and_others_another() -> None:
     measured = _measured(5)
     first = _drawn(measured)
@@ -54,6 +56,7 @@ def test_the_same_numbers_give_the_same_file_and_others_another() -> None:
     assert _drawn(replace(measured, accuracy=0.8)) != first
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("factor", [0.0, 1e-12, 1e12])
 def test_scores_of_any_size_are_drawn(factor: float) -> None:
     measured = _measured(5)
@@ -64,6 +67,7 @@ def test_scores_of_any_size_are_drawn(factor: float) -> None:
     _colours(_drawn(measured, _scores(measured, factor)))
 
 
+@pytest.mark.long
 def test_a_network_without_classes_a_name_with_an_underscore_and_a_group_without_macs_are_drawn() -> None:
     _colours(_drawn(_measured(5, accuracy=None)))
     _colours(_drawn(_measured(5, name="_stem{}")))

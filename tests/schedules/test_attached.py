@@ -69,6 +69,7 @@ class Midway(Schedule):
         yield Stretch(share=0.5, rate=(0.5, 1.0))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("maker", [_sgd, _adamw])
 def test_momentum_goes_on_as_if_the_units_were_held_at_zero(
@@ -103,6 +104,7 @@ def test_momentum_goes_on_as_if_the_units_were_held_at_zero(
         torch.testing.assert_close(dict(model.named_parameters())[name].detach(), want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fixed", [False, True])
 def test_the_loop_goes_on_with_the_same_objects(fixed: bool) -> None:
     model = small(fixed=fixed)
@@ -173,6 +175,7 @@ def test_a_copy_of_a_network_with_a_program_is_its_own() -> None:
     assert not bool(twin(images).any())
 
 
+@pytest.mark.long
 def test_leaving_early_prunes_without_the_steps_that_are_missing(caplog: pytest.LogCaptureFixture) -> None:
     model = small()
     optimizer = _sgd(model)
@@ -214,6 +217,7 @@ def _rates(schedule: Schedule, curve: int, **options: Any) -> list[float]:
     return rates
 
 
+@pytest.mark.long
 def test_a_scheduler_begins_anew_with_every_curve() -> None:
     rates = _rates(ep.schedules.Iterative(rounds=3), 4)
     assert rates == pytest.approx([1, 0.75, 0.5, 0.25] * 3)
@@ -258,6 +262,7 @@ _RESUMED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("schedule", _RESUMED, ids=lambda schedule: schedule.name)
 @pytest.mark.parametrize("stop", [4, 7])
 def test_an_interrupted_loop_goes_on_with_the_same_bits(schedule: Schedule, stop: int) -> None:
@@ -306,6 +311,7 @@ def test_the_state_of_another_network_is_refused() -> None:
         pruning.load_state_dict(state)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fixed", [False, True])
 def test_a_compiled_network_is_pruned(fixed: bool) -> None:
     model = small(fixed=fixed)

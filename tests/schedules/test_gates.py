@@ -53,6 +53,7 @@ def test_closed_is_pruned(name: str, attention: str) -> None:
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in _UNGATED])
 def test_dense_weights_come_back(name: str) -> None:
     network, example = make(name)

@@ -67,6 +67,7 @@ class _Watched(MaskLearning):
             yield stretch
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("agent", "reach"), [("gates", 4.0), ("attention", 32.0)])
 def test_useless_units_are_found_though_the_criterion_takes_them_for_the_best(agent: str, reach: float) -> None:
     model = _misleading()
@@ -106,6 +107,7 @@ def test_what_costs_more_must_give_more() -> None:
     assert after[0] > before[0]
 
 
+@pytest.mark.long
 def test_the_reward_rises_over_the_start_of_the_policy() -> None:
     session = _session(_misleading(), {"macs": 0.35})
     policy = Policy(session, choices=1, reach=4.0, evaluations=64, samples=256)
@@ -163,6 +165,7 @@ def _train(model: nn.Module, optimizer: torch.optim.Optimizer, begin: int, end: 
         optimizer.step()
 
 
+@pytest.mark.long
 @_every_agent
 @pytest.mark.parametrize("stop", [5, 13])
 def test_an_interrupted_loop_ends_with_the_same_weights(agent: str, stop: int) -> None:

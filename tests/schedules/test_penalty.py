@@ -80,6 +80,7 @@ def _trained() -> Small:
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", _SHRINKING)
 def test_less_is_left_than_without_the_penalty(kind: str) -> None:
     left = []
@@ -240,6 +241,7 @@ def test_a_unit_weighs_what_it_saves() -> None:
     assert len(unit_weights(session, by_cost=False)[prunable].unique()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "schedule",
     [
@@ -265,6 +267,7 @@ def test_units_that_do_nothing_go_first(schedule: Schedule) -> None:
     assert gone <= set(useless) or set(useless) <= gone
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [HardConcrete, Noise])
 @pytest.mark.parametrize("strength", [10.0, 100.0])
 def test_the_price_follows_the_budget(kind: type[HardConcrete | Noise], strength: float) -> None:

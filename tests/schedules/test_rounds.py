@@ -78,6 +78,7 @@ def _shaken(session: Session) -> Callable[[int], None]:
     return train
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "shares"),
     [
@@ -133,6 +134,7 @@ def test_retrained_weights_are_fresh_and_as_large_as_the_width_asks() -> None:
         assert torch.allclose(tensor, fresh[name] * wider**0.5), name
 
 
+@pytest.mark.long
 def test_fresh_weights_need_nothing_but_layers() -> None:
     model = small()
     dense = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -143,6 +145,7 @@ def test_fresh_weights_need_nothing_but_layers() -> None:
     assert not torch.equal(state["conv1.weight"], _sliced(session, dense)["conv1.weight"])
 
 
+@pytest.mark.long
 def test_random_widths_differ_by_seed_within_the_same_budget() -> None:
     widths = set()
     for seed in range(6):
@@ -163,6 +166,7 @@ def test_random_widths_treat_a_group_alike() -> None:
         assert len(factors[group.start : group.stop].unique()) == 1
 
 
+@pytest.mark.long
 def test_the_ticket_goes_back_to_early_in_its_own_training() -> None:
     session = _session(macs=0.25)
     dense = _macs(session)
@@ -184,6 +188,7 @@ def test_a_ticket_may_go_back_to_the_very_beginning() -> None:
     assert _equal(seen[1][1], _sliced(session, seen[0][1]))
 
 
+@pytest.mark.long
 def test_a_random_ticket_is_as_wide_and_has_weights_of_its_own() -> None:
     tickets = []
     for control in (False, True):
@@ -235,6 +240,7 @@ def test_one_draw_needs_no_comparison() -> None:
     assert stretch.share == 1.0
 
 
+@pytest.mark.long
 def test_a_criterion_of_its_own_may_look_at_data() -> None:
     schedule = create("at_init", {"criterion": "snip"})
     with pytest.raises(InputError, match=r"'snip' needs data with labels"):

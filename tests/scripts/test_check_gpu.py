@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
 import pytest
-
-import edgeprune
 
 pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).parents[2] / "scripts" / "check_gpu.py"
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gpu")
-    recipe = edgeprune.Recipe.load("digits").override({"training.epochs": 0})
-    return edgeprune.build(recipe, "jetson-orin-nano", output=folder / "dist", cache=folder / "cache").folder
+def bundle(digits_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    built = digits_bundle("jetson-orin-nano", {"training.epochs": 0, "quantize.max_accuracy_drop": 0.2})
+    return Path(shutil.copytree(built, tmp_path_factory.mktemp("gpu") / "bundle"))
 
 
 def check(bundle: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from itertools import pairwise, product
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -20,10 +20,11 @@ from edgeprune.graph import Units, capture, units_of
 from edgeprune.model import network
 from edgeprune.select import Curve, Problem, create, exact, prefer_alignment, registered, resolve
 from edgeprune.select.choice import Choice
+from tests.example_count import example_count
 
 _COSTS = ("macs", "params", "peak_activation_bytes", "flash_bytes")
 _every_selection = pytest.mark.parametrize("name", registered())
-_few = settings(max_examples=10)
+_few = example_count(10)
 
 
 class _Residual(nn.Module):
@@ -110,6 +111,7 @@ def _enough(combinations: Sequence[tuple[float, float]]) -> float:
     return min(0.97, max(used for used, _ in combinations))
 
 
+@pytest.mark.long
 @_every_selection
 @_few
 @given(problem=_problems())
@@ -119,7 +121,8 @@ def test_budgets_are_used_as_far_as_levels_allow(name: str, problem: Problem) ->
     assert _enough(combinations) <= _used(problem, create(name).choose(problem)) <= 1
 
 
-@settings(max_examples=15)
+@pytest.mark.long
+@example_count(15)
 @given(problem=_problems())
 def test_knapsack_loses_the_least_of_all_combinations(problem: Problem) -> None:
     combinations = _combinations(problem)
@@ -130,7 +133,8 @@ def test_knapsack_loses_the_least_of_all_combinations(problem: Problem) -> None:
     assert float(problem.scores[removed].sum()) == pytest.approx(least)
 
 
-@settings(max_examples=15)
+@pytest.mark.long
+@example_count(15)
 @given(problem=_problems())
 def test_the_integer_program_finds_what_comparing_all_finds(problem: Problem) -> None:
     values = Choice(problem).ladder.blocks(problem.scores) if _combinations(problem) else None
@@ -145,7 +149,8 @@ def test_the_integer_program_finds_what_comparing_all_finds(problem: Problem) ->
     assert float(problem.scores[solved.removed].sum()) == pytest.approx(float(problem.scores[compared.removed].sum()))
 
 
-@settings(max_examples=15)
+@pytest.mark.long
+@example_count(15)
 @given(problem=_problems(("macs",)), smaller=st.floats(0.5, 1.0))
 def test_a_smaller_limit_never_costs_more_where_the_search_is_exact(problem: Problem, smaller: float) -> None:
     units, scores, costs = problem.units, problem.scores, problem.costs
@@ -193,6 +198,7 @@ def test_the_network_of_the_digits_recipe(name: str, align: int) -> None:
     assert 0.97 <= _used(problem, create(name).choose(problem)) <= 1
 
 
+@pytest.mark.long
 @_few
 @given(problem=_problems())
 def test_exchanges_use_budgets_too(problem: Problem) -> None:

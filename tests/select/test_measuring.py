@@ -71,6 +71,7 @@ def _without(units: Units, scores: Tensor, name: str, kept: int) -> Tensor:
     return removed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _NETWORKS)
 def test_a_point_is_the_loss_of_the_network_without_the_units(name: str) -> None:
     model, example = make(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -28,6 +28,7 @@ from edgeprune.select import (
     resolve,
 )
 from edgeprune.select.sensitivity import _lost
+from tests.example_count import example_count
 from tests.networks.collection import make
 
 _NETWORK, _EXAMPLE = make("u-net")
@@ -46,7 +47,8 @@ def _problem(
     return Problem(_UNITS, scores, {"macs": _MACS}, limits, tuple(constraints), tuple(curves))
 
 
-@settings(max_examples=20)
+@pytest.mark.long
+@example_count(20)
 @given(
     share=st.floats(0.15, 0.99),
     seed=st.integers(0, 99),
@@ -127,12 +129,14 @@ def test_sensitivity_without_curves_says_that_it_needs_data() -> None:
         create("sensitivity").choose(_problem(0.5, _random(0)))
 
 
+@pytest.mark.long
 def test_several_budgets_hold_at_once() -> None:
     pruned = prune(_NETWORK, _EXAMPLE, budget={"macs": 0.6, "params": 0.4}, criterion="random")
     assert pruned.after.macs <= 0.6 * pruned.before.macs
     assert pruned.after.params <= 0.4 * pruned.before.params
 
 
+@pytest.mark.long
 def test_a_budget_out_of_reach_names_what_can_be_reached() -> None:
     with pytest.raises(BudgetError, match=r"cannot be reached, the closest is [\d,]+") as caught:
         prune(_NETWORK, _EXAMPLE, budget={"macs": 1e-4}, criterion="l2")

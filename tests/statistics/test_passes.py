@@ -44,6 +44,7 @@ class _Gated(Consuming):
         return value * gate.reshape([-1 if dim == consumption.dim else 1 for dim in range(value.ndim)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["zero-padded-residual", "concat-into-grouped", "channel-shuffle", "hard-coded-sizes"])
 def test_gate_gradients_are_derivatives(name: str) -> None:
     """Against central differences in float64, for units of every group, over all their consumers."""

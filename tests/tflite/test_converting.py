@@ -265,6 +265,7 @@ def _large(name: str, values: list[int]) -> onnx.ModelProto:
     return model(helper.make_node("MaxPool", ["x"], ["y"], "/pool", **attributes))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("build", "told"),
     [

@@ -123,6 +123,7 @@ def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     return written.path, convert(written.path, folder / "m.tflite")
 
 
+@pytest.mark.long
 def test_resnet56_is_convolutions_and_sums(resnet56: tuple[Path, Converted]) -> None:
     path, converted = resnet56
     assert converted.operators == {

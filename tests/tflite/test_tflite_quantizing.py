@@ -32,6 +32,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Converted:
     return convert(write(trained(), folder / "float.onnx"), folder / "float.tflite")
 
 
+@pytest.mark.long
 def test_int8_keeps_the_accuracy_on_litert_and_on_tflite_micro(source: Converted, tmp_path: Path) -> None:
     made = quantize(source, tmp_path / "int8.tflite", digits().train)
     validation = digits().validation

@@ -11,7 +11,7 @@ import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprune.cli import run
@@ -20,6 +20,7 @@ from edgeprune.tflite import tflite_verifying
 from edgeprune.tflite.tflite_file import input_ports, output_ports, pack, read
 from edgeprune.tflite.tflite_loading import load
 from edgeprune.tflite.tflite_verifying import fields
+from tests.example_count import example_count
 from tests.tflite.tflite_files import FLOAT, fully_connected
 
 
@@ -176,7 +177,8 @@ def test_a_graph_without_operators_is_refused(operators: list[object] | None, tm
     assert "graph 0" in str(problem.value)
 
 
-@settings(max_examples=400)
+@pytest.mark.long
+@example_count(400)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8))
 def test_random_bytes_are_an_error_or_a_file(changes: list[tuple[int, int]]) -> None:
     content = bytearray(_content())
@@ -185,7 +187,7 @@ def test_random_bytes_are_an_error_or_a_file(changes: list[tuple[int, int]]) -> 
     _loads_or_refuses(bytes(content))
 
 
-@settings(max_examples=400)
+@example_count(400)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([0, 1, 4, 8, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFC, 0xFFFFFFFF, 0x10000, 0xFFFF]),
@@ -196,7 +198,8 @@ def test_hostile_offsets_and_lengths_are_an_error_or_a_file(place: int, value: i
     _loads_or_refuses(bytes(content))
 
 
-@settings(max_examples=100)
+@pytest.mark.long
+@example_count(100)
 @given(st.binary(max_size=400))
 def test_anything_behind_the_mark_is_an_error_or_a_file(behind: bytes) -> None:
     _loads_or_refuses(b"\x08\0\0\0TFL3" + behind)

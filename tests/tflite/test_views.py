@@ -5,19 +5,22 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprune.tflite.conversion.graph import Tensor
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import OnnxGraph
 from edgeprune.tflite.conversion.views import View, channels_last, identity
+from tests.example_count import example_count
 
 _NOTHING = OnnxGraph(nodes=[], constants={}, shapes={}, dtypes={}, inputs=[], outputs=[])
 _SHAPES = st.lists(st.sampled_from([1, 1, 2, 3, 4, 6]), min_size=1, max_size=4)
 
 
-@settings(max_examples=200)
+@pytest.mark.long
+@example_count(200)
 @given(data=st.data(), shape=_SHAPES)
 def test_reshapes_and_transposes_are_those_of_numpy(data: st.DataObject, shape: list[int]) -> None:
     wanted = np.arange(prod(shape), dtype=np.int32).reshape(shape)
@@ -38,7 +41,8 @@ def test_reshapes_and_transposes_are_those_of_numpy(data: st.DataObject, shape: 
     assert not low.graph.ops
 
 
-@settings(max_examples=200)
+@pytest.mark.long
+@example_count(200)
 @given(data=st.data(), shape=_SHAPES)
 def test_what_is_brought_together_broadcasts_as_in_numpy(data: st.DataObject, shape: list[int]) -> None:
     low = Lowering(_NOTHING)

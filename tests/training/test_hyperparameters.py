@@ -108,6 +108,7 @@ def test_a_loss_that_is_not_finite_from_the_start_is_an_error() -> None:
         _rate(_Parabola(float("nan")))
 
 
+@pytest.mark.long
 def test_training_with_auto_says_what_it_chose_and_learns(tmp_path: Path) -> None:
     model = small.model()
     before = evaluate(model, small.data().validation).accuracy

@@ -53,6 +53,7 @@ def test_float16(source: Path, samples: CalibrationSamples, tmp_path: Path) -> N
     assert path.stat().st_size < 0.7 * source.stat().st_size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("versions", "kind"), [(">=10,<12", TensorProto.INT8), (">=8.4,<9", TensorProto.FLOAT)], ids=["10", "8"]
 )
@@ -75,6 +76,7 @@ def test_int8(
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in (whole, mixed)]
 
 
+@pytest.mark.long
 def test_each_calibration_takes_ranges_of_its_own(source: Path, samples: CalibrationSamples, tmp_path: Path) -> None:
     folders = {method: _made(tmp_path / method) for method in METHODS}
     files = {method: forms.write_int8(source, folder, samples, method=method)[0] for method, folder in folders.items()}

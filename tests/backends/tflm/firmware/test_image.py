@@ -70,6 +70,7 @@ def image(write_firmware: Write, tflm: Path, tmp_path_factory: pytest.TempPathFa
     return _image(write_firmware(tmp_path_factory.mktemp("m4") / "firmware", "nucleo-l4r5zi"), tflm, "-DEMULATED=ON")
 
 
+@pytest.mark.long
 def test_the_image_is_a_release_without_what_nothing_calls(image: Path, model: Path) -> None:
     sizes = subprocess.run(["arm-none-eabi-size", image], capture_output=True, text=True, check=True).stdout
     text = int(sizes.splitlines()[1].split()[0])
@@ -78,6 +79,7 @@ def test_the_image_is_a_release_without_what_nothing_calls(image: Path, model: P
     )  # a kernel of 64 KiB that nothing calls is not in
 
 
+@pytest.mark.long
 def test_a_release_is_profiled_without_layers_and_emulated(image: Path, model: Path) -> None:
     with _emulated(image) as port:
         found = ep.profile(model, f"serial:{port}", **_QUICK)
@@ -89,6 +91,7 @@ def test_a_release_is_profiled_without_layers_and_emulated(image: Path, model: P
     assert measured.layers is None
 
 
+@pytest.mark.long
 def test_an_image_with_layer_times_tells_them(write_firmware: Write, tflm: Path, model: Path, tmp_path: Path) -> None:
     image = _image(write_firmware(tmp_path / "firmware", "nucleo-l4r5zi"), tflm, "-DLAYER_TIMES=ON")
     with _emulated(image) as port:
@@ -100,6 +103,7 @@ def test_an_image_with_layer_times_tells_them(write_firmware: Write, tflm: Path,
     assert 0 < layer.ms <= measured.latency_ms.p50
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("target", "core", "floats"),
     [

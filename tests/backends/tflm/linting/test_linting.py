@@ -194,6 +194,7 @@ def test_operators_without_a_kernel_are_errors(tmp_path: Path, kind: str, custom
     assert (found.level, found.operator) == ("error", custom or kind)
 
 
+@pytest.mark.long
 def test_the_list_of_kernels_is_what_tflite_micro_registers() -> None:
     """Each builtin operator alone in a file: does TFLite Micro find one? What its kernels then do is another matter."""
     root = Path(__file__).parents[4]
@@ -214,6 +215,7 @@ def _convolution(channels: int, outputs: int, *, size: int = 3) -> bytes:
     return file.content((x,), (y,))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("channels", "outputs", "told"),
     [
@@ -278,6 +280,7 @@ def test_options_of_another_operator_are_as_none(tmp_path: Path) -> None:
     assert [one.level for one in report.findings if one.code == "cmsis-nn-slow-path"] == ["note"]
 
 
+@pytest.mark.long
 def test_a_board_that_is_too_small_is_an_error_only_where_it_was_asked_for(tmp_path: Path) -> None:
     file, x, y = fully_connected(inputs=8, outputs=4)
     big = file.tensor("big", (1, 1 << 18))
@@ -332,6 +335,7 @@ def _script(folder: Path, line: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_what_edgeprune_makes_has_nothing_to_complain_of(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10)).eval()
@@ -346,6 +350,7 @@ def test_what_edgeprune_makes_has_nothing_to_complain_of(tmp_path: Path) -> None
     assert report.footprint == tflm_footprint.footprint(made.path)
 
 
+@pytest.mark.long
 def test_mlperf_tiny(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the linter says of the reference files; the arenas are those of TFLite Micro's own allocator."""
     folder = shared_data / "models"
@@ -407,6 +412,7 @@ def _ending(folder: Path, content: bytes) -> str:
     return "linted"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", [_flipped, _cut])
 def test_damaged_files_are_errors_or_linted(tmp_path: Path, change: Callable[[bytes, random.Random], bytes]) -> None:
     """Beside what the reader's own tests do: all checks, and TFLite Micro where they let it."""
