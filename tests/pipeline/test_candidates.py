@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,9 @@ from edgeprune.config import Recipe
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline import BuildResult, build
 from edgeprune.report import candidates
+from tests import processes
+
+pytestmark = pytest.mark.long
 
 _FREE = {
     "prune.criterion": "auto",
@@ -112,29 +114,30 @@ def test_a_recipe_that_names_all_compares_nothing(folder: Path) -> None:
     assert plan["origin"]["criterion"] == "l2"
 
 
-_CODE = """
-from edgeprune.config import Recipe
-from edgeprune.pipeline import build
-build(Recipe.load("digits").override({settings!r}), output="dist", cache="cache")
-"""
-
-
-@pytest.mark.long
 def test_a_build_that_was_killed_while_it_compared_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    settings = {**_FREE, "training.epochs": 10}
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    command = [sys.executable, "-c", _CODE.format(settings=settings)]
-    subprocess.run(command, cwd=tmp_path / "whole", check=True, timeout=900)
-    process = subprocess.Popen(command, cwd=tmp_path / "killed")
+    settings = [part for key, value in {**_FREE, "training.epochs": 4}.items() for part in ("--set", f"{key}={value}")]
+    whole, killed = (tmp_path / name for name in ("whole", "killed"))
+
+    def start(folder: Path) -> BaseProcess:
+        folder.mkdir(exist_ok=True)
+        return processes.start(processes.build, "digits", *settings, folder=folder, log=folder / "build.log")
+
+    def finish(folder: Path) -> None:
+        process = start(folder)
+        process.join(900)
+        assert process.exitcode == 0, (folder / "build.err").read_text()
+
+    finish(whole)
+    process = start(killed)
     deadline = time.monotonic() + 900
-    while not list((tmp_path / "killed").glob("cache/work/candidates-*/keep/*/*")):
-        assert process.poll() is None, "the build ended before it could be killed"
+    while not list(killed.glob(".edgeprune/work/candidates-*/keep/*/*")):
+        assert process.is_alive(), "the build ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    subprocess.run(command, cwd=tmp_path / "killed", check=True, timeout=900)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    finish(killed)
     folders = [tmp_path / name / "dist" / "digits-host" for name in ("whole", "killed")]
     assert len({(folder / "weights.safetensors").read_bytes() for folder in folders}) == 1
     first, second = (Manifest.load(folder).candidates for folder in folders)

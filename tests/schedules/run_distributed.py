@@ -1,4 +1,4 @@
-"""One of several processes that train a network and prune it: arguments RANK COUNT STORE SCHEDULE RESULT.
+"""One of several processes that train a network and prune it.
 
 Every process has data of its own. What is left after training goes into the file RESULT, with what happened on the way.
 """
@@ -6,7 +6,6 @@ Every process has data of its own. What is left after training goes into the fil
 from __future__ import annotations
 
 import gc
-import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,3 @@ def train(rank: int, schedule: str) -> dict[str, Any]:
         "hooks": len(parallel._comm_hooks),
         "outputs": parallel.eval()(data[0][0] * 0 + 1).detach(),
     }
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], Path(sys.argv[5]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +12,29 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edgeprune.errors import InputError
 from edgeprune.schedules import create
+from tests import processes
+from tests.schedules import run_distributed
 
-_ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.long
+
 _PROCESSES = 2
 
 
 def _run(schedule: str, folder: Path) -> list[dict[str, Any]]:
     results = [folder / f"{rank}.pt" for rank in range(_PROCESSES)]
-    command = [sys.executable, "-m", "tests.schedules.run_distributed"]
     running = [
-        subprocess.Popen(
-            [*command, str(rank), str(_PROCESSES), folder / "store", schedule, result],
-            cwd=_ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
+        processes.start(
+            run_distributed.main, rank, _PROCESSES, str(folder / "store"), schedule, result,
+            folder=folder, log=result,
         )
         for rank, result in enumerate(results)
-    ]
-    printed = [process.communicate(timeout=1500)[1] for process in running]
-    assert all(process.returncode == 0 for process in running), printed
+    ]  # fmt: skip
+    for process, result in zip(running, results, strict=True):
+        process.join(1500)
+        assert process.exitcode == 0, result.with_suffix(".err").read_text()
     return [torch.load(result) for result in results]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "schedule", ["iterative", "one_shot", "at_init", "penalty", "variational_dropout", "mask_learning"]
 )

@@ -1,8 +1,4 @@
-"""A small fine-tuning run that a test can kill for real: run as a script, or call ``train``.
-
-python run_to_kill.py SETTINGS FOLDER steps:K     SIGKILL when step K is reported
-python run_to_kill.py SETTINGS FOLDER files:K     SIGKILL just before file K is put in place
-python run_to_kill.py SETTINGS FOLDER rollback    SIGKILL at the first step after training was taken back
+"""A small fine-tuning run that a test can kill for real.
 
 The settings of ``STEADY`` keep their state at every step.
 """
@@ -190,9 +186,14 @@ def _kill_at_file(number: int) -> None:
     sys.addaudithook(hook)
 
 
-if __name__ == "__main__":
-    moment, _, count = sys.argv[3].partition(":")
+def train_until(moment: str, name: str, folder: Path) -> None:
+    """Train with SIGKILL at a moment.
+
+    ``steps:K`` is when step K is reported, ``files:K`` just before file K is put in place, and ``rollback`` the first
+    step after training was taken back.
+    """
+    moment, _, count = moment.partition(":")
     if moment == "files":
         _kill_at_file(int(count))
     progress: dict[str, Progress] = {"steps": _KillAtStep(int(count or 0)), "rollback": _KillAfterRollback()}
-    train(model(sys.argv[1]), sys.argv[1], Path(sys.argv[2]), progress.get(moment, SILENT))
+    train(model(name), name, folder, progress.get(moment, SILENT))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,20 +13,10 @@ import torch
 from edgeprune.errors import InputError, TrainingError
 from edgeprune.model import weights
 from edgeprune.progress import SILENT, Progress
+from tests import processes
+from tests.training import run_to_kill as run
 
-_SCRIPT = Path(__file__).with_name("run_to_kill.py")
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_to_kill", _SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-run: Any = _load()
+pytestmark = pytest.mark.long
 
 
 def _kill(name: str, folder: Path, moment: str) -> None:
@@ -39,15 +25,10 @@ def _kill(name: str, folder: Path, moment: str) -> None:
 
 def _killed(name: str, folder: Path, moment: str) -> bool:
     """Whether the moment came before the end."""
-    done = subprocess.run(
-        [sys.executable, str(_SCRIPT), name, str(folder), moment],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode != 0
+    process = processes.start(run.train_until, moment, name, folder, folder=folder, log=folder / "killed")
+    process.join(600)
+    assert process.exitcode in (0, -signal.SIGKILL), (folder / "killed.err").read_text()
+    return process.exitcode != 0
 
 
 def _train(name: str, folder: Path, progress: Progress = SILENT) -> tuple[bytes, Any]:
@@ -111,14 +92,12 @@ def _same(resumed: tuple[bytes, Any], undisturbed: tuple[bytes, Any]) -> None:
 
 
 # Seven steps are in the first stretch, which ends within the second of three epochs.
-@pytest.mark.long
 def test_kills_at_any_step_of_stretches_with_a_hook_and_an_average(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     for step in (2, 7, 8, 13):
         _kill("stretches", tmp_path, f"steps:{step}")
     _same(_train("stretches", tmp_path), undisturbed["stretches"])
 
 
-@pytest.mark.long
 def test_kills_between_any_two_files_of_stretches(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     lives = 1
     while _killed("stretches", tmp_path, "files:8"):
@@ -129,7 +108,6 @@ def test_kills_between_any_two_files_of_stretches(tmp_path: Path, undisturbed: d
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-@pytest.mark.long
 def test_kills_change_nothing_in_what_follows_when_training_goes_wrong(
     tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
@@ -145,7 +123,6 @@ def test_kills_change_nothing_in_what_follows_when_training_goes_wrong(
     _same(resumed, whole)
 
 
-@pytest.mark.long
 def test_a_rollback_survives_a_kill_right_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for name in ("whole", "killed"):
