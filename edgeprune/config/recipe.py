@@ -152,16 +152,15 @@ class DistillationSettings(Settings):
 
     Attributes:
         weight: Weight of the dense network's outputs in the loss, from 0 to 1; labels have the rest. None: 0.9, or 0
-            if ``training.step`` hides the outputs, or if ``features`` is None as well and the dense network classifies
-            less than 95 % of its training samples correctly.
+            if ``training.step`` hides the outputs, or if ``features`` is 0 and the dense network classifies less than
+            95 % of its training samples correctly.
         temperature: That softens both answers.
-        features: Weight of the distance between what BatchNorm layers give; 0 is none. None: 1 where both networks
-            have such layers.
+        features: Weight of the distance between what BatchNorm layers give; 0 is none.
     """
 
     weight: Annotated[float, Field(ge=0, le=1)] | None = None
     temperature: Annotated[float, Field(gt=0)] = 4.0
-    features: Annotated[float, Field(ge=0)] | None = None
+    features: Annotated[float, Field(ge=0)] = 0.0
 
 
 _SAMPLE_BATCH = 64

@@ -308,7 +308,7 @@ class Job:
         from edgeprune.training import Teacher, fits
 
         settings = self.recipe.training
-        given = (settings.distillation.weight, settings.distillation.features) != (None, None)
+        given = settings.distillation.weight is not None or settings.distillation.features > 0
         return Teacher.wanted(settings) and (given or fits(self.dense, self.data.train))
 
     def teacher(self, small: nn.Module, kept: Kept) -> Teacher | None:

@@ -30,8 +30,6 @@ AUTO_WEIGHT = 0.9
 """Weight of the teacher's outputs, if the settings do not set one and the outputs can be compared."""
 _FITTED = 0.95
 _FITTED_SAMPLES = 512
-AUTO_FEATURES = 1.0
-"""Weight of features where the settings say nothing, and where there are layers to compare."""
 _FOLDED_WITHIN = 1e-3  # of the largest answer: what folding may change by rounding
 
 
@@ -82,8 +80,7 @@ class Teacher:
     ) -> None:
         self._settings = settings
         self._weight = AUTO_WEIGHT if settings.weight is None else settings.weight
-        usual = AUTO_FEATURES if self._weight else 0.0
-        self._features = usual if settings.features is None else settings.features
+        self._features = settings.features
         self._layers: dict[str, Tensor | None] = {}
         self._model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         self.identity = identity(self._model.state_dict())
@@ -115,7 +112,7 @@ class Teacher:
         """
         if not self._features:
             return
-        if self._settings.features and not layers:
+        if not layers:
             raise InputError(
                 "training.distillation.features: the dense and the small network have no BatchNorm layer in common to "
                 "compare; set it to 0"
@@ -146,7 +143,7 @@ class Teacher:
                 )
         if self._layers:
             self._squares = {layer: theirs.square().mean().clamp(min=1e-6) for layer, theirs, _ in self._heard()}
-            if self._settings.features and not self._squares:
+            if not self._squares:
                 raise InputError(
                     "training.distillation.features: none of the BatchNorm layers to compare is used in both the dense "
                     "and the small network; set it to 0"
