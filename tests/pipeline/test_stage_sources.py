@@ -138,6 +138,8 @@ def test_report_changes_only_stages_that_write_it(path: str, tmp_path: Path, cha
         ("tflite/tflite_quantizing.py", {"quantize", "preflight", "select"}, {"load", "capture", "finetune", "export"}),
         ("schedules/gradual.py", {"load", "schedule"}, {"capture", "score", "select", "finetune", "quantize"}),
         ("criteria/lamp.py", {"load", "score", "candidates"}, {"capture", "group", "finetune", "export", "profile"}),
+        ("operator_facts/aten_operators.py", {"capture", "group", "finetune"}, set()),
+        ("operator_facts/tflite_operators.py", {"quantize", "preflight"}, {"load", "capture", "finetune", "export"}),
         ("graph/rules/base.py", {"capture", "group", "finetune", "export"}, set()),
         ("backends/litert/litert_runner.py", {"profile", "bundle"}, {"capture", "finetune", "export"}),
         ("backends/runner_parts/serving.py", {"profile", "bundle"}, {"capture", "finetune", "export"}),
