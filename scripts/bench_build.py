@@ -32,8 +32,8 @@ _SAMPLE_S = 0.05
 _PACKAGES = ("edgeprune", "torch", "onnx", "onnxruntime", "onnxsim", "numpy")
 # What the limit on the other stages leaves out.
 _LEARN_OR_MEASURE = {
-    "repair": "training",
-    "finetune": "training",
+    "train": "training",
+    "prune-while-training": "training",
     "evaluate-dense": "evaluation",
     "evaluate": "evaluation",
     "evaluate-shipped": "evaluation",

@@ -23,10 +23,11 @@ from edgeprune.devices import Local
 from edgeprune.model import data
 from edgeprune.model.data import Data
 from edgeprune.model.splits import Batch, Split
-from edgeprune.pipeline.cache import Finished
-from edgeprune.pipeline.job import Job
-from edgeprune.pipeline.stage import Space
-from edgeprune.pipeline.stages import schedule
+from edgeprune.pipeline.build_settings import BuildSettings
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.pruning import PlanResult, TrainResult
+from edgeprune.pipeline.stage import Results, Space, Stage
+from edgeprune.pipeline.stages import candidates, plan_costs, prune_while_training, score, select, train
 from edgeprune.progress import SILENT
 from edgeprune.training import evaluate
 from scripts.page import processor
@@ -34,6 +35,15 @@ from scripts.page import processor
 PARTS = ("validation", "test")
 
 Row = dict[str, Any]
+
+_STAGES: tuple[Stage[Any], ...] = (
+    candidates.STAGE,
+    score.STAGE,
+    select.STAGE,
+    train.STAGE,
+    prune_while_training.STAGE,
+    plan_costs.STAGE,
+)
 
 
 def load_data(recipe: Recipe) -> Data:
@@ -48,21 +58,24 @@ def run(recipe: Recipe, splits: Data) -> Row:
     clock, and of this process, where other programs beside count for nothing.
     """
     recipe = recipe.override({"prune.align": 1, "training.keep": "last"})
-    job = Job(recipe, Target.load("host"), output=Path(), device=Local())
-    job.data = splits
+    context = BuildContext(BuildSettings(recipe, Target.load("host"), Path(), Local()))
+    context.data = splits
+    results = Results()
     with tempfile.TemporaryDirectory() as folder:
-        space = Space(Path(folder) / "out", Path(folder) / "keep", SILENT)
-        space.out.mkdir()
-        space.keep.mkdir()
         begin = time.perf_counter(), time.process_time()
-        values = schedule.STAGE.run(job, space)
+        for stage in _STAGES:
+            if not stage.applies(results):
+                continue
+            space = Space(Path(folder) / stage.name, Path(folder) / f"{stage.name}-keep", SILENT)
+            space.out.mkdir()
+            space.keep.mkdir()
+            results.add(stage(context, space, results))
         seconds, own = (now - then for now, then in zip((time.perf_counter(), time.process_time()), begin, strict=True))
-        for stage in (schedule.STAGE.name, *schedule.STAGE.stands_for):
-            job.results[stage] = Finished(space.out, values, seconds)
-        model = job.pruned(schedule.STAGE.name)
+        plan = results[PlanResult]
+        model = context.pruned(plan, results[TrainResult])
     return {
         **accuracies(model, splits),
-        "macs_share": values["after"]["macs"] / values["before"]["macs"],
+        "macs_share": plan.after["macs"] / plan.before["macs"],
         "seconds": round(seconds, 1),
         "cpu_seconds": round(own, 1),
     }

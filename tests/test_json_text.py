@@ -15,6 +15,7 @@ from edgeprune.backends.tensorrt import layers
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.bundle.measured import Measured
 from edgeprune.bundle.reading import read as read_bundle
+from edgeprune.bundle.report_data import ReportData
 from edgeprune.config import Recipe, Target
 from edgeprune.config.settings import read_toml, toml_value
 from edgeprune.cost.table import LatencyTable
@@ -22,7 +23,6 @@ from edgeprune.errors import EdgePruneError, InputError
 from edgeprune.pipeline.lock import Lock
 from edgeprune.printable import printable
 from edgeprune.profile import Profile
-from edgeprune.report.facts import Facts
 from edgeprune.select.plan import Plan
 from edgeprune.tflite import tflite_loading
 
@@ -37,7 +37,7 @@ _JSON_READERS: dict[str, _Reader] = {
     "manifest": Manifest.load,
     "bundle-part": read_bundle,
     "measured": lambda path: Measured.load(_as(path, "measured.json")),
-    "facts": lambda path: Facts.load(_as(path, "report.json")),
+    "facts": lambda path: ReportData.load(_as(path, "report.json")),
 }
 _TOML_READERS: dict[str, _Reader] = {
     "toml": lambda path: read_toml(path, InputError),

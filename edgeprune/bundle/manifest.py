@@ -23,7 +23,9 @@ from pydantic import (
 from edgeprune import input_files, json_text
 from edgeprune.bundle import strict
 from edgeprune.bundle.microcontroller import MicrocontrollerReport
+from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.part import Figure, Part, RelativePath
+from edgeprune.bundle.pruning_report import PlanReport, ProofReport, TrainingReport
 from edgeprune.errors import BundleError
 from edgeprune.evidence import Evidence
 
@@ -77,47 +79,6 @@ class AllMetrics(Part):
     shipped: Metrics
 
 
-class ProofReport(Part):
-    """Whether it was proved that pruning removed nothing but what the plan says; see ``edgeprune.graph.Proof``.
-
-    Attributes:
-        proved: False where the recipe asked for no proof.
-        max_error: Relative to the largest output; None without a proof.
-        exact: Zeros were the reference throughout; None without a proof.
-    """
-
-    proved: bool
-    max_error: float | None = None
-    exact: bool | None = None
-
-
-class OutputParityReport(Part):
-    """One output of the shipped model; see ``edgeprune.export.parity.OutputParity``.
-
-    Attributes:
-        ok: Whether the output keeps the target's limits for this precision.
-    """
-
-    index: int
-    max_error: float
-    relative_error: float
-    channel_error: float
-    channel: int
-    dimension: int
-    ok: bool
-
-
-class ParityReport(Part):
-    """How far the shipped model is from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
-
-    max_error: float
-    mean_error: float
-    relative_error: float
-    top1_agreement: _Share | None
-    samples: _Count
-    outputs: tuple[OutputParityReport, ...] = ()
-
-
 class CandidateReport(Part):
     """One precision that could have been shipped.
 
@@ -160,65 +121,6 @@ class PairsReport(Part):
 
     lost: _Count
     gained: _Count
-
-
-class TrainingReport(Part):
-    """Training after or during pruning.
-
-    Attributes:
-        optimizer: Name of the optimizer.
-        epochs: Passes over the training split.
-        batch_size: Samples per step.
-        lr: Peak learning rate.
-        distilled: Whether the network learned from the dense network's answers besides the labels.
-        automatic: Names of those values that EdgePrune chose; the others come from the recipe.
-        start_accuracy: Validation accuracy before training, or before the last phase of it; None: not evaluated.
-        accuracy: Validation accuracy of the network that was kept; ``metric`` of the manifest names what it is.
-        best_epoch: Number of the epoch whose network was kept; 0: the network before training, or before the last phase
-            of it, was better than all.
-        phases: Phases of training; a schedule that prunes in several rounds trains in as many.
-        still_rising: Whether more epochs are likely to help; None: too few epochs to say.
-    """
-
-    optimizer: Literal["sgd", "adamw"]
-    epochs: _Count
-    batch_size: Annotated[int, Field(ge=1)]
-    lr: Annotated[float, Field(gt=0)]
-    distilled: bool
-    automatic: tuple[str, ...] = ()
-    start_accuracy: float | None = None
-    accuracy: float
-    best_epoch: _Count
-    phases: Annotated[int, Field(ge=1)] = 1
-    still_rising: bool | None = None
-
-
-class PlanReport(Part):
-    """One candidate plan that the build compared; see ``edgeprune.candidates``.
-
-    Attributes:
-        criterion: Name of the importance score.
-        select: Name of the selection.
-        balance: Option of the selection ``global``; None: the options of the recipe hold.
-        align: Multiple of channels that groups keep where they are wide enough; 1: any number.
-        macs: Fraction of the dense network's MACs that remain.
-        loss: Mean loss on validation samples after repair; None if it is not finite.
-        accuracy: ``metric`` on the same samples; None where it is not defined.
-        trained_loss: Loss after the short training; None without one, or if it is not finite.
-        trained_accuracy: ``metric`` after the short training, likewise.
-        chosen: Whether the build used this plan.
-    """
-
-    criterion: str
-    select: str
-    balance: float | None = None
-    align: int = 1
-    macs: float
-    loss: float | None
-    accuracy: float | None = None
-    trained_loss: float | None = None
-    trained_accuracy: float | None = None
-    chosen: bool = False
 
 
 class BudgetReport(Part):

@@ -180,9 +180,9 @@ class _Files:
 
     def _into_bundle(self, bundle: Path, slug: str, profile: Profile) -> Path:
         """One device's result is the profile of the bundle, with verdicts by it; those of several lie beside it."""
-        from edgeprune.bundle import measured
+        from edgeprune.bundle import measured, report_data
         from edgeprune.profile.judging import judge
-        from edgeprune.report import facts, page
+        from edgeprune.report import page
 
         assert self._found.manifest is not None
         if self._several:
@@ -193,7 +193,7 @@ class _Files:
         verdicts = judge(self._found.manifest, profile)
         measured.replace(bundle, {name: profile.to_json()}, verdicts)
         self.judged = True
-        if (bundle / facts.NAME).is_file():
+        if (bundle / report_data.NAME).is_file():
             measured.replace(bundle, {page.NAME: page.of_bundle(bundle)})
         return bundle / name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -60,14 +60,14 @@ class Screen:
     def note(self, text: str) -> None:
         self._console.print(text, markup=False)
 
-    def begin(self, stage: Stage) -> Bar:
+    def begin(self, stage: Stage[Any]) -> Bar:
         if self._whole is not None:
             number = f"stage {self._ended + 1} of {self._stages}"
             self._progress.update(self._whole, description=f"{number}: {stage.title}")
         self._bar = _StageBar(self._progress, stage.title, self._console)
         return self._bar
 
-    def end(self, stage: Stage, *, seconds: float, cached: bool) -> None:
+    def end(self, stage: Stage[Any], *, seconds: float, cached: bool) -> None:
         self._ended += 1
         if self._bar is not None:
             self._bar.remove()

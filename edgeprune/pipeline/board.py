@@ -2,84 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from edgeprune.bundle.microcontroller import (
-    AgreementReport,
     ArenaReport,
     CompilerReport,
     FlashReport,
     FootprintReport,
-    LatencyEstimate,
     MicrocontrollerReport,
     PeakReport,
 )
+from edgeprune.config import Target
+from edgeprune.pipeline.results.pruning import PlanResult
+from edgeprune.pipeline.results.shipping import ProfileResult
 
 if TYPE_CHECKING:
-    from edgeprune.pipeline.job import Job
+    from edgeprune.backends.tflm.footprint import Footprint
 
 
-def report(job: Job) -> MicrocontrollerReport | None:
-    """For the manifest; None for another target."""
-    found = job.value("profile")["footprint"]
-    if found is None:
+def report(target: Target, profiled: ProfileResult) -> MicrocontrollerReport | None:
+    """The part of the manifest; None for another target."""
+    footprints = profiled.footprints
+    if footprints is None:
         return None
     return MicrocontrollerReport(
-        dense=_footprint(found["dense"]),
-        shipped=_footprint(found["shipped"]),
-        limits=job.target.limits,
-        dense_latency=LatencyEstimate(**found["dense"]["latency"]),
-        latency=LatencyEstimate(**found["shipped"]["latency"]),
-        agreement=AgreementReport(**found["agreement"]) if "agreement" in found else None,
+        dense=footprints.dense.memory,
+        shipped=footprints.shipped.memory,
+        limits=target.limits,
+        dense_latency=footprints.dense.latency,
+        latency=footprints.shipped.latency,
+        agreement=footprints.agreement,
     )
 
 
-def limits(job: Job) -> dict[str, float]:
-    """The limits of the budget, with those of the board where they are lower or alone."""
-    found: dict[str, float] = dict(job.value("select")["limits"])
-    for name, limit in job.target.limits.items():
+def limits(target: Target, plan: PlanResult) -> dict[str, float]:
+    """Limits of the budget, with those of the board where they are lower or alone."""
+    found = dict(plan.limits)
+    for name, limit in target.limits.items():
         found[name] = min(limit, found.get(name, limit))
     return found
 
 
-def reached(job: Job) -> dict[str, float]:
+def reached(plan: PlanResult, profiled: ProfileResult) -> dict[str, float]:
     """Final value of each cost; arena, flash and estimated latency are those of the shipped file."""
-    found: dict[str, float] = dict(job.value("select")["after"])
-    footprint = job.value("profile")["footprint"]
-    if footprint is not None:
-        shipped = footprint["shipped"]
-        found.update({name: shipped[name] for name in job.target.limits}, latency_ms=shipped["latency"]["latency_ms"])
-    return found
+    if profiled.footprints is None:
+        return dict(plan.after)
+    shipped = profiled.footprints.shipped
+    return {
+        **plan.after,
+        "arena_bytes": shipped.memory.arena.arena_bytes,
+        "flash_bytes": shipped.memory.flash.flash_bytes,
+        "latency_ms": shipped.latency.latency_ms,
+    }
 
 
-def predicted_ms(job: Job, when: str) -> float | None:
-    """Latency of the dense network (``before``) or the pruned one (``after``); None where nothing predicts it."""
-    footprint = job.value("profile")["footprint"]
-    if footprint is None:
-        costs: Mapping[str, float] = job.value("select")[when]
-        return costs.get("latency_ms")
-    latency: float = footprint["dense" if when == "before" else "shipped"]["latency"]["latency_ms"]
-    return latency
+def predicted_ms(plan: PlanResult, profiled: ProfileResult) -> tuple[float | None, float | None]:
+    """Latency of the dense and of the pruned network; None where nothing predicts it."""
+    footprints = profiled.footprints
+    if footprints is None:
+        return plan.before.get("latency_ms"), plan.after.get("latency_ms")
+    return footprints.dense.latency.latency_ms, footprints.shipped.latency.latency_ms
 
 
-def _footprint(found: Mapping[str, Any]) -> FootprintReport:
+def footprint_report(found: Footprint) -> FootprintReport:
+    """RAM and flash of a file, as the manifest has them."""
     return FootprintReport(
         arena=ArenaReport(
-            host_kind=found["activation_kind"],
-            **found["arena"],
-            restated_bytes=found["restated_bytes"],
-            scratch_bytes=found["scratch_bytes"],
-            arena_bytes=found["arena_bytes"],
+            host_kind=found.activation_kind,
+            **asdict(found.arena),
+            restated_bytes=found.arena.restated_for_32_bit,
+            scratch_bytes=found.scratch_bytes,
+            arena_bytes=found.arena_bytes,
         ),
-        peak=None if found["peak"] is None else PeakReport(**found["peak"]),
+        peak=None if found.peak is None else PeakReport(**asdict(found.peak)),
         flash=FlashReport(
-            file_bytes=found["file_bytes"],
-            golden_bytes=found["golden_bytes"],
-            code=found["code"],
-            flash_bytes=found["flash_bytes"],
-            band_bytes=found["flash_band"],
-            source=found["code_source"],
+            file_bytes=found.file_bytes,
+            golden_bytes=found.golden_bytes,
+            code=dict(found.code),
+            flash_bytes=found.flash_bytes,
+            band_bytes=found.flash_band,
+            source=found.code_source,
         ),
-        compiler=None if found["compiler"] is None else CompilerReport(**found["compiler"]),
+        compiler=None if found.compiler is None else CompilerReport(**asdict(found.compiler)),
     )

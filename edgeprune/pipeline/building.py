@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune import backends, devices, files
+from edgeprune import backends, devices
 from edgeprune.bundle import pack
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
@@ -19,46 +16,21 @@ from edgeprune.bundle.verdicts import combined, missed
 from edgeprune.config import Recipe, RecipeBudget, Target
 from edgeprune.devices import Device, Local
 from edgeprune.errors import InputError, RecipeError
-from edgeprune.launch import hint_at_wait_policy, is_first, started_processes
-from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.cache import Cache, Finished
-from edgeprune.pipeline.import_closure import ImportClosure
-from edgeprune.pipeline.inputs import InputTracker
-from edgeprune.pipeline.job import PROFILE, Job, bundle_folder, preferred_alignment
+from edgeprune.launch import hint_at_wait_policy, is_first
+from edgeprune.pipeline.build_settings import BuildSettings, bundle_folder, preferred_alignment
+from edgeprune.pipeline.cache import Cache
+from edgeprune.pipeline.context import BuildContext
 from edgeprune.pipeline.lock import Lock
-from edgeprune.pipeline.stage import Findings, Space, Stage, Unwatched, Watcher
-from edgeprune.pipeline.stage_sources import stage_sources
-from edgeprune.pipeline.stages import bundle, stages_of
-from edgeprune.pipeline.stages.load import load_inputs
+from edgeprune.pipeline.results.shipping import ProfileResult, ShippedEvaluationResult
+from edgeprune.pipeline.stage import Results, Unwatched, Watcher
+from edgeprune.pipeline.stage_runner import StageReport, StageRunner
+from edgeprune.pipeline.stages import STAGES, bundle
 from edgeprune.profile import Profile
-from edgeprune.progress import Progress
 from edgeprune.report.rules import ACCURACY
 from edgeprune.report.warnings import ResultWarning, budget_use, result_warnings
 
-logger = logging.getLogger(__name__)
-
 _FULLY_USED = 0.97
 """Fraction of the tightest budget that selections aim to use at least."""
-
-_BACKENDS = "backends/base.py"
-"""Source of every stage that uses the target's backend."""
-
-_Finish = Callable[[Stage, str, Job, Cache, Progress], tuple[Finished, bool]]
-
-
-@dataclass(frozen=True)
-class StageReport:
-    """How one stage went.
-
-    Attributes:
-        name: Of the stage.
-        seconds: It took when it ran.
-        cached: It was taken from the cache.
-    """
-
-    name: str
-    seconds: float
-    cached: bool
 
 
 @dataclass(frozen=True)
@@ -133,119 +105,73 @@ def build(
     hint_at_wait_policy()
     watcher = watcher or Unwatched()
     store = Cache(Path(cache))
-    finish = _finish if started_processes() == 1 else _finish_together
-    there = _device(device, target)
+    measured_on = _device(device, target)
     findings = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
 
-    def attempt(recipe: Recipe) -> _Attempt:
-        job = Job(recipe, target, output=Path(output).resolve(), lock=findings, device=there, force=force)
-        found = _Attempt(job, store, watcher, finish)
-        found.run_to_bundle()
-        return found
+    def attempt(recipe: Recipe) -> StageRunner:
+        settings = BuildSettings(recipe, target, Path(output).resolve(), measured_on, force=force)
+        runner = StageRunner(BuildContext(settings, findings), store, watcher)
+        watcher.expect(len({stage.result for stage in STAGES}))
+        for stage in STAGES:
+            if stage is not bundle.STAGE and stage.applies(runner.results):
+                runner.run(stage)
+        return runner
 
     chosen = attempt(recipe)
-    looser = _pruning_less(chosen.job)
+    looser = _pruning_less(recipe, target, chosen.results)
     if looser is not None:
         watcher.note("the accuracy budget is missed and budget is left: building again with any number of channels")
         second = attempt(looser)
-        if _shipped_accuracy(second.job) >= _shipped_accuracy(chosen.job):
+        if _shipped_accuracy(second.results) >= _shipped_accuracy(chosen.results):
             chosen = second
         else:
             watcher.note("the first plan is more accurate: packing it")
             watcher.expect(1)
-    return chosen.pack()
+    return _pack(chosen)
 
 
-def _pruning_less(job: Job) -> Recipe | None:
+def _pruning_less(recipe: Recipe, target: Target, results: Results) -> Recipe | None:
     """The recipe with any number of channels, not only those that the target prefers; None if that cannot help.
 
     It can help if the accuracy budget is missed and more than 3 % of the tightest other budget is unused.
 
     Args:
-        job: A build of which all stages but the packing are finished.
+        recipe: The recipe of a build.
+        target: Its target.
+        results: Results of all its stages but the one that packs.
     """
-    if preferred_alignment(job.recipe, job.target) == 1:
+    if preferred_alignment(recipe, target) == 1:
         return None
-    budgets = bundle.budgets(job)
+    budgets = bundle.budgets(recipe, target, results.group(bundle.BuildResults))
     use = budget_use(budgets)
     inaccurate = any(report.name == ACCURACY for report in missed(budgets))
-    return job.recipe.override({"prune.align": 1}) if inaccurate and use is not None and use[1] < _FULLY_USED else None
+    return recipe.override({"prune.align": 1}) if inaccurate and use is not None and use[1] < _FULLY_USED else None
 
 
-def _shipped_accuracy(job: Job) -> float:
-    accuracy = job.value("evaluate-shipped")["accuracy"]
-    return -math.inf if accuracy is None else float(accuracy)
+def _shipped_accuracy(results: Results) -> float:
+    accuracy = results[ShippedEvaluationResult].accuracy
+    return -math.inf if accuracy is None else accuracy
 
 
-class _Attempt:
-    """A build of one recipe, which is packed only if it is the last one, or the more accurate one of two.
-
-    Args:
-        job: Build context.
-        store: Cache of stage results.
-        watcher: Follows the stages.
-        finish: Runs a stage or takes its result from ``store``.
-    """
-
-    def __init__(self, job: Job, store: Cache, watcher: Watcher, finish: _Finish) -> None:
-        self.job = job
-        self._store = store
-        self._watcher = watcher
-        self._finish = finish
-        self._keys: dict[str, str] = {}
-        self._reports: list[StageReport] = []
-        self._findings: list[Findings] = []
-        self._foreign_backend = _foreign_backend(job.target, store.root)
-        self._changes: list[str] = []
-        """Changes of the inputs that were not reported to the watcher yet, as no stage ran again so far."""
-
-    def run_to_bundle(self) -> None:
-        """Run or reuse every stage but the one that packs."""
-        stages = stages_of(self.job.recipe)
-        self._watcher.expect(len(stages))
-        for stage in stages:
-            if stage is not bundle.STAGE:
-                self._run(stage)
-
-    def pack(self) -> BuildResult:
-        """Pack the bundle, write the lock, and read what was packed."""
-        job = self.job
-        self._run(bundle.STAGE)
-        for found in self._findings:  # they replace those of another attempt
-            job.lock.keep(found)
-        if is_first():
-            job.lock.save()
-        profile = Profile.load(job.file("profile", PROFILE))
-        manifest = Manifest.load(job.bundle_folder)
-        budgets = combined(manifest.budgets, Measured.load(job.bundle_folder).budgets)
-        return BuildResult(
-            manifest, profile, job.bundle_folder, job.archive, tuple(self._reports), budgets, result_warnings(manifest)
-        )
-
-    def _run(self, stage: Stage) -> None:
-        job, store, watcher, keys = self.job, self._store, self._watcher, self._keys
-        progress = watcher.begin(stage)
-        loading_s = 0.0
-        if stage.reads_inputs:
-            loading_s, self._changes = _read_inputs(job, store)
-        key = _key(stage, job, keys, self._foreign_backend)
-        if self._changes and store.find(f"{stage.name}-{key}") is None:
-            for change in self._changes:
-                watcher.note(change)
-            self._changes = []
-        finished, cached = self._finish(stage, f"{stage.name}-{key}", job, store, progress)
-        found = stage.found(job, finished.values)
-        if found:
-            self._findings.append(found)
-            job.lock.keep(found)
-            content = sorted((list(table), dict(values)) for table, values in found.items())
-            key = fingerprint.digest([key, content])[:20]
-        for name in (stage.name, *stage.stands_for):
-            keys[name] = _content_key(stage, keys, finished) if stage.by_content else key
-            job.results[name] = finished
-        seconds = finished.seconds if cached else finished.seconds + loading_s
-        self._reports.append(StageReport(stage.name, seconds, cached))
-        watcher.end(stage, seconds=seconds, cached=cached)
+def _pack(runner: StageRunner) -> BuildResult:
+    """Pack the bundle, write the lock, and read what was packed."""
+    settings, lock = runner.context.settings, runner.context.lock
+    runner.run(bundle.STAGE)
+    for findings in runner.findings:  # they replace those of another attempt
+        lock.keep(findings)
+    if is_first():
+        lock.save()
+    folder = settings.bundle_folder
+    manifest = Manifest.load(folder)
+    return BuildResult(
+        manifest,
+        Profile.load(runner.results[ProfileResult].profile),
+        folder,
+        settings.archive,
+        tuple(runner.reports),
+        combined(manifest.budgets, Measured.load(folder).budgets),
+        result_warnings(manifest),
+    )
 
 
 def check_output(recipe: Recipe, target: Target, output: Path | str) -> None:
@@ -310,107 +236,3 @@ def _device(given: Device | str | None, target: Target) -> Device:
             "'edgeprune profile BUNDLE --device URI'"
         )
     return devices.device(given) if isinstance(given, str) else given
-
-
-def _read_inputs(job: Job, store: Cache) -> tuple[float, list[str]]:
-    """Set ``job.inputs``; returns the seconds it took, and what changed since the last build."""
-    started = time.perf_counter()
-    tracker = InputTracker(job.recipe, store.root)
-    if started_processes() == 1:
-        job.inputs = tracker.resolve(lambda: load_inputs(job)).digests
-    else:  # the first process decides, as data that are drawn at random differ from process to process
-        from edgeprune.training import processes
-
-        team = processes()
-        job.inputs = team.tell(tracker.resolve(lambda: load_inputs(job)).digests if team.first else None)
-    return time.perf_counter() - started, tracker.changes
-
-
-def _foreign_backend(target: Target, root: Path) -> dict[str, str]:
-    """Files and packages of a target's backend that another package registers; nothing for a backend of EdgePrune.
-
-    Args:
-        target: The target of the build.
-        root: Folder of the cache.
-    """
-    backend = type(backends.for_target(target))
-    if backend.__module__.startswith("edgeprune."):
-        return {}
-    closure = ImportClosure(f"{backend.__module__}:{backend.__name__}", Path.cwd())
-    return closure.digests(fingerprint.Hashes(root / "hashes.json"), Path.cwd())
-
-
-def _key(stage: Stage, job: Job, keys: Mapping[str, str], foreign_backend: Mapping[str, str]) -> str:
-    """Key of the result of ``stage`` in the cache; ``keys`` has those of the stages before, by name."""
-    sources = stage_sources(stage.run.__module__)
-    return fingerprint.digest(
-        {
-            "stage": stage.name,
-            "sources": dict(sources.files),
-            "packages": fingerprint.packages(sources.imports),
-            "backend": dict(foreign_backend) if _BACKENDS in sources.files else None,
-            "settings": dict(stage.settings(job.recipe, job.target)),
-            "inputs": dict(job.inputs) if stage.reads_inputs else None,
-            "device": job.device.uri if stage.reads_device else None,
-            "after": [keys[name] for name in stage.after],
-        }
-    )[:20]
-
-
-def _content_key(stage: Stage, keys: dict[str, str], finished: Finished) -> str:
-    if callable(stage.by_content):
-        content = stage.by_content(finished)
-    else:
-        content = [
-            dict(finished.values),
-            {path: files.sha256(finished.folder / path) for path in finished.files},
-        ]
-    return fingerprint.digest([stage.name, [keys[name] for name in stage.after], content])[:20]
-
-
-def _finish_together(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:
-    """``_finish`` for several processes: the first stores, the others take part where they must, and read."""
-    from edgeprune.training import processes
-
-    team = processes()
-    ready = team.tell(_serves(stage, store.find(entry), job))
-    if team.first:
-        finished = _finish(stage, entry, job, store, progress)
-        team.wait()
-        return finished
-    if stage.together and not ready:
-        with tempfile.TemporaryDirectory() as thrown_away:
-            stage.run(job, Space(Path(thrown_away), store.kept(entry), progress))
-    team.wait()
-    found = store.find(entry)
-    if found is None:
-        raise InputError(
-            f"process {team.rank} does not find {entry} in {store.root}: all processes must see the same cache folder"
-        )
-    return found, True
-
-
-def _finish(stage: Stage, entry: str, job: Job, store: Cache, progress: Progress) -> tuple[Finished, bool]:
-    found = store.find(entry)
-    if found is None or not _serves(stage, found, job):
-        with store.locked(entry):
-            found = store.find(entry)  # another build may have made it while this one waited
-            if found is None or not _serves(stage, found, job):
-                out, keep = store.start(entry)
-                started = time.perf_counter()
-                values = stage.run(job, Space(out, keep, progress))
-                finished = store.store(entry, values, time.perf_counter() - started)
-                logger.info("%s: %.2f s", stage.name, finished.seconds)
-                return finished, False
-    logger.info("%s: cached", stage.name)
-    return found, True
-
-
-def _serves(stage: Stage, found: Finished | None, job: Job) -> bool:
-    """Whether a result from the cache may be taken: it is what the lock says, and was not told by the one to update."""
-    if found is None or not stage.holds(job, found.values):
-        return False
-    measured = stage.found(job, found.values)
-    if job.lock.update:
-        return not (measured and found.values.get("locked", False))
-    return job.lock.agrees(measured)

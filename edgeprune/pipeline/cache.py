@@ -17,14 +17,15 @@ import fcntl
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Generic
 
 from edgeprune import json_text
 from edgeprune.files import sync
+from edgeprune.pipeline.stage_result import ResultT
 
 logger = logging.getLogger(__name__)
 
@@ -33,23 +34,16 @@ _MAX_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
-class Finished:
-    """One stage's result.
+class Finished(Generic[ResultT]):
+    """Result of a stage that ended.
 
     Attributes:
-        folder: Where its files lie.
-        values: What it found, as plain JSON values.
-        seconds: How long it took when it ran.
+        result: The result; its files lie in the cache.
+        seconds: Duration of the run that produced it.
     """
 
-    folder: Path
-    values: Mapping[str, Any]
+    result: ResultT
     seconds: float
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Those that the stage made, by path in the folder."""
-        return tuple(_sizes(self.folder))
 
 
 class Cache:
@@ -58,12 +52,12 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
 
-    def find(self, entry: str) -> Finished | None:
-        """The result of ``entry``, or None where it is not there or files of it were taken away."""
+    def find(self, entry: str, kind: type[ResultT]) -> Finished[ResultT] | None:
+        """The result of ``entry``, of class ``kind``; None if there is none, or if files of it are missing."""
         folder = self.root / "cache" / entry
         try:
             stored = json_text.load(folder / _RESULT, max_bytes=_MAX_BYTES)
-            finished = Finished(folder, dict(stored["values"]), float(stored["seconds"]))
+            finished = Finished(kind.from_json(stored["values"], folder), float(stored["seconds"]))
             return finished if stored["files"] == _sizes(folder) else None
         except FileNotFoundError:
             return None
@@ -96,12 +90,12 @@ class Cache:
         """The folder of ``entry`` that outlives a kill."""
         return self._work(entry) / "keep"
 
-    def store(self, entry: str, values: Mapping[str, Any], seconds: float) -> Finished:
-        """Make what lies in the ``out`` folder the result of ``entry``, and forget what was kept to make it."""
+    def store(self, entry: str, result: ResultT, seconds: float) -> Finished[ResultT]:
+        """Store ``result`` with the files in the ``out`` folder, and remove what was kept for an interrupted run."""
         out = self._work(entry) / "out"
         seconds = round(seconds, 3)
-        result = {"values": values, "seconds": seconds, "files": _sizes(out)}
-        (out / _RESULT).write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
+        content = {"values": result.to_json(), "seconds": seconds, "files": _sizes(out)}
+        (out / _RESULT).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
         for path in out.rglob("*"):
             sync(path)
         sync(out)
@@ -111,7 +105,7 @@ class Cache:
         out.rename(folder)
         sync(folder.parent)
         shutil.rmtree(self._work(entry))
-        return Finished(folder, json.loads(json.dumps(values)), seconds)
+        return Finished(type(result).from_json(content["values"], folder), seconds)
 
     def _work(self, entry: str) -> Path:
         return self.root / "work" / entry

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from edgeprune.backends.footprint import Footprint
     from edgeprune.graph import Units
-    from edgeprune.pipeline.job import Job
+    from edgeprune.pipeline.context import BuildContext
     from edgeprune.select import Plan
 
 logger = logging.getLogger(__name__)
@@ -40,62 +40,62 @@ _CLOSE = 64
 """Bytes between an aim that fits and one that does not, that are not worth another try."""
 
 
-def footprint(job: Job, removed: Tensor) -> Footprint:
+def footprint(context: BuildContext, removed: Tensor) -> Footprint:
     """RAM and flash of the int8 network without the units in the mask (units,); computed once for each mask."""
     gone = removed.numpy().tobytes()
-    if gone not in job.footprints:
-        job.footprints[gone] = _footprint_of(job, rewrite(job.dense, job.units, removed).model)
-    return job.footprints[gone]
+    if gone not in context.footprints:
+        context.footprints[gone] = _footprint_of(context, rewrite(context.dense, context.units, removed).model)
+    return context.footprints[gone]
 
 
-def measured(job: Job, network: nn.Module, units: Units, removed: Tensor) -> Mapping[str, float]:
+def measured(context: BuildContext, network: nn.Module, units: Units, removed: Tensor) -> Mapping[str, float]:
     """Arena and flash of any ``network`` without some of its ``units``, by cost name."""
-    return _footprint_of(job, rewrite(network, units, removed).model).costs
+    return _footprint_of(context, rewrite(network, units, removed).model).costs
 
 
-def _footprint_of(job: Job, network: nn.Module) -> Footprint:
-    recipe = job.recipe
+def _footprint_of(context: BuildContext, network: nn.Module) -> Footprint:
+    recipe = context.recipe
     network = network.cpu().eval()
     with tempfile.TemporaryDirectory() as folder:
-        source, backend = Path(folder) / "network.onnx", job.backend
-        onnx.export(network, job.example, source, opset=job.target.onnx.opset, simplify=recipe.export.simplify)
+        source, backend = Path(folder) / "network.onnx", context.backend
+        onnx.export(network, context.example, source, opset=context.target.onnx.opset, simplify=recipe.export.simplify)
         conversion = Conversion(
             file=backend.write_float32(source, Path(folder)),
             folder=Path(folder),
-            target=job.target,
-            samples=job.data.train,
+            target=context.target,
+            samples=context.data.train,
             seed=recipe.seed,
         )
-        found = backend.footprint(backend.write_for_footprint(conversion), job.target)
-    assert found is not None, f"{job.target.name} has limits, and its backend {backend.name} no footprint"
+        found = backend.footprint(backend.write_for_footprint(conversion), context.target)
+    assert found is not None, f"{context.target.name} has limits, and its backend {backend.name} no footprint"
     return found
 
 
-def whole(job: Job) -> Tensor:
+def whole(context: BuildContext) -> Tensor:
     """The mask of no units, (units,)."""
     import torch
 
-    return torch.zeros(len(job.units), dtype=torch.bool)
+    return torch.zeros(len(context.units), dtype=torch.bool)
 
 
-def board_costs(job: Job, dense: Footprint) -> dict[str, CostModel]:
+def board_costs(context: BuildContext, dense: Footprint) -> dict[str, CostModel]:
     """Models of what TFLite Micro takes, right for the ``dense`` network, and of latency where that is limited."""
     found: dict[str, CostModel] = {}
     for name, value in dense.costs.items():
-        base = cost_model(name, job.units, job.dense, precision="int8")
+        base = cost_model(name, context.units, context.dense, precision="int8")
         found[name] = Scaled(base, offset=value - base.total())
-    latency = job.latency_model("latency_ms" in job.recipe.budget.aims.costs)
+    latency = context.latency_model(required="latency_ms" in context.recipe.budget.aims.costs)
     return found if latency is None else {**found, "latency_ms": latency}
 
 
-def limits(job: Job, dense: Footprint) -> dict[str, int]:
+def limits(context: BuildContext, dense: Footprint) -> dict[str, int]:
     """Limits of arena and flash: those of the board, or lower ones of the budget."""
-    asked = job.recipe.budget.aims
+    asked = context.recipe.budget.aims
     named = {name: asked.limit(name, dense.costs[name]) for name in dense.costs if name in asked.costs}
-    return {name: min(limit, int(named.get(name, limit))) for name, limit in job.target.limits.items()}
+    return {name: min(limit, int(named.get(name, limit))) for name, limit in context.target.limits.items()}
 
 
-def fit(job: Job, choose: Choose) -> tuple[Plan, Tensor]:
+def fit(context: BuildContext, choose: Choose) -> tuple[Plan, Tensor]:
     """The plan with which all limits hold, and the mask of the units that go, (units,).
 
     What the board has is a limit only where the network would be larger, so that boards on which it fits share a plan.
@@ -103,8 +103,8 @@ def fit(job: Job, choose: Choose) -> tuple[Plan, Tensor]:
     Raises:
         BudgetError: A limit cannot be reached; names what TFLite Micro takes at least, and for what.
     """
-    dense = footprint(job, whole(job))
-    return _Fitting(job, choose, board_costs(job, dense), limits(job, dense)).run()
+    dense = footprint(context, whole(context))
+    return _Fitting(context, choose, board_costs(context, dense), limits(context, dense)).run()
 
 
 Aims = Mapping[str, int]
@@ -125,7 +125,7 @@ class _Choice:
 class _Fitting:
     """A search: ``most`` is what arena and flash may take, ``costs`` are models of what they do."""
 
-    job: Job
+    context: BuildContext
     choose: Choose
     costs: Mapping[str, CostModel]
     most: Mapping[str, int]
@@ -162,7 +162,7 @@ class _Fitting:
 
     def _chosen(self, aims: Aims) -> _Choice:
         plan, removed = self.choose(self._budget(aims), self.costs)
-        return _Choice(plan, removed, aims, self._over(footprint(self.job, removed)))
+        return _Choice(plan, removed, aims, self._over(footprint(self.context, removed)))
 
     def _chosen_or_smallest(self, aims: Aims) -> _Choice:
         """The choice for ``aims``, or the one that takes the least: it may fit, though the models say it does not.
@@ -176,20 +176,20 @@ class _Fitting:
             return self._smallest(aims, problem)
 
     def _smallest(self, aims: Aims, problem: BudgetError) -> _Choice:
-        job, budget = self.job, self._budget(aims)
-        models = {name: self.costs.get(name) or cost_model(name, job.units, job.dense) for name in budget.costs}
+        context, budget = self.context, self._budget(aims)
+        models = {name: self.costs.get(name) or cost_model(name, context.units, context.dense) for name in budget.costs}
         asked = budget.limits({name: model.total() for name, model in models.items()})
         missed = [name for name, limit in asked.items() if problem.nearest.get(name, math.inf) > limit]
         if not set(missed) <= set(self.most):
             raise problem
         least = {**aims, **{name: math.ceil(problem.nearest[name]) for name in missed}}
         plan, removed = self.choose(self._budget(least), self.costs)
-        found = footprint(job, removed)
+        found = footprint(context, removed)
         over = self._over(found)
         if not over:
             return _Choice(plan, removed, least, {})
         shortfalls = [
-            f"budget {name}: {self.most[name]:,} cannot be reached{_origin(job, name, self.most[name])}, the "
+            f"budget {name}: {self.most[name]:,} cannot be reached{_origin(context, name, self.most[name])}, the "
             f"closest is {found.costs[name]:,} by TFLite Micro's allocator"
             for name in over
         ]
@@ -199,7 +199,7 @@ class _Fitting:
 
     @property
     def _asked(self) -> Budget:
-        return self.job.recipe.budget.aims
+        return self.context.recipe.budget.aims
 
     def _budget(self, aims: Aims) -> Budget:
         return self._asked.model_copy(update={name: max(aim, _LEAST) for name, aim in aims.items()})
@@ -209,8 +209,8 @@ class _Fitting:
         return {name: bytes_over for name, bytes_over in excess.items() if bytes_over > 0}
 
 
-def _origin(job: Job, name: str, limit: int) -> str:
-    return f" (what {job.target.name} has for a model)" if limit == job.target.limits[name] else ""
+def _origin(context: BuildContext, name: str, limit: int) -> str:
+    return f" (what {context.target.name} has for a model)" if limit == context.target.limits[name] else ""
 
 
 def _held_back(found: Footprint, name: str) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_type_hints
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.cache import Finished
+from edgeprune.pipeline.stage_result import ResultT, StageResult
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgeprune.pipeline.job import Job
+    from edgeprune.pipeline.context import BuildContext
 
 Findings = Mapping[tuple[str, ...], Mapping[str, Any]]
 """Measured values, by table of the lock: ``("training",)``, ``("targets", name)``."""
+
+ResultsT = TypeVar("ResultsT")
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Space:
     """Folders and progress bar of a stage.
 
     Attributes:
-        out: Empty folder; what lies there at the end belongs to the result.
+        out: Empty folder; the files in it at the end belong to the result.
         keep: Folder that the same stage finds again after a kill.
         progress: Its bar.
     """
@@ -33,40 +37,94 @@ class Space:
     progress: Progress
 
 
+class Results:
+    """Results of the stages that ended, by their classes."""
+
+    def __init__(self) -> None:
+        self._results: dict[type[StageResult], StageResult] = {}
+
+    def add(self, result: StageResult) -> None:
+        """Add the result of a stage."""
+        self._results[type(result)] = result
+
+    def __getitem__(self, kind: type[ResultT]) -> ResultT:
+        result = self._results[kind]
+        assert isinstance(result, kind)
+        return result
+
+    def group(self, kind: type[ResultsT]) -> ResultsT:
+        """An object of the dataclass ``kind``, whose fields are results."""
+        return kind(**{name: self[result] for name, result in _results_in(kind).items()})
+
+
 @dataclass(frozen=True)
-class Stage:
+class Stage(Generic[ResultT]):
     """One step of a build.
 
     Attributes:
-        name: Of its cache entries.
-        title: As people read it.
-        after: Stages whose results it uses.
-        settings: What of the recipe and the target it depends on, as plain JSON values.
-        run: Does the work: reads from the job, writes files into its space, returns plain JSON values. The module it
-            lies in, with all that this module imports, is the source of the stage: see ``stage_sources``.
-        reads_inputs: It depends on the input files: code, weights, data.
-        reads_device: It depends on the device that models are measured on.
-        together: All processes that were started together run it; other stages the first alone.
-        stands_for: Names of stages whose results it gives as well, for those that come after.
-        by_content: Stages after it depend on what it found, not on the settings by which it did: they are shared by
-            builds in which it finds the same. A function gives the part that counts.
-        holds: False where a result in the cache does not serve any more, because what it made elsewhere is gone.
-        found: What of its result was measured and then rested on, by table of the lock: it goes there, and into the
-            keys of what follows.
+        name: Name of its cache entries.
+        title: Name in progress and reports.
+        run: Function that does the work. Its arguments are the build context, the space and, by annotation, the results
+            that it reads: results of single stages, or a dataclass of several. The module it lies in, with all that
+            this module imports, is the source of the stage: see ``stage_sources``.
+        settings: Settings of the recipe and the target that it depends on, as JSON values.
+        after: Further results that it depends on without reading them.
+        reads_inputs: Whether it depends on the input files: code, weights, data.
+        reads_device: Whether it depends on the device on which models are measured.
+        together: Whether all processes that were started together run it; the first one alone runs other stages.
+        applies: Whether it runs, by the results of earlier stages. Of stages with the same class of results, one does.
+        content: Part of the result that later stages depend on, as JSON values. They are then shared by builds with the
+            same content, whatever the settings were. None: they depend on the settings.
+        holds: Whether a cached result is still valid, as far as files outside the cache decide it.
+        findings: Measured values of the result that go into the lock and into the keys of later stages.
     """
 
     name: str
     title: str
-    after: tuple[str, ...]
-    settings: Callable[[Recipe, Target], Mapping[str, Any]]
-    run: Callable[[Job, Space], Mapping[str, Any]]
+    run: Callable[..., ResultT]
+    settings: Callable[[Recipe, Target], Mapping[str, Any]] = lambda _recipe, _target: {}
+    after: tuple[type[StageResult], ...] = ()
     reads_inputs: bool = False
     reads_device: bool = False
     together: bool = False
-    stands_for: tuple[str, ...] = ()
-    by_content: bool | Callable[[Finished], Any] = False
-    holds: Callable[[Job, Mapping[str, Any]], bool] = lambda _job, _values: True
-    found: Callable[[Job, Mapping[str, Any]], Findings] = lambda _job, _values: {}
+    applies: Callable[[Results], bool] = lambda _results: True
+    content: Callable[[ResultT], Any] | None = None
+    holds: Callable[[BuildContext, ResultT], bool] = lambda _context, _result: True
+    findings: Callable[[BuildContext, ResultT], Findings] = lambda _context, _result: {}
+
+    @cached_property
+    def result(self) -> type[ResultT]:
+        """Class of its result."""
+        kind: type[ResultT] = get_type_hints(self.run)["return"]
+        return kind
+
+    @cached_property
+    def reads(self) -> Mapping[str, type[Any]]:
+        """Classes of the results that it reads, by name of the argument; one may be a dataclass of several results."""
+        hints = get_type_hints(self.run)
+        return {name: hints[name] for name in list(inspect.signature(self.run).parameters)[2:]}
+
+    @cached_property
+    def depends_on(self) -> tuple[type[StageResult], ...]:
+        """Classes of all results that it depends on."""
+        single = [result for kind in self.reads.values() for result in _results_in(kind).values()]
+        return tuple(dict.fromkeys([*single, *self.after]))
+
+    def __call__(self, context: BuildContext, space: Space, results: Results) -> ResultT:
+        """Run the stage with what it reads of ``results``."""
+        read = {
+            name: results[kind] if issubclass(kind, StageResult) else results.group(kind)
+            for name, kind in self.reads.items()
+        }
+        return self.run(context, space, **read)
+
+
+def _results_in(kind: type[Any]) -> dict[str, type[StageResult]]:
+    """Classes of single results in an argument's class, by name of the field."""
+    if issubclass(kind, StageResult):
+        return {"": kind}
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
 
 
 class Watcher(Protocol):
@@ -76,9 +134,9 @@ class Watcher(Protocol):
 
     def note(self, text: str) -> None: ...
 
-    def begin(self, stage: Stage) -> Progress: ...
+    def begin(self, stage: Stage[Any]) -> Progress: ...
 
-    def end(self, stage: Stage, *, seconds: float, cached: bool) -> None: ...
+    def end(self, stage: Stage[Any], *, seconds: float, cached: bool) -> None: ...
 
 
 class Unwatched:
@@ -90,8 +148,8 @@ class Unwatched:
     def note(self, text: str) -> None:
         pass
 
-    def begin(self, stage: Stage) -> Progress:
+    def begin(self, stage: Stage[Any]) -> Progress:
         return SILENT
 
-    def end(self, stage: Stage, *, seconds: float, cached: bool) -> None:
+    def end(self, stage: Stage[Any], *, seconds: float, cached: bool) -> None:
         pass

@@ -8,8 +8,8 @@ not. Where the files cannot be known exactly, more of them count:
 - An import statement in a docstring counts.
 
 Two rules leave out what a stage does not use. The modules that run the stages (``_RUNNERS``) import all stages and the
-report, so their imports are not followed. ``Job`` makes live objects for every stage, so each of its members is treated
-as a module of its own: it counts if a module of the pipeline or a member that counts names it after a dot.
+report, so their imports are not followed. ``BuildContext`` makes live objects for every stage, so each of its members
+is treated as a module of its own: it counts if a module of the pipeline or a member that counts names it after a dot.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parents[1]
 _ROOT = "edgeprune"
 _PIPELINE = f"{_ROOT}.pipeline"
-_JOB = f"{_PIPELINE}.job"
-_RUNNERS = (_PIPELINE, f"{_PIPELINE}.building", f"{_PIPELINE}.stages")
+_CONTEXT = f"{_PIPELINE}.context"
+_RUNNERS = (_PIPELINE, f"{_PIPELINE}.building", f"{_PIPELINE}.stage_runner", f"{_PIPELINE}.stages")
 _LEFT_OUT = ("_data", "__pycache__")
 """Recipes and targets are in the settings of the stages."""
 
 _TYPE_CHECKING = re.compile(r"\nif TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+")
 _IMPORT = re.compile(r"\n[ \t]*(?:import|from[ \t]+([\w.]+)[ \t]+import)[ \t]+(\([^)]*\)|.*)")
 _NAME = re.compile(r"[\w.]+")
-_OF_JOB = re.compile(r"(?:job|self)\.(\w+)")
+_OF_CONTEXT = re.compile(r"(?:context|self)\.(\w+)")
 _COMPUTED_IMPORT = "import_module("
 
 
@@ -81,9 +81,9 @@ class _SourceTree:
         contents = dict(_files_in(package))
         self.hashes = {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
         texts = {_module(path): content.decode() for path, content in contents.items() if path.endswith(".py")}
-        members = _members_of_job(texts[_JOB])
+        members = _members_of_context(texts[_CONTEXT])
         for text in members.values():
-            texts[_JOB] = texts[_JOB].replace(text, "")
+            texts[_CONTEXT] = texts[_CONTEXT].replace(text, "")
         texts |= members | dict.fromkeys(_RUNNERS, "")
         self._modules = texts.keys()
         imports = {name: _imports(text) for name, text in texts.items()}
@@ -110,7 +110,7 @@ class _SourceTree:
         """Modules that count if the module ``name`` does: its packages, and what it imports."""
         found = {name, *(imported for imported in imports if imported.startswith(_ROOT))}
         if name.startswith(_PIPELINE):
-            found |= {f"{_JOB}.{attribute}" for attribute in _OF_JOB.findall(text)}
+            found |= {f"{_CONTEXT}.{attribute}" for attribute in _OF_CONTEXT.findall(text)}
         if _COMPUTED_IMPORT in text and name != _ROOT:
             found |= {module for module in self._modules if module.startswith(f"{name}.")}
         modules: set[str] = set()
@@ -143,13 +143,15 @@ def _module(path: str) -> str:
     return ".".join((_ROOT, *path.removesuffix(".py").split("/"))).removesuffix(".__init__")
 
 
-def _members_of_job(text: str) -> dict[str, str]:
-    """Source of each method and property of ``Job``, by dotted name."""
+def _members_of_context(text: str) -> dict[str, str]:
+    """Source of each method and property of ``BuildContext``, by dotted name."""
     lines = text.splitlines(keepends=True)
-    [job] = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == "Job")
+    [context] = (
+        node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == "BuildContext"
+    )
     return {
-        f"{_JOB}.{node.name}": "".join(lines[node.lineno - 1 : node.end_lineno])
-        for node in job.body
+        f"{_CONTEXT}.{node.name}": "".join(lines[node.lineno - 1 : node.end_lineno])
+        for node in context.body
         if isinstance(node, ast.FunctionDef) and node.name != "__init__"
     }
 

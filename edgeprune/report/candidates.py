@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeprune.bundle.manifest import Manifest, PlanReport
+from edgeprune.bundle.manifest import Manifest
+from edgeprune.bundle.pruning_report import PlanReport
 from edgeprune.report import text
 
 if TYPE_CHECKING:

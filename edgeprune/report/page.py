@@ -8,13 +8,13 @@ from pathlib import Path
 
 from edgeprune.bundle.manifest import BudgetReport, Manifest
 from edgeprune.bundle.measured import Measured
+from edgeprune.bundle.report_data import ReportData
 from edgeprune.bundle.verdicts import combined
 from edgeprune.errors import BundleError
 from edgeprune.profile import Profile
 from edgeprune.profile.judging import device_name, is_on_target, is_same_device
 from edgeprune.profile.result import DENSE
 from edgeprune.report import text
-from edgeprune.report.facts import Facts
 from edgeprune.report.markup import Content, Markup, element, join
 from edgeprune.report.parts import Section, Source, kind
 from edgeprune.report.sections import SECTIONS
@@ -27,7 +27,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def render(
-    manifest: Manifest, facts: Facts, profile: Profile | None = None, verdicts: Sequence[BudgetReport] = ()
+    manifest: Manifest, facts: ReportData, profile: Profile | None = None, verdicts: Sequence[BudgetReport] = ()
 ) -> str:
     """The page.
 
@@ -67,7 +67,7 @@ def of_bundle(folder: Path) -> str:
     profile = None
     if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():
         profile = Profile.load(path)
-    facts, verdicts = Facts.load(folder), Measured.load(folder).budgets
+    facts, verdicts = ReportData.load(folder), Measured.load(folder).budgets
     return render(manifest, facts, profile, verdicts)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.report_data import ReportData
 from edgeprune.profile import Profile
 from edgeprune.profile.result import BASE, DENSE
 from edgeprune.report import text
-from edgeprune.report.facts import Facts
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.plot import Axis
 
@@ -26,7 +26,7 @@ class Source:
     """
 
     manifest: Manifest
-    facts: Facts
+    facts: ReportData
     profile: Profile | None
     verdicts: Sequence[BudgetReport]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeprune.bundle.manifest import TrainingReport
+from edgeprune.bundle.pruning_report import TrainingReport
 
 _OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
 

@@ -40,6 +40,11 @@ class Schedule(ABC):
     name: ClassVar[str]
     starts: ClassVar[Literal["trained", "fresh"]] = "trained"
     """The weights it is meant for: those of a trained network, or those a network begins with."""
+    plans_ahead: ClassVar[bool] = False
+    """Whether it begins with one call of ``session.prune()`` and removes nothing later.
+
+    A build then compares candidates, scores and selects in stages of their own, whose results it keeps.
+    """
     needs_early: ClassVar[bool] = False
     """Whether it goes back to weights from early in the training of the dense network, which must be given."""
     needs_data: ClassVar[bool] = False

@@ -18,6 +18,7 @@ class OneShot(Schedule):
     """
 
     name = "one_shot"
+    plans_ahead = True
 
     def run(self, session: Session) -> Iterator[Stretch]:
         session.prune()

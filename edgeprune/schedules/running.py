@@ -12,17 +12,24 @@ from edgeprune.training import History, Trainer
 
 
 def train(
-    schedule: Schedule, session: Session, trainer: Trainer, *, before: Callable[[nn.Module], None] = lambda _model: None
-) -> History:
-    """Bring ``session`` within its budget as ``schedule`` says, with the steps of ``trainer``.
+    schedule: Schedule,
+    session: Session,
+    trainer_of: Callable[[nn.Module], Trainer] | None,
+    *,
+    before: Callable[[nn.Module], None] = lambda _model: None,
+) -> History | None:
+    """Bring ``session`` within its budget as ``schedule`` says.
 
-    An interrupted run goes on where it was: what was trained is not trained again, what was chosen is chosen again.
+    An interrupted run resumes: what was trained is not trained again, what was chosen is chosen again.
 
     Args:
-        schedule: When units go.
-        session: Of the network that ``trainer`` trains, which is changed in place.
-        trainer: Fresh.
-        before: Told of the network before each stretch, whose shape it keeps.
+        schedule: Decides when units are removed.
+        session: The network, which is changed in place.
+        trainer_of: Makes the trainer of the network as it is before the first phase; None: nothing is trained.
+        before: Called with the network before each phase of training, during which its shape stays.
+
+    Returns:
+        History of the training; None if nothing is trained.
 
     Raises:
         InputError: The session lacks what the schedule looks at.
@@ -30,12 +37,18 @@ def train(
         TrainingError: As ``Trainer``.
     """
     schedule.check(session)
-    session.optimizer = trainer.optimizer
-    session.followers = trainer.followers
+    trainer: Trainer | None = None
     for stretch in schedule.run(session):
-        _follow(trainer, session)
+        if trainer_of is None:
+            continue
         before(session.model)
+        if trainer is None:
+            trainer = trainer_of(session.model)
+            session.optimizer, session.followers = trainer.optimizer, trainer.followers
+        _follow(trainer, session)
         trainer.train(stretch)
+    if trainer is None:
+        return None
     _follow(trainer, session)
     return trainer.finish()
 

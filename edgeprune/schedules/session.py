@@ -65,6 +65,19 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """A choice for a whole network that was made beforehand.
+
+    Attributes:
+        units: Units of the network.
+        removed: Mask of the units to remove, (units,).
+    """
+
+    units: Units
+    removed: Tensor
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Weights of a moment, and how often units had been removed by then."""
 
@@ -81,6 +94,8 @@ class Session:
         example: Its inputs.
         budget: What it must keep in the end; shares are of the network the session begins with.
         choice: How units are chosen.
+        planned: What ``prune`` removes, from a copy of ``model``, for schedules with ``plans_ahead``; ``budget`` and
+            ``choice`` then decide nothing. None: ``choice`` decides.
         optimizer: Trains it; its state is sliced along. None: there is none yet.
         samples: To score and repair with; None: there are none.
         seed: Of all that is drawn.
@@ -97,6 +112,7 @@ class Session:
     example: graph.Example
     budget: Budget
     choice: Choice
+    planned: Planned | None = None
     optimizer: torch.optim.Optimizer | None = None
     samples: Samples | None = None
     seed: int = 0
@@ -113,6 +129,9 @@ class Session:
 
     def __post_init__(self) -> None:
         self._dense_shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(self.model)}
+        if self.planned is not None:
+            self._units = self.planned.units
+            return
         self._whole = self.units
         self._dense_costs = {name: model.total() for name, model in self._costs().items()}
         self._limits = self.budget.limits(self._dense_costs)
@@ -206,16 +225,15 @@ class Session:
         Raises:
             ProofError: What is left computes something else than the network without these units.
         """
-        if not bool(removed.any()):
+        copy = self.planned is not None and not self._history
+        if not (copy or bool(removed.any())):
             return
         units, optimizer = self.units, self.optimizer
         mending = None
         if repair and self.samples is not None and self.choice.repairs:
             mending = Repair(self.choice.repairs, units, removed, self.samples, seed=self.seed)
         self.followers = [rewrite(follower, units, removed, copy=False).model for follower in self.followers]
-        rewritten, _ = graph.shrink(
-            self.model, units, removed, prove=self.choice.prove, copy=False, optimizer=optimizer
-        )
+        rewritten, _ = graph.shrink(self.model, units, removed, prove=self.choice.prove, copy=copy, optimizer=optimizer)
         if mending is not None:
             mending.apply(rewritten)
         self.model = rewritten.model
@@ -223,7 +241,11 @@ class Session:
         self._units = None
 
     def prune(self, limits: Mapping[str, float] | None = None, *, repair: bool = True) -> None:
-        """Score, choose and remove, so that ``limits`` hold (those of the budget)."""
+        """Score, choose and remove, so that ``limits`` hold (those of the budget); or remove what was planned."""
+        if self.planned is not None:
+            assert not self._history, "a schedule that plans ahead prunes once"
+            self.remove(self.planned.removed, repair=repair)
+            return
         self.remove(self.choose(self.score(), limits), repair=repair)
 
     def snapshot(self) -> Snapshot:

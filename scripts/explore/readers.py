@@ -153,11 +153,12 @@ def cache_entry(content: bytes) -> None:
     """``result.json`` of a cache entry, and ``hashes.json``."""
     from edgeprune.pipeline.cache import Cache
     from edgeprune.pipeline.fingerprint import Hashes
+    from edgeprune.pipeline.results.pruning import TrainResult
 
     root = _folder() / "cache_root"
     (root / "cache" / "stage-0").mkdir(parents=True, exist_ok=True)
     (root / "cache" / "stage-0" / "result.json").write_bytes(content)
-    Cache(root).find("stage-0")
+    Cache(root).find("stage-0", TrainResult)
     Hashes(_file(content, "cache_root/hashes.json")).file(Path(__file__))
 
 

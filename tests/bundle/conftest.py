@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metrics, ParityReport, Provenance
+from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metrics, Provenance
+from edgeprune.bundle.parity_report import ParityReport
 
 
 @pytest.fixture

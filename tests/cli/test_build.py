@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 import edgeprune
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.bundle.reading import read
+from edgeprune.bundle.report_data import ReportData
 from edgeprune.bundle.verifying import verify
 from edgeprune.cli import run
 from edgeprune.report import page
-from edgeprune.report.facts import Facts
 from edgeprune.report.warnings import result_warnings
 from tests.cli.own import ARGUMENTS, NETWORK
 
@@ -42,7 +42,7 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
     }  # fmt: skip
     folder = Path(told["folder"])
     assert folder == own / "dist" / "net-make-board"
-    found = Facts.load(folder)
+    found = ReportData.load(folder)
     assert sum(layer.macs[0] for layer in found.layers) == dense["macs"]
     assert sum(layer.macs[1] for layer in found.layers) == pruned["macs"]
     assert [len(group.kept) for group in found.groups] == [0 if group.frozen else group.left for group in found.groups]
@@ -108,7 +108,7 @@ def test_the_second_build_is_cached_and_a_new_setting_redoes_what_depends_on_it(
     assert redone() == []
     assert redone("--output", "elsewhere") == ["bundle"]
     assert redone("--budget", "macs=0.6") == ["candidates", *every[every.index("select") :]]
-    assert redone("--epochs", "1") == ["candidates", *every[every.index("finetune") :]]
+    assert redone("--epochs", "1") == ["candidates", *every[every.index("train") :]]
     (own / "net.py").write_text(NETWORK + "\n# changed\n")
     assert redone() == every
 
@@ -120,7 +120,7 @@ def test_the_table_is_printed_on_stdout_and_progress_on_stderr(own: Path, capsys
     for part in ("MACs", "parameters", "accuracy", "latency p50", "peak memory", "dense", "pruned", "ratio"):
         assert part in printed.out
     assert "training: AdamW, batch size 32, 2 epochs, peak learning rate" in printed.out
-    for part in ("evaluate dense", "fine-tune", "export ONNX", "bundle"):
+    for part in ("evaluate dense", "prune and train", "export ONNX", "bundle"):
         assert part in printed.err
         assert part not in printed.out.replace("bundle: ", "")
 

@@ -11,7 +11,8 @@ import pytest
 
 from edgeprune.bundle import evaluation, pack
 from edgeprune.bundle.evaluation import Evaluation
-from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, ParityReport, Provenance
+from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, Provenance
+from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.cli import run
 
 

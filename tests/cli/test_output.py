@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeprune.bundle.manifest import PlanReport
+from edgeprune.bundle.pruning_report import PlanReport
 from edgeprune.cli.output import print_rich, print_table, print_text
 from edgeprune.report import candidates, summary, table, verdicts
 from tests.report.samples import manifest, profile

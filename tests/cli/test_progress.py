@@ -7,6 +7,7 @@ import pytest
 from edgeprune.cli.bar import bar
 from edgeprune.cli.screen import Screen
 from edgeprune.cli.time_estimate import TimeEstimate, duration
+from edgeprune.pipeline.results.pruning import ScoreResult
 from edgeprune.pipeline.stage import Stage
 
 
@@ -44,8 +45,8 @@ def test_durations() -> None:
     ]  # fmt: skip
 
 
-def _stage(title: str) -> Stage:
-    return Stage(title, title, after=(), settings=lambda *_: {}, run=lambda *_: {})
+def _stage(title: str) -> Stage[ScoreResult]:
+    return Stage(title, title, lambda *_: ScoreResult(scores=None))
 
 
 def test_build_says_which_of_how_many_stages_ended(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,8 @@ import edgeprune
 from edgeprune.backends.onnxruntime.onnxruntime_backend import OnnxRuntime
 from edgeprune.backends.onnxruntime.onnxruntime_session import Session
 from edgeprune.bundle import pack, provenance
-from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, ParityReport
+from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics
+from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.config import Recipe
 from edgeprune.devices import device
 from edgeprune.devices.emulation import Image, find, folder, install, wheels

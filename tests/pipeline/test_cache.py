@@ -1,29 +1,39 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from edgeprune.pipeline.cache import Cache
+from edgeprune.pipeline.stage_result import ResultFile, StageResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trained(StageResult):
+    accuracy: float
+    weights: ResultFile | None = None
 
 
 def test_a_result_is_found_again_with_its_files(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    assert cache.find("a-1") is None
+    assert cache.find("a-1", _Trained) is None
     out, _ = cache.start("a-1")
     (out / "weights").write_bytes(b"123")
-    stored = cache.store("a-1", {"accuracy": 0.5}, 1.25)
-    found = Cache(tmp_path).find("a-1")
+    stored = cache.store("a-1", _Trained(accuracy=0.5, weights=out / "weights"), 1.25)
+    found = Cache(tmp_path).find("a-1", _Trained)
     assert found == stored
     assert found is not None
-    assert (found.folder / "weights").read_bytes() == b"123"
-    assert found.values == {"accuracy": 0.5}
+    assert found.result.weights is not None
+    assert found.result.weights.read_bytes() == b"123"
+    assert found.result.accuracy == 0.5
     assert found.seconds == 1.25
-    assert cache.find("a-2") is None
+    assert cache.find("a-2", _Trained) is None
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"12")])
@@ -31,12 +41,24 @@ def test_a_result_with_a_lost_or_cut_file_is_none(tmp_path: Path, damage: object
     cache = Cache(tmp_path)
     out, _ = cache.start("a-1")
     (out / "weights").write_bytes(b"123")
-    found = cache.store("a-1", {}, 0)
-    damage(found.folder / "weights")  # type: ignore[operator]
-    assert cache.find("a-1") is None
+    weights = cache.store("a-1", _Trained(accuracy=0.5, weights=out / "weights"), 0).result.weights
+    damage(weights)  # type: ignore[operator]
+    assert cache.find("a-1", _Trained) is None
     out, _ = cache.start("a-1")
     (out / "weights").write_bytes(b"456")
-    assert (cache.store("a-1", {}, 0).folder / "weights").read_bytes() == b"456"
+    weights = cache.store("a-1", _Trained(accuracy=0.5, weights=out / "weights"), 0).result.weights
+    assert weights is not None
+    assert weights.read_bytes() == b"456"
+
+
+@pytest.mark.parametrize("values", [{}, {"accuracy": "high"}, [], None])
+def test_stored_values_of_another_type_are_no_result(tmp_path: Path, values: object) -> None:
+    cache = Cache(tmp_path)
+    cache.start("a-1")
+    cache.store("a-1", _Trained(accuracy=0.5), 0)
+    file = tmp_path / "cache" / "a-1" / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "values": values}))
+    assert cache.find("a-1", _Trained) is None
 
 
 def test_what_was_kept_is_found_until_the_stage_ends(tmp_path: Path) -> None:
@@ -47,7 +69,7 @@ def test_what_was_kept_is_found_until_the_stage_ends(tmp_path: Path) -> None:
     out, keep = Cache(tmp_path).start("a-1")
     assert list(out.iterdir()) == []
     assert (keep / "checkpoint").read_bytes() == b"1"
-    cache.store("a-1", {}, 0)
+    cache.store("a-1", _Trained(accuracy=0.5), 0)
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -55,8 +77,8 @@ def test_a_result_that_json_cannot_hold_leaves_no_entry(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     cache.start("a-1")
     with pytest.raises(ValueError, match="JSON"):
-        cache.store("a-1", {"loss": float("nan")}, 0)
-    assert cache.find("a-1") is None
+        cache.store("a-1", _Trained(accuracy=float("nan")), 0)
+    assert cache.find("a-1", _Trained) is None
 
 
 def _hold(root: Path, ready: object) -> None:

@@ -27,7 +27,7 @@ def test_what_is_measured_elsewhere_decides_only_if_it_was_measured(tmp_path: Pa
     here = edgeprune.build(recipe, "host", **folders)
     assert here.profile.device["uri"] == "local:"
     assert {stage.name for stage in here.stages if not stage.cached} >= {"profile", "choose"}
-    assert all(stage.cached for stage in here.stages if stage.name in ("finetune", "export", "quantize"))
+    assert all(stage.cached for stage in here.stages if stage.name in ("train", "export", "quantize"))
     assert here.manifest.precision is not None
     assert "not measured" not in here.manifest.precision.reason
 

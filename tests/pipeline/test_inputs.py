@@ -15,9 +15,10 @@ from edgeprune.config import Recipe, Target
 from edgeprune.devices import Local
 from edgeprune.errors import InputError
 from edgeprune.model import data as model_data
+from edgeprune.pipeline.build_settings import BuildSettings
+from edgeprune.pipeline.context import BuildContext
 from edgeprune.pipeline.file_recorder import recording
 from edgeprune.pipeline.inputs import Inputs, InputTracker
-from edgeprune.pipeline.job import Job
 from edgeprune.pipeline.stages.load import load_inputs
 
 _NET = """
@@ -87,11 +88,11 @@ class _Build:
         for name in ("layers", "width"):
             sys.modules.pop(name, None)
         tracker = InputTracker(self.recipe, self.cache)
-        job = Job(self.recipe, Target.load("host"), output=self.cache, device=Local())
+        context = BuildContext(BuildSettings(self.recipe, Target.load("host"), self.cache, Local()))
 
         def load() -> model_data.Data:
             self.loads += 1
-            return load_inputs(job)
+            return load_inputs(context)
 
         inputs = tracker.resolve(load)
         self.changes = tracker.changes

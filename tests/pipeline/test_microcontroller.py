@@ -151,7 +151,7 @@ def test_the_report_tells_what_sets_the_peak(built: BuildResult) -> None:
 def test_boards_on_which_it_fits_share_what_was_trained(built: BuildResult, folder: Path) -> None:
     other = _build(folder, "rp2040-pico", training__epochs=2)
     cached = {stage.name for stage in other.stages if stage.cached}
-    assert {"finetune", "export", "quantize", "parity", "profile", "evaluate-shipped"} <= cached
+    assert {"train", "export", "quantize", "parity", "profile", "evaluate-shipped"} <= cached
     assert "bundle" not in cached
     assert other.manifest.files["model.tflite"] == built.manifest.files["model.tflite"]
 

@@ -11,9 +11,9 @@ import pytest
 
 import edgeprune
 from edgeprune.bundle.reading import read
+from edgeprune.bundle.report_data import ReportData
 from edgeprune.config import Recipe
 from edgeprune.errors import DataError, EdgePruneError, ModelError, RecipeError
-from edgeprune.report.facts import Facts
 from edgeprune.report.table import rows
 
 pytestmark = pytest.mark.long
@@ -142,7 +142,7 @@ def test_a_step_that_calls_parts_of_the_network_is_enough_beside_a_metric(folder
     assert metrics.dense.accuracy is not None
     assert metrics.shipped.accuracy is not None
     assert metrics.dense.accuracy < 0.5 < metrics.shipped.accuracy
-    found = Facts.load(built.folder)
+    found = ReportData.load(built.folder)
     assert found.start is not None
     assert found.start < 0.5
     first, last = found.steps
@@ -186,4 +186,4 @@ def test_what_cannot_work_is_told_before_training(
 ) -> None:
     with pytest.raises(error, match=message):
         _build(folder, _recipe(folder, **changes))
-    assert not list(folder.glob("cache/*/finetune*"))
+    assert not list(folder.glob("cache/*/train*"))

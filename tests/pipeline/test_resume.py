@@ -65,13 +65,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
 
 
 def _training(root: Path) -> bool:
-    return any(root.glob("work/finetune-*/keep/*"))
+    return any(root.glob("work/train-*/keep/*.pt"))
 
 
 def test_a_build_that_is_killed_in_stage_after_stage_gives_the_same_weights(
     tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]
 ) -> None:
-    for stage in ("load", "rewrite"):
+    for stage in ("load", "train"):
         _kill_in(tmp_path, stage)
     _kill_when(tmp_path, _training)
     for stage in ("export", "bundle"):
@@ -97,7 +97,7 @@ def test_a_killed_schedule_goes_on_in_the_stretch_it_was_in(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, file: str, options: tuple[str, ...]
 ) -> None:
     folder, whole = _whole(tmp_path_factory, options)
-    _kill_when(tmp_path, lambda root: any(root.glob(f"work/schedule-*/keep/{file}")), *options)
+    _kill_when(tmp_path, lambda root: any(root.glob(f"work/prune-while-training-*/keep/{file}")), *options)
     assert _build(tmp_path, *options)["manifest"]["metrics"]["pruned"] == whole["manifest"]["metrics"]["pruned"]
     assert _weights(tmp_path) == _weights(folder)
     assert all(budget["ok"] for budget in whole["manifest"]["budgets"])

@@ -12,16 +12,19 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import edgeprune
 from edgeprune.config import Recipe, Target
 from edgeprune.devices import Local
-from edgeprune.pipeline import build, building, fingerprint, stage_sources
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline import build, fingerprint, stage_runner, stage_sources
+from edgeprune.pipeline.build_settings import BuildSettings
+from edgeprune.pipeline.context import BuildContext
 from edgeprune.pipeline.stage import Stage
-from edgeprune.pipeline.stages import stages_of
+from edgeprune.pipeline.stage_runner import foreign_backend, key_of
+from edgeprune.pipeline.stages import STAGES
 
 _PACKAGE = Path(edgeprune.__file__).parent
 _SOURCES = [path for path in sorted(_PACKAGE.rglob("*.py")) if "_data" not in path.parts]
@@ -35,59 +38,54 @@ _ON_DEVICES = {"build_engine", "choice", "tflite_runtime", "trtexec"}
 _BUILD_IN_PROCESSES = """
 import json, os, sys
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from edgeprune.config import Recipe
-from edgeprune.pipeline import build, building, fingerprint
+from edgeprune.pipeline import build, fingerprint, stage_runner
 
 target, overrides, cache, output = sys.argv[1:]
-finish, folder = building._finish, Path(output) / "loaded"
+finish, folder = stage_runner._finish, Path(output) / "loaded"
 folder.mkdir(parents=True)
 
 def recorded(stage):
-    def run(job, space):
+    @wraps(stage.run)
+    def run(context, space, **results):
         before = set(sys.modules)
-        values = stage.run(job, space)
+        result = stage.run(context, space, **results)
         names = [name for name in sys.modules.keys() - before if name.startswith("edgeprune.")]
         files = [sys.modules[name].__file__ for name in names]
         loaded = sorted(fingerprint.packages(sys.modules))
         (folder / f"{stage.name}.json").write_text(json.dumps([files, loaded]))
-        return values
+        return result
     return replace(stage, run=run)
 
-def finish_in_child(stage, entry, job, store, progress):
-    child = os.fork() if store.find(entry) is None else None
+def finish_in_child(stage, entry, runner, store, progress):
+    child = os.fork() if store.find(entry, stage.result) is None else None
     if child == 0:
         try:
-            finish(recorded(stage), entry, job, store, progress)
+            finish(recorded(stage), entry, runner, store, progress)
         except BaseException:
             sys.excepthook(*sys.exc_info())
             os._exit(1)
         os._exit(0)
     assert child is None or os.waitpid(child, 0)[1] == 0, stage.name
     assert "torch" not in sys.modules
-    return finish(stage, entry, job, store, progress)
+    return finish(stage, entry, runner, store, progress)
 
-building._finish = finish_in_child
+stage_runner._finish = finish_in_child
 build(Recipe.load("digits").override(json.loads(overrides)), target, output=output, cache=cache)
 print(json.dumps({file.stem: json.loads(file.read_text()) for file in folder.iterdir()}))
 """
 
 
-def _stages() -> dict[str, Stage]:
-    """All stages by name."""
-    recipe = Recipe.load("digits")
-    recipes = recipe, recipe.override({"schedule.name": "iterative"})
-    return {stage.name: stage for recipe in recipes for stage in stages_of(recipe)}
+_STAGES: dict[str, Stage[Any]] = {stage.name: stage for stage in STAGES}
 
 
-_STAGES = _stages()
-
-
-def _files(stage: Stage) -> set[str]:
+def _files(stage: Stage[Any]) -> set[str]:
     return set(stage_sources.stage_sources(stage.run.__module__).files)
 
 
-def _packages(stage: Stage) -> set[str]:
+def _packages(stage: Stage[Any]) -> set[str]:
     return set(fingerprint.packages(stage_sources.stage_sources(stage.run.__module__).imports))
 
 
@@ -106,7 +104,7 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         with (current / path).open("a") as file:
             file.write("\n")
         monkeypatch.setattr(
-            building, "stage_sources", lambda module, package=current: stage_sources.stage_sources(module, package)
+            stage_runner, "stage_sources", lambda module, package=current: stage_sources.stage_sources(module, package)
         )
 
     return change
@@ -114,37 +112,44 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 def _own_keys(folder: Path, backend: dict[str, str] | None = None) -> dict[str, str]:
     """Key of each stage by name, where those of the stages before are the same."""
-    job = Job(Recipe.load("digits"), Target.load("host"), output=folder, device=Local())
-    return {name: building._key(stage, job, defaultdict(str), backend or {}) for name, stage in _STAGES.items()}
+    context = BuildContext(BuildSettings(Recipe.load("digits"), Target.load("host"), folder, Local()))
+    return {name: key_of(stage, context, defaultdict(str), backend or {}) for name, stage in _STAGES.items()}
 
 
 def _different(one: dict[str, str], other: dict[str, str]) -> set[str]:
     return {name for name in one if one[name] != other[name]}
 
 
-@pytest.mark.parametrize("path", ["report/style.css", "report/sections/board.py", "report/facts.py"])
-def test_report_changes_only_stages_that_write_it(path: str, tmp_path: Path, changed: Callable[[str], None]) -> None:
+@pytest.mark.parametrize(
+    ("path", "stages"),
+    [
+        ("report/style.css", {"bundle"}),
+        ("report/sections/board.py", {"bundle"}),
+        ("bundle/report_data.py", {"sensitivity", "describe", "bundle"}),
+    ],
+)
+def test_report_changes_only_stages_that_write_it(
+    path: str, stages: set[str], tmp_path: Path, changed: Callable[[str], None]
+) -> None:
     before = _own_keys(tmp_path)
     changed(path)
-    assert _different(before, _own_keys(tmp_path)) == {"describe", "bundle"} - (
-        {"describe"} if "sections" in path else set()
-    )
+    assert _different(before, _own_keys(tmp_path)) == stages
 
 
 @pytest.mark.parametrize(
     ("path", "using", "not_using"),
     [
-        ("training/trainer.py", {"finetune", "evaluate-dense", "schedule"}, {"capture", "group", "rewrite", "export"}),
-        ("tflite/tflite_quantizing.py", {"quantize", "preflight", "select"}, {"load", "capture", "finetune", "export"}),
-        ("schedules/gradual.py", {"load", "schedule"}, {"capture", "score", "select", "finetune", "quantize"}),
-        ("criteria/lamp.py", {"load", "score", "candidates"}, {"capture", "group", "finetune", "export", "profile"}),
-        ("operator_facts/aten_operators.py", {"capture", "group", "finetune"}, set()),
-        ("operator_facts/tflite_operators.py", {"quantize", "preflight"}, {"load", "capture", "finetune", "export"}),
-        ("graph/rules/base.py", {"capture", "group", "finetune", "export"}, set()),
-        ("backends/litert/litert_runner.py", {"profile", "bundle"}, {"capture", "finetune", "export"}),
-        ("backends/runner_parts/serving.py", {"profile", "bundle"}, {"capture", "finetune", "export"}),
-        ("devices/remote/agent.py", {"profile"}, {"capture", "finetune", "export"}),
-        ("backends/tflm/firmware/files/model.cc", {"bundle"}, {"load", "finetune", "export"}),
+        ("training/trainer.py", {"train", "evaluate-dense"}, {"capture", "group", "prove", "export"}),
+        ("tflite/tflite_quantizing.py", {"quantize", "preflight", "select"}, {"load", "capture", "evaluate", "export"}),
+        ("schedules/gradual.py", {"load", "train"}, {"capture", "score", "select", "plan", "evaluate"}),
+        ("criteria/lamp.py", {"load", "score", "candidates"}, {"capture", "group", "evaluate", "export", "profile"}),
+        ("operator_facts/aten_operators.py", {"capture", "group", "train"}, set()),
+        ("operator_facts/tflite_operators.py", {"quantize", "preflight"}, {"load", "capture", "train", "export"}),
+        ("graph/rules/base.py", {"capture", "group", "train", "export"}, set()),
+        ("backends/litert/litert_runner.py", {"profile", "bundle"}, {"capture", "evaluate", "export"}),
+        ("backends/runner_parts/serving.py", {"profile", "bundle"}, {"capture", "evaluate", "export"}),
+        ("devices/remote/agent.py", {"profile"}, {"capture", "evaluate", "export"}),
+        ("backends/tflm/firmware/files/model.cc", {"bundle"}, {"load", "train", "export"}),
         ("pipeline/building.py", set(_STAGES), set()),
         ("__init__.py", set(_STAGES), set()),
         ("cli/build.py", set(), set(_STAGES)),
@@ -163,12 +168,12 @@ def test_source_changes_stages_that_use_it(
 @pytest.mark.parametrize(
     ("package", "using", "not_using"),
     [
-        ("ai-edge-quantizer", {"quantize", "preflight"}, {"load", "capture", "finetune", "export"}),
-        ("flatbuffers", {"quantize", "preflight", "parity"}, {"load", "capture", "finetune", "export"}),
-        ("tflite-micro", {"quantize", "profile", "select"}, {"load", "capture", "finetune", "export"}),
-        ("ethos-u-vela", {"preflight", "quantize", "profile", "select"}, {"load", "capture", "finetune", "export"}),
-        ("onnxscript", {"export", "preflight", "quantize"}, {"load", "capture", "finetune"}),
-        ("torch", {"load", "capture", "finetune", "export", "quantize"}, set()),
+        ("ai-edge-quantizer", {"quantize", "preflight"}, {"load", "capture", "evaluate", "export"}),
+        ("flatbuffers", {"quantize", "preflight", "parity"}, {"load", "capture", "evaluate", "export"}),
+        ("tflite-micro", {"quantize", "profile", "select"}, {"load", "capture", "evaluate", "export"}),
+        ("ethos-u-vela", {"preflight", "quantize", "profile", "select"}, {"load", "capture", "evaluate", "export"}),
+        ("onnxscript", {"export", "preflight", "quantize"}, {"load", "capture", "evaluate"}),
+        ("torch", {"load", "capture", "train", "export", "quantize"}, set()),
     ],
 )
 def test_package_version_changes_stages_that_use_it(
@@ -195,13 +200,13 @@ def test_backend_of_another_package_changes_stages_that_use_it(tmp_path: Path, m
     )
     monkeypatch.syspath_prepend(site)
     target = Target.parse({"name": "board", "runtime": {"name": "other"}}, where="a test")
-    first = building._foreign_backend(target, tmp_path)
+    first = foreign_backend(target, tmp_path)
     file.write_text(file.read_text() + "\n")
-    second = building._foreign_backend(target, tmp_path)
+    second = foreign_backend(target, tmp_path)
     found = _different(_own_keys(tmp_path, first), _own_keys(tmp_path, second))
     assert found >= {"preflight", "quantize", "profile", "bundle"}
-    assert not found & {"load", "capture", "finetune", "export"}
-    assert building._foreign_backend(Target.load("host"), tmp_path) == {}
+    assert not found & {"load", "capture", "evaluate", "export"}
+    assert foreign_backend(Target.load("host"), tmp_path) == {}
 
 
 @pytest.mark.long
@@ -214,13 +219,13 @@ def test_build_runs_only_stages_whose_sources_changed(tmp_path: Path, changed: C
 
     everything = run()
     changed("report/style.css")
-    assert run() == {"describe", "bundle"}
+    assert run() == {"bundle"}
     changed("training/trainer.py")
-    assert {"load", "evaluate-dense", "finetune", "evaluate", "export", "quantize", "profile", "bundle"} <= run()
+    assert {"load", "evaluate-dense", "train", "evaluate", "export", "quantize", "profile", "bundle"} <= run()
     changed("training/trainer.py")
     assert everything - run() >= {"preflight", "capture", "group"}
     changed("schedules/gradual.py")
-    assert run() == {"load", "sensitivity", "bundle"}
+    assert run() == {"load", "candidates", "train", "plan", "bundle"}
 
 
 @pytest.mark.long
@@ -232,7 +237,7 @@ def test_build_runs_only_stages_whose_sources_changed(tmp_path: Path, changed: C
         (
             "arduino-nano-33-ble",
             {"schedule.name": "iterative", "schedule.rounds": 1},
-            ["preflight", "schedule", "quantize", "parity", "profile", "bundle"],
+            ["preflight", "prune-while-training", "quantize", "parity", "profile", "bundle"],
         ),
     ],
     ids=["host", "microcontroller"],
@@ -252,7 +257,7 @@ def test_all_code_that_a_stage_loads_is_in_its_sources(
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     loaded = json.loads(ended.stdout.splitlines()[-1])
-    assert loaded.keys() >= ({"capture", "finetune", "profile"} if stages == ["*"] else set(stages))
+    assert loaded.keys() >= ({"capture", "train", "profile"} if stages == ["*"] else set(stages))
     for name, (files, packages) in loaded.items():
         used = {Path(file).relative_to(_PACKAGE).as_posix() for file in files}
         assert not used - _files(_STAGES[name]), name
@@ -296,15 +301,21 @@ def test_no_stage_imports_a_lazy_attribute_of_edgeprune() -> None:
                 assert imported.is_dir() or imported.with_suffix(".py").is_file(), f"{path}: {name}"
 
 
-def test_every_job_of_the_pipeline_is_called_job() -> None:
+def test_every_build_context_is_called_context() -> None:
     for path in (_PACKAGE / "pipeline").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_bytes())):
             names: list[str] = []
-            if isinstance(node, ast.arg) and node.annotation is not None and ast.unparse(node.annotation) == "Job":
+            if (
+                isinstance(node, ast.arg)
+                and node.annotation is not None
+                and ast.unparse(node.annotation) == "BuildContext"
+            ):
                 names = [node.arg]
-            elif isinstance(node, ast.Assign) and re.fullmatch(r"job|self\.job|Job\(.*", ast.unparse(node.value)):
+            elif isinstance(node, ast.Assign) and re.fullmatch(
+                r"context|self\.context|BuildContext\(.*", ast.unparse(node.value)
+            ):
                 names = [ast.unparse(one) for one in node.targets]
-            assert all(name.endswith("job") for name in names), path
+            assert all(name.endswith("context") for name in names), path
 
 
 @pytest.mark.long

@@ -13,10 +13,10 @@ from edgeprune.bundle.manifest import (
     GateReport,
     Manifest,
     Metrics,
-    ParityReport,
     Platform,
     Provenance,
 )  # fmt: skip
+from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.verdicts import combined, verdict
 from edgeprune.evidence import Kind
 from edgeprune.profile import Profile

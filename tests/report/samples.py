@@ -13,11 +13,12 @@ from edgeprune.bundle.manifest import (
     FileEntry,
     Manifest,
     Metrics,
-    ParityReport,
     PrecisionReport,
-    ProofReport,
     Provenance,
 )
+from edgeprune.bundle.parity_report import ParityReport
+from edgeprune.bundle.pruning_report import EpochReport, ProofReport
+from edgeprune.bundle.report_data import Asked, Call, Curve, Form, Group, Layer, Point, ReportData, Sensitivity, Step
 from edgeprune.profile import Profile, latency_noise, statistics
 from edgeprune.profile.result import (
     Environment,
@@ -30,7 +31,6 @@ from edgeprune.profile.result import (
     State,
     Validity,
 )
-from edgeprune.report.facts import Asked, Call, Curve, Epoch, Facts, Form, Group, Layer, Point, Sensitivity, Step
 
 DENSE_MACS, LEFT_MACS = 125_485_696, 62_700_000
 
@@ -64,11 +64,11 @@ def manifest(name: str = "net", *, ok: bool = True, files: tuple[str, ...] = ("m
     )
 
 
-def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int = 3) -> Facts:
+def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int = 3) -> ReportData:
     rng = np.random.default_rng(0)
     scores = np.sort(rng.lognormal(size=(layers, units)), axis=1)
     half, macs = units // 2, (DENSE_MACS // layers, LEFT_MACS // layers)
-    return Facts(
+    return ReportData(
         asked=Asked(
             description=f"What {name} does",
             budget={"macs": 0.5, "latency_ms": "1.5ms"},
@@ -127,7 +127,7 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
             Step(macs=max(0, DENSE_MACS - 20_000_000 * n), accuracy=0.9 - 0.003 * n) for n in range(1, rounds + 1)
         ),
         epochs=tuple(
-            Epoch(stretch=n // 3 + 1, train_loss=1.0, validation_loss=0.5, validation_accuracy=0.88 + 0.001 * n)
+            EpochReport(stretch=n // 3 + 1, train_loss=1.0, validation_loss=0.5, validation_accuracy=0.88 + 0.001 * n)
             for n in range(3 * rounds)
         ),
         forms={

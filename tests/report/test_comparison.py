@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from edgeprune.bundle.evaluation import Evaluation
-from edgeprune.bundle.manifest import AllMetrics, FileEntry, Manifest, Metrics, ParityReport, Provenance
+from edgeprune.bundle.manifest import AllMetrics, FileEntry, Manifest, Metrics, Provenance
 from edgeprune.bundle.microcontroller import (
     ArenaReport,
     FlashReport,
@@ -25,6 +25,7 @@ from edgeprune.bundle.microcontroller import (
     MicrocontrollerReport,
     PeakReport,
 )  # fmt: skip
+from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.reading import Read
 from edgeprune.errors import InputError, MeasurementError
 from edgeprune.profile import Profile, statistics

@@ -15,10 +15,10 @@ import pytest
 
 from edgeprune.bundle.manifest import Platform
 from edgeprune.bundle.measured import Measured
+from edgeprune.bundle.report_data import ReportData
 from edgeprune.cli import run
 from edgeprune.errors import BundleError, InputError
 from edgeprune.report import page
-from edgeprune.report.facts import Facts
 from tests.report.samples import facts, manifest, profile
 
 _SECTIONS = (
@@ -264,7 +264,7 @@ def test_a_large_network_stays_small_and_quick() -> None:
 
 def test_facts_are_read_back_as_written(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(facts().to_json())
-    assert Facts.load(tmp_path) == facts()
+    assert ReportData.load(tmp_path) == facts()
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_damaged_report_file_is_named(tmp_path: Path, content: str | None, tol
     if content is not None:
         (tmp_path / "report.json").write_text(content)
     with pytest.raises(BundleError, match=r"report\.json") as raised:
-        Facts.load(tmp_path)
+        ReportData.load(tmp_path)
     assert told in str(raised.value)
 
 

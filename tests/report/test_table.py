@@ -8,16 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from edgeprune.bundle.manifest import (
-    AllMetrics,
-    BudgetReport,
-    Manifest,
-    Metrics,
-    ParityReport,
-    Platform,
-    PrecisionReport,
-    Provenance,
-)
+from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metrics, Platform, PrecisionReport, Provenance
+from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.profile import Profile
 from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile, RatioFigure
 from edgeprune.report.table import markdown, render, rows

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgeprune.bundle.manifest import BudgetReport, Manifest, PairsReport, TrainingReport
+from edgeprune.bundle.manifest import BudgetReport, Manifest, PairsReport
+from edgeprune.bundle.pruning_report import TrainingReport
 from edgeprune.report import page
 from edgeprune.report.training import advice
 from edgeprune.report.warnings import result_warnings

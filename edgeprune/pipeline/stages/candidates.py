@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from edgeprune.bundle.pruning_report import PlanReport
 from edgeprune.config import Recipe, Target
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.cache import Finished
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.loading import GroupResult
+from edgeprune.pipeline.results.pruning import CandidatesResult
 from edgeprune.pipeline.stage import Findings, Space, Stage
-from edgeprune.pipeline.stages import finetune, repair, score, select
+from edgeprune.pipeline.stages import score, select
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,64 +35,78 @@ _BATCH = 32
 """Validation samples of which one mean loss is taken, to compare two networks pair by pair."""
 
 
-def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    stages = (score.STAGE, select.STAGE, repair.STAGE, finetune.STAGE)
-    return {stage.name: dict(stage.settings(recipe, target)) for stage in stages}
-
-
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    from edgeprune.candidates import compare
-    from edgeprune.training import processes
-
-    if len(job.candidates) == 1:
-        return {"results": [], "chosen": None, "name": None, "locked": False}
-    select.check_table(job)
-    locked = _locked(job)
-    trial = _Trial(job, space)
-    results = compare(job.candidates, trial, locked=locked, agree=processes().tell, progress=space.progress)
-    (winner,) = [result.candidate for result in results if result.chosen]
+def _comparison_settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    """Settings that decide which candidate is best."""
+    prune, training, seed = recipe.prune, recipe.training, recipe.seed
     return {
-        "results": [_stored(result) for result in results],
-        "chosen": asdict(winner),
-        "name": str(winner),
-        "locked": locked is not None,
+        "score": dict(score.STAGE.settings(recipe, target)),
+        "select": dict(select.settings(recipe, target)),
+        "repair": {
+            "repair": prune.repair,
+            "samples": prune.samples,
+            "batch_size": training.sample_batch,
+            "training": training.trains,
+            "seed": seed,
+        },
+        "finetune": {"training": training.model_dump(mode="json"), "seed": seed},
     }
 
 
-def _stored(result: CandidateResult) -> Mapping[str, Any]:
-    """``result`` as JSON, without the loss of each batch; a loss that is not finite is None."""
-    values = asdict(result)
-    for state in filter(None, (values["repaired"], values["trained"])):
-        del state["losses"]
-        state["loss"] = state["loss"] if math.isfinite(state["loss"]) else None
-    return values
+def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    """Settings that the choice of a candidate depends on."""
+    return {**_comparison_settings(recipe, target), "schedule": recipe.schedule.model_dump(mode="json")}
 
 
-def results(job: Job) -> tuple[CandidateResult, ...]:
-    """Results of all candidates that were compared; () where the recipe or its schedule leaves no choice."""
-    from edgeprune.candidates import Candidate, CandidateResult, Score
+def _run(context: BuildContext, space: Space) -> CandidatesResult:
+    from edgeprune.candidates import compare
+    from edgeprune.training import processes
 
-    def score(values: Mapping[str, Any]) -> Score:
-        return Score(math.inf if values["loss"] is None else values["loss"], values["accuracy"])
-
-    found = job.value("candidates")["results"] if "candidates" in job.results else ()
-    return tuple(
-        CandidateResult(
-            Candidate(**values["candidate"]),
-            values["macs"],
-            repaired=score(values["repaired"]),
-            trained=None if values["trained"] is None else score(values["trained"]),
-            chosen=values["chosen"],
-        )
-        for values in found
+    if len(context.candidates) == 1:
+        return _result(context, context.candidates[0])
+    select.check_table(context)
+    locked = _locked(context)
+    trial = _Trial(context, space)
+    compared = compare(context.candidates, trial, locked=locked, agree=processes().tell, progress=space.progress)
+    (winner,) = [one.candidate for one in compared if one.chosen]
+    return replace(
+        _result(context, winner),
+        name=str(winner),
+        compared=tuple(_report(one) for one in compared),
+        locked=locked is not None,
     )
+
+
+def _result(context: BuildContext, candidate: Candidate) -> CandidatesResult:
+    schedule = context.schedule
+    return CandidatesResult(
+        **asdict(candidate), plans_ahead=schedule.plans_ahead, starts_trained=schedule.starts == "trained"
+    )
+
+
+def _report(compared: CandidateResult) -> PlanReport:
+    """One candidate in the manifest; a loss that is not finite is None."""
+    repaired, trained = compared.repaired, compared.trained
+    return PlanReport(
+        **asdict(compared.candidate),
+        macs=compared.macs,
+        loss=_finite(repaired.loss),
+        accuracy=repaired.accuracy,
+        trained_loss=None if trained is None else _finite(trained.loss),
+        trained_accuracy=None if trained is None else trained.accuracy,
+        chosen=compared.chosen,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 class _Trial:
     """Makes, scores and trains the candidates of one build; see ``edgeprune.candidates.Trial``."""
 
-    def __init__(self, job: Job, space: Space) -> None:
-        self._job = job
+    def __init__(self, context: BuildContext, space: Space) -> None:
+        self._context = context
+        self._repairs = context.repairs(compared=True)
         self._space = space
         self._scores: dict[str, Tensor] = {}
 
@@ -98,34 +114,34 @@ class _Trial:
         from edgeprune import pruning
         from edgeprune.criteria import Network
 
-        job, name = self._job, candidate.criterion
-        criterion = job.create_criterion(name)
+        context, name = self._context, candidate.criterion
+        criterion = context.criterion(name)
         if name not in self._scores:
-            network = Network(job.dense, job.units, job.recipe.seed, job.samples)
-            self._scores[name] = pruning.score(criterion, network, job.repairs)
-        plan, removed = select.choose(job, candidate, criterion, self._scores[name])
+            network = Network(context.dense, context.units, context.recipe.seed, context.samples)
+            self._scores[name] = pruning.score(criterion, network, self._repairs)
+        plan, removed = select.choose(context, candidate, criterion, self._scores[name])
         return plan.after.macs / max(plan.before.macs, 1), removed
 
     def build(self, removed: Tensor) -> Rewritten:
         from edgeprune.graph.rewrite import rewrite
         from edgeprune.repair import Repair
 
-        job = self._job
-        rewritten = rewrite(job.dense, job.units, removed)
-        Repair(job.repairs, job.units, removed, job.samples, seed=job.recipe.seed).apply(rewritten)
+        context = self._context
+        rewritten = rewrite(context.dense, context.units, removed)
+        Repair(self._repairs, context.units, removed, context.samples, seed=context.recipe.seed).apply(rewritten)
         return rewritten
 
     def score(self, model: nn.Module) -> Score:
         from edgeprune import candidates
         from edgeprune.training.evaluate import BrokenError
 
-        job = self._job
-        hidden = job.objective.steps  # a step of the user's own computes the loss itself
+        context = self._context
+        hidden = context.objective.steps  # a step of the user's own computes the loss itself
         found = candidates.Score(math.inf) if hidden else candidates.score(model, self._samples)
-        if job.objective.plain and job.recipe.training.metric is None:
+        if context.objective.plain and context.recipe.training.metric is None:
             return found
         try:
-            judged = job.judge(self._split)(model)
+            judged = context.judge(self._split)(model)
         except BrokenError:
             return candidates.Score(math.inf)
         return candidates.Score(judged.loss if hidden else found.loss, judged.accuracy, found.losses)
@@ -135,20 +151,20 @@ class _Trial:
         from edgeprune.errors import TrainingError
         from edgeprune.training import Stretch, Trainer
 
-        job, model = self._job, rewritten.model
-        if not job.trains:
+        context, model = self._context, rewritten.model
+        if not context.trains:
             return False
         folder = self._space.keep / str(number)
         folder.mkdir(exist_ok=True)
         trainer = Trainer(
             model,
-            job.data,
+            context.data,
             # Which plan is chosen must not depend on measured speed.
-            job.recipe.training.model_copy(update={"precision": "float32", "channels_last": False}),
-            seed=job.recipe.seed,
+            context.recipe.training.model_copy(update={"precision": "float32", "channels_last": False}),
+            seed=context.recipe.seed,
             folder=folder,
-            teacher=job.teacher(model, rewritten.kept),
-            base=job.recipe.folder,
+            teacher=context.teacher(model, rewritten.kept),
+            base=context.recipe.folder,
         )
         if trainer.steps * TRAINING_FRACTION < FEWEST_STEPS:
             return False
@@ -165,7 +181,7 @@ class _Trial:
         from edgeprune.candidates import SAMPLES
         from edgeprune.model.splits import some
 
-        return some(self._job.data.validation, SAMPLES, key=(self._job.recipe.seed,))
+        return some(self._context.data.validation, SAMPLES, key=(self._context.recipe.seed,))
 
     @cached_property
     def _samples(self) -> Samples:
@@ -173,51 +189,60 @@ class _Trial:
         from edgeprune.candidates import SAMPLES
         from edgeprune.statistics import Samples
 
-        job = self._job
-        loss, seed = job.objective.of_outputs, job.recipe.seed
+        context = self._context
+        loss, seed = context.objective.of_outputs, context.recipe.seed
         return Samples.of(self._split, count=SAMPLES, batch_size=_BATCH, seed=seed, loss=loss)
 
 
-def _winner(finished: Finished) -> Any:
-    return finished.values["chosen"]
+def _content(result: CandidatesResult) -> Any:
+    """The chosen candidate; not the losses of all."""
+    return [
+        result.criterion,
+        result.select,
+        result.balance,
+        result.align,
+        result.plans_ahead,
+        result.starts_trained,
+        bool(result.compared),
+    ]
 
 
-def _table(job: Job) -> tuple[str, ...]:
+def _table(context: BuildContext) -> tuple[str, ...]:
     """The table of the lock that holds the chosen candidates of a target, by ``_comparison``."""
-    return ("targets", job.target.name, "plans")
+    return ("targets", context.target.name, "plans")
 
 
-def _comparison(job: Job) -> str:
+def _comparison(context: BuildContext) -> str:
     """Key of what is compared: a choice holds for the same network, data and settings."""
-    content = {"settings": dict(_settings(job.recipe, job.target)), "inputs": dict(job.inputs)}
+    content = {"settings": dict(_comparison_settings(context.recipe, context.target)), "inputs": dict(context.inputs)}
     return fingerprint.digest(content)[:_KEY_DIGITS]
 
 
-def _locked(job: Job) -> Candidate | None:
+def _locked(context: BuildContext) -> Candidate | None:
     """The candidate that the lock names for this comparison."""
-    key = _comparison(job)
-    name = job.lock.get(*_table(job)).get(key)
+    key = _comparison(context)
+    name = context.lock.get(*_table(context)).get(key)
     if name is None:
         return None
-    for candidate in job.candidates:
+    for candidate in context.candidates:
         if str(candidate) == name:
             return candidate
-    allowed = "; ".join(map(str, job.candidates))
-    raise RecipeError(f"{job.lock.path}: {'.'.join(_table(job))}.{key} is {name!r}, must be one of: {allowed}")
+    allowed = "; ".join(map(str, context.candidates))
+    raise RecipeError(f"{context.lock.path}: {'.'.join(_table(context))}.{key} is {name!r}, must be one of: {allowed}")
 
 
-def _found(job: Job, values: Mapping[str, Any]) -> Findings:
+def _findings(context: BuildContext, result: CandidatesResult) -> Findings:
     """Name of the chosen candidate. Another kind of processor rounds losses differently and may choose another."""
-    return {} if values["name"] is None else {_table(job): {_comparison(job): values["name"]}}
+    return {} if result.name is None else {_table(context): {_comparison(context): result.name}}
 
 
 STAGE = Stage(
     "candidates",
     "compare candidate plans",
-    after=("group",),
-    settings=_settings,
-    run=_run,
+    _run,
+    settings,
+    after=(GroupResult,),
     together=True,
-    found=_found,
-    by_content=_winner,
+    content=_content,
+    findings=_findings,
 )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.loading import CaptureResult, LoadResult
 from edgeprune.pipeline.stage import Space, Stage
 
 
-def _run(job: Job, _space: Space) -> Mapping[str, Any]:
-    program = job.program
+def _run(context: BuildContext, _space: Space) -> CaptureResult:
+    program = context.program
     calls = sum(node.op == "call_function" for node in program.graph.nodes)
-    return {"calls": calls, "dynamic_batch": program.dynamic_batch}
+    return CaptureResult(calls=calls, dynamic_batch=program.dynamic_batch)
 
 
-STAGE = Stage("capture", "capture", after=("load",), settings=lambda *_: {}, run=_run)
+STAGE = Stage("capture", "capture", _run, after=(LoadResult,))

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import PROFILE, Job, demand
+from edgeprune.pipeline.build_settings import demanded_precision
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.exporting import ExportResult, ParityResult, QuantizeResult
+from edgeprune.pipeline.results.shipping import ChoiceResult, ProfileResult
 from edgeprune.pipeline.stage import Findings, Space, Stage
 from edgeprune.profile.result import PRUNED
 
 if TYPE_CHECKING:
     from edgeprune.config.target import Precision
-    from edgeprune.quantize import Candidate, LatencyRatio
+    from edgeprune.quantize import LatencyRatio
     from edgeprune.quantize.decision import Speed
 
 logger = logging.getLogger(__name__)
@@ -21,60 +24,65 @@ logger = logging.getLogger(__name__)
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
-        "precision": demand(recipe, target),
+        "precision": demanded_precision(recipe, target),
         "max_accuracy_drop": recipe.quantize.max_accuracy_drop,
         "int8_top1_agreement": target.parity.int8_top1_agreement,
     }
 
 
-def _run(job: Job, _space: Space) -> Mapping[str, Any]:
-    from edgeprune.quantize import Facts, decide, decide_for_board
+def _run(
+    context: BuildContext,
+    _space: Space,
+    exported: ExportResult,
+    quantized: QuantizeResult,
+    parity: ParityResult,
+    profiled: ProfileResult,
+) -> ChoiceResult:
+    from edgeprune.quantize import Candidate, Facts, decide, decide_for_board
 
-    settings = job.recipe.quantize
+    settings = context.recipe.quantize
     speed: Speed | None = None
-    candidates = {name: _candidate(job, name) for name in job.exported}
-    problems = {name: made["problem"] for name, made in job.value("quantize").items() if "problem" in made}
-    if job.backend.chooses_precision_on_device:
+    problems = quantized.problems
+    candidates = {
+        precision: Candidate(quantized.accuracy(precision), file.stat().st_size)
+        for precision, file in quantized.files(exported).items()
+    }
+    if context.backend.chooses_precision_on_device:
         decision = decide_for_board(settings.precision, candidates, problems, accuracy_drop=settings.max_accuracy_drop)
     else:
         facts = Facts(
             candidates["float32"],
             candidates.get("int8"),
-            _ratio(job) if "int8" in candidates else None,
+            _ratio(context, profiled) if "int8" in candidates else None,
             problems.get("int8", "it was not asked for"),
-            _locked(job),
+            _locked(context),
         )
         speed = facts.speed
-        decision = decide(demand(job.recipe, job.target), facts, accuracy_drop=settings.max_accuracy_drop)
-    _check_agreement(job, decision.precision)
+        demanded = demanded_precision(context.recipe, context.target)
+        decision = decide(demanded, facts, accuracy_drop=settings.max_accuracy_drop)
+    _check_agreement(context, decision.precision, parity)
     logger.info("%s ships: %s; %s", decision.precision, decision.reason, decision.evidence)
-    return {
-        "precision": decision.precision,
-        "reason": decision.reason,
-        "along": list(decision.along),
-        "int8": speed,
-        "locked": _locked(job) is not None,
-    }
+    return ChoiceResult(
+        precision=decision.precision,
+        reason=decision.reason,
+        along=tuple(decision.along),
+        int8=speed,
+        locked=_locked(context) is not None,
+    )
 
 
-def _locked(job: Job) -> Speed | None:
+def _locked(context: BuildContext) -> Speed | None:
     """Whether int8 is faster, as the lock says."""
-    locked: Speed | None = job.lock.get("targets", job.target.name).get("int8")
+    locked: Speed | None = context.lock.get("targets", context.target.name).get("int8")
     return locked
 
 
-def _found(job: Job, values: Mapping[str, Any]) -> Findings:
-    """Whether int8 is faster, where that was measured: what ships rests on it, and what is said of it."""
-    return {} if values["int8"] is None else {("targets", job.target.name): {"int8": values["int8"]}}
+def _findings(context: BuildContext, result: ChoiceResult) -> Findings:
+    """Whether int8 is faster, if that was measured: the shipped precision rests on it."""
+    return {} if result.int8 is None else {("targets", context.target.name): {"int8": result.int8}}
 
 
-def _candidate(job: Job, name: Precision) -> Candidate:
-    from edgeprune.quantize import Candidate
-
-    return Candidate(job.value("quantize")[name]["accuracy"], job.exported[name].stat().st_size)
-
-
-def _ratio(job: Job) -> LatencyRatio | None:
+def _ratio(context: BuildContext, profiled: ProfileResult) -> LatencyRatio | None:
     """Latency of int8 over that of float32 on the measured device; an estimate if the target has another processor.
 
     None where the models were not measured.
@@ -84,29 +92,30 @@ def _ratio(job: Job) -> LatencyRatio | None:
     from edgeprune.profile import Profile, latency_noise
     from edgeprune.quantize import LatencyRatio
 
-    profile = Profile.load(job.file("profile", PROFILE))
+    profile = Profile.load(profiled.profile)
     if not profile.models:
         return None
     base, new = profile.models[PRUNED], profile.models["int8"]
     ratio = latency_noise.ratio(base.blocks_ms, new.blocks_ms)
-    here, there = profile.device["machine"], job.target.hardware.architecture
-    kind, where = new.latency_ms.kind, job.target.name
+    here, there = profile.device["machine"], context.target.hardware.architecture
+    kind, where = new.latency_ms.kind, context.target.name
     if there not in (None, here):
         kind, where = "estimated", f"{there}, from {here},"
-    if _locked(job) is not None:
-        kind, where = "measured", job.target.name
+    if _locked(context) is not None:
+        kind, where = "measured", context.target.name
     return LatencyRatio(ratio.value, ratio.low, ratio.high, where, kind)
 
 
-def _check_agreement(job: Job, precision: str) -> None:
+def _check_agreement(context: BuildContext, precision: Precision, parity: ParityResult) -> None:
     """Check that int8 gives the same class as PyTorch for enough samples, which is a limit besides that of accuracy."""
     from edgeprune.errors import ParityError
 
-    agreement, limit = job.value("parity")[precision]["top1_agreement"], job.target.parity.int8_top1_agreement
+    agreement = parity.precisions[precision].top1_agreement
+    limit = context.target.parity.int8_top1_agreement
     if precision == "int8" and agreement is not None and agreement < limit:
         raise ParityError(
             f"the int8 model gives another class than PyTorch for {1 - agreement:.2%} of the validation data; "
-            f"parity.int8_top1_agreement of {job.target.name} asks for {limit:.2%}: try another "
+            f"parity.int8_top1_agreement of {context.target.name} asks for {limit:.2%}: try another "
             "quantize.calibration, or quantize.precision = 'float32'"
         )
 
@@ -114,9 +123,8 @@ def _check_agreement(job: Job, precision: str) -> None:
 STAGE = Stage(
     "choose",
     "choose the precision",
-    after=("parity", "profile"),
-    settings=_settings,
-    run=_run,
-    found=_found,
-    holds=lambda job, _: not job.lock.update,
+    _run,
+    _settings,
+    findings=_findings,
+    holds=lambda context, _: not context.lock.update,
 )

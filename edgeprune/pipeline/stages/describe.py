@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edgeprune.pipeline.job import SCORES, Job
+from edgeprune.bundle.report_data import Call, Layer
+from edgeprune.bundle.report_data import Group as GroupFacts
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.describing import DescribeResult
+from edgeprune.pipeline.results.pruning import CandidatesResult, PlanResult
 from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.report.facts import Facts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,80 +21,41 @@ _DIGITS = 4
 """Significant digits of a score."""
 
 
-def _run(job: Job, _space: Space) -> Mapping[str, Any]:
+def _run(context: BuildContext, _space: Space, chosen: CandidatesResult, plan: PlanResult) -> DescribeResult:
     import numpy as np
 
     from edgeprune.cost.breakdown import layer_costs, live_bytes
 
-    units, removed = job.units, job.removed
-    path = job.file("score", SCORES)
-    scores = np.load(path, allow_pickle=False) if path.is_file() else None
-    return {
-        "criterion": job.criterion.name,
-        "select": job.selection.name,
-        "repairs": list(job.repairs),
-        "layers": [asdict(layer) for layer in layer_costs(units, removed)],
-        "calls": [asdict(call) for call in live_bytes(units, removed)],
-        "groups": [_group(group, removed.numpy(), scores) for group in units.groups],
-    }
-
-
-def _group(group: Group, removed: np.ndarray, scores: np.ndarray | None) -> Mapping[str, Any]:
-    gone = removed[group.start : group.stop]
-    entry = {
-        "name": group.name,
-        "units": len(group),
-        "left": len(group) - int(gone.sum()),
-        "frozen": group.frozen,
-        "layers": [member.tensor.rpartition(".")[0] or member.tensor for member in group.producers],
-    }
-    if scores is not None and group.frozen is None:
-        own = scores[group.start : group.stop]
-        entry |= {"kept": _rising(own[~gone]), "removed": _rising(own[gone])}
-    return entry
-
-
-def _rising(scores: np.ndarray) -> list[float]:
-    return [float(f"{score:.{_DIGITS}g}") for score in sorted(scores.tolist())]
-
-
-def facts_of(job: Job) -> Facts:
-    """Content of ``report.json``, from this stage and all later ones."""
-    recipe, target, found = job.recipe, job.target, job.value("describe")
-    trained = job.value("finetune")
-    history = trained["history"] or {"epochs": (), "hyperparameters": {"epochs": 0}}
-    epochs = history["epochs"]
-    ended = {epoch["stretch"]: epoch["validation_accuracy"] for epoch in epochs}
-    problems = {name: {"problem": made["problem"]} for name, made in job.value("quantize").items() if "problem" in made}
-    return Facts.model_validate(
-        {
-            **{name: found[name] for name in ("layers", "calls", "groups")},
-            "asked": {
-                "description": recipe.description,
-                "budget": {name: limit for name, limit in recipe.budget.given().items() if name != "require"},
-                "criterion": found["criterion"],
-                "select": found["select"],
-                "repairs": found["repairs"],
-                "schedule": recipe.schedule.name,
-                "options": recipe.schedule.options,
-                "epochs": history["hyperparameters"]["epochs"],
-                "precision": recipe.quantize.precision,
-                "max_accuracy_drop": recipe.quantize.max_accuracy_drop,
-                "target": target.description,
-                "runtime": target.runtime.name,
-                "versions": target.runtime.versions,
-                "hardware": target.hardware.model_dump(mode="json", exclude_defaults=True),
-            },
-            "sensitivity": job.value("sensitivity") or None,
-            "start": trained.get("start"),
-            "steps": [
-                {"macs": macs, "accuracy": ended.get(number)}
-                for number, macs in enumerate(trained.get("macs_by_stretch", ()), start=1)
-            ],
-            "epochs": epochs,
-            "forms": {**job.value("parity"), **problems},
-        }
+    units, removed = context.units, context.removed(plan)
+    candidate = context.candidate(chosen)
+    scores = None if plan.scores is None else np.load(plan.scores, allow_pickle=False)
+    return DescribeResult(
+        criterion=context.criterion(candidate.criterion).name,
+        select=context.selection(candidate).name,
+        repairs=context.repairs(compared=bool(chosen.compared)),
+        layers=tuple(Layer(**asdict(layer)) for layer in layer_costs(units, removed)),
+        calls=tuple(Call(**asdict(call)) for call in live_bytes(units, removed)),
+        groups=tuple(_group(group, removed.numpy(), scores) for group in units.groups),
     )
 
 
-STAGE = Stage("describe", "describe", after=("group", "score", "select"), settings=lambda *_: {}, run=_run)
+def _group(group: Group, removed: np.ndarray, scores: np.ndarray | None) -> GroupFacts:
+    mask = removed[group.start : group.stop]
+    scored = scores is not None and group.frozen is None
+    own = scores[group.start : group.stop] if scores is not None and scored else mask[:0]
+    return GroupFacts(
+        name=group.name,
+        units=len(group),
+        left=len(group) - int(mask.sum()),
+        frozen=group.frozen,
+        layers=tuple(member.tensor.rpartition(".")[0] or member.tensor for member in group.producers),
+        kept=_rising(own[~mask]) if scored else (),
+        removed=_rising(own[mask]) if scored else (),
+    )
+
+
+def _rising(scores: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{score:.{_DIGITS}g}") for score in sorted(scores.tolist()))
+
+
+STAGE = Stage("describe", "describe", _run)

@@ -1,28 +1,35 @@
-"""How good the pruned and fine-tuned network is."""
+"""Evaluate the pruned and trained network."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.evaluating import EvaluationResult, PrunedEvaluationResult
+from edgeprune.pipeline.results.pruning import PlanResult, TrainResult
 from edgeprune.pipeline.stage import Space, Stage
 
 if TYPE_CHECKING:
     from torch import nn
 
-
-def judged(job: Job, model: nn.Module, space: Space) -> Mapping[str, Any]:
-    """Quality of ``model``: accuracy, or the metric or loss of the recipe."""
-    judge = job.judge(job.reported_split)
-    values = asdict(judge(model, progress=space.progress))
-    return {"metric": judge.metric, **values, "correct": base64.b64encode(values["correct"]).decode()}
+EvaluationT = TypeVar("EvaluationT", bound=EvaluationResult)
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    return judged(job, job.pruned("finetune"), space)
+def evaluated(context: BuildContext, model: nn.Module, space: Space, kind: type[EvaluationT]) -> EvaluationT:
+    """Evaluate ``model`` on the reported split, by accuracy or by the recipe's metric or loss."""
+    judge = context.judge(context.reported_split)
+    found = judge(model, progress=space.progress)
+    return kind(
+        metric=judge.metric,
+        accuracy=found.accuracy,
+        loss=found.loss,
+        samples=found.samples,
+        correct=found.correct.hex(),
+    )
 
 
-STAGE = Stage("evaluate", "evaluate pruned", after=("finetune",), settings=lambda *_: {}, run=_run)
+def _run(context: BuildContext, space: Space, plan: PlanResult, trained: TrainResult) -> PrunedEvaluationResult:
+    return evaluated(context, context.pruned(plan, trained), space, PrunedEvaluationResult)
+
+
+STAGE = Stage("evaluate", "evaluate pruned", _run)

@@ -1,17 +1,16 @@
-"""How good the dense network is: what pruning is judged against."""
+"""Evaluate the dense network, which the pruned one is compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.evaluating import DenseEvaluationResult
+from edgeprune.pipeline.results.loading import LoadResult
 from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.pipeline.stages.evaluate import judged
+from edgeprune.pipeline.stages.evaluate import evaluated
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    return judged(job, job.dense, space)
+def _run(context: BuildContext, space: Space) -> DenseEvaluationResult:
+    return evaluated(context, context.dense, space, DenseEvaluationResult)
 
 
-STAGE = Stage("evaluate-dense", "evaluate dense", after=("load",), settings=lambda *_: {}, run=_run)
+STAGE = Stage("evaluate-dense", "evaluate dense", _run, after=(LoadResult,))

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from edgeprune.bundle import evaluation
 from edgeprune.bundle.evaluation import Evaluation
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import GOLDEN, Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.file_names import GOLDEN
+from edgeprune.pipeline.results.exporting import ExportResult, QuantizeResult
+from edgeprune.pipeline.results.shipping import ChoiceResult, ShippedEvaluationResult
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.progress import SILENT, Progress
 
@@ -21,17 +24,17 @@ if TYPE_CHECKING:
     from edgeprune.profile.golden import Golden
 
 
-def judged_file(job: Job, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
+def judged_file(context: BuildContext, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
     """Evaluate a model ``file`` on ``split``, by accuracy or by the recipe's own metric or loss."""
     from edgeprune.backends.accuracy import Accuracy
     from edgeprune.backends.file_module import as_module
     from edgeprune.model import network
     from edgeprune.training.judge import LOSS
 
-    judge = job.judge(split)
+    judge = context.judge(split)
     if judge.plain:
-        return job.backend.host.evaluate(file, split, progress=progress)
-    module = as_module(job.backend.host.predictor(file), network.check_forward(job.dense, job.example))
+        return context.backend.host.evaluate(file, split, progress=progress)
+    module = as_module(context.backend.host.predictor(file), network.check_forward(context.dense, context.example))
     if judge.metric != LOSS:
         found = judge(module)
         return Accuracy(found.accuracy, found.samples)
@@ -43,18 +46,26 @@ def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {"runtime": target.runtime.name}
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
+def _run(
+    context: BuildContext, space: Space, exported: ExportResult, quantized: QuantizeResult, choice: ChoiceResult
+) -> ShippedEvaluationResult:
     from edgeprune.model.split_hash import HashedSplit
 
-    expected = _golden(job)
-    if expected is not None:
-        expected.save(space.out / GOLDEN)
-    split = HashedSplit(job.reported_split)
-    found = judged_file(job, job.shipped_file, split, space.progress)
+    files = quantized.files(exported)
+    golden = _golden(context, files, choice)
+    if golden is not None:
+        golden.save(space.out / GOLDEN)
+    split = HashedSplit(context.reported_split)
+    found = judged_file(context, files[choice.precision], split, space.progress)
     results = _results(found, split.sha256)
     if results is not None:
         (space.out / evaluation.NAME).write_text(results.to_json(), encoding="utf-8")
-    return {"accuracy": found.accuracy, "samples": found.samples}
+    return ShippedEvaluationResult(
+        accuracy=found.accuracy,
+        samples=found.samples,
+        golden=None if golden is None else space.out / GOLDEN,
+        evaluation=None if results is None else space.out / evaluation.NAME,
+    )
 
 
 def _results(found: Accuracy, split_sha256: str) -> Evaluation | None:
@@ -68,25 +79,24 @@ def _results(found: Accuracy, split_sha256: str) -> Evaluation | None:
     return None
 
 
-def _golden(job: Job) -> Golden | None:
+def _golden(context: BuildContext, files: Mapping[Precision, Path], choice: ChoiceResult) -> Golden | None:
     """Outputs of shipped files for the first validation samples; None if a sample is not one array."""
     from torch import Tensor
 
     from edgeprune.profile.golden import SAMPLES, Golden, tolerance
 
-    batch: Any = next(iter(job.data.validation.batches(SAMPLES)))
+    batch: Any = next(iter(context.data.validation.batches(SAMPLES)))
     samples = batch[0] if isinstance(batch, tuple | list) else batch
     if not isinstance(samples, Tensor):
         return None
     inputs = samples.numpy()
 
     def answers(precision: Precision, file: Path) -> Golden:
-        outputs = job.backend.host.predictor(file)(inputs)
-        return Golden(inputs, tuple(outputs), tolerance(job.backend.effective_precision(precision)))
+        outputs = context.backend.host.predictor(file)(inputs)
+        return Golden(inputs, tuple(outputs), tolerance(context.backend.effective_precision(precision)))
 
-    chosen = job.value("choose")
-    along = {precision: answers(precision, job.exported[precision]) for precision in chosen["along"]}
-    return replace(answers(chosen["precision"], job.shipped_file), along=along)
+    along: dict[str, Golden] = {precision: answers(precision, files[precision]) for precision in choice.along}
+    return replace(answers(choice.precision, files[choice.precision]), along=along)
 
 
-STAGE = Stage("evaluate-shipped", "evaluate what ships", after=("choose",), settings=_settings, run=_run)
+STAGE = Stage("evaluate-shipped", "evaluate shipped", _run, _settings)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import PRUNED_ONNX, Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.file_names import PRUNED_ONNX
+from edgeprune.pipeline.results.exporting import ExportResult
+from edgeprune.pipeline.results.pruning import PlanResult, TrainResult
 from edgeprune.pipeline.stage import Space, Stage
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from edgeprune.export.onnx import OnnxModel
 
 
 def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -21,24 +25,24 @@ def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {"dynamic_batch": export.dynamic_batch, "simplify": export.simplify, "opset": target.onnx.opset}
 
 
-def write(job: Job, model: nn.Module, path: Path) -> Mapping[str, Any]:
-    """Write ``model`` to ``path``; what the file is like."""
+def write(context: BuildContext, model: nn.Module, path: Path) -> OnnxModel:
+    """Write ``model`` to the ONNX file ``path``."""
     from edgeprune.export import onnx
 
-    export = job.recipe.export
-    written = onnx.export(
+    export = context.recipe.export
+    return onnx.export(
         model,
-        job.example,
+        context.example,
         path,
-        opset=job.target.onnx.opset,
+        opset=context.target.onnx.opset,
         dynamic_batch=export.dynamic_batch,
         simplify=export.simplify,
     )
-    return {name: value for name, value in asdict(written).items() if name != "path"}
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    return write(job, job.pruned("finetune"), space.out / PRUNED_ONNX)
+def _run(context: BuildContext, space: Space, plan: PlanResult, trained: TrainResult) -> ExportResult:
+    written = write(context, context.pruned(plan, trained), space.out / PRUNED_ONNX)
+    return ExportResult(file=written.path, file_bytes=written.file_bytes)
 
 
-STAGE = Stage("export", "export ONNX", after=("finetune",), settings=settings, run=_run)
+STAGE = Stage("export", "export ONNX", _run, settings)

@@ -1,4 +1,4 @@
-"""Find what can be removed, and what goes with it."""
+"""Find the groups of units, which can only be removed together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.loading import CaptureResult, GroupResult
 from edgeprune.pipeline.stage import Space, Stage
 
 
@@ -14,14 +15,14 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {"exclude": list(recipe.prune.exclude), "attention": recipe.prune.attention}
 
 
-def _run(job: Job, _space: Space) -> Mapping[str, Any]:
-    units = job.units
-    return {
-        "groups": len(units.groups),
-        "units": len(units),
-        "prunable_units": int(units.prunable.sum()),
-        "frozen": [{"group": name, "reason": reason} for name, reason in units.frozen],
-    }
+def _run(context: BuildContext, _space: Space) -> GroupResult:
+    units = context.units
+    return GroupResult(
+        groups=len(units.groups),
+        units=len(units),
+        prunable_units=int(units.prunable.sum()),
+        frozen=tuple(units.frozen),
+    )
 
 
-STAGE = Stage("group", "group", after=("capture",), settings=_settings, run=_run)
+STAGE = Stage("group", "group", _run, _settings, after=(CaptureResult,))

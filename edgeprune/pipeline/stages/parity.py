@@ -1,4 +1,4 @@
-"""Hold every exported model against PyTorch, on real validation samples and on the runtime itself."""
+"""Compare every exported model with the PyTorch network, on validation samples and on the runtime itself."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from edgeprune.bundle.parity_report import OutputParityReport
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.exporting import ExportResult, ParityResult, PrecisionParity, QuantizeResult
+from edgeprune.pipeline.results.pruning import PlanResult, TrainResult
 from edgeprune.pipeline.stage import Space, Stage
 
 if TYPE_CHECKING:
-    from edgeprune.config.target import ParitySettings
-    from edgeprune.export.parity import Array, Parity, Predict
+    from torch import nn
+
+    from edgeprune.config.target import ParitySettings, Precision
+    from edgeprune.export.parity import Array, Comparison, Parity, Predict
 
 logger = logging.getLogger(__name__)
 
@@ -22,48 +27,63 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {"samples": recipe.export.parity_samples, **target.parity.model_dump(mode="json")}
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
+def _run(
+    context: BuildContext,
+    space: Space,
+    *,
+    plan: PlanResult,
+    trained: TrainResult,
+    exported: ExportResult,
+    quantized: QuantizeResult,
+) -> ParityResult:
     from edgeprune.export import parity
 
+    models = quantized.files(exported)
     found = parity.compare_forms(
-        _reference(job),
-        {name: job.backend.host.predictor(file) for name, file in job.exported.items()},
-        job.data.validation,
-        classes=job.objective.plain,
-        samples=job.recipe.export.parity_samples,
+        _reference(context.pruned(plan, trained)),
+        {name: context.backend.host.predictor(file) for name, file in models.items()},
+        context.data.validation,
+        classes=context.objective.plain,
+        samples=context.recipe.export.parity_samples,
         progress=space.progress,
     )
     # What int8 may lose is for the choice to judge: there is a float model to ship instead.
-    parity.check_forms({"float32": found["float32"]}, {"float32": job.target.parity})
-    return {
-        name: {
-            "accuracy": comparison.accuracy,
-            **asdict(comparison.parity),
-            "outputs": _verdicts(name, comparison.parity, job.target.parity),
-        }
-        for name, comparison in found.items()
-    }
+    parity.check_forms({"float32": found["float32"]}, {"float32": context.target.parity})
+    return ParityResult(
+        precisions={precision: _result(precision, found[precision], context.target.parity) for precision in models}
+    )
 
 
-def _verdicts(name: str, found: Parity, limits: ParitySettings) -> list[Mapping[str, Any]]:
+def _result(precision: Precision, comparison: Comparison, limits: ParitySettings) -> PrecisionParity:
+    parity = comparison.parity
+    return PrecisionParity(
+        accuracy=comparison.accuracy,
+        max_error=parity.max_error,
+        mean_error=parity.mean_error,
+        relative_error=parity.relative_error,
+        top1_agreement=parity.top1_agreement,
+        samples=parity.samples,
+        outputs=_verdicts(precision, parity, limits),
+    )
+
+
+def _verdicts(name: str, found: Parity, limits: ParitySettings) -> tuple[OutputParityReport, ...]:
     """Every output with its verdict: whether it keeps the target's limits for this precision."""
     int8 = name == "int8"
     channel_error = limits.int8_channel_error if int8 else limits.channel_error
-    verdicts: list[Mapping[str, Any]] = []
+    verdicts = []
     for output in found.outputs:
         missed = output.missed(max_error=channel_error if int8 else limits.max_error, channel_error=channel_error)
         for problem in missed:
             logger.warning("%s: %s", name, problem)
-        verdicts.append({**asdict(output), "ok": not missed})
-    return verdicts
+        verdicts.append(OutputParityReport(**asdict(output), ok=not missed))
+    return tuple(verdicts)
 
 
-def _reference(job: Job) -> Predict:
-    """The pruned network, on arrays."""
+def _reference(model: nn.Module) -> Predict:
+    """The PyTorch network, on arrays."""
     import torch
     from torch.utils import _pytree as pytree
-
-    model = job.pruned("finetune")
 
     def predict(samples: Array) -> list[Array]:
         with torch.no_grad():
@@ -73,4 +93,4 @@ def _reference(job: Job) -> Predict:
     return predict
 
 
-STAGE = Stage("parity", "parity", after=("export", "quantize"), settings=_settings, run=_run)
+STAGE = Stage("parity", "parity", _run, _settings)

@@ -1,4 +1,4 @@
-"""Whether the target can run the network at all, before anything is trained or measured."""
+"""Check that the target supports the network, before anything is trained or measured."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from edgeprune import backends
+from edgeprune import backends, files
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import DENSE_ONNX, Job, precisions
+from edgeprune.pipeline.build_settings import precisions
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.file_names import DENSE_ONNX
+from edgeprune.pipeline.results.loading import LoadResult, PreflightResult
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import export
 
@@ -27,20 +30,31 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
+def _run(context: BuildContext, space: Space) -> PreflightResult:
     from edgeprune.backends.base import Conversion
     from edgeprune.export.preflight import preflight
 
-    backend = job.backend
-    written = export.write(job, job.dense, space.out / DENSE_ONNX)
-    found = preflight(space.out / DENSE_ONNX, job.target, installed=backend.installed_version)
-    float32 = backend.write_float32(space.out / DENSE_ONNX, space.out)
+    backend, target = context.backend, context.target
+    written = export.write(context, context.dense, space.out / DENSE_ONNX)
+    checked = preflight(written.path, target, installed=backend.installed_version)
+    float32 = backend.write_float32(written.path, space.out)
     probe = backend.check_network(
-        Conversion(file=float32, folder=space.out, target=job.target, samples=job.data.train, seed=job.recipe.seed)
+        Conversion(file=float32, folder=space.out, target=target, samples=context.data.train, seed=context.recipe.seed)
     )
-    for remark in found.remarks:
-        logger.warning("%s: %s", job.target.name, remark)
-    return {**written, **asdict(found), "float32": float32.name, "probe": probe.name}
+    for remark in checked.remarks:
+        logger.warning("%s: %s", target.name, remark)
+    return PreflightResult(
+        dense=float32,
+        probe=probe,
+        file_bytes=written.file_bytes,
+        least_memory_bytes=checked.least_memory_bytes,
+        remarks=checked.remarks,
+    )
 
 
-STAGE = Stage("preflight", "ask the target", after=("load",), settings=_settings, run=_run, by_content=True)
+def _content(result: PreflightResult) -> Any:
+    """The result with its files by their hashes."""
+    return {**asdict(result), "dense": files.sha256(result.dense), "probe": files.sha256(result.probe)}
+
+
+STAGE = Stage("preflight", "check the target", _run, _settings, after=(LoadResult,), content=_content)

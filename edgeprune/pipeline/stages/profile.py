@@ -10,15 +10,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeprune.bundle.microcontroller import AgreementReport, LatencyEstimate
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.job import PROFILE, Job
+from edgeprune.pipeline.board import footprint_report
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.file_names import PROFILE
+from edgeprune.pipeline.results.evaluating import PrunedEvaluationResult
+from edgeprune.pipeline.results.exporting import ExportResult, QuantizeResult
+from edgeprune.pipeline.results.loading import PreflightResult
+from edgeprune.pipeline.results.pruning import PlanResult
+from edgeprune.pipeline.results.shipping import Footprint, FootprintsResult, ProfileResult
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.profile.result import DENSE, PRUNED, Profile
 
 if TYPE_CHECKING:
     from edgeprune.backends.feeding import Array
-    from edgeprune.backends.footprint import Footprint
+    from edgeprune.backends import footprint as backend_footprint
+    from edgeprune.config.target import Precision
     from edgeprune.model.data import Split
 
 _MACS = 12_000_000_000
@@ -36,39 +45,46 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
-    footprint = _footprint(job, space)
-    profile = _measured(job, space) if footprint is None else _not_measured(job)
+def _run(
+    context: BuildContext,
+    space: Space,
+    *,
+    preflight: PreflightResult,
+    plan: PlanResult,
+    exported: ExportResult,
+    quantized: QuantizeResult,
+) -> ProfileResult:
+    models = quantized.files(exported)
+    footprints = _footprints(context, space, preflight, plan, models)
+    profile = _measured(context, space, preflight.dense, models) if footprints is None else _not_measured(context)
     (space.out / PROFILE).write_text(profile.to_json(), encoding="utf-8")
-    return {
-        "latency_ms": {name: model.latency_ms.p50 for name, model in profile.models.items()},
-        "footprint": footprint,
-    }
+    return ProfileResult(profile=space.out / PROFILE, footprints=footprints)
 
 
-def _measured(job: Job, space: Space) -> Profile:
+def _measured(context: BuildContext, space: Space, dense: Path, models: Mapping[Precision, Path]) -> Profile:
     """Profile of the models that run on the device as they will run on the target."""
     from edgeprune.devices import Local
     from edgeprune.profile import measure
     from edgeprune.profile.profiling import invalid
 
-    threads, cores, here = job.target.runtime.threads, fingerprint.machine()["cores"], isinstance(job.device, Local)
+    threads, here = context.target.runtime.threads, isinstance(context.device, Local)
+    cores = fingerprint.machine()["cores"]
     # The float32 form is what pruning is judged by; others are judged against it, where they run as they will there.
-    host = job.backend.host
-    models = {name: file for name, file in job.exported.items() if host is job.backend or name == "float32"}
-    settings = job.target.profile
+    host = context.backend.host
+    compared = {name: file for name, file in models.items() if host is context.backend or name == "float32"}
+    settings = context.target.profile
     profile = measure(
         {
-            DENSE: job.file("preflight", job.value("preflight")["float32"]),
-            **{PRUNED if name == "float32" else name: file for name, file in models.items()},
+            DENSE: dense,
+            **{PRUNED if name == "float32" else name: file for name, file in compared.items()},
         },
-        job.device,
+        context.device,
         threads=min(threads or cores, cores) if here else threads,
         warmup=settings.warmup,
         runs=settings.runs,
         blocks=settings.blocks,
-        spinning=job.target.runtime.spinning,
-        seed=job.recipe.seed,
+        spinning=context.target.runtime.spinning,
+        seed=context.recipe.seed,
         progress=space.progress,
     )
     problem = None if here else invalid(profile)
@@ -77,50 +93,45 @@ def _measured(job: Job, space: Space) -> Profile:
     return profile
 
 
-def _not_measured(job: Job) -> Profile:
+def _not_measured(context: BuildContext) -> Profile:
     """Profile without models: latency and memory on this machine say nothing about a board without its system."""
-    device = {"uri": "", "runtime": job.backend.name, "runtime_version": job.backend.installed_version}
+    device = {"uri": "", "runtime": context.backend.name, "runtime_version": context.backend.installed_version}
     return Profile(device, {}, {}, {})
 
 
-def _footprint(job: Job, space: Space) -> Mapping[str, Any] | None:
-    """RAM and flash of the dense and the shipped model, and how far outputs differ from the host's; None if unknown."""
-    backend = job.backend
-    dense = backend.footprint(job.file("preflight", job.value("preflight")["probe"]), job.target)
+def _footprints(
+    context: BuildContext, space: Space, preflight: PreflightResult, plan: PlanResult, models: Mapping[Precision, Path]
+) -> FootprintsResult | None:
+    """RAM and flash of the dense and the pruned model, and how far outputs differ from the host's; None if unknown."""
+    dense = context.backend.footprint(preflight.probe, context.target)
     if dense is None:
         return None
-    *_, file = job.exported.values()
-    shipped = backend.footprint(file, job.target)
+    *_, file = models.values()
+    shipped = context.backend.footprint(file, context.target)
     assert shipped is not None
-    found: dict[str, Any] = {"dense": _described(job, dense, "before"), "shipped": _described(job, shipped, "after")}
-    if "int8" in job.exported:
-        found["agreement"] = _agreement(job, file, space)
-    return found
+    return FootprintsResult(
+        dense=_described(context, dense, plan.before["macs"]),
+        shipped=_described(context, shipped, plan.after["macs"]),
+        agreement=_agreement(context, file, plan.after["macs"], space) if "int8" in models else None,
+    )
 
 
-def _described(job: Job, found: Footprint, when: str) -> Mapping[str, Any]:
-    latency = job.backend.estimate_latency(found, job.target, job.value("select")[when]["macs"])
-    return {
-        **asdict(found),
-        "arena_bytes": found.arena_bytes,
-        "restated_bytes": found.arena.restated_for_32_bit,
-        "flash_bytes": found.flash_bytes,
-        "flash_band": found.flash_band,
-        "latency": None if latency is None else asdict(latency),
-    }
+def _described(context: BuildContext, found: backend_footprint.Footprint, macs: float) -> Footprint:
+    latency = context.backend.estimate_latency(found, context.target, round(macs))
+    assert latency is not None, "a backend with footprints estimates latency"
+    return Footprint(memory=footprint_report(found), latency=LatencyEstimate(**asdict(latency)))
 
 
-def _agreement(job: Job, file: Path, space: Space) -> Mapping[str, Any]:
-    split = job.reported_split
-    macs = max(job.value("select")["after"]["macs"], 1)
-    count = min(len(split), max(_FEWEST, _MACS // macs))
+def _agreement(context: BuildContext, file: Path, macs: float, space: Space) -> AgreementReport:
+    split = context.reported_split
+    count = min(len(split), max(_FEWEST, _MACS // max(round(macs), 1)))
     samples, labels = _first(split, count)
-    plain = job.objective.plain and job.judge(split).plain
-    found = job.backend.compare_with_host(
+    plain = context.objective.plain and context.judge(split).plain
+    found = context.backend.compare_with_host(
         file, samples, classes=plain, labels=labels if plain else None, progress=space.progress
     )
     assert found is not None
-    return asdict(found)
+    return AgreementReport(**asdict(found))
 
 
 def _first(split: Split, count: int) -> tuple[Array, Array]:
@@ -140,9 +151,9 @@ def _first(split: Split, count: int) -> tuple[Array, Array]:
 STAGE = Stage(
     "profile",
     "profile",
-    after=("preflight", "export", "quantize", "evaluate"),
-    settings=_settings,
-    run=_run,
+    _run,
+    _settings,
+    after=(PrunedEvaluationResult,),
     reads_device=True,
-    holds=lambda job, _: not job.lock.update,
+    holds=lambda context, _: not context.lock.update,
 )

@@ -1,4 +1,4 @@
-"""Prove by numbers that the smaller network computes what it must."""
+"""Check by numbers that the smaller network computes what it must."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.pruning import PlanResult, ProofResult
 from edgeprune.pipeline.stage import Space, Stage
 
 
@@ -14,13 +15,16 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {"prove": recipe.prune.prove}
 
 
-def _run(job: Job, _space: Space) -> Mapping[str, Any]:
-    if not job.recipe.prune.prove:
-        return {"proved": False}
+def _run(context: BuildContext, _space: Space, plan: PlanResult) -> ProofResult:
+    if not context.recipe.prune.prove:
+        return ProofResult(proved=False)
     from edgeprune.graph import verify
+    from edgeprune.graph.rewrite import rewrite
 
-    proof = verify(job.pruned("rewrite"), job.units, job.removed, job.rewritten.kept)
-    return {"proved": True, "max_error": proof.max_error, "exact": proof.exact}
+    removed = context.removed(plan)
+    rewritten = rewrite(context.dense, context.units, removed)
+    proof = verify(rewritten.model, context.units, removed, rewritten.kept)
+    return ProofResult(proved=True, max_error=proof.max_error, exact=proof.exact)
 
 
-STAGE = Stage("prove", "prove", after=("rewrite",), settings=_settings, run=_run)
+STAGE = Stage("prove", "prove", _run, _settings)

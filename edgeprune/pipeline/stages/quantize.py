@@ -9,7 +9,10 @@ from typing import Any
 
 from edgeprune import backends
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import PRUNED_ONNX, Job, precisions
+from edgeprune.config.target import Precision
+from edgeprune.pipeline.build_settings import precisions
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.exporting import ExportResult, PrecisionFiles, QuantizeResult
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages.evaluate_shipped import judged_file
 
@@ -25,43 +28,43 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
+def _run(context: BuildContext, space: Space, exported: ExportResult) -> QuantizeResult:
     from edgeprune.backends.base import Quantization
     from edgeprune.errors import ModelError
 
-    backend, validation = job.backend, job.data.validation  # choices are made on validation data
+    backend, validation = context.backend, context.data.validation  # choices are made on validation data
 
     def accuracy(file: Path) -> float:
-        return judged_file(job, file, validation).accuracy
+        return judged_file(context, file, validation).accuracy
 
-    float32 = backend.write_float32(job.file("export", PRUNED_ONNX), space.out)
+    float32 = backend.write_float32(exported.file, space.out)
     conversion = Quantization(
         file=float32,
         folder=space.out,
-        target=job.target,
-        samples=job.data.train,
-        seed=job.recipe.seed,
-        settings=job.recipe.quantize,
+        target=context.target,
+        samples=context.data.train,
+        seed=context.recipe.seed,
+        settings=context.recipe.quantize,
         accuracy=accuracy,
         float32_accuracy=accuracy(float32),
         progress=space.progress,
     )
-    own = [float32.name] if float32.parent == space.out else []
-    made: dict[str, Any] = {"float32": {"files": own, "accuracy": conversion.float32_accuracy}}
-    _, *others = precisions(job.recipe, job.target)
+    own = (float32,) if float32.parent == space.out else ()
+    written: dict[Precision, PrecisionFiles] = {
+        "float32": PrecisionFiles(files=own, accuracy=conversion.float32_accuracy)
+    }
+    _, *others = precisions(context.recipe, context.target)
     for precision in others:
         try:
-            written = backend.write(precision, conversion)
+            converted = backend.write(precision, conversion)
         except ModelError as problem:  # noqa: PERF203 - there are three
             logger.warning("there is no %s model: %s", precision, problem)
-            made[precision] = {"files": [], "problem": str(problem)}
+            written[precision] = PrecisionFiles(problem=str(problem))
         else:
-            made[precision] = {
-                "files": [path.name for path in written.files],
-                "accuracy": written.accuracy,
-                "float_nodes": list(written.float_nodes),
-            }
-    return made
+            written[precision] = PrecisionFiles(
+                files=converted.files, accuracy=converted.accuracy, float_nodes=converted.float_nodes
+            )
+    return QuantizeResult(precisions=written)
 
 
-STAGE = Stage("quantize", "quantize", after=("export",), settings=_settings, run=_run)
+STAGE = Stage("quantize", "quantize", _run, _settings)

@@ -1,4 +1,4 @@
-"""Score every unit: the larger, the more its removal is expected to cost."""
+"""Score every unit: the larger its score, the more its removal is expected to cost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.job import SCORES, Job
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.file_names import SCORES
+from edgeprune.pipeline.results.pruning import CandidatesResult, ScoreResult
 from edgeprune.pipeline.stage import Space, Stage
 
 
@@ -23,15 +25,20 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(job: Job, space: Space) -> Mapping[str, Any]:
+def _run(context: BuildContext, space: Space, candidate: CandidatesResult) -> ScoreResult:
     import numpy as np
 
     from edgeprune import pruning
     from edgeprune.criteria import Network
 
-    scores = pruning.score(job.criterion, Network(job.dense, job.units, job.recipe.seed, job.samples), job.repairs)
+    if not candidate.plans_ahead:
+        return ScoreResult(scores=None)
+    network = Network(context.dense, context.units, context.recipe.seed, context.samples)
+    scores = pruning.score(
+        context.criterion(candidate.criterion), network, context.repairs(compared=bool(candidate.compared))
+    )
     np.save(space.out / SCORES, scores.numpy(), allow_pickle=False)
-    return {"criterion": job.criterion.name}
+    return ScoreResult(scores=space.out / SCORES)
 
 
-STAGE = Stage("score", "score", after=("candidates",), settings=_settings, run=_run)
+STAGE = Stage("score", "score", _run, _settings)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edgeprune.bundle.report_data import Form
 from edgeprune.report import text
-from edgeprune.report.facts import Form
 from edgeprune.report.markup import Content, element
 from edgeprune.report.parts import Column, Section, Source, kind, paragraph, table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgeprune.report.facts import Group
+from edgeprune.bundle.report_data import Group
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, kind, paragraph, table
 from edgeprune.report.plot import Axis, plot, ticks

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edgeprune.bundle.report_data import Layer
 from edgeprune.report import text
-from edgeprune.report.facts import Layer
 from edgeprune.report.markup import Content
 from edgeprune.report.parts import Column, Section, Source, bar, figure, folded, kind, paragraph, table
 from edgeprune.report.plot import Axis, bars, numbers, plot

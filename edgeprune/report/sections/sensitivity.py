@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from edgeprune.report.facts import Curve, Group, Sensitivity
+from edgeprune.bundle.report_data import Curve, Group, Sensitivity
 from edgeprune.report.markup import Content, Markup, element
 from edgeprune.report.parts import Column, Section, Source, figure, folded, kind, paragraph, table
 from edgeprune.report.plot import Axis, dots, line, plot

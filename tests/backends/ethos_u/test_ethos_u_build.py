@@ -12,7 +12,7 @@ from edgeprune.backends.ethos_u.options import Options
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import build
-from edgeprune.pipeline.job import preferred_alignment
+from edgeprune.pipeline.build_settings import preferred_alignment
 
 pytestmark = pytest.mark.long
 _TARGET = Target.load("corstone-300-u55-128")

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from edgeprune import json_text
 from edgeprune.bundle import strict
-from edgeprune.bundle.part import Figure
+from edgeprune.bundle.part import Figure, Part
+from edgeprune.bundle.pruning_report import EpochReport
 from edgeprune.errors import BundleError
 
 NAME = "report.json"
@@ -28,13 +29,7 @@ Pair = tuple[Count, Count]
 """A value of the dense network, and of the pruned one."""
 
 
-class _Part(BaseModel):
-    """Immutable; keys that a later writer of the same schema added are skipped."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-class Asked(_Part):
+class Asked(Part):
     """Settings of recipe and target that the report shows.
 
     Attributes:
@@ -75,7 +70,7 @@ class Asked(_Part):
         return self
 
 
-class Layer(_Part):
+class Layer(Part):
     """A call that multiplies; see ``edgeprune.cost.breakdown.LayerCost``."""
 
     name: str
@@ -84,7 +79,7 @@ class Layer(_Part):
     macs: Pair
 
 
-class Call(_Part):
+class Call(Part):
     """A call that makes a tensor, and the activation bytes alive then."""
 
     name: str
@@ -92,7 +87,7 @@ class Call(_Part):
     bytes: Pair
 
 
-class Group(_Part):
+class Group(Part):
     """A group of units.
 
     Attributes:
@@ -120,7 +115,7 @@ class Group(_Part):
         return self
 
 
-class Point(_Part):
+class Point(Part):
     """The dense network with ``kept`` units of one group, and all of the others."""
 
     kept: Count
@@ -128,7 +123,7 @@ class Point(_Part):
     accuracy: Figure | None
 
 
-class Curve(_Part):
+class Curve(Part):
     """Loss of the network when one group shrinks, without repair or training."""
 
     group: str
@@ -142,7 +137,7 @@ class Curve(_Part):
         return self
 
 
-class Sensitivity(_Part):
+class Sensitivity(Part):
     """See ``edgeprune.select.measuring.Measured``.
 
     Attributes:
@@ -163,7 +158,7 @@ class Sensitivity(_Part):
         return self
 
 
-class Step(_Part):
+class Step(Part):
     """A stretch of training.
 
     Attributes:
@@ -175,16 +170,7 @@ class Step(_Part):
     accuracy: Figure | None
 
 
-class Epoch(_Part):
-    """One pass over the training split."""
-
-    stretch: int
-    train_loss: Figure
-    validation_loss: Figure
-    validation_accuracy: Figure
-
-
-class OutputError(_Part):
+class OutputError(Part):
     """One output of a file against PyTorch; see ``edgeprune.export.parity.OutputParity``.
 
     Attributes:
@@ -199,7 +185,7 @@ class OutputError(_Part):
     ok: bool
 
 
-class Form(_Part):
+class Form(Part):
     """The pruned network in one precision, on its runtime, against PyTorch on the same validation samples.
 
     Attributes:
@@ -220,7 +206,7 @@ class Form(_Part):
     problem: str | None = None
 
 
-class Facts(_Part):
+class ReportData(Part):
     """``report.json``; the key ``schema`` is the attribute ``schema_version``.
 
     Attributes:
@@ -241,17 +227,17 @@ class Facts(_Part):
     sensitivity: Sensitivity | None = None
     start: Figure | None = None
     steps: tuple[Step, ...] = ()
-    epochs: tuple[Epoch, ...] = ()
+    epochs: tuple[EpochReport, ...] = ()
     forms: Mapping[str, Form]
 
     def to_json(self) -> str:
-        """The text of ``report.json``: the same for the same facts."""
+        """The text of ``report.json``: the same for the same values."""
         values = self.model_dump(mode="json")
         ordered = {"schema": values.pop("schema_version"), **values}
         return json.dumps(ordered, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
 
     @classmethod
-    def load(cls, folder: Path) -> Facts:
+    def load(cls, folder: Path) -> ReportData:
         """Those of the bundle ``folder``.
 
         Raises:

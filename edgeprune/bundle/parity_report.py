@@ -1,0 +1,39 @@
+"""Parts of a manifest about the outputs of the shipped model beside those of PyTorch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from edgeprune.bundle.part import Part
+
+_Count = Annotated[int, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class OutputParityReport(Part):
+    """One output of the shipped model; see ``edgeprune.export.parity.OutputParity``.
+
+    Attributes:
+        ok: Whether the output keeps the target's limits for this precision.
+    """
+
+    index: int
+    max_error: float
+    relative_error: float
+    channel_error: float
+    channel: int
+    dimension: int
+    ok: bool
+
+
+class ParityReport(Part):
+    """How far the shipped model is from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
+
+    max_error: float
+    mean_error: float
+    relative_error: float
+    top1_agreement: _Share | None
+    samples: _Count
+    outputs: tuple[OutputParityReport, ...] = ()

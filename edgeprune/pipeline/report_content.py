@@ -1,0 +1,71 @@
+"""Content of ``report.json``, from the results of a build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeprune.bundle.report_data import Asked, Form, OutputError, ReportData, Step
+from edgeprune.pipeline.build_settings import BuildSettings
+from edgeprune.pipeline.results.describing import DescribeResult, SensitivityResult
+from edgeprune.pipeline.results.exporting import ParityResult, PrecisionParity, QuantizeResult
+from edgeprune.pipeline.results.pruning import TrainResult
+
+
+@dataclass(frozen=True)
+class ReportResults:
+    """Results that ``report.json`` is made of."""
+
+    description: DescribeResult
+    sensitivity: SensitivityResult
+    training: TrainResult
+    quantized: QuantizeResult
+    parity: ParityResult
+
+
+def report_content(settings: BuildSettings, results: ReportResults) -> ReportData:
+    """Content of ``report.json``."""
+    recipe, target, found, trained = settings.recipe, settings.target, results.description, results.training
+    accuracies = {epoch.stretch: epoch.validation_accuracy for epoch in trained.epochs}
+    return ReportData(
+        layers=found.layers,
+        calls=found.calls,
+        groups=found.groups,
+        asked=Asked(
+            description=recipe.description,
+            budget={name: limit for name, limit in recipe.budget.given().items() if name != "require"},
+            criterion=found.criterion,
+            select=found.select,
+            repairs=found.repairs,
+            schedule=recipe.schedule.name,
+            options=recipe.schedule.options,
+            epochs=0 if trained.training is None else trained.training.epochs,
+            precision=recipe.quantize.precision,
+            max_accuracy_drop=recipe.quantize.max_accuracy_drop,
+            target=target.description,
+            runtime=target.runtime.name,
+            versions=target.runtime.versions,
+            hardware=target.hardware.model_dump(mode="json", exclude_defaults=True),
+        ),
+        sensitivity=results.sensitivity.sensitivity,
+        start=trained.start,
+        steps=tuple(
+            Step(macs=macs, accuracy=accuracies.get(number))
+            for number, macs in enumerate(trained.macs_by_phase, start=1)
+        ),
+        epochs=trained.epochs,
+        forms={
+            **{name: _form(parity) for name, parity in results.parity.precisions.items()},
+            **{name: Form(problem=problem) for name, problem in results.quantized.problems.items()},
+        },
+    )
+
+
+def _form(parity: PrecisionParity) -> Form:
+    return Form(
+        accuracy=parity.accuracy,
+        top1_agreement=parity.top1_agreement,
+        max_error=parity.max_error,
+        relative_error=parity.relative_error,
+        samples=parity.samples,
+        outputs=tuple(OutputError(**output.model_dump()) for output in parity.outputs),
+    )

@@ -1,0 +1,218 @@
+"""Run the stages of one build, or take their results from the cache."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeprune import backends
+from edgeprune.config import Target
+from edgeprune.errors import InputError
+from edgeprune.launch import started_processes
+from edgeprune.pipeline import fingerprint
+from edgeprune.pipeline.cache import Cache, Finished
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.import_closure import ImportClosure
+from edgeprune.pipeline.inputs import InputTracker
+from edgeprune.pipeline.stage import Findings, Results, Space, Stage, Watcher
+from edgeprune.pipeline.stage_result import ResultT, StageResult
+from edgeprune.pipeline.stage_sources import stage_sources
+from edgeprune.pipeline.stages.load import load_inputs
+from edgeprune.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+_BACKENDS = "backends/base.py"
+"""Source of every stage that uses the target's backend."""
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """One stage of a build that ended.
+
+    Attributes:
+        name: Name of the stage.
+        seconds: Wall-clock duration of the run that produced its result.
+        cached: Whether the result was read from the cache.
+    """
+
+    name: str
+    seconds: float
+    cached: bool
+
+
+class StageRunner:
+    """Runs stages of one build in order; each result is stored under a key of everything it depends on.
+
+    Args:
+        context: Build context.
+        store: Cache of stage results.
+        watcher: Follows the stages.
+
+    Attributes:
+        results: Results so far.
+        reports: Stages that ended, in order.
+        findings: Measured values of their results.
+    """
+
+    def __init__(self, context: BuildContext, store: Cache, watcher: Watcher) -> None:
+        self.context = context
+        self.results = Results()
+        self.reports: list[StageReport] = []
+        self.findings: list[Findings] = []
+        self._store = store
+        self._watcher = watcher
+        self._keys: dict[type[StageResult], str] = {}
+        self._foreign_backend = foreign_backend(context.target, store.root)
+        self._changes: list[str] = []
+        """Changes of the inputs that were not reported to the watcher yet, as no stage ran again so far."""
+
+    def run(self, stage: Stage[Any]) -> None:
+        """Run ``stage``, or read its result from the cache."""
+        context, store = self.context, self._store
+        progress = self._watcher.begin(stage)
+        loading_s = 0.0
+        if stage.reads_inputs:
+            loading_s, self._changes = _read_inputs(context, store)
+        key = key_of(stage, context, self._keys, self._foreign_backend)
+        entry = f"{stage.name}-{key}"
+        if self._changes and store.find(entry, stage.result) is None:
+            for change in self._changes:
+                self._watcher.note(change)
+            self._changes = []
+        finish = _finish if started_processes() == 1 else _finish_together
+        finished, cached = finish(stage, entry, self, store, progress)
+        result = finished.result
+        findings = stage.findings(context, result)
+        if findings:
+            self.findings.append(findings)
+            context.lock.keep(findings)
+            values = sorted((list(table), dict(values)) for table, values in findings.items())
+            key = fingerprint.digest([key, values])[:20]
+        content = None if stage.content is None else stage.content(result)
+        if content is not None:
+            key = fingerprint.digest([stage.name, [self._keys[kind] for kind in stage.depends_on], content])[:20]
+        self._keys[stage.result] = key
+        self.results.add(result)
+        seconds = finished.seconds if cached else finished.seconds + loading_s
+        self.reports.append(StageReport(stage.name, seconds, cached))
+        self._watcher.end(stage, seconds=seconds, cached=cached)
+
+
+def key_of(
+    stage: Stage[Any],
+    context: BuildContext,
+    keys: Mapping[type[StageResult], str],
+    foreign_backend: Mapping[str, str],
+) -> str:
+    """Key of the result of ``stage`` in the cache.
+
+    Args:
+        stage: The stage.
+        context: Build context.
+        keys: Keys of the results of earlier stages.
+        foreign_backend: See ``foreign_backend``.
+    """
+    sources = stage_sources(stage.run.__module__)
+    return fingerprint.digest(
+        {
+            "stage": stage.name,
+            "sources": dict(sources.files),
+            "packages": fingerprint.packages(sources.imports),
+            "backend": dict(foreign_backend) if _BACKENDS in sources.files else None,
+            "settings": dict(stage.settings(context.recipe, context.target)),
+            "inputs": dict(context.inputs) if stage.reads_inputs else None,
+            "device": context.device.uri if stage.reads_device else None,
+            "after": [keys[kind] for kind in stage.depends_on],
+        }
+    )[:20]
+
+
+def foreign_backend(target: Target, root: Path) -> dict[str, str]:
+    """Files and packages of a target's backend that another package registers; nothing for a backend of EdgePrune.
+
+    Args:
+        target: The target of the build.
+        root: Folder of the cache.
+    """
+    backend = type(backends.for_target(target))
+    if backend.__module__.startswith("edgeprune."):
+        return {}
+    closure = ImportClosure(f"{backend.__module__}:{backend.__name__}", Path.cwd())
+    return closure.digests(fingerprint.Hashes(root / "hashes.json"), Path.cwd())
+
+
+def _read_inputs(context: BuildContext, store: Cache) -> tuple[float, list[str]]:
+    """Set ``context.inputs``; returns the seconds it took, and the changes since the last build."""
+    started = time.perf_counter()
+    tracker = InputTracker(context.recipe, store.root)
+    if started_processes() == 1:
+        context.inputs = tracker.resolve(lambda: load_inputs(context)).digests
+    else:  # the first process decides, as data that are drawn at random differ from process to process
+        from edgeprune.training import processes
+
+        team = processes()
+        digests = tracker.resolve(lambda: load_inputs(context)).digests if team.first else None
+        context.inputs = team.tell(digests)
+    return time.perf_counter() - started, tracker.changes
+
+
+def _finish(
+    stage: Stage[ResultT], entry: str, runner: StageRunner, store: Cache, progress: Progress
+) -> tuple[Finished[ResultT], bool]:
+    """The result of ``stage``, and whether it was in the cache."""
+    finished = _cached(stage, entry, runner.context, store)
+    if finished is None:
+        with store.locked(entry):
+            finished = _cached(stage, entry, runner.context, store)  # another build may have made it meanwhile
+            if finished is None:
+                out, keep = store.start(entry)
+                started = time.perf_counter()
+                result = stage(runner.context, Space(out, keep, progress), runner.results)
+                finished = store.store(entry, result, time.perf_counter() - started)
+                logger.info("%s: %.2f s", stage.name, finished.seconds)
+                return finished, False
+    logger.info("%s: cached", stage.name)
+    return finished, True
+
+
+def _finish_together(
+    stage: Stage[ResultT], entry: str, runner: StageRunner, store: Cache, progress: Progress
+) -> tuple[Finished[ResultT], bool]:
+    """``_finish`` for several processes: the first stores, the others take part where they must, and read."""
+    from edgeprune.training import processes
+
+    team = processes()
+    ready = team.tell(_cached(stage, entry, runner.context, store) is not None)
+    if team.first:
+        result = _finish(stage, entry, runner, store, progress)
+        team.wait()
+        return result
+    if stage.together and not ready:
+        with tempfile.TemporaryDirectory() as discarded:
+            stage(runner.context, Space(Path(discarded), store.kept(entry), progress), runner.results)
+    team.wait()
+    finished = store.find(entry, stage.result)
+    if finished is None:
+        raise InputError(
+            f"process {team.rank} does not find {entry} in {store.root}: all processes must see the same cache folder"
+        )
+    return finished, True
+
+
+def _cached(stage: Stage[ResultT], entry: str, context: BuildContext, store: Cache) -> Finished[ResultT] | None:
+    """The result in the cache, if it is still valid and agrees with the lock.
+
+    While the lock is updated, a result that an earlier lock decided is not valid.
+    """
+    finished = store.find(entry, stage.result)
+    if finished is None or not stage.holds(context, finished.result):
+        return None
+    findings = stage.findings(context, finished.result)
+    valid = not (findings and finished.result.locked) if context.lock.update else context.lock.agrees(findings)
+    return finished if valid else None

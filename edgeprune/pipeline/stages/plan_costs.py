@@ -1,0 +1,79 @@
+"""Collect the plan and the scores of the schedule, and count what the plan costs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgeprune import files
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.file_names import PLAN, SCORES
+from edgeprune.pipeline.results.pruning import PlanResult, ScoreResult, SelectResult, TrainResult
+from edgeprune.pipeline.stage import Findings, Space, Stage
+from edgeprune.pipeline.stages import select
+
+
+def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    return select.settings(recipe, target)
+
+
+def _run(
+    context: BuildContext, space: Space, scored: ScoreResult, selected: SelectResult, trained: TrainResult
+) -> PlanResult:
+    from edgeprune.select import Plan
+
+    select.check_table(context)
+    source = selected.plan or trained.plan
+    assert source is not None, "one of both stages chooses"
+    plan = Plan.load(source)
+    removed = plan.removed(context.units)
+    before: dict[str, float] = asdict(plan.before)
+    after: dict[str, float] = asdict(plan.after)
+    budget = context.recipe.budget.aims
+    table = context.target.latency_table if "latency_ms" in budget.costs else None
+    latency = context.latency_model(required="latency_ms" in budget.costs)
+    if latency is not None:
+        before["latency_ms"] = latency.total()
+        latency.remove(removed)
+        after["latency_ms"] = latency.total()
+    if context.target.limits:
+        from edgeprune.pipeline.fitting import footprint, whole
+
+        before.update(footprint(context, whole(context)).costs)
+        after.update(footprint(context, removed).costs)
+    scores = scored.scores or trained.scores
+    return PlanResult(
+        plan=_copied(source, space.out / PLAN),
+        scores=None if scores is None else _copied(scores, space.out / SCORES),
+        before=before,
+        after=after,
+        limits=budget.limits(before),
+        removed_units=int(removed.sum()),
+        latency_table=None if table is None else files.sha256(table),
+    )
+
+
+def _copied(file: Path, to: Path) -> Path:
+    shutil.copyfile(file, to)
+    return to
+
+
+def _content(result: PlanResult) -> Any:
+    """The units that it removes and their scores, not its origin: boards with other limits share what follows."""
+    plan = json.loads(result.plan.read_text(encoding="utf-8"))
+    del plan["origin"]
+    return plan, None if result.scores is None else files.sha256(result.scores)
+
+
+def _findings(context: BuildContext, result: PlanResult) -> Findings:
+    """The latency table that the plan was made with."""
+    table = result.latency_table
+    return {} if table is None else {("targets", context.target.name): {"latency_table": table}}
+
+
+STAGE = Stage("plan", "costs of the plan", _run, _settings, content=_content, findings=_findings)

@@ -1,0 +1,85 @@
+"""Choose, remove and train as a schedule says that chooses before, during or after training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline import schedule_run
+from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.results.pruning import CandidatesResult, SelectResult, TrainResult
+from edgeprune.pipeline.stage import Results, Space, Stage
+from edgeprune.pipeline.stages import select
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgeprune.config import Budget
+    from edgeprune.cost import CostModel
+    from edgeprune.graph import Units
+
+
+def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    return {**schedule_run.settings(recipe), "select": dict(select.settings(recipe, target))}
+
+
+def _run(context: BuildContext, space: Space, chosen: CandidatesResult) -> TrainResult:
+    from edgeprune.schedules import Choice
+
+    select.check_table(context)
+    prune, candidate, preferred = context.recipe.prune, context.candidate(chosen), context.preferred_alignment
+    budget, costs = _limited(context)
+    choice = Choice(
+        context.criterion(candidate.criterion),
+        context.selection(candidate),
+        context.repairs(compared=bool(chosen.compared)),
+        constraints=lambda units: context.constraints(units, preferred=preferred),
+        relaxed=None if preferred == 1 else context.constraints,
+        exclude=prune.exclude,
+        attention=prune.attention,
+        costs=costs,
+        measured=_measured(context),
+        prove=prune.prove,
+    )
+    model = context.network(seed=context.recipe.seed, trained=chosen.starts_trained)
+    return schedule_run.run_schedule(context, space, schedule_run.create_session(context, model, choice, budget))
+
+
+def _limited(context: BuildContext) -> tuple[Budget, Mapping[str, CostModel]]:
+    """The budget, with the limits of a microcontroller that the dense network exceeds; and the cost models it needs."""
+    budget = context.recipe.budget.aims
+    if not context.target.limits:
+        latency = context.latency_model(required="latency_ms" in budget.costs)
+        return budget, {} if latency is None else {"latency_ms": latency}
+    from edgeprune.pipeline import fitting
+
+    dense = fitting.footprint(context, fitting.whole(context))
+    limits = fitting.limits(context, dense)
+    exceeded = {name: limit for name, limit in limits.items() if name in budget.costs or dense.costs[name] > limit}
+    return budget.model_copy(update=exceeded), fitting.board_costs(context, dense)
+
+
+def _measured(context: BuildContext) -> Callable[[nn.Module, Units, Tensor], Mapping[str, float]] | None:
+    if not context.target.limits:
+        return None
+    from edgeprune.pipeline import fitting
+
+    return partial(fitting.measured, context)
+
+
+def _applies(results: Results) -> bool:
+    return results[SelectResult].plan is None
+
+
+STAGE = Stage(
+    "prune-while-training",
+    "prune and train",
+    _run,
+    _settings,
+    after=(SelectResult,),
+    together=True,
+    applies=_applies,
+    findings=schedule_run.findings,
+)
