@@ -219,7 +219,7 @@ class ReportData(Part):
         forms: By precision.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     asked: Asked
     layers: tuple[Layer, ...]
     calls: tuple[Call, ...]
@@ -232,9 +232,8 @@ class ReportData(Part):
 
     def to_json(self) -> str:
         """The text of ``report.json``: the same for the same values."""
-        values = self.model_dump(mode="json")
-        ordered = {"schema": values.pop("schema_version"), **values}
-        return json.dumps(ordered, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+        values = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
 
     @classmethod
     def load(cls, folder: Path) -> ReportData:
@@ -246,7 +245,7 @@ class ReportData(Part):
         path = folder / NAME
         try:
             values = json_text.load(path, max_bytes=_MAX_BYTES)
-            return cls.model_validate({**values, "schema_version": values["schema"]})
+            return cls.model_validate({**values, "schema": values["schema"]})
         except OSError as problem:
             raise BundleError(f"cannot read {path}: {problem.strerror}; a report needs it: build again") from problem
         except ValidationError as problems:

@@ -34,6 +34,7 @@ _COMMANDS = {
     "targets": "List the targets, or show one.",
     "criteria": "List what can score the units of a network.",
     "doctor": "Tell what works on this machine, and fix lines for what does not.",
+    "schema": "Print the JSON Schema of a recipe, a target or a file of a bundle.",
     "schedules": "List the ways to mix pruning and training.",
 }
 

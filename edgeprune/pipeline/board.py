@@ -18,7 +18,7 @@ from edgeprune.pipeline.results.pruning import PlanResult
 from edgeprune.pipeline.results.shipping import ProfileResult
 
 if TYPE_CHECKING:
-    from edgeprune.backends.tflm.footprint import Footprint
+    from edgeprune.backends.footprint import Footprint
 
 
 def report(target: Target, profiled: ProfileResult) -> MicrocontrollerReport | None:

@@ -25,8 +25,8 @@ from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.profile.result import DENSE, PRUNED, Profile
 
 if TYPE_CHECKING:
-    from edgeprune.backends.feeding import Array
     from edgeprune.backends import footprint as backend_footprint
+    from edgeprune.backends.feeding import Array
     from edgeprune.config.target import Precision
     from edgeprune.model.data import Split
 

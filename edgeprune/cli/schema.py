@@ -1,0 +1,66 @@
+"""``edgeprune schema``: the JSON Schemas of recipes, targets and the JSON files of a bundle."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+NAMES = ("recipe", "target", "manifest", "measured", "report")
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
+"""An attribute in a docstring: its name and its text, which may go on in indented lines."""
+
+
+@click.command("schema")
+@click.argument("name", type=click.Choice(NAMES))
+def command(name: str) -> None:
+    """Print the JSON Schema of a file.
+
+    Recipes and targets are TOML files; editors check and complete them by their schemas. The others are the files of a
+    bundle: manifest.json, measured.json and report.json.
+
+    \b
+    Example:
+      edgeprune schema recipe > recipe.schema.json
+    """
+    from edgeprune.cli.output import print_json
+
+    print_json(json_schema(name))
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the file called ``name``, one of ``NAMES``."""
+    from edgeprune.bundle.manifest import Manifest
+    from edgeprune.bundle.measured import Measured
+    from edgeprune.bundle.report_data import ReportData
+    from edgeprune.config import Recipe, Target
+
+    models: dict[str, type[BaseModel]] = {
+        "recipe": Recipe,
+        "target": Target,
+        "manifest": Manifest,
+        "measured": Measured,
+        "report": ReportData,
+    }
+    schema = models[name].model_json_schema()
+    if name == "recipe":  # set by the reader of the file, not by the file
+        del schema["properties"]["folder"]
+    for part in (schema, *schema["$defs"].values()):
+        _describe_properties(part)
+    return {"$schema": _DIALECT, **schema}
+
+
+def _describe_properties(part: dict[str, Any]) -> None:
+    """Move the attributes in the description of an object, a docstring, to the properties, where editors show them."""
+    summary, _, attributes = part.get("description", "").partition("\n\nAttributes:\n")
+    if not attributes:
+        return
+    part["description"] = summary
+    for name, text in _ATTRIBUTE.findall(attributes):
+        if name in part["properties"]:
+            part["properties"][name]["description"] = " ".join(text.split())
