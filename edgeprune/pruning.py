@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -25,11 +25,10 @@ from edgeprune.repair import Repair, chosen_repairs, constant_units
 from edgeprune.select import Constraint, Curve, Plan, Selection, make_plan
 from edgeprune.select.measuring import measure_sensitivity
 from edgeprune.statistics import Loss, Samples
+from edgeprune.statistics.held_out import held_out
 
 PREFERRED_ALIGNMENT = 8
 """Channels that most runtimes prefer multiples of: two vectors of four floats."""
-_HELD_OUT = 4
-"""Every fourth batch of the data is held out to compare candidates on."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def prune(
     )
     results: tuple[CandidateResult, ...] = ()
     if given is not None and compared:
-        trial.samples, trial.validation = _split(given, validation)
+        trial.samples, trial.validation = held_out(given, validation)
         results = candidates.compare(ways, trial)
         ways = tuple(result.candidate for result in results if result.chosen)
     plan, removed = trial.choose(ways[0])
@@ -240,27 +239,6 @@ class _Trial:
 
 def _name(kind: str | Criterion | Selection) -> str:
     return kind if isinstance(kind, str) else kind.name
-
-
-@dataclass(frozen=True)
-class _Every:
-    """Batches of ``source`` whose number leaves ``remainder`` by ``_HELD_OUT``, or with ``others`` the rest."""
-
-    source: Iterable[Any]
-    others: bool
-
-    def __iter__(self) -> Iterator[Any]:
-        return (batch for number, batch in enumerate(self.source) if (number % _HELD_OUT == 1) != self.others)
-
-
-def _split(given: Samples, validation: Iterable[Any] | None) -> tuple[Samples, Samples]:
-    """Samples to score, choose and repair with, and those to compare networks on."""
-    if validation is not None:
-        return given, replace(given, source=validation)
-    held_out = replace(given, source=_Every(given.source, others=False))
-    if next(iter(held_out.source), None) is None:
-        return given, given
-    return replace(given, source=_Every(given.source, others=True)), held_out
 
 
 def score(criterion: Criterion, network: Network, repairs: Sequence[str] = ()) -> Tensor:

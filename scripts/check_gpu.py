@@ -31,7 +31,8 @@ from torch import nn  # noqa: E402
 from edgeprune import Plan, Target  # noqa: E402
 from edgeprune.bundle.manifest import Manifest  # noqa: E402
 from edgeprune.config import Recipe  # noqa: E402
-from edgeprune.export.parity import Array, Parity, compare  # noqa: E402
+from edgeprune.export.parity import Array, compare  # noqa: E402
+from edgeprune.export.parity_result import Parity  # noqa: E402
 from edgeprune.model import data, network, weights  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
 

@@ -21,8 +21,9 @@ from edgeprune import __version__
 from edgeprune.config import Recipe, Target
 from edgeprune.devices import Local
 from edgeprune.model import data
+from edgeprune.model.batches import Batch
 from edgeprune.model.data import Data
-from edgeprune.model.splits import Batch, Split
+from edgeprune.model.splits import Split
 from edgeprune.pipeline.build_settings import BuildSettings
 from edgeprune.pipeline.context import BuildContext
 from edgeprune.pipeline.results.pruning import PlanResult, TrainResult

@@ -14,8 +14,8 @@ from edgeprune import candidates
 from edgeprune.candidates import Candidate, CandidateResult, Score, best, combinations, compare, score
 from edgeprune.errors import BudgetError
 from edgeprune.graph import Rewritten
-from edgeprune.pruning import _split
 from edgeprune.statistics import Samples
+from edgeprune.statistics.held_out import held_out
 
 
 class _Named(nn.Module):
@@ -146,12 +146,12 @@ def test_accuracy_of_a_map_of_classes_leaves_ignored_labels_out() -> None:
 
 def test_held_out_batches_are_not_used_to_choose() -> None:
     batches = [(torch.full((2, 1), float(number)), torch.zeros(2)) for number in range(6)]
-    used, held_out = ([float(args[0][0, 0]) for args, _, _ in part] for part in _split(Samples(batches), None))
-    assert (used, held_out) == ([0.0, 2.0, 3.0, 4.0], [1.0, 5.0])
-    whole, own = _split(Samples(batches), batches[:1])
+    used, compared = ([float(args[0][0, 0]) for args, _, _ in part] for part in held_out(Samples(batches), None))
+    assert (used, compared) == ([0.0, 2.0, 3.0, 4.0], [1.0, 5.0])
+    whole, own = held_out(Samples(batches), batches[:1])
     assert len(list(whole)) == 6
     assert len(list(own)) == 1
-    alone, again = _split(Samples(batches[:1]), None)
+    alone, again = held_out(Samples(batches[:1]), None)
     assert len(list(alone)) == len(list(again)) == 1
 
 

@@ -84,7 +84,7 @@ def command(
     trial = sensitive.Trial.of(recipe, network, example, criterion, curves) if sensitivity and recipe else None
     from edgeprune import graph
     from edgeprune.cost import cost_of
-    from edgeprune.report import coupling
+    from edgeprune.report import coupling, coupling_picture
     from edgeprune.select import removable
 
     units = graph.units_of(
@@ -101,7 +101,7 @@ def command(
     drawn = coupling.coupling_of(units, network)
     if picture is not None:
         try:
-            write_atomic(picture, coupling.svg(drawn, title=model, subtitle=summary))
+            write_atomic(picture, coupling_picture.svg(drawn, title=model, subtitle=summary))
         except OSError as error:
             raise click.UsageError(f"--svg: cannot write {picture}: {error.strerror}") from error
         echo(f"drawn: {picture}", err=True)

@@ -11,24 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgeprune.config.budget import Budget
     from edgeprune.config.gates import RecipeBudget
-    from edgeprune.config.recipe import (
-        DataSettings,
-        DistillationSettings,
-        ExportSettings,
-        ModelSettings,
-        PruneSettings,
-        Recipe,
-        ScheduleSettings,
-        TrainingSettings,
-    )
-    from edgeprune.config.target import (
-        HardwareSettings,
-        OnnxSettings,
-        ParitySettings,
-        ProfileSettings,
-        RuntimeSettings,
-        Target,
-    )
+    from edgeprune.config.hardware_settings import HardwareSettings
+    from edgeprune.config.prune_settings import PruneSettings
+    from edgeprune.config.recipe import DataSettings, ExportSettings, ModelSettings, Recipe, ScheduleSettings
+    from edgeprune.config.target import OnnxSettings, ParitySettings, ProfileSettings, RuntimeSettings, Target
+    from edgeprune.config.training_settings import DistillationSettings, TrainingSettings
 
 __all__ = [
     "Budget",
@@ -52,20 +39,20 @@ __all__ = [
 _HOMES = {
     "Budget": "budget",
     "DataSettings": "recipe",
-    "DistillationSettings": "recipe",
+    "DistillationSettings": "training_settings",
     "ExportSettings": "recipe",
-    "HardwareSettings": "target",
+    "HardwareSettings": "hardware_settings",
     "ModelSettings": "recipe",
     "OnnxSettings": "target",
     "ParitySettings": "target",
     "ProfileSettings": "target",
-    "PruneSettings": "recipe",
+    "PruneSettings": "prune_settings",
     "Recipe": "recipe",
     "RecipeBudget": "gates",
     "RuntimeSettings": "target",
     "ScheduleSettings": "recipe",
     "Target": "target",
-    "TrainingSettings": "recipe",
+    "TrainingSettings": "training_settings",
 }
 
 

@@ -9,11 +9,14 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from edgeprune.config import lookup
 from edgeprune.config.gates import RecipeBudget
+from edgeprune.config.prune_settings import PruneSettings
+from edgeprune.config.setting_types import Spec
 from edgeprune.config.settings import Name, Settings, nearest, read_toml, unknown_key, validate
+from edgeprune.config.training_settings import TrainingSettings
 from edgeprune.errors import RecipeError
 
 _FILE = "recipe.toml"
@@ -24,13 +27,6 @@ MAX_INPUT_ELEMENTS = 1 << 28
 """Largest example input in elements: 1 GiB of float32."""
 
 
-def _is_spec(value: str) -> str:
-    file, colon, name = value.rpartition(":")
-    if not (file and colon and all(part.isidentifier() for part in name.split("."))):
-        raise ValueError("'file.py:name' or 'package.module:name'")
-    return value
-
-
 def _has_dimensions(value: tuple[int, ...]) -> tuple[int, ...]:
     if not value:
         raise ValueError("a shape with the batch first, such as [1, 3, 32, 32]")
@@ -39,14 +35,6 @@ def _has_dimensions(value: tuple[int, ...]) -> tuple[int, ...]:
     return value
 
 
-def _is_amount(value: float) -> float:
-    if not (0 < value <= 1 or (value > 1 and float(value).is_integer())):
-        raise ValueError("a share in (0, 1], or a whole number above 1")
-    return value
-
-
-_Amount = Annotated[float, AfterValidator(_is_amount)]
-_Spec = Annotated[str, AfterValidator(_is_spec)]
 _Shape = Annotated[tuple[_Dimension, ...], Field(strict=False), AfterValidator(_has_dimensions)]
 
 
@@ -62,7 +50,7 @@ class ModelSettings(Settings):
         input: Shape of the example input with the batch first, such as (1, 3, 32, 32).
     """
 
-    factory: _Spec
+    factory: Spec
     weights: str | None = None
     early: str | None = None
     input: _Shape
@@ -77,153 +65,8 @@ class DataSettings(Settings):
             environment. None: the function's own default.
     """
 
-    function: _Spec
+    function: Spec
     dir: str | None = None
-
-
-_Repair = Literal["constants", "bias", "least_squares", "recalibrate"]
-
-
-class LayerSettings(Settings):
-    """Settings of some layers: a ``[[prune.layers]]`` table. If several match, the last one with the key counts.
-
-    Attributes:
-        match: Glob pattern on group names, and on the layers or parameters that make a group.
-        floor: Fewest channels that stay: a share in (0, 1], or a number of the group's units above 1.
-        ceiling: Most that stay, in the same way, whatever the budget.
-        align: What stays is a multiple of so many channels, or all.
-        exclude: The group stays whole.
-    """
-
-    match: Annotated[str, Field(min_length=1)]
-    floor: _Amount | None = None
-    ceiling: _Amount | None = None
-    align: Annotated[int, Field(ge=1)] | None = None
-    exclude: bool | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> LayerSettings:
-        if self.model_fields_set <= {"match"}:
-            raise ValueError("a table that sets at least one of floor, ceiling, align, exclude")
-        return self
-
-
-class PruneSettings(Settings):
-    """How units are chosen.
-
-    Attributes:
-        criterion: What scores a unit; ``auto`` compares several on validation data (docs/selection.md);
-            ``file.py:Class`` for one's own.
-        criterion_options: Arguments of its constructor.
-        select: How scores become a plan: ``global`` compares units of all groups, ``uniform`` takes the same share of
-            each, ``knapsack`` keeps the most importance, ``sensitivity`` loses the least measured accuracy; ``auto``
-            compares ``global`` with several options; ``file.py:Class`` for one's own.
-        select_options: Arguments of its constructor.
-        repair: What makes up for the removed units before training: ``auto``, or some of ``constants``, ``bias``,
-            ``least_squares`` and ``recalibrate``; an empty list for nothing.
-        samples: Training samples that scores, curves and repairs are computed from.
-        exclude: Glob patterns on parameter or layer names that must not be pruned.
-        floor: Least that stays of each group: a share in (0, 1], or a number of units above 1. None: one index of
-            every dimension.
-        align: What stays of each group is a multiple of so many channels, or all; 1 is any number. ``target`` is what
-            the target's runtime runs best, as far as groups are wide enough and the budget allows; ``auto`` compares
-            that with any number.
-        layers: What holds for some layers instead.
-        attention: What goes where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
-        prove: Check by numbers that the rewritten network computes what it must.
-    """
-
-    criterion: str = "auto"
-    criterion_options: Mapping[str, Any] = {}
-    select: str = "auto"
-    select_options: Mapping[str, Any] = {}
-    repair: Literal["auto"] | Annotated[tuple[_Repair, ...], Field(strict=False)] = "auto"
-    samples: Annotated[int, Field(ge=1)] = 1024
-    exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    floor: _Amount | None = None
-    align: Literal["auto", "target"] | Annotated[int, Field(ge=1)] = "auto"
-    layers: Annotated[tuple[LayerSettings, ...], Field(strict=False)] = ()
-    attention: Literal["heads", "head_dim"] = "heads"
-    prove: bool = True
-
-
-class DistillationSettings(Settings):
-    """Learning from the dense network besides the labels.
-
-    Attributes:
-        weight: Weight of the dense network's outputs in the loss, from 0 to 1; labels have the rest. None: 0.9, or 0
-            if ``training.step`` hides the outputs, or if ``features`` is 0 and the dense network classifies less than
-            95 % of its training samples correctly.
-        temperature: That softens both answers.
-        features: Weight of the distance between what BatchNorm layers give; 0 is none.
-    """
-
-    weight: Annotated[float, Field(ge=0, le=1)] | None = None
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-    features: Annotated[float, Field(ge=0)] = 0.0
-
-
-_SAMPLE_BATCH = 64
-
-
-class TrainingSettings(Settings):
-    """Fine-tuning after pruning, with a cosine learning-rate schedule.
-
-    Attributes:
-        epochs: Passes over the training split; 0 skips fine-tuning. ``auto`` follows from the number of samples.
-        optimizer: ``sgd`` (Nesterov momentum) or ``adamw``. ``auto`` is ``adamw`` if ``lr`` is ``auto``, and ``sgd``
-            if ``lr`` is a number.
-        lr: Peak learning rate. ``auto`` is found by a range test on the network to be trained.
-        momentum: Of ``sgd``.
-        weight_decay: L2 decay of weights, in the optimizer's own sense.
-        batch_size: Samples a step. ``auto`` follows from the number of samples.
-        warmup_epochs: Length of the linear warm-up.
-        label_smoothing: Of the cross entropy.
-        gradient_clip: Largest norm of the gradient; None leaves it.
-        ema: Decay of an exponential moving average of the weights, which is what is judged and kept; 0 is none.
-        distillation: Learning from the dense network.
-        batchnorm: Statistics of BatchNorm layers: ``train`` follows the batches; ``freeze`` keeps those there are;
-            ``recalibrate`` follows the batches, and takes them anew of unchanged training samples at the end.
-        keep: What training ends with: the network of the ``best`` epoch on validation, which may be the one before
-            training, or of the ``last``.
-        loss: The user's own: ``file.py:name`` of a function or module of (outputs, labels) that gives a scalar.
-        step: The user's own training step: a function of (model, inputs, labels) that gives the loss, or a dict
-            of losses, which are added. A build needs ``metric`` beside it.
-        metric: How good a network is, the larger the better: a function of (model, split) that gives a number, where
-            the model is called as the network is, but has no parts: it may be the exported file. None: accuracy of
-            class labels, minus the mean loss for others.
-        precision: Of the forward pass; ``auto`` takes bfloat16 where a measurement on this machine says it is faster.
-        channels_last: Memory format; ``auto`` measures as well.
-    """
-
-    epochs: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
-    optimizer: Literal["auto", "sgd", "adamw"] = "auto"
-    lr: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    gradient_clip: Annotated[float, Field(gt=0)] | None = None
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    distillation: DistillationSettings = DistillationSettings()
-    batchnorm: Literal["train", "freeze", "recalibrate"] = "train"
-    keep: Literal["best", "last"] = "best"
-    loss: _Spec | None = None
-    step: _Spec | None = None
-    metric: _Spec | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    channels_last: Literal["auto", True, False] = "auto"
-
-    @property
-    def trains(self) -> bool:
-        """Whether anything is trained."""
-        return self.epochs != 0
-
-    @property
-    def sample_batch(self) -> int:
-        """Batch size for samples that are only read: to score, repair and evaluate."""
-        return _SAMPLE_BATCH if self.batch_size == "auto" else self.batch_size
 
 
 class ScheduleSettings(Settings):

@@ -10,10 +10,11 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, Field, model_validator
 
 from edgeprune.config import lookup
+from edgeprune.config.hardware_settings import HardwareSettings, MicrocontrollerSettings
+from edgeprune.config.setting_types import Positive
 from edgeprune.config.settings import Name, Settings, nearest, read_toml, validate
 from edgeprune.errors import TargetError
 
-_Positive = Annotated[int, Field(ge=1)]
 Precision = Literal["float32", "float16", "int8"]
 
 
@@ -23,78 +24,6 @@ def _specifier(text: str) -> str:
     except InvalidSpecifier:
         raise ValueError(f"'{text}' is no range of versions such as '>=1.17,<2'") from None
     return text
-
-
-class HardwareSettings(Settings):
-    """Facts about the board, each with its source in ``sources``; None where the board leaves it open.
-
-    Attributes:
-        architecture: As ``platform.machine()`` gives it there: ``aarch64``, ``x86_64``.
-        cpu: Name of the processor.
-        cores: Physical CPU cores.
-        clock_mhz: Highest standard clock.
-        memory_bytes: Main memory of the smallest variant sold; a GPU on the board shares it. Of a microcontroller all
-            its RAM.
-        flash_bytes: Of a microcontroller: where program and model lie.
-        features: Instructions of the CPU that kernels choose by, as Linux names them: ``asimddp`` is the int8 dot
-            product, ``i8mm`` the int8 matrix product, ``asimdhp`` half precision. Of microcontrollers what CMSIS-NN
-            chooses by: ``dsp`` two 16-bit products at once, ``mve`` vectors of 128 bits; and ``fpu``.
-        gpu: Name of the GPU that inference runs on.
-    """
-
-    architecture: str | None = None
-    cpu: str | None = None
-    features: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    gpu: str | None = None
-    cores: _Positive | None = None
-    clock_mhz: _Positive | None = None
-    memory_bytes: _Positive | None = None
-    flash_bytes: _Positive | None = None
-
-
-class CyclesPerMac(Settings):
-    """How long a core takes for one multiply-add of an int8 network, all else included: for estimates of latency.
-
-    Attributes:
-        typical: What is told as the latency.
-        low: Lower end of its error band.
-        high: Upper end.
-        source: Of the figures.
-    """
-
-    typical: Annotated[float, Field(gt=0)]
-    low: Annotated[float, Field(gt=0)]
-    high: Annotated[float, Field(gt=0)]
-    source: str
-
-    @model_validator(mode="after")
-    def _ordered(self) -> CyclesPerMac:
-        if not self.low <= self.typical <= self.high:
-            raise ValueError("low <= typical <= high")
-        return self
-
-
-class MicrocontrollerSettings(Settings):
-    """Memory of a microcontroller that a model may use.
-
-    Attributes:
-        ram_bytes: The largest stretch of RAM without a gap: the arena is one array.
-        reserved_ram_bytes: Of it, for stack, drivers and the rest of the firmware: an allowance, not a fact.
-        reserved_flash_bytes: The same of the flash; TFLite Micro and its kernels are counted with the model.
-        kernels: What TFLite Micro is built with there.
-        cycles_per_mac: Of the core, with these kernels.
-    """
-
-    ram_bytes: _Positive
-    reserved_ram_bytes: Annotated[int, Field(ge=0)]
-    reserved_flash_bytes: Annotated[int, Field(ge=0)]
-    kernels: Literal["cmsis_nn", "esp_nn"]
-    cycles_per_mac: CyclesPerMac
-
-    @property
-    def arena_bytes(self) -> int:
-        """Largest arena in bytes."""
-        return self.ram_bytes - self.reserved_ram_bytes
 
 
 class RuntimeSettings(Settings):
@@ -116,10 +45,10 @@ class RuntimeSettings(Settings):
     others: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     versions: Annotated[str, AfterValidator(_specifier)] = ""
     precisions: Annotated[tuple[Precision, ...], Field(strict=False, min_length=1)] = ("float32",)
-    threads: _Positive | None = None
+    threads: Positive | None = None
     spinning: bool = True
-    align: _Positive = 1
-    align_int8: _Positive | None = None
+    align: Positive = 1
+    align_int8: Positive | None = None
     options: Mapping[str, str | int | float | bool] = {}
 
 
@@ -174,8 +103,8 @@ class ProfileSettings(Settings):
     """
 
     warmup: Annotated[int, Field(ge=0)] = 20
-    runs: _Positive = 300
-    blocks: _Positive = 3
+    runs: Positive = 300
+    blocks: Positive = 3
     noise: Annotated[float, Field(gt=0)] = 0.1
     retries: Annotated[int, Field(ge=0)] = 2
 

@@ -34,6 +34,7 @@ from edgeprune.devices.base import (
 )
 from edgeprune.devices.child import Child, ProgramEndedError, cannot_start, how_it_ended, last_words
 from edgeprune.devices.remote import MARK
+from edgeprune.devices.ssh_conversation import LOST, NOT_FOUND, SshConversation, exit_code, lost_line
 from edgeprune.errors import DeviceError, InputError
 
 CONFIG = "EDGEPRUNE_SSH_CONFIG"
@@ -43,7 +44,6 @@ _READY_S = 60.0
 _ANSWER_S = 60.0
 _PART_BYTES = 1 << 20
 _AGENT = Path(__file__).parent / "remote" / "agent.py"
-_LOST, _NOT_FOUND = 255, 127
 # A Unix socket's path has at most 107 bytes here; ssh makes it under a name that is longer by 17.
 _LONGEST_FOLDER = 60
 _ADDRESS = re.compile(
@@ -146,8 +146,8 @@ class _SshWorkspace:
         self._device = device
         self._socket = socket
         self._folder = ""
-        self._agent: _SshConversation | None = None
-        self._conversations: list[_SshConversation] = []
+        self._agent: SshConversation | None = None
+        self._conversations: list[SshConversation] = []
         self._places: dict[Path, str] = {}
         self._there: dict[str, tuple[str, str]] = {}
 
@@ -158,13 +158,13 @@ class _SshWorkspace:
         # A jump host is reached by a second ssh, which gets none of these settings; without a terminal it cannot ask.
         env = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
         child = Child([*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], env, name="the agent", apart=True)
-        self._agent = _SshConversation(child, self._device)
+        self._agent = SshConversation(child, self._device.uri)
         try:
             self._folder = self._beginning()
         except LineLostError as problem:
             raise self._unreachable(child.last_words()) from problem
         except ProgramEndedError as problem:
-            if problem.code == _NOT_FOUND:
+            if problem.code == NOT_FOUND:
                 raise DeviceError(
                     f"there is no {python} on {self._device.uri} ({problem.words}): install Python 3.8 or newer there "
                     '(sudo apt install python3), or say in devices.toml which it is (python = "venv/bin/python")'
@@ -206,15 +206,15 @@ class _SshWorkspace:
         except OSError as problem:
             raise cannot_start("ssh", problem) from problem
         words = last_words(ended.stderr)
-        if ended.returncode == _LOST:
-            raise _lost(self._device, words)
+        if ended.returncode == LOST:
+            raise lost_line(self._device.uri, words)
         if ended.returncode != 0:
-            raise DeviceError(f"{script} {how_it_ended(_code(ended.returncode), words)}")
+            raise DeviceError(f"{script} {how_it_ended(exit_code(ended.returncode), words)}")
         return ended.stdout.partition(self._start + "\n")[2]
 
-    def converse(self, arguments: Sequence[str]) -> _SshConversation:
+    def converse(self, arguments: Sequence[str]) -> SshConversation:
         child = Child(self._session(arguments), apart=True)
-        conversation = _SshConversation(child, self._device, after=self._start)
+        conversation = SshConversation(child, self._device.uri, after=self._start)
         self._conversations.append(conversation)
         return conversation
 
@@ -285,51 +285,6 @@ class _SshWorkspace:
         elif "Permission denied" in words:
             advice = "; no password is ever asked for: give it a key (ssh-copy-id)"
         return DeviceError(f"cannot reach {self._device.uri}: {words or 'ssh ended without a word'}{advice}")
-
-
-class _SshConversation:
-    """A program there. ``child`` is the ssh client that carries it; its lines count ``after`` one of them."""
-
-    def __init__(self, child: Child, device: Ssh, *, after: str | None = None) -> None:
-        self._child = child
-        self._device = device
-        self._after = after
-
-    def send(self, line: str) -> None:
-        with self._telling():
-            self._child.send(line)
-
-    def receive(self, *, timeout_s: float) -> str:
-        with self._telling():
-            while self._after is not None:
-                if self._child.receive(timeout_s=timeout_s) == self._after:
-                    self._after = None
-            return self._child.receive(timeout_s=timeout_s)
-
-    def last_words(self) -> str:
-        return self._child.last_words()
-
-    def close(self) -> None:
-        self._child.close()
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Tell a lost connection from a program that ended."""
-        try:
-            yield
-        except ProgramEndedError as problem:
-            if problem.code == _LOST:
-                raise _lost(self._device, problem.words) from problem
-            raise ProgramEndedError(problem.name, _code(problem.code), problem.words) from problem
-
-
-def _lost(device: Ssh, words: str) -> LineLostError:
-    return LineLostError(f"the connection to {device.uri} was lost" + (f": {words}" if words else ""))
-
-
-def _code(code: int) -> int:
-    """A shell's exit code as of a child process: negative where a signal ended it."""
-    return 128 - code if code > 128 else code
 
 
 def _words(command: str) -> str:

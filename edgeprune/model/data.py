@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from edgeprune.errors import DataError, ModelError
+from edgeprune.model.batches import Batch
 from edgeprune.model.class_labels import IGNORED, check_shape
+from edgeprune.model.dataset_split import DatasetSplit
 from edgeprune.model.sources import load_object
-from edgeprune.model.splits import Augment, Batch, DatasetSplit, Split, TensorSplit
+from edgeprune.model.splits import Augment, Split, TensorSplit
 from edgeprune.model.user_code import user_code
 
 __all__ = [

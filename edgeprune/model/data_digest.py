@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from edgeprune.model.data import Data
-from edgeprune.model.splits import DatasetSplit, TensorSplit
+from edgeprune.model.dataset_split import DatasetSplit
+from edgeprune.model.splits import TensorSplit
 
 _PROBED_SAMPLES = 64
 

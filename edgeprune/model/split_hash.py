@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from edgeprune.model.splits import Batch, Split
+from edgeprune.model.batches import Batch
+from edgeprune.model.splits import Split
 
 
 class HashedSplit:

@@ -21,7 +21,9 @@ from edgeprune.model.option_checks import OptionChecks
 from edgeprune.model.registry import Registry, options_of
 from edgeprune.model.wrappers import unwrap
 from edgeprune.repair import chosen_repairs
-from edgeprune.schedules.session import Choice, Session, State
+from edgeprune.schedules.removals import State
+from edgeprune.schedules.session import Session
+from edgeprune.schedules.session_options import Choice
 from edgeprune.select import Selection
 from edgeprune.statistics import Loss, Samples
 from edgeprune.training.stretch import Stretch

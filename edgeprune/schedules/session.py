@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,10 +18,12 @@ from edgeprune.criteria import Criterion, Network
 from edgeprune.errors import BudgetError, InputError
 from edgeprune.graph import Units
 from edgeprune.graph.capture import evaluating, named_tensors
-from edgeprune.graph.rewrite import Kept, rewrite, slice_tensor
+from edgeprune.graph.rewrite import rewrite
 from edgeprune.model.randomness import seeded
 from edgeprune.repair import Repair
 from edgeprune.schedules.remaining import Remaining
+from edgeprune.schedules.removals import Removals, State, copied, scaled_to_inputs
+from edgeprune.schedules.session_options import Choice, Planned
 from edgeprune.select import Constraint, Curve, Plan, Problem, Selection
 from edgeprune.select.measuring import measure_sensitivity
 from edgeprune.statistics import Samples
@@ -30,51 +31,6 @@ from edgeprune.statistics.samples import samples_in
 from edgeprune.training.evaluate import device_of
 
 logger = logging.getLogger(__name__)
-
-State = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How units are chosen and what makes up for them, in every round.
-
-    Attributes:
-        criterion: Scores units.
-        selection: Makes a choice of scores and limits.
-        repairs: Of ``repair.REPAIRS``, made at every removal.
-        constraints: What may be left of each group of the dense network; groups are found again by name.
-        exclude: Globs over layer names that stay whole.
-        attention: ``heads`` or ``head_dim``.
-        relaxed: The same where the limits cannot be kept with ``constraints``; None: an error then.
-        costs: Models of costs that need more than the network, made for the network the session begins with.
-        prove: Prove every removal by numbers.
-        measured: What costs really are, by name, of a network without some of its units: a choice that is over a limit
-            then is made anew, aiming lower. None: models are right.
-    """
-
-    criterion: Criterion
-    selection: Selection
-    repairs: tuple[str, ...] = ()
-    constraints: Callable[[Units], Sequence[Constraint]] = lambda _units: ()
-    exclude: Sequence[str] = ()
-    attention: str = "heads"
-    relaxed: Callable[[Units], Sequence[Constraint]] | None = None
-    costs: Mapping[str, CostModel] = field(default_factory=dict)
-    prove: bool = True
-    measured: Callable[[nn.Module, Units, Tensor], Mapping[str, float]] | None = None
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A choice for a whole network that was made beforehand.
-
-    Attributes:
-        units: Units of the network.
-        removed: Mask of the units to remove, (units,).
-    """
-
-    units: Units
-    removed: Tensor
 
 
 @dataclass(frozen=True)
@@ -122,7 +78,7 @@ class Session:
     judge: Callable[[nn.Module], float] | None = None
     reward: Callable[[nn.Module, int], float] | None = None
     agree: Callable[[Tensor], Tensor] = lambda tensor: tensor
-    _history: list[Kept] = field(default_factory=list, init=False)
+    _removals: Removals = field(default_factory=Removals, init=False)
     _units: Units | None = field(default=None, init=False)
     scores: Tensor | None = field(default=None, init=False)
     """Scores of the last choice among all units that the session began with, (units,)."""
@@ -180,7 +136,7 @@ class Session:
             BudgetError: The limits cannot be reached; names the closest values.
         """
         units = self.units
-        if not self._history:
+        if not self._removals:
             self.scores = scores.detach().cpu().clone()
         chosen = selection or self.choice.selection
         curves: tuple[Curve, ...] = ()
@@ -225,7 +181,7 @@ class Session:
         Raises:
             ProofError: What is left computes something else than the network without these units.
         """
-        copy = self.planned is not None and not self._history
+        copy = self.planned is not None and not self._removals
         if not (copy or bool(removed.any())):
             return
         units, optimizer = self.units, self.optimizer
@@ -237,20 +193,20 @@ class Session:
         if mending is not None:
             mending.apply(rewritten)
         self.model = rewritten.model
-        self._history.append(rewritten.kept)
+        self._removals.add(rewritten.kept)
         self._units = None
 
     def prune(self, limits: Mapping[str, float] | None = None, *, repair: bool = True) -> None:
         """Score, choose and remove, so that ``limits`` hold (those of the budget); or remove what was planned."""
         if self.planned is not None:
-            assert not self._history, "a schedule that plans ahead prunes once"
+            assert not self._removals, "a schedule that plans ahead prunes once"
             self.remove(self.planned.removed, repair=repair)
             return
         self.remove(self.choose(self.score(), limits), repair=repair)
 
     def snapshot(self) -> Snapshot:
         """The weights as they are now."""
-        return Snapshot(_copied(self.model.state_dict()), len(self._history))
+        return Snapshot(copied(self.model.state_dict()), len(self._removals))
 
     def rewind(self, to: Snapshot) -> None:
         """Give what is left of the network the weights it had in ``to``; the optimiser forgets all state."""
@@ -264,12 +220,11 @@ class Session:
     def begin_anew(self, seed: int | None = None) -> None:
         """Give what is left of the network fresh weights, drawn from ``seed`` (the session's); the optimiser forgets.
 
-        Weights drawn for the dense shapes are scaled by the square root of how much fewer inputs each filter has now,
-        as initial weights are (He et al., "Delving Deep into Rectifiers", 2015).
+        Weights drawn for the dense shapes are scaled, see ``scaled_to_inputs``.
         """
         key = self.seed if seed is None else seed
         if self.fresh is not None:
-            self._load(self._scaled(self.fresh(key)), 0)
+            self._load(scaled_to_inputs(self.fresh(key), self.model.state_dict()), 0)
             return
         with seeded(key):
             for module in self.model.modules():
@@ -305,14 +260,7 @@ class Session:
 
     def kept(self) -> dict[str, dict[int, Tensor]]:
         """Remaining indices of sliced tensors, by dimension, in the network that the session began with."""
-        kept: dict[str, dict[int, Tensor]] = {}
-        for removal in self._history:
-            for name, dims in removal.items():
-                if name in self._dense_shapes:
-                    own = kept.setdefault(name, {})
-                    for dim, index in dims.items():
-                        own[dim] = own[dim][index] if dim in own else index
-        return kept
+        return self._removals.kept(self._dense_shapes)
 
     def plan(self, origin: Mapping[str, Any]) -> Plan:
         """All that was removed, as a plan for the network the session began with."""
@@ -347,11 +295,7 @@ class Session:
         return total / count
 
     def _load(self, state: State, removals: int) -> None:
-        small = dict(state)
-        for removal in self._history[removals:]:
-            for name, dims in removal.items():
-                if name in small:
-                    small[name] = slice_tensor(small[name], dims)
+        small = self._removals.sliced(state, since=removals)
         with torch.no_grad():
             for name, tensor in self.model.state_dict().items():
                 tensor.copy_(small[name])
@@ -363,18 +307,3 @@ class Session:
             self.optimizer.state.clear()
         for follower in self.followers:
             follower.load_state_dict(self.model.state_dict())
-
-    def _scaled(self, dense: State) -> State:
-        """``dense`` with weights scaled as if drawn for the number of inputs that each filter has now."""
-        now = self.model.state_dict()
-        scaled = {}
-        for name, tensor in dense.items():
-            scaled[name] = tensor
-            if tensor.ndim > 1 and name in now:
-                inputs, left = tensor[0].numel(), now[name][0].numel()
-                scaled[name] = tensor * math.sqrt(inputs / left)
-        return scaled
-
-
-def _copied(state: State) -> State:
-    return {name: tensor.detach().clone() for name, tensor in state.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from edgeprune.config.recipe import LayerSettings
+from edgeprune.config.prune_settings import LayerSettings
 from edgeprune.config.settings import nearest
 from edgeprune.errors import InputError
 from edgeprune.graph import Group, Units

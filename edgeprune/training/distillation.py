@@ -23,6 +23,7 @@ from edgeprune.model.splits import some
 from edgeprune.training.checkpoint import identity
 from edgeprune.training.evaluate import call, device_of, evaluate
 from edgeprune.training.execution import Execution
+from edgeprune.training.feature_distance import _some_places, squared_distance
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ class Teacher:
             mixed = mixed + weight * soft**2 * distance.sum(1).mean()
         if self._layers:
             apart = [
-                _squared_distance(own, theirs) / self._squares[layer]
+                squared_distance(own, theirs) / self._squares[layer]
                 for layer, theirs, own in self._heard()
                 if layer in self._squares
             ]
@@ -186,8 +187,10 @@ class Teacher:
             folded_model, folded_into = self._folded
             folded_model.to(device)
             with torch.no_grad():
-                right, folded = (call(model, execution.moved(model, inputs)) for model in (self._model, folded_model))
-            if _close(folded, right):
+                right, with_folded = (
+                    call(model, execution.moved(model, inputs)) for model in (self._model, folded_model)
+                )
+            if _close(with_folded, right):
                 self._model, self._inside = folded_model, folded_into
             else:  # each of two BatchNorms behind a convolution that is called twice was folded into it, say
                 logger.info("the teacher's BatchNorms are not folded: it would give other answers")
@@ -245,38 +248,6 @@ class Teacher:
             heard.append((layer, left.float(), own))
         self._said.clear()
         return heard
-
-
-class _SquaredDistance(torch.autograd.Function):
-    """The mean over some places of (own - theirs)**2, with a gradient in the memory order of ``own``.
-
-    That of a slice has the plain order, in which the backward pass of BatchNorm takes far longer.
-    """
-
-    @staticmethod
-    def forward(context: Any, own: Tensor, theirs: Tensor) -> Tensor:
-        difference = own[_some_places(own)].float() - theirs
-        context.save_for_backward(difference)
-        context.layout = own.size(), own.stride()
-        context.kind = {"dtype": own.dtype, "device": own.device}
-        return difference.square().mean()
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (difference,) = context.saved_tensors
-        whole = torch.empty_strided(*context.layout, **context.kind).zero_()
-        whole[_some_places(whole)] = (difference * (2 * gradient / difference.numel())).to(whole.dtype)
-        return whole, None
-
-
-def _squared_distance(own: Tensor, theirs: Tensor) -> Tensor:
-    distance: Tensor = _SquaredDistance.apply(own, theirs)  # type: ignore[no-untyped-call]
-    return distance
-
-
-def _some_places(tensor: Tensor) -> tuple[Any, ...]:
-    """Every other row and column of (N, C, ...): they tell as much as all, in a quarter of the time."""
-    return (..., *[slice(None, None, 2)] * (tensor.ndim - 2))
 
 
 def feature_layers(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError
-from edgeprune.model.splits import training_steps
+from edgeprune.model.batches import training_steps
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from edgeprune.config import TrainingSettings
 from edgeprune.errors import DataError, InputError, ModelError, TrainingError
 from edgeprune.model import weights
+from edgeprune.model.batches import training_steps
 from edgeprune.model.data import Data
 from edgeprune.model.randomness import derive_seed, seed_generators, seeded
-from edgeprune.model.splits import read_part, training_steps
+from edgeprune.model.splits import read_part
 from edgeprune.progress import SILENT, Progress
 from edgeprune.training.average import Average
 from edgeprune.training.checkpoint import Checkpoints, identity

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from edgeprune.errors import DataError, ParityError
-from edgeprune.export.parity import Array, Comparison, check, check_forms, compare, compare_forms
+from edgeprune.export.parity import Array, check, check_forms, compare, compare_forms
+from edgeprune.export.parity_result import Comparison
 from edgeprune.model.data import TensorSplit
 
 _REFERENCE = np.array([[1.0, 2.0, -4.0], [3.0, 0.0, 1.0]], np.float32)

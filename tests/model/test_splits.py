@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from edgeprune.errors import DataError
-from edgeprune.model.splits import Augment, DatasetSplit, Split, TensorSplit, some, training_steps
+from edgeprune.model.batches import training_steps
+from edgeprune.model.dataset_split import DatasetSplit
+from edgeprune.model.splits import Augment, Split, TensorSplit, some
 
 _COUNT = 50
 

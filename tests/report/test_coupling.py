@@ -13,7 +13,8 @@ from torch import nn
 
 from edgeprune import graph
 from edgeprune.cost import cost_of
-from edgeprune.report.coupling import Coupling, Layer, Rail, coupling_of, svg, text
+from edgeprune.report.coupling import Coupling, Layer, Rail, coupling_of, text
+from edgeprune.report.coupling_picture import svg
 from tests.networks.collection import NAMES, shared
 
 _SVG = "{http://www.w3.org/2000/svg}"

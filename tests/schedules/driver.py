@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from edgeprune.model.batches import training_steps
 from edgeprune.model.data import Split
 from edgeprune.model.randomness import seeded
-from edgeprune.model.splits import training_steps
 from edgeprune.schedules import Schedule, Session
 from edgeprune.training.stretch import Hook
 

@@ -14,7 +14,7 @@ from edgeprune.config import Budget
 from edgeprune.cost import cost_model
 from edgeprune.graph import Units
 from edgeprune.schedules import Session
-from edgeprune.schedules.session import Choice
+from edgeprune.schedules.session_options import Choice
 from edgeprune.statistics import Samples
 from tests.schedules.tiny import IMAGE, small, split
 

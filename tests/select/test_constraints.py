@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.config.recipe import LayerSettings
+from edgeprune.config.prune_settings import LayerSettings
 from edgeprune.errors import InputError
 from edgeprune.graph import Group, Units, capture, units_of
 from edgeprune.select import Constraint, resolve

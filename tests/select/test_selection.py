@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edgeprune import Budget, prune
-from edgeprune.config.recipe import LayerSettings
+from edgeprune.config.prune_settings import LayerSettings
 from edgeprune.cost import cost_model, cost_of
 from edgeprune.errors import BudgetError, InputError
 from edgeprune.graph import capture, units_of

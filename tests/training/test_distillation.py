@@ -17,7 +17,7 @@ from edgeprune.config import DistillationSettings
 from edgeprune.errors import InputError, TrainingError
 from edgeprune.model.data import Data, TensorSplit
 from edgeprune.training import Execution, Stretch, Teacher, Trainer, feature_layers, finetune, fits
-from edgeprune.training.distillation import _squared_distance
+from edgeprune.training.feature_distance import squared_distance
 from tests.training import small
 
 _PLAIN = Execution(precision="float32", channels_last=False, threads=1, step_ms={})
@@ -202,7 +202,7 @@ def test_features_are_compared_only_where_the_settings_weigh_them() -> None:
 def test_gradients_of_features_are_those_of_the_squared_distance(order: torch.memory_format) -> None:
     own = torch.randn(2, 3, 5, 4).contiguous(memory_format=order).requires_grad_()
     theirs = torch.randn(2, 3, 3, 2)
-    ours = _squared_distance(own, theirs)
+    ours = squared_distance(own, theirs)
     right = functional.mse_loss(own[:, :, ::2, ::2], theirs)
     assert float(ours.detach()) == pytest.approx(float(right.detach()))
     (gradient,), (wanted,) = torch.autograd.grad(2 * ours, own), torch.autograd.grad(2 * right, own)

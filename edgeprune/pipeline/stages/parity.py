@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgeprune.config.target import ParitySettings, Precision
-    from edgeprune.export.parity import Array, Comparison, Parity, Predict
+    from edgeprune.export.parity import Array, Predict
+    from edgeprune.export.parity_result import Comparison, Parity
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,76 @@
+"""The table ``[prune]`` of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from edgeprune.config.setting_types import Amount
+from edgeprune.config.settings import Settings
+
+_Repair = Literal["constants", "bias", "least_squares", "recalibrate"]
+
+
+class LayerSettings(Settings):
+    """Settings of some layers: a ``[[prune.layers]]`` table. If several match, the last one with the key counts.
+
+    Attributes:
+        match: Glob pattern on group names, and on the layers or parameters that make a group.
+        floor: Fewest channels that stay: a share in (0, 1], or a number of the group's units above 1.
+        ceiling: Most that stay, in the same way, whatever the budget.
+        align: What stays is a multiple of so many channels, or all.
+        exclude: The group stays whole.
+    """
+
+    match: Annotated[str, Field(min_length=1)]
+    floor: Amount | None = None
+    ceiling: Amount | None = None
+    align: Annotated[int, Field(ge=1)] | None = None
+    exclude: bool | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> LayerSettings:
+        if self.model_fields_set <= {"match"}:
+            raise ValueError("a table that sets at least one of floor, ceiling, align, exclude")
+        return self
+
+
+class PruneSettings(Settings):
+    """How units are chosen.
+
+    Attributes:
+        criterion: What scores a unit; ``auto`` compares several on validation data (docs/selection.md);
+            ``file.py:Class`` for one's own.
+        criterion_options: Arguments of its constructor.
+        select: How scores become a plan: ``global`` compares units of all groups, ``uniform`` takes the same share of
+            each, ``knapsack`` keeps the most importance, ``sensitivity`` loses the least measured accuracy; ``auto``
+            compares ``global`` with several options; ``file.py:Class`` for one's own.
+        select_options: Arguments of its constructor.
+        repair: What makes up for the removed units before training: ``auto``, or some of ``constants``, ``bias``,
+            ``least_squares`` and ``recalibrate``; an empty list for nothing.
+        samples: Training samples that scores, curves and repairs are computed from.
+        exclude: Glob patterns on parameter or layer names that must not be pruned.
+        floor: Least that stays of each group: a share in (0, 1], or a number of units above 1. None: one index of
+            every dimension.
+        align: What stays of each group is a multiple of so many channels, or all; 1 is any number. ``target`` is what
+            the target's runtime runs best, as far as groups are wide enough and the budget allows; ``auto`` compares
+            that with any number.
+        layers: What holds for some layers instead.
+        attention: What goes where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
+        prove: Check by numbers that the rewritten network computes what it must.
+    """
+
+    criterion: str = "auto"
+    criterion_options: Mapping[str, Any] = {}
+    select: str = "auto"
+    select_options: Mapping[str, Any] = {}
+    repair: Literal["auto"] | Annotated[tuple[_Repair, ...], Field(strict=False)] = "auto"
+    samples: Annotated[int, Field(ge=1)] = 1024
+    exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    floor: Amount | None = None
+    align: Literal["auto", "target"] | Annotated[int, Field(ge=1)] = "auto"
+    layers: Annotated[tuple[LayerSettings, ...], Field(strict=False)] = ()
+    attention: Literal["heads", "head_dim"] = "heads"
+    prove: bool = True

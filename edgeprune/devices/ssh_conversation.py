@@ -1,0 +1,66 @@
+"""A conversation with a program on a device over SSH."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edgeprune.devices.base import (
+    LineLostError,
+)
+from edgeprune.devices.child import Child, ProgramEndedError
+
+LOST, NOT_FOUND = 255, 127
+"""Exit codes of the ssh client whose connection is lost, and of a shell that does not find a program."""
+
+
+class SshConversation:
+    """A program on the device.
+
+    Args:
+        child: The ssh client that carries it.
+        uri: URI of the device, for messages.
+        after: Line after which its answers begin; None: with the first.
+    """
+
+    def __init__(self, child: Child, uri: str, *, after: str | None = None) -> None:
+        self._child = child
+        self._uri = uri
+        self._after = after
+
+    def send(self, line: str) -> None:
+        with self._telling():
+            self._child.send(line)
+
+    def receive(self, *, timeout_s: float) -> str:
+        with self._telling():
+            while self._after is not None:
+                if self._child.receive(timeout_s=timeout_s) == self._after:
+                    self._after = None
+            return self._child.receive(timeout_s=timeout_s)
+
+    def last_words(self) -> str:
+        return self._child.last_words()
+
+    def close(self) -> None:
+        self._child.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell a lost connection from a program that ended."""
+        try:
+            yield
+        except ProgramEndedError as problem:
+            if problem.code == LOST:
+                raise lost_line(self._uri, problem.words) from problem
+            raise ProgramEndedError(problem.name, exit_code(problem.code), problem.words) from problem
+
+
+def lost_line(uri: str, words: str) -> LineLostError:
+    """The error for a lost connection; ``words`` are those of the ssh client."""
+    return LineLostError(f"the connection to {uri} was lost" + (f": {words}" if words else ""))
+
+
+def exit_code(code: int) -> int:
+    """A shell's exit code as of a child process: negative where a signal ended it."""
+    return 128 - code if code > 128 else code
