@@ -38,7 +38,7 @@ from edgeprune import schedules  # noqa: E402
 from edgeprune.config import Recipe  # noqa: E402
 from edgeprune.errors import EdgePruneError  # noqa: E402
 from edgeprune.model import network, weights  # noqa: E402
-from edgeprune.model.splits import training_steps  # noqa: E402
+from edgeprune.model.batches import training_steps  # noqa: E402
 from scripts import schedule_runs, train_dense  # noqa: E402
 from scripts.page import write_between  # noqa: E402
 from scripts.schedule_runs import PARTS, First, Journal, Row, add_arguments, cell, load_data  # noqa: E402

@@ -47,7 +47,8 @@ from edgeprune.export import onnx  # noqa: E402
 from edgeprune.graph import capture, units_of  # noqa: E402
 from edgeprune.graph.rewrite import rewrite  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
-from edgeprune.model.splits import Split, training_steps  # noqa: E402
+from edgeprune.model.batches import training_steps  # noqa: E402
+from edgeprune.model.splits import Split  # noqa: E402
 from edgeprune.profile import measure  # noqa: E402
 from edgeprune.pruning import choose, score  # noqa: E402
 from edgeprune.repair.reconstruct import Method  # noqa: E402

@@ -83,24 +83,32 @@ def test_a_build_that_is_killed_in_stage_after_stage_gives_the_same_weights(
     assert result["manifest"]["metrics"]["pruned"] == undisturbed[1]["manifest"]["metrics"]["pruned"]
 
 
-@cache
-def _whole(factory: pytest.TempPathFactory, options: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
-    """A build with a schedule that nothing disturbs, once for all kills."""
-    folder = factory.mktemp("whole")
-    return folder, _build(folder, *options)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]], tuple[Path, dict[str, Any]]]:
+    """Builds with a schedule that nothing disturbs, each once for all kills."""
+
+    @cache
+    def build(options: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
+        folder = tmp_path_factory.mktemp("whole")
+        return folder, _build(folder, *options)
+
+    return build
 
 
 @pytest.mark.parametrize(
     ("file", "options"), [("stretch-1.pt", _ITERATIVE), ("stretch-3.pt", _ITERATIVE), ("stretch-1.pt", _MASKS)]
 )
 def test_a_killed_schedule_goes_on_in_the_stretch_it_was_in(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, file: str, options: tuple[str, ...]
+    tmp_path: Path,
+    whole: Callable[[tuple[str, ...]], tuple[Path, dict[str, Any]]],
+    file: str,
+    options: tuple[str, ...],
 ) -> None:
-    folder, whole = _whole(tmp_path_factory, options)
+    folder, undisturbed = whole(options)
     _kill_when(tmp_path, lambda root: any(root.glob(f"work/prune-while-training-*/keep/{file}")), *options)
-    assert _build(tmp_path, *options)["manifest"]["metrics"]["pruned"] == whole["manifest"]["metrics"]["pruned"]
+    assert _build(tmp_path, *options)["manifest"]["metrics"]["pruned"] == undisturbed["manifest"]["metrics"]["pruned"]
     assert _weights(tmp_path) == _weights(folder)
-    assert all(budget["ok"] for budget in whole["manifest"]["budgets"])
+    assert all(budget["ok"] for budget in undisturbed["manifest"]["budgets"])
     again = _build(folder, *options)
     assert all(stage["cached"] for stage in again["stages"])
 
