@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from edgeprune.errors import InputError
-from edgeprune.schedules._curve import Curve
-from edgeprune.schedules._parallel import Replicas
-from edgeprune.schedules._stand_in import StandIn
 from edgeprune.schedules.base import OPTIONS, Schedule
+from edgeprune.schedules.curve import Curve
+from edgeprune.schedules.parallel import Replicas
 from edgeprune.schedules.session import Session
+from edgeprune.schedules.stand_in import StandIn
 from edgeprune.select import Plan
 from edgeprune.training.stretch import Hook, Stretch
 

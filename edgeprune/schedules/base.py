@@ -132,8 +132,8 @@ class Schedule(ABC):
             InputError: An option that is not allowed, or something that the schedule needs is missing.
             BudgetError: The budget cannot be reached; on entering the block, if not later.
         """
-        from edgeprune.schedules._parallel import Replicas
         from edgeprune.schedules.attached import Attached
+        from edgeprune.schedules.parallel import Replicas
 
         own, replicas = unwrap(model), Replicas(model)
         graph.check_optimizer(optimizer, own, copy=False)

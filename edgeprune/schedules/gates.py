@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.graph import Units
-from edgeprune.schedules._places import giving
-from edgeprune.schedules._slices import Slices
+from edgeprune.schedules.places import giving
 from edgeprune.schedules.session import Session
+from edgeprune.schedules.slices import Slices
 from edgeprune.training.stretch import Hook
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgeprune.errors import InputError
-from edgeprune.schedules._agent import Agent
-from edgeprune.schedules._agent_attention import Attention
-from edgeprune.schedules._agent_gates import LearnedGates
-from edgeprune.schedules._agent_policy import Policy
+from edgeprune.schedules.attention_agent import Attention
 from edgeprune.schedules.base import OPTIONS, Schedule, register
+from edgeprune.schedules.gates_agent import LearnedGates
+from edgeprune.schedules.mask_agent import Agent
+from edgeprune.schedules.policy_agent import Policy
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch
 

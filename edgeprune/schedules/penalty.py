@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from edgeprune.schedules._group_lasso import GroupLasso
-from edgeprune.schedules._growing import Growing
-from edgeprune.schedules._hard_concrete import HardConcrete
-from edgeprune.schedules._scales import Scales
 from edgeprune.schedules.base import OPTIONS, Schedule, register
+from edgeprune.schedules.group_lasso import GroupLasso
+from edgeprune.schedules.growing import Growing
+from edgeprune.schedules.hard_concrete import HardConcrete
 from edgeprune.schedules.session import Session
+from edgeprune.schedules.unit_scales import Scales
 from edgeprune.training.stretch import Stretch
 
 _STRENGTHS = {"l1": 1.0, "elastic_net": 1.0, "group_lasso": 1.0, "sparse_group_lasso": 1.0, "growing": 5.0, "l0": 10.0}

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgeprune.model.randomness import generator
-from edgeprune.schedules._learned import LearnedGates
 from edgeprune.schedules.base import OPTIONS, Schedule, register
+from edgeprune.schedules.learned import LearnedGates
 from edgeprune.schedules.penalty import unit_weights
 from edgeprune.schedules.session import Session
 from edgeprune.training.stretch import Stretch

@@ -35,7 +35,7 @@ class Sensitivity(Selection):
             )
         choice = Choice(problem)
         kept = choice.ladder.kept.numpy()
-        lost = np.array([_lost(curve, counts) for curve, counts in zip(problem.curves, kept, strict=True)])
+        lost = np.array([loss_increase(curve, counts) for curve, counts in zip(problem.curves, kept, strict=True)])
         values = torch.from_numpy(lost).reshape(kept.shape).diff(dim=1)
         # Where a curve is flat, scores decide: what was measured to lose nothing still does not go for nothing.
         scores = choice.ladder.blocks(problem.scores)
@@ -43,7 +43,7 @@ class Sensitivity(Selection):
         return solve(choice, values + least * scores / scores.sum().clamp(min=1e-300))
 
 
-def _lost(curve: Curve, kept: np.ndarray) -> np.ndarray:
+def loss_increase(curve: Curve, kept: np.ndarray) -> np.ndarray:
     """The loss at each number of units in ``kept``, falling: straight between what was measured.
 
     Below the fewest measured it goes on as steep as between the two before. Noise must not reward removing more, so the

@@ -17,9 +17,9 @@ from edgeprune import criteria, select
 from edgeprune.config import Budget
 from edgeprune.errors import InputError
 from edgeprune.schedules import Attached, Choice, MaskLearning, Session, create
-from edgeprune.schedules._agent import Agent
-from edgeprune.schedules._agent_gates import LearnedGates
-from edgeprune.schedules._agent_policy import Policy
+from edgeprune.schedules.gates_agent import LearnedGates
+from edgeprune.schedules.mask_agent import Agent
+from edgeprune.schedules.policy_agent import Policy
 from edgeprune.statistics import Samples
 from edgeprune.training.stretch import Stretch
 from tests.schedules.driver import drive

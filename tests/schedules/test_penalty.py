@@ -13,12 +13,12 @@ from edgeprune import criteria, select
 from edgeprune.config import Budget
 from edgeprune.errors import InputError
 from edgeprune.schedules import Choice, Penalty, Schedule, Session, VariationalDropout, create
-from edgeprune.schedules._group_lasso import GroupLasso
-from edgeprune.schedules._growing import Growing
-from edgeprune.schedules._hard_concrete import HardConcrete
-from edgeprune.schedules._scales import Scales
-from edgeprune.schedules._shrinking import Priced, Shrinking
+from edgeprune.schedules.group_lasso import GroupLasso
+from edgeprune.schedules.growing import Growing
+from edgeprune.schedules.hard_concrete import HardConcrete
 from edgeprune.schedules.penalty import unit_weights
+from edgeprune.schedules.shrinking import Priced, Shrinking
+from edgeprune.schedules.unit_scales import Scales
 from edgeprune.schedules.variational_dropout import Noise
 from edgeprune.training.stretch import Hook, Stretch
 from tests.networks.collection import make

@@ -27,7 +27,7 @@ from edgeprune.select import (
     removable,
     resolve,
 )
-from edgeprune.select.sensitivity import _lost
+from edgeprune.select.sensitivity import loss_increase
 from tests.example_count import example_count
 from tests.networks.collection import make
 
@@ -113,9 +113,9 @@ def test_sensitivity_spares_the_group_that_is_measured_to_matter() -> None:
 
 def test_curves_are_read_between_and_below_what_was_measured() -> None:
     counts = torch.tensor([16, 12, 8, 6, 4]).numpy()
-    assert _lost(Curve((8, 16), (1.0, 0.0)), counts).tolist() == pytest.approx([0.0, 0.5, 1.0, 1.25, 1.5])
+    assert loss_increase(Curve((8, 16), (1.0, 0.0)), counts).tolist() == pytest.approx([0.0, 0.5, 1.0, 1.25, 1.5])
     noisy = Curve((4, 8, 12, 16), (2.0, 0.5, 1.0, 0.0))
-    assert _lost(noisy, counts).tolist() == pytest.approx([0.0, 1.0, 1.0, 1.25, 2.0])
+    assert loss_increase(noisy, counts).tolist() == pytest.approx([0.0, 1.0, 1.0, 1.25, 2.0])
 
 
 @pytest.mark.parametrize(("kept", "loss"), [((), ()), ((4, 2), (0.1, 0.0)), ((2, 4), (0.1,))])

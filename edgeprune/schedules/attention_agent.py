@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from edgeprune.graph import Units
 from edgeprune.model.randomness import seeded
-from edgeprune.schedules._agent_gates import LearnedGates
-from edgeprune.schedules._places import giving, scaling
-from edgeprune.schedules._slices import Slices
+from edgeprune.schedules.gates_agent import LearnedGates
+from edgeprune.schedules.places import giving, scaling
+from edgeprune.schedules.slices import Slices
 
 _HIDDEN = 16
 _MEMORY = 0.9

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeprune.schedules._agent import Agent
+from edgeprune.schedules.mask_agent import Agent
 from edgeprune.schedules.session import Session
 
 

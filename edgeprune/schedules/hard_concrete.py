@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from edgeprune.model.randomness import generator
-from edgeprune.schedules._learned import LearnedGates
+from edgeprune.schedules.learned import LearnedGates
 
 _LOW, _HIGH, _TEMPERATURE = -0.1, 1.1, 2 / 3
 

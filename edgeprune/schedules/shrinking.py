@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from edgeprune.graph import Units
-from edgeprune.schedules._places import Place
-from edgeprune.schedules._slices import Slices
 from edgeprune.schedules.gates import due
+from edgeprune.schedules.places import Place
 from edgeprune.schedules.session import Session
+from edgeprune.schedules.slices import Slices
 from edgeprune.training.stretch import Hook
 
 TINY = 1e-30

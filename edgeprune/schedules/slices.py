@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from edgeprune.schedules._places import Place
+from edgeprune.schedules.places import Place
 
 
 class Slices:

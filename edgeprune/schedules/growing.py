@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeprune.schedules._places import coupled
-from edgeprune.schedules._shrinking import TINY, Shrinking
 from edgeprune.schedules.gates import due
+from edgeprune.schedules.places import coupled
 from edgeprune.schedules.session import Session
+from edgeprune.schedules.shrinking import TINY, Shrinking
 
 
 class Growing(Shrinking):

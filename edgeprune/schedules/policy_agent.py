@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.model.randomness import generator
-from edgeprune.schedules._agent import Agent
 from edgeprune.schedules.gates import due
+from edgeprune.schedules.mask_agent import Agent
 from edgeprune.schedules.session import Session
 
 _SPREAD = 0.5

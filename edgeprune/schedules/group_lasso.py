@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from edgeprune.schedules._places import coupled
-from edgeprune.schedules._shrinking import TINY, Priced
+from edgeprune.schedules.places import coupled
+from edgeprune.schedules.shrinking import TINY, Priced
 
 
 class GroupLasso(Priced):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from edgeprune.schedules._places import scaling
-from edgeprune.schedules._shrinking import TINY, Priced
+from edgeprune.schedules.places import scaling
+from edgeprune.schedules.shrinking import TINY, Priced
 
 
 class Scales(Priced):
