@@ -115,7 +115,7 @@ def test_a_recipe_that_names_all_compares_nothing(folder: Path) -> None:
 
 
 def test_a_build_that_was_killed_while_it_compared_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    settings = [part for key, value in {**_FREE, "training.epochs": 4}.items() for part in ("--set", f"{key}={value}")]
+    settings = [part for key, value in {**_FREE, "training.epochs": 10}.items() for part in ("--set", f"{key}={value}")]
     whole, killed = (tmp_path / name for name in ("whole", "killed"))
 
     def start(folder: Path) -> BaseProcess:
