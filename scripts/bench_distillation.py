@@ -55,7 +55,9 @@ FEATURES = 0.0, 1.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--journal", type=Path, required=True, help="JSON lines to read and to append to")
-    parser.add_argument("--plans", type=Path, default=ROOT / "docs/data/tasks.jsonl", help="journal of bench_tasks.py")
+    parser.add_argument(
+        "--plans", type=Path, default=ROOT / "docs/data/tasks-features.jsonl", help="journal of bench_tasks.py"
+    )
     parser.add_argument("--work", type=Path, default=ROOT / ".scratch" / "distillation", help="folder of weights")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder that has fsdd/")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["table", "digits", "shapes", "speech"])

@@ -58,7 +58,7 @@ def main() -> None:
     rows = _read(arguments.journal)
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
-        write_between(arguments.write, "tasks", "Six small tasks", _table(rows))
+        write_between(arguments.write, "tasks", "Small tasks", _table(rows))
         return
     done = {(row["task"], row["seed"]) for row in rows}
     for seed in arguments.seeds:
