@@ -28,9 +28,10 @@ from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.pruning_report import ProofReport
 from edgeprune.bundle.verdicts import verdict
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline import board, fingerprint
+from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.context import BuildContext
 from edgeprune.pipeline.file_names import GOLDEN, PLAN, PROFILE, PRUNED_ONNX, WEIGHTS
+from edgeprune.pipeline.microcontrollers import board_figures
 from edgeprune.pipeline.report_content import ReportResults, report_content
 from edgeprune.pipeline.results.describing import DescribeResult, SensitivityResult
 from edgeprune.pipeline.results.evaluating import DenseEvaluationResult, PrunedEvaluationResult
@@ -124,7 +125,7 @@ def budgets(recipe: Recipe, target: Target, results: BuildResults) -> tuple[Budg
 
 def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
     recipe, target, choice = context.recipe, context.target, results.choice
-    metrics, limits = _metrics(results), board.limits(target, results.plan)
+    metrics, limits = _metrics(results), board_figures.limits(target, results.plan)
     parity = results.parity.precisions[choice.precision]
     return Manifest(
         recipe=recipe.name,
@@ -144,7 +145,7 @@ def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
             outputs=parity.outputs,
         ),
         profile=ProfileReference(path=PROFILE),
-        microcontroller=board.report(target, results.profiled),
+        microcontroller=board_figures.report(target, results.profiled),
         platform=Platform(runtime=target.runtime.name, architecture=target.hardware.architecture),
         candidates=results.candidates.compared,
         budgets=_budgets(recipe, target, results, metrics),
@@ -224,7 +225,7 @@ def _pairs(results: BuildResults) -> PairsReport | None:
 
 def _metrics(results: BuildResults) -> AllMetrics:
     plan, shipped = results.plan, results.shipped
-    dense_ms, pruned_ms = board.predicted_ms(plan, results.profiled)
+    dense_ms, pruned_ms = board_figures.predicted_ms(plan, results.profiled)
 
     def metrics(
         costs: Mapping[str, float], accuracy: float | None, samples: int, file_bytes: int, latency_ms: float | None
@@ -257,13 +258,13 @@ def _budgets(recipe: Recipe, target: Target, results: BuildResults, metrics: All
 
     What the recipe requires of evidence it requires for its own limits, not for those of a board.
     """
-    reached, budget = board.reached(results.plan, results.profiled), recipe.budget
+    reached, budget = board_figures.reached(results.plan, results.profiled), recipe.budget
     required = dict.fromkeys(budget.aims.costs, budget.required)
     gated = {gate.name for gate in budget.gates}
     return (
         *(
             verdict(name, limit, reached[name], _KINDS.get(name, "exact"), required=required.get(name, "estimated"))
-            for name, limit in board.limits(target, results.plan).items()
+            for name, limit in board_figures.limits(target, results.plan).items()
             if name not in gated
         ),
         *(

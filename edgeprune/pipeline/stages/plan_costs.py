@@ -42,7 +42,7 @@ def _run(
         latency.remove(removed)
         after["latency_ms"] = latency.total()
     if context.target.limits:
-        from edgeprune.pipeline.fitting import footprint, whole
+        from edgeprune.pipeline.microcontrollers.memory_fitting import footprint, whole
 
         before.update(footprint(context, whole(context)).costs)
         after.update(footprint(context, removed).costs)

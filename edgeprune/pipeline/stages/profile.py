@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from edgeprune.bundle.microcontroller import AgreementReport, LatencyEstimate
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.board import footprint_report
 from edgeprune.pipeline.context import BuildContext
 from edgeprune.pipeline.file_names import PROFILE
+from edgeprune.pipeline.microcontrollers.board_figures import footprint_report
 from edgeprune.pipeline.results.evaluating import PrunedEvaluationResult
 from edgeprune.pipeline.results.exporting import ExportResult, QuantizeResult
 from edgeprune.pipeline.results.loading import PreflightResult

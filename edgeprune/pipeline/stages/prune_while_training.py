@@ -53,20 +53,20 @@ def _limited(context: BuildContext) -> tuple[Budget, Mapping[str, CostModel]]:
     if not context.target.limits:
         latency = context.latency_model(required="latency_ms" in budget.costs)
         return budget, {} if latency is None else {"latency_ms": latency}
-    from edgeprune.pipeline import fitting
+    from edgeprune.pipeline.microcontrollers import memory_fitting
 
-    dense = fitting.footprint(context, fitting.whole(context))
-    limits = fitting.limits(context, dense)
+    dense = memory_fitting.footprint(context, memory_fitting.whole(context))
+    limits = memory_fitting.limits(context, dense)
     exceeded = {name: limit for name, limit in limits.items() if name in budget.costs or dense.costs[name] > limit}
-    return budget.model_copy(update=exceeded), fitting.board_costs(context, dense)
+    return budget.model_copy(update=exceeded), memory_fitting.board_costs(context, dense)
 
 
 def _measured(context: BuildContext) -> Callable[[nn.Module, Units, Tensor], Mapping[str, float]] | None:
     if not context.target.limits:
         return None
-    from edgeprune.pipeline import fitting
+    from edgeprune.pipeline.microcontrollers import memory_fitting
 
-    return partial(fitting.measured, context)
+    return partial(memory_fitting.measured, context)
 
 
 def _applies(results: Results) -> bool:

@@ -89,7 +89,7 @@ def choose(
             )
 
         if context.target.limits:
-            from edgeprune.pipeline.fitting import fit
+            from edgeprune.pipeline.microcontrollers.memory_fitting import fit
 
             return fit(context, within)
         aims = context.recipe.budget.aims

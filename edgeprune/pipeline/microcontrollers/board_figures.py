@@ -1,4 +1,4 @@
-"""Parts of a bundle that only microcontrollers have."""
+"""Figures of a network on a microcontroller for the manifest and the budgets of a bundle."""
 
 from __future__ import annotations
 

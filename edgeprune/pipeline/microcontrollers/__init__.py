@@ -1,0 +1,1 @@
+"""The parts of a build that only microcontrollers have."""
