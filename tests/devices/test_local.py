@@ -61,6 +61,15 @@ def test_an_end_is_told_with_the_exit_code_and_the_last_words(tmp_path: Path) ->
             talk.send("x" * 1_000_000)  # more than a pipe holds
 
 
+def test_line_that_was_cut_is_not_an_answer(tmp_path: Path) -> None:
+    path = script(tmp_path, """import os\nprint('whole\\n{"samples": [1, 2', end="", flush=True)\nos._exit(3)\n""")
+    with Local().open() as workspace:
+        talk = workspace.converse([workspace.push(path)])
+        assert talk.receive(timeout_s=300) == "whole"
+        with pytest.raises(DeviceError, match="exit code 3"):
+            talk.receive(timeout_s=300)
+
+
 def test_a_kill_is_told_with_its_signal(tmp_path: Path) -> None:
     path = script(tmp_path, "import os\nprint(os.getpid(), flush=True)\n" + _ECHO)
     with Local().open() as workspace:
