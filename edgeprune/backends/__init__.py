@@ -23,8 +23,7 @@ _FOLDER = Path(__file__).parent
 
 def names() -> tuple[str, ...]:
     """Names of all backends, in alphabetical order."""
-    own = {path.parent.name for path in _FOLDER.glob("*/*_backend.py") if path.stem == f"{path.parent.name}_backend"}
-    return tuple(sorted(own | {point.name for point in entry_points(group=_GROUP)}))
+    return tuple(sorted(_own_names() | {point.name for point in entry_points(group=_GROUP)}))
 
 
 @cache
@@ -34,17 +33,24 @@ def backend(name: str) -> Backend:
     Raises:
         TargetError: No backend has this name; the message names the nearest one.
     """
-    if (_FOLDER / name / f"{name}_backend.py").is_file():
+    if name in _own_names():  # never a path from the name, which a file of unknown origin may give
         found = importlib.import_module(f"{__name__}.{name}.{name}_backend").BACKEND
     else:
         point = next(iter(entry_points(group=_GROUP, name=name)), None)
         if point is None:
             near = nearest(name, list(names()))
             hint = f"did you mean '{near}'? " if near else ""
-            raise TargetError(f"runtime.name: got '{name}': {hint}there are {', '.join(names())}")
+            raise TargetError(f"runtime.name: got '{name:.80}': {hint}there are {', '.join(names())}")
         found = point.load()
     assert isinstance(found, Backend), f"{name}: {found!r} is not an instance of edgeprune.backends.Backend"
     return found
+
+
+@cache
+def _own_names() -> frozenset[str]:
+    """Names of the backends in this package."""
+    files = _FOLDER.glob("*/*_backend.py")
+    return frozenset(file.parent.name for file in files if file.stem == f"{file.parent.name}_backend")
 
 
 def for_target(target: Target) -> Backend:

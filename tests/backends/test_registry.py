@@ -59,6 +59,13 @@ def test_suffixes_name_one_backend_each() -> None:
         for_file(Path("a.pte"))
 
 
+@pytest.mark.parametrize("name", ["onn" + "A" * 100_000, "../backends/tflm", "tflm/linting", "..", ""])
+def test_name_of_a_runtime_is_not_used_as_a_path(name: str) -> None:
+    with pytest.raises(TargetError, match=r"runtime\.name: got ") as refused:
+        backend(name)
+    assert len(str(refused.value)) < 300
+
+
 def test_unknown_runtime_names_the_nearest() -> None:
     with pytest.raises(TargetError, match="did you mean 'litert'"):
         for_target(Target.parse({"name": "board", "runtime": {"name": "litrt"}}, where="test"))
