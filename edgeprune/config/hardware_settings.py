@@ -38,10 +38,10 @@ class HardwareSettings(Settings):
 
 
 class CyclesPerMac(Settings):
-    """How long a core takes for one multiply-add of an int8 network, all else included: for estimates of latency.
+    """Cycles of a core for one multiply-add of an int8 network, all else included: for estimates of latency.
 
     Attributes:
-        typical: What is told as the latency.
+        typical: Value that the estimated latency follows from.
         low: Lower end of its error band.
         high: Upper end.
         source: Of the figures.

@@ -38,7 +38,7 @@ class LayerSettings(Settings):
 
 
 class PruneSettings(Settings):
-    """How units are chosen.
+    """Choice of the units to remove.
 
     Attributes:
         criterion: What scores a unit; ``auto`` compares several on validation data (docs/selection.md);
@@ -48,7 +48,7 @@ class PruneSettings(Settings):
             each, ``knapsack`` keeps the most importance, ``sensitivity`` loses the least measured accuracy; ``auto``
             compares ``global`` with several options; ``file.py:Class`` for one's own.
         select_options: Arguments of its constructor.
-        repair: What makes up for the removed units before training: ``auto``, or some of ``constants``, ``bias``,
+        repair: Repairs of the pruned network before training: ``auto``, or some of ``constants``, ``bias``,
             ``least_squares`` and ``recalibrate``; an empty list for nothing.
         samples: Training samples that scores, curves and repairs are computed from.
         exclude: Glob patterns on parameter or layer names that must not be pruned.

@@ -185,5 +185,5 @@ def _execution(context: BuildContext, history: History | None) -> Mapping[str, s
 
 
 def findings(_context: BuildContext, result: TrainResult) -> Findings:
-    """How training was run, if a measurement decided it."""
+    """Execution of the training, if a measurement decided it."""
     return {("training",): dict(result.execution)} if result.execution else {}

@@ -14,7 +14,7 @@ State = Mapping[str, Tensor]
 
 
 class Removals:
-    """What each removal kept, in the indices of the network before it."""
+    """Removals from one network; each has the indices that it kept, in the network before it."""
 
     def __init__(self) -> None:
         self._removals: list[Kept] = []

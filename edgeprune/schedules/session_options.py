@@ -15,7 +15,7 @@ from edgeprune.select import Constraint, Selection
 
 @dataclass(frozen=True)
 class Choice:
-    """How units are chosen and what makes up for them, in every round.
+    """Choice of units and repair of what remains, in every round.
 
     Attributes:
         criterion: Scores units.
