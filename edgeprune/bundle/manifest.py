@@ -24,7 +24,7 @@ from edgeprune import input_files, json_text
 from edgeprune.bundle import strict
 from edgeprune.bundle.microcontroller import MicrocontrollerReport
 from edgeprune.bundle.parity_report import ParityReport
-from edgeprune.bundle.part import Figure, Part, RelativePath
+from edgeprune.bundle.part import Count, Figure, Part, RelativePath, Share
 from edgeprune.bundle.pruning_report import PlanReport, ProofReport, TrainingReport
 from edgeprune.errors import BundleError
 from edgeprune.evidence import Evidence
@@ -32,8 +32,6 @@ from edgeprune.evidence import Evidence
 NAME = "manifest.json"
 SCHEMA = 1
 
-_Count = Annotated[int, Field(ge=0)]
-_Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -41,7 +39,7 @@ class FileEntry(Part):
     """One file of the bundle."""
 
     sha256: Sha256
-    bytes: _Count
+    bytes: Count
 
 
 class Metrics(Part):
@@ -57,11 +55,11 @@ class Metrics(Part):
             without one that fits.
     """
 
-    macs: _Count
-    params: _Count
+    macs: Count
+    params: Count
     accuracy: Figure | None = None
-    samples: _Count | None = None
-    file_bytes: _Count | None = None
+    samples: Count | None = None
+    file_bytes: Count | None = None
     predicted_latency_ms: Annotated[Figure, Field(gt=0)] | None = None
 
 
@@ -88,9 +86,9 @@ class CandidateReport(Part):
         file_bytes: Of its file.
     """
 
-    accuracy: _Share | None
-    top1_agreement: _Share | None
-    file_bytes: _Count
+    accuracy: Share | None
+    top1_agreement: Share | None
+    file_bytes: Count
 
 
 class PrecisionReport(Part):
@@ -119,8 +117,8 @@ class PairsReport(Part):
         gained: Number of samples that only the shipped model classifies correctly.
     """
 
-    lost: _Count
-    gained: _Count
+    lost: Count
+    gained: Count
 
 
 class BudgetReport(Part):

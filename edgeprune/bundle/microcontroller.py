@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from edgeprune.bundle.part import Part
+from edgeprune.bundle.part import Count, Part, Share
 from edgeprune.evidence import Evidence
-
-_Count = Annotated[int, Field(ge=0)]
-_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class KindReport(Part):
@@ -23,9 +18,9 @@ class KindReport(Part):
         arithmetic: How the one follows from the other.
     """
 
-    allocations: _Count
-    host_bytes: _Count
-    target_bytes: _Count
+    allocations: Count
+    host_bytes: Count
+    target_bytes: Count
     arithmetic: str
 
 
@@ -46,21 +41,21 @@ class ArenaReport(Part):
     """
 
     host_kind: Evidence = "measured"
-    total_bytes: _Count
-    nonpersistent_bytes: _Count
-    persistent_bytes: _Count
+    total_bytes: Count
+    nonpersistent_bytes: Count
+    persistent_bytes: Count
     by_kind: dict[str, KindReport]
     kind: Literal["estimated"] = "estimated"
-    restated_bytes: _Count
-    scratch_bytes: _Count
-    arena_bytes: _Count
+    restated_bytes: Count
+    scratch_bytes: Count
+    arena_bytes: Count
 
 
 class AliveReport(Part):
     """A tensor that is in memory; ``input``: of the network, which pruning does not make smaller."""
 
     name: str
-    bytes: _Count
+    bytes: Count
     input: bool = False
 
 
@@ -92,11 +87,11 @@ class FlashReport(Part):
     """
 
     kind: Literal["estimated"] = "estimated"
-    file_bytes: _Count
-    golden_bytes: _Count = 0
-    code: dict[str, _Count]
-    flash_bytes: _Count
-    band_bytes: tuple[_Count, _Count] | None = None
+    file_bytes: Count
+    golden_bytes: Count = 0
+    code: dict[str, Count]
+    flash_bytes: Count
+    band_bytes: tuple[Count, Count] | None = None
     source: str
 
 
@@ -128,9 +123,9 @@ class CompilerReport(Part):
 
     kind: Literal["estimated"] = "estimated"
     name: str
-    sram_bytes: _Count
-    flash_bytes: _Count
-    cycles: _Count
+    sram_bytes: Count
+    flash_bytes: Count
+    cycles: Count
     fallback: tuple[FallbackReport, ...] = ()
 
 
@@ -169,9 +164,9 @@ class LatencyEstimate(Part):
     latency_ms: float
     low_ms: float | None = None
     high_ms: float | None = None
-    macs: _Count
-    clock_mhz: _Count
-    cycles: _Count | None = None
+    macs: Count
+    clock_mhz: Count
+    cycles: Count | None = None
     cycles_per_mac: tuple[float, float, float] | None = None
     source: str
 
@@ -179,13 +174,13 @@ class LatencyEstimate(Part):
 class AgreementReport(Part):
     """TFLite Micro beside LiteRT, on the same samples; see ``edgeprune.backends.agreement.Agreement``."""
 
-    top1_agreement: _Share | None
-    worst_steps: _Count
+    top1_agreement: Share | None
+    worst_steps: Count
     mean_steps: float
-    samples: _Count
+    samples: Count
     kernels: str
-    accuracy: _Share | None
-    litert_accuracy: _Share | None
+    accuracy: Share | None
+    litert_accuracy: Share | None
 
 
 class MicrocontrollerReport(Part):
@@ -202,7 +197,7 @@ class MicrocontrollerReport(Part):
 
     dense: FootprintReport
     shipped: FootprintReport
-    limits: dict[str, _Count]
+    limits: dict[str, Count]
     latency: LatencyEstimate
     dense_latency: LatencyEstimate | None = None
     agreement: AgreementReport | None = None

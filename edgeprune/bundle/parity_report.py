@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from edgeprune.bundle.part import Part
-
-_Count = Annotated[int, Field(ge=0)]
-_Share = Annotated[float, Field(ge=0, le=1)]
+from edgeprune.bundle.part import Count, Part, Share
 
 
 class OutputParityReport(Part):
@@ -34,6 +27,6 @@ class ParityReport(Part):
     max_error: float
     mean_error: float
     relative_error: float
-    top1_agreement: _Share | None
-    samples: _Count
+    top1_agreement: Share | None
+    samples: Count
     outputs: tuple[OutputParityReport, ...] = ()

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgeprune.bundle.part import Figure, Part
-
-_Count = Annotated[int, Field(ge=0)]
+from edgeprune.bundle.part import Count, Figure, Part
 
 
 class PlanReport(Part):
@@ -81,13 +79,13 @@ class TrainingReport(Part):
     """
 
     optimizer: Literal["sgd", "adamw"]
-    epochs: _Count
+    epochs: Count
     batch_size: Annotated[int, Field(ge=1)]
     lr: Annotated[float, Field(gt=0)]
     distilled: bool
     automatic: tuple[str, ...] = ()
     start_accuracy: float | None = None
     accuracy: float
-    best_epoch: _Count
+    best_epoch: Count
     phases: Annotated[int, Field(ge=1)] = 1
     still_rising: bool | None = None

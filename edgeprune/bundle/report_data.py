@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from edgeprune import json_text
 from edgeprune.bundle import strict
-from edgeprune.bundle.part import Figure, Part
+from edgeprune.bundle.part import Count, Figure, Part
 from edgeprune.bundle.pruning_report import EpochReport
 from edgeprune.errors import BundleError
 
@@ -22,7 +22,6 @@ NAME = "report.json"
 SCHEMA = 1
 _MAX_BYTES = 256 << 20
 
-Count = Annotated[int, Field(ge=0)]
 Units = Annotated[int, Field(ge=1)]
 
 Pair = tuple[Count, Count]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edgeprune.devices.base import (
-    LineLostError,
-)
+from edgeprune.devices.base import LineLostError
 from edgeprune.devices.child import Child, ProgramEndedError
 
 LOST, NOT_FOUND = 255, 127

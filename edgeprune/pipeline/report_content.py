@@ -61,11 +61,12 @@ def report_content(settings: BuildSettings, results: ReportResults) -> ReportDat
 
 
 def _form(parity: PrecisionParity) -> Form:
+    report = parity.report
     return Form(
         accuracy=parity.accuracy,
-        top1_agreement=parity.top1_agreement,
-        max_error=parity.max_error,
-        relative_error=parity.relative_error,
-        samples=parity.samples,
-        outputs=tuple(OutputError(**output.model_dump()) for output in parity.outputs),
+        top1_agreement=report.top1_agreement,
+        max_error=report.max_error,
+        relative_error=report.relative_error,
+        samples=report.samples,
+        outputs=tuple(OutputError(**output.model_dump()) for output in report.outputs),
     )

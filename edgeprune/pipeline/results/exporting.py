@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune.bundle.parity_report import OutputParityReport
+from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.config.target import Precision
 from edgeprune.pipeline.stage_result import ResultFile, StageResult
 
@@ -76,15 +76,15 @@ class QuantizeResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionParity:
-    """One precision on its runtime beside the PyTorch network, on validation samples; see ``export.parity``."""
+    """One precision on its runtime beside the PyTorch network, on validation samples.
+
+    Attributes:
+        accuracy: Accuracy of the exported file; None where outputs are not logits of classes.
+        report: Differences of the outputs, as the manifest has them.
+    """
 
     accuracy: float | None
-    max_error: float
-    mean_error: float
-    relative_error: float
-    top1_agreement: float | None
-    samples: int
-    outputs: tuple[OutputParityReport, ...]
+    report: ParityReport
 
 
 @dataclass(frozen=True, kw_only=True)

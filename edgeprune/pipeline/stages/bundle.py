@@ -24,7 +24,6 @@ from edgeprune.bundle.manifest import (
     ProfileReference,
 )
 from edgeprune.bundle.measured import Measured
-from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.pruning_report import ProofReport
 from edgeprune.bundle.verdicts import verdict
 from edgeprune.config import Recipe, Target
@@ -126,7 +125,6 @@ def budgets(recipe: Recipe, target: Target, results: BuildResults) -> tuple[Budg
 def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
     recipe, target, choice = context.recipe, context.target, results.choice
     metrics, limits = _metrics(results), board_figures.limits(target, results.plan)
-    parity = results.parity.precisions[choice.precision]
     return Manifest(
         recipe=recipe.name,
         target=target.name,
@@ -136,14 +134,7 @@ def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
         proof=ProofReport(proved=results.proof.proved, max_error=results.proof.max_error, exact=results.proof.exact),
         precision=_precision(results),
         training=results.trained.training,
-        parity=ParityReport(
-            max_error=parity.max_error,
-            mean_error=parity.mean_error,
-            relative_error=parity.relative_error,
-            top1_agreement=parity.top1_agreement,
-            samples=parity.samples,
-            outputs=parity.outputs,
-        ),
+        parity=results.parity.precisions[choice.precision].report,
         profile=ProfileReference(path=PROFILE),
         microcontroller=board_figures.report(target, results.profiled),
         platform=Platform(runtime=target.runtime.name, architecture=target.hardware.architecture),
@@ -206,7 +197,7 @@ def _precision(results: BuildResults) -> PrecisionReport:
             precision: CandidateReport(
                 accuracy=parity[precision].accuracy,
                 file_bytes=file.stat().st_size,
-                top1_agreement=parity[precision].top1_agreement,
+                top1_agreement=parity[precision].report.top1_agreement,
             )
             for precision, file in results.quantized.files(results.exported).items()
         },

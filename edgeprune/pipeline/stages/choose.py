@@ -110,7 +110,7 @@ def _check_agreement(context: BuildContext, precision: Precision, parity: Parity
     """Check that int8 gives the same class as PyTorch for enough samples, which is a limit besides that of accuracy."""
     from edgeprune.errors import ParityError
 
-    agreement = parity.precisions[precision].top1_agreement
+    agreement = parity.precisions[precision].report.top1_agreement
     limit = context.target.parity.int8_top1_agreement
     if precision == "int8" and agreement is not None and agreement < limit:
         raise ParityError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.bundle.parity_report import OutputParityReport
+from edgeprune.bundle.parity_report import OutputParityReport, ParityReport
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline.context import BuildContext
 from edgeprune.pipeline.results.exporting import ExportResult, ParityResult, PrecisionParity, QuantizeResult
@@ -57,8 +57,7 @@ def _run(
 
 def _result(precision: Precision, comparison: Comparison, limits: ParitySettings) -> PrecisionParity:
     parity = comparison.parity
-    return PrecisionParity(
-        accuracy=comparison.accuracy,
+    report = ParityReport(
         max_error=parity.max_error,
         mean_error=parity.mean_error,
         relative_error=parity.relative_error,
@@ -66,6 +65,7 @@ def _result(precision: Precision, comparison: Comparison, limits: ParitySettings
         samples=parity.samples,
         outputs=_verdicts(precision, parity, limits),
     )
+    return PrecisionParity(accuracy=comparison.accuracy, report=report)
 
 
 def _verdicts(name: str, found: Parity, limits: ParitySettings) -> tuple[OutputParityReport, ...]:
