@@ -22,7 +22,7 @@ class OutputParityReport(Part):
 
 
 class ParityReport(Part):
-    """How far the shipped model is from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
+    """Differences of the shipped model from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
 
     max_error: float
     mean_error: float

@@ -110,7 +110,7 @@ class Child:
     def _read(self) -> None:
         assert isinstance(self._process.stdout, io.TextIOWrapper)
         while line := self._process.stdout.buffer.readline(_LONGEST_LINE):
-            # A line without its end was cut, because the program or the connection ended: it is no answer.
+            # A line without its end was cut, because the program or the connection ended, so it is not an answer.
             cut = not line.endswith(b"\n") and len(line) < _LONGEST_LINE
             if not self._closing and not cut:
                 self._lines.put(line.decode(errors="replace").rstrip("\r\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgeprune.bundle.pruning_report import EpochReport, PlanReport, TrainingReport
+from edgeprune.bundle.pruning_report import EpochReport, PlanReport, ProofReport, TrainingReport
 from edgeprune.pipeline.stage_result import ResultFile, StageResult
 
 
@@ -110,11 +110,7 @@ class ProofResult(StageResult):
     """Equivalence check.
 
     Attributes:
-        proved: Whether it was made.
-        max_error: Largest error relative to the largest output; None without the check.
-        exact: Whether zeros were the reference throughout; None without the check.
+        report: Its outcome, as the manifest has it.
     """
 
-    proved: bool
-    max_error: float | None = None
-    exact: bool | None = None
+    report: ProofReport

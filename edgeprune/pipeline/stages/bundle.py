@@ -24,7 +24,6 @@ from edgeprune.bundle.manifest import (
     ProfileReference,
 )
 from edgeprune.bundle.measured import Measured
-from edgeprune.bundle.pruning_report import ProofReport
 from edgeprune.bundle.verdicts import verdict
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import fingerprint
@@ -131,7 +130,7 @@ def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
         metric=results.pruned.metric,
         metrics=metrics,
         pairs=_pairs(results),
-        proof=ProofReport(proved=results.proof.proved, max_error=results.proof.max_error, exact=results.proof.exact),
+        proof=results.proof.report,
         precision=_precision(results),
         training=results.trained.training,
         parity=results.parity.precisions[choice.precision].report,
