@@ -81,7 +81,7 @@ def prune(
     repair: str | Sequence[str] | None = "auto",
     will_finetune: bool = False,
     exclude: Sequence[str] = (),
-    floor: float | None = None,
+    min_units: float | None = None,
     align: int | Literal["auto"] = "auto",
     attention: str = "heads",
     prove: bool = True,
@@ -114,7 +114,7 @@ def prune(
         will_finetune: whether the caller trains the network afterwards; ``prune`` itself does not train. ``auto``
             repairs in another way then.
         exclude: globs over layer names that must stay whole (``["head*"]``).
-        floor: least that stays of each group, a share in (0, 1] or a number of units above 1.
+        min_units: least that stays of each group, a share in (0, 1] or a number of units above 1.
         align: each group keeps a multiple of this number of channels, or all. ``auto`` tries multiples of 8 where
             groups are wide enough, which most runtimes prefer, and any number.
         attention: ``heads`` removes whole heads, ``head_dim`` the same positions in each.
@@ -150,7 +150,17 @@ def prune(
             way.selection()
     units = graph.units_of(graph.capture(model, example), exclude=exclude, attention=attention)
     trial = _Trial(
-        model, units, limits, repairs, criterion, select, given, align=align, floor=floor, costs=costs, seed=seed
+        model,
+        units,
+        limits,
+        repairs,
+        criterion,
+        select,
+        given,
+        align=align,
+        min_units=min_units,
+        costs=costs,
+        seed=seed,
     )
     results: tuple[CandidateResult, ...] = ()
     if given is not None and compared:
@@ -183,7 +193,7 @@ class _Trial:
     samples: Samples | None
     validation: Samples | None = None
     align: int | Literal["auto"] = 1
-    floor: float | None = None
+    min_units: float | None = None
     costs: Mapping[str, CostModel] | None = None
     seed: int = 0
     _scores: dict[str, Tensor] = field(default_factory=dict, init=False)
@@ -215,9 +225,9 @@ class _Trial:
     def _constraints(self, candidate: Candidate) -> Sequence[Constraint]:
         if self.align == "auto":
             return selections.prefer_alignment(
-                self.units, selections.resolve(self.units, floor=self.floor), candidate.align
+                self.units, selections.resolve(self.units, min_units=self.min_units), candidate.align
             )
-        return selections.resolve(self.units, floor=self.floor, align=self.align)
+        return selections.resolve(self.units, min_units=self.min_units, align=self.align)
 
     def plan(self, candidate: Candidate) -> tuple[float, Tensor]:
         plan, removed = self.choose(candidate)

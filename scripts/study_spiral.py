@@ -222,8 +222,8 @@ def prune(
     return edgeprune.prune(
         model,
         (points.inputs[:1],),
-        budget={"macs": 2 * first + first * second + second},  # with that floor nothing else fits
-        floor=KEPT / HIDDEN,
+        budget={"macs": 2 * first + first * second + second},  # with that minimum, no other numbers of units fit
+        min_units=KEPT / HIDDEN,
         # The bias, for the whole of a layer would keep its inputs too.
         exclude=[f"{layer}.bias" for layer in HIDDEN_LAYERS if layer not in layers],
         criterion=criterion,

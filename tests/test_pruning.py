@@ -69,7 +69,7 @@ def test_in_place_repair_equals_that_of_a_copy() -> None:
 
 def test_alignment_and_floor() -> None:
     model, example, _ = _model()
-    pruned = ep.prune(model, example, budget={"macs": 0.5}, align=4, floor=0.25)
+    pruned = ep.prune(model, example, budget={"macs": 0.5}, align=4, min_units=0.25)
     left = {}
     for group in ep.groups(model, example):
         if group.frozen is None:

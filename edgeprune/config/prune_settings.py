@@ -18,22 +18,22 @@ class LayerSettings(Settings):
 
     Attributes:
         match: Glob pattern on group names, and on the layers or parameters that make a group.
-        floor: Fewest channels that stay: a share in (0, 1], or a number of the group's units above 1.
-        ceiling: Most that stay, in the same way, whatever the budget.
-        align: What stays is a multiple of so many channels, or all.
-        exclude: The group stays whole.
+        min_units: Minimum of remaining units: a fraction of the group in (0, 1], or a number of units above 1.
+        max_units: Maximum of remaining units, whatever the budget: a fraction in (0, 1], or a number above 1.
+        align: The group keeps a multiple of this number of channels, or all.
+        exclude: Whether to exclude the group from pruning.
     """
 
     match: Annotated[str, Field(min_length=1)]
-    floor: Amount | None = None
-    ceiling: Amount | None = None
+    min_units: Amount | None = None
+    max_units: Amount | None = None
     align: Annotated[int, Field(ge=1)] | None = None
     exclude: bool | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> LayerSettings:
         if self.model_fields_set <= {"match"}:
-            raise ValueError("a table that sets at least one of floor, ceiling, align, exclude")
+            raise ValueError("a table that sets at least one of min_units, max_units, align, exclude")
         return self
 
 
@@ -52,8 +52,8 @@ class PruneSettings(Settings):
             ``least_squares`` and ``recalibrate``; an empty list for nothing.
         samples: Training samples that scores, curves and repairs are computed from.
         exclude: Glob patterns on parameter or layer names that must not be pruned.
-        floor: Least that stays of each group: a share in (0, 1], or a number of units above 1. None: one index of
-            every dimension.
+        min_units: Minimum of remaining units of each group: a fraction in (0, 1], or a number of units above 1. None:
+            one index of every dimension.
         align: What stays of each group is a multiple of so many channels, or all; 1 is any number. ``target`` is what
             the target's runtime runs best, as far as groups are wide enough and the budget allows; ``auto`` compares
             that with any number.
@@ -69,7 +69,7 @@ class PruneSettings(Settings):
     repair: Literal["auto"] | Annotated[tuple[_Repair, ...], Field(strict=False)] = "auto"
     samples: Annotated[int, Field(ge=1)] = 1024
     exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    floor: Amount | None = None
+    min_units: Amount | None = None
     align: Literal["auto", "target"] | Annotated[int, Field(ge=1)] = "auto"
     layers: Annotated[tuple[LayerSettings, ...], Field(strict=False)] = ()
     attention: Literal["heads", "head_dim"] = "heads"

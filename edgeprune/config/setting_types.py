@@ -16,12 +16,12 @@ def _is_spec(value: str) -> str:
 
 def _is_amount(value: float) -> float:
     if not (0 < value <= 1 or (value > 1 and float(value).is_integer())):
-        raise ValueError("a share in (0, 1], or a whole number above 1")
+        raise ValueError("a fraction in (0, 1], or a whole number above 1")
     return value
 
 
 Amount = Annotated[float, AfterValidator(_is_amount)]
-"""A share in (0, 1], or a whole number above 1."""
+"""A fraction in (0, 1], or a whole number above 1."""
 Spec = Annotated[str, AfterValidator(_is_spec)]
 """Code of the user: ``file.py:name`` or ``package.module:name``."""
 Positive = Annotated[int, Field(ge=1)]

@@ -188,7 +188,7 @@ class BuildContext:
 
         prune = self.recipe.prune
         align = prune.align if isinstance(prune.align, int) else 1
-        demanded = resolve(units, floor=prune.floor, align=align, layers=prune.layers)
+        demanded = resolve(units, min_units=prune.min_units, align=align, layers=prune.layers)
         return prefer_alignment(units, demanded, preferred) if preferred > 1 else demanded
 
     @property

@@ -86,7 +86,7 @@ class Schedule(ABC):
         costs: Mapping[str, CostModel] | None = None,
         repair: str | Sequence[str] | None = "auto",
         exclude: Sequence[str] = (),
-        floor: float | None = None,
+        min_units: float | None = None,
         align: int = 1,
         attention: str = "heads",
         prove: bool = True,
@@ -119,7 +119,7 @@ class Schedule(ABC):
             costs: Models of costs that need more than the network, made for ``model`` as it is now.
             repair: What makes up for removed units, at every removal, see ``edgeprune.prune``.
             exclude: Globs over layer names that must stay whole.
-            floor: Least that stays of each group, a share in (0, 1] or a number of units above 1.
+            min_units: Least that stays of each group, a share in (0, 1] or a number of units above 1.
             align: What stays of each group is a multiple of so many channels, or all.
             attention: ``heads`` removes whole heads, ``head_dim`` the same positions in each.
             prove: Check every removal by numbers.
@@ -143,7 +143,7 @@ class Schedule(ABC):
             criteria.create(criterion, data=known, training=True) if isinstance(criterion, str) else criterion,
             selections.create(select) if isinstance(select, str) else select,
             repairs=chosen_repairs(repair, data=known, training=True),
-            constraints=lambda units: selections.resolve(units, floor=floor, align=align),
+            constraints=lambda units: selections.resolve(units, min_units=min_units, align=align),
             exclude=exclude,
             attention=attention,
             costs=costs or {},

@@ -1,4 +1,4 @@
-"""How many units of each group may stay: floors, ceilings, alignment, and layers that stay whole."""
+"""Allowed numbers of remaining units of each group: minima, maxima, alignment, and excluded layers."""
 
 from __future__ import annotations
 
@@ -22,62 +22,67 @@ class Constraint:
     """Allowed numbers of remaining units of one group.
 
     Attributes:
-        floor: Fewest units that stay.
-        ceiling: Most units that stay; None: all may.
-        align: What the layers that make the group keep is a multiple of so many channels, or all of them.
-        excluded: The pattern that keeps the group whole, or None.
+        min_units: Minimum number of remaining units.
+        max_units: Maximum number of remaining units; None: no maximum.
+        align: The layers that make the group keep a multiple of this number of channels, or all channels.
+        excluded: Pattern that excludes the group from pruning; None if the group may be pruned.
     """
 
-    floor: int = 1
-    ceiling: int | None = None
+    min_units: int = 1
+    max_units: int | None = None
     align: int = 1
     excluded: str | None = None
 
     def kept(self, group: Group) -> list[int]:
-        """How many units of ``group`` may stay, the most first.
+        """Return the allowed numbers of remaining units of ``group``, in descending order.
 
         Raises:
-            InputError: no number will do.
+            InputError: No number of units satisfies all limits.
         """
         size = len(group)
         if group.frozen is not None or self.excluded is not None:
             return [size]
-        most = size if self.ceiling is None else min(self.ceiling, size)
+        most = size if self.max_units is None else min(self.max_units, size)
         step = _units_to_align(group, self.align)
-        counts = list(range(most - most % step, max(self.floor, 1) - 1, -step))
+        counts = list(range(most - most % step, max(self.min_units, 1) - 1, -step))
         if most == size and counts[:1] != [size]:
             counts.insert(0, size)
         if not counts:
-            aligned = f" of which align = {self.align} takes every {step}." if step > 1 else ""
+            aligned = f", and align = {self.align} allows multiples of {step}" if step > 1 else ""
             raise InputError(
-                f"prune.layers: {group.name} has {size} units, and no number of them may stay: the ceiling allows "
-                f"{most} at most, the floor {self.floor} at least{aligned}; raise the ceiling or lower the floor"
+                f"prune.layers: {group.name} has {size} units, and no number of them is allowed: max_units allows at "
+                f"most {most}, min_units at least {self.min_units}{aligned}; raise max_units or lower min_units"
             )
         return counts
 
 
 def resolve(
-    units: Units, *, floor: float | None = None, align: int = 1, layers: Sequence[LayerSettings] = ()
+    units: Units, *, min_units: float | None = None, align: int = 1, layers: Sequence[LayerSettings] = ()
 ) -> tuple[Constraint, ...]:
-    """The constraint of each group, as a recipe's ``[prune]`` and ``[[prune.layers]]`` say it.
+    """Return the constraint of each group.
 
-    ``floor`` and ``align`` hold for every group; where several ``layers`` match a group, the last that says something
-    counts. Patterns are compared with the group's name, and with the layers and parameters that make it. What is
-    frozen stays whole, whatever is asked for.
+    Patterns are compared with the name of the group, and with the layers and parameters that make it. Frozen groups
+    are never pruned.
+
+    Args:
+        units: Units of the network.
+        min_units: Minimum of every group, a fraction in (0, 1] or a number of units above 1. None: one unit.
+        align: Alignment of every group, in channels.
+        layers: Settings of single layers. If several match a group, the last one with the key counts.
 
     Raises:
-        InputError: a pattern matches nothing, or only what is frozen where less of it is asked for.
+        InputError: A pattern matches no group, or sets ``max_units`` of frozen groups only.
     """
-    constraints = [Constraint(_units(floor, group, up=True), None, align) for group in units.groups]
+    constraints = [Constraint(_units(min_units, group, up=True), None, align) for group in units.groups]
     for layer in layers:
         matched = [index for index, group in enumerate(units.groups) if _matches(group, layer.match)]
         if not matched:
             raise InputError(_no_match(layer.match, units.groups))
-        if layer.ceiling is not None and all(units.groups[index].frozen is not None for index in matched):
+        if layer.max_units is not None and all(units.groups[index].frozen is not None for index in matched):
             group = units.groups[matched[0]]
             raise InputError(
-                f"prune.layers: {layer.match!r} asks for a ceiling of {layer.ceiling:g}, and all it matches must stay "
-                f"whole: {group.name} ({group.frozen})"
+                f"prune.layers: {layer.match!r} sets max_units = {layer.max_units:g}, but every group it matches is "
+                f"frozen: {group.name} ({group.frozen}); remove this table or change its pattern"
             )
         for index in matched:
             constraints[index] = _overridden(constraints[index], units.groups[index], layer)
@@ -102,10 +107,10 @@ def _halved(align: int, group: Group) -> int:
 
 
 def _overridden(constraint: Constraint, group: Group, layer: LayerSettings) -> Constraint:
-    if layer.floor is not None:
-        constraint = replace(constraint, floor=_units(layer.floor, group, up=True))
-    if layer.ceiling is not None:
-        constraint = replace(constraint, ceiling=_units(layer.ceiling, group, up=False))
+    if layer.min_units is not None:
+        constraint = replace(constraint, min_units=_units(layer.min_units, group, up=True))
+    if layer.max_units is not None:
+        constraint = replace(constraint, max_units=_units(layer.max_units, group, up=False))
     if layer.align is not None:
         constraint = replace(constraint, align=layer.align)
     if layer.exclude is not None:
@@ -114,11 +119,11 @@ def _overridden(constraint: Constraint, group: Group, layer: LayerSettings) -> C
 
 
 def _units(value: float | None, group: Group, *, up: bool) -> int:
-    """A share of the group, rounded ``up`` or down, or a number of units as a number of units, from 1 to all."""
+    """Convert a fraction of the group, rounded ``up`` or down, or a number of units to a number from 1 to all."""
     if value is None:
         return 1
-    share = round(value * len(group), 6)  # 0.7 of 10 is 7, not 8
-    count = (math.ceil(share) if up else math.floor(share)) if value <= 1 else int(value)
+    fraction = round(value * len(group), 6)  # 0.7 of 10 is 7, not 8
+    count = (math.ceil(fraction) if up else math.floor(fraction)) if value <= 1 else int(value)
     return min(max(count, 1), len(group))
 
 

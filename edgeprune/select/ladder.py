@@ -49,8 +49,8 @@ class Ladder:
             counts = [count for count in constraint.kept(group) if count >= held]
             if not counts:
                 raise InputError(
-                    f"prune.layers: the ceiling of {group.name} allows {constraint.ceiling} units at most, and {held} "
-                    "must stay so that no dimension becomes empty; raise it"
+                    f"prune.layers: max_units allows {group.name} at most {constraint.max_units} units, but {held} "
+                    "must stay so that no dimension becomes empty; raise max_units"
                 )
             by_score = torch.argsort(scores[own], stable=True)
             order = group.start + by_score[torch.argsort(protected[own][by_score].long(), stable=True)]

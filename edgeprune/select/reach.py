@@ -33,7 +33,7 @@ def check_reachable(problem: Problem, constraints: Sequence[Constraint], nearest
 
 
 def removable(units: Units) -> Tensor:
-    """Mask of all units that can be removed together, if no floor and no alignment is asked for: (units,)."""
+    """Mask of all units that can be removed together, if there are no minima and no alignment: (units,)."""
     anything = (Constraint(),) * len(units.groups)
     ladder = Ladder.of(units, torch.zeros(len(units), dtype=torch.float64), anything)
     return ladder.removed(ladder.steps)
@@ -62,15 +62,15 @@ def _held_back(
     whole = [*excluded, *(f"{name} ({reason})" for name, reason in problem.units.frozen)]
     if whole:
         yield f"these stay whole: {_list(whole)}"
-    floors = [
-        f"{group.name} ({constraint.floor} of {len(group)})"
+    minima = [
+        f"{group.name} ({constraint.min_units} of {len(group)})"
         for group, constraint in zip(groups, constraints, strict=True)
-        if constraint.floor > 1 and group.frozen is None and constraint.excluded is None
+        if constraint.min_units > 1 and group.frozen is None and constraint.excluded is None
     ]
-    if floors:
-        without = _lowest(problem, [replace(constraint, floor=1) for constraint in constraints])
+    if minima:
+        without = _lowest(problem, [replace(constraint, min_units=1) for constraint in constraints])
         if any(without[name] < nearest[name] for name in missed):
-            yield f"floors: {_list(floors)}; without them the closest is {_values(without, missed)}"
+            yield f"min_units: {_list(minima)}; without it the closest is {_values(without, missed)}"
     aligned = sorted({constraint.align for constraint in constraints if constraint.align > 1})
     if aligned:
         without = _lowest(problem, [replace(constraint, align=1) for constraint in constraints])

@@ -13,11 +13,11 @@ from edgeprune.select.exact import compare_all
 
 @register
 class Uniform(Selection):
-    """The same share of every group goes, the weakest units of each; the share is the smallest that is enough.
+    """Remove the same fraction of every group, its weakest units; the fraction is the smallest that meets the budget.
 
-    The classic uniform pruning of Li et al., Pruning Filters for Efficient ConvNets, 2017, with the share found by
-    bisection. A group that cannot give the share, for its floor or for alignment, gives the nearest it can. Where the
-    numbers of units that may stay are few, the most even of all that use the budget are taken.
+    The classic uniform pruning of Li et al., Pruning Filters for Efficient ConvNets, 2017, with bisection over the
+    fraction. A group whose ``min_units`` or ``align`` rules the fraction out loses the nearest allowed number. Where
+    only few numbers of units are allowed, the most even ones that use the budget are chosen.
     """
 
     name = "uniform"

@@ -140,18 +140,24 @@ def test_layers_override_what_holds_for_all(tmp_path: Path) -> None:
     text = """
     [prune]
     align = 8
-    floor = 0.25
+    min_units = 0.25
     [[prune.layers]]
     match = "layer1.*"
-    floor = 16
+    min_units = 16
     [[prune.layers]]
     match = "head"
     exclude = true
     """
     prune = Recipe.load(_write(tmp_path, _WHOLE + text)).prune
-    assert (prune.align, prune.floor) == (8, 0.25)
+    assert (prune.align, prune.min_units) == (8, 0.25)
     first, last = prune.layers
-    assert (first.match, first.floor, first.ceiling, first.align, first.exclude) == ("layer1.*", 16, None, None, None)
+    assert (first.match, first.min_units, first.max_units, first.align, first.exclude) == (
+        "layer1.*",
+        16,
+        None,
+        None,
+        None,
+    )
     assert (last.match, last.exclude) == ("head", True)
 
 
@@ -159,11 +165,17 @@ def test_layers_override_what_holds_for_all(tmp_path: Path) -> None:
     ("table", "told"),
     [
         ("prune.align = 0", "'prune.align' in {file}: got 0, must be greater than or equal to 1"),
-        ("prune.floor = 1.5", "'prune.floor' in {file}: got 1.5, must be a share in (0, 1], or a whole number above 1"),
-        ("prune.layers = [{floor = 2}]", "missing key 'prune.layers[0].match' in {file}"),
-        ("prune.layers = [{match = 'a'}]", "must be a table that sets at least one of floor, ceiling, align, exclude"),
-        ("prune.layers = [{match = 'a', flor = 2}]", "unknown key 'prune.layers[0].flor' in {file}"),
-        ("prune.layers = [{match = 'a', ceiling = 0}]", "'prune.layers[0].ceiling' in {file}: got 0"),
+        (
+            "prune.min_units = 1.5",
+            "'prune.min_units' in {file}: got 1.5, must be a fraction in (0, 1], or a whole number above 1",
+        ),
+        ("prune.layers = [{min_units = 2}]", "missing key 'prune.layers[0].match' in {file}"),
+        (
+            "prune.layers = [{match = 'a'}]",
+            "must be a table that sets at least one of min_units, max_units, align, exclude",
+        ),
+        ("prune.layers = [{match = 'a', min_unit = 2}]", "unknown key 'prune.layers[0].min_unit' in {file}"),
+        ("prune.layers = [{match = 'a', max_units = 0}]", "'prune.layers[0].max_units' in {file}: got 0"),
     ],
 )
 def test_a_wrong_layer_table_is_named(tmp_path: Path, table: str, told: str) -> None:

@@ -130,16 +130,16 @@ def test_a_smaller_budget_never_costs_more(
     share=_share,
     seed=_seed,
     align=st.sampled_from([1, 2, 4]),
-    floor=st.floats(0.1, 0.5),
-    ceiling=st.floats(0.6, 1.0),
+    min_units=st.floats(0.1, 0.5),
+    max_units=st.floats(0.6, 1.0),
 )
 def test_alignment_floors_and_ceilings_hold(
-    name: str, network: str, cost: str, share: float, seed: int, align: int, floor: float, ceiling: float
+    name: str, network: str, cost: str, share: float, seed: int, align: int, min_units: float, max_units: float
 ) -> None:
     units = shared(network)[2]
     constraints = tuple(
         Constraint(
-            max(1, int(floor * len(group))), len(group) if align > 1 else max(1, int(ceiling * len(group))), align
+            max(1, int(min_units * len(group))), len(group) if align > 1 else max(1, int(max_units * len(group))), align
         )
         for group in units.groups
     )
@@ -148,7 +148,7 @@ def test_alignment_floors_and_ceilings_hold(
         if group.frozen is not None:
             assert kept == len(group)
             continue
-        assert constraint.floor <= kept <= (constraint.ceiling or len(group))
+        assert constraint.min_units <= kept <= (constraint.max_units or len(group))
         for made in group.producers:
             assert kept == len(group) or (kept * made.per_unit) % align == 0
 

@@ -1,4 +1,4 @@
-"""Floors, ceilings, alignment and overrides, as a recipe says them."""
+"""Minima, maxima, alignment and overrides of the numbers of remaining units."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def test_without_settings_any_number_stays() -> None:
 @pytest.mark.parametrize(
     ("layer", "kept"),
     [
-        ({"floor": 0.85}, [20, 19, 18, 17]),
-        ({"floor": 18}, [20, 19, 18]),
-        ({"floor": 64}, [20]),
-        ({"ceiling": 0.1}, [2, 1]),
-        ({"ceiling": 3, "floor": 2}, [3, 2]),
+        ({"min_units": 0.85}, [20, 19, 18, 17]),
+        ({"min_units": 18}, [20, 19, 18]),
+        ({"min_units": 64}, [20]),
+        ({"max_units": 0.1}, [2, 1]),
+        ({"max_units": 3, "min_units": 2}, [3, 2]),
         ({"align": 8}, [20, 16, 8]),
-        ({"align": 8, "ceiling": 0.9}, [16, 8]),
-        ({"align": 8, "floor": 9}, [20, 16]),
+        ({"align": 8, "max_units": 0.9}, [16, 8]),
+        ({"align": 8, "min_units": 9}, [20, 16]),
         ({"align": 64}, [20]),
         ({"exclude": True}, [20]),
-        ({"exclude": False, "floor": 1.0}, [20]),
+        ({"exclude": False, "min_units": 1.0}, [20]),
     ],
 )
 @pytest.mark.parametrize("match", ["first", "fir*", "first.weight"])
@@ -63,11 +63,14 @@ def test_a_table_says_what_stays_of_the_groups_it_matches(layer: dict[str, Any],
 
 
 def test_the_last_table_that_says_something_counts() -> None:
-    tables = [{"match": "*", "floor": 0.5, "align": 4}, {"match": "first", "floor": 18}]
+    tables = [{"match": "*", "min_units": 0.5, "align": 4}, {"match": "first", "min_units": 18}]
     assert _kept("first", tables) == [20]
     assert _kept("second", tables) == [10, 8]
     assert _kept("first", [*tables, {"match": "first", "align": 1}]) == [20, 19, 18]
-    assert _kept("second", [{"match": "second", "exclude": True}, {"match": "*", "exclude": False}], floor=9) == [10, 9]
+    assert _kept("second", [{"match": "second", "exclude": True}, {"match": "*", "exclude": False}], min_units=9) == [
+        10,
+        9,
+    ]
 
 
 def test_alignment_counts_channels_of_the_layers_that_make_a_group() -> None:
@@ -83,9 +86,12 @@ def test_alignment_counts_channels_of_the_layers_that_make_a_group() -> None:
 @pytest.mark.parametrize(
     ("layer", "told"),
     [
-        ({"match": "frist", "floor": 2}, "match = 'frist' matches no group, .*did you mean 'first'"),
-        ({"match": "layer9.*", "floor": 2}, "matches no group, .*did you mean"),
-        ({"match": "head", "ceiling": 2}, r"all it matches must stay whole: head \(output of the network\)"),
+        ({"match": "frist", "min_units": 2}, "match = 'frist' matches no group, .*did you mean 'first'"),
+        ({"match": "layer9.*", "min_units": 2}, "matches no group, .*did you mean"),
+        (
+            {"match": "head", "max_units": 2},
+            r"max_units = 2, but every group it matches is frozen: head \(output of the network\)",
+        ),
     ],
 )
 def test_a_pattern_without_effect_is_an_error(layer: dict[str, Any], told: str) -> None:
@@ -96,12 +102,14 @@ def test_a_pattern_without_effect_is_an_error(layer: dict[str, Any], told: str) 
 @pytest.mark.parametrize(
     ("layer", "told"),
     [
-        ({"ceiling": 4, "floor": 8}, "the ceiling allows 4 at most, the floor 8 at least; raise the ceiling"),
-        ({"ceiling": 7, "align": 8}, "the ceiling allows 7 at most, .* align = 8 takes every 8"),
+        ({"max_units": 4, "min_units": 8}, "at most 4, min_units at least 8;"),
+        ({"max_units": 7, "align": 8}, "at most 7, .* align = 8 allows multiples of 8;"),
     ],
 )
 def test_a_contradiction_names_the_group(layer: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=f"first has 20 units, and no number of them may stay: {told}"):
+    with pytest.raises(
+        InputError, match=f"first has 20 units, and no number of them is allowed: max_units allows {told}"
+    ):
         _kept("first", [{"match": "first", **layer}])
 
 

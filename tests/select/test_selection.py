@@ -147,17 +147,17 @@ def test_a_budget_out_of_reach_names_what_can_be_reached() -> None:
 @pytest.mark.parametrize("select", ["global", "knapsack", "uniform"])
 def test_a_budget_out_of_reach_names_what_holds_it_back(select: str) -> None:
     lowest = {}
-    for name, options in {"free": {}, "aligned": {"align": 4}, "floored": {"floor": 0.5}}.items():
+    for name, options in {"free": {}, "aligned": {"align": 4}, "bounded": {"min_units": 0.5}}.items():
         with pytest.raises(BudgetError) as caught:
             create(select).choose(_problem(1e-4, _random(0), resolve(_UNITS, **options)))
         lowest[name] = caught.value.nearest["macs"]
         assert "these stay whole: last (output of the network)" in str(caught.value)
         if name == "aligned":
             assert f"align = 4; without it the closest is macs {lowest['free']:,.0f}" in str(caught.value)
-        if name == "floored":
-            assert f"without them the closest is macs {lowest['free']:,.0f}" in str(caught.value)
+        if name == "bounded":
+            assert f"without it the closest is macs {lowest['free']:,.0f}" in str(caught.value)
             assert "of which" not in str(caught.value)
-    assert lowest["free"] < min(lowest["aligned"], lowest["floored"])
+    assert lowest["free"] < min(lowest["aligned"], lowest["bounded"])
     between = (lowest["free"] + lowest["aligned"]) / 2 / _MACS.total()
     create(select).choose(_problem(between, _random(0)))
     with pytest.raises(BudgetError):

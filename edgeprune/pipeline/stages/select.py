@@ -35,7 +35,7 @@ def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
         "select": prune.select,
         "options": dict(prune.select_options),
-        "floor": prune.floor,
+        "min_units": prune.min_units,
         "align": prune.align,
         "preferred": preferred_alignment(recipe, target),
         "layers": [layer.model_dump(mode="json") for layer in prune.layers],
