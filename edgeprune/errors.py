@@ -100,8 +100,8 @@ class MeasurementError(EdgePruneError):
     exit_code = 6
 
 
-class ProofError(EdgePruneError):
-    """The pruned network does not compute what the dense one computes without the removed units."""
+class EquivalenceError(EdgePruneError):
+    """The pruned network is not equivalent to the dense one without the removed units."""
 
     exit_code = 7
 

@@ -1,4 +1,4 @@
-"""``prune``: capture, score, select, rewrite, prove and repair in one call."""
+"""``prune``: capture, score, select, rewrite, verify and repair in one call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeprune.config import Budget
 from edgeprune.cost import Cost, CostModel
 from edgeprune.criteria import Criterion, Network
 from edgeprune.errors import InputError
-from edgeprune.graph import Proof, Rewritten, Units
+from edgeprune.graph import Equivalence, Rewritten, Units
 from edgeprune.graph.rewrite import rewrite
 from edgeprune.model.wrappers import unwrap
 from edgeprune.progress import SILENT, Progress
@@ -40,7 +40,7 @@ class Pruned:
         plan: Removed units.
         before: Costs of the dense network.
         after: Costs of ``model``.
-        proof: Result of the equivalence check, made before repair; None without one.
+        equivalence: Result of the equivalence check, made before repair; None without one.
         frozen: Groups that must stay whole, with the reason.
         form: ``module`` for the user's own module with sliced weights; ``captured`` for the captured program, which is
             used where the forward has sizes written down.
@@ -52,14 +52,14 @@ class Pruned:
     plan: Plan
     before: Cost
     after: Cost
-    proof: Proof | None
+    equivalence: Equivalence | None
     frozen: list[tuple[str, str]]
     form: str
     repaired: tuple[str, ...] = ()
     candidates: tuple[CandidateResult, ...] = ()
 
     def __repr__(self) -> str:
-        checked = "not checked" if self.proof is None else "checked"
+        checked = "not checked" if self.equivalence is None else "checked"
         return (
             f"Pruned({type(self.model).__name__}, MACs {self.before.macs:,} -> {self.after.macs:,}, parameters "
             f"{self.before.params:,} -> {self.after.params:,}, {checked}, {len(self.frozen)} groups frozen)"
@@ -84,7 +84,7 @@ def prune(
     min_units: float | None = None,
     align: int | Literal["auto"] = "auto",
     attention: str = "heads",
-    prove: bool = True,
+    verify: bool = True,
     copy: bool = True,
     optimizer: torch.optim.Optimizer | None = None,
     seed: int = 0,
@@ -118,7 +118,7 @@ def prune(
         align: each group keeps a multiple of this number of channels, or all. ``auto`` tries multiples of 8 where
             groups are wide enough, which most runtimes prefer, and any number.
         attention: ``heads`` removes whole heads, ``head_dim`` the same positions in each.
-        prove: check by numbers that nothing else changed.
+        verify: whether to check that the pruned network is equivalent to the dense one without the removed units.
         copy: leave ``model`` as it is; False slices its tensors in place.
         optimizer: the one that trains ``model``, with ``copy=False``: momentum and optimizer state are sliced along
             with the parameters, so that training continues with ``model`` of the result.
@@ -129,7 +129,7 @@ def prune(
             of the optimizer cannot follow.
         ModelError, CaptureError: the network cannot be captured.
         BudgetError: the budget cannot be reached; names the closest value.
-        ProofError: the pruned network computes something else than the dense one without the removed units.
+        EquivalenceError: the pruned network is not equivalent to the dense one without the removed units.
     """
     limits = Budget.parse(budget)
     model = unwrap(model)
@@ -169,10 +169,12 @@ def prune(
         ways = tuple(result.candidate for result in results if result.chosen)
     plan, removed = trial.choose(ways[0])
     mending = None if given is None else Repair(repairs, units, removed, given, seed=seed)
-    rewritten, proof = graph.shrink(model, units, removed, prove=prove, copy=copy, optimizer=optimizer)
+    rewritten, equivalence = graph.shrink(model, units, removed, verify=verify, copy=copy, optimizer=optimizer)
     if mending is not None:
         mending.apply(rewritten)
-    return Pruned(rewritten.model, plan, plan.before, plan.after, proof, units.frozen, rewritten.form, repairs, results)
+    return Pruned(
+        rewritten.model, plan, plan.before, plan.after, equivalence, units.frozen, rewritten.form, repairs, results
+    )
 
 
 @dataclass

@@ -61,7 +61,7 @@ def measure(share: float | None, precision: str, channels_last: bool, threads: i
     model, recipe = _network(), _recipe()
     if share is not None:
         example = network.example_inputs(recipe.model.input)
-        model = edgeprune.prune(model, example, budget={"macs": share}, criterion="l2", prove=False).model
+        model = edgeprune.prune(model, example, budget={"macs": share}, criterion="l2", verify=False).model
     execution = Execution(precision=precision, channels_last=channels_last, threads=threads, step_ms={})
     execution.place(model.train())
     images, labels = torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))
@@ -171,7 +171,7 @@ def _bare(model: nn.Module, steps: int) -> float:
 def _session(share: float | None) -> schedules.Session:
     """The network with a share of its MACs; None: whole, to be brought to half."""
     example = network.example_inputs(_recipe().model.input)
-    choice = schedules.Choice(criteria.create("l2"), select.create("global"), (), prove=False)
+    choice = schedules.Choice(criteria.create("l2"), select.create("global"), (), verify=False)
     session = schedules.Session(_network(), example, Budget(macs=share or 0.5), choice)
     if share is not None:
         session.remove(session.choose(session.score()))

@@ -5,8 +5,8 @@
     python scripts/bench_zoo.py --against torch-pruning     # the same with Torch-Pruning 1.6.1 beside it (extra: bench)
     python scripts/bench_zoo.py --write docs/zoo.md
 
-Each network runs in a process of its own. Seconds are from capture to the rewritten network, without the proof. Peak
-memory is that of the process over what it held with the network loaded. Needs torchvision and timm (see README).
+Each network runs in its own process. Seconds are from capture to the rewritten network, without the equivalence check.
+Peak memory is that of the process over what it held with the network loaded. Needs torchvision and timm (see README).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="networks; default: all")
     parser.add_argument("--share", type=float, nargs="+", default=[0.5, 0.75], help="budgets, shares of dense MACs")
     parser.add_argument("--against", choices=["torch-pruning"], help="run this beside it")
-    parser.add_argument("--fast", action="store_true", help="prune and prove only: no training, no ONNX")
+    parser.add_argument("--fast", action="store_true", help="prune and verify only: no training, no ONNX")
     parser.add_argument("--rows", type=Path, help="journal of results: what it has is not run again")
     parser.add_argument("--write", type=Path, help="write the report there too")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -138,13 +138,13 @@ def _ours(name: str, share: float, *, checks: bool) -> dict[str, Any]:
     with Peak() as peak:
         begin = time.perf_counter()
         try:
-            quick = prune(network, example, budget={"macs": share}, prove=False)
+            quick = prune(network, example, budget={"macs": share}, verify=False)
         except BudgetError as error:
             return {"error": str(error)}
         seconds = time.perf_counter() - begin
     del quick
     pruned = prune(network, example, budget={"macs": share})
-    assert pruned.proof is not None
+    assert pruned.equivalence is not None
     row = {
         "seconds": seconds,
         "peak_mb": peak.bytes / 1e6,
@@ -153,9 +153,9 @@ def _ours(name: str, share: float, *, checks: bool) -> dict[str, Any]:
         "macs_after": pruned.after.macs,
         "params_before": pruned.before.params,
         "params_after": pruned.after.params,
-        "proof_error": pruned.proof.max_error,
-        "proof_seconds": pruned.proof.seconds,
-        "exact": pruned.proof.exact,
+        "equivalence_error": pruned.equivalence.max_error,
+        "equivalence_seconds": pruned.equivalence.seconds,
+        "exact": pruned.equivalence.exact,
         "form": pruned.form,
         "prunable_params": _prunable_share(network, example),
         "frozen": pruned.frozen,
@@ -269,9 +269,10 @@ EdgePrune {__version__}, torch {torch.__version__}, torchvision {torchvision.__v
 ONNX Runtime {onnxruntime.__version__}, numpy {np.__version__}, Python {platform.python_version()}, {processor()},
 {torch.get_num_threads()} threads.
 
-- *s*: capture to rewritten network, without the proof. *peak*: most memory meanwhile, over what was held before; beside
-  it the size of the weights.
-- *proof*: largest error of the pruned network's output against the dense one with the removed coordinates zeroed,
+- *s*: capture to rewritten network, without the equivalence check. *peak*: most memory meanwhile, over what was
+  held before; beside it the size of the weights.
+- *error*: result of the equivalence check, the largest error of the pruned network's output against the dense one with
+  the removed coordinates zeroed,
   relative to the largest output; `~` marks networks where normalisations mix channels: those are checked against
   themselves on the slice that stays.
 - *onnx*: ONNX Runtime against PyTorch, relative to the largest output. *trains*: the loss falls over three steps.
@@ -281,14 +282,15 @@ ONNX Runtime {onnxruntime.__version__}, numpy {np.__version__}, Python {platform
         lines += ["", f"## At {share:g} of the MACs", ""]
         own = [row for row in rows if row["share"] == share]
         against = any("torch_pruning" in row for row in own)
-        head = ["network", "s", "peak / weights MB", "GMACs", "proof", "onnx", "trains", "form", "prunable", "frozen"]
+        head = ["network", "s", "peak / weights MB", "GMACs", "error", "onnx", "trains", "form", "prunable", "frozen"]
         head += ["Torch-Pruning 1.6.1"] if against else []
         lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         lines += ["| " + " | ".join(_cells(row, against)) + " |" for row in own]
         done = [row for row in own if "error" not in row]
+        largest = max(row["equivalence_error"] for row in done)
         lines += [
             "",
-            f"{len(done)} of {len(own)} pruned; largest proof error {max(r['proof_error'] for r in done):.1e}.",
+            f"{len(done)} of {len(own)} pruned; largest error of the equivalence check {largest:.1e}.",
         ]
     return "\n".join(lines)
 
@@ -303,7 +305,7 @@ def _cells(row: dict[str, Any], against: bool) -> list[str]:
             f"{row['seconds']:.1f}",
             f"{row['peak_mb']:.0f} / {row['weights_mb']:.0f}",
             f"{row['macs_before'] / 1e9:.3f} -> {row['macs_after'] / 1e9:.3f}",
-            f"{'' if row['exact'] else '~'}{row['proof_error']:.0e}",
+            f"{'' if row['exact'] else '~'}{row['equivalence_error']:.0e}",
             f"{row['onnx_error']:.0e}" if "onnx_error" in row else "-",
             "-" if losses is None else "yes" if losses[-1] < losses[0] else "no",
             row["form"],

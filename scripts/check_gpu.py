@@ -66,7 +66,7 @@ def main() -> None:
 def _pruned(bundle: Path, recipe: Recipe) -> nn.Module:
     dense = network.load_model(recipe.model.factory, None, base=recipe.folder, seed=recipe.seed)
     example = network.example_inputs(recipe.model.input, recipe.seed)
-    model = Plan.load(bundle / "plan.json").apply(dense, example, prove=False, copy=False)
+    model = Plan.load(bundle / "plan.json").apply(dense, example, verify=False, copy=False)
     weights.load_into(model, bundle / "weights.safetensors")
     return model.eval()
 

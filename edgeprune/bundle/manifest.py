@@ -25,7 +25,7 @@ from edgeprune.bundle import strict
 from edgeprune.bundle.microcontroller import MicrocontrollerReport
 from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.part import Count, Figure, Part, RelativePath, Share
-from edgeprune.bundle.pruning_report import PlanReport, ProofReport, TrainingReport
+from edgeprune.bundle.pruning_report import EquivalenceReport, PlanReport, TrainingReport
 from edgeprune.errors import BundleError
 from edgeprune.evidence import Evidence
 
@@ -221,7 +221,7 @@ class Manifest(Part):
     metric: str = "accuracy"
     metrics: AllMetrics
     pairs: PairsReport | None = None
-    proof: ProofReport | None = None
+    equivalence: EquivalenceReport | None = None
     precision: PrecisionReport | None = None
     training: TrainingReport | None = None
     parity: ParityReport

@@ -37,16 +37,16 @@ class PlanReport(Part):
     chosen: bool = False
 
 
-class ProofReport(Part):
-    """Whether it was proved that pruning removed nothing but what the plan says; see ``edgeprune.graph.Proof``.
+class EquivalenceReport(Part):
+    """Result of the equivalence check of the pruned network; see ``edgeprune.graph.Equivalence``.
 
     Attributes:
-        proved: False where the recipe asked for no proof.
-        max_error: Relative to the largest output; None without a proof.
-        exact: Zeros were the reference throughout; None without a proof.
+        verified: Whether the check ran and passed; False if the recipe sets ``prune.verify`` to false.
+        max_error: Largest error, relative to the largest output; None without a check.
+        exact: Whether zeros were the reference everywhere; None without a check.
     """
 
-    proved: bool
+    verified: bool
     max_error: float | None = None
     exact: bool | None = None
 

@@ -73,7 +73,7 @@ def command(
         criterion="l2",
         exclude=chosen.prune.exclude,
         attention=chosen.prune.attention,
-        prove=False,
+        verify=False,
     )
     with tempfile.TemporaryDirectory() as folder, bar("calibrate") as progress:
         paths: dict[str, Path] = {}

@@ -59,7 +59,7 @@ class PruneSettings(Settings):
             that with any number.
         layers: What holds for some layers instead.
         attention: What goes where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
-        prove: Check by numbers that the rewritten network computes what it must.
+        verify: Whether to check that the pruned network is equivalent to the dense one without the removed units.
     """
 
     criterion: str = "auto"
@@ -73,4 +73,4 @@ class PruneSettings(Settings):
     align: Literal["auto", "target"] | Annotated[int, Field(ge=1)] = "auto"
     layers: Annotated[tuple[LayerSettings, ...], Field(strict=False)] = ()
     attention: Literal["heads", "head_dim"] = "heads"
-    prove: bool = True
+    verify: bool = True

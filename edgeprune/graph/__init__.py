@@ -1,4 +1,4 @@
-"""The graph engine: capture -> coordinates -> units -> rewrite -> prove. It knows nothing of importance or cost."""
+"""The graph engine: capture, coordinates, units, rewrite and equivalence check, independent of importance and cost."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch import nn
 
 from edgeprune.graph.capture import Example, Program, capture
 from edgeprune.graph.coordinates import follow
+from edgeprune.graph.equivalence import Equivalence, shrink, verify_equivalence
 from edgeprune.graph.optimiser import check_optimizer
-from edgeprune.graph.prove import Proof, shrink, verify
 from edgeprune.graph.rewrite import Rewritten
 from edgeprune.graph.units import Group, Member, Units, group_units
 from edgeprune.model.wrappers import unwrap
 
 __all__ = [
+    "Equivalence",
     "Example",
     "Group",
     "Member",
     "Program",
-    "Proof",
     "Rewritten",
     "Units",
     "capture",
@@ -27,7 +27,7 @@ __all__ = [
     "groups",
     "shrink",
     "units_of",
-    "verify",
+    "verify_equivalence",
 ]
 
 

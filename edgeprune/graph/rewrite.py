@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from edgeprune.errors import ProofError
+from edgeprune.errors import EquivalenceError
 from edgeprune.graph.attributes import fix_attributes
 from edgeprune.graph.capture import Program, evaluating, named_tensors
 from edgeprune.graph.captured import captured_module
@@ -109,7 +109,9 @@ def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
             try:
                 want = _outputs(program, captured, state)
             except Exception as error:
-                raise ProofError(f"the pruned network does not run: {error}. This is a defect of EdgePrune") from error
+                raise EquivalenceError(
+                    f"the pruned network does not run: {error}. This is a defect of EdgePrune"
+                ) from error
             try:
                 got = _outputs(program, own, state)
             except Exception as error:  # noqa: BLE001  a forward may fail in any way

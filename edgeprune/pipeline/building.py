@@ -95,7 +95,7 @@ def build(
             measurement that is missed is no error here: see ``budgets``.
         DeviceError: The device cannot be reached, or fails (5).
         MeasurementError: What was measured on it is not valid (6).
-        ProofError, ParityError: The pruned or the exported network does not compute what it must (7).
+        EquivalenceError, ParityError: The pruned or the exported network does not compute what it must (7).
     """
     target = target if isinstance(target, Target) else Target.load(target)
     recipe = _for_target(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), target)

@@ -30,7 +30,7 @@ def settings(recipe: Recipe) -> Mapping[str, Any]:
     return {
         "schedule": recipe.schedule.model_dump(mode="json"),
         "repair": [prune.repair, prune.samples],
-        "prove": prune.prove,
+        "verify": prune.verify,
         "training": recipe.training.model_dump(mode="json"),
         "seed": recipe.seed,
     }

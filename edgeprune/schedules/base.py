@@ -89,7 +89,7 @@ class Schedule(ABC):
         min_units: float | None = None,
         align: int = 1,
         attention: str = "heads",
-        prove: bool = True,
+        verify: bool = True,
         early: State | None = None,
         fresh: Callable[[int], State] | None = None,
         judge: Callable[[nn.Module], float] | None = None,
@@ -122,7 +122,7 @@ class Schedule(ABC):
             min_units: Least that stays of each group, a share in (0, 1] or a number of units above 1.
             align: What stays of each group is a multiple of so many channels, or all.
             attention: ``heads`` removes whole heads, ``head_dim`` the same positions in each.
-            prove: Check every removal by numbers.
+            verify: Whether to run the equivalence check after every removal.
             early: Weights of the dense network from early in its training, for schedules that go back to them.
             fresh: Gives weights to begin with, by seed; None: ``reset_parameters`` of the layers.
             judge: How good a network is, larger is better; None: by the loss on ``data``.
@@ -147,7 +147,7 @@ class Schedule(ABC):
             exclude=exclude,
             attention=attention,
             costs=costs or {},
-            prove=prove,
+            verify=verify,
         )
         session = Session(
             own,

@@ -179,7 +179,7 @@ class Session:
         """Take the units in the mask (units,) out of the network, with the optimiser's state, and repair what is left.
 
         Raises:
-            ProofError: What is left computes something else than the network without these units.
+            EquivalenceError: The pruned network is not equivalent to the network without these units.
         """
         copy = self.planned is not None and not self._removals
         if not (copy or bool(removed.any())):
@@ -189,7 +189,9 @@ class Session:
         if repair and self.samples is not None and self.choice.repairs:
             mending = Repair(self.choice.repairs, units, removed, self.samples, seed=self.seed)
         self.followers = [rewrite(follower, units, removed, copy=False).model for follower in self.followers]
-        rewritten, _ = graph.shrink(self.model, units, removed, prove=self.choice.prove, copy=copy, optimizer=optimizer)
+        rewritten, _ = graph.shrink(
+            self.model, units, removed, verify=self.choice.verify, copy=copy, optimizer=optimizer
+        )
         if mending is not None:
             mending.apply(rewritten)
         self.model = rewritten.model

@@ -26,7 +26,7 @@ class Choice:
         attention: ``heads`` or ``head_dim``.
         relaxed: The same where the limits cannot be kept with ``constraints``; None: an error then.
         costs: Models of costs that need more than the network, made for the network the session begins with.
-        prove: Prove every removal by numbers.
+        verify: Whether to run the equivalence check after every removal.
         measured: What costs really are, by name, of a network without some of its units: a choice that is over a limit
             then is made anew, aiming lower. None: models are right.
     """
@@ -39,7 +39,7 @@ class Choice:
     attention: str = "heads"
     relaxed: Callable[[Units], Sequence[Constraint]] | None = None
     costs: Mapping[str, CostModel] = field(default_factory=dict)
-    prove: bool = True
+    verify: bool = True
     measured: Callable[[nn.Module, Units, Tensor], Mapping[str, float]] | None = None
 
 

@@ -118,7 +118,7 @@ class Plan:
         model: nn.Module,
         example: graph.Example,
         *,
-        prove: bool = True,
+        verify: bool = True,
         copy: bool = True,
         optimizer: torch.optim.Optimizer | None = None,
     ) -> nn.Module:
@@ -127,14 +127,14 @@ class Plan:
         Raises:
             InputError: the state of the optimiser cannot follow.
             PlanError: the network is not the one the plan was made for; names the first tensor that differs.
-            ProofError: the pruned network computes something else.
+            EquivalenceError: the pruned network is not equivalent to the dense one without the removed units.
         """
         model = unwrap(model)
         self.check(model)
         graph.check_optimizer(optimizer, model, copy=copy)
         units = graph.units_of(graph.capture(model, example), exclude=self.exclude, attention=self.attention)
         removed = self.removed(units)
-        rewritten, _ = graph.shrink(model, units, removed, prove=prove, copy=copy, optimizer=optimizer)
+        rewritten, _ = graph.shrink(model, units, removed, verify=verify, copy=copy, optimizer=optimizer)
         return rewritten.model
 
     def check(self, model: nn.Module) -> None:

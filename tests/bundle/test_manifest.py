@@ -21,7 +21,7 @@ def test_a_round_trip(tmp_path: Path, manifest: Manifest) -> None:
     values = json.loads(manifest.to_json())
     assert values == manifest.model_dump(mode="json")
     assert {
-        "schema", "edgeprune", "recipe", "target", "files", "metric", "metrics", "proof", "precision", "parity",
+        "schema", "edgeprune", "recipe", "target", "files", "metric", "metrics", "equivalence", "precision", "parity",
             "profile", "platform", "microcontroller", "budgets", "gates", "provenance", "pairs",
             "training", "candidates",
     } == values.keys()  # fmt: skip

@@ -34,8 +34,8 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
             "margin": limit - pruned["macs"], "kind": "exact", "ok": True, "note": "",
         }
     ]  # fmt: skip
-    assert manifest["proof"]["proved"]
-    assert manifest["proof"]["max_error"] < 1e-5
+    assert manifest["equivalence"]["verified"]
+    assert manifest["equivalence"]["max_error"] < 1e-5
     assert dense["samples"] == manifest["metrics"]["shipped"]["samples"] == 60
     assert {row["key"] for row in told["table"]} >= {
         "macs", "params", "file_bytes", "accuracy", "latency_ms.p50", "peak_memory_bytes",
@@ -86,9 +86,9 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
 
 @pytest.mark.long
 def test_a_build_without_proof_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*ARGUMENTS, "--epochs", "0", "--set", "prune.prove=false", "--json"]) == 0
-    proof = json.loads(capsys.readouterr().out)["manifest"]["proof"]
-    assert proof == {"proved": False, "max_error": None, "exact": None}
+    assert run([*ARGUMENTS, "--epochs", "0", "--set", "prune.verify=false", "--json"]) == 0
+    equivalence = json.loads(capsys.readouterr().out)["manifest"]["equivalence"]
+    assert equivalence == {"verified": False, "max_error": None, "exact": None}
 
 
 @pytest.mark.long

@@ -31,7 +31,7 @@ def test_what_targets_share_runs_once(other: Path, capsys: pytest.CaptureFixture
     assert [one["target"] for one in told["targets"]] == ["board", "other"]
     assert told["exit_code"] == 0
     first, second = ({stage["name"] for stage in one["stages"] if not stage["cached"]} for one in told["targets"])
-    assert {"load", "evaluate-dense", "score", "select", "train", "plan", "prove", "evaluate"} <= first
+    assert {"load", "evaluate-dense", "score", "select", "train", "plan", "verify-equivalence", "evaluate"} <= first
     assert second == {
         "preflight", "candidates", "select", "plan", "export", "quantize", "parity", "profile", "choose",
         "evaluate-shipped", "bundle",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeprune.errors import ProofError
+from edgeprune.errors import EquivalenceError
 from edgeprune.graph import Units, capture, shrink, units_of
 
 
@@ -44,7 +44,7 @@ def test_a_proof_lets_no_nan_pass() -> None:
     units, _ = _units(network)
     removed = units.prunable.clone()
     removed[0] = False
-    with pytest.raises(ProofError):
+    with pytest.raises(EquivalenceError):
         shrink(network, units, removed)
 
 

@@ -64,9 +64,9 @@ def test_rule(op: str, build: Build, data: st.DataObject, seed: int, recount: bo
     for _ in range(2):
         removed = _some(units)
         assert bool(removed.any()) == bool(units.prunable.any())
-        small, proof = shrink(network, units, removed)
-        assert proof is not None
-        assert proof.max_error < 1e-5
+        small, equivalence = shrink(network, units, removed)
+        assert equivalence is not None
+        assert equivalence.max_error < 1e-5
         with torch.no_grad():
             assert bool(small.model(*example.inputs).isfinite().all())
         cost = cost_of(units, network, removed)

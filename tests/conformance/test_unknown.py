@@ -64,14 +64,14 @@ def test_an_operator_without_a_rule_freezes_what_it_touches(op: str, channels: i
     for group in units.groups:
         if group.frozen is None:
             removed[group.start : group.stop - 1 : 2] = True
-    rewritten, proof = shrink(network, units, removed)
-    assert proof is not None
-    assert proof.max_error < 1e-5
+    rewritten, equivalence = shrink(network, units, removed)
+    assert equivalence is not None
+    assert equivalence.max_error < 1e-5
     assert rewritten.model.second.weight.shape == (channels, channels - int(removed[:channels].sum()), 1, 1)
 
 
 def test_an_operator_that_a_rule_would_ruin_is_not_guessed() -> None:
-    """Were ``mix`` taken for elementwise, the proof would have to fail: its channels read each other."""
+    """Were ``mix`` taken for elementwise, the equivalence check would have to fail: its channels read each other."""
     network, example = _Around(6, "mix").eval(), (torch.randn(2, 3, 4, 4),)
     pruned = prune(network, example, budget={"macs": 0.6}, criterion="random")
     assert pruned.model.second.weight.shape[0] == 6

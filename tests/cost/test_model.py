@@ -124,7 +124,7 @@ def test_macs_are_half_the_flops_that_torch_counts(name: str) -> None:
     for removed in (torch.zeros(len(units), dtype=torch.bool), _some(units)):
         model = cost_model("macs", units, network)
         model.remove(removed)
-        small = shrink(network, units, removed, prove=False)[0].model
+        small = shrink(network, units, removed, verify=False)[0].model
         with FlopCounterMode(display=False) as flops, torch.no_grad():
             small(*example)
         assert model.total() == flops.get_total_flops() / 2
@@ -136,7 +136,7 @@ def test_costs_are_those_of_the_rewritten_network(name: str) -> None:
     network, example, units = shared(name)
     removed = _some(units)
     cost = cost_of(units, network, removed)
-    small = shrink(network, units, removed, prove=False)[0].model
+    small = shrink(network, units, removed, verify=False)[0].model
     again = cost_of(units_of(capture(small, example)), small)
     assert (cost.macs, cost.params, cost.flash_bytes) == (again.macs, again.params, again.flash_bytes)
 
@@ -158,7 +158,7 @@ def test_costs_are_those_of_the_rewritten_network(name: str) -> None:
 def test_flash_bytes_are_those_of_the_exported_weights(name: str, tmp_path: Path) -> None:
     network, example, units = shared(name)
     for removed in (torch.zeros(len(units), dtype=torch.bool), _some(units)):
-        small = shrink(network, units, removed, prove=False)[0].model.eval()
+        small = shrink(network, units, removed, verify=False)[0].model.eval()
         written = onnx.load(export(small, example, tmp_path / "model.onnx").path)
         stored = [onnx.numpy_helper.to_array(item) for item in written.graph.initializer]
         floats = sum(array.nbytes for array in stored if array.dtype == "float32")

@@ -72,8 +72,8 @@ def test_a_network_that_draws_is_pruned_and_passes_the_equivalence_check(middle:
     pruned = prune(Network(middle).eval(), (torch.randn(2, 3, 8, 8),), budget={"macs": 0.5}, criterion="random")
     assert type(pruned.model) is Network
     assert pruned.model.first.out_channels < _CHANNELS
-    assert pruned.proof is not None
-    assert pruned.proof.max_error < 1e-5
+    assert pruned.equivalence is not None
+    assert pruned.equivalence.max_error < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ class Blocks(nn.Module):
 
 def test_draws_in_a_block_pass_the_equivalence_check() -> None:
     pruned = prune(Blocks().eval(), (torch.randn(2, 3, 8, 8),), budget={"macs": 0.8}, criterion="random")
-    assert pruned.proof is not None
-    assert pruned.proof.max_error < 1e-5
+    assert pruned.equivalence is not None
+    assert pruned.equivalence.max_error < 1e-5
 
 
 def test_a_random_order_of_channels_freezes_them() -> None:

@@ -1,4 +1,4 @@
-"""Structures that pruning tools are known to get wrong: each is pruned, proved, trained, replayed and exported."""
+"""Structures that pruning tools are known to get wrong: each is pruned, verified, trained, replayed and exported."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_a_quarter_is_left_and_proved(name: str) -> None:
 
 
 def _check(network: nn.Module, pruned: Pruned, *, dense: nn.Module) -> None:
-    assert pruned.proof is not None
-    assert pruned.proof.max_error < 1e-5
+    assert pruned.equivalence is not None
+    assert pruned.equivalence.max_error < 1e-5
     assert pruned.after.macs < pruned.before.macs
     assert pruned.after.params == sum(parameter.numel() for parameter in pruned.model.parameters())
     state = network.state_dict()
@@ -104,8 +104,8 @@ def test_is_saved_whole(name: str, tmp_path: Path) -> None:
 def test_head_dimensions_go_instead_of_heads(name: str) -> None:
     network, example = make(name)
     pruned = prune(network, example, budget={"macs": 0.7}, criterion="random", attention="head_dim")
-    assert pruned.proof is not None
-    assert pruned.proof.max_error < 1e-5
+    assert pruned.equivalence is not None
+    assert pruned.equivalence.max_error < 1e-5
     heads = {group.name: len(group) for group in groups(network, example)}
     positions = {group.name: len(group) for group in groups(network, example, attention="head_dim")}
     assert heads != positions or name in ("fused-projection", "tokens-and-positions")  # as many heads as dimensions
@@ -173,11 +173,11 @@ class _ZeroLast(nn.Module):
         return self.scale * (y[:, :16].flatten(1).sum(1) + y[:, 16:].square().flatten(1).sum(1))
 
 
-@pytest.mark.parametrize("prove", [True, False])
-def test_zero_outputs_hide_no_written_down_size(prove: bool) -> None:
+@pytest.mark.parametrize("verify", [True, False])
+def test_zero_outputs_hide_no_written_down_size(verify: bool) -> None:
     torch.manual_seed(0)
     network, x = _ZeroLast(), torch.randn(2, 3, 8, 8)
-    pruned = prune(network, (x,), budget={"macs": 0.5}, criterion="l1", repair=None, prove=prove)
+    pruned = prune(network, (x,), budget={"macs": 0.5}, criterion="l1", repair=None, verify=verify)
 
     kept = pruned.plan.kept["conv.weight"][0]
     y = network.conv(x).relu()[:, kept]

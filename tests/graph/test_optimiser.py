@@ -152,7 +152,7 @@ def test_an_optimiser_cannot_follow_a_copy() -> None:
     for call in (
         lambda: prune(network, example, budget={"macs": 0.6}, optimizer=optimiser),
         lambda: plan.apply(network, example, optimizer=optimiser),
-        lambda: shrink(network, units, plan.removed(units), prove=False, optimizer=optimiser),
+        lambda: shrink(network, units, plan.removed(units), verify=False, optimizer=optimiser),
     ):
         with pytest.raises(InputError, match=r"got SGD together with copy=True.*pass copy=False"):
             call()

@@ -1,4 +1,4 @@
-"""All small networks by name, with an example input and whether zeros are the reference of their proof."""
+"""All small networks by name, with an example input and whether zeros are the reference of their equivalence check."""
 
 from __future__ import annotations
 

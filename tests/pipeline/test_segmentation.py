@@ -54,7 +54,7 @@ def test_accuracy_of_a_segmentation_network_is_the_fraction_of_right_pixels(tmp_
     images, labels = (tensor[:_SAMPLES] for tensor in tasks["shapes_data"]()["test"].tensors)
     labels[:, :2] = -100
     dense = tasks["ShapesNet"]().eval()
-    pruned = edgeprune.Plan.load(built.folder / "plan.json").apply(dense, (images[:1],), prove=False)
+    pruned = edgeprune.Plan.load(built.folder / "plan.json").apply(dense, (images[:1],), verify=False)
     weights.load_into(pruned, built.folder / "weights.safetensors")
     with torch.no_grad():
         right = (pruned.eval()(images).argmax(1) == labels)[labels != -100]

@@ -139,7 +139,7 @@ def test_report_changes_only_stages_that_write_it(
 @pytest.mark.parametrize(
     ("path", "using", "not_using"),
     [
-        ("training/trainer.py", {"train", "evaluate-dense"}, {"capture", "group", "prove", "export"}),
+        ("training/trainer.py", {"train", "evaluate-dense"}, {"capture", "group", "verify-equivalence", "export"}),
         ("tflite/tflite_quantizing.py", {"quantize", "preflight", "select"}, {"load", "capture", "evaluate", "export"}),
         ("schedules/gradual.py", {"load", "train"}, {"capture", "score", "select", "plan", "evaluate"}),
         ("criteria/lamp.py", {"load", "score", "candidates"}, {"capture", "group", "evaluate", "export", "profile"}),

@@ -17,7 +17,7 @@ from edgeprune.bundle.manifest import (
     Provenance,
 )
 from edgeprune.bundle.parity_report import ParityReport
-from edgeprune.bundle.pruning_report import EpochReport, ProofReport
+from edgeprune.bundle.pruning_report import EpochReport, EquivalenceReport
 from edgeprune.bundle.report_data import Asked, Call, Curve, Form, Group, Layer, Point, ReportData, Sensitivity, Step
 from edgeprune.profile import Profile, latency_noise, statistics
 from edgeprune.profile.result import (
@@ -45,7 +45,7 @@ def manifest(name: str = "net", *, ok: bool = True, files: tuple[str, ...] = ("m
             pruned=Metrics(macs=LEFT_MACS, params=400_000, accuracy=0.8912, samples=10_000, file_bytes=1_620_000),
             shipped=Metrics(macs=LEFT_MACS, params=400_000, accuracy=0.8910, samples=10_000, file_bytes=452_310),
         ),
-        proof=ProofReport(proved=True, max_error=1.5e-7, exact=True),
+        equivalence=EquivalenceReport(verified=True, max_error=1.5e-7, exact=True),
         precision=PrecisionReport(
             shipped="int8",
             reason=f"int8 is faster, says {name}",

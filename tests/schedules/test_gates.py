@@ -42,7 +42,7 @@ def test_closed_is_pruned(name: str, attention: str) -> None:
     gates = Gates(network, units)
     assert bool(gates.gated[units.prunable].all()) or name == "repeated-keys"  # multiplied by an einsum
     removed = _removable(units, 0.8) & gates.gated
-    small, _ = graph.shrink(copy.deepcopy(network), units, removed, prove=False, copy=True)
+    small, _ = graph.shrink(copy.deepcopy(network), units, removed, verify=False, copy=True)
 
     gates.set(1.0 - removed.float())
 

@@ -27,8 +27,8 @@ def test_is_pruned_proved_and_exported(name: str, tmp_path: Path) -> None:
 
     network, example = networks.make(name)
     pruned = prune(network, example, budget={"macs": 0.5})
-    assert pruned.proof is not None
-    assert pruned.proof.max_error < 1e-5
+    assert pruned.equivalence is not None
+    assert pruned.equivalence.max_error < 1e-5
     assert 0.49 < pruned.after.macs / pruned.before.macs <= 0.5
 
     exported = export(pruned.model, example, tmp_path / "model.onnx")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgeprune.bundle.pruning_report import EpochReport, PlanReport, ProofReport, TrainingReport
+from edgeprune.bundle.pruning_report import EpochReport, EquivalenceReport, PlanReport, TrainingReport
 from edgeprune.pipeline.stage_result import ResultFile, StageResult
 
 
@@ -106,11 +106,11 @@ class PlanResult(StageResult):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProofResult(StageResult):
+class EquivalenceResult(StageResult):
     """Equivalence check.
 
     Attributes:
         report: Its outcome, as the manifest has it.
     """
 
-    report: ProofReport
+    report: EquivalenceReport

@@ -18,13 +18,13 @@ from edgeprune.pipeline.stages import (
     plan_costs,
     preflight,
     profile,
-    prove,
     prune_while_training,
     quantize,
     score,
     select,
     sensitivity,
     train,
+    verify_equivalence,
 )
 
 STAGES = (
@@ -41,7 +41,7 @@ STAGES = (
     plan_costs.STAGE,
     sensitivity.STAGE,
     describe.STAGE,
-    prove.STAGE,
+    verify_equivalence.STAGE,
     evaluate.STAGE,
     export.STAGE,
     quantize.STAGE,

@@ -35,7 +35,7 @@ from edgeprune.pipeline.results.describing import DescribeResult, SensitivityRes
 from edgeprune.pipeline.results.evaluating import DenseEvaluationResult, PrunedEvaluationResult
 from edgeprune.pipeline.results.exporting import ExportResult, ParityResult, QuantizeResult
 from edgeprune.pipeline.results.loading import PreflightResult
-from edgeprune.pipeline.results.pruning import CandidatesResult, PlanResult, ProofResult, TrainResult
+from edgeprune.pipeline.results.pruning import CandidatesResult, EquivalenceResult, PlanResult, TrainResult
 from edgeprune.pipeline.results.shipping import BundleResult, ChoiceResult, ProfileResult, ShippedEvaluationResult
 from edgeprune.pipeline.stage import Space, Stage
 from edgeprune.pipeline.stages import candidates, select
@@ -69,7 +69,7 @@ class BuildResults:
     plan: PlanResult
     sensitivity: SensitivityResult
     description: DescribeResult
-    proof: ProofResult
+    equivalence: EquivalenceResult
     pruned: PrunedEvaluationResult
     exported: ExportResult
     quantized: QuantizeResult
@@ -130,7 +130,7 @@ def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
         metric=results.pruned.metric,
         metrics=metrics,
         pairs=_pairs(results),
-        proof=results.proof.report,
+        equivalence=results.equivalence.report,
         precision=_precision(results),
         training=results.trained.training,
         parity=results.parity.precisions[choice.precision].report,

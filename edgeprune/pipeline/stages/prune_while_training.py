@@ -41,7 +41,7 @@ def _run(context: BuildContext, space: Space, chosen: CandidatesResult) -> Train
         attention=prune.attention,
         costs=costs,
         measured=_measured(context),
-        prove=prune.prove,
+        verify=prune.verify,
     )
     model = context.network(seed=context.recipe.seed, trained=chosen.starts_trained)
     return schedule_run.run_schedule(context, space, schedule_run.create_session(context, model, choice, budget))

@@ -18,7 +18,7 @@ def _run(context: BuildContext, space: Space, chosen: CandidatesResult, selected
         context.criterion(candidate.criterion),
         context.selection(candidate),
         context.repairs(compared=bool(chosen.compared)),
-        prove=context.recipe.prune.prove,
+        verify=context.recipe.prune.verify,
     )
     planned = Planned(context.units, Plan.load(selected.plan).removed(context.units))
     budget = context.recipe.budget.aims

@@ -11,7 +11,7 @@ from edgeprune.report.parts import Column, Section, Source, kind, paragraph, tab
 
 
 def parity(source: Source) -> Section:
-    """Every form against PyTorch, and the proof of the pruning."""
+    """Errors of every form against PyTorch, and the result of the equivalence check."""
     columns = (
         Column("form", False),
         Column("same class"),
@@ -24,7 +24,7 @@ def parity(source: Source) -> Section:
     rows = [_row(name, form, ships=name == source.shipped) for name, form in forms.items() if form.problem is None]
     held = table("Outputs of each file on its runtime, against PyTorch", columns, rows)
     missing = [paragraph(f"No {name}: {form.problem}") for name, form in forms.items() if form.problem is not None]
-    return Section("parity", "Parity and proof", [_proof(source), held, _outputs(forms), missing])
+    return Section("parity", "Parity and equivalence", [_equivalence(source), held, _outputs(forms), missing])
 
 
 def _outputs(forms: Mapping[str, Form]) -> Content:
@@ -86,13 +86,17 @@ def _row(name: str, form: Form, *, ships: bool) -> list[Content]:
     ]
 
 
-def _proof(source: Source) -> Content:
-    proof = source.manifest.proof
-    if proof is None or not proof.proved:
-        return paragraph("The recipe asked for no proof that pruning removed nothing but what the plan says.")
-    against = "with zeros in place of" if proof.exact else "without"
-    error = "" if proof.max_error is None else f"; they differ by at most {proof.max_error:.2e} of the largest output"
+def _equivalence(source: Source) -> Content:
+    equivalence = source.manifest.equivalence
+    if equivalence is None or not equivalence.verified:
+        return paragraph("The recipe disables the equivalence check of the pruned network (prune.verify = false).")
+    against = "with zeros in place of" if equivalence.exact else "without"
+    error = (
+        ""
+        if equivalence.max_error is None
+        else f"; they differ by at most {equivalence.max_error:.2e} of the largest output"
+    )
     return paragraph(
-        f"Proved: the pruned network computes what the dense one does {against} the removed units{error}. ",
+        f"Verified: the pruned network computes the same as the dense one {against} the removed units{error}. ",
         kind("measured"),
     )

@@ -1,4 +1,4 @@
-"""A proof that cannot fail is worthless: planted mistakes must all be caught."""
+"""The equivalence check catches every planted mistake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgeprune.errors import EdgePruneError, ProofError
+from edgeprune.errors import EdgePruneError, EquivalenceError
 from edgeprune.graph import Units, capture, shrink, units_of
 from edgeprune.graph.rules import movement
 from tests.networks.collection import make
@@ -37,7 +37,7 @@ def test_one_index_off_in_any_tensor_is_caught(name: str, monkeypatch: pytest.Mo
             size = dict([*network.named_parameters(), *network.named_buffers()])[tensor].shape[dim]
             wrong = {**right, tensor: {**dims, dim: ((dims[dim] + 1) % size).sort().values}}
             monkeypatch.setattr(Units, "kept", lambda self, mask, wrong=wrong: wrong)
-            with pytest.raises(ProofError):
+            with pytest.raises(EquivalenceError):
                 shrink(network, units, removed)
 
 
@@ -72,8 +72,8 @@ def test_a_wrong_rule_for_data_movement_is_caught(monkeypatch: pytest.MonkeyPatc
 def test_without_proof_there_is_none() -> None:
     network, example = make("squeeze-and-excite")
     units = units_of(capture(network, example))
-    rewritten, proof = shrink(network, units, _third(units), prove=False)
-    assert proof is None
+    rewritten, equivalence = shrink(network, units, _third(units), verify=False)
+    assert equivalence is None
     assert rewritten.kept
 
 
@@ -81,7 +81,7 @@ def test_without_proof_there_is_none() -> None:
 def test_layer_norm_is_checked_against_its_own_slice() -> None:
     network, example = make("tokens-and-positions")
     units = units_of(capture(network, example))
-    _, proof = shrink(network, units, _third(units))
-    assert proof is not None
-    assert not proof.exact
-    assert proof.max_error < 1e-5
+    _, equivalence = shrink(network, units, _third(units))
+    assert equivalence is not None
+    assert not equivalence.exact
+    assert equivalence.max_error < 1e-5

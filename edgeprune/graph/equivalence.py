@@ -1,11 +1,12 @@
-"""Prove by numbers that pruning changed nothing but what it removed.
+"""Numerical check that the pruned network is equivalent to the dense network without the removed units.
 
-The dense program is run with the removed coordinates set to zero where they are consumed: where a call sums over
-them. What the pruned network gives must be the same. Calls that mix what stays with what goes (LayerNorm) have no
-such zero; there the reference is the operator itself on the slice that stays.
+The dense program is run with the removed coordinates set to zero where a call sums over them. The outputs of the pruned
+network must be equal to its outputs. Calls that mix remaining and removed channels (LayerNorm) have no such zero; there
+the reference is the operator itself on the remaining slice.
 
-Networks hide mistakes: a fresh BatchNorm is alike in every channel, and a layer scale of 1e-6 drowns its branch. So
-the proof is given twice, for the network's own weights and for weights that were jittered, where no two are alike.
+Some weights hide mistakes: a newly initialized BatchNorm is the same in every channel, and a layer scale of 1e-6 makes
+its branch negligible. The check therefore runs twice: with the network's weights, and with jittered weights, all of
+which differ.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from edgeprune.errors import ProofError
+from edgeprune.errors import EquivalenceError
 from edgeprune.graph.capture import evaluating
 from edgeprune.graph.draws import constant_draws
 from edgeprune.graph.jitter import jittered
@@ -36,16 +37,19 @@ TOLERANCE = 1e-4
 
 _DEFECT = (
     "This is a defect of EdgePrune, not of your network: please report it. Excluding layers (exclude=[...]) until the "
-    "proof holds shows where it lies"
+    "check passes shows which layer causes it"
 )
 
 
 @dataclass(frozen=True)
-class Proof:
-    """``max_error`` is the largest difference of any output, relative to the largest magnitude of that output.
+class Equivalence:
+    """Result of the equivalence check.
 
-    ``exact`` says whether zeros were the reference throughout; where it is false, calls that mix channels were
-    checked against themselves on the slice that stays.
+    Attributes:
+        max_error: Largest difference of any output, relative to the largest magnitude of that output.
+        exact: Whether zeros were the reference everywhere. If False, calls that mix channels were compared with
+            themselves on the remaining slice.
+        seconds: Wall-clock duration of the check.
     """
 
     max_error: float
@@ -86,7 +90,9 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
     return Reference(states, tuple(outputs), exact, time.perf_counter() - begin)
 
 
-def measure(model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtype: torch.dtype | None = None) -> Proof:
+def measure(
+    model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtype: torch.dtype | None = None
+) -> Equivalence:
     """Measure how far the pruned ``model`` is from ``want``."""
     begin = time.perf_counter()
     program = units.coordinates.program
@@ -106,9 +112,9 @@ def measure(model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtyp
             with evaluating(model), torch.no_grad(), constant_draws(program):
                 got = tensors(torch.func.functional_call(model, given, args, kwargs))
         except Exception as problem:
-            raise ProofError(f"the pruned network does not run: {problem}. {_DEFECT}") from problem
+            raise EquivalenceError(f"the pruned network does not run: {problem}. {_DEFECT}") from problem
         error = max(error, distance(outputs, got))
-    return Proof(error, want.exact, want.seconds + time.perf_counter() - begin)
+    return Equivalence(error, want.exact, want.seconds + time.perf_counter() - begin)
 
 
 def shrink(
@@ -116,43 +122,61 @@ def shrink(
     units: Units,
     removed: Tensor,
     *,
-    prove: bool = True,
+    verify: bool = True,
     copy: bool = True,
     optimizer: torch.optim.Optimizer | None = None,
-) -> tuple[Rewritten, Proof | None]:
-    """``rewrite``, with the proof that it is right; without ``prove`` there is none.
+) -> tuple[Rewritten, Equivalence | None]:
+    """Rewrite ``model`` without the units in the mask ``removed``, and check that the result is equivalent.
+
+    Args:
+        model: Dense network.
+        units: Units of ``model``.
+        removed: Mask of the units to remove, (units,).
+        verify: Whether to run the equivalence check.
+        copy: Whether to leave ``model`` unchanged; if False, its tensors are sliced in place.
+        optimizer: Optimizer whose state is sliced with the parameters; needs ``copy=False``.
+
+    Returns:
+        The pruned network, and the result of the equivalence check; None without ``verify``.
 
     Raises:
-        ProofError: the pruned network computes something else than the dense one without the removed units.
+        EquivalenceError: The pruned network is not equivalent to the dense one without the removed units.
     """
-    want = reference(units, removed) if prove and not copy else None
+    want = reference(units, removed) if verify and not copy else None
     rewritten = rewrite(model, units, removed, copy=copy, optimizer=optimizer)
-    proof = verify(rewritten.model, units, removed, rewritten.kept, want) if prove else None
-    return rewritten, proof
+    equivalence = verify_equivalence(rewritten.model, units, removed, rewritten.kept, want) if verify else None
+    return rewritten, equivalence
 
 
-def verify(model: nn.Module, units: Units, removed: Tensor, kept: Kept, want: Reference | None = None) -> Proof:
-    """Prove that ``model`` is the dense network without the units in the mask ``removed``.
+def verify_equivalence(
+    model: nn.Module, units: Units, removed: Tensor, kept: Kept, want: Reference | None = None
+) -> Equivalence:
+    """Check that ``model`` is equivalent to the dense network without the units in the mask ``removed``.
 
-    ``want`` is needed where the dense weights are gone, as they were sliced in place.
+    Args:
+        model: Pruned network.
+        units: Units of the dense network.
+        removed: Mask of the removed units, (units,).
+        kept: Remaining indices of each sliced tensor, by dimension.
+        want: Expected outputs; needed if the dense weights were sliced in place. None: they are computed.
 
     Raises:
-        ProofError: it computes something else.
+        EquivalenceError: The outputs differ by more than ``TOLERANCE``.
     """
-    proof = measure(model, units, kept, want or reference(units, removed))
-    if not proof.max_error <= TOLERANCE and want is None:
+    equivalence = measure(model, units, kept, want or reference(units, removed))
+    if not equivalence.max_error <= TOLERANCE and want is None:
         # Deep networks amplify rounding: in float64 only a mistake is left.
         try:
             double = reference(units, removed, dtype=torch.float64)
-            proof = measure(model, units, kept, double, dtype=torch.float64)
+            equivalence = measure(model, units, kept, double, dtype=torch.float64)
         except Exception as problem:  # noqa: BLE001  a forward may insist on float32
-            logger.info("no proof in float64: %s", problem)
-    if not proof.max_error <= TOLERANCE:
-        raise ProofError(
-            f"the pruned network is wrong: its output is off by {proof.max_error:.1e} of the largest value, allowed is "
-            f"{TOLERANCE:.0e}. {_DEFECT}"
+            logger.info("no equivalence check in float64: %s", problem)
+    if not equivalence.max_error <= TOLERANCE:
+        raise EquivalenceError(
+            f"the pruned network is wrong: its output is off by {equivalence.max_error:.1e} of the largest value, "
+            f"allowed is {TOLERANCE:.0e}. {_DEFECT}"
         )
-    return proof
+    return equivalence
 
 
 def _convert(leaf: Any, dtype: torch.dtype | None, *, copy: bool = False) -> Any:
