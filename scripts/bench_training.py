@@ -145,7 +145,7 @@ def _ours(session: schedules.Session, case: str, steps: int) -> float:
         trainer = Trainer(session.model, _data(steps), settings, folder=Path(folder), teacher=teacher)
         if case in HOOKS:
             schedule, options = HOOKS[case]
-            session.optimizer = trainer.optimizer
+            session.optimizer = trainer.network.optimizer
             run = schedules.create(schedule, options).run(session)
             hook = next(stretch.hook for stretch in run if stretch.hook is not None)
         clock = _Clock(hook)

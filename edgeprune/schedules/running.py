@@ -44,7 +44,7 @@ def train(
         before(session.model)
         if trainer is None:
             trainer = trainer_of(session.model)
-            session.optimizer, session.followers = trainer.optimizer, trainer.followers
+            session.optimizer, session.followers = trainer.network.optimizer, trainer.network.followers
         _follow(trainer, session)
         trainer.train(stretch)
     if trainer is None:
@@ -55,6 +55,6 @@ def train(
 
 def _follow(trainer: Trainer, session: Session) -> None:
     """Captured programs may have taken the place of the networks."""
-    trainer.model = session.model
-    if trainer.average is not None:
-        (trainer.average.model,) = session.followers
+    trainer.network.model = session.model
+    if trainer.network.average is not None:
+        (trainer.network.average.model,) = session.followers

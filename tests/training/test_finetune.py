@@ -17,7 +17,7 @@ from edgeprune.errors import DataError, TrainingError
 from edgeprune.model import data, weights
 from edgeprune.model.data import Augment, Data, TensorSplit
 from edgeprune.training import History, evaluate, finetune
-from edgeprune.training.trainer import learning_rate
+from edgeprune.training.step_plan import learning_rate
 
 _CLASSES = 3
 

@@ -18,7 +18,7 @@ from edgeprune.errors import DataError, ModelError, TrainingError
 from edgeprune.model import weights
 from edgeprune.model.data import Data, TensorSplit
 from edgeprune.training import Hook, Stretch, Teacher, Trainer, evaluate, finetune
-from edgeprune.training.trainer import learning_rate
+from edgeprune.training.step_plan import learning_rate
 from tests.training import small
 
 _STEPS = 12  # of small.settings()
@@ -40,13 +40,13 @@ class _Notes(Hook):
 
     def before_update(self, step: int) -> None:
         self.calls.append(("before", step))
-        self.rates.append(self.trainer.optimizer.param_groups[0]["lr"])
-        self.weights.append(self.trainer.model[0].weight.detach().clone())
-        assert all(parameter.grad is not None for parameter in self.trainer.model.parameters())
+        self.rates.append(self.trainer.network.optimizer.param_groups[0]["lr"])
+        self.weights.append(self.trainer.network.model[0].weight.detach().clone())
+        assert all(parameter.grad is not None for parameter in self.trainer.network.model.parameters())
 
     def after_update(self, step: int) -> None:
         self.calls.append(("after", step))
-        assert not torch.equal(self.trainer.model[0].weight, self.weights[-1])
+        assert not torch.equal(self.trainer.network.model[0].weight, self.weights[-1])
 
     def end(self) -> None:
         self.calls.append("end")
@@ -65,10 +65,10 @@ def test_what_a_hook_does_in_the_end_is_kept_in_the_network_of_the_next_stretch(
 
     class Zero(Hook):
         def end(self) -> None:
-            nn.init.zeros_(trainer.model[3].bias)
+            nn.init.zeros_(trainer.network.model[3].bias)
 
     trainer.train(Stretch(share=0.5, hook=Zero()))
-    assert torch.equal(trainer.model[3].bias, torch.zeros(3))
+    assert torch.equal(trainer.network.model[3].bias, torch.zeros(3))
 
 
 def test_a_stretch_runs_along_its_part_of_the_curve(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_an_optimiser_forgets_only_where_a_stretch_says_so(tmp_path: Path) -> No
             states = 0
 
             def before_update(self, step: int, trainer: Trainer = trainer) -> None:
-                self.states += len(trainer.optimizer.state) if step == 0 else 0
+                self.states += len(trainer.network.optimizer.state) if step == 0 else 0
 
         hook = Look()
         trainer.train(Stretch(share=0.5, hook=hook, forget=forget))
@@ -122,14 +122,14 @@ def test_the_average_is_that_of_the_formula_and_is_what_is_kept(tmp_path: Path) 
     class Follow(Hook):
         def after_update(self, step: int) -> None:
             decay = min(0.5, (2 + step) / (11 + step))
-            average.mul_(decay).add_((1 - decay) * trainer.model[0].weight.detach())
+            average.mul_(decay).add_((1 - decay) * trainer.network.model[0].weight.detach())
 
     trainer.train(Stretch(share=1.0, hook=Follow()))
-    trained = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    trained = {name: tensor.clone() for name, tensor in trainer.network.model.state_dict().items()}
     trainer.finish()
-    torch.testing.assert_close(trainer.model[0].weight.detach(), average)
+    torch.testing.assert_close(trainer.network.model[0].weight.detach(), average)
     assert not torch.equal(trained["0.weight"], average)
-    assert torch.equal(trainer.model[1].running_mean, trained["1.running_mean"]), "statistics are the latest"
+    assert torch.equal(trainer.network.model[1].running_mean, trained["1.running_mean"]), "statistics are the latest"
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
@@ -139,7 +139,7 @@ def test_best_and_last_weights_are_both_kept_and_one_is_what_training_ends_with(
     class Spoils(Hook):
         def after_update(self, step: int) -> None:
             if step == _STEPS - 1:
-                nn.init.zeros_(trainer.model[3].weight)
+                nn.init.zeros_(trainer.network.model[3].weight)
 
     trainer.train(Stretch(share=1.0, hook=Spoils()))
     history = trainer.finish()
@@ -147,8 +147,8 @@ def test_best_and_last_weights_are_both_kept_and_one_is_what_training_ends_with(
     assert history.best_epoch < 3
     assert float(best.abs().max()) > 0
     assert torch.equal(last, torch.zeros(3, 8))
-    assert torch.equal(trainer.model[3].weight, best if keep == "best" else last)
-    accuracy = evaluate(trainer.model, small.data().validation).accuracy
+    assert torch.equal(trainer.network.model[3].weight, best if keep == "best" else last)
+    accuracy = evaluate(trainer.network.model, small.data().validation).accuracy
     assert accuracy == history.epochs[history.best_epoch - 1 if keep == "best" else 2].validation_accuracy
 
 
@@ -173,7 +173,7 @@ def test_no_gradients_are_left_and_no_generator_has_moved(tmp_path: Path) -> Non
     before = torch.random.get_rng_state()
     trainer = _trainer(tmp_path)
     trainer.train(Stretch(share=1.0))
-    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+    assert all(parameter.grad is None for parameter in trainer.network.model.parameters())
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -222,7 +222,7 @@ def test_a_stretch_that_now_has_another_network_is_refused(tmp_path: Path) -> No
     for width in (7, 6):
         trainer = _trainer(tmp_path)
         trainer.train(Stretch(share=0.5))
-        trainer.model = small.model(width=width)
+        trainer.network.model = small.model(width=width)
         if width == 7:
             trainer.train(Stretch(share=0.5, forget=True))
         else:
@@ -263,10 +263,10 @@ def test_what_goes_wrong_once_is_taken_back_to_the_epoch_before_at_half_the_rate
 
         def begin(self, steps: int) -> None:
             self.begun += 1
-            assert all(bool(torch.isfinite(tensor).all()) for tensor in trainer.model.state_dict().values())
+            assert all(bool(torch.isfinite(tensor).all()) for tensor in trainer.network.model.state_dict().values())
 
         def before_update(self, step: int) -> None:
-            rates[step] = trainer.optimizer.param_groups[0]["lr"]
+            rates[step] = trainer.network.optimizer.param_groups[0]["lr"]
 
     hook = Rates()
     trainer.train(Stretch(share=1.0, hook=hook))
@@ -289,7 +289,7 @@ def test_the_lower_rate_holds_for_the_stretches_that_follow(tmp_path: Path) -> N
         rate = 0.0
 
         def before_update(self, step: int) -> None:
-            self.rate = self.rate or trainer.optimizer.param_groups[0]["lr"]
+            self.rate = self.rate or trainer.network.optimizer.param_groups[0]["lr"]
 
     hook = First()
     trainer.train(Stretch(share=0.5, hook=hook))

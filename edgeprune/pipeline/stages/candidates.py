@@ -166,7 +166,7 @@ class _Trial:
             teacher=context.teacher(model, rewritten.kept),
             base=context.recipe.folder,
         )
-        if trainer.steps * TRAINING_FRACTION < FEWEST_STEPS:
+        if trainer.plan.steps * TRAINING_FRACTION < FEWEST_STEPS:
             return False
         try:
             trainer.train(Stretch(share=TRAINING_FRACTION))

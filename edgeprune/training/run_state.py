@@ -1,0 +1,152 @@
+"""State of a training run that its checkpoints hold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeprune.errors import InputError, TrainingError
+from edgeprune.training.divergence import Divergence
+from edgeprune.training.history import Epoch
+from edgeprune.training.stretch import Hook, Stretch
+from edgeprune.training.trained_network import TrainedNetwork
+
+
+@dataclass
+class StretchState:
+    """A stretch in progress.
+
+    Attributes:
+        stretch: The stretch.
+        number: Its number, from 1.
+        begin: Its first step, from 0 over all stretches.
+        end: The step after its last.
+        step: The next step.
+        hook: Hook of the stretch.
+        losses: Training loss of each step of the epoch so far.
+        seconds: Wall-clock duration of the epoch so far.
+        divergence: Detects losses that grow without bounds.
+    """
+
+    stretch: Stretch
+    number: int
+    begin: int
+    end: int
+    step: int = field(init=False)
+    hook: Hook = field(init=False)
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    divergence: Divergence = field(default_factory=Divergence)
+
+    def __post_init__(self) -> None:
+        self.step = self.begin
+        self.hook = self.stretch.hook or Hook()
+
+    @property
+    def position(self) -> float:
+        """Position of the next step on the learning-rate curve, 0 to 1."""
+        begin, end = self.stretch.rate
+        return begin + (end - begin) * (self.step - self.begin) / (self.end - self.begin)
+
+
+@dataclass
+class RunState:
+    """Everything that changes in a training run, apart from the stretch in progress.
+
+    Attributes:
+        network: The network, its optimizer and the average of its weights.
+        lr: Peak learning rate; None before the range test.
+        epochs: Finished epochs.
+        best_epoch: See ``History.best_epoch``.
+        start_accuracy: See ``History.start_accuracy``.
+        rollbacks: Number of rollbacks.
+    """
+
+    network: TrainedNetwork
+    lr: float | None
+    epochs: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    start_accuracy: float | None = None
+    rollbacks: int = 0
+
+    @property
+    def peak_rate(self) -> float:
+        """Peak learning rate, which is known from the first step on."""
+        assert self.lr is not None, "chosen before the first step"
+        return self.lr
+
+    @property
+    def best_accuracy(self) -> float:
+        """Best validation accuracy of the stretch in progress; -inf before the first evaluation."""
+        if self.best_epoch:
+            return self.epochs[self.best_epoch - 1].validation_accuracy
+        return -math.inf if self.start_accuracy is None else self.start_accuracy
+
+    def forget_best(self) -> None:
+        """Start the comparison of accuracies again: a new stretch may train a network of another shape."""
+        self.best_epoch, self.start_accuracy = 0, None
+
+    def state_dict(self, stretch: StretchState, processes: int) -> dict[str, Any]:
+        """Everything that ``load_state_dict`` needs, as tensors and plain values.
+
+        Args:
+            stretch: The stretch in progress.
+            processes: Number of processes that train together.
+        """
+        return {
+            "processes": processes,
+            "stretch": stretch.number,
+            "begin": stretch.begin,
+            "end": stretch.end,
+            "step": stretch.step,
+            "losses": stretch.losses,
+            "seconds": stretch.seconds,
+            "divergence": stretch.divergence.state_dict(),
+            "hook": stretch.hook.state_dict(),
+            **self.network.state_dict(),
+            "epochs": [vars(epoch) for epoch in self.epochs],
+            "best_epoch": self.best_epoch,
+            "start_accuracy": self.start_accuracy,
+            "lr": self.lr,
+            "rollbacks": self.rollbacks,
+        }
+
+    def load_state_dict(self, content: dict[str, Any], stretch: StretchState, processes: int, folder: Path) -> None:
+        """Restore the state that ``state_dict`` returned, here and in ``stretch``.
+
+        Args:
+            content: The state.
+            stretch: The same stretch; its hook has begun.
+            processes: Number of processes that train together now.
+            folder: Folder of the checkpoints, for messages.
+
+        Raises:
+            InputError: Another number of processes began the run.
+            TrainingError: The state is of another schedule.
+        """
+        if content["processes"] != processes:
+            raise InputError(
+                f"{folder} was begun by {content['processes']} processes, now there are {processes}: start as many "
+                f"again (torchrun --nproc-per-node {content['processes']}), or remove the folder to start over"
+            )
+        if (content["begin"], content["end"]) != (stretch.begin, stretch.end):
+            raise TrainingError(
+                f"{folder} holds steps {content['begin']} to {content['end']} as stretch {stretch.number}, now it has "
+                f"{stretch.begin} to {stretch.end}: another schedule. Remove the folder to start over"
+            )
+        try:
+            self.network.load_state_dict(content)
+        except RuntimeError as problem:
+            raise TrainingError(
+                f"{folder} holds a network of another shape in stretch {stretch.number}: another schedule. "
+                "Remove the folder to start over"
+            ) from problem
+        stretch.hook.load_state_dict(content["hook"])
+        stretch.divergence.load_state_dict(content["divergence"])
+        stretch.step = content["step"]
+        stretch.losses, stretch.seconds = content["losses"], content["seconds"]
+        self.epochs = [Epoch(**epoch) for epoch in content["epochs"]]
+        self.best_epoch, self.rollbacks = content["best_epoch"], content["rollbacks"]
+        self.start_accuracy, self.lr = content["start_accuracy"], content["lr"]
