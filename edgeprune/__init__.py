@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeprune.model.data import Data, Split
     from edgeprune.pipeline import build
     from edgeprune.profile.profiling import profile
+    from edgeprune.prune_options import PruneOptions
     from edgeprune.pruning import prune
     from edgeprune.select import Plan
 
@@ -28,6 +29,7 @@ __all__ = [
     "Budget",
     "Data",
     "Plan",
+    "PruneOptions",
     "Recipe",
     "Split",
     "Target",
@@ -46,6 +48,7 @@ _HOMES = {
     "Budget": "edgeprune.config",
     "Data": "edgeprune.model.data",
     "Plan": "edgeprune.select",
+    "PruneOptions": "edgeprune.prune_options",
     "Recipe": "edgeprune.config",
     "Split": "edgeprune.model.data",
     "Target": "edgeprune.config",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from edgeprune import candidates, criteria, graph
 from edgeprune import select as selections
@@ -21,10 +20,11 @@ from edgeprune.graph import Equivalence, Rewritten, Units
 from edgeprune.graph.rewrite import rewrite
 from edgeprune.model.wrappers import unwrap
 from edgeprune.progress import SILENT, Progress
+from edgeprune.prune_options import PruneOptions
 from edgeprune.repair import Repair, chosen_repairs, constant_units
 from edgeprune.select import Constraint, Curve, Plan, Selection, make_plan
 from edgeprune.select.measuring import measure_sensitivity
-from edgeprune.statistics import Loss, Samples
+from edgeprune.statistics import Samples
 from edgeprune.statistics.held_out import held_out
 
 PREFERRED_ALIGNMENT = 8
@@ -71,144 +71,129 @@ def prune(
     example: graph.Example,
     *,
     budget: Budget | Mapping[str, Any],
-    criterion: str | Criterion = "auto",
     data: Iterable[Any] | None = None,
     validation: Iterable[Any] | None = None,
-    loss: Loss = functional.cross_entropy,
-    samples: int = 1024,
-    select: str | Selection = "auto",
-    costs: Mapping[str, CostModel] | None = None,
-    repair: str | Sequence[str] | None = "auto",
+    options: PruneOptions | Mapping[str, Any] | None = None,
     will_finetune: bool = False,
-    exclude: Sequence[str] = (),
-    min_units: float | None = None,
-    align: int | Literal["auto"] = "auto",
-    attention: str = "heads",
-    verify: bool = True,
     copy: bool = True,
     optimizer: torch.optim.Optimizer | None = None,
-    seed: int = 0,
 ) -> Pruned:
-    """Remove the filters that contribute the least for what they cost, until the budget holds.
+    """Remove the units with the lowest importance for their cost, until the network is within ``budget``::
 
-    With ``data``, each of ``criterion``, ``select`` and ``align`` that is ``auto`` is tried in several ways: every
-    combination makes a plan, is repaired and scored by its loss on validation batches, and the best is used; see
+        pruned = prune(model, (x,), budget={"macs": 0.5}, data=loader)
+        pruned = prune(model, (x,), budget={"macs": 0.5}, data=loader, options={"criterion": "fisher"})
+
+    With ``data``, several values are compared for each of ``criterion``, ``selection`` and ``align`` that is ``auto``:
+    every combination makes a plan, is repaired and scored by its loss on validation batches, and the best is used; see
     docs/selection.md. Without ``data``, ``auto`` means ``l2``, ``global`` and any number of channels.
 
     Args:
-        model: any network that ``torch.export`` captures; evaluation mode is used, its own mode is kept. Of a parallel,
-            averaged or compiled module the network inside is pruned and returned.
-        example: inputs, as a tuple of tensors or a mapping of keyword arguments.
-        budget: upper limits: ``{"macs": 0.5}`` is half of dense, ``{"params": 250_000}`` is absolute.
-        criterion: name of the importance score, see ``edgeprune criteria``, or one made by hand.
-        data: batches of (input, label), read several times: a DataLoader, or a list. An input is a tensor, a tuple or
-            a dict of inputs.
-        validation: batches to compare candidates on. None: every fourth batch of ``data`` is held out for that, and
-            read again only to repair the network that was chosen. A single batch serves both.
-        loss: ``loss(outputs, labels)`` of a batch, its mean.
-        samples: to read of ``data`` at most, and of ``validation``.
-        select: name of the selection, see ``edgeprune.select``, or one made by hand.
-        costs: models of costs that need more than the network: ``{"latency_ms": cost_model("latency_ms", ...)}``.
-        repair: repairs of the network that remains, see ``edgeprune.repair.REPAIRS``; ``auto`` is the best measured one
-            where there is data, None slices weights alone.
-        will_finetune: whether the caller trains the network afterwards; ``prune`` itself does not train. ``auto``
-            repairs in another way then.
-        exclude: globs over layer names that must stay whole (``["head*"]``).
-        min_units: least that stays of each group, a share in (0, 1] or a number of units above 1.
-        align: each group keeps a multiple of this number of channels, or all. ``auto`` tries multiples of 8 where
-            groups are wide enough, which most runtimes prefer, and any number.
-        attention: ``heads`` removes whole heads, ``head_dim`` the same positions in each.
-        verify: whether to check that the pruned network is equivalent to the dense one without the removed units.
-        copy: leave ``model`` as it is; False slices its tensors in place.
-        optimizer: the one that trains ``model``, with ``copy=False``: momentum and optimizer state are sliced along
-            with the parameters, so that training continues with ``model`` of the result.
-        seed: for all random choices.
+        model: Network that ``torch.export`` can capture. It is captured in evaluation mode; its mode is preserved. For
+            a parallel, averaged or compiled module, the module inside is pruned and returned.
+        example: Inputs, as a tuple of tensors or a mapping of keyword arguments.
+        budget: Upper limits by cost: ``{"macs": 0.5}`` is half of the dense network's MACs, ``{"params": 250_000}`` an
+            absolute number.
+        data: Batches of (input, label), which are read several times: a DataLoader, or a list. An input is a tensor, a
+            tuple or a dict of inputs.
+        validation: Batches to compare candidates on. None: every fourth batch of ``data`` is held out, and used only to
+            repair the chosen network. If ``data`` has a single batch, it is used for both.
+        options: Options, or a mapping of them. Defaults to ``PruneOptions()``.
+        will_finetune: Whether the caller trains the network afterwards, which changes what ``repair="auto"`` means;
+            ``prune`` itself does not train.
+        copy: Whether to leave ``model`` unchanged; if False, its tensors are sliced in place.
+        optimizer: Optimizer of ``model``, with ``copy=False``. Its state is sliced with the parameters, so that
+            training continues with ``model`` of the result.
 
     Raises:
-        InputError: an unknown criterion, selection or repair, or one that lacks data; data that does not fit; the state
-            of the optimizer cannot follow.
-        ModelError, CaptureError: the network cannot be captured.
-        BudgetError: the budget cannot be reached; names the closest value.
-        EquivalenceError: the pruned network is not equivalent to the dense one without the removed units.
+        InputError: An option is not valid, the criterion, selection or repair needs data, the data does not fit, or the
+            optimizer state cannot be sliced.
+        ModelError, CaptureError: The network cannot be captured.
+        BudgetError: The budget cannot be reached; the message names the closest value.
+        EquivalenceError: The pruned network is not equivalent to the dense one without the removed units.
     """
     limits = Budget.parse(budget)
+    options = PruneOptions.parse(options)
     model = unwrap(model)
     graph.check_optimizer(optimizer, model, copy=copy)
-    given = None if data is None else Samples(data, loss, samples, seed)
-    ways = candidates.combinations(
-        criterion=_name(criterion),
-        select=_name(select),
-        aligns=(PREFERRED_ALIGNMENT, 1) if align == "auto" else (align,),
-        data=given is not None,
-    )
-    compared = given is not None and len(ways) > 1
-    repairs = chosen_repairs(repair, data=given is not None, training=will_finetune and not compared)
+    samples = options.read_samples(data)
+    ways = _candidates(options, data=samples is not None)
+    compared = samples is not None and len(ways) > 1
+    repairs = chosen_repairs(options.repair, data=samples is not None, training=will_finetune and not compared)
     for way in ways:  # a wrong name fails before the capture
-        if isinstance(criterion, str):
-            criteria.create(way.criterion, data=given is not None)
-        if isinstance(select, str):
-            way.selection()
-    units = graph.units_of(graph.capture(model, example), exclude=exclude, attention=attention)
-    trial = _Trial(
-        model,
-        units,
-        limits,
-        repairs,
-        criterion,
-        select,
-        given,
-        align=align,
-        min_units=min_units,
-        costs=costs,
-        seed=seed,
-    )
+        options.create_criterion(way.criterion, data=samples is not None)
+        _selection(options, way)
+    units = graph.units_of(graph.capture(model, example), exclude=options.exclude, attention=options.attention)
+    trial = _Trial(model, units, limits, options, repairs, samples)
     results: tuple[CandidateResult, ...] = ()
-    if given is not None and compared:
-        trial.samples, trial.validation = held_out(given, validation)
+    if samples is not None and compared:
+        trial.samples, trial.validation = held_out(samples, validation)
         results = candidates.compare(ways, trial)
         ways = tuple(result.candidate for result in results if result.chosen)
     plan, removed = trial.choose(ways[0])
-    mending = None if given is None else Repair(repairs, units, removed, given, seed=seed)
-    rewritten, equivalence = graph.shrink(model, units, removed, verify=verify, copy=copy, optimizer=optimizer)
-    if mending is not None:
-        mending.apply(rewritten)
+    repair = None if samples is None else Repair(repairs, units, removed, samples, seed=options.seed)
+    rewritten, equivalence = graph.shrink(model, units, removed, verify=options.verify, copy=copy, optimizer=optimizer)
+    if repair is not None:
+        repair.apply(rewritten)
     return Pruned(
-        rewritten.model, plan, plan.before, plan.after, equivalence, units.frozen, rewritten.form, repairs, results
+        rewritten.model,
+        plan,
+        before=plan.before,
+        after=plan.after,
+        equivalence=equivalence,
+        frozen=units.frozen,
+        form=rewritten.form,
+        repaired=repairs,
+        candidates=results,
     )
+
+
+def _candidates(options: PruneOptions, *, data: bool) -> tuple[Candidate, ...]:
+    """Return the candidates to compare. Options of a criterion or a selection fix the one that ``auto`` means."""
+    criterion, selection = (
+        value if isinstance(value, str) else value.name for value in (options.criterion, options.selection)
+    )
+    if criterion == "auto" and options.criterion_options:
+        criterion = options.create_criterion(data=data).name
+    return candidates.combinations(
+        criterion=criterion,
+        select="global" if selection == "auto" and options.selection_options else selection,
+        aligns=(PREFERRED_ALIGNMENT, 1) if options.align == "auto" else (options.align,),
+        data=data,
+    )
+
+
+def _selection(options: PruneOptions, candidate: Candidate) -> Selection:
+    if isinstance(options.selection, Selection):
+        return options.selection
+    return candidate.selection(options.selection_options)
 
 
 @dataclass
 class _Trial:
-    """Makes the candidates of one call of ``prune``; see ``candidates.Trial``.
+    """Candidates of one call of ``prune``; see ``candidates.Trial``.
 
     Attributes:
-        samples: To score units, choose and repair with.
-        validation: To score networks on; None where there is nothing to compare.
+        samples: Samples for scores, sensitivity curves and repair.
+        validation: Samples that candidates are compared on; None if there is nothing to compare.
     """
 
     model: nn.Module
     units: Units
     budget: Budget
+    options: PruneOptions
     repairs: tuple[str, ...]
-    criterion: str | Criterion
-    select: str | Selection
     samples: Samples | None
     validation: Samples | None = None
-    align: int | Literal["auto"] = 1
-    min_units: float | None = None
-    costs: Mapping[str, CostModel] | None = None
-    seed: int = 0
     _scores: dict[str, Tensor] = field(default_factory=dict, init=False)
     _chosen: dict[Candidate, tuple[Plan, Tensor]] = field(default_factory=dict, init=False)
 
     def choose(self, candidate: Candidate) -> tuple[Plan, Tensor]:
-        """The plan of ``candidate`` and the mask of the units it removes, (units,), made once."""
+        """Return the plan of ``candidate`` and the mask of the units to remove, (units,); computed once."""
         if candidate not in self._chosen:
-            criterion = self.criterion
-            if isinstance(criterion, str):
-                criterion = criteria.create(candidate.criterion, data=self.samples is not None)
+            options = self.options
+            criterion = options.create_criterion(candidate.criterion, data=self.samples is not None)
             if candidate.criterion not in self._scores:
-                network = Network(self.model, self.units, self.seed, self.samples)
+                network = Network(self.model, self.units, options.seed, self.samples)
                 self._scores[candidate.criterion] = score(criterion, network, self.repairs)
             self._chosen[candidate] = choose(
                 self.model,
@@ -216,20 +201,21 @@ class _Trial:
                 self._scores[candidate.criterion],
                 self.budget,
                 criterion=criterion,
-                selection=candidate.selection() if isinstance(self.select, str) else self.select,
+                selection=_selection(options, candidate),
                 constraints=self._constraints(candidate),
                 samples=self.samples,
-                costs=self.costs,
-                seed=self.seed,
+                costs=options.costs,
+                seed=options.seed,
             )
         return self._chosen[candidate]
 
     def _constraints(self, candidate: Candidate) -> Sequence[Constraint]:
-        if self.align == "auto":
-            return selections.prefer_alignment(
-                self.units, selections.resolve(self.units, min_units=self.min_units), candidate.align
-            )
-        return selections.resolve(self.units, min_units=self.min_units, align=self.align)
+        options = self.options
+        align = 1 if options.align == "auto" else options.align
+        constraints = selections.resolve(self.units, min_units=options.min_units, align=align, layers=options.layers)
+        if options.align != "auto":
+            return constraints
+        return selections.prefer_alignment(self.units, constraints, candidate.align)
 
     def plan(self, candidate: Candidate) -> tuple[float, Tensor]:
         plan, removed = self.choose(candidate)
@@ -238,7 +224,7 @@ class _Trial:
     def build(self, removed: Tensor) -> Rewritten:
         assert self.samples is not None, "there are samples to compare on"
         rewritten = rewrite(self.model, self.units, removed)
-        Repair(self.repairs, self.units, removed, self.samples, seed=self.seed).apply(rewritten)
+        Repair(self.repairs, self.units, removed, self.samples, seed=self.options.seed).apply(rewritten)
         return rewritten
 
     def score(self, model: nn.Module) -> Score:
@@ -247,10 +233,6 @@ class _Trial:
 
     def train(self, number: int, rewritten: Rewritten) -> bool:
         return False  # the caller of prune trains
-
-
-def _name(kind: str | Criterion | Selection) -> str:
-    return kind if isinstance(kind, str) else kind.name
 
 
 def score(criterion: Criterion, network: Network, repairs: Sequence[str] = ()) -> Tensor:
@@ -284,7 +266,7 @@ def choose(
     curves: tuple[Curve, ...] = ()
     if selection.needs_curves:
         if samples is None:
-            raise InputError(f"select: {selection.name} measures the network and needs data; give data=...")
+            raise InputError(f"selection: {selection.name} measures the network and needs data; give data=...")
         curves = measure_sensitivity(units, scores, samples, progress=progress).curves(units)
     return make_plan(
         model,

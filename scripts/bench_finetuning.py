@@ -40,7 +40,7 @@ RECIPE = "cifar10-resnet56"
 _ELSEWHERE = {
     "criterion": "prune.criterion",
     "repair": "prune.repair",
-    "alpha": "prune.select_options.alpha",
+    "alpha": "prune.selection_options.alpha",
 }
 _LABELS = {"distillation.weight": 0.0, "distillation.features": 0.0}
 _ANSWERS = {"distillation.features": 0.0}

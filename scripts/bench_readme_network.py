@@ -56,7 +56,7 @@ def main() -> None:
     dense = network.load_model(task.network, weights, base=ROOT, seed=given.seed)
     example = network.example_inputs(task.shape, given.seed)
     batches = list(splits.train.batches(64))
-    pruned = ep.prune(dense, example, budget={"macs": task.budget}, data=batches, seed=given.seed)
+    pruned = ep.prune(dense, example, budget={"macs": task.budget}, data=batches, options={"seed": given.seed})
     judge = Judge(splits.test or splits.validation, TrainingSettings(), base=ROOT)
     fraction = pruned.after.macs / pruned.before.macs
     accuracy = 100 * judge(pruned.model).accuracy

@@ -61,7 +61,9 @@ def measure(share: float | None, precision: str, channels_last: bool, threads: i
     model, recipe = _network(), _recipe()
     if share is not None:
         example = network.example_inputs(recipe.model.input)
-        model = edgeprune.prune(model, example, budget={"macs": share}, criterion="l2", verify=False).model
+        model = edgeprune.prune(
+            model, example, budget={"macs": share}, options={"criterion": "l2", "verify": False}
+        ).model
     execution = Execution(precision=precision, channels_last=channels_last, threads=threads, step_ms={})
     execution.place(model.train())
     images, labels = torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))

@@ -138,7 +138,7 @@ def _ours(name: str, share: float, *, checks: bool) -> dict[str, Any]:
     with Peak() as peak:
         begin = time.perf_counter()
         try:
-            quick = prune(network, example, budget={"macs": share}, verify=False)
+            quick = prune(network, example, budget={"macs": share}, options={"verify": False})
         except BudgetError as error:
             return {"error": str(error)}
         seconds = time.perf_counter() - begin

@@ -223,15 +223,17 @@ def prune(
         model,
         (points.inputs[:1],),
         budget={"macs": 2 * first + first * second + second},  # with that minimum, no other numbers of units fit
-        min_units=KEPT / HIDDEN,
-        # The bias, for the whole of a layer would keep its inputs too.
-        exclude=[f"{layer}.bias" for layer in HIDDEN_LAYERS if layer not in layers],
-        criterion=criterion,
-        select="uniform",
-        repair=("bias",) if compensated else None,
         data=[(points.inputs, points.labels)],
-        loss=binary_cross_entropy_with_logits,
-        seed=seed,
+        options=edgeprune.PruneOptions(
+            min_units=KEPT / HIDDEN,
+            # To exclude the whole layer would also keep all of its inputs.
+            exclude=[f"{layer}.bias" for layer in HIDDEN_LAYERS if layer not in layers],
+            criterion=criterion,
+            selection="uniform",
+            repair=("bias",) if compensated else (),
+            loss=binary_cross_entropy_with_logits,
+            seed=seed,
+        ),
     )
 
 

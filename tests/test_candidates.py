@@ -179,14 +179,14 @@ def _labelled() -> tuple[nn.Module, list[Any]]:
 def test_prune_compares_candidates_and_uses_the_best() -> None:
     model, data = _labelled()
     example = (data[0][0],)
-    pruned = ep.prune(model, example, budget={"macs": 0.4}, data=data, repair=None)
+    pruned = ep.prune(model, example, budget={"macs": 0.4}, data=data, options={"repair": ()})
     results = pruned.candidates
     assert len(results) > 1
     (chosen,) = [result for result in results if result.chosen]
     assert chosen.repaired.loss <= min(result.repaired.loss for result in results) or chosen.candidate.align > 1
     assert chosen.macs == pytest.approx(pruned.after.macs / pruned.before.macs)
     assert pruned.plan.origin["criterion"] == chosen.candidate.criterion
-    again = ep.prune(model, example, budget={"macs": 0.4}, data=data, repair=None)
+    again = ep.prune(model, example, budget={"macs": 0.4}, data=data, options={"repair": ()})
     assert again.candidates == results
     assert all(torch.equal(a, b) for a, b in zip(pruned.model.parameters(), again.model.parameters(), strict=True))
 
@@ -196,7 +196,9 @@ def test_prune_with_every_choice_made_compares_nothing() -> None:
     model, data = _labelled()
     example = (data[0][0],)
     assert ep.prune(model, example, budget={"macs": 0.4}).candidates == ()
-    pruned = ep.prune(model, example, budget={"macs": 0.4}, data=data, criterion="l2", select="global", align=1)
+    pruned = ep.prune(
+        model, example, budget={"macs": 0.4}, data=data, options={"criterion": "l2", "selection": "global", "align": 1}
+    )
     assert pruned.candidates == ()
-    fixed = ep.prune(model, example, budget={"macs": 0.4}, data=data, criterion="l1", validation=data[:2])
+    fixed = ep.prune(model, example, budget={"macs": 0.4}, data=data, validation=data[:2], options={"criterion": "l1"})
     assert {result.candidate.criterion for result in fixed.candidates} == {"l1"}

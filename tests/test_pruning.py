@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import edgeprune as ep
+from edgeprune.config import PruneSettings
 from edgeprune.cost import cost_model
 from edgeprune.criteria import Criterion, Network
 from edgeprune.errors import InputError
@@ -46,15 +47,16 @@ def test_data_makes_a_better_network() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("select", registered())
-@pytest.mark.parametrize("repair", [None, "bias", ("constants", "least_squares", "recalibrate")])
-def test_selections_and_repairs_go_together(select: str, repair: Any) -> None:
+@pytest.mark.parametrize("selection", registered())
+@pytest.mark.parametrize("repair", [(), ("bias",), ("constants", "least_squares", "recalibrate")])
+def test_selections_and_repairs_go_together(selection: str, repair: Any) -> None:
     model, example, data = _model()
-    pruned = ep.prune(model, example, budget={"macs": 0.5, "params": 0.7}, data=data, select=select, repair=repair)
+    options = ep.PruneOptions(selection=selection, repair=repair)
+    pruned = ep.prune(model, example, budget={"macs": 0.5, "params": 0.7}, data=data, options=options)
     assert pruned.after.macs <= 0.5 * pruned.before.macs
     assert pruned.after.params <= 0.7 * pruned.before.params
-    assert pruned.plan.origin["select"]["name"] == select
-    again = ep.prune(model, example, budget={"macs": 0.5, "params": 0.7}, data=data, select=select, repair=repair)
+    assert pruned.plan.origin["select"]["name"] == selection
+    again = ep.prune(model, example, budget={"macs": 0.5, "params": 0.7}, data=data, options=options)
     assert all(torch.equal(a, b) for a, b in zip(pruned.model.parameters(), again.model.parameters(), strict=True))
 
 
@@ -67,9 +69,9 @@ def test_in_place_repair_equals_that_of_a_copy() -> None:
         torch.testing.assert_close(tensor, copied.model.state_dict()[name])
 
 
-def test_alignment_and_floor() -> None:
+def test_alignment_and_min_units() -> None:
     model, example, _ = _model()
-    pruned = ep.prune(model, example, budget={"macs": 0.5}, align=4, min_units=0.25)
+    pruned = ep.prune(model, example, budget={"macs": 0.5}, options={"align": 4, "min_units": 0.25})
     left = {}
     for group in ep.groups(model, example):
         if group.frozen is None:
@@ -85,7 +87,7 @@ def test_costs_of_ones_own() -> None:
     model, example, _ = _model()
     units = units_of(capture(model, example))
     int8 = cost_model("flash_bytes", units, model, precision="int8")
-    pruned = ep.prune(model, example, budget={"flash_bytes": 0.5}, costs={"flash_bytes": int8})
+    pruned = ep.prune(model, example, budget={"flash_bytes": 0.5}, options={"costs": {"flash_bytes": int8}})
     int8.remove(pruned.plan.removed(units))
     assert int8.total() <= 0.5 * cost_model("flash_bytes", units, model, precision="int8").total()
 
@@ -101,36 +103,75 @@ class _Last(Criterion):
 
 def test_a_criterion_of_ones_own() -> None:
     model, example, _ = _model()
-    assert ep.prune(model, example, budget={"macs": 0.5}, criterion=_Last()).plan.origin["criterion"] == "last"
+    pruned = ep.prune(model, example, budget={"macs": 0.5}, options={"criterion": _Last()})
+    assert pruned.plan.origin["criterion"] == "last"
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("data", "options", "message"),
     [
-        ({"criterion": "taylor"}, "'taylor' needs data with labels, and there is none"),
-        ({"criterion": "tailor", "data": True}, "did you mean 'taylor'"),
-        ({"select": "sensitivity"}, "needs data"),
-        ({"select": "globl"}, "did you mean 'global'"),
-        ({"repair": "bias"}, "need data, and there is none"),
-        ({"data": iter([1, 2])}, "can be read only once"),
-        (
-            {"data": [(torch.zeros(2, 1, 4, 4), torch.zeros(2))], "criterion": "apoz"},
-            "allowed is that of the example",
-        ),
+        (None, {"criterion": "taylor"}, "'taylor' needs data with labels, and there is none"),
+        (_model()[2], {"criterion": "tailor"}, "did you mean 'taylor'"),
+        (None, {"selection": "sensitivity"}, "needs data"),
+        (None, {"selection": "globl"}, "did you mean 'global'"),
+        (None, {"repair": ["bias"]}, "need data, and there is none"),
+        (iter([1, 2]), {}, "can be read only once"),
+        ([(torch.zeros(2, 1, 4, 4), torch.zeros(2))], {"criterion": "apoz"}, "allowed is that of the example"),
     ],
 )
-def test_bad_input_is_one_clear_error(options: dict[str, Any], told: str) -> None:
-    model, example, data = _model()
-    if options.get("data") is True:
-        options = {**options, "data": data}
-    with pytest.raises(InputError, match=told):
-        ep.prune(model, example, budget={"macs": 0.5}, **options)
+def test_bad_input_is_one_clear_error(data: Any, options: dict[str, Any], message: str) -> None:
+    model, example, _ = _model()
+    with pytest.raises(InputError, match=message):
+        ep.prune(model, example, budget={"macs": 0.5}, data=data, options=options)
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "message"),
+    [
+        ({"criteron": "l2"}, "criteron", "did you mean 'criterion'"),
+        ({"criterion": 3}, "criterion", "got 3"),
+        ({"min_units": 1.5}, "min_units", "got 1.5, must be a fraction"),
+        ({"align": "target"}, "align", "got 'target'"),
+        ({"repair": "bias"}, "repair", "got 'bias'"),
+        ({"samples": 0}, "samples", "greater than or equal to 1"),
+        ({"attention": "head"}, "attention", "'heads' or 'head_dim'"),
+        ({"layers": [{"match": "a"}]}, "layers", "at least one of min_units"),
+        ({"criterion": _Last(), "criterion_options": {"a": 1}}, "criterion_options", "instance of _Last"),
+    ],
+)
+def test_invalid_option_is_named_when_options_are_created(options: dict[str, Any], key: str, message: str) -> None:
+    with pytest.raises(InputError, match=rf"'{key}.*' in PruneOptions.*{message}"):
+        ep.PruneOptions(**options)
+
+
+def test_recipe_and_python_have_the_same_options() -> None:
+    recipe, python = PruneSettings(), ep.PruneOptions()
+    assert python.model_dump(include=set(PruneSettings.model_fields)) == recipe.model_dump()
+    assert set(ep.PruneOptions.model_fields) - set(PruneSettings.model_fields) == {"loss", "costs", "seed"}
+
+
+def test_settings_of_layers_apply() -> None:
+    model, example, _ = _model()
+    group = next(group for group in ep.groups(model, example) if group.frozen is None)
+    options = ep.PruneOptions(criterion="l2", layers=[{"match": group.name, "exclude": True}])
+    plan = ep.prune(model, example, budget={"macs": 0.95}, options=options).plan
+    assert plan.kept
+    assert group.producers[0].dim not in plan.kept.get(group.producers[0].tensor, {})
+
+
+@pytest.mark.parametrize("name", ["criterion", "selection"])
+def test_constructor_arguments_reach_criterion_and_selection(name: str) -> None:
+    model, example, _ = _model()
+    with pytest.raises(InputError, match=f"{name}: .* has no option 'nonsense'"):
+        ep.prune(model, example, budget={"macs": 0.5}, options={f"{name}_options": {"nonsense": 1}})
 
 
 @pytest.mark.long
 def test_plans_compare_and_results_print_on_one_line(tmp_path: Path) -> None:
     model, example, _ = _model()
-    pruned, other = (ep.prune(model, example, budget={"macs": share}, criterion="l2") for share in (0.6, 0.4))
+    pruned, other = (
+        ep.prune(model, example, budget={"macs": share}, options={"criterion": "l2"}) for share in (0.6, 0.4)
+    )
     pruned.plan.save(tmp_path / "plan.json")
     loaded = ep.Plan.load(tmp_path / "plan.json")
     assert loaded == pruned.plan

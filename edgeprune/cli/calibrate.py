@@ -45,7 +45,7 @@ def command(
       edgeprune calibrate --model net.py:make --data net.py:data --input 1,3,224,224 --quick
     """
     chosen = chosen_recipe(recipe, **options)
-    from edgeprune import graph, prune
+    from edgeprune import PruneOptions, graph, prune
     from edgeprune.config import Target
     from edgeprune.cost import cost_model
     from edgeprune.cost.layers import layers
@@ -70,10 +70,9 @@ def command(
         model,
         example,
         budget={"macs": 0.5},
-        criterion="l2",
-        exclude=chosen.prune.exclude,
-        attention=chosen.prune.attention,
-        verify=False,
+        options=PruneOptions(
+            criterion="l2", exclude=chosen.prune.exclude, attention=chosen.prune.attention, verify=False
+        ),
     )
     with tempfile.TemporaryDirectory() as folder, bar("calibrate") as progress:
         paths: dict[str, Path] = {}

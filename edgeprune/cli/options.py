@@ -17,7 +17,7 @@ _DEFAULT_RECIPE = "digits"
 _COMMAND_LINE = "the command line"
 _PATH_SETTINGS = ("model.weights", "model.early", "data.dir")
 _SPEC_SETTINGS = (
-    "model.factory", "data.function", "prune.criterion", "prune.select", "schedule.name",
+    "model.factory", "data.function", "prune.criterion", "prune.selection", "schedule.name",
     "training.loss", "training.step", "training.metric",
 )  # fmt: skip
 
@@ -82,6 +82,11 @@ def recipe_options(function: _F) -> _F:
                 help="What scores a unit, see 'edgeprune criteria'; or file.py:Class of your own.  [default: that of "
                 "the recipe; without one, several are compared]",
             ),
+            click.option(
+                "--selection",
+                help="Method that turns scores into a plan: global, uniform, knapsack, sensitivity, or your own "
+                "file.py:Class.  [default: that of the recipe]",
+            ),
             click.option("--schedule", help="When units go, see 'edgeprune schedules'; or your file.py:Class."),
             click.option(
                 "--epochs", type=click.IntRange(min=0), help="Epochs of training, those of a schedule in all."
@@ -104,7 +109,7 @@ def recipe_options(function: _F) -> _F:
 
 def recipe_of(name: str | None, **options: Any) -> Recipe:
     """``chosen_recipe`` with some of its options; the others have no values."""
-    single = ("model", "weights", "data", "shape", "data_dir", "criterion", "schedule", "epochs", "seed")
+    single = ("model", "weights", "data", "shape", "data_dir", "criterion", "selection", "schedule", "epochs", "seed")
     return chosen_recipe(name, **{**dict.fromkeys(single), "budget": {}, "settings": {}, **options})
 
 
@@ -118,6 +123,7 @@ def chosen_recipe(
     data_dir: str | None,
     budget: dict[str, Any],
     criterion: str | None,
+    selection: str | None,
     schedule: str | None,
     epochs: int | None,
     seed: int | None,
@@ -137,6 +143,7 @@ def chosen_recipe(
         "data.dir": _absolute(data_dir),
         "model.input": shape,
         "prune.criterion": None if criterion is None else _absolute_spec(criterion),
+        "prune.selection": None if selection is None else _absolute_spec(selection),
         "schedule.name": None if schedule is None else _absolute_spec(schedule),
         "training.epochs": epochs,
         "seed": seed,

@@ -38,34 +38,36 @@ class LayerSettings(Settings):
 
 
 class PruneSettings(Settings):
-    """Choice of the units to remove.
+    """Choice of the units to remove: the ``[prune]`` table of a recipe.
+
+    ``edgeprune.PruneOptions`` has the same settings for ``edgeprune.prune`` and ``Schedule.attach``.
 
     Attributes:
-        criterion: What scores a unit; ``auto`` compares several on validation data (docs/selection.md);
-            ``file.py:Class`` for one's own.
-        criterion_options: Arguments of its constructor.
-        select: How scores become a plan: ``global`` compares units of all groups, ``uniform`` takes the same share of
-            each, ``knapsack`` keeps the most importance, ``sensitivity`` loses the least measured accuracy; ``auto``
-            compares ``global`` with several options; ``file.py:Class`` for one's own.
-        select_options: Arguments of its constructor.
-        repair: Repairs of the pruned network before training: ``auto``, or some of ``constants``, ``bias``,
-            ``least_squares`` and ``recalibrate``; an empty list for nothing.
-        samples: Training samples that scores, curves and repairs are computed from.
+        criterion: Name of the importance score, see ``edgeprune criteria``, or ``file.py:Class`` for your own.
+            ``auto`` compares several on validation data (docs/selection.md).
+        criterion_options: Arguments of the constructor of the criterion.
+        selection: Method that turns scores into a plan, or ``file.py:Class`` for your own. ``global`` compares units of
+            all groups, ``uniform`` removes the same fraction of each group, ``knapsack`` keeps the most importance,
+            ``sensitivity`` loses the least measured accuracy. ``auto`` compares ``global`` with several options.
+        selection_options: Arguments of the constructor of the selection.
+        repair: Repairs of the pruned network before training: ``auto``, or any of ``constants``, ``bias``,
+            ``least_squares`` and ``recalibrate``; an empty list disables repair.
+        samples: Maximum number of samples that scores, sensitivity curves and repairs are computed from, at least 1.
         exclude: Glob patterns on parameter or layer names that must not be pruned.
         min_units: Minimum of remaining units of each group: a fraction in (0, 1], or a number of units above 1. None:
             one index of every dimension.
-        align: What stays of each group is a multiple of so many channels, or all; 1 is any number. ``target`` is what
-            the target's runtime runs best, as far as groups are wide enough and the budget allows; ``auto`` compares
-            that with any number.
-        layers: What holds for some layers instead.
-        attention: What goes where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
+        align: Each group keeps a multiple of this number of channels, or all channels; 1 allows any number. ``target``
+            is the multiple that the target's runtime prefers, where groups are wide enough and the budget allows it;
+            ``auto`` compares the preferred multiple with any number.
+        layers: Settings of single layers, which override the settings above.
+        attention: ``heads`` removes whole attention heads, ``head_dim`` the same positions of every head.
         verify: Whether to check that the pruned network is equivalent to the dense one without the removed units.
     """
 
     criterion: str = "auto"
     criterion_options: Mapping[str, Any] = {}
-    select: str = "auto"
-    select_options: Mapping[str, Any] = {}
+    selection: str = "auto"
+    selection_options: Mapping[str, Any] = {}
     repair: Literal["auto"] | Annotated[tuple[_Repair, ...], Field(strict=False)] = "auto"
     samples: Annotated[int, Field(ge=1)] = 1024
     exclude: Annotated[tuple[str, ...], Field(strict=False)] = ()

@@ -99,8 +99,12 @@ def validate(model: type[_Model], values: Mapping[str, Any], *, where: str, erro
     try:
         return model.model_validate(dict(values))
     except ValidationError as problems:
-        lines = [_line(problem, model, where) for problem in problems.errors()]
-        raise error("\n".join(lines)) from None
+        raise error(error_text(problems, model, where)) from None
+
+
+def error_text(problems: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Return one line for each of ``problems`` of ``model``; ``where`` names the origin of its values."""
+    return "\n".join(_line(problem, model, where) for problem in problems.errors())
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

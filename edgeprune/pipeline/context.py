@@ -135,16 +135,16 @@ class BuildContext:
         from edgeprune.candidates import Candidate, combinations
 
         prune, preferred = self.recipe.prune, self.preferred_alignment
-        select = "global" if prune.select == "auto" and prune.select_options else prune.select
+        selection = "global" if prune.selection == "auto" and prune.selection_options else prune.selection
         if not self.schedule.plans_ahead:
-            return (Candidate(prune.criterion, "global" if select == "auto" else select, align=preferred),)
+            return (Candidate(prune.criterion, "global" if selection == "auto" else selection, align=preferred),)
         # Options without a name belong to the criterion that "auto" means where nothing is compared.
         criterion = prune.criterion
         if criterion == "auto" and prune.criterion_options:
             criterion = self.criterion(criterion).name
         return combinations(
             criterion=criterion,
-            select=select,
+            select=selection,
             aligns=(preferred, 1) if prune.align == "auto" else (preferred,),
             data=True,
             labels=self.recipe.training.step is None,
@@ -167,7 +167,7 @@ class BuildContext:
 
     def selection(self, candidate: Candidate) -> Selection:
         """The selection of ``candidate``, with the options of the recipe."""
-        return candidate.selection(self.recipe.prune.select_options, base=self.recipe.folder)
+        return candidate.selection(self.recipe.prune.selection_options, base=self.recipe.folder)
 
     def repairs(self, *, compared: bool) -> tuple[str, ...]:
         """Repairs of the pruned network; they differ where candidates are ``compared``."""

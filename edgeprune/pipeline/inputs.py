@@ -37,7 +37,7 @@ _DOCUMENT_NAMES = ("readme", "license", "licence", "changelog", "thumbs.db")
 _SHOWN_FILES = 4
 _OWN = "edgeprune"
 """Name of EdgePrune's source in the environment."""
-_CHECKED = {"criterion", "criterion_options", "select", "select_options", "repair"}
+_CHECKED = {"criterion", "criterion_options", "selection", "selection_options", "repair"}
 _TITLES = {
     "factory": "model code",
     "function": "data code",
@@ -257,7 +257,7 @@ def _specs(recipe: Recipe) -> dict[str, str]:
         "step": training.step,
         "metric": training.metric,
         "criterion": recipe.prune.criterion,
-        "selection": recipe.prune.select,
+        "selection": recipe.prune.selection,
         "schedule": recipe.schedule.name,
     }
     return {name: spec for name, spec in named.items() if spec is not None and ":" in spec}

@@ -40,5 +40,5 @@ def chosen_repairs(repair: str | Sequence[str] | None, *, data: bool, training: 
     if {"bias", "least_squares"} <= set(wanted):
         raise InputError("repair: got bias and least_squares; least_squares refits biases as well, so give one of them")
     if wanted and not data:
-        raise InputError(f"repair: {', '.join(wanted)} need data, and there is none; give data=..., or repair=None")
+        raise InputError(f"repair: {', '.join(wanted)} need data, and there is none; give data=..., or repair=()")
     return wanted

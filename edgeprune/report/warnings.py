@@ -125,5 +125,5 @@ def _budget_unused(manifest: Manifest) -> ResultWarning | None:
         f"{100 * (1 - fraction):.0f} % of the budget of {name} is unused: {shown(name, report.value)} of "
         f"{shown(name, report.limit)}",
         {"name": name, "value": report.value, "limit": report.limit, "used": fraction},
-        ("any number of channels (--set prune.align=1)", "another selection (--set prune.select=knapsack)"),
+        ("any number of channels (--set prune.align=1)", "another selection (--set prune.selection=knapsack)"),
     )

@@ -142,7 +142,7 @@ class Session:
         curves: tuple[Curve, ...] = ()
         if chosen.needs_curves:
             if self.samples is None:
-                raise InputError(f"select: {chosen.name} measures the network and needs data; give data=...")
+                raise InputError(f"selection: {chosen.name} measures the network and needs data; give data=...")
             curves = measure_sensitivity(units, scores, self.samples).curves(units)
         problem = Problem(
             units,

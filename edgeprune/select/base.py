@@ -91,7 +91,7 @@ class Selection(ABC):
         """
 
 
-_registry = Registry[Selection](Selection, "select")
+_registry = Registry[Selection](Selection, "selection")
 register = _registry.register
 registered = _registry.registered
 create = _registry.create

@@ -40,7 +40,7 @@ class Global(Selection):
     name = "global"
 
     def __init__(self, alpha: float = 1.0, balance: float | None = None) -> None:
-        options = OptionChecks("select")
+        options = OptionChecks("selection")
         self.alpha = options.number("alpha", alpha, least=0)
         self.balance = None if balance is None else options.number("balance", balance, least=0)
 

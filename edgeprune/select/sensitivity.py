@@ -30,8 +30,8 @@ class Sensitivity(Selection):
     def choose(self, problem: Problem) -> Tensor:
         if len(problem.curves) != len(problem.units.groups):
             raise InputError(
-                f"select: 'sensitivity' needs a measured curve for each of {len(problem.units.groups)} groups, and got "
-                f"{len(problem.curves)}; give data to measure them on, or take global, knapsack or uniform"
+                f"selection: 'sensitivity' needs a measured curve for each of {len(problem.units.groups)} groups, and "
+                f"got {len(problem.curves)}; give data to measure them on, or take global, knapsack or uniform"
             )
         choice = Choice(problem)
         kept = choice.ladder.kept.numpy()

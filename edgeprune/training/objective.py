@@ -104,7 +104,7 @@ class Objective:
             raise RecipeError(
                 "training.step: a step of one's own hides the loss of outputs, which is needed to score or choose "
                 "here; give training.loss instead, or another prune.criterion ('edgeprune criteria' says what each "
-                "needs) or prune.select"
+                "needs) or prune.selection"
             )
         if self._loss is None:
             return _cross_entropy(outputs, labels, counts=bool((labels != IGNORED).any()))

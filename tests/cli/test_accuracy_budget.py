@@ -16,7 +16,7 @@ pytestmark = pytest.mark.long
 
 _ARGUMENTS = [
     "build", "--model", "net.py:make", "--data", "net.py:data", "--input", "1,1,8,8", "--target", "raspberry-pi-4",
-    "--epochs", "0", "--budget", "macs=0.4", "--criterion", "l2", "--set", "prune.select=global", "--json",
+    "--epochs", "0", "--budget", "macs=0.4", "--criterion", "l2", "--set", "prune.selection=global", "--json",
     "--set", "quantize.precision=float32",
 ]  # fmt: skip
 

@@ -95,7 +95,7 @@ def test_a_build_without_proof_says_so(own: Path, capsys: pytest.CaptureFixture[
 def test_the_second_build_is_cached_and_a_new_setting_redoes_what_depends_on_it(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one_way = ["--criterion", "l2", "--set", "prune.select=global", "--set", "prune.align=target"]
+    one_way = ["--criterion", "l2", "--set", "prune.selection=global", "--set", "prune.align=target"]
 
     def redone(*more: str) -> list[str]:
         assert run([*ARGUMENTS, *one_way, "--json", *more]) == 0

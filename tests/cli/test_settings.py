@@ -10,7 +10,7 @@ import pytest
 from edgeprune.cli.options import chosen_recipe
 
 _NOTHING: dict[str, Any] = dict.fromkeys(
-    ("model", "weights", "data", "shape", "data_dir", "criterion", "schedule", "epochs", "seed")
+    ("model", "weights", "data", "shape", "data_dir", "criterion", "selection", "schedule", "epochs", "seed")
 )
 
 
@@ -20,7 +20,7 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
         ({"prune.criterion": "mine.py:C"}, "prune.criterion", "{here}/mine.py:C"),
         ({"prune": {"criterion": "sub/mine.py:C"}}, "prune.criterion", "{here}/sub/mine.py:C"),
         ({"prune.criterion": "l2"}, "prune.criterion", "l2"),
-        ({"prune.select": "mine.py:S"}, "prune.select", "{here}/mine.py:S"),
+        ({"prune.selection": "mine.py:S"}, "prune.selection", "{here}/mine.py:S"),
         ({"schedule.name": "mine.py:S"}, "schedule.name", "{here}/mine.py:S"),
         ({"training.loss": "mine.py:f"}, "training.loss", "{here}/mine.py:f"),
         ({"training.loss": "package.module:f"}, "training.loss", "package.module:f"),

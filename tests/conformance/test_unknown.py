@@ -73,7 +73,7 @@ def test_an_operator_without_a_rule_freezes_what_it_touches(op: str, channels: i
 def test_an_operator_that_a_rule_would_ruin_is_not_guessed() -> None:
     """Were ``mix`` taken for elementwise, the equivalence check would have to fail: its channels read each other."""
     network, example = _Around(6, "mix").eval(), (torch.randn(2, 3, 4, 4),)
-    pruned = prune(network, example, budget={"macs": 0.6}, criterion="random")
+    pruned = prune(network, example, budget={"macs": 0.6}, options={"criterion": "random"})
     assert pruned.model.second.weight.shape[0] == 6
     assert ("second", "no rule for the operator conformance.mix") in pruned.frozen
 
@@ -133,7 +133,7 @@ def _small(width: int = 6, *, bias: bool = True) -> nn.Module:
 )
 def test_a_plan_for_another_network_names_the_first_parameter(other: object, first: str) -> None:
     example = (torch.randn(2, 4),)
-    plan = prune(_small(), example, budget={"macs": 0.7}, criterion="random").plan
+    plan = prune(_small(), example, budget={"macs": 0.7}, options={"criterion": "random"}).plan
     with pytest.raises(PlanError, match=first) as caught:
         plan.apply(other(), example)  # type: ignore[operator]
     assert caught.value.exit_code == 3
@@ -141,7 +141,7 @@ def test_a_plan_for_another_network_names_the_first_parameter(other: object, fir
 
 def test_a_plan_that_splits_a_unit_is_refused() -> None:
     example = (torch.randn(2, 4),)
-    plan = prune(_small(), example, budget={"macs": 0.7}, criterion="random").plan
+    plan = prune(_small(), example, budget={"macs": 0.7}, options={"criterion": "random"}).plan
     kept = {**plan.kept, "2.weight": {1: torch.arange(6)[1:]}}
     broken = Plan(kept, plan.shapes, before=plan.before, after=plan.after)
     with pytest.raises(PlanError, match="not a whole number of units"):

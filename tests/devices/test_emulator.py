@@ -172,7 +172,7 @@ def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     recipe = Recipe.load("cifar10-resnet56")
     model = network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder)
     example = network.example_inputs(recipe.model.input)
-    half = edgeprune.prune(model, example, budget={"macs": 0.5}, align=8, verify=False)
+    half = edgeprune.prune(model, example, budget={"macs": 0.5}, options={"align": 8, "verify": False})
     folder = tmp_path_factory.mktemp("resnet56")
     export(half.model, example, folder / "model.onnx", opset=17)
     inputs = samples("cifar10-resnet56", 4)

@@ -69,7 +69,9 @@ class Network(nn.Module):
     ],
 )
 def test_a_network_that_draws_is_pruned_and_passes_the_equivalence_check(middle: Callable[[Tensor], Tensor]) -> None:
-    pruned = prune(Network(middle).eval(), (torch.randn(2, 3, 8, 8),), budget={"macs": 0.5}, criterion="random")
+    pruned = prune(
+        Network(middle).eval(), (torch.randn(2, 3, 8, 8),), budget={"macs": 0.5}, options={"criterion": "random"}
+    )
     assert type(pruned.model) is Network
     assert pruned.model.first.out_channels < _CHANNELS
     assert pruned.equivalence is not None
@@ -82,7 +84,7 @@ def test_a_network_that_draws_is_pruned_and_passes_the_equivalence_check(middle:
 def test_a_pruned_network_equals_the_dense_one_in_training_mode(middle: nn.Module) -> None:
     """The dense network has zero weights for the removed channels; both draw as in the equivalence check."""
     network, example = Network(middle), (torch.randn(2, 3, 8, 8),)
-    pruned = prune(network, example, budget={"macs": 0.5}, criterion="random")
+    pruned = prune(network, example, budget={"macs": 0.5}, options={"criterion": "random"})
     for name, weight in network.named_parameters():
         kept = pruned.plan.kept.get(name, {})
         if 1 in kept:
@@ -95,7 +97,9 @@ def test_a_pruned_network_equals_the_dense_one_in_training_mode(middle: nn.Modul
 @pytest.mark.parametrize("middle", [*_ALWAYS_ON.values()], ids=[*_ALWAYS_ON])
 def test_draws_that_evaluation_keeps_stay_in_a_captured_program(middle: Callable[[Tensor], Tensor]) -> None:
     example = torch.randn(2, 3, 8, 8)
-    model = prune(Network(middle, reads=True).eval(), (example,), budget={"macs": 0.5}, criterion="random").model
+    model = prune(
+        Network(middle, reads=True).eval(), (example,), budget={"macs": 0.5}, options={"criterion": "random"}
+    ).model
     assert type(model).__name__ == "Captured"
     with torch.no_grad():
         assert not torch.equal(model(example), model(example))
@@ -116,7 +120,7 @@ class Blocks(nn.Module):
 
 
 def test_draws_in_a_block_pass_the_equivalence_check() -> None:
-    pruned = prune(Blocks().eval(), (torch.randn(2, 3, 8, 8),), budget={"macs": 0.8}, criterion="random")
+    pruned = prune(Blocks().eval(), (torch.randn(2, 3, 8, 8),), budget={"macs": 0.8}, options={"criterion": "random"})
     assert pruned.equivalence is not None
     assert pruned.equivalence.max_error < 1e-5
 
@@ -132,7 +136,7 @@ def test_a_random_order_of_channels_freezes_them() -> None:
 def test_random_modules_of_a_captured_program_follow_train(kind: type[nn.Module], in_place: bool) -> None:
     network = Network(kind(inplace=in_place), reads=True).eval()
     example = torch.randn(2, 3, 8, 8)
-    model = prune(network, (example,), budget={"macs": 0.5}, criterion="random").model
+    model = prune(network, (example,), budget={"macs": 0.5}, options={"criterion": "random"}).model
     assert type(model).__name__ == "Captured"
     found = [module for module in model.modules() if isinstance(module, (nn.modules.dropout._DropoutNd, nn.RReLU))]
     assert [type(module) for module in found] == [kind]

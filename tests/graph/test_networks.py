@@ -30,7 +30,7 @@ _unpickled = pytest.mark.filterwarnings("ignore::FutureWarning")  # torch, with 
 def _pruned(name: str) -> tuple[nn.Module, tuple[Any, ...], Pruned]:
     """A network, an example input, and the network without half of its MACs; what is trained is a copy of it."""
     network, example = make(name)
-    return network, example, prune(network, example, budget={"macs": 0.5}, criterion="random")
+    return network, example, prune(network, example, budget={"macs": 0.5}, options={"criterion": "random"})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,7 +45,7 @@ def test_a_quarter_is_left_and_proved(name: str) -> None:
     network, example, units = shared(name)
     dense = copy.deepcopy(network)
     budget = {"macs": max(0.25, _floor(network, units))}
-    _check(network, prune(network, example, budget=budget, criterion="random"), dense=dense)
+    _check(network, prune(network, example, budget=budget, options={"criterion": "random"}), dense=dense)
 
 
 def _check(network: nn.Module, pruned: Pruned, *, dense: nn.Module) -> None:
@@ -103,7 +103,7 @@ def test_is_saved_whole(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["tokens-and-positions", "fused-projection", "grouped-queries", "repeated-keys"])
 def test_head_dimensions_go_instead_of_heads(name: str) -> None:
     network, example = make(name)
-    pruned = prune(network, example, budget={"macs": 0.7}, criterion="random", attention="head_dim")
+    pruned = prune(network, example, budget={"macs": 0.7}, options={"criterion": "random", "attention": "head_dim"})
     assert pruned.equivalence is not None
     assert pruned.equivalence.max_error < 1e-5
     heads = {group.name: len(group) for group in groups(network, example)}
@@ -177,7 +177,7 @@ class _ZeroLast(nn.Module):
 def test_zero_outputs_hide_no_written_down_size(verify: bool) -> None:
     torch.manual_seed(0)
     network, x = _ZeroLast(), torch.randn(2, 3, 8, 8)
-    pruned = prune(network, (x,), budget={"macs": 0.5}, criterion="l1", repair=None, verify=verify)
+    pruned = prune(network, (x,), budget={"macs": 0.5}, options={"criterion": "l1", "repair": (), "verify": verify})
 
     kept = pruned.plan.kept["conv.weight"][0]
     y = network.conv(x).relu()[:, kept]

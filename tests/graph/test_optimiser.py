@@ -61,7 +61,9 @@ def test_state_is_sliced_like_the_weights_and_training_goes_on(name: str, maker:
     grads = {path: parameter.grad.clone() for path, parameter in parameters.items() if parameter.grad is not None}
     assert any(value.ndim for state in held.values() for value in state.values())
 
-    pruned = prune(network, example, budget={"macs": 0.5}, criterion="random", copy=False, optimizer=optimiser)
+    pruned = prune(
+        network, example, budget={"macs": 0.5}, options={"criterion": "random"}, copy=False, optimizer=optimiser
+    )
 
     assert pruned.form == _FORMS[name]
     assert dict(pruned.model.named_parameters()).keys() == parameters.keys()
@@ -97,7 +99,9 @@ def test_training_equals_that_of_the_dense_network_with_zeros(name: str, maker: 
     masked = maker(dense.parameters())
     masked.load_state_dict(copy.deepcopy(optimiser.state_dict()))
 
-    pruned = prune(network, example, budget={"macs": 0.5}, criterion="random", copy=False, optimizer=optimiser)
+    pruned = prune(
+        network, example, budget={"macs": 0.5}, options={"criterion": "random"}, copy=False, optimizer=optimiser
+    )
     for path, parameter in dense.named_parameters():
         for dim, index in pruned.plan.kept.get(path, {}).items():
             gone = torch.ones(parameter.shape[dim], dtype=torch.bool)
@@ -115,7 +119,7 @@ def test_training_equals_that_of_the_dense_network_with_zeros(name: str, maker: 
 
 def test_a_plan_slices_the_optimiser_too() -> None:
     network, example = make("squeeze-and-excite")
-    plan = prune(network, example, budget={"macs": 0.6}, criterion="random").plan
+    plan = prune(network, example, budget={"macs": 0.6}, options={"criterion": "random"}).plan
     optimiser = Adam(network.parameters(), lr=1e-3)
     _train(network, optimiser, example, 1)
 

@@ -70,7 +70,7 @@ def test_a_size_in_the_forward_keeps_its_dense_value(name: str, verify: bool) ->
     torch.manual_seed(0)
     network = Network(_MIDDLES[name]).eval()
     x = torch.randn(2, 3, 8, 8)
-    pruned = ep.prune(network, (x,), budget={"params": 0.6}, verify=verify, repair=None)
+    pruned = ep.prune(network, (x,), budget={"params": 0.6}, options={"verify": verify, "repair": ()})
     _check(network, pruned, torch.randn(4, 3, 8, 8))
 
 
@@ -120,7 +120,9 @@ def test_attention_keeps_its_dense_scale(attention: str, scale: Callable[[Tensor
     for parameter in network.parameters():
         parameter.data *= 3
     x = torch.randn(2, 6, 16)
-    pruned = ep.prune(network, (x,), budget={"params": 0.6}, attention=attention, verify=False, repair=None)
+    pruned = ep.prune(
+        network, (x,), budget={"params": 0.6}, options={"attention": attention, "verify": False, "repair": ()}
+    )
     small = pruned.model.state_dict()["qkv.weight"]
     assert len(small) < 48
     alive = torch.tensor([bool((one == small).all(1).any()) for one in network.qkv.weight])

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.long
 
 _FREE = {
     "prune.criterion": "auto",
-    "prune.select": "auto",
+    "prune.selection": "auto",
     "prune.align": "auto",
     "training.epochs": 0,
     "quantize.precision": "float32",

@@ -121,7 +121,7 @@ def test_unrelated_files_change_no_input(path: str, build: _Build) -> None:
         {"prune.criterion": "nonsense"},
         {"prune.criterion": "gone.py:Criterion"},
         {"prune.criterion": "l1", "prune.criterion_options": {"nonsense": 1}},
-        {"prune.select": "nonsense"},
+        {"prune.selection": "nonsense"},
         {"schedule.name": "nonsense"},
         {"schedule.name": "weight_rewinding"},
     ],

@@ -104,7 +104,7 @@ def _recipe(folder: Path, *, data: str = "net.py:data", criterion: str = "auto",
     values = {
         "name": "segments", "model": {"factory": "net.py:Segments", "input": [1, 1, 12, 12]},
         "data": {"function": data}, "budget": {"macs": 0.5},
-        "prune": {"criterion": criterion, "select": "global", "align": 1},
+        "prune": {"criterion": criterion, "selection": "global", "align": 1},
         "training": {
             "epochs": 6, "batch_size": 16, "optimizer": "adamw", "lr": 0.03, "precision": "float32",
             "channels_last": False, **training,

@@ -44,7 +44,7 @@ def test_accuracy_of_a_segmentation_network_is_the_fraction_of_right_pixels(tmp_
     values = {
         "name": "shapes", "model": {"factory": f"{_TASKS}:ShapesNet", "input": [1, 1, 32, 32]},
         "data": {"function": "mine.py:load"}, "budget": {"macs": 0.5}, "quantize": {"precision": "float32"},
-        "prune": {"criterion": "fisher", "select": "global", "align": 1},
+        "prune": {"criterion": "fisher", "selection": "global", "align": 1},
         "training": {"epochs": 1, "batch_size": 16, "optimizer": "adamw", "lr": 0.1},
     }  # fmt: skip
     recipe = Recipe.parse(values, folder=tmp_path, where="the test")

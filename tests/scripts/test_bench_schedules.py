@@ -207,7 +207,7 @@ def test_settings_of_every_table_reach_the_recipe() -> None:
     assert {(one.seed, one.training.epochs, one.budget.macs) for one in made.values()} == {(7, 3, 0.4)}
     assert made["refitted-fisher"].prune.criterion == "fisher"
     assert made["refitted"].prune.repair == ("constants", "least_squares")
-    assert made["half-alpha"].prune.select_options == {"alpha": 0.5}
+    assert made["half-alpha"].prune.selection_options == {"alpha": 0.5}
     assert made["distilled-t2"].training.distillation.temperature == 2.0
     assert not Teacher.wanted(made["plain"].training)
 

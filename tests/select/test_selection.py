@@ -131,7 +131,7 @@ def test_sensitivity_without_curves_says_that_it_needs_data() -> None:
 
 @pytest.mark.long
 def test_several_budgets_hold_at_once() -> None:
-    pruned = prune(_NETWORK, _EXAMPLE, budget={"macs": 0.6, "params": 0.4}, criterion="random")
+    pruned = prune(_NETWORK, _EXAMPLE, budget={"macs": 0.6, "params": 0.4}, options={"criterion": "random"})
     assert pruned.after.macs <= 0.6 * pruned.before.macs
     assert pruned.after.params <= 0.4 * pruned.before.params
 
@@ -139,9 +139,9 @@ def test_several_budgets_hold_at_once() -> None:
 @pytest.mark.long
 def test_a_budget_out_of_reach_names_what_can_be_reached() -> None:
     with pytest.raises(BudgetError, match=r"cannot be reached, the closest is [\d,]+") as caught:
-        prune(_NETWORK, _EXAMPLE, budget={"macs": 1e-4}, criterion="l2")
+        prune(_NETWORK, _EXAMPLE, budget={"macs": 1e-4}, options={"criterion": "l2"})
     nearest = int(caught.value.nearest["macs"])
-    assert prune(_NETWORK, _EXAMPLE, budget={"macs": nearest}, criterion="l2").after.macs == nearest
+    assert prune(_NETWORK, _EXAMPLE, budget={"macs": nearest}, options={"criterion": "l2"}).after.macs == nearest
 
 
 @pytest.mark.parametrize("select", ["global", "knapsack", "uniform"])

@@ -129,7 +129,7 @@ def _pruned() -> tuple[nn.Module, nn.Module, dict[str, Tensor | None]]:
     """A dense network, one without some of its channels, and the layers to compare."""
     dense = _net(1)
     units = graph.units_of(graph.capture(dense, (_images(2),)))
-    pruned = edgeprune.prune(dense, (_images(2),), budget={"params": 0.5}, criterion="l1")
+    pruned = edgeprune.prune(dense, (_images(2),), budget={"params": 0.5}, options={"criterion": "l1"})
     return dense, pruned.model, feature_layers(units.groups, dense, pruned.model, pruned.plan.kept)
 
 

@@ -33,8 +33,8 @@ def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     """Settings that a plan depends on."""
     prune, table = recipe.prune, target.latency_table
     return {
-        "select": prune.select,
-        "options": dict(prune.select_options),
+        "selection": prune.selection,
+        "options": dict(prune.selection_options),
         "min_units": prune.min_units,
         "align": prune.align,
         "preferred": preferred_alignment(recipe, target),
