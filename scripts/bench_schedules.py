@@ -171,10 +171,10 @@ class Bench:
             "training.epochs": key["steps"] // self._epoch_steps,
         }
         with tempfile.TemporaryDirectory() as folder:
-            if schedules.find(case.schedule).needs_early and self._dense_epochs is not None:
-                settings["model.early"] = str(Path(folder) / "early.safetensors")
+            if schedules.find(case.schedule).needs_rewind_weights and self._dense_epochs is not None:
+                settings["model.rewind_weights"] = str(Path(folder) / "early.safetensors")
                 early = train_dense.early(self._recipe, self._data, options["rewind"])
-                weights.save(early, Path(settings["model.early"]))
+                weights.save(early, Path(settings["model.rewind_weights"]))
             return {"options": options, **schedule_runs.run(self._recipe.override(settings), self._data)}
 
 

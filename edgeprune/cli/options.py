@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 _DEFAULT_RECIPE = "digits"
 _COMMAND_LINE = "the command line"
-_PATH_SETTINGS = ("model.weights", "model.early", "data.dir")
+_PATH_SETTINGS = ("model.weights", "model.rewind_weights", "data.dir")
 _SPEC_SETTINGS = (
     "model.factory", "data.function", "prune.criterion", "prune.selection", "schedule.name",
     "training.loss", "training.step", "training.metric",

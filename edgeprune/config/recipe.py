@@ -45,14 +45,14 @@ class ModelSettings(Settings):
         factory: Builds the network without arguments: ``model.py:build`` beside the recipe, or ``package.module:name``.
         weights: ``.safetensors``, or ``.pt``/``.pth`` with tensors alone, relative to the recipe, or to
             the data folder. None: those the factory gives.
-        early: Weights from early in the training of the same network, found like ``weights``, for schedules that rewind
-            to them.
+        rewind_weights: File of weights from early in the training of the same network, found like ``weights``; for
+            schedules that rewind to them.
         input: Shape of the example input with the batch first, such as (1, 3, 32, 32).
     """
 
     factory: Spec
     weights: str | None = None
-    early: str | None = None
+    rewind_weights: str | None = None
     input: _Shape
 
 
@@ -152,9 +152,9 @@ class Recipe(Settings):
         return self._found(self.model.weights)
 
     @property
-    def early_path(self) -> Path | None:
-        """The file of early weights, found in the same way; None where there is none."""
-        return self._found(self.model.early)
+    def rewind_weights_path(self) -> Path | None:
+        """File of the rewind weights, found in the same way; None if the recipe names none."""
+        return self._found(self.model.rewind_weights)
 
     def _found(self, file: str | None) -> Path | None:
         if file is None:

@@ -48,7 +48,7 @@ _TITLES = {
     "selection": "selection code",
     "schedule": "schedule code",
     "weights": "weights",
-    "early": "early weights",
+    "rewind_weights": "rewind weights",
     "data": "data",
 }
 
@@ -142,7 +142,7 @@ class InputTracker:
                 recipe.prune.model_dump(mode="json", include=_CHECKED),
                 recipe.schedule.model_dump(mode="json"),
                 recipe.training.trains,
-                recipe.model.early,
+                recipe.model.rewind_weights,
             ]
         )
         self._code = {path for closure in closures.values() for path in closure.files}
@@ -221,7 +221,7 @@ class InputTracker:
         return found
 
     def _weights(self) -> dict[str, Path | None]:
-        named = {"weights": self._recipe.weights_path, "early": self._recipe.early_path}
+        named = {"weights": self._recipe.weights_path, "rewind_weights": self._recipe.rewind_weights_path}
         return {name: path.resolve() if path is not None and path.is_file() else None for name, path in named.items()}
 
     def _file(self, path: Path) -> str | None:

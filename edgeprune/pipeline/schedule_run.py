@@ -48,7 +48,7 @@ def create_session(
     from edgeprune.training import Judge, processes
 
     recipe, validation = context.recipe, context.data.validation
-    judge = context.judge(validation)
+    evaluator = context.judge(validation)
 
     @cache
     def quick(samples: int) -> Judge:
@@ -62,9 +62,9 @@ def create_session(
         planned=planned,
         samples=context.samples,
         seed=recipe.seed,
-        early=None if recipe.early_path is None else weights.read(recipe.early_path),
-        fresh=lambda seed: context.network(seed=seed, trained=False).state_dict(),
-        judge=lambda network: judge(network).accuracy,
+        rewind_weights=None if recipe.rewind_weights_path is None else weights.read(recipe.rewind_weights_path),
+        initialize=lambda seed: context.network(seed=seed, trained=False).state_dict(),
+        evaluate=lambda network: evaluator(network).accuracy,
         reward=lambda network, samples: quick(samples)(network).accuracy,
         agree=processes().tell,
     )

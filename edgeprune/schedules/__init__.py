@@ -10,6 +10,7 @@ from edgeprune.schedules.attached import Attached
 from edgeprune.schedules.base import Schedule, create, find, registered
 from edgeprune.schedules.gradual import Gradual
 from edgeprune.schedules.iterative import Iterative
+from edgeprune.schedules.loop_options import LoopOptions
 from edgeprune.schedules.lottery_ticket import LotteryTicket
 from edgeprune.schedules.lr_rewinding import LrRewinding
 from edgeprune.schedules.mask_learning import MaskLearning
@@ -30,6 +31,7 @@ __all__ = [
     "Choice",
     "Gradual",
     "Iterative",
+    "LoopOptions",
     "LotteryTicket",
     "LrRewinding",
     "MaskLearning",

@@ -1,4 +1,4 @@
-"""Prune fresh weights, and train what is left."""
+"""Pruning at initialization."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeprune.training.stretch import Stretch
 
 @register
 class AtInit(Schedule):
-    """Prune before training, by what ``criterion`` says of fresh weights, and spend all steps on the small network.
+    """Prune before training, by scores of the initial weights, and use all steps to train the small network.
 
     Lee et al., "SNIP: Single-Shot Network Pruning Based on Connection Sensitivity" (2019); of units van Amersfoort et
     al., "Single Shot Structured Pruning Before Training" (2020). With several ``draws`` the first is what the criterion
@@ -33,7 +33,7 @@ class AtInit(Schedule):
     """
 
     name = "at_init"
-    starts = "fresh"
+    starts = "initial"
 
     def __init__(self, criterion: str | None = None, draws: int = 1, proxy: float = 0.2) -> None:
         if criterion is not None:
@@ -46,7 +46,7 @@ class AtInit(Schedule):
         super().check(session)
         if self.criterion is not None:
             criteria.create(self.criterion, data=session.samples is not None)
-        if self.draws > 1 and session.samples is None and session.judge is None:
+        if self.draws > 1 and session.samples is None and session.evaluate is None:
             raise InputError(
                 f"schedule: {self.name}: got draws={self.draws}, which are compared on data, and there is none; give "
                 "data=..., or draws=1"
@@ -56,12 +56,12 @@ class AtInit(Schedule):
         candidates = [self._candidate(session, draw) for draw in range(self.draws)]
         best = candidates[0]
         if self.draws > 1:
-            fresh = session.snapshot()
+            initial = session.snapshot()
             values = []
             for removed in candidates:
                 yield Stretch(share=self.proxy / self.draws, hook=_Without(session, removed))
                 values.append(session.value())
-                session.rewind(fresh)
+                session.rewind(initial)
             best = candidates[values.index(max(values))]
         session.remove(best, repair=False)
         yield Stretch(share=1 - self.proxy if self.draws > 1 else 1.0)

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import nn
-from torch.nn import functional
-from torch.optim.lr_scheduler import LRScheduler
 
-from edgeprune import criteria, graph
+from edgeprune import graph
 from edgeprune import select as selections
 from edgeprune.config import Budget
-from edgeprune.cost import CostModel
-from edgeprune.criteria import Criterion
 from edgeprune.errors import InputError
 from edgeprune.model.option_checks import OptionChecks
 from edgeprune.model.registry import Registry, options_of
 from edgeprune.model.wrappers import unwrap
+from edgeprune.prune_options import PruneOptions
 from edgeprune.repair import chosen_repairs
-from edgeprune.schedules.removals import State
+from edgeprune.schedules.loop_options import LoopOptions
 from edgeprune.schedules.session import Session
 from edgeprune.schedules.session_options import Choice
-from edgeprune.select import Selection
-from edgeprune.statistics import Loss, Samples
 from edgeprune.training.stretch import Stretch
 
 if TYPE_CHECKING:
@@ -40,15 +35,15 @@ class Schedule(ABC):
     """
 
     name: ClassVar[str]
-    starts: ClassVar[Literal["trained", "fresh"]] = "trained"
-    """The weights it is meant for: those of a trained network, or those a network begins with."""
+    starts: ClassVar[Literal["trained", "initial"]] = "trained"
+    """Weights that the schedule starts from: those of a trained network, or those of a newly initialized one."""
     plans_ahead: ClassVar[bool] = False
     """Whether it begins with one call of ``session.prune()`` and removes nothing later.
 
     A build then compares candidates, scores and selects in stages of their own, whose results it keeps.
     """
-    needs_early: ClassVar[bool] = False
-    """Whether it goes back to weights from early in the training of the dense network, which must be given."""
+    needs_rewind_weights: ClassVar[bool] = False
+    """Whether the schedule rewinds to weights from early in the training of the dense network, given by the user."""
     needs_data: ClassVar[bool] = False
     """Whether it looks at samples of its own accord, whatever the criterion needs."""
 
@@ -58,15 +53,15 @@ class Schedule(ABC):
         return {key: getattr(self, key) for key in options_of(type(self))}
 
     def check(self, session: Session) -> None:
-        """Before any step is spent: whether ``session`` has what this looks at.
+        """Check before the first step that ``session`` has the inputs that this schedule needs.
 
         Raises:
-            InputError: There is no data, or there are no weights of early training, or some that do not fit.
+            InputError: Data or rewind weights are missing, or the rewind weights do not fit.
         """
         if self.needs_data and session.samples is None:
             raise InputError(f"schedule: {self.name} looks at data, and there is none; give data=...")
-        if self.needs_early:
-            _check_early(session, self.name)
+        if self.needs_rewind_weights:
+            _check_rewind_weights(session, self.name)
 
     def attach(
         self,
@@ -76,94 +71,62 @@ class Schedule(ABC):
         optimizer: torch.optim.Optimizer,
         budget: Budget | Mapping[str, Any],
         steps: int,
-        scheduler: LRScheduler | None = None,
-        ema: nn.Module | None = None,
-        criterion: str | Criterion = "auto",
         data: Iterable[Any] | None = None,
-        loss: Loss = functional.cross_entropy,
-        samples: int = 1024,
-        select: str | Selection = "global",
-        costs: Mapping[str, CostModel] | None = None,
-        repair: str | Sequence[str] | None = "auto",
-        exclude: Sequence[str] = (),
-        min_units: float | None = None,
-        align: int = 1,
-        attention: str = "heads",
-        verify: bool = True,
-        early: State | None = None,
-        fresh: Callable[[int], State] | None = None,
-        judge: Callable[[nn.Module], float] | None = None,
-        seed: int = 0,
+        options: PruneOptions | Mapping[str, Any] | None = None,
+        loop: LoopOptions | None = None,
     ) -> Attached:
-        """Prune within a training loop of one's own: ``with ...attach(...) as pruning:`` around it, unchanged.
+        """Prune within a training loop of your own, which stays unchanged::
 
-        ``pruning.model`` is the network, ``pruning.plan`` what was removed. Leaving the block before ``steps`` updates
-        brings the network within the budget without those that are missing; leaving it by an exception does nothing.
+            with Iterative(rounds=3).attach(
+                model, (x,), optimizer=optimizer, budget={"macs": 0.5}, steps=1000, data=loader
+            ) as pruning:
+                train(model, optimizer)
+            small = pruning.model  # pruning.plan lists what was removed
+
+        If the block ends before ``steps`` updates, the remaining removals are made without training. If it ends with an
+        exception, nothing more is removed.
+
+        No candidates are compared. ``auto`` therefore means the best measured criterion, the selection ``global``, and
+        any number of channels.
 
         Args:
-            model: What the loop trains, from the weights it has; changed in place. DistributedDataParallel goes on
-                with the new shapes, and process 0 decides, by its data.
+            model: Network that the loop trains, from its current weights; it is changed in place. A
+                DistributedDataParallel keeps working with the new shapes, and process 0 decides, by its data.
             example: Inputs, as a tuple of tensors or a mapping of keyword arguments.
-            optimizer: Trains it; momentum and moments are sliced along.
-            budget: Upper limits, in the end.
-            steps: Updates in all; further ones are plain training.
-            scheduler: Of the learning rate, stepped at every update, its curve as long as a stretch of the schedule.
-                It is set back to its initial state where a stretch begins the curve anew, and stepped ahead where it
-                begins late. None: the rate is the loop's own business.
-            ema: An average of the weights, such as torch.optim.swa_utils.AveragedModel; sliced along.
-            criterion: Name of the importance score, or one made by hand; ``auto`` is the best one measured.
-            data: Batches of (input, label) to score and repair with, read several times.
-            loss: ``loss(outputs, labels)`` of a batch, its mean.
-            samples: To read of ``data`` at most.
-            select: Name of the selection, or one made by hand.
-            costs: Models of costs that need more than the network, made for ``model`` as it is now.
-            repair: What makes up for removed units, at every removal, see ``edgeprune.prune``.
-            exclude: Globs over layer names that must stay whole.
-            min_units: Least that stays of each group, a share in (0, 1] or a number of units above 1.
-            align: What stays of each group is a multiple of so many channels, or all.
-            attention: ``heads`` removes whole heads, ``head_dim`` the same positions in each.
-            verify: Whether to run the equivalence check after every removal.
-            early: Weights of the dense network from early in its training, for schedules that go back to them.
-            fresh: Gives weights to begin with, by seed; None: ``reset_parameters`` of the layers.
-            judge: How good a network is, larger is better; None: by the loss on ``data``.
-            seed: Of what is drawn.
+            optimizer: Optimizer of ``model``; its state is sliced with the parameters.
+            budget: Upper limits by cost at the end, as for ``edgeprune.prune``.
+            steps: Number of updates in which the schedule prunes, at least 1; later updates are plain training.
+            data: Batches of (input, label) for scores and repair, which are read several times.
+            options: Options, or a mapping of them; repair and equivalence check apply to every removal. Cost models
+                describe ``model`` as it is now. Defaults to ``PruneOptions()``.
+            loop: Other objects of the training loop. Defaults to ``LoopOptions()``.
 
         Raises:
-            InputError: An option that is not allowed, or something that the schedule needs is missing.
-            BudgetError: The budget cannot be reached; on entering the block, if not later.
+            InputError: An option is not valid, or something that the schedule needs is missing.
+            BudgetError: The budget cannot be reached; raised at the start of the block or later.
         """
         from edgeprune.schedules.attached import Attached
         from edgeprune.schedules.parallel import Replicas
 
+        options, loop = PruneOptions.parse(options), loop or LoopOptions()
         own, replicas = unwrap(model), Replicas(model)
         graph.check_optimizer(optimizer, own, copy=False)
-        given = None if data is None else Samples(data, loss, samples, seed)
-        known = given is not None
-        choice = Choice(
-            criteria.create(criterion, data=known, training=True) if isinstance(criterion, str) else criterion,
-            selections.create(select) if isinstance(select, str) else select,
-            repairs=chosen_repairs(repair, data=known, training=True),
-            constraints=lambda units: selections.resolve(units, min_units=min_units, align=align),
-            exclude=exclude,
-            attention=attention,
-            costs=costs or {},
-            verify=verify,
-        )
+        samples = options.read_samples(data)
         session = Session(
             own,
             example,
             Budget.parse(budget),
-            choice,
+            _choice(options, data=samples is not None),
             optimizer=optimizer,
-            samples=given,
-            seed=seed,
-            followers=() if ema is None else (unwrap(ema),),
-            early=early,
-            fresh=fresh,
-            judge=judge,
+            samples=samples,
+            seed=options.seed,
+            followers=() if loop.ema is None else (unwrap(loop.ema),),
+            rewind_weights=loop.rewind_weights,
+            initialize=loop.initialize,
+            evaluate=loop.evaluate,
             agree=replicas.agree,
         )
-        return Attached(self, session, own, replicas=replicas, steps=steps, scheduler=scheduler)
+        return Attached(self, session, own, replicas=replicas, steps=steps, scheduler=loop.scheduler)
 
     @abstractmethod
     def run(self, session: Session) -> Iterator[Stretch]:
@@ -185,16 +148,37 @@ find = _registry.find
 create = _registry.create
 
 
-def _check_early(session: Session, schedule: str) -> None:
-    if session.early is None:
+def _choice(options: PruneOptions, *, data: bool) -> Choice:
+    """Return the choice that ``options`` describe, where no candidates are compared."""
+    selection = options.selection
+    if isinstance(selection, str):
+        selection = selections.create("global" if selection == "auto" else selection, options.selection_options)
+    align = 1 if options.align == "auto" else options.align
+    return Choice(
+        options.create_criterion(data=data, training=True),
+        selection,
+        repairs=chosen_repairs(options.repair, data=data, training=True),
+        constraints=lambda units: selections.resolve(
+            units, min_units=options.min_units, align=align, layers=options.layers
+        ),
+        exclude=options.exclude,
+        attention=options.attention,
+        costs=options.costs,
+        verify=options.verify,
+    )
+
+
+def _check_rewind_weights(session: Session, schedule: str) -> None:
+    weights = session.rewind_weights
+    if weights is None:
         raise InputError(
-            f"schedule: {schedule} goes back to weights from early in the training of the dense network; give "
-            "early=..., a state dict of it"
+            f"schedule: {schedule} rewinds to weights from early in the training of the dense network, and there are "
+            "none; give rewind_weights=..., a state dict"
         )
     for name, tensor in session.model.state_dict().items():
-        got = tuple(session.early[name].shape) if name in session.early else "missing"
-        if got != tuple(tensor.shape):
+        shape = tuple(weights[name].shape) if name in weights else "missing"
+        if shape != tuple(tensor.shape):
             raise InputError(
-                f"schedule: {schedule}: early weights: {name} is {got}, but {tuple(tensor.shape)} in the network; give "
-                "those of this very network while it was dense"
+                f"schedule: {schedule}: rewind_weights: {name} is {shape}, but {tuple(tensor.shape)} in the network; "
+                "give the weights of the same network before it was pruned"
             )

@@ -13,19 +13,19 @@ from edgeprune.training.stretch import Stretch
 
 @register
 class LotteryTicket(Schedule):
-    """From fresh weights: train, prune, put what is left back to weights from early in this training; train the ticket.
+    """From initial weights: train, prune, rewind to weights from early in this training, and train the ticket.
 
-    Every one of ``rounds`` takes the same share of what is left. ``rewind`` is the part of the first training after
-    which the weights are kept; 0 keeps the fresh ones. Every training is equally long. Frankle & Carbin, "The Lottery
-    Ticket Hypothesis" (2019); rewinding to early weights instead of fresh ones Frankle et al., "Stabilizing the Lottery
-    Ticket Hypothesis" (2019).
+    Each of ``rounds`` removes the same fraction of the remaining cost. ``rewind`` is the fraction of the first training
+    after which the weights to rewind to are saved; 0 saves the initial weights. Every training has the same length.
+    Frankle & Carbin, "The Lottery Ticket Hypothesis" (2019); rewinding to early weights instead of initial ones is from
+    Frankle et al., "Stabilizing the Lottery Ticket Hypothesis" (2019).
 
-    With ``control`` a random ticket is trained in the end instead: as many units of each group, with fresh weights. As
-    the units of a group are drawn alike, it is no matter which of them stay.
+    With ``control``, a random ticket is trained at the end instead: it has the same number of units in each group, and
+    new initial weights. Units of a group are initialized alike, so it does not matter which of them remain.
     """
 
     name = "lottery_ticket"
-    starts = "fresh"
+    starts = "initial"
 
     def __init__(self, rounds: int = 3, rewind: float = 0.1, control: bool = False) -> None:
         self.rounds = OPTIONS.integer("rounds", rounds, least=1)
@@ -45,7 +45,7 @@ class LotteryTicket(Schedule):
             session.prune(session.limits(exponential(done / self.rounds)), repair=False)
             session.rewind(early)
         if self.control:
-            session.begin_anew(derive_seed(session.seed, 1))  # of the session's seed may be what training began with
+            session.reinitialize(derive_seed(session.seed, 1))  # of the session's seed may be what training began with
             yield Stretch(share=one)
         else:
             yield again

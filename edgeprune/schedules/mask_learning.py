@@ -39,8 +39,8 @@ class MaskLearning(Schedule):
         reach: About how far logits can go; one of 0.5 makes a unit 1.6 times as important. Small, masks keep to what
             the criterion says; large, they change so often that what is left trains less well.
         evaluations: Of masks by ``policy``.
-        samples: Of the validation data, drawn once, that a build rewards ``policy`` on. A ``judge`` of one's own is
-            rewarded as it judges.
+        samples: Number of validation samples, drawn once, on which a build computes the rewards of ``policy``. In
+            ``attach``, ``LoopOptions.evaluate`` computes them.
     """
 
     name = "mask_learning"
@@ -64,10 +64,10 @@ class MaskLearning(Schedule):
 
     def check(self, session: Session) -> None:
         super().check(session)
-        if self.agent == "policy" and session.samples is None and session.judge is None:
+        if self.agent == "policy" and session.samples is None and session.evaluate is None:
             raise InputError(
                 f"schedule: {self.name}: got agent='policy', which is rewarded on data, and there is none; give "
-                "data=... or judge=..., or take agent='gates'"
+                "data=... or evaluate=..., or take agent='gates'"
             )
 
     def run(self, session: Session) -> Iterator[Stretch]:

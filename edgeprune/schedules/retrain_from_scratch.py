@@ -20,7 +20,7 @@ SPREAD = 4.0
 
 @register
 class RetrainFromScratch(Schedule):
-    """Prune, forget all weights, and train what is left from fresh ones: what the widths alone are worth.
+    """Prune, reinitialize the remaining network, and train it: the accuracy of the widths alone.
 
     ``widths`` are those the criterion has ``chosen``, or ``random`` ones within the same budget, drawn by the seed.
     What a schedule gains over this is what it gains by the weights it keeps. Liu et al., "Rethinking the Value of
@@ -39,7 +39,7 @@ class RetrainFromScratch(Schedule):
         else:
             removed = session.choose(session.score())
         session.remove(removed, repair=False)
-        session.begin_anew()
+        session.reinitialize()
         yield Stretch(share=1.0)
 
 

@@ -57,10 +57,12 @@ class Session:
         seed: Of all that is drawn.
         followers: Other modules with the same tensors (an average of the weights), sliced along. Other objects, as
             ``model``, where captured programs have to stand in.
-        early: Weights of the dense network from early in its training, for schedules that rewind to them.
-        fresh: Gives the weights a dense network begins with, for a seed; None: ``reset_parameters`` of its layers.
-        judge: How good a network is on validation data, larger is better; None: the loss on ``samples`` says it.
-        reward: The same on about so many samples, for who asks often; None: ``judge`` is asked.
+        rewind_weights: State dict of the dense network from early in its training, for schedules that rewind to it.
+        initialize: Function from a seed to the state dict of a newly initialized dense network. None: the
+            ``reset_parameters`` of the layers.
+        evaluate: Function from a network to its quality on validation data; larger is better. None: the negative loss
+            on ``samples``.
+        reward: Cheaper variant of ``evaluate`` on about the requested number of samples. None: ``evaluate``.
         agree: Makes a tensor that samples decide on the same in all processes that train the network together.
     """
 
@@ -73,9 +75,9 @@ class Session:
     samples: Samples | None = None
     seed: int = 0
     followers: Sequence[nn.Module] = ()
-    early: State | None = None
-    fresh: Callable[[int], State] | None = None
-    judge: Callable[[nn.Module], float] | None = None
+    rewind_weights: State | None = None
+    initialize: Callable[[int], State] | None = None
+    evaluate: Callable[[nn.Module], float] | None = None
     reward: Callable[[nn.Module, int], float] | None = None
     agree: Callable[[Tensor], Tensor] = lambda tensor: tensor
     _removals: Removals = field(default_factory=Removals, init=False)
@@ -214,19 +216,19 @@ class Session:
         """Give what is left of the network the weights it had in ``to``; the optimiser forgets all state."""
         self._load(to.state, to.removals)
 
-    def rewind_to_early(self) -> None:
-        """Give what is left of the network its weights of early in the training of the dense one."""
-        assert self.early is not None, "needs_early"
-        self._load(self.early, 0)
+    def load_rewind_weights(self) -> None:
+        """Load the rewind weights into the remaining network."""
+        assert self.rewind_weights is not None, "needs_rewind_weights"
+        self._load(self.rewind_weights, 0)
 
-    def begin_anew(self, seed: int | None = None) -> None:
-        """Give what is left of the network fresh weights, drawn from ``seed`` (the session's); the optimiser forgets.
+    def reinitialize(self, seed: int | None = None) -> None:
+        """Initialize the remaining network with ``seed``, by default the session's, and reset the optimizer state.
 
-        Weights drawn for the dense shapes are scaled, see ``scaled_to_inputs``.
+        Weights that were initialized for the dense shapes are scaled, see ``scaled_to_inputs``.
         """
         key = self.seed if seed is None else seed
-        if self.fresh is not None:
-            self._load(scaled_to_inputs(self.fresh(key), self.model.state_dict()), 0)
+        if self.initialize is not None:
+            self._load(scaled_to_inputs(self.initialize(key), self.model.state_dict()), 0)
             return
         with seeded(key):
             for module in self.model.modules():
@@ -237,11 +239,11 @@ class Session:
 
     def value(self, samples: int | None = None) -> float:
         """How good the network is now on validation data, or on ``samples`` of it; the larger, the better."""
-        with evaluating(self.model):  # one's own judge may leave it so
+        with evaluating(self.model):  # the user's evaluate may change the mode
             if samples is not None and self.reward is not None:
                 value = self.reward(self.model, samples)
             else:
-                value = self.judge(self.model) if self.judge is not None else -self._loss()
+                value = self.evaluate(self.model) if self.evaluate is not None else -self._loss()
         return float(self.agree(torch.tensor(value, dtype=torch.float64)))
 
     def savings(self) -> Tensor:

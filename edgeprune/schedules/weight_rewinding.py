@@ -1,4 +1,4 @@
-"""Prune, put back the weights of early training, train again."""
+"""Weight rewinding: prune, rewind the weights to an early state, and train again."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from edgeprune.training.stretch import Stretch
 
 @register
 class WeightRewinding(Schedule):
-    """Prune the trained network, put what is left back to its weights from early in training, and train it again.
+    """Prune the trained network, rewind the remaining weights to those from early in its training, and train it again.
 
-    Training goes along the rest of the learning-rate curve, from where the early weights are from: ``rewind`` of it.
-    ``rounds`` do so several times, each taking the same share of what is left. Frankle et al., "Stabilizing the Lottery
-    Ticket Hypothesis" (2019); against fine-tuning Renda et al., "Comparing Rewinding and Fine-tuning in Neural Network
-    Pruning" (2020).
+    Training follows the rest of the learning-rate curve, from the fraction ``rewind`` that the early weights come from.
+    This is repeated in ``rounds``, each of which removes the same fraction of the remaining cost. Frankle et al.,
+    "Stabilizing the Lottery Ticket Hypothesis" (2019); compared with fine-tuning in Renda et al., "Comparing Rewinding
+    and Fine-tuning in Neural Network Pruning" (2020).
     """
 
     name = "weight_rewinding"
-    needs_early = True
+    needs_rewind_weights = True
 
     def __init__(self, rewind: float = 0.1, rounds: int = 1) -> None:
         self.rewind = OPTIONS.number("rewind", rewind, least=0, most=0.9)
@@ -31,5 +31,5 @@ class WeightRewinding(Schedule):
         for done in range(1, self.rounds + 1):
             # What a repair would write is not kept.
             session.prune(session.limits(exponential(done / self.rounds)), repair=False)
-            session.rewind_to_early()
+            session.load_rewind_weights()
             yield Stretch(share=1 / self.rounds, rate=(self.rewind, 1.0))

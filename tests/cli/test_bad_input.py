@@ -142,8 +142,8 @@ _CASES = {
     "no training data": (
         _change("data.py:good", "data.py:untrained"), ["--schedule", "iterative"], 3, ("train split is empty",),
     ),
-    "rewinding without early weights": (
-        None, ["--schedule", "weight_rewinding"], 3, ("model.early", "weight_rewinding", "name their file"),
+    "rewinding without rewind weights": (
+        None, ["--schedule", "weight_rewinding"], 3, ("model.rewind_weights", "weight_rewinding", "name their file"),
     ),
     "data that yields NaN": (_change("data.py:good", "data.py:nan"), [], 3, ("1 of 48 samples", "NaN")),
     "labels out of range": (_change("data.py:good", "data.py:labels"), [], 3, ("train", "0 to 4", "0 to 2")),

@@ -18,7 +18,7 @@ from torch.nn import functional
 from edgeprune import criteria, schedules, select
 from edgeprune.config import Budget
 from edgeprune.model.registry import documentation, options_of
-from edgeprune.schedules import Attached, Choice, Schedule, Session, create, registered
+from edgeprune.schedules import Attached, Choice, LoopOptions, Schedule, Session, create, registered
 from edgeprune.select import Plan
 from edgeprune.statistics import Samples
 from edgeprune.training.stretch import Stretch
@@ -72,8 +72,8 @@ def _run(way: str, seed: int = 3) -> Ended:
         Choice(criteria.create("l2"), select.create("global"), ("recalibrate",)),
         samples=Samples.of(data, count=32, batch_size=16),
         seed=seed,
-        early=small(seed=1).state_dict(),
-        fresh=lambda key: small(seed=key % 1000).state_dict(),
+        rewind_weights=small(seed=1).state_dict(),
+        initialize=lambda key: small(seed=key % 1000).state_dict(),
     )
     schedule = _made(way)
     schedule.check(session)
@@ -126,7 +126,13 @@ def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(way: str) -> Non
     def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Attached:
         early = small(seed=1).state_dict()
         return _made(way).attach(
-            model, _EXAMPLE, optimizer=optimizer, budget=_BUDGET, steps=_STEPS, data=batches, early=early
+            model,
+            _EXAMPLE,
+            optimizer=optimizer,
+            budget=_BUDGET,
+            steps=_STEPS,
+            data=batches,
+            loop=LoopOptions(rewind_weights=early),
         )
 
     def train(model: nn.Module, optimizer: torch.optim.Optimizer, begin: int, end: int) -> None:
@@ -164,7 +170,13 @@ def test_a_loop_that_is_left_at_once_ends_within_the_budget(way: str) -> None:
     data = list(split().batches(16))
     early = small(seed=1).state_dict()
     with _made(way).attach(
-        model, _EXAMPLE, optimizer=optimizer, budget=_BUDGET, steps=_STEPS, data=data, early=early
+        model,
+        _EXAMPLE,
+        optimizer=optimizer,
+        budget=_BUDGET,
+        steps=_STEPS,
+        data=data,
+        loop=LoopOptions(rewind_weights=early),
     ) as pruning:
         pass
     assert pruning.done

@@ -52,10 +52,9 @@ def train(rank: int, schedule: str) -> dict[str, Any]:
         optimizer=optimizer,
         budget={"macs": 0.5},
         steps=STEPS,
-        criterion="taylor",
         data=data,
-        ema=ema,
-        exclude=("bn1",) if model.fixed else (),
+        options={"criterion": "taylor", "exclude": ["bn1"] if model.fixed else []},
+        loop=schedules.LoopOptions(ema=ema),
     ) as pruning:
         for inputs, labels in islice(data * STEPS, STEPS + 2):
             loss = functional.cross_entropy(parallel.train()(inputs), labels)

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import edgeprune as ep
 from edgeprune.errors import BudgetError, InputError
-from edgeprune.schedules import Attached, Schedule, Session
+from edgeprune.schedules import Attached, LoopOptions, Schedule, Session
 from edgeprune.training.stretch import Hook, Stretch
 from tests.schedules.tiny import IMAGE, small, split
 
@@ -48,11 +48,12 @@ def _train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, begin
         yield loss.item()
 
 
-def _attach(schedule: Schedule, model: nn.Module, optimizer: torch.optim.Optimizer, **options: Any) -> Attached:
-    given = {"budget": {"macs": 0.5}, "steps": _STEPS, **options}
+def _attach(schedule: Schedule, model: nn.Module, optimizer: torch.optim.Optimizer, **arguments: Any) -> Attached:
     if getattr(model, "fixed", False):
-        given["exclude"] = ("conv1.bias",)  # so that the width goes that is written down
-    return schedule.attach(model, _EXAMPLE, optimizer=optimizer, **given)
+        arguments["options"] = {"exclude": ["conv1.bias"]}  # so that the width that the forward contains is pruned
+    return schedule.attach(
+        model, _EXAMPLE, optimizer=optimizer, **{"budget": {"macs": 0.5}, "steps": _STEPS, **arguments}
+    )
 
 
 class Midway(Schedule):
@@ -112,7 +113,9 @@ def test_the_loop_goes_on_with_the_same_objects(fixed: bool) -> None:
     optimizer, parameters = _sgd(model), list(model.parameters())
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=True)
     sizes = []
-    with _attach(ep.schedules.Iterative(rounds=3), model, optimizer, ema=average, data=_BATCHES) as pruning:
+    with _attach(
+        ep.schedules.Iterative(rounds=3), model, optimizer, data=_BATCHES, loop=LoopOptions(ema=average)
+    ) as pruning:
         losses = []
         for loss in _train(model, optimizer, _STEPS + 3):
             average.update_parameters(model)
@@ -209,7 +212,7 @@ def _rates(schedule: Schedule, curve: int, **options: Any) -> list[float]:
     optimizer = _sgd(model)
     scheduler = LambdaLR(optimizer, lambda step: 1 - step / curve)
     rates = []
-    with _attach(schedule, model, optimizer, scheduler=scheduler, **options):
+    with _attach(schedule, model, optimizer, loop=LoopOptions(scheduler=scheduler), **options):
         for _ in range(_STEPS):
             next(_train(model, optimizer, 1))
             rates.append(optimizer.param_groups[0]["lr"] / 0.05)
@@ -234,7 +237,7 @@ def test_settings_that_a_scheduler_cycles_begin_anew_as_well() -> None:
     optimizer = _sgd(model)
     scheduler = OneCycleLR(optimizer, 0.05, total_steps=_STEPS // 2 + 1)
     seen = []
-    with _attach(ep.schedules.Iterative(rounds=2), model, optimizer, scheduler=scheduler):
+    with _attach(ep.schedules.Iterative(rounds=2), model, optimizer, loop=LoopOptions(scheduler=scheduler)):
         for _ in _train(model, optimizer, _STEPS):
             seen.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
             scheduler.step()
@@ -245,7 +248,7 @@ def test_a_rate_that_follows_the_loss_begins_anew() -> None:
     model = small()
     optimizer = _sgd(model)
     scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
-    with _attach(ep.schedules.LrRewinding(rounds=2), model, optimizer, scheduler=scheduler):
+    with _attach(ep.schedules.LrRewinding(rounds=2), model, optimizer, loop=LoopOptions(scheduler=scheduler)):
         for step, _ in enumerate(_train(model, optimizer, _STEPS)):
             if step == _STEPS // 2:
                 assert optimizer.param_groups[0]["lr"] == 0.05
@@ -317,7 +320,7 @@ def test_a_compiled_network_is_pruned(fixed: bool) -> None:
     model = small(fixed=fixed)
     compiled = torch.compile(model, backend="eager")
     optimizer = _sgd(model)
-    with _attach(ep.schedules.Iterative(rounds=2), compiled, optimizer, exclude=("conv1.bias",)) as pruning:
+    with _attach(ep.schedules.Iterative(rounds=2), compiled, optimizer, options={"exclude": ["conv1.bias"]}) as pruning:
         losses = list(_train(compiled, optimizer, _STEPS))
     assert losses[-1] < losses[0]
     images = _BATCHES[0][0]
@@ -378,8 +381,8 @@ def _refused(match: str, schedule: Schedule, **options: Any) -> None:
 
 def test_what_is_missing_is_asked_for_before_any_step() -> None:
     _refused(r"at_init: got draws=2.*give data=", ep.schedules.AtInit(draws=2))
-    _refused(r"criterion: 'taylor' needs data", ep.schedules.OneShot(), criterion="taylor")
-    _refused(r"weight_rewinding goes back.*give early=", ep.schedules.WeightRewinding())
+    _refused(r"criterion: 'taylor' needs data", ep.schedules.OneShot(), options={"criterion": "taylor"})
+    _refused(r"weight_rewinding rewinds.*give rewind_weights=", ep.schedules.WeightRewinding())
     _refused(r"steps: got 0; must be an integer, at least 1", ep.schedules.OneShot(), steps=0)
     _refused(r"steps: got 2, .*at least 3", ep.schedules.Iterative(rounds=3), steps=2)
     _refused(r"SGD steps no parameter of this Small", ep.schedules.OneShot(), optimizer=_sgd(small()))
@@ -388,13 +391,33 @@ def test_what_is_missing_is_asked_for_before_any_step() -> None:
 def test_early_weights_must_fit() -> None:
     early = small().state_dict()
     del early["linear.bias"]
-    _refused(r"early weights: linear.bias is missing, but \(3,\)", ep.schedules.WeightRewinding(), early=early)
+    loop = LoopOptions(rewind_weights=early)
+    _refused(r"rewind_weights: linear.bias is missing, but \(3,\)", ep.schedules.WeightRewinding(), loop=loop)
     early = small().state_dict()
     early["conv1.weight"] = early["conv1.weight"][:3]
-    _refused(r"conv1.weight is \(3, 8, 3, 3\), but \(12, ", ep.schedules.WeightRewinding(), early=early)
+    loop = LoopOptions(rewind_weights=early)
+    _refused(r"conv1.weight is \(3, 8, 3, 3\), but \(12, ", ep.schedules.WeightRewinding(), loop=loop)
 
 
 def test_a_budget_out_of_reach_is_told_of_before_any_step() -> None:
     model = small()
     with pytest.raises(BudgetError), _attach(ep.schedules.OneShot(), model, _sgd(model), budget={"macs": 1e-4}):
         pytest.fail("a step would have been spent")
+
+
+def test_unknown_option_is_refused_with_the_nearest() -> None:
+    _refused(
+        r"'criteron' in PruneOptions; did you mean 'criterion'", ep.schedules.OneShot(), options={"criteron": "l2"}
+    )
+
+
+def test_auto_means_one_selection_and_any_number_of_channels() -> None:
+    model = small()
+    with _attach(ep.schedules.OneShot(), model, _sgd(model), options=ep.PruneOptions(criterion="l2")) as pruning:
+        pass
+    explicit = small()
+    options = ep.PruneOptions(criterion="l2", selection="global", align=1)
+    with _attach(ep.schedules.OneShot(), explicit, _sgd(explicit), options=options) as wanted:
+        pass
+    assert pruning.plan == wanted.plan
+    assert pruning.plan.origin["select"]["name"] == "global"

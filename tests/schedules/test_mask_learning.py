@@ -16,7 +16,7 @@ from torch.nn import functional
 from edgeprune import criteria, select
 from edgeprune.config import Budget
 from edgeprune.errors import InputError
-from edgeprune.schedules import Attached, Choice, MaskLearning, Session, create
+from edgeprune.schedules import Attached, Choice, LoopOptions, MaskLearning, Session, create
 from edgeprune.schedules.gates_agent import LearnedGates
 from edgeprune.schedules.mask_agent import Agent
 from edgeprune.schedules.policy_agent import Policy
@@ -127,7 +127,7 @@ def test_the_reward_rises_over_the_start_of_the_policy() -> None:
 
 def test_a_policy_without_rewards_that_differ_stays_where_it_is() -> None:
     session = _session()
-    session.judge = lambda _model: 0.5
+    session.evaluate = lambda _model: 0.5
     policy = Policy(session, choices=1, reach=4.0, evaluations=4, samples=256)
     policy.begin(2)
     policy.explore(1)
@@ -137,14 +137,14 @@ def test_a_policy_without_rewards_that_differ_stays_where_it_is() -> None:
 @pytest.mark.parametrize("evaluations", [2, 12, 21])
 def test_the_policy_spends_no_more_evaluations_than_it_has(evaluations: int) -> None:
     session, calls = _session(), []
-    session.judge = lambda model: calls.append(model) or float(len(calls))
+    session.evaluate = lambda model: calls.append(model) or float(len(calls))
     drive(create("mask_learning", {"agent": "policy", "evaluations": evaluations}), session, split(), 20, batch_size=16)
     assert 0.6 * evaluations <= len(calls) <= evaluations
 
 
 def test_the_policy_is_rewarded_on_some_samples_where_that_is_quicker() -> None:
     session, asked = _session(), []
-    session.judge = lambda _model: pytest.fail("it was asked for all of the validation data")
+    session.evaluate = lambda _model: pytest.fail("it was asked for all of the validation data")
     session.reward = lambda _model, samples: asked.append(samples) or float(len(asked))
     options = {"agent": "policy", "evaluations": 4, "samples": 7}
     drive(create("mask_learning", options), session, split(), 20, batch_size=16)
@@ -154,7 +154,7 @@ def test_the_policy_is_rewarded_on_some_samples_where_that_is_quicker() -> None:
 def _attach(agent: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options: Any) -> Attached:
     schedule = create("mask_learning", {"agent": agent, "choices": 4, "evaluations": 8})
     return schedule.attach(
-        model, _EXAMPLE, optimizer=optimizer, budget={"macs": 0.5}, steps=20, data=_BATCHES, **options
+        model, _EXAMPLE, optimizer=optimizer, budget={"macs": 0.5}, steps=20, data=_BATCHES, loop=LoopOptions(**options)
     )
 
 
@@ -224,17 +224,17 @@ def test_training_that_is_taken_back_goes_the_same_way_again(agent: str) -> None
     assert all(torch.equal(tensor, taken_back[name]) for name, tensor in undisturbed.items())
 
 
-def test_a_judge_of_ones_own_leaves_training_as_it_was() -> None:
+def test_evaluation_by_the_user_leaves_the_training_mode_unchanged() -> None:
     model = small().train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     modes = []
 
-    def judge(network: nn.Module) -> float:
+    def evaluate(network: nn.Module) -> float:
         with torch.no_grad():
             outputs = network.eval()(_BATCHES[0][0])
         return -float(functional.cross_entropy(outputs, _BATCHES[0][1]))
 
-    with _attach("policy", model, optimizer, judge=judge):
+    with _attach("policy", model, optimizer, evaluate=evaluate):
         for begin in range(20):
             _train(model, optimizer, begin, begin + 1)
             modes.append(model.training)
@@ -247,7 +247,7 @@ def test_a_policy_needs_something_to_be_rewarded_by() -> None:
     schedule = create("mask_learning", {"agent": "policy"})
     with pytest.raises(InputError, match=r"agent='policy', which is rewarded on data, and there is none"):
         schedule.check(session)
-    session.judge = lambda _model: 0.0
+    session.evaluate = lambda _model: 0.0
     schedule.check(session)
     create("mask_learning", {"agent": "gates"}).check(_session())
 

@@ -98,7 +98,7 @@ def test_rounds_keep_to_their_path(options: dict[str, Any], shares: list[float])
 
 def test_rewound_weights_are_those_of_early_training() -> None:
     early = small(seed=1).state_dict()
-    session = _session(early=early)
+    session = _session(rewind_weights=early)
     schedule = create("weight_rewinding", {"rewind": 0.25, "rounds": 2})
     seen = []
 
@@ -124,7 +124,7 @@ def test_rewinding_the_rate_keeps_the_weights() -> None:
 
 
 def test_retrained_weights_are_fresh_and_as_large_as_the_width_asks() -> None:
-    session = _session(fresh=_fresh, seed=7)
+    session = _session(initialize=_fresh, seed=7)
     ((stretch, _, _),) = _walk(create("retrain_from_scratch"), session)
     assert stretch.share == 1.0
     dense = _fresh(7)
@@ -192,7 +192,7 @@ def test_a_ticket_may_go_back_to_the_very_beginning() -> None:
 def test_a_random_ticket_is_as_wide_and_has_weights_of_its_own() -> None:
     tickets = []
     for control in (False, True):
-        session = _session(fresh=_fresh, seed=5)
+        session = _session(initialize=_fresh, seed=5)
         options = {"rounds": 1, "rewind": 0.0, "control": control}
         tickets.append(_walk(create("lottery_ticket", options), session, _shaken(session))[-1])
     (_, ticket, _), (stretch, control, _) = tickets
@@ -205,7 +205,7 @@ def test_a_random_ticket_is_as_wide_and_has_weights_of_its_own() -> None:
 @pytest.mark.parametrize("best", range(2))
 def test_the_best_of_several_draws_is_removed(best: int) -> None:
     values = iter([float(draw == best) for draw in range(2)])
-    session = _session(judge=lambda _model: next(values), seed=0)
+    session = _session(evaluate=lambda _model: next(values), seed=0)
     dense = {name: it.clone() for name, it in session.model.state_dict().items()}
     weight = session.model.get_parameter("conv2.weight")
     closed, shares = [], []

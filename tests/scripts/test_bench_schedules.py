@@ -213,7 +213,7 @@ def test_settings_of_every_table_reach_the_recipe() -> None:
 
 
 @pytest.mark.long
-def test_a_case_that_needs_early_weights_says_so_where_there_are_none() -> None:
+def test_a_case_that_needs_rewind_weights_weights_says_so_where_there_are_none() -> None:
     recipe = Recipe.load("cifar10-resnet56")
     if recipe.data_dir is None or not (recipe.data_dir / "train.npz").is_file():
         pytest.skip("CIFAR-10 is not at hand (EDGEPRUNE_DATA)")

@@ -36,10 +36,10 @@ def load_inputs(context: BuildContext) -> Data:
     _ = context.repairs(compared=len(context.candidates) > 1)
     for candidate in context.candidates:
         _ = context.criterion(candidate.criterion), context.selection(candidate)
-    if context.schedule.needs_early and context.recipe.model.early is None:
+    if context.schedule.needs_rewind_weights and context.recipe.model.rewind_weights is None:
         raise RecipeError(
-            f"model.early: the schedule {context.schedule.name} goes back to weights from early in the training of the "
-            "network; name their file"
+            f"model.rewind_weights: the schedule {context.schedule.name} rewinds to weights from early in the training "
+            "of the network; name their file"
         )
     loaded = context.data  # first: a data folder that is missing may be where the weights should be as well
     _ = context.dense, context.objective
