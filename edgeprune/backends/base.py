@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgeprune.backends.self_contained import self_contained
+from edgeprune.backends.conversion import Conversion, ConvertedModel, Quantization, ShippedModel
+from edgeprune.backends.runner_scripts import RunnerScripts
 from edgeprune.config import Target
 from edgeprune.errors import TargetError
 from edgeprune.progress import SILENT, Progress
@@ -22,114 +20,9 @@ if TYPE_CHECKING:
     from edgeprune.backends.feeding import Array, Inputs
     from edgeprune.backends.footprint import Footprint
     from edgeprune.backends.latency_estimate import LatencyEstimate
-    from edgeprune.config.recipe import QuantizeSettings
     from edgeprune.config.target import Precision
     from edgeprune.extras import Extra
     from edgeprune.model.data import Split
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conversion:
-    """A float32 file of the backend, and what files in other precisions are made from.
-
-    Attributes:
-        file: The float32 file, as ``Backend.write_float32`` returned it.
-        folder: Folder for the new files.
-        target: The target.
-        samples: Training samples that activation ranges are taken from.
-        seed: Seed that draws from ``samples``.
-        progress: Advances by a sample.
-    """
-
-    file: Path
-    folder: Path
-    target: Target
-    samples: Split
-    seed: int
-    progress: Progress = SILENT
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantization(Conversion):
-    """A conversion of the pruned network, as the recipe asks for it.
-
-    Attributes:
-        settings: ``quantize`` of the recipe.
-        accuracy: Function that returns the accuracy of a model file on validation data, 0 to 1.
-        float32_accuracy: ``accuracy`` of ``file``.
-    """
-
-    settings: QuantizeSettings
-    accuracy: Callable[[Path], float]
-    float32_accuracy: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConvertedModel:
-    """A network in one precision.
-
-    Attributes:
-        files: Its files. The first runs on this machine; the others are forms of it for other versions of the runtime.
-        accuracy: Accuracy of the first on validation data, 0 to 1.
-        float_nodes: Names of nodes that were kept in float32.
-    """
-
-    files: tuple[Path, ...]
-    accuracy: float | None
-    float_nodes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShippedModel:
-    """The model of a bundle.
-
-    Attributes:
-        file: The model file.
-        name: Name of the bundle.
-        target: The target.
-        samples: Split whose first samples become golden vectors.
-        other_files: Its other forms, see ``ConvertedModel.files``.
-    """
-
-    file: Path
-    name: str
-    target: Target
-    samples: Split
-    other_files: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunnerScripts:
-    """Scripts that run and measure a model on a device; they need nothing of EdgePrune there.
-
-    Attributes:
-        script: Source of the script that is started; ``run.py`` in a bundle.
-        beside: Sources of scripts that must lie beside it, under their own names.
-        requirements: Packages that it needs on the device, one a line as pip reads them; empty for those of the board.
-        load_s: Longest time until a model is loaded, in seconds, where that may take longer than an answer.
-    """
-
-    script: Path
-    beside: tuple[Path, ...] = ()
-    requirements: str = ""
-    load_s: float = 0.0
-
-    @cached_property
-    def contents(self) -> tuple[str, ...]:
-        """Content of ``script`` and of those ``beside`` it, with the parts that they share, see ``self_contained``."""
-        return tuple(self_contained(path) for path in (self.script, *self.beside))
-
-    @cached_property
-    def files(self) -> tuple[Path, ...]:
-        """``contents`` as files beside each other in a folder that is removed when this process ends."""
-        folder = Path(self._folder.name)
-        for path, content in zip((self.script, *self.beside), self.contents, strict=True):
-            (folder / path.name).write_text(content, encoding="utf-8")
-        return tuple(folder / path.name for path in (self.script, *self.beside))
-
-    @cached_property
-    def _folder(self) -> TemporaryDirectory[str]:
-        return TemporaryDirectory(prefix="edgeprune-")
 
 
 class Backend(ABC):

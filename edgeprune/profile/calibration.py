@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgeprune import backends
-from edgeprune.backends.base import RunnerScripts
+from edgeprune.backends.runner_scripts import RunnerScripts
 from edgeprune.config import Target
 from edgeprune.cost.layers import Layer, Shape
 from edgeprune.cost.probes import empty, probe

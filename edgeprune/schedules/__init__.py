@@ -16,8 +16,9 @@ from edgeprune.schedules.lr_rewinding import LrRewinding
 from edgeprune.schedules.mask_learning import MaskLearning
 from edgeprune.schedules.one_shot import OneShot
 from edgeprune.schedules.penalty import Penalty
+from edgeprune.schedules.removals import Snapshot
 from edgeprune.schedules.retrain_from_scratch import RetrainFromScratch
-from edgeprune.schedules.session import Session, Snapshot
+from edgeprune.schedules.session import Session
 from edgeprune.schedules.session_options import Choice, Planned
 from edgeprune.schedules.variational_dropout import VariationalDropout
 from edgeprune.schedules.weight_rewinding import WeightRewinding

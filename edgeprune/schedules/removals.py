@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -11,6 +12,14 @@ from edgeprune.graph.rewrite import Kept, slice_tensor
 
 State = Mapping[str, Tensor]
 """Tensors of a network by name, as ``state_dict`` gives them."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Weights of a moment, and how often units had been removed by then."""
+
+    state: State
+    removals: int
 
 
 class Removals:

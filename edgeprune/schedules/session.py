@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from edgeprune import criteria, graph, pruning
 from edgeprune.config import Budget
@@ -22,23 +21,14 @@ from edgeprune.graph.rewrite import rewrite
 from edgeprune.model.randomness import seeded
 from edgeprune.repair import Repair
 from edgeprune.schedules.remaining import Remaining
-from edgeprune.schedules.removals import Removals, State, copied, scaled_to_inputs
+from edgeprune.schedules.removals import Removals, Snapshot, State, copied, scaled_to_inputs
+from edgeprune.schedules.sample_loss import mean_loss
 from edgeprune.schedules.session_options import Choice, Planned
 from edgeprune.select import Constraint, Curve, Plan, Problem, Selection
 from edgeprune.select.measuring import measure_sensitivity
 from edgeprune.statistics import Samples
-from edgeprune.statistics.samples import samples_in
-from edgeprune.training.evaluate import device_of
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Weights of a moment, and how often units had been removed by then."""
-
-    state: State
-    removals: int
 
 
 @dataclass
@@ -242,8 +232,11 @@ class Session:
         with evaluating(self.model):  # the user's evaluate may change the mode
             if samples is not None and self.reward is not None:
                 value = self.reward(self.model, samples)
+            elif self.evaluate is not None:
+                value = self.evaluate(self.model)
             else:
-                value = self.evaluate(self.model) if self.evaluate is not None else -self._loss()
+                assert self.samples is not None, "needs_data"
+                value = -mean_loss(self.model, self.samples)
         return float(self.agree(torch.tensor(value, dtype=torch.float64)))
 
     def savings(self) -> Tensor:
@@ -286,17 +279,6 @@ class Session:
         kept = self.kept()
         given = {name: Remaining(model, self._whole, self.units, kept) for name, model in self.choice.costs.items()}
         return {name: given.get(name) or cost_model(name, self.units, self.model) for name in self.budget.costs}
-
-    def _loss(self) -> float:
-        assert self.samples is not None, "needs_data"
-        device = device_of(self.model)
-        total, count = 0.0, 0
-        with torch.no_grad():
-            for batch in self.samples:
-                args, kwargs, labels = pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), batch)
-                total += float(self.samples.loss(self.model(*args, **kwargs), labels)) * samples_in((args, kwargs))
-                count += samples_in((args, kwargs))
-        return total / count
 
     def _load(self, state: State, removals: int) -> None:
         small = self._removals.sliced(state, since=removals)

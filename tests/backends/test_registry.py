@@ -90,7 +90,9 @@ def test_table_microcontroller_belongs_to_tflite_micro(target: dict[str, object]
 _BACKEND = '''
 import shutil
 
-from edgeprune.backends.base import Backend, ConvertedModel, RunnerScripts
+from edgeprune.backends.base import Backend
+from edgeprune.backends.conversion import ConvertedModel
+from edgeprune.backends.runner_scripts import RunnerScripts
 from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT, OnnxRuntime
 from edgeprune.export import onnx_loading
 

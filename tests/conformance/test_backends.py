@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.backends import backend, for_target, names
-from edgeprune.backends.base import Conversion, Quantization, ShippedModel
+from edgeprune.backends.conversion import Conversion, Quantization, ShippedModel
 from edgeprune.config import Recipe, Target
 from edgeprune.config.target import Precision
 from edgeprune.export.onnx import export

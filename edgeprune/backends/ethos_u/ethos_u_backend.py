@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.backends.base import Conversion, ConvertedModel, Quantization, ShippedModel
+from edgeprune.backends.conversion import Conversion, ConvertedModel, Quantization, ShippedModel
 from edgeprune.backends.latency_estimate import LatencyEstimate
 from edgeprune.backends.tflm.tflm_backend import TfliteMicro
 from edgeprune.config import Target

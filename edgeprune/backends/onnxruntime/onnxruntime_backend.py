@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgeprune.backends.base import Backend, ConvertedModel, Quantization, RunnerScripts
+from edgeprune.backends.base import Backend
+from edgeprune.backends.conversion import ConvertedModel, Quantization
+from edgeprune.backends.runner_scripts import RunnerScripts
 from edgeprune.config import Target
 from edgeprune.progress import SILENT, Progress
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeprune.backends import backend
-from edgeprune.backends.base import Backend, ConvertedModel, Quantization, RunnerScripts
+from edgeprune.backends.base import Backend
+from edgeprune.backends.conversion import ConvertedModel, Quantization
 from edgeprune.backends.onnxruntime.onnxruntime_backend import SCRIPT, OnnxRuntime, calibration_method
+from edgeprune.backends.runner_scripts import RunnerScripts
 
 if TYPE_CHECKING:
     from edgeprune.config.target import Precision

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgeprune.backends import backend
-from edgeprune.backends.base import Backend, Conversion, ShippedModel
+from edgeprune.backends.base import Backend
+from edgeprune.backends.conversion import Conversion, ShippedModel
 from edgeprune.backends.latency_estimate import LatencyEstimate
 from edgeprune.backends.litert.litert_backend import LiteRT
 from edgeprune.config import Target

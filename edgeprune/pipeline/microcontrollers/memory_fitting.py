@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeprune.backends.base import Conversion
+from edgeprune.backends.conversion import Conversion
 from edgeprune.config import Budget
 from edgeprune.cost import CostModel, Scaled, cost_model
 from edgeprune.errors import BudgetError

@@ -172,7 +172,7 @@ def _models(context: BuildContext, results: BuildResults) -> Mapping[str, Path]:
 
 
 def _runner(context: BuildContext, results: BuildResults) -> Mapping[str, Path | str]:
-    from edgeprune.backends.base import ShippedModel
+    from edgeprune.backends.conversion import ShippedModel
 
     return context.backend.bundle_files(
         ShippedModel(

@@ -31,7 +31,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(context: BuildContext, space: Space) -> PreflightResult:
-    from edgeprune.backends.base import Conversion
+    from edgeprune.backends.conversion import Conversion
     from edgeprune.export.preflight import preflight
 
     backend, target = context.backend, context.target

@@ -29,7 +29,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(context: BuildContext, space: Space, exported: ExportResult) -> QuantizeResult:
-    from edgeprune.backends.base import Quantization
+    from edgeprune.backends.conversion import Quantization
     from edgeprune.errors import ModelError
 
     backend, validation = context.backend, context.data.validation  # choices are made on validation data

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.backends import backend, for_target
-from edgeprune.backends.base import Conversion
+from edgeprune.backends.conversion import Conversion
 from edgeprune.backends.ethos_u import vela
 from edgeprune.backends.ethos_u.compiled_footprint import compiled_footprint
 from edgeprune.backends.ethos_u.options import Options
