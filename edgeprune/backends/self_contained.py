@@ -1,15 +1,19 @@
-"""Self-contained scripts for devices: a script with the parts that it imports from ``runner_parts`` written into it."""
+"""Self-contained scripts for devices: a script with the parts that it imports from ``runner_parts`` written into it.
+
+Parts of several backends are in ``backends/runner_parts/``, those of one backend in its own folder ``runner_parts/``.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
-_PACKAGE = "edgeprune.backends.runner_parts"
-_FOLDER = Path(__file__).with_name("runner_parts")
+_PART = re.compile(r"edgeprune\.backends\.(\w+\.)?runner_parts\.\w+")
+_PACKAGE = Path(__file__).parents[1]
 
 
 def self_contained(script: Path) -> str:
@@ -24,31 +28,34 @@ def self_contained(script: Path) -> str:
     parts = list(_parts(tree))
     if not parts:
         return text
-    trees = {part: ast.parse((_FOLDER / f"{part}.py").read_text(encoding="utf-8")) for part in parts}
+    trees = {part: ast.parse(_source(part)) for part in parts}
     lines = text.splitlines()
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_future(node)]
     head = lines[: imports[0].lineno - 1]
     merged = _merged([*imports, *(node for part in trees.values() for node in part.body)])
     end = _header_end(tree)
     between = lines[imports[-1].end_lineno : end]
-    bodies = [line for part in parts for line in ("", "", f"# {_PACKAGE}.{part}", "", *_body(part))]
+    bodies = [line for part in parts for line in ("", "", f"# {part}", "", *_body(part))]
     return "\n".join([*head, *merged, *between, *bodies, *lines[end:], ""])
 
 
 def _parts(tree: ast.Module) -> Iterator[str]:
-    """Names of the parts that a module imports, and those that they import before them; each once."""
+    """Modules of the parts that a module imports, and those that they import before them; each once."""
     found: dict[str, None] = {}
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{_PACKAGE}."):
-            part = node.module.removeprefix(f"{_PACKAGE}.")
-            inner = ast.parse((_FOLDER / f"{part}.py").read_text(encoding="utf-8"))
-            found |= dict.fromkeys([*_parts(inner), part])
+        if isinstance(node, ast.ImportFrom) and node.module and _PART.fullmatch(node.module):
+            found |= dict.fromkeys([*_parts(ast.parse(_source(node.module))), node.module])
     return iter(found)
+
+
+def _source(part: str) -> str:
+    _, *names = part.split(".")
+    return _PACKAGE.joinpath(*names).with_suffix(".py").read_text(encoding="utf-8")
 
 
 def _body(part: str) -> list[str]:
     """Lines of a part behind its imports."""
-    text = (_FOLDER / f"{part}.py").read_text(encoding="utf-8")
+    text = _source(part)
     return "\n".join(text.splitlines()[_header_end(ast.parse(text)) :]).strip("\n").splitlines()
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from edgeprune import json_text
 from edgeprune.backends import for_target
-from edgeprune.backends.tensorrt.trtexec import USUAL_PLACE
+from edgeprune.backends.tensorrt.runner_parts.trtexec_program import USUAL_PLACE
 from edgeprune.config import Target
 from edgeprune.devices import Capability, Workspace, device, named
 from edgeprune.devices.emulation import BOARDS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from subprocess import TimeoutExpired
 
 from edgeprune import process
-from edgeprune.backends.tensorrt.trtexec import find_trtexec
+from edgeprune.backends.tensorrt.runner_parts.trtexec_program import find_trtexec
 from edgeprune.doctor.base import Finding, check
 
 _VERSION_S = 20

@@ -30,8 +30,8 @@ _PACKAGE = Path(edgeprune.__file__).parent
 _SOURCES = [path for path in sorted(_PACKAGE.rglob("*.py")) if "_data" not in path.parts]
 _NO_RESULTS = {"click", "matplotlib", "packaging", "pydantic", "pydantic_core", "rich", "serial", "tomli"}
 """Packages that read settings, show text or connect devices. What they do changes no result."""
-_ON_DEVICES = {"build_engine", "choice", "tflite_runtime", "trtexec"}
-"""Modules that a script of a bundle imports on the device."""
+_ON_DEVICES = {"tflite_runtime"}
+"""Packages that a script of a bundle imports on the device."""
 
 # Runs each stage of a build in a process of its own, in which no other stage has loaded anything. For each stage, it
 # prints the files of EdgePrune and the packages that the stage loaded.

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from edgeprune.backends.tensorrt import build_engine
-from edgeprune.backends.tensorrt.build_engine import Builder
-from edgeprune.backends.tensorrt.trtexec import PRECISIONS, EngineError
+from edgeprune.backends.tensorrt.runner_parts.engine_builder import Builder, describe_device
+from edgeprune.backends.tensorrt.runner_parts.engine_errors import EngineError
+from edgeprune.backends.tensorrt.runner_parts.trtexec_commands import PRECISIONS
+from edgeprune.backends.tensorrt.tensorrt_backend import TensorRT
 from tests.profile import recorded_trtexec
 
-SCRIPT = Path(build_engine.__file__)
+(SCRIPT,) = (file for file in TensorRT.runner.files if file.name == "build_engine.py")
 ONNX = ("model.onnx", "model.fp16.onnx", "model.int8.onnx", "model.int8-fp16.onnx")
 
 
@@ -251,7 +252,7 @@ def test_what_a_board_says_of_itself(tmp_path: Path, tools: Path) -> None:
     (tmp_path / "etc").mkdir()
     release = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 2025\n"
     (tmp_path / "etc/nv_tegra_release").write_text(release)
-    assert build_engine.describe_device(tmp_path) == {
+    assert describe_device(tmp_path) == {
         "device": "NVIDIA Jetson Orin Nano Developer Kit",
         "gpu": "Orin (nvgpu)",
         "driver": "540.4.0",
@@ -261,7 +262,7 @@ def test_what_a_board_says_of_itself(tmp_path: Path, tools: Path) -> None:
 
 def test_what_is_not_said_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert set(build_engine.describe_device(tmp_path).values()) == {None}
+    assert set(describe_device(tmp_path).values()) == {None}
 
 
 def run(*arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:

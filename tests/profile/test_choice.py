@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from edgeprune.backends.tensorrt import choice
+from edgeprune.backends.tensorrt.runner_parts import choice
 from edgeprune.profile import latency_noise
 from edgeprune.quantize import LatencyRatio
 

@@ -44,7 +44,7 @@ def on_board(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_it_holds_scripts_and_every_form_that_keeps_the_accuracy(built: Path) -> None:
     manifest = Manifest.load(built)
     assert set(manifest.files) == {
-        "run.py", "build_engine.py", "trtexec.py", "choice.py", "onnxruntime_runner.py", "plan.json",
+        "run.py", "build_engine.py", "onnxruntime_runner.py", "plan.json",
         "model.onnx", "model.fp16.onnx", "model.int8.onnx", "model.int8-fp16.onnx", "weights.safetensors",
         "report.json", "golden.npz", "evaluation.json", "sbom.json",
     }  # fmt: skip

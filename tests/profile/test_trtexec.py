@@ -6,8 +6,16 @@ import json
 
 import pytest
 
-from edgeprune.backends.tensorrt import trtexec
-from edgeprune.backends.tensorrt.trtexec import EngineError, Version
+from edgeprune.backends.tensorrt.runner_parts.engine_errors import EngineError
+from edgeprune.backends.tensorrt.runner_parts.trtexec_commands import (
+    Version,
+    build_argv,
+    measure_argv,
+    measure_flags,
+    onnx_name,
+)
+from edgeprune.backends.tensorrt.runner_parts.trtexec_program import parse_banner, parse_package
+from edgeprune.backends.tensorrt.runner_parts.trtexec_results import read_times
 from tests.profile import recorded_trtexec
 
 RELEASES = {"8.5": Version(8, 5, 2), "10.3": Version(10, 3), "11.4": Version(11, 4)}
@@ -30,8 +38,8 @@ BUILD = {
 def test_the_command_that_builds(release: str, precision: str) -> None:
     onnx, flags = BUILD[release, precision]
     version = RELEASES[release]
-    assert trtexec.onnx_name(version, precision) == onnx
-    argv = trtexec.build_argv("trtexec", version, precision, onnx=onnx, engine="e", timing_cache="c")
+    assert onnx_name(version, precision) == onnx
+    argv = build_argv("trtexec", version, precision, onnx=onnx, engine="e", timing_cache="c")
     assert argv == f"{COMMON.format(onnx=onnx)} {flags}".split()
 
 
@@ -51,11 +59,11 @@ LAYERS = {
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_command_that_measures(release: str) -> None:
     version = RELEASES[release]
-    flags = trtexec.measure_flags(version)
-    assert trtexec.measure_argv("trtexec", version, "e", "t", flags=flags) == f"{MEASURE} {FLAGS[release]}".split()
-    with_samples = trtexec.measure_argv("trtexec", version, "e", "t", flags=flags, inputs="input:i", outputs="o")
+    flags = measure_flags(version)
+    assert measure_argv("trtexec", version, "e", "t", flags=flags) == f"{MEASURE} {FLAGS[release]}".split()
+    with_samples = measure_argv("trtexec", version, "e", "t", flags=flags, inputs="input:i", outputs="o")
     assert with_samples == f"{MEASURE} {FLAGS[release]} --loadInputs=input:i --exportOutput=o".split()
-    with_layers = trtexec.measure_argv("trtexec", version, "e", "t", flags=flags, profile="p", layers="l")
+    with_layers = measure_argv("trtexec", version, "e", "t", flags=flags, profile="p", layers="l")
     assert with_layers == f"{MEASURE} {FLAGS[release]} {LAYERS[release]}".split()
 
 
@@ -65,7 +73,7 @@ def test_the_command_that_measures(release: str) -> None:
 )
 def test_the_opposite_of_every_normalised_setting(release: str, flags: str) -> None:
     version = RELEASES[release]
-    assert trtexec.measure_flags(version, transfers=False, cuda_graph=False, spin=False) == flags.split()
+    assert measure_flags(version, transfers=False, cuda_graph=False, spin=False) == flags.split()
 
 
 @pytest.mark.parametrize(
@@ -83,17 +91,17 @@ def test_the_opposite_of_every_normalised_setting(release: str, flags: str) -> N
     ],
 )
 def test_versions_in_banners(text: str, version: Version | None) -> None:
-    assert trtexec.parse_banner(text) == version
+    assert parse_banner(text) == version
 
 
 def test_versions_of_packages() -> None:
-    assert trtexec.parse_package("10.3.0.26-1+cuda12.5") == Version(10, 3, 0)
-    assert trtexec.parse_package("8.5.2-1+cuda11.4") == Version(8, 5, 2)
-    assert trtexec.parse_package("no packages found matching libnvinfer-bin") is None
+    assert parse_package("10.3.0.26-1+cuda12.5") == Version(10, 3, 0)
+    assert parse_package("8.5.2-1+cuda11.4") == Version(8, 5, 2)
+    assert parse_package("no packages found matching libnvinfer-bin") is None
 
 
 def test_times_of_every_inference() -> None:
-    times = trtexec.read_times(json.dumps(recorded_trtexec.TIMES))
+    times = read_times(json.dumps(recorded_trtexec.TIMES))
     assert len(times) == 120
     assert times[0] == {"latency_ms": 0.82, "compute_ms": 0.8}
 
@@ -104,7 +112,7 @@ def test_times_of_older_releases() -> None:
         '"endComputeMs" : 3, "startOutMs" : 3, "endOutMs" : 4, "inMs" : 1, "computeMs" : 1.5, "outMs" : 1, '
         '"latencyMs" : 3.5, "endToEndMs" : 4 } ]'
     )
-    assert trtexec.read_times(text) == [{"latency_ms": 3.5, "compute_ms": 1.5}]
+    assert read_times(text) == [{"latency_ms": 3.5, "compute_ms": 1.5}]
 
 
 GOOD = json.dumps(recorded_trtexec.TIMES[:2])
@@ -127,4 +135,4 @@ GOOD = json.dumps(recorded_trtexec.TIMES[:2])
 )
 def test_broken_times_are_refused(text: str) -> None:
     with pytest.raises(EngineError, match="times that trtexec exported"):
-        trtexec.read_times(text)
+        read_times(text)

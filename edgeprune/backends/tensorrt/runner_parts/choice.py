@@ -1,7 +1,4 @@
-"""Choose the precision of a network on this board: measure all of them interleaved and keep the fastest.
-
-Needs Python 3.8 or newer; lies beside the scripts that use it.
-"""
+"""Choose the precision of a network on this board: measure all of them interleaved and keep the fastest."""
 
 from __future__ import annotations
 

@@ -1,0 +1,94 @@
+"""A built engine, and its measurements with trtexec."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeprune.backends.tensorrt.runner_parts.engine_errors import EngineError
+from edgeprune.backends.tensorrt.runner_parts.trtexec_commands import Version, measure_argv
+from edgeprune.backends.tensorrt.runner_parts.trtexec_program import run_trtexec
+from edgeprune.backends.tensorrt.runner_parts.trtexec_results import parse_bindings, read_outputs, read_times
+
+WARM_UP_MS = 500
+_MEASURE_TIMEOUT_S = 600.0
+_ROUND_S = 1
+
+
+class Engine:
+    """A built engine, and how it is measured.
+
+    Args:
+        program: Path of trtexec.
+        version: Version of TensorRT.
+        path: The engine file.
+        folder: Folder for files that trtexec exports.
+        flags: Result of ``measure_flags``.
+
+    Attributes:
+        flags: As above.
+        printed: Output of the last run of trtexec.
+    """
+
+    def __init__(self, program: str, version: Version, path: Path, folder: Path, flags: Sequence[str]) -> None:
+        self._program = program
+        self._version = version
+        self._path = path
+        self._folder = folder
+        self.flags = flags
+        self.printed = ""
+
+    def run(self, *, warm_up_ms: int, duration_s: int, iterations: int) -> list[dict[str, float]]:
+        """Run trtexec once; the times of each inference."""
+        times = self._folder / "times.json"
+        self._trtexec(times, warm_up_ms=warm_up_ms, duration_s=duration_s, iterations=iterations)
+        return read_times(times.read_text())
+
+    def median_ms(self) -> float:
+        """Median latency of a short run."""
+        times = self.run(warm_up_ms=WARM_UP_MS, duration_s=_ROUND_S, iterations=10)
+        return statistics.median(entry["latency_ms"] for entry in times)
+
+    def layers(self) -> dict[str, Any]:
+        """Time and description of each layer, as trtexec exports them."""
+        profile, layers = self._folder / "profile.json", self._folder / "layers.json"
+        self._trtexec(
+            self._folder / "times.json",
+            warm_up_ms=WARM_UP_MS,
+            duration_s=_ROUND_S,
+            iterations=10,
+            profile=str(profile),
+            layers=str(layers),
+        )
+        return {"profile": json.loads(profile.read_text()), "layers": json.loads(layers.read_text())}
+
+    def outputs(self, sample: bytes) -> list[tuple[tuple[int, ...], list[float]]] | None:
+        """Shape and values of each output for the raw values of one input, in the order of the network.
+
+        None where trtexec does not tell the names, or there are several inputs.
+        """
+        given, got = self._folder / "input.bin", self._folder / "outputs.json"
+        times, once = self._folder / "times.json", {"warm_up_ms": 0, "duration_s": 0, "iterations": 1}
+        inputs, names = parse_bindings(self.printed)
+        if len(inputs) != 1 or not names:
+            return None
+        given.write_bytes(sample)
+        if got.exists():
+            got.unlink()
+        self._trtexec(times, **once, inputs=f"{inputs[0]}:{given}", outputs=str(got))
+        if not got.is_file():
+            raise EngineError("trtexec ended well but exported no outputs")
+        found = read_outputs(got.read_text())
+        return [found[name] for name in names] if set(names) == set(found) else None
+
+    def _trtexec(self, times: Path, **settings: Any) -> None:
+        if times.exists():
+            times.unlink()
+        argv = measure_argv(self._program, self._version, str(self._path), str(times), flags=self.flags, **settings)
+        timeout_s = _MEASURE_TIMEOUT_S + settings["duration_s"]
+        self.printed = run_trtexec(argv, log=self._folder / "measure.log", timeout_s=timeout_s)
+        if not times.is_file():
+            raise EngineError("trtexec ended well but exported no times")

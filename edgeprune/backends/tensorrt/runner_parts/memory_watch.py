@@ -1,0 +1,41 @@
+"""Memory of the whole board while an engine runs."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+_MEMORY_PERIOD_S = 0.05
+
+
+class MemoryWatch:
+    """Memory in use on the whole board, which CPU and GPU share; a process's own count leaves out what the GPU has."""
+
+    def __init__(self) -> None:
+        self.baseline_bytes = _used_bytes()
+        self.peak_bytes = self.baseline_bytes
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Follow the peak for a while."""
+        ended = threading.Event()
+
+        def follow() -> None:
+            while not ended.wait(_MEMORY_PERIOD_S):
+                self.peak_bytes = max(self.peak_bytes, _used_bytes())
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _used_bytes() -> int:
+    with open("/proc/meminfo") as file:
+        lines = (line.split() for line in file)
+        sizes = {line[0]: int(line[1]) * 1024 for line in lines if len(line) == 3 and line[2] == "kB"}
+    return sizes["MemTotal:"] - sizes["MemAvailable:"]

@@ -1,0 +1,109 @@
+"""Arrays in ``.npy`` and ``.npz`` files, without numpy."""
+
+from __future__ import annotations
+
+import array
+import ast
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from edgeprune.backends.tensorrt.runner_parts.engine_errors import EngineError
+
+# Codes of the module array for numpy's names of types.
+_TYPE_CODES = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "|i1": "b", "|u1": "B", "|b1": "B"}
+
+
+class Array(NamedTuple):
+    """An array of an ``.npy`` file; there may be no numpy here.
+
+    Attributes:
+        descr: numpy's name of the type, such as ``<f4``.
+        shape: Length of every dimension.
+        content: The values as stored, in C order.
+    """
+
+    descr: str
+    shape: tuple[int, ...]
+    content: bytes
+
+    def values(self) -> list[float]:
+        """All values in C order."""
+        found = array.array(_TYPE_CODES[self.descr])
+        found.frombytes(self.content)
+        return [float(value) for value in found]
+
+
+def parse_array(content: bytes) -> Array:
+    """The array in the content of an ``.npy`` file.
+
+    Raises:
+        EngineError: It is not one, its type is not known here, or it is in Fortran order.
+    """
+    wide = content[6:7] != b"\x01"  # from version 2 on
+    start = 12 if wide else 10
+    end = start + int.from_bytes(content[8:start], "little")
+    try:
+        header = ast.literal_eval(content[start:end].decode("latin1"))
+        known = content[:6] == b"\x93NUMPY" and not header["fortran_order"] and header["descr"] in _TYPE_CODES
+    except (SyntaxError, ValueError, KeyError, TypeError):
+        raise EngineError("not an .npy file", exit_code=3) from None
+    if not known:
+        raise EngineError(f"arrays must be numbers in C order, this one is {header}", exit_code=3)
+    return Array(header["descr"], header["shape"], content[end:])
+
+
+def read_samples(path: Path) -> list[bytes]:
+    """The raw values of each sample (N, ...) in an ``.npy`` file, or under "input" in an ``.npz`` file.
+
+    Raises:
+        EngineError: The file holds no samples.
+    """
+    if zipfile.is_zipfile(str(path)):
+        with zipfile.ZipFile(str(path)) as file:
+            if "input.npy" not in file.namelist():
+                raise EngineError(f"{path} has no array 'input'", exit_code=3)
+            stored = parse_array(file.read("input.npy"))
+    else:
+        stored = parse_array(path.read_bytes())
+    if 0 in (stored.shape or (0,)):
+        raise EngineError(f"{path} must hold samples (N, ...), its shape is {stored.shape}", exit_code=3)
+    count = stored.shape[0]
+    size = len(stored.content) // count
+    return [stored.content[index * size : (index + 1) * size] for index in range(count)]
+
+
+def read_expected(path: Path, precision: str) -> tuple[list[list[float]], float] | None:
+    """Expected values of each output of an engine in golden.npz, and the allowed relative error.
+
+    None if the file holds no expected outputs.
+    """
+    if not zipfile.is_zipfile(str(path)):
+        return None
+    with zipfile.ZipFile(str(path)) as file:
+        arrays = {name[: -len(".npy")]: file.read(name) for name in file.namelist()}
+    other = f"{precision.replace('fp', 'float')}."
+    prefix = other if f"{other}tolerance" in arrays else ""
+    if f"{prefix}tolerance" not in arrays:
+        return None
+    names = sorted((name for name in arrays if re.match(rf"{re.escape(prefix)}output_\d+$", name)), key=_number)
+    (tolerance,) = parse_array(arrays[f"{prefix}tolerance"]).values()
+    return [parse_array(arrays[name]).values() for name in names], tolerance
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("_")[2])
+
+
+def write_outputs(path: Path, parts: Sequence[Sequence[tuple[tuple[int, ...], Sequence[float]]]]) -> None:
+    """Write the outputs of samples as a ``.npz`` file: each is (N, ...)."""
+    with zipfile.ZipFile(path, "w") as file:
+        for index, samples in enumerate(zip(*parts)):  # noqa: B905 - Python 3.8
+            shape = (len(samples), *samples[0][0][1:])
+            values = array.array("f", [value for _, sample in samples for value in sample])
+            header = repr({"descr": "<f4", "fortran_order": False, "shape": shape})
+            header += " " * (-(len(header) + 11) % 64) + "\n"
+            begin = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+            file.writestr(f"output_{index}.npy", begin + header.encode("latin1") + values.tobytes())

@@ -1,0 +1,112 @@
+"""The program trtexec on this machine, and its version."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeprune.backends.tensorrt.runner_parts.engine_errors import EngineError
+from edgeprune.backends.tensorrt.runner_parts.trtexec_commands import Version
+
+USUAL_PLACE = "/usr/src/tensorrt/bin/trtexec"
+_OLDEST = Version(8, 5)
+_QUERY_TIMEOUT_S = 60.0
+_ERROR_LINES = 5
+
+
+def find_trtexec() -> str | None:
+    """The program: on PATH, or where JetPack puts it."""
+    return shutil.which("trtexec") or (USUAL_PLACE if os.access(USUAL_PLACE, os.X_OK) else None)
+
+
+def parse_banner(text: str) -> Version | None:
+    """TensorRT's version in what trtexec prints first: ``[TensorRT v8502]``, ``v100300``, ``v11.1.0.106``."""
+    found = re.search(r"TensorRT\.trtexec \[TensorRT v(\d+(?:\.\d+)*)\]", text)
+    return None if found is None else _version(found.group(1))
+
+
+def parse_package(text: str) -> Version | None:
+    """The version in a Debian package's: ``10.3.0.26-1+cuda12.5``."""
+    found = re.match(r"\s*(\d+\.\d+\.\d+)", text)
+    return None if found is None else _version(found.group(1))
+
+
+def _version(text: str) -> Version:
+    if "." in text:
+        return Version(*[*map(int, text.split(".")), 0][:3])
+    number = int(text)
+    if number >= 100000:  # from 10.0 on two digits each
+        return Version(number // 10000, number // 100 % 100, number % 100)
+    return Version(number // 1000, number // 100 % 10, number % 100)
+
+
+def find_version(trtexec: str) -> Version:
+    """TensorRT's version, by the banner of ``trtexec --help``, else by its package.
+
+    Raises:
+        EngineError: Neither tells, or the version is older than 8.5.
+    """
+    version = parse_banner(query([trtexec, "--help"]))
+    if version is None:
+        version = parse_package(query(["dpkg-query", "--showformat=${Version}", "--show", "libnvinfer-bin"]))
+    if version is None:
+        raise EngineError(f"{trtexec} prints no version, and there is no package libnvinfer-bin")
+    if version < _OLDEST:
+        raise EngineError(f"TensorRT {version} is too old: 8.5 (JetPack 5.1) is the first that is supported")
+    return version
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def query(argv: Sequence[str]) -> str:
+    """Output of a program; empty if it cannot be run."""
+    try:
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_QUERY_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(errors="replace")
+
+
+def run_trtexec(argv: Sequence[str], *, log: Path, timeout_s: float) -> str:
+    """Run trtexec and return what it printed, which is in ``log`` too.
+
+    Raises:
+        EngineError: It cannot start, fails, or takes longer than ``timeout_s``; with its own error lines.
+    """
+    try:
+        with open(str(log), "wb") as file:
+            done = subprocess.run(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=timeout_s,
+                check=False,
+            )
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"trtexec was ended after {timeout_s:g} s; its output is in {log}") from None
+    except OSError as problem:
+        raise EngineError(f"cannot run {argv[0]}: {problem}") from problem
+    printed = read_text(log)
+    if done.returncode != 0:
+        lines = printed.splitlines()
+        said = [line for line in lines if "[E]" in line or "Unknown option" in line] or lines
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+        raise EngineError(f"trtexec failed with {how}; its output is in {log}: " + " | ".join(said[-_ERROR_LINES:]))
+    return printed
