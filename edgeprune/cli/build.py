@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli import workflow
-from edgeprune.cli.options import chosen_recipe, recipe_options
+from edgeprune.cli.options import RecipeOptions, chosen_recipe, recipe_options
 from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich, print_text, print_warning
 from edgeprune.cli.screen import Screen
 from edgeprune.errors import BudgetError, EdgePruneError
@@ -79,7 +79,7 @@ def command(
       edgeprune build --schedule iterative --set schedule.rounds=5
       torchrun --nproc-per-node 2 -m edgeprune build
     """
-    chosen = chosen_recipe(recipe, **options)
+    chosen = chosen_recipe(recipe, RecipeOptions(**options))
     from edgeprune.pipeline import check_output, check_targets
     from edgeprune.report import summary
 

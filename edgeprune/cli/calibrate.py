@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli.bar import bar
-from edgeprune.cli.options import chosen_recipe, recipe_options
+from edgeprune.cli.options import RecipeOptions, chosen_recipe, recipe_options
 from edgeprune.cli.output import echo, json_option, print_json, print_table
 from edgeprune.files import write_atomic
 
@@ -44,7 +44,7 @@ def command(
       edgeprune calibrate digits --target raspberry-pi-4 --device ssh://pi@kitchen
       edgeprune calibrate --model net.py:make --data net.py:data --input 1,3,224,224 --quick
     """
-    chosen = chosen_recipe(recipe, **options)
+    chosen = chosen_recipe(recipe, RecipeOptions(**options))
     from edgeprune import PruneOptions, graph, prune
     from edgeprune.config import Target
     from edgeprune.cost import cost_model

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeprune.cli import sensitive
-from edgeprune.cli.options import recipe_of
+from edgeprune.cli.options import RecipeOptions, chosen_recipe
 from edgeprune.cli.options import shape as read_shape
 from edgeprune.cli.output import echo, json_option, print_json, print_table
 from edgeprune.files import write_atomic
@@ -79,8 +79,8 @@ def command(
     for path, kind in ((picture, SVG), (curves, PNG)):
         if path is not None:
             check_output_file(path, kind)
-    files = {"weights": weights, "data": data, "data_dir": data_dir}
-    network, example, recipe = _network(model, shape, **files) if sensitivity else _network(model, shape)
+    files = RecipeOptions(weights=weights, data=data, data_dir=data_dir) if sensitivity else None
+    network, example, recipe = _network(model, shape, files)
     trial = sensitive.Trial.of(recipe, network, example, criterion, curves) if sensitivity and recipe else None
     from edgeprune import graph
     from edgeprune.cost import cost_of
@@ -167,12 +167,14 @@ def _check(model: str, sensitivity: bool, need_it: dict[str, Any]) -> None:
 
 
 def _network(
-    model: str, shape: list[int] | None, **files: str | None
+    model: str, shape: list[int] | None, files: RecipeOptions | None
 ) -> tuple[nn.Module, tuple[Tensor, ...], Recipe | None]:
-    """The network that was named, without its weights, an example input, and its recipe if it has one.
+    """Return the network without its weights, an example input, and the recipe; None for a factory without files.
 
-    ``files`` are weights, data and data_dir of the command line, which replace those of a recipe and make one for a
-    network by its factory.
+    Args:
+        model: Name of a recipe, or factory of a network.
+        shape: Shape of the input of a network by its factory.
+        files: Weights and data, which replace those of a recipe, and make a recipe for a network by its factory.
     """
     from edgeprune.config import Recipe
     from edgeprune.model import network
@@ -180,16 +182,15 @@ def _network(
     if ":" in model:
         if shape is None:
             raise click.UsageError(f"a network by its factory ('{model}') needs --input as well, such as 1,3,224,224")
-        if files:
-            recipe = recipe_of(None, model=model, shape=shape, **files)
-            return _of_recipe(recipe)
+        if files is not None:
+            return _of_recipe(chosen_recipe(None, replace(files, model=model, shape=shape)))
         built = network.load_model(model, None, base=Path.cwd())
         example = network.example_inputs(tuple(shape))
         network.check_forward(built, example)
         return built, example, None
     if shape is not None:
         raise click.UsageError(f"the recipe '{model}' has its input; --input is for a network by its factory")
-    return _of_recipe(recipe_of(model, **files) if files else Recipe.load(model))
+    return _of_recipe(Recipe.load(model) if files is None else chosen_recipe(model, files))
 
 
 def _of_recipe(recipe: Recipe) -> tuple[nn.Module, tuple[Tensor, ...], Recipe]:

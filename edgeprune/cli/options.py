@@ -1,8 +1,9 @@
-"""Options that say which recipe: a name, or a network of one's own, and single settings on top."""
+"""Command-line options that select a recipe, or describe a network without one, and change single settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -107,64 +108,76 @@ def recipe_options(function: _F) -> _F:
     return function
 
 
-def recipe_of(name: str | None, **options: Any) -> Recipe:
-    """``chosen_recipe`` with some of its options; the others have no values."""
-    single = ("model", "weights", "data", "shape", "data_dir", "criterion", "selection", "schedule", "epochs", "seed")
-    return chosen_recipe(name, **{**dict.fromkeys(single), "budget": {}, "settings": {}, **options})
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """Values of the options that ``recipe_options`` adds to a command. None: the option is not given.
+
+    Attributes:
+        model: Factory of the network, ``package.module:factory`` or ``file.py:factory``.
+        weights: File with the weights of the network.
+        data: Function that returns the data, ``package.module:function`` or ``file.py:function``.
+        shape: Shape of the example input with the batch first.
+        data_dir: Folder that is passed to the data function.
+        budget: Limits by cost, also as ``TARGET:COST``.
+        criterion: Name of the criterion, or ``file.py:Class``.
+        selection: Name of the selection, or ``file.py:Class``.
+        schedule: Name of the schedule, or ``file.py:Class``.
+        epochs: Number of training epochs.
+        seed: Seed of all random choices.
+        settings: Values by dotted key of the recipe.
+    """
+
+    model: str | None = None
+    weights: str | None = None
+    data: str | None = None
+    shape: list[int] | None = None
+    data_dir: str | None = None
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    criterion: str | None = None
+    selection: str | None = None
+    schedule: str | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def chosen_recipe(
-    name: str | None,
-    *,
-    model: str | None,
-    weights: str | None,
-    data: str | None,
-    shape: list[int] | None,
-    data_dir: str | None,
-    budget: dict[str, Any],
-    criterion: str | None,
-    selection: str | None,
-    schedule: str | None,
-    epochs: int | None,
-    seed: int | None,
-    settings: dict[str, Any],
-) -> Recipe:
-    """The recipe that a command line names, with its settings on top.
+def chosen_recipe(name: str | None, options: RecipeOptions) -> Recipe:
+    """Return the recipe called ``name``, or one for the network of ``options``, with the settings of ``options``.
 
     Raises:
-        click.UsageError: Options that do not go together.
-        RecipeError: An unknown recipe or setting, or a value that is not allowed.
+        click.UsageError: Options that exclude each other, or lack another one.
+        RecipeError: The recipe or a setting is unknown, or a value is not allowed.
     """
     from edgeprune.config import Recipe
     from edgeprune.config.budget import COSTS
 
     given = {
-        "model.weights": _absolute(weights),
-        "data.dir": _absolute(data_dir),
-        "model.input": shape,
-        "prune.criterion": None if criterion is None else _absolute_spec(criterion),
-        "prune.selection": None if selection is None else _absolute_spec(selection),
-        "schedule.name": None if schedule is None else _absolute_spec(schedule),
-        "training.epochs": epochs,
-        "seed": seed,
-        **{_budget_key(name): value for name, value in budget.items()},
-        **{key: _from_working_folder(key, value) for key, value in settings.items()},
+        "model.weights": _absolute(options.weights),
+        "data.dir": _absolute(options.data_dir),
+        "model.input": options.shape,
+        "prune.criterion": None if options.criterion is None else _absolute_spec(options.criterion),
+        "prune.selection": None if options.selection is None else _absolute_spec(options.selection),
+        "schedule.name": None if options.schedule is None else _absolute_spec(options.schedule),
+        "training.epochs": options.epochs,
+        "seed": options.seed,
+        **{_budget_key(name): value for name, value in options.budget.items()},
+        **{key: _from_working_folder(key, value) for key, value in options.settings.items()},
     }
-    if model is None:
-        if data is not None:
-            given["data.function"] = _absolute_spec(data)
+    if options.model is None:
+        if options.data is not None:
+            given["data.function"] = _absolute_spec(options.data)
         recipe = Recipe.load(name or _DEFAULT_RECIPE)
     else:
         if name is not None:
             raise click.UsageError(f"give a recipe ('{name}') or --model, not both")
-        if data is None or shape is None:
+        if options.data is None or options.shape is None:
             raise click.UsageError("--model needs --data and --input as well")
         recipe = Recipe.parse(
             {
-                "name": _name(model),
-                "model": {"factory": model, "input": shape},
-                "data": {"function": data},
-                "budget": {name: value for name, value in budget.items() if name in COSTS} or {"macs": 0.5},
+                "name": _name(options.model),
+                "model": {"factory": options.model, "input": options.shape},
+                "data": {"function": options.data},
+                "budget": {name: value for name, value in options.budget.items() if name in COSTS} or {"macs": 0.5},
             },
             folder=Path.cwd(),
             where=_COMMAND_LINE,

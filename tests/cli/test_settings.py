@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgeprune.cli.options import chosen_recipe
-
-_NOTHING: dict[str, Any] = dict.fromkeys(
-    ("model", "weights", "data", "shape", "data_dir", "criterion", "selection", "schedule", "epochs", "seed")
-)
+from edgeprune.cli.options import RecipeOptions, chosen_recipe
 
 
 @pytest.mark.parametrize(
@@ -35,8 +31,18 @@ def test_files_are_relative_to_the_working_folder(
     settings: dict[str, Any], key: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    recipe = chosen_recipe("digits", budget={}, settings=settings, **_NOTHING)
+    recipe = chosen_recipe("digits", RecipeOptions(settings=settings))
     table, _, name = key.partition(".")
     assert getattr(getattr(recipe, table), name) == expected.replace("{here}", str(tmp_path)).replace(
         "{parent}", str(tmp_path.parent)
     )
+
+
+def test_options_set_the_keys_of_the_recipe_that_have_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = RecipeOptions(criterion="l1", selection="mine.py:S", schedule="gradual", epochs=3, seed=7)
+    recipe = chosen_recipe("digits", options)
+    assert (recipe.prune.criterion, recipe.prune.selection) == ("l1", f"{tmp_path}/mine.py:S")
+    assert (recipe.schedule.name, recipe.training.epochs, recipe.seed) == ("gradual", 3, 7)
