@@ -13,7 +13,7 @@ from edgeprune import candidates, criteria, graph
 from edgeprune import select as selections
 from edgeprune.candidates import Candidate, CandidateResult, Score
 from edgeprune.config import Budget
-from edgeprune.cost import Cost, CostModel
+from edgeprune.cost import Cost
 from edgeprune.criteria import Criterion, Network
 from edgeprune.errors import InputError
 from edgeprune.graph import Equivalence, Rewritten, Units
@@ -22,7 +22,7 @@ from edgeprune.model.wrappers import unwrap
 from edgeprune.progress import SILENT, Progress
 from edgeprune.prune_options import PruneOptions
 from edgeprune.repair import Repair, chosen_repairs, constant_units
-from edgeprune.select import Constraint, Curve, Plan, Selection, make_plan
+from edgeprune.select import Constraint, Curve, Plan, PlanMethod, Selection, make_plan
 from edgeprune.select.measuring import measure_sensitivity
 from edgeprune.statistics import Samples
 from edgeprune.statistics.held_out import held_out
@@ -200,12 +200,14 @@ class _Trial:
                 self.units,
                 self._scores[candidate.criterion],
                 self.budget,
-                criterion=criterion,
-                selection=_selection(options, candidate),
-                constraints=self._constraints(candidate),
+                PlanMethod(
+                    criterion=criterion,
+                    selection=_selection(options, candidate),
+                    constraints=self._constraints(candidate),
+                    costs=options.costs,
+                    seed=options.seed,
+                ),
                 samples=self.samples,
-                costs=options.costs,
-                seed=options.seed,
             )
         return self._chosen[candidate]
 
@@ -236,7 +238,7 @@ class _Trial:
 
 
 def score(criterion: Criterion, network: Network, repairs: Sequence[str] = ()) -> Tensor:
-    """Scores of all units, (units,); 0 for constant ones where ``repairs`` makes up for them."""
+    """Return the scores of all units, (units,); constant units score 0 if ``repairs`` includes ``constants``."""
     scores = criteria.score(criterion, network)
     if "constants" in repairs:
         scores = scores.masked_fill(constant_units(network.units, network.data), 0.0)
@@ -248,35 +250,20 @@ def choose(
     units: Units,
     scores: Tensor,
     budget: Budget,
+    method: PlanMethod,
     *,
-    criterion: Criterion,
-    selection: Selection,
-    constraints: Sequence[Constraint] = (),
     samples: Samples | None = None,
-    costs: Mapping[str, CostModel] | None = None,
-    seed: int = 0,
     progress: Progress = SILENT,
 ) -> tuple[Plan, Tensor]:
-    """``make_plan``, with the curves that ``selection`` may need measured on ``samples``.
+    """Choose the units to remove with ``make_plan``, and measure the curves that the selection needs on ``samples``.
 
     Raises:
-        InputError: the selection needs data, and there is none.
-        BudgetError: the budget cannot be reached; names the closest value.
+        InputError: The selection needs data, and there is none.
+        BudgetError: The budget cannot be reached; the message names the closest value.
     """
     curves: tuple[Curve, ...] = ()
-    if selection.needs_curves:
+    if method.selection.needs_curves:
         if samples is None:
-            raise InputError(f"selection: {selection.name} measures the network and needs data; give data=...")
+            raise InputError(f"selection: {method.selection.name} measures the network and needs data; give data=...")
         curves = measure_sensitivity(units, scores, samples, progress=progress).curves(units)
-    return make_plan(
-        model,
-        units,
-        scores,
-        budget,
-        origin={"criterion": criterion.name, "seed": seed},
-        select=selection,
-        constraints=constraints,
-        curves=curves,
-        costs=costs,
-        additive=criterion.additive,
-    )
+    return make_plan(model, units, scores, budget, method, curves=curves)

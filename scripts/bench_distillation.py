@@ -132,11 +132,13 @@ def _removed(task: Task, given: Network, candidate: Candidate) -> torch.Tensor:
         given.units,
         pruning.score(criterion, given, _REPAIRS),
         Budget.parse({"macs": task.budget}),
-        criterion=criterion,
-        selection=candidate.selection(),
-        constraints=select.prefer_alignment(given.units, select.resolve(given.units), candidate.align),
+        select.PlanMethod(
+            criterion=criterion,
+            selection=candidate.selection(),
+            constraints=select.prefer_alignment(given.units, select.resolve(given.units), candidate.align),
+            seed=given.seed,
+        ),
         samples=given.data,
-        seed=given.seed,
     )
     return removed
 

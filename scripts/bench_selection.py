@@ -257,10 +257,12 @@ class Bench:
             units,
             self._scored(criterion, variant, seed),
             Budget(macs=case.budget),
-            criterion=criterion,
-            selection=select.create(variant.select, json.loads(variant.options)),
+            select.PlanMethod(
+                criterion=criterion,
+                selection=select.create(variant.select, json.loads(variant.options)),
+                seed=seed,
+            ),
             samples=samples,
-            seed=seed,
         )
         rewritten = rewrite(self._model, units, removed)
 

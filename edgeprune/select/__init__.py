@@ -8,7 +8,7 @@ import pkgutil
 from edgeprune.select.base import Curve, Problem, Selection, create, registered
 from edgeprune.select.constraints import Constraint, prefer_alignment, resolve
 from edgeprune.select.plan import Plan
-from edgeprune.select.planning import make_plan
+from edgeprune.select.planning import PlanMethod, make_plan
 from edgeprune.select.reach import removable
 
 for _module in pkgutil.iter_modules(__path__):
@@ -18,6 +18,7 @@ __all__ = [
     "Constraint",
     "Curve",
     "Plan",
+    "PlanMethod",
     "Problem",
     "Selection",
     "create",

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from edgeprune.config import Budget
 from edgeprune.cost import CostModel, cost_model, cost_of
+from edgeprune.criteria import Criterion
 from edgeprune.graph import Units
-from edgeprune.select.base import Curve, Problem, Selection, create
+from edgeprune.select.base import Curve, Problem, Selection
 from edgeprune.select.constraints import Constraint
 from edgeprune.select.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanMethod:
+    """Method by which the units of a plan are chosen.
+
+    Attributes:
+        criterion: Criterion that computes the scores.
+        selection: Selection that turns scores into a plan.
+        constraints: Allowed numbers of remaining units of each group, see ``resolve``; () allows any number.
+        costs: Cost models that need more than the network, such as a latency table, by name of the cost.
+        seed: Seed of the scores, which is recorded in the plan.
+    """
+
+    criterion: Criterion
+    selection: Selection
+    constraints: Sequence[Constraint] = ()
+    costs: Mapping[str, CostModel] = field(default_factory=dict)
+    seed: int = 0
 
 
 def make_plan(
@@ -20,37 +40,33 @@ def make_plan(
     units: Units,
     scores: Tensor,
     budget: Budget,
+    method: PlanMethod,
     *,
-    origin: Mapping[str, Any],
-    select: Selection | str = "global",
-    constraints: Sequence[Constraint] = (),
     curves: Sequence[Curve] = (),
-    costs: Mapping[str, CostModel] | None = None,
-    additive: bool = False,
 ) -> tuple[Plan, Tensor]:
-    """The plan for dense ``model`` to keep within ``budget``, and the mask of the units that go, (units,).
+    """Choose the units to remove so that the network is within ``budget``.
 
     Args:
-        model: dense.
-        units: of the network.
-        scores: importance, (units,).
-        budget: upper limits.
-        origin: how ``scores`` came to be; written into the plan, beside the budget, the selection and the alignment.
-        select: what chooses, or its name.
-        constraints: for each group what may be left of it, see ``resolve``; () where anything may.
-        curves: for each group what was measured to be lost, for a selection that needs it.
-        costs: models of costs that need more than the network, such as a latency table, by name.
-        additive: the scores are changes of the loss, see ``Problem``.
+        model: Dense network.
+        units: Units of ``model``.
+        scores: Importance of each unit, at least 0, (units,).
+        budget: Upper limits by cost.
+        method: Selection, constraints and cost models; recorded in the plan with the budget.
+        curves: Measured loss of each group, for a selection that needs it.
+
+    Returns:
+        The plan, and the mask of the units to remove, (units,).
 
     Raises:
-        BudgetError: the budget cannot be reached; names the closest value.
-        InputError: there is no such selection, it lacks what it needs, or a constraint cannot be kept.
+        BudgetError: The budget cannot be reached; the message names the closest value.
+        InputError: The selection lacks what it needs, or a constraint cannot be met.
     """
-    selection = create(select) if isinstance(select, str) else select
+    selection, constraints = method.selection, tuple(method.constraints)
     named = budget.model_dump(exclude_none=True)
-    models = {name: (costs or {}).get(name) or cost_model(name, units, model) for name in named}
+    models = {name: method.costs.get(name) or cost_model(name, units, model) for name in named}
     limits = budget.limits({name: cost.total() for name, cost in models.items()})
-    removed = selection.choose(Problem(units, scores, models, limits, tuple(constraints), tuple(curves), additive))
+    problem = Problem(units, scores, models, limits, constraints, tuple(curves), method.criterion.additive)
+    removed = selection.choose(problem)
     plan = Plan.of(
         model,
         units.kept(removed),
@@ -59,7 +75,8 @@ def make_plan(
         exclude=units.coordinates.exclude,
         attention=units.coordinates.coupling.attention,
         origin={
-            **origin,
+            "criterion": method.criterion.name,
+            "seed": method.seed,
             "budget": named,
             "select": {"name": selection.name, **selection.options},
             "align": _alignment(units, constraints),

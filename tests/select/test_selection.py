@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edgeprune import Budget, prune
+from edgeprune import Budget, criteria, prune
 from edgeprune.config.prune_settings import LayerSettings
 from edgeprune.cost import cost_model, cost_of
 from edgeprune.errors import BudgetError, InputError
@@ -19,6 +19,7 @@ from edgeprune.graph import capture, units_of
 from edgeprune.select import (
     Constraint,
     Curve,
+    PlanMethod,
     Problem,
     create,
     make_plan,
@@ -185,11 +186,13 @@ def test_what_the_recipe_excludes_is_named_too() -> None:
 
 def test_the_plan_says_where_it_comes_from() -> None:
     scores = torch.ones(len(_UNITS), dtype=torch.float64)
-    plan, removed = make_plan(
-        _NETWORK, _UNITS, scores, Budget(macs=0.5), origin={"criterion": "mine"}, constraints=resolve(_UNITS, align=2)
+    method = PlanMethod(
+        criterion=criteria.create("l2"), selection=create("global"), constraints=resolve(_UNITS, align=2), seed=3
     )
+    plan, removed = make_plan(_NETWORK, _UNITS, scores, Budget(macs=0.5), method)
     assert plan.origin == {
-        "criterion": "mine",
+        "criterion": "l2",
+        "seed": 3,
         "budget": {"macs": 0.5},
         "select": {"name": "global", "alpha": 1.0, "balance": None},
         "align": 2,

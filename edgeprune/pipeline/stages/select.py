@@ -71,21 +71,19 @@ def choose(
         BudgetError: The budget cannot be reached; names the closest value.
     """
     from edgeprune import pruning
+    from edgeprune.select import PlanMethod
 
     def aligned(preferred: int) -> tuple[Plan, Tensor]:
         def within(budget: Budget, costs: Mapping[str, CostModel]) -> tuple[Plan, Tensor]:
-            return pruning.choose(
-                context.dense,
-                context.units,
-                scores,
-                budget,
+            method = PlanMethod(
                 criterion=criterion,
                 selection=context.selection(candidate),
                 constraints=context.constraints(context.units, preferred=preferred),
-                samples=context.samples,
                 costs=costs,
                 seed=context.recipe.seed,
-                progress=progress,
+            )
+            return pruning.choose(
+                context.dense, context.units, scores, budget, method, samples=context.samples, progress=progress
             )
 
         if context.target.limits:
