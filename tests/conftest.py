@@ -24,11 +24,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _LONG = ("packaging", "recipes", "scripts", "zoo")
 
 # The same examples every time, so that a red run is the fault of a change; 'pytest --hypothesis-profile explore' draws
-# new ones, and keeps those that fail in .hypothesis/.
+# new ones, more of them, and keeps those that fail in .hypothesis/.
 settings.register_profile(
-    "repeat", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "repeat",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=30,
 )
-settings.register_profile("fast", settings.get_profile("repeat"), max_examples=30)
 settings.register_profile("explore", deadline=None, print_blob=True, max_examples=1000)
 settings.load_profile("repeat")
 
@@ -40,6 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(_ROOT / "tests").parts[0] in _LONG:
             item.add_marker(pytest.mark.long)
+    # Files with long tests first: of two processes, none is left with a file of minutes when the other has ended.
+    long_files = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long_files)
 
 
 @pytest.fixture(autouse=True)

@@ -8,5 +8,5 @@ from hypothesis import settings
 
 
 def example_count(count: int, **options: Any) -> settings:
-    """About ``count`` examples in the whole suite, a third in the fast tier, and ten times as many to explore."""
+    """A third of ``count`` examples in the tests, ten times ``count`` to explore."""
     return settings(max_examples=max(1, count * settings.default.max_examples // 100), **options)
