@@ -20,8 +20,10 @@ os.environ.pop("COLUMNS", None)
 # Where a shell started the tests in the background they ignore Ctrl-C, and so would programs that they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests of whole programs in these folders, and all tests marked 'long', are left out of './scripts/test fast'.
-_LONG = ("packaging", "recipes", "scripts", "zoo")
+# './scripts/test fast' leaves out tests of whole programs in these folders, tests with these fixtures, which are whole
+# bundles, and all tests marked 'long'.
+_LONG_FOLDERS = ("packaging", "recipes", "scripts", "zoo")
+_LONG_FIXTURES = {"built", "digits_bundle"}
 
 # The same examples every time, so that a red run is the fault of a change; 'pytest --hypothesis-profile explore' draws
 # new ones, more of them, and keeps those that fail in .hypothesis/.
@@ -42,7 +44,8 @@ _ROOT = Path(__file__).parents[1]
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(_ROOT / "tests").parts[0] in _LONG:
+        folder = item.path.relative_to(_ROOT / "tests").parts[0]
+        if folder in _LONG_FOLDERS or not _LONG_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.long)
     # Files with long tests first: of two processes, none is left with a file of minutes when the other has ended.
     long_files = {item.path for item in items if item.get_closest_marker("long")}

@@ -14,8 +14,11 @@ from typing import Any
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["edgeprune.cli", "edgeprune.pruning", "edgeprune.quantize", "onnxruntime", "torch.export", "torch.onnx"]
-)
+    [
+        "edgeprune.cli", "edgeprune.cli.build", "edgeprune.pruning", "edgeprune.quantize", "onnxruntime",
+        "onnxruntime.quantization", "onnxsim", "sklearn.datasets", "torch.export._trace", "torch.onnx",
+    ]
+)  # fmt: skip
 
 
 def start(function: Callable[..., None], *arguments: Any, folder: Path, log: Path | None = None) -> BaseProcess:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import processes
+from tests import processes, quick_host
 
 pytestmark = pytest.mark.long
 
@@ -27,6 +27,7 @@ def _bundle(folder: Path) -> dict[str, str]:
 
 
 def test_a_full_disk_ends_with_1_and_leaves_the_earlier_bundle(tmp_path: Path) -> None:
+    quick_host.write(tmp_path)
     whole = processes.start(processes.build, *_ARGUMENTS, folder=tmp_path)
     whole.join(1500)
     assert whole.exitcode == 0

@@ -43,6 +43,7 @@ def test_every_limit_has_its_verdict(shared_own: Path, capsys: pytest.CaptureFix
     assert measured["files"].keys() == {"profile.json", "report.html"}
 
 
+@pytest.mark.long
 def test_a_missed_limit_ends_with_4_and_says_by_how_much(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--budget", "accuracy=1.0", "--budget", "latency_ms.p50=1us", "--budget", "file_bytes=100B"]
     assert run([*_QUICK[:-1], *given]) == 4

@@ -56,6 +56,7 @@ def test_member_is_shown_without_show(group: str, name: str, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["name"] == name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", ["criteria", "schedules"])
 def test_listing_fits_the_terminal(
     group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

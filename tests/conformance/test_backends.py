@@ -28,6 +28,7 @@ _TARGETS: Mapping[str, Target] = {
 _ERRORS: Mapping[Precision, float] = {"float32": 1e-4, "float16": 5e-3, "int8": 0.1}
 """Largest error of an output in each precision, as a fraction of the largest output of PyTorch."""
 _SAMPLES = 16
+_SLOW = [("ethos_u", "perceptron"), ("ethos_u", "convolutions")]
 
 
 class _Residual(nn.Module):
@@ -59,8 +60,14 @@ def test_every_backend_has_a_target_here() -> None:
     assert set(_TARGETS) == set(names())
 
 
-@pytest.mark.parametrize("network", _NETWORKS)
-@pytest.mark.parametrize("name", _TARGETS)
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [  # Vela takes seconds
+        pytest.param(name, network, marks=[pytest.mark.long] if (name, network) in _SLOW else [])
+        for name in _TARGETS
+        for network in _NETWORKS
+    ],
+)
 def test_backend(name: str, network: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model, shape = _NETWORKS[network]

@@ -109,6 +109,7 @@ def test_same_seed_same_network(way: str) -> None:
     assert all(torch.equal(tensor, second.state[key]) for key, tensor in first.state.items())
 
 
+@pytest.mark.long
 @_every_way
 def test_the_plan_replays_and_the_weights_fit(way: str) -> None:
     ended = _once(way)

@@ -17,19 +17,13 @@ import numpy as np
 import pytest
 
 import edgeprune
-from edgeprune.backends.onnxruntime.onnxruntime_backend import OnnxRuntime
 from edgeprune.backends.onnxruntime.onnxruntime_session import Session
-from edgeprune.bundle import pack, provenance
-from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics
-from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.config import Recipe
 from edgeprune.devices import device
 from edgeprune.devices.emulation import Image, find, folder, install, wheels
 from edgeprune.errors import DeviceError
-from edgeprune.export.onnx import export
-from edgeprune.model import data, network
+from edgeprune.model import data
 from edgeprune.profile import Profile, measure, predict
-from edgeprune.profile.golden import Golden, tolerance
 from edgeprune.profile.prediction import Array
 from edgeprune.profile.protocol import default_scripts
 from tests.devices import unreachable
@@ -166,35 +160,6 @@ def digits_litert(digits_bundle: Callable[..., Path]) -> Path:
     return digits_bundle(_NAME, {"training.epochs": 0}, runtime="litert")
 
 
-@pytest.fixture(scope="module")
-def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of a ResNet-56 for a Raspberry Pi without half of its MACs, packed without training or judging it."""
-    recipe = Recipe.load("cifar10-resnet56")
-    model = network.load_model(recipe.model.factory, recipe.weights_path, base=recipe.folder)
-    example = network.example_inputs(recipe.model.input)
-    half = edgeprune.prune(model, example, budget={"macs": 0.5}, options={"align": 8, "verify": False})
-    folder = tmp_path_factory.mktemp("resnet56")
-    export(half.model, example, folder / "model.onnx", opset=17)
-    inputs = samples("cifar10-resnet56", 4)
-    outputs = tuple(Session(folder / "model.onnx").predict(inputs))
-    Golden(inputs, outputs, tolerance("float32")).save(folder / "golden.npz")
-    before, after = (Metrics(macs=int(cost.macs), params=int(cost.params)) for cost in (half.before, half.after))
-    contents = {
-        "model.onnx": folder / "model.onnx",
-        "golden.npz": folder / "golden.npz",
-        "run.py": OnnxRuntime.runner.contents[0],
-    }
-    manifest = Manifest(
-        recipe=recipe.name,
-        target=_NAME,
-        metrics=AllMetrics(dense=before, pruned=after, shipped=after),
-        parity=ParityReport(max_error=0, mean_error=0, relative_error=0, top1_agreement=1, samples=4),
-        budgets=(),
-        provenance=provenance.collect(packages=(), seed=0, inputs={}, folder=folder),
-    )
-    return pack.write(folder / "dist" / "resnet56", contents, manifest).folder
-
-
 def samples(recipe: str, count: int = 100) -> Array:
     """Test images of a recipe."""
     chosen = Recipe.load(recipe)
@@ -233,18 +198,12 @@ def compare(model: Path, inputs: Array, runner: Path) -> tuple[float, float]:
 
 
 @pytest.mark.timeout(2 * _RUN_S)
-@pytest.mark.parametrize(
-    ("name", "recipe", "count"),
-    [("digits", "digits", 100), ("resnet56", "cifar10-resnet56", 32)],  # half a second each, in QEMU
-)
-def test_a_bundle_answers_as_here_in_float_and_in_int8(
-    image: Image, request: pytest.FixtureRequest, tmp_path: Path, name: str, recipe: str, count: int
-) -> None:
-    bundle, inputs = request.getfixturevalue(name), samples(recipe, count)
-    same, error = compare(bundle / "model.onnx", inputs, bundle / "run.py")
+def test_a_bundle_answers_as_here_in_float_and_in_int8(image: Image, digits: Path, tmp_path: Path) -> None:
+    inputs = samples("digits")
+    same, error = compare(digits / "model.onnx", inputs, digits / "run.py")
     assert same == 1
     assert error < 1e-4
-    same, _ = compare(quantized(bundle / "model.onnx", inputs[:32], tmp_path / "int8.onnx"), inputs, bundle / "run.py")
+    same, _ = compare(quantized(digits / "model.onnx", inputs[:32], tmp_path / "int8.onnx"), inputs, digits / "run.py")
     assert same == 1
 
 
@@ -259,11 +218,9 @@ def test_a_tflite_file_answers_as_here(image: Image, shared_data: Path) -> None:
 
 
 @pytest.mark.timeout(2 * _RUN_S)
-@pytest.mark.parametrize(
-    ("name", "recipe"), [("digits", "digits"), ("digits_litert", "digits"), ("resnet56", "cifar10-resnet56")]
-)
+@pytest.mark.parametrize("name", ["digits", "digits_litert"])
 def test_a_bundle_is_profiled_with_its_own_runner_and_answers_as_it_must(
-    image: Image, request: pytest.FixtureRequest, name: str, recipe: str
+    image: Image, request: pytest.FixtureRequest, name: str
 ) -> None:
     bundle = request.getfixturevalue(name)
     found = edgeprune.profile(bundle, _URI, runs=2, blocks=1, block_s=0, warmup=0, timeout_s=_RUN_S)
@@ -278,7 +235,7 @@ def test_a_bundle_is_profiled_with_its_own_runner_and_answers_as_it_must(
     # What this machine would tell of itself is nothing of the board's.
     assert (found.environment, model.layers, model.energy_mj) == (None, None, None)
     if name == "digits_litert":
-        same, error = compare(bundle / "model.tflite", samples(recipe), bundle / "run.py")
+        same, error = compare(bundle / "model.tflite", samples("digits"), bundle / "run.py")
         assert same == 1
         assert error < 1e-4
 

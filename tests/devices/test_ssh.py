@@ -79,6 +79,7 @@ def test_files_programs_and_conversations(server: Server, tmp_path: Path) -> Non
         assert [talk.receive(timeout_s=300) for talk in talks] == ["N0", "N1"]
 
 
+@pytest.mark.long
 def test_what_the_login_shell_there_says_does_no_harm(own: Server, tmp_path: Path) -> None:
     (own.folder / "greeting").write_text("echo Welcome to the board\necho '[1, 2]'\n")
     with device(own.uri()).open() as workspace:
@@ -176,6 +177,7 @@ def test_a_conversation_that_breaks_off_leaves_nothing(
             talk.receive(timeout_s=0.5 if "SIGSTOP" in code else 20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_or_an_interrupt_leaves_nothing(server: Server, tmp_path: Path, error: type[BaseException]) -> None:
     def fail() -> None:
@@ -263,6 +265,7 @@ def test_a_lost_line_leaves_the_file_that_was_to_be_fetched_as_it_was(own: Serve
     assert (folder / "file.bin").read_bytes() == b"before"
 
 
+@pytest.mark.long
 def test_who_is_not_known_is_not_talked_to(own: Server) -> None:
     known = own.folder / "known"
     line = known.read_text()
@@ -303,6 +306,7 @@ def test_a_jump_host_of_the_users_config_is_gone_through(server: Server, own: Se
     assert "Accepted publickey" in (own.folder / "log").read_text()
 
 
+@pytest.mark.long
 def test_a_jump_host_asks_nothing_either(server: Server, own: Server) -> None:
     (own.folder / "known").write_text("")
     with pytest.raises(DeviceError, match=r"cannot reach ssh://board: .*verification failed"):
@@ -341,6 +345,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_there_is_told_in_its_words(tmp_path: Path, small: Path) -> None:
     model = tmp_path / "model.onnx"
     model.write_bytes(bytes(3_000_000))
@@ -357,6 +362,7 @@ def test_what_runs_there_needs_python_3_8_only() -> None:
     assert agent.MARK == MARK
 
 
+@pytest.mark.long
 def test_a_file_that_may_not_be_so_large_there_is_told(tmp_path: Path) -> None:
     """As a quota says it, without the rights that a full disk takes to make."""
     model = tmp_path / "model.onnx"

@@ -75,6 +75,7 @@ def test_trains_at_any_batch_size(name: str) -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plan_replays(name: str, tmp_path: Path) -> None:
     network, example, pruned = _pruned(name)

@@ -16,7 +16,7 @@ from edgeprune.config import Recipe
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline import BuildResult, build
 from edgeprune.report import candidates
-from tests import processes
+from tests import processes, quick_host
 
 pytestmark = pytest.mark.long
 
@@ -32,7 +32,14 @@ _FREE = {
 def _build(folder: Path, *, lock: Path | None = None, update_lock: bool = False, **settings: object) -> BuildResult:
     given = {**_FREE, **{key.replace("__", "."): value for key, value in settings.items()}}
     recipe = Recipe.load("digits").override(given)
-    return build(recipe, output=folder / "dist", cache=folder / "cache", lock=lock, update_lock=update_lock)
+    return build(
+        recipe,
+        quick_host.quick_host(),
+        output=folder / "dist",
+        cache=folder / "cache",
+        lock=lock,
+        update_lock=update_lock,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +124,11 @@ def test_a_recipe_that_names_all_compares_nothing(folder: Path) -> None:
 def test_a_build_that_was_killed_while_it_compared_ends_with_the_same_bytes(tmp_path: Path) -> None:
     settings = [part for key, value in {**_FREE, "training.epochs": 10}.items() for part in ("--set", f"{key}={value}")]
     whole, killed = (tmp_path / name for name in ("whole", "killed"))
+    for folder in (whole, killed):
+        folder.mkdir()
+        quick_host.write(folder)
 
     def start(folder: Path) -> BaseProcess:
-        folder.mkdir(exist_ok=True)
         return processes.start(processes.build, "digits", *settings, folder=folder, log=folder / "build.log")
 
     def finish(folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgeprune.config import Recipe
+from tests import quick_host
 
 pytestmark = pytest.mark.long
 
@@ -24,6 +25,7 @@ _EPOCH = 1_700_000_000
 def build(folder: Path, recipe: Path, *, umask: int, **environment: str) -> Path:
     """Build a copy of the digits for two targets in a process of its own; the folder of the bundles."""
     arguments = ["build", str(recipe), "--epochs", "1", *(word for name in _TARGETS for word in ("--target", name))]
+    quick_host.write(folder)
     home = folder / "home"
     home.mkdir()
     ended = subprocess.run(

@@ -25,6 +25,7 @@ from edgeprune.pipeline.context import BuildContext
 from edgeprune.pipeline.stage import Stage
 from edgeprune.pipeline.stage_runner import foreign_backend, key_of
 from edgeprune.pipeline.stages import STAGES
+from tests.quick_host import quick_host, write
 
 _PACKAGE = Path(edgeprune.__file__).parent
 _SOURCES = [path for path in sorted(_PACKAGE.rglob("*.py")) if "_data" not in path.parts]
@@ -214,7 +215,7 @@ def test_build_runs_only_stages_whose_sources_changed(tmp_path: Path, changed: C
     recipe = Recipe.load("digits").override({"training.epochs": 1})
 
     def run() -> set[str]:
-        result = build(recipe, "host", output=tmp_path / "dist", cache=tmp_path / "cache")
+        result = build(recipe, quick_host(), output=tmp_path / "dist", cache=tmp_path / "cache")
         return {stage.name for stage in result.stages if not stage.cached}
 
     everything = run()
@@ -243,10 +244,12 @@ def test_build_runs_only_stages_whose_sources_changed(tmp_path: Path, changed: C
     ids=["host", "microcontroller"],
 )
 def test_all_code_that_a_stage_loads_is_in_its_sources(
-    target: str, overrides: dict[str, object], stages: list[str], tmp_path: Path
+    target: str, overrides: dict[str, object], stages: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overrides = {"training.epochs": 1, "quantize.max_accuracy_drop": 1.0, **overrides}
     cache = tmp_path / "cache"
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
     build(Recipe.load("digits").override(overrides), target, output=tmp_path / "first", cache=cache)
     for stage in stages:  # the record of the inputs stays, so that no process loads the network for it
         for entry in (cache / "cache").glob(f"{stage}-*"):

@@ -287,6 +287,11 @@ def test_what_is_no_profile_is_refused(text: str) -> None:
         Profile.from_json(text, where="here.json")
 
 
+@pytest.fixture(scope="module")
+def measured(models: dict[str, Path]) -> str:
+    return measure({"pruned": models["pruned"]}, runs=2, blocks=2, block_s=0, warmup=0).to_json()
+
+
 @pytest.mark.parametrize(
     ("where", "value", "told"),
     [
@@ -300,11 +305,8 @@ def test_what_is_no_profile_is_refused(text: str) -> None:
         (("threads",), None, r"models\.pruned\.threads: Input should be a valid integer"),
     ],
 )
-def test_figures_that_are_none_are_refused(
-    models: dict[str, Path], where: tuple[str, ...], value: object, told: str
-) -> None:
-    found = measure({"pruned": models["pruned"]}, runs=2, blocks=2, block_s=0, warmup=0)
-    values = json.loads(found.to_json())
+def test_figures_that_are_none_are_refused(measured: str, where: tuple[str, ...], value: object, told: str) -> None:
+    values = json.loads(measured)
     *folders, name = where
     inner = values["models"]["pruned"]
     for folder in folders:

@@ -115,6 +115,7 @@ def test_chains_of_a_trained_network_end_where_values_are_read_twice(tmp_path: P
     np.testing.assert_allclose(_outputs(equal.model, x), _outputs(prepared.model, x), atol=1e-5)
 
 
+@pytest.mark.long
 def test_it_gives_back_what_unequal_channels_cost(tmp_path: Path) -> None:
     source = write(unequal(trained()), tmp_path / "float.onnx")
     exact = accuracy(source)

@@ -14,6 +14,8 @@ from tests.report import browser
 from tests.report.browser import Browser
 from tests.report.samples import facts, manifest, profile
 
+pytestmark = pytest.mark.long
+
 _LONG = "features.very_long_block_name_without_any_break." * 3
 _HOSTILE = (
     "</title></style><script>document.title='x'; console.log('ran')</script><img src=x onerror=console.log('ran')>"

@@ -35,6 +35,7 @@ def read(markup: str) -> _Reader:
     return reader
 
 
+@pytest.mark.long
 @given(text=_SAYS_NO_CONTROLS, value=_SAYS_NO_CONTROLS)
 def test_what_goes_in_is_what_a_browser_reads(text: str, value: str) -> None:
     found = read(element("p", text, title=value))

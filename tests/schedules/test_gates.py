@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from edgeprune import graph
 from edgeprune.graph import Units, capture, units_of
 from edgeprune.schedules.gates import Gates
-from tests.networks.collection import NAMES, make
+from tests.networks.collection import NAMES, make, shared
 from tests.networks.convolutional import Head, block
 
 _UNGATED = ("parametrised",)
@@ -37,8 +37,8 @@ _CASES += [(name, "head_dim") for name in ("fused-projection", "repeated-keys")]
 
 @pytest.mark.parametrize(("name", "attention"), _CASES)
 def test_closed_is_pruned(name: str, attention: str) -> None:
-    network, example = make(name)
-    units = units_of(capture(network, example), attention=attention)
+    network, example, units = shared(name, attention=attention)
+    network = copy.deepcopy(network)
     gates = Gates(network, units)
     assert bool(gates.gated[units.prunable].all()) or name == "repeated-keys"  # multiplied by an einsum
     removed = _removable(units, 0.8) & gates.gated
@@ -56,9 +56,10 @@ def test_closed_is_pruned(name: str, attention: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in _UNGATED])
 def test_dense_weights_come_back(name: str) -> None:
-    network, example = make(name)
+    network, _, units = shared(name)
+    network = copy.deepcopy(network)
     before = copy.deepcopy(network.state_dict())
-    gates = Gates(network, units_of(capture(network, example)))
+    gates = Gates(network, units)
     gates.set(torch.rand(len(gates.values)))
     assert any(not torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
     gates.restore()

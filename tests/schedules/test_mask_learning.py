@@ -217,6 +217,7 @@ def _end_of_masks(agent: str, *, taken_back: bool) -> dict[str, Tensor]:
     return model.state_dict()
 
 
+@pytest.mark.long
 @_every_agent
 def test_training_that_is_taken_back_goes_the_same_way_again(agent: str) -> None:
     undisturbed, taken_back = (_end_of_masks(agent, taken_back=back) for back in (False, True))

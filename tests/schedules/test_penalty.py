@@ -289,6 +289,7 @@ def test_what_no_gate_reaches_counts_as_open() -> None:
     assert float(hook.scores()[prunable & ~gated].min()) > float(hook.scores()[prunable & gated].max())
 
 
+@pytest.mark.long
 def test_hard_gates_are_closed_as_often_as_they_should_be() -> None:
     session = _session()
     hook = HardConcrete(session, 0.01, _alike(session))

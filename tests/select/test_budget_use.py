@@ -187,6 +187,7 @@ def test_the_network_of_the_readme(name: str, searched: str, monkeypatch: pytest
     assert _used(problem, removed) == pytest.approx(0.9473, abs=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("align", [1, 4, 8])
 @_every_selection
 def test_the_network_of_the_digits_recipe(name: str, align: int) -> None:

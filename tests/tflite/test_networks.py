@@ -132,6 +132,7 @@ def test_resnet56_is_convolutions_and_sums(resnet56: tuple[Path, Converted]) -> 
     assert converted.file_bytes <= 1.02 * path.stat().st_size
 
 
+@pytest.mark.long
 def test_resnet56_gives_what_onnxruntime_gives(resnet56: tuple[Path, Converted], shared_data: Path) -> None:
     path, converted = resnet56
     recipe = Recipe.load("cifar10-resnet56")

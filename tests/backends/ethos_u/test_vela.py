@@ -82,6 +82,7 @@ def test_accelerator_of_the_options_changes_the_estimate(convolutions: Path, tmp
     assert estimates[0].cycles != estimates[1].cycles
 
 
+@pytest.mark.long
 def test_operators_on_the_cpu_are_named_with_reasons(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = backend("ethos_u").check_network(_conversion(_Cosine(), tmp_path))
     compiler = vela.compile_file(path, tmp_path / "compiled.tflite", _OPTIONS).estimate
