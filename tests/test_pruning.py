@@ -33,7 +33,7 @@ def _model() -> tuple[nn.Module, tuple[Tensor, ...], list[Any]]:
 
 
 @pytest.mark.long
-def test_data_makes_a_better_network() -> None:
+def test_pruning_with_data_is_more_accurate() -> None:
     """Nearer to the dense outputs on samples that were not seen."""
     model, example, data = _model()
     fresh = torch.randn(64, *example[0].shape[1:], generator=torch.Generator().manual_seed(1))
@@ -83,7 +83,7 @@ def test_alignment_and_min_units() -> None:
     assert all(kept % 4 == 0 and kept >= 0.25 * units for kept, units in left.values()), left
 
 
-def test_costs_of_ones_own() -> None:
+def test_own_cost_is_a_budget() -> None:
     model, example, _ = _model()
     units = units_of(capture(model, example))
     int8 = cost_model("flash_bytes", units, model, precision="int8")
@@ -101,7 +101,7 @@ class _Last(Criterion):
         return torch.arange(len(network.units), dtype=torch.float64)
 
 
-def test_a_criterion_of_ones_own() -> None:
+def test_own_criterion_ranks_units() -> None:
     model, example, _ = _model()
     pruned = ep.prune(model, example, budget={"macs": 0.5}, options={"criterion": _Last()})
     assert pruned.plan.origin["criterion"] == "last"

@@ -58,7 +58,7 @@ def test_accuracy_is_that_of_pytorch(tmp_path: Path) -> None:
     assert (part.accuracy, part.samples) == (pytest.approx(float(right[:270].mean())), 270)
 
 
-def test_a_quantized_file_takes_and_gives_floats(tmp_path: Path) -> None:
+def test_quantized_file_has_float_inputs_and_outputs(tmp_path: Path) -> None:
     made = quantize(_converted(tmp_path), tmp_path / "int8.tflite", _split(64))
     images = next(_split(32).batches(32))[0]
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_a_quantized_file_takes_and_gives_floats(tmp_path: Path) -> None:
     np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
 
 
-def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
+def test_file_that_litert_cannot_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"LiteRT cannot load .*none\.tflite"):
         litert.predict(tmp_path / "none.tflite", np.zeros((1, 3, 8, 8), np.float32))
     path = tmp_path / "broken.tflite"
@@ -81,7 +81,7 @@ def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
         litert.evaluate(_converted(tmp_path).path, _split(0))
 
 
-def test_a_bare_file_of_signals_takes_and_returns_what_the_network_does(tmp_path: Path) -> None:
+def test_file_of_signals_has_inputs_and_outputs_of_the_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv1d(5, 8, 3), nn.ReLU(), nn.Conv1d(8, 6, 1)).eval()
     x = torch.randn(4, 5, 12)

@@ -89,7 +89,7 @@ class _Detector(nn.Module):
         return {"boxes": [self.boxes(image * scale)], "stride": 2, "scores": self.scores(image)}
 
 
-def test_a_file_is_called_and_answers_as_its_network(tmp_path: Path) -> None:
+def test_predictions_equal_those_of_the_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     detector = _Detector().eval()
     example = {"image": torch.randn(1, 3, 8, 8), "scale": torch.randn(1, 1, 1, 1)}
@@ -107,14 +107,14 @@ def test_options_follow_the_target() -> None:
     assert backend.session_options().intra_op_num_threads >= 1
 
 
-def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+def test_invalid_model_file_is_named_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a model")
     with pytest.raises(ModelError, match=r"cannot load .*broken\.onnx"):
         backend.predict(path, np.zeros((1, 3, 8, 8), np.float32))
 
 
-def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_inputs_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
     session = backend.Session(model(tmp_path))
     with pytest.raises(ModelError, match="fails on ONNX Runtime"):
         session.predict(np.zeros((1, 3, 9, 9), np.float32))

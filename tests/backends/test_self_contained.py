@@ -48,7 +48,7 @@ def test_scripts_are_python_3_8_and_define_every_name_once(name: str) -> None:
         assert set(defined.values()) == {1}
 
 
-def test_files_lie_beside_each_other_under_their_names() -> None:
+def test_script_and_parts_are_written_into_one_folder() -> None:
     runner = backend("tensorrt").runner
     assert {path.parent for path in runner.files} == {runner.files[0].parent}
     assert [path.read_text() for path in runner.files] == list(runner.contents)
@@ -57,7 +57,7 @@ def test_files_lie_beside_each_other_under_their_names() -> None:
     assert imported(runner.files[0]) | imported(engine_builder) <= sys.stdlib_module_names
 
 
-def test_a_script_without_parts_stays_as_it_is(tmp_path: Path) -> None:
+def test_script_without_parts_is_unchanged(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text("import sys\n\nprint(sys.argv)\n")
     assert self_contained.self_contained(script) == script.read_text()

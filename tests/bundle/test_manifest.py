@@ -14,7 +14,7 @@ from edgeprune.bundle.manifest import Manifest
 from edgeprune.errors import BundleError
 
 
-def test_a_round_trip(tmp_path: Path, manifest: Manifest) -> None:
+def test_manifest_survives_a_round_trip(tmp_path: Path, manifest: Manifest) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(manifest.to_json(), encoding="utf-8")
     assert Manifest.load(path) == Manifest.load(tmp_path) == manifest
@@ -52,7 +52,7 @@ def test_keys_of_a_later_writer_of_the_same_schema_are_skipped(tmp_path: Path, m
         ({"budgets": [{"name": "macs", "limit": 1, "value": 1, "kind": "guessed", "ok": True}]}, r"budgets\.0\.kind"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, manifest: Manifest, change: dict[str, object], reason: str) -> None:
+def test_invalid_values_are_named(tmp_path: Path, manifest: Manifest, change: dict[str, object], reason: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({**manifest.model_dump(mode="json"), **change}), encoding="utf-8")
     with pytest.raises(BundleError, match=rf"manifest\.json.*{reason}"):
@@ -66,7 +66,7 @@ def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, content: bytes) -
         Manifest.load(tmp_path)
 
 
-def test_a_missing_one_is_named(tmp_path: Path) -> None:
+def test_missing_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"cannot read .*manifest\.json: No such file"):
         Manifest.load(tmp_path)
 
@@ -100,7 +100,7 @@ def test_provenance_names_versions_and_the_commit(tmp_path: Path) -> None:
     assert dirty.dirty
 
 
-def test_the_room_imports_no_torch() -> None:
+def test_bundle_package_imports_no_torch() -> None:
     code = (
         "import sys, edgeprune.bundle.pack, edgeprune.bundle.provenance, edgeprune.report.table, edgeprune.devices\n"
         "print([name for name in ('torch', 'onnx', 'onnxruntime') if name in sys.modules])"

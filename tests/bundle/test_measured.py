@@ -15,7 +15,7 @@ from edgeprune.errors import BundleError
 _VERDICT = BudgetReport(name="latency_ms.p50", limit=2.0, value=1.0, margin=1.0, kind="measured", ok=True)
 
 
-def test_what_is_put_into_a_bundle_is_hashed_and_the_rest_stays(tmp_path: Path) -> None:
+def test_added_file_is_hashed_and_other_files_stay(tmp_path: Path) -> None:
     measured.replace(tmp_path, {"profile.json": "{}", "a.html": "a"}, [_VERDICT])
     measured.replace(tmp_path, {"a.html": "ü"})
     found = Measured.load(tmp_path)
@@ -27,7 +27,7 @@ def test_what_is_put_into_a_bundle_is_hashed_and_the_rest_stays(tmp_path: Path) 
     assert found.budgets == (_VERDICT,)
 
 
-def test_what_is_put_into_a_bundle_is_not_signed_any_more(tmp_path: Path) -> None:
+def test_added_file_invalidates_the_signature(tmp_path: Path) -> None:
     (tmp_path / "measured.json").write_text(Measured(manifest="1" * 64).to_json())
     (tmp_path / "measured.json.sig").write_text("over the file of before")
     measured.replace(tmp_path, {"profile.json": "{}"})
@@ -35,7 +35,7 @@ def test_what_is_put_into_a_bundle_is_not_signed_any_more(tmp_path: Path) -> Non
     assert Measured.load(tmp_path).manifest == "1" * 64
 
 
-def test_nothing_is_put_beside_a_damaged_file(tmp_path: Path) -> None:
+def test_damaged_bundle_accepts_no_file(tmp_path: Path) -> None:
     (tmp_path / "measured.json").write_text("{")
     with pytest.raises(BundleError, match=r"measured\.json"):
         measured.replace(tmp_path, {"a.html": "x"})

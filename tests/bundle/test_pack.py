@@ -34,7 +34,7 @@ def contents(folder: Path, text: str = "model") -> dict[str, pack.Content]:
     return {"model.onnx": folder / "made.onnx", "run.py": "print(1)\n", "plan/plan.json": b"{}"}
 
 
-def test_a_folder_and_the_same_as_an_archive(tmp_path: Path, manifest: Manifest) -> None:
+def test_archive_has_the_files_of_the_folder(tmp_path: Path, manifest: Manifest) -> None:
     packed = pack.write(
         tmp_path / "dist" / "digits-host", contents(tmp_path), manifest, measured={"profile.json": "{}"}
     )
@@ -107,7 +107,7 @@ def test_paths_that_leave_the_bundle_are_refused(tmp_path: Path, manifest: Manif
     assert not (tmp_path / "dist").exists()
 
 
-def test_a_name_is_there_once(tmp_path: Path, manifest: Manifest) -> None:
+def test_duplicate_names_are_refused(tmp_path: Path, manifest: Manifest) -> None:
     for measured in ({"a": "2"}, {"manifest.json": "2"}, {"measured.json": "2"}):
         with pytest.raises(BundleError, match="one file of a name"):
             pack.write(tmp_path / "b", {"a": "1"}, manifest, measured=measured)
@@ -156,7 +156,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_bundle(tmp_path: Path, manifest: Ma
     assert {path.name for path in dist.iterdir()} == {"b", "b.tar.gz"}
 
 
-def test_what_a_live_run_is_writing_is_not_swept_away(tmp_path: Path, manifest: Manifest) -> None:
+def test_files_of_a_running_build_are_not_deleted(tmp_path: Path, manifest: Manifest) -> None:
     with pack._aside(tmp_path / "b") as aside:
         os.utime(aside, (0, 0))
         pack.write(tmp_path / "b", {"a": "1"}, manifest)

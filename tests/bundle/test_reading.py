@@ -47,7 +47,7 @@ def archive_of(path: Path, *members: tuple[str, bytes, bytes]) -> Path:
     return path
 
 
-def test_what_is_no_bundle_is_refused(tmp_path: Path, packed: pack.Packed) -> None:
+def test_folder_without_a_bundle_is_refused(tmp_path: Path, packed: pack.Packed) -> None:
     text = (packed.folder / "manifest.json").read_bytes()
     whole = packed.archive.read_bytes()
     newer = text.replace(b'"schema": 1', b'"schema": 9', 1)

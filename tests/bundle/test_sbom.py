@@ -27,7 +27,7 @@ def told() -> dict[str, Any]:
     return values
 
 
-def test_it_has_what_the_schema_requires(told: dict[str, Any]) -> None:
+def test_sbom_has_the_required_fields(told: dict[str, Any]) -> None:
     """The official schema found nothing to complain of, with jsonschema 4; these are its requirements that apply."""
     assert (told["bomFormat"], told["specVersion"], told["version"]) == ("CycloneDX", "1.6", 1)
     assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", told["serialNumber"])
@@ -74,7 +74,7 @@ def test_inputs_have_their_hashes(told: dict[str, Any]) -> None:
 
 
 @pytest.mark.long
-def test_it_is_the_same_for_the_same_and_another_for_another() -> None:
+def test_sbom_differs_only_with_its_content() -> None:
     one = sbom.text("digits-host", _PROVENANCE)
     assert sbom.text("digits-host", _PROVENANCE) == one
     assert "timestamp" not in json.loads(one)["metadata"]
@@ -82,6 +82,6 @@ def test_it_is_the_same_for_the_same_and_another_for_another() -> None:
     assert json.loads(sbom.text("digits-host", other))["serialNumber"] != json.loads(one)["serialNumber"]
 
 
-def test_what_is_not_installed_is_left_out() -> None:
+def test_packages_that_are_not_installed_are_left_out() -> None:
     found = sbom.installed(["numpy", "No_Such.Package"])
     assert found.keys() == {"numpy"}

@@ -21,7 +21,7 @@ def test_costs_have_an_upper_limit_and_accuracy_a_lower_one() -> None:
     assert verdict("accuracy", 0.9 - 0.1, 0.8, "exact").ok
 
 
-def test_weak_evidence_keeps_no_limit() -> None:
+def test_limit_is_not_met_by_weak_evidence() -> None:
     weak = verdict("latency_ms.p95", 5.0, 1.0, "estimated", required="measured", note="measured on x86_64")
     assert not weak.ok
     assert weak.margin == 4.0
@@ -30,12 +30,12 @@ def test_weak_evidence_keeps_no_limit() -> None:
     assert verdict("macs", 5, 1, "exact", required="measured").ok
 
 
-def test_what_is_not_known_is_missed() -> None:
+def test_unknown_value_misses_its_limit() -> None:
     report = verdict("memory_bytes", 5, None, "measured", note="the device cannot tell")
     assert (report.ok, report.value, report.margin) == (False, None, None)
 
 
-def test_the_file_of_measurements(tmp_path: Path) -> None:
+def test_limits_are_read_from_measured_json(tmp_path: Path) -> None:
     told = Measured(budgets=(verdict("latency_ms.p95", 5.0, 1.0, "measured"),))
     (tmp_path / "measured.json").write_text(told.to_json())
     assert Measured.load(tmp_path) == told

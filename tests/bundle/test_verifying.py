@@ -43,7 +43,7 @@ def packed(tmp_path: Path, manifest: Manifest) -> Packed:
     return pack.write(tmp_path / "dist" / _ROOT, contents, manifest, measured=measured)
 
 
-def test_a_bundle_as_it_was_written_is_whole(packed: Packed) -> None:
+def test_fresh_bundle_verifies(packed: Packed) -> None:
     folder, archived = verify(packed.folder), verify(packed.archive)
     assert folder.manifest == archived.manifest == packed.manifest
     assert folder.manifest_sha256 == archived.manifest_sha256
@@ -63,7 +63,7 @@ def _measured_bytes(packed: Packed) -> int:
     return sum((packed.folder / name).stat().st_size for name in ("profile.json", "report.html", "measured.json"))
 
 
-def test_what_tar_reads_is_what_was_verified(packed: Packed, tmp_path: Path) -> None:
+def test_tar_extracts_the_verified_bytes(packed: Packed, tmp_path: Path) -> None:
     subprocess.run(["tar", "xzf", packed.archive, "-C", tmp_path], check=True)
     extracted = verify(tmp_path / _ROOT)
     assert extracted.manifest == packed.manifest
@@ -165,7 +165,7 @@ def _no_manifest(folder: Path) -> None:
         (_no_manifest, "manifest.json: No such file"),
     ],
 )
-def test_whatever_is_done_to_a_folder_is_named(
+def test_every_change_of_a_folder_is_reported(
     packed: Packed, damage: Callable[[Path], None], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(packed.folder)
@@ -191,7 +191,7 @@ def test_names_that_a_terminal_would_obey_are_escaped(packed: Packed, capsys: py
     assert "\x1b" not in capsys.readouterr().err
 
 
-def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_bundle_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"cannot read .*none: No such file"):
         verify(tmp_path / "none")
 
@@ -242,7 +242,7 @@ def test_paths_in_a_manifest_that_leave_the_bundle(packed: Packed, path: str) ->
         (" " * (17 << 20), "17,825,792"),
     ],
 )
-def test_manifests_that_are_none(packed: Packed, text: str, told: str) -> None:
+def test_invalid_manifests_are_refused(packed: Packed, text: str, told: str) -> None:
     (packed.folder / "manifest.json").write_text(text)
     with pytest.raises(BundleError, match=told):
         verify(packed.folder)
@@ -345,7 +345,7 @@ def _rewrite(packed: Packed, members: list[tuple[tarfile.TarInfo, bytes]], behin
     packed.archive.write_bytes(_compress(written.getvalue() + behind))
 
 
-def test_an_archive_that_is_written_alike_by_others_is_the_same(packed: Packed) -> None:
+def test_archive_of_another_tool_verifies(packed: Packed) -> None:
     _rewrite(packed, _members(packed))
     assert verify(packed.archive).manifest == packed.manifest
 
@@ -435,7 +435,7 @@ def _nothing(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
         (_nothing, "ends before"),
     ],
 )
-def test_whatever_is_done_to_an_archive_is_named(
+def test_every_change_of_an_archive_is_reported(
     packed: Packed,
     tmp_path: Path,
     change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], None],
@@ -451,7 +451,7 @@ def test_whatever_is_done_to_an_archive_is_named(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_something_behind_the_end_is_refused(packed: Packed) -> None:
+def test_data_after_the_end_of_the_archive_is_refused(packed: Packed) -> None:
     _rewrite(packed, _members(packed), behind=b"\0" * 512 + b"more")
     with pytest.raises(BundleError, match="follows the end"):
         verify(packed.archive)
@@ -493,7 +493,7 @@ def test_a_gzip_stream_of_several_members_is_refused(packed: Packed) -> None:
         verify(packed.archive)
 
 
-def test_something_in_the_gaps_is_refused(packed: Packed) -> None:
+def test_data_in_the_padding_is_refused(packed: Packed) -> None:
     written = bytearray(gzip.decompress(packed.archive.read_bytes()))
     end = written.index(b"print(1)\n") + len(b"print(1)\n")
     written[end + 3] = 7
@@ -582,7 +582,7 @@ def test_every_byte_behind_the_manifest_is_accounted_for(small: Path, step: int)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 10, 17, 300, 0.5, 0.9, -9, -1])
-def test_an_archive_that_is_cut_off(packed: Packed, keep: float) -> None:
+def test_truncated_archive_is_refused(packed: Packed, keep: float) -> None:
     content = packed.archive.read_bytes()
     packed.archive.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
     with pytest.raises(BundleError, match=r"digits-host\.tar\.gz"):
@@ -672,7 +672,7 @@ def test_a_signature_over_another_file_is_refused(packed: Packed, keys: Path, ma
                 verify(path, allowed)
 
 
-def test_a_signature_over_measurements_is_none_over_a_manifest(packed: Packed, keys: Path) -> None:
+def test_signature_of_measurements_does_not_sign_a_manifest(packed: Packed, keys: Path) -> None:
     from edgeprune.bundle import signature
 
     made = signature.sign((packed.folder / "manifest.json").read_bytes(), "measured.json", keys / "ours")
@@ -684,20 +684,20 @@ def test_a_signature_over_measurements_is_none_over_a_manifest(packed: Packed, k
 @pytest.mark.parametrize(
     "content", [b"", b"-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n", b"x" * 70_000]
 )
-def test_signatures_that_are_none(packed: Packed, content: bytes) -> None:
+def test_invalid_signatures_are_refused(packed: Packed, content: bytes) -> None:
     (packed.folder / "manifest.json.sig").write_bytes(content)
     with pytest.raises(BundleError, match=r"manifest\.json\.sig is no signature"):
         verify(packed.folder)
 
 
-def test_what_is_not_whole_is_not_signed(packed: Packed, keys: Path) -> None:
+def test_damaged_bundle_is_not_signed(packed: Packed, keys: Path) -> None:
     _change(packed.folder)
     with pytest.raises(BundleError, match=r"model\.onnx was changed"):
         sign(packed.folder, keys / "ours")
     assert not list(packed.folder.parent.rglob("*.sig"))
 
 
-def test_keys_that_are_none(packed: Packed, keys: Path, tmp_path: Path) -> None:
+def test_invalid_keys_are_refused(packed: Packed, keys: Path, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("no key")
     (tmp_path / "key").chmod(0o600)
     for key in (tmp_path / "key", tmp_path / "none", keys / "ours.allowed"):

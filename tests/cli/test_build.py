@@ -21,7 +21,7 @@ from edgeprune.report.warnings import result_warnings
 from tests.cli.own import ARGUMENTS, NETWORK
 
 
-def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_network_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*ARGUMENTS, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     manifest = told["manifest"]
@@ -85,14 +85,14 @@ def test_a_network_of_ones_own_is_built_into_a_bundle(own: Path, capsys: pytest.
 
 
 @pytest.mark.long
-def test_a_build_without_proof_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_manifest_says_that_equivalence_was_not_checked(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*ARGUMENTS, "--epochs", "0", "--set", "prune.verify=false", "--json"]) == 0
     equivalence = json.loads(capsys.readouterr().out)["manifest"]["equivalence"]
     assert equivalence == {"verified": False, "max_error": None, "exact": None}
 
 
 @pytest.mark.long
-def test_the_second_build_is_cached_and_a_new_setting_redoes_what_depends_on_it(
+def test_second_build_reruns_only_stages_that_depend_on_a_changed_setting(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one_way = ["--criterion", "l2", "--set", "prune.selection=global", "--set", "prune.align=target"]
@@ -126,7 +126,7 @@ def test_the_table_is_printed_on_stdout_and_progress_on_stderr(own: Path, capsys
 
 
 @pytest.mark.long
-def test_python_builds_the_same(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_and_command_line_build_the_same(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["build", "digits", "--epochs", "0", "--target", "board.toml", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     recipe = edgeprune.Recipe.load("digits").override({"training.epochs": 0})
@@ -139,7 +139,7 @@ def test_python_builds_the_same(own: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.long
-def test_a_loss_that_becomes_nan_stops_and_says_what_was_kept(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nan_loss_stops_the_build_with_an_error(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*ARGUMENTS, "--set", "training.lr=1e38"]) == 1
     told = capsys.readouterr().err
     assert "loss became" in told or "not finite" in told

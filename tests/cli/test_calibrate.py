@@ -70,7 +70,7 @@ def test_a_table_is_made_that_predicts_the_network(folder: Path, capsys: pytest.
 
 
 @pytest.mark.long
-def test_text_and_a_table_that_grows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_calibration_extends_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _calibrate() == 0
     text = capsys.readouterr().out
     assert "half of the MACs" in text
@@ -116,7 +116,7 @@ def test_emulated_time_makes_no_table() -> None:
         check_device(Emulator("raspberry-pi-4"))
 
 
-def test_a_folder_that_cannot_be_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_folder_that_cannot_be_created_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "file").write_text("")
     assert _calibrate("--output", "file/tables") == 2
     assert "--output: cannot use file/tables: Not a directory" in capsys.readouterr().err

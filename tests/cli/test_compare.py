@@ -80,7 +80,7 @@ def test_a_paired_loss_fails_and_an_undecided_limit_ends_as_asked(
     assert run([*close, "--undecided", "perhaps"]) == 2
 
 
-def test_what_cannot_be_compared_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bundles_that_cannot_be_compared_are_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, new = str(bundle(tmp_path)), str(bundle(tmp_path, target="rpi"))
     assert run(["compare", base, new]) == 3
     assert "they cannot be compared" in capsys.readouterr().err
@@ -91,7 +91,7 @@ def test_what_cannot_be_compared_is_bad_input(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.long
-def test_no_command_that_should_start_at_once_loads_what_is_heavy(tmp_path: Path) -> None:
+def test_quick_commands_import_no_heavy_package(tmp_path: Path) -> None:
     folder = bundle(tmp_path)
     lines = [["compare", str(folder), str(folder)], ["targets"], ["recipes"]]
     code = (

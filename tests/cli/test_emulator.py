@@ -17,7 +17,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_there_is_and_where_it_would_be(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_has_emulators_and_their_folders(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["emulator", "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert told["device"] == "emulator:raspberry-pi-4"
@@ -27,7 +27,7 @@ def test_what_there_is_and_where_it_would_be(cache: Path, capsys: pytest.Capture
     assert "Raspberry Pi 4 Model B" in capsys.readouterr().out
 
 
-def test_an_unknown_one_is_not_installed(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_emulator_is_refused(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["emulator", "install", "pdp-11"]) == 3
     assert "there is no emulator 'pdp-11'; there are: raspberry-pi-4" in capsys.readouterr().err
     assert list(cache.iterdir()) == []
@@ -43,7 +43,7 @@ def test_a_machine_without_apt_is_told_so(
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="no apt-get here")
-def test_what_apt_cannot_get_is_told_in_its_words(
+def test_failed_download_reports_the_message_of_apt(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (cache / "apt.conf").write_text(f'Dir::Etc::sourcelist "{cache}/none"; Dir::Etc::sourceparts "{cache}/none";\n')

@@ -86,7 +86,7 @@ def test_evidence_that_is_too_weak_is_refused(shared_own: Path, capsys: pytest.C
         (["--budget", "energy_mj=3"], "unknown key 'budget.energy_mj'"),
     ],
 )
-def test_what_can_never_be_kept_is_told_first(
+def test_impossible_limits_are_refused_before_the_build(
     own: Path, capsys: pytest.CaptureFixture[str], given: list[str], told: str
 ) -> None:
     assert run([*ARGUMENTS, *given]) == 3

@@ -77,7 +77,7 @@ def test_an_endless_device_is_refused(command: str, tmp_path: Path, capsys: pyte
         (OSError("a library's own words"), "own words"),
     ],
 )
-def test_failures_of_the_system_are_one_sentence(problem: OSError, words: str) -> None:
+def test_system_errors_are_one_sentence(problem: OSError, words: str) -> None:
     message = system_failures.describe(problem)
     assert message is not None
     assert words in message

@@ -44,7 +44,7 @@ def test_the_table_json_and_picture_are_of_one_measurement(tmp_path: Path, capsy
 
 
 @pytest.mark.long
-def test_the_criterion_says_what_goes_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_criterion_decides_which_units_are_removed_first(capsys: pytest.CaptureFixture[str]) -> None:
     found = {}
     for criterion in ("random", "mean_activation"):
         arguments = ["inspect", "digits", "--sensitivity", "--samples", "64", "--criterion", criterion, "--json"]
@@ -63,7 +63,7 @@ def test_inspect_alone_measures_nothing(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     "option", [("--png", "a.png"), ("--samples", "8"), ("--criterion", "l1"), ("--weights", "w.pt")]
 )
-def test_options_of_the_sensitivity_need_it(
+def test_sensitivity_options_need_the_sensitivity_flag(
     option: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -101,7 +101,7 @@ def test_a_picture_that_cannot_be_written_is_known_at_once(tmp_path: Path, capsy
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_criterion_that_is_none_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_criterion_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["inspect", "digits", "--sensitivity", "--criterion", "tailor"]) == 3
     assert "did you mean 'taylor'" in capsys.readouterr().err
 

@@ -23,7 +23,7 @@ parity = {int8_top1_agreement = 0.0}
 _BUILD = [*ARGUMENTS, "--epochs", "0", "--set", "quantize.max_accuracy_drop=1.0", "--json"]
 
 
-def test_what_was_measured_is_repeated_until_it_is_measured_anew(
+def test_measured_precision_is_read_from_the_lock_until_updated(
     shared_own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (shared_own / "quick.toml").write_text(_BOARD)
@@ -64,7 +64,7 @@ def test_what_was_measured_is_repeated_until_it_is_measured_anew(
     lock.unlink()
 
 
-def test_how_training_is_run_is_repeated(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_execution_is_read_from_the_lock(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock, build = shared_own / "edgeprune.lock", [*ARGUMENTS, "--epochs", "1", "--json"]
 
     def redone(*more: str) -> set[str]:
@@ -88,7 +88,9 @@ def test_how_training_is_run_is_repeated(shared_own: Path, capsys: pytest.Captur
     lock.unlink()
 
 
-def test_a_plan_rests_on_the_latency_table_of_the_lock(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_build_refuses_a_latency_table_that_the_lock_does_not_name(
+    shared_own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = ["--model", "net.py:make", "--data", "net.py:data", "--input", "1,1,8,8", "--target", "board.toml"]
     assert run(["calibrate", *model, "--quick", "--json"]) == 0
     table = shared_own / json.loads(capsys.readouterr().out)["table"]

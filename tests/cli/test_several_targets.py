@@ -23,7 +23,7 @@ def other(own: Path) -> Path:
     return own
 
 
-def test_what_targets_share_runs_once(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shared_stages_run_once(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # A limit of its own that holds anyway: the same units go, so the same network is trained.
     assert run([*_EVERY, "--target", "board.toml", "--budget", "other:params=1.0", "--json"]) == 0
     printed = capsys.readouterr()

@@ -19,14 +19,14 @@ def test_an_error_is_annotated_on_one_line(monkeypatch: pytest.MonkeyPatch, caps
     assert note.startswith("::error title=edgeprune::unknown target")
 
 
-def test_a_summary_is_added_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_summary_is_appended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     workflow.summarise(lambda: "one\n")
     workflow.summarise(lambda: "two")
     assert (tmp_path / "summary.md").read_text() == "one\n\ntwo\n\n"
 
 
-def test_elsewhere_there_is_neither(
+def test_nothing_is_written_outside_github_actions(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)

@@ -80,7 +80,7 @@ def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
         ({}, "at least one limit: macs, params, latency_ms"),
     ],
 )
-def test_what_is_not_allowed_is_told(given: dict[str, Any], told: str) -> None:
+def test_invalid_budgets_are_refused(given: dict[str, Any], told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         Budget.parse(given)
 
@@ -95,7 +95,7 @@ def test_fraction_of_a_time_is_warned_about_once(caplog: pytest.LogCaptureFixtur
     assert all(text in warnings[0] for text in ("'37.5%'", "'0.375ms'"))
 
 
-def test_a_share_of_an_unknown_cost() -> None:
+def test_fraction_of_an_unknown_cost_is_an_error() -> None:
     with pytest.raises(RecipeError, match=r"'budget.latency_ms': 0.5 is a share of dense, whose latency_ms is not"):
         Budget(latency_ms=0.5).limits({"macs": 10})
     assert Budget(latency_ms="2ms").limits({}) == {"latency_ms": 2.0}

@@ -84,11 +84,13 @@ def test_a_single_limit_is_set_by_its_dotted_key(tmp_path: Path) -> None:
         (("file_bytes", 0.5), 1001, 500),
     ],
 )
-def test_limits_are_absolute_in_the_end(limit: tuple[str, Any], dense: float | None, resolved: float) -> None:
+def test_relative_limits_are_resolved_to_absolute_ones(
+    limit: tuple[str, Any], dense: float | None, resolved: float
+) -> None:
     assert Gate(*limit).resolved(dense) == pytest.approx(resolved)
 
 
-def test_what_is_relative_needs_dense() -> None:
+def test_relative_limit_needs_a_dense_value() -> None:
     with pytest.raises(RecipeError, match=r"'drop 1%' is below dense, whose accuracy is not known"):
         Gate("accuracy", "drop 1%").resolved(None)
     with pytest.raises(RecipeError, match=r"latency_ms.p95': 0.5 is a share of dense"):
@@ -108,12 +110,12 @@ def test_what_is_relative_needs_dense() -> None:
         ("[budget]\nmacs = 0.5\n[budget.targets.rpi]\nmacs = 0\n", r"'budget.targets.rpi.macs' .*: got 0, must be"),
     ],
 )
-def test_what_is_not_allowed_is_told(tmp_path: Path, budget: str, told: str) -> None:
+def test_invalid_limits_are_refused(tmp_path: Path, budget: str, told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         parse(tmp_path, budget)
 
 
-def test_a_target_that_there_is_not_and_evidence_that_cannot_be() -> None:
+def test_unknown_target_and_impossible_evidence_are_refused() -> None:
     budget = RecipeBudget.model_validate({"macs": 0.5, "targets": {"rasberry": {"macs": 0.3}}})
     with pytest.raises(RecipeError, match=r"budget.targets.rasberry.*did you mean 'raspberry-pi-4'"):
         budget.check_targets(lambda _name: False, ["host", "raspberry-pi-4"])

@@ -57,7 +57,7 @@ _BOARD = {
 }
 
 
-def test_the_boards_there_are() -> None:
+def test_every_packaged_board_is_listed() -> None:
     assert [board.name for board in _BOARDS] == [
         "alif-ensemble-e7", "arduino-nano-33-ble", "corstone-300", "corstone-300-u55-128", "corstone-300-u65-256",
         "esp32-s3", "nucleo-l4r5zi", "rp2040-pico", "rp2350-pico2", "stm32f746-disco", "stm32h747-disco",
@@ -81,7 +81,7 @@ def test_a_board_has_all_its_facts_and_their_sources(board: Target) -> None:
     assert own.cycles_per_mac.source
 
 
-def test_what_a_model_may_have() -> None:
+def test_onnx_limits_of_a_target_are_read() -> None:
     board = Target.parse(_BOARD, where="a test")
     assert board.limits == {"arena_bytes": 800, "flash_bytes": 4000}
     assert board.ms_per_mac == 2e-5

@@ -35,7 +35,7 @@ def _ranges(prepared: Prepared, method: Method, *, count: int = 64, seed: int = 
 
 @pytest.mark.long
 @_every_method
-def test_accuracy_is_kept(method: Method, source: Path, tmp_path: Path) -> None:
+def test_calibration_keeps_the_accuracy(method: Method, source: Path, tmp_path: Path) -> None:
     made = quantize(source, tmp_path / "int8.onnx", digits().train, method=method)
     assert accuracy(made.path) >= accuracy(source) - 0.015
 

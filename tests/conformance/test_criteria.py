@@ -93,7 +93,7 @@ def _zero() -> tuple[nn.Module, Units, tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("criterion", registered())
-def test_weights_that_are_all_zero_have_scores(criterion: str) -> None:
+def test_all_zero_weights_have_finite_scores(criterion: str) -> None:
     scores = create(criterion, data=True).score(_with_samples(*_zero()))
     assert bool(scores.isfinite().all())
     assert bool((scores >= 0).all())
@@ -161,7 +161,7 @@ def test_scores_do_not_depend_on_the_order_of_channels(criterion: str, order: li
 
 @pytest.mark.parametrize("criterion", ["cosine", "fpgm", "correlation", "activation_similarity"])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_filter_there_twice_is_found(criterion: str, seed: int) -> None:
+def test_duplicate_filters_score_lowest(criterion: str, seed: int) -> None:
     model = _plain(seed)
     with torch.no_grad():
         model.first.weight[4] = model.first.weight[1]
@@ -175,7 +175,7 @@ def test_a_filter_there_twice_is_found(criterion: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("criterion", ["correlation", "activation_similarity"])
-def test_the_weaker_of_two_alike_goes(criterion: str) -> None:
+def test_weaker_of_two_correlated_units_scores_lowest(criterion: str) -> None:
     model = _plain()
     with torch.no_grad():
         model.first.weight[0] = 0.5 * model.first.weight[3]
@@ -185,7 +185,7 @@ def test_the_weaker_of_two_alike_goes(criterion: str) -> None:
     assert scores[3] > 100 * scores[0]
 
 
-def test_units_that_go_against_each_other_are_kept() -> None:
+def test_anticorrelated_units_score_higher_than_correlated_ones() -> None:
     model = _plain()
     with torch.no_grad():
         model.first.bias[:2] = 20  # no rectifier cuts what is this far up
@@ -219,7 +219,7 @@ def test_a_constant_unit_scores_zero(criterion: str) -> None:
 
 
 @pytest.mark.parametrize("criterion", [name for name, kind in registered().items() if kind.needs != "weights"])
-def test_data_that_are_needed_are_asked_for(criterion: str) -> None:
+def test_criterion_without_its_data_is_an_error(criterion: str) -> None:
     with pytest.raises(InputError, match=rf"'{criterion}' needs data.*l2"):
         create(criterion)
 

@@ -38,7 +38,7 @@ def test_no_part_of_a_split_becomes_empty(op: object) -> None:
     assert any(set(floor.tolist()) <= set(part.tolist()) for floor in units.floors)
 
 
-def test_a_proof_lets_no_nan_pass() -> None:
+def test_equivalence_check_refuses_nan() -> None:
     """One channel is its own mean: 0 / 0."""
     network = _Network(lambda x: (x - x.mean(1, keepdim=True)) / (x - x.mean(1, keepdim=True)), 4)
     units, _ = _units(network)
@@ -70,7 +70,7 @@ def test_features_of_the_network_are_no_channels_of_its_normalisation() -> None:
 
 
 @pytest.mark.xfail(strict=False, reason="a group of one unit is frozen even where its dimension has other channels")
-def test_a_single_padded_channel_may_go() -> None:
+def test_single_padded_channel_can_be_removed() -> None:
     class Shortcut(nn.Module):
         def __init__(self) -> None:
             super().__init__()

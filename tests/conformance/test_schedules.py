@@ -121,7 +121,7 @@ def test_the_plan_replays_and_the_weights_fit(way: str) -> None:
 
 @pytest.mark.long
 @_every_way
-def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(way: str) -> None:
+def test_interrupted_loop_resumes_with_the_same_weights(way: str) -> None:
     batches = list(split().batches(16))
 
     def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Attached:
@@ -165,7 +165,7 @@ def test_goes_on_in_a_loop_of_ones_own_where_it_was_interrupted(way: str) -> Non
 
 @pytest.mark.long
 @_every_way
-def test_a_loop_that_is_left_at_once_ends_within_the_budget(way: str) -> None:
+def test_loop_without_steps_ends_within_the_budget(way: str) -> None:
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     data = list(split().batches(16))

@@ -157,9 +157,7 @@ def test_alignment_floors_and_ceilings_hold(
 @_every_selection
 @_few
 @given(network=_network, share=_share, seed=_seed, factor=st.floats(1e-6, 1e6))
-def test_the_same_scores_in_another_unit_give_the_same_choice(
-    name: str, network: str, share: float, seed: int, factor: float
-) -> None:
+def test_scaled_scores_give_the_same_selection(name: str, network: str, share: float, seed: int, factor: float) -> None:
     problem = _problem(network, {"macs": share}, seed=seed)
     first = _choose(name, problem)
     assert torch.equal(first, _choose(name, problem))
@@ -180,7 +178,7 @@ def test_the_order_of_channels_does_not_matter(name: str, share: float, seed: in
 
 
 @_every_selection
-def test_units_that_do_not_matter_go_first(name: str) -> None:
+def test_units_with_score_zero_are_removed_first(name: str) -> None:
     _, _, units = shared("u-net")
     scores = torch.ones(len(units), dtype=torch.float64)
     for group in units.groups:

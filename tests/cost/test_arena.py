@@ -65,7 +65,7 @@ def test_models_follow_the_file(name: str, share: float, tmp_path: Path) -> None
     assert 0 < graph < 25_000
 
 
-def test_a_cost_in_other_units() -> None:
+def test_scaled_cost_is_a_multiple() -> None:
     model, units, _ = _network("digits")
     macs = cost_model("macs", units, model)
     scaled = Scaled(macs, factor=0.5, offset=100.0)

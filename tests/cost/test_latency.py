@@ -42,7 +42,7 @@ def _mask(units: Units, *removed: int) -> torch.Tensor:
     return mask
 
 
-def test_layers_are_told_apart() -> None:
+def test_layers_of_other_shapes_have_other_keys() -> None:
     _, units = _network()
     first, depthwise, pointwise, linear = (layer.shape for layer in layers(units))
     assert (first.kind, first.channels, first.shrinks, first.kernel) == ("conv", (3, 16), (False, True), (3, 3))
@@ -128,7 +128,7 @@ def test_aligned_counts_are_interpolated_between_aligned_ones() -> None:
     assert lookup.at(layer[:3], between.double()).tolist() == pytest.approx([1 + 8 * 9 / 14, 10.5, 11])
 
 
-def test_the_file_keeps_all(tmp_path: Path) -> None:
+def test_table_survives_a_round_trip(tmp_path: Path) -> None:
     _, units = _network()
     table = table_for(units)
     path = tmp_path / "host.json"
@@ -209,7 +209,7 @@ def test_a_table_that_is_missing_or_damaged(tmp_path: Path) -> None:
         load_table(Target(name="host"), path)
 
 
-def test_a_table_of_another_network() -> None:
+def test_table_of_another_network_is_refused() -> None:
     network, units = _network()
     table = table_for(units)
     with pytest.raises(TargetError, match=r"was not made for this network \(for: imagined\)"):
@@ -272,7 +272,7 @@ def test_a_value_that_no_measurement_gives_is_refused(key: str, value: str, tmp_
 
 
 @pytest.mark.parametrize("key", ["grids.0.ms.0.0", "floor_ms"])
-def test_the_place_and_the_value_are_named(key: str) -> None:
+def test_error_names_key_and_value(key: str) -> None:
     table = json.loads(_text())
     table["floor_ms"] = table["grids"][0]["ms"][0][0] = 0.0
     assert LatencyTable.from_json(json.dumps(table), where="here").floor_ms == 0.0

@@ -89,7 +89,7 @@ def test_gains_of_the_peak_are_differences_of_the_recount(name: str) -> None:
 
 @example_count(30)
 @given(name=st.sampled_from(_SOME), share=st.floats(0, 0.9), seed=st.integers(0, 99), limit=st.floats(0.2, 0.99))
-def test_the_way_down_from_a_peak_never_looks_flat(name: str, share: float, seed: int, limit: float) -> None:
+def test_units_that_lower_the_peak_have_positive_savings(name: str, share: float, seed: int, limit: float) -> None:
     """Where a removal of one unit brings a call that is over the limit nearer to it, its savings are positive."""
     network, _, units = shared(name)
     model = cost_model("peak_activation_bytes", units, network)
@@ -188,7 +188,7 @@ def test_peak_activation_bytes_of_a_chain() -> None:
     assert cost_of(units, network, half).peak_activation_bytes == 2 * 8 * 8 * (2 + 16) * 4
 
 
-def test_unknown_names_are_told() -> None:
+def test_unknown_cost_or_precision_is_an_error() -> None:
     network, _, units = shared("u-net")
     with pytest.raises(InputError, match=r"'flops'; there are macs, params, latency_ms"):
         cost_model("flops", units, network)

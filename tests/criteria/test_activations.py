@@ -93,7 +93,7 @@ def test_indices_of_one_unit_are_its_positions() -> None:
         (torch.tensor([4, -100]), r"\[4\]"),
     ],
 )
-def test_lda_wants_classes(labels: Tensor, told: str) -> None:
+def test_lda_without_classes_is_an_error(labels: Tensor, told: str) -> None:
     model, example = make("zero-padded-residual")
     samples = Samples([(example[0], labels)])
     network = Network(model, units_of(capture(model, example)), 0, samples)
@@ -102,7 +102,7 @@ def test_lda_wants_classes(labels: Tensor, told: str) -> None:
 
 
 @pytest.mark.parametrize("criterion", ["cosine", "correlation", "activation_similarity"])
-def test_without_weights_size_does_not_count(criterion: str) -> None:
+def test_scores_of_normalized_activations_ignore_their_scale(criterion: str) -> None:
     model, example = make("zero-padded-residual")
     units = units_of(capture(model, example))
     images = torch.randn(8, *example[0].shape[1:], generator=torch.Generator().manual_seed(2))

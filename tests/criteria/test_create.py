@@ -48,7 +48,7 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_criterion_of_ones_own_file(own: Path) -> None:
+def test_criterion_is_loaded_from_a_file(own: Path) -> None:
     model, example = make("zero-padded-residual")
     network = Network(model, units_of(capture(model, example)))
     scores = create("mine.py:Position", {"factor": 2.0}, base=own.parent).score(network)
@@ -56,7 +56,7 @@ def test_a_criterion_of_ones_own_file(own: Path) -> None:
 
 
 @pytest.mark.parametrize("factor", [-1.0, math.nan, math.inf])
-def test_scores_that_break_the_contract_are_told(own: Path, factor: float) -> None:
+def test_scores_of_the_wrong_shape_or_type_are_refused(own: Path, factor: float) -> None:
     model, example = make("zero-padded-residual")
     network = Network(model, units_of(capture(model, example)))
     with pytest.raises(InputError, match=r"position gives .* 0 or above"):
@@ -75,7 +75,7 @@ def test_weights_that_are_not_finite_are_told() -> None:
         create("l1").score(network)
 
 
-def test_a_criterion_of_ones_own_module(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_criterion_is_loaded_from_a_module(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(own.parent)
     assert find("mine:Position").name == "position"
 
@@ -99,7 +99,7 @@ def test_a_criterion_of_ones_own_module(own: Path, monkeypatch: pytest.MonkeyPat
         ("activation_entropy", {"bins": 8.0}, ("8.0", "integer")),
     ],
 )
-def test_what_is_wrong_is_told(name: str, options: dict[str, object], told: tuple[str, ...], own: Path) -> None:
+def test_invalid_criterion_is_an_error(name: str, options: dict[str, object], told: tuple[str, ...], own: Path) -> None:
     with pytest.raises(InputError) as error:
         create(name, options, data=True, base=own.parent)
     assert all(word in str(error.value) for word in told)
@@ -123,7 +123,7 @@ def test_the_command_lists_what_each_needs(capsys: pytest.CaptureFixture[str]) -
     assert all(_words(one["description"])[0] in printed for one in listed.values())
 
 
-def test_the_command_tells_all_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_shows_one_criterion(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["criteria", "apoz"]) == 0
     printed = capsys.readouterr().out
     assert " ".join(_words(documentation(registered()["apoz"]))) in " ".join(printed.split())
@@ -132,7 +132,7 @@ def test_the_command_tells_all_of_one(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out)["name"] == "apoz"
 
 
-def test_the_command_knows_ones_own(
+def test_command_shows_an_own_criterion(
     own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(own.parent)

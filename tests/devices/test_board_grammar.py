@@ -27,7 +27,7 @@ def test_lines_do_not_depend_on_how_reads_cut_them(cuts: list[int]) -> None:
     assert [grammar.reply(line) for line in found] == found
 
 
-def test_what_replies_say() -> None:
+def test_replies_are_parsed() -> None:
     assert grammar.bracketed("m-name-dut-[X]", "name-dut") == "X"
     assert grammar.bracketed("m-model-[ic01", "model") is None
     assert grammar.bracketed("m-model-[a[1]]", "model") == "a[1]"
@@ -80,7 +80,7 @@ def test_input_goes_over_in_commands_that_fit_the_board(content: bytes) -> None:
     assert bytes.fromhex("".join(sent[3:-1] for sent in commands)) == content
 
 
-def test_a_board_with_another_model_is_told_by_its_name() -> None:
+def test_board_with_another_model_is_named() -> None:
     sha256 = "0123456789abcdef" * 4
     assert grammar.model_id("digits", sha256) == "digits-0123456789ab"
     assert grammar.is_other_model("digits-0123456789ab", sha256) is False

@@ -92,7 +92,7 @@ def test_installing_again_changes_nothing(image: Image) -> None:
     assert image.folder.stat().st_ino == before
 
 
-def test_what_is_there_stays_whole_where_it_cannot_be_replaced(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_reinstallation_keeps_the_installed_emulator(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeprune.devices.emulation.wheels.version", lambda name: "0.0.1")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DeviceError, match="needs apt-get"):
@@ -100,7 +100,7 @@ def test_what_is_there_stays_whole_where_it_cannot_be_replaced(image: Image, mon
     assert find(_NAME) == image
 
 
-def test_what_pip_cannot_get_is_told_in_its_words(tmp_path: Path) -> None:
+def test_failed_download_reports_the_message_of_pip(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"pip cannot install numpy==0\.0\.1 for Python 3\.11 on aarch64: .*0\.0\.1"):
         wheels.install(
             ["numpy==0.0.1"], tmp_path, machine="aarch64", python="3.11", glibc_minor=36, report=tmp_path / "report"
@@ -132,9 +132,7 @@ def test_programs_see_the_board_and_nothing_of_this_machines_python(
     assert "PYTHONPATH" not in told["environment"]
 
 
-def test_a_program_that_is_silent_for_too_long_leaves_no_process(
-    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_timeout_leaves_no_process(image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
     script = tmp_path / "sleep.py"
     script.write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
@@ -198,7 +196,7 @@ def compare(model: Path, inputs: Array, runner: Path) -> tuple[float, float]:
 
 
 @pytest.mark.timeout(2 * _RUN_S)
-def test_a_bundle_answers_as_here_in_float_and_in_int8(image: Image, digits: Path, tmp_path: Path) -> None:
+def test_bundle_gives_the_same_outputs_on_the_emulator(image: Image, digits: Path, tmp_path: Path) -> None:
     inputs = samples("digits")
     same, error = compare(digits / "model.onnx", inputs, digits / "run.py")
     assert same == 1
@@ -207,7 +205,7 @@ def test_a_bundle_answers_as_here_in_float_and_in_int8(image: Image, digits: Pat
     assert same == 1
 
 
-def test_a_tflite_file_answers_as_here(image: Image, shared_data: Path) -> None:
+def test_tflite_file_gives_the_same_outputs_on_the_emulator(image: Image, shared_data: Path) -> None:
     pytest.importorskip("ai_edge_litert", reason="no LiteRT here to compare with")
     mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)[:, :, None, None]
     pixels = 255 * (samples("cifar10-resnet56") * std + mean)  # what that network takes
@@ -240,7 +238,7 @@ def test_a_bundle_is_profiled_with_its_own_runner_and_answers_as_it_must(
         assert error < 1e-4
 
 
-def test_numbers_are_emulated_and_say_so(image: Image, digits: Path) -> None:
+def test_measurements_of_the_emulator_have_the_kind_emulated(image: Image, digits: Path) -> None:
     found = measure({"pruned": digits / "model.onnx"}, device(_URI), threads=1, warmup=1, runs=3, blocks=1, block_s=0)
     model = found.models["pruned"]
     assert model.peak_memory_bytes is not None

@@ -28,7 +28,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-def test_a_conversation_and_its_end(tmp_path: Path) -> None:
+def test_conversation_ends_with_the_program(tmp_path: Path) -> None:
     code = "import os\nprint(os.getpid(), flush=True)\n" + _ECHO
     with Local().open() as workspace:
         talk = workspace.converse([workspace.push(script(tmp_path, code))])
@@ -49,7 +49,7 @@ def test_two_conversations_at_a_time(tmp_path: Path) -> None:
         assert [talk.receive(timeout_s=300) for talk in talks] == ["N0", "N1"]
 
 
-def test_an_end_is_told_with_the_exit_code_and_the_last_words(tmp_path: Path) -> None:
+def test_error_has_exit_code_and_last_output(tmp_path: Path) -> None:
     path = script(tmp_path, "import sys\nprint('one')\nsys.exit('no runtime here')\n")
     with Local().open() as workspace:
         talk = workspace.converse([workspace.push(path)])
@@ -70,7 +70,7 @@ def test_line_that_was_cut_is_not_an_answer(tmp_path: Path) -> None:
             talk.receive(timeout_s=300)
 
 
-def test_a_kill_is_told_with_its_signal(tmp_path: Path) -> None:
+def test_error_names_the_signal_of_a_killed_program(tmp_path: Path) -> None:
     path = script(tmp_path, "import os\nprint(os.getpid(), flush=True)\n" + _ECHO)
     with Local().open() as workspace:
         talk = workspace.converse([workspace.push(path)])
@@ -79,7 +79,7 @@ def test_a_kill_is_told_with_its_signal(tmp_path: Path) -> None:
             talk.receive(timeout_s=300)
 
 
-def test_silence_ends_in_time_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timeout_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
     code = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n"
     with Local().open() as workspace:
@@ -120,7 +120,7 @@ def test_garbage_is_a_line_like_any_other_and_a_flood_does_not_hang(
     assert not alive(pid)
 
 
-def test_what_it_says_of_itself() -> None:
+def test_local_device_describes_itself() -> None:
     assert Local().uri == "local:"
     assert Capability.MEMORY in Local().capabilities
     assert Capability.STATE in Local().capabilities
@@ -147,6 +147,6 @@ def test_a_program_is_run_to_its_end_and_what_it_wrote_is_fetched(tmp_path: Path
     ],
     ids=["exit", "abort", "silence"],
 )
-def test_a_program_that_does_not_end_well_is_told(tmp_path: Path, code: str, reason: str) -> None:
+def test_failed_program_is_an_error_with_its_output(tmp_path: Path, code: str, reason: str) -> None:
     with Local().open() as workspace, pytest.raises(DeviceError, match=reason):
         workspace.run([workspace.push(script(tmp_path, code))], timeout_s=0.5 if "sleep" in code else 20)

@@ -131,7 +131,7 @@ def test_outputs_over_the_line_are_those_of_the_model(shared_data: Path) -> None
     assert found.validity.golden["ic"].top1_agreement == 1
 
 
-def test_the_whole_protocol(model: Path) -> None:
+def test_every_command_of_the_protocol_is_answered(model: Path) -> None:
     with board(model) as port:
         link = Link(port)
         link.synchronise()
@@ -226,7 +226,7 @@ def test_how_replies_are_cut_and_what_stands_between_them_does_not_matter(model:
         assert profiled(port, model).models[model.stem].arena_bytes is not None
 
 
-def test_half_a_command_and_late_answers_of_before_do_no_harm(model: Path) -> None:
+def test_stale_bytes_on_the_line_are_ignored(model: Path) -> None:
     with board(model) as port:
         with serial.Serial(port) as before:
             before.write(b"infer 3 1%db load 64")
@@ -240,7 +240,7 @@ def without_additions(write: Write, command: str, lines: Iterator[str]) -> None:
     say(write, command, iter(line if not line.startswith("m-model") else "m-model-[ad01]" for line in lines))
 
 
-def test_what_a_firmware_does_not_tell_is_absent(model: Path) -> None:
+def test_values_missing_in_the_firmware_are_omitted(model: Path) -> None:
     with board(model, without_additions) as port:
         golden = {"ad": Golden(np.zeros((1, 640), np.float32), (np.ones((1, 640), np.float32),), 1e-3)}
         found = measure({"ad": model}, SerialBoard(port), golden=golden, **_QUICK)
@@ -325,7 +325,7 @@ class Resetting:
 
 
 @pytest.mark.long
-def test_a_board_that_was_reset_is_measured_anew(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_board_that_was_reset_is_measured_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeprune.profile.profiling._AGAIN_S", 0)
     with board(model, Resetting(2)) as port:
         found = profiled(port, model)
@@ -355,7 +355,7 @@ def nonsense(start: str, said: str) -> Say:
         (nonsense("infer", "e-[out of memory]"), "with the error 'out of memory'"),
     ],
 )
-def test_a_board_that_answers_something_else_is_told(model: Path, answer: Say, reason: str) -> None:
+def test_unexpected_answer_is_an_error(model: Path, answer: Say, reason: str) -> None:
     with board(model, answer) as port, pytest.raises(DeviceError, match=reason):
         profiled(port, model)
 
@@ -369,7 +369,7 @@ def dies(start: str) -> Say:
 
 
 @pytest.mark.long
-def test_a_board_that_falls_silent_is_told_with_its_last_words(model: Path) -> None:
+def test_silent_board_is_an_error_with_its_last_output(model: Path) -> None:
     silent = pytest.raises(DeviceError, match=r"answer to 'infer 1 0%' in 5 s; it said: .*m-load-done")
     with board(model, dies("infer")) as port, silent:
         ep.profile(model, f"serial:{port}", **_QUICK, timeout_s=5.0)
@@ -413,7 +413,7 @@ def test_a_board_that_is_unplugged_is_told(model: Path) -> None:
         ("serial:/dev/ttyACM0?emulated=yes", "emulated=yes"),
     ],
 )
-def test_what_names_no_port_is_refused(uri: str, reason: str) -> None:
+def test_uri_without_a_port_is_refused(uri: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         device(uri)
 
@@ -425,7 +425,7 @@ def test_a_port_that_is_not_there_is_told(model: Path) -> None:
 
 
 @pytest.mark.long
-def test_what_no_microcontroller_runs_is_refused(tmp_path: Path) -> None:
+def test_file_other_than_tflite_is_refused(tmp_path: Path) -> None:
     for name, content in (("x.onnx", b""), ("x.tflite", b"no model")):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=r"a microcontroller runs \.tflite files"):
@@ -434,7 +434,7 @@ def test_what_no_microcontroller_runs_is_refused(tmp_path: Path) -> None:
         measure({"x": tmp_path / "x.tflite"}, device("emulator:microcontroller"))
 
 
-def test_a_talk_leaves_no_process(model: Path) -> None:
+def test_closed_conversation_leaves_no_process(model: Path) -> None:
     with device("emulator:microcontroller").open() as workspace:
         talk = workspace.converse([])
         assert isinstance(talk, Talk)

@@ -80,7 +80,7 @@ def test_files_programs_and_conversations(server: Server, tmp_path: Path) -> Non
 
 
 @pytest.mark.long
-def test_what_the_login_shell_there_says_does_no_harm(own: Server, tmp_path: Path) -> None:
+def test_output_of_the_login_shell_is_ignored(own: Server, tmp_path: Path) -> None:
     (own.folder / "greeting").write_text("echo Welcome to the board\necho '[1, 2]'\n")
     with device(own.uri()).open() as workspace:
         assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=300) == "1\n"
@@ -90,7 +90,7 @@ def test_what_the_login_shell_there_says_does_no_harm(own: Server, tmp_path: Pat
 
 
 @pytest.mark.long
-def test_what_the_login_shell_there_waits_for_is_not_left(
+def test_background_jobs_of_the_login_shell_are_ended(
     own: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgeprune.devices.child._END_S", 2)
@@ -112,7 +112,7 @@ def test_what_the_login_shell_there_waits_for_is_not_left(
 
 
 @pytest.mark.long
-def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) -> None:
+def test_arguments_with_special_characters_are_quoted(server: Server, tmp_path: Path) -> None:
     odd = tmp_path / 'it\'s a "model"; $(touch x) `id` & \\ ü\n.py'
     odd.write_text("import sys\nprint(ascii(sys.argv))\n")
     arguments = ["a b", "'", '"', "$HOME", "*", "", "\\", "ü", ";exit 3"]
@@ -124,7 +124,7 @@ def test_names_and_arguments_arrive_as_they_are(server: Server, tmp_path: Path) 
 
 
 @pytest.mark.long
-def test_files_of_one_name_stay_apart_and_those_beside_lie_beside(server: Server, tmp_path: Path) -> None:
+def test_pushed_files_keep_their_folders(server: Server, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "helper.py").write_text(f"NAME = {name!r}\n")
@@ -147,7 +147,7 @@ def test_files_of_one_name_stay_apart_and_those_beside_lie_beside(server: Server
     ],
     ids=["exit", "abort", "silence"],
 )
-def test_a_program_that_does_not_end_well_is_told(server: Server, tmp_path: Path, code: str, reason: str) -> None:
+def test_failed_program_is_an_error_with_its_output(server: Server, tmp_path: Path, code: str, reason: str) -> None:
     with device(server.uri()).open() as workspace, pytest.raises(DeviceError, match=reason) as raised:
         workspace.run([workspace.push(script(tmp_path, code))], timeout_s=0.5 if "sleep" in code else 20)
     assert not isinstance(raised.value, LineLostError)
@@ -179,7 +179,9 @@ def test_a_conversation_that_breaks_off_leaves_nothing(
 
 @pytest.mark.long
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_error_or_an_interrupt_leaves_nothing(server: Server, tmp_path: Path, error: type[BaseException]) -> None:
+def test_error_or_interrupt_leaves_nothing_on_the_device(
+    server: Server, tmp_path: Path, error: type[BaseException]
+) -> None:
     def fail() -> None:
         with device(server.uri()).open() as workspace:
             talk = workspace.converse([workspace.push(script(tmp_path, _ECHO))])
@@ -206,7 +208,7 @@ with device(sys.argv[1]).open() as workspace:
 
 @pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "term", "kill"])
-def test_nothing_is_left_there_when_edgeprune_is_killed(server: Server, tmp_path: Path, how: signal.Signals) -> None:
+def test_killed_edgeprune_leaves_nothing_on_the_device(server: Server, tmp_path: Path, how: signal.Signals) -> None:
     busy = script(
         tmp_path, "import subprocess, sys\nsubprocess.Popen(['sleep', '600'])\nprint(1, flush=True)\nwhile 1: pass\n"
     )
@@ -224,7 +226,7 @@ def test_nothing_is_left_there_when_edgeprune_is_killed(server: Server, tmp_path
 
 
 @pytest.mark.long
-def test_a_lost_line_is_told_and_the_device_is_clean(own: Server, tmp_path: Path) -> None:
+def test_lost_connection_is_an_error_and_the_device_is_cleaned(own: Server, tmp_path: Path) -> None:
     busy = script(tmp_path, "print(1, flush=True)\nwhile True: pass\n")
     with device(own.uri()).open() as workspace:
         talk = workspace.converse([workspace.push(busy)])
@@ -266,7 +268,7 @@ def test_a_lost_line_leaves_the_file_that_was_to_be_fetched_as_it_was(own: Serve
 
 
 @pytest.mark.long
-def test_who_is_not_known_is_not_talked_to(own: Server) -> None:
+def test_unknown_host_key_is_refused(own: Server) -> None:
     known = own.folder / "known"
     line = known.read_text()
     known.write_text("")
@@ -281,7 +283,7 @@ def test_who_is_not_known_is_not_talked_to(own: Server) -> None:
     assert time.monotonic() - started < 300
 
 
-def test_who_does_not_let_us_in_is_told_without_a_question(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_login_is_an_error_without_a_prompt(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     (own.folder / "user.pub").write_text("")
     monkeypatch.setenv("SSH_ASKPASS", "/bin/false")
     with pytest.raises(DeviceError, match=r"Permission denied.*no password is ever asked for"):
@@ -300,27 +302,27 @@ def behind(jump: Server, target: Server) -> str:
 
 
 @pytest.mark.long
-def test_a_jump_host_of_the_users_config_is_gone_through(server: Server, own: Server, tmp_path: Path) -> None:
+def test_jump_host_of_the_ssh_config_is_used(server: Server, own: Server, tmp_path: Path) -> None:
     with device(behind(own, server)).open() as workspace:
         assert workspace.run([workspace.push(script(tmp_path, "print(1)"))], timeout_s=300) == "1\n"
     assert "Accepted publickey" in (own.folder / "log").read_text()
 
 
 @pytest.mark.long
-def test_a_jump_host_asks_nothing_either(server: Server, own: Server) -> None:
+def test_jump_host_never_prompts(server: Server, own: Server) -> None:
     (own.folder / "known").write_text("")
     with pytest.raises(DeviceError, match=r"cannot reach ssh://board: .*verification failed"):
         device(behind(own, server)).open().__enter__()
 
 
-def test_who_is_not_there_is_told(own: Server) -> None:
+def test_unreachable_host_is_an_error(own: Server) -> None:
     own.stop()
     with pytest.raises(DeviceError, match=r"cannot reach ssh://.*Connection refused"):
         device(own.uri()).open().__enter__()
 
 
 @pytest.mark.long
-def test_a_device_without_python_is_told_what_to_install(server: Server) -> None:
+def test_device_without_python_is_an_error_with_the_package_to_install(server: Server) -> None:
     with pytest.raises(DeviceError, match=r"there is no /opt/none/python on ssh://.*install Python 3\.8 or newer"):
         device(server.uri(python="/opt/none/python")).open().__enter__()
     with pytest.raises(DeviceError, match=r"/bin/false on ssh://.* ended with exit code 1"):
@@ -346,7 +348,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.long
-def test_a_full_disk_there_is_told_in_its_words(tmp_path: Path, small: Path) -> None:
+def test_full_disk_of_the_device_is_reported(tmp_path: Path, small: Path) -> None:
     model = tmp_path / "model.onnx"
     model.write_bytes(bytes(3_000_000))
     with sshd.server(tmp_path / "sshd", tmp=small) as server:
@@ -357,13 +359,13 @@ def test_a_full_disk_there_is_told_in_its_words(tmp_path: Path, small: Path) -> 
         assert server.is_clean()
 
 
-def test_what_runs_there_needs_python_3_8_only() -> None:
+def test_remote_agent_needs_only_python_3_8() -> None:
     assert imported(Path(agent.__file__)) <= sys.stdlib_module_names
     assert agent.MARK == MARK
 
 
 @pytest.mark.long
-def test_a_file_that_may_not_be_so_large_there_is_told(tmp_path: Path) -> None:
+def test_file_size_limit_of_the_device_is_reported(tmp_path: Path) -> None:
     """As a quota says it, without the rights that a full disk takes to make."""
     model = tmp_path / "model.onnx"
     model.write_bytes(bytes(3_000_000))
@@ -387,7 +389,7 @@ def test_a_file_that_may_not_be_so_large_there_is_told(tmp_path: Path) -> None:
         ("ssh://pi@host?python='", "No closing quotation"),
     ],
 )
-def test_what_is_no_address_is_refused(uri: str, reason: str) -> None:
+def test_invalid_address_is_refused(uri: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         device(uri)
 

@@ -10,7 +10,7 @@ from edgeprune.devices import Emulator, Local, device
 from edgeprune.errors import DeviceError, InputError
 
 
-def test_this_machine() -> None:
+def test_local_uri_is_this_machine() -> None:
     assert device("local:") == Local()
 
 
@@ -28,7 +28,7 @@ def test_this_machine() -> None:
         ("emulator:../x", r"there is no emulator '\.\./x'"),
     ],
 )
-def test_what_names_no_device_is_refused(uri: str, reason: str) -> None:
+def test_invalid_uri_is_refused(uri: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         device(uri)
 

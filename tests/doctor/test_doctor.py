@@ -46,7 +46,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.long
-def test_all_is_well_where_the_tests_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_finds_no_problem_in_the_test_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--json"]) == 0
     found = told(capsys)
     for name in ("python", "torch", "onnxruntime", "host", "raspberry-pi-4", "local:", "digits", "working folder"):
@@ -73,14 +73,14 @@ def test_without_the_basics_it_ends_with_3_and_prints_the_fix(
     assert "builds do not work here: no-such-package" in printed.err
 
 
-def test_a_package_of_another_version_is_told() -> None:
+def test_package_of_another_version_is_reported() -> None:
     found = packages._package(Requirement("click<1"), {})
     assert (found.state, found.needed) == ("bad", True)
     assert found.fix is not None
     assert found.fix.endswith("-m pip install 'click<1'")
 
 
-def test_a_package_that_is_there_and_does_not_load_is_told(elsewhere: Path) -> None:
+def test_package_that_fails_to_import_is_reported(elsewhere: Path) -> None:
     (elsewhere / "unfit.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')")
     (elsewhere / "deadly.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
     assert packages._problem("json") is None
@@ -127,7 +127,7 @@ def test_targets_of_the_working_folder_are_seen_and_judged(elsewhere: Path) -> N
 
 
 @pytest.mark.long
-def test_named_devices_are_tried(elsewhere: Path) -> None:
+def test_named_devices_are_connected_to(elsewhere: Path) -> None:
     (elsewhere / "devices.toml").write_text("[shed]\nuri = 'ssh://127.0.0.1:9'\n[odd]\nuri = 'carrier-pigeon:x'\n")
     found = by_name(devices.devices())
     assert found["local:"].state == "ok"
@@ -188,7 +188,7 @@ def test_recipes_without_data_or_weights_say_how_to_give_them(elsewhere: Path, m
     assert by_name(folders.recipes())["own"].state == "bad"
 
 
-def test_caches_are_weighed(elsewhere: Path) -> None:
+def test_size_of_caches_is_reported(elsewhere: Path) -> None:
     assert by_name(folders.folders())["stage results"].state == "absent"
     (elsewhere / ".edgeprune").mkdir()
     (elsewhere / ".edgeprune/some").write_bytes(b"x" * 12_345)

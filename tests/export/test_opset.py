@@ -45,7 +45,7 @@ def run(proto: onnx.ModelProto) -> list[np.ndarray]:
     ],
     ids=["pad-axes", "pad-all", "mean", "max", "l2-all", "split-unequal", "split-sizes"],
 )
-def test_it_computes_the_same_in_opset_17(node: NodeProto, outputs: int, constants: dict[str, list[int]]) -> None:
+def test_downgraded_model_computes_the_same(node: NodeProto, outputs: int, constants: dict[str, list[int]]) -> None:
     proto = model(node, outputs=outputs, **constants)
     expected = run(proto)
     lowered = lower(proto, 17)
@@ -65,13 +65,13 @@ def test_it_computes_the_same_in_opset_17(node: NodeProto, outputs: int, constan
         (helper.make_node("Split", ["x"], ["y0"], axis=0, num_outputs=1), "size of its input is not known"),
     ],
 )
-def test_what_opset_17_cannot_say_is_named(node: NodeProto, reason: str) -> None:
+def test_operator_missing_in_opset_17_is_named(node: NodeProto, reason: str) -> None:
     proto = model(node, shape=("n", 3, 5))
     with pytest.raises(ExportFailed, match=reason):
         lower(proto, 17)
 
 
-def test_there_is_no_other_way_down() -> None:
+def test_other_opsets_cannot_be_downgraded_to() -> None:
     proto = model(helper.make_node("Relu", ["x"], ["y0"]))
     proto.opset_import[0].version = 20
     with pytest.raises(ExportFailed, match="opset 20, which has no way down to 17"):

@@ -16,7 +16,7 @@ from edgeprune.model.data import TensorSplit
 _REFERENCE = np.array([[1.0, 2.0, -4.0], [3.0, 0.0, 1.0]], np.float32)
 
 
-def test_figures() -> None:
+def test_parity_report_has_the_expected_figures() -> None:
     got = _REFERENCE.copy()
     got[0, 0] += 0.5
     found = compare(_REFERENCE, got)
@@ -77,7 +77,7 @@ def test_limits() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_never_passes(value: float) -> None:
+def test_non_finite_outputs_fail(value: float) -> None:
     got = _REFERENCE.copy()
     got[1, 2] = value
     for pair in ((_REFERENCE, got), (got, _REFERENCE), (got, got)):
@@ -141,7 +141,7 @@ def test_every_form_has_limits_of_its_own() -> None:
     assert "onnx:" not in str(caught.value)
 
 
-def test_lost_accuracy_is_held_against_its_limit() -> None:
+def test_lost_accuracy_above_the_limit_fails() -> None:
     exact = compare(_REFERENCE, _REFERENCE)
     found = {"int8": Comparison(exact, accuracy=0.89, reference_accuracy=0.9)}
     check_forms(found, {"int8": _Limits(accuracy_drop=0.01)})

@@ -58,7 +58,7 @@ def test_every_target_runs_a_plain_network(name: str, tmp_path: Path) -> None:
     assert preflight(tmp_path / "net.onnx", Target.load(name)).remarks == ()
 
 
-def test_what_has_no_kernel_is_named_with_its_place_and_the_way_out(file: Path) -> None:
+def test_operator_without_kernel_is_named_with_its_layer(file: Path) -> None:
     with pytest.raises(
         TargetError, match=r"jetson-xavier-nx cannot run this network:\n  LayerNormalization has no"
     ) as e:
@@ -66,7 +66,7 @@ def test_what_has_no_kernel_is_named_with_its_place_and_the_way_out(file: Path) 
     assert "kernel in tensorrt >=8.4,<9 (/norm/LayerNormalization in norm): TensorRT 8.6 is the first" in str(e.value)
 
 
-def test_everything_that_is_wrong_is_told_at_once(file: Path) -> None:
+def test_all_problems_are_in_one_error(file: Path) -> None:
     target = _target(
         hardware={"memory_bytes": 1000},
         runtime={"versions": "<1"},
@@ -83,7 +83,7 @@ def test_everything_that_is_wrong_is_told_at_once(file: Path) -> None:
     assert "the board has 1,000" in memory
 
 
-def test_what_runs_badly_is_a_remark(file: Path) -> None:
+def test_slow_operators_are_remarks(file: Path) -> None:
     target = _target(onnx={"slow": ["Relu"], "remarks": {"Relu": "it is slow"}})
     assert preflight(file, target).remarks == (
         "Relu runs badly there (/body/body.1/body.1.0/Relu in body.1.0): it is slow",

@@ -34,14 +34,14 @@ def _pruned(name: str) -> tuple[nn.Module, tuple[Any, ...], Pruned]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_is_pruned_and_proved(name: str) -> None:
+def test_pruned_network_passes_the_equivalence_check(name: str) -> None:
     network, _, pruned = _pruned(name)
     _check(network, pruned, dense=make(name)[0])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
-def test_a_quarter_is_left_and_proved(name: str) -> None:
+def test_network_pruned_to_a_quarter_passes_the_equivalence_check(name: str) -> None:
     network, example, units = shared(name)
     dense = copy.deepcopy(network)
     budget = {"macs": max(0.25, _floor(network, units))}
@@ -77,7 +77,7 @@ def test_trains_at_any_batch_size(name: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
-def test_a_plan_replays(name: str, tmp_path: Path) -> None:
+def test_plan_replays_to_the_same_weights(name: str, tmp_path: Path) -> None:
     network, example, pruned = _pruned(name)
     pruned.plan.save(tmp_path / "plan.json")
 
@@ -90,7 +90,7 @@ def test_a_plan_replays(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "parametrised"])  # torch saves only its state
 @_unpickled
-def test_is_saved_whole(name: str, tmp_path: Path) -> None:
+def test_pruned_network_is_pickled(name: str, tmp_path: Path) -> None:
     _, example, pruned = _pruned(name)
     model = pruned.model.eval()
     torch.save(model, tmp_path / "model.pt")
@@ -102,7 +102,7 @@ def test_is_saved_whole(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["tokens-and-positions", "fused-projection", "grouped-queries", "repeated-keys"])
-def test_head_dimensions_go_instead_of_heads(name: str) -> None:
+def test_head_dimensions_are_pruned_instead_of_heads(name: str) -> None:
     network, example = make(name)
     pruned = prune(network, example, budget={"macs": 0.7}, options={"criterion": "random", "attention": "head_dim"})
     assert pruned.equivalence is not None
@@ -175,7 +175,7 @@ class _ZeroLast(nn.Module):
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_zero_outputs_hide_no_written_down_size(verify: bool) -> None:
+def test_hard_coded_size_is_found_behind_zero_outputs(verify: bool) -> None:
     torch.manual_seed(0)
     network, x = _ZeroLast(), torch.randn(2, 3, 8, 8)
     pruned = prune(network, (x,), budget={"macs": 0.5}, options={"criterion": "l1", "repair": (), "verify": verify})

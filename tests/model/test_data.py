@@ -47,7 +47,7 @@ def test_the_test_split_may_be_left_out_and_class_names_are_taken_over() -> None
         ({"train": _dataset(0), "validation": iter([])}, "no map-style data set"),
     ],
 )
-def test_something_else_is_refused(loaded: Any, message: str) -> None:
+def test_other_types_are_refused(loaded: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         data.as_data(loaded)
 
@@ -114,7 +114,7 @@ def test_samples_that_are_not_finite_are_named() -> None:
 
 
 @pytest.mark.parametrize("outputs", [torch.zeros(3), [torch.zeros(1, 3)]])
-def test_the_network_must_give_logits(outputs: Any) -> None:
+def test_outputs_other_than_logits_are_refused(outputs: Any) -> None:
     with pytest.raises(ModelError, match=r"must return one tensor \(N, classes, \.\.\.\)"):
         data.check(Data(train=_split(0), validation=_split(0)), outputs)
 

@@ -85,7 +85,7 @@ def test_outputs_must_be_finite() -> None:
         network.check_forward(model, network.example_inputs((1, 4)))
 
 
-def test_the_mode_of_the_network_stays() -> None:
+def test_training_mode_is_restored() -> None:
     model = _linear().train()
     assert network.check_forward(model, network.example_inputs((2, 4))).shape == (2, 3)
     assert model.training

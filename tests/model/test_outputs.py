@@ -32,11 +32,11 @@ _INF, _NAN = math.inf, math.nan
         ([[1.0]], [1.0], _INF),
     ],
 )
-def test_distance(expected: list[float], got: list[float], far: float) -> None:
+def test_distance_is_relative_to_the_output(expected: list[float], got: list[float], far: float) -> None:
     assert distance([torch.tensor(expected)], [torch.tensor(got)]) == far
 
 
-def test_the_worst_output_counts_and_none_may_be_missing() -> None:
+def test_distance_is_of_the_worst_output() -> None:
     one = torch.ones(2)
     assert distance([one, 10 * one], [one, 11 * one]) == pytest.approx(0.1)
     assert distance([one, one], [one]) == _INF

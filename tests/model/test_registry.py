@@ -60,12 +60,12 @@ def test_classes_are_found_by_name(animals: Registry[Animal]) -> None:
     assert animals.find("dog") is Dog
 
 
-def test_a_name_is_given_once(animals: Registry[Animal]) -> None:
+def test_duplicate_name_is_refused(animals: Registry[Animal]) -> None:
     with pytest.raises(AssertionError, match="two are named dog"):
         animals.register(Dog)
 
 
-def test_an_unknown_name_tells_all_and_the_nearest(animals: Registry[Animal]) -> None:
+def test_unknown_name_lists_all_names_and_the_nearest(animals: Registry[Animal]) -> None:
     with pytest.raises(InputError) as error:
         animals.find("dogs")
     assert str(error.value) == (
@@ -73,7 +73,7 @@ def test_an_unknown_name_tells_all_and_the_nearest(animals: Registry[Animal]) ->
     )
 
 
-def test_ones_own_is_found_beside_the_folder(animals: Registry[Animal], tmp_path: Path) -> None:
+def test_own_class_is_found_in_the_folder(animals: Registry[Animal], tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(f"from {__name__} import Cat\nclass Own(Cat): ...\nclass Thing: ...\n")
     assert issubclass(animals.find("own.py:Own", tmp_path), Cat)
     with pytest.raises(InputError, match=r"^animal: own\.py:Thing is no class derived from .*\.Animal$"):

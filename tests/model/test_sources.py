@@ -39,7 +39,7 @@ def test_a_package_is_importable_from_the_working_folder(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("spec", ["", "net.py", "net.py:", ":build"])
-def test_a_spec_has_two_parts(spec: str, tmp_path: Path) -> None:
+def test_spec_without_a_colon_is_refused(spec: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"file\.py:name"):
         load_object(spec, base=tmp_path)
 

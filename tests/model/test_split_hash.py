@@ -33,7 +33,7 @@ def test_only_samples_and_their_order_count() -> None:
     assert len({expected, *changed}) == 6
 
 
-def test_a_second_pass_starts_again() -> None:
+def test_second_pass_has_the_same_hash() -> None:
     split = HashedSplit(TensorSplit(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.zeros(3, dtype=torch.long)))
     found = []
     for _ in range(2):

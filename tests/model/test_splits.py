@@ -56,7 +56,7 @@ def test_without_a_key_every_sample_comes_in_order(split: Split) -> None:
 
 
 @_SPLITS
-def test_some_of_a_split_are_samples_of_it_as_they_are(split: Split) -> None:
+def test_subset_has_unchanged_samples(split: Split) -> None:
     few = some(split, 20, key=(3,))
     (labels,) = (labels for _, labels in few.batches(32))
     assert (len(few), len(set(labels.tolist()))) == (20, 20)
@@ -70,7 +70,7 @@ def test_some_of_a_split_are_samples_of_it_as_they_are(split: Split) -> None:
     assert some(split, _COUNT, key=(3,)) is split
 
 
-def test_all_of_a_split_of_ones_own() -> None:
+def test_own_split_is_read_whole() -> None:
     class Own:
         def __len__(self) -> int:
             return _COUNT
@@ -166,7 +166,7 @@ def test_no_augmentation_changes_nothing() -> None:
         (torch.tensor([[0.0], [float("nan")]]), torch.zeros(2, dtype=torch.int64), "1 of 2 samples.*first: 1"),
     ],
 )
-def test_tensors_that_cannot_be_a_split(images: Tensor, labels: Tensor, message: str) -> None:
+def test_invalid_tensors_are_refused(images: Tensor, labels: Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         TensorSplit(images, labels)
 
@@ -227,7 +227,7 @@ class _Samples(Dataset[object]):
         ),
     ],
 )
-def test_samples_that_cannot_be_used(samples: list[object], message: str) -> None:
+def test_invalid_samples_are_refused(samples: list[object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         list(DatasetSplit(_Samples(*samples)).batches(4))
 

@@ -32,7 +32,7 @@ def _raise(problem: BaseException) -> Callable[[], None]:
     [SystemExit(0), SystemExit("text"), KeyboardInterrupt(), ValueError("\x1b"), _UnprintableError(), OSError(28, "x")],
     ids=lambda problem: type(problem).__name__,
 )
-def test_every_exception_of_user_code_is_the_error_asked_for(problem: BaseException) -> None:
+def test_exception_of_user_code_is_converted(problem: BaseException) -> None:
     with pytest.raises(ModelError, match=f"^it fails: {type(problem).__name__}: "), user_code("it fails", ModelError):
         _raise(problem)()
 
@@ -80,7 +80,7 @@ def test_a_factory_that_is_not_one_is_a_model_error(spec: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     "result", ["None", "5", "{}", "{'train': 5, 'validation': 5}", "{'train': [], 'validation': lambda: 1}", "[1, 2]"]
 )
-def test_junk_of_a_data_function_is_a_data_error(result: str, tmp_path: Path) -> None:
+def test_invalid_result_of_a_data_function_is_a_data_error(result: str, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(f"def make():\n    return {result}\n")
     with pytest.raises(EdgePruneError) as caught:
         data.check(data.load("own.py:make", base=tmp_path), None, classes=False)

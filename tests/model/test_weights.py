@@ -42,7 +42,7 @@ class _RunsCode:
         return os.mkdir, (str(self.path),)
 
 
-def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
+def test_weights_survive_a_round_trip(tmp_path: Path) -> None:
     weights.save(_changed().state_dict(), tmp_path / "net.safetensors")
     model = _network()
     weights.load_into(model, tmp_path / "net.safetensors")

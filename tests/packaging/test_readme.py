@@ -21,7 +21,7 @@ def _between(name: str) -> str:
     return _README.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
 
 
-def test_the_example_of_an_own_network_builds(
+def test_readme_example_of_an_own_network_builds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = _between("example").partition("```python\n")[2].partition("```")[0]
@@ -42,20 +42,20 @@ def test_the_example_of_an_own_network_builds(
     assert manifest["target"] == "raspberry-pi-4"
 
 
-def test_the_targets_named_are_those_there_are() -> None:
+def test_readme_names_every_target() -> None:
     table = _README.partition("## Targets")[2].partition("## ")[0]
     cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     names = [name for cell in cells for name in re.findall(r"`([^`]+)`", re.sub(r"\(.*?\)", "", cell))]
     assert sorted(names) == sorted(Target.names())
 
 
-def test_the_table_is_that_of_a_real_run() -> None:
+def test_readme_table_is_of_a_real_run() -> None:
     table = _between("table")
     for part in ("MACs", "parameters", "accuracy", "latency p50", "peak memory"):
         assert part in table
 
 
-def test_the_example_is_short_and_every_file_named_is_there() -> None:
+def test_readme_names_existing_files_only() -> None:
     assert len(_between("example").strip().splitlines()) - 2 <= 18
     for name in ("docs/architecture.md", "CHANGELOG.md", "scripts/demo", "scripts/test"):
         assert name in _README

@@ -37,7 +37,7 @@ def test_a_result_is_found_again_with_its_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"12")])
-def test_a_result_with_a_lost_or_cut_file_is_none(tmp_path: Path, damage: object) -> None:
+def test_damaged_result_is_not_found(tmp_path: Path, damage: object) -> None:
     cache = Cache(tmp_path)
     out, _ = cache.start("a-1")
     (out / "weights").write_bytes(b"123")
@@ -61,7 +61,7 @@ def test_stored_values_of_another_type_are_no_result(tmp_path: Path, values: obj
     assert cache.find("a-1", _Trained) is None
 
 
-def test_what_was_kept_is_found_until_the_stage_ends(tmp_path: Path) -> None:
+def test_checkpoints_are_kept_until_the_stage_ends(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     out, keep = cache.start("a-1")
     (out / "half").write_bytes(b"")

@@ -69,7 +69,7 @@ def test_manifest_and_report_list_the_candidates(built: BuildResult) -> None:
     assert all(candidates.name(plan) in page for plan in plans)
 
 
-def test_a_second_build_compares_nothing(folder: Path, built: BuildResult) -> None:
+def test_second_build_compares_no_candidates(folder: Path, built: BuildResult) -> None:
     again = _build(folder)
     assert all(stage.cached for stage in again.stages)
     assert again.manifest == built.manifest
@@ -114,14 +114,14 @@ def test_lock_repeats_the_choice_for_the_same_settings(folder: Path, built: Buil
         _build(folder, lock=lock)
 
 
-def test_a_recipe_that_names_all_compares_nothing(folder: Path) -> None:
+def test_fixed_settings_compare_no_candidates(folder: Path) -> None:
     result = _build(folder, prune__criterion="l2", prune__select="global", prune__align="target")
     assert result.manifest.candidates == ()
     plan = json.loads((result.folder / "plan.json").read_text(encoding="utf-8"))
     assert plan["origin"]["criterion"] == "l2"
 
 
-def test_a_build_that_was_killed_while_it_compared_ends_with_the_same_bytes(tmp_path: Path) -> None:
+def test_build_killed_while_comparing_candidates_resumes(tmp_path: Path) -> None:
     settings = [part for key, value in {**_FREE, "training.epochs": 10}.items() for part in ("--set", f"{key}={value}")]
     whole, killed = (tmp_path / name for name in ("whole", "killed"))
     for folder in (whole, killed):

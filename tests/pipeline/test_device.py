@@ -14,7 +14,7 @@ from edgeprune.errors import InputError
 pytestmark = pytest.mark.long
 
 
-def test_what_is_measured_elsewhere_decides_only_if_it_was_measured(tmp_path: Path) -> None:
+def test_precision_is_chosen_only_by_measurements_on_the_device(tmp_path: Path) -> None:
     recipe = edgeprune.Recipe.load("digits").override({"training.epochs": 0, "quantize.precision": "auto"})
     folders = {"output": tmp_path / "dist", "cache": tmp_path / "cache"}
     imitated = edgeprune.build(recipe, "host", device=Local(uri="imitated:", kind="emulated"), **folders)
@@ -38,14 +38,12 @@ def test_targets_that_choose_by_no_measurement_take_no_device(target: str, tmp_p
         edgeprune.build("digits", target, device="local:", output=tmp_path, cache=tmp_path)
 
 
-def test_a_device_is_that_of_one_target(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_device_for_several_targets_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["build", "--target", "host", "--target", "rpi", "--device", "local:"]) == 2
     assert "--device is one target's: got host, raspberry-pi-4" in capsys.readouterr().err
 
 
-def test_a_device_that_is_not_known_is_told_before_anything_is_done(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_device_is_refused_before_the_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["build", "--device", "carrier-pigeon:7", "--cache", str(tmp_path)]) == 3
     assert "a device begins with one of" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -126,7 +126,7 @@ def test_unrelated_files_change_no_input(path: str, build: _Build) -> None:
         {"schedule.name": "weight_rewinding"},
     ],
 )
-def test_a_wrong_choice_is_refused_although_no_input_changed(settings: dict[str, object], build: _Build) -> None:
+def test_invalid_setting_is_refused_with_unchanged_inputs(settings: dict[str, object], build: _Build) -> None:
     first, recipe = build(), build.recipe
     build.recipe = recipe.override(settings)
     for _ in range(2):
@@ -152,7 +152,7 @@ def _edit(name: str) -> Callable[[Path], None]:
     ("name", "inputs"),
     [("net.py", {"factory"}), ("layers.py", {"factory"}), ("data.py", {"function"}), ("width.json", {"data"})],
 )
-def test_change_of_what_was_imported_or_read_is_seen(name: str, inputs: set[str], build: _Build) -> None:
+def test_change_of_imported_or_read_file_changes_inputs(name: str, inputs: set[str], build: _Build) -> None:
     first = build()
     path = build.recipe.folder / name
     path.write_bytes(path.read_bytes() + b"\n")
@@ -163,7 +163,7 @@ def test_change_of_what_was_imported_or_read_is_seen(name: str, inputs: set[str]
     assert build().digests == first.digests
 
 
-def test_change_of_samples_is_seen(build: _Build) -> None:
+def test_change_of_samples_changes_the_data_digest(build: _Build) -> None:
     first = build()
     photos = build.recipe.folder / "photos"
     file = photos / ("150.bin" if "glob" in (build.recipe.folder / "data.py").read_text() else "samples.pt")

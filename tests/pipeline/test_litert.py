@@ -26,7 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> BuildResult:
     return build(recipe, Target.load("host").with_runtime("litert"), output=folder / "dist", cache=folder / "cache")
 
 
-def test_both_precisions_are_made_and_keep_the_accuracy(built: BuildResult) -> None:
+def test_litert_bundle_keeps_the_accuracy_in_both_precisions(built: BuildResult) -> None:
     manifest = built.manifest
     assert manifest.target == "host-litert"
     assert manifest.precision is not None
@@ -41,7 +41,7 @@ def test_both_precisions_are_made_and_keep_the_accuracy(built: BuildResult) -> N
     assert built.profile.device["runtime"] in ("ai-edge-litert", "ai_edge_litert")
 
 
-def test_the_bundle_runs_by_itself(built: BuildResult, tmp_path: Path) -> None:
+def test_bundle_runs_without_edgeprune(built: BuildResult, tmp_path: Path) -> None:
     recipe = Recipe.load("digits")
     inputs, _ = next(iter(data.load(recipe.data.function, base=recipe.folder).validation.batches(32)))
     np.save(tmp_path / "samples.npy", inputs.numpy())

@@ -23,7 +23,9 @@ _RECIPE = {
 }
 
 
-def test_it_lies_beside_the_recipe_or_of_a_packaged_one_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_is_in_the_folder_of_the_recipe_or_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     own = Recipe.parse(_RECIPE, folder=tmp_path, where="test")
@@ -43,7 +45,7 @@ def test_a_schema_that_no_version_wrote_is_refused(tmp_path: Path, schema: objec
         Lock(path, "one")
 
 
-def test_findings_are_kept_beside_those_of_others(tmp_path: Path) -> None:
+def test_entries_of_other_recipes_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "edgeprune.lock"
     first = Lock(path, "one")
     assert first.get("targets", "host") == {}
@@ -71,7 +73,7 @@ def test_findings_are_kept_beside_those_of_others(tmp_path: Path) -> None:
     assert told["two"] == {"targets": {"host": {"int8": "slower"}}}
 
 
-def test_without_a_finding_there_is_no_file(tmp_path: Path) -> None:
+def test_build_without_measured_choices_writes_no_lock(tmp_path: Path) -> None:
     lock = Lock(tmp_path / "edgeprune.lock", "one")
     lock.save()
     lock.keep({})
@@ -90,7 +92,7 @@ def test_without_a_finding_there_is_no_file(tmp_path: Path) -> None:
         ('{"schema": 1, "recipes": {"one": 3}}', "recipes is no table"),
     ],
 )
-def test_what_is_no_lock_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_invalid_lock_is_refused(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "edgeprune.lock"
     path.write_text(text)
     with pytest.raises(RecipeError, match=told) as refused:
@@ -159,7 +161,7 @@ def test_an_update_refuses_a_damaged_file_before_anything_is_measured(tmp_path: 
 
 @pytest.mark.parametrize("speed", get_args(Speed))
 @pytest.mark.parametrize("precision", get_args(Precision))
-def test_every_finding_of_a_build_is_accepted(tmp_path: Path, speed: str, precision: str) -> None:
+def test_lock_written_by_a_build_is_read_back(tmp_path: Path, speed: str, precision: str) -> None:
     lock = Lock(tmp_path / "edgeprune.lock", "one")
     target = {"int8": speed, "latency_table": hashlib.sha256(b"").hexdigest(), "plans": {"3f2a9c1b07de": "fisher"}}
     lock.keep({("targets", "host"): target, ("training",): {"precision": precision, "channels_last": True}})

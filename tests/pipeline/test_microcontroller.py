@@ -52,7 +52,7 @@ def built(folder: Path) -> BuildResult:
     return _build(folder, training__epochs=2)
 
 
-def test_int8_ships_and_tflite_micro_computes_it(built: BuildResult) -> None:
+def test_int8_is_selected_and_runs_on_tflite_micro(built: BuildResult) -> None:
     manifest = built.manifest
     assert manifest.precision is not None
     assert manifest.precision.shipped == "int8"
@@ -119,7 +119,7 @@ def test_the_report_tells_what_the_board_has_and_what_is_taken_of_it(built: Buil
     assert part.count('<span class="kind estimated">') >= 3
 
 
-def test_what_the_board_has_is_a_limit_without_being_asked(built: BuildResult) -> None:
+def test_memory_of_the_board_is_a_limit_by_default(built: BuildResult) -> None:
     verdicts = {budget.name: budget for budget in built.manifest.budgets}
     assert set(verdicts) == {"macs", "arena_bytes", "flash_bytes"}
     assert verdicts["arena_bytes"].limit == 196_608
@@ -156,7 +156,7 @@ def test_boards_on_which_it_fits_share_what_was_trained(built: BuildResult, fold
     assert other.manifest.files["model.tflite"] == built.manifest.files["model.tflite"]
 
 
-def test_it_replays_from_the_cache(built: BuildResult, folder: Path) -> None:
+def test_second_build_for_a_board_is_cached(built: BuildResult, folder: Path) -> None:
     before = (built.folder / "manifest.json").read_bytes(), built.archive.read_bytes()
     again = _build(folder, training__epochs=2)
     assert all(stage.cached for stage in again.stages)
@@ -171,7 +171,7 @@ def test_it_replays_from_the_cache(built: BuildResult, folder: Path) -> None:
     ("settings", "told"),
     [({"quantize__calibration": "entropy"}, "calibration = 'entropy'"), ({"quantize__equalize": True}, "equalize")],
 )
-def test_what_tflite_files_do_not_have_is_told(
+def test_precision_missing_in_tflite_is_an_error(
     settings: dict[str, Any], told: str, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _build(folder, training__epochs=2, **settings)
@@ -182,7 +182,7 @@ def test_what_tflite_files_do_not_have_is_told(
 
 @pytest.mark.long
 @pytest.mark.parametrize("share", [0.9, 0.77, 0.6])
-def test_it_is_pruned_until_the_arena_fits(share: float, folder: Path) -> None:
+def test_network_is_pruned_until_the_arena_fits(share: float, folder: Path) -> None:
     made = _build(folder, budget__arena_bytes=share, budget__macs=None)
     (verdict,) = (budget for budget in made.manifest.budgets if budget.name == "arena_bytes")
     report = made.manifest.microcontroller
@@ -240,7 +240,7 @@ _NO_FLASH = (
         ({"macs": 0.00001}, r"budget macs: 15 cannot be reached, the closest is"),
     ],
 )
-def test_what_no_pruning_reaches_is_told_before_training(budget: dict[str, Any], told: str, folder: Path) -> None:
+def test_unreachable_budget_is_an_error_before_training(budget: dict[str, Any], told: str, folder: Path) -> None:
     settings = {f"budget__{name}": limit for name, limit in {"macs": None, **budget}.items()}
     with pytest.raises(BudgetError, match=told) as caught:
         _build(folder, training__epochs=40, **settings)
@@ -249,7 +249,7 @@ def test_what_no_pruning_reaches_is_told_before_training(budget: dict[str, Any],
 
 
 @pytest.mark.long
-def test_a_board_that_nothing_fits_is_told_with_what_it_has(folder: Path) -> None:
+def test_error_names_memory_of_a_board_that_is_too_small(folder: Path) -> None:
     with pytest.raises(BudgetError, match=r"arena_bytes: 2,000 cannot be reached \(what small-board has for a model\)"):
         _build(folder, _board(ram_bytes=2000, reserved_ram_bytes=0))
 
@@ -264,7 +264,7 @@ def test_the_exit_code_of_a_missed_budget(
     assert "budget arena_bytes: 2,048 cannot be reached" in capsys.readouterr().err
 
 
-def test_an_arena_is_of_microcontrollers(folder: Path) -> None:
+def test_arena_budget_needs_a_microcontroller(folder: Path) -> None:
     with pytest.raises(
         RecipeError, match=r"'budget\.arena_bytes': raspberry-pi-4 runs ONNX Runtime, which has no arena"
     ):
@@ -306,7 +306,7 @@ def test_a_schedule_keeps_within_the_arena_too(folder: Path) -> None:
     assert verdict.value <= verdict.limit
 
 
-def test_a_manifest_without_the_part_is_still_read(built: BuildResult, tmp_path: Path) -> None:
+def test_manifest_without_microcontroller_section_is_read(built: BuildResult, tmp_path: Path) -> None:
     values = json.loads((built.folder / "manifest.json").read_text())
     assert values["schema"] == 1
     del values["microcontroller"]

@@ -135,7 +135,7 @@ def test_a_segmentation_network_is_built_by_a_loss_and_a_metric_of_ones_own(fold
     assert told["accuracy"].shown[1] == f"{pruned['accuracy']:.4g}"
 
 
-def test_a_step_that_calls_parts_of_the_network_is_enough_beside_a_metric(folder: Path) -> None:
+def test_step_that_calls_parts_of_the_network_needs_only_a_metric(folder: Path) -> None:
     recipe = _recipe(folder, step="net.py:step", metric="net.py:mean_iou")
     built = _build(folder, recipe.override({"schedule.name": "iterative", "schedule.rounds": 2}))
     metrics = built.manifest.metrics
@@ -181,7 +181,7 @@ def test_a_loss_alone_is_reported_as_such(folder: Path) -> None:
     ({"data": "net.py:plain_data"}, ModelError, r"must return one tensor"),
     ({"data": "net.py:plain_data", "loss": "net.py:loss"}, DataError, "must be a tensor or array and an integer label"),
 ])  # fmt: skip
-def test_what_cannot_work_is_told_before_training(
+def test_invalid_objective_is_refused_before_training(
     folder: Path, changes: dict[str, Any], error: type[EdgePruneError], message: str
 ) -> None:
     with pytest.raises(error, match=message):

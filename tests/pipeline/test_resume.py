@@ -75,9 +75,7 @@ def _training(root: Path) -> bool:
     return any(root.glob("work/train-*/keep/*.pt"))
 
 
-def test_a_build_that_is_killed_in_stage_after_stage_gives_the_same_weights(
-    folder: Path, undisturbed: tuple[Path, dict[str, Any]]
-) -> None:
+def test_build_resumes_after_sigkill_in_several_stages(folder: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
     _kill_when(folder, _training)
     for stage in ("export", "bundle"):
         _kill_in(folder, stage)
@@ -102,7 +100,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]
 
 
 @pytest.mark.parametrize(("file", "options"), [("stretch-3.pt", _ITERATIVE), ("stretch-1.pt", _MASKS)])
-def test_a_killed_schedule_goes_on_in_the_stretch_it_was_in(
+def test_schedule_resumes_after_sigkill_in_the_same_phase(
     folder: Path,
     whole: Callable[[tuple[str, ...]], tuple[Path, dict[str, Any]]],
     file: str,
@@ -117,7 +115,7 @@ def test_a_killed_schedule_goes_on_in_the_stretch_it_was_in(
     assert all(stage["cached"] for stage in again["stages"])
 
 
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_exits_with_130_and_says_how_to_resume(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "edgeprune", "build", *_ARGUMENTS],
         cwd=tmp_path,
@@ -135,7 +133,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert "the same command goes on" in err
 
 
-def test_an_identical_build_takes_everything_from_the_cache_and_loads_no_torch(
+def test_cached_build_imports_no_torch(
     undisturbed: tuple[Path, dict[str, Any]],
 ) -> None:
     folder, first = undisturbed
@@ -151,7 +149,7 @@ def test_an_identical_build_takes_everything_from_the_cache_and_loads_no_torch(
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_lost_bundle_is_made_again_and_a_setting_only_redoes_what_depends_on_it(
+def test_lost_archive_is_packed_again(
     undisturbed: tuple[Path, dict[str, Any]],
 ) -> None:
     folder, first = undisturbed

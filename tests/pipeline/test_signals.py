@@ -112,7 +112,7 @@ def test_golden_samples_lie_as_the_network_takes_them(on_board: BuildResult, sam
     assert golden.compare(found).top1_agreement == 1.0
 
 
-def test_firmware_is_given_its_input_as_the_file_stores_it(on_board: BuildResult) -> None:
+def test_firmware_input_has_the_layout_of_the_file(on_board: BuildResult) -> None:
     folder = on_board.folder / "firmware"
     interpreter = Interpreter(on_board.folder / "model.tflite")
     (stored,) = interpreter.stored([Golden.load(on_board.folder / NAME).inputs[:1]])

@@ -66,7 +66,7 @@ def test_an_engine_that_fits_is_kept(tools: Path, bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["onnx", "tensorrt", "driver", "engine", "record"])
-def test_an_engine_of_anything_else_is_built_again(tools: Path, bundle: Path, change: str) -> None:
+def test_engine_of_other_inputs_is_built_again(tools: Path, bundle: Path, change: str) -> None:
     nvidia_smi(tools, "Orin (nvgpu), 540.4.0")
     engine, _ = builder(tools).build(bundle / "model.onnx", "fp16", bundle / "engines")
     release = "10.3"
@@ -143,7 +143,7 @@ def test_every_precision_that_ships_may_be_built(tools: Path, bundle: Path) -> N
     assert caught.value.exit_code == 3
 
 
-def test_what_the_manifest_leaves_out_is_built_only_if_asked_for(tools: Path, bundle: Path) -> None:
+def test_precision_left_out_of_the_manifest_is_built_only_on_request(tools: Path, bundle: Path) -> None:
     model = bundle / "model.onnx"
     found = builder(tools, "10.3")
     write_manifest(bundle, "int8", "float32")  # TensorRT 10 could build fp16 from model.onnx
@@ -191,7 +191,7 @@ def test_a_choice_is_kept_until_asked_for_again(tools: Path, bundle: Path) -> No
 
 
 @pytest.mark.parametrize("change", ["onnx", "tensorrt", "driver", "form", "record"])
-def test_a_choice_made_for_anything_else_is_made_again(tools: Path, bundle: Path, change: str) -> None:
+def test_choice_for_other_inputs_is_measured_again(tools: Path, bundle: Path, change: str) -> None:
     nvidia_smi(tools, "Orin (nvgpu), 540.4.0")
     found = builder(tools)
     recorded_trtexec.compute_ms(tools, int8=0.5)
@@ -237,7 +237,7 @@ def test_an_old_release_is_refused(tools: Path) -> None:
         Builder()
 
 
-def test_a_trtexec_that_tells_no_version_is_refused(tools: Path) -> None:
+def test_trtexec_without_a_version_is_refused(tools: Path) -> None:
     program = tools / "trtexec"
     program.write_text("#!/bin/sh\necho something else\n")
     program.chmod(0o755)
@@ -245,7 +245,7 @@ def test_a_trtexec_that_tells_no_version_is_refused(tools: Path) -> None:
         Builder()
 
 
-def test_what_a_board_says_of_itself(tmp_path: Path, tools: Path) -> None:
+def test_board_is_described(tmp_path: Path, tools: Path) -> None:
     nvidia_smi(tools, "Orin (nvgpu), 540.4.0")
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     (tmp_path / "proc/device-tree/model").write_bytes(b"NVIDIA Jetson Orin Nano Developer Kit\0")
@@ -260,7 +260,7 @@ def test_what_a_board_says_of_itself(tmp_path: Path, tools: Path) -> None:
     }
 
 
-def test_what_is_not_said_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_board_facts_are_omitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert set(describe_device(tmp_path).values()) == {None}
 
@@ -296,7 +296,7 @@ def test_the_script_shows_the_command_and_runs_nothing(tools: Path, bundle: Path
     assert recorded_trtexec.calls(tools) == []
 
 
-def test_the_script_says_what_is_missing(tools: Path, bundle: Path) -> None:
+def test_script_names_missing_tools(tools: Path, bundle: Path) -> None:
     without = run("--bundle", str(bundle))
     assert (without.returncode, without.stderr.startswith("error: no trtexec on PATH")) == (5, True)
     recorded_trtexec.install(tools, "11.4")

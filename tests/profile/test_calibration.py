@@ -156,7 +156,7 @@ def test_probes_of_every_kind_run_and_differ_by_copies_of_the_layer() -> None:
             assert result.shape == tuple(session.get_outputs()[0].shape)
 
 
-def test_the_empty_model_runs() -> None:
+def test_model_without_layers_is_measured() -> None:
     session = onnxruntime.InferenceSession(empty(), providers=["CPUExecutionProvider"])
     assert session.run(None, {"x": np.ones(1, np.float32)})[0].tolist() == [1]
 

@@ -41,7 +41,7 @@ def on_board(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=bundle, capture_output=True, text=True, check=False, timeout=600)
 
 
-def test_it_holds_scripts_and_every_form_that_keeps_the_accuracy(built: Path) -> None:
+def test_bundle_has_scripts_and_every_accurate_precision(built: Path) -> None:
     manifest = Manifest.load(built)
     assert set(manifest.files) == {
         "run.py", "build_engine.py", "onnxruntime_runner.py", "plan.json",
@@ -161,6 +161,6 @@ def test_engines_of_the_baseline_are_built_from_all_its_forms_too(bundle: Path, 
     assert [Path(call.split()[0]).name for call in builds] == 2 * ["model.onnx", "model.onnx", "model.int8.onnx"]
 
 
-def test_engines_get_the_time_they_take(built: Path) -> None:
+def test_engine_builds_have_a_longer_timeout(built: Path) -> None:
     conditions = subject(built).conditions
     assert conditions.load_s > 60 * 60 > conditions.timeout_s

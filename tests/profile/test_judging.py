@@ -63,7 +63,7 @@ def profile(machine: str = "aarch64", runtime: str = "onnxruntime", **models: Mo
 P50, MEMORY = GateReport(name="latency_ms.p50", limit="3ms"), GateReport(name="memory_bytes", limit="6MB")
 
 
-def test_the_model_that_ships_is_judged() -> None:
+def test_limits_apply_to_the_selected_model() -> None:
     latency, memory = judge(manifest(P50, MEMORY), profile())
     assert (latency.value, latency.limit, latency.ok, latency.kind) == (2.0, 3.0, True, "measured")
     assert (memory.value, memory.ok) == (5e6, True)
@@ -88,7 +88,7 @@ def test_a_measurement_elsewhere_is_an_estimate(target: Manifest, found: Profile
     assert judge(strict, found)[0].ok == (kind == "measured")
 
 
-def test_the_arena_is_what_the_board_says() -> None:
+def test_arena_is_the_one_that_the_board_reports() -> None:
     gate = GateReport(name="arena_bytes", limit=9000, require="measured")
     board = manifest(gate, runtime="tflm", architecture="armv7e-m")
     (unknown,) = judge(board, profile("armv7e-m", "tflm"))
@@ -130,7 +130,7 @@ def test_what_the_firmware_of_a_board_measures_is_measured() -> None:
     assert [report.kind for report in found] == ["estimated"]
 
 
-def test_an_emulator_stays_an_emulator() -> None:
+def test_measurement_on_an_emulator_has_the_kind_emulated() -> None:
     slow = model("1", 2.0)
     emulated = profile(int8=replace(slow, latency_ms=replace(slow.latency_ms, kind="emulated")))
     assert judge(manifest(P50), emulated)[0].kind == "emulated"
@@ -138,7 +138,7 @@ def test_an_emulator_stays_an_emulator() -> None:
     assert not judge(manifest(strict), emulated)[0].ok
 
 
-def test_what_was_not_measured_is_missed_and_says_how_to_measure_it() -> None:
+def test_limit_without_a_measurement_is_missed_with_advice() -> None:
     (unknown,) = judge(manifest(P50), profile(pruned=model("3", 1.0)))
     assert (unknown.value, unknown.ok) == (None, False)
     assert "was not measured; 'edgeprune profile" in unknown.note
@@ -171,7 +171,7 @@ def test_a_profile_keeps_the_dense_network_of_an_earlier_one() -> None:
     assert profile().with_reference(kept).reference is None  # it has its own
 
 
-def test_a_device_is_named_for_people() -> None:
+def test_device_has_a_readable_name() -> None:
     assert device_name(profile("x86_64")) == "this machine (x86_64)"
     board = replace(
         profile(),

@@ -31,7 +31,7 @@ def model(shared_data: Path) -> Path:
     return shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
 
 
-def test_it_needs_numpy_and_a_runtime_only() -> None:
+def test_litert_runner_imports_only_numpy_and_litert() -> None:
     assert imported(_LITERT) - sys.stdlib_module_names == {"numpy", "ai_edge_litert", "tflite_runtime"}
 
 
@@ -67,7 +67,7 @@ def test_signals_and_images_come_out_as_the_network_returns_them(tmp_path: Path)
                 np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
-def test_it_speaks_the_protocol(model: Path, tmp_path: Path) -> None:
+def test_litert_runner_answers_the_protocol(model: Path, tmp_path: Path) -> None:
     commands = [
         {"do": "load", "model": str(tmp_path / "none.tflite"), "threads": 1, "spinning": True, "seed": 0},
         {"do": "load", "model": str(model), "threads": 1, "spinning": True, "seed": 0},

@@ -54,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Server]:
         yield running
 
 
-def test_a_bundle_holds_what_its_model_must_answer(bundle: Path) -> None:
+def test_bundle_has_golden_samples(bundle: Path) -> None:
     expected = Golden.load(bundle / "golden.npz")
     assert expected.inputs.shape == (4, 1, 8, 8)
     assert [output.shape for output in expected.outputs] == [(4, 10)]
@@ -122,7 +122,7 @@ def test_an_archive_is_profiled_and_reported_beside_it(
 
 
 @pytest.mark.long
-def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path) -> None:
+def test_models_are_measured_interleaved_with_a_baseline(bundle: Path, shared_data: Path) -> None:
     model = Path(shutil.copy(bundle / "model.onnx", bundle.parent / "other.onnx"))
     found = ep.profile(model, "local:", baseline=bundle / "model.onnx", **_QUICK)
     assert list(found.models) == ["dense", "other"]
@@ -138,7 +138,7 @@ def test_bare_models_take_turns_with_a_baseline(bundle: Path, shared_data: Path)
 
 
 @pytest.mark.long
-def test_a_bundle_takes_turns_with_what_ships_today(
+def test_bundle_is_measured_interleaved_with_a_baseline(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ships = Path(shutil.copytree(bundle, tmp_path / "ships"))
@@ -165,14 +165,14 @@ def test_a_bundle_takes_turns_with_what_ships_today(
     ],
     ids=["changed", "extra", "gone", "damaged", "none"],
 )
-def test_a_bundle_that_is_not_what_it_says_is_not_run(bundle: Path, spoil: object, reason: str) -> None:
+def test_damaged_bundle_is_not_run(bundle: Path, spoil: object, reason: str) -> None:
     spoil(bundle)
     with pytest.raises(BundleError, match=reason) as raised:
         ep.profile(bundle)
     assert raised.value.exit_code == 3
 
 
-def test_what_is_nothing_to_profile_is_refused(tmp_path: Path) -> None:
+def test_path_without_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_text("")
     for path in (tmp_path / "x.bin", tmp_path / "none.onnx"):
         with pytest.raises(InputError):
@@ -197,7 +197,7 @@ def wrong_answers(bundle: Path) -> None:
 
 
 @pytest.mark.long
-def test_other_answers_are_no_measurement(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_outputs_make_a_profile_invalid(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong_answers(bundle)
     before = (bundle / "profile.json").read_bytes()
     with pytest.raises(MeasurementError, match="answers something else than its bundle expects") as raised:
@@ -214,7 +214,7 @@ def test_other_answers_are_no_measurement(bundle: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.long
-def test_noise_above_the_limit_is_no_measurement(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_noise_above_the_limit_makes_a_profile_invalid(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # The medians of two blocks are the same now and then, to what the clock tells; those of ten never are.
     arguments = ["profile", str(bundle), *_FLAGS, "--blocks", "10", "--noise", "0", "--retries", "1"]
     assert run(arguments) == 6
@@ -262,7 +262,7 @@ def test_json_alone_is_on_stdout(bundle: Path, tmp_path: Path, capsys: pytest.Ca
     assert told["profile"]["validity"]["valid"]
 
 
-def test_wrong_words_are_told_before_anything_is_measured(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_options_are_refused_before_measuring(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(bundle / "model.onnx")
     assert run(["profile", model, "--device", "ssh:/x"]) == 3
     assert run(["profile", model, "--device", "kitchen"]) == 3
@@ -274,7 +274,7 @@ def test_wrong_words_are_told_before_anything_is_measured(bundle: Path, capsys: 
 
 
 @pytest.mark.long
-def test_over_ssh(bundle: Path, server: sshd.Server) -> None:
+def test_bundle_is_profiled_over_ssh(bundle: Path, server: sshd.Server) -> None:
     odd = Path(shutil.copytree(bundle, bundle.parent / 'it\'s a "bundle" $HOME'))
     found = ep.profile(odd, server.uri(), **_QUICK)
     assert found.device["uri"].startswith("ssh://")
@@ -302,7 +302,7 @@ def test_a_runtime_that_is_missing_there_is_told_with_the_line_that_installs_it(
 
 
 @pytest.mark.long
-def test_a_runner_that_is_stopped_is_told_and_ended(
+def test_stopped_runner_times_out_and_is_killed(
     bundle: Path, server: sshd.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgeprune.devices.child._END_S", 2)
@@ -356,7 +356,7 @@ def test_a_dropped_line_is_tried_again(bundle: Path, tmp_path: Path, server: ssh
 
 
 @pytest.mark.long
-def test_a_device_that_dies_is_told_and_left_clean(
+def test_lost_device_is_an_error(
     bundle: Path,
     tmp_path: Path,
     server: sshd.Server,
@@ -376,7 +376,7 @@ def test_a_device_that_dies_is_told_and_left_clean(
 
 @pytest.mark.long
 @pytest.mark.parametrize("count", [1, 2], ids=["one", "fleet"])
-def test_ctrl_c_leaves_nothing_there(bundle: Path, server: sshd.Server, count: int) -> None:
+def test_ctrl_c_leaves_nothing_on_the_device(bundle: Path, server: sshd.Server, count: int) -> None:
     names = [server.uri(python=f"{sys.executable} {'-E ' * index}".strip()) for index in range(count)]
     given = [part for name in names for part in ("--device", name)]
     # What a shell starts in the background ignores Ctrl-C, and so does all that it starts: tests may be that.
@@ -433,7 +433,7 @@ def test_a_fleet_is_measured_at_once_and_one_that_fails_stops_no_other(
 
 
 @pytest.mark.long
-def test_devices_of_one_machine_take_turns(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_of_one_machine_are_measured_one_after_another(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgeprune.profile import protocol
 
     together, most = 0, 0
@@ -456,7 +456,7 @@ def test_devices_of_one_machine_take_turns(bundle: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.long
-def test_a_bundle_of_before_is_profiled_without_what_its_runner_cannot(bundle: Path) -> None:
+def test_older_bundle_is_profiled_without_newer_features(bundle: Path) -> None:
     """Its runner does not name its commands: layers and outputs are not asked for."""
     code = OnnxRuntime.runner.contents[0].replace(", commands=list(commands)", "")
     (bundle / "run.py").write_text(code)
@@ -467,7 +467,7 @@ def test_a_bundle_of_before_is_profiled_without_what_its_runner_cannot(bundle: P
     assert found.validity.golden == {}
 
 
-def test_the_room_and_the_function_share_a_name() -> None:
+def test_profile_is_a_package_and_a_function() -> None:
     code = (
         "import edgeprune.profile\nimport edgeprune as ep\nfrom edgeprune.profile import profile\n"
         "assert callable(ep.profile)\n"

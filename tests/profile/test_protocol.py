@@ -58,7 +58,7 @@ def runners(script: Path = SCRIPT) -> int:
 
 
 @pytest.mark.long
-def test_two_models_in_turn(models: dict[str, Path]) -> None:
+def test_two_models_are_profiled_interleaved(models: dict[str, Path]) -> None:
     found = measure(models, threads=1, warmup=5, runs=100, blocks=3, block_s=0)
     dense, pruned = found.models["dense"], found.models["pruned"]
     assert [len(block) for block in dense.blocks_ms] == [34, 33, 33]
@@ -98,7 +98,7 @@ def test_a_fast_model_fills_its_blocks(models: dict[str, Path]) -> None:
     assert all(2 < len(block) <= 2000 for block in found.models["pruned"].blocks_ms)
 
 
-def test_what_a_device_cannot_tell_is_absent(models: dict[str, Path]) -> None:
+def test_values_that_a_device_cannot_report_are_omitted(models: dict[str, Path]) -> None:
     device = Local(capabilities=frozenset({Capability.PUSH, Capability.RUN}))
     found = measure({"pruned": models["pruned"]}, device, runs=3, blocks=1, block_s=0, warmup=0)
     assert found.models["pruned"].peak_memory_bytes is None
@@ -107,7 +107,7 @@ def test_what_a_device_cannot_tell_is_absent(models: dict[str, Path]) -> None:
 
 
 @pytest.mark.long
-def test_what_is_too_noisy_is_measured_anew_and_then_said_to_be_invalid(models: dict[str, Path]) -> None:
+def test_noisy_measurement_is_repeated_and_then_invalid(models: dict[str, Path]) -> None:
     found = measure({"pruned": models["pruned"]}, runs=40, blocks=10, block_s=0, warmup=0, noise=0.0, retries=2)
     assert found.validity is not None
     assert not found.validity.valid
@@ -119,7 +119,7 @@ def test_what_is_too_noisy_is_measured_anew_and_then_said_to_be_invalid(models: 
 
 
 @pytest.mark.long
-def test_answers_are_held_against_what_is_expected(models: dict[str, Path], tmp_path: Path) -> None:
+def test_outputs_are_compared_with_golden_samples(models: dict[str, Path], tmp_path: Path) -> None:
     inputs = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
     outputs = predict(models["pruned"], inputs)
     right = Golden(inputs, tuple(outputs), tolerance=1e-3)
@@ -189,7 +189,7 @@ def test_memory_of_a_gpu_is_what_the_model_adds_to_it(models: dict[str, Path], t
     assert found.peak_memory_bytes.value == 2
 
 
-def test_a_file_that_is_no_model_is_told_in_the_words_of_the_runtime(tmp_path: Path) -> None:
+def test_invalid_model_is_reported_with_the_message_of_the_runtime(tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a model")
     with pytest.raises(DeviceError, match=r"measuring dense: the runner fails: .*broken\.onnx"):
@@ -231,7 +231,7 @@ def test_a_runner_that_fails_is_an_error_with_its_last_words_and_leaves_no_proce
 
 
 @pytest.mark.parametrize("latencies", ["[]", "[1.0, -1.0]", "[1.0, NaN]", '[1.0, "2"]'])
-def test_latencies_that_are_none_are_refused(tmp_path: Path, models: dict[str, Path], latencies: str) -> None:
+def test_invalid_latencies_are_refused(tmp_path: Path, models: dict[str, Path], latencies: str) -> None:
     runner = tmp_path / "runner.py"
     answers = [
         '{"event": "loaded", "load_ms": 1.0, "first_ms": 1.0, "threads": 1}',
@@ -244,7 +244,7 @@ def test_latencies_that_are_none_are_refused(tmp_path: Path, models: dict[str, P
 
 
 @pytest.mark.long
-def test_models_take_turns(models: dict[str, Path]) -> None:
+def test_models_are_measured_interleaved(models: dict[str, Path]) -> None:
     """Commands are recorded on their way to real runners: one works at a time, in blocks A B A B."""
     sent: list[tuple[int, str]] = []
 
@@ -282,7 +282,7 @@ class _Recorded:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 2, "models": {}}', "null"])
-def test_what_is_no_profile_is_refused(text: str) -> None:
+def test_invalid_profile_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"here\.json"):
         Profile.from_json(text, where="here.json")
 
@@ -305,7 +305,9 @@ def measured(models: dict[str, Path]) -> str:
         (("threads",), None, r"models\.pruned\.threads: Input should be a valid integer"),
     ],
 )
-def test_figures_that_are_none_are_refused(measured: str, where: tuple[str, ...], value: object, told: str) -> None:
+def test_invalid_figures_in_a_profile_are_refused(
+    measured: str, where: tuple[str, ...], value: object, told: str
+) -> None:
     values = json.loads(measured)
     *folders, name = where
     inner = values["models"]["pruned"]
@@ -360,7 +362,7 @@ def test_largest_outputs_are_printed_with_their_indices(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_runner_by_hand(tmp_path: Path, models: dict[str, Path]) -> None:
+def test_runner_works_on_the_command_line(tmp_path: Path, models: dict[str, Path]) -> None:
     import shutil
 
     shutil.copy(models["pruned"], tmp_path / "model.onnx")

@@ -67,7 +67,7 @@ def told(root: Path, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(ended.stdout))
 
 
-def test_what_linux_tells(tmp_path: Path) -> None:
+def test_state_is_read_from_linux(tmp_path: Path) -> None:
     found = told(board(tmp_path))
     assert found["model"] == "Raspberry Pi 4 Model B Rev 1.4"
     assert found["memory_bytes"] == 3884360 * 1024
@@ -77,14 +77,14 @@ def test_what_linux_tells(tmp_path: Path) -> None:
     assert found["power_mw"] == {"VDD_IN": 3000.0, "pmic power1": 2500.0}
 
 
-def test_what_is_not_told_is_absent(tmp_path: Path) -> None:
+def test_unknown_state_is_omitted(tmp_path: Path) -> None:
     assert set(told(tmp_path)) == {"at_s"}
     empty = state.sample({"at_s": 1.0})
     assert empty == Sample(1.0, State(), None)
     assert state.problems(empty, [empty] * 9, empty, gpu=False) == []
 
 
-def test_what_tools_tell(tools: Path, tmp_path: Path) -> None:
+def test_state_is_read_from_tools(tools: Path, tmp_path: Path) -> None:
     tool(tools, "vcgencmd", 'test "$1" = get_throttled && echo throttled=0x50005')
     tool(tools, "nvpmodel", "echo 'NV Power Mode: 25W'; echo 1")
     tool(tools, "nvidia-smi", "echo '61, 1980, 312.53, 4212, 0x0000000000000060'")
@@ -112,7 +112,7 @@ def test_what_tools_tell(tools: Path, tmp_path: Path) -> None:
     assert "throttled" not in told(tmp_path)
 
 
-def test_a_board_is_watched_while_others_work(tools: Path, tmp_path: Path) -> None:
+def test_state_is_sampled_during_the_measurement(tools: Path, tmp_path: Path) -> None:
     tool(tools, "tegrastats", f"echo $$ > {tmp_path}/pid; while :; do echo '{_TEGRASTATS}'; sleep 0.1; done")
     with Local().open() as workspace:
         monitor = Monitor(workspace, gpu=False)
@@ -188,7 +188,7 @@ def test_a_clock_that_falls_makes_a_run_invalid() -> None:
     assert state.problems(at(0), idle, at(9), gpu=False) == ["the clock of the CPU fell from 2400 to 1500 MHz"]
 
 
-def test_what_a_tool_says_that_nobody_understands_is_absent(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_output_of_a_tool_is_omitted(caplog: pytest.LogCaptureFixture) -> None:
     said = {"throttled": 'error=2 error_msg="Invalid arguments"', "nvpmodel": "NVPM ERROR", "tegrastats": "?"}
     assert state.sample({"at_s": 1, **said}) == Sample(1.0, State(), None)
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
@@ -212,13 +212,13 @@ _NO_FIGURES = ["x", "1.5", "NaN", "", [], {}, None, True, 1e300, -1e300, 2e9, ma
         *({"at_s": 1, name: ["x"]} for name in (*_FIGURES, "governor")),
     ],
 )  # fmt: skip
-def test_another_form_is_an_error(wrong: dict[str, Any]) -> None:
+def test_state_of_another_schema_is_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(DeviceError):
         state.sample(wrong)
 
 
 @pytest.mark.parametrize("text", ["x", "", "NaN", "inf", "1e300", "-1e300", "[N/A]", "9" * 400])
-def test_a_figure_of_a_gpu_that_is_none_is_absent(text: str) -> None:
+def test_invalid_gpu_figure_is_omitted(text: str) -> None:
     gpu = dict.fromkeys(("temperature_c", "clock_mhz", "power_w", "memory_mib"), text)
     assert state.sample({"at_s": 1, "gpu": gpu}) == Sample(1.0, State(), None)
 

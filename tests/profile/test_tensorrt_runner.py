@@ -48,7 +48,7 @@ def run(bundle: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("release", recorded_trtexec.BANNERS)
-def test_edgeprune_measures_with_it(tools: Path, bundle: Path, release: str) -> None:
+def test_tensorrt_runner_measures(tools: Path, bundle: Path, release: str) -> None:
     recorded_trtexec.install(tools, release)
     with Local().open() as workspace:
         paths = [workspace.push(file) for file in _SCRIPTS]
@@ -89,7 +89,7 @@ def answer(tools: Path, outputs: list[dict[str, object]] | str) -> None:
     (tools / "answer").chmod(0o755)
 
 
-def test_what_trtexec_tells_of_outputs(tools: Path, bundle: Path) -> None:
+def test_outputs_are_parsed_from_trtexec(tools: Path, bundle: Path) -> None:
     program = recorded_trtexec.install(tools, "10.3")
     with Local().open() as workspace:
         runner = Runner(workspace, workspace.push(_SCRIPTS[0], *_SCRIPTS[1:]), "pruned", timeout_s=30)
@@ -179,7 +179,7 @@ def lines(commands: list[dict[str, object]]) -> str:
     return "".join(json.dumps(command) + "\n" for command in commands)
 
 
-def test_what_goes_wrong_is_told(tools: Path, bundle: Path) -> None:
+def test_failures_of_the_runner_are_errors(tools: Path, bundle: Path) -> None:
     recorded_trtexec.install(tools, "10.3")
     (tools / "times.fp32.json").write_text('[ { "latencyMs" : 0.8')
     with Local().open() as workspace:
@@ -241,7 +241,7 @@ def write_network(path: Path, size: int) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def test_without_trtexec_and_without_the_other_runner_it_says_so(tools: Path, bundle: Path) -> None:
+def test_missing_trtexec_and_onnxruntime_is_an_error(tools: Path, bundle: Path) -> None:
     (bundle / "onnxruntime_runner.py").unlink()
     done = run(bundle)
     assert (done.returncode, done.stderr) == (

@@ -42,7 +42,7 @@ def _facts(int8: Candidate | None = _GOOD, ratio: LatencyRatio | None = _FASTER)
         ("int8", _GOOD, None, "int8", "its latency was not measured"),
     ],
 )
-def test_decisions(
+def test_precision_is_decided_by_accuracy_and_speed(
     demand: Demand, int8: Candidate | None, ratio: LatencyRatio | None, precision: Precision, reason: str
 ) -> None:
     made = decide(demand, _facts(int8, ratio), accuracy_drop=0.005)
@@ -107,7 +107,7 @@ def test_a_board_is_not_given_what_is_demanded_where_it_loses_too_much_or_is_not
         decide_for_board("int8", {"float32": _FLOAT}, {"int8": "an operator is missing"}, accuracy_drop=0.005)
 
 
-def test_what_an_earlier_build_measured_counts_instead() -> None:
+def test_earlier_measurement_is_used() -> None:
     for ratio in (_SLOWER, _UNSURE, _FASTER):
         made = decide("auto", replace(_facts(ratio=ratio), locked="faster"), accuracy_drop=0.005)
         again = decide("auto", _facts(ratio=_FASTER), accuracy_drop=0.005)

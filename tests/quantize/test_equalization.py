@@ -80,7 +80,7 @@ def test_ranges_become_alike_and_the_function_stays(between: str, groups: int, t
 
 
 @pytest.mark.parametrize("between", ["relu6", "sigmoid", "hard swish", "addition", "own square"])
-def test_nothing_reaches_past_what_would_change_the_function(between: str, tmp_path: Path) -> None:
+def test_equalization_stops_at_nonlinear_operators(between: str, tmp_path: Path) -> None:
     model = _prepared(_Chain(between), tmp_path)
     equal = equalize(model)
     assert equal.pairs == ()
@@ -116,7 +116,7 @@ def test_chains_of_a_trained_network_end_where_values_are_read_twice(tmp_path: P
 
 
 @pytest.mark.long
-def test_it_gives_back_what_unequal_channels_cost(tmp_path: Path) -> None:
+def test_equalization_restores_the_accuracy_of_unequal_channels(tmp_path: Path) -> None:
     source = write(unequal(trained()), tmp_path / "float.onnx")
     exact = accuracy(source)
     plain = quantize(source, tmp_path / "plain.onnx", digits().train)

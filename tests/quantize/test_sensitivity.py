@@ -51,7 +51,7 @@ def test_the_harmful_nodes_of_a_network_stay_float_and_the_budget_is_kept(tmp_pa
 
 
 @pytest.mark.long
-def test_a_budget_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+def test_unreachable_accuracy_budget_is_reported(tmp_path: Path) -> None:
     source = write(trained(), tmp_path / "float.onnx")
     budget = AccuracyBudget(drop=0.0, float_accuracy=1.5, accuracy=accuracy)
     made = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)

@@ -67,7 +67,7 @@ def test_weights_are_symmetric_with_a_scale_a_channel(source: Path, tmp_path: Pa
 
 
 @pytest.mark.long
-def test_nothing_is_said_and_nothing_is_left(
+def test_quantization_prints_nothing_and_leaves_no_files(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     work, out = tmp_path / "work", tmp_path / "out"
@@ -89,7 +89,7 @@ def test_the_seed_alone_decides_the_bytes(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_other_processes_write_the_same_bytes(source: Path, tmp_path: Path) -> None:
+def test_quantization_is_reproducible_in_other_processes(source: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from edgeprune.quantize import quantize;"
         "from tests.quantize.digits import digits;"
@@ -134,7 +134,7 @@ def _split(kind: type[TensorSplit], *shape: int) -> TensorSplit:
         (_split(TensorSplit, 20, 1, 8, 8), 0, "got 0 samples; at least one"),
     ],
 )
-def test_calibration_data_that_cannot_be_used(
+def test_invalid_calibration_data_is_refused(
     source: Path, tmp_path: Path, split: TensorSplit, samples: int, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
@@ -142,7 +142,7 @@ def test_calibration_data_that_cannot_be_used(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_that_cannot_be_quantized(source: Path, tmp_path: Path) -> None:
+def test_unquantizable_models_are_refused(source: Path, tmp_path: Path) -> None:
     made = tmp_path / "int8.onnx"
     train = digits().train
     with pytest.raises(ModelError, match=r"absent\.onnx"):

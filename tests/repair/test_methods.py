@@ -24,6 +24,6 @@ def test_auto_follows_data_and_training() -> None:
         (("recalibrate",), False, "need data, and there is none"),
     ],
 )
-def test_bad_input(repair: str, data: bool, told: str) -> None:
+def test_invalid_repair_method_is_refused(repair: str, data: bool, told: str) -> None:
     with pytest.raises(InputError, match=told):
         chosen_repairs(repair, data=data)

@@ -74,7 +74,9 @@ def _first(units: Units, *which: int) -> Tensor:
     norm=st.booleans(),
     method=st.sampled_from(_METHODS),
 )
-def test_a_constant_unit_is_free(unit: int, value: float, bias: bool, norm: bool, method: Method) -> None:
+def test_removed_constant_unit_changes_no_output(
+    unit: int, value: float, bias: bool, norm: bool, method: Method
+) -> None:
     net, units, samples = _net(bias=bias or not norm, norm=norm)
     with torch.no_grad():
         net.scale.weight[unit], net.scale.bias[unit] = 0.0, value
@@ -93,7 +95,7 @@ def test_a_constant_behind_padding_counts_only_where_it_is_zero() -> None:
     assert torch.equal(constant_units(units, samples), _first(units, 3))
 
 
-def test_least_squares_finds_what_others_know() -> None:
+def test_least_squares_reconstructs_a_redundant_unit() -> None:
     net, units, samples = _net(padding=1)
     with torch.no_grad():
         for tensor in (
@@ -139,6 +141,6 @@ def test_every_network_is_repaired(name: str, method: Method) -> None:
     assert all(bool(tensor.isfinite().all()) for tensor in rewritten.model.state_dict().values())
 
 
-def test_nothing_changes_where_nothing_goes() -> None:
+def test_repair_without_removal_changes_nothing() -> None:
     _, units, samples = _net()
     assert reconstruct(units, torch.zeros(len(units), dtype=torch.bool), samples) == {}

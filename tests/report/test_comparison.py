@@ -148,7 +148,7 @@ def in_turn(slower: float, *, seed: int = 0, load: tuple[float, ...] = (1.0, 1.6
 
 
 @pytest.mark.long
-def test_what_was_measured_in_turn_is_compared_there() -> None:
+def test_interleaved_measurements_are_compared_as_pairs() -> None:
     before = side("base", manifest(), profile(pruned=0.1))  # on a day when nothing else ran
     after = manifest().model_copy(update={"files": {"model.onnx": FileEntry(sha256="2" * 64, bytes=4000)}})
 
@@ -220,12 +220,12 @@ def test_rules_take_the_place_of_the_defaults() -> None:
         ("macs:+5kB", "one of '%'"),
     ],
 )
-def test_a_rule_that_is_none(text: str, told: str) -> None:
+def test_invalid_rule_is_refused(text: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
         Rule.parse(text)
 
 
-def test_what_is_of_different_things_is_refused() -> None:
+def test_bundles_of_different_recipes_are_refused() -> None:
     base = side("base", manifest(), profile())
     for change in ({"recipe": "other"}, {"target": "rpi"}, {"metric": "-loss"}):
         with pytest.raises(InputError, match=f"base is of the {next(iter(change))} .* they cannot be compared"):
@@ -261,7 +261,7 @@ def test_measurements_of_different_devices_or_kinds_are_not_compared() -> None:
             compared(base, side("new", found=new), "latency_ms.p50:+5%")
 
 
-def test_profiles_alone() -> None:
+def test_two_profiles_are_compared() -> None:
     both = replace(profile(), models={**profile().models, "int8": model(5, 0.5)})
     found = verdicts(compared(side("a", found=both), side("b", found=both)))
     assert found["latency_ms.p50"] == found["int8.latency_ms.p95"] == found["memory_bytes"] == "same"
@@ -269,7 +269,7 @@ def test_profiles_alone() -> None:
     assert compared(side("a", manifest(), profile()), side("b", found=profile(1))).changes
 
 
-def test_every_form_tells_the_same() -> None:
+def test_every_output_format_has_the_same_verdict() -> None:
     comparison = compared(
         side("base", manifest(), profile()),
         side("new", manifest(accuracy=0.9, file_bytes=4000), profile(1, cpu="Other CPU")),

@@ -37,13 +37,13 @@ def read(markup: str) -> _Reader:
 
 @pytest.mark.long
 @given(text=_SAYS_NO_CONTROLS, value=_SAYS_NO_CONTROLS)
-def test_what_goes_in_is_what_a_browser_reads(text: str, value: str) -> None:
+def test_text_is_escaped_for_a_browser(text: str, value: str) -> None:
     found = read(element("p", text, title=value))
     assert found.tags == [("p", {"title": value})]
     assert found.data == text
 
 
-def test_a_script_is_text() -> None:
+def test_script_element_is_escaped() -> None:
     assert element("p", "<script>alert(1)</script>") == "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"
     assert element("p", title='" onload="alert(1)') == '<p title="&quot; onload=&quot;alert(1)"></p>'
 

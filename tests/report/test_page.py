@@ -78,7 +78,7 @@ def test_every_section_is_there_and_linked() -> None:
 
 
 @pytest.mark.parametrize("name", ["net", _HOSTILE])
-def test_nothing_runs_and_nothing_is_loaded(name: str) -> None:
+def test_page_has_no_scripts_and_no_external_resources(name: str) -> None:
     drawn = page.render(manifest(name), facts(name), profile(name))
     found = outline(drawn)
     assert not found.tags & {"script", "img", "iframe", "object", "embed", "base", "form", "foreignobject", "use"}
@@ -131,7 +131,7 @@ def test_without_a_profile_there_are_no_latencies_and_the_page_says_so() -> None
     assert "latency on" not in drawn
 
 
-def test_what_the_device_told_is_shown() -> None:
+def test_device_state_is_shown() -> None:
     drawn = page.render(manifest(), facts(), profile("Cortex"))
     for told in (
         "These figures may be used",
@@ -198,7 +198,7 @@ def test_the_dense_network_of_an_earlier_profile_is_shown_with_its_device() -> N
     )
 
 
-def test_what_the_device_did_not_tell_is_left_out() -> None:
+def test_unknown_device_state_is_omitted() -> None:
     whole = profile()
     models = {name: dataclasses.replace(model, layers=None, energy_mj=None) for name, model in whole.models.items()}
     bare = dataclasses.replace(whole, models=models, environment=None, validity=None)

@@ -76,7 +76,7 @@ def test_a_network_without_classes_a_name_with_an_underscore_and_a_group_without
     _colours(_drawn(replace(free, groups=(replace(free.groups[0], points=points), free.groups[1]))))
 
 
-def test_what_is_lost_is_the_mean_over_the_ratios() -> None:
+def test_sensitivity_is_the_mean_loss_over_the_ratios() -> None:
     points = (Point(0.25, 12, 0.1, 0.7, 0.8), Point(0.5, 8, 0.2, 1.1, 0.5))
     measured = Measured(100, 0.4, 0.9, (GroupSensitivity("conv", 16, points),))
     assert lost(measured, measured.groups[0]) == pytest.approx((0.25, 0.5))
@@ -85,5 +85,5 @@ def test_what_is_lost_is_the_mean_over_the_ratios() -> None:
     assert lost(measured, measured.groups[0]) == pytest.approx((0.0, 0.5))
 
 
-def test_shares_are_told_as_fractions() -> None:
+def test_ratios_are_printed_as_fractions() -> None:
     assert [share_text(ratio) for ratio in RATIOS] == ["1/8", "1/4", "1/2", "3/4", "7/8"]

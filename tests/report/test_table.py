@@ -96,7 +96,7 @@ def test_rows_as_data() -> None:
     assert {row.kind for key, row in found.items() if not key.startswith(("latency", "peak"))} == {"exact"}
 
 
-def test_what_is_not_known_has_no_row() -> None:
+def test_unknown_values_have_no_row() -> None:
     assert [row.key for row in rows(build())] == ["macs", "params", "accuracy"]
     assert "peak_memory_bytes" not in [row.key for row in rows(build(), profile(memory=None))]
     emulated = profile()

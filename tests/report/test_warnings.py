@@ -88,7 +88,7 @@ def test_what_is_suggested_follows_from_the_training(training: TrainingReport | 
     assert any(suggestion in text for text in warning.suggestions)
 
 
-def test_a_loss_is_in_the_head_of_the_report() -> None:
+def test_accuracy_loss_is_in_the_report_summary() -> None:
     def head(manifest: Manifest) -> str:
         return page.render(manifest, samples.facts()).partition("<body")[2].partition("<main")[0]
 

@@ -107,7 +107,7 @@ def test_momentum_goes_on_as_if_the_units_were_held_at_zero(
 
 @pytest.mark.long
 @pytest.mark.parametrize("fixed", [False, True])
-def test_the_loop_goes_on_with_the_same_objects(fixed: bool) -> None:
+def test_pruning_keeps_model_and_optimizer_objects(fixed: bool) -> None:
     model = small(fixed=fixed)
     dense = copy.deepcopy(model)
     optimizer, parameters = _sgd(model), list(model.parameters())
@@ -144,7 +144,7 @@ def test_the_loop_goes_on_with_the_same_objects(fixed: bool) -> None:
     assert torch.allclose(again(images), model(images), atol=1e-6)
 
 
-def test_a_program_that_stands_in_follows_the_network() -> None:
+def test_captured_program_follows_the_network() -> None:
     model = small(fixed=True)
     optimizer = _sgd(model)
     with _attach(ep.schedules.OneShot(), model, optimizer) as pruning:
@@ -194,7 +194,7 @@ def test_leaving_early_prunes_without_the_steps_that_are_missing(caplog: pytest.
     assert pruning.step == 5, "the loop is the user's own again"
 
 
-def test_leaving_by_an_exception_does_nothing() -> None:
+def test_exception_in_the_loop_prunes_nothing() -> None:
     model = small()
     optimizer = _sgd(model)
     with contextlib.suppress(KeyboardInterrupt), _attach(ep.schedules.Iterative(rounds=2), model, optimizer) as pruning:
@@ -379,7 +379,7 @@ def _refused(match: str, schedule: Schedule, **options: Any) -> None:
         pytest.fail("a step would have been spent")
 
 
-def test_what_is_missing_is_asked_for_before_any_step() -> None:
+def test_missing_arguments_are_refused_before_the_first_step() -> None:
     _refused(r"at_init: got draws=2.*give data=", ep.schedules.AtInit(draws=2))
     _refused(r"criterion: 'taylor' needs data", ep.schedules.OneShot(), options={"criterion": "taylor"})
     _refused(r"weight_rewinding rewinds.*give rewind_weights=", ep.schedules.WeightRewinding())
@@ -399,7 +399,7 @@ def test_early_weights_must_fit() -> None:
     _refused(r"conv1.weight is \(3, 8, 3, 3\), but \(12, ", ep.schedules.WeightRewinding(), loop=loop)
 
 
-def test_a_budget_out_of_reach_is_told_of_before_any_step() -> None:
+def test_unreachable_budget_is_refused_before_the_first_step() -> None:
     model = small()
     with pytest.raises(BudgetError), _attach(ep.schedules.OneShot(), model, _sgd(model), budget={"macs": 1e-4}):
         pytest.fail("a step would have been spent")

@@ -38,7 +38,7 @@ def _run(schedule: str, folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "schedule", ["iterative", "one_shot", "at_init", "penalty", "variational_dropout", "mask_learning"]
 )
-def test_all_processes_go_on_with_the_same_weights(schedule: str, tmp_path: Path) -> None:
+def test_all_processes_have_the_same_weights_after_pruning(schedule: str, tmp_path: Path) -> None:
     first, second = _run(schedule, tmp_path)
 
     assert first["losses"] != second["losses"], "each has data of its own"
@@ -55,7 +55,7 @@ def test_all_processes_go_on_with_the_same_weights(schedule: str, tmp_path: Path
     assert first["hooks"] == (1 if schedule == "at_init" else 0)
 
 
-def test_a_part_of_all_processes_is_refused(tmp_path: Path) -> None:
+def test_process_subgroup_is_refused(tmp_path: Path) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     try:
         model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 3)).eval()

@@ -36,7 +36,7 @@ _CASES += [(name, "head_dim") for name in ("fused-projection", "repeated-keys")]
 
 
 @pytest.mark.parametrize(("name", "attention"), _CASES)
-def test_closed_is_pruned(name: str, attention: str) -> None:
+def test_closed_gates_equal_the_pruned_network(name: str, attention: str) -> None:
     network, example, units = shared(name, attention=attention)
     network = copy.deepcopy(network)
     gates = Gates(network, units)
@@ -55,7 +55,7 @@ def test_closed_is_pruned(name: str, attention: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in _UNGATED])
-def test_dense_weights_come_back(name: str) -> None:
+def test_dense_weights_are_restored(name: str) -> None:
     network, _, units = shared(name)
     network = copy.deepcopy(network)
     before = copy.deepcopy(network.state_dict())
@@ -174,7 +174,7 @@ def test_crossing_slices_count_each_other() -> None:
         assert (losses[0] - losses[1]) / 2e-4 == pytest.approx(float(gradients[unit]), rel=0.05, abs=1e-2)
 
 
-def test_state_goes_on_where_it_was() -> None:
+def test_gates_state_survives_a_round_trip() -> None:
     network, example = make("u-net")
     units = units_of(capture(network, example))
     gates = Gates(network, units)

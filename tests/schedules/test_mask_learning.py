@@ -83,7 +83,7 @@ def test_useless_units_are_found_though_the_criterion_takes_them_for_the_best(ag
     assert values[reach] > values[1e-6] + 0.05
 
 
-def test_what_costs_more_must_give_more() -> None:
+def test_learned_mask_prefers_cheap_units() -> None:
     session = _session(None, {"macs": 0.75}, alpha=0.0, balance=0.0)  # a selection that looks at no costs
     agent = LearnedGates(session, choices=1, reach=4.0)
     agent.begin(20)
@@ -219,7 +219,7 @@ def _end_of_masks(agent: str, *, taken_back: bool) -> dict[str, Tensor]:
 
 @pytest.mark.long
 @_every_agent
-def test_training_that_is_taken_back_goes_the_same_way_again(agent: str) -> None:
+def test_rolled_back_training_repeats_the_same_steps(agent: str) -> None:
     undisturbed, taken_back = (_end_of_masks(agent, taken_back=back) for back in (False, True))
     assert bool((undisturbed["conv2.weight"] == 0).all(3).all(2).all(0).any()), "some units are closed"
     assert all(torch.equal(tensor, taken_back[name]) for name, tensor in undisturbed.items())
@@ -242,7 +242,7 @@ def test_evaluation_by_the_user_leaves_the_training_mode_unchanged() -> None:
     assert all(modes)
 
 
-def test_a_policy_needs_something_to_be_rewarded_by() -> None:
+def test_policy_without_a_reward_is_refused() -> None:
     session = _session()
     session.samples = None
     schedule = create("mask_learning", {"agent": "policy"})

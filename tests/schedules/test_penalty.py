@@ -102,7 +102,7 @@ def test_scales_lose_the_same_each_and_end_at_zero() -> None:
     torch.testing.assert_close(weight.detach(), (before - 0.5).clamp(min=0))
 
 
-def test_with_emphasis_the_weak_pay_more_and_all_together_as_much() -> None:
+def test_emphasis_shifts_the_penalty_to_weak_units() -> None:
     session = _session()
     weight = session.model.get_parameter("bn1.weight")
     before = torch.linspace(0.1, 1.9, 12)  # 1 on average
@@ -116,7 +116,7 @@ def test_with_emphasis_the_weak_pay_more_and_all_together_as_much() -> None:
 
 
 @pytest.mark.parametrize("kind", ["l1", "group_lasso"])
-def test_nobody_pays_once_enough_is_gone_for_the_budget(kind: str) -> None:
+def test_penalty_is_zero_within_the_budget(kind: str) -> None:
     session = _session()
     with torch.no_grad():
         session.model.get_parameter("bn1.weight").copy_(torch.linspace(0.5, 1.5, 12))
@@ -224,14 +224,14 @@ def test_the_penalty_falls_with_the_learning_rate() -> None:
 
 
 @pytest.mark.parametrize("kind", _SHRINKING)
-def test_what_may_not_go_does_not_shrink(kind: str) -> None:
+def test_frozen_units_have_no_penalty(kind: str) -> None:
     model = small()
     before = model.linear.bias.detach().clone()
     _alone(_SHRINKING[kind](_session(model), 2.0))
     assert torch.equal(model.linear.bias.detach(), before)
 
 
-def test_a_unit_weighs_what_it_saves() -> None:
+def test_penalty_of_a_unit_is_proportional_to_its_savings() -> None:
     session = _session()
     weights, saved = unit_weights(session, by_cost=True), session.savings()
     prunable = session.units.prunable
@@ -252,7 +252,7 @@ def test_a_unit_weighs_what_it_saves() -> None:
     ],
     ids=[*_KINDS, "variational_dropout"],
 )
-def test_units_that_do_nothing_go_first(schedule: Schedule) -> None:
+def test_dead_units_are_removed_first(schedule: Schedule) -> None:
     model = _trained()
     useless = [1, 4, 6, 9]
     with torch.no_grad():
@@ -270,7 +270,7 @@ def test_units_that_do_nothing_go_first(schedule: Schedule) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("kind", [HardConcrete, Noise])
 @pytest.mark.parametrize("strength", [10.0, 100.0])
-def test_the_price_follows_the_budget(kind: type[HardConcrete | Noise], strength: float) -> None:
+def test_penalty_strength_follows_the_budget(kind: type[HardConcrete | Noise], strength: float) -> None:
     session = _session(_trained())
     hook = kind(session, strength, unit_weights(session, by_cost=True))
     drive(Under(hook), session, split(), 100, batch_size=16)
@@ -279,7 +279,7 @@ def test_the_price_follows_the_budget(kind: type[HardConcrete | Noise], strength
     assert float((hook.shares * opened).sum()) == pytest.approx(hook.due, abs=0.1)
 
 
-def test_what_no_gate_reaches_counts_as_open() -> None:
+def test_ungated_units_count_as_open() -> None:
     model, example = make("parametrised")
     session = Session(model, example, Budget(macs=0.5), Choice(criteria.create("l2"), select.create("global")))
     hook = HardConcrete(session, 10.0, _alike(session))

@@ -157,7 +157,7 @@ def test_random_widths_differ_by_seed_within_the_same_budget() -> None:
     assert len(widths) > 2
 
 
-def test_random_widths_treat_a_group_alike() -> None:
+def test_random_widths_keep_a_fraction_of_each_group() -> None:
     units = _session().units
     factors = random_widths(units, 3)
     assert torch.equal(factors, random_widths(units, 3))
@@ -167,7 +167,7 @@ def test_random_widths_treat_a_group_alike() -> None:
 
 
 @pytest.mark.long
-def test_the_ticket_goes_back_to_early_in_its_own_training() -> None:
+def test_ticket_rewinds_to_early_weights() -> None:
     session = _session(macs=0.25)
     dense = _macs(session)
     seen = _walk(create("lottery_ticket", {"rounds": 2, "rewind": 0.25}), session, _shaken(session))
@@ -181,7 +181,7 @@ def test_the_ticket_goes_back_to_early_in_its_own_training() -> None:
     assert [stretch.share for stretch, *_ in seen] == pytest.approx([one * 0.25, *[one * 0.75] * 3])
 
 
-def test_a_ticket_may_go_back_to_the_very_beginning() -> None:
+def test_ticket_rewinds_to_initial_weights() -> None:
     session = _session()
     seen = _walk(create("lottery_ticket", {"rounds": 1, "rewind": 0.0}), session, _shaken(session))
     assert len(seen) == 2
@@ -234,7 +234,7 @@ def test_the_best_of_several_draws_is_removed(best: int) -> None:
     assert _equal(session.model.state_dict(), _sliced(session, dense))
 
 
-def test_one_draw_needs_no_comparison() -> None:
+def test_single_draw_is_not_evaluated() -> None:
     session = _session()
     ((stretch, _, _),) = _walk(create("at_init", {"criterion": "random"}), session)
     assert stretch.share == 1.0
@@ -272,7 +272,7 @@ def test_options_that_are_not_allowed_are_refused(name: str, options: dict[str, 
         create(name, options)
 
 
-def test_a_session_remembers_what_its_last_choice_among_all_units_rested_on() -> None:
+def test_session_keeps_the_scores_of_the_last_selection() -> None:
     session = _session()
     assert session.scores is None
     dense = session.score()

@@ -41,7 +41,7 @@ def test_its_value_is_the_loss_of_a_sample_whatever_the_batches_and_targets() ->
         assert session.value() == pytest.approx(-float(functional.cross_entropy(model(images), labels)))
 
 
-def test_a_choice_is_made_anew_until_what_is_measured_is_within_the_limits() -> None:
+def test_selection_repeats_until_measured_limits_hold() -> None:
     asked: list[int] = []
 
     def measured(model: nn.Module, units: Units, removed: Tensor) -> dict[str, float]:

@@ -62,12 +62,12 @@ def test_every_schedule_has_a_case_and_every_case_can_be_made() -> None:
         schedules.create(case.schedule, case.options)
 
 
-def test_a_name_says_the_options() -> None:
+def test_case_name_has_its_options() -> None:
     assert str(Case("at_init", {"criterion": "random", "draws": 4})) == "at_init criterion=random draws=4"
     assert str(Case("gradual", {"straight": False})) == "gradual straight=false"
 
 
-def test_who_needs_no_dense_network_runs_again_with_the_steps_of_its_training() -> None:
+def test_schedules_from_scratch_also_run_with_the_dense_training_steps() -> None:
     wanted = list(Bench("digits").wanted(["one_shot", "retrain*", "at_init criterion=snip"], [0.1], [3]))
     assert {row["seed"] for row in wanted} == {3}
     found: dict[str, list[tuple[int, int]]] = {}
@@ -100,7 +100,7 @@ def test_as_many_steps_and_as_many_in_all_are_compared_with_the_baseline_that_ha
     ]
 
 
-def test_the_page_says_who_is_not_better_and_who_is_only_just(rows: list[Row]) -> None:
+def test_page_marks_insignificant_and_marginal_differences(rows: list[Row]) -> None:
     text = report(rows, "digits", "validation")
     baseline = "`retrain_from_scratch` widths=random"
     assert (
@@ -144,7 +144,7 @@ def test_a_report_without_the_baseline_compares_nothing() -> None:
     assert "better" not in text
 
 
-def test_what_a_journal_has_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cases_in_the_journal_are_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own, other = tmp_path / "own.jsonl", tmp_path / "other.jsonl"
     Journal([other]).fill({"case": "a", "seed": 0}, lambda _key: {"validation": 0.25, "test": 0.75})
     cut = other.read_text(encoding="utf-8") + '{"case"'  # its process is writing
@@ -159,7 +159,7 @@ def test_what_a_journal_has_is_not_run_again(tmp_path: Path, capsys: pytest.Capt
     assert "0.75" not in capsys.readouterr().err
 
 
-def test_a_cell_has_what_there_is() -> None:
+def test_table_cell_shows_the_available_values() -> None:
     assert cell([90.0], None) == "90.00"
     assert cell([90.0], 91.0) == "90.00 (-1.00)"
     assert cell([89.0, 91.0], 89.5) == "90.00 ±1.41 (+0.50)"

@@ -134,7 +134,7 @@ def test_the_selection_and_its_options_are_part_of_the_case() -> None:
     assert all("repaired" not in measures for measures in wanted.values())
 
 
-def test_a_label_says_what_is_not_as_usual() -> None:
+def test_label_has_non_default_settings() -> None:
     assert label(USUAL) == f"`{USUAL.method}`, whole (default)"
     other = {"recalibrated": "repaired", "repaired": "recalibrated"}[USUAL.start]
     assert label(replace(USUAL, select="uniform", options="{}", start=other)) == (
@@ -167,11 +167,11 @@ def test_the_best_criterion_comes_first(rows: dict[Case, Row]) -> None:
     assert table[-1] == "| Torch-Pruning `l2` | 10.0 | 70.0 | - |"
 
 
-def test_a_report_of_nothing_has_no_tables() -> None:
+def test_empty_report_has_no_tables() -> None:
     assert "|" not in Report({}, "validation").text(SETTINGS, [], None)
 
 
-def test_a_page_keeps_what_is_around_the_markers(tmp_path: Path) -> None:
+def test_page_text_around_the_markers_is_kept(tmp_path: Path) -> None:
     page = tmp_path / "selection.md"
     page.write_text("# What to remove\n\nbefore\n", encoding="utf-8")
     marker, heading = "selection cifar10-resnet56", "What is left of the accuracy"

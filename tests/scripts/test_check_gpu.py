@@ -48,7 +48,7 @@ def test_another_network_is_beyond_the_limits(bundle: Path) -> None:
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="there is a GPU")
-def test_without_a_gpu_it_says_so(bundle: Path) -> None:
+def test_missing_gpu_is_an_error(bundle: Path) -> None:
     ended = check(bundle)
     assert ended.returncode == 1
     assert "has no CUDAExecutionProvider: install onnxruntime-gpu" in ended.stderr

@@ -68,7 +68,7 @@ def much_faster(bundle: Path, folder: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(3400)
-def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
+def test_ci_script_fails_on_planted_regressions_and_passes_noise(tmp_path: Path) -> None:
     try:
         install("raspberry-pi-4")
     except DeviceError as problem:
@@ -135,7 +135,7 @@ def test_planted_regressions_stop_it_and_noise_does_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_target_that_fails_and_a_missed_budget_are_told_in_the_end(tmp_path: Path) -> None:
+def test_ci_script_reports_failed_target_and_missed_budget(tmp_path: Path) -> None:
     steps = Steps(tmp_path)
     ended = steps.run(TARGETS="host hots")
     assert ended.returncode == 3
@@ -154,7 +154,7 @@ def _shell(text: str, folder: Path) -> None:
     subprocess.run(["sh", "-n", str(script)], check=True)
 
 
-def test_the_action_is_whole(tmp_path: Path) -> None:
+def test_github_action_is_valid(tmp_path: Path) -> None:
     action = yaml.safe_load((_ROOT / "action.yml").read_text())
     assert action["runs"]["using"] == "composite"
     text = (_ROOT / "action.yml").read_text()
@@ -172,7 +172,7 @@ def test_the_action_is_whole(tmp_path: Path) -> None:
     assert shutil.which("sh")
 
 
-def test_the_gitlab_template_is_whole(tmp_path: Path) -> None:
+def test_gitlab_template_is_valid(tmp_path: Path) -> None:
     job = yaml.safe_load((_ROOT / "ci" / "gitlab.yml").read_text())[".edgeprune"]
     for line in (*job["before_script"], *job["script"]):
         _shell(line, tmp_path)

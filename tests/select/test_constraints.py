@@ -34,7 +34,7 @@ def _kept(name: str, layers: list[dict[str, Any]], **everywhere: Any) -> list[in
     return constraints[at].kept(_UNITS.groups[at])
 
 
-def test_without_settings_any_number_stays() -> None:
+def test_no_constraints_without_settings() -> None:
     assert _kept("first", []) == list(range(20, 0, -1))
     assert _kept("head", []) == [3]
 
@@ -62,7 +62,7 @@ def test_a_table_says_what_stays_of_the_groups_it_matches(layer: dict[str, Any],
     assert _kept("head", [{"match": "*", **layer}]) == [3]
 
 
-def test_the_last_table_that_says_something_counts() -> None:
+def test_later_table_overrides_earlier_ones() -> None:
     tables = [{"match": "*", "min_units": 0.5, "align": 4}, {"match": "first", "min_units": 18}]
     assert _kept("first", tables) == [20]
     assert _kept("second", tables) == [10, 8]

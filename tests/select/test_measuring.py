@@ -147,7 +147,7 @@ def test_a_group_of_dead_units_is_flat() -> None:
     assert curve.kept == (1, 2, 4, 6, 7, 8)
 
 
-def test_the_same_twice_and_nothing_is_changed() -> None:
+def test_measurement_repeats_and_changes_nothing() -> None:
     model, units, samples = _classifier()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     inputs = [x.clone() for x, _ in samples.source]
@@ -202,7 +202,7 @@ def test_progress_is_told_of_every_network_and_sample() -> None:
     assert bar.done == bar.total == 41 * 5 * sum(group.frozen is None for group in units.groups)
 
 
-def test_what_cannot_be_measured_is_refused() -> None:
+def test_network_that_cannot_be_measured_is_refused() -> None:
     model, units, samples = _classifier()
     for ratios in ((), (0.0,), (0.5, 1.0)):
         with pytest.raises(InputError, match=r"sensitivity: ratios: got \(.*each must be in \(0, 1\)"):

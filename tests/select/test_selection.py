@@ -65,7 +65,7 @@ def test_no_unit_that_fits_is_left_out(share: float, seed: int, alpha: float, ba
         assert cost_of(_UNITS, _NETWORK, without).macs > problem.limits["macs"]
 
 
-def test_no_group_drains() -> None:
+def test_no_group_becomes_empty() -> None:
     """With equal scores every group keeps its share, whatever its units cost."""
     removed = create("global").choose(_problem(0.4, torch.ones(len(_UNITS), dtype=torch.float64)))
     for group in _UNITS.groups:
@@ -120,7 +120,7 @@ def test_curves_are_read_between_and_below_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize(("kept", "loss"), [((), ()), ((4, 2), (0.1, 0.0)), ((2, 4), (0.1,))])
-def test_a_curve_that_is_none_is_refused(kept: tuple[int, ...], loss: tuple[float, ...]) -> None:
+def test_invalid_curve_is_refused(kept: tuple[int, ...], loss: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="curve: kept must rise, with a loss for each"):
         Curve(kept, loss)
 
@@ -176,7 +176,7 @@ def test_a_budget_out_of_reach_says_how_much_is_frozen() -> None:
     assert f"{frozen / _MACS.total():.1%}" in str(caught.value)
 
 
-def test_what_the_recipe_excludes_is_named_too() -> None:
+def test_error_names_excluded_layers() -> None:
     group = next(group for group in _UNITS.groups if group.frozen is None)
     constraints = resolve(_UNITS, layers=[LayerSettings(match=group.name, exclude=True)])
     with pytest.raises(BudgetError) as caught:

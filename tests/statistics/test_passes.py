@@ -159,12 +159,12 @@ _GOOD = (torch.zeros(2, 3), torch.zeros(2))
         (lambda: list(Samples([(torch.zeros(3), 1)])), "the label a tensor"),
     ],
 )
-def test_bad_data(made: Callable[[], Any], told: str) -> None:
+def test_invalid_data_is_refused(made: Callable[[], Any], told: str) -> None:
     with pytest.raises(DataError, match=told):
         made()
 
 
-def test_a_loss_that_does_not_fit() -> None:
+def test_incompatible_loss_is_refused() -> None:
     _, units, inputs = _units("zero-padded-residual")
     for loss, told in (
         (lambda *_: 1.0, "got float; it must return a scalar"),
@@ -176,7 +176,7 @@ def test_a_loss_that_does_not_fit() -> None:
             )
 
 
-def test_inputs_of_another_shape() -> None:
+def test_inputs_of_another_shape_are_refused() -> None:
     _, units, inputs = _units("zero-padded-residual")
     with pytest.raises(DataError, match="allowed is that of the example"):
         forward(units, Samples([(torch.cat([inputs, inputs], -1), torch.zeros(len(inputs)))]), lambda *_: None)

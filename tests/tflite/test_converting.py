@@ -140,7 +140,7 @@ def test_an_output_that_is_an_input_or_a_constant_is_copied(tmp_path: Path) -> N
     np.testing.assert_array_equal(constant, np.ones((1, 2)))
 
 
-def test_what_depends_on_shapes_alone_is_computed(tmp_path: Path) -> None:
+def test_shape_computations_are_folded(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Shape", ["x"], ["s"], "shape"),
         helper.make_node("Gather", ["s", "zero"], ["n"], "first"),
@@ -290,7 +290,7 @@ def _large(name: str, values: list[int]) -> onnx.ModelProto:
         (lambda: model(relu(), dtype=TensorProto.DOUBLE), "input: 'x' is of type float64; allowed are .*float32"),
     ],
 )
-def test_what_cannot_be_converted_is_told_where_it_is(build: Any, told: str, tmp_path: Path) -> None:
+def test_unsupported_operator_is_named_with_its_node(build: Any, told: str, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(b"an earlier file")
     with pytest.raises(ModelError, match=told):

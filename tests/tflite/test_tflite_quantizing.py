@@ -100,7 +100,7 @@ def test_the_seed_alone_decides_the_bytes(source: Converted, tmp_path: Path) -> 
     assert content(1) != first
 
 
-def test_nothing_is_said_and_nothing_is_left(
+def test_quantization_prints_nothing_and_leaves_no_files(
     source: Converted, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
@@ -123,7 +123,7 @@ def test_what_cannot_be_integer_stays_float_and_runs_on_tflite_micro(tmp_path: P
     assert host_comparison.compare(made.path, images, made.inputs, made.outputs, classes=False).worst_steps <= 1
 
 
-def test_signals_go_by_their_ports(tmp_path: Path) -> None:
+def test_signal_inputs_and_outputs_are_quantized(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv1d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool1d(2)).eval()
     signals = torch.randn(64, 3, 16)
@@ -159,7 +159,7 @@ class _Many(nn.Module):
         (_truncated, r"short\.tflite is no TFLite file"),
     ],
 )
-def test_files_that_cannot_be_quantized(build: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
+def test_unquantizable_files_are_refused(build: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
     path = tmp_path / "int8.tflite"
     path.write_bytes(b"an earlier file")
     with pytest.raises(ModelError, match=message):
@@ -167,7 +167,7 @@ def test_files_that_cannot_be_quantized(build: Callable[[Path], Path], message: 
     assert path.read_bytes() == b"an earlier file"
 
 
-def test_what_is_quantized_already_is_refused(source: Converted, tmp_path: Path) -> None:
+def test_quantized_file_is_refused(source: Converted, tmp_path: Path) -> None:
     made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
     with pytest.raises(ModelError, match="quantized already"):
         quantize(made.path, tmp_path / "twice.tflite", digits().train, samples=8)
@@ -191,6 +191,6 @@ def _split(*shape: int) -> TensorSplit:
     ("split", "message"),
     [(_split(20, 1, 9, 8), r"shape \(1, 9, 8\).*takes \(1, 8, 8\)"), (_split(0, 1, 8, 8), "got 0 samples")],
 )
-def test_calibration_data_that_cannot_be_used(source: Converted, tmp_path: Path, split: Any, message: str) -> None:
+def test_invalid_calibration_data_is_refused(source: Converted, tmp_path: Path, split: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         quantize(source, tmp_path / "int8.tflite", split)

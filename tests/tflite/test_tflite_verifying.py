@@ -150,7 +150,7 @@ def test_a_refusal_of_the_runtime_is_one_line(tmp_path: Path, capsys: pytest.Cap
     assert "INFO" not in said
 
 
-def test_what_a_file_leaves_out_is_empty(tmp_path: Path) -> None:
+def test_missing_fields_are_empty(tmp_path: Path) -> None:
     model = _model()
     graph, x = model.subgraphs[0], model.subgraphs[0].tensors[0]
     for tensor in graph.tensors:
@@ -280,7 +280,7 @@ _CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("path", "value", "told"), _CONTRADICTIONS)
-def test_what_contradicts_itself_is_named(path: str, value: object, told: str) -> None:
+def test_contradictory_fields_are_named(path: str, value: object, told: str) -> None:
     model = _model()
     _change(path, value)(model)
     builder = flatbuffers.Builder(1024)  # not pack, which would put buffers in order

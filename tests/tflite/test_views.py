@@ -44,7 +44,7 @@ def test_reshapes_and_transposes_are_those_of_numpy(data: st.DataObject, shape: 
 @pytest.mark.long
 @example_count(200)
 @given(data=st.data(), shape=_SHAPES)
-def test_what_is_brought_together_broadcasts_as_in_numpy(data: st.DataObject, shape: list[int]) -> None:
+def test_views_broadcast_as_in_numpy(data: st.DataObject, shape: list[int]) -> None:
     low = Lowering(_NOTHING)
     arrays, views = [], []
     for index in range(2):

@@ -75,7 +75,7 @@ def _lesson(
 
 
 @pytest.mark.parametrize("features", [0.0, 1.0])
-def test_from_an_equal_teacher_there_is_nothing_to_learn(features: float) -> None:
+def test_equal_teacher_has_loss_zero(features: float) -> None:
     teacher = Teacher(_net(), _settings(features=features), layers={"bn1": None, "bn2": None})
     loss, gradients = _lesson(teacher, _net())
     assert abs(float(loss)) < 1e-6
@@ -90,7 +90,7 @@ def test_the_loss_is_the_divergence_of_softened_answers_times_the_square_of_the_
     assert float(loss) == pytest.approx(float(want), rel=1e-4)
 
 
-def test_labels_have_the_rest_of_the_weight() -> None:
+def test_label_loss_has_the_remaining_weight() -> None:
     student, teacher = _net(), Teacher(_net(1), _settings(weight=0.25))
     teacher.begin(student, _images(), _PLAIN)
     outputs = student(_images())
@@ -147,7 +147,7 @@ def test_features_of_a_pruned_network_are_compared_channel_by_channel() -> None:
     assert "head.weight" not in gradients or float(gradients["head.weight"].abs().max()) == 0
 
 
-def test_wrong_channels_are_far_apart() -> None:
+def test_feature_loss_of_wrong_channels_is_large() -> None:
     dense, student, layers = _pruned()
     kept = layers["bn1"]
     assert kept is not None
@@ -156,7 +156,7 @@ def test_wrong_channels_are_far_apart() -> None:
     assert float(loss) > 0.1
 
 
-def test_a_lesson_of_parts_is_that_of_the_whole_batch() -> None:
+def test_distillation_loss_of_a_split_batch_equals_the_whole() -> None:
     dense, student, layers = _pruned()
     teacher = Teacher(dense, _settings(weight=0.5, features=1.0), layers=layers)
     teacher.begin(student, _images(), _PLAIN)
@@ -270,7 +270,7 @@ def test_a_teacher_answers_as_the_dense_network_does(make: Any, execution: Execu
     assert float((answer - right).abs().max()) < tolerance * float(right.abs().max())
 
 
-def test_bfloat16_teaches_about_the_same() -> None:
+def test_distillation_in_bfloat16_is_close_to_float32() -> None:
     grads = [_lesson(Teacher(_net(1), _settings()), _net().train(), how)[1] for how in (_PLAIN, _LOW)]
     for name in ("conv1.weight", "head.weight"):
         likeness = functional.cosine_similarity(grads[0][name].flatten(), grads[1][name].flatten(), dim=0)

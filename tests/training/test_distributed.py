@@ -63,7 +63,7 @@ def _differ(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> dic
 
 
 @pytest.mark.parametrize("case", _SAME)
-def test_two_processes_end_where_one_does(together: Path, tmp_path: Path, case: str) -> None:
+def test_two_processes_train_the_same_weights_as_one(together: Path, tmp_path: Path, case: str) -> None:
     network, history = run.train(case, tmp_path)
     assert history.rollbacks == 0
     apart = _differ(network.state_dict(), weights.read(together / "0" / case / "result.safetensors"))
@@ -76,7 +76,7 @@ def test_a_step_may_call_parts_of_the_network_and_leave_layers_out(together: Pat
     assert (together / "0" / "parts" / "best.safetensors").exists()
 
 
-def test_what_breaks_in_one_process_takes_all_back(together: Path) -> None:
+def test_divergence_in_one_process_rolls_back_all(together: Path) -> None:
     assert (together / "0" / "rollback" / "rollbacks").read_text() == "1"
 
 

@@ -30,7 +30,7 @@ def test_a_loss_that_explodes_from_the_first_steps_on_does_not_set_its_own_limit
     assert _alarm([2.3] + [500.0] * 100) == 1
 
 
-def test_one_odd_batch_is_no_alarm() -> None:
+def test_single_outlier_batch_is_no_divergence() -> None:
     assert _alarm([2.0] * 30 + [150.0] + [2.0] * 30) is None
 
 
@@ -52,7 +52,7 @@ def test_the_limit_follows_the_scale_of_a_loss_of_ones_own() -> None:
     assert _alarm([3e4] * 20 + [9e5] * 20) == 23
 
 
-def test_its_state_is_all_there_is() -> None:
+def test_divergence_monitor_resumes_from_its_state() -> None:
     losses = [1.0 + step % 3 for step in range(7)] + [60.0] * 20
     for cut in range(1, len(losses)):
         first, second = Divergence(), Divergence()

@@ -45,7 +45,7 @@ def _settings(**changes: Any) -> TrainingSettings:
 
 
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "adamw", "lr": 0.05}, {"precision": "bfloat16"}])
-def test_it_learns(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_finetuning_lowers_the_loss(tmp_path: Path, changes: dict[str, Any]) -> None:
     model = _model()
     history = finetune(model, _data(), _settings(epochs=8, **changes), folder=tmp_path)
     assert evaluate(model, _data().validation).accuracy > 0.9
@@ -53,7 +53,7 @@ def test_it_learns(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert not model.training
 
 
-def test_in_the_end_the_model_has_the_weights_of_the_best_epoch(tmp_path: Path) -> None:
+def test_finetuning_ends_with_the_weights_of_the_best_epoch(tmp_path: Path) -> None:
     model = _model()
     # So high a rate that accuracy goes up and down.
     history = finetune(model, _data(), _settings(epochs=6, lr=2.0, momentum=0.0), folder=tmp_path)

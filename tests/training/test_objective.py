@@ -90,7 +90,7 @@ def _train(folder: Path, model: nn.Module | None = None, data: Data | None = Non
     {"loss": "torch.nn.functional:cross_entropy"}, {"step": "mine.py:step"}, {"metric": "mine.py:recall"},
     {"step": "mine.py:step", "metric": "mine.py:recall"}, {"loss": "mine.py:Weighted", "precision": "bfloat16"},
 ])  # fmt: skip
-def test_what_is_ones_own_trains(mine: Path, changes: dict[str, Any]) -> None:
+def test_own_objective_trains(mine: Path, changes: dict[str, Any]) -> None:
     model = small.model()
     history = _train(mine, model, epochs=6, **changes)
     assert history.epochs[-1].train_loss < history.epochs[0].train_loss
@@ -119,7 +119,7 @@ def test_a_metric_says_what_is_best(mine: Path) -> None:
     assert own == max(history.start_accuracy, *(epoch.validation_accuracy for epoch in history.epochs))
 
 
-def test_judging_leaves_the_mode_of_every_module_as_it_was(mine: Path) -> None:
+def test_evaluation_restores_the_mode_of_every_module(mine: Path) -> None:
     model = small.model().train()
     model[1].eval()
     for changes in ({}, {"metric": "mine.py:recall"}):
@@ -141,7 +141,7 @@ def test_judging_leaves_the_mode_of_every_module_as_it_was(mine: Path) -> None:
     ({"loss": "mine.py:absent"}, RecipeError, r"mine\.py has no 'absent'"),
     ({"loss": "mine.py:vector", "step": "mine.py:step"}, RecipeError, r"training\.step and training\.loss: got both"),
 ])  # fmt: skip
-def test_what_is_wrong_with_it_shows_before_an_epoch_is_spent(
+def test_invalid_objective_fails_before_the_first_epoch(
     mine: Path, changes: dict[str, Any], error: type[EdgePruneError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -149,7 +149,7 @@ def test_what_is_wrong_with_it_shows_before_an_epoch_is_spent(
     assert not (mine / "run" / "last.safetensors").exists()
 
 
-def test_a_metric_that_is_no_number_later_is_taken_back(mine: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_nan_metric_rolls_back_the_epoch(mine: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     history = _train(mine, metric="mine.py:later")
     assert history.rollbacks == 1

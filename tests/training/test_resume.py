@@ -61,7 +61,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[byt
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw-bfloat16", "range-test"])
-def test_a_kill_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: dict[str, Any], name: str) -> None:
+def test_training_resumes_after_a_kill_within_an_epoch(tmp_path: Path, undisturbed: dict[str, Any], name: str) -> None:
     _kill(name, tmp_path, f"steps:{run.STEPS + 3}")
     seen = _Seen()
     resumed, history = _train(name, tmp_path, seen)
@@ -74,12 +74,14 @@ def test_a_kill_in_the_middle_of_an_epoch(tmp_path: Path, undisturbed: dict[str,
 
 # Files in their order: execution.json, best and the state at the start, then best, last and the state of each epoch.
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 6])
-def test_a_kill_just_before_a_file_is_in_place(tmp_path: Path, undisturbed: dict[str, Any], number: int) -> None:
+def test_training_resumes_after_a_kill_before_a_file_is_renamed(
+    tmp_path: Path, undisturbed: dict[str, Any], number: int
+) -> None:
     _kill("sgd", tmp_path, f"files:{number}")
     assert _train("sgd", tmp_path)[0] == undisturbed["sgd"][0]
 
 
-def test_two_kills_in_a_row(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+def test_training_resumes_after_two_kills(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     _kill("sgd", tmp_path, f"steps:{run.STEPS + 1}")
     _kill("sgd", tmp_path, f"steps:{run.STEPS * 2 + 2}")  # counted from the start, the resumed epoch included
     assert _train("sgd", tmp_path)[0] == undisturbed["sgd"][0]
@@ -92,13 +94,13 @@ def _same(resumed: tuple[bytes, Any], undisturbed: tuple[bytes, Any]) -> None:
 
 
 # Seven steps are in the first stretch, which ends within the second of three epochs.
-def test_kills_at_any_step_of_stretches_with_a_hook_and_an_average(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+def test_phases_with_hook_and_average_resume_after_kills(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     for step in (2, 7, 8, 13):
         _kill("stretches", tmp_path, f"steps:{step}")
     _same(_train("stretches", tmp_path), undisturbed["stretches"])
 
 
-def test_kills_between_any_two_files_of_stretches(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+def test_phases_resume_after_kills_between_any_two_files(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     lives = 1
     while _killed("stretches", tmp_path, "files:8"):
         lives += 1
@@ -108,9 +110,7 @@ def test_kills_between_any_two_files_of_stretches(tmp_path: Path, undisturbed: d
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-def test_kills_change_nothing_in_what_follows_when_training_goes_wrong(
-    tmp_path: Path, undisturbed: dict[str, Any]
-) -> None:
+def test_diverging_training_resumes_after_kills(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     whole = undisturbed["explodes"]
     assert whole[1].rollbacks == 1
     assert whole[1].epochs[-1].train_loss < whole[1].epochs[0].train_loss
@@ -141,7 +141,7 @@ def test_a_rollback_survives_a_kill_right_after(tmp_path: Path, monkeypatch: pyt
     _same(results[1], results[0])
 
 
-def test_what_auto_measured_is_kept_before_the_first_step_and_repeated(tmp_path: Path) -> None:
+def test_measured_execution_is_saved_before_the_first_step(tmp_path: Path) -> None:
     _kill("auto", tmp_path, "steps:1")
     file = tmp_path / "execution.json"
     decided = json.loads(file.read_text())
@@ -168,7 +168,7 @@ def test_other_threads_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "begun with 999 threads" in caplog.text
 
 
-def test_a_run_that_ended_is_only_read(tmp_path: Path) -> None:
+def test_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     first, history = _train("sgd", tmp_path)
     seen = _Seen()
     again, read = _train("sgd", tmp_path, seen)

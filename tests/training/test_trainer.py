@@ -133,7 +133,7 @@ def test_the_average_is_that_of_the_formula_and_is_what_is_kept(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_best_and_last_weights_are_both_kept_and_one_is_what_training_ends_with(tmp_path: Path, keep: str) -> None:
+def test_best_and_last_weights_are_both_saved(tmp_path: Path, keep: str) -> None:
     trainer = _trainer(tmp_path, keep=keep)
 
     class Spoils(Hook):
@@ -251,7 +251,7 @@ class _BreaksOnce(nn.Module):
     (False, "the loss became nan in epoch 2, step 3 of 4, at learning rate"),
     (True, "weights are not finite after epoch 2.00"),
 ])  # fmt: skip
-def test_what_goes_wrong_once_is_taken_back_to_the_epoch_before_at_half_the_rate(
+def test_divergence_rolls_back_an_epoch_and_halves_the_rate(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, weights: bool, message: str
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -296,7 +296,7 @@ def test_the_lower_rate_holds_for_the_stretches_that_follow(tmp_path: Path) -> N
     assert hook.rate == pytest.approx(0.05)
 
 
-def test_nothing_stays_behind_when_training_is_interrupted(tmp_path: Path) -> None:
+def test_interrupted_training_leaves_no_hooks(tmp_path: Path) -> None:
     model, settings = small.model(), small.settings(distillation=DistillationSettings(features=1.0))
     teacher = Teacher(small.model(1), settings.distillation, layers={"1": None})
     trainer = Trainer(model, small.data(), settings, folder=tmp_path, teacher=teacher)

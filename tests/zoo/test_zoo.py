@@ -19,7 +19,7 @@ _SAMPLE = ("shufflenet_v2_x1_0", "mobilenet_v3_small")
 
 
 @pytest.mark.parametrize("name", _SAMPLE)
-def test_is_pruned_proved_and_exported(name: str, tmp_path: Path) -> None:
+def test_zoo_network_is_pruned_and_exported(name: str, tmp_path: Path) -> None:
     import onnxruntime
 
     from edgeprune import prune

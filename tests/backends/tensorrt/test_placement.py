@@ -94,7 +94,7 @@ def test_every_convolution_is_quantised_and_every_addition_on_its_skip_input_alo
     onnx.checker.check_model(fitted, full_check=True)
 
 
-def test_it_still_computes_the_network(plain: ModelProto, fitted: ModelProto) -> None:
+def test_network_computes_the_same_after_placement(plain: ModelProto, fitted: ModelProto) -> None:
     inputs = images(32)
     assert error(run(plain, inputs), run(fitted, inputs)) < 0.05
 
@@ -108,7 +108,7 @@ def test_weights_are_a_quarter_or_float_for_old_releases(folder: Path, plain: Mo
     assert error(run(fitted, inputs), run(old, inputs)) < 1e-5
 
 
-def test_what_was_quantised_for_a_cpu_is_found_and_moved(plain: ModelProto, for_cpu: ModelProto) -> None:
+def test_quantizers_placed_for_a_cpu_are_moved(plain: ModelProto, for_cpu: ModelProto) -> None:
     assert rules(for_cpu) == {"bias", "residual", "shared", "stray"}
     moved = fit(for_cpu)
     assert violations(moved) == []
@@ -254,7 +254,7 @@ def test_a_planted_violation_is_found_at_its_node(fitted: ModelProto, plant: Cal
 
 
 @pytest.mark.parametrize("plant", [quantised_bias, main_input_quantised, before_a_relu, shared_by_two])
-def test_what_needs_no_new_scale_is_put_right(fitted: ModelProto, plant: Callable[[ModelProto], str]) -> None:
+def test_violations_without_a_new_scale_are_fixed(fitted: ModelProto, plant: Callable[[ModelProto], str]) -> None:
     model = copied(fitted)
     plant(model)
     assert violations(fit(model)) == []

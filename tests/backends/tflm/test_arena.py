@@ -20,7 +20,7 @@ _PRINTED = """
 """  # noqa: E501
 
 
-def test_what_has_pointers_shrinks_and_all_else_stays() -> None:
+def test_only_structures_with_pointers_shrink_on_32_bit() -> None:
     arena = parsed(_PRINTED)
     assert (arena.total_bytes, arena.nonpersistent_bytes, arena.persistent_bytes) == (3000, 1000, 2000)
     assert {name: (kind.allocations, kind.host_bytes, kind.target_bytes) for name, kind in arena.by_kind.items()} == {
@@ -33,7 +33,7 @@ def test_what_has_pointers_shrinks_and_all_else_stays() -> None:
     assert arena.restated_for_32_bit == 1000 + 120 + 512 + 130 + 606
 
 
-def test_another_text_is_no_arena() -> None:
+def test_unknown_output_of_the_allocator_is_an_error() -> None:
     with pytest.raises(ModelError, match="tells no arena: 'something else'"):
         parsed("something else\n")
 

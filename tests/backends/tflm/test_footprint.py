@@ -28,7 +28,7 @@ def _float(network: nn.Module, folder: Path, *shape: int) -> Footprint:
     return footprint(convert(written.path, folder / "m.tflite").path)
 
 
-def test_the_peak_of_a_chain(tmp_path: Path) -> None:
+def test_peak_of_a_chain_is_two_adjacent_tensors(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 2, 1))
     found = _float(network, tmp_path, 1, 3, 8, 8)
@@ -38,13 +38,13 @@ def test_the_peak_of_a_chain(tmp_path: Path) -> None:
     assert str(found.peak).startswith("CONV_2D /network.1/Conv with /network.0/Conv 2,048, /network.1/Conv 1,024 ")
 
 
-def test_an_input_that_sets_the_peak_is_told(tmp_path: Path) -> None:
+def test_input_at_the_peak_is_reported(tmp_path: Path) -> None:
     found = _float(nn.Sequential(nn.Conv2d(16, 2, 1), nn.Conv2d(2, 2, 1)), tmp_path, 1, 16, 8, 8)
     assert [(one.bytes, one.input) for one in found.peak.tensors] == [(16 * 64 * 4, True), (2 * 64 * 4, False)]
     assert "(the input) 4,096" in str(found.peak)
 
 
-def test_what_is_read_later_is_alive_in_between(tmp_path: Path) -> None:
+def test_tensor_stays_alive_until_its_last_reader(tmp_path: Path) -> None:
     class Shortcut(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -58,7 +58,7 @@ def test_what_is_read_later_is_alive_in_between(tmp_path: Path) -> None:
     assert found.peak.bytes == 3 * 4 * 64 * 4
 
 
-def test_scratch_counts_where_its_operator_stands(tmp_path: Path) -> None:
+def test_scratch_buffer_counts_at_its_operator(tmp_path: Path) -> None:
     slots = 16 * 2  # two kernels that remember a buffer
     at_peak = _float(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8)), tmp_path, 1, 3, 8, 8)
     assert at_peak.peak.operator == "DEPTHWISE_CONV_2D"

@@ -76,7 +76,7 @@ class _Sums(nn.Module):
         return x.sum((2, 3))
 
 
-def test_a_wrong_kernel_is_no_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_a_wrong_kernel_is_larger_than_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TFLITE._facts, "SUM", replace(TFLITE["SUM"], int8="integer"))  # wrong in TFLite Micro
     made = _quantized(_Sums(), tmp_path)
     assert made.float_nodes == ()
@@ -100,7 +100,7 @@ def test_agreement_and_accuracy_of_a_map_of_classes_count_its_pixels(tmp_path: P
         host_comparison.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels[:, 0].numpy())
 
 
-def test_other_classes_are_told(tmp_path: Path) -> None:
+def test_disagreement_on_classes_is_an_error(tmp_path: Path) -> None:
     found = Agreement(top1_agreement=0.9, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
     with pytest.raises(ParityError, match=r"90\.00% of the labels of 100 samples get the same class, 99\.5% must"):
         found.check(tmp_path / "m.tflite", "TFLite Micro")
@@ -119,7 +119,7 @@ def test_an_operator_without_kernel_is_named(tmp_path: Path) -> None:
         Interpreter(path)
 
 
-def test_a_kernel_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_kernel_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Root(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.abs().sqrt()
@@ -130,7 +130,7 @@ def test_a_kernel_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         interpreter.predictor(path)(_images(1))
 
 
-def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_inputs_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
     interpreter = Interpreter(_converted(_network(), tmp_path).path)
     with pytest.raises(ModelError, match=r"fails on TFLite Micro: input input takes the shape \(1, 3, 8, 8\), got"):
         interpreter.predict(np.zeros((1, 3, 8, 9), np.float32))
@@ -138,7 +138,7 @@ def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         interpreter.predict(np.zeros((1, 3, 8, 8), np.int16))
 
 
-def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_invalid_files_are_refused(tmp_path: Path) -> None:
     path = _converted(_network(), tmp_path).path
     content = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -176,7 +176,7 @@ def test_labels_give_the_accuracy_of_both(tmp_path: Path) -> None:
     assert host_comparison.compare(made.path, images.numpy()).accuracy is None
 
 
-def test_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_interpreter_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     made = _quantized(_network(), tmp_path)
     Interpreter(made.path).arena()
     host_comparison.compare(made.path, _images(2))

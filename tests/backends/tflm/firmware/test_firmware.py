@@ -27,7 +27,7 @@ _HOST = shutil.which("g++")
 @pytest.mark.skipif(_CROSS is None, reason="arm-none-eabi-g++ is not installed")
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0plus", "cortex-m55"])
 @pytest.mark.parametrize("file", ["main.cc", "golden.cc", "model_data.cc"])
-def test_what_needs_no_headers_compiles_without_a_warning(file: str, core: str, folder: Path, tmp_path: Path) -> None:
+def test_sources_without_headers_compile_without_warnings(file: str, core: str, folder: Path, tmp_path: Path) -> None:
     assert _CROSS is not None
     argv = [_CROSS, *_STRICT, f"-mcpu={core}", "-mthumb", "-Os", "-c", folder / file, "-o", tmp_path / "made.o"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -35,7 +35,7 @@ def test_what_needs_no_headers_compiles_without_a_warning(file: str, core: str, 
 
 
 @pytest.mark.skipif(_CROSS is None, reason="arm-none-eabi-g++ is not installed")
-def test_what_needs_headers_compiles_against_what_they_declare(folder: Path, tmp_path: Path) -> None:
+def test_sources_with_headers_compile_against_the_declarations(folder: Path, tmp_path: Path) -> None:
     assert _CROSS is not None
     argv = [_CROSS, *_STRICT, "-mcpu=cortex-m4", "-mthumb", "-I", _HERE / "headers", "-c", folder / "model.cc"]
     done = subprocess.run([*argv, "-o", tmp_path / "model.o"], capture_output=True, text=True, check=False)
@@ -137,7 +137,7 @@ def line(program: Path) -> Iterator[_Line]:
     talking.close()
 
 
-def test_it_says_who_it_is(line: _Line, model: Path) -> None:
+def test_firmware_reports_its_name(line: _Line, model: Path) -> None:
     assert line.ask("name") == ["m-name-dut-[EdgePrune]"]
     digits = sha256(model.read_bytes()).hexdigest()[:12]
     told = ["m-profile-[ULPMark for tinyML Firmware V0.0.1]", f"m-model-[{NAME}-{digits}]"]
@@ -192,12 +192,12 @@ def test_golden_vectors_are_compared(line: _Line) -> None:
         ("x" * 200, "e-[the command is too long]"),
     ],
 )
-def test_what_cannot_be_done_is_said(command: str, answer: str, line: _Line) -> None:
+def test_impossible_command_is_answered_with_an_error(command: str, answer: str, line: _Line) -> None:
     assert line.ask(command) == [answer]
     assert line.ask("name") == ["m-name-dut-[EdgePrune]"]
 
 
-def test_bytes_that_do_not_fit_are_refused(line: _Line) -> None:
+def test_input_of_the_wrong_size_is_refused(line: _Line) -> None:
     line.ask("db load 64")
     assert line.ask("db 0") == ["e-[two digits a byte]"]
     assert line.ask("db zz") == ["e-[no hexadecimal digits: zz]"]
@@ -215,7 +215,7 @@ def test_reads_may_be_split_and_merged(line: _Line) -> None:
     assert line.ready()[0].startswith("m-results-[")
 
 
-def test_a_model_that_does_not_load_is_said(program: Path) -> None:
+def test_firmware_reports_a_model_that_does_not_load(program: Path) -> None:
     line = _Line(program, NO_MODEL="1")
     assert line.ready()[:1] == ["m-init-done"]
     assert line.ask("infer 1 0") == ["e-[there is no model]"]

@@ -92,7 +92,7 @@ def test_a_release_is_profiled_without_layers_and_emulated(image: Path, model: P
 
 
 @pytest.mark.long
-def test_an_image_with_layer_times_tells_them(write_firmware: Write, tflm: Path, model: Path, tmp_path: Path) -> None:
+def test_image_with_layer_times_reports_them(write_firmware: Write, tflm: Path, model: Path, tmp_path: Path) -> None:
     image = _image(write_firmware(tmp_path / "firmware", "nucleo-l4r5zi"), tflm, "-DLAYER_TIMES=ON")
     with _emulated(image) as port:
         found = ep.profile(model, f"serial:{port}?emulated=1", **_QUICK)
@@ -127,7 +127,7 @@ def test_every_core_is_linked_for_itself(
 
 
 @pytest.mark.parametrize("option", ["-DTFLM_DIR=/nowhere", "-DBOARD_DIR=."])
-def test_what_is_missing_is_named(option: str, write_firmware: Write, tflm: Path, tmp_path: Path) -> None:
+def test_missing_tools_are_named(option: str, write_firmware: Write, tflm: Path, tmp_path: Path) -> None:
     folder = write_firmware(tmp_path, "nucleo-l4r5zi")
     options = [f"-DTFLM_DIR={tflm}", f"-DBOARD_DIR={_BOARD}", option]
     done = _cmake("-B", "build", "--toolchain", "toolchain.cmake", *options, cwd=folder)

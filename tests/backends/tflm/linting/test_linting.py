@@ -62,7 +62,7 @@ def test_hybrid_operators_are_errors(tmp_path: Path) -> None:
     assert {fit.arena_bytes for fit in report.boards} == {None}
 
 
-def test_tflite_micro_refuses_them_as_the_finding_says(tmp_path: Path) -> None:
+def test_tflite_micro_refuses_hybrid_operators(tmp_path: Path) -> None:
     test_hybrid_operators_are_errors(tmp_path)
     with pytest.raises(ModelError, match="FLOAT32 with filter type: INT8 not supported"):
         isolated.arena(tmp_path / "m.tflite")
@@ -108,7 +108,7 @@ def _with_float_island(file: File, kinds: tuple[str, ...]) -> tuple[int, int]:
     return x, y
 
 
-def test_float_islands_are_told_once_each(tmp_path: Path) -> None:
+def test_each_float_island_is_reported_once(tmp_path: Path) -> None:
     file = File()
     x, y = _with_float_island(file, ("EXP", "ABS"))
     report = _lint(tmp_path, file.content((x,), (y,)))
@@ -120,7 +120,7 @@ def test_float_islands_are_told_once_each(tmp_path: Path) -> None:
     assert report.footprint is not None  # TFLite Micro has float kernels of both
 
 
-def test_islands_that_meet_are_one(tmp_path: Path) -> None:
+def test_adjacent_float_islands_are_merged(tmp_path: Path) -> None:
     file = File()
     x = file.tensor("x", (1, 8))
     q = file.tensor("q", (1, 8))
@@ -137,7 +137,7 @@ def test_islands_that_meet_are_one(tmp_path: Path) -> None:
     assert _only(report, "float-island").message.startswith("3 float operators to op 5")
 
 
-def test_float_ports_of_an_int8_file_are_told(tmp_path: Path) -> None:
+def test_float_inputs_and_outputs_of_an_int8_file_are_reported(tmp_path: Path) -> None:
     file, x, y = fully_connected()
     out = file.tensor("out", (1, 4), FLOAT)
     file.op("DEQUANTIZE", (y,), (out,))
@@ -145,7 +145,7 @@ def test_float_ports_of_an_int8_file_are_told(tmp_path: Path) -> None:
     assert [(one.code, one.level, one.tensor) for one in report.findings] == [("float-port", "note", "out")]
 
 
-def test_a_float_file_is_told_once(tmp_path: Path) -> None:
+def test_float_file_is_one_finding(tmp_path: Path) -> None:
     file = File()
     x, y, z = (file.tensor(name, (1, 8), FLOAT) for name in "xyz")
     file.op("EXP", (x,), (y,))
@@ -154,7 +154,7 @@ def test_a_float_file_is_told_once(tmp_path: Path) -> None:
     assert [(one.code, one.level) for one in report.findings] == [("float-model", "warning")]
 
 
-def test_weights_that_are_unpacked_are_told(tmp_path: Path) -> None:
+def test_dequantized_weights_are_reported(tmp_path: Path) -> None:
     file = File()
     x, y = file.tensor("x", (1, 8), FLOAT), file.tensor("y", (1, 4), FLOAT)
     stored = file.tensor("w", (4, 8), data=np.ones((4, 8), np.int8))
@@ -263,7 +263,7 @@ def test_depthwise_layers_that_miss_the_fast_kernels(
     assert slow == ([(level, True)] if level else [])
 
 
-def test_a_file_that_only_passes_its_input_on(tmp_path: Path) -> None:
+def test_file_without_operators_is_linted(tmp_path: Path) -> None:
     file, x, _ = fully_connected()
     file.operators.clear()
     report = _lint(tmp_path, file.content((x,), (x,)))
@@ -271,7 +271,7 @@ def test_a_file_that_only_passes_its_input_on(tmp_path: Path) -> None:
     assert report.footprint is None or report.footprint.peak.operator == "nothing"
 
 
-def test_options_of_another_operator_are_as_none(tmp_path: Path) -> None:
+def test_options_of_another_operator_are_ignored(tmp_path: Path) -> None:
     """A union may hold anything; runtimes take the defaults then."""
     model = load(_depthwise(6, 1, 2))
     op = model.subgraphs[0].operators[0]
@@ -305,7 +305,7 @@ def test_a_target_that_is_no_microcontroller_is_refused(tmp_path: Path) -> None:
         _lint(tmp_path, file.content((x,), (y,)), "rpi")
 
 
-def test_what_crashes_tflite_micro_is_an_error(tmp_path: Path) -> None:
+def test_file_that_crashes_tflite_micro_is_an_error(tmp_path: Path) -> None:
     """A MEAN without axes: the file is in order, and the kernel reads an input that is not there."""
     file = File()
     x, y = file.tensor("x", (1, 4), FLOAT), file.tensor("y", (1, 4), FLOAT)
@@ -336,7 +336,7 @@ def _script(folder: Path, line: str) -> Path:
 
 
 @pytest.mark.long
-def test_what_edgeprune_makes_has_nothing_to_complain_of(tmp_path: Path) -> None:
+def test_file_converted_by_edgeprune_has_no_findings(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10)).eval()
     written = export(network, (torch.randn(1, 4, 8, 8),), tmp_path / "m.onnx")
