@@ -27,7 +27,9 @@ from tests.schedules.tiny import IMAGE, small, split
 
 _KINDS = ("l1", "elastic_net", "sparse_group_lasso", "growing", "l0")
 _every_schedule = pytest.mark.parametrize("name", registered())
-_every_way = pytest.mark.parametrize("way", [*registered(), *(f"penalty kind={kind}" for kind in _KINDS)])
+_every_way = pytest.mark.parametrize(
+    "way", [*registered(), *(pytest.param(f"penalty kind={kind}", marks=pytest.mark.long) for kind in _KINDS)]
+)
 _EXAMPLE = (torch.zeros(2, *IMAGE),)
 _STEPS = 40
 _BUDGET = {"macs": 0.5}

@@ -7,10 +7,10 @@ import torch
 
 from edgeprune.cost import cost_of
 from edgeprune.cost.breakdown import layer_costs, live_bytes
-from tests.networks.collection import NAMES, shared
+from tests.networks.collection import cases, shared
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases())
 def test_layers_and_calls_add_up_to_the_costs_of_the_network(name: str) -> None:
     network, _, units = shared(name)
     removed = torch.zeros(len(units), dtype=torch.bool)

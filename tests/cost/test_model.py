@@ -18,7 +18,7 @@ from edgeprune.errors import InputError
 from edgeprune.export.onnx import export
 from edgeprune.graph import Units, capture, shrink, units_of
 from tests.example_count import example_count
-from tests.networks.collection import NAMES, shared
+from tests.networks.collection import NAMES, cases, shared
 
 _SUMS = ("macs", "params", "flash_bytes")
 # Recurrent kernels, a matrix times a vector, and attention on a CPU.
@@ -64,7 +64,7 @@ def test_savings_and_gains_are_differences_of_totals(name: str, cost: str) -> No
     assert model.total() == before
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases())
 def test_peak_activation_is_that_of_the_recount(name: str) -> None:
     network, _, units = shared(name)
     model = cost_model("peak_activation_bytes", units, network)
@@ -118,7 +118,7 @@ def test_savings_of_a_peak_over_two_calls() -> None:
     assert model.savings(limit=10 * pixel)[first.start] == pixel / 2
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in _NOT_COUNTED_BY_TORCH])
+@pytest.mark.parametrize("name", cases(name for name in NAMES if name not in _NOT_COUNTED_BY_TORCH))
 def test_macs_are_half_the_flops_that_torch_counts(name: str) -> None:
     network, example, units = shared(name)
     for removed in (torch.zeros(len(units), dtype=torch.bool), _some(units)):
@@ -131,7 +131,7 @@ def test_macs_are_half_the_flops_that_torch_counts(name: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases())
 def test_costs_are_those_of_the_rewritten_network(name: str) -> None:
     network, example, units = shared(name)
     removed = _some(units)

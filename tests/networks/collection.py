@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -54,6 +55,16 @@ _NETWORKS: dict[str, tuple[type[nn.Module], Callable[[], Tensor]]] = {
     "tied-embedding": (sequential.TiedEmbedding, _tokens),
 }
 NAMES = tuple(_NETWORKS)
+_FAST = (
+    "concat-into-grouped", "channel-shuffle", "u-net", "zero-padded-residual", "shared-convolution",
+    "squeeze-and-excite", "depthwise-separable", "fused-projection", "repeated-keys", "lstm", "tied-embedding",
+)  # fmt: skip
+"""Networks that differ most. Tests of all networks are long for the others."""
+
+
+def cases(names: Iterable[str] = NAMES) -> list[Any]:
+    """Parameters of a test of each network, with the marker ``long`` for those that only add to the others."""
+    return [pytest.param(name, marks=[] if name in _FAST else [pytest.mark.long]) for name in names]
 
 
 def make(name: str, seed: int = 0) -> tuple[nn.Module, tuple[Any, ...]]:

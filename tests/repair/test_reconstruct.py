@@ -16,7 +16,7 @@ from edgeprune.repair import constant_units, put, reconstruct
 from edgeprune.repair.reconstruct import Method
 from edgeprune.statistics import Samples
 from tests.example_count import example_count
-from tests.networks.collection import NAMES, shared
+from tests.networks.collection import cases, shared
 
 _METHODS: tuple[Method, ...] = ("bias", "least_squares")
 
@@ -125,7 +125,7 @@ def test_training_begins_with_the_function_that_was_fitted(method: Method) -> No
 
 
 @pytest.mark.parametrize("method", _METHODS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases())
 def test_every_network_is_repaired(name: str, method: Method) -> None:
     """Whatever it is made of, nothing breaks, and the dense network stays as it is."""
     model, example, units = shared(name)

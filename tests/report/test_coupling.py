@@ -15,7 +15,7 @@ from edgeprune import graph
 from edgeprune.cost import cost_of
 from edgeprune.report.coupling import Coupling, Layer, Rail, coupling_of, text
 from edgeprune.report.coupling_picture import svg
-from tests.networks.collection import NAMES, shared
+from tests.networks.collection import cases, shared
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -53,7 +53,7 @@ def overlap(one: tuple[float, float, float, float], other: tuple[float, float, f
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases())
 def test_every_layer_and_group_is_drawn_once_and_no_text_overlaps(name: str) -> None:
     coupling, units, _ = drawn(name)
     picture = svg(coupling, title=name, subtitle="what it is")
@@ -72,7 +72,7 @@ def test_every_layer_and_group_is_drawn_once_and_no_text_overlaps(name: str) -> 
     assert all(left >= 0 and top >= 0 and right <= width and bottom <= height for _, (left, top, right, bottom) in told)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases())
 def test_figures_are_those_of_the_network(name: str) -> None:
     coupling, units, network = drawn(name)
     cost = cost_of(units, network)
