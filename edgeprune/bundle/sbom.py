@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
@@ -58,7 +59,7 @@ def text(name: str, provenance: Provenance, *, epoch: int | None = None) -> str:
     dependencies = {
         bundle: [_reference(edgeprune), python["bom-ref"], *(f"input:{kind}" for kind in provenance.inputs)],
         **{
-            _reference(found): [_reference(packages[need]) for need in _needs(found) if need in packages]
+            _reference(found): [_reference(packages[need]) for need in found.needs if need in packages]
             for found in packages.values()
         },
     }
@@ -87,46 +88,72 @@ def text(name: str, provenance: Provenance, *, epoch: int | None = None) -> str:
     return json.dumps({**head, **content}, indent=2, ensure_ascii=False) + "\n"
 
 
-def installed(names: Iterable[str]) -> dict[str, Distribution]:
-    """The distributions of these names and all that they need, extras left out, by canonical name."""
-    found: dict[str, Distribution] = {}
-    todo = [canonicalize_name(name) for name in names]
+@dataclass(frozen=True)
+class Package:
+    """What the metadata of an installed package says.
+
+    Attributes:
+        name: Canonical name.
+        version: Version.
+        needs: Canonical names of the packages that it requires in this environment, extras left out.
+        license: SPDX expression; None where the package has none.
+    """
+
+    name: str
+    version: str
+    needs: tuple[str, ...]
+    license: str | None
+
+
+def installed(names: Iterable[str]) -> dict[str, Package]:
+    """The packages of these names and all that they need, extras left out, by canonical name."""
+    found: dict[str, Package] = {}
+    todo: list[str] = [canonicalize_name(name) for name in names]
     while todo:
         name = todo.pop()
         if name in found:
             continue
         try:
-            found[name] = distribution(name)
+            found[name] = _package(distribution(name))
         except PackageNotFoundError:  # needed elsewhere, or not at all here
             continue
-        todo.extend(_needs(found[name]))
+        todo.extend(found[name].needs)
     return found
 
 
-def _needs(package: Distribution) -> list[Any]:
-    """Canonical names of what it needs in this environment."""
-    names = []
-    for line in package.requires or ():
+def _package(package: Distribution) -> Package:
+    metadata = package.metadata  # parsed by each access
+    licenses = metadata.get_all("License-Expression", ())
+    return Package(
+        name=canonicalize_name(metadata["Name"]),
+        version=metadata["Version"],
+        needs=tuple(_needs(package.requires or ())),
+        license=licenses[0] if licenses else None,
+    )
+
+
+def _needs(requirements: Iterable[str]) -> list[str]:
+    names: set[str] = set()
+    for line in requirements:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:  # old metadata, which pip reads no better
             continue
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            names.append(canonicalize_name(requirement.name))
-    return sorted(set(names))
+            names.add(canonicalize_name(requirement.name))
+    return sorted(names)
 
 
-def _library(package: Distribution) -> dict[str, Any]:
+def _library(package: Package) -> dict[str, Any]:
     component = {
         "type": "library",
         "bom-ref": _reference(package),
-        "name": canonicalize_name(package.metadata["Name"]),
+        "name": package.name,
         "version": package.version,
         "purl": _reference(package),
     }
-    licenses = package.metadata.get_all("License-Expression", ())
-    return {**component, "licenses": [{"expression": licenses[0]}]} if licenses else component
+    return {**component, "licenses": [{"expression": package.license}]} if package.license else component
 
 
-def _reference(package: Distribution) -> str:
-    return f"pkg:pypi/{canonicalize_name(package.metadata['Name'])}@{quote(package.version, safe='.-_~!')}"
+def _reference(package: Package) -> str:
+    return f"pkg:pypi/{package.name}@{quote(package.version, safe='.-_~!')}"
