@@ -12,7 +12,7 @@ from tests import processes, quick_host
 
 pytestmark = pytest.mark.long
 
-_ARGUMENTS = ("digits", "--epochs", "0")
+_ARGUMENTS = ("digits", "--epochs", "0", "--set", "prune.samples=64")
 
 
 def _build_on_a_full_disk(*arguments: str) -> None:

@@ -24,6 +24,7 @@ _FREE = {
     "prune.criterion": "auto",
     "prune.selection": "auto",
     "prune.align": "auto",
+    "prune.samples": 64,
     "training.epochs": 0,
     "quantize.precision": "float32",
 }

@@ -24,7 +24,15 @@ _EPOCH = 1_700_000_000
 
 def build(folder: Path, recipe: Path, *, umask: int, **environment: str) -> Path:
     """Build a copy of the digits for two targets in a process of its own; the folder of the bundles."""
-    arguments = ["build", str(recipe), "--epochs", "1", *(word for name in _TARGETS for word in ("--target", name))]
+    arguments = [
+        "build",
+        str(recipe),
+        "--epochs",
+        "1",
+        "--set",
+        "prune.samples=64",
+        *(word for name in _TARGETS for word in ("--target", name)),
+    ]
     quick_host.write(folder)
     home = folder / "home"
     home.mkdir()

@@ -212,7 +212,7 @@ def test_backend_of_another_package_changes_stages_that_use_it(tmp_path: Path, m
 
 @pytest.mark.long
 def test_build_runs_only_stages_whose_sources_changed(tmp_path: Path, changed: Callable[[str], None]) -> None:
-    recipe = Recipe.load("digits").override({"training.epochs": 1})
+    recipe = Recipe.load("digits").override({"training.epochs": 1, "prune.samples": 64})
 
     def run() -> set[str]:
         result = build(recipe, quick_host(), output=tmp_path / "dist", cache=tmp_path / "cache")
@@ -246,7 +246,7 @@ def test_build_runs_only_stages_whose_sources_changed(tmp_path: Path, changed: C
 def test_all_code_that_a_stage_loads_is_in_its_sources(
     target: str, overrides: dict[str, object], stages: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overrides = {"training.epochs": 1, "quantize.max_accuracy_drop": 1.0, **overrides}
+    overrides = {"training.epochs": 1, "prune.samples": 64, "quantize.max_accuracy_drop": 1.0, **overrides}
     cache = tmp_path / "cache"
     write(tmp_path)
     monkeypatch.chdir(tmp_path)
