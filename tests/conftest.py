@@ -90,7 +90,7 @@ def digits_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
             if not place.exists():
                 chosen = Target.load(target)
                 built = build(
-                    Recipe.load("digits").override(settings),
+                    Recipe.load("digits").override({"prune.samples": 64, **settings}),
                     chosen if runtime is None else chosen.with_runtime(runtime),
                     output=common / "digits-bundle-output",
                     cache=common / "digits-bundle-cache",

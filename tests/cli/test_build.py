@@ -127,9 +127,11 @@ def test_the_table_is_printed_on_stdout_and_progress_on_stderr(own: Path, capsys
 
 @pytest.mark.long
 def test_python_and_command_line_build_the_same(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["build", "digits", "--epochs", "0", "--target", "board.toml", "--json"]) == 0
+    assert (
+        run(["build", "digits", "--epochs", "0", "--set", "prune.samples=64", "--target", "board.toml", "--json"]) == 0
+    )
     told = json.loads(capsys.readouterr().out)
-    recipe = edgeprune.Recipe.load("digits").override({"training.epochs": 0})
+    recipe = edgeprune.Recipe.load("digits").override({"training.epochs": 0, "prune.samples": 64})
     result = edgeprune.build(recipe, own / "board.toml")
     assert all(stage.cached for stage in result.stages)
     assert str(result.folder) == told["folder"]

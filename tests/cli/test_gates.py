@@ -94,6 +94,7 @@ def test_impossible_limits_are_refused_before_the_build(
     assert not (own / ".edgeprune").exists()
 
 
+@pytest.mark.long
 def test_a_target_has_limits_of_its_own(shared_own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*_QUICK, "--budget", "board:file_bytes=100B", "--budget", "host:file_bytes=1GB"]) == 4
     assert verdicts(capsys)["file_bytes"]["limit"] == 100

@@ -17,7 +17,7 @@ from edgeprune import Plan, groups, prune
 from edgeprune.cost import cost_of
 from edgeprune.graph import Units, capture, units_of
 from edgeprune.pruning import Pruned
-from tests.networks.collection import NAMES, make, shared
+from tests.networks.collection import NAMES, cases, make, shared
 
 _UNCOUNTED = ("lstm", "gru", "parametrised", "tokens-and-positions", "grouped-queries")
 """torch counts no recurrent layers, no matrix-vector products, and no attention on a CPU."""
@@ -33,7 +33,7 @@ def _pruned(name: str) -> tuple[nn.Module, tuple[Any, ...], Pruned]:
     return network, example, prune(network, example, budget={"macs": 0.5}, options={"criterion": "random"})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases())
 def test_pruned_network_passes_the_equivalence_check(name: str) -> None:
     network, _, pruned = _pruned(name)
     _check(network, pruned, dense=make(name)[0])
@@ -58,7 +58,7 @@ def _check(network: nn.Module, pruned: Pruned, *, dense: nn.Module) -> None:
     assert all(torch.equal(tensor, state[key]) for key, tensor in dense.state_dict().items()), "the input changed"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases())
 @_unpickled
 def test_trains_at_any_batch_size(name: str) -> None:
     _, example, pruned = _pruned(name)
@@ -88,7 +88,7 @@ def test_plan_replays_to_the_same_weights(name: str, tmp_path: Path) -> None:
         assert torch.equal(got, want), key
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "parametrised"])  # torch saves only its state
+@pytest.mark.parametrize("name", cases(name for name in NAMES if name != "parametrised"))  # torch saves only its state
 @_unpickled
 def test_pruned_network_is_pickled(name: str, tmp_path: Path) -> None:
     _, example, pruned = _pruned(name)

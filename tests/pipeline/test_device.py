@@ -15,7 +15,9 @@ pytestmark = pytest.mark.long
 
 
 def test_precision_is_chosen_only_by_measurements_on_the_device(tmp_path: Path) -> None:
-    recipe = edgeprune.Recipe.load("digits").override({"training.epochs": 0, "quantize.precision": "auto"})
+    recipe = edgeprune.Recipe.load("digits").override(
+        {"training.epochs": 0, "prune.samples": 64, "quantize.precision": "auto"}
+    )
     folders = {"output": tmp_path / "dist", "cache": tmp_path / "cache"}
     imitated = edgeprune.build(recipe, "host", device=Local(uri="imitated:", kind="emulated"), **folders)
     assert imitated.profile.device["uri"] == "imitated:"

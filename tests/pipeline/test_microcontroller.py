@@ -34,6 +34,7 @@ def _build(folder: Path, board: Target | str = _NANO, **settings: Any) -> BuildR
     given = {
         "training.epochs": 0,
         "quantize.max_accuracy_drop": 1.0,
+        "prune.samples": 64,
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
     return build(Recipe.load("digits").override(given), board, output=folder / "dist", cache=folder / "cache")

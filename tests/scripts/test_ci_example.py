@@ -26,6 +26,7 @@ _ROOT = Path(__file__).parents[2]
 _SCRIPT = _ROOT / "scripts" / "ci_example.sh"
 _TARGETS = ("host", "raspberry-pi-4", "nucleo-l4r5zi")
 _EMULATED = ("raspberry-pi-4", "nucleo-l4r5zi")
+_BUILD = "--epochs 2 --set prune.samples=64"
 _MEASURED = ("latency_ms.", "memory_bytes")
 _DEVICES = "host=local: raspberry-pi-4=emulator:raspberry-pi-4 nucleo-l4r5zi=emulator:microcontroller"
 
@@ -83,13 +84,13 @@ def test_ci_script_fails_on_planted_regressions_and_passes_noise(tmp_path: Path)
     (tmp_path / "edgeprune.lock").write_text(json.dumps(chosen))
 
     (tmp_path / "up").mkdir()
-    base = steps.run(BUILD="--epochs 2", OUT="base", COMMENT="cat > posted.md", UPLOAD="cp -t up")
+    base = steps.run(BUILD=_BUILD, OUT="base", COMMENT="cat > posted.md", UPLOAD="cp -t up")
     assert base.returncode == 0, base.stderr
     assert {path.name for path in (tmp_path / "up").iterdir()} == {f"digits-{target}.tar.gz" for target in _TARGETS}
     assert (tmp_path / "posted.md").read_text().count("no bundle of the base branch") == 3
     # Another machine, with nothing in its cache.
     noise = steps.run(
-        BUILD="--epochs 2 --cache anew",
+        BUILD=f"{_BUILD} --cache anew",
         BASE="base",
         DEVICES=_DEVICES,
         # tests/report/test_comparison.py has what noise may do; here it must not matter what else the machine does.
@@ -107,13 +108,18 @@ def test_ci_script_fails_on_planted_regressions_and_passes_noise(tmp_path: Path)
 
     # How much slower a larger network is depends on what else the machine does: a thousand times is seen on any.
     much_faster(tmp_path / "base" / "digits-host", tmp_path / "fast" / "digits-host")
-    larger = steps.run(BUILD="--epochs 2 --budget macs=1.0", BASE="fast", TARGETS="host")
+    larger = steps.run(BUILD=f"{_BUILD} --budget macs=1.0", BASE="fast", TARGETS="host")
     assert larger.returncode == 4, larger.stderr
     assert {"macs", "params", "file_bytes", "latency_ms.p50"} <= steps.failed("host")
     assert "accuracy" not in steps.failed("host")
     assert "**digits for host: " in (tmp_path / "dist" / "comment.md").read_text()
 
-    small = {"BUILD": "--epochs 0 --budget macs=0.05", "BASE": "base", "TARGETS": "host", "OUT": "small"}
+    small = {
+        "BUILD": "--epochs 0 --set prune.samples=64 --budget macs=0.05",
+        "BASE": "base",
+        "TARGETS": "host",
+        "OUT": "small",
+    }
     worse = steps.run(**small)
     assert worse.returncode == 4, worse.stderr
     assert {name for name in steps.failed("host", "small") if not name.startswith(_MEASURED)} == {"accuracy"}

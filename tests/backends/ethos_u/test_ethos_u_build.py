@@ -21,7 +21,7 @@ _TARGET = Target.load("corstone-300-u55-128")
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("build")
-    recipe = Recipe.load("digits").override({"training.epochs": 2})
+    recipe = Recipe.load("digits").override({"training.epochs": 2, "prune.samples": 64})
     assert preferred_alignment(recipe, _TARGET) == 16
     return build(recipe, _TARGET, output=folder / "dist", cache=folder / "cache").folder
 
