@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,11 @@ def _own(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, Tensor) else value
 
 
+def _most_are_long(names: Iterable[str]) -> list[Any]:
+    """Parameters of a test that captures an example of each operator; the fast tier has the first ones."""
+    return [pytest.param(name, marks=[] if i < 20 else [pytest.mark.long]) for i, name in enumerate(names)]
+
+
 @cache
 def _calls(name: str) -> Sequence[tuple[Any, Mapping[str, Any]]]:
     """Calls of the operator ``name`` in its examples: target, and arguments by schema name."""
@@ -121,7 +126,7 @@ def _with_first(target: Any, arguments: Mapping[str, Any], values: Tensor) -> li
     return _call(target, arguments, **changed)
 
 
-@pytest.mark.parametrize("name", ATEN.names(lambda facts: facts.keeps_zero))
+@pytest.mark.parametrize("name", _most_are_long(ATEN.names(lambda facts: facts.keeps_zero)))
 def test_keeps_zero(name: str) -> None:
     for target, arguments in _zeroable(name):
         for result in _with_first(target, arguments, torch.zeros_like(_first(target, arguments))):
