@@ -68,8 +68,11 @@ def load({parameters}):
 
 def test_the_folder_is_handed_to_the_function(tmp_path: Path) -> None:
     code = _CODE.format(parameters="folder=None", count="2 if folder is None else len(list(folder.iterdir()))")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "sample").touch()
     assert len(_function(tmp_path, code).train) == 2
-    assert len(_function(tmp_path, code, folder=tmp_path).train) == 1
+    assert len(_function(tmp_path, code, folder=folder).train) == 1
 
 
 def test_a_function_without_a_folder_refuses_one(tmp_path: Path) -> None:
