@@ -122,7 +122,7 @@ def test_unknown_target_and_impossible_evidence_are_refused() -> None:
     budget.check_targets(lambda _name: True, [])
     for cost in ("latency_ms", "flash_bytes"):
         wanted = RecipeBudget.model_validate({cost: 0.5, "require": "measured"})
-        with pytest.raises(RecipeError, match=rf"'budget.{cost}' is estimated, and budget.require asks for measured"):
+        with pytest.raises(RecipeError, match=rf"'budget.{cost}'.*budget.require"):
             wanted.check_evidence()
     RecipeBudget.model_validate({"macs": 0.5, "latency_ms": {"p50": "3ms"}, "require": "measured"}).check_evidence()
 

@@ -89,7 +89,7 @@ def test_broken_toml_names_file_and_line(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"unknown recipe 'digit': did you mean 'digits'\? known recipes: .*cifar10"):
+    with pytest.raises(RecipeError, match=r"'digit'.*'digits'.*cifar10"):
         Recipe.load("digit")
 
 
@@ -99,7 +99,7 @@ def test_override_replaces_settings_by_dotted_key(tmp_path: Path) -> None:
     assert (changed.training.epochs, changed.seed, changed.prune.exclude) == (1, 7, ("head.*",))
     assert changed.folder == recipe.folder
     assert recipe.training.epochs == "auto"
-    with pytest.raises(RecipeError, match=r"'train\.epochs' in the command line; did you mean 'training.epochs'"):
+    with pytest.raises(RecipeError, match=r"'train\.epochs'.*'training.epochs'"):
         recipe.override({"train.epochs": 1}, where="the command line")
 
 

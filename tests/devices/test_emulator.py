@@ -101,7 +101,7 @@ def test_failed_reinstallation_keeps_the_installed_emulator(image: Image, monkey
 
 
 def test_failed_download_reports_the_message_of_pip(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match=r"pip cannot install numpy==0\.0\.1 for Python 3\.11 on aarch64: .*0\.0\.1"):
+    with pytest.raises(DeviceError, match=r"numpy==0\.0\.1.*3\.11.*aarch64.*0\.0\.1"):
         wheels.install(
             ["numpy==0.0.1"], tmp_path, machine="aarch64", python="3.11", glibc_minor=36, report=tmp_path / "report"
         )

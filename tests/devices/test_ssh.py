@@ -323,7 +323,7 @@ def test_unreachable_host_is_an_error(own: Server) -> None:
 
 @pytest.mark.long
 def test_device_without_python_is_an_error_with_the_package_to_install(server: Server) -> None:
-    with pytest.raises(DeviceError, match=r"there is no /opt/none/python on ssh://.*install Python 3\.8 or newer"):
+    with pytest.raises(DeviceError, match=r"/opt/none/python.*ssh://.*3\.8"):
         device(server.uri(python="/opt/none/python")).open().__enter__()
     with pytest.raises(DeviceError, match=r"/bin/false on ssh://.* ended with exit code 1"):
         device(server.uri(python="/bin/false")).open().__enter__()
@@ -397,7 +397,7 @@ def test_invalid_address_is_refused(uri: str, reason: str) -> None:
 def test_devices_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
-    with pytest.raises(InputError, match=r"got the device 'kitchen'; a device begins with .* named in devices\.toml"):
+    with pytest.raises(InputError, match=r"'kitchen'.*devices\.toml"):
         device("kitchen")
     (tmp_path / "user" / "edgeprune").mkdir(parents=True)
     (tmp_path / "user" / "edgeprune" / "devices.toml").write_text(

@@ -70,7 +70,7 @@ def test_limits() -> None:
     exact = compare(_REFERENCE, _REFERENCE)
     check(exact, max_error=1e-9, top1_agreement=1.0)
     off = compare(_REFERENCE, np.roll(_REFERENCE, 1, axis=1))
-    with pytest.raises(ParityError, match=r"off by 6.*parity\.max_error allows 0\.001;.* 0\.00% of the labels of 2"):
+    with pytest.raises(ParityError, match=r"6.*parity\.max_error.*0\.001.*0\.00%.*2"):
         check(off, max_error=1e-3, top1_agreement=0.99)
     with pytest.raises(ParityError, match="top1_agreement asks for 50"):
         check(off, max_error=10, top1_agreement=0.5)
@@ -145,7 +145,7 @@ def test_lost_accuracy_above_the_limit_fails() -> None:
     exact = compare(_REFERENCE, _REFERENCE)
     found = {"int8": Comparison(exact, accuracy=0.89, reference_accuracy=0.9)}
     check_forms(found, {"int8": _Limits(accuracy_drop=0.01)})
-    with pytest.raises(ParityError, match=r"89\.00%, that of the network 90\.00%; parity\.accuracy_drop allows 0\.50%"):
+    with pytest.raises(ParityError, match=r"89\.00%.*90\.00%.*parity\.accuracy_drop.*0\.50%"):
         check_forms(found, {"int8": _Limits()})
 
 

@@ -81,12 +81,12 @@ def test_a_function_without_a_folder_refuses_one(tmp_path: Path) -> None:
 
 
 def test_a_function_that_needs_a_folder_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"without arguments \(no data\.dir is set\).*'folder'"):
+    with pytest.raises(DataError, match=r"data\.dir.*'folder'"):
         _function(tmp_path, _CODE.format(parameters="folder", count=2))
 
 
 def test_a_function_that_fails_names_its_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"mine\.py:load fails: KeyError: 'x' \(.*mine\.py, line 2\)"):
+    with pytest.raises(DataError, match=r"mine\.py:load.*KeyError.*'x'.*mine\.py.*2"):
         _function(tmp_path, "def load():\n    return {}['x']\n")
 
 

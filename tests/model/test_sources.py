@@ -68,7 +68,7 @@ def test_code_that_fails_on_import_names_its_line(tmp_path: Path) -> None:
 
 def test_a_file_that_imports_an_absent_package_says_which(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("import no_such_package_anywhere\n")
-    with pytest.raises(ModelError, match=r"No module named 'no_such_package_anywhere' \(.*net\.py, line 1\)"):
+    with pytest.raises(ModelError, match=r"'no_such_package_anywhere'.*net\.py.*1"):
         load_object("net.py:build", base=tmp_path)
 
 

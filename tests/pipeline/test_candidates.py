@@ -111,7 +111,7 @@ def test_lock_repeats_the_choice_for_the_same_settings(folder: Path, built: Buil
     assert "candidates" in ran(_build(folder, lock=lock, update_lock=True))
     assert table()[key] == name
     lock.write_text(text.replace(name, "best"))
-    with pytest.raises(RecipeError, match=f"targets.host.plans.{key} is 'best', must be one of: fisher"):
+    with pytest.raises(RecipeError, match=rf"targets.host.plans.{key}.*'best'"):
         _build(folder, lock=lock)
 
 

@@ -251,7 +251,7 @@ def test_unreachable_budget_is_an_error_before_training(budget: dict[str, Any], 
 
 @pytest.mark.long
 def test_error_names_memory_of_a_board_that_is_too_small(folder: Path) -> None:
-    with pytest.raises(BudgetError, match=r"arena_bytes: 2,000 cannot be reached \(what small-board has for a model\)"):
+    with pytest.raises(BudgetError, match=r"arena_bytes.*2,000.*small-board"):
         _build(folder, _board(ram_bytes=2000, reserved_ram_bytes=0))
 
 
@@ -266,9 +266,7 @@ def test_the_exit_code_of_a_missed_budget(
 
 
 def test_arena_budget_needs_a_microcontroller(folder: Path) -> None:
-    with pytest.raises(
-        RecipeError, match=r"'budget\.arena_bytes': raspberry-pi-4 runs ONNX Runtime, which has no arena"
-    ):
+    with pytest.raises(RecipeError, match=r"'budget\.arena_bytes'.*raspberry-pi-4.*ONNX"):
         _build(folder, "raspberry-pi-4", budget__arena_bytes=10_000)
 
 

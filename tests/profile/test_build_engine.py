@@ -138,7 +138,7 @@ def test_every_precision_that_ships_may_be_built(tools: Path, bundle: Path) -> N
     assert found.forms(model, "fp16") == {"fp16": bundle / "model.fp16.onnx"}
     (bundle / "model.int8-fp16.onnx").unlink()
     assert list(found.forms(model)) == ["fp32", "fp16"]
-    with pytest.raises(EngineError, match=r"has no model\.int8-fp16\.onnx, which TensorRT 11\.4\.0 needs") as caught:
+    with pytest.raises(EngineError, match=r"model\.int8-fp16\.onnx.*TensorRT.*11\.4\.0") as caught:
         found.forms(model, "int8")
     assert caught.value.exit_code == 3
 

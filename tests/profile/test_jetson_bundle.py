@@ -145,7 +145,7 @@ def test_what_the_engine_answers_is_held_against_the_form_that_it_was_built_from
     assert found.validity is not None
     (check,) = found.validity.golden.values()
     assert (check.samples, check.tolerance, check.top1_agreement) == (4, tolerance, 1)
-    with pytest.raises(MeasurementError, match=f"an output is off by 0.5 of the largest, {tolerance:g} is allowed"):
+    with pytest.raises(MeasurementError, match=rf"0.5.*{tolerance:g}"):
         profiled(1.5)
 
 

@@ -17,5 +17,5 @@ def test_a_damaged_tflite_file_reaches_no_runtime(tmp_path: Path) -> None:
     path.write_bytes(file.content((x,), (y,)))
     assert subject(path).models == {"m": path}
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(ModelError, match=r"m\.tflite is no TFLite file: damaged or cut off"):
+    with pytest.raises(ModelError, match=r"m\.tflite.*TFLite"):
         subject(path)

@@ -234,7 +234,7 @@ def test_bundles_of_different_recipes_are_refused() -> None:
         compared(side("base", manifest()), side("new", found=profile()))
     with pytest.raises(InputError, match="none is in both"):
         compared(side("a", found=profile()), side("b", found=replace(profile(), models={"m": model(1, 1.0)})))
-    with pytest.raises(InputError, match=r"--fail-on energy_mj:\+5%: there is no energy_mj in both; there is macs"):
+    with pytest.raises(InputError, match=r"--fail-on.*energy_mj:\+5%.*energy_mj"):
         compared(base, base, "energy_mj:+5%")
 
 

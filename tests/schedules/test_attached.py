@@ -303,7 +303,7 @@ def test_the_state_of_another_network_is_refused() -> None:
     with _attach(ep.schedules.Iterative(rounds=2), model, optimizer) as pruning:
         list(_train(model, optimizer, 8))
         state = pruning.state_dict()
-        with pytest.raises(InputError, match=r"load_state_dict: got it after 8 updates; allowed is before any"):
+        with pytest.raises(InputError, match=r"load_state_dict.*8"):
             pruning.load_state_dict(state)
         list(_train(model, optimizer, 4))
     other = small(seed=1)

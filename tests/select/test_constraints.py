@@ -107,9 +107,7 @@ def test_a_pattern_without_effect_is_an_error(layer: dict[str, Any], told: str) 
     ],
 )
 def test_a_contradiction_names_the_group(layer: dict[str, Any], told: str) -> None:
-    with pytest.raises(
-        InputError, match=f"first has 20 units, and no number of them is allowed: max_units allows {told}"
-    ):
+    with pytest.raises(InputError, match=rf"20.*max_units.*{told}"):
         _kept("first", [{"match": "first", **layer}])
 
 

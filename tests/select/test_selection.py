@@ -212,7 +212,7 @@ def test_a_selection_is_found_by_name_or_by_class(tmp_path: Path) -> None:
     assert not bool(create("mine.py:Nothing", base=tmp_path).choose(_problem(0.5, _random(0))).any())
     assert create("global", {"alpha": 1}).options == {"alpha": 1, "balance": None}
     assert set(registered()) == {"global", "knapsack", "sensitivity", "uniform"}
-    with pytest.raises(InputError, match=r"select: got 'globl'; there are .* did you mean 'global'"):
+    with pytest.raises(InputError, match=r"'globl'.*'global'"):
         create("globl")
     with pytest.raises(InputError, match="select: global has no option 'beta'; allowed are alpha, balance"):
         create("global", {"beta": 1})

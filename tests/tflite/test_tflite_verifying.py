@@ -76,7 +76,7 @@ def test_a_file_that_is_cut_off_is_refused(keep: int) -> None:
 
 def test_the_path_and_the_place_are_named(tmp_path: Path) -> None:
     (tmp_path / "cut.tflite").write_bytes(_content()[:400])
-    with pytest.raises(ModelError, match=r"cut\.tflite is no TFLite file: damaged or cut off, .*Model.* of 400"):
+    with pytest.raises(ModelError, match=r"cut\.tflite.*TFLite.*400"):
         read(tmp_path / "cut.tflite")
 
 

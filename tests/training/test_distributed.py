@@ -90,7 +90,7 @@ def test_a_kill_within_an_epoch_changes_nothing_but_another_number_of_processes_
     killed = _launch(tmp_path, f"everything:{run.STEPS + 2}")
     assert killed.returncode != 0
     assert (tmp_path / "0" / "everything" / "underway.pt").exists()
-    with pytest.raises(InputError, match=r"begun by 2 processes, now there are 1: .*--nproc-per-node 2"):
+    with pytest.raises(InputError, match=r"2.*1.*--nproc-per-node.*2"):
         run.train("everything", tmp_path / "0" / "everything")
     done = _launch(tmp_path, "everything")
     assert done.returncode == 0, done.stderr
@@ -101,5 +101,5 @@ def test_a_kill_within_an_epoch_changes_nothing_but_another_number_of_processes_
 def test_fewer_samples_a_step_than_processes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = run.processes().__class__(rank=0, count=17)
     monkeypatch.setattr("edgeprune.training.trainer.processes", lambda: many)
-    with pytest.raises(InputError, match=r"training\.batch_size: got 16, and 50 training samples, for 17 processes"):
+    with pytest.raises(InputError, match=r"training\.batch_size.*16.*50.*17"):
         run.train("plain", tmp_path)
