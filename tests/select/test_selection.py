@@ -214,9 +214,9 @@ def test_a_selection_is_found_by_name_or_by_class(tmp_path: Path) -> None:
     assert set(registered()) == {"global", "knapsack", "sensitivity", "uniform"}
     with pytest.raises(InputError, match=r"'globl'.*'global'"):
         create("globl")
-    with pytest.raises(InputError, match="select: global has no option 'beta'; allowed are alpha, balance"):
+    with pytest.raises(InputError, match=r"'beta'.*alpha, balance"):
         create("global", {"beta": 1})
-    with pytest.raises(InputError, match="select: alpha: got -1; must be a number at least 0"):
+    with pytest.raises(InputError, match=r"alpha.*-1"):
         create("global", {"alpha": -1})
     with pytest.raises(InputError, match=r"is no class derived from edgeprune\.select\.Selection"):
         create("torch.nn:Linear")
