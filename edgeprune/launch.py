@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from functools import cache
-
-logger = logging.getLogger(__name__)
 
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 
@@ -37,7 +34,9 @@ def hint_at_wait_policy() -> None:
     """Warn once where training is slow because torch was loaded before ``edgeprune`` and the cores are busy."""
     cores = os.cpu_count() or 1
     if _WAIT_POLICY not in os.environ and hasattr(os, "getloadavg") and os.getloadavg()[0] > cores / 2:
-        logger.warning(
+        import logging  # as costly as all other imports of `edgeprune --help` but click
+
+        logging.getLogger(__name__).warning(
             "other programs use this machine, and waiting threads of torch spin: import edgeprune before torch, or set "
             "%s=PASSIVE, to train faster",
             _WAIT_POLICY,

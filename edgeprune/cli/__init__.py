@@ -1,9 +1,11 @@
-"""The command line: the only code that prints or ends the process. One file a command, imported when it is called."""
+"""The command line: the only code that prints or ends the process. One file a command, imported when it is called.
+
+Whatever ``edgeprune --help`` does not need is imported inside functions.
+"""
 
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import signal
 import sys
@@ -11,11 +13,8 @@ import sys
 import click
 
 from edgeprune import __version__
-from edgeprune.cli import system_failures
 from edgeprune.cli.groups import SuggestingGroup
-from edgeprune.cli.output import print_error
 from edgeprune.errors import EdgePruneError, InputError
-from edgeprune.printable import printable
 
 # Name, and what `edgeprune --help` says of it: known here so that no command has to be imported for it.
 _COMMANDS = {
@@ -37,8 +36,6 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of a recipe, a target or a file of a bundle.",
     "schedules": "List the ways to mix pruning and training.",
 }
-
-logger = logging.getLogger(__name__)
 
 
 class _Commands(SuggestingGroup):
@@ -73,19 +70,11 @@ def _edgeprune(context: click.Context, verbose: int) -> None:
     Example:
       edgeprune build --target raspberry-pi-4
     """
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    from edgeprune.cli import logs
+
+    logs.configure(verbose)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-class _PrintableFormatter(logging.Formatter):
-    """Escapes what a terminal could obey: messages quote what devices and files say."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
 
 
 def main() -> None:
@@ -100,30 +89,39 @@ def run(arguments: list[str]) -> int:
         ended = _edgeprune.main(arguments, prog_name="edgeprune", standalone_mode=False)
     except click.UsageError as error:
         hint = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
-        print_error(error.format_message().rstrip(".") + hint)
+        text = " ".join(error.format_message().split())  # click lists choices one a line
+        _print_error(text.replace(". Choose from:", ": choose from").rstrip(".") + hint)
         return 2
     except (click.Abort, KeyboardInterrupt):
         command = next((word for word in arguments if not word.startswith("-")), "")
         resumes = "; finished stages are kept, the same command goes on from there" if command == "build" else ""
-        print_error(f"interrupted{resumes}")
+        _print_error(f"interrupted{resumes}")
         return 130
     except EdgePruneError as error:
-        print_error(str(error))
+        _print_error(str(error))
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails as well
         return 1
     except SystemExit as error:  # commands return their exit code, so foreign code ended the program
-        print_error(f"code that EdgePrune called ended the program (exit status {error.code!r:.100})")
+        _print_error(f"code that EdgePrune called ended the program (exit status {error.code!r:.100})")
         return InputError.exit_code
     except MemoryError:
-        print_error("the machine has not enough memory for this input")
+        _print_error("the machine has not enough memory for this input")
         return 1
     except Exception as error:
+        from edgeprune.cli import logs, system_failures
+
         message = system_failures.describe(error)
         if message is None:
             raise
-        logger.debug("the system refused", exc_info=True)
-        print_error(message)
+        logs.logger.debug("the system refused", exc_info=True)
+        _print_error(message)
         return 1
     return ended if isinstance(ended, int) else 0
+
+
+def _print_error(message: str) -> None:
+    from edgeprune.cli.output import print_error
+
+    print_error(message)

@@ -17,9 +17,9 @@ _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 @click.command("schema")
-@click.argument("name", type=click.Choice(NAMES))
+@click.argument("name", type=click.Choice(NAMES), metavar="NAME")
 def command(name: str) -> None:
-    """Print the JSON Schema of a file.
+    """Print the JSON Schema of a file; NAME is recipe, target, manifest, measured or report.
 
     Recipes and targets are TOML files; editors check and complete them by their schemas. The others are the files of a
     bundle: manifest.json, measured.json and report.json.

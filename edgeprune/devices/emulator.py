@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeprune import json_text
+from edgeprune import extras, json_text
 from edgeprune.devices.base import Capability, Device, Kind, Workspace, transport
 from edgeprune.devices.board.link import Link
 from edgeprune.devices.board.talk import Talk, board_workspace
@@ -71,7 +71,12 @@ class EmulatedMicrocontroller:
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:
-        """A workspace with a board for each conversation, gone when it is closed."""
+        """A workspace with a board for each conversation, gone when it is closed.
+
+        Raises:
+            MissingPackageError: TFLite Micro is not installed.
+        """
+        extras.check("mcu")
         with board_workspace(_EmulatedTalk) as workspace:
             yield workspace
 

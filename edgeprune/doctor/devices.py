@@ -13,7 +13,7 @@ from edgeprune.devices import Capability, Workspace, device, named
 from edgeprune.devices.emulation import BOARDS
 from edgeprune.devices.emulator import MICROCONTROLLER
 from edgeprune.doctor.base import Finding, check
-from edgeprune.errors import DeviceError, EdgePruneError, InputError
+from edgeprune.errors import DeviceError, EdgePruneError, InputError, MissingPackageError
 
 _RUN_S = 120
 # Python 3.8 knows all of it. JetPack's trtexec is on no PATH.
@@ -62,6 +62,8 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
             if Capability.RUN not in found.capabilities:
                 return Finding(name, "ok", _firmware(workspace), needed=needed)
             seen = json_text.loads(workspace.run(["-c", _LOOK], timeout_s=_RUN_S))
+    except MissingPackageError as problem:
+        return Finding(name, "absent", str(problem), fix, needed=needed)
     except (EdgePruneError, ValueError) as problem:
         return Finding(name, "bad", str(problem), fix, needed=needed)
     runtimes = {"Python": seen["Python"], **seen["runtimes"]}

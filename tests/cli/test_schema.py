@@ -32,6 +32,13 @@ def test_published_schema_is_the_one_that_is_printed(name: str, capsys: pytest.C
     jsonschema.Draft202012Validator.check_schema(json.loads(printed))
 
 
+def test_missing_name_is_one_line_with_the_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["schema"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "NAME" in line
+    assert all(name in line for name in NAMES)
+
+
 @pytest.mark.parametrize("path", [*_RECIPES, *_TARGETS], ids=lambda path: "/".join(path.parts[-2:]))
 def test_schema_accepts_packaged_file(path: Path) -> None:
     _validator("recipe" if path in _RECIPES else "target").validate(read_toml(path, InputError))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from edgeprune import extras
 from edgeprune.backends import backend, names
 from edgeprune.cli import run
 from edgeprune.config import Target
@@ -139,6 +140,13 @@ def test_named_devices_are_connected_to(elsewhere: Path) -> None:
     assert "carrier-pigeon" in found["odd"].detail
     (elsewhere / "devices.toml").write_text("shed = 1\n")
     assert by_name(devices.devices())["devices.toml"].state == "bad"
+
+
+def test_microcontroller_without_tflite_micro_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(extras.MODULES, "mcu", ("no_such_module",))
+    found = devices._device("emulator:microcontroller", "emulator:microcontroller")
+    assert found.state == "absent"
+    assert "pip install 'edgeprune[mcu]'" in found.detail
 
 
 @pytest.mark.long
