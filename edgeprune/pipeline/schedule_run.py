@@ -66,7 +66,7 @@ def create_session(
         initialize=lambda seed: context.network(seed=seed, trained=False).state_dict(),
         evaluate=lambda network: evaluator(network).accuracy,
         reward=lambda network, samples: quick(samples)(network).accuracy,
-        agree=processes().tell,
+        broadcast=processes().tell,
     )
 
 

@@ -1,4 +1,4 @@
-"""The repairs there are, and which of them a caller means."""
+"""Names of the repairs, and the meaning of ``auto``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from edgeprune.errors import InputError
 
 REPAIRS = {
-    "constants": "units that never vary go first: a bias makes up for them exactly",
-    "bias": "biases take over the mean of what is gone",
-    "least_squares": "weights and biases of what reads a removed unit are refitted to the dense outputs",
-    "recalibrate": "BatchNorm statistics are taken anew",
+    "constants": "constant units are removed first: biases replace them exactly",
+    "bias": "biases take over the mean of the removed units",
+    "least_squares": "weights and biases of the layers that read removed units are refitted to the dense outputs",
+    "recalibrate": "BatchNorm statistics are computed again",
 }
-"""Repairs in the order in which they are made, with a description."""
+"""Descriptions of the repairs by name, in the order in which they are applied."""
 
 AUTO = ("constants", "least_squares")
 """Meaning of ``auto`` without training: the methods with the best accuracy before training."""
@@ -21,15 +21,15 @@ AUTO_BEFORE_TRAINING = ("constants", "recalibrate")
 
 
 def chosen_repairs(repair: str | Sequence[str] | None, *, data: bool, training: bool = False) -> tuple[str, ...]:
-    """The repairs that ``repair`` means: ``auto``, None for none, one of ``REPAIRS``, or several.
+    """Return the names of the repairs to apply.
 
     Args:
-        repair: What is wanted.
-        data: Whether there are samples; without, ``auto`` repairs nothing.
+        repair: ``auto``, one of ``REPAIRS``, or several; None or an empty sequence for none.
+        data: Whether there are samples; without them, ``auto`` repairs nothing.
         training: Whether fine-tuning follows.
 
     Raises:
-        InputError: An unknown one, two that exclude each other, or one that lacks data.
+        InputError: A repair is unknown, needs data, or excludes another one.
     """
     if repair == "auto":
         return () if not data else AUTO_BEFORE_TRAINING if training else AUTO

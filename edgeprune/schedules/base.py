@@ -28,28 +28,28 @@ if TYPE_CHECKING:
 
 
 class Schedule(ABC):
-    """Brings a network within its budget in the course of its training.
+    """Base of schedules, which bring a network within its budget during its training.
 
-    Options are arguments of the constructor, which checks them and raises InputError with the rule and the value got;
-    it keeps each under its name.
+    Options are arguments of the constructor. It checks them, raises InputError with the rule and the value, and stores
+    each as an attribute of the same name.
     """
 
     name: ClassVar[str]
     starts: ClassVar[Literal["trained", "initial"]] = "trained"
     """Weights that the schedule starts from: those of a trained network, or those of a newly initialized one."""
     plans_ahead: ClassVar[bool] = False
-    """Whether it begins with one call of ``session.prune()`` and removes nothing later.
+    """Whether the schedule begins with one call of ``session.prune()`` and removes nothing later.
 
-    A build then compares candidates, scores and selects in stages of their own, whose results it keeps.
+    A build then compares candidates, scores and selects in separate stages, whose results it caches.
     """
     needs_rewind_weights: ClassVar[bool] = False
     """Whether the schedule rewinds to weights from early in the training of the dense network, given by the user."""
     needs_data: ClassVar[bool] = False
-    """Whether it looks at samples of its own accord, whatever the criterion needs."""
+    """Whether the schedule itself needs samples, whatever the criterion needs."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options: the arguments of its constructor."""
+        """Options by name: the arguments of the constructor."""
         return {key: getattr(self, key) for key in options_of(type(self))}
 
     def check(self, session: Session) -> None:
@@ -59,7 +59,7 @@ class Schedule(ABC):
             InputError: Data or rewind weights are missing, or the rewind weights do not fit.
         """
         if self.needs_data and session.samples is None:
-            raise InputError(f"schedule: {self.name} looks at data, and there is none; give data=...")
+            raise InputError(f"schedule: {self.name} needs data, and there is none; give data=...")
         if self.needs_rewind_weights:
             _check_rewind_weights(session, self.name)
 
@@ -124,19 +124,19 @@ class Schedule(ABC):
             rewind_weights=loop.rewind_weights,
             initialize=loop.initialize,
             evaluate=loop.evaluate,
-            agree=replicas.agree,
+            broadcast=replicas.broadcast,
         )
         return Attached(self, session, own, replicas=replicas, steps=steps, scheduler=loop.scheduler)
 
     @abstractmethod
     def run(self, session: Session) -> Iterator[Stretch]:
-        """Prune ``session`` until its budget holds; yields each stretch of training, done when it goes on.
+        """Prune ``session`` until its budget holds; yield each stretch of training, which ends before ``run`` resumes.
 
-        The shares of all stretches sum to 1. It may be run again from the same weights to take up an interrupted run,
-        and must then do the same: what it draws at random it draws from ``session.seed``.
+        The shares of all stretches sum to 1. To resume an interrupted run, ``run`` is called again with the same
+        weights and must do the same, so all random choices must depend on ``session.seed`` alone.
 
         Raises:
-            BudgetError: The budget cannot be reached; names the closest value.
+            BudgetError: The budget cannot be reached; the message names the closest value.
         """
 
 

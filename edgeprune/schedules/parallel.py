@@ -32,8 +32,8 @@ class Replicas:
             self._processes = Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
     @property
-    def agree(self) -> Callable[[Tensor], Tensor]:
-        """Gives what process 0 has: samples differ, and what they decide on must not."""
+    def broadcast(self) -> Callable[[Tensor], Tensor]:
+        """Function that returns the tensor of process 0 in all processes, whose samples differ."""
         return self._processes.tell
 
     def renew(self) -> None:

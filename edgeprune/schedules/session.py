@@ -1,4 +1,4 @@
-"""A network on its way to its budget: what a schedule can look at, and do."""
+"""Interface of a schedule to the network that it prunes."""
 
 from __future__ import annotations
 
@@ -33,27 +33,28 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Session:
-    """One network, changed in place, with all that a schedule needs to bring it within its budget.
+    """Network that is pruned in place, with the inputs that a schedule needs to bring it within its budget.
 
     Attributes:
-        model: As it is now. Another object after a removal where the captured program has to stand in.
-        example: Its inputs.
-        budget: What it must keep in the end; shares are of the network the session begins with.
-        choice: How units are chosen.
-        planned: What ``prune`` removes, from a copy of ``model``, for schedules with ``plans_ahead``; ``budget`` and
-            ``choice`` then decide nothing. None: ``choice`` decides.
-        optimizer: Trains it; its state is sliced along. None: there is none yet.
-        samples: To score and repair with; None: there are none.
-        seed: Of all that is drawn.
-        followers: Other modules with the same tensors (an average of the weights), sliced along. Other objects, as
-            ``model``, where captured programs have to stand in.
+        model: Current network. After a removal, it is another object if the captured program replaces the module.
+        example: Inputs of ``model``, as a tuple of tensors or a mapping of keyword arguments.
+        budget: Upper limits at the end; fractions refer to the network at the start of the session.
+        choice: Method by which units are chosen.
+        planned: Units that ``prune`` removes from a copy of ``model``, for schedules with ``plans_ahead``; ``budget``
+            and ``choice`` are not used then. None: ``choice`` decides.
+        optimizer: Optimizer of ``model``, whose state is sliced with the parameters. None: no optimizer exists yet.
+        samples: Samples for scores and repair, if any.
+        seed: Seed of all random choices.
+        followers: Other modules with the same tensors, such as an average of the weights, which are sliced with
+            ``model``. As ``model``, they become other objects if captured programs replace them.
         rewind_weights: State dict of the dense network from early in its training, for schedules that rewind to it.
         initialize: Function from a seed to the state dict of a newly initialized dense network. None: the
             ``reset_parameters`` of the layers.
         evaluate: Function from a network to its quality on validation data; larger is better. None: the negative loss
             on ``samples``.
         reward: Cheaper variant of ``evaluate`` on about the requested number of samples. None: ``evaluate``.
-        agree: Makes a tensor that samples decide on the same in all processes that train the network together.
+        broadcast: Function that returns the tensor of process 0 in all processes that train the network together, for
+            tensors that depend on the samples of a process.
     """
 
     model: nn.Module
@@ -69,7 +70,7 @@ class Session:
     initialize: Callable[[int], State] | None = None
     evaluate: Callable[[nn.Module], float] | None = None
     reward: Callable[[nn.Module, int], float] | None = None
-    agree: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    broadcast: Callable[[Tensor], Tensor] = lambda tensor: tensor
     _removals: Removals = field(default_factory=Removals, init=False)
     _units: Units | None = field(default=None, init=False)
     scores: Tensor | None = field(default=None, init=False)
@@ -90,7 +91,7 @@ class Session:
 
     @property
     def units(self) -> Units:
-        """Units that can be removed from the present network."""
+        """Units of the current network."""
         if self._units is None:
             choice = self.choice
             program = graph.capture(self.model, self.example)
@@ -98,14 +99,14 @@ class Session:
         return self._units
 
     def score(self, criterion: Criterion | None = None, *, seed: int | None = None) -> Tensor:
-        """Scores of all units as the weights are now, (units,); ``criterion`` instead of the chosen one."""
+        """Return the scores of all units for the current weights, (units,), by ``criterion`` or the chosen one."""
         network = Network(self.model, self.units, self.seed if seed is None else seed, self.samples)
         if criterion is not None:
-            return self.agree(criteria.score(criterion, network))
-        return self.agree(pruning.score(self.choice.criterion, network, self.choice.repairs))
+            return self.broadcast(criteria.score(criterion, network))
+        return self.broadcast(pruning.score(self.choice.criterion, network, self.choice.repairs))
 
     def limits(self, way: Callable[[float, float], float] = lambda _dense, limit: limit) -> dict[str, float]:
-        """Limits by cost: those of the budget, or what ``way`` makes of the dense cost and the limit of each."""
+        """Return the limits by cost: those of the budget, or ``way(dense cost, limit)`` where that is larger."""
         return {name: max(limit, way(self._dense_costs[name], limit)) for name, limit in self._limits.items()}
 
     def choose(
@@ -116,13 +117,13 @@ class Session:
         selection: Selection | None = None,
         additive: bool | None = None,
     ) -> Tensor:
-        """Mask of the units to remove so that ``limits`` hold (those of the budget), (units,).
+        """Return the mask of the units to remove so that the network is within ``limits``, (units,).
 
         Args:
-            scores: Importance, (units,).
-            limits: Absolute, by cost.
-            selection: Instead of the chosen one.
-            additive: Whether scores are changes of the loss; None: as the chosen criterion's.
+            scores: Importance of each unit, (units,).
+            limits: Absolute limits by cost. Defaults to those of the budget.
+            selection: Selection to use. Defaults to that of ``choice``.
+            additive: Whether scores are changes of the loss. Defaults to that of the chosen criterion.
 
         Raises:
             BudgetError: The limits cannot be reached; names the closest values.
@@ -154,10 +155,10 @@ class Session:
             return self._within(replace(problem, constraints=self._constraint_of_each(self._constraints[1])), chosen)
 
     def _within(self, problem: Problem, selection: Selection) -> Tensor:
-        """Mask of the units that ``selection`` removes so that the limits hold, also by measurement."""
+        """Return the mask of the units that ``selection`` removes so that the limits hold, also when measured."""
         aim = dict(problem.limits)
         while True:
-            removed = self.agree(selection.choose(replace(problem, limits=aim)))
+            removed = self.broadcast(selection.choose(replace(problem, limits=aim)))
             if self.choice.measured is None:
                 return removed
             found = self.choice.measured(self.model, problem.units, removed)
@@ -168,7 +169,7 @@ class Session:
                 aim[name] -= max(excess, 0)
 
     def remove(self, removed: Tensor, *, repair: bool = True) -> None:
-        """Take the units in the mask (units,) out of the network, with the optimiser's state, and repair what is left.
+        """Remove the units in the mask (units,) from network and optimizer state, and repair the remaining network.
 
         Raises:
             EquivalenceError: The pruned network is not equivalent to the network without these units.
@@ -191,7 +192,7 @@ class Session:
         self._units = None
 
     def prune(self, limits: Mapping[str, float] | None = None, *, repair: bool = True) -> None:
-        """Score, choose and remove, so that ``limits`` hold (those of the budget); or remove what was planned."""
+        """Score, choose and remove units so that ``limits`` (default: the budget) hold, or remove the planned units."""
         if self.planned is not None:
             assert not self._removals, "a schedule that plans ahead prunes once"
             self.remove(self.planned.removed, repair=repair)
@@ -199,11 +200,11 @@ class Session:
         self.remove(self.choose(self.score(), limits), repair=repair)
 
     def snapshot(self) -> Snapshot:
-        """The weights as they are now."""
+        """Return a copy of the current weights."""
         return Snapshot(copied(self.model.state_dict()), len(self._removals))
 
     def rewind(self, to: Snapshot) -> None:
-        """Give what is left of the network the weights it had in ``to``; the optimiser forgets all state."""
+        """Load the weights of ``to`` into the remaining network, and reset the optimizer state."""
         self._load(to.state, to.removals)
 
     def load_rewind_weights(self) -> None:
@@ -237,7 +238,7 @@ class Session:
             else:
                 assert self.samples is not None, "needs_data"
                 value = -mean_loss(self.model, self.samples)
-        return float(self.agree(torch.tensor(value, dtype=torch.float64)))
+        return float(self.broadcast(torch.tensor(value, dtype=torch.float64)))
 
     def savings(self) -> Tensor:
         """Savings of each unit alone as a fraction of those that the budget needs, summed over costs, (units,)."""
@@ -260,7 +261,7 @@ class Session:
         return self._removals.kept(self._dense_shapes)
 
     def plan(self, origin: Mapping[str, Any]) -> Plan:
-        """All that was removed, as a plan for the network the session began with."""
+        """Return all removals as one plan for the network at the start of the session."""
         return Plan(
             self.kept(),
             self._dense_shapes,
@@ -275,7 +276,7 @@ class Session:
         return tuple(named.get(group.name, Constraint()) for group in self.units.groups)
 
     def _costs(self) -> dict[str, CostModel]:
-        """A model of each cost that is limited, of the network as it is now."""
+        """Return a model of each limited cost for the current network."""
         kept = self.kept()
         given = {name: Remaining(model, self._whole, self.units, kept) for name, model in self.choice.costs.items()}
         return {name: given.get(name) or cost_model(name, self.units, self.model) for name in self.budget.costs}

@@ -15,20 +15,21 @@ from edgeprune.select import Constraint, Selection
 
 @dataclass(frozen=True)
 class Choice:
-    """Choice of units and repair of what remains, in every round.
+    """Method by which units are chosen, and repairs of the remaining network, in every round.
 
     Attributes:
-        criterion: Scores units.
-        selection: Makes a choice of scores and limits.
-        repairs: Of ``repair.REPAIRS``, made at every removal.
-        constraints: What may be left of each group of the dense network; groups are found again by name.
-        exclude: Globs over layer names that stay whole.
-        attention: ``heads`` or ``head_dim``.
-        relaxed: The same where the limits cannot be kept with ``constraints``; None: an error then.
-        costs: Models of costs that need more than the network, made for the network the session begins with.
+        criterion: Criterion that scores units.
+        selection: Selection that turns scores and limits into the units to remove.
+        repairs: Names in ``repair.REPAIRS``, applied at every removal.
+        constraints: Function from the dense network's units to the constraint of each group. In later rounds, groups
+            are matched by name.
+        exclude: Glob patterns on parameter or layer names that must not be pruned.
+        attention: ``heads`` removes whole attention heads, ``head_dim`` the same positions of every head.
+        relaxed: Constraints to use if the limits cannot be met with ``constraints``. None: that is an error.
+        costs: Cost models that need more than the network, by name, for the network at the start of the session.
         verify: Whether to run the equivalence check after every removal.
-        measured: What costs really are, by name, of a network without some of its units: a choice that is over a limit
-            then is made anew, aiming lower. None: models are right.
+        measured: Function that measures the costs, by name, of the network without the units in a mask (units,). If a
+            measured cost exceeds its limit, the choice is repeated with a lower limit. None: cost models are exact.
     """
 
     criterion: Criterion
@@ -45,7 +46,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Planned:
-    """A choice for a whole network that was made beforehand.
+    """Units of a network that were chosen before the session.
 
     Attributes:
         units: Units of the network.

@@ -19,7 +19,7 @@ _NAMED = 3
 
 
 def check_reachable(problem: Problem, constraints: Sequence[Constraint], nearest: Mapping[str, float]) -> None:
-    """Raise BudgetError for the limits below ``nearest``, what each cost is when all goes that may go."""
+    """Raise BudgetError for limits below ``nearest``, the costs after all allowed removals."""
     missed = [name for name, limit in problem.limits.items() if nearest[name] > limit]
     if not missed:
         return
@@ -80,7 +80,7 @@ def _held_back(
 
 
 def _lowest(problem: Problem, constraints: Sequence[Constraint]) -> dict[str, float]:
-    """Each cost when all goes that ``constraints`` let go."""
+    """Return each cost after all removals that ``constraints`` allow."""
     ladder = Ladder.of(problem.units, problem.scores, constraints)
     return _totals(problem, ladder.removed(ladder.steps))
 
