@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from edgeprune.config import Budget
 from edgeprune.cost import CostModel, cost_model, cost_of
-from edgeprune.criteria import Criterion
 from edgeprune.graph import Units
 from edgeprune.select.base import Curve, Problem, Selection
 from edgeprune.select.constraints import Constraint
 from edgeprune.select.plan import Plan
+
+if TYPE_CHECKING:
+    from edgeprune.criteria import Criterion
 
 
 @dataclass(frozen=True, kw_only=True)
