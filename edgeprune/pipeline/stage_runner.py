@@ -118,7 +118,7 @@ def key_of(
         keys: Keys of the results of earlier stages.
         foreign_backend: See ``foreign_backend``.
     """
-    sources = stage_sources(stage.run.__module__)
+    sources = stage_sources(stage.run.__module__, context.recipe.schedule.name)
     return fingerprint.digest(
         {
             "stage": stage.name,

@@ -7,9 +7,11 @@ not. Where the files cannot be known exactly, more of them count:
 - If one module of a package counts, all data files of the package count: style sheets, templates, C++ sources.
 - An import statement in a docstring counts.
 
-Two rules leave out what a stage does not use. The modules that run the stages (``_RUNNERS``) import all stages and the
-report, so their imports are not followed. ``BuildContext`` makes live objects for every stage, so each of its members
-is treated as a module of its own: it counts if a module of the pipeline or a member that counts names it after a dot.
+Three rules leave out what a stage does not use. The modules that run the stages (``_RUNNERS``) import all stages and
+the report, so their imports are not followed. ``BuildContext`` makes live objects for every stage, so each of its
+members is treated as a module of its own: it counts if a module of the pipeline or a member that counts names it after
+a dot. Of the schedules, the one that the recipe names counts, with what it imports. For a schedule of the user, which
+may be derived from any of them, all count.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ _ROOT = "edgeprune"
 _PIPELINE = f"{_ROOT}.pipeline"
 _CONTEXT = f"{_PIPELINE}.context"
 _RUNNERS = (_PIPELINE, f"{_PIPELINE}.building", f"{_PIPELINE}.stage_runner", f"{_PIPELINE}.stages")
+_SCHEDULES = f"{_ROOT}.schedules"
 _LEFT_OUT = ("_data", "__pycache__")
 """Recipes and targets are in the settings of the stages."""
 
@@ -35,6 +38,7 @@ _TYPE_CHECKING = re.compile(r"\nif TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+")
 _IMPORT = re.compile(r"\n[ \t]*(?:import|from[ \t]+([\w.]+)[ \t]+import)[ \t]+(\([^)]*\)|.*)")
 _NAME = re.compile(r"[\w.]+")
 _OF_CONTEXT = re.compile(r"(?:context|self)\.(\w+)")
+_REGISTERED_NAME = re.compile(r'\n    name = "(\w+)"\n')
 _COMPUTED_IMPORT = "import_module("
 
 
@@ -52,9 +56,15 @@ class StageSources:
 
 
 @cache
-def stage_sources(module: str, package: Path = _PACKAGE) -> StageSources:
-    """Code that the stage in the module called ``module`` uses."""
-    return _tree(package).sources(module)
+def stage_sources(module: str, schedule: str, package: Path = _PACKAGE) -> StageSources:
+    """Code that a stage uses.
+
+    Args:
+        module: Module of the stage.
+        schedule: Schedule of the recipe; another name than that of a schedule of EdgePrune if all are to count.
+        package: Folder of the package ``edgeprune``.
+    """
+    return _tree(package).sources(module, schedule)
 
 
 def all_sources(package: Path = _PACKAGE) -> Mapping[str, str]:
@@ -93,15 +103,21 @@ class _SourceTree:
         for path in contents:
             owner = _module(path if path.endswith(".py") else f"{path.rpartition('/')[0]}/__init__.py")
             self._files[next(self._known(owner))].append(path)
+        self._schedules = {name: set(_REGISTERED_NAME.findall(texts[name])) for name in self._leads_to[_SCHEDULES]}
 
-    def sources(self, module: str) -> StageSources:
-        """Code that ``module`` reaches."""
+    def sources(self, module: str, schedule: str) -> StageSources:
+        """Code that ``module`` reaches, where the package of schedules leads to ``schedule`` alone."""
+        leads_to = self._leads_to
+        chosen = {name for name in leads_to[_SCHEDULES] if schedule in self._schedules.get(name, ())}
+        if chosen:
+            others = {name for name in leads_to[_SCHEDULES] if name.startswith(f"{_SCHEDULES}.")} - chosen
+            leads_to = {**leads_to, _SCHEDULES: leads_to[_SCHEDULES] - others}
         reached: set[str] = set()
         pending = {module, *_RUNNERS}
         while pending:
             name = pending.pop()
             reached.add(name)
-            pending |= self._leads_to[name] - reached
+            pending |= leads_to[name] - reached
         paths = sorted(path for name in reached for path in self._files[name])
         imports = frozenset[str]().union(*(self._roots[name] for name in reached))
         return StageSources({path: self.hashes[path] for path in paths}, imports)

@@ -83,11 +83,11 @@ _STAGES: dict[str, Stage[Any]] = {stage.name: stage for stage in STAGES}
 
 
 def _files(stage: Stage[Any]) -> set[str]:
-    return set(stage_sources.stage_sources(stage.run.__module__).files)
+    return set(stage_sources.stage_sources(stage.run.__module__, "").files)
 
 
 def _packages(stage: Stage[Any]) -> set[str]:
-    return set(fingerprint.packages(stage_sources.stage_sources(stage.run.__module__).imports))
+    return set(fingerprint.packages(stage_sources.stage_sources(stage.run.__module__, "").imports))
 
 
 @pytest.fixture
@@ -105,15 +105,18 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         with (current / path).open("a") as file:
             file.write("\n")
         monkeypatch.setattr(
-            stage_runner, "stage_sources", lambda module, package=current: stage_sources.stage_sources(module, package)
+            stage_runner,
+            "stage_sources",
+            lambda module, schedule, package=current: stage_sources.stage_sources(module, schedule, package),
         )
 
     return change
 
 
-def _own_keys(folder: Path, backend: dict[str, str] | None = None) -> dict[str, str]:
+def _own_keys(folder: Path, backend: dict[str, str] | None = None, *, schedule: str = "one_shot") -> dict[str, str]:
     """Key of each stage by name, where those of the stages before are the same."""
-    context = BuildContext(BuildSettings(Recipe.load("digits"), Target.load("host"), folder, Local()))
+    recipe = Recipe.load("digits").override({"schedule.name": schedule})
+    context = BuildContext(BuildSettings(recipe, Target.load("host"), folder, Local()))
     return {name: key_of(stage, context, defaultdict(str), backend or {}) for name, stage in _STAGES.items()}
 
 
@@ -142,7 +145,10 @@ def test_report_changes_only_stages_that_write_it(
     [
         ("training/trainer.py", {"train", "evaluate-dense"}, {"capture", "group", "verify-equivalence", "export"}),
         ("tflite/tflite_quantizing.py", {"quantize", "preflight", "select"}, {"load", "capture", "evaluate", "export"}),
-        ("schedules/gradual.py", {"load", "train"}, {"capture", "score", "select", "plan", "evaluate"}),
+        ("schedules/one_shot.py", {"load", "train"}, {"capture", "score", "select", "plan", "evaluate"}),
+        ("schedules/session.py", {"load", "train"}, {"capture", "score", "select", "plan", "evaluate"}),
+        ("schedules/gradual.py", set(), set(_STAGES)),
+        ("schedules/mask_agent.py", set(), set(_STAGES)),
         ("criteria/lamp.py", {"load", "score", "candidates"}, {"capture", "group", "evaluate", "export", "profile"}),
         ("operator_facts/aten_operators.py", {"capture", "group", "train"}, set()),
         ("operator_facts/tflite_operators.py", {"quantize", "preflight"}, {"load", "capture", "train", "export"}),
@@ -164,6 +170,25 @@ def test_source_changes_stages_that_use_it(
     found = _different(before, _own_keys(tmp_path))
     assert found >= using
     assert not found & not_using
+
+
+@pytest.mark.parametrize(
+    ("path", "schedules"),
+    [
+        ("schedules/mask_learning.py", {"mask_learning", "mine.py:Own"}),
+        ("schedules/penalty.py", {"penalty", "mine.py:Own"}),
+        ("schedules/base.py", {"one_shot", "mask_learning", "penalty", "mine.py:Own"}),
+    ],
+)
+def test_schedule_changes_stages_of_recipes_that_use_it(
+    path: str, schedules: set[str], tmp_path: Path, changed: Callable[[str], None]
+) -> None:
+    every = ("one_shot", "mask_learning", "penalty", "mine.py:Own")
+    before = {name: _own_keys(tmp_path, schedule=name) for name in every}
+    changed(path)
+    found = {name: _different(before[name], _own_keys(tmp_path, schedule=name)) for name in every}
+    assert {name for name, stages in found.items() if stages} == schedules
+    assert all({"train", "prune-while-training"} <= found[name] for name in schedules)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +251,8 @@ def test_build_runs_only_stages_whose_sources_changed(tmp_path: Path, changed: C
     changed("training/trainer.py")
     assert everything - run() >= {"preflight", "capture", "group"}
     changed("schedules/gradual.py")
+    assert run() == set()
+    changed("schedules/one_shot.py")
     assert everything - run() == {"preflight", "evaluate-dense", "capture", "group", "score", "select"}
 
 
