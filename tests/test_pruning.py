@@ -49,7 +49,7 @@ def test_pruning_with_data_is_more_accurate() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("selection", registered())
 @pytest.mark.parametrize("repair", [(), ("bias",), ("constants", "least_squares", "recalibrate")])
-def test_selections_and_repairs_go_together(selection: str, repair: Any) -> None:
+def test_every_selection_works_with_every_repair(selection: str, repair: Any) -> None:
     model, example, data = _model()
     options = ep.PruneOptions(selection=selection, repair=repair)
     pruned = ep.prune(model, example, budget={"macs": 0.5, "params": 0.7}, data=data, options=options)

@@ -60,7 +60,7 @@ def test_archive_has_the_files_of_the_folder(tmp_path: Path, manifest: Manifest)
     assert [path.name for path in sorted((tmp_path / "dist").iterdir())] == ["digits-host", "digits-host.tar.gz"]
 
 
-def test_the_same_content_gives_the_same_bytes_anywhere(
+def test_archive_of_the_same_content_has_the_same_bytes(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = pack.write(tmp_path / "a" / "b", contents(tmp_path / "x"), manifest, measured={"profile.json": "1"})
@@ -89,7 +89,7 @@ def test_source_date_epoch_is_honoured(tmp_path: Path, manifest: Manifest, monke
             pack.write(tmp_path / "b", contents(tmp_path), manifest)
 
 
-def test_a_new_bundle_takes_the_place_of_the_old_one_with_all_its_files(tmp_path: Path, manifest: Manifest) -> None:
+def test_new_bundle_replaces_every_file_of_the_old_one(tmp_path: Path, manifest: Manifest) -> None:
     dist = tmp_path / "dist"
     pack.write(dist / "b", {**contents(tmp_path), "gone.txt": "x"}, manifest)
     other = snapshot(pack.write(dist / "other", contents(tmp_path), manifest).folder)

@@ -173,7 +173,7 @@ def test_every_change_of_a_folder_is_reported(
     assert told in capsys.readouterr().err
 
 
-def test_all_problems_are_told_at_once(packed: Packed) -> None:
+def test_all_problems_are_in_one_error(packed: Packed) -> None:
     for damage in (_change, _remove, _add):
         damage(packed.folder)
     with pytest.raises(BundleError, match=r"extra.sh.*plan/plan.json.*model.onnx"):
@@ -602,7 +602,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_signed_bundle_tells_its_signer(packed: Packed, keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verification_returns_the_signer(packed: Packed, keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unsigned = packed.archive.read_bytes()
     assert run(["sign", str(packed.folder), "--key", str(keys / "ours"), "--json"]) == 0
     signed = json.loads(capsys.readouterr().out)["signatures"]
@@ -648,7 +648,7 @@ def test_a_signer_may_be_allowed_for_something_else(packed: Packed, keys: Path, 
             verify(packed.folder, allowed)
 
 
-def test_no_signature_is_refused_where_signers_are_asked_for(packed: Packed, keys: Path) -> None:
+def test_unsigned_bundle_is_refused_if_signers_are_required(packed: Packed, keys: Path) -> None:
     for path in (packed.folder, packed.archive):
         with pytest.raises(BundleError, match=r"manifest\.json is not signed: there is no .*sig; 'edgeprune sign'"):
             verify(path, keys / "ours.allowed")
@@ -711,7 +711,7 @@ def test_a_new_bundle_has_no_signature_of_the_old_one(packed: Packed, keys: Path
     assert verify(again.folder).signer is verify(again.archive).signer is None
 
 
-def test_signing_again_takes_the_place_of_the_signature(packed: Packed, keys: Path) -> None:
+def test_signing_again_replaces_the_signature(packed: Packed, keys: Path) -> None:
     sign(packed.folder, keys / "theirs")
     sign(packed.folder, keys / "ours")
     assert verify(packed.archive, keys / "ours.allowed").signer == verify(packed.folder, keys / "ours.allowed").signer

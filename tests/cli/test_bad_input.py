@@ -163,7 +163,9 @@ _CASES = {
 
 
 @pytest.mark.parametrize("case", _CASES)
-def test_bad_input_is_told_once_with_its_exit_code(case: str, recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_prints_one_error_and_its_exit_code(
+    case: str, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spoil, arguments, code, told = _CASES[case]
     if spoil is not None:
         spoil(recipe)

@@ -79,7 +79,7 @@ def test_criteria_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.long
-def test_inspect_tells_groups_frozen_and_costs(
+def test_inspect_prints_groups_frozen_groups_and_costs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

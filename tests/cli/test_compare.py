@@ -58,7 +58,7 @@ def test_the_exit_code_says_whether_to_ship(
     assert (tmp_path / "summary.md").read_text().count("digits for host") == 5
 
 
-def test_a_paired_loss_fails_and_an_undecided_limit_ends_as_asked(
+def test_paired_loss_fails_and_undecided_limit_follows_the_option(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = bundle(tmp_path / "base", correct=[True] * 372 + [False] * 28)

@@ -33,7 +33,7 @@ def test_unknown_emulator_is_refused(cache: Path, capsys: pytest.CaptureFixture[
     assert list(cache.iterdir()) == []
 
 
-def test_a_machine_without_apt_is_told_so(
+def test_missing_apt_is_an_error(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(cache))

@@ -77,7 +77,7 @@ def test_a_network_by_its_factory_has_no_data(capsys: pytest.CaptureFixture[str]
     assert "--data" in capsys.readouterr().err
 
 
-def test_network_of_ones_own_is_measured(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sensitivity_of_an_own_network_is_measured(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["inspect", "net.py:make", "--input", "1,1,8,8", "--sensitivity", "--json", "--criterion", "l2"]
     assert run([*arguments, "--data", "net.py:data"]) == 0
     untrained = json.loads(capsys.readouterr().out)

@@ -72,7 +72,7 @@ def test_a_target_that_fails_stops_no_other(
     assert "%0A" in notes[0] or "\n" not in notes[0]
 
 
-def test_an_unknown_target_is_told_before_anything(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_target_is_refused_before_the_first_build(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*_EVERY, "--target", "hots"]) == 3
     assert "did you mean 'host'" in capsys.readouterr().err
     assert not (other / ".edgeprune").exists()

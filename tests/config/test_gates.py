@@ -127,7 +127,7 @@ def test_unknown_target_and_impossible_evidence_are_refused() -> None:
     RecipeBudget.model_validate({"macs": 0.5, "latency_ms": {"p50": "3ms"}, "require": "measured"}).check_evidence()
 
 
-def test_an_arena_is_told_by_the_board_where_an_estimate_is_not_enough() -> None:
+def test_arena_limit_with_required_measurement_needs_the_board() -> None:
     budget = RecipeBudget.model_validate({"arena_bytes": "64KiB"})
     assert budget.gates == ()
     strict = RecipeBudget.model_validate({"arena_bytes": "64KiB", "require": "measured"})

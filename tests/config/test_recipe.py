@@ -73,7 +73,7 @@ def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path: Path, extra: str,
     _is_refused(tmp_path, extra, message)
 
 
-def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_in_one_error(tmp_path: Path) -> None:
     file = _write(tmp_path, "training.epoch = 3\ntraining.lr = 'high'\nname = 'a/b'\n")
     with pytest.raises(RecipeError) as caught:
         Recipe.load(file)
@@ -136,7 +136,7 @@ def test_weights_lie_beside_the_recipe_or_in_the_data_folder(tmp_path: Path) -> 
     assert recipe.weights_path == tmp_path / "mine" / "w.safetensors"
 
 
-def test_layers_override_what_holds_for_all(tmp_path: Path) -> None:
+def test_layer_settings_override_global_ones(tmp_path: Path) -> None:
     text = """
     [prune]
     align = 8

@@ -42,7 +42,7 @@ def test_calibration_keeps_the_accuracy(method: Method, source: Path, tmp_path: 
 
 @pytest.mark.long
 @_every_method
-def test_ranges_lie_within_what_was_seen(method: Method, prepared: Prepared) -> None:
+def test_ranges_are_within_the_observed_values(method: Method, prepared: Prepared) -> None:
     seen = _ranges(prepared, "minmax")
     found = _ranges(prepared, method)
     assert found.keys() == seen.keys()
@@ -51,7 +51,7 @@ def test_ranges_lie_within_what_was_seen(method: Method, prepared: Prepared) -> 
         assert high - low >= 0.3 * (seen[name][1] - seen[name][0])
 
 
-def test_minmax_is_what_the_network_gives(prepared: Prepared) -> None:
+def test_minmax_ranges_equal_extremes_of_the_network(prepared: Prepared) -> None:
     session = onnxruntime.InferenceSession(prepared.model.SerializeToString(), providers=["CPUExecutionProvider"])
     samples = list(CalibrationSamples(digits().train, 64))
     logits = np.concatenate([session.run(None, {prepared.input_name: sample})[0] for sample in samples])

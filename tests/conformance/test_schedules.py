@@ -97,7 +97,7 @@ def test_ends_within_the_budget_and_smaller(way: str) -> None:
 
 
 @_every_way
-def test_stretches_are_all_of_the_training(way: str) -> None:
+def test_phases_add_up_to_the_training(way: str) -> None:
     assert sum(stretch.share for stretch in _once(way).stretches) == pytest.approx(1.0)
 
 

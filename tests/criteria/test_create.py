@@ -66,7 +66,7 @@ def test_scores_of_the_wrong_shape_or_type_are_refused(own: Path, factor: float)
         score(create("mine.py:Position", {"factor": torch.ones(2, 1)}, base=own.parent), network)
 
 
-def test_weights_that_are_not_finite_are_told() -> None:
+def test_non_finite_weights_are_refused() -> None:
     model, example = make("zero-padded-residual")
     network = Network(model, units_of(capture(model, example)))
     with torch.no_grad():
@@ -110,7 +110,7 @@ def _words(documentation: str) -> list[str]:
     return documentation.replace("``", "`").split()
 
 
-def test_the_command_lists_what_each_needs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_lists_requirements_of_each_criterion(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["criteria", "--json"]) == 0
     listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert listed.keys() == registered().keys()

@@ -60,7 +60,7 @@ def test_replies_are_parsed() -> None:
         ("", None),
     ],
 )
-def test_the_reply_at_the_end_of_a_line_is_found_and_a_part_of_one_is_none(line: str, reply: str | None) -> None:
+def test_partial_reply_is_not_parsed(line: str, reply: str | None) -> None:
     assert grammar.reply(line) == reply
 
 
@@ -74,7 +74,7 @@ def test_a_line_without_end_does_not_grow_for_ever() -> None:
 
 @pytest.mark.long
 @given(st.binary(max_size=200))
-def test_input_goes_over_in_commands_that_fit_the_board(content: bytes) -> None:
+def test_input_is_split_into_commands_of_the_board_limit(content: bytes) -> None:
     commands = [sent.decode() for sent in grammar.input_commands(content)]
     assert all(sent.startswith("db ") and sent.endswith("%") and len(sent) <= 80 for sent in commands)
     assert bytes.fromhex("".join(sent[3:-1] for sent in commands)) == content

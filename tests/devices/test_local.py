@@ -126,7 +126,7 @@ def test_local_device_describes_itself() -> None:
     assert Capability.STATE in Local().capabilities
 
 
-def test_a_program_is_run_to_its_end_and_what_it_wrote_is_fetched(tmp_path: Path) -> None:
+def test_files_written_by_a_program_are_fetched(tmp_path: Path) -> None:
     path = script(tmp_path, "import sys\nopen(sys.argv[1], 'w').write('written')\nprint('printed')\n")
     with Local().open() as workspace:
         there = workspace.path("out.txt")

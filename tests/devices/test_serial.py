@@ -175,7 +175,7 @@ def profiled(port: str, model: Path) -> ep.profile:
 
 
 @pytest.mark.long
-def test_only_a_board_that_takes_any_model_takes_turns(
+def test_only_boards_that_load_models_are_measured_interleaved(
     model: Path, shared_data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
@@ -221,7 +221,7 @@ def noisy(write: Write, command: str, lines: Iterator[str]) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("answer", [in_bytes, at_once, noisy])
-def test_how_replies_are_cut_and_what_stands_between_them_does_not_matter(model: Path, answer: Say) -> None:
+def test_split_and_interspersed_replies_are_parsed(model: Path, answer: Say) -> None:
     with board(model, answer, boot=b"\x00garbage without end m-re") as port:
         assert profiled(port, model).models[model.stem].arena_bytes is not None
 
@@ -305,7 +305,7 @@ def test_a_board_with_another_model_is_not_measured(model: Path, shared_data: Pa
         profiled(port, model)
 
 
-def test_a_board_without_a_model_tells_its_error(model: Path) -> None:
+def test_board_without_a_model_is_an_error(model: Path) -> None:
     with board(None) as port, pytest.raises(DeviceError, match=r"'db load 640%' with the error 'there is no model'"):
         profiled(port, model)
 
@@ -375,7 +375,7 @@ def test_silent_board_is_an_error_with_its_last_output(model: Path) -> None:
         ep.profile(model, f"serial:{port}", **_QUICK, timeout_s=5.0)
 
 
-def test_a_silent_port_is_told() -> None:
+def test_silent_port_is_an_error() -> None:
     terminal, other = os.openpty()
     link = Link(os.ttyname(other))
     with pytest.raises(DeviceError, match=r"does not answer in 0\.5 s and says nothing: is it powered"):
@@ -385,14 +385,14 @@ def test_a_silent_port_is_told() -> None:
     os.close(terminal)
 
 
-def test_a_busy_port_is_told(model: Path) -> None:
+def test_busy_port_is_an_error(model: Path) -> None:
     with board(model) as port, serial.Serial(port, exclusive=True):
         with pytest.raises(DeviceError, match=r"cannot open .*; another program is using it: close it") as raised:
             profiled(port, model)
         assert raised.value.exit_code == 5
 
 
-def test_a_board_that_is_unplugged_is_told(model: Path) -> None:
+def test_unplugged_board_is_an_error(model: Path) -> None:
     terminal, other = os.openpty()
     tty.setraw(other, termios.TCSANOW)
     link = Link(os.ttyname(other))
@@ -418,7 +418,7 @@ def test_uri_without_a_port_is_refused(uri: str, reason: str) -> None:
         device(uri)
 
 
-def test_a_port_that_is_not_there_is_told(model: Path) -> None:
+def test_missing_port_is_an_error(model: Path) -> None:
     assert device("serial:/dev/ttyACM7?baud=9600") == SerialBoard("/dev/ttyACM7", 9600)
     with pytest.raises(DeviceError, match=r"cannot open /dev/none: No such file or directory; is the board plugged in"):
         profiled("/dev/none", model)

@@ -33,9 +33,7 @@ def test_invalid_uri_is_refused(uri: str, reason: str) -> None:
         device(uri)
 
 
-def test_an_emulator_that_is_not_installed_is_told_with_the_line_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_emulator_is_an_error_with_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(DeviceError, match="run 'edgeprune emulator install raspberry-pi-4'") as raised:
         device("emulator:raspberry-pi-4")

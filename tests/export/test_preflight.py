@@ -44,7 +44,7 @@ def test_nodes_know_their_modules(file: Path) -> None:
     assert modules == {"body.0", "body.1.1"}
 
 
-def test_the_other_exporter_tells_modules_in_metadata() -> None:
+def test_modules_are_read_from_metadata_of_the_other_exporter() -> None:
     scopes = "['', 'layer1', 'layer1.0', 'layer1.0.conv1', 'conv2d']"
     node = onnx.helper.make_node("Conv", ["x"], ["y"], name="node_conv2d")
     node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=scopes)

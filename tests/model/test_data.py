@@ -80,7 +80,7 @@ def test_a_function_without_a_folder_refuses_one(tmp_path: Path) -> None:
         _function(tmp_path, _CODE.format(parameters="", count=2), folder=tmp_path)
 
 
-def test_a_function_that_needs_a_folder_says_so(tmp_path: Path) -> None:
+def test_function_without_its_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.dir.*'folder'"):
         _function(tmp_path, _CODE.format(parameters="folder", count=2))
 

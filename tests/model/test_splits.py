@@ -116,7 +116,7 @@ def test_global_generators_are_left_alone(split: Split) -> None:
     assert before[1:] == after[1:]
 
 
-def test_a_split_smaller_than_a_batch_gives_one() -> None:
+def test_split_smaller_than_a_batch_has_one_batch() -> None:
     split = TensorSplit(torch.rand(5, 3), torch.zeros(5, dtype=torch.int64))
     assert [len(labels) for _, labels in split.batches(8, rng_key=(0,))] == [5]
     assert training_steps(5, 8) == 1

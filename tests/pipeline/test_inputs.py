@@ -267,7 +267,7 @@ def test_digest_is_of_the_samples() -> None:
     assert digest(torch.utils.data.Subset(_Custom(), [0])) is None
 
 
-def test_changes_of_edgeprune_and_of_packages_are_told_apart() -> None:
+def test_changes_of_edgeprune_and_of_packages_have_different_reasons() -> None:
     earlier = Inputs({}, {}, {"edgeprune": "1", "torch": "2.12", "numpy": "2.0"})
     assert Inputs({}, {}, {"edgeprune": "1", "torch": "2.13", "numpy": "2.0"}).changes(earlier) == [
         "package versions changed: torch"

@@ -105,7 +105,7 @@ def test_latency_is_an_estimate_from_multiply_adds(built: BuildResult) -> None:
     assert {kinds[key] for key in ("arena_bytes", "flash_bytes", "predicted_latency_ms")} == {"estimated"}
 
 
-def test_the_report_tells_what_the_board_has_and_what_is_taken_of_it(built: BuildResult) -> None:
+def test_report_shows_available_and_used_memory_of_the_board(built: BuildResult) -> None:
     report = built.manifest.microcontroller
     assert report is not None
     page = (built.folder / "report.html").read_text(encoding="utf-8")
@@ -136,7 +136,7 @@ def test_the_bundle_has_firmware_and_no_runner(built: BuildResult) -> None:
     assert f"digits-{_NANO}-{sha[:12]}" in (built.folder / "firmware/model_info.h").read_text()
 
 
-def test_the_report_tells_what_sets_the_peak(built: BuildResult) -> None:
+def test_report_shows_the_operator_at_the_memory_peak(built: BuildResult) -> None:
     text = markdown(built.manifest, built.profile)
     assert "The arena's peak, dense: CONV_2D /residual/conv2/Conv (" in text
     assert "The arena's peak, shipped: " in text
@@ -149,7 +149,7 @@ def test_the_report_tells_what_sets_the_peak(built: BuildResult) -> None:
 
 
 @pytest.mark.long
-def test_boards_on_which_it_fits_share_what_was_trained(built: BuildResult, folder: Path) -> None:
+def test_boards_of_equal_plans_share_the_training(built: BuildResult, folder: Path) -> None:
     other = _build(folder, "rp2040-pico", training__epochs=2)
     cached = {stage.name for stage in other.stages if stage.cached}
     assert {"train", "export", "quantize", "parity", "profile", "evaluate-shipped"} <= cached
@@ -275,7 +275,7 @@ def test_a_board_runs_int8_alone(folder: Path) -> None:
         _build(folder, quantize__precision="float32")
 
 
-def test_an_operator_without_kernel_is_told_by_the_preflight(tmp_path: Path) -> None:
+def test_preflight_refuses_an_operator_without_kernel(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         "import torch\nfrom torch import nn\n"
         "def make():\n    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.GELU(), nn.Flatten(), nn.Linear(288, 10))\n"

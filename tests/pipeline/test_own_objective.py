@@ -117,7 +117,7 @@ def _build(folder: Path, recipe: Recipe) -> edgeprune.BuildResult:
     return edgeprune.build(recipe, folder / "board.toml", output=folder / "dist", cache=folder / "cache")
 
 
-def test_a_segmentation_network_is_built_by_a_loss_and_a_metric_of_ones_own(folder: Path) -> None:
+def test_segmentation_network_is_built_with_own_loss_and_metric(folder: Path) -> None:
     built = _build(folder, _recipe(folder, criterion="taylor", loss="net.py:loss", metric="net.py:mean_iou"))
     manifest = json.loads((built.folder / "manifest.json").read_text())
     assert manifest["metric"] == "mean_iou"

@@ -105,7 +105,7 @@ def test_int8_keeps_the_accuracy_on_both_targets(on_board: BuildResult, on_raspb
         verifying.verify(built.folder)
 
 
-def test_golden_samples_lie_as_the_network_takes_them(on_board: BuildResult, samples: np.ndarray) -> None:
+def test_golden_samples_have_the_layout_of_the_network(on_board: BuildResult, samples: np.ndarray) -> None:
     golden = Golden.load(on_board.folder / NAME)
     np.testing.assert_array_equal(golden.inputs, samples[: len(golden.inputs)])
     found = Interpreter(on_board.folder / "model.tflite").predict(golden.inputs)

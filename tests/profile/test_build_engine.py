@@ -85,7 +85,7 @@ def test_engine_of_other_inputs_is_built_again(tools: Path, bundle: Path, change
     assert again.build(bundle / "model.onnx", "fp16", bundle / "engines") == (engine, False)
 
 
-def test_the_timing_cache_goes_on_for_the_same_board_and_is_not_shared_with_another(tools: Path, bundle: Path) -> None:
+def test_timing_cache_is_reused_on_the_same_board_only(tools: Path, bundle: Path) -> None:
     engines = bundle / "engines"
     nvidia_smi(tools, "Orin (nvgpu), 540.4.0")
     for _ in range(2):
@@ -178,7 +178,7 @@ def test_the_fastest_precision_is_kept_with_its_figures(tools: Path, bundle: Pat
     assert {name: key["tensorrt"] for name, key in record["key"].items()} == dict.fromkeys(PRECISIONS, "10.3.0")
 
 
-def test_a_choice_is_kept_until_asked_for_again(tools: Path, bundle: Path) -> None:
+def test_choice_is_kept_until_a_new_one_is_requested(tools: Path, bundle: Path) -> None:
     found = builder(tools)
     recorded_trtexec.compute_ms(tools, int8=0.5)
     first = found.prepare(bundle / "model.onnx", bundle / "engines")
@@ -212,7 +212,7 @@ def test_choice_for_other_inputs_is_measured_again(tools: Path, bundle: Path, ch
     assert again.prepare(bundle / "model.onnx", bundle / "engines").precision == "fp16"
 
 
-def test_a_precision_that_is_asked_for_is_not_measured(tools: Path, bundle: Path) -> None:
+def test_requested_precision_is_not_measured(tools: Path, bundle: Path) -> None:
     made = builder(tools).prepare(bundle / "model.onnx", bundle / "engines", "int8")
     assert made == (bundle / "engines/model.int8.engine", True, "int8", "it was asked for")
     assert measured(tools) == []

@@ -105,7 +105,7 @@ class _Imagined:
 
 
 @pytest.mark.long
-def test_the_table_holds_what_the_device_takes(tmp_path: Path) -> None:
+def test_table_has_the_latencies_of_the_device(tmp_path: Path) -> None:
     whole = tmp_path / "whole.onnx"
     whole.write_bytes(b"whole")
     found, device = _layers(), _Imagined()

@@ -131,7 +131,7 @@ def compute_outputs(tools: Path, bundle: Path, factor: float = 1.0) -> None:
 
 
 @pytest.mark.parametrize(("fastest", "tolerance"), [("fp32", 0.01), ("fp16", 0.01), ("int8", 0.1)])
-def test_what_the_engine_answers_is_held_against_the_form_that_it_was_built_from(
+def test_engine_outputs_are_compared_with_the_model_of_the_same_precision(
     bundle: Path, tools: Path, fastest: str, tolerance: float
 ) -> None:
     recorded_trtexec.install(tools, "10.3")

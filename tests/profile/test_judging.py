@@ -121,7 +121,7 @@ def test_the_arena_of_a_board_replaces_the_estimate(arena: float, kind: Kind) ->
     assert combined(board.budgets, []) == (macs, budget)
 
 
-def test_what_the_firmware_of_a_board_measures_is_measured() -> None:
+def test_measurement_of_firmware_has_the_kind_measured() -> None:
     gates = (GateReport(name="arena_bytes", limit=9000, require="measured"), P50)
     device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
     found = judge(manifest(*gates, runtime="tflm", architecture="armv7e-m"), device)

@@ -35,7 +35,7 @@ def test_litert_runner_imports_only_numpy_and_litert() -> None:
     assert imported(_LITERT) - sys.stdlib_module_names == {"numpy", "ai_edge_litert", "tflite_runtime"}
 
 
-def test_images_in_either_layout_give_what_litert_gives(model: Path) -> None:
+def test_images_in_either_layout_have_outputs_of_litert(model: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)

@@ -290,7 +290,7 @@ def test_bundle_is_profiled_over_ssh(bundle: Path, server: sshd.Server) -> None:
 
 
 @pytest.mark.long
-def test_a_runtime_that_is_missing_there_is_told_with_the_line_that_installs_it(
+def test_missing_runtime_is_an_error_with_the_install_command(
     bundle: Path, server: sshd.Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without = server.uri(python=f"{sys.executable} -I -S")
@@ -402,7 +402,7 @@ def test_ctrl_c_leaves_nothing_on_the_device(bundle: Path, server: sshd.Server, 
     assert server.is_clean()
 
 
-def test_a_runner_that_prints_garbage_is_told(bundle: Path, server: sshd.Server) -> None:
+def test_invalid_output_of_the_runner_is_an_error(bundle: Path, server: sshd.Server) -> None:
     (bundle / "run.py").write_text("print('\\x00\\x01 Segmentation fault')\n")
     account_for(bundle, "run.py")
     with pytest.raises(DeviceError, match=r"the runner answers with no JSON: .*Segmentation fault"):

@@ -168,7 +168,7 @@ def test_a_device_that_throttles_meanwhile_makes_the_run_invalid(models: dict[st
     assert Profile.from_json(found.to_json()) == found
 
 
-def test_memory_of_a_gpu_is_what_the_model_adds_to_it(models: dict[str, Path], tools: Path, tmp_path: Path) -> None:
+def test_gpu_memory_is_the_increase_by_the_model(models: dict[str, Path], tools: Path, tmp_path: Path) -> None:
     turning(tools, "nvidia-smi", "40, 1980, 70.0, 100, 0x0", "41, 1980, 90.0, 600, 0x0")
     runner = tmp_path / "runner.py"
     answers = [

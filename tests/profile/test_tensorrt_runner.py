@@ -150,7 +150,7 @@ def test_engines_may_take_longer_than_other_answers(tools: Path, bundle: Path) -
             other.load(str(bundle / "model.onnx"), **how)
 
 
-def test_engines_can_be_kept_and_layers_asked_for(tools: Path, bundle: Path, tmp_path: Path) -> None:
+def test_engine_and_layer_options_are_passed_on(tools: Path, bundle: Path, tmp_path: Path) -> None:
     recorded_trtexec.install(tools, "10.3")
     load = {"do": "load", "model": str(bundle / "model.onnx"), "spinning": False, "precision": "fp32"}
     commands = [{**load, "engines": str(tmp_path / "kept")}, {"do": "layers"}, {"do": "end"}]
@@ -163,7 +163,7 @@ def test_engines_can_be_kept_and_layers_asked_for(tools: Path, bundle: Path, tmp
     assert [answers[1]["built"], again[1]["built"]] == [True, False]
 
 
-def test_without_a_precision_the_fastest_is_loaded_and_the_reason_told(tools: Path, bundle: Path) -> None:
+def test_fastest_precision_is_loaded_by_default(tools: Path, bundle: Path) -> None:
     recorded_trtexec.install(tools, "10.3")
     recorded_trtexec.compute_ms(tools, fp16=0.4)
     load = {"do": "load", "model": str(bundle / "model.onnx"), "spinning": True}

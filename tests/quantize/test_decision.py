@@ -68,7 +68,7 @@ def test_a_drop_of_exactly_the_budget_is_within_it() -> None:
     assert decide("auto", _facts(better), accuracy_drop=0.0).precision == "int8"
 
 
-def test_what_was_measured_is_told_apart_from_the_reason() -> None:
+def test_manifest_separates_measurement_and_reason() -> None:
     made = decide("auto", _facts(), accuracy_drop=0.005)
     assert made.evidence == "0.50x (0.48 to 0.53) the latency of float32, 1 ms after 2 ms"
     other = decide("auto", _facts(ratio=replace(_FASTER, value=0.6)), accuracy_drop=0.005)
@@ -83,7 +83,7 @@ _FORMS: dict[Precision, Candidate] = {
 }
 
 
-def test_a_board_is_given_all_that_keeps_the_accuracy() -> None:
+def test_board_gets_every_precision_that_keeps_the_accuracy() -> None:
     made = decide_for_board("auto", _FORMS, {}, accuracy_drop=0.005)
     assert (made.precision, made.along) == ("float16", ("float32",))
     assert made.reason.startswith(
@@ -94,13 +94,13 @@ def test_a_board_is_given_all_that_keeps_the_accuracy() -> None:
     assert (made.precision, made.along) == ("int8", ("float32", "float16"))
 
 
-def test_a_board_is_given_what_is_demanded_alone() -> None:
+def test_board_gets_only_the_demanded_precision() -> None:
     made = decide_for_board("float16", _FORMS, {}, accuracy_drop=0.005)
     assert (made.precision, made.along) == ("float16", ())
     assert made.reason.startswith("float16 is demanded (float32: 90.00%; float16: 90.00%; int8: 80.00%")
 
 
-def test_a_board_is_not_given_what_is_demanded_where_it_loses_too_much_or_is_not_there() -> None:
+def test_demanded_precision_that_loses_accuracy_or_is_missing_is_refused() -> None:
     with pytest.raises(BudgetError, match=r"int8 is demanded, but 80\.00%, which loses 10\.00 points"):
         decide_for_board("int8", _FORMS, {}, accuracy_drop=0.005)
     with pytest.raises(BudgetError, match="int8 is demanded, but there is none: an operator is missing"):

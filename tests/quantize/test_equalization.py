@@ -62,7 +62,7 @@ _X = np.random.default_rng(0).standard_normal((4, 3, 12, 12), np.float32)
 
 @pytest.mark.parametrize("groups", [1, 2, 8])
 @pytest.mark.parametrize("between", ["nothing", "relu", "leaky relu", "max pool", "average pool"])
-def test_ranges_become_alike_and_the_function_stays(between: str, groups: int, tmp_path: Path) -> None:
+def test_equalization_aligns_ranges_and_keeps_the_function(between: str, groups: int, tmp_path: Path) -> None:
     model = _prepared(_Chain(between, groups=groups), tmp_path)
     before = model.SerializeToString()
     equal = equalize(model)

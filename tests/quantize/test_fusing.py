@@ -72,7 +72,7 @@ def test_operators_with_integer_kernels_convert_nothing(between: str, tmp_path: 
 
 
 @pytest.mark.parametrize("between", ["Pad", "Slice"])
-def test_what_only_moves_values_has_one_conversion_on_each_side(between: str, tmp_path: Path) -> None:
+def test_data_movement_is_between_one_pair_of_conversions(between: str, tmp_path: Path) -> None:
     ran = _executed(between, tmp_path)
     assert (ran["QuantizeLinear"], ran["DequantizeLinear"]) == (2, 2)
     assert ran[between] == 1

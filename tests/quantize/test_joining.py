@@ -135,7 +135,7 @@ def test_one_scale_over_both_is_noticed() -> None:
         assert output.missed(max_error=0.01, channel_error=0.5)
 
 
-def test_only_what_follows_an_unlike_join_at_an_output_stays_float() -> None:
+def test_only_outputs_of_joined_unlike_ranges_stay_float() -> None:
     steps = [
         Step(["a", "b"], ["ab"], moves=True, joins=True),  # unlike, but computed with
         Step(["ab", "w"], ["c"], moves=False, joins=False),

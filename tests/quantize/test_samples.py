@@ -26,7 +26,7 @@ def _drawn(split: TensorSplit, count: int, seed: int = 0) -> list[int]:
 
 
 @pytest.mark.parametrize(("there", "asked", "given"), [(100, 1, 1), (100, 33, 33), (100, 64, 64), (20, 64, 20)])
-def test_as_many_as_asked_for_are_drawn_without_repetition(there: int, asked: int, given: int) -> None:
+def test_requested_number_of_samples_is_drawn_without_repetition(there: int, asked: int, given: int) -> None:
     drawn = _drawn(_split(there), asked)
     assert len(set(drawn)) == len(drawn) == given
 

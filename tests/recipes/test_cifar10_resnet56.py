@@ -95,7 +95,7 @@ def test_images_are_the_same_in_whatever_order_they_are_asked_for(recipe: Recipe
     assert torch.equal(next(splits.train.batches(7))[0], whole[0])
 
 
-def test_a_missing_folder_says_what_to_put_there(recipe: Recipe, tmp_path: Path) -> None:
+def test_missing_folder_error_names_the_expected_files(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no train\.npz in .*absent.*--data-dir.*EDGEPRUNE_DATA.*offsets"):
         _load(recipe, tmp_path / "absent")
 
@@ -146,7 +146,7 @@ def test_a_file_that_is_no_archive_is_named(recipe: Recipe, folder: Path, tmp_pa
         _load(recipe, tmp_path)
 
 
-def test_too_few_images_to_hold_any_out(recipe: Recipe, folder: Path, tmp_path: Path) -> None:
+def test_too_few_images_for_validation_are_refused(recipe: Recipe, folder: Path, tmp_path: Path) -> None:
     _archive(tmp_path / "train.npz", 10)
     (tmp_path / "test.npz").symlink_to(folder / "test.npz")
     with pytest.raises(DataError, match="has 10 images, want more than 5000"):

@@ -117,7 +117,7 @@ def test_noise_is_no_regression() -> None:
         assert compared(base, new, "latency_ms.p50:+2%", "accuracy:-0.05%").failed == ()
 
 
-def test_a_machine_that_is_slower_with_everything_is_told_from_a_slower_network() -> None:
+def test_slower_machine_is_not_a_slower_network() -> None:
     base = side("base", manifest(), profile())
     slow_machine = compared(base, side("new", manifest(), profile(1, pruned=1.3, dense=2.6)))
     assert slow_machine.failed == ()

@@ -123,7 +123,7 @@ def test_the_verdict_is_in_words() -> None:
     assert "✗ missed: latency_ms.p95" in missed
 
 
-def test_without_a_profile_there_are_no_latencies_and_the_page_says_so() -> None:
+def test_page_without_a_profile_has_no_latencies() -> None:
     drawn = page.render(manifest(), facts(), None)
     assert tuple(outline(drawn).sections) == _SECTIONS
     assert "Nothing was measured." in drawn
@@ -151,7 +151,7 @@ def test_device_state_is_shown() -> None:
     assert "may be used" not in invalid
 
 
-def test_what_was_measured_elsewhere_is_an_estimate_for_the_target() -> None:
+def test_measurement_on_another_device_is_an_estimate() -> None:
     there = manifest().model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="aarch64")})
     here = dataclasses.replace(profile(), device={**profile().device, "machine": "x86_64"})
     assert "For board these are estimates: x86_64 is not what runs there." in page.render(there, facts(), here)
@@ -348,7 +348,7 @@ def test_values_that_no_report_can_show_end_with_3(tmp_path: Path, file: str, pa
     assert run(["report", str(folder)]) == 3
 
 
-def test_sensitivity_shows_what_was_measured_and_what_was_chosen() -> None:
+def test_sensitivity_section_shows_curves_and_selection() -> None:
     drawn = page.render(manifest(), facts(layers=2, units=16), None)
     assert "Rise of the loss on 119 validation samples" in drawn
     assert "every chart goes from 0 to 0.24, by the square root" in drawn  # 12 of 16 units at 0.02 each

@@ -67,7 +67,7 @@ def test_marks_are_short_and_drawn_once() -> None:
     assert 'd="M1 0V9M2 0V9"' in ticks([1.0, 1.04, 2.0, 1.0], 0, 9, "look")
 
 
-def test_a_chart_tells_its_title_and_what_it_shows() -> None:
+def test_chart_has_title_and_description() -> None:
     drawn = plot(
         "A < B",
         "rises & falls",

@@ -83,7 +83,7 @@ _RISING = TrainingReport(
 
 
 @pytest.mark.parametrize(("training", "suggestion"), [(None, "training.epochs=auto"), (_RISING, "--epochs 20")])
-def test_what_is_suggested_follows_from_the_training(training: TrainingReport | None, suggestion: str) -> None:
+def test_warning_suggests_a_remedy_by_the_training(training: TrainingReport | None, suggestion: str) -> None:
     (warning,) = result_warnings(_manifest(0.93, 0.82, training=training))
     assert any(suggestion in text for text in warning.suggestions)
 

@@ -73,9 +73,7 @@ class Midway(Schedule):
 @pytest.mark.long
 @pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("maker", [_sgd, _adamw])
-def test_momentum_goes_on_as_if_the_units_were_held_at_zero(
-    maker: Callable[[nn.Module], torch.optim.Optimizer], fixed: bool
-) -> None:
+def test_momentum_equals_that_of_zeroed_units(maker: Callable[[nn.Module], torch.optim.Optimizer], fixed: bool) -> None:
     model = small(norm=False, fixed=fixed)
     optimizer, schedule = maker(model), Midway()
     with _attach(schedule, model, optimizer, steps=10) as pruning:
@@ -221,7 +219,7 @@ def _rates(schedule: Schedule, curve: int, **options: Any) -> list[float]:
 
 
 @pytest.mark.long
-def test_a_scheduler_begins_anew_with_every_curve() -> None:
+def test_scheduler_restarts_with_every_phase() -> None:
     rates = _rates(ep.schedules.Iterative(rounds=3), 4)
     assert rates == pytest.approx([1, 0.75, 0.5, 0.25] * 3)
     assert _rates(Midway(), _STEPS) == pytest.approx([1 - step / _STEPS for step in range(_STEPS)])
@@ -232,7 +230,7 @@ def test_a_scheduler_is_stepped_ahead_where_the_curve_begins_late() -> None:
     assert rates == pytest.approx([1 - step / 8 for step in range(2, 8)] * 2)
 
 
-def test_settings_that_a_scheduler_cycles_begin_anew_as_well() -> None:
+def test_cycled_settings_of_a_scheduler_restart() -> None:
     model = small()
     optimizer = _sgd(model)
     scheduler = OneCycleLR(optimizer, 0.05, total_steps=_STEPS // 2 + 1)
@@ -244,7 +242,7 @@ def test_settings_that_a_scheduler_cycles_begin_anew_as_well() -> None:
     assert seen[: _STEPS // 2] == seen[_STEPS // 2 :]
 
 
-def test_a_rate_that_follows_the_loss_begins_anew() -> None:
+def test_plateau_scheduler_restarts() -> None:
     model = small()
     optimizer = _sgd(model)
     scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
@@ -268,7 +266,7 @@ _RESUMED = [
 @pytest.mark.long
 @pytest.mark.parametrize("schedule", _RESUMED, ids=lambda schedule: schedule.name)
 @pytest.mark.parametrize("stop", [4, 7])
-def test_an_interrupted_loop_goes_on_with_the_same_bits(schedule: Schedule, stop: int) -> None:
+def test_interrupted_loop_resumes_bit_for_bit(schedule: Schedule, stop: int) -> None:
     def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Attached:
         return _attach(schedule, model, optimizer, data=_BATCHES)
 

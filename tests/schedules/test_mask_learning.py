@@ -69,7 +69,7 @@ class _Watched(MaskLearning):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("agent", "reach"), [("gates", 4.0), ("attention", 32.0)])
-def test_useless_units_are_found_though_the_criterion_takes_them_for_the_best(agent: str, reach: float) -> None:
+def test_mask_learning_removes_useless_units_that_the_criterion_prefers(agent: str, reach: float) -> None:
     model = _misleading()
     values = {}
     for far in (1e-6, reach):

@@ -137,7 +137,7 @@ def test_penalty_is_zero_within_the_budget(kind: str) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in session.model.state_dict().items())
 
 
-def test_an_elastic_net_also_takes_a_share_of_each() -> None:
+def test_elastic_net_also_shrinks_in_proportion() -> None:
     session = _session()
     weight = session.model.get_parameter("bn1.weight")
     _alone(Scales(session, 1.0, _alike(session), 0.0))
@@ -176,7 +176,7 @@ def test_a_sparse_group_also_loses_single_weights() -> None:
     assert zeros[1] > 100
 
 
-def test_a_growing_ridge_shrinks_what_would_go_and_nothing_else() -> None:
+def test_growing_ridge_shrinks_only_units_to_be_removed() -> None:
     session = _session()
     weight = session.model.get_parameter("bn1.weight")
     hook = Growing(session, 3.0, 1)

@@ -23,7 +23,7 @@ def _loss(outputs: Tensor, targets: dict[str, Tensor]) -> Tensor:
     return functional.cross_entropy(outputs, targets["classes"]) + 0 * targets["weights"].sum()
 
 
-def test_its_value_is_the_loss_of_a_sample_whatever_the_batches_and_targets() -> None:
+def test_session_loss_is_the_mean_over_samples() -> None:
     images, labels = next(split(count=10).batches(10))
     parts = [
         (part, {"classes": label, "weights": torch.ones(2)})

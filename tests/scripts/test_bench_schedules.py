@@ -182,7 +182,7 @@ def test_a_case_runs_within_its_budget(bench: Bench, name: str) -> None:
     assert row["options"] == schedules.create(cases()[name].schedule, cases()[name].options).options
 
 
-def test_the_dense_network_is_better_than_what_two_steps_give(bench: Bench) -> None:
+def test_dense_network_is_better_than_after_two_steps(bench: Bench) -> None:
     key = next(iter(bench.wanted([BASELINE], [0.3], [1])))
     assert bench.dense()["validation"] > 0.95 > bench.run(key)["validation"] + 0.2
 

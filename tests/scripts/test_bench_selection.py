@@ -54,7 +54,7 @@ def rows() -> dict[Case, Row]:
     }
 
 
-def test_a_journal_gives_back_what_was_added(tmp_path: Path, rows: dict[Case, Row]) -> None:
+def test_journal_survives_a_round_trip(tmp_path: Path, rows: dict[Case, Row]) -> None:
     path = tmp_path / "rows.jsonl"
     journal = Journal([path], SETTINGS, "a machine")
     for case, row in rows.items():

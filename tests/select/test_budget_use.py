@@ -136,7 +136,7 @@ def test_knapsack_loses_the_least_of_all_combinations(problem: Problem) -> None:
 @pytest.mark.long
 @example_count(15)
 @given(problem=_problems())
-def test_the_integer_program_finds_what_comparing_all_finds(problem: Problem) -> None:
+def test_integer_program_equals_exhaustive_search(problem: Problem) -> None:
     values = Choice(problem).ladder.blocks(problem.scores) if _combinations(problem) else None
     assume(values is not None)
     compared, solved = Choice(problem), Choice(problem)

@@ -56,7 +56,7 @@ def test_no_constraints_without_settings() -> None:
     ],
 )
 @pytest.mark.parametrize("match", ["first", "fir*", "first.weight"])
-def test_a_table_says_what_stays_of_the_groups_it_matches(layer: dict[str, Any], kept: list[int], match: str) -> None:
+def test_table_limits_the_matching_groups(layer: dict[str, Any], kept: list[int], match: str) -> None:
     assert _kept("first", [{"match": match, **layer}]) == kept
     assert _kept("second", [{"match": match, **layer}]) == list(range(10, 0, -1))
     assert _kept("head", [{"match": "*", **layer}]) == [3]
@@ -111,7 +111,7 @@ def test_a_contradiction_names_the_group(layer: dict[str, Any], told: str) -> No
         _kept("first", [{"match": "first", **layer}])
 
 
-def test_blocks_go_weakest_first_and_the_first_may_be_smaller() -> None:
+def test_weakest_block_is_removed_first() -> None:
     scores = torch.rand(len(_UNITS), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ladder = Ladder.of(_UNITS, scores, resolve(_UNITS, align=8))
     first: Group = next(group for group in _UNITS.groups if group.name == "first")

@@ -159,7 +159,7 @@ def test_measurement_repeats_and_changes_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_the_sensitivity_selection_takes_what_is_measured_to_cost_nothing() -> None:
+def test_sensitivity_selection_removes_units_without_loss() -> None:
     model, units, samples = _classifier()
     (third,) = (group for group in units.groups if group.name == "third")
     scores = 1 + _random(units)
@@ -186,7 +186,7 @@ def test_small_groups_keep_one_unit() -> None:
     assert measured.curves(units)[0].kept == (1, 2, 3)
 
 
-def test_progress_is_told_of_every_network_and_sample() -> None:
+def test_progress_counts_every_network_and_sample() -> None:
     class Bar:
         total = done = 0
 

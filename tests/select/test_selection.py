@@ -84,7 +84,7 @@ def test_a_preferred_alignment_leaves_narrow_groups_their_steps() -> None:
     assert {constraint.align for constraint in own} == {3}
 
 
-def test_uniform_takes_the_same_share_of_every_group() -> None:
+def test_uniform_removes_the_same_fraction_of_every_group() -> None:
     removed = create("uniform").choose(_problem(0.4, _random(0)))
     groups = [group for group in _UNITS.groups if group.frozen is None]
     gone = [int(removed[group.start : group.stop].sum()) for group in groups]
@@ -138,7 +138,7 @@ def test_several_budgets_hold_at_once() -> None:
 
 
 @pytest.mark.long
-def test_a_budget_out_of_reach_names_what_can_be_reached() -> None:
+def test_unreachable_budget_names_the_closest_value() -> None:
     with pytest.raises(BudgetError, match=r"cannot be reached, the closest is [\d,]+") as caught:
         prune(_NETWORK, _EXAMPLE, budget={"macs": 1e-4}, options={"criterion": "l2"})
     nearest = int(caught.value.nearest["macs"])
@@ -146,7 +146,7 @@ def test_a_budget_out_of_reach_names_what_can_be_reached() -> None:
 
 
 @pytest.mark.parametrize("select", ["global", "knapsack", "uniform"])
-def test_a_budget_out_of_reach_names_what_holds_it_back(select: str) -> None:
+def test_unreachable_budget_names_the_limiting_groups(select: str) -> None:
     lowest = {}
     for name, options in {"free": {}, "aligned": {"align": 4}, "bounded": {"min_units": 0.5}}.items():
         with pytest.raises(BudgetError) as caught:
@@ -165,7 +165,7 @@ def test_a_budget_out_of_reach_names_what_holds_it_back(select: str) -> None:
         create(select).choose(_problem(between, _random(0), resolve(_UNITS, align=4)))
 
 
-def test_a_budget_out_of_reach_says_how_much_is_frozen() -> None:
+def test_unreachable_budget_names_the_frozen_fraction() -> None:
     with pytest.raises(BudgetError) as caught:
         create("global").choose(_problem(1e-4, _random(0), resolve(_UNITS, align=4)))
     with pytest.raises(BudgetError) as free:

@@ -87,7 +87,7 @@ def test_tensors_are_named_after_the_nodes_that_make_them(tmp_path: Path) -> Non
     assert names == {"x", "y", conv, f"{conv}/weights", f"{conv}/bias"}
 
 
-def test_names_that_come_twice_are_told_apart(tmp_path: Path) -> None:
+def test_duplicate_names_become_unique(tmp_path: Path) -> None:
     nodes = [helper.make_node("Exp", ["x"], ["a"], "n"), helper.make_node("Exp", ["a"], ["b"], "n")]
     made = model(*nodes, helper.make_node("Exp", ["b"], ["y"], "n"))
     (graph,) = parsed(convert(made, tmp_path / "m.tflite").path).subgraphs
@@ -336,7 +336,7 @@ def test_a_truncated_file_is_an_error_wherever_it_ends(tmp_path: Path) -> None:
             convert(source, tmp_path / "m.tflite")
 
 
-def test_the_command_tells_layouts_and_operators(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_layouts_and_operators(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, path = tmp_path / "m.onnx", tmp_path / "out" / "m.tflite"
     onnx.save(model(relu()), source)
     assert run(["convert", str(source), str(path), "--json"]) == 0

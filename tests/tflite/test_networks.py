@@ -105,7 +105,7 @@ def test_a_network_keeps_the_operators_it_needs(name: str, tmp_path: Path) -> No
     assert _converted(seeded(build()), shape, tmp_path).operators == operators
 
 
-def test_a_vision_transformer_moves_only_what_attention_moves(tmp_path: Path) -> None:
+def test_vision_transformer_has_only_the_transposes_of_attention(tmp_path: Path) -> None:
     torch.manual_seed(0)
     found = _converted(seeded(Transformer()), (1, 3, 8, 8), tmp_path).operators
     counted = {name: found[name] for name in ("BATCH_MATMUL", "CONV_2D", "FULLY_CONNECTED", "GELU", "SOFTMAX")}
@@ -133,7 +133,7 @@ def test_resnet56_is_convolutions_and_sums(resnet56: tuple[Path, Converted]) -> 
 
 
 @pytest.mark.long
-def test_resnet56_gives_what_onnxruntime_gives(resnet56: tuple[Path, Converted], shared_data: Path) -> None:
+def test_resnet56_outputs_equal_those_of_onnxruntime(resnet56: tuple[Path, Converted], shared_data: Path) -> None:
     path, converted = resnet56
     recipe = Recipe.load("cifar10-resnet56")
     splits = data.load(recipe.data.function, base=recipe.folder, folder=shared_data / "cifar10")

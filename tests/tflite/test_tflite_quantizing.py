@@ -114,7 +114,7 @@ def _converted(model: nn.Module, folder: Path, *, batch: int = 1) -> Converted:
     return convert(written.path, folder / "m.tflite")
 
 
-def test_what_cannot_be_integer_stays_float_and_runs_on_tflite_micro(tmp_path: Path) -> None:
+def test_operators_without_int8_kernel_stay_float_and_run(tmp_path: Path) -> None:
     source = _converted(nn.Sequential(nn.Conv2d(1, 4, 3), nn.PReLU(4), nn.Conv2d(4, 2, 3)), tmp_path)
     made = quantize(source, tmp_path / "int8.tflite", digits().train)
     assert made.float_nodes == (FloatNode("/network.1/PRelu", "PRELU"),)

@@ -129,7 +129,7 @@ def test_metadata_in_a_buffer_that_is_not_there_is_refused(buffer: int) -> None:
 
 @pytest.mark.parametrize(("graph", "tensor", "told"), [(1, 0, "graph 1 of 1"), (0, 3, "tensor 3 of 3")])
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
-def test_a_signature_of_what_is_not_there_is_refused(side: str, graph: int, tensor: int, told: str) -> None:
+def test_signature_of_a_missing_tensor_is_refused(side: str, graph: int, tensor: int, told: str) -> None:
     model = _model()
     signature = schema.SignatureDefT(signatureKey="s", subgraphIndex=graph, inputs=[], outputs=[])
     setattr(signature, side, [schema.TensorMapT(name="x", tensorIndex=tensor)])

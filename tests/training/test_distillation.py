@@ -114,7 +114,7 @@ def test_dense_outputs_are_compared_at_every_place() -> None:
     )
 
 
-def test_the_teacher_that_was_given_stays_as_it_is() -> None:
+def test_teacher_is_not_changed() -> None:
     dense = _net(1).train()
     before = copy.deepcopy(dense.state_dict())
     for features in (0.0, 1.0):

@@ -41,7 +41,7 @@ def test_explicit_values_stay(tmp_path: Path) -> None:
     ("given", "chosen"),
     [({}, "adamw"), ({"lr": 0.1}, "sgd"), ({"optimizer": "sgd"}, "sgd"), ({"optimizer": "adamw", "lr": 0.1}, "adamw")],
 )
-def test_a_rate_that_is_given_is_one_for_sgd(given: dict[str, Any], chosen: str) -> None:
+def test_explicit_rate_selects_sgd(given: dict[str, Any], chosen: str) -> None:
     assert optimizer(TrainingSettings(**given)) == chosen
 
 
@@ -109,7 +109,7 @@ def test_a_loss_that_is_not_finite_from_the_start_is_an_error() -> None:
 
 
 @pytest.mark.long
-def test_training_with_auto_says_what_it_chose_and_learns(tmp_path: Path) -> None:
+def test_automatic_hyperparameters_are_reported_and_learn(tmp_path: Path) -> None:
     model = small.model()
     before = evaluate(model, small.data().validation).accuracy
     history = finetune(
@@ -153,7 +153,7 @@ def test_training_that_only_harms_ends_with_the_network_it_began_with(tmp_path: 
         assert history.start_accuracy > max(epoch.validation_accuracy for epoch in history.epochs)
 
 
-def test_the_network_before_the_last_stretch_is_a_candidate_and_those_of_earlier_ones_are_not(tmp_path: Path) -> None:
+def test_only_the_network_before_the_last_phase_is_a_candidate(tmp_path: Path) -> None:
     model = _trained(tmp_path / "first")
     trainer = Trainer(model, _misleading(), small.settings(), folder=tmp_path / "second")
     trainer.train(Stretch(share=0.5))

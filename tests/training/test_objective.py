@@ -98,7 +98,7 @@ def test_own_objective_trains(mine: Path, changes: dict[str, Any]) -> None:
     assert accuracy > 0.5 > evaluate(small.model(), small.data().validation).accuracy
 
 
-def test_without_a_metric_the_validation_loss_of_ones_own_says_what_is_best(mine: Path) -> None:
+def test_own_validation_loss_selects_the_best_epoch(mine: Path) -> None:
     history = _train(mine, loss="mine.py:Weighted")
     assert [epoch.validation_accuracy for epoch in history.epochs] == [
         -epoch.validation_loss for epoch in history.epochs
@@ -110,7 +110,7 @@ def test_without_a_metric_the_validation_loss_of_ones_own_says_what_is_best(mine
     assert judged.samples == 60
 
 
-def test_a_metric_says_what_is_best(mine: Path) -> None:
+def test_own_metric_selects_the_best_epoch(mine: Path) -> None:
     model = small.model()
     history = _train(mine, model, metric="mine.py:recall", epochs=4)
     inputs, labels = next(small.split(60, 1).batches(60))
@@ -156,7 +156,7 @@ def test_nan_metric_rolls_back_the_epoch(mine: Path, caplog: pytest.LogCaptureFi
     assert "after epoch 2: training.metric is nan" in caplog.text
 
 
-def test_distillation_beside_a_step_of_ones_own_is_refused_if_asked_for_and_left_out_if_not(mine: Path) -> None:
+def test_own_step_refuses_explicit_distillation(mine: Path) -> None:
     asked = small.settings(step="mine.py:step", distillation=DistillationSettings(weight=0.5))
     assert Teacher.wanted(asked)
     teacher = Teacher(small.model(), asked.distillation)
@@ -167,7 +167,7 @@ def test_distillation_beside_a_step_of_ones_own_is_refused_if_asked_for_and_left
     assert Teacher.wanted(small.settings(distillation=DistillationSettings()))
 
 
-def test_a_teacher_may_stand_beside_a_loss_of_ones_own(mine: Path) -> None:
+def test_own_loss_is_combined_with_distillation(mine: Path) -> None:
     settings = small.settings(loss="mine.py:Weighted", distillation=DistillationSettings(weight=1.0), epochs=6)
     assert Teacher.wanted(settings)
     model, dense = small.model(), small.model(seed=1)

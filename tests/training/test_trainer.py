@@ -52,7 +52,7 @@ class _Notes(Hook):
         self.calls.append("end")
 
 
-def test_a_hook_is_told_of_every_update_in_its_order(tmp_path: Path) -> None:
+def test_hook_is_called_at_every_update_in_order(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path)
     hook = _Notes(trainer)
     trainer.train(Stretch(share=1.0, hook=hook))
@@ -60,7 +60,7 @@ def test_a_hook_is_told_of_every_update_in_its_order(tmp_path: Path) -> None:
     assert hook.calls == [("begin", _STEPS), *updates, "end"]
 
 
-def test_what_a_hook_does_in_the_end_is_kept_in_the_network_of_the_next_stretch(tmp_path: Path) -> None:
+def test_last_change_of_a_hook_is_in_the_next_phase(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path)
 
     class Zero(Hook):
@@ -71,7 +71,7 @@ def test_what_a_hook_does_in_the_end_is_kept_in_the_network_of_the_next_stretch(
     assert torch.equal(trainer.network.model[3].bias, torch.zeros(3))
 
 
-def test_a_stretch_runs_along_its_part_of_the_curve(tmp_path: Path) -> None:
+def test_phase_follows_its_part_of_the_rate_curve(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, warmup_epochs=0.5)
     hooks = [_Notes(trainer), _Notes(trainer)]
     trainer.train(Stretch(share=0.75, hook=hooks[0]))
@@ -81,7 +81,7 @@ def test_a_stretch_runs_along_its_part_of_the_curve(tmp_path: Path) -> None:
     assert hooks[1].rates == pytest.approx([curve(6 + 2 * step) for step in range(3)])
 
 
-def test_an_optimiser_forgets_only_where_a_stretch_says_so(tmp_path: Path) -> None:
+def test_optimizer_state_is_reset_only_if_a_phase_asks(tmp_path: Path) -> None:
     for forget in (False, True):
         trainer = _trainer(tmp_path / str(forget))
         trainer.train(Stretch(share=0.5))
@@ -97,7 +97,7 @@ def test_an_optimiser_forgets_only_where_a_stretch_says_so(tmp_path: Path) -> No
         assert (hook.states == 0) == forget
 
 
-def test_epochs_are_counted_over_stretches_and_the_best_is_of_the_last(tmp_path: Path) -> None:
+def test_best_epoch_is_of_the_last_phase(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path)
     for share in (0.5, 0.25, 0.25):  # six steps, three and three, where four are an epoch
         trainer.train(Stretch(share=share))
@@ -106,7 +106,7 @@ def test_epochs_are_counted_over_stretches_and_the_best_is_of_the_last(tmp_path:
     assert history.best_epoch == 5
 
 
-def test_stretches_shorter_than_a_step_take_one_each_and_none_twice(tmp_path: Path) -> None:
+def test_phases_shorter_than_a_step_take_one_step(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, epochs=1)
     hooks = [_Notes(trainer) for _ in range(8)]
     for hook in hooks:
@@ -115,7 +115,7 @@ def test_stretches_shorter_than_a_step_take_one_each_and_none_twice(tmp_path: Pa
     assert [epoch.number for epoch in trainer.finish().epochs] == [1] * 4 + [2] * 4
 
 
-def test_the_average_is_that_of_the_formula_and_is_what_is_kept(tmp_path: Path) -> None:
+def test_weight_average_follows_the_formula_and_is_kept(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, ema=0.5, keep="last")
     average = small.model()[0].weight.detach().clone()
 
@@ -201,7 +201,7 @@ class _Short:
         yield from list(small.split(48, 0).batches(size))[start:]
 
 
-def test_a_split_that_gives_too_few_batches_is_named(tmp_path: Path) -> None:
+def test_split_with_too_few_batches_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gave 3 batches of 16 in epoch 1, where its 64 samples make 4"):
         finetune(small.model(), Data(train=_Short(), validation=small.split(9, 1)), small.settings(), folder=tmp_path)
 
@@ -218,7 +218,7 @@ def test_another_schedule_is_refused(tmp_path: Path) -> None:
         _trainer(tmp_path).train(Stretch(share=1.0))
 
 
-def test_a_stretch_that_now_has_another_network_is_refused(tmp_path: Path) -> None:
+def test_phase_of_another_network_is_refused(tmp_path: Path) -> None:
     for width in (7, 6):
         trainer = _trainer(tmp_path)
         trainer.train(Stretch(share=0.5))
@@ -281,7 +281,7 @@ def test_divergence_rolls_back_an_epoch_and_halves_the_rate(
     assert history.epochs[2].train_loss < history.epochs[1].train_loss < history.epochs[0].train_loss
 
 
-def test_the_lower_rate_holds_for_the_stretches_that_follow(tmp_path: Path) -> None:
+def test_lowered_rate_applies_to_later_phases(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, _BreaksOnce(3))
     trainer.train(Stretch(share=0.5))
 

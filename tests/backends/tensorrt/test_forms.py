@@ -77,7 +77,7 @@ def test_int8(
 
 
 @pytest.mark.long
-def test_each_calibration_takes_ranges_of_its_own(source: Path, samples: CalibrationSamples, tmp_path: Path) -> None:
+def test_each_calibration_method_has_its_own_ranges(source: Path, samples: CalibrationSamples, tmp_path: Path) -> None:
     folders = {method: _made(tmp_path / method) for method in METHODS}
     files = {method: forms.write_int8(source, folder, samples, method=method)[0] for method, folder in folders.items()}
     assert len({path.read_bytes() for path in files.values()}) == len(METHODS)

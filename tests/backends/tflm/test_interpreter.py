@@ -47,14 +47,14 @@ def _images(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("batch", "samples"), [(1, 3), (2, 5)])
-def test_a_float_file_gives_what_pytorch_gives(tmp_path: Path, batch: int, samples: int) -> None:
+def test_float_file_computes_the_same_as_pytorch(tmp_path: Path, batch: int, samples: int) -> None:
     path = _converted(_network(), tmp_path, batch=batch).path
     with torch.no_grad():
         expected = _network()(torch.from_numpy(_images(samples))).numpy()
     np.testing.assert_allclose(interpreter.predictor(path)(_images(samples))[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_accuracy_is_taken_on_as_many_samples_as_asked(tmp_path: Path) -> None:
+def test_accuracy_uses_the_requested_number_of_samples(tmp_path: Path) -> None:
     path, split = _converted(_network(), tmp_path).path, _split(20)
     images, labels = next(split.batches(12))
     with torch.no_grad():

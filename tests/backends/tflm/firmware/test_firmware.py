@@ -65,7 +65,7 @@ def test_the_arena_is_the_one_of_the_allocator(folder: Path, model: Path) -> Non
     assert sum(terms) == found.arena_bytes
 
 
-def test_golden_vectors_are_what_tflite_micro_gives(model: Path, samples: np.ndarray) -> None:
+def test_golden_vectors_equal_outputs_of_tflite_micro(model: Path, samples: np.ndarray) -> None:
     found = firmware_files.golden(model, samples)
     assert len(found.inputs) == len(samples)
     interpreter = Interpreter(model)

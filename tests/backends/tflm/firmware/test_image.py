@@ -71,7 +71,7 @@ def image(write_firmware: Write, tflm: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.long
-def test_the_image_is_a_release_without_what_nothing_calls(image: Path, model: Path) -> None:
+def test_image_is_a_release_without_unused_functions(image: Path, model: Path) -> None:
     sizes = subprocess.run(["arm-none-eabi-size", image], capture_output=True, text=True, check=True).stdout
     text = int(sizes.splitlines()[1].split()[0])
     assert (

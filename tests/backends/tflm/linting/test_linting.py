@@ -281,7 +281,7 @@ def test_options_of_another_operator_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_board_that_is_too_small_is_an_error_only_where_it_was_asked_for(tmp_path: Path) -> None:
+def test_board_that_is_too_small_is_an_error_only_if_requested(tmp_path: Path) -> None:
     file, x, y = fully_connected(inputs=8, outputs=4)
     big = file.tensor("big", (1, 1 << 18))
     file.op("PAD", (y, file.tensor("p", (2, 2), INT32, np.array([[0, 0], [0, (1 << 18) - 4]], np.int32))), (big,))
