@@ -116,7 +116,7 @@ def test_lock_repeats_the_choice_for_the_same_settings(folder: Path, built: Buil
 
 
 def test_fixed_settings_compare_no_candidates(folder: Path) -> None:
-    result = _build(folder, prune__criterion="l2", prune__select="global", prune__align="target")
+    result = _build(folder, prune__criterion="l2", prune__selection="global", prune__align="target")
     assert result.manifest.candidates == ()
     plan = json.loads((result.folder / "plan.json").read_text(encoding="utf-8"))
     assert plan["origin"]["criterion"] == "l2"
