@@ -37,18 +37,24 @@ runtime = {{name = "{}"}}
 """
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with a cache: the network is trained once for both runtimes."""
+    return tmp_path_factory.mktemp("segmentation")
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
-def test_accuracy_of_a_segmentation_network_is_the_fraction_of_right_pixels(tmp_path: Path, runtime: str) -> None:
-    (tmp_path / "mine.py").write_text(_DATA)
-    (tmp_path / "board.toml").write_text(_BOARD.format(runtime))
+def test_accuracy_of_a_segmentation_network_is_the_fraction_of_right_pixels(folder: Path, runtime: str) -> None:
+    (folder / "mine.py").write_text(_DATA)
+    (folder / "board.toml").write_text(_BOARD.format(runtime))
     values = {
         "name": "shapes", "model": {"factory": f"{_TASKS}:ShapesNet", "input": [1, 1, 32, 32]},
         "data": {"function": "mine.py:load"}, "budget": {"macs": 0.5}, "quantize": {"precision": "float32"},
         "prune": {"criterion": "fisher", "selection": "global", "align": 1},
         "training": {"epochs": 1, "batch_size": 16, "optimizer": "adamw", "lr": 0.1},
     }  # fmt: skip
-    recipe = Recipe.parse(values, folder=tmp_path, where="the test")
-    built = edgeprune.build(recipe, tmp_path / "board.toml", output=tmp_path / "dist", cache=tmp_path / "cache")
+    recipe = Recipe.parse(values, folder=folder, where="the test")
+    built = edgeprune.build(recipe, folder / "board.toml", output=folder / "dist", cache=folder / "cache")
 
     tasks = runpy.run_path(str(_TASKS))
     images, labels = (tensor[:_SAMPLES] for tensor in tasks["shapes_data"]()["test"].tensors)

@@ -35,9 +35,7 @@ def _run(schedule: str, folder: Path) -> list[dict[str, Any]]:
     return [torch.load(result) for result in results]
 
 
-@pytest.mark.parametrize(
-    "schedule", ["iterative", "one_shot", "at_init", "penalty", "variational_dropout", "mask_learning"]
-)
+@pytest.mark.parametrize("schedule", ["iterative", "at_init", "penalty", "variational_dropout", "mask_learning"])
 def test_all_processes_have_the_same_weights_after_pruning(schedule: str, tmp_path: Path) -> None:
     first, second = _run(schedule, tmp_path)
 
