@@ -22,7 +22,7 @@ pytestmark = pytest.mark.long
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> BuildResult:
     folder = tmp_path_factory.mktemp("litert")
-    recipe = Recipe.load("digits").override({"training.epochs": 1, "prune.samples": 64, "quantize.precision": "int8"})
+    recipe = Recipe.load("digits").override({"training.epochs": 1, "quantize.precision": "int8"})
     return build(recipe, Target.load("host").with_runtime("litert"), output=folder / "dist", cache=folder / "cache")
 
 
