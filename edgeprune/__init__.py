@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.launch import make_openmp_wait_passively
+from edgeprune.distributed_env import make_openmp_wait_passively
 
 if TYPE_CHECKING:
     from edgeprune import errors, schedules
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from edgeprune.graph import groups
     from edgeprune.model.data import Data, Split
     from edgeprune.pipeline import build
-    from edgeprune.profile.profiling import profile
+    from edgeprune.profile.profile_devices import profile
     from edgeprune.prune_options import PruneOptions
     from edgeprune.pruning import prune
-    from edgeprune.select import Plan
+    from edgeprune.selection import Plan
 
 make_openmp_wait_passively()
 
@@ -47,7 +47,7 @@ _ROOMS = ("errors", "profile", "schedules")
 _HOMES = {
     "Budget": "edgeprune.config",
     "Data": "edgeprune.model.data",
-    "Plan": "edgeprune.select",
+    "Plan": "edgeprune.selection",
     "PruneOptions": "edgeprune.prune_options",
     "Recipe": "edgeprune.config",
     "Split": "edgeprune.model.data",

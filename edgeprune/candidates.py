@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune import criteria
-from edgeprune import select as selections
+from edgeprune import selection as selections
 from edgeprune.errors import BudgetError
-from edgeprune.graph import Rewritten
+from edgeprune.graph import RewrittenModel
 from edgeprune.graph.capture import evaluating
 from edgeprune.model.label_accuracy import LabelAccuracy
 from edgeprune.progress import SILENT, Progress
-from edgeprune.select import Selection
+from edgeprune.selection import Selection
 from edgeprune.statistics import Samples
-from edgeprune.statistics.samples import samples_in
+from edgeprune.statistics.sample_batches import samples_in
 from edgeprune.training.evaluate import device_of, moved
 
 CRITERIA = ("fisher", "l2")
@@ -117,13 +117,13 @@ class Trial(Protocol):
             BudgetError: The budget cannot be reached this way.
         """
 
-    def build(self, removed: Tensor) -> Rewritten:
+    def build(self, removed: Tensor) -> RewrittenModel:
         """The network without the units in the mask ``removed``, repaired; the dense network is not changed."""
 
     def score(self, model: nn.Module) -> Score:
         """Quality of ``model`` on validation samples, the same samples at every call."""
 
-    def train(self, number: int, rewritten: Rewritten) -> bool:
+    def train(self, number: int, rewritten: RewrittenModel) -> bool:
         """Train candidate ``number`` in place for a short time; False where nothing is trained."""
 
 
@@ -188,7 +188,7 @@ def compare(
     plans = _plans(candidates, trial, locked, agree)
     progress.advance(len(candidates) - len(plans))
     results: list[CandidateResult] = []
-    finalists: dict[int, Rewritten] = {}
+    finalists: dict[int, RewrittenModel] = {}
     for number, (candidate, macs, removed) in enumerate(plans):
         rewritten = trial.build(removed)
         results.append(CandidateResult(candidate, macs, agree(trial.score(rewritten.model))))

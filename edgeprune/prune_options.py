@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from edgeprune import criteria
 from edgeprune.config.prune_settings import PruneSettings
-from edgeprune.config.settings import error_text
+from edgeprune.config.settings_base import error_text
 from edgeprune.cost import CostModel
 from edgeprune.criteria import Criterion
 from edgeprune.errors import InputError
-from edgeprune.select import Selection
+from edgeprune.selection import Selection
 from edgeprune.statistics import Loss, Samples
 
 
@@ -29,7 +29,7 @@ class PruneOptions(PruneSettings):
 
     Attributes:
         criterion: Name of the importance score, or an instance of ``edgeprune.criteria.Criterion``.
-        selection: Name of the selection, or an instance of ``edgeprune.select.Selection``.
+        selection: Name of the selection, or an instance of ``edgeprune.selection.Selection``.
         align: Each group keeps a multiple of this number of channels, or all channels; at least 1. There is no target
             in Python, so ``target`` is not allowed.
         loss: Mean loss of a batch, ``loss(outputs, labels)``. Defaults to cross-entropy.

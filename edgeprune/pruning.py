@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune import candidates, criteria, graph
-from edgeprune import select as selections
+from edgeprune import selection as selections
 from edgeprune.candidates import Candidate, CandidateResult, Score
 from edgeprune.config import Budget
 from edgeprune.cost import Cost
 from edgeprune.criteria import Criterion, Network
 from edgeprune.errors import InputError
-from edgeprune.graph import Equivalence, Rewritten, Units
+from edgeprune.graph import Equivalence, RewrittenModel, Units
 from edgeprune.graph.rewrite import rewrite
-from edgeprune.model.wrappers import unwrap
+from edgeprune.model.module_wrappers import unwrap
 from edgeprune.progress import SILENT, Progress
 from edgeprune.prune_options import PruneOptions
 from edgeprune.repair import Repair, chosen_repairs, constant_units
-from edgeprune.select import Constraint, Curve, Plan, PlanMethod, Selection, make_plan
-from edgeprune.select.measuring import measure_sensitivity
+from edgeprune.selection import Constraint, LossCurve, Plan, PlanMethod, Selection, make_plan
+from edgeprune.selection.sensitivity_scan import measure_sensitivity
 from edgeprune.statistics import Samples
 from edgeprune.statistics.held_out import held_out
 
@@ -32,7 +32,7 @@ PREFERRED_ALIGNMENT = 8
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PruneResult:
     """Result of ``prune``.
 
     Attributes:
@@ -77,7 +77,7 @@ def prune(
     will_finetune: bool = False,
     copy: bool = True,
     optimizer: torch.optim.Optimizer | None = None,
-) -> Pruned:
+) -> PruneResult:
     """Remove the units with the lowest importance for their cost, until the network is within ``budget``::
 
         pruned = prune(model, (x,), budget={"macs": 0.5}, data=loader)
@@ -134,7 +134,7 @@ def prune(
     rewritten, equivalence = graph.shrink(model, units, removed, verify=options.verify, copy=copy, optimizer=optimizer)
     if repair is not None:
         repair.apply(rewritten)
-    return Pruned(
+    return PruneResult(
         rewritten.model,
         plan,
         before=plan.before,
@@ -223,7 +223,7 @@ class _Trial:
         plan, removed = self.choose(candidate)
         return plan.after.macs / max(plan.before.macs, 1), removed
 
-    def build(self, removed: Tensor) -> Rewritten:
+    def build(self, removed: Tensor) -> RewrittenModel:
         assert self.samples is not None, "there are samples to compare on"
         rewritten = rewrite(self.model, self.units, removed)
         Repair(self.repairs, self.units, removed, self.samples, seed=self.options.seed).apply(rewritten)
@@ -233,7 +233,7 @@ class _Trial:
         assert self.validation is not None, "there are samples to compare on"
         return candidates.score(model, self.validation)
 
-    def train(self, number: int, rewritten: Rewritten) -> bool:
+    def train(self, number: int, rewritten: RewrittenModel) -> bool:
         return False  # the caller of prune trains
 
 
@@ -261,7 +261,7 @@ def choose(
         InputError: The selection needs data, and there is none.
         BudgetError: The budget cannot be reached; the message names the closest value.
     """
-    curves: tuple[Curve, ...] = ()
+    curves: tuple[LossCurve, ...] = ()
     if method.selection.needs_curves:
         if samples is None:
             raise InputError(f"selection: {method.selection.name} measures the network and needs data; give data=...")

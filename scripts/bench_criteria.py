@@ -38,9 +38,9 @@ from edgeprune import __version__  # noqa: E402
 from edgeprune.config import Recipe  # noqa: E402
 from edgeprune.criteria import Network, create, registered  # noqa: E402
 from edgeprune.graph import Units, capture, units_of  # noqa: E402
-from edgeprune.graph.consuming import Consuming  # noqa: E402
+from edgeprune.graph.consumer_interpreter import ConsumerInterpreter  # noqa: E402
 from edgeprune.graph.coupling import Consumption  # noqa: E402
-from edgeprune.graph.operators import mutates  # noqa: E402
+from edgeprune.graph.graph_operators import mutates  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
 from edgeprune.statistics import Samples  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
@@ -120,7 +120,7 @@ class Journal:
                 file.write(json.dumps(row) + "\n")
 
 
-class WithoutUnit(Consuming):
+class WithoutUnit(ConsumerInterpreter):
     """The dense program with one unit zero where it is consumed, run from the first call that consumes it."""
 
     def __init__(self, units: Units) -> None:
@@ -179,7 +179,7 @@ def _changes(
         yield unit, (float(change), float(divergence))
 
 
-def _logits(run: Consuming, flat: Any) -> Tensor:
+def _logits(run: ConsumerInterpreter, flat: Any) -> Tensor:
     """(samples, classes) float64: changes are small beside the loss."""
     logits: Tensor = run.units.coordinates.program.graph.process_outputs(flat)
     return logits.double()

@@ -31,7 +31,7 @@ from sklearn.datasets import make_classification  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from torch.utils.data import ConcatDataset, Dataset  # noqa: E402
 
-from edgeprune import __version__, graph, pruning, select  # noqa: E402
+from edgeprune import __version__, graph, pruning, selection  # noqa: E402
 from edgeprune.candidates import Candidate  # noqa: E402
 from edgeprune.config import Budget, TrainingSettings  # noqa: E402
 from edgeprune.criteria import Network, create  # noqa: E402
@@ -40,7 +40,7 @@ from edgeprune.model import data, network  # noqa: E402
 from edgeprune.model.data import Data  # noqa: E402
 from edgeprune.repair import Repair, chosen_repairs  # noqa: E402
 from edgeprune.statistics import Samples  # noqa: E402
-from edgeprune.training import Judge, Teacher, feature_layers, finetune  # noqa: E402
+from edgeprune.training import Evaluator, Teacher, feature_layers, finetune  # noqa: E402
 from scripts import small_tasks  # noqa: E402
 from scripts.bench_tasks import train_dense  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
@@ -114,12 +114,12 @@ def _rows(
             "candidate": str(candidate),
             "features": features,
             "lr": None if history.hyperparameters is None else history.hyperparameters.lr,
-            "dense_validation": Judge(splits.validation, settings, base=ROOT)(dense).accuracy,
+            "dense_validation": Evaluator(splits.validation, settings, base=ROOT)(dense).accuracy,
             "validation": history.epochs[-1].validation_accuracy,
             "best_validation": max(epoch.validation_accuracy for epoch in history.epochs),
         }
         if drawn is not None:
-            judge = Judge(drawn.validation, settings, base=ROOT)
+            judge = Evaluator(drawn.validation, settings, base=ROOT)
             row |= {"dense_drawn": judge(dense).accuracy, "drawn": judge(rewritten.model).accuracy}
         yield row | {"versions": {"edgeprune": __version__, "torch": torch.__version__}, "machine": processor()}
 
@@ -132,10 +132,10 @@ def _removed(task: Task, given: Network, candidate: Candidate) -> torch.Tensor:
         given.units,
         pruning.score(criterion, given, _REPAIRS),
         Budget.parse({"macs": task.budget}),
-        select.PlanMethod(
+        selection.PlanMethod(
             criterion=criterion,
             selection=candidate.selection(),
-            constraints=select.prefer_alignment(given.units, select.resolve(given.units), candidate.align),
+            constraints=selection.prefer_alignment(given.units, selection.resolve(given.units), candidate.align),
             seed=given.seed,
         ),
         samples=given.data,

@@ -89,14 +89,14 @@ def export(name: str, case: str, path: str, *, threads: int, samples: int) -> di
 
 
 def _ours(model: nn.Module, example: tuple[Tensor], path: Path, exporter: str | None, samples: int) -> dict[str, float]:
-    from edgeprune.backends.onnxruntime.onnxruntime_session import Session
-    from edgeprune.export import exporters, onnx, parity
+    from edgeprune.backends.onnxruntime.onnxruntime_session import OnnxRuntimeSession
+    from edgeprune.export import onnx_export, parity, torch_exporters
 
     if exporter == "torch.export":
-        onnx.by_tracing = exporters.by_torch_export
-    onnx.export(model, example, path)
+        onnx_export.by_tracing = torch_exporters.by_torch_export
+    onnx_export.export(model, example, path)
     started = time.perf_counter()
-    session = Session(path, threads=torch.get_num_threads())
+    session = OnnxRuntimeSession(path, threads=torch.get_num_threads())
     images = torch.randn(samples, *example[0].shape[1:], generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = torch.cat([model(image) for image in images.split(1)]).numpy()

@@ -28,7 +28,7 @@ from edgeprune.report.board import notes  # noqa: E402
 
 from edgeprune import __version__  # noqa: E402
 from edgeprune.bundle.manifest import Manifest  # noqa: E402
-from edgeprune.bundle.microcontroller import LatencyEstimate  # noqa: E402
+from edgeprune.bundle.microcontroller_report import LatencyEstimate  # noqa: E402
 from edgeprune.config import Recipe, Target  # noqa: E402
 from edgeprune.errors import EdgePruneError  # noqa: E402
 from edgeprune.pipeline import build  # noqa: E402

@@ -21,11 +21,11 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
-from edgeprune.bundle.reading import Read
+from edgeprune.bundle.bundle_reader import BundleContent
 from edgeprune.profile import Profile, measure
 from edgeprune.profile.latency_noise import MEMORY_NOISE, PROCESS_NOISE
 from edgeprune.report.comparison import compare
-from edgeprune.report.rules import Rule
+from edgeprune.report.regression_limits import RegressionLimit
 
 
 def main() -> None:
@@ -69,11 +69,11 @@ def _spread(logs: list[float]) -> float:
 
 def _alarms(found: list[Profile], limit: float) -> dict[str, str]:
     """How many comparisons of the file with itself fail, by how they are made."""
-    rule = [Rule.parse(f"latency_ms.p50:+{limit:g}%")]
+    rule = [RegressionLimit.parse(f"latency_ms.p50:+{limit:g}%")]
 
     def failed(base: Profile, new: Profile, *names: str) -> bool:
         sides = [
-            Read(Path(which), None, replace(one, models={name: one.models[name] for name in names}).to_json())
+            BundleContent(Path(which), None, replace(one, models={name: one.models[name] for name in names}).to_json())
             for which, one in (("base", base), ("new", new))
         ]
         return bool(compare(sides[0], sides[1], rule).failed)

@@ -30,9 +30,9 @@ import onnxruntime  # noqa: E402
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from edgeprune.export.onnx import export  # noqa: E402
+from edgeprune.export.onnx_export import export  # noqa: E402
 from edgeprune.profile import Profile, profile_fleet  # noqa: E402
-from edgeprune.profile.subject import Subject, subject  # noqa: E402
+from edgeprune.profile.workload import Workload, subject  # noqa: E402
 from scripts.page import processor  # noqa: E402
 from tests.devices import sshd  # noqa: E402
 
@@ -70,7 +70,7 @@ def _model(path: Path) -> Path:
     return export(network, (torch.randn(1, 512),), path).path
 
 
-def _profiles(found: Subject, names: Sequence[str]) -> list[Profile]:
+def _profiles(found: Workload, names: Sequence[str]) -> list[Profile]:
     outcomes = profile_fleet(found, names, **HOW)
     for outcome in outcomes:
         if outcome.profile is None:

@@ -32,16 +32,16 @@ import onnxruntime  # noqa: E402
 
 from edgeprune.backends.litert import litert_session as litert  # noqa: E402
 from edgeprune.backends.onnxruntime.onnxruntime_session import evaluate, predictor  # noqa: E402
-from edgeprune.backends.tensorrt.forms import write_int8  # noqa: E402
+from edgeprune.backends.tensorrt.precision_variants import write_int8  # noqa: E402
 from edgeprune.backends.tflm import host_comparison  # noqa: E402
 from edgeprune.config import Recipe  # noqa: E402
-from edgeprune.export.onnx import export  # noqa: E402
+from edgeprune.export.onnx_export import export  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
 from edgeprune.model.data import Data  # noqa: E402
 from edgeprune.model.splits import Split  # noqa: E402
 from edgeprune.profile import measure  # noqa: E402
 from edgeprune.quantize import METHODS, activations_for, quantize  # noqa: E402
-from edgeprune.quantize.samples import CalibrationSamples  # noqa: E402
+from edgeprune.quantize.calibration_samples import CalibrationSamples  # noqa: E402
 from edgeprune.tflite import conversion  # noqa: E402
 from edgeprune.tflite.tflite_quantizing import quantize as quantize_tflite  # noqa: E402
 from scripts.page import processor  # noqa: E402

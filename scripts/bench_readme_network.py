@@ -21,7 +21,7 @@ from safetensors.torch import save_file  # noqa: E402
 import edgeprune as ep  # noqa: E402
 from edgeprune.config import TrainingSettings  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
-from edgeprune.training import Judge  # noqa: E402
+from edgeprune.training import Evaluator  # noqa: E402
 from scripts.bench_tasks import run_build, train_dense  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
 from scripts.small_tasks import TASKS  # noqa: E402
@@ -57,7 +57,7 @@ def main() -> None:
     example = network.example_inputs(task.shape, given.seed)
     batches = list(splits.train.batches(64))
     pruned = ep.prune(dense, example, budget={"macs": task.budget}, data=batches, options={"seed": given.seed})
-    judge = Judge(splits.test or splits.validation, TrainingSettings(), base=ROOT)
+    judge = Evaluator(splits.test or splits.validation, TrainingSettings(), base=ROOT)
     fraction = pruned.after.macs / pruned.before.macs
     accuracy = 100 * judge(pruned.model).accuracy
     rows.append(f"| `edgeprune.prune(..., data=batches)`, no training | {fraction:.3f} | {accuracy:.1f} |")

@@ -39,11 +39,11 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from edgeprune import __version__, criteria, repair, select  # noqa: E402
+from edgeprune import __version__, criteria, repair, selection  # noqa: E402
 from edgeprune.config import Budget, Recipe  # noqa: E402
 from edgeprune.cost import cost_of  # noqa: E402
 from edgeprune.errors import EdgePruneError  # noqa: E402
-from edgeprune.export import onnx  # noqa: E402
+from edgeprune.export import onnx_export  # noqa: E402
 from edgeprune.graph import capture, units_of  # noqa: E402
 from edgeprune.graph.rewrite import rewrite  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
@@ -155,7 +155,7 @@ def _wanted(arguments: argparse.Namespace) -> dict[Case, set[str]]:
         finetuned = cases == "finetuned"
         names = arguments.criteria or (["auto", "l2"] if finetuned else list(criteria.registered()))
         peers = (["l2"] if finetuned else PEERS) if arguments.peers is None else arguments.peers
-        options = select.create(arguments.select, dict(map(_option, arguments.option))).options
+        options = selection.create(arguments.select, dict(map(_option, arguments.option))).options
         start = "recalibrated" if arguments.repair == "none" else arguments.start
         given = Variant(OURS, "", "", arguments.select, as_text(options), arguments.repair, start)
         ours = [replace(given, method=resolved(name), scope=scope) for name in names for scope in arguments.scopes]
@@ -257,9 +257,9 @@ class Bench:
             units,
             self._scored(criterion, variant, seed),
             Budget(macs=case.budget),
-            select.PlanMethod(
+            selection.PlanMethod(
                 criterion=criterion,
-                selection=select.create(variant.select, json.loads(variant.options)),
+                selection=selection.create(variant.select, json.loads(variant.options)),
                 seed=seed,
             ),
             samples=samples,
@@ -331,7 +331,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             paths = {DENSE: Path(folder) / "dense.onnx", "pruned": Path(folder) / "pruned.onnx"}
             for one, path in zip((self._model, model), paths.values(), strict=True):
-                onnx.export(one, self._example, path)
+                onnx_export.export(one, self._example, path)
             return measure(paths, threads=1).ratios["pruned"].value
 
 

@@ -23,7 +23,7 @@ import torch  # noqa: E402
 from edgeprune import __version__  # noqa: E402
 from edgeprune.config import Recipe, Target  # noqa: E402
 from edgeprune.pipeline import build  # noqa: E402
-from edgeprune.pipeline.building import BuildResult  # noqa: E402
+from edgeprune.pipeline.build_pipeline import BuildResult  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
 
 COLUMNS = ("target", "ships", "file kB", "dense", "pruned", "shipped", "int8", "ms here", "int8 ms here")

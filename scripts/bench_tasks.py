@@ -36,7 +36,7 @@ from edgeprune.cost import cost_of  # noqa: E402
 from edgeprune.graph import capture, units_of  # noqa: E402
 from edgeprune.model import data, network  # noqa: E402
 from edgeprune.model.data import Data  # noqa: E402
-from edgeprune.training import Judge, Teacher, finetune  # noqa: E402
+from edgeprune.training import Evaluator, Teacher, finetune  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
 from scripts.small_tasks import TASKS, Task  # noqa: E402
 
@@ -151,7 +151,7 @@ def _peer(task: Task, splits: Data, weights: Path, built: dict[str, Any], seed: 
     )
     with tempfile.TemporaryDirectory() as scratch:
         finetune(model, splits, settings, seed=seed, folder=Path(scratch), teacher=teacher, base=ROOT)
-    judge = Judge(splits.test or splits.validation, settings, base=ROOT)
+    judge = Evaluator(splits.test or splits.validation, settings, base=ROOT)
     return {"peer": judge(model).accuracy, "peer_macs": _macs(model, example) / _macs(dense, example)}
 
 

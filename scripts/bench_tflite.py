@@ -147,7 +147,7 @@ def _case(tool: str, network: Network, path: Path) -> None:
 
 
 def _by_edgeprune(model: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
-    from edgeprune.export.onnx import export
+    from edgeprune.export.onnx_export import export
     from edgeprune.tflite.conversion import convert
 
     convert(export(model, example, path.with_suffix(".onnx")).path, path)
@@ -162,7 +162,7 @@ def _by_litert_torch(model: nn.Module, example: tuple[Tensor, ...], path: Path) 
 
 def _quantize(tool: str, source: Path, path: Path, recipe: Recipe, samples: int) -> None:
     from edgeprune.model import data
-    from edgeprune.quantize.samples import CalibrationSamples
+    from edgeprune.quantize.calibration_samples import CalibrationSamples
     from edgeprune.tflite.tflite_quantizing import quantize
 
     train = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir).train
@@ -189,14 +189,14 @@ def _operators(path: Path) -> int:
 
 
 def _arena(path: Path) -> int | None:
-    from edgeprune.backends.tflm import isolated
+    from edgeprune.backends.tflm import sandbox
     from edgeprune.errors import ModelError
     from edgeprune.tflite.tflite_file import pack, read
 
     inside = path.with_name(f"{path.stem}-inside.tflite")
     inside.write_bytes(pack(read(path)))
     try:
-        return isolated.arena(inside).total_bytes
+        return sandbox.arena(inside).total_bytes
     except ModelError as problem:
         print(f"{path.name}: {problem}", file=sys.stderr)
         return None
@@ -206,9 +206,9 @@ def _latencies(files: dict[str, Path], runs: int) -> dict[str, float]:
     """10th percentiles; the files take turns, in an order that cannot keep step with what else the machine does."""
     import numpy as np
 
-    from edgeprune.backends.litert.litert_session import Session
+    from edgeprune.backends.litert.litert_session import LiteRTSession
 
-    sessions = {tool: Session(path) for tool, path in files.items()}
+    sessions = {tool: LiteRTSession(path) for tool, path in files.items()}
     feeds = {tool: [np.zeros(port.shape, port.dtype) for port in session.inputs] for tool, session in sessions.items()}
     seconds: dict[str, list[float]] = {tool: [] for tool in files}
     generator = random.Random(0)

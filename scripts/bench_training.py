@@ -30,12 +30,12 @@ from torch import nn
 from torch.nn import functional
 
 import edgeprune
-from edgeprune import criteria, process, schedules, select
+from edgeprune import criteria, schedules, selection, subprocesses
 from edgeprune.config import Budget, DistillationSettings, Recipe, TrainingSettings
 from edgeprune.model import network
 from edgeprune.model.data import Augment, Data, TensorSplit
-from edgeprune.training import Hook, Stretch, Teacher, Trainer, feature_layers
-from edgeprune.training.execution import Execution
+from edgeprune.training import Hook, Phase, Teacher, Trainer, feature_layers
+from edgeprune.training.precision_and_layout import StepExecution
 
 BATCH = 128
 NETWORKS = {"dense": None, "half the MACs": 0.5}
@@ -64,7 +64,7 @@ def measure(share: float | None, precision: str, channels_last: bool, threads: i
         model = edgeprune.prune(
             model, example, budget={"macs": share}, options={"criterion": "l2", "verify": False}
         ).model
-    execution = Execution(precision=precision, channels_last=channels_last, threads=threads, step_ms={})
+    execution = StepExecution(precision=precision, channels_last=channels_last, threads=threads, step_ms={})
     execution.place(model.train())
     images, labels = torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))
     times = []
@@ -83,7 +83,7 @@ def ways(threads: int) -> None:
         for name in NETWORKS:
             for precision, order in WAYS:
                 argv = [sys.executable, __file__, "ways", "--threads", str(threads)]
-                done = process.run([*argv, "--one", name, precision, str(order)], timeout_s=600)
+                done = subprocesses.run([*argv, "--one", name, precision, str(order)], timeout_s=600)
                 assert done.returncode == 0, done.stderr
                 results.setdefault((name, precision, order), []).append(json.loads(done.stdout))
     for (name, precision, order), found in results.items():
@@ -135,7 +135,7 @@ class _Clock(Hook):
         return statistics.median(later - first for first, later in zip(self.seen, self.seen[1:], strict=False))
 
 
-def _ours(session: schedules.Session, case: str, steps: int) -> float:
+def _ours(session: schedules.PruningSession, case: str, steps: int) -> float:
     """Seconds of a step of EdgePrune's training, with the teacher or the hook that ``case`` says."""
     settings = _settings(TEACHERS.get(case, TEACHERS["labels alone"]))
     teacher, hook = None, Hook()
@@ -151,7 +151,7 @@ def _ours(session: schedules.Session, case: str, steps: int) -> float:
             run = schedules.create(schedule, options).run(session)
             hook = next(stretch.hook for stretch in run if stretch.hook is not None)
         clock = _Clock(hook)
-        trainer.train(Stretch(share=1.0, hook=clock))
+        trainer.train(Phase(share=1.0, hook=clock))
     return clock.step_s
 
 
@@ -170,11 +170,11 @@ def _bare(model: nn.Module, steps: int) -> float:
     return clock.step_s
 
 
-def _session(share: float | None) -> schedules.Session:
+def _session(share: float | None) -> schedules.PruningSession:
     """The network with a share of its MACs; None: whole, to be brought to half."""
     example = network.example_inputs(_recipe().model.input)
-    choice = schedules.Choice(criteria.create("l2"), select.create("global"), (), verify=False)
-    session = schedules.Session(_network(), example, Budget(macs=share or 0.5), choice)
+    choice = schedules.Choice(criteria.create("l2"), selection.create("global"), (), verify=False)
+    session = schedules.PruningSession(_network(), example, Budget(macs=share or 0.5), choice)
     if share is not None:
         session.remove(session.choose(session.score()))
     return session

@@ -179,7 +179,7 @@ def _onnx_error(model: nn.Module, example: tuple[torch.Tensor]) -> float:
     """Largest difference of ONNX Runtime's outputs from PyTorch's, relative to the largest value."""
     import onnxruntime
 
-    from edgeprune.export.onnx import export
+    from edgeprune.export.onnx_export import export
 
     with tempfile.TemporaryDirectory() as folder:
         exported = export(model.eval(), example, Path(folder) / "model.onnx")

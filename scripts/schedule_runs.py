@@ -24,11 +24,18 @@ from edgeprune.model import data
 from edgeprune.model.batches import Batch
 from edgeprune.model.data import Data
 from edgeprune.model.splits import Split
+from edgeprune.pipeline.build_context import BuildContext
 from edgeprune.pipeline.build_settings import BuildSettings
-from edgeprune.pipeline.context import BuildContext
-from edgeprune.pipeline.results.pruning import PlanResult, TrainResult
-from edgeprune.pipeline.stage import Results, Space, Stage
-from edgeprune.pipeline.stages import candidates, plan_costs, prune_while_training, score, select, train
+from edgeprune.pipeline.results.pruning_results import PlanResult, TrainResult
+from edgeprune.pipeline.stage import Results, Stage, StageDir
+from edgeprune.pipeline.stages import (
+    compare_candidates,
+    finetune_pruned,
+    plan_costs,
+    prune_while_training,
+    score_units,
+    select_units,
+)
 from edgeprune.progress import SILENT
 from edgeprune.training import evaluate
 from scripts.page import processor
@@ -38,10 +45,10 @@ PARTS = ("validation", "test")
 Row = dict[str, Any]
 
 _STAGES: tuple[Stage[Any], ...] = (
-    candidates.STAGE,
-    score.STAGE,
-    select.STAGE,
-    train.STAGE,
+    compare_candidates.STAGE,
+    score_units.STAGE,
+    select_units.STAGE,
+    finetune_pruned.STAGE,
     prune_while_training.STAGE,
     plan_costs.STAGE,
 )
@@ -67,7 +74,7 @@ def run(recipe: Recipe, splits: Data) -> Row:
         for stage in _STAGES:
             if not stage.applies(results):
                 continue
-            space = Space(Path(folder) / stage.name, Path(folder) / f"{stage.name}-keep", SILENT)
+            space = StageDir(Path(folder) / stage.name, Path(folder) / f"{stage.name}-keep", SILENT)
             space.out.mkdir()
             space.keep.mkdir()
             results.add(stage(context, space, results))

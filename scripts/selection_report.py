@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from edgeprune import criteria, select
+from edgeprune import criteria, selection
 from edgeprune.repair import chosen_repairs
 from edgeprune.repair.reconstruct import Method
 from scripts.schedule_runs import Row, cell, whole_lines
@@ -62,7 +62,7 @@ def as_text(options: Mapping[str, Any]) -> str:
 def _usual() -> Variant:
     refits = [name for name in chosen_repairs("auto", data=True) if name in get_args(Method)]
     recalibrates = "recalibrate" in chosen_repairs("auto", data=True, training=True)
-    options = as_text(select.create("global").options)
+    options = as_text(selection.create("global").options)
     start = "recalibrated" if recalibrates or not refits else "repaired"
     return Variant(OURS, resolved("auto"), "whole", "global", options, refits[0] if refits else "none", start)
 
@@ -308,7 +308,7 @@ def label(variant: Variant) -> str:
     said = [f"`{variant.method}`", variant.scope]
     if variant.select != USUAL.select:
         said.append(variant.select)
-    usual = select.create(variant.select).options
+    usual = selection.create(variant.select).options
     options = json.loads(variant.options)
     said += [f"{key} {value}" for key, value in options.items() if usual.get(key) != value]
     if variant.repair != USUAL.repair:

@@ -40,9 +40,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits  # noqa: E402
 
 import edgeprune  # noqa: E402
 from edgeprune.criteria import Criterion, Network  # noqa: E402
-from edgeprune.model.randomness import generator, seeded  # noqa: E402
-from edgeprune.pruning import Pruned  # noqa: E402
-from edgeprune.select import Plan  # noqa: E402
+from edgeprune.model.seeding import generator, seeded  # noqa: E402
+from edgeprune.pruning import PruneResult  # noqa: E402
+from edgeprune.selection import Plan  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def prune(
     compensated: bool,
     seed: int,
     layers: Sequence[str] = HIDDEN_LAYERS,
-) -> Pruned:
+) -> PruneResult:
     """Half of each of ``layers`` goes."""
     first, second = (KEPT if layer in layers else HIDDEN for layer in HIDDEN_LAYERS)
     return edgeprune.prune(

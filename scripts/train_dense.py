@@ -21,7 +21,7 @@ from edgeprune.config import Recipe, TrainingSettings
 from edgeprune.model import data, network, weights
 from edgeprune.model.data import Data
 from edgeprune.training import Trainer, evaluate, finetune
-from edgeprune.training.stretch import Stretch
+from edgeprune.training.phase import Phase
 
 SEED = 0
 _CIFAR = TrainingSettings(
@@ -79,7 +79,7 @@ def early(recipe: Recipe, splits: Data, share: float) -> dict[str, Tensor]:
     model = fresh(recipe)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(model, splits, SETTINGS[recipe.name], seed=SEED, folder=Path(folder))
-        trainer.train(Stretch(share=share, rate=(0.0, share)))
+        trainer.train(Phase(share=share, rate=(0.0, share)))
     return model.state_dict()
 
 

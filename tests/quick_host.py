@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeprune.config import Target, lookup
+from edgeprune.config import Target, file_lookup
 from edgeprune.config.target import ProfileSettings
 
 _RUNS = {"warmup": 1, "runs": 6, "blocks": 2, "noise": 100.0}
@@ -16,7 +16,7 @@ def quick_host() -> Target:
 
 def write(folder: Path) -> None:
     """Write the target file that builds in ``folder`` take for ``host``."""
-    text = (lookup.packaged("targets") / "host.toml").read_text().partition("[profile]")[0]
+    text = (file_lookup.packaged("targets") / "host.toml").read_text().partition("[profile]")[0]
     (folder / "targets").mkdir()
     lines = "".join(f"{name} = {value}\n" for name, value in _RUNS.items())
     (folder / "targets" / "host.toml").write_text(f"{text}[profile]\n{lines}")

@@ -13,7 +13,7 @@ import edgeprune as ep
 from edgeprune import candidates
 from edgeprune.candidates import Candidate, CandidateResult, Score, best, combinations, compare, score
 from edgeprune.errors import BudgetError
-from edgeprune.graph import Rewritten
+from edgeprune.graph import RewrittenModel
 from edgeprune.statistics import Samples
 from edgeprune.statistics.held_out import held_out
 
@@ -39,14 +39,14 @@ class _Widths:
         removed[list(self.losses).index(candidate.criterion)] = True
         return 0.5, removed
 
-    def build(self, removed: Tensor) -> Rewritten:
-        return Rewritten(_Named(list(self.losses)[int(removed.nonzero())]), {}, "module", ())
+    def build(self, removed: Tensor) -> RewrittenModel:
+        return RewrittenModel(_Named(list(self.losses)[int(removed.nonzero())]), {}, "module", ())
 
     def score(self, model: nn.Module) -> Score:
         assert isinstance(model, _Named)
         return Score((self.trained_losses if model.fit else self.losses)[model.name])
 
-    def train(self, number: int, rewritten: Rewritten) -> bool:
+    def train(self, number: int, rewritten: RewrittenModel) -> bool:
         if not self.trained_losses:
             return False
         self.trained.append(number)

@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from edgeprune import extras
-from edgeprune.config.settings import read_toml
-from edgeprune.doctor import packages
+from edgeprune.config.settings_base import read_toml
+from edgeprune.doctor import package_checks
 from edgeprune.errors import InputError, MissingPackageError
 
 _ROOT = Path(__file__).parents[1]
@@ -107,11 +107,11 @@ def test_a_network_is_built_and_profiled_without_any_extra_but_its_data(tmp_path
 
 @pytest.mark.long
 def test_doctor_lists_optional_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {one.name: one for one in packages.optional_packages()}
+    found = {one.name: one for one in package_checks.optional_packages()}
     assert all(not one.needed for one in found.values())
     assert found["pyserial"].state == "ok"
-    monkeypatch.setattr(packages, "installed", lambda name: None)
-    absent = {one.name: one for one in packages.optional_packages()}
+    monkeypatch.setattr(package_checks, "installed", lambda name: None)
+    absent = {one.name: one for one in package_checks.optional_packages()}
     assert absent.keys() == found.keys()
     assert {one.state for one in absent.values()} == {"absent"}
     assert absent["matplotlib"].fix is not None
@@ -122,9 +122,9 @@ def test_optional_packages_of_an_installation_are_read_from_its_metadata(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = ["click", 'pyserial>=3.5; extra == "serial"', 'edgeprune[tflite]; extra == "mcu"', 'x; extra == "mcu"']
-    monkeypatch.setattr(packages, "_PROJECT", tmp_path / "pyproject.toml")
+    monkeypatch.setattr(package_checks, "_PROJECT", tmp_path / "pyproject.toml")
     monkeypatch.setattr("importlib.metadata.requires", lambda name: lines)
-    found = packages.optional()
+    found = package_checks.optional()
     assert {extra: [one.name for one in several] for extra, several in found.items() if several} == {
         "serial": ["pyserial"], "mcu": ["x"],
     }  # fmt: skip

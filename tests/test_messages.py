@@ -16,15 +16,15 @@ import torch
 from torch import nn
 
 import edgeprune
-from edgeprune import criteria, schedules, select
+from edgeprune import criteria, schedules, selection
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.bundle.verifying import verify
+from edgeprune.bundle.verification import verify
 from edgeprune.config import Recipe, Target
 from edgeprune.devices import device
 from edgeprune.errors import EdgePruneError
 from edgeprune.graph import capture
 from edgeprune.model import weights
-from edgeprune.model.sources import load_object
+from edgeprune.model.user_objects import load_object
 from edgeprune.profile import Profile
 from edgeprune.tflite.tflite_loading import load_file
 from tests.networks.collection import make
@@ -59,7 +59,7 @@ _CASES: dict[str, Callable[[Path], object]] = {
     "unknown criterion": lambda folder: criteria.create("l3"),
     "criterion without data": lambda folder: criteria.create("fisher"),
     "unknown option": lambda folder: criteria.create("l2", {"power": 3}),
-    "unknown selection": lambda folder: select.create("greedy"),
+    "unknown selection": lambda folder: selection.create("greedy"),
     "unknown schedule": lambda folder: schedules.create("twice"),
     "unreachable budget": lambda folder: _prune(macs=0.001),
     "wrong input shape": lambda folder: capture(nn.Linear(4, 2), (torch.ones(2, 3),)),

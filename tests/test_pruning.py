@@ -15,7 +15,7 @@ from edgeprune.cost import cost_model
 from edgeprune.criteria import Criterion, Network
 from edgeprune.errors import InputError
 from edgeprune.graph import capture, units_of
-from edgeprune.select import registered
+from edgeprune.selection import registered
 from tests.networks.collection import make
 
 

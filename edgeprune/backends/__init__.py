@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgeprune.backends.base import Backend
 from edgeprune.config import Target
-from edgeprune.config.settings import nearest
+from edgeprune.config.settings_base import nearest
 from edgeprune.errors import ModelError, TargetError
 
 __all__ = ["Backend", "backend", "for_file", "for_target", "names", "suffixes"]

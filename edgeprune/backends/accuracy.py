@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeprune.backends.feeding import Array
+from edgeprune.backends.batching import Array
 from edgeprune.errors import DataError, ModelError
 from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.progress import SILENT, Progress

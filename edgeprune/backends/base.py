@@ -17,7 +17,7 @@ from edgeprune.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgeprune.backends.accuracy import Accuracy
     from edgeprune.backends.agreement import Agreement
-    from edgeprune.backends.feeding import Array, Inputs
+    from edgeprune.backends.batching import Array, Inputs
     from edgeprune.backends.footprint import Footprint
     from edgeprune.backends.latency_estimate import LatencyEstimate
     from edgeprune.config.target import Precision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edgeprune.backends.feeding import Array, Inputs
+from edgeprune.backends.batching import Array, Inputs
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,7 @@ from edgeprune.evidence import Evidence
 
 
 @dataclass(frozen=True)
-class Kind:
+class AllocationKind:
     """Persistent allocations of one kind.
 
     Attributes:
@@ -41,7 +41,7 @@ class Arena:
     total_bytes: int
     nonpersistent_bytes: int
     persistent_bytes: int
-    by_kind: Mapping[str, Kind]
+    by_kind: Mapping[str, AllocationKind]
 
     @property
     def restated_for_32_bit(self) -> int:
@@ -50,7 +50,7 @@ class Arena:
 
 
 @dataclass(frozen=True)
-class Alive:
+class LiveTensor:
     """A tensor that is in memory.
 
     Attributes:
@@ -76,7 +76,7 @@ class Peak:
 
     operator: str
     name: str
-    tensors: tuple[Alive, ...]
+    tensors: tuple[LiveTensor, ...]
 
     @property
     def bytes(self) -> int:

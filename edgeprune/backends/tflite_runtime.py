@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from edgeprune.backends.accuracy import Accuracy, accuracy
-from edgeprune.backends.feeding import Array, Inputs, named, portions
+from edgeprune.backends.batching import Array, Inputs, named, portions
 from edgeprune.errors import ModelError
 from edgeprune.progress import SILENT, Progress
 from edgeprune.tflite.tflite_file import Port

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from edgeprune import files, input_files
+from edgeprune.bundle import bundle_paths
 from edgeprune.bundle import manifest as manifests
-from edgeprune.bundle import paths
 from edgeprune.bundle.canonical_gzip import CanonicalGzip
 from edgeprune.bundle.manifest import FileEntry, Manifest
 from edgeprune.errors import BundleError
@@ -185,7 +185,7 @@ class _Reader:
 
     def read(self) -> tuple[Manifest, bytes]:
         manifest, text, root, epoch = self.manifest()
-        paths.check(manifest.files, own=[manifests.NAME])
+        bundle_paths.check(manifest.files, own=[manifests.NAME])
         for member in list(_ordered(list(manifest.files)))[1:]:
             self._member(root, member, manifest.files[member], epoch, manifest)
         self._zeros(2 * _BLOCK_BYTES, "the end", manifest=manifest)
@@ -205,8 +205,8 @@ class _Reader:
     def _first(self, header: bytes) -> tuple[str, int, int]:
         info = self._header_info(header)
         root, _, member = info.name.partition("/")
-        name = paths.shown(info.name)
-        if member != manifests.NAME or not paths.is_inside(root):
+        name = bundle_paths.shown(info.name)
+        if member != manifests.NAME or not bundle_paths.is_inside(root):
             raise BundleError(
                 f"{self._path}: the first member is '{name}'; it must be the {manifests.NAME} of one folder"
             )
@@ -240,12 +240,12 @@ class _Reader:
 
     def _refuse(self, info: tarfile.TarInfo, wanted: str, manifest: Manifest | None) -> None:
         """Say what is wrong with a header that is not the one that had to come."""
-        inner, name = info.name.partition("/")[2], paths.shown(info.name)
+        inner, name = info.name.partition("/")[2], bundle_paths.shown(info.name)
         if info.type in _KINDS:
             reason = f"'{name}' is {_KINDS[info.type]}; a bundle has files alone"
         elif info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):  # the first block of a long name, or an extension
             reason = f"another member is where '{wanted}' must be"
-        elif not paths.is_inside(info.name):
+        elif not bundle_paths.is_inside(info.name):
             reason = f"'{name}' leaves the bundle"
         elif info.name == wanted:
             reason = f"'{name}' is not written as EdgePrune does: another size, time, owner or mode"

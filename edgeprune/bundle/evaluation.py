@@ -14,16 +14,16 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from edgeprune.bundle import strict
+from edgeprune.bundle import strict_json
 from edgeprune.bundle.manifest import Sha256
-from edgeprune.bundle.part import Part
+from edgeprune.bundle.schema_base import ManifestPart
 
 NAME = "evaluation.json"
 
 _Loss = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Evaluation(Part):
+class Evaluation(ManifestPart):
     """``evaluation.json``; the key ``schema`` is the attribute ``schema_version``.
 
     Attributes:
@@ -86,4 +86,4 @@ class Evaluation(Part):
         Raises:
             BundleError: The text is damaged or of a newer schema.
         """
-        return strict.parse(cls, content, where=where)
+        return strict_json.parse(cls, content, where=where)

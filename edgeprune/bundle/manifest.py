@@ -20,12 +20,12 @@ from pydantic import (
     model_validator,
 )
 
-from edgeprune import input_files, json_text
-from edgeprune.bundle import strict
-from edgeprune.bundle.microcontroller import MicrocontrollerReport
+from edgeprune import input_files, safe_json
+from edgeprune.bundle import strict_json
+from edgeprune.bundle.microcontroller_report import MicrocontrollerReport
 from edgeprune.bundle.parity_report import ParityReport
-from edgeprune.bundle.part import Count, Figure, Part, RelativePath, Share
 from edgeprune.bundle.pruning_report import EquivalenceReport, PlanReport, TrainingReport
+from edgeprune.bundle.schema_base import Count, Figure, ManifestPart, RelativePath, Share
 from edgeprune.errors import BundleError
 from edgeprune.evidence import Evidence
 
@@ -35,14 +35,14 @@ SCHEMA = 1
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class FileEntry(Part):
+class FileEntry(ManifestPart):
     """One file of the bundle."""
 
     sha256: Sha256
     bytes: Count
 
 
-class Metrics(Part):
+class Metrics(ManifestPart):
     """One network.
 
     Attributes:
@@ -63,7 +63,7 @@ class Metrics(Part):
     predicted_latency_ms: Annotated[Figure, Field(gt=0)] | None = None
 
 
-class AllMetrics(Part):
+class AllMetrics(ManifestPart):
     """The network before and after.
 
     Attributes:
@@ -77,7 +77,7 @@ class AllMetrics(Part):
     shipped: Metrics
 
 
-class CandidateReport(Part):
+class CandidateReport(ManifestPart):
     """One precision that could have been shipped.
 
     Attributes:
@@ -91,7 +91,7 @@ class CandidateReport(Part):
     file_bytes: Count
 
 
-class PrecisionReport(Part):
+class PrecisionReport(ManifestPart):
     """Which precision ships, and why.
 
     Attributes:
@@ -109,7 +109,7 @@ class PrecisionReport(Part):
     candidates: dict[str, CandidateReport]
 
 
-class PairsReport(Part):
+class PairsReport(ManifestPart):
     """The samples of the reported split that the dense network and the shipped model classify differently well.
 
     Attributes:
@@ -121,7 +121,7 @@ class PairsReport(Part):
     gained: Count
 
 
-class BudgetReport(Part):
+class BudgetReport(ManifestPart):
     """A limit and what came out.
 
     Attributes:
@@ -143,7 +143,7 @@ class BudgetReport(Part):
     note: str = ""
 
 
-class GateReport(Part):
+class ConstraintReport(ManifestPart):
     """A limit on what is measured: verdicts on it are in ``measured.json``, and made anew from every profile.
 
     Attributes:
@@ -157,7 +157,7 @@ class GateReport(Part):
     require: Evidence = "estimated"
 
 
-class Platform(Part):
+class Platform(ManifestPart):
     """Runtime and processor of the target; measurements on others are estimates.
 
     Attributes:
@@ -169,7 +169,7 @@ class Platform(Part):
     architecture: str | None = None
 
 
-class ProfileReference(Part):
+class ProfileReference(ManifestPart):
     """Path of the measurements, which change from run to run and so are not in ``files``.
 
     Its hash is in ``measured.json``, with the verdicts on what was measured.
@@ -178,14 +178,14 @@ class ProfileReference(Part):
     path: RelativePath = "profile.json"
 
 
-class Git(Part):
+class Git(ManifestPart):
     """State of the repository the recipe lies in."""
 
     commit: str
     dirty: bool
 
 
-class Provenance(Part):
+class Provenance(ManifestPart):
     """From what the bundle was made.
 
     Attributes:
@@ -203,7 +203,7 @@ class Provenance(Part):
     git: Git | None = None
 
 
-class Manifest(Part):
+class Manifest(ManifestPart):
     """``manifest.json``; the key ``schema`` is the attribute ``schema_version``.
 
     ``metric`` says what the ``accuracy`` of all networks is: ``accuracy``, the name of the user's own metric, or
@@ -230,7 +230,7 @@ class Manifest(Part):
     microcontroller: MicrocontrollerReport | None = None
     candidates: tuple[PlanReport, ...] = ()
     budgets: tuple[BudgetReport, ...]
-    gates: tuple[GateReport, ...] = ()
+    gates: tuple[ConstraintReport, ...] = ()
     provenance: Provenance
 
     @model_validator(mode="after")
@@ -275,7 +275,7 @@ class Manifest(Part):
             BundleError: As ``load``.
         """
         try:
-            values = json_text.loads(content)
+            values = safe_json.loads(content)
         except ValueError as problem:
             raise BundleError(f"{where} is not JSON: {problem}") from problem
         schema = values.get("schema") if isinstance(values, dict) else None
@@ -288,4 +288,4 @@ class Manifest(Part):
         try:
             return cls.model_validate(values)
         except ValidationError as problems:
-            raise BundleError(f"{where} is not a valid manifest: {strict.described(problems)}") from None
+            raise BundleError(f"{where} is not a valid manifest: {strict_json.described(problems)}") from None

@@ -18,13 +18,12 @@ from pathlib import Path
 
 from edgeprune import files
 from edgeprune.bundle import archive as archives
+from edgeprune.bundle import bundle_paths, measurements, signature
 from edgeprune.bundle import manifest as manifests
-from edgeprune.bundle import measured as measurements
-from edgeprune.bundle import paths, signature
-from edgeprune.bundle.exchange import exchange
+from edgeprune.bundle.atomic_swap import exchange
 from edgeprune.bundle.manifest import BudgetReport, FileEntry, Manifest
-from edgeprune.bundle.measured import Measured
-from edgeprune.bundle.replaceable import check_replaceable
+from edgeprune.bundle.measurements import Measurements
+from edgeprune.bundle.replacement_check import check_replaceable
 from edgeprune.errors import BundleError
 
 Content = Path | bytes | str
@@ -35,7 +34,7 @@ _STALE_S = 60
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedBundle:
     """A bundle that was written.
 
     Attributes:
@@ -57,7 +56,7 @@ def write(
     measured: Mapping[str, Drawn] | None = None,
     verdicts: Sequence[BudgetReport] = (),
     force: bool = False,
-) -> Packed:
+) -> PackedBundle:
     """Write the bundle ``folder`` and ``folder`` + ``.tar.gz`` beside it, in place of earlier ones.
 
     Archive members have the time ``SOURCE_DATE_EPOCH`` (seconds, default 0), so the same contents and manifest give the
@@ -79,7 +78,7 @@ def write(
         OSError: The disk is full, or the folder cannot be written; earlier bundles are as before.
     """
     measured = measured or {}
-    paths.check([*contents, *measured], own=_OWN)
+    bundle_paths.check([*contents, *measured], own=_OWN)
     epoch = source_date_epoch() or 0
     folder.parent.mkdir(parents=True, exist_ok=True)
     archive = archive_of(folder)
@@ -95,7 +94,7 @@ def write(
         for path, drawn in measured.items():
             _write(new / path, drawn(manifest) if callable(drawn) else drawn)
         if measured:
-            record = Measured(
+            record = Measurements(
                 manifest=files.sha256(new / manifests.NAME), files=_entries(new, measured), budgets=tuple(verdicts)
             )
             _write(new / measurements.NAME, record.to_json())
@@ -110,7 +109,7 @@ def write(
             (aside / archive.name).replace(archive)
         signature.beside(archive).unlink(missing_ok=True)  # of the one before
         files.sync(folder.parent)
-    return Packed(folder, archive, manifest)
+    return PackedBundle(folder, archive, manifest)
 
 
 def archive_of(folder: Path) -> Path:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgeprune.bundle.part import Count, Part, Share
+from edgeprune.bundle.schema_base import Count, ManifestPart, Share
 
 
-class OutputParityReport(Part):
+class OutputParityReport(ManifestPart):
     """One output of the shipped model; see ``edgeprune.export.parity.OutputParity``.
 
     Attributes:
@@ -21,7 +21,7 @@ class OutputParityReport(Part):
     ok: bool
 
 
-class ParityReport(Part):
+class ParityReport(ManifestPart):
     """Differences of the shipped model from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
 
     max_error: float

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from subprocess import TimeoutExpired
 
-from edgeprune import process
+from edgeprune import subprocesses
 from edgeprune.bundle.manifest import Git, Provenance
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def git_state(folder: Path) -> Git | None:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        ended = process.run(["git", "-C", str(folder), *arguments], timeout_s=_GIT_TIMEOUT_S)
+        ended = subprocesses.run(["git", "-C", str(folder), *arguments], timeout_s=_GIT_TIMEOUT_S)
     except (OSError, TimeoutExpired) as problem:
         logger.info("no git state: %s", problem)
         return None

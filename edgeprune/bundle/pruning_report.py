@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgeprune.bundle.part import Count, Figure, Part
+from edgeprune.bundle.schema_base import Count, Figure, ManifestPart
 
 
-class PlanReport(Part):
+class PlanReport(ManifestPart):
     """One candidate plan that the build compared; see ``edgeprune.candidates``.
 
     Attributes:
@@ -37,7 +37,7 @@ class PlanReport(Part):
     chosen: bool = False
 
 
-class EquivalenceReport(Part):
+class EquivalenceReport(ManifestPart):
     """Result of the equivalence check of the pruned network; see ``edgeprune.graph.Equivalence``.
 
     Attributes:
@@ -51,7 +51,7 @@ class EquivalenceReport(Part):
     exact: bool | None = None
 
 
-class EpochReport(Part):
+class EpochReport(ManifestPart):
     """One pass over the training split; see ``edgeprune.training.history.Epoch``."""
 
     stretch: int
@@ -60,7 +60,7 @@ class EpochReport(Part):
     validation_accuracy: Figure
 
 
-class TrainingReport(Part):
+class TrainingReport(ManifestPart):
     """Training after or during pruning.
 
     Attributes:

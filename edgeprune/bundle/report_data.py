@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from edgeprune import json_text
-from edgeprune.bundle import strict
-from edgeprune.bundle.part import Count, Figure, Part
+from edgeprune import safe_json
+from edgeprune.bundle import strict_json
 from edgeprune.bundle.pruning_report import EpochReport
+from edgeprune.bundle.schema_base import Count, Figure, ManifestPart
 from edgeprune.errors import BundleError
 
 NAME = "report.json"
@@ -28,7 +28,7 @@ Pair = tuple[Count, Count]
 """A value of the dense network, and of the pruned one."""
 
 
-class Asked(Part):
+class RequestedSettings(ManifestPart):
     """Settings of recipe and target that the report shows.
 
     Attributes:
@@ -62,15 +62,15 @@ class Asked(Part):
     hardware: Mapping[str, Any] = {}
 
     @model_validator(mode="after")
-    def _check_sizes(self) -> Asked:
+    def _check_sizes(self) -> RequestedSettings:
         for name, value in self.hardware.items():
             if name.endswith("_bytes") and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise ValueError(f"hardware.{name} must be a number of bytes")
         return self
 
 
-class Layer(Part):
-    """A call that multiplies; see ``edgeprune.cost.breakdown.LayerCost``."""
+class ReportLayer(ManifestPart):
+    """A call that multiplies; see ``edgeprune.cost.cost_breakdown.LayerCost``."""
 
     name: str
     kind: str
@@ -78,7 +78,7 @@ class Layer(Part):
     macs: Pair
 
 
-class Call(Part):
+class ReportCall(ManifestPart):
     """A call that makes a tensor, and the activation bytes alive then."""
 
     name: str
@@ -86,7 +86,7 @@ class Call(Part):
     bytes: Pair
 
 
-class Group(Part):
+class ReportGroup(ManifestPart):
     """A group of units.
 
     Attributes:
@@ -108,13 +108,13 @@ class Group(Part):
     removed: tuple[Figure, ...] = ()
 
     @model_validator(mode="after")
-    def _check_counts(self) -> Group:
+    def _check_counts(self) -> ReportGroup:
         if self.left > self.units:
             raise ValueError(f"{self.left} of {self.units} units are left")
         return self
 
 
-class Point(Part):
+class SensitivityPoint(ManifestPart):
     """The dense network with ``kept`` units of one group, and all of the others."""
 
     kept: Count
@@ -122,22 +122,22 @@ class Point(Part):
     accuracy: Figure | None
 
 
-class Curve(Part):
+class SensitivityCurve(ManifestPart):
     """Loss of the network when one group shrinks, without repair or training."""
 
     group: str
     units: Units
-    points: Annotated[tuple[Point, ...], Field(min_length=1)]
+    points: Annotated[tuple[SensitivityPoint, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _check_counts(self) -> Curve:
+    def _check_counts(self) -> SensitivityCurve:
         if any(point.kept > self.units for point in self.points):
             raise ValueError(f"a point keeps more than the {self.units} units of the group")
         return self
 
 
-class Sensitivity(Part):
-    """See ``edgeprune.select.measuring.Measured``.
+class ReportSensitivity(ManifestPart):
+    """See ``edgeprune.selection.sensitivity_scan.Measured``.
 
     Attributes:
         samples: Of the validation split.
@@ -148,16 +148,16 @@ class Sensitivity(Part):
     samples: Count
     loss: Figure
     accuracy: Figure | None
-    groups: tuple[Curve, ...]
+    groups: tuple[SensitivityCurve, ...]
 
     @model_validator(mode="after")
-    def _check_lengths(self) -> Sensitivity:
+    def _check_lengths(self) -> ReportSensitivity:
         if len({len(curve.points) for curve in self.groups}) > 1:
             raise ValueError("the groups have different numbers of points")
         return self
 
 
-class Step(Part):
+class TrainingPhase(ManifestPart):
     """A stretch of training.
 
     Attributes:
@@ -169,7 +169,7 @@ class Step(Part):
     accuracy: Figure | None
 
 
-class OutputError(Part):
+class OutputError(ManifestPart):
     """One output of a file against PyTorch; see ``edgeprune.export.parity.OutputParity``.
 
     Attributes:
@@ -184,7 +184,7 @@ class OutputError(Part):
     ok: bool
 
 
-class Form(Part):
+class PrecisionVariant(ManifestPart):
     """The pruned network in one precision, on its runtime, against PyTorch on the same validation samples.
 
     Attributes:
@@ -205,7 +205,7 @@ class Form(Part):
     problem: str | None = None
 
 
-class ReportData(Part):
+class ReportData(ManifestPart):
     """``report.json``; the key ``schema`` is the attribute ``schema_version``.
 
     Attributes:
@@ -219,15 +219,15 @@ class ReportData(Part):
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    asked: Asked
-    layers: tuple[Layer, ...]
-    calls: tuple[Call, ...]
-    groups: tuple[Group, ...]
-    sensitivity: Sensitivity | None = None
+    asked: RequestedSettings
+    layers: tuple[ReportLayer, ...]
+    calls: tuple[ReportCall, ...]
+    groups: tuple[ReportGroup, ...]
+    sensitivity: ReportSensitivity | None = None
     start: Figure | None = None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[TrainingPhase, ...] = ()
     epochs: tuple[EpochReport, ...] = ()
-    forms: Mapping[str, Form]
+    forms: Mapping[str, PrecisionVariant]
 
     def to_json(self) -> str:
         """The text of ``report.json``: the same for the same values."""
@@ -243,11 +243,11 @@ class ReportData(Part):
         """
         path = folder / NAME
         try:
-            values = json_text.load(path, max_bytes=_MAX_BYTES)
+            values = safe_json.load(path, max_bytes=_MAX_BYTES)
             return cls.model_validate({**values, "schema": values["schema"]})
         except OSError as problem:
             raise BundleError(f"cannot read {path}: {problem.strerror}; a report needs it: build again") from problem
         except ValidationError as problems:
-            raise BundleError(f"{path} is not a report of schema {SCHEMA}: {strict.described(problems)}") from None
+            raise BundleError(f"{path} is not a report of schema {SCHEMA}: {strict_json.described(problems)}") from None
         except (ValueError, TypeError, KeyError) as problem:
             raise BundleError(f"{path} is not a report: {problem!r}") from problem

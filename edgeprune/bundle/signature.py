@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 
-from edgeprune import process
+from edgeprune import subprocesses
 from edgeprune.bundle import manifest as manifests
-from edgeprune.bundle import measured as measurements
+from edgeprune.bundle import measurements
 from edgeprune.errors import BundleError
 
 SUFFIX = measurements.SIGNED
@@ -103,7 +103,7 @@ def _run(arguments: list[str], content: bytes, *, timeout_s: float = _TIMEOUT_S)
         file.write(content)
         file.seek(0)
         try:
-            return process.run(["ssh-keygen", "-Y", *arguments], timeout_s=timeout_s, stdin=file)
+            return subprocesses.run(["ssh-keygen", "-Y", *arguments], timeout_s=timeout_s, stdin=file)
         except FileNotFoundError as problem:
             raise BundleError("signatures need OpenSSH's ssh-keygen, 8.2 or newer: install openssh-client") from problem
         except TimeoutExpired as problem:

@@ -13,7 +13,7 @@ import sys
 import click
 
 from edgeprune import __version__
-from edgeprune.cli.groups import SuggestingGroup
+from edgeprune.cli.command_groups import SuggestingGroup
 from edgeprune.errors import EdgePruneError, InputError
 
 # Name, and what `edgeprune --help` says of it: known here so that no command has to be imported for it.
@@ -122,6 +122,6 @@ def run(arguments: list[str]) -> int:
 
 
 def _print_error(message: str) -> None:
-    from edgeprune.cli.output import print_error
+    from edgeprune.cli.console_output import print_error
 
     print_error(message)

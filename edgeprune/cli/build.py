@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli import workflow
-from edgeprune.cli.options import RecipeOptions, chosen_recipe, recipe_options
-from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich, print_text, print_warning
-from edgeprune.cli.screen import Screen
+from edgeprune.cli import github_actions
+from edgeprune.cli.build_progress import BuildProgress
+from edgeprune.cli.console_output import (
+    echo,
+    json_option,
+    print_error,
+    print_json,
+    print_rich,
+    print_text,
+    print_warning,
+)
+from edgeprune.cli.recipe_options import RecipeOptions, chosen_recipe, recipe_options
+from edgeprune.distributed_env import is_first
 from edgeprune.errors import BudgetError, EdgePruneError
-from edgeprune.launch import is_first
 
 if TYPE_CHECKING:
     from edgeprune.config import Recipe, Target
     from edgeprune.pipeline import BuildResult
-    from edgeprune.report.summary import Outcome
+    from edgeprune.report.build_summary import BuildOutcome
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -81,7 +89,7 @@ def command(
     """
     chosen = chosen_recipe(recipe, RecipeOptions(**options))
     from edgeprune.pipeline import check_output, check_targets
-    from edgeprune.report import summary
+    from edgeprune.report import build_summary
 
     wanted = _targets(targets, runtime)
     check_targets(chosen.budget, wanted)
@@ -91,7 +99,7 @@ def command(
         for target in wanted:
             check_output(chosen, target, output)
     folders = {"output": output, "cache": cache, "device": device, "update_lock": update_lock, "force": force}
-    results: list[tuple[Outcome, BuildResult | None]] = []
+    results: list[tuple[BuildOutcome, BuildResult | None]] = []
     for where in wanted:
         if len(wanted) > 1 and is_first():
             echo(where.name, err=True)
@@ -103,7 +111,7 @@ def command(
                 raise
             if is_first():
                 print_error(f"{where.name}: {error}")
-            results.append((summary.Outcome(where.name, error.exit_code, str(error)), None))
+            results.append((build_summary.BuildOutcome(where.name, error.exit_code, str(error)), None))
     if not is_first():
         return 0
     outcomes = [outcome for outcome, _ in results]
@@ -116,8 +124,8 @@ def command(
             if result is not None:
                 _print(result)
         if len(outcomes) > 1:
-            print_rich(summary.render(outcomes))
-    workflow.summarise(lambda: summary.markdown(outcomes))
+            print_rich(build_summary.render(outcomes))
+    github_actions.summarise(lambda: build_summary.markdown(outcomes))
     for outcome in outcomes:
         if outcome.made is not None and outcome.error is not None:
             print_error(outcome.error if len(outcomes) == 1 else f"{outcome.target}: {outcome.error}")
@@ -138,50 +146,52 @@ def _built(
     recipe: Recipe,
     target: Target,
     **options: Any,
-) -> tuple[Outcome, BuildResult]:
-    from edgeprune.bundle.verdicts import missed
-    from edgeprune.pipeline import build, lock
-    from edgeprune.report.rules import ACCURACY
-    from edgeprune.report.summary import Made, Outcome
-    from edgeprune.report.verdicts import sentence
-    from edgeprune.report.warnings import ways_to_more_accuracy
+) -> tuple[BuildOutcome, BuildResult]:
+    from edgeprune.bundle.budget_check import missed
+    from edgeprune.pipeline import build, lock_file
+    from edgeprune.report.budget_output import sentence
+    from edgeprune.report.build_summary import BuildOutcome, FinishedBuild
+    from edgeprune.report.regression_limits import ACCURACY
+    from edgeprune.report.result_warnings import ways_to_more_accuracy
 
-    with Screen() if is_first() else nullcontext() as screen:
+    with BuildProgress() if is_first() else nullcontext() as screen:
         result = build(
             recipe,
             target,
-            lock=lock.path_of(recipe),
+            lock=lock_file.path_of(recipe),
             watcher=screen,
             **options,
         )
-    made = Made(result.manifest, result.profile, result.budgets)
+    made = FinishedBuild(result.manifest, result.profile, result.budgets)
     failed = [sentence(report, result.manifest.metric) for report in missed(result.budgets)]
     if not failed:
-        return Outcome(target.name, made=made), result
+        return BuildOutcome(target.name, made=made), result
     error = f"budget missed: {'; '.join(failed)}"
     if any(report.name == ACCURACY for report in missed(result.budgets)):
         error += f"; try {', or '.join(ways_to_more_accuracy(result.manifest))}"
-    return Outcome(target.name, BudgetError.exit_code, error, made), result
+    return BuildOutcome(target.name, BudgetError.exit_code, error, made), result
 
 
 def _print(result: BuildResult) -> None:
-    from edgeprune.report import candidates, table, training, verdicts
+    from edgeprune.report import budget_output, build_table, candidate_table, training_text
 
-    compared = candidates.render(result.manifest)
+    compared = candidate_table.render(result.manifest)
     if compared is not None:
         print_rich(compared)
-    print_rich(table.render(result.manifest, result.profile))
+    print_rich(build_table.render(result.manifest, result.profile))
     if (report := result.manifest.training) is not None:
-        print_text("; ".join(filter(None, (f"training: {training.settings(report)}", training.advice(report)))))
-    print_rich(verdicts.render(result.budgets, result.manifest.metric))
+        print_text(
+            "; ".join(filter(None, (f"training: {training_text.settings(report)}", training_text.advice(report))))
+        )
+    print_rich(budget_output.render(result.budgets, result.manifest.metric))
     echo(f"bundle: {result.folder}\n        {result.archive}")
     for warning in result.warnings:
         print_warning(warning.sentence)
 
 
-def _report(outcome: Outcome, result: BuildResult | None) -> dict[str, Any]:
+def _report(outcome: BuildOutcome, result: BuildResult | None) -> dict[str, Any]:
     """One target for machines."""
-    from edgeprune.report.table import rows
+    from edgeprune.report.build_table import rows
 
     values: dict[str, Any] = {"target": outcome.target, "exit_code": outcome.exit_code, "error": outcome.error}
     if result is None:

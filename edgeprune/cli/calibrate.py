@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli.bar import bar
-from edgeprune.cli.options import RecipeOptions, chosen_recipe, recipe_options
-from edgeprune.cli.output import echo, json_option, print_json, print_table
+from edgeprune.cli.console_output import echo, json_option, print_json, print_table
+from edgeprune.cli.progress_bar import bar
+from edgeprune.cli.recipe_options import RecipeOptions, chosen_recipe, recipe_options
 from edgeprune.files import write_atomic
 
 if TYPE_CHECKING:
-    from edgeprune.cost.table import LatencyTable
+    from edgeprune.cost.latency_table import LatencyTable
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _DENSE, _PRUNED = "dense", "half of the MACs"
@@ -48,11 +48,11 @@ def command(
     from edgeprune import PruneOptions, graph, prune
     from edgeprune.config import Target
     from edgeprune.cost import cost_model
-    from edgeprune.cost.layers import layers
+    from edgeprune.cost.layer_shapes import layers
     from edgeprune.devices import device as device_of
-    from edgeprune.export.onnx import export
+    from edgeprune.export.onnx_export import export
     from edgeprune.model import network
-    from edgeprune.profile.calibration import QUICK, calibrate, check_device, check_machine, check_runtime
+    from edgeprune.profile.latency_calibration import QUICK, calibrate, check_device, check_machine, check_runtime
 
     where, on = Target.load(target), device_of(device)
     check_device(on)
@@ -92,7 +92,7 @@ def command(
 
 def _older(path: Path) -> LatencyTable | None:
     """The table that is there already; its folder is made, so that nothing is measured that cannot be written."""
-    from edgeprune.cost.table import LatencyTable
+    from edgeprune.cost.latency_table import LatencyTable
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

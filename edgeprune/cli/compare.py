@@ -7,9 +7,9 @@ from typing import Literal
 
 import click
 
-from edgeprune.cli import workflow
-from edgeprune.cli.output import echo, json_option, print_json, print_rich
-from edgeprune.overwriting import XML, check_output_file, files_of
+from edgeprune.cli import github_actions
+from edgeprune.cli.console_output import echo, json_option, print_json, print_rich
+from edgeprune.overwrite_guard import XML, check_output_file, files_of
 
 _PATH = click.Path(path_type=Path)
 
@@ -63,14 +63,14 @@ def command(
     """
     if as_json and as_markdown:
         raise click.UsageError("give --json or --markdown, not both")
-    from edgeprune.bundle.reading import read
+    from edgeprune.bundle.bundle_reader import read
     from edgeprune.errors import BudgetError, InputError
-    from edgeprune.report import changes
+    from edgeprune.report import comparison_output
     from edgeprune.report.comparison import compare
-    from edgeprune.report.rules import Rule
+    from edgeprune.report.regression_limits import RegressionLimit
 
     try:
-        rules = [Rule.parse(limit) for limit in limits]
+        rules = [RegressionLimit.parse(limit) for limit in limits]
     except InputError as problem:
         raise click.BadParameter(str(problem), param_hint="--fail-on") from problem
     if junit is not None:
@@ -79,18 +79,18 @@ def command(
     if junit is not None:
         from edgeprune import files
 
-        files.write_atomic(junit, changes.junit(comparison))
+        files.write_atomic(junit, comparison_output.junit(comparison))
     if as_json:
-        print_json(changes.as_json(comparison))
+        print_json(comparison_output.as_json(comparison))
     elif as_markdown:
-        echo(changes.markdown(comparison), nl=False)
+        echo(comparison_output.markdown(comparison), nl=False)
     else:
-        print_rich(changes.render(comparison))
-    workflow.summarise(lambda: changes.markdown(comparison))
+        print_rich(comparison_output.render(comparison))
+    github_actions.summarise(lambda: comparison_output.markdown(comparison))
     if not comparison.passed:
         found = {"regression": comparison.failed, "undecided": comparison.undecided}
         parts = [
-            f"{kind}: {'; '.join(changes.sentence(change, comparison.metric) for change in affected)}"
+            f"{kind}: {'; '.join(comparison_output.sentence(change, comparison.metric) for change in affected)}"
             for kind, affected in found.items()
             if affected
         ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeprune.cli.output import echo, json_option, print_json
-from edgeprune.overwriting import TFLITE, check_output_file
+from edgeprune.cli.console_output import echo, json_option, print_json
+from edgeprune.overwrite_guard import TFLITE, check_output_file
 
 if TYPE_CHECKING:
     from edgeprune.tflite.conversion import Port

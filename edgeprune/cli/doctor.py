@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeprune.cli.output import echo, json_option, print_json
+from edgeprune.cli.console_output import echo, json_option, print_json
 from edgeprune.errors import InputError
 
 if TYPE_CHECKING:
-    from edgeprune.doctor import Examined, Finding
+    from edgeprune.doctor import CheckResult, Finding
 
 _MARKS = {"ok": "ok", "absent": "--", "bad": "!!"}
 _STYLES = {"ok": "green", "absent": "bright_black", "bad": "red"}
@@ -43,7 +43,7 @@ def command(as_json: bool) -> None:
         raise InputError(f"builds do not work here: {', '.join(broken)}; 'fix' above has the line for each")
 
 
-def _show(part: Examined) -> None:
+def _show(part: CheckResult) -> None:
     click.echo(click.style(part.title, bold=True))
     width = max((len(one.name) for one in part.findings), default=0)
     for one in part.findings:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli.bar import bar
-from edgeprune.cli.groups import SuggestingGroup
-from edgeprune.cli.output import echo, json_option, print_json, print_table
+from edgeprune.cli.command_groups import SuggestingGroup
+from edgeprune.cli.console_output import echo, json_option, print_json, print_table
+from edgeprune.cli.progress_bar import bar
 from edgeprune.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -104,6 +104,6 @@ def _state(board: dict[str, Any]) -> str:
 
 
 def _runtimes(installed: dict[str, Any]) -> list[dict[str, str]]:
-    from edgeprune.devices.emulation.install import RUNTIMES
+    from edgeprune.devices.emulation.install_emulator import RUNTIMES
 
     return [package for package in installed["packages"] if package["name"].replace("_", "-") in RUNTIMES]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli import sensitive
-from edgeprune.cli.options import RecipeOptions, chosen_recipe
-from edgeprune.cli.options import shape as read_shape
-from edgeprune.cli.output import echo, json_option, print_json, print_table
+from edgeprune.cli import inspect_sensitivity
+from edgeprune.cli.console_output import echo, json_option, print_json, print_table
+from edgeprune.cli.recipe_options import RecipeOptions, chosen_recipe
+from edgeprune.cli.recipe_options import shape as read_shape
 from edgeprune.files import write_atomic
-from edgeprune.overwriting import PNG, SVG, check_output_file
+from edgeprune.overwrite_guard import PNG, SVG, check_output_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,7 +39,7 @@ _SHOWN = 4
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
-    help=f"Samples to measure the sensitivity on, of the validation split.  [default: {sensitive.SAMPLES}]",
+    help=f"Samples to measure the sensitivity on, of the validation split.  [default: {inspect_sensitivity.SAMPLES}]",
 )
 @click.option("--weights", metavar="FILE", help="Weights for the sensitivity.  [default: those of the recipe]")
 @click.option("--data", metavar="SPEC", help="Data for the sensitivity: package.module:function, or file.py:function.")
@@ -81,11 +81,15 @@ def command(
             check_output_file(path, kind)
     files = RecipeOptions(weights=weights, data=data, data_dir=data_dir) if sensitivity else None
     network, example, recipe = _network(model, shape, files)
-    trial = sensitive.Trial.of(recipe, network, example, criterion, curves) if sensitivity and recipe else None
+    trial = (
+        inspect_sensitivity.ScanInputs.of(recipe, network, example, criterion, curves)
+        if sensitivity and recipe
+        else None
+    )
     from edgeprune import graph
     from edgeprune.cost import cost_of
-    from edgeprune.report import coupling, coupling_picture
-    from edgeprune.select import removable
+    from edgeprune.report import coupling_picture, coupling_text
+    from edgeprune.selection import removable
 
     units = graph.units_of(
         graph.capture(network, example),
@@ -98,14 +102,14 @@ def command(
         f"{cost.macs:,} MACs, {cost.params:,} parameters; "
         f"{sum(map(len, free)):,} of {len(units):,} units in {len(free)} of {len(units.groups)} groups can go"
     )
-    drawn = coupling.coupling_of(units, network)
+    drawn = coupling_text.coupling_of(units, network)
     if picture is not None:
         try:
             write_atomic(picture, coupling_picture.svg(drawn, title=model, subtitle=summary))
         except OSError as error:
             raise click.UsageError(f"--svg: cannot write {picture}: {error.strerror}") from error
         echo(f"drawn: {picture}", err=True)
-    found = trial.measure(units, samples or sensitive.SAMPLES) if trial else None
+    found = trial.measure(units, samples or inspect_sensitivity.SAMPLES) if trial else None
     if as_json:
         print_json(
             {
@@ -114,7 +118,7 @@ def command(
                 "groups": [_group(group) for group in units.groups],
                 "frozen": [{"group": name, "reason": reason} for name, reason in units.frozen],
                 "layers": [asdict(layer) for layer in drawn.layers],
-                **({"sensitivity": sensitive.as_json(found)} if found else {}),
+                **({"sensitivity": inspect_sensitivity.as_json(found)} if found else {}),
             }
         )
         return
@@ -147,12 +151,12 @@ def command(
         ],
         right=("MACs", "share", "parameters"),
     )
-    marks = coupling.text(drawn, ascii_only=ascii_only)
+    marks = coupling_text.text(drawn, ascii_only=ascii_only)
     names = [layer.name for layer in drawn.layers]
     print_table(("layer", "coupling"), list(zip(names, marks, strict=True)))
-    echo(coupling.text_key(ascii_only=ascii_only))
+    echo(coupling_text.text_key(ascii_only=ascii_only))
     if found:
-        sensitive.show(found)
+        inspect_sensitivity.show(found)
 
 
 def _check(model: str, sensitivity: bool, need_it: dict[str, Any]) -> None:

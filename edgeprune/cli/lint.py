@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli.output import echo, json_option, print_json, print_table
+from edgeprune.cli.console_output import echo, json_option, print_json, print_table
 from edgeprune.errors import ModelError
 
 if TYPE_CHECKING:
-    from edgeprune.backends.tflm.linting import Fit, Report
+    from edgeprune.backends.tflm.linting import BoardFit, LintReport
 
 
 @click.command("lint")
@@ -43,7 +43,7 @@ def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
     return ModelError.exit_code if report.errors else 0
 
 
-def _as_json(report: Report) -> dict[str, Any]:
+def _as_json(report: LintReport) -> dict[str, Any]:
     found, arena = report.footprint, None
     if found is not None:
         extra = {"restated_for_32_bit": found.arena.restated_for_32_bit, "scratch_bytes": found.scratch_bytes}
@@ -59,7 +59,7 @@ def _as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _print(report: Report) -> None:
+def _print(report: LintReport) -> None:
     operators = ", ".join(f"{count} {name}" for name, count in report.operators.items())
     echo(f"{report.path}: {report.file_bytes:,} bytes; {operators}")
     from edgeprune.backends.tflm.linting.finding import shortened
@@ -84,7 +84,7 @@ def _print(report: Report) -> None:
     )
 
 
-def _row(fit: Fit) -> tuple[str, ...]:
+def _row(fit: BoardFit) -> tuple[str, ...]:
     arena = "-" if fit.arena_bytes is None else f"{fit.arena_bytes:,}"
     missing = [name for name, kept in (("arena", fit.arena_fits), ("flash", fit.flash_fits)) if not kept]
     return (

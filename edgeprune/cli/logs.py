@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from edgeprune.printable import printable
+from edgeprune.safe_text import printable
 
 logger = logging.getLogger("edgeprune.cli")
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli import workflow
-from edgeprune.cli.bar import bar
-from edgeprune.cli.output import echo, json_option, print_error, print_json, print_rich, print_text
+from edgeprune.cli import github_actions
+from edgeprune.cli.console_output import echo, json_option, print_error, print_json, print_rich, print_text
+from edgeprune.cli.progress_bar import bar
 from edgeprune.errors import InputError
-from edgeprune.overwriting import PNG, PROFILE, TRACE, check_output_file, files_of
+from edgeprune.overwrite_guard import PNG, PROFILE, TRACE, check_output_file, files_of
 
 if TYPE_CHECKING:
-    from edgeprune.profile import Outcome, Profile
-    from edgeprune.profile.subject import Subject
+    from edgeprune.profile import DeviceOutcome, Profile
+    from edgeprune.profile.workload import Workload
 
 _PATH = click.Path(path_type=Path)
 
@@ -69,9 +69,9 @@ def command(
       edgeprune profile model.onnx --baseline dense.onnx --png latency.png
       edgeprune profile model.tflite --device serial:/dev/ttyACM0?baud=115200 --output board.json
     """
-    from edgeprune.bundle.unpacking import as_folder, is_archive
+    from edgeprune.bundle.unpack import as_folder, is_archive
     from edgeprune.profile import profile_fleet
-    from edgeprune.profile.subject import subject
+    from edgeprune.profile.workload import subject
 
     stack = click.get_current_context()  # archives stay extracted until the command ends
     folder = stack.with_resource(as_folder(what))
@@ -107,20 +107,20 @@ def _inputs(*paths: Path | None) -> list[Path]:
     return [file for path in paths for file in files_of(path) if not file.match("profile*.json")]
 
 
-def _judged(found: Subject, files: _Files, *, as_json: bool) -> int:
+def _judged(found: Workload, files: _Files, *, as_json: bool) -> int:
     """Show the verdicts on the budgets of a bundle that holds a new profile; the exit code by them."""
     if not files.judged or found.bundle is None or found.manifest is None:
         return 0
-    from edgeprune.bundle.measured import Measured
-    from edgeprune.bundle.verdicts import combined, missed
+    from edgeprune.bundle.budget_check import combined, missed
+    from edgeprune.bundle.measurements import Measurements
     from edgeprune.errors import BudgetError
-    from edgeprune.report import verdicts
+    from edgeprune.report import budget_output
 
-    budgets, metric = combined(found.manifest.budgets, Measured.load(found.bundle).budgets), found.manifest.metric
+    budgets, metric = combined(found.manifest.budgets, Measurements.load(found.bundle).budgets), found.manifest.metric
     if not as_json:
-        print_rich(verdicts.render(budgets, metric))
-    workflow.summarise(lambda: verdicts.markdown(budgets, metric))
-    failures = [verdicts.sentence(report, metric) for report in missed(budgets)]
+        print_rich(budget_output.render(budgets, metric))
+    github_actions.summarise(lambda: budget_output.markdown(budgets, metric))
+    failures = [budget_output.sentence(report, metric) for report in missed(budgets)]
     if failures:
         print_error(f"budget missed: {'; '.join(failures)}")
     return BudgetError.exit_code if failures else 0
@@ -130,7 +130,7 @@ class _Files:
     """Output files of results and pictures, checked to be writable before anything is measured."""
 
     def __init__(
-        self, names: list[str], found: Subject, output: Path | None, png: Path | None, *, archive: Path | None = None
+        self, names: list[str], found: Workload, output: Path | None, png: Path | None, *, archive: Path | None = None
     ) -> None:
         self._archive = archive
         self._several = len(names) > 1
@@ -155,11 +155,11 @@ class _Files:
                 if given is not None and self._several:
                     check_output_file(given / f"{slug}.{suffix}", kind)
 
-    def write(self, outcome: Outcome) -> None:
+    def write(self, outcome: DeviceOutcome) -> None:
         """Write what one device gave."""
-        from edgeprune.bundle.unpacking import beside
+        from edgeprune.bundle.unpack import beside
         from edgeprune.files import write_atomic
-        from edgeprune.report import measured
+        from edgeprune.report import profile_output
 
         profile = outcome.profile
         if profile is None:
@@ -176,29 +176,29 @@ class _Files:
                 write_atomic(written, profile.to_json())
             self.written[outcome.device] = written
         if self._png is not None:
-            write_atomic(self._png / f"{slug}.png" if self._several else self._png, measured.png(profile))
+            write_atomic(self._png / f"{slug}.png" if self._several else self._png, profile_output.png(profile))
 
     def _into_bundle(self, bundle: Path, slug: str, profile: Profile) -> Path:
         """One device's result is the profile of the bundle, with verdicts by it; those of several lie beside it."""
-        from edgeprune.bundle import measured, report_data
-        from edgeprune.profile.judging import judge
-        from edgeprune.report import page
+        from edgeprune.bundle import measurements, report_data
+        from edgeprune.profile.measured_limits import judge
+        from edgeprune.report import report_page
 
         assert self._found.manifest is not None
         if self._several:
             name = f"profile-{slug}.json"
-            measured.replace(bundle, {name: profile.to_json()})
+            measurements.replace(bundle, {name: profile.to_json()})
             return bundle / name
         name = "profile.json"
         verdicts = judge(self._found.manifest, profile)
-        measured.replace(bundle, {name: profile.to_json()}, verdicts)
+        measurements.replace(bundle, {name: profile.to_json()}, verdicts)
         self.judged = True
         if (bundle / report_data.NAME).is_file():
-            measured.replace(bundle, {page.NAME: page.of_bundle(bundle)})
+            measurements.replace(bundle, {report_page.NAME: report_page.of_bundle(bundle)})
         return bundle / name
 
 
-def _with_reference(outcome: Outcome, bundle: Path | None) -> Outcome:
+def _with_reference(outcome: DeviceOutcome, bundle: Path | None) -> DeviceOutcome:
     """The outcome, with what the bundle's profile so far has of the dense network."""
     from edgeprune.profile import Profile
 
@@ -221,16 +221,16 @@ def _slugs(names: list[str]) -> dict[str, str]:
 
 def _write_trace(path: Path, measured: list[Profile]) -> None:
     from edgeprune.files import write_atomic
-    from edgeprune.profile import trace
+    from edgeprune.profile import chrome_trace
 
     try:
-        write_atomic(path, trace.to_json(measured))
+        write_atomic(path, chrome_trace.to_json(measured))
     except OSError as error:
         raise InputError(f"--trace: cannot write {path}: {error.strerror}") from error
 
 
-def _report(outcome: Outcome, found: Subject, written: Path | None) -> dict[str, Any]:
-    from edgeprune.profile.judging import device_name, is_on_target
+def _report(outcome: DeviceOutcome, found: Workload, written: Path | None) -> dict[str, Any]:
+    from edgeprune.profile.measured_limits import device_name, is_on_target
 
     error, profile, manifest = outcome.error, outcome.profile, found.manifest
     of_target = None if profile is None or manifest is None else is_on_target(manifest.platform, profile)
@@ -245,13 +245,13 @@ def _report(outcome: Outcome, found: Subject, written: Path | None) -> dict[str,
     }
 
 
-def _show(outcomes: list[Outcome], found: Subject, files: _Files) -> None:
-    from edgeprune.report import measured
+def _show(outcomes: list[DeviceOutcome], found: Workload, files: _Files) -> None:
+    from edgeprune.report import profile_output
 
     for outcome in outcomes:
         if outcome.profile is not None:
-            echo(measured.describe(outcome.profile))
-            print_rich(measured.render(outcome.profile))
-            print_text("\n".join(measured.notes(outcome.profile, found.manifest)))
+            echo(profile_output.describe(outcome.profile))
+            print_rich(profile_output.render(outcome.profile))
+            print_text("\n".join(profile_output.notes(outcome.profile, found.manifest)))
             if outcome.device in files.written:
                 echo(f"written {files.written[outcome.device]}")

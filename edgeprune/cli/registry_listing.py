@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from edgeprune.cli.output import echo, json_option, print_json, print_table, print_text
+from edgeprune.cli.console_output import echo, json_option, print_json, print_table, print_text
 from edgeprune.errors import InputError
 
 _ARGUMENT_INDENT = 4

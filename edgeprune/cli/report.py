@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeprune.cli.output import echo, json_option, print_json
-from edgeprune.overwriting import HTML, check_output_file, files_of
+from edgeprune.cli.console_output import echo, json_option, print_json
+from edgeprune.overwrite_guard import HTML, check_output_file, files_of
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -32,22 +32,22 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
       edgeprune report dist/digits-host --output report.html --json
       edgeprune report dist/digits-host.tar.gz
     """
-    from edgeprune.bundle.unpacking import as_folder, beside, is_archive
+    from edgeprune.bundle.unpack import as_folder, beside, is_archive
 
     if output is None and is_archive(bundle):
         output = beside(bundle, "report.html")
     if output is not None:
         check_output_file(output, HTML, inputs=[file for file in files_of(bundle) if file.name != "report.html"])
-    from edgeprune.bundle import measured
+    from edgeprune.bundle import measurements
     from edgeprune.files import write_atomic
-    from edgeprune.report import page
+    from edgeprune.report import report_page
 
     with as_folder(bundle) as folder:
-        drawn = page.of_bundle(folder)
-    path = output or bundle / page.NAME
+        drawn = report_page.of_bundle(folder)
+    path = output or bundle / report_page.NAME
     try:
         if output is None:
-            measured.replace(bundle, {page.NAME: drawn})
+            measurements.replace(bundle, {report_page.NAME: drawn})
         else:
             write_atomic(output, drawn)
     except OSError as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from edgeprune.cli.groups import ListingGroup
-from edgeprune.cli.output import json_option
+from edgeprune.cli.command_groups import ListingGroup
+from edgeprune.cli.console_output import json_option
 from edgeprune.cli.registry_listing import Listing
 
 

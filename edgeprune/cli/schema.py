@@ -28,7 +28,7 @@ def command(name: str) -> None:
     Example:
       edgeprune schema recipe > recipe.schema.json
     """
-    from edgeprune.cli.output import print_json
+    from edgeprune.cli.console_output import print_json
 
     print_json(json_schema(name))
 
@@ -36,7 +36,7 @@ def command(name: str) -> None:
 def json_schema(name: str) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the file called ``name``, one of ``NAMES``."""
     from edgeprune.bundle.manifest import Manifest
-    from edgeprune.bundle.measured import Measured
+    from edgeprune.bundle.measurements import Measurements
     from edgeprune.bundle.report_data import ReportData
     from edgeprune.config import Recipe, Target
 
@@ -44,7 +44,7 @@ def json_schema(name: str) -> dict[str, Any]:
         "recipe": Recipe,
         "target": Target,
         "manifest": Manifest,
-        "measured": Measured,
+        "measured": Measurements,
         "report": ReportData,
     }
     schema = models[name].model_json_schema()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeprune.cli.output import echo, json_option, print_json
+from edgeprune.cli.console_output import echo, json_option, print_json
 
 
 @click.command("sign")
@@ -30,7 +30,7 @@ def command(bundle: Path, key: Path, as_json: bool) -> None:
       edgeprune sign dist/digits-host --key ~/.ssh/id_ed25519
       edgeprune sign dist/digits-host.tar.gz --key ~/.ssh/id_ed25519 --json
     """
-    from edgeprune.bundle.verifying import sign
+    from edgeprune.bundle.verification import sign
 
     signed = sign(bundle, key.expanduser())
     if as_json:

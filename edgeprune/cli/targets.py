@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from edgeprune.cli.groups import ListingGroup
-from edgeprune.cli.output import json_option, print_json, print_settings, print_table
+from edgeprune.cli.command_groups import ListingGroup
+from edgeprune.cli.console_output import json_option, print_json, print_settings, print_table
 
 
 @click.group("targets", cls=ListingGroup, invoke_without_command=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgeprune.cli.output import echo, json_option, print_json
+from edgeprune.cli.console_output import echo, json_option, print_json
 
 
 @click.command("verify")
@@ -30,8 +30,8 @@ def command(bundle: Path, allowed_signers: Path | None, as_json: bool) -> None:
       edgeprune verify dist/digits-host.tar.gz --allowed-signers allowed_signers
       edgeprune verify dist/digits-host --json
     """
-    from edgeprune.bundle.paths import shown
-    from edgeprune.bundle.verifying import verify
+    from edgeprune.bundle.bundle_paths import shown
+    from edgeprune.bundle.verification import verify
 
     found = verify(bundle, allowed_signers)
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgeprune.config.budget import Budget
-    from edgeprune.config.gates import RecipeBudget
+    from edgeprune.config.budget_limits import RecipeBudget
     from edgeprune.config.hardware_settings import HardwareSettings
     from edgeprune.config.prune_settings import PruneSettings
     from edgeprune.config.recipe import DataSettings, ExportSettings, ModelSettings, Recipe, ScheduleSettings
@@ -48,7 +48,7 @@ _HOMES = {
     "ProfileSettings": "target",
     "PruneSettings": "prune_settings",
     "Recipe": "recipe",
-    "RecipeBudget": "gates",
+    "RecipeBudget": "budget_limits",
     "RuntimeSettings": "target",
     "ScheduleSettings": "recipe",
     "Target": "target",

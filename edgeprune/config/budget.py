@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import field_validator, model_validator
 
-from edgeprune.config.settings import Settings, validate
+from edgeprune.config.settings_base import Settings, validate
 from edgeprune.config.units_of_measure import BYTES, MILLISECONDS, units_of
 from edgeprune.errors import RecipeError
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edgeprune.config.setting_types import Positive
-from edgeprune.config.settings import Settings
+from edgeprune.config.settings_base import Settings
 
 
 class HardwareSettings(Settings):

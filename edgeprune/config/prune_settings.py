@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from edgeprune.config.setting_types import Amount
-from edgeprune.config.settings import Settings
+from edgeprune.config.settings_base import Settings
 
 _Repair = Literal["constants", "bias", "least_squares", "recalibrate"]
 

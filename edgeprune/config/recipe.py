@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
-from edgeprune.config import lookup
-from edgeprune.config.gates import RecipeBudget
+from edgeprune.config import file_lookup
+from edgeprune.config.budget_limits import RecipeBudget
 from edgeprune.config.prune_settings import PruneSettings
 from edgeprune.config.setting_types import Spec
-from edgeprune.config.settings import Name, Settings, nearest, read_toml, unknown_key, validate
+from edgeprune.config.settings_base import Name, Settings, nearest, read_toml, unknown_key, validate
 from edgeprune.config.training_settings import TrainingSettings
 from edgeprune.errors import RecipeError
 
@@ -177,7 +177,7 @@ class Recipe(Settings):
             RecipeError: Unknown name (lists the known ones), or a file that is not valid (lists every problem).
         """
         path = _find(name_or_path)
-        return cls.parse(read_toml(path, RecipeError), folder=path.parent, where=lookup.shown(path))
+        return cls.parse(read_toml(path, RecipeError), folder=path.parent, where=file_lookup.shown(path))
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, folder: Path, where: str) -> Recipe:
@@ -190,7 +190,7 @@ class Recipe(Settings):
     def available(cls) -> dict[str, Path]:
         """Recipe files by name: the working folder's ``recipes/`` and the packaged ones."""
         found: dict[str, Path] = {}
-        for folder in lookup.folders("recipes"):
+        for folder in file_lookup.folders("recipes"):
             for file in sorted(folder.glob(f"*/{_FILE}")):
                 found.setdefault(file.parent.name, file)
         return dict(sorted(found.items()))

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, Field, model_validator
 
-from edgeprune.config import lookup
+from edgeprune.config import file_lookup
 from edgeprune.config.hardware_settings import HardwareSettings, MicrocontrollerSettings
 from edgeprune.config.setting_types import Positive
-from edgeprune.config.settings import Name, Settings, nearest, read_toml, validate
+from edgeprune.config.settings_base import Name, Settings, nearest, read_toml, validate
 from edgeprune.errors import TargetError
 
 Precision = Literal["float32", "float16", "int8"]
@@ -152,7 +152,7 @@ class Target(Settings):
     @property
     def latency_table(self) -> Path | None:
         """Its latency table: in the working folder's ``targets/tables``, else in the package; None: nowhere."""
-        found = (folder / "tables" / f"{self.name}.json" for folder in lookup.folders("targets"))
+        found = (folder / "tables" / f"{self.name}.json" for folder in file_lookup.folders("targets"))
         return next((path for path in found if path.is_file()), None)
 
     def require_latency_table(self) -> Path:
@@ -221,7 +221,7 @@ class Target(Settings):
     def available(cls) -> dict[str, Path]:
         """Target files by name: the working folder's ``targets/`` and the packaged ones."""
         found: dict[str, Path] = {}
-        for folder in lookup.folders("targets"):
+        for folder in file_lookup.folders("targets"):
             for file in sorted(folder.glob("*.toml")):
                 found.setdefault(file.stem, file)
         return dict(sorted(found.items()))
@@ -239,4 +239,4 @@ class Target(Settings):
 
     @classmethod
     def _read(cls, path: Path) -> Target:
-        return cls.parse(read_toml(path, TargetError), where=lookup.shown(path))
+        return cls.parse(read_toml(path, TargetError), where=file_lookup.shown(path))

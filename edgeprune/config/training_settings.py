@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgeprune.config.setting_types import Spec
-from edgeprune.config.settings import Settings
+from edgeprune.config.settings_base import Settings
 
 
 class DistillationSettings(Settings):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from edgeprune.cost.base import CostModel
-from edgeprune.cost.counting import COSTS, Cost, cost_model, cost_of
-from edgeprune.cost.memory import peak_activation_bytes
-from edgeprune.cost.scaled import Scaled
-from edgeprune.cost.table import LatencyTable, load_table
+from edgeprune.cost.cost_registry import COSTS, Cost, cost_model, cost_of
+from edgeprune.cost.latency_table import LatencyTable, load_table
+from edgeprune.cost.memory_cost import peak_activation_bytes
+from edgeprune.cost.scaled_cost import ScaledCost
 
 __all__ = [
     "COSTS",
     "Cost",
     "CostModel",
     "LatencyTable",
-    "Scaled",
+    "ScaledCost",
     "cost_model",
     "cost_of",
     "load_table",

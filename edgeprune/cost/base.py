@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgeprune.cost.terms import Terms
+from edgeprune.cost.multilinear_terms import MultilinearTerms
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,7 +23,7 @@ class CostModel(ABC):
         terms: The sizes it depends on; they follow what is removed.
     """
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: MultilinearTerms) -> None:
         self.terms = terms
 
     @abstractmethod

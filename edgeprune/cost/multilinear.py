@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.cost.base import CostModel
-from edgeprune.cost.terms import Terms
+from edgeprune.cost.multilinear_terms import MultilinearTerms
 from edgeprune.graph import Units
 from edgeprune.graph.coupling import Product
 
@@ -18,7 +18,7 @@ class Multilinear(CostModel):
     """A sum of terms; what each unit saves, given what is gone already, is one vector expression over all of them."""
 
     def __init__(self, units: Units, products: Sequence[Product]) -> None:
-        super().__init__(Terms(units, products))
+        super().__init__(MultilinearTerms(units, products))
 
     def total(self) -> float:
         return float(self.terms.values().sum())

@@ -11,12 +11,12 @@ from torch import Tensor, fx
 from edgeprune.criteria.base import Aggregated, Criterion, Network, register
 from edgeprune.criteria.magnitude import filters
 from edgeprune.graph import Group, Units
-from edgeprune.graph.consuming import Consuming
+from edgeprune.graph.consumer_interpreter import ConsumerInterpreter
 from edgeprune.graph.coupling import Consumption
-from edgeprune.model.randomness import generator
+from edgeprune.model.seeding import generator
 from edgeprune.statistics import parameter_gradients
-from edgeprune.statistics.layers import Layer, layers_of
-from edgeprune.statistics.passes import batches
+from edgeprune.statistics.forward_backward import batches
+from edgeprune.statistics.linear_layers import LinearLayer, layers_of
 
 _DAMPING = 1e-3
 """Fraction of the mean variance of an input that is added to the Gram matrix, so that it has an inverse."""
@@ -95,7 +95,7 @@ class _Inverse:
     features: list[Tensor | None]
 
     @staticmethod
-    def of(network: Network, layer: Layer, gram: Tensor, group: Group) -> _Inverse:
+    def of(network: Network, layer: LinearLayer, gram: Tensor, group: Group) -> _Inverse:
         weight = layer.matrix(network.model.get_parameter(layer.weight).cpu())[0]
         power = torch.einsum("of,fg,og->", weight, gram, weight).clamp(min=1e-30)
         damped = gram + torch.eye(len(gram), dtype=gram.dtype) * gram.diagonal().mean().clamp(min=1e-12) * _DAMPING
@@ -147,11 +147,11 @@ def _eliminate(layers: list[_Inverse], size: int) -> Tensor:
     return scores
 
 
-def _reads(layer: Layer, group: Group) -> bool:
+def _reads(layer: LinearLayer, group: Group) -> bool:
     return bool(((layer.site.units >= group.start) & (layer.site.units < group.stop)).any())
 
 
-def _grams(network: Network) -> dict[Layer, Tensor]:
+def _grams(network: Network) -> dict[LinearLayer, Tensor]:
     """Second moments of the inputs of each layer, float64 (features, features), streamed."""
     units = network.units
     layers = {node: layer for node, layer in layers_of(units).items() if layer.groups == 1}
@@ -162,8 +162,8 @@ def _grams(network: Network) -> dict[Layer, Tensor]:
     return {layers[node]: total / run.rows[node] for node, total in run.totals.items()}
 
 
-class _Gram(Consuming):
-    def __init__(self, units: Units, layers: Mapping[fx.Node, Layer], seed: int) -> None:
+class _Gram(ConsumerInterpreter):
+    def __init__(self, units: Units, layers: Mapping[fx.Node, LinearLayer], seed: int) -> None:
         super().__init__(units)
         self.layers = layers
         self.totals: dict[fx.Node, Tensor] = {}

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from edgeprune.criteria.base import OPTIONS, Aggregate, Aggregated, Network, Normalize, register
 from edgeprune.criteria.magnitude import filters
+from edgeprune.statistics.accumulators import gather, stream
 from edgeprune.statistics.histogram import Histogram, Range
-from edgeprune.statistics.streamed import gather, stream
 
 
 @register

@@ -10,8 +10,8 @@ from torch import Tensor
 from edgeprune.criteria.base import Aggregated, Network, register
 from edgeprune.errors import InputError
 from edgeprune.model.class_labels import IGNORED
+from edgeprune.statistics.accumulators import stream, views_of
 from edgeprune.statistics.moments import ClassMoments
-from edgeprune.statistics.streamed import stream, views_of
 
 _LEAST = 1e-6
 """The scatter within classes counts as no less than this share of all: one sample a class leaves none."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from edgeprune.criteria.base import Aggregate, Aggregated, Network, Normalize, register
 from edgeprune.criteria.magnitude import filters
 from edgeprune.errors import InputError
+from edgeprune.statistics.accumulators import gather
 from edgeprune.statistics.covariance import Covariance
-from edgeprune.statistics.streamed import gather
 
 
 @register

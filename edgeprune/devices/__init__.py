@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 
 from edgeprune.devices.base import Capability, Conversation, Device, Kind, Workspace, device
-from edgeprune.devices.emulator import EmulatedMicrocontroller, Emulator
+from edgeprune.devices.emulated import EmulatedMicrocontroller, Emulator
 from edgeprune.devices.local import Local
 
 for _module in pkgutil.iter_modules(__path__):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl
 
-from edgeprune.devices import named
+from edgeprune.devices import device_config
 from edgeprune.errors import DeviceError, InputError
 from edgeprune.evidence import Kind as Kind  # noqa: PLC0414 - transports take it from here
 
@@ -145,7 +145,7 @@ def device(uri: str) -> Device:
         DeviceError: The device is known not to be there.
     """
     known = ", ".join(f"{name}:" for name in sorted(_transports))
-    scheme, colon, rest = (uri if ":" in uri else named.uri_of(uri, schemes=known)).partition(":")
+    scheme, colon, rest = (uri if ":" in uri else device_config.uri_of(uri, schemes=known)).partition(":")
     if not colon or scheme not in _transports:
         raise InputError(f"got the device {uri!r}; a device begins with one of {known}")
     return _transports[scheme](rest)

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeprune import process
+from edgeprune import subprocesses
 from edgeprune.devices.base import Capability, Kind, Workspace, transport
-from edgeprune.devices.child import Child, cannot_start, how_it_ended, last_words
-from edgeprune.devices.here import FilesHere, opened
+from edgeprune.devices.local_workspace import LocalFiles, opened
+from edgeprune.devices.subprocess_channel import ChildProcess, cannot_start, how_it_ended, last_words
 from edgeprune.errors import DeviceError, InputError
 
 
@@ -51,7 +51,7 @@ def local_workspace(python: Sequence[str], env: Mapping[str, str] | None = None)
         yield workspace
 
 
-class _LocalWorkspace(FilesHere):
+class _LocalWorkspace(LocalFiles):
     def __init__(self, python: Sequence[str], env: Mapping[str, str] | None, folder: Path) -> None:
         super().__init__(folder)
         self._python = python
@@ -60,7 +60,7 @@ class _LocalWorkspace(FilesHere):
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         script = Path(arguments[0]).name
         try:
-            ended = process.run([*self._python, *arguments], timeout_s=timeout_s, env=self._env)
+            ended = subprocesses.run([*self._python, *arguments], timeout_s=timeout_s, env=self._env)
         except subprocess.TimeoutExpired as problem:
             raise DeviceError(f"{script} did not end in {timeout_s:g} s") from problem
         except OSError as problem:
@@ -69,7 +69,7 @@ class _LocalWorkspace(FilesHere):
             raise DeviceError(f"{script} {how_it_ended(ended.returncode, last_words(ended.stderr))}")
         return ended.stdout
 
-    def converse(self, arguments: Sequence[str]) -> Child:
-        conversation = Child([*self._python, *arguments], self._env)
+    def converse(self, arguments: Sequence[str]) -> ChildProcess:
+        conversation = ChildProcess([*self._python, *arguments], self._env)
         self._conversations.append(conversation)
         return conversation

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from edgeprune.devices.base import EMULATED, Capability, Kind, Workspace, kind_option, options, transport
-from edgeprune.devices.board import grammar
-from edgeprune.devices.board.link import Link
-from edgeprune.devices.board.talk import Talk, board_workspace
+from edgeprune.devices.board import board_protocol
+from edgeprune.devices.board.board_runner import BoardConversation, board_workspace
+from edgeprune.devices.board.serial_link import SerialLink
 from edgeprune.errors import InputError
 
 CAPABILITIES = frozenset({Capability.MEMORY, Capability.PER_LAYER})
@@ -26,7 +26,7 @@ class SerialBoard:
     """
 
     port: str
-    baud: int = grammar.BAUD
+    baud: int = board_protocol.BAUD
     kind: Kind = "measured"
     capabilities: frozenset[Capability] = field(default=CAPABILITIES, repr=False)
 
@@ -41,7 +41,7 @@ class SerialBoard:
         Raises:
             DeviceError: The port cannot be opened, or is in use.
         """
-        with board_workspace(lambda: Talk(Link(self.port, self.baud), {})) as workspace:
+        with board_workspace(lambda: BoardConversation(SerialLink(self.port, self.baud), {})) as workspace:
             yield workspace
 
 
@@ -51,7 +51,7 @@ def _serial(rest: str) -> SerialBoard:
     port, given = options(rest, ("baud", EMULATED), uri=uri)
     if not port:
         raise InputError("got the device 'serial:'; it is written serial:/dev/ttyACM0 or serial:/dev/ttyACM0?baud=9600")
-    baud = given.get("baud", str(grammar.BAUD))
+    baud = given.get("baud", str(board_protocol.BAUD))
     if not baud.isascii() or not baud.isdigit() or not 0 < int(baud) <= 4_000_000:
         raise InputError(f"the device 'serial:{rest}': baud is '{baud}'; it must be a whole number such as 115200")
     return SerialBoard(port, int(baud), kind_option(given, uri=uri))

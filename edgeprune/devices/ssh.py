@@ -1,7 +1,7 @@
-"""A device behind the system's OpenSSH client: the user's config, agent, jump hosts and known hosts hold.
+"""Device reached through the system's OpenSSH client, with the user's configuration, agent and known hosts.
 
-One connection carries everything. Its own session runs ``remote/agent.py`` there, which keeps a private folder and,
-when the connection ends for whatever reason, kills what was started for it and removes it.
+All sessions share one connection. One of them runs ``remote/remote_agent.py`` on the device. The agent keeps a private
+folder. When the connection ends for any reason, it kills the processes that were started and removes the folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeprune import files, json_text, process
+from edgeprune import files, safe_json, subprocesses
 from edgeprune.devices.base import (
     EMULATED,
     Capability,
@@ -32,9 +32,9 @@ from edgeprune.devices.base import (
     options,
     transport,
 )
-from edgeprune.devices.child import Child, ProgramEndedError, cannot_start, how_it_ended, last_words
 from edgeprune.devices.remote import MARK
 from edgeprune.devices.ssh_conversation import LOST, NOT_FOUND, SshConversation, exit_code, lost_line
+from edgeprune.devices.subprocess_channel import ChildProcess, ProgramEndedError, cannot_start, how_it_ended, last_words
 from edgeprune.errors import DeviceError, InputError
 
 CONFIG = "EDGEPRUNE_SSH_CONFIG"
@@ -43,7 +43,7 @@ _CONNECT_S = 15
 _READY_S = 60.0
 _ANSWER_S = 60.0
 _PART_BYTES = 1 << 20
-_AGENT = Path(__file__).parent / "remote" / "agent.py"
+_AGENT = Path(__file__).parent / "remote" / "remote_agent.py"
 # A Unix socket's path has at most 107 bytes here; ssh makes it under a name that is longer by 17.
 _LONGEST_FOLDER = 60
 _ADDRESS = re.compile(
@@ -157,7 +157,9 @@ class _SshWorkspace:
         source = _AGENT.read_text(encoding="utf-8")
         # A jump host is reached by a second ssh, which gets none of these settings; without a terminal it cannot ask.
         env = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
-        child = Child([*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], env, name="the agent", apart=True)
+        child = ChildProcess(
+            [*argv, f"exec {_words(python)} -c {shlex.quote(source)}"], env, name="the agent", apart=True
+        )
         self._agent = SshConversation(child, self._device.uri)
         try:
             self._folder = self._beginning()
@@ -180,7 +182,7 @@ class _SshWorkspace:
         while True:
             line = self._agent.receive(timeout_s=max(0.0, end - time.monotonic()))
             with suppress(ValueError, TypeError, KeyError):
-                return str(json_text.loads(line)["folder"])
+                return str(safe_json.loads(line)["folder"])
 
     def push(self, file: Path, *beside: Path) -> str:
         place = self._places.setdefault(file.resolve(), str(len(self._places) + 1))
@@ -200,7 +202,7 @@ class _SshWorkspace:
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
         script = Path(arguments[0]).name
         try:
-            ended = process.run(self._session(arguments), timeout_s=timeout_s)
+            ended = subprocesses.run(self._session(arguments), timeout_s=timeout_s)
         except subprocess.TimeoutExpired as problem:
             raise DeviceError(f"{script} did not end in {timeout_s:g} s") from problem
         except OSError as problem:
@@ -213,7 +215,7 @@ class _SshWorkspace:
         return ended.stdout.partition(self._start + "\n")[2]
 
     def converse(self, arguments: Sequence[str]) -> SshConversation:
-        child = Child(self._session(arguments), apart=True)
+        child = ChildProcess(self._session(arguments), apart=True)
         conversation = SshConversation(child, self._device.uri, after=self._start)
         self._conversations.append(conversation)
         return conversation
@@ -265,7 +267,7 @@ class _SshWorkspace:
         assert self._agent is not None
         line = self._agent.receive(timeout_s=timeout_s)
         try:
-            answer = json_text.loads(line)
+            answer = safe_json.loads(line)
         except ValueError:
             answer = None
         if not isinstance(answer, dict):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edgeprune.devices.base import LineLostError
-from edgeprune.devices.child import Child, ProgramEndedError
+from edgeprune.devices.subprocess_channel import ChildProcess, ProgramEndedError
 
 LOST, NOT_FOUND = 255, 127
 """Exit codes of the ssh client whose connection is lost, and of a shell that does not find a program."""
@@ -21,7 +21,7 @@ class SshConversation:
         after: Line after which its answers begin; None: with the first.
     """
 
-    def __init__(self, child: Child, uri: str, *, after: str | None = None) -> None:
+    def __init__(self, child: ChildProcess, uri: str, *, after: str | None = None) -> None:
         self._child = child
         self._uri = uri
         self._after = after

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from edgeprune.doctor.base import Examined, Finding, State, examine
+from edgeprune.doctor.base import CheckResult, Finding, State, examine
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Examined", "Finding", "State", "examine"]
+__all__ = ["CheckResult", "Finding", "State", "examine"]
 """Checks look; they install nothing and leave nothing behind."""

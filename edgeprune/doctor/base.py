@@ -30,7 +30,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Examined:
+class CheckResult:
     """All that one check found, under its title."""
 
     title: str
@@ -53,7 +53,7 @@ def check(title: str, *, place: int) -> Callable[[_Made], _Made]:
     return register
 
 
-def examine() -> list[Examined]:
+def examine() -> list[CheckResult]:
     """Run every check."""
     ordered = sorted(_checks.items(), key=lambda item: item[1][0])
-    return [Examined(title, tuple(made())) for title, (_, made) in ordered]
+    return [CheckResult(title, tuple(made())) for title, (_, made) in ordered]

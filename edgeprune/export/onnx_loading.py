@@ -16,7 +16,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, StringString
 
 from edgeprune import input_files
 from edgeprune.errors import ModelError
-from edgeprune.printable import printable
+from edgeprune.safe_text import printable
 
 MAX_NODES = 1_000_000
 """After inlining of functions, subgraphs included."""

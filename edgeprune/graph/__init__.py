@@ -9,10 +9,10 @@ from torch import nn
 from edgeprune.graph.capture import Example, Program, capture
 from edgeprune.graph.coordinates import follow
 from edgeprune.graph.equivalence import Equivalence, shrink, verify_equivalence
-from edgeprune.graph.optimiser import check_optimizer
-from edgeprune.graph.rewrite import Rewritten
+from edgeprune.graph.optimizer_state import check_optimizer
+from edgeprune.graph.rewrite import RewrittenModel
 from edgeprune.graph.units import Group, Member, Units, group_units
-from edgeprune.model.wrappers import unwrap
+from edgeprune.model.module_wrappers import unwrap
 
 __all__ = [
     "Equivalence",
@@ -20,7 +20,7 @@ __all__ = [
     "Group",
     "Member",
     "Program",
-    "Rewritten",
+    "RewrittenModel",
     "Units",
     "capture",
     "check_optimizer",

@@ -19,10 +19,10 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import CaptureError, ModelError
-from edgeprune.graph.folding import fold_constants
-from edgeprune.graph.operators import draws, is_operator_call
-from edgeprune.model.modes import kept_modes
-from edgeprune.model.user_code import user_code
+from edgeprune.graph.constant_folding import fold_constants
+from edgeprune.graph.graph_operators import draws, is_operator_call
+from edgeprune.model.eval_mode import kept_modes
+from edgeprune.model.user_code_guard import user_code
 
 logger = logging.getLogger(__name__)
 

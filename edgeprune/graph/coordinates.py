@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, fx
 
 from edgeprune.errors import InputError
-from edgeprune.graph.call import Call
 from edgeprune.graph.capture import Program
 from edgeprune.graph.coupling import Coupling
-from edgeprune.graph.labels import Labels
-from edgeprune.graph.operators import is_operator_call, operator_name
+from edgeprune.graph.graph_operators import is_operator_call, operator_name
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules import Rule, rule_for
 from edgeprune.graph.rules.pointwise import Pointwise, is_pointwise
 

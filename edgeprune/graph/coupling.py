@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx
 
-from edgeprune.graph.labels import CONSTANT, FIRST, OPAQUE, Labels, distinct
+from edgeprune.graph.index_labels import CONSTANT, FIRST, OPAQUE, Labels, distinct
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.errors import EquivalenceError
 from edgeprune.graph.capture import evaluating
-from edgeprune.graph.draws import constant_draws
-from edgeprune.graph.jitter import jittered
-from edgeprune.graph.rewrite import Kept, Rewritten, rewrite, slice_tensor
-from edgeprune.graph.simulate import Simulated
+from edgeprune.graph.masked_execution import MaskedProgram
+from edgeprune.graph.random_draws import constant_draws
+from edgeprune.graph.rewrite import Kept, RewrittenModel, rewrite, slice_tensor
 from edgeprune.graph.units import Units
-from edgeprune.model.outputs import distance, tensors
+from edgeprune.graph.weight_noise import jittered
+from edgeprune.model.output_difference import distance, tensors
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Equivalence:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceOutputs:
     """Expected outputs of the pruned network for each set of ``states``: its own weights, and jittered ones."""
 
     states: tuple[Mapping[str, Tensor], ...]
@@ -67,7 +67,7 @@ class Reference:
     seconds: float
 
 
-def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtype | None = None) -> Reference:
+def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtype | None = None) -> ReferenceOutputs:
     """Run the dense network, before it is changed, with the units in the mask ``removed`` zeroed.
 
     ``dtype`` converts weights and inputs first, to tell rounding from mistakes.
@@ -82,16 +82,16 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
     states = (own, {**own, **jittered(weights, seed)})
     outputs, exact = [], True
     for state in states:
-        dense = Simulated(units, removed, state)
+        dense = MaskedProgram(units, removed, state)
         inputs = [_convert(leaf, dtype, copy=True) for leaf in pytree.tree_leaves((program.args, dict(program.kwargs)))]
         with torch.no_grad(), constant_draws(program):
             outputs.append(tensors(dense.run(*inputs, enable_io_processing=False)))
         exact = exact and dense.exact
-    return Reference(states, tuple(outputs), exact, time.perf_counter() - begin)
+    return ReferenceOutputs(states, tuple(outputs), exact, time.perf_counter() - begin)
 
 
 def measure(
-    model: nn.Module, units: Units, kept: Kept, want: Reference, *, dtype: torch.dtype | None = None
+    model: nn.Module, units: Units, kept: Kept, want: ReferenceOutputs, *, dtype: torch.dtype | None = None
 ) -> Equivalence:
     """Measure how far the pruned ``model`` is from ``want``."""
     begin = time.perf_counter()
@@ -125,7 +125,7 @@ def shrink(
     verify: bool = True,
     copy: bool = True,
     optimizer: torch.optim.Optimizer | None = None,
-) -> tuple[Rewritten, Equivalence | None]:
+) -> tuple[RewrittenModel, Equivalence | None]:
     """Rewrite ``model`` without the units in the mask ``removed``, and check that the result is equivalent.
 
     Args:
@@ -149,7 +149,7 @@ def shrink(
 
 
 def verify_equivalence(
-    model: nn.Module, units: Units, removed: Tensor, kept: Kept, want: Reference | None = None
+    model: nn.Module, units: Units, removed: Tensor, kept: Kept, want: ReferenceOutputs | None = None
 ) -> Equivalence:
     """Check that ``model`` is equivalent to the dense network without the units in the mask ``removed``.
 

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.errors import EquivalenceError
-from edgeprune.graph.attributes import fix_attributes
 from edgeprune.graph.capture import Program, evaluating, named_tensors
-from edgeprune.graph.captured import captured_module
-from edgeprune.graph.draws import constant_draws
-from edgeprune.graph.jitter import jittered
-from edgeprune.graph.optimiser import check_optimizer, slice_optimizer
-from edgeprune.graph.resize import resize
+from edgeprune.graph.captured_module import captured_module
+from edgeprune.graph.optimizer_state import check_optimizer, slice_optimizer
+from edgeprune.graph.random_draws import constant_draws
+from edgeprune.graph.resize_graph import resize
+from edgeprune.graph.size_attributes import fix_attributes
 from edgeprune.graph.units import Units
-from edgeprune.model.outputs import distance, tensors
+from edgeprune.graph.weight_noise import jittered
+from edgeprune.model.output_difference import distance, tensors
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ Kept = Mapping[str, Mapping[int, Tensor]]
 
 
 @dataclass(frozen=True)
-class Rewritten:
+class RewrittenModel:
     """The smaller network.
 
     ``form`` is ``module`` for the user's own module with sliced tensors, ``captured`` for the captured program, which
@@ -52,7 +52,7 @@ def rewrite(
     *,
     copy: bool = True,
     optimizer: torch.optim.Optimizer | None = None,
-) -> Rewritten:
+) -> RewrittenModel:
     """Remove the units in the mask ``removed`` (over all units) from ``model``.
 
     With ``copy`` the model passed in is not changed, and its weights are not copied whole: the new model is made of
@@ -88,11 +88,11 @@ def rewrite(
     state = {**dict(named_tensors(own)), **constants, **resized.tables}
     captured = captured_module(resized.graph, state, volatile, bodies).train(model.training)
     if _same_output(program, own, captured):
-        return Rewritten(own, kept, "module", ())
+        return RewrittenModel(own, kept, "module", ())
     logger.info(
         "the forward of %s depends on sizes that pruning changes; using the captured program", type(model).__name__
     )
-    return Rewritten(captured, kept, "captured", tuple(resized.rewritten) + tuple(made_inside))
+    return RewrittenModel(captured, kept, "captured", tuple(resized.rewritten) + tuple(made_inside))
 
 
 def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from edgeprune.graph.coordinates import Coordinates, layer_name
 from edgeprune.graph.coupling import Coupling
-from edgeprune.graph.labels import FIRST, Labels
+from edgeprune.graph.index_labels import FIRST, Labels
 from edgeprune.graph.rules.base import Keep, left
 
 

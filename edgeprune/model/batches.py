@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from edgeprune.model.randomness import generator
+from edgeprune.model.seeding import generator
 
 Batch = tuple[Tensor, Tensor]
 

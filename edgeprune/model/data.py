@@ -15,9 +15,9 @@ from edgeprune.errors import DataError, ModelError
 from edgeprune.model.batches import Batch
 from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.model.dataset_split import DatasetSplit
-from edgeprune.model.sources import load_object
 from edgeprune.model.splits import Augment, Split, TensorSplit
-from edgeprune.model.user_code import user_code
+from edgeprune.model.user_code_guard import user_code
+from edgeprune.model.user_objects import load_object
 
 __all__ = [
     "Augment", "Batch", "Data", "DatasetSplit", "Split", "TensorSplit", "as_data", "check", "check_batch", "load",

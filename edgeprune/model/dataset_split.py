@@ -11,8 +11,8 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorD
 
 from edgeprune.errors import DataError
 from edgeprune.model.batches import Batch, index_batches, part_bounds
-from edgeprune.model.randomness import seeded
-from edgeprune.model.user_code import user_code
+from edgeprune.model.seeding import seeded
+from edgeprune.model.user_code_guard import user_code
 
 
 class DatasetSplit:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from edgeprune.errors import ModelError
 from edgeprune.model import weights
-from edgeprune.model.modes import eval_mode
-from edgeprune.model.randomness import generator, seeded
-from edgeprune.model.sources import load_object
-from edgeprune.model.user_code import user_code
-from edgeprune.model.wrappers import unwrap
+from edgeprune.model.eval_mode import eval_mode
+from edgeprune.model.module_wrappers import unwrap
+from edgeprune.model.seeding import generator, seeded
+from edgeprune.model.user_code_guard import user_code
+from edgeprune.model.user_objects import load_object
 
 
 def load_model(factory: str, weights_path: Path | None, *, base: Path, seed: int = 0) -> nn.Module:

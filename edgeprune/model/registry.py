@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from edgeprune.config.settings import nearest
+from edgeprune.config.settings_base import nearest
 from edgeprune.errors import InputError
-from edgeprune.model.sources import load_object
+from edgeprune.model.user_objects import load_object
 
 REQUIRED = "(required)"
 """The default of an option that has none."""
 
 
-class Named(Protocol):
+class Registered(Protocol):
     """Base of the classes in a registry. Options are arguments of the constructor."""
 
     name: ClassVar[str]
 
 
-T = TypeVar("T", bound=Named)
+T = TypeVar("T", bound=Registered)
 K = TypeVar("K", bound=type[Any])
 
 

@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from edgeprune.errors import DataError
 from edgeprune.model.batches import Batch, index_batches, part_bounds
 from edgeprune.model.dataset_split import DatasetSplit
-from edgeprune.model.randomness import generator
+from edgeprune.model.seeding import generator
 
 
 @runtime_checkable

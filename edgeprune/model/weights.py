@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edgeprune.errors import WeightsError
 from edgeprune.files import write_atomic
-from edgeprune.model.wrappers import COMPONENTS
+from edgeprune.model.module_wrappers import COMPONENTS
 
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")

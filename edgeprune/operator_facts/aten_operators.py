@@ -1,8 +1,8 @@
 """Facts about ATen operators, which captured programs call.
 
-Names have neither an overload nor the underscore of the in-place form, see ``graph.operators.operator_name``. Whether
-an operator returns a view, changes an argument or draws random numbers is not here: torch states it, and
-``graph.operators`` asks torch.
+Names have neither an overload nor the underscore of the in-place variant, see
+``graph.graph_operators.operator_name``. Whether an operator returns a view, changes an argument or draws random numbers
+is not part of the table: ``graph.graph_operators`` reads it from torch.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgeprune.pipeline.building import BuildResult, build, check_output, check_targets
-from edgeprune.pipeline.stage import Stage, Watcher
+from edgeprune.pipeline.build_pipeline import BuildResult, build, check_output, check_targets
+from edgeprune.pipeline.stage import BuildObserver, Stage
 from edgeprune.pipeline.stage_runner import StageReport
 
-__all__ = ["BuildResult", "Stage", "StageReport", "Watcher", "build", "check_output", "check_targets"]
+__all__ = ["BuildObserver", "BuildResult", "Stage", "StageReport", "build", "check_output", "check_targets"]

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgeprune import files, json_text
+from edgeprune import files, safe_json
 
 _PACKAGES = {
     "accelerate": ("accelerate",),
@@ -83,7 +83,7 @@ def machine() -> dict[str, Any]:
 def _remembered(path: Path) -> dict[str, list[Any]]:
     """The hashes in the file ``path``; nothing if it is damaged, as every one can be computed again."""
     try:
-        values = json_text.load(path, max_bytes=_MAX_HASHES_BYTES)
+        values = safe_json.load(path, max_bytes=_MAX_HASHES_BYTES)
         well_formed = isinstance(values, dict) and all(
             isinstance(entry, list) and len(entry) == _FACTS and isinstance(entry[-1], str) for entry in values.values()
         )

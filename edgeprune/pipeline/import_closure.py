@@ -39,7 +39,7 @@ class ImportClosure:
     Files of EdgePrune and of the standard library are left out. Installed packages are not followed, but listed.
 
     Args:
-        spec: The object's name, see ``model.sources.load_object``.
+        spec: The object's name, see ``model.user_objects.load_object``.
         base: Folder that file names are relative to.
 
     Attributes:

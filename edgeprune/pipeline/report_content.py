@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeprune.bundle.report_data import Asked, Form, OutputError, ReportData, Step
+from edgeprune.bundle.report_data import OutputError, PrecisionVariant, ReportData, RequestedSettings, TrainingPhase
 from edgeprune.pipeline.build_settings import BuildSettings
-from edgeprune.pipeline.results.describing import DescribeResult, SensitivityResult
-from edgeprune.pipeline.results.exporting import ParityResult, PrecisionParity, QuantizeResult
-from edgeprune.pipeline.results.pruning import TrainResult
+from edgeprune.pipeline.results.description_results import DescribeResult, SensitivityResult
+from edgeprune.pipeline.results.export_results import ParityResult, PrecisionParity, QuantizeResult
+from edgeprune.pipeline.results.pruning_results import TrainResult
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def report_content(settings: BuildSettings, results: ReportResults) -> ReportDat
         layers=found.layers,
         calls=found.calls,
         groups=found.groups,
-        asked=Asked(
+        asked=RequestedSettings(
             description=recipe.description,
             budget={name: limit for name, limit in recipe.budget.given().items() if name != "require"},
             criterion=found.criterion,
@@ -49,20 +49,20 @@ def report_content(settings: BuildSettings, results: ReportResults) -> ReportDat
         sensitivity=results.sensitivity.sensitivity,
         start=trained.start,
         steps=tuple(
-            Step(macs=macs, accuracy=accuracies.get(number))
+            TrainingPhase(macs=macs, accuracy=accuracies.get(number))
             for number, macs in enumerate(trained.macs_by_phase, start=1)
         ),
         epochs=trained.epochs,
         forms={
             **{name: _form(parity) for name, parity in results.parity.precisions.items()},
-            **{name: Form(problem=problem) for name, problem in results.quantized.problems.items()},
+            **{name: PrecisionVariant(problem=problem) for name, problem in results.quantized.problems.items()},
         },
     )
 
 
-def _form(parity: PrecisionParity) -> Form:
+def _form(parity: PrecisionParity) -> PrecisionVariant:
     report = parity.report
-    return Form(
+    return PrecisionVariant(
         accuracy=parity.accuracy,
         top1_agreement=report.top1_agreement,
         max_error=report.max_error,

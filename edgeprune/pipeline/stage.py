@@ -14,7 +14,7 @@ from edgeprune.pipeline.stage_result import ResultT, StageResult
 from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgeprune.pipeline.context import BuildContext
+    from edgeprune.pipeline.build_context import BuildContext
 
 Findings = Mapping[tuple[str, ...], Mapping[str, Any]]
 """Measured values, by table of the lock: ``("training",)``, ``("targets", name)``."""
@@ -23,7 +23,7 @@ ResultsT = TypeVar("ResultsT")
 
 
 @dataclass(frozen=True)
-class Space:
+class StageDir:
     """Folders and progress bar of a stage.
 
     Attributes:
@@ -110,7 +110,7 @@ class Stage(Generic[ResultT]):
         single = [result for kind in self.reads.values() for result in _results_in(kind).values()]
         return tuple(dict.fromkeys([*single, *self.after]))
 
-    def __call__(self, context: BuildContext, space: Space, results: Results) -> ResultT:
+    def __call__(self, context: BuildContext, space: StageDir, results: Results) -> ResultT:
         """Run the stage with what it reads of ``results``."""
         read = {
             name: results[kind] if issubclass(kind, StageResult) else results.group(kind)
@@ -127,7 +127,7 @@ def _results_in(kind: type[Any]) -> dict[str, type[StageResult]]:
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
-class Watcher(Protocol):
+class BuildObserver(Protocol):
     """Follows a build: it has so many stages, each begins and ends once unless it fails; notes come in between."""
 
     def expect(self, stages: int) -> None: ...
@@ -139,7 +139,7 @@ class Watcher(Protocol):
     def end(self, stage: Stage[Any], *, seconds: float, cached: bool) -> None: ...
 
 
-class Unwatched:
+class SilentObserver:
     """A Watcher that shows nothing: the default in Python."""
 
     def expect(self, stages: int) -> None:

@@ -12,17 +12,17 @@ from typing import Any
 
 from edgeprune import backends
 from edgeprune.config import Target
+from edgeprune.distributed_env import started_processes
 from edgeprune.errors import InputError
-from edgeprune.launch import started_processes
 from edgeprune.pipeline import fingerprint
-from edgeprune.pipeline.cache import Cache, Finished
-from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.build_context import BuildContext
+from edgeprune.pipeline.build_inputs import InputTracker
 from edgeprune.pipeline.import_closure import ImportClosure
-from edgeprune.pipeline.inputs import InputTracker
-from edgeprune.pipeline.stage import Findings, Results, Space, Stage, Watcher
+from edgeprune.pipeline.stage import BuildObserver, Findings, Results, Stage, StageDir
+from edgeprune.pipeline.stage_cache import Cache, CachedResult
 from edgeprune.pipeline.stage_result import ResultT, StageResult
 from edgeprune.pipeline.stage_sources import stage_sources
-from edgeprune.pipeline.stages.load import load_inputs
+from edgeprune.pipeline.stages.load_network import load_inputs
 from edgeprune.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class StageRunner:
         findings: Measured values of their results.
     """
 
-    def __init__(self, context: BuildContext, store: Cache, watcher: Watcher) -> None:
+    def __init__(self, context: BuildContext, store: Cache, watcher: BuildObserver) -> None:
         self.context = context
         self.results = Results()
         self.reports: list[StageReport] = []
@@ -164,7 +164,7 @@ def _read_inputs(context: BuildContext, store: Cache) -> tuple[float, list[str]]
 
 def _finish(
     stage: Stage[ResultT], entry: str, runner: StageRunner, store: Cache, progress: Progress
-) -> tuple[Finished[ResultT], bool]:
+) -> tuple[CachedResult[ResultT], bool]:
     """The result of ``stage``, and whether it was in the cache."""
     finished = _cached(stage, entry, runner.context, store)
     if finished is None:
@@ -173,7 +173,7 @@ def _finish(
             if finished is None:
                 out, keep = store.start(entry)
                 started = time.perf_counter()
-                result = stage(runner.context, Space(out, keep, progress), runner.results)
+                result = stage(runner.context, StageDir(out, keep, progress), runner.results)
                 finished = store.store(entry, result, time.perf_counter() - started)
                 logger.info("%s: %.2f s", stage.name, finished.seconds)
                 return finished, False
@@ -183,7 +183,7 @@ def _finish(
 
 def _finish_together(
     stage: Stage[ResultT], entry: str, runner: StageRunner, store: Cache, progress: Progress
-) -> tuple[Finished[ResultT], bool]:
+) -> tuple[CachedResult[ResultT], bool]:
     """``_finish`` for several processes: the first stores, the others take part where they must, and read."""
     from edgeprune.training import processes
 
@@ -195,7 +195,7 @@ def _finish_together(
         return result
     if stage.together and not ready:
         with tempfile.TemporaryDirectory() as discarded:
-            stage(runner.context, Space(Path(discarded), store.kept(entry), progress), runner.results)
+            stage(runner.context, StageDir(Path(discarded), store.kept(entry), progress), runner.results)
     team.wait()
     finished = store.find(entry, stage.result)
     if finished is None:
@@ -205,7 +205,7 @@ def _finish_together(
     return finished, True
 
 
-def _cached(stage: Stage[ResultT], entry: str, context: BuildContext, store: Cache) -> Finished[ResultT] | None:
+def _cached(stage: Stage[ResultT], entry: str, context: BuildContext, store: Cache) -> CachedResult[ResultT] | None:
     """The result in the cache, if it is still valid and agrees with the lock.
 
     While the lock is updated, a result that an earlier lock decided is not valid.

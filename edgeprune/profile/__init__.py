@@ -12,13 +12,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeprune.profile.prediction import predict
-    from edgeprune.profile.profiling import Outcome, profile, profile_fleet
-    from edgeprune.profile.protocol import measure
-    from edgeprune.profile.result import Profile
+    from edgeprune.profile.device_outputs import predict
+    from edgeprune.profile.interleaved_bench import measure
+    from edgeprune.profile.profile_devices import DeviceOutcome, profile, profile_fleet
+    from edgeprune.profile.profile_result import Profile
 
 __all__ = [
-    "Outcome",
+    "DeviceOutcome",
     "Profile",
     "measure",
     "predict",
@@ -27,12 +27,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Outcome": "profiling",
-    "Profile": "result",
-    "measure": "protocol",
-    "predict": "prediction",
-    "profile": "profiling",
-    "profile_fleet": "profiling",
+    "DeviceOutcome": "profile_devices",
+    "Profile": "profile_result",
+    "measure": "interleaved_bench",
+    "predict": "device_outputs",
+    "profile": "profile_devices",
+    "profile_fleet": "profile_devices",
 }
 
 
@@ -47,7 +47,7 @@ class _Callable(ModuleType):
     """A package shares its name with its main function, and importing it must not hide that."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Profile:
-        from edgeprune.profile.profiling import profile
+        from edgeprune.profile.profile_devices import profile
 
         return profile(*arguments, **named)
 

@@ -1,234 +1,232 @@
-#!/usr/bin/env python3
-"""Tells the state of a Linux device while others work on it: temperature, clock, governor, throttling, power.
-
-Needs Python 3.8 or newer and nothing else. What the device does not tell is left out.
-
-    python device_state.py         one sample as JSON
-    python device_state.py --gpu   with the first NVIDIA GPU
-
-With --serve it takes samples by itself all the time, and answers every line {"do": "take"} on stdin with those since
-the last one, the newest with what takes a program to find out. The first line, "ready", comes by itself and says what
-this device is. It ends when stdin does.
-"""
+"""The state of a device around a measurement, as ``device_monitor.py`` reports it."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import shutil
-import subprocess
-import sys
-import threading
-import time
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from statistics import fmean, median
+from typing import Any, TypeVar
 
-PROTOCOL = 1
+from edgeprune import safe_json
+from edgeprune.backends.tensorrt.nvpmodel import read_nvpmodel
+from edgeprune.backends.tensorrt.tegrastats import BoardSample, read_tegrastats
+from edgeprune.devices import Workspace
+from edgeprune.errors import DeviceError
+from edgeprune.profile.profile_result import DeviceState, Environment
 
-_PERIOD_S = 0.2
-_TOOL_S = 10
-_GPU = {
-    "temperature_c": "temperature.gpu",
-    "clock_mhz": "clocks.sm",
-    "power_w": "power.draw",
-    "memory_mib": "memory.used",
-}
-_GPU_THROTTLE = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # newer drivers, and older ones
+logger = logging.getLogger(__name__)
 
-
-class Reader:
-    """Reads what Linux tells below ``root``, which is / but for tests."""
-
-    def __init__(self, root: Path, gpu: bool) -> None:
-        self._root = root
-        self._gpu = gpu
-        self._zones = self._named("sys/class/thermal/thermal_zone*", "type")
-        self._policies = sorted(root.glob("sys/devices/system/cpu/cpufreq/policy*"))
-        self._rails = self._power_rails()
-        self._counters = self._named("sys/class/powercap/intel-rapl:?", "name")
-        self._counted: dict[str, Any] = {}
-
-    def sample(self) -> dict[str, Any]:
-        """Values that are read from files alone."""
-        power_mw = {name: rail() for name, rail in self._rails.items()}
-        power_mw.update((name, self._power_since(name, path)) for name, path in self._counters.items())
-        found = {
-            "temperature_c": _each({name: _number(zone / "temp", 1e-3) for name, zone in self._zones.items()}),
-            "clock_mhz": _each({path.name: _number(path / "scaling_cur_freq", 1e-3) for path in self._policies}),
-            "power_mw": _each(power_mw),
-        }
-        return dict({name: values for name, values in found.items() if values}, at_s=time.monotonic())
-
-    def settings(self) -> dict[str, Any]:
-        """Values that programs report, and settings."""
-        governors = {path.name: _text(path / "scaling_governor") for path in self._policies}
-        found = {
-            "governor": {name: value for name, value in governors.items() if value},
-            "throttled": _printed("vcgencmd", "get_throttled"),
-            "nvpmodel": _printed("nvpmodel", "-q"),
-        }
-        if self._gpu:
-            found["gpu"] = self._gpu_settings()
-        return {name: value for name, value in found.items() if value}
-
-    def _gpu_settings(self) -> dict[str, str]:
-        for throttle in _GPU_THROTTLE:
-            query = "--query-gpu=" + ",".join([*_GPU.values(), throttle])
-            printed = _printed("nvidia-smi", query, "--format=csv,noheader,nounits", "--id=0")
-            if printed:
-                values = [part.strip() for part in printed.split(",")]
-                return dict(zip([*_GPU, "throttle"], values))  # noqa: B905 - Python 3.8
-        return {}
-
-    def device(self) -> dict[str, Any]:
-        """Description of this device, as far as it reports one."""
-        memory = [line.split()[1] for line in _text(self._root / "proc/meminfo").splitlines() if "MemTotal" in line]
-        found = {
-            "model": _text(self._root / "proc/device-tree/model").strip("\0"),
-            "boot": _text(self._root / "proc/sys/kernel/random/boot_id"),
-            "memory_bytes": int(memory[0]) * 1024 if memory else None,
-        }
-        return {name: value for name, value in found.items() if value}
-
-    def _named(self, pattern: str, name: str) -> dict[str, Path]:
-        """Folders by what their file ``name`` says; those of one name are numbered."""
-        found: dict[str, Path] = {}
-        for folder in sorted(self._root.glob(pattern)):
-            label = _text(folder / name) or folder.name
-            found[label if label not in found else f"{label} {folder.name}"] = folder
-        return found
-
-    def _power_since(self, name: str, counter: Path) -> float | None:
-        """Mean power since the last time, by a counter of energy."""
-        energy_uj, now_s = _number(counter / "energy_uj"), time.monotonic()
-        if energy_uj is None:
-            return None
-        before = self._counted.get(name)
-        self._counted[name] = energy_uj, now_s
-        if before is None or energy_uj < before[0]:  # it has wrapped around
-            return None
-        return float((energy_uj - before[0]) / (now_s - before[1]) / 1e3)
-
-    def _power_rails(self) -> dict[str, Any]:
-        """Rails of power sensors: their power, or voltage and current."""
-        found: dict[str, Any] = {}
-        for sensor in sorted(self._root.glob("sys/class/hwmon/hwmon*")):
-            chip = _text(sensor / "name") or sensor.name
-            for file in sorted(sensor.glob("power*_input")):
-                label = _text(sensor / file.name.replace("_input", "_label")) or f"{chip} {file.name[:-6]}"
-                found[label] = lambda path=file: _number(path, 1e-3)
-            for file in sorted(sensor.glob("curr*_input")):
-                voltage = sensor / file.name.replace("curr", "in")
-                label = _text(sensor / voltage.name.replace("_input", "_label"))
-                if voltage.is_file() and label:
-                    found[label] = lambda volt=voltage, ampere=file: _product(_number(volt), _number(ampere, 1e-3))
-        return found
+_Read = TypeVar("_Read")
+SCRIPT = Path(__file__).with_name("device_monitor.py")
+_ANSWER_S = 60.0
+_MEGABYTE = 1 << 20
+# Of vcgencmd get_throttled; 16 bits higher the same since boot (raspberrypi.com/documentation, "os.adoc").
+_BITS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
+_SINCE_BOOT = " since boot"
+# Of clocks_throttle_reasons.active: slowdowns by hardware, heat and power brake (docs.nvidia.com/deploy/nvml-api).
+_GPU_SLOWED = 0x8 | 0x20 | 0x40 | 0x80
+# Rails that feed a whole board, or a whole processor: Orin Nano and NX, Xavier NX and Nano, Intel's and AMD's counters.
+_WHOLE = ("VDD_IN", "POM_5V_IN", "package-0")
+_CLOCK_DROP = 0.1
+_FEWEST_SAMPLES = 4
+_LARGEST = 1e9
+"""Largest value of any figure in its unit: means of larger ones could overflow, and no device has them."""
 
 
-class Watch:
-    """Takes a sample again and again, and keeps the newest line of tegrastats."""
+@dataclass(frozen=True)
+class DeviceSample:
+    """State of a device at one moment.
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._lock = threading.Lock()
-        self._samples: list[dict[str, Any]] = []
-        self._board = ""
-        self._tegrastats: Any = None
-        if shutil.which("tegrastats"):
-            argv = ["tegrastats", "--interval", str(int(1000 * _PERIOD_S))]
-            self._tegrastats = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-            threading.Thread(target=self._follow, daemon=True).start()
-        threading.Thread(target=self._sample, daemon=True).start()
+    Attributes:
+        at_s: By the device's monotonic clock.
+        state: What is told as it is.
+        gpu_memory_bytes: In use; None: there is no GPU, or it does not tell.
+    """
 
-    def take(self) -> list[dict[str, Any]]:
-        """The samples since the last time, and one of this moment."""
-        settings = self._reader.settings()
-        with self._lock:
-            taken, self._samples = [*self._samples, self._with_board(dict(self._reader.sample(), **settings))], []
-        return taken
-
-    def end(self) -> None:
-        """End what was started."""
-        if self._tegrastats is not None:
-            self._tegrastats.kill()
-            self._tegrastats.wait()
-
-    def _sample(self) -> None:
-        while True:
-            time.sleep(_PERIOD_S)
-            with self._lock:
-                self._samples.append(self._with_board(self._reader.sample()))
-
-    def _follow(self) -> None:
-        for line in self._tegrastats.stdout:
-            self._board = line.strip()
-
-    def _with_board(self, sample: dict[str, Any]) -> dict[str, Any]:
-        return dict(sample, tegrastats=self._board) if self._board else sample
+    at_s: float
+    state: DeviceState
+    gpu_memory_bytes: int | None
 
 
-def _text(path: Path) -> str:
+class DeviceMonitor:
+    """Watches a device from a program of its own.
+
+    Attributes:
+        device: What it says of itself: ``model``, ``memory_bytes``.
+        boot: The same for all that runs on one machine; None: it does not tell.
+    """
+
+    def __init__(self, workspace: Workspace, *, gpu: bool) -> None:
+        self._conversation = workspace.converse([workspace.push(SCRIPT), "--serve", *(["--gpu"] if gpu else [])])
+        ready = self._answer("ready")
+        self.boot: str | None = ready.get("boot")
+        self.device: dict[str, Any] = {name: ready[name] for name in ("model", "memory_bytes") if name in ready}
+
+    def take(self) -> list[DeviceSample]:
+        """The samples since the last time; the last is of this moment."""
+        self._conversation.send(json.dumps({"do": "take"}))
+        samples = self._answer("samples").get("samples")
+        if not isinstance(samples, list) or not samples:
+            raise DeviceError(f"the device tells its state in another form: {samples!r:.200}")
+        return [sample(reading) for reading in samples]
+
+    def _answer(self, event: str) -> dict[str, Any]:
+        line = self._conversation.receive(timeout_s=_ANSWER_S)
+        try:
+            answer = safe_json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or answer.get("event") != event:
+            raise DeviceError(f"the device tells its state in another form: {line[:200]!r}")
+        return answer
+
+
+def sample(reading: Mapping[str, Any]) -> DeviceSample:
+    """Read one sample of the script. What a tool says that nobody understands is absent, and logged.
+
+    Raises:
+        DeviceError: It is no sample.
+    """
     try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
+        state = DeviceState(
+            temperature_c=_figures(reading.get("temperature_c", {})),
+            clock_mhz=_figures(reading.get("clock_mhz", {})),
+            power_mw=_figures(reading.get("power_mw", {})),
+            governor={name: str(value) for name, value in dict(reading.get("governor", {})).items()},
+            throttle=_understood(_throttle, reading.get("throttled")),
+            power_mode=_understood(lambda text: read_nvpmodel(text).name, reading.get("nvpmodel")),
+        )
+        board = _understood(read_tegrastats, reading.get("tegrastats"))
+        state = state if board is None else _with_board(state, board)
+        gpu: Mapping[str, str] = reading.get("gpu", {})
+        state = _with_gpu(state, gpu) if gpu else state
+        memory = _number(gpu.get("memory_mib", ""))
+        used = None if memory is None else round(memory * _MEGABYTE)
+        for figures in (state.temperature_c, state.clock_mhz, state.power_mw):
+            _figures(figures)
+        return DeviceSample(_figure(reading["at_s"]), state, used)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
+        raise DeviceError(f"the device tells its state in another form: {problem!r}") from problem
 
 
-def _number(path: Path, scale: float = 1.0) -> float | None:
+def environment(before: DeviceSample, during: Sequence[DeviceSample], after: DeviceSample) -> Environment:
+    """The state around the blocks, and over them."""
+    states = [one.state for one in during]
+    over = DeviceState(
+        temperature_c=_over(max, (state.temperature_c for state in states)),
+        clock_mhz=_over(median, (state.clock_mhz for state in states)),
+        power_mw=mean_power_mw(during),
+    )
+    return Environment(before.state, over, after.state)
+
+
+def mean_power_mw(samples: Sequence[DeviceSample]) -> dict[str, float]:
+    """Mean power by rail."""
+    return _over(fmean, (one.state.power_mw for one in samples))
+
+
+def energy_mj(power_mw: Mapping[str, float], latency_ms: float) -> float | None:
+    """Millijoules of one inference, from the rail that feeds everything; None: there is no such rail."""
+    whole = next((power_mw[rail] for rail in _WHOLE if rail in power_mw), None)
+    return None if whole is None else whole * latency_ms / 1e3
+
+
+def problems(before: DeviceSample, during: Sequence[DeviceSample], after: DeviceSample, *, gpu: bool) -> list[str]:
+    """Why the device was not as it has to be, for people: it throttled, or its clock fell.
+
+    Of several clusters of cores the fastest clock counts, as an idle one is slow. A GPU's counts where ``gpu`` says
+    that it did the work.
+    """
+    found = []
+    now, earlier = (set(one.state.throttle or ()) for one in (after, before))
+    bad = sorted(flag for flag in now if flag not in earlier or not flag.endswith(_SINCE_BOOT))
+    if bad:
+        found.append(f"the device throttled: {', '.join(bad)}")
+    series = [
+        [mhz for name, mhz in one.state.clock_mhz.items() if (name == "gpu") == gpu and name != "memory"]
+        for one in during
+    ]
+    clocks = [max(several) for several in series if several]
+    if len(clocks) >= _FEWEST_SAMPLES:
+        first, last = median(clocks[: len(clocks) // 2]), median(clocks[len(clocks) // 2 :])
+        if last < (1 - _CLOCK_DROP) * first:
+            found.append(f"the clock of the {'GPU' if gpu else 'CPU'} fell from {first:.0f} to {last:.0f} MHz")
+    return found
+
+
+def _understood(read: Callable[[str], _Read], text: str | None) -> _Read | None:
+    if text is None:
+        return None
     try:
-        return float(_text(path)) * scale
-    except ValueError:
+        return read(text)
+    except (DeviceError, ValueError, OverflowError) as problem:
+        logger.warning("left out: %s", problem)
         return None
 
 
-def _product(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first * second
+def _throttle(text: str) -> tuple[str, ...]:
+    found = re.search(r"throttled=0x([0-9a-fA-F]+)", text)
+    if found is None:
+        raise ValueError(f"vcgencmd says {text!r}")
+    bits = int(found[1], 16)
+    now = [name for bit, name in enumerate(_BITS) if bits >> bit & 1]
+    return (*now, *(name + _SINCE_BOOT for bit, name in enumerate(_BITS) if bits >> (bit + 16) & 1))
 
 
-def _each(values: dict[str, Any]) -> dict[str, float]:
-    return {name: round(value, 3) for name, value in values.items() if value is not None}
+def _with_board(state: DeviceState, board: BoardSample) -> DeviceState:
+    memory = None if board.memory_mhz is None else (board.memory_mhz,)
+    clocks = {"cpu": board.cpu_mhz, "gpu": board.gpu_mhz, "memory": memory}
+    return replace(
+        state,
+        temperature_c={**state.temperature_c, **board.temperature_c},
+        clock_mhz={**state.clock_mhz, **{name: float(max(values)) for name, values in clocks.items() if values}},
+        power_mw={**state.power_mw, **board.power_mw},
+    )
 
 
-def _printed(*argv: str) -> str:
-    """Output of a tool; empty if it is missing or fails."""
+def _with_gpu(state: DeviceState, gpu: Mapping[str, str]) -> DeviceState:
+    read = {name: _number(gpu.get(name, "")) for name in ("temperature_c", "clock_mhz", "power_w")}
+    reasons, throttle = gpu.get("throttle", ""), state.throttle
+    if reasons.startswith("0x"):
+        throttle = (*(throttle or ()), *(["GPU slowed down"] if int(reasons, 16) & _GPU_SLOWED else []))
+    return replace(
+        state,
+        temperature_c=_with(state.temperature_c, read["temperature_c"]),
+        clock_mhz=_with(state.clock_mhz, read["clock_mhz"]),
+        power_mw=_with(state.power_mw, None if read["power_w"] is None else 1e3 * read["power_w"]),
+        throttle=throttle,
+    )
+
+
+def _with(values: Mapping[str, float], gpu: float | None) -> dict[str, float]:
+    return dict(values) if gpu is None else {**values, "gpu": gpu}
+
+
+def _number(text: str) -> float | None:
     try:
-        ended = subprocess.run(argv, input="", capture_output=True, text=True, timeout=_TOOL_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return ended.stdout.strip() if ended.returncode == 0 else ""
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) <= _LARGEST else None
 
 
-def serve(reader: Reader) -> None:
-    """Answer until stdin ends."""
-
-    def answer(**value: Any) -> None:
-        sys.stdout.write(json.dumps(value) + "\n")
-        sys.stdout.flush()
-
-    watch = Watch(reader)
-    try:
-        answer(event="ready", protocol=PROTOCOL, **reader.device())
-        for _line in iter(sys.stdin.readline, ""):
-            answer(event="samples", samples=watch.take())
-    finally:
-        watch.end()
+def _figures(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: _figure(value) for name, value in values.items()}
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Tell the state of this device.")
-    parser.add_argument("--gpu", action="store_true", help="with the first NVIDIA GPU")
-    parser.add_argument("--root", type=Path, default=Path("/"), help="where sys and proc lie (/)")
-    parser.add_argument("--serve", action="store_true", help="take samples, and answer lines on stdin with them")
-    given = parser.parse_args()
-    reader = Reader(given.root, given.gpu)
-    if given.serve:
-        serve(reader)
-        # Not the usual way out: the thread that samples may hold a lock of the interpreter's.
-        os._exit(0)
-    print(json.dumps(dict(reader.device(), **reader.sample(), **reader.settings()), indent=1))
+def _figure(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= _LARGEST:  # NaN is not
+        raise ValueError(f"{value!r:.40} is not a number from {-_LARGEST:g} to {_LARGEST:g}")
+    return float(value)
 
 
-if __name__ == "__main__":
-    main()
+def _over(reduce: Any, readings: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for one in readings:
+        for name, value in one.items():
+            values.setdefault(name, []).append(value)
+    return {name: float(reduce(several)) for name, several in values.items()}

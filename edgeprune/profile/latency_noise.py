@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgeprune.profile.figures import Ratio
+from edgeprune.profile.latency_figures import Ratio
 
 PROCESS_NOISE = 0.03
 """Half width of the 95 % interval of what the latency of one file differs by from process to process, as a fraction.

@@ -5,30 +5,30 @@
 
 from __future__ import annotations
 
-from edgeprune.quantize.calibration import METHODS, Method
-from edgeprune.quantize.decision import (
-    Candidate,
-    Decision,
+from edgeprune.quantize.activation_ranges import METHODS, Method
+from edgeprune.quantize.integer_fusion import Activations, activations_for
+from edgeprune.quantize.mixed_precision import SensitiveNode
+from edgeprune.quantize.precision_choice import (
     Demand,
-    Facts,
     LatencyRatio,
+    PrecisionCandidate,
+    PrecisionDecision,
+    PrecisionInputs,
     decide,
     decide_for_board,
 )
-from edgeprune.quantize.fusing import Activations, activations_for
-from edgeprune.quantize.sensitivity import SensitiveNode
-from edgeprune.quantize.static import AccuracyBudget, QuantizedModel, quantize
+from edgeprune.quantize.static_int8 import AccuracyBudget, QuantizedModel, quantize
 
 __all__ = [
     "METHODS",
     "AccuracyBudget",
     "Activations",
-    "Candidate",
-    "Decision",
     "Demand",
-    "Facts",
     "LatencyRatio",
     "Method",
+    "PrecisionCandidate",
+    "PrecisionDecision",
+    "PrecisionInputs",
     "QuantizedModel",
     "SensitiveNode",
     "activations_for",

@@ -26,7 +26,7 @@ Weights = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Equalized:
+class EqualizedModel:
     """Result of ``equalize``.
 
     Attributes:
@@ -38,7 +38,7 @@ class Equalized:
     pairs: tuple[tuple[str, str], ...]
 
 
-def equalize(model: ModelProto) -> Equalized:
+def equalize(model: ModelProto) -> EqualizedModel:
     """A copy of ``model`` with its chains of convolutions equalized, depthwise ones included.
 
     A chain ends where a value is read twice (residual blocks), is an output of the model, where weights are shared or
@@ -61,7 +61,7 @@ def equalize(model: ModelProto) -> Equalized:
     for value, array in values.items():
         if value is not None:
             value.const_value = ir.tensor(array.astype(np.float32))
-    return Equalized(ir.to_proto(equal), tuple((str(first.name), str(second.name)) for first, second in pairs))
+    return EqualizedModel(ir.to_proto(equal), tuple((str(first.name), str(second.name)) for first, second in pairs))
 
 
 def _balance(first: ir.Node, second: ir.Node, values: dict[ir.Value | None, Weights]) -> float:

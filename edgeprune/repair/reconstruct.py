@@ -10,17 +10,17 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from edgeprune.cost import peak_activation_bytes
-from edgeprune.graph import Rewritten, Units
-from edgeprune.graph.call import Call
-from edgeprune.graph.operators import is_operator_call, operator_name
+from edgeprune.graph import RewrittenModel, Units
+from edgeprune.graph.graph_operators import is_operator_call, operator_name
+from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rewrite import slice_tensor
-from edgeprune.model.randomness import generator
+from edgeprune.model.seeding import generator
 from edgeprune.progress import SILENT, Progress
-from edgeprune.repair.lockstep import Lockstep
-from edgeprune.repair.refit import Moments, least_squares, shift
+from edgeprune.repair.least_squares import PairedMoments, least_squares, shift
+from edgeprune.repair.paired_execution import PairedExecution
 from edgeprune.statistics import Samples
-from edgeprune.statistics.layers import Layer, layers_of
-from edgeprune.statistics.passes import batches
+from edgeprune.statistics.forward_backward import batches
+from edgeprune.statistics.linear_layers import LinearLayer, layers_of
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
 
@@ -63,7 +63,7 @@ def reconstruct(
         New values by state-dict name, of dense shape; ``put`` writes them into the pruned network.
     """
     layers = layers_of(units)
-    lockstep = Lockstep(units, removed, _held(units, samples))
+    lockstep = PairedExecution(units, removed, _held(units, samples))
     gone, dense = units.gone(removed), _state(units)
     progress.start(len(units.coordinates.program.graph.nodes))
     for node in lockstep.calls():
@@ -78,7 +78,7 @@ def reconstruct(
     return lockstep.state
 
 
-def put(tensors: Mapping[str, Tensor], rewritten: Rewritten) -> None:
+def put(tensors: Mapping[str, Tensor], rewritten: RewrittenModel) -> None:
     """Write tensors of dense shape into the pruned network."""
     model = rewritten.model
     own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -88,7 +88,7 @@ def put(tensors: Mapping[str, Tensor], rewritten: Rewritten) -> None:
 
 
 def _refitted(
-    layer: Layer,
+    layer: LinearLayer,
     kept: Tensor,
     inputs: list[tuple[Tensor, Tensor]],
     state: Mapping[str, Tensor],
@@ -101,7 +101,7 @@ def _refitted(
         return {}
     weight = state[layer.weight]
     matrix, there = layer.matrix(weight.cpu()), layer.kept_features(kept)
-    moments = Moments(layer.groups, matrix.shape[2])
+    moments = PairedMoments(layer.groups, matrix.shape[2])
     share = _ROWS_PER_FEATURE * matrix.shape[2] / sum(layer.positions(dense) for _, dense in inputs)
     for index, pair in enumerate(inputs):
         # The same positions of both networks.
@@ -117,7 +117,9 @@ def _refitted(
     return tensors
 
 
-def _renormalised(units: Units, node: fx.Node, lockstep: Lockstep, dense: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _renormalised(
+    units: Units, node: fx.Node, lockstep: PairedExecution, dense: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """New tensors of a BatchNorm that computes the same from the statistics of what it reads now."""
     if not (is_operator_call(node) and operator_name(node.target) == "aten.batch_norm"):
         return {}

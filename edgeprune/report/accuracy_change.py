@@ -7,18 +7,18 @@ import statistics
 from dataclasses import replace
 
 from edgeprune.bundle import evaluation
+from edgeprune.bundle.bundle_reader import BundleContent
 from edgeprune.bundle.evaluation import Evaluation
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.bundle.reading import Read
 from edgeprune.profile.latency_noise import student_t
-from edgeprune.report import proportions
-from edgeprune.report.change import Change
-from edgeprune.report.rules import ACCURACY
+from edgeprune.report import accuracy_intervals
+from edgeprune.report.quantity_change import QuantityChange
+from edgeprune.report.regression_limits import ACCURACY
 
 _MOST_BATCHES = 1 << 24
 
 
-def accuracy_change(base: Read, new: Read) -> Change:
+def accuracy_change(base: BundleContent, new: BundleContent) -> QuantityChange:
     """Change of the shipped models' accuracy, or of the metric that replaces it.
 
     The first of these that applies gives the interval:
@@ -41,7 +41,7 @@ def accuracy_change(base: Read, new: Read) -> Change:
     assert before.accuracy is not None
     assert now.accuracy is not None
     worse = before.accuracy - now.accuracy
-    change = Change(ACCURACY, before.accuracy, now.accuracy, "exact", worse, worse, worse)
+    change = QuantityChange(ACCURACY, before.accuracy, now.accuracy, "exact", worse, worse, worse)
     if not worse and before.samples == now.samples and _models(was) and _models(was) == _models(is_):
         return replace(change, note="both bundles hold the same model")
     one, other = base.evaluation, new.evaluation
@@ -56,43 +56,45 @@ def accuracy_change(base: Read, new: Read) -> Change:
     return replace(change, note=f"no interval of {is_.metric} is known: the values alone decide")
 
 
-def _paired_classes(change: Change, base: Evaluation, new: Evaluation) -> Change:
+def _paired_classes(change: QuantityChange, base: Evaluation, new: Evaluation) -> QuantityChange:
     samples, before, now = base.samples, base.bits, new.bits
     lost, gained = (before & ~now).bit_count(), (now & ~before).bit_count()
-    low, high = proportions.paired_drop(lost, gained, samples)
+    low, high = accuracy_intervals.paired_drop(lost, gained, samples)
 
-    def interval(count: float) -> proportions.Interval:
-        return proportions.paired_drop(lost * count / samples, gained * count / samples, count)
+    def interval(count: float) -> accuracy_intervals.Interval:
+        return accuracy_intervals.paired_drop(lost * count / samples, gained * count / samples, count)
 
     return replace(
         change,
         low=low,
         high=high,
         note=f"of the same {samples:,} samples {lost:,} were lost and {gained:,} gained "
-        f"(McNemar's test: p = {proportions.mcnemar(lost, gained):.2g})",
+        f"(McNemar's test: p = {accuracy_intervals.mcnemar(lost, gained):.2g})",
         repeats="samples",
-        repeats_needed=lambda limit: proportions.samples_to_decide(interval, samples, limit),
+        repeats_needed=lambda limit: accuracy_intervals.samples_to_decide(interval, samples, limit),
     )
 
 
-def _independent(change: Change, base_samples: int, new_samples: int, why: str) -> Change:
+def _independent(change: QuantityChange, base_samples: int, new_samples: int, why: str) -> QuantityChange:
     assert change.base is not None
     assert change.new is not None
     before, now = change.base, change.new
-    low, high = proportions.independent_drop(before, base_samples, now, new_samples)
+    low, high = accuracy_intervals.independent_drop(before, base_samples, now, new_samples)
     return replace(
         change,
         low=low,
         high=high,
         note=f"compared as independent samples, which is less sensitive: {why}",
         repeats="samples",
-        repeats_needed=lambda limit: proportions.samples_to_decide(
-            lambda count: proportions.independent_drop(before, count, now, count), max(base_samples, new_samples), limit
+        repeats_needed=lambda limit: accuracy_intervals.samples_to_decide(
+            lambda count: accuracy_intervals.independent_drop(before, count, now, count),
+            max(base_samples, new_samples),
+            limit,
         ),
     )
 
 
-def _paired_losses(change: Change, base: Evaluation, new: Evaluation) -> Change:
+def _paired_losses(change: QuantityChange, base: Evaluation, new: Evaluation) -> QuantityChange:
     """Student's t over the differences of batches; a smaller last batch counts as a whole one."""
     assert change.worse is not None
     worse, size = change.worse, base.batch_size or 1
@@ -133,7 +135,7 @@ def _same_samples(base: Evaluation, new: Evaluation) -> bool:
     return shapes[0] == shapes[1]
 
 
-def _why_not_paired(base: Read, new: Read) -> str:
+def _why_not_paired(base: BundleContent, new: BundleContent) -> str:
     for side in (base, new):
         if side.evaluation is None:
             return f"{side.path} has no {evaluation.NAME}"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from edgeprune.bundle.bundle_reader import BundleContent
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.bundle.reading import Read
 from edgeprune.errors import InputError, MeasurementError
 from edgeprune.evidence import Evidence
 from edgeprune.profile.latency_noise import (
@@ -20,10 +20,10 @@ from edgeprune.profile.latency_noise import (
     paired_spread,
     spread,
 )  # fmt: skip
-from edgeprune.profile.result import BASE, DENSE, PRUNED, ModelProfile, Profile
+from edgeprune.profile.profile_result import BASE, DENSE, PRUNED, ModelProfile, Profile
 from edgeprune.report.accuracy_change import accuracy_change
-from edgeprune.report.change import Change
-from edgeprune.report.rules import ACCURACY, Rule, default_rule
+from edgeprune.report.quantity_change import QuantityChange
+from edgeprune.report.regression_limits import ACCURACY, RegressionLimit, default_rule
 
 _DEVICE = ("machine", "cpu", "runtime")
 _NOT_COMPARED = ("accuracy", "samples")
@@ -44,17 +44,17 @@ class Comparison:
 
     title: str
     metric: str
-    changes: tuple[Change, ...]
+    changes: tuple[QuantityChange, ...]
     notes: tuple[str, ...] = ()
     undecided_fails: bool = True
 
     @property
-    def failed(self) -> tuple[Change, ...]:
+    def failed(self) -> tuple[QuantityChange, ...]:
         """Changes that are beyond their limit, with their whole interval."""
         return tuple(change for change in self.changes if change.failed)
 
     @property
-    def undecided(self) -> tuple[Change, ...]:
+    def undecided(self) -> tuple[QuantityChange, ...]:
         """Changes with a limit inside their interval."""
         return tuple(change for change in self.changes if change.decision == "undecided")
 
@@ -65,7 +65,11 @@ class Comparison:
 
 
 def compare(
-    base: Read, new: Read, rules: Sequence[Rule] = (), *, undecided: Literal["fail", "pass"] = "fail"
+    base: BundleContent,
+    new: BundleContent,
+    rules: Sequence[RegressionLimit] = (),
+    *,
+    undecided: Literal["fail", "pass"] = "fail",
 ) -> Comparison:
     """Compare two bundles, manifests or profiles.
 
@@ -85,7 +89,7 @@ def compare(
         MeasurementError: A rule names what cannot be compared.
     """
     notes: list[str] = []
-    changes: list[Change] = []
+    changes: list[QuantityChange] = []
     title, metric = f"{new.path} against {base.path}", ACCURACY
     if base.manifest is not None and new.manifest is not None:
         _check_same(base, new, base.manifest, new.manifest)
@@ -103,14 +107,14 @@ def compare(
     return Comparison(title, metric, tuple(_with_rules(changes, rules)), tuple(notes), undecided == "fail")
 
 
-def _check_same(base: Read, new: Read, before: Manifest, now: Manifest) -> None:
+def _check_same(base: BundleContent, new: BundleContent, before: Manifest, now: Manifest) -> None:
     for what in ("recipe", "target", "metric"):
         one, other = getattr(before, what), getattr(now, what)
         if one != other:
             raise InputError(f"{base.path} is of the {what} '{one}', {new.path} of '{other}': they cannot be compared")
 
 
-def _with_rules(changes: Sequence[Change], rules: Sequence[Rule]) -> Iterator[Change]:
+def _with_rules(changes: Sequence[QuantityChange], rules: Sequence[RegressionLimit]) -> Iterator[QuantityChange]:
     known = {change.key: change for change in changes}
     for rule in rules:
         change = known.get(rule.key)
@@ -124,7 +128,7 @@ def _with_rules(changes: Sequence[Change], rules: Sequence[Rule]) -> Iterator[Ch
         yield replace(change, rule=limit)
 
 
-def _counted(base: Read, new: Read, was: Manifest, is_: Manifest) -> Iterator[Change]:
+def _counted(base: BundleContent, new: BundleContent, was: Manifest, is_: Manifest) -> Iterator[QuantityChange]:
     """Changes of the shipped networks by their manifests: counts, estimates and accuracy."""
     before, now = was.metrics.shipped, is_.metrics.shipped
     for name in type(now).model_fields:
@@ -139,13 +143,15 @@ def _counted(base: Read, new: Read, was: Manifest, is_: Manifest) -> Iterator[Ch
         yield accuracy_change(base, new)
 
 
-def _amount(key: str, was: float, now: float, kind: Evidence) -> Change:
+def _amount(key: str, was: float, now: float, kind: Evidence) -> QuantityChange:
     """Something that is counted, or estimated from what is: it has no noise."""
     worse = _share(was, now)
-    return Change(key, was, now, kind, worse, worse, worse)
+    return QuantityChange(key, was, now, kind, worse, worse, worse)
 
 
-def _measured(base: Read, new: Read, before: Profile | None, now: Profile, notes: list[str]) -> Iterator[Change]:
+def _measured(
+    base: BundleContent, new: BundleContent, before: Profile | None, now: Profile, notes: list[str]
+) -> Iterator[QuantityChange]:
     in_turn = _in_turn(base, new, before, now)
     if in_turn is not None:
         notes.append(f"Base and new were measured in turn on {now.device['uri']}.")
@@ -171,7 +177,7 @@ def _measured(base: Read, new: Read, before: Profile | None, now: Profile, notes
         yield from _pair(prefix, before, now, pair, drift)
 
 
-def _pair(prefix: str, before: Profile, now: Profile, pair: _Pair, drift: float | None) -> Iterator[Change]:
+def _pair(prefix: str, before: Profile, now: Profile, pair: _Pair, drift: float | None) -> Iterator[QuantityChange]:
     one, other = pair
     elsewhere = _difference(before, now, one, other)
     noise = paired_spread if before is now else spread
@@ -183,7 +189,7 @@ def _pair(prefix: str, before: Profile, now: Profile, pair: _Pair, drift: float 
         yield _memory(f"{prefix}memory_bytes", *values, kinds, elsewhere)
 
 
-def _in_turn(base: Read, new: Read, before: Profile | None, now: Profile) -> _Pair | None:
+def _in_turn(base: BundleContent, new: BundleContent, before: Profile | None, now: Profile) -> _Pair | None:
     """Shipped models of both, if the new profile also measured the model of the base."""
     known = set() if before is None else {model.sha256 for model in before.models.values()}
     if base.manifest is not None:
@@ -195,7 +201,7 @@ def _in_turn(base: Read, new: Read, before: Profile | None, now: Profile) -> _Pa
     return one, other
 
 
-def _pairs(base: Read, new: Read, before: Profile, now: Profile) -> Iterator[tuple[str, _Pair]]:
+def _pairs(base: BundleContent, new: BundleContent, before: Profile, now: Profile) -> Iterator[tuple[str, _Pair]]:
     """The models that ship; without manifests every model of both, the pruned one or the only one without a prefix."""
     shipped = [_shipped(side.manifest, profile) for side, profile in ((base, before), (new, now))]
     if shipped[0] is not None and shipped[1] is not None:
@@ -249,19 +255,21 @@ def _latency(
     elsewhere: str,
     drift: float | None,
     noise: Callable[[Blocks, Blocks, Statistic], Spread],
-) -> Change:
+) -> QuantityChange:
     name = key.rpartition(".")[2]
     was, now = float(getattr(one.latency_ms, name)), float(getattr(other.latency_ms, name))
     kind: Evidence = other.latency_ms.kind
     if elsewhere:
-        return Change(key, was, now, kind, note=elsewhere)
+        return QuantityChange(key, was, now, kind, note=elsewhere)
     change = math.log(now / was) - (drift or 0.0)
     found = noise(one.blocks_ms, other.blocks_ms, STATISTICS[name])
     width = found.half_width()
     if math.isinf(width):
-        return Change(key, was, now, kind, note="the noise of a single block is not known: measure at least 2 blocks")
+        return QuantityChange(
+            key, was, now, kind, note="the noise of a single block is not known: measure at least 2 blocks"
+        )
     low, high = math.expm1(change - width), math.expm1(change + width)
-    return Change(
+    return QuantityChange(
         key,
         was,
         now,
@@ -274,12 +282,12 @@ def _latency(
     )
 
 
-def _memory(key: str, was: float, now: float, kinds: set[Any], elsewhere: str) -> Change:
+def _memory(key: str, was: float, now: float, kinds: set[Any], elsewhere: str) -> QuantityChange:
     kind: Evidence = next(iter(kinds))
     if elsewhere or len(kinds) > 1:
-        return Change(key, was, now, kind, note=elsewhere or f"one is {' and one '.join(sorted(kinds))}")
+        return QuantityChange(key, was, now, kind, note=elsewhere or f"one is {' and one '.join(sorted(kinds))}")
     worse = _share(was, now)
-    return Change(key, was, now, kind, worse, worse - MEMORY_NOISE, worse + MEMORY_NOISE)
+    return QuantityChange(key, was, now, kind, worse, worse - MEMORY_NOISE, worse + MEMORY_NOISE)
 
 
 def _share(base: float, new: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from edgeprune.report.coupling import MEANING, Coupling, Rail, lanes_of, spans_of
+from edgeprune.report.coupling_text import MEANING, Coupling, CouplingRail, lanes_of, spans_of
 
 _COLOURS = (
     "#1f77b4", "#d95f02", "#2a8f3c", "#c2255c", "#7048a8", "#8c564b", "#00838f", "#a67c00", "#3949ab", "#b5179e"
@@ -154,7 +154,7 @@ def _colours(coupling: Coupling) -> list[str]:
     return colours
 
 
-def _rail_text(rail: Rail) -> str:
+def _rail_text(rail: CouplingRail) -> str:
     units = f"{rail.name}, {rail.units:,} unit{'s' if rail.units > 1 else ''}"
     return f"{units}, frozen: {rail.frozen}" if rail.frozen else f"{units}, {100 * rail.share:.1f} % of MACs"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.bundle.microcontroller import CompilerReport, LatencyEstimate, MicrocontrollerReport, PeakReport
+from edgeprune.bundle.microcontroller_report import CompilerReport, LatencyEstimate, MicrocontrollerReport, PeakReport
 
 
 def notes(manifest: Manifest) -> list[str]:

@@ -6,8 +6,8 @@ import importlib
 import pkgutil
 
 from edgeprune.schedules.at_init import AtInit
-from edgeprune.schedules.attached import Attached
 from edgeprune.schedules.base import Schedule, create, find, registered
+from edgeprune.schedules.external_loop import ExternalLoop
 from edgeprune.schedules.gradual import Gradual
 from edgeprune.schedules.iterative import Iterative
 from edgeprune.schedules.loop_options import LoopOptions
@@ -18,8 +18,8 @@ from edgeprune.schedules.one_shot import OneShot
 from edgeprune.schedules.penalty import Penalty
 from edgeprune.schedules.removals import Snapshot
 from edgeprune.schedules.retrain_from_scratch import RetrainFromScratch
-from edgeprune.schedules.session import Session
-from edgeprune.schedules.session_options import Choice, Planned
+from edgeprune.schedules.session import PruningSession
+from edgeprune.schedules.session_options import Choice, PresetPlan
 from edgeprune.schedules.variational_dropout import VariationalDropout
 from edgeprune.schedules.weight_rewinding import WeightRewinding
 
@@ -28,8 +28,8 @@ for _module in pkgutil.iter_modules(__path__):
 
 __all__ = [
     "AtInit",
-    "Attached",
     "Choice",
+    "ExternalLoop",
     "Gradual",
     "Iterative",
     "LoopOptions",
@@ -38,10 +38,10 @@ __all__ = [
     "MaskLearning",
     "OneShot",
     "Penalty",
-    "Planned",
+    "PresetPlan",
+    "PruningSession",
     "RetrainFromScratch",
     "Schedule",
-    "Session",
     "Snapshot",
     "VariationalDropout",
     "WeightRewinding",

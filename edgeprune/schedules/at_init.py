@@ -8,12 +8,12 @@ from torch import Tensor
 
 from edgeprune import criteria
 from edgeprune.errors import InputError
-from edgeprune.model.randomness import derive_seed
+from edgeprune.model.seeding import derive_seed
 from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.gates import GateHook
 from edgeprune.schedules.retrain_from_scratch import random_widths
-from edgeprune.schedules.session import Session
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.training.phase import Phase
 
 
 @register
@@ -42,7 +42,7 @@ class AtInit(Schedule):
         self.draws = OPTIONS.integer("draws", draws, least=1)
         self.proxy = OPTIONS.number("proxy", proxy, above=0, below=1)
 
-    def check(self, session: Session) -> None:
+    def check(self, session: PruningSession) -> None:
         super().check(session)
         if self.criterion is not None:
             criteria.create(self.criterion, data=session.samples is not None)
@@ -52,21 +52,21 @@ class AtInit(Schedule):
                 "data=..., or draws=1"
             )
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         candidates = [self._candidate(session, draw) for draw in range(self.draws)]
         best = candidates[0]
         if self.draws > 1:
             initial = session.snapshot()
             values = []
             for removed in candidates:
-                yield Stretch(share=self.proxy / self.draws, hook=_Without(session, removed))
+                yield Phase(share=self.proxy / self.draws, hook=_Without(session, removed))
                 values.append(session.value())
                 session.rewind(initial)
             best = candidates[values.index(max(values))]
         session.remove(best, repair=False)
-        yield Stretch(share=1 - self.proxy if self.draws > 1 else 1.0)
+        yield Phase(share=1 - self.proxy if self.draws > 1 else 1.0)
 
-    def _candidate(self, session: Session, draw: int) -> Tensor:
+    def _candidate(self, session: PruningSession, draw: int) -> Tensor:
         """Mask of the units that one choice removes, (units,)."""
         criterion = session.choice.criterion
         if self.criterion is not None:
@@ -80,7 +80,7 @@ class AtInit(Schedule):
 class _Without(GateHook):
     """Trains a network without some of its units, which stay in place."""
 
-    def __init__(self, session: Session, removed: Tensor) -> None:
+    def __init__(self, session: PruningSession, removed: Tensor) -> None:
         super().__init__(session)
         self._left = 1.0 - removed.float()
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.graph import Units
-from edgeprune.model.randomness import seeded
+from edgeprune.model.seeding import seeded
 from edgeprune.schedules.gates_agent import LearnedGates
-from edgeprune.schedules.places import giving, scaling
-from edgeprune.schedules.slices import Slices
+from edgeprune.schedules.scaling_parameters import giving, scaling
+from edgeprune.schedules.weight_slices import WeightSlices
 
 _HIDDEN = 16
 _MEMORY = 0.9
@@ -39,7 +39,9 @@ class Attention(LearnedGates):
         super().make()
         units = self.session.units
         named = dict(self.session.model.named_parameters(remove_duplicate=False))
-        self._slices = [Slices(self.session.model, len(units), find(units, named)[0]) for find in (scaling, giving)]
+        self._slices = [
+            WeightSlices(self.session.model, len(units), find(units, named)[0]) for find in (scaling, giving)
+        ]
         self._moments = torch.zeros(2, len(units))
         self.look()
 

@@ -10,21 +10,21 @@ import torch
 from torch import nn
 
 from edgeprune import graph
-from edgeprune import select as selections
+from edgeprune import selection as selections
 from edgeprune.config import Budget
 from edgeprune.errors import InputError
+from edgeprune.model.module_wrappers import unwrap
 from edgeprune.model.option_checks import OptionChecks
 from edgeprune.model.registry import Registry, options_of
-from edgeprune.model.wrappers import unwrap
 from edgeprune.prune_options import PruneOptions
 from edgeprune.repair import chosen_repairs
 from edgeprune.schedules.loop_options import LoopOptions
-from edgeprune.schedules.session import Session
+from edgeprune.schedules.session import PruningSession
 from edgeprune.schedules.session_options import Choice
-from edgeprune.training.stretch import Stretch
+from edgeprune.training.phase import Phase
 
 if TYPE_CHECKING:
-    from edgeprune.schedules.attached import Attached
+    from edgeprune.schedules.external_loop import ExternalLoop
 
 
 class Schedule(ABC):
@@ -52,7 +52,7 @@ class Schedule(ABC):
         """Options by name: the arguments of the constructor."""
         return {key: getattr(self, key) for key in options_of(type(self))}
 
-    def check(self, session: Session) -> None:
+    def check(self, session: PruningSession) -> None:
         """Check before the first step that ``session`` has the inputs that this schedule needs.
 
         Raises:
@@ -74,7 +74,7 @@ class Schedule(ABC):
         data: Iterable[Any] | None = None,
         options: PruneOptions | Mapping[str, Any] | None = None,
         loop: LoopOptions | None = None,
-    ) -> Attached:
+    ) -> ExternalLoop:
         """Prune within a training loop of your own, which stays unchanged::
 
             with Iterative(rounds=3).attach(
@@ -105,14 +105,14 @@ class Schedule(ABC):
             InputError: An option is not valid, or something that the schedule needs is missing.
             BudgetError: The budget cannot be reached; raised at the start of the block or later.
         """
-        from edgeprune.schedules.attached import Attached
-        from edgeprune.schedules.parallel import Replicas
+        from edgeprune.schedules.external_loop import ExternalLoop
+        from edgeprune.schedules.replicas import Replicas
 
         options, loop = PruneOptions.parse(options), loop or LoopOptions()
         own, replicas = unwrap(model), Replicas(model)
         graph.check_optimizer(optimizer, own, copy=False)
         samples = options.read_samples(data)
-        session = Session(
+        session = PruningSession(
             own,
             example,
             Budget.parse(budget),
@@ -126,10 +126,10 @@ class Schedule(ABC):
             evaluate=loop.evaluate,
             broadcast=replicas.broadcast,
         )
-        return Attached(self, session, own, replicas=replicas, steps=steps, scheduler=loop.scheduler)
+        return ExternalLoop(self, session, own, replicas=replicas, steps=steps, scheduler=loop.scheduler)
 
     @abstractmethod
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         """Prune ``session`` until its budget holds; yield each stretch of training, which ends before ``run`` resumes.
 
         The shares of all stretches sum to 1. To resume an interrupted run, ``run`` is called again with the same
@@ -168,7 +168,7 @@ def _choice(options: PruneOptions, *, data: bool) -> Choice:
     )
 
 
-def _check_rewind_weights(session: Session, schedule: str) -> None:
+def _check_rewind_weights(session: PruningSession, schedule: str) -> None:
     weights = session.rewind_weights
     if weights is None:
         raise InputError(

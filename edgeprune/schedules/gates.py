@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.graph import Units
-from edgeprune.schedules.places import giving
-from edgeprune.schedules.session import Session
-from edgeprune.schedules.slices import Slices
-from edgeprune.training.stretch import Hook
+from edgeprune.schedules.scaling_parameters import giving
+from edgeprune.schedules.session import PruningSession
+from edgeprune.schedules.weight_slices import WeightSlices
+from edgeprune.training.phase import Hook
 
 
 def due(step: int, steps: int, times: int) -> bool:
@@ -37,7 +37,7 @@ class Gates:
 
     def __init__(self, model: nn.Module, units: Units) -> None:
         places, self.gated = giving(units, dict(model.named_parameters(remove_duplicate=False)))
-        self._slices = Slices(model, len(units), places)
+        self._slices = WeightSlices(model, len(units), places)
         self._dense = [parameter.detach().clone() for parameter in self._slices.parameters]
         self._factors: list[Tensor] = []  # none while the parameters hold the dense weights
         self.values = torch.ones(len(units), device=self._slices.device)
@@ -110,7 +110,7 @@ class GateHook(Hook):
     straight = False
     """Whether dense weights get the gradient by the scaled ones as it is, see ``Gates.gradients``."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: PruningSession) -> None:
         self.session = session
         self.steps = 0
         self.gates: Gates

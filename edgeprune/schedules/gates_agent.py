@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeprune.schedules.mask_agent import Agent
-from edgeprune.schedules.session import Session
+from edgeprune.schedules.session import PruningSession
 
 
 class LearnedGates(Agent):
@@ -28,7 +28,7 @@ class LearnedGates(Agent):
     weights_of_one = 1
     """How many weights of the network move one logit."""
 
-    def __init__(self, session: Session, choices: int, reach: float) -> None:
+    def __init__(self, session: PruningSession, choices: int, reach: float) -> None:
         super().__init__(session, choices)
         self._reach = reach
 

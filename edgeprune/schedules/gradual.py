@@ -9,8 +9,8 @@ from torch import Tensor
 from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.gates import GateHook, due
 from edgeprune.schedules.iterative import polynomial
-from edgeprune.schedules.session import Session
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.training.phase import Phase
 
 
 @register
@@ -35,16 +35,16 @@ class Gradual(Schedule):
         self.choices = OPTIONS.integer("choices", choices, least=1)
         self.straight = straight
 
-    def run(self, session: Session) -> Iterator[Stretch]:
-        yield Stretch(share=self.ramp, rate=(0.0, self.ramp), hook=_Ramp(session, self))
+    def run(self, session: PruningSession) -> Iterator[Phase]:
+        yield Phase(share=self.ramp, rate=(0.0, self.ramp), hook=_Ramp(session, self))
         session.remove(session.choose(_scores(session)))
-        yield Stretch(share=1 - self.ramp, rate=(self.ramp, 1.0))
+        yield Phase(share=1 - self.ramp, rate=(self.ramp, 1.0))
 
 
 class _Ramp(GateHook):
     """Closes the units that would go by the budget of the moment."""
 
-    def __init__(self, session: Session, options: Gradual) -> None:
+    def __init__(self, session: PruningSession, options: Gradual) -> None:
         super().__init__(session)
         self.options = options
         self.straight = options.straight
@@ -56,6 +56,6 @@ class _Ramp(GateHook):
         return 1.0 - self.session.choose(_scores(self.session), limits).float()
 
 
-def _scores(session: Session) -> Tensor:
+def _scores(session: PruningSession) -> Tensor:
     # Without what the repairs add: a pass over the samples for every choice.
     return session.score(session.choice.criterion)

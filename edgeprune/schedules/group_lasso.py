@@ -5,18 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from edgeprune.schedules.places import coupled
-from edgeprune.schedules.shrinking import TINY, Priced
+from edgeprune.schedules.proximal_penalty import TINY, PricedPenalty
+from edgeprune.schedules.scaling_parameters import coupled
 
 
-class GroupLasso(Priced):
+class GroupLasso(PricedPenalty):
     """``ratio * |w|_1 / sqrt(n) + (1 - ratio) * |w|_2`` of the ``n`` weights w that go with a unit, wherever they are.
 
     With ``ratio`` 0 the group lasso (Yuan & Lin 2006; of channels Wen et al., "Learning Structured Sparsity in Deep
     Neural Networks", 2016; of all that is coupled Fang et al., "DepGraph", 2023), else the sparse group lasso (Simon et
     al. 2013), which also clears single weights.
 
-    Its arguments are those of ``Priced``.
+    Its arguments are those of ``PricedPenalty``.
     """
 
     where = staticmethod(coupled)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from edgeprune.schedules.gates import due
-from edgeprune.schedules.places import coupled
-from edgeprune.schedules.session import Session
-from edgeprune.schedules.shrinking import TINY, Shrinking
+from edgeprune.schedules.proximal_penalty import TINY, ProximalPenalty
+from edgeprune.schedules.scaling_parameters import coupled
+from edgeprune.schedules.session import PruningSession
 
 
-class Growing(Shrinking):
+class Growing(ProximalPenalty):
     """A ridge on all that is coupled to a unit, which grows while the unit would go, and falls while it would not.
 
     Units are chosen anew ``choices`` times, by the scores of the chosen criterion at the start times what is left of
@@ -28,7 +28,7 @@ class Growing(Shrinking):
         choices: At least 1.
     """
 
-    def __init__(self, session: Session, strength: float, choices: int) -> None:
+    def __init__(self, session: PruningSession, strength: float, choices: int) -> None:
         super().__init__(session, strength, coupled)
         self.choices = choices
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from edgeprune.model.randomness import generator
-from edgeprune.schedules.learned import LearnedGates
+from edgeprune.model.seeding import generator
+from edgeprune.schedules.learned_gates import LearnedGates
 
 _LOW, _HIGH, _TEMPERATURE = -0.1, 1.1, 2 / 3
 

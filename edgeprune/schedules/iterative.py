@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edgeprune.schedules.base import OPTIONS, Schedule, register
-from edgeprune.schedules.session import Session
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.training.phase import Phase
 
 Way = Callable[[float, float], float]
 """Limit of a cost on the way, of its dense value and the limit in the end."""
@@ -29,10 +29,10 @@ class Iterative(Schedule):
         self.path = OPTIONS.one_of("path", path, ("exponential", "polynomial"))
         self.power = OPTIONS.number("power", power, above=0)
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         for done in range(1, self.rounds + 1):
             session.prune(session.limits(self._way(done / self.rounds)))
-            yield Stretch(share=1 / self.rounds)
+            yield Phase(share=1 / self.rounds)
 
     def _way(self, part: float) -> Way:
         return exponential(part) if self.path == "exponential" else polynomial(part, self.power)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgeprune.model.randomness import derive_seed
+from edgeprune.model.seeding import derive_seed
 from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.iterative import exponential
-from edgeprune.schedules.session import Session
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.training.phase import Phase
 
 
 @register
@@ -32,20 +32,20 @@ class LotteryTicket(Schedule):
         self.rewind = OPTIONS.number("rewind", rewind, least=0, most=0.9)
         self.control = OPTIONS.boolean("control", control)
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         rest = 1 - self.rewind
         # The beginning is trained once, the rest in every round, and then the ticket.
         one = 1 / (self.rewind + rest * self.rounds + (1 if self.control else rest))
         if self.rewind:
-            yield Stretch(share=one * self.rewind, rate=(0.0, self.rewind))
+            yield Phase(share=one * self.rewind, rate=(0.0, self.rewind))
         early = session.snapshot()
-        again = Stretch(share=one * rest, rate=(self.rewind, 1.0))
+        again = Phase(share=one * rest, rate=(self.rewind, 1.0))
         for done in range(1, self.rounds + 1):
             yield again
             session.prune(session.limits(exponential(done / self.rounds)), repair=False)
             session.rewind(early)
         if self.control:
             session.reinitialize(derive_seed(session.seed, 1))  # of the session's seed may be what training began with
-            yield Stretch(share=one)
+            yield Phase(share=one)
         else:
             yield again

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgeprune.schedules.gates import GateHook, due
 from edgeprune.schedules.iterative import polynomial
-from edgeprune.schedules.session import Session
+from edgeprune.schedules.session import PruningSession
 
 _LEAST = 0.01
 """Lowest initial score as a fraction of its group's mean, so that no unit is lost for good."""
@@ -29,7 +29,7 @@ class Agent(GateHook):
 
     straight = True
 
-    def __init__(self, session: Session, choices: int) -> None:
+    def __init__(self, session: PruningSession, choices: int) -> None:
         super().__init__(session)
         self.network: nn.Module
         self._choices = choices

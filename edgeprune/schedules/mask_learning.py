@@ -10,8 +10,8 @@ from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.gates_agent import LearnedGates
 from edgeprune.schedules.mask_agent import Agent
 from edgeprune.schedules.policy_agent import Policy
-from edgeprune.schedules.session import Session
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.training.phase import Phase
 
 
 @register
@@ -62,7 +62,7 @@ class MaskLearning(Schedule):
         self.evaluations = OPTIONS.integer("evaluations", evaluations, least=2)
         self.samples = OPTIONS.integer("samples", samples, least=1)
 
-    def check(self, session: Session) -> None:
+    def check(self, session: PruningSession) -> None:
         super().check(session)
         if self.agent == "policy" and session.samples is None and session.evaluate is None:
             raise InputError(
@@ -70,14 +70,14 @@ class MaskLearning(Schedule):
                 "data=... or evaluate=..., or take agent='gates'"
             )
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         agent = self._agent(session)
-        yield Stretch(share=self.learning, rate=(0.0, self.learning), hook=agent)
+        yield Phase(share=self.learning, rate=(0.0, self.learning), hook=agent)
         agent.look()
         session.remove(agent.removed(agent.network()))
-        yield Stretch(share=1 - self.learning, rate=(self.learning, 1.0))
+        yield Phase(share=1 - self.learning, rate=(self.learning, 1.0))
 
-    def _agent(self, session: Session) -> Agent:
+    def _agent(self, session: PruningSession) -> Agent:
         if self.agent == "policy":
             return Policy(session, self.choices, self.reach, self.evaluations, self.samples)
         kind = Attention if self.agent == "attention" else LearnedGates

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgeprune.schedules.base import Schedule, register
-from edgeprune.schedules.session import Session
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.training.phase import Phase
 
 
 @register
@@ -20,6 +20,6 @@ class OneShot(Schedule):
     name = "one_shot"
     plans_ahead = True
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         session.prune()
-        yield Stretch(share=1.0)
+        yield Phase(share=1.0)

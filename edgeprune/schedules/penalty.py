@@ -11,9 +11,9 @@ from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.group_lasso import GroupLasso
 from edgeprune.schedules.growing import Growing
 from edgeprune.schedules.hard_concrete import HardConcrete
-from edgeprune.schedules.session import Session
-from edgeprune.schedules.unit_scales import Scales
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.schedules.unit_scales import ScalePenalty
+from edgeprune.training.phase import Phase
 
 _STRENGTHS = {"l1": 1.0, "elastic_net": 1.0, "group_lasso": 1.0, "sparse_group_lasso": 1.0, "growing": 5.0, "l0": 10.0}
 _RATIO = 0.5
@@ -59,13 +59,13 @@ class Penalty(Schedule):
         self.by_cost = OPTIONS.boolean("by_cost", by_cost)
         self.emphasis = OPTIONS.number("emphasis", emphasis, least=0)
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         hook = self._hook(session)
-        yield Stretch(share=self.share, rate=(0.0, self.share), hook=hook)
+        yield Phase(share=self.share, rate=(0.0, self.share), hook=hook)
         session.remove(session.choose(hook.scores(), additive=False))
-        yield Stretch(share=1 - self.share, rate=(self.share, 1.0))
+        yield Phase(share=1 - self.share, rate=(self.share, 1.0))
 
-    def _hook(self, session: Session) -> Scales | GroupLasso | Growing | HardConcrete:
+    def _hook(self, session: PruningSession) -> ScalePenalty | GroupLasso | Growing | HardConcrete:
         strength = _STRENGTHS[self.kind] if self.strength is None else self.strength
         if self.kind == "growing":
             return Growing(session, strength, _CHOICES)
@@ -73,11 +73,11 @@ class Penalty(Schedule):
         if self.kind == "l0":
             return HardConcrete(session, strength, weights)
         ratios = {"l1": 1.0, "elastic_net": _RATIO, "group_lasso": 0.0, "sparse_group_lasso": _RATIO}
-        kind = Scales if self.kind in ("l1", "elastic_net") else GroupLasso
+        kind = ScalePenalty if self.kind in ("l1", "elastic_net") else GroupLasso
         return kind(session, strength, weights, ratios[self.kind], self.emphasis)
 
 
-def unit_weights(session: Session, *, by_cost: bool) -> Tensor:
+def unit_weights(session: PruningSession, *, by_cost: bool) -> Tensor:
     """How much is taken of each unit that may go, 1 on average and 0 for the others, float64 (units,)."""
     prunable = session.units.prunable
     weights = session.savings() if by_cost else torch.ones(len(prunable), dtype=torch.float64)

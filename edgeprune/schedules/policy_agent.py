@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgeprune.model.randomness import generator
+from edgeprune.model.seeding import generator
 from edgeprune.schedules.gates import due
 from edgeprune.schedules.mask_agent import Agent
-from edgeprune.schedules.session import Session
+from edgeprune.schedules.session import PruningSession
 
 _SPREAD = 0.5
 """Standard deviation of logits that are drawn."""
@@ -32,7 +32,7 @@ class Policy(Agent):
 
     network: _Means
 
-    def __init__(self, session: Session, choices: int, reach: float, evaluations: int, samples: int) -> None:
+    def __init__(self, session: PruningSession, choices: int, reach: float, evaluations: int, samples: int) -> None:
         super().__init__(session, choices)
         self._pairs = min(_PAIRS, evaluations // 2)
         self._rounds = evaluations // (2 * self._pairs)

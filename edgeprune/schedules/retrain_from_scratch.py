@@ -9,10 +9,10 @@ from torch import Tensor
 
 from edgeprune import criteria
 from edgeprune.graph import Units
-from edgeprune.model.randomness import generator
+from edgeprune.model.seeding import generator
 from edgeprune.schedules.base import OPTIONS, Schedule, register
-from edgeprune.schedules.session import Session
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.training.phase import Phase
 
 SPREAD = 4.0
 """Scores of a group are multiplied by a factor from ``1 / SPREAD`` to ``SPREAD`` where widths are drawn."""
@@ -32,7 +32,7 @@ class RetrainFromScratch(Schedule):
     def __init__(self, widths: str = "chosen") -> None:
         self.widths = OPTIONS.one_of("widths", widths, ("chosen", "random"))
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         if self.widths == "random":
             scores = session.score(criteria.create("random")) * random_widths(session.units, session.seed)
             removed = session.choose(scores, additive=False)
@@ -40,7 +40,7 @@ class RetrainFromScratch(Schedule):
             removed = session.choose(session.score())
         session.remove(removed, repair=False)
         session.reinitialize()
-        yield Stretch(share=1.0)
+        yield Phase(share=1.0)
 
 
 def random_widths(units: Units, *key: int) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from edgeprune.statistics import Samples
-from edgeprune.statistics.samples import samples_in
+from edgeprune.statistics.sample_batches import samples_in
 from edgeprune.training.evaluate import device_of
 
 

@@ -18,21 +18,21 @@ from edgeprune.errors import BudgetError, InputError
 from edgeprune.graph import Units
 from edgeprune.graph.capture import evaluating, named_tensors
 from edgeprune.graph.rewrite import rewrite
-from edgeprune.model.randomness import seeded
+from edgeprune.model.seeding import seeded
 from edgeprune.repair import Repair
-from edgeprune.schedules.remaining import Remaining
+from edgeprune.schedules.remapped_cost import RemappedCost
 from edgeprune.schedules.removals import Removals, Snapshot, State, copied, scaled_to_inputs
 from edgeprune.schedules.sample_loss import mean_loss
-from edgeprune.schedules.session_options import Choice, Planned
-from edgeprune.select import Constraint, Curve, Plan, Problem, Selection
-from edgeprune.select.measuring import measure_sensitivity
+from edgeprune.schedules.session_options import Choice, PresetPlan
+from edgeprune.selection import Constraint, LossCurve, Plan, Problem, Selection
+from edgeprune.selection.sensitivity_scan import measure_sensitivity
 from edgeprune.statistics import Samples
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Session:
+class PruningSession:
     """Network that is pruned in place, with the inputs that a schedule needs to bring it within its budget.
 
     Attributes:
@@ -61,7 +61,7 @@ class Session:
     example: graph.Example
     budget: Budget
     choice: Choice
-    planned: Planned | None = None
+    planned: PresetPlan | None = None
     optimizer: torch.optim.Optimizer | None = None
     samples: Samples | None = None
     seed: int = 0
@@ -132,7 +132,7 @@ class Session:
         if not self._removals:
             self.scores = scores.detach().cpu().clone()
         chosen = selection or self.choice.selection
-        curves: tuple[Curve, ...] = ()
+        curves: tuple[LossCurve, ...] = ()
         if chosen.needs_curves:
             if self.samples is None:
                 raise InputError(f"selection: {chosen.name} measures the network and needs data; give data=...")
@@ -278,7 +278,7 @@ class Session:
     def _costs(self) -> dict[str, CostModel]:
         """Return a model of each limited cost for the current network."""
         kept = self.kept()
-        given = {name: Remaining(model, self._whole, self.units, kept) for name, model in self.choice.costs.items()}
+        given = {name: RemappedCost(model, self._whole, self.units, kept) for name, model in self.choice.costs.items()}
         return {name: given.get(name) or cost_model(name, self.units, self.model) for name in self.budget.costs}
 
     def _load(self, state: State, removals: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edgeprune.cost import CostModel
 from edgeprune.criteria import Criterion
 from edgeprune.graph import Units
-from edgeprune.select import Constraint, Selection
+from edgeprune.selection import Constraint, Selection
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Planned:
+class PresetPlan:
     """Units of a network that were chosen before the session.
 
     Attributes:

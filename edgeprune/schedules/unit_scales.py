@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from edgeprune.schedules.places import scaling
-from edgeprune.schedules.shrinking import TINY, Priced
+from edgeprune.schedules.proximal_penalty import TINY, PricedPenalty
+from edgeprune.schedules.scaling_parameters import scaling
 
 
-class Scales(Priced):
+class ScalePenalty(PricedPenalty):
     """``ratio * |g| + (1 - ratio) * g**2 / 2`` of each scale of a normalisation, of filters where there is none.
 
     With ``ratio`` 1 the L1 penalty of Liu et al., "Learning Efficient Convolutional Networks through Network Slimming"
     (2017), else an elastic net (Zou & Hastie, "Regularization and Variable Selection via the Elastic Net", 2005).
 
-    Its arguments are those of ``Priced``.
+    Its arguments are those of ``PricedPenalty``.
     """
 
     where = staticmethod(scaling)

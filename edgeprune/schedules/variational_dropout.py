@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgeprune.model.randomness import generator
+from edgeprune.model.seeding import generator
 from edgeprune.schedules.base import OPTIONS, Schedule, register
-from edgeprune.schedules.learned import LearnedGates
+from edgeprune.schedules.learned_gates import LearnedGates
 from edgeprune.schedules.penalty import unit_weights
-from edgeprune.schedules.session import Session
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.training.phase import Phase
 
 
 @register
@@ -41,14 +41,14 @@ class VariationalDropout(Schedule):
         self.share = OPTIONS.number("share", share, above=0, below=1)
         self.by_cost = OPTIONS.boolean("by_cost", by_cost)
 
-    def run(self, session: Session) -> Iterator[Stretch]:
-        hook = Noise(session, self.strength, unit_weights(session, by_cost=self.by_cost))
-        yield Stretch(share=self.share, rate=(0.0, self.share), hook=hook)
+    def run(self, session: PruningSession) -> Iterator[Phase]:
+        hook = DropoutNoise(session, self.strength, unit_weights(session, by_cost=self.by_cost))
+        yield Phase(share=self.share, rate=(0.0, self.share), hook=hook)
         session.remove(session.choose(hook.scores(), additive=False))
-        yield Stretch(share=1 - self.share, rate=(self.share, 1.0))
+        yield Phase(share=1 - self.share, rate=(self.share, 1.0))
 
 
-class Noise(LearnedGates):
+class DropoutNoise(LearnedGates):
     """Gates of ``1 + sqrt(alpha) * e``; log alpha is learned."""
 
     initial = -5.0

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from edgeprune.schedules.base import OPTIONS, Schedule, register
 from edgeprune.schedules.iterative import exponential
-from edgeprune.schedules.session import Session
-from edgeprune.training.stretch import Stretch
+from edgeprune.schedules.session import PruningSession
+from edgeprune.training.phase import Phase
 
 
 @register
@@ -27,9 +27,9 @@ class WeightRewinding(Schedule):
         self.rewind = OPTIONS.number("rewind", rewind, least=0, most=0.9)
         self.rounds = OPTIONS.integer("rounds", rounds, least=1)
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         for done in range(1, self.rounds + 1):
             # What a repair would write is not kept.
             session.prune(session.limits(exponential(done / self.rounds)), repair=False)
             session.load_rewind_weights()
-            yield Stretch(share=1 / self.rounds, rate=(self.rewind, 1.0))
+            yield Phase(share=1 / self.rounds, rate=(self.rewind, 1.0))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgeprune.statistics.passes import backward, forward, parameter_gradients
-from edgeprune.statistics.samples import Loss, Samples
-from edgeprune.statistics.sites import Site, sites_of
+from edgeprune.statistics.consumer_sites import Site, sites_of
+from edgeprune.statistics.forward_backward import backward, forward, parameter_gradients
+from edgeprune.statistics.sample_batches import Loss, Samples
 
 __all__ = ["Loss", "Samples", "Site", "backward", "forward", "parameter_gradients", "sites_of"]

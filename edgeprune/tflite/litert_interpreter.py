@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from edgeprune import extras
 from edgeprune.errors import ModelError
-from edgeprune.export.chatter import captured
+from edgeprune.export.output_capture import captured
 
 logger = logging.getLogger(__name__)
 

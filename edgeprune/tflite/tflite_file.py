@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeprune import json_text
+from edgeprune import safe_json
 from edgeprune.errors import ModelError
 from edgeprune.tflite.tflite_loading import fill, load_file
 from edgeprune.tflite.tflite_schema import flatbuffers, schema
@@ -169,7 +169,7 @@ def _stated_orders(model: schema.ModelT, side: str) -> list[Order] | None:
     tensors = model.subgraphs[0].tensors
     ranks = [len(_shape(tensors[index])) for index in getattr(model.subgraphs[0], side)]
     try:
-        orders = [tuple(order) for order in json_text.loads(bytes(model.buffers[entry.buffer].data))[side]]
+        orders = [tuple(order) for order in safe_json.loads(bytes(model.buffers[entry.buffer].data))[side]]
         matches = [sorted(order) for order in orders] == [list(range(rank)) for rank in ranks]
     except (IndexError, KeyError, TypeError, ValueError) as problem:
         raise ModelError(f"the metadata {_ORDERS} cannot be read: {problem!r}") from problem

@@ -18,12 +18,12 @@ import numpy as np
 
 from edgeprune import extras, files
 from edgeprune.errors import ModelError
-from edgeprune.export.chatter import captured, logged
+from edgeprune.export.output_capture import captured, logged
 from edgeprune.model.splits import Split
 from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.progress import SILENT, Progress
-from edgeprune.quantize.joining import Step, float_steps
-from edgeprune.quantize.samples import Array, CalibrationSamples
+from edgeprune.quantize.calibration_samples import Array, CalibrationSamples
+from edgeprune.quantize.float_outputs import OutputOperator, float_steps
 from edgeprune.tflite.tflite_file import (
     Port,
     input_ports,
@@ -244,7 +244,7 @@ def _joins(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) -> l
     """The operators that join parts of unlike range at an output, see ``joining``."""
     graph = model.subgraphs[0]
     steps = [
-        Step(
+        OutputOperator(
             [int(index) for index in op.inputs],
             [int(index) for index in op.outputs],
             TFLITE[operator_name(model, op)].moves,

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from edgeprune.training.distillation import Teacher, feature_layers, fits
+from edgeprune.training.distributed import processes
 from edgeprune.training.evaluate import Evaluation, evaluate
-from edgeprune.training.execution import Execution
+from edgeprune.training.evaluator import Evaluator
 from edgeprune.training.finetune import finetune
 from edgeprune.training.history import Epoch, History
-from edgeprune.training.judge import Judge
 from edgeprune.training.objective import Objective
-from edgeprune.training.processes import processes
-from edgeprune.training.stretch import Hook, Stretch
+from edgeprune.training.phase import Hook, Phase
+from edgeprune.training.precision_and_layout import StepExecution
 from edgeprune.training.trainer import Trainer
 
 __all__ = [
     "Epoch",
     "Evaluation",
-    "Execution",
+    "Evaluator",
     "History",
     "Hook",
-    "Judge",
     "Objective",
-    "Stretch",
+    "Phase",
+    "StepExecution",
     "Teacher",
     "Trainer",
     "evaluate",

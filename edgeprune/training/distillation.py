@@ -18,12 +18,12 @@ from edgeprune.config import DistillationSettings, TrainingSettings
 from edgeprune.errors import InputError
 from edgeprune.graph import Group
 from edgeprune.model.data import Split
-from edgeprune.model.modes import eval_mode
+from edgeprune.model.eval_mode import eval_mode
 from edgeprune.model.splits import some
 from edgeprune.training.checkpoint import identity
 from edgeprune.training.evaluate import call, device_of, evaluate
-from edgeprune.training.execution import Execution
 from edgeprune.training.feature_distance import _some_places, squared_distance
+from edgeprune.training.precision_and_layout import StepExecution
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Teacher:
             )
         self._layers = dict(layers)
 
-    def begin(self, student: nn.Module, inputs: Any, execution: Execution) -> None:
+    def begin(self, student: nn.Module, inputs: Any, execution: StepExecution) -> None:
         """Get ready to teach ``student`` as ``execution`` says, and answer once, before any step is spent.
 
         Raises:
@@ -157,7 +157,7 @@ class Teacher:
         self._watched.clear()
         self._said.clear()
 
-    def mixed(self, loss: Tensor, outputs: Any, inputs: Any, execution: Execution) -> Tensor:
+    def mixed(self, loss: Tensor, outputs: Any, inputs: Any, execution: StepExecution) -> Tensor:
         """``loss`` by labels, and how far ``outputs`` are from the teacher's answer to ``inputs``, by their weights."""
         weight, soft = self._weight, self._settings.temperature
         answer = self._answer(inputs, execution)
@@ -180,7 +180,7 @@ class Teacher:
                 mixed = mixed + self._features * torch.stack(apart).mean()
         return mixed
 
-    def _prepare(self, device: torch.device, inputs: Any, execution: Execution) -> None:
+    def _prepare(self, device: torch.device, inputs: Any, execution: StepExecution) -> None:
         """Bring the network that answers to ``device``, in the fastest form that gives the answers of the dense one."""
         self._model.to(device)
         if self._folded is not None:
@@ -207,7 +207,7 @@ class Teacher:
                 logger.info("the teacher does not run in bfloat16 as a whole: %s", problem)
         execution.place(self._answering)
 
-    def _answer(self, inputs: Any, execution: Execution) -> Any:
+    def _answer(self, inputs: Any, execution: StepExecution) -> Any:
         with torch.no_grad():
             if self._answering is self._model:
                 return execution.forward(self._model, inputs)

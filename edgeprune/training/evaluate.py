@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from edgeprune.errors import DataError, ModelError
 from edgeprune.model.class_labels import IGNORED, check_shape
 from edgeprune.model.data import Split, check_batch
-from edgeprune.model.modes import eval_mode
+from edgeprune.model.eval_mode import eval_mode
 from edgeprune.progress import SILENT, Progress
 
 

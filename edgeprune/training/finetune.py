@@ -11,7 +11,7 @@ from edgeprune.model.data import Data
 from edgeprune.progress import SILENT, Progress
 from edgeprune.training.distillation import Teacher
 from edgeprune.training.history import History
-from edgeprune.training.stretch import Stretch
+from edgeprune.training.phase import Phase
 from edgeprune.training.trainer import Trainer
 
 
@@ -39,5 +39,5 @@ def finetune(
     if settings.epochs == 0:
         return History()
     trainer = Trainer(model, data, settings, seed=seed, folder=folder, teacher=teacher, base=base, progress=progress)
-    trainer.train(Stretch(share=1.0))
+    trainer.train(Phase(share=1.0))
     return trainer.finish()

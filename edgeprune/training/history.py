@@ -6,8 +6,8 @@ import itertools
 import statistics
 from dataclasses import dataclass
 
-from edgeprune.training.execution import Execution
 from edgeprune.training.hyperparameters import Hyperparameters
+from edgeprune.training.precision_and_layout import StepExecution
 
 _FEWEST_EPOCHS = 4
 _LEAST_GAIN = 0.005
@@ -54,7 +54,7 @@ class History:
     start_accuracy: float | None = None
     hyperparameters: Hyperparameters | None = None
     rollbacks: int = 0
-    execution: Execution | None = None
+    execution: StepExecution | None = None
 
     @property
     def kept_start(self) -> bool:

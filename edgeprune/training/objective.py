@@ -17,12 +17,12 @@ from edgeprune.config import TrainingSettings
 from edgeprune.errors import ModelError, RecipeError
 from edgeprune.model.class_labels import IGNORED
 from edgeprune.model.data import Split
-from edgeprune.model.randomness import seeded
-from edgeprune.model.sources import load_object
-from edgeprune.model.user_code import user_code
+from edgeprune.model.seeding import seeded
+from edgeprune.model.user_code_guard import user_code
+from edgeprune.model.user_objects import load_object
 from edgeprune.training.distillation import Teacher
 from edgeprune.training.evaluate import check, logits
-from edgeprune.training.execution import PLAIN, Execution
+from edgeprune.training.precision_and_layout import PLAIN, StepExecution
 
 Step = Callable[[nn.Module, Any, Any], Any]
 Metric = Callable[[Callable[..., Any], Any], float]
@@ -70,7 +70,7 @@ class Objective:
         """Whether the whole step is the user's own."""
         return self._step is not None
 
-    def __call__(self, model: nn.Module, inputs: Any, labels: Any, execution: Execution) -> Tensor:
+    def __call__(self, model: nn.Module, inputs: Any, labels: Any, execution: StepExecution) -> Tensor:
         """The mean loss of a batch, float32.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgeprune.training.checkpoint import Checkpoints
-from edgeprune.training.processes import Processes
+from edgeprune.training.distributed import ProcessGroup
 from edgeprune.training.run_state import RunState, StretchState
 
 
@@ -18,7 +18,7 @@ class RunCheckpoints:
         processes: The processes that train together.
     """
 
-    def __init__(self, files: Checkpoints, state: RunState, processes: Processes) -> None:
+    def __init__(self, files: Checkpoints, state: RunState, processes: ProcessGroup) -> None:
         self._files = files
         self._state = state
         self._processes = processes

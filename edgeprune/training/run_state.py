@@ -10,7 +10,7 @@ from typing import Any
 from edgeprune.errors import InputError, TrainingError
 from edgeprune.training.divergence import Divergence
 from edgeprune.training.history import Epoch
-from edgeprune.training.stretch import Hook, Stretch
+from edgeprune.training.phase import Hook, Phase
 from edgeprune.training.trained_network import TrainedNetwork
 
 
@@ -30,7 +30,7 @@ class StretchState:
         divergence: Detects losses that grow without bounds.
     """
 
-    stretch: Stretch
+    stretch: Phase
     number: int
     begin: int
     end: int

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgeprune.config import TrainingSettings
 from edgeprune.training import hyperparameters
-from edgeprune.training.average import Average
+from edgeprune.training.ema import WeightAverage
 
 
 class TrainedNetwork:
@@ -25,7 +25,7 @@ class TrainedNetwork:
     def __init__(self, model: nn.Module, settings: TrainingSettings) -> None:
         self.model = model
         self.optimizer = make_optimizer(model, settings)
-        self.average = Average(model, settings.ema) if settings.ema else None
+        self.average = WeightAverage(model, settings.ema) if settings.ema else None
         self._freezes_norms = settings.batchnorm == "freeze"
 
     @property

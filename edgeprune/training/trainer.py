@@ -15,23 +15,23 @@ from edgeprune.config import TrainingSettings
 from edgeprune.errors import DataError, ModelError
 from edgeprune.model import weights
 from edgeprune.model.data import Data
-from edgeprune.model.randomness import derive_seed, seed_generators, seeded
+from edgeprune.model.seeding import derive_seed, seed_generators, seeded
 from edgeprune.model.splits import read_part
 from edgeprune.progress import SILENT, Progress
 from edgeprune.training.checkpoint import Checkpoints, identity
 from edgeprune.training.distillation import Teacher
+from edgeprune.training.distributed import processes
 from edgeprune.training.evaluate import device_of
-from edgeprune.training.execution import Execution, decide, deterministic
+from edgeprune.training.evaluator import Evaluator
 from edgeprune.training.history import History
 from edgeprune.training.hyperparameters import DISTINCT_BATCHES
-from edgeprune.training.judge import Judge
 from edgeprune.training.objective import Objective
-from edgeprune.training.processes import processes
+from edgeprune.training.phase import Phase
+from edgeprune.training.precision_and_layout import StepExecution, decide, deterministic
 from edgeprune.training.rollback import ROLLBACKS, check_rollbacks, rate_factor
 from edgeprune.training.run_checkpoints import RunCheckpoints
 from edgeprune.training.run_state import RunState, StretchState
 from edgeprune.training.step_plan import StepPlan
-from edgeprune.training.stretch import Stretch
 from edgeprune.training.trained_network import TrainedNetwork
 from edgeprune.training.training_step import TrainingStep
 from edgeprune.training.validation import Validation
@@ -109,7 +109,7 @@ class Trainer:
         self.plan = StepPlan.of(settings, samples, self._processes.count)
         plain = Objective(settings, base=base)
         objective = plain if teacher is None else Objective(settings, teacher=teacher, base=base)
-        judge = Judge(data.validation, settings, base=base)
+        judge = Evaluator(data.validation, settings, base=base)
         run_identity = identity(
             model.state_dict(),
             seed=seed,
@@ -127,7 +127,7 @@ class Trainer:
         if self._processes.first:
             self._files.sweep()
             execution = decide(model, first, settings, plain, file=self._files.execution, device=self._device)
-        self._execution: Execution = self._processes.tell(execution)
+        self._execution: StepExecution = self._processes.tell(execution)
         self._execution.place(model)
         self.network = TrainedNetwork(model, settings)
         self._step = TrainingStep(self.network, objective, self._execution, self._processes, settings)
@@ -138,7 +138,7 @@ class Trainer:
         self._end = 0
         self._progress.start(self.plan.steps)
 
-    def train(self, stretch: Stretch) -> None:
+    def train(self, stretch: Phase) -> None:
         """Train for ``stretch``, from where it was interrupted if it was.
 
         Raises:

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgeprune.config import TrainingSettings
-from edgeprune.training.execution import Execution
+from edgeprune.training.distributed import ProcessGroup
 from edgeprune.training.hyperparameters import range_test
 from edgeprune.training.objective import Objective
-from edgeprune.training.processes import Processes
-from edgeprune.training.stretch import Hook
+from edgeprune.training.phase import Hook
+from edgeprune.training.precision_and_layout import StepExecution
 from edgeprune.training.trained_network import TrainedNetwork, make_optimizer
 
 
@@ -23,8 +23,8 @@ class TrainingStep:
         self,
         network: TrainedNetwork,
         objective: Objective,
-        execution: Execution,
-        processes: Processes,
+        execution: StepExecution,
+        processes: ProcessGroup,
         settings: TrainingSettings,
     ) -> None:
         self._network = network

@@ -9,10 +9,10 @@ from torch import nn
 from edgeprune.errors import ModelError
 from edgeprune.model import weights
 from edgeprune.training.checkpoint import Checkpoints
+from edgeprune.training.distributed import ProcessGroup
 from edgeprune.training.evaluate import BrokenError, Evaluation
+from edgeprune.training.evaluator import Evaluator
 from edgeprune.training.history import Epoch
-from edgeprune.training.judge import Judge
-from edgeprune.training.processes import Processes
 from edgeprune.training.run_state import RunState, StretchState
 
 
@@ -25,7 +25,7 @@ class Validation:
         files: Files of the run.
     """
 
-    def __init__(self, judge: Judge, processes: Processes, files: Checkpoints) -> None:
+    def __init__(self, judge: Evaluator, processes: ProcessGroup, files: Checkpoints) -> None:
         self._judge = judge
         self._processes = processes
         self._files = files

@@ -46,7 +46,7 @@ def _file(content: bytes, name: str) -> Path:
 def toml(content: bytes) -> None:
     """A recipe, a target and ``devices.toml``."""
     from edgeprune.config import Recipe, Target
-    from edgeprune.config.settings import read_toml
+    from edgeprune.config.settings_base import read_toml
 
     path = _file(content, "toml/recipe.toml")
     _first_error(lambda: Recipe.load(path), lambda: Target.load(path), lambda: read_toml(path, InputError))
@@ -55,37 +55,37 @@ def toml(content: bytes) -> None:
 @reader
 def manifest(content: bytes) -> None:
     """A manifest, its report line and its comparison with itself."""
-    from edgeprune.bundle.reading import read
-    from edgeprune.report import changes, verdicts
+    from edgeprune.bundle.bundle_reader import read
+    from edgeprune.report import budget_output, comparison_output
     from edgeprune.report.comparison import compare
 
     found = read(_file(content, "manifest/manifest.json"))
     if found.manifest is not None:
         found.manifest.to_json()
-        verdicts.render(found.manifest.budgets, found.manifest.metric)
-        verdicts.markdown(found.manifest.budgets, found.manifest.metric)
-    changes.markdown(compare(found, found))
+        budget_output.render(found.manifest.budgets, found.manifest.metric)
+        budget_output.markdown(found.manifest.budgets, found.manifest.metric)
+    comparison_output.markdown(compare(found, found))
 
 
 @reader
 def profile(content: bytes) -> None:
     """A profile, what is printed of it, and its comparison with itself."""
-    from edgeprune.bundle.reading import read
-    from edgeprune.profile import Profile, trace
-    from edgeprune.report import changes, measured
+    from edgeprune.bundle.bundle_reader import read
+    from edgeprune.profile import Profile, chrome_trace
+    from edgeprune.report import comparison_output, profile_output
     from edgeprune.report.comparison import compare
 
     path = _file(content, "profile/profile.json")
     found = Profile.load(path)
-    _print(measured.render(found))
-    measured.describe(found)
-    measured.notes(found)
-    trace.to_json([found])
+    _print(profile_output.render(found))
+    profile_output.describe(found)
+    profile_output.notes(found)
+    chrome_trace.to_json([found])
     bundle = read(path)
     comparison = compare(bundle, bundle)
-    changes.markdown(comparison)
-    changes.junit(comparison)
-    _print(changes.render(comparison))
+    comparison_output.markdown(comparison)
+    comparison_output.junit(comparison)
+    _print(comparison_output.render(comparison))
 
 
 @reader
@@ -109,9 +109,9 @@ def page_profile(content: bytes) -> None:
 @reader
 def measured(content: bytes) -> None:
     """``measured.json`` of a bundle."""
-    from edgeprune.bundle.measured import Measured
+    from edgeprune.bundle.measurements import Measurements
 
-    Measured.parse(content, where="measured.json").to_json()
+    Measurements.parse(content, where="measured.json").to_json()
 
 
 @reader
@@ -125,7 +125,7 @@ def evaluation(content: bytes) -> None:
 @reader
 def plan(content: bytes) -> None:
     """A plan."""
-    from edgeprune.select.plan import Plan
+    from edgeprune.selection.plan import Plan
 
     repr(Plan.load(_file(content, "plan/plan.json")))
 
@@ -133,7 +133,7 @@ def plan(content: bytes) -> None:
 @reader
 def lock(content: bytes) -> None:
     """``edgeprune.lock``."""
-    from edgeprune.pipeline.lock import Lock
+    from edgeprune.pipeline.lock_file import Lock
 
     found = Lock(_file(content, "lock/edgeprune.lock"), "digits")
     found.get("training")
@@ -143,7 +143,7 @@ def lock(content: bytes) -> None:
 @reader
 def table(content: bytes) -> None:
     """A latency table."""
-    from edgeprune.cost.table import LatencyTable
+    from edgeprune.cost.latency_table import LatencyTable
 
     LatencyTable.load(_file(content, "table/table.json")).to_json()
 
@@ -151,9 +151,9 @@ def table(content: bytes) -> None:
 @reader
 def cache_entry(content: bytes) -> None:
     """``result.json`` of a cache entry, and ``hashes.json``."""
-    from edgeprune.pipeline.cache import Cache
     from edgeprune.pipeline.fingerprint import Hashes
-    from edgeprune.pipeline.results.pruning import TrainResult
+    from edgeprune.pipeline.results.pruning_results import TrainResult
+    from edgeprune.pipeline.stage_cache import Cache
 
     root = _folder() / "cache_root"
     (root / "cache" / "stage-0").mkdir(parents=True, exist_ok=True)
@@ -220,18 +220,23 @@ def tflite(content: bytes) -> None:
 @reader
 def board(content: bytes) -> None:
     """What a microcontroller says on its serial line: framing, then every figure."""
-    from edgeprune.devices.board import grammar
+    from edgeprune.devices.board import board_protocol
 
-    lines = grammar.Lines()
+    lines = board_protocol.LineBuffer()
     half = len(content) // 2
     for line in (*lines.feed(content[:half]), *lines.feed(content[half:])):
-        said = grammar.reply(line)
+        said = board_protocol.reply(line)
         if said is None:
             continue
-        grammar.error(said)
-        grammar.lap_us(said)
-        for read, key in ((grammar.results, "results"), (grammar.layers, "layers"), (str, "arena"), (str, "model")):
-            text = grammar.bracketed(said, key)
+        board_protocol.error(said)
+        board_protocol.lap_us(said)
+        for read, key in (
+            (board_protocol.results, "results"),
+            (board_protocol.layers, "layers"),
+            (str, "arena"),
+            (str, "model"),
+        ):
+            text = board_protocol.bracketed(said, key)
             if text is not None:
                 _value_error(lambda read=read, text=text: read(text))
 
@@ -239,26 +244,26 @@ def board(content: bytes) -> None:
 @reader
 def jetson(content: bytes) -> None:
     """What ``tegrastats``, ``nvpmodel`` and ``trtexec`` print."""
-    from edgeprune.backends.tensorrt import layers, nvpmodel, tegrastats
+    from edgeprune.backends.tensorrt import nvpmodel, tegrastats, trtexec_report
 
     text = content.decode(errors="replace")
-    for read in (tegrastats.read_tegrastats, nvpmodel.read_nvpmodel, layers.read_profile):
+    for read in (tegrastats.read_tegrastats, nvpmodel.read_nvpmodel, trtexec_report.read_profile):
         _first_error(lambda read=read: read(text))
 
 
 @reader
 def state(content: bytes) -> None:
     """What a device says of its state."""
-    from edgeprune.profile.state import Monitor, environment
+    from edgeprune.profile.device_state import DeviceMonitor, environment
 
-    samples = Monitor(_Workspace(content), gpu=True).take()  # type: ignore[arg-type]
+    samples = DeviceMonitor(_Workspace(content), gpu=True).take()  # type: ignore[arg-type]
     environment(samples[0], samples, samples[-1])
 
 
 @reader
 def answers(content: bytes) -> None:
     """What a runner on a device answers, and what is made of it."""
-    from edgeprune.profile.runner import Runner
+    from edgeprune.profile.runner_client import Runner
 
     runner = Runner(_Workspace(content), "run.py", "model", 1.0)  # type: ignore[arg-type]
     runner.load("m", threads=1, spinning=False, seed=0)
@@ -273,13 +278,13 @@ def answers(content: bytes) -> None:
 @reader
 def options(content: bytes) -> None:
     """Values of ``--set``, ``--budget``, ``--input`` and ``--fail-on``."""
-    from edgeprune.cli import options as cli_options
-    from edgeprune.report.rules import Rule
+    from edgeprune.cli import recipe_options as cli_options
+    from edgeprune.report.regression_limits import RegressionLimit
 
     text = content.decode(errors="surrogateescape")
     context = click.Context(click.Command("x"))
     option = click.Option(["--x"])
-    _first_error(lambda: cli_options.shape(context, option, text), lambda: Rule.parse(text))
+    _first_error(lambda: cli_options.shape(context, option, text), lambda: RegressionLimit.parse(text))
     for name in ("", "macs=", "training.lr=", "model.input=", "latency_ms.p95=", "accuracy="):
         values: dict[str, Any] = {}
         _first_error(lambda name=name, values=values: values.update(
@@ -335,7 +340,7 @@ def _bundle() -> Path:
 
 
 def _page(content: bytes, name: str) -> None:
-    from edgeprune.report.page import of_bundle
+    from edgeprune.report.report_page import of_bundle
 
     place = _bundle() / name
     whole = place.read_bytes()

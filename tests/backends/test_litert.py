@@ -12,9 +12,9 @@ from torch import nn
 
 from edgeprune.backends.litert import litert_session as litert
 from edgeprune.errors import DataError, ModelError
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model.data import TensorSplit
-from edgeprune.tflite.conversion import Converted, convert
+from edgeprune.tflite.conversion import TfliteConversion, convert
 from edgeprune.tflite.tflite_file import pack, read, state_orders
 from edgeprune.tflite.tflite_quantizing import quantize
 
@@ -24,7 +24,7 @@ def _network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
 
 
-def _converted(folder: Path, *, batch: int = 1) -> Converted:
+def _converted(folder: Path, *, batch: int = 1) -> TfliteConversion:
     return convert(export(_network(), (torch.randn(batch, 3, 8, 8),), folder / "m.onnx").path, folder / "m.tflite")
 
 
@@ -43,7 +43,7 @@ def test_predictions_are_those_of_pytorch(
     x = torch.randn(samples, 3, 8, 8)
     with torch.no_grad():
         expected = _network()(x).numpy()
-    session = litert.Session(_converted(tmp_path, batch=batch).path, workers=workers, kernels=kernels)
+    session = litert.LiteRTSession(_converted(tmp_path, batch=batch).path, workers=workers, kernels=kernels)
     np.testing.assert_allclose(session.predict(x.numpy())[0], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -103,4 +103,4 @@ def test_orders_that_do_not_match_the_file_are_refused(tmp_path: Path) -> None:
         state_orders(model, wrong, [[0, 1]])  # type: ignore[arg-type]
         source.path.write_bytes(pack(model))
         with pytest.raises(ModelError, match=r"edgeprune\.orders"):
-            litert.Session(source.path)
+            litert.LiteRTSession(source.path)

@@ -14,7 +14,7 @@ from torch import nn
 from edgeprune.backends.file_module import as_module
 from edgeprune.backends.onnxruntime import onnxruntime_session as backend
 from edgeprune.errors import DataError, ModelError
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model.data import TensorSplit
 
 
@@ -39,7 +39,7 @@ def test_predictions_are_those_of_pytorch(tmp_path: Path, batch: int, dynamic: b
     x = torch.randn(samples, 3, 8, 8)
     with torch.no_grad():
         expected = network()(x).numpy()
-    session = backend.Session(model(tmp_path, batch=batch, dynamic=dynamic), threads=1)
+    session = backend.OnnxRuntimeSession(model(tmp_path, batch=batch, dynamic=dynamic), threads=1)
     assert session.batch_size == (None if dynamic else batch)
     for inputs, workers in ((x.numpy(), 1), ([x.numpy()], 2), ({"input": x.numpy()}, 3)):
         (got,) = session.predict(inputs, workers=workers)
@@ -115,7 +115,7 @@ def test_invalid_model_file_is_named_in_the_error(tmp_path: Path) -> None:
 
 
 def test_inputs_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
-    session = backend.Session(model(tmp_path))
+    session = backend.OnnxRuntimeSession(model(tmp_path))
     with pytest.raises(ModelError, match="fails on ONNX Runtime"):
         session.predict(np.zeros((1, 3, 9, 9), np.float32))
     with pytest.raises(ModelError, match="takes the inputs input; got 2"):

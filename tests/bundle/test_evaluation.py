@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from edgeprune.bundle import archive, pack
+from edgeprune.bundle.bundle_reader import read
 from edgeprune.bundle.evaluation import NAME, Evaluation
 from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics
-from edgeprune.bundle.reading import read
 from edgeprune.errors import BundleError
 
 _CORRECT = [True, False, True, True, False, True, True, True, False, True]

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from edgeprune.bundle import pack
-from edgeprune.bundle.exchange import exchange
+from edgeprune.bundle.atomic_swap import exchange
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.bundle.measured import Measured
+from edgeprune.bundle.measurements import Measurements
 from edgeprune.errors import BundleError
 
 
@@ -40,7 +40,7 @@ def test_archive_has_the_files_of_the_folder(tmp_path: Path, manifest: Manifest)
     )
     folder = snapshot(packed.folder)
     assert folder.keys() == {"manifest.json", "model.onnx", "run.py", "plan/plan.json", "profile.json", "measured.json"}
-    assert Measured.load(packed.folder).files.keys() == {"profile.json"}
+    assert Measurements.load(packed.folder).files.keys() == {"profile.json"}
     stored = Manifest.load(packed.folder)
     assert stored == packed.manifest
     assert list(stored.files) == ["model.onnx", "plan/plan.json", "run.py"]
@@ -194,7 +194,7 @@ def test_a_full_disk_leaves_the_earlier_bundle_and_nothing_half_written(small_di
 
 
 def test_exchange_without_the_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeprune.bundle.exchange._exchange_at_once", lambda *_: False)
+    monkeypatch.setattr("edgeprune.bundle.atomic_swap._exchange_at_once", lambda *_: False)
     for name in ("new", "place"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.bundle.verifying import verify
+from edgeprune.bundle.verification import verify
 from edgeprune.cli import run
 from tests.cli.own import NETWORK
 

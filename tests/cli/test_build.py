@@ -11,13 +11,13 @@ import pytest
 from safetensors.torch import load_file
 
 import edgeprune
+from edgeprune.bundle.bundle_reader import read
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.bundle.reading import read
 from edgeprune.bundle.report_data import ReportData
-from edgeprune.bundle.verifying import verify
+from edgeprune.bundle.verification import verify
 from edgeprune.cli import run
-from edgeprune.report import page
-from edgeprune.report.warnings import result_warnings
+from edgeprune.report import report_page
+from edgeprune.report.result_warnings import result_warnings
 from tests.cli.own import ARGUMENTS, NETWORK
 
 
@@ -69,7 +69,7 @@ def test_own_network_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFix
     assert evaluation.bits.bit_count() / evaluation.samples == shipped["accuracy"]
     assert read(Path(told["archive"])).evaluation == evaluation
     assert "report.html" not in manifest["files"]  # it tells timings, as profile.json does
-    assert (folder / "report.html").read_text() == page.of_bundle(folder)
+    assert (folder / "report.html").read_text() == report_page.of_bundle(folder)
     state = load_file(folder / "weights.safetensors")
     assert (
         sum(tensor.numel() for name, tensor in state.items() if "running" not in name and "num_" not in name)

@@ -119,7 +119,7 @@ def onnx_file(tmp_path: Path) -> Path:
 
 
 def test_json_output_has_no_character_that_a_terminal_obeys() -> None:
-    from edgeprune.printable import printable_json
+    from edgeprune.safe_text import printable_json
 
     text = json.dumps({"a\x9b": "\u202e\x1b"}, ensure_ascii=False)
     assert printable_json(text).isprintable()
@@ -127,7 +127,7 @@ def test_json_output_has_no_character_that_a_terminal_obeys() -> None:
 
 
 def test_tables_have_no_character_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
-    from edgeprune.cli.output import echo, print_table
+    from edgeprune.cli.console_output import echo, print_table
 
     print_table(("a",), [("\x1b]0;title\x07\x9b",)])
     echo("\x1b[31m")

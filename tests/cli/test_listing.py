@@ -146,7 +146,7 @@ def test_openmp_waits_passively(before: str, given: str | None, expected: str | 
 def test_hint_at_wait_policy_comes_once_where_cores_are_busy(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from edgeprune.launch import hint_at_wait_policy
+    from edgeprune.distributed_env import hint_at_wait_policy
 
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     for load, hints in ((0.0, 0), (1000.0, 1)):

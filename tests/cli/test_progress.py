@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from edgeprune.cli.bar import bar
-from edgeprune.cli.screen import Screen
+from edgeprune.cli.build_progress import BuildProgress
+from edgeprune.cli.progress_bar import bar
 from edgeprune.cli.time_estimate import TimeEstimate, duration
-from edgeprune.pipeline.results.pruning import ScoreResult
+from edgeprune.pipeline.results.pruning_results import ScoreResult
 from edgeprune.pipeline.stage import Stage
 
 
@@ -50,7 +50,7 @@ def _stage(title: str) -> Stage[ScoreResult]:
 
 
 def test_build_says_which_of_how_many_stages_ended(capsys: pytest.CaptureFixture[str]) -> None:
-    with Screen() as screen:
+    with BuildProgress() as screen:
         screen.expect(2)
         screen.note("data changed: samples.pt")
         for title, cached in (("load", True), ("fine-tune", False)):
@@ -67,7 +67,7 @@ def test_build_says_which_of_how_many_stages_ended(capsys: pytest.CaptureFixture
 
 
 def test_stages_of_a_second_attempt_are_counted_from_one(capsys: pytest.CaptureFixture[str]) -> None:
-    with Screen() as screen:
+    with BuildProgress() as screen:
         for _ in range(2):
             screen.expect(1)
             screen.begin(_stage("load"))
@@ -86,7 +86,7 @@ def test_bars_on_a_terminal_have_a_total_and_the_time_left(
     with bar("sensitivity") as progress:
         progress.start(40)
         progress.advance(10)
-    with Screen() as screen:
+    with BuildProgress() as screen:
         screen.expect(20)
         stage = screen.begin(_stage("fine-tune"))
         stage.start(30)

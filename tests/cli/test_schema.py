@@ -11,7 +11,7 @@ import pytest
 
 from edgeprune.cli import run
 from edgeprune.cli.schema import NAMES, json_schema
-from edgeprune.config.settings import read_toml
+from edgeprune.config.settings_base import read_toml
 from edgeprune.errors import InputError
 from tests.report import samples
 

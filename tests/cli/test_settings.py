@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgeprune.cli.options import RecipeOptions, chosen_recipe
+from edgeprune.cli.recipe_options import RecipeOptions, chosen_recipe
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from edgeprune.backends import backend, for_target, names
 from edgeprune.backends.conversion import Conversion, Quantization, ShippedModel
 from edgeprune.config import Recipe, Target
 from edgeprune.config.target import Precision
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model.data import TensorSplit
 
 _TARGETS: Mapping[str, Target] = {

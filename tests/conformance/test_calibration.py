@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 
 from edgeprune.quantize import METHODS, Method, quantize
-from edgeprune.quantize.calibration import calibrate
-from edgeprune.quantize.prepare import Prepared, prepare
-from edgeprune.quantize.samples import CalibrationSamples
+from edgeprune.quantize.activation_ranges import calibrate
+from edgeprune.quantize.calibration_samples import CalibrationSamples
+from edgeprune.quantize.prepare_onnx import PreparedModel, prepare
 from tests.quantize.digits import accuracy, digits, trained, write
 
 _every_method = pytest.mark.parametrize("method", METHODS)
@@ -23,11 +23,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(source: Path) -> Prepared:
+def prepared(source: Path) -> PreparedModel:
     return prepare(source)
 
 
-def _ranges(prepared: Prepared, method: Method, *, count: int = 64, seed: int = 0) -> dict[str, tuple[float, float]]:
+def _ranges(
+    prepared: PreparedModel, method: Method, *, count: int = 64, seed: int = 0
+) -> dict[str, tuple[float, float]]:
     samples = CalibrationSamples(digits().train, count, seed)
     found = calibrate(prepared, samples, method=method)
     return {name: tuple(np.asarray(end).item() for end in data.range_value) for name, data in found.items()}
@@ -42,7 +44,7 @@ def test_calibration_keeps_the_accuracy(method: Method, source: Path, tmp_path: 
 
 @pytest.mark.long
 @_every_method
-def test_ranges_are_within_the_observed_values(method: Method, prepared: Prepared) -> None:
+def test_ranges_are_within_the_observed_values(method: Method, prepared: PreparedModel) -> None:
     seen = _ranges(prepared, "minmax")
     found = _ranges(prepared, method)
     assert found.keys() == seen.keys()
@@ -51,7 +53,7 @@ def test_ranges_are_within_the_observed_values(method: Method, prepared: Prepare
         assert high - low >= 0.3 * (seen[name][1] - seen[name][0])
 
 
-def test_minmax_ranges_equal_extremes_of_the_network(prepared: Prepared) -> None:
+def test_minmax_ranges_equal_extremes_of_the_network(prepared: PreparedModel) -> None:
     session = onnxruntime.InferenceSession(prepared.model.SerializeToString(), providers=["CPUExecutionProvider"])
     samples = list(CalibrationSamples(digits().train, 64))
     logits = np.concatenate([session.run(None, {prepared.input_name: sample})[0] for sample in samples])
@@ -62,7 +64,7 @@ def test_minmax_ranges_equal_extremes_of_the_network(prepared: Prepared) -> None
 
 @pytest.mark.long
 @_every_method
-def test_the_same_samples_give_the_same_ranges_and_others_do_not(method: Method, prepared: Prepared) -> None:
+def test_the_same_samples_give_the_same_ranges_and_others_do_not(method: Method, prepared: PreparedModel) -> None:
     first = _ranges(prepared, method, count=32)
     assert _ranges(prepared, method, count=32) == first
     assert _ranges(prepared, method, count=32, seed=1) != first
@@ -70,5 +72,5 @@ def test_the_same_samples_give_the_same_ranges_and_others_do_not(method: Method,
 
 @pytest.mark.long
 @_every_method
-def test_one_sample_is_enough_to_run(method: Method, prepared: Prepared) -> None:
+def test_one_sample_is_enough_to_run(method: Method, prepared: PreparedModel) -> None:
     assert all(low <= high for low, high in _ranges(prepared, method, count=1).values())

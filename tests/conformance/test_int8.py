@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeprune.backends.litert.litert_session import Session
+from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.backends.tflm import host_comparison
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.model.data import TensorSplit
@@ -134,7 +134,7 @@ def test_operator(op: str, tmp_path: Path) -> None:
     (entry,) = made.inputs
     on_steps = np.concatenate([entry.restored(entry.stored(sample[None])) for sample in samples])
     found = host_comparison.compare(made.path, on_steps, made.inputs, made.outputs, classes=False)
-    wanted = Session(converted.path).predict(on_steps)
+    wanted = LiteRTSession(converted.path).predict(on_steps)
     got = Interpreter(made.path, made.inputs, made.outputs).predict(on_steps)
     off = max(np.abs(a - b).max() / port.scale for a, b, port in zip(wanted, got, made.outputs, strict=True))
     assert found.worst_steps <= 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 
-from edgeprune.backends.litert.litert_session import Session
+from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.tflite.conversion import convert
 from edgeprune.tflite.conversion.ops import registered
 from tests.conformance.examples.base import Draw
@@ -43,7 +43,7 @@ def test_lowering(op: str, build: Build, data: st.DataObject, seed: int, path: P
     example = build(Maker(Draw(data), seed))
     assert op in {node.op_type for node in example.model.graph.node}
     converted = convert(example.model, path)
-    got = Session(converted.path).run([example.feed[port.name] for port in converted.inputs])
+    got = LiteRTSession(converted.path).run([example.feed[port.name] for port in converted.inputs])
     for wanted, value in zip(_reference(example), got, strict=True):
         assert value.shape == wanted.shape
         assert value.dtype == wanted.dtype

@@ -18,14 +18,20 @@ from ai_edge_litert.interpreter import Interpreter
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, fx, nn
 
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.graph import capture
-from edgeprune.graph.operators import argument_names, bind_arguments, call_operator, is_operator_call, operator_name
+from edgeprune.graph.graph_operators import (
+    argument_names,
+    bind_arguments,
+    call_operator,
+    is_operator_call,
+    operator_name,
+)
 from edgeprune.operator_facts.aten_operators import ATEN
 from edgeprune.operator_facts.onnx_operators import ONNX
 from edgeprune.operator_facts.operator_table import OperatorTable
 from edgeprune.operator_facts.tflite_operators import TFLITE
-from edgeprune.quantize.fusing import executed
+from edgeprune.quantize.integer_fusion import executed
 from edgeprune.tflite.conversion import convert
 from edgeprune.tflite.tflite_file import operator_name as tflite_operator_name
 from edgeprune.tflite.tflite_file import read
@@ -631,8 +637,8 @@ def test_casts_change_the_type_alone(tmp_path: Path) -> None:
 
 _OTHER_LISTS: Mapping[str, str] = {
     "tflite/conversion/ops": "translations of ONNX operators to TFLite",
-    "graph/captured.py": "modules that replace operators",
-    "graph/draws.py": "values that replace random draws",
+    "graph/captured_module.py": "modules that replace operators",
+    "graph/random_draws.py": "values that replace random draws",
     "graph/rules": "operators of each rule",
     "operator_facts": "the tables",
 }

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgeprune.cost import cost_of
 from edgeprune.graph import Units, capture, shrink, units_of
-from edgeprune.graph.operators import is_operator_call, operator_name
+from edgeprune.graph.graph_operators import is_operator_call, operator_name
 from edgeprune.graph.rules import registered
 from tests.conformance.examples import CAPTURED_AS, Build, Draw, Example, examples
 from tests.example_count import example_count

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgeprune import criteria, schedules, select
+from edgeprune import criteria, schedules, selection
 from edgeprune.config import Budget
 from edgeprune.model.registry import documentation, options_of
-from edgeprune.schedules import Attached, Choice, LoopOptions, Schedule, Session, create, registered
-from edgeprune.select import Plan
+from edgeprune.schedules import Choice, ExternalLoop, LoopOptions, PruningSession, Schedule, create, registered
+from edgeprune.selection import Plan
 from edgeprune.statistics import Samples
-from edgeprune.training.stretch import Stretch
+from edgeprune.training.phase import Phase
 from tests.schedules.driver import drive
 from tests.schedules.tiny import IMAGE, small, split
 
@@ -42,7 +42,7 @@ class Ended:
     plan: Plan
     state: dict[str, Tensor]
     model: nn.Module
-    stretches: list[Stretch]
+    stretches: list[Phase]
 
 
 class Recorded(Schedule):
@@ -52,9 +52,9 @@ class Recorded(Schedule):
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
-        self.stretches: list[Stretch] = []
+        self.stretches: list[Phase] = []
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         for stretch in self.schedule.run(session):
             self.stretches.append(stretch)
             yield stretch
@@ -67,11 +67,11 @@ def _made(way: str) -> Schedule:
 
 def _run(way: str, seed: int = 3) -> Ended:
     data = split()
-    session = Session(
+    session = PruningSession(
         small(),
         _EXAMPLE,
         Budget(**_BUDGET),
-        Choice(criteria.create("l2"), select.create("global"), ("recalibrate",)),
+        Choice(criteria.create("l2"), selection.create("global"), ("recalibrate",)),
         samples=Samples.of(data, count=32, batch_size=16),
         seed=seed,
         rewind_weights=small(seed=1).state_dict(),
@@ -126,7 +126,7 @@ def test_the_plan_replays_and_the_weights_fit(way: str) -> None:
 def test_interrupted_loop_resumes_with_the_same_weights(way: str) -> None:
     batches = list(split().batches(16))
 
-    def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Attached:
+    def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> ExternalLoop:
         early = small(seed=1).state_dict()
         return _made(way).attach(
             model,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgeprune.cost import CostModel, cost_model, cost_of
 from edgeprune.errors import BudgetError
 from edgeprune.graph import Group, capture, units_of
-from edgeprune.select import Constraint, Curve, Problem, create, registered, resolve
+from edgeprune.selection import Constraint, LossCurve, Problem, create, registered, resolve
 from tests.example_count import example_count
 from tests.networks.collection import shared
 
@@ -57,11 +57,11 @@ def _problem(
     return Problem(units, scores, costs, limits, constraints, curves)
 
 
-def _curve(group: Group, seed: int) -> Curve:
+def _curve(group: Group, seed: int) -> LossCurve:
     """A loss that rises the faster the less stays, for each group as steep as it likes."""
     kept = sorted({1, (len(group) + 1) // 2, len(group)})
     steepness = 2 + math.sin(seed + group.start)
-    return Curve(tuple(kept), tuple(steepness * (1 - count / len(group)) ** 2 for count in kept))
+    return LossCurve(tuple(kept), tuple(steepness * (1 - count / len(group)) ** 2 for count in kept))
 
 
 def _choose(name: str, problem: Problem) -> Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from importlib.metadata import version
 
-from edgeprune.cost.layers import Layer, Shape, layers
-from edgeprune.cost.table import Grid, LatencyTable, Rest, fingerprint
+from edgeprune.cost.latency_table import Grid, LatencyTable, RemainderLatency, fingerprint
+from edgeprune.cost.layer_shapes import CostLayer, LayerShape, layers
 from edgeprune.graph import Units
 
 FLOOR_MS, REST_MS = 0.25, 0.5
 
 
-def formula(shape: Shape, into: float, out: float) -> float:
+def formula(shape: LayerShape, into: float, out: float) -> float:
     """Outputs are padded to multiples of 8; inputs off multiples of 4 take twice as long."""
     work = math.prod(shape.kernel) * math.prod(shape.positions) * into * 8 * math.ceil(out / 8)
     return 1e-5 * work * (1 if into % 4 == 0 or not shape.shrinks[0] else 2)
@@ -33,11 +33,11 @@ def table_for(units: Units, *, threads: int = 1) -> LatencyTable:
         floor_ms=FLOOR_MS,
         alignment={"conv": (4, 8), "linear": (4, 8), "depthwise": (1, 8)},
         grids=tuple(grids.values()),
-        rests=(Rest("imagined", fingerprint(found), FLOOR_MS + dense + REST_MS, REST_MS),),
+        rests=(RemainderLatency("imagined", fingerprint(found), FLOOR_MS + dense + REST_MS, REST_MS),),
     )
 
 
-def _grid(layer: Layer) -> Grid:
+def _grid(layer: CostLayer) -> Grid:
     shape = layer.shape
     into, out = (
         tuple(range(1, size + 1)) if shrinks else (size,)

@@ -12,9 +12,9 @@ from torch import nn
 from edgeprune.backends.footprint import Footprint
 from edgeprune.backends.tflm.tflm_footprint import footprint
 from edgeprune.config import Recipe
-from edgeprune.cost import Scaled, cost_model
-from edgeprune.cost.memory import Int8Arena
-from edgeprune.export.onnx import export
+from edgeprune.cost import ScaledCost, cost_model
+from edgeprune.cost.memory_cost import Int8Arena
+from edgeprune.export.onnx_export import export
 from edgeprune.graph import Units, capture, units_of
 from edgeprune.graph.rewrite import rewrite
 from edgeprune.model import network
@@ -68,7 +68,7 @@ def test_models_follow_the_file(name: str, share: float, tmp_path: Path) -> None
 def test_scaled_cost_is_a_multiple() -> None:
     model, units, _ = _network("digits")
     macs = cost_model("macs", units, model)
-    scaled = Scaled(macs, factor=0.5, offset=100.0)
+    scaled = ScaledCost(macs, factor=0.5, offset=100.0)
     assert scaled.total() == 0.5 * macs.total() + 100
     torch.testing.assert_close(scaled.savings(), 0.5 * macs.savings())
     gone = _some(units, 0.4, 0)
@@ -84,7 +84,7 @@ def test_scaled_cost_is_a_multiple() -> None:
 def test_the_limit_of_a_scaled_peak_is_the_one_of_the_peak() -> None:
     model, units, _ = _network("digits")
     peak = cost_model("arena_bytes", units, model)
-    scaled = Scaled(peak, offset=1000.0)
+    scaled = ScaledCost(peak, offset=1000.0)
     limit = 0.6 * peak.total()
     torch.testing.assert_close(scaled.savings(limit + 1000), peak.savings(limit))
     assert not torch.equal(peak.savings(limit), peak.savings())

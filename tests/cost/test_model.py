@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgeprune.cost import CostModel, Scaled, cost_model, cost_of, peak_activation_bytes
+from edgeprune.cost import CostModel, ScaledCost, cost_model, cost_of, peak_activation_bytes
 from edgeprune.errors import InputError
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.graph import Units, capture, shrink, units_of
 from tests.example_count import example_count
 from tests.networks.collection import NAMES, cases, shared
@@ -203,7 +203,7 @@ def test_totals_of_many_states_are_those_of_each(name: str, cost: str) -> None:
     model = cost_model(cost, units, network)
     whole = model.total()
     masks = torch.stack([_some(units, share=share, seed=seed) for seed, share in enumerate((0.0, 0.3, 0.8))])
-    scaled = Scaled(model, factor=0.5, offset=3.0)
+    scaled = ScaledCost(model, factor=0.5, offset=3.0)
     left = model.terms.left - model.taken(masks)
     each = [_moved(model, lambda twin, mask=mask: twin.remove(mask)) for mask in masks]
     assert model.totals(left).tolist() == each

@@ -10,10 +10,10 @@ from edgeprune.criteria import Network, create
 from edgeprune.errors import InputError
 from edgeprune.graph import capture, units_of
 from edgeprune.statistics import Samples
+from edgeprune.statistics.accumulators import views_of
 from edgeprune.statistics.covariance import Covariance
 from edgeprune.statistics.histogram import Histogram, Range
 from edgeprune.statistics.moments import ClassMoments, Moments
-from edgeprune.statistics.streamed import views_of
 from tests.networks.collection import make
 
 

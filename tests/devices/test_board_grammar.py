@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeprune.devices.board import grammar
+from edgeprune.devices.board import board_protocol
 
 _SAID = (
     b"m-init-done\r\nm-ready\r\nm-name-dut-[X]\r\nm-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[ic01]\r\n"
@@ -20,30 +20,30 @@ _SAID = (
 
 @given(st.lists(st.integers(0, len(_SAID)), max_size=20))
 def test_lines_do_not_depend_on_how_reads_cut_them(cuts: list[int]) -> None:
-    lines = grammar.Lines()
+    lines = board_protocol.LineBuffer()
     places = [0, *sorted(cuts), len(_SAID)]
     found = [line for first, last in itertools.pairwise(places) for line in lines.feed(_SAID[first:last])]
     assert found == _SAID.decode().split("\r\n")[:-1]
-    assert [grammar.reply(line) for line in found] == found
+    assert [board_protocol.reply(line) for line in found] == found
 
 
 def test_replies_are_parsed() -> None:
-    assert grammar.bracketed("m-name-dut-[X]", "name-dut") == "X"
-    assert grammar.bracketed("m-model-[ic01", "model") is None
-    assert grammar.bracketed("m-model-[a[1]]", "model") == "a[1]"
-    assert grammar.lap_us("m-lap-us-7060743") == 7060743
-    assert grammar.lap_us("m-lap-us-70x") is None
-    assert grammar.lap_us("m-ready") is None
-    assert grammar.elapsed_us(7060743, 23572423) == 16511680
-    assert grammar.elapsed_us(grammar.CLOCK_WRAPS_US - 10, 5) == 15
-    assert grammar.error("e-[Unknown command: x]") == "Unknown command: x"
-    assert grammar.error("m-ready") is None
-    assert grammar.results("0.000,0.996,-0.5") == [0.0, 0.996, -0.5]
-    assert grammar.layers("CONV_2D:1234,ADD:5") == [("CONV_2D", 1234), ("ADD", 5)]
-    assert grammar.layers("") == []
+    assert board_protocol.bracketed("m-name-dut-[X]", "name-dut") == "X"
+    assert board_protocol.bracketed("m-model-[ic01", "model") is None
+    assert board_protocol.bracketed("m-model-[a[1]]", "model") == "a[1]"
+    assert board_protocol.lap_us("m-lap-us-7060743") == 7060743
+    assert board_protocol.lap_us("m-lap-us-70x") is None
+    assert board_protocol.lap_us("m-ready") is None
+    assert board_protocol.elapsed_us(7060743, 23572423) == 16511680
+    assert board_protocol.elapsed_us(board_protocol.CLOCK_WRAPS_US - 10, 5) == 15
+    assert board_protocol.error("e-[Unknown command: x]") == "Unknown command: x"
+    assert board_protocol.error("m-ready") is None
+    assert board_protocol.results("0.000,0.996,-0.5") == [0.0, 0.996, -0.5]
+    assert board_protocol.layers("CONV_2D:1234,ADD:5") == [("CONV_2D", 1234), ("ADD", 5)]
+    assert board_protocol.layers("") == []
     for text in ("CONV_2D", "CONV_2D:", ","):
         with pytest.raises(ValueError, match="invalid literal"):
-            grammar.layers(text)
+            board_protocol.layers(text)
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ def test_replies_are_parsed() -> None:
     ],
 )
 def test_partial_reply_is_not_parsed(line: str, reply: str | None) -> None:
-    assert grammar.reply(line) == reply
+    assert board_protocol.reply(line) == reply
 
 
 def test_a_line_without_end_does_not_grow_for_ever() -> None:
-    lines = grammar.Lines()
+    lines = board_protocol.LineBuffer()
     for _ in range(100):
         assert lines.feed(b"x" * 10_000) == []
     (line,) = lines.feed(b"\r\n")
@@ -75,14 +75,14 @@ def test_a_line_without_end_does_not_grow_for_ever() -> None:
 @pytest.mark.long
 @given(st.binary(max_size=200))
 def test_input_is_split_into_commands_of_the_board_limit(content: bytes) -> None:
-    commands = [sent.decode() for sent in grammar.input_commands(content)]
+    commands = [sent.decode() for sent in board_protocol.input_commands(content)]
     assert all(sent.startswith("db ") and sent.endswith("%") and len(sent) <= 80 for sent in commands)
     assert bytes.fromhex("".join(sent[3:-1] for sent in commands)) == content
 
 
 def test_board_with_another_model_is_named() -> None:
     sha256 = "0123456789abcdef" * 4
-    assert grammar.model_id("digits", sha256) == "digits-0123456789ab"
-    assert grammar.is_other_model("digits-0123456789ab", sha256) is False
-    assert grammar.is_other_model("digits-ffffffffffff", sha256) is True
-    assert grammar.is_other_model("ic01", sha256) is None
+    assert board_protocol.model_id("digits", sha256) == "digits-0123456789ab"
+    assert board_protocol.is_other_model("digits-0123456789ab", sha256) is False
+    assert board_protocol.is_other_model("digits-ffffffffffff", sha256) is True
+    assert board_protocol.is_other_model("ic01", sha256) is None

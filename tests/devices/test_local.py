@@ -80,7 +80,7 @@ def test_error_names_the_signal_of_a_killed_program(tmp_path: Path) -> None:
 
 
 def test_timeout_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
+    monkeypatch.setattr("edgeprune.devices.subprocess_channel._END_S", 0.2)
     code = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n"
     with Local().open() as workspace:
         talk = workspace.converse([workspace.push(script(tmp_path, code))])
@@ -108,7 +108,7 @@ def test_an_exception_inside_leaves_no_process(tmp_path: Path) -> None:
 def test_garbage_is_a_line_like_any_other_and_a_flood_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeprune.devices.child._END_S", 0.2)
+    monkeypatch.setattr("edgeprune.devices.subprocess_channel._END_S", 0.2)
     code = (
         "import os, sys\nprint(os.getpid(), flush=True)\n"
         "while True:\n    sys.stdout.buffer.write(b'\\xff\\xfe\\x00 garbage\\n')\n"

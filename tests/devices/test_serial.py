@@ -16,20 +16,20 @@ import pytest
 import serial
 
 import edgeprune as ep
-from edgeprune.backends.litert.litert_session import Session
+from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.cli import run
 from edgeprune.devices import device
 from edgeprune.devices.base import LineLostError
-from edgeprune.devices.board import grammar
-from edgeprune.devices.board.link import CommandError, Link
-from edgeprune.devices.board.talk import Talk
-from edgeprune.devices.emulation.firmware import Board
+from edgeprune.devices.board import board_protocol
+from edgeprune.devices.board.board_runner import BoardConversation
+from edgeprune.devices.board.serial_link import CommandError, SerialLink
+from edgeprune.devices.emulation.firmware_emulator import Board
 from edgeprune.devices.serial import SerialBoard
 from edgeprune.errors import DeviceError, InputError
 from edgeprune.files import sha256
-from edgeprune.profile.golden import Golden
-from edgeprune.profile.protocol import measure
-from edgeprune.profile.result import Profile
+from edgeprune.profile.golden_samples import Golden
+from edgeprune.profile.interleaved_bench import measure
+from edgeprune.profile.profile_result import Profile
 
 _QUICK = {"runs": 3, "blocks": 2, "block_s": 0, "warmup": 1}
 Write = Callable[[bytes], None]
@@ -46,7 +46,7 @@ class Clock:
     """Microseconds that pass as they are asked for."""
 
     def __init__(self) -> None:
-        self.now = grammar.CLOCK_WRAPS_US - 5000  # it wraps around soon
+        self.now = board_protocol.CLOCK_WRAPS_US - 5000  # it wraps around soon
 
     def __call__(self) -> int:
         self.now += 1500
@@ -123,7 +123,7 @@ def test_the_models_of_mlperf_tiny_on_the_emulated_board(
 def test_outputs_over_the_line_are_those_of_the_model(shared_data: Path) -> None:
     path = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32)).astype(np.float32)
-    (expected,) = Session(path, kernels="reference").predict([images])
+    (expected,) = LiteRTSession(path, kernels="reference").predict([images])
     golden = {"ic": Golden(images, (expected,), tolerance=0.05)}
     found = measure({"ic": path}, device("emulator:microcontroller"), golden=golden, **_QUICK)
     assert found.validity is not None
@@ -133,16 +133,17 @@ def test_outputs_over_the_line_are_those_of_the_model(shared_data: Path) -> None
 
 def test_every_command_of_the_protocol_is_answered(model: Path) -> None:
     with board(model) as port:
-        link = Link(port)
+        link = SerialLink(port)
         link.synchronise()
-        ask = lambda *words: link.ask(grammar.command(*words), timeout_s=300)
+        ask = lambda *words: link.ask(board_protocol.command(*words), timeout_s=300)
         assert ask("name") == ["m-name-dut-[EdgePrune]"]
-        assert ask("profile")[1] == f"m-model-[{grammar.model_id(model.stem, sha256(model))}]"
+        assert ask("profile")[1] == f"m-model-[{board_protocol.model_id(model.stem, sha256(model))}]"
         (lap,) = ask("timestamp")
-        assert grammar.lap_us(lap) is not None
+        assert board_protocol.lap_us(lap) is not None
         assert ask("db", "load", 640) == ["m-[Expecting 640 bytes]"]
         replies = [
-            link.ask(command, timeout_s=300) for command in grammar.input_commands(bytes(range(256)) + bytes(384))
+            link.ask(command, timeout_s=300)
+            for command in board_protocol.input_commands(bytes(range(256)) + bytes(384))
         ]
         assert replies[:-1] == [[]] * (len(replies) - 1)
         assert replies[-1] == ["m-load-done"]
@@ -155,7 +156,7 @@ def test_every_command_of_the_protocol_is_answered(model: Path) -> None:
             "m-results",
         ]
         assert ask("results") == said[-1:]
-        assert len(grammar.results(grammar.bracketed(said[-1], "results") or "")) == 640
+        assert len(board_protocol.results(board_protocol.bracketed(said[-1], "results") or "")) == 640
         for wrong, reason in {
             ("db", "load", 3): "640 bytes",
             ("db", "00"): "db load comes first",
@@ -272,7 +273,8 @@ def test_an_empty_list_of_layers_keeps_the_measurement(model: Path, tmp_path: Pa
 def emulated(write: Write, command: str, lines: Iterator[str]) -> None:
     """Firmware that was built for an emulator."""
     told = (
-        ("m-board-[emulated]", line) if command == "profile" and line == grammar.READY else (line,) for line in lines
+        ("m-board-[emulated]", line) if command == "profile" and line == board_protocol.READY else (line,)
+        for line in lines
     )
     say(write, command, (line for part in told for line in part))
 
@@ -326,7 +328,7 @@ class Resetting:
 
 @pytest.mark.long
 def test_board_that_was_reset_is_measured_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeprune.profile.profiling._AGAIN_S", 0)
+    monkeypatch.setattr("edgeprune.profile.profile_devices._AGAIN_S", 0)
     with board(model, Resetting(2)) as port:
         found = profiled(port, model)
         assert found.models[model.stem].latency_ms.p50 == pytest.approx(1.5)
@@ -377,7 +379,7 @@ def test_silent_board_is_an_error_with_its_last_output(model: Path) -> None:
 
 def test_silent_port_is_an_error() -> None:
     terminal, other = os.openpty()
-    link = Link(os.ttyname(other))
+    link = SerialLink(os.ttyname(other))
     with pytest.raises(DeviceError, match=r"does not answer in 0\.5 s and says nothing: is it powered"):
         link.synchronise(timeout_s=0.5)
     link.close()
@@ -395,11 +397,11 @@ def test_busy_port_is_an_error(model: Path) -> None:
 def test_unplugged_board_is_an_error(model: Path) -> None:
     terminal, other = os.openpty()
     tty.setraw(other, termios.TCSANOW)
-    link = Link(os.ttyname(other))
+    link = SerialLink(os.ttyname(other))
     os.close(other)
     os.close(terminal)
     with pytest.raises(LineLostError, match="is gone"):
-        link.ask(grammar.command("name"), timeout_s=5)
+        link.ask(board_protocol.command("name"), timeout_s=5)
     link.close()
 
 
@@ -437,7 +439,7 @@ def test_file_other_than_tflite_is_refused(tmp_path: Path) -> None:
 def test_closed_conversation_leaves_no_process(model: Path) -> None:
     with device("emulator:microcontroller").open() as workspace:
         talk = workspace.converse([])
-        assert isinstance(talk, Talk)
+        assert isinstance(talk, BoardConversation)
         pid = talk._child._process.pid
         talk.receive(timeout_s=60)
         with pytest.raises(DeviceError, match="runs no programs"):

@@ -17,7 +17,7 @@ import pytest
 
 from edgeprune.devices import device
 from edgeprune.devices.base import LineLostError
-from edgeprune.devices.remote import MARK, agent
+from edgeprune.devices.remote import MARK, remote_agent
 from edgeprune.errors import DeviceError, InputError
 from tests.devices import sshd
 from tests.devices.sshd import Server
@@ -93,7 +93,7 @@ def test_output_of_the_login_shell_is_ignored(own: Server, tmp_path: Path) -> No
 def test_background_jobs_of_the_login_shell_are_ended(
     own: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeprune.devices.child._END_S", 2)
+    monkeypatch.setattr("edgeprune.devices.subprocess_channel._END_S", 2)
     login = own.folder / "login"
     login.write_text(
         'case "$SSH_ORIGINAL_COMMAND" in *echo.py*) (sleep 600; true); esac; exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
@@ -169,7 +169,7 @@ def test_failed_program_is_an_error_with_its_output(server: Server, tmp_path: Pa
 def test_a_conversation_that_breaks_off_leaves_nothing(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
 ) -> None:
-    monkeypatch.setattr("edgeprune.devices.child._END_S", 2)
+    monkeypatch.setattr("edgeprune.devices.subprocess_channel._END_S", 2)
     with device(server.uri()).open() as workspace:
         talk = workspace.converse([workspace.push(script(tmp_path, code))])
         assert talk.receive(timeout_s=300) == "1"
@@ -360,8 +360,8 @@ def test_full_disk_of_the_device_is_reported(tmp_path: Path, small: Path) -> Non
 
 
 def test_remote_agent_needs_only_python_3_8() -> None:
-    assert imported(Path(agent.__file__)) <= sys.stdlib_module_names
-    assert agent.MARK == MARK
+    assert imported(Path(remote_agent.__file__)) <= sys.stdlib_module_names
+    assert remote_agent.MARK == MARK
 
 
 @pytest.mark.long

@@ -17,8 +17,8 @@ from edgeprune import extras
 from edgeprune.backends import backend, names
 from edgeprune.cli import run
 from edgeprune.config import Target
-from edgeprune.doctor import Finding, devices, folders, packages, targets, tools
-from edgeprune.doctor.packages import installed
+from edgeprune.doctor import Finding, device_checks, folder_checks, package_checks, target_checks, tool_checks
+from edgeprune.doctor.package_checks import installed
 from tests.devices import sshd
 
 
@@ -65,7 +65,7 @@ def test_without_the_basics_it_ends_with_3_and_prints_the_fix(
     project = elsewhere / "pyproject.toml"
     needs = "name = 'edgeprune'\nrequires-python = '>=3.10'\ndependencies = ['click>=8', 'no-such-package>=1.5']"
     project.write_text(f"[project]\n{needs}\n")
-    monkeypatch.setattr(packages, "_PROJECT", project)
+    monkeypatch.setattr(package_checks, "_PROJECT", project)
     assert run(["doctor"]) == 3
     printed = capsys.readouterr()
     assert "!!  no-such-package  not installed (>=1.5 is needed)" in printed.out
@@ -75,7 +75,7 @@ def test_without_the_basics_it_ends_with_3_and_prints_the_fix(
 
 
 def test_package_of_another_version_is_reported() -> None:
-    found = packages._package(Requirement("click<1"), {})
+    found = package_checks._package(Requirement("click<1"), {})
     assert (found.state, found.needed) == ("bad", True)
     assert found.fix is not None
     assert found.fix.endswith("-m pip install 'click<1'")
@@ -84,12 +84,12 @@ def test_package_of_another_version_is_reported() -> None:
 def test_package_that_fails_to_import_is_reported(elsewhere: Path) -> None:
     (elsewhere / "unfit.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')")
     (elsewhere / "deadly.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
-    assert packages._problem("json") is None
-    assert packages._problem("deadly") == "it was killed by signal 4"
-    problem = packages._problem("unfit")
+    assert package_checks._problem("json") is None
+    assert package_checks._problem("deadly") == "it was killed by signal 4"
+    problem = package_checks._problem("unfit")
     assert problem is not None
     assert "libcudart.so.12" in problem
-    found = packages._package(Requirement("click"), {"click": problem})
+    found = package_checks._package(Requirement("click"), {"click": problem})
     assert found.state == "bad"
     assert "does not load: ImportError: libcudart" in found.detail
     assert found.fix is not None
@@ -99,8 +99,8 @@ def test_package_that_fails_to_import_is_reported(elsewhere: Path) -> None:
 def test_requirements_are_those_of_the_installed_package_where_there_is_no_checkout(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages, "_PROJECT", elsewhere / "pyproject.toml")
-    wanted, python = packages.requirements()
+    monkeypatch.setattr(package_checks, "_PROJECT", elsewhere / "pyproject.toml")
+    wanted, python = package_checks.requirements()
     assert {"torch", "click"} <= {requirement.name for requirement in wanted}
     assert "pytest" not in {requirement.name for requirement in wanted}
     assert python.contains("3.11")
@@ -116,7 +116,7 @@ def test_targets_of_the_working_folder_are_seen_and_judged(elsewhere: Path) -> N
     (elsewhere / "targets").mkdir()
     (elsewhere / "targets/old.toml").write_text("name = 'old'\nruntime = {versions = '<1'}\n")
     (elsewhere / "targets/wrong.toml").write_text("name = 'wrong'\nruntime = {threads = 0}\n")
-    found = by_name(targets.targets())
+    found = by_name(target_checks.targets())
     assert found.keys() == set(Target.available())
     assert found["old"].state == "bad"
     assert found["old"].fix is not None
@@ -130,7 +130,7 @@ def test_targets_of_the_working_folder_are_seen_and_judged(elsewhere: Path) -> N
 @pytest.mark.long
 def test_named_devices_are_connected_to(elsewhere: Path) -> None:
     (elsewhere / "devices.toml").write_text("[shed]\nuri = 'ssh://127.0.0.1:9'\n[odd]\nuri = 'carrier-pigeon:x'\n")
-    found = by_name(devices.devices())
+    found = by_name(device_checks.devices())
     assert found["local:"].state == "ok"
     assert found["emulator:microcontroller"].state == "ok"
     assert "TFLite Micro" in found["emulator:microcontroller"].detail
@@ -139,12 +139,12 @@ def test_named_devices_are_connected_to(elsewhere: Path) -> None:
     assert found["odd"].state == "bad"
     assert "carrier-pigeon" in found["odd"].detail
     (elsewhere / "devices.toml").write_text("shed = 1\n")
-    assert by_name(devices.devices())["devices.toml"].state == "bad"
+    assert by_name(device_checks.devices())["devices.toml"].state == "bad"
 
 
 def test_microcontroller_without_tflite_micro_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(extras.MODULES, "mcu", ("no_such_module",))
-    found = devices._device("emulator:microcontroller", "emulator:microcontroller")
+    found = device_checks._device("emulator:microcontroller", "emulator:microcontroller")
     assert found.state == "absent"
     assert "pip install 'edgeprune[mcu]'" in found.detail
 
@@ -156,7 +156,7 @@ def test_a_device_without_a_runtime_has_the_line_that_installs_one(elsewhere: Pa
     with sshd.server(elsewhere / "sshd") as server:
         bare = server.uri(python=f"{sys.executable} -S")  # without what is installed
         (elsewhere / "devices.toml").write_text(f"[whole]\nuri = '{server.uri()}'\n[bare]\nuri = '{bare}'\n")
-        found = by_name(devices.devices())
+        found = by_name(device_checks.devices())
     assert found["whole"].state == "ok"
     assert f"onnxruntime {version('onnxruntime')}" in found["whole"].detail
     assert found["bare"].state == "bad"
@@ -169,15 +169,15 @@ def test_programs_that_are_missing_have_a_line_where_apt_is(tmp_path: Path, monk
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(tools, "_BESIDE", ())
-    without = by_name(tools.tools())
+    monkeypatch.setattr(tool_checks, "_BESIDE", ())
+    without = by_name(tool_checks.tools())
     assert (without["ssh"].state, without["ssh"].fix) == ("absent", None)
     for name, text in (("apt-get", "echo apt 2.6"), ("git", "exit 0")):
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
     (folder / "ssh").write_text("no program\0")
     (folder / "ssh").chmod(0o755)
-    found = by_name(tools.tools())
+    found = by_name(tool_checks.tools())
     assert found["ssh-keygen"].fix == "sudo apt-get install openssh-client"
     assert found["apt-get"].detail == "apt 2.6"
     assert (found["git"].state, found["git"].detail) == ("ok", str(folder / "git"))
@@ -187,19 +187,19 @@ def test_programs_that_are_missing_have_a_line_where_apt_is(tmp_path: Path, monk
 
 def test_recipes_without_data_or_weights_say_how_to_give_them(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEPRUNE_DATA", str(elsewhere / "none"))
-    found = by_name(folders.recipes())
+    found = by_name(folder_checks.recipes())
     assert found["digits"].state == "ok"
     assert found["cifar10-resnet56"].state == "absent"
     assert found["cifar10-resnet56"].fix == "edgeprune build cifar10-resnet56 --data-dir FOLDER"
     (elsewhere / "recipes/own").mkdir(parents=True)
     (elsewhere / "recipes/own/recipe.toml").write_text("name = 'own'\n")
-    assert by_name(folders.recipes())["own"].state == "bad"
+    assert by_name(folder_checks.recipes())["own"].state == "bad"
 
 
 def test_size_of_caches_is_reported(elsewhere: Path) -> None:
-    assert by_name(folders.folders())["stage results"].state == "absent"
+    assert by_name(folder_checks.folders())["stage results"].state == "absent"
     (elsewhere / ".edgeprune").mkdir()
     (elsewhere / ".edgeprune/some").write_bytes(b"x" * 12_345)
-    found = by_name(folders.folders())["stage results"]
+    found = by_name(folder_checks.folders())["stage results"]
     assert found.state == "ok"
     assert "12.35 kB" in found.detail or "12.34 kB" in found.detail

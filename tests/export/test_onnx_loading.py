@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import ModelProto, helper
 
-from edgeprune.backends.tensorrt.forms import write_fp16
+from edgeprune.backends.tensorrt.precision_variants import write_fp16
 from edgeprune.cli import run
 from edgeprune.config import Target
 from edgeprune.errors import ModelError
@@ -19,7 +19,7 @@ from edgeprune.export import onnx_loading
 from edgeprune.export.preflight import preflight
 from edgeprune.model.data import TensorSplit
 from edgeprune.quantize import quantize
-from edgeprune.quantize.samples import CalibrationSamples
+from edgeprune.quantize.calibration_samples import CalibrationSamples
 from edgeprune.tflite.conversion import convert
 
 _FLOAT = onnx.TensorProto.FLOAT

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgeprune.config import Target
 from edgeprune.errors import TargetError
-from edgeprune.export import onnx as exporting
+from edgeprune.export import onnx_export as exporting
 from edgeprune.export.onnx_modules import module_path
 from edgeprune.export.preflight import preflight
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgeprune.errors import EdgePruneError, EquivalenceError
 from edgeprune.graph import Units, capture, shrink, units_of
-from edgeprune.graph.rules import movement
+from edgeprune.graph.rules import data_movement
 from tests.networks.collection import make
 
 _NETWORKS = ("zero-padded-residual", "concat-into-grouped", "split-and-shuffle", "fused-projection", "broadcast", "gru")
@@ -56,14 +56,14 @@ def test_a_tensor_that_was_missed_is_caught(name: str, monkeypatch: pytest.Monke
 
 
 def test_a_wrong_rule_for_data_movement_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = movement.move
+    moved = data_movement.move
 
     def off_by_one(call, elements, changed=None):  # type: ignore[no-untyped-def]
         parts = moved(call, elements, changed)
         return [part.roll(1, 1) for part in parts] if call.name == "aten.chunk" and changed is None else parts
 
     network, example = make("split-and-shuffle")
-    monkeypatch.setattr(movement, "move", off_by_one)
+    monkeypatch.setattr(data_movement, "move", off_by_one)
     units = units_of(capture(network, example))
     with pytest.raises(EdgePruneError):
         shrink(network, units, _third(units))

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from edgeprune import Plan, groups, prune
 from edgeprune.cost import cost_of
 from edgeprune.graph import Units, capture, units_of
-from edgeprune.pruning import Pruned
+from edgeprune.pruning import PruneResult
 from tests.networks.collection import NAMES, cases, make, shared
 
 _UNCOUNTED = ("lstm", "gru", "parametrised", "tokens-and-positions", "grouped-queries")
@@ -27,7 +27,7 @@ _unpickled = pytest.mark.filterwarnings("ignore::FutureWarning")  # torch, with 
 
 
 @cache
-def _pruned(name: str) -> tuple[nn.Module, tuple[Any, ...], Pruned]:
+def _pruned(name: str) -> tuple[nn.Module, tuple[Any, ...], PruneResult]:
     """A network, an example input, and the network without half of its MACs; what is trained is a copy of it."""
     network, example = make(name)
     return network, example, prune(network, example, budget={"macs": 0.5}, options={"criterion": "random"})
@@ -48,7 +48,7 @@ def test_network_pruned_to_a_quarter_passes_the_equivalence_check(name: str) -> 
     _check(network, prune(network, example, budget=budget, options={"criterion": "random"}), dense=dense)
 
 
-def _check(network: nn.Module, pruned: Pruned, *, dense: nn.Module) -> None:
+def _check(network: nn.Module, pruned: PruneResult, *, dense: nn.Module) -> None:
     assert pruned.equivalence is not None
     assert pruned.equivalence.max_error < 1e-5
     assert pruned.after.macs < pruned.before.macs
@@ -131,7 +131,7 @@ def test_exports_to_onnx(name: str, tmp_path: Path) -> None:
     _, example, pruned = _pruned(name)
     model = pruned.model.eval()
 
-    from edgeprune.export.onnx import export
+    from edgeprune.export.onnx_export import export
 
     exported = export(model, example, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])

@@ -15,7 +15,7 @@ from edgeprune.candidates import Candidate
 from edgeprune.config import Recipe
 from edgeprune.errors import RecipeError
 from edgeprune.pipeline import BuildResult, build
-from edgeprune.report import candidates
+from edgeprune.report import candidate_table
 from tests import processes, quick_host
 
 pytestmark = pytest.mark.long
@@ -67,7 +67,7 @@ def test_manifest_and_report_list_the_candidates(built: BuildResult) -> None:
     plan = json.loads((built.folder / "plan.json").read_text(encoding="utf-8"))
     assert plan["origin"]["criterion"] == chosen.criterion
     page = (built.folder / "report.html").read_text(encoding="utf-8")
-    assert all(candidates.name(plan) in page for plan in plans)
+    assert all(candidate_table.name(plan) in page for plan in plans)
 
 
 def test_second_build_compares_no_candidates(folder: Path, built: BuildResult) -> None:

@@ -14,7 +14,7 @@ from edgeprune.config import Recipe, Target
 from edgeprune.errors import TargetError
 from edgeprune.model import data
 from edgeprune.pipeline import build
-from edgeprune.pipeline.building import BuildResult
+from edgeprune.pipeline.build_pipeline import BuildResult
 
 pytestmark = pytest.mark.long
 

@@ -16,10 +16,10 @@ from edgeprune.cli import run
 from edgeprune.config import Recipe, Target
 from edgeprune.errors import BudgetError, RecipeError, TargetError
 from edgeprune.pipeline import build
-from edgeprune.pipeline.building import BuildResult
-from edgeprune.report import text
-from edgeprune.report.table import markdown, rows
-from edgeprune.select import Plan
+from edgeprune.pipeline.build_pipeline import BuildResult
+from edgeprune.report import quantity_text
+from edgeprune.report.build_table import markdown, rows
+from edgeprune.selection import Plan
 
 _NANO = "arduino-nano-33-ble"
 
@@ -111,8 +111,8 @@ def test_report_shows_available_and_used_memory_of_the_board(built: BuildResult)
     page = (built.folder / "report.html").read_text(encoding="utf-8")
     part = page.partition('id="board"')[2].partition("</section>")[0]
     for told in (report.shipped.arena.arena_bytes, report.shipped.flash.flash_bytes, report.limits["arena_bytes"]):
-        assert f">{text.size(told)}<" in part
-    assert text.milliseconds(report.latency.latency_ms) in part
+        assert f">{quantity_text.size(told)}<" in part
+    assert quantity_text.milliseconds(report.latency.latency_ms) in part
     assert report.shipped.peak.name in part
     for row in report.shipped.arena.by_kind.values():
         assert row.arithmetic in part

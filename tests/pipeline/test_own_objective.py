@@ -10,11 +10,11 @@ import onnxruntime
 import pytest
 
 import edgeprune
-from edgeprune.bundle.reading import read
+from edgeprune.bundle.bundle_reader import read
 from edgeprune.bundle.report_data import ReportData
 from edgeprune.config import Recipe
 from edgeprune.errors import DataError, EdgePruneError, ModelError, RecipeError
-from edgeprune.report.table import rows
+from edgeprune.report.build_table import rows
 
 pytestmark = pytest.mark.long
 

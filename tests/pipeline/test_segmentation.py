@@ -11,7 +11,7 @@ import torch
 
 import edgeprune
 from edgeprune import backends
-from edgeprune.bundle.reading import read
+from edgeprune.bundle.bundle_reader import read
 from edgeprune.config import Recipe
 from edgeprune.model import weights
 

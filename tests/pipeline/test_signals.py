@@ -13,13 +13,13 @@ from torch.nn import functional
 
 import edgeprune as ep
 from edgeprune.backends.tflm.interpreter import Interpreter
-from edgeprune.bundle import verifying
+from edgeprune.bundle import verification
 from edgeprune.config import Recipe, Target
 from edgeprune.model import data, weights
-from edgeprune.model.sources import load_object
+from edgeprune.model.user_objects import load_object
 from edgeprune.pipeline import build
-from edgeprune.pipeline.building import BuildResult
-from edgeprune.profile.golden import NAME, Golden
+from edgeprune.pipeline.build_pipeline import BuildResult
+from edgeprune.profile.golden_samples import NAME, Golden
 
 pytestmark = pytest.mark.long
 
@@ -102,7 +102,7 @@ def test_int8_keeps_the_accuracy_on_both_targets(on_board: BuildResult, on_raspb
         assert shipped.accuracy >= max(0.9, pruned.accuracy - 0.03)
         assert built.manifest.parity.top1_agreement is not None
         assert built.manifest.parity.top1_agreement > 0.97
-        verifying.verify(built.folder)
+        verification.verify(built.folder)
 
 
 def test_golden_samples_have_the_layout_of_the_network(on_board: BuildResult, samples: np.ndarray) -> None:

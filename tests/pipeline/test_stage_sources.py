@@ -20,8 +20,8 @@ import edgeprune
 from edgeprune.config import Recipe, Target
 from edgeprune.devices import Local
 from edgeprune.pipeline import build, fingerprint, stage_runner, stage_sources
+from edgeprune.pipeline.build_context import BuildContext
 from edgeprune.pipeline.build_settings import BuildSettings
-from edgeprune.pipeline.context import BuildContext
 from edgeprune.pipeline.stage import Stage
 from edgeprune.pipeline.stage_runner import foreign_backend, key_of
 from edgeprune.pipeline.stages import STAGES
@@ -128,7 +128,7 @@ def _different(one: dict[str, str], other: dict[str, str]) -> set[str]:
     ("path", "stages"),
     [
         ("report/style.css", {"bundle"}),
-        ("report/sections/board.py", {"bundle"}),
+        ("report/sections/board_section.py", {"bundle"}),
         ("bundle/report_data.py", {"sensitivity", "describe", "bundle"}),
     ],
 )
@@ -155,9 +155,9 @@ def test_report_changes_only_stages_that_write_it(
         ("graph/rules/base.py", {"capture", "group", "train", "export"}, set()),
         ("backends/litert/litert_runner.py", {"profile", "bundle"}, {"capture", "evaluate", "export"}),
         ("backends/runner_parts/serving.py", {"profile", "bundle"}, {"capture", "evaluate", "export"}),
-        ("devices/remote/agent.py", {"profile"}, {"capture", "evaluate", "export"}),
+        ("devices/remote/remote_agent.py", {"profile"}, {"capture", "evaluate", "export"}),
         ("backends/tflm/firmware/files/model.cc", {"bundle"}, {"load", "train", "export"}),
-        ("pipeline/building.py", set(_STAGES), set()),
+        ("pipeline/build_pipeline.py", set(_STAGES), set()),
         ("__init__.py", set(_STAGES), set()),
         ("cli/build.py", set(), set(_STAGES)),
     ],

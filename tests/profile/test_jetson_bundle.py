@@ -17,8 +17,8 @@ import edgeprune as ep
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.errors import MeasurementError
 from edgeprune.profile import profile_fleet
-from edgeprune.profile.golden import Golden
-from edgeprune.profile.subject import subject
+from edgeprune.profile.golden_samples import Golden
+from edgeprune.profile.workload import subject
 from tests.profile import recorded_trtexec
 
 pytestmark = pytest.mark.long

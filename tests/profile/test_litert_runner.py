@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model.data import TensorSplit
 from edgeprune.profile import predict
-from edgeprune.profile.protocol import default_scripts
+from edgeprune.profile.interleaved_bench import default_scripts
 from edgeprune.tflite.conversion import convert
 from edgeprune.tflite.tflite_quantizing import quantize
 from tests.imports import imported

@@ -17,7 +17,7 @@ import pytest
 from edgeprune.backends.tensorrt.tensorrt_backend import TensorRT
 from edgeprune.devices import Local
 from edgeprune.errors import DeviceError
-from edgeprune.profile.runner import Runner
+from edgeprune.profile.runner_client import Runner
 from tests.profile import recorded_trtexec
 
 pytestmark = pytest.mark.long

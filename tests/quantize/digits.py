@@ -13,7 +13,7 @@ from torch import nn
 
 from edgeprune.backends.onnxruntime.onnxruntime_session import evaluate
 from edgeprune.config import Recipe
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model import data, network
 from edgeprune.model.data import Data
 

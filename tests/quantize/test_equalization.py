@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from edgeprune.quantize import quantize
 from edgeprune.quantize.equalization import equalize
-from edgeprune.quantize.prepare import prepare
+from edgeprune.quantize.prepare_onnx import prepare
 from tests.quantize.digits import accuracy, digits, trained, unequal, write
 
 

@@ -16,7 +16,7 @@ from edgeprune.config import Recipe
 from edgeprune.errors import DataError
 from edgeprune.model import data, network
 from edgeprune.model.data import Data
-from edgeprune.model.sources import load_object
+from edgeprune.model.user_objects import load_object
 
 _HELD_OUT = 5000
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from edgeprune.graph import Units, capture, units_of
-from edgeprune.graph.rewrite import Rewritten, rewrite
+from edgeprune.graph.rewrite import RewrittenModel, rewrite
 from edgeprune.repair import constant_units, put, reconstruct
 from edgeprune.repair.reconstruct import Method
 from edgeprune.statistics import Samples
@@ -50,7 +50,7 @@ def _net(seed: int = 0, **options: bool | int) -> tuple[_Net, Units, Samples]:
     return net, units, samples
 
 
-def _pruned(net: nn.Module, units: Units, removed: Tensor, samples: Samples, method: Method) -> Rewritten:
+def _pruned(net: nn.Module, units: Units, removed: Tensor, samples: Samples, method: Method) -> RewrittenModel:
     tensors = reconstruct(units, removed, samples, method)
     rewritten = rewrite(net, units, removed)
     put(tensors, rewritten)

@@ -18,9 +18,21 @@ from edgeprune.bundle.manifest import (
 )
 from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.pruning_report import EpochReport, EquivalenceReport
-from edgeprune.bundle.report_data import Asked, Call, Curve, Form, Group, Layer, Point, ReportData, Sensitivity, Step
-from edgeprune.profile import Profile, latency_noise, statistics
-from edgeprune.profile.result import (
+from edgeprune.bundle.report_data import (
+    PrecisionVariant,
+    ReportCall,
+    ReportData,
+    ReportGroup,
+    ReportLayer,
+    ReportSensitivity,
+    RequestedSettings,
+    SensitivityCurve,
+    SensitivityPoint,
+    TrainingPhase,
+)
+from edgeprune.profile import Profile, latency_noise, latency_statistics
+from edgeprune.profile.profile_result import (
+    DeviceState,
     Environment,
     Figure,
     GoldenCheck,
@@ -28,7 +40,6 @@ from edgeprune.profile.result import (
     LayerTime,
     ModelProfile,
     RatioFigure,
-    State,
     Validity,
 )
 
@@ -69,7 +80,7 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
     scores = np.sort(rng.lognormal(size=(layers, units)), axis=1)
     half, macs = units // 2, (DENSE_MACS // layers, LEFT_MACS // layers)
     return ReportData(
-        asked=Asked(
+        asked=RequestedSettings(
             description=f"What {name} does",
             budget={"macs": 0.5, "latency_ms": "1.5ms"},
             criterion="fisher",
@@ -86,15 +97,19 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
             hardware={"cpu": name, "cores": 4, "clock_mhz": 1500, "memory_bytes": 2**31, "features": [name]},
         ),
         layers=(
-            *(Layer(name=f"{name}{n}.conv", kind="conv 3x3", channels=(units, half), macs=macs) for n in range(layers)),
-            Layer(name="attention", kind="matmul", channels=None, macs=(1000, 700)),
+            *(
+                ReportLayer(name=f"{name}{n}.conv", kind="conv 3x3", channels=(units, half), macs=macs)
+                for n in range(layers)
+            ),
+            ReportLayer(name="attention", kind="matmul", channels=None, macs=(1000, 700)),
         ),
         calls=tuple(
-            Call(name=f"{name}{n}", kind="relu", bytes=(4096 * (n % 7 + 1), 2048 * (n % 7))) for n in range(4 * layers)
+            ReportCall(name=f"{name}{n}", kind="relu", bytes=(4096 * (n % 7 + 1), 2048 * (n % 7)))
+            for n in range(4 * layers)
         ),
         groups=(
             *(
-                Group(
+                ReportGroup(
                     name=f"{name}{n}",
                     units=units,
                     left=half,
@@ -104,18 +119,18 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
                 )
                 for n in range(layers)
             ),
-            Group(name="head", units=10, left=10, frozen=f"output of {name}", layers=("head",)),
+            ReportGroup(name="head", units=10, left=10, frozen=f"output of {name}", layers=("head",)),
         ),
-        sensitivity=Sensitivity(
+        sensitivity=ReportSensitivity(
             samples=119,
             loss=0.3,
             accuracy=0.9,
             groups=tuple(
-                Curve(
+                SensitivityCurve(
                     group=f"{name}{n}",
                     units=units,
                     points=tuple(
-                        Point(kept=kept, loss=0.3 + 0.01 * (n + 1) * (units - kept), accuracy=0.9 - 0.01 * n)
+                        SensitivityPoint(kept=kept, loss=0.3 + 0.01 * (n + 1) * (units - kept), accuracy=0.9 - 0.01 * n)
                         for kept in (units - units // 4, half, units // 4)
                     ),
                 )
@@ -124,16 +139,21 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
         ),
         start=0.905,
         steps=tuple(
-            Step(macs=max(0, DENSE_MACS - 20_000_000 * n), accuracy=0.9 - 0.003 * n) for n in range(1, rounds + 1)
+            TrainingPhase(macs=max(0, DENSE_MACS - 20_000_000 * n), accuracy=0.9 - 0.003 * n)
+            for n in range(1, rounds + 1)
         ),
         epochs=tuple(
             EpochReport(stretch=n // 3 + 1, train_loss=1.0, validation_loss=0.5, validation_accuracy=0.88 + 0.001 * n)
             for n in range(3 * rounds)
         ),
         forms={
-            "float32": Form(accuracy=0.9, top1_agreement=1.0, max_error=1e-6, relative_error=1e-7, samples=5000),
-            "int8": Form(accuracy=0.899, top1_agreement=0.98, max_error=0.1, relative_error=0.02, samples=5000),
-            "float16": Form(problem=f"no {name} in float16"),
+            "float32": PrecisionVariant(
+                accuracy=0.9, top1_agreement=1.0, max_error=1e-6, relative_error=1e-7, samples=5000
+            ),
+            "int8": PrecisionVariant(
+                accuracy=0.899, top1_agreement=0.98, max_error=0.1, relative_error=0.02, samples=5000
+            ),
+            "float16": PrecisionVariant(problem=f"no {name} in float16"),
         },
     )
 
@@ -151,8 +171,8 @@ def profile(name: str = "CPU", *, runs: int = 300, valid: bool = True) -> Profil
         gpu_memory_bytes=Figure(5e6),
         load_ms=None,
     )
-    before = State({name: 41.0}, {"policy0": 1500.0}, governor={"policy0": name}, throttle=())
-    during = State({name: 55.0}, {"policy0": 1400.0}, {"VDD_IN": 5704.0}, throttle=("soft temperature limit",))
+    before = DeviceState({name: 41.0}, {"policy0": 1500.0}, governor={"policy0": name}, throttle=())
+    during = DeviceState({name: 55.0}, {"policy0": 1400.0}, {"VDD_IN": 5704.0}, throttle=("soft temperature limit",))
     return Profile(
         device={"uri": "local:", "cpu": name, "runtime": "onnxruntime", "runtime_version": "1.31.1"},
         settings={"runs": runs},
@@ -176,7 +196,7 @@ def _model(blocks: np.ndarray) -> ModelProfile:
     kept = tuple(tuple(block) for block in blocks.tolist())
     return ModelProfile(
         sha256="0" * 64,
-        latency_ms=LatencyFigures(**vars(statistics.latency(kept))),
+        latency_ms=LatencyFigures(**vars(latency_statistics.latency(kept))),
         first_ms=Figure(9.0),
         load_ms=Figure(20.0),
         peak_memory_bytes=Figure(20e6),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeprune.report import page
+from edgeprune.report import report_page
 from edgeprune.report.sections import SECTIONS
 from tests.report import browser
 from tests.report.browser import Browser
@@ -66,7 +66,7 @@ def chromium() -> Iterator[Browser]:
 def opened(request: pytest.FixtureRequest, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Browser:
     name = {"plain": "net", "long names": _LONG, "hostile names": _HOSTILE}[request.param]
     file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(page.render(manifest(name), facts(name, layers=24), profile(name)), encoding="utf-8")
+    file.write_text(report_page.render(manifest(name), facts(name, layers=24), profile(name)), encoding="utf-8")
     chromium.open(file)
     return chromium
 

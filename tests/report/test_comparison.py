@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from edgeprune.bundle.bundle_reader import BundleContent
 from edgeprune.bundle.evaluation import Evaluation
 from edgeprune.bundle.manifest import AllMetrics, FileEntry, Manifest, Metrics, Provenance
-from edgeprune.bundle.microcontroller import (
+from edgeprune.bundle.microcontroller_report import (
     ArenaReport,
     FlashReport,
     FootprintReport,
@@ -26,14 +27,13 @@ from edgeprune.bundle.microcontroller import (
     PeakReport,
 )  # fmt: skip
 from edgeprune.bundle.parity_report import ParityReport
-from edgeprune.bundle.reading import Read
 from edgeprune.errors import InputError, MeasurementError
-from edgeprune.profile import Profile, statistics
-from edgeprune.profile.result import Figure, LatencyFigures, ModelProfile, Validity
-from edgeprune.report import changes
-from edgeprune.report.change import Change
+from edgeprune.profile import Profile, latency_statistics
+from edgeprune.profile.profile_result import Figure, LatencyFigures, ModelProfile, Validity
+from edgeprune.report import comparison_output
 from edgeprune.report.comparison import Comparison, compare
-from edgeprune.report.rules import Rule
+from edgeprune.report.quantity_change import QuantityChange
+from edgeprune.report.regression_limits import RegressionLimit
 
 _DEVICE = {"uri": "local:", "machine": "aarch64", "cpu": "Cortex-A72", "runtime": "onnxruntime", "runtime_version": "1"}
 
@@ -61,7 +61,7 @@ def model(seed: int, p50: float, *, sha256: str = "1", blocks: int = 3, drift: f
     )
     return ModelProfile(
         sha256=sha256 * 64,
-        latency_ms=LatencyFigures(**vars(statistics.latency(times))),
+        latency_ms=LatencyFigures(**vars(latency_statistics.latency(times))),
         first_ms=Figure(9.0),
         load_ms=Figure(20.0),
         peak_memory_bytes=Figure(5e6),
@@ -79,12 +79,12 @@ def profile(seed: int = 0, pruned: float = 1.0, dense: float = 2.0, **device: st
     return Profile({**_DEVICE, **device}, {}, models, {})
 
 
-def side(name: str, told: Manifest | None = None, found: Profile | None = None) -> Read:
-    return Read(Path(name), told, None if found is None else found.to_json())
+def side(name: str, told: Manifest | None = None, found: Profile | None = None) -> BundleContent:
+    return BundleContent(Path(name), told, None if found is None else found.to_json())
 
 
-def compared(base: Read, new: Read, *rules: str) -> Comparison:
-    return compare(base, new, [Rule.parse(rule) for rule in rules])
+def compared(base: BundleContent, new: BundleContent, *rules: str) -> Comparison:
+    return compare(base, new, [RegressionLimit.parse(rule) for rule in rules])
 
 
 def verdicts(comparison: Comparison) -> dict[str, str]:
@@ -141,7 +141,7 @@ def in_turn(slower: float, *, seed: int = 0, load: tuple[float, ...] = (1.0, 1.6
         return replace(
             model(seed, p50, sha256=name),
             blocks_ms=blocks,
-            latency_ms=LatencyFigures(**vars(statistics.latency(blocks))),
+            latency_ms=LatencyFigures(**vars(latency_statistics.latency(blocks))),
         )
 
     return replace(profile(), models={"base": loaded(sha256, 1.0), "pruned": loaded("2", slower)})
@@ -152,7 +152,7 @@ def test_interleaved_measurements_are_compared_as_pairs() -> None:
     before = side("base", manifest(), profile(pruned=0.1))  # on a day when nothing else ran
     after = manifest().model_copy(update={"files": {"model.onnx": FileEntry(sha256="2" * 64, bytes=4000)}})
 
-    def p50(slower: float, seed: int, base: Read = before, **how: Any) -> Change:
+    def p50(slower: float, seed: int, base: BundleContent = before, **how: Any) -> QuantityChange:
         found = compared(base, side("new", after, in_turn(slower, seed=seed, **how)))
         return next(change for change in found.changes if change.key == "latency_ms.p50")
 
@@ -222,7 +222,7 @@ def test_rules_take_the_place_of_the_defaults() -> None:
 )
 def test_invalid_rule_is_refused(text: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        Rule.parse(text)
+        RegressionLimit.parse(text)
 
 
 def test_bundles_of_different_recipes_are_refused() -> None:
@@ -274,19 +274,21 @@ def test_every_output_format_has_the_same_verdict() -> None:
         side("base", manifest(), profile()),
         side("new", manifest(accuracy=0.9, file_bytes=4000), profile(1, cpu="Other CPU")),
     )
-    text = changes.markdown(comparison)
+    text = comparison_output.markdown(comparison)
     assert text.startswith("**digits for host: 1 regression**")
     assert "| accuracy | 99.00 % | 90.00 % | −9.00 points |" in text
     assert "**WORSE, beyond noise**" in text
     assert "cpu was Cortex-A72, is Other CPU" in text
-    suite = ET.fromstring(changes.junit(comparison))
+    suite = ET.fromstring(comparison_output.junit(comparison))
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "7")
     assert [case.get("name") for case in suite if case.find("failure") is not None] == ["accuracy"]
     assert all(case.get("classname") == "digits for host" for case in suite)
-    told = json.loads(json.dumps(changes.as_json(comparison), allow_nan=False))
+    told = json.loads(json.dumps(comparison_output.as_json(comparison), allow_nan=False))
     assert told["failed"] == ["accuracy"]
     assert {change["key"]: change["verdict"] for change in told["changes"]} == verdicts(comparison)
-    assert "accuracy went from 99.00 % to 90.00 % (−9.00 points" in changes.sentence(comparison.failed[0], "accuracy")
+    assert "accuracy went from 99.00 % to 90.00 % (−9.00 points" in comparison_output.sentence(
+        comparison.failed[0], "accuracy"
+    )
 
 
 def test_what_a_microcontroller_needs_is_compared_without_a_profile() -> None:
@@ -313,14 +315,14 @@ def results(correct: list[bool], split: str = "a") -> Evaluation:
     return Evaluation.of_classes(np.packbits(np.array(correct)).tobytes(), len(correct), split * 64)
 
 
-def evaluated(name: str, correct: list[bool], *, split: str | None = "a", sha256: str = "1") -> Read:
+def evaluated(name: str, correct: list[bool], *, split: str | None = "a", sha256: str = "1") -> BundleContent:
     """A bundle with results on each sample; ``split`` None: of a version that kept none."""
     told = manifest(accuracy=sum(correct) / len(correct), samples=len(correct))
     told = told.model_copy(update={"files": {"model.onnx": FileEntry(sha256=sha256 * 64, bytes=4000)}})
     return replace(side(name, told), evaluation=None if split is None else results(correct, split))
 
 
-def accuracy(comparison: Comparison) -> Change:
+def accuracy(comparison: Comparison) -> QuantityChange:
     return next(change for change in comparison.changes if change.key == "accuracy")
 
 
@@ -344,7 +346,7 @@ def test_a_loss_of_18_in_400_samples_fails_half_a_point_if_paired_and_is_undecid
         comparison = compared(base, other, "accuracy:-0.5%")
         assert accuracy(comparison).decision == "undecided"
         assert not comparison.passed
-        assert compare(base, other, [Rule.parse("accuracy:-0.5%")], undecided="pass").passed
+        assert compare(base, other, [RegressionLimit.parse("accuracy:-0.5%")], undecided="pass").passed
         assert accuracy(compared(base, other)).decision == "failed"  # the default allows no significant loss
 
 
@@ -396,7 +398,7 @@ def test_a_latency_limit_inside_the_interval_is_undecided() -> None:
     base = side("base", manifest(), profile())
     new = side("new", manifest(), profile(1, pruned=1.2))
 
-    def change(limit: str) -> Change:
+    def change(limit: str) -> QuantityChange:
         found = compared(base, new, f"latency_ms.p50:+{limit}").changes
         return next(one for one in found if one.key == "latency_ms.p50")
 
@@ -411,7 +413,7 @@ def test_losses_of_batches_are_paired() -> None:
     rng = random.Random(0)
     before = [rng.lognormvariate(0, 1) for _ in range(30)]
 
-    def with_losses(name: str, losses: list[float]) -> Read:
+    def with_losses(name: str, losses: list[float]) -> BundleContent:
         told = manifest(accuracy=0.5, samples=1920)
         shipped = told.metrics.shipped.model_copy(update={"accuracy": -sum(losses) / 30})
         metrics = told.metrics.model_copy(update={"shipped": shipped})
@@ -437,7 +439,7 @@ def test_fractions_of_wrong_labels_are_paired_sample_by_sample() -> None:
     before = [rng.uniform(0, 0.4) for _ in range(400)]
     worse = [error + 0.01 + rng.gauss(0, 0.02) for error in before]
 
-    def segmented(name: str, errors: list[float], sha256: str, split: str) -> Read:
+    def segmented(name: str, errors: list[float], sha256: str, split: str) -> BundleContent:
         told = manifest(accuracy=1 - sum(errors) / 400, samples=400)
         told = told.model_copy(update={"files": {"model.onnx": FileEntry(sha256=sha256 * 64, bytes=4000)}})
         found = Evaluation(split_sha256=split * 64, samples=400, losses=tuple(errors), batch_size=1)
@@ -455,21 +457,21 @@ def test_fractions_of_wrong_labels_are_paired_sample_by_sample() -> None:
 
 def test_undecided_limits_show_in_every_output() -> None:
     base, new = evaluated("base", _BASE), evaluated("new", lost(18), split="b", sha256="2")
-    rules = [Rule.parse("accuracy:-0.5%")]
+    rules = [RegressionLimit.parse("accuracy:-0.5%")]
     comparison = compare(base, new, rules)
-    suite = ET.fromstring(changes.junit(comparison))
+    suite = ET.fromstring(comparison_output.junit(comparison))
     case = next(case for case in suite if case.get("name") == "accuracy")
     assert [(child.tag, child.get("type")) for child in case] == [("failure", "undecided")]
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "0")
-    passing = ET.fromstring(changes.junit(compare(base, new, rules, undecided="pass")))
+    passing = ET.fromstring(comparison_output.junit(compare(base, new, rules, undecided="pass")))
     assert (passing.get("failures"), passing.get("skipped")) == ("0", "1")
-    values = json.loads(json.dumps(changes.as_json(comparison), allow_nan=False))
+    values = json.loads(json.dumps(comparison_output.as_json(comparison), allow_nan=False))
     assert (values["passed"], values["failed"], values["undecided"]) == (False, [], ["accuracy"])
     (entry,) = (change for change in values["changes"] if change["key"] == "accuracy")
     assert entry["decision"] == "undecided"
     assert entry["needed"]["samples"] > 400
-    assert "1 undecided" in changes.markdown(comparison).splitlines()[0]
-    assert "samples would decide" in changes.sentence(accuracy(comparison), "accuracy")
+    assert "1 undecided" in comparison_output.markdown(comparison).splitlines()[0]
+    assert "samples would decide" in comparison_output.sentence(accuracy(comparison), "accuracy")
 
 
 def test_the_table_fits_80_columns_without_cutting_a_number() -> None:
@@ -478,11 +480,11 @@ def test_the_table_fits_80_columns_without_cutting_a_number() -> None:
         replace(one, profile=profile(seed, pruned=pruned).to_json())
         for one, seed, pruned in ((base, 0, 123.4), (new, 1, 234.5))
     )
-    rules = [Rule.parse(text) for text in ("accuracy:-0.5%", "latency_ms.p50:+5%", "latency_ms.p99:+100%")]
+    rules = [RegressionLimit.parse(text) for text in ("accuracy:-0.5%", "latency_ms.p50:+5%", "latency_ms.p99:+100%")]
     printed = io.StringIO()
     comparison = compare(base, new, rules)
-    Console(file=printed, width=80).print(changes.render(comparison))
+    Console(file=printed, width=80).print(comparison_output.render(comparison))
     assert "…" not in printed.getvalue()
-    for change in changes.visible(comparison):
-        for cell in changes.cells(change, "accuracy")[:5]:
+    for change in comparison_output.visible(comparison):
+        for cell in comparison_output.cells(change, "accuracy")[:5]:
             assert cell.removesuffix(" points") in printed.getvalue()

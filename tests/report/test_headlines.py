@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgeprune.bundle.manifest import Manifest
-from edgeprune.bundle.microcontroller import (
+from edgeprune.bundle.microcontroller_report import (
     ArenaReport,
     FlashReport,
     FootprintReport,
@@ -18,7 +18,7 @@ from edgeprune.bundle.microcontroller import (
     MicrocontrollerReport,
     PeakReport,
 )
-from edgeprune.report import measured, page
+from edgeprune.report import profile_output, report_page
 from tests.report import browser
 from tests.report.browser import Browser
 from tests.report.samples import facts, manifest, profile
@@ -56,7 +56,7 @@ def _shipped_with(accuracy: float, made: Manifest) -> Manifest:
 
 
 def _tiles(made: Manifest) -> list[str]:
-    tiles = page.render(made, facts()).partition('class="tiles">')[2].partition("</ul>")[0]
+    tiles = report_page.render(made, facts()).partition('class="tiles">')[2].partition("</ul>")[0]
     return tiles.split("<li>")[1:]
 
 
@@ -83,7 +83,7 @@ def test_valid_figures_that_vary_come_with_advice() -> None:
             name: replace(model, latency_ms=replace(model.latency_ms, variation=variation))
             for name, model in made.models.items()
         }
-        (note,) = (note for note in measured.notes(replace(made, models=models)) if note.startswith("Valid"))
+        (note,) = (note for note in profile_output.notes(replace(made, models=models)) if note.startswith("Valid"))
         return note
 
     assert "rely" not in verdict(0.05)
@@ -97,7 +97,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if program is None:
         pytest.skip("no chromium here: scripts/system installs it")
     file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(page.render(_shipped_with(0.82, _on_a_board()), facts(), profile()), encoding="utf-8")
+    file.write_text(report_page.render(_shipped_with(0.82, _on_a_board()), facts(), profile()), encoding="utf-8")
     with browser.started(program) as started:
         started.look(390)
         started.open(file)

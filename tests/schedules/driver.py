@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from edgeprune.model.batches import training_steps
 from edgeprune.model.data import Split
-from edgeprune.model.randomness import seeded
-from edgeprune.schedules import Schedule, Session
-from edgeprune.training.stretch import Hook
+from edgeprune.model.seeding import seeded
+from edgeprune.schedules import PruningSession, Schedule
+from edgeprune.training.phase import Hook
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Moment:
 
 def drive(
     schedule: Schedule,
-    session: Session,
+    session: PruningSession,
     split: Split,
     steps: int,
     *,
@@ -103,7 +103,7 @@ def drive(
     return moments
 
 
-def _moment(number: int, step: int, session: Session, hook: Hook) -> Moment:
+def _moment(number: int, step: int, session: PruningSession, hook: Hook) -> Moment:
     assert session.optimizer is not None
     state = session.model.state_dict(), session.optimizer.state_dict(), hook.state_dict()
     return Moment(number, step, *copy.deepcopy(state))

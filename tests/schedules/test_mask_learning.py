@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgeprune import criteria, select
+from edgeprune import criteria, selection
 from edgeprune.config import Budget
 from edgeprune.errors import InputError
-from edgeprune.schedules import Attached, Choice, LoopOptions, MaskLearning, Session, create
+from edgeprune.schedules import Choice, ExternalLoop, LoopOptions, MaskLearning, PruningSession, create
 from edgeprune.schedules.gates_agent import LearnedGates
 from edgeprune.schedules.mask_agent import Agent
 from edgeprune.schedules.policy_agent import Policy
 from edgeprune.statistics import Samples
-from edgeprune.training.stretch import Stretch
+from edgeprune.training.phase import Phase
 from tests.schedules.driver import drive
 from tests.schedules.tiny import IMAGE, Small, small, split
 
@@ -31,12 +31,12 @@ _BATCHES = list(split().batches(16))
 _USELESS = [1, 4, 7, 10]
 
 
-def _session(model: nn.Module | None = None, budget: dict[str, float] | None = None, **choice: Any) -> Session:
-    return Session(
+def _session(model: nn.Module | None = None, budget: dict[str, float] | None = None, **choice: Any) -> PruningSession:
+    return PruningSession(
         small() if model is None else model,
         _EXAMPLE,
         Budget(**(budget or {"macs": 0.45})),
-        Choice(criteria.create("l2"), select.create("global", choice)),
+        Choice(criteria.create("l2"), selection.create("global", choice)),
         samples=Samples.of(split(), count=64, batch_size=64),
     )
 
@@ -60,7 +60,7 @@ def _misleading() -> Small:
 class _Watched(MaskLearning):
     """Keeps the agent."""
 
-    def run(self, session: Session) -> Iterator[Stretch]:
+    def run(self, session: PruningSession) -> Iterator[Phase]:
         for stretch in super().run(session):
             if isinstance(stretch.hook, Agent):
                 self.learner = stretch.hook
@@ -151,7 +151,7 @@ def test_the_policy_is_rewarded_on_some_samples_where_that_is_quicker() -> None:
     assert asked == [7] * 4
 
 
-def _attach(agent: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options: Any) -> Attached:
+def _attach(agent: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options: Any) -> ExternalLoop:
     schedule = create("mask_learning", {"agent": agent, "choices": 4, "evaluations": 8})
     return schedule.attach(
         model, _EXAMPLE, optimizer=optimizer, budget={"macs": 0.5}, steps=20, data=_BATCHES, loop=LoopOptions(**options)

@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeprune import criteria, select
+from edgeprune import criteria, selection
 from edgeprune.config import Budget
 from edgeprune.errors import InputError
-from edgeprune.schedules import Choice, Penalty, Schedule, Session, VariationalDropout, create
+from edgeprune.schedules import Choice, Penalty, PruningSession, Schedule, VariationalDropout, create
 from edgeprune.schedules.group_lasso import GroupLasso
 from edgeprune.schedules.growing import Growing
 from edgeprune.schedules.hard_concrete import HardConcrete
 from edgeprune.schedules.penalty import unit_weights
-from edgeprune.schedules.shrinking import Priced, Shrinking
-from edgeprune.schedules.unit_scales import Scales
-from edgeprune.schedules.variational_dropout import Noise
-from edgeprune.training.stretch import Hook, Stretch
+from edgeprune.schedules.proximal_penalty import PricedPenalty, ProximalPenalty
+from edgeprune.schedules.unit_scales import ScalePenalty
+from edgeprune.schedules.variational_dropout import DropoutNoise
+from edgeprune.training.phase import Hook, Phase
 from tests.networks.collection import make
 from tests.schedules.driver import drive
 from tests.schedules.tiny import IMAGE, Small, small, split
@@ -29,18 +29,18 @@ _EXAMPLE = (torch.zeros(2, *IMAGE),)
 _KINDS = ("l1", "elastic_net", "group_lasso", "sparse_group_lasso", "growing", "l0")
 
 
-def _session(model: nn.Module | None = None, **options: Any) -> Session:
-    choice = Choice(criteria.create("l2"), select.create("global"))
-    return Session(model or small(), _EXAMPLE, Budget(macs=0.45), choice, **options)
+def _session(model: nn.Module | None = None, **options: Any) -> PruningSession:
+    choice = Choice(criteria.create("l2"), selection.create("global"))
+    return PruningSession(model or small(), _EXAMPLE, Budget(macs=0.45), choice, **options)
 
 
-def _alike(session: Session) -> Tensor:
+def _alike(session: PruningSession) -> Tensor:
     return unit_weights(session, by_cost=False)
 
 
-_SHRINKING: dict[str, Callable[[Session, float], Shrinking]] = {
-    "l1": lambda session, strength: Scales(session, strength, _alike(session), 1.0),
-    "elastic_net": lambda session, strength: Scales(session, strength, _alike(session), 0.5),
+_SHRINKING: dict[str, Callable[[PruningSession, float], ProximalPenalty]] = {
+    "l1": lambda session, strength: ScalePenalty(session, strength, _alike(session), 1.0),
+    "elastic_net": lambda session, strength: ScalePenalty(session, strength, _alike(session), 0.5),
     "group_lasso": lambda session, strength: GroupLasso(session, strength, _alike(session), 0.0),
     "sparse_group_lasso": lambda session, strength: GroupLasso(session, strength, _alike(session), 0.5),
     "growing": lambda session, strength: Growing(session, strength, 5),
@@ -55,8 +55,8 @@ class Under(Schedule):
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
 
-    def run(self, session: Session) -> Iterator[Stretch]:
-        yield Stretch(share=1.0, hook=self.hook)
+    def run(self, session: PruningSession) -> Iterator[Phase]:
+        yield Phase(share=1.0, hook=self.hook)
 
 
 def _alone(hook: Hook, steps: int = 10) -> None:
@@ -67,7 +67,7 @@ def _alone(hook: Hook, steps: int = 10) -> None:
     hook.end()
 
 
-def _conv1(session: Session) -> slice:
+def _conv1(session: PruningSession) -> slice:
     """The units between the two convolutions."""
     (group,) = [group for group in session.units.groups if group.name == "conv1"]
     return slice(group.start, group.stop)
@@ -98,7 +98,7 @@ def test_scales_lose_the_same_each_and_end_at_zero() -> None:
     before = torch.linspace(0.1, 1.9, 12)  # 1 on average
     with torch.no_grad():
         weight.copy_(before)
-    _alone(Scales(session, 0.5, _alike(session), 1.0))
+    _alone(ScalePenalty(session, 0.5, _alike(session), 1.0))
     torch.testing.assert_close(weight.detach(), (before - 0.5).clamp(min=0))
 
 
@@ -108,7 +108,7 @@ def test_emphasis_shifts_the_penalty_to_weak_units() -> None:
     before = torch.linspace(0.1, 1.9, 12)  # 1 on average
     with torch.no_grad():
         weight.copy_(before)
-    _alone(Scales(session, 0.01, _alike(session), 1.0, emphasis=4.0), steps=1)
+    _alone(ScalePenalty(session, 0.01, _alike(session), 1.0, emphasis=4.0), steps=1)
     lost = before - weight.detach()
     assert float(lost[0] / lost[-1]) == pytest.approx(16, rel=1e-2)
     torch.testing.assert_close(lost, lost.sort(descending=True).values)
@@ -121,7 +121,7 @@ def test_penalty_is_zero_within_the_budget(kind: str) -> None:
     with torch.no_grad():
         session.model.get_parameter("bn1.weight").copy_(torch.linspace(0.5, 1.5, 12))
     hook = _SHRINKING[kind](session, 5.0)
-    assert isinstance(hook, Priced)
+    assert isinstance(hook, PricedPenalty)
     hook.begin(100)
     assert not session.within(hook.gone())
     for step in range(100):
@@ -140,7 +140,7 @@ def test_penalty_is_zero_within_the_budget(kind: str) -> None:
 def test_elastic_net_also_shrinks_in_proportion() -> None:
     session = _session()
     weight = session.model.get_parameter("bn1.weight")
-    _alone(Scales(session, 1.0, _alike(session), 0.0))
+    _alone(ScalePenalty(session, 1.0, _alike(session), 0.0))
     torch.testing.assert_close(weight.detach(), torch.full((12,), 1.1**-10))
 
 
@@ -148,7 +148,7 @@ def test_units_without_a_normalisation_lose_of_their_filters() -> None:
     session = _session()
     weight = session.model.get_parameter("stem.weight")
     before = weight.detach().clone()
-    _alone(Scales(session, 0.5, _alike(session), 1.0))
+    _alone(ScalePenalty(session, 0.5, _alike(session), 1.0))
     norms, after = before.flatten(1).norm(dim=1), weight.detach().flatten(1).norm(dim=1)
     torch.testing.assert_close(after, (norms - 0.5 * norms.mean()).clamp(min=0))
 
@@ -214,7 +214,7 @@ def test_the_penalty_falls_with_the_learning_rate() -> None:
         session = _session()
         weight = session.model.get_parameter("bn1.weight")
         session.optimizer = torch.optim.SGD(session.model.parameters(), lr=0.1)
-        hook = Scales(session, 0.5, _alike(session), 1.0)
+        hook = ScalePenalty(session, 0.5, _alike(session), 1.0)
         hook.begin(2)
         for step, rate in enumerate(rates):
             session.optimizer.param_groups[0]["lr"] = rate
@@ -268,9 +268,9 @@ def test_dead_units_are_removed_first(schedule: Schedule) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", [HardConcrete, Noise])
+@pytest.mark.parametrize("kind", [HardConcrete, DropoutNoise])
 @pytest.mark.parametrize("strength", [10.0, 100.0])
-def test_penalty_strength_follows_the_budget(kind: type[HardConcrete | Noise], strength: float) -> None:
+def test_penalty_strength_follows_the_budget(kind: type[HardConcrete | DropoutNoise], strength: float) -> None:
     session = _session(_trained())
     hook = kind(session, strength, unit_weights(session, by_cost=True))
     drive(Under(hook), session, split(), 100, batch_size=16)
@@ -281,7 +281,9 @@ def test_penalty_strength_follows_the_budget(kind: type[HardConcrete | Noise], s
 
 def test_ungated_units_count_as_open() -> None:
     model, example = make("parametrised")
-    session = Session(model, example, Budget(macs=0.5), Choice(criteria.create("l2"), select.create("global")))
+    session = PruningSession(
+        model, example, Budget(macs=0.5), Choice(criteria.create("l2"), selection.create("global"))
+    )
     hook = HardConcrete(session, 10.0, _alike(session))
     hook.begin(10)
     gated, prunable = hook.gates.gated, session.units.prunable
@@ -305,7 +307,7 @@ def test_hard_gates_are_closed_as_often_as_they_should_be() -> None:
 
 def test_noise_is_as_large_as_the_rate_that_was_learned() -> None:
     session = _session()
-    hook = Noise(session, 0.01, _alike(session))
+    hook = DropoutNoise(session, 0.01, _alike(session))
     hook.begin(10)
     with torch.no_grad():
         hook.learned.fill_(-2.0)

@@ -9,28 +9,28 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeprune import criteria, select
+from edgeprune import criteria, selection
 from edgeprune.config import Budget
 from edgeprune.cost import cost_of
 from edgeprune.errors import InputError
 from edgeprune.graph.rewrite import slice_tensor
-from edgeprune.schedules import Choice, Schedule, Session, create
+from edgeprune.schedules import Choice, PruningSession, Schedule, create
 from edgeprune.schedules.retrain_from_scratch import random_widths
 from edgeprune.statistics import Samples
-from edgeprune.training.stretch import Stretch
+from edgeprune.training.phase import Phase
 from tests.schedules.tiny import IMAGE, small, split
 
 _EXAMPLE = (torch.zeros(2, *IMAGE),)
 _FRESH = 100  # what is added to a seed for fresh weights
 
 
-def _session(model: nn.Module | None = None, *, macs: float = 0.53, **options: Any) -> Session:
+def _session(model: nn.Module | None = None, *, macs: float = 0.53, **options: Any) -> PruningSession:
     model = model or small()
-    return Session(
+    return PruningSession(
         model,
         _EXAMPLE,
         Budget(macs=macs),
-        Choice(criteria.create("l2"), select.create("global")),
+        Choice(criteria.create("l2"), selection.create("global")),
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
         **options,
     )
@@ -40,13 +40,13 @@ def _fresh(seed: int) -> dict[str, Tensor]:
     return small(seed=_FRESH + seed % 100).state_dict()
 
 
-def _macs(session: Session) -> int:
+def _macs(session: PruningSession) -> int:
     return cost_of(session.units, session.model).macs
 
 
 def _walk(
-    schedule: Schedule, session: Session, train: Callable[[int], None] = lambda _number: None
-) -> list[tuple[Stretch, dict[str, Tensor], int]]:
+    schedule: Schedule, session: PruningSession, train: Callable[[int], None] = lambda _number: None
+) -> list[tuple[Phase, dict[str, Tensor], int]]:
     """For each stretch the weights and the MACs it begins with; ``train`` then stands for its steps."""
     seen = []
     for number, stretch in enumerate(schedule.run(session)):
@@ -55,7 +55,7 @@ def _walk(
     return seen
 
 
-def _sliced(session: Session, dense: dict[str, Tensor]) -> dict[str, Tensor]:
+def _sliced(session: PruningSession, dense: dict[str, Tensor]) -> dict[str, Tensor]:
     """What is left of the ``dense`` weights."""
     kept = session.kept()
     return {name: slice_tensor(tensor, kept.get(name, {})) for name, tensor in dense.items()}
@@ -65,7 +65,7 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-def _shaken(session: Session) -> Callable[[int], None]:
+def _shaken(session: PruningSession) -> Callable[[int], None]:
     """Training that leaves other weights, and momentum."""
 
     def train(number: int) -> None:

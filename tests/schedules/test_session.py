@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgeprune import criteria, select
+from edgeprune import criteria, selection
 from edgeprune.config import Budget
 from edgeprune.cost import cost_model
 from edgeprune.graph import Units
-from edgeprune.schedules import Session
+from edgeprune.schedules import PruningSession
 from edgeprune.schedules.session_options import Choice
 from edgeprune.statistics import Samples
 from tests.schedules.tiny import IMAGE, small, split
@@ -30,11 +30,11 @@ def test_session_loss_is_the_mean_over_samples() -> None:
         for part, label in zip(images.split([7, 3]), labels.split([7, 3]), strict=True)
     ]
     model = small()
-    session = Session(
+    session = PruningSession(
         model,
         (torch.zeros(1, *IMAGE),),
         Budget(macs=0.5),
-        Choice(criteria.create("l2"), select.create("global")),
+        Choice(criteria.create("l2"), selection.create("global")),
         samples=Samples(parts, _loss),
     )
     with torch.no_grad():
@@ -50,9 +50,9 @@ def test_selection_repeats_until_measured_limits_hold() -> None:
         asked.append(round(cost.total()))
         return {"macs": 1.3 * cost.total()}  # more than the model knows
 
-    def session(measure: Callable[[nn.Module, Units, Tensor], dict[str, float]] | None) -> Session:
-        choice = Choice(criteria.create("l2"), select.create("global"), measured=measure)
-        return Session(small(), (torch.zeros(1, *IMAGE),), Budget(macs=0.5), choice)
+    def session(measure: Callable[[nn.Module, Units, Tensor], dict[str, float]] | None) -> PruningSession:
+        choice = Choice(criteria.create("l2"), selection.create("global"), measured=measure)
+        return PruningSession(small(), (torch.zeros(1, *IMAGE),), Budget(macs=0.5), choice)
 
     plain, careful = session(None), session(measured)
     careful.choose(careful.score())

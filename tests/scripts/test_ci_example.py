@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from edgeprune.bundle.manifest import FileEntry, Manifest
-from edgeprune.bundle.measured import Measured
+from edgeprune.bundle.measurements import Measurements
 from edgeprune.devices.emulation import install
 from edgeprune.errors import DeviceError
 from edgeprune.files import sha256
@@ -61,7 +61,7 @@ def much_faster(bundle: Path, folder: Path) -> None:
         model["blocks_ms"] = [[median] * len(block) for block in model["blocks_ms"]]
         model["latency_ms"] |= dict.fromkeys(("p50", "p90", "p95", "p99", "min", "mean"), median)
     path.write_text(json.dumps(told))
-    measured = Measured.load(folder)
+    measured = Measurements.load(folder)
     entry = FileEntry(sha256=sha256(path), bytes=path.stat().st_size)
     measured = measured.model_copy(update={"files": {**measured.files, "profile.json": entry}})
     (folder / "measured.json").write_text(measured.to_json())

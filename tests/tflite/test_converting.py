@@ -12,7 +12,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeprune.backends.litert.litert_session import Session
+from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.cli import run
 from edgeprune.errors import ModelError
 from edgeprune.tflite import tflite_file
@@ -119,7 +119,7 @@ def test_images_have_their_channels_last_in_and_out(tmp_path: Path) -> None:
         ("y", (1, 8, 8, 4), (0, 2, 3, 1)),
     ]
     x = np.random.default_rng(0).standard_normal((3, 4, 8, 8)).astype(np.float32)
-    np.testing.assert_array_equal(Session(converted.path).predict(x)[0], np.maximum(x, 0))
+    np.testing.assert_array_equal(LiteRTSession(converted.path).predict(x)[0], np.maximum(x, 0))
 
 
 def test_a_sequence_has_its_channels_last_only_where_a_convolution_reads_it(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_an_output_that_is_an_input_or_a_constant_is_copied(tmp_path: Path) -> N
     nodes = [helper.make_node("Identity", ["x"], ["y"], "i"), helper.make_node("Identity", ["c"], ["z"], "j")]
     made = model(*nodes, outputs=("y", "z"), shape=(1, 3), c=np.ones((1, 2), np.float32))
     x = np.ones((1, 3), np.float32)
-    same, constant = Session(convert(made, tmp_path / "m.tflite").path).run([x])
+    same, constant = LiteRTSession(convert(made, tmp_path / "m.tflite").path).run([x])
     np.testing.assert_array_equal(same, x)
     np.testing.assert_array_equal(constant, np.ones((1, 2)))
 
@@ -151,12 +151,12 @@ def test_shape_computations_are_folded(tmp_path: Path) -> None:
     converted = convert(made, tmp_path / "m.tflite")
     assert converted.outputs[0].shape == (2, 60)
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
-    np.testing.assert_array_equal(Session(converted.path).run([x])[0], x.reshape(2, 60))
+    np.testing.assert_array_equal(LiteRTSession(converted.path).run([x])[0], x.reshape(2, 60))
 
 
 def test_an_older_opset_is_brought_up(tmp_path: Path) -> None:
     made = model(helper.make_node("Softmax", ["x"], ["y"], "softmax", axis=-1), opset=11, shape=(2, 5))
-    (result,) = Session(convert(made, tmp_path / "m.tflite").path).run([np.zeros((2, 5), np.float32)])
+    (result,) = LiteRTSession(convert(made, tmp_path / "m.tflite").path).run([np.zeros((2, 5), np.float32)])
     np.testing.assert_allclose(result, np.full((2, 5), 0.2), rtol=1e-6)
 
 
@@ -306,7 +306,7 @@ def test_more_than_a_flatbuffer_holds_is_refused(tmp_path: Path, monkeypatch: py
 
 
 def test_wrong_inputs_are_refused(tmp_path: Path) -> None:
-    session = Session(convert(model(relu()), tmp_path / "m.tflite").path)
+    session = LiteRTSession(convert(model(relu()), tmp_path / "m.tflite").path)
     with pytest.raises(ModelError, match="takes the inputs x; got 2 others"):
         session.predict([np.zeros((1, 4, 8, 8), np.float32)] * 2)
     with pytest.raises(ModelError, match="fails on LiteRT"):

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from edgeprune.backends.litert.litert_session import Session
+from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.backends.onnxruntime import onnxruntime_session as reference
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.config import Recipe
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model import data, network
-from edgeprune.tflite.conversion import Converted, convert
+from edgeprune.tflite.conversion import TfliteConversion, convert
 from tests.tflite.networks import (
     Dense,
     InvertedResidual,
@@ -86,14 +86,14 @@ _CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], Mapping[str, i
 }  # fmt: skip
 
 
-def _converted(model: nn.Module, shape: tuple[int, ...], folder: Path) -> Converted:
+def _converted(model: nn.Module, shape: tuple[int, ...], folder: Path) -> TfliteConversion:
     """Convert ``model``, and hold it against ONNX Runtime."""
     x = torch.randn(shape)
     written = export(model, (x,), folder / "m.onnx")
     converted = convert(written.path, folder / "m.tflite")
     samples = np.concatenate([x.numpy(), np.float32(2) * x.numpy()[:1]])  # not a multiple of the batch
     expected = reference.predict(written.path, samples, threads=1)
-    for wanted, got in zip(expected, Session(converted.path).predict(samples), strict=True):
+    for wanted, got in zip(expected, LiteRTSession(converted.path).predict(samples), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
     return converted
 
@@ -114,7 +114,7 @@ def test_vision_transformer_has_only_the_transposes_of_attention(tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Converted]:
+def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TfliteConversion]:
     recipe = Recipe.load("cifar10-resnet56")
     weights = shared_data / "cifar10" / "resnet56.safetensors"
     model = network.load_model(recipe.model.factory, weights, base=recipe.folder)
@@ -124,7 +124,7 @@ def resnet56(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 
 @pytest.mark.long
-def test_resnet56_is_convolutions_and_sums(resnet56: tuple[Path, Converted]) -> None:
+def test_resnet56_is_convolutions_and_sums(resnet56: tuple[Path, TfliteConversion]) -> None:
     path, converted = resnet56
     assert converted.operators == {
         "ADD": 27, "AVERAGE_POOL_2D": 1, "CONV_2D": 55, "FULLY_CONNECTED": 1, "PAD": 4, "STRIDED_SLICE": 2,
@@ -133,13 +133,17 @@ def test_resnet56_is_convolutions_and_sums(resnet56: tuple[Path, Converted]) -> 
 
 
 @pytest.mark.long
-def test_resnet56_outputs_equal_those_of_onnxruntime(resnet56: tuple[Path, Converted], shared_data: Path) -> None:
+def test_resnet56_outputs_equal_those_of_onnxruntime(
+    resnet56: tuple[Path, TfliteConversion], shared_data: Path
+) -> None:
     path, converted = resnet56
     recipe = Recipe.load("cifar10-resnet56")
     splits = data.load(recipe.data.function, base=recipe.folder, folder=shared_data / "cifar10")
     images = next(splits.validation.batches(64))[0].numpy()
     wanted = reference.predict(path, images)[0]
-    np.testing.assert_allclose(Session(converted.path).predict(images)[0], wanted, atol=1e-5 * np.abs(wanted).max())
+    np.testing.assert_allclose(
+        LiteRTSession(converted.path).predict(images)[0], wanted, atol=1e-5 * np.abs(wanted).max()
+    )
 
 
 def test_tflite_micro_runs_the_file(tmp_path: Path) -> None:
@@ -148,4 +152,4 @@ def test_tflite_micro_runs_the_file(tmp_path: Path) -> None:
     converted = _converted(seeded(build()), shape, tmp_path)
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     micro = Interpreter(converted.path, converted.inputs, converted.outputs)
-    np.testing.assert_allclose(micro.predict(x)[0], Session(converted.path).predict(x)[0], atol=1e-5)
+    np.testing.assert_allclose(micro.predict(x)[0], LiteRTSession(converted.path).predict(x)[0], atol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 from edgeprune.backends.litert import litert_session as litert
 from edgeprune.backends.tflm import host_comparison
 from edgeprune.config import Recipe
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model import data, network
 from edgeprune.tflite.conversion import convert
 from edgeprune.tflite.tflite_quantizing import quantize

@@ -16,9 +16,9 @@ from edgeprune.backends.litert import litert_session as litert
 from edgeprune.backends.tflm import host_comparison, interpreter
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import DataError, ModelError
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model.data import TensorSplit
-from edgeprune.tflite.conversion import Converted, convert
+from edgeprune.tflite.conversion import TfliteConversion, convert
 from edgeprune.tflite.tflite_file import operator_name, pack, read
 from edgeprune.tflite.tflite_quantizing import FloatNode, quantize
 from tests.quantize.digits import digits, trained, write
@@ -27,13 +27,13 @@ _INTEGERS = {schema.TensorType.INT8, schema.TensorType.INT32}
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+def source(tmp_path_factory: pytest.TempPathFactory) -> TfliteConversion:
     folder = tmp_path_factory.mktemp("float")
     return convert(write(trained(), folder / "float.onnx"), folder / "float.tflite")
 
 
 @pytest.mark.long
-def test_int8_keeps_the_accuracy_on_litert_and_on_tflite_micro(source: Converted, tmp_path: Path) -> None:
+def test_int8_keeps_the_accuracy_on_litert_and_on_tflite_micro(source: TfliteConversion, tmp_path: Path) -> None:
     made = quantize(source, tmp_path / "int8.tflite", digits().train)
     validation = digits().validation
     exact = litert.evaluate(source.path, validation).accuracy
@@ -45,7 +45,7 @@ def test_int8_keeps_the_accuracy_on_litert_and_on_tflite_micro(source: Converted
     assert found.worst_steps <= 2
 
 
-def test_the_file_is_integer_through_and_through(source: Converted, tmp_path: Path) -> None:
+def test_the_file_is_integer_through_and_through(source: TfliteConversion, tmp_path: Path) -> None:
     made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=32)
     assert made.samples == 32
     assert made.file_bytes == made.path.stat().st_size < source.file_bytes
@@ -58,7 +58,7 @@ def test_the_file_is_integer_through_and_through(source: Converted, tmp_path: Pa
     assert {tensor.type for tensor in graph.tensors} <= _INTEGERS
 
 
-def test_weights_are_symmetric_with_a_scale_a_channel(source: Converted, tmp_path: Path) -> None:
+def test_weights_are_symmetric_with_a_scale_a_channel(source: TfliteConversion, tmp_path: Path) -> None:
     model = read(quantize(source, tmp_path / "int8.tflite", digits().train, samples=32).path)
     graph = model.subgraphs[0]
     channels = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
@@ -84,14 +84,14 @@ def test_no_buffer_lies_outside_the_flatbuffer(tmp_path: Path) -> None:
     assert made.file_bytes > 64 * 4096 + 4096 * 80
 
 
-def test_a_bare_file_is_quantized_as_the_converted_one(source: Converted, tmp_path: Path) -> None:
+def test_a_bare_file_is_quantized_as_the_converted_one(source: TfliteConversion, tmp_path: Path) -> None:
     known = quantize(source, tmp_path / "known.tflite", digits().train, samples=8)
     bare = quantize(str(source.path), str(tmp_path / "bare.tflite"), digits().train, samples=8)
     assert bare.path.read_bytes() == known.path.read_bytes()
     assert bare.inputs == known.inputs
 
 
-def test_the_seed_alone_decides_the_bytes(source: Converted, tmp_path: Path) -> None:
+def test_the_seed_alone_decides_the_bytes(source: TfliteConversion, tmp_path: Path) -> None:
     def content(seed: int) -> bytes:
         return quantize(source, tmp_path / "int8.tflite", digits().train, samples=16, seed=seed).path.read_bytes()
 
@@ -101,14 +101,14 @@ def test_the_seed_alone_decides_the_bytes(source: Converted, tmp_path: Path) -> 
 
 
 def test_quantization_prints_nothing_and_leaves_no_files(
-    source: Converted, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    source: TfliteConversion, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
     assert tuple(capfd.readouterr()) == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["int8.tflite"]
 
 
-def _converted(model: nn.Module, folder: Path, *, batch: int = 1) -> Converted:
+def _converted(model: nn.Module, folder: Path, *, batch: int = 1) -> TfliteConversion:
     torch.manual_seed(0)
     written = export(model.eval(), (torch.randn(batch, 1, 8, 8),), folder / "m.onnx")
     return convert(written.path, folder / "m.tflite")
@@ -167,13 +167,13 @@ def test_unquantizable_files_are_refused(build: Callable[[Path], Path], message:
     assert path.read_bytes() == b"an earlier file"
 
 
-def test_quantized_file_is_refused(source: Converted, tmp_path: Path) -> None:
+def test_quantized_file_is_refused(source: TfliteConversion, tmp_path: Path) -> None:
     made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
     with pytest.raises(ModelError, match="quantized already"):
         quantize(made.path, tmp_path / "twice.tflite", digits().train, samples=8)
 
 
-def test_an_activation_that_leaves_all_bounds_is_named(source: Converted, tmp_path: Path) -> None:
+def test_an_activation_that_leaves_all_bounds_is_named(source: TfliteConversion, tmp_path: Path) -> None:
     model = read(source.path)
     weights = max((buffer for buffer in model.buffers if buffer.data is not None), key=lambda buffer: len(buffer.data))
     weights.data = np.full(len(weights.data) // 4, 3e38, np.float32).view(np.uint8)
@@ -191,6 +191,8 @@ def _split(*shape: int) -> TensorSplit:
     ("split", "message"),
     [(_split(20, 1, 9, 8), r"shape \(1, 9, 8\).*takes \(1, 8, 8\)"), (_split(0, 1, 8, 8), "got 0 samples")],
 )
-def test_invalid_calibration_data_is_refused(source: Converted, tmp_path: Path, split: Any, message: str) -> None:
+def test_invalid_calibration_data_is_refused(
+    source: TfliteConversion, tmp_path: Path, split: Any, message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         quantize(source, tmp_path / "int8.tflite", split)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeprune.tflite.conversion.graph import Tensor
+from edgeprune.tflite.conversion.layout_views import LayoutView, channels_last, identity
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import OnnxGraph
-from edgeprune.tflite.conversion.views import View, channels_last, identity
+from edgeprune.tflite.conversion.tflite_graph import Tensor
 from tests.example_count import example_count
 
 _NOTHING = OnnxGraph(nodes=[], constants={}, shapes={}, dtypes={}, inputs=[], outputs=[])
@@ -25,7 +25,7 @@ _SHAPES = st.lists(st.sampled_from([1, 1, 2, 3, 4, 6]), min_size=1, max_size=4)
 def test_reshapes_and_transposes_are_those_of_numpy(data: st.DataObject, shape: list[int]) -> None:
     wanted = np.arange(prod(shape), dtype=np.int32).reshape(shape)
     low = Lowering(_NOTHING)
-    view = View.of(Tensor.constant("x", wanted))  # of constants, low moves the values themselves
+    view = LayoutView.of(Tensor.constant("x", wanted))  # of constants, low moves the values themselves
     for _ in range(data.draw(st.integers(0, 5))):
         if data.draw(st.booleans()):
             order = data.draw(st.permutations(range(wanted.ndim)))
@@ -52,7 +52,7 @@ def test_views_broadcast_as_in_numpy(data: st.DataObject, shape: list[int]) -> N
         order = data.draw(st.permutations(range(len(own))))
         values = np.arange(prod(own), dtype=np.int32).reshape(own)
         arrays.append(values)
-        views.append(View.of(Tensor.constant("x", values.transpose(order)), order))
+        views.append(LayoutView.of(Tensor.constant("x", values.transpose(order)), order))
     split = low.reshaped(views[0], [part for size in shape for part in ((2, size // 2) if size % 2 == 0 else (size,))])
     views[0] = low.reshaped(split, shape)
     tensors, view = low.aligned(views)
@@ -64,7 +64,7 @@ def test_views_broadcast_as_in_numpy(data: st.DataObject, shape: list[int]) -> N
 
 def test_an_image_is_one_tensor_in_both_layouts() -> None:
     stored = Tensor("x", (2, 5, 6, 3), np.dtype("float32"))
-    view = View.of(stored, channels_last(4))
+    view = LayoutView.of(stored, channels_last(4))
     assert view.shape == (2, 3, 5, 6)
     assert view.order() == (0, 2, 3, 1)
     tokens = view.reshaped((2, 3, 30))

@@ -29,7 +29,7 @@ from edgeprune.config import DistillationSettings, TrainingSettings
 from edgeprune.model import weights
 from edgeprune.model.data import Augment, Data, DatasetSplit, Split, TensorSplit
 from edgeprune.progress import SILENT, Progress
-from edgeprune.training import History, Hook, Stretch, Teacher, Trainer, processes
+from edgeprune.training import History, Hook, Phase, Teacher, Trainer, processes
 
 _LABELS = {"distillation": DistillationSettings(weight=0)}
 CASES: dict[str, dict[str, Any]] = {
@@ -177,7 +177,7 @@ def train(case: str, folder: Path, progress: Progress = SILENT) -> tuple[nn.Modu
         network, _data(case), settings, seed=3, folder=folder, teacher=teacher, base=Path(__file__).parent,
         checkpoint_s=0.0, progress=progress,
     )  # fmt: skip
-    trainer.train(Stretch(share=1.0, hook=_Shrinks(network) if case == "hook" else None))
+    trainer.train(Phase(share=1.0, hook=_Shrinks(network) if case == "hook" else None))
     return network, trainer.finish()
 
 

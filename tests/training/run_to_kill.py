@@ -20,7 +20,7 @@ from torch.nn import functional
 from edgeprune.config import TrainingSettings
 from edgeprune.model.data import Augment, Data, TensorSplit
 from edgeprune.progress import SILENT, Progress
-from edgeprune.training import History, Hook, Stretch, Trainer, finetune
+from edgeprune.training import History, Hook, Phase, Trainer, finetune
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {"precision": "float32", "channels_last": False},
@@ -140,10 +140,10 @@ def train(network: nn.Module, name: str, folder: Path, progress: Progress = SILE
         checkpoint_s=0.0, progress=progress,
     )  # fmt: skip
     if name == "stretches":
-        trainer.train(Stretch(share=0.45, rate=(0.0, 0.5), hook=_Drifts(network)))
-        trainer.train(Stretch(share=0.55, rate=(0.2, 1.0), hook=_Drifts(network), forget=True))
+        trainer.train(Phase(share=0.45, rate=(0.0, 0.5), hook=_Drifts(network)))
+        trainer.train(Phase(share=0.55, rate=(0.2, 1.0), hook=_Drifts(network), forget=True))
     else:
-        trainer.train(Stretch(share=1.0))
+        trainer.train(Phase(share=1.0))
     return trainer.finish()
 
 

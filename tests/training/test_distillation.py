@@ -16,12 +16,12 @@ from edgeprune import graph
 from edgeprune.config import DistillationSettings
 from edgeprune.errors import InputError, TrainingError
 from edgeprune.model.data import Data, TensorSplit
-from edgeprune.training import Execution, Stretch, Teacher, Trainer, feature_layers, finetune, fits
+from edgeprune.training import Phase, StepExecution, Teacher, Trainer, feature_layers, finetune, fits
 from edgeprune.training.feature_distance import squared_distance
 from tests.training import small
 
-_PLAIN = Execution(precision="float32", channels_last=False, threads=1, step_ms={})
-_LOW = Execution(precision="bfloat16", channels_last=True, threads=1, step_ms={})
+_PLAIN = StepExecution(precision="float32", channels_last=False, threads=1, step_ms={})
+_LOW = StepExecution(precision="bfloat16", channels_last=True, threads=1, step_ms={})
 
 
 def _settings(**changes: Any) -> DistillationSettings:
@@ -62,7 +62,7 @@ def _images(count: int = 8) -> Tensor:
 
 
 def _lesson(
-    teacher: Teacher, student: nn.Module, execution: Execution = _PLAIN, weight: float = 1.0
+    teacher: Teacher, student: nn.Module, execution: StepExecution = _PLAIN, weight: float = 1.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """What a step on the images adds to a loss of 0, and the gradients of it."""
     teacher.begin(student, _images(), execution)
@@ -256,7 +256,7 @@ class _Mixes(nn.Module):
 
 @pytest.mark.parametrize("make", [lambda: _net(1), _Shared, _Branches, _Mixes])
 @pytest.mark.parametrize(("execution", "tolerance"), [(_PLAIN, 1e-5), (_LOW, 0.05)], ids=["float32", "bfloat16"])
-def test_a_teacher_answers_as_the_dense_network_does(make: Any, execution: Execution, tolerance: float) -> None:
+def test_a_teacher_answers_as_the_dense_network_does(make: Any, execution: StepExecution, tolerance: float) -> None:
     torch.manual_seed(0)
     dense = make().eval()
     for module in dense.modules():
@@ -294,7 +294,7 @@ def test_a_teacher_with_other_outputs_is_refused_before_the_first_step(tmp_path:
         progress=Counts(),
     )  # fmt: skip
     with pytest.raises(InputError, match=r"the teacher gives \(\d+, \d+\), the network \(16, 3\)"):
-        trainer.train(Stretch(share=1.0))
+        trainer.train(Phase(share=1.0))
     assert steps == []
 
 

@@ -16,9 +16,9 @@ from torch.utils.data import Dataset
 from edgeprune.config import DistillationSettings
 from edgeprune.errors import DataError, EdgePruneError, ModelError, RecipeError
 from edgeprune.model.data import Data, DatasetSplit, TensorSplit
-from edgeprune.training import Judge, Stretch, Teacher, Trainer, evaluate, finetune
-from edgeprune.training.execution import PLAIN
+from edgeprune.training import Evaluator, Phase, Teacher, Trainer, evaluate, finetune
 from edgeprune.training.objective import Objective
+from edgeprune.training.precision_and_layout import PLAIN
 from tests.training import small
 
 _CODE = """
@@ -104,7 +104,9 @@ def test_own_validation_loss_selects_the_best_epoch(mine: Path) -> None:
         -epoch.validation_loss for epoch in history.epochs
     ]
     labels, outputs = small.split(60, 1).labels, small.model()(small.split(60, 1).images)
-    judged = Judge(small.split(60, 1), small.settings(loss="mine.py:Weighted", batch_size=64), base=mine)(small.model())
+    judged = Evaluator(small.split(60, 1), small.settings(loss="mine.py:Weighted", batch_size=64), base=mine)(
+        small.model()
+    )
     want = functional.cross_entropy(outputs.detach(), labels, torch.tensor([1.0, 2.0, 3.0]))
     assert judged.loss == pytest.approx(float(want))
     assert judged.samples == 60
@@ -123,7 +125,7 @@ def test_evaluation_restores_the_mode_of_every_module(mine: Path) -> None:
     model = small.model().train()
     model[1].eval()
     for changes in ({}, {"metric": "mine.py:recall"}):
-        Judge(small.split(20, 1), small.settings(**changes), base=mine)(model)
+        Evaluator(small.split(20, 1), small.settings(**changes), base=mine)(model)
         assert [module.training for module in model] == [True, False, True, True]
 
 
@@ -300,7 +302,7 @@ def test_a_step_sees_the_network_as_it_is_and_in_training_mode(tmp_path: Path) -
         small.model(), small.data(), small.settings(step="mine.py:step", metric="mine.py:metric"),
         folder=tmp_path / "run", base=tmp_path,
     )  # fmt: skip
-    trainer.train(Stretch(share=1.0))
+    trainer.train(Phase(share=1.0))
     assert all(epoch.train_loss > 0 for epoch in trainer.finish().epochs)
 
 

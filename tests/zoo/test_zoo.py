@@ -23,7 +23,7 @@ def test_zoo_network_is_pruned_and_exported(name: str, tmp_path: Path) -> None:
     import onnxruntime
 
     from edgeprune import prune
-    from edgeprune.export.onnx import export
+    from edgeprune.export.onnx_export import export
 
     network, example = networks.make(name)
     pruned = prune(network, example, budget={"macs": 0.5})

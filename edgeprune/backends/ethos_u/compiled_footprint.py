@@ -7,7 +7,7 @@ from pathlib import Path
 from edgeprune.backends.ethos_u import vela
 from edgeprune.backends.footprint import Arena, Footprint
 from edgeprune.backends.tflm import cmsis_nn
-from edgeprune.backends.tflm.code import SOURCE, code_bytes
+from edgeprune.backends.tflm.kernel_sizes import SOURCE, code_bytes
 from edgeprune.backends.tflm.tflm_footprint import footprint
 
 _CODE_SOURCE = (

@@ -38,7 +38,7 @@ class EthosU(TfliteMicro):
     extra = "ethos-u"
 
     def check_options(self, target: Target) -> None:
-        from edgeprune.backends.ethos_u.options import Options
+        from edgeprune.backends.ethos_u.ethos_u_options import Options
 
         Options.of(target)
 
@@ -64,7 +64,7 @@ class EthosU(TfliteMicro):
 
     def write(self, precision: Precision, conversion: Quantization) -> ConvertedModel:
         from edgeprune.backends.ethos_u import vela
-        from edgeprune.backends.ethos_u.options import Options
+        from edgeprune.backends.ethos_u.ethos_u_options import Options
 
         written = super().write(precision, conversion)
         (source,) = written.files
@@ -75,7 +75,7 @@ class EthosU(TfliteMicro):
     def footprint(self, path: Path, target: Target) -> Footprint:
         from edgeprune.backends.ethos_u import vela
         from edgeprune.backends.ethos_u.compiled_footprint import compiled_footprint
-        from edgeprune.backends.ethos_u.options import Options
+        from edgeprune.backends.ethos_u.ethos_u_options import Options
 
         with tempfile.TemporaryDirectory() as folder:
             compiled = vela.compile_file(path, Path(folder) / _COMPILED, Options.of(target))
@@ -95,7 +95,7 @@ class EthosU(TfliteMicro):
         )
 
     def bundle_files(self, model: ShippedModel) -> Mapping[str, Path | str]:
-        from edgeprune.backends.ethos_u.options import Options
+        from edgeprune.backends.ethos_u.ethos_u_options import Options
 
         (compiled,) = model.other_files
         options = Options.of(model.target)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import TimeoutExpired
 
-from edgeprune import extras, process
-from edgeprune.backends.ethos_u.options import Options
+from edgeprune import extras, subprocesses
+from edgeprune.backends.ethos_u.ethos_u_options import Options
 from edgeprune.backends.footprint import CompilerEstimate, FallbackOperator
 from edgeprune.errors import ModelError
 from edgeprune.tflite.tflite_file import operator_name, tensor_name
@@ -60,7 +60,7 @@ def compile_file(source: Path, output: Path, options: Options, *, timeout_s: flo
             "--output-dir", folder,
         ]  # fmt: skip
         try:
-            ended = process.run(argv, timeout_s=timeout_s, cwd=Path(folder))
+            ended = subprocesses.run(argv, timeout_s=timeout_s, cwd=Path(folder))
         except TimeoutExpired as problem:
             raise ModelError(
                 f"{source}: expected Vela to compile the file within {timeout_s:.0f} s, and it was still running: "

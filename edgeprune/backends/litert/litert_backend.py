@@ -14,7 +14,7 @@ from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeprune.backends.accuracy import Accuracy
-    from edgeprune.backends.feeding import Array, Inputs
+    from edgeprune.backends.batching import Array, Inputs
     from edgeprune.config.target import Precision
     from edgeprune.extras import Extra
     from edgeprune.model.data import Split

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.backends.accuracy import Accuracy
-from edgeprune.backends.feeding import Array, Inputs, core_count
+from edgeprune.backends.batching import Array, Inputs, core_count
 from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.errors import ModelError
 from edgeprune.progress import SILENT, Progress
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgeprune.model.splits import Split
 
 
-class Session(TfliteRuntime):
+class LiteRTSession(TfliteRuntime):
     """A loaded file.
 
     Args:
@@ -75,15 +75,15 @@ class Session(TfliteRuntime):
 
 
 def predict(path: Path, inputs: Inputs) -> list[Array]:
-    """Load ``path`` and run ``inputs`` once; see ``Session``."""
-    return Session(path).predict(inputs)
+    """Load ``path`` and run ``inputs`` once; see ``LiteRTSession``."""
+    return LiteRTSession(path).predict(inputs)
 
 
 def predictor(path: Path) -> Callable[[Inputs], list[Array]]:
     """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), on all cores as ``evaluate``."""
-    return Session(path, workers=core_count()).predict
+    return LiteRTSession(path, workers=core_count()).predict
 
 
 def evaluate(path: Path, split: Split, *, samples: int | None = None, progress: Progress = SILENT) -> Accuracy:
-    """Load ``path`` and take its accuracy on ``split``; see ``Session``. Each core runs samples of its own."""
-    return Session(path, workers=core_count()).evaluate(split, samples=samples, progress=progress)
+    """Load ``path`` and take its accuracy on ``split``; see ``LiteRTSession``. Each core runs samples of its own."""
+    return LiteRTSession(path, workers=core_count()).evaluate(split, samples=samples, progress=progress)

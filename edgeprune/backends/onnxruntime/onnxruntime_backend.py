@@ -15,11 +15,11 @@ from edgeprune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeprune.backends.accuracy import Accuracy
-    from edgeprune.backends.feeding import Array, Inputs
+    from edgeprune.backends.batching import Array, Inputs
     from edgeprune.config.recipe import QuantizeSettings
     from edgeprune.config.target import Precision
     from edgeprune.model.data import Split
-    from edgeprune.quantize.calibration import Method
+    from edgeprune.quantize.activation_ranges import Method
 
 SCRIPT = Path(__file__).with_name("onnxruntime_runner.py")
 
@@ -82,7 +82,7 @@ class OnnxRuntime(Backend):
 
 def calibration_method(settings: QuantizeSettings) -> Method:
     """Method of calibration of the recipe, or the default."""
-    from edgeprune.quantize.calibration import DEFAULT
+    from edgeprune.quantize.activation_ranges import DEFAULT
 
     return DEFAULT if settings.calibration == "auto" else settings.calibration
 

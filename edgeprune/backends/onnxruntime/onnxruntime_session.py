@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeprune.backends.accuracy import Accuracy, accuracy
-from edgeprune.backends.feeding import Array, Inputs, core_count, named, portions
+from edgeprune.backends.batching import Array, Inputs, core_count, named, portions
 from edgeprune.errors import ModelError
 from edgeprune.progress import SILENT, Progress
 
@@ -41,7 +41,7 @@ def session_options(*, threads: int | None = None, spinning: bool = True) -> onn
     return options
 
 
-class Session:
+class OnnxRuntimeSession:
     """A loaded model."""
 
     def __init__(self, path: Path, *, threads: int | None = None, spinning: bool = True) -> None:
@@ -113,19 +113,19 @@ class Session:
 
 
 def predict(path: Path, inputs: Inputs, *, threads: int | None = None) -> list[Array]:
-    """Load ``path`` and run ``inputs`` once; see ``Session``."""
-    return Session(path, threads=threads).predict(inputs)
+    """Load ``path`` and run ``inputs`` once; see ``OnnxRuntimeSession``."""
+    return OnnxRuntimeSession(path, threads=threads).predict(inputs)
 
 
 def predictor(path: Path) -> Callable[[Inputs], list[Array]]:
     """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), on all cores as ``evaluate``."""
-    session = Session(path, threads=1, spinning=False)
+    session = OnnxRuntimeSession(path, threads=1, spinning=False)
     return lambda inputs: session.predict(inputs, workers=core_count())
 
 
 def evaluate(path: Path, split: Split, *, progress: Progress = SILENT) -> Accuracy:
-    """Load ``path`` and take its accuracy on ``split``; see ``Session``.
+    """Load ``path`` and take its accuracy on ``split``; see ``OnnxRuntimeSession``.
 
     Each core runs samples of its own: threads that share one small inference spend much of it waiting for each other.
     """
-    return Session(path, threads=1, spinning=False).evaluate(split, workers=core_count(), progress=progress)
+    return OnnxRuntimeSession(path, threads=1, spinning=False).evaluate(split, workers=core_count(), progress=progress)

@@ -41,15 +41,15 @@ class TensorRT(OnnxRuntime):
         return "float16" if precision == "float32" else precision
 
     def write(self, precision: Precision, conversion: Quantization) -> ConvertedModel:
-        from edgeprune.backends.tensorrt import forms
-        from edgeprune.quantize.samples import CalibrationSamples
+        from edgeprune.backends.tensorrt import precision_variants
+        from edgeprune.quantize.calibration_samples import CalibrationSamples
 
         settings = conversion.settings
         samples = CalibrationSamples(conversion.samples, settings.samples, conversion.seed)
         if precision == "float16":
-            files: tuple[Path, ...] = (forms.write_fp16(conversion.file, conversion.folder, samples),)
+            files: tuple[Path, ...] = (precision_variants.write_fp16(conversion.file, conversion.folder, samples),)
         else:
-            files = forms.write_int8(
+            files = precision_variants.write_int8(
                 conversion.file,
                 conversion.folder,
                 samples,

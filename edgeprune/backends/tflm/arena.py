@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from edgeprune.backends.footprint import Arena, Kind
+from edgeprune.backends.footprint import AllocationKind, Arena
 from edgeprune.errors import ModelError
 
 _TOTAL = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
@@ -48,12 +48,14 @@ def parsed(text: str) -> Arena:
     kinds = {name: _kind(name, int(used), int(count)) for name, used, count in _KIND.findall(text)}
     rest = totals["tail"] - sum(kind.host_bytes for kind in kinds.values())
     arithmetic = f"{rest} on the host, less {_HOST_ONLY_BYTES} of its recording allocator"
-    kinds[_OTHER] = Kind(0, rest, max(0, rest - _HOST_ONLY_BYTES), arithmetic)
+    kinds[_OTHER] = AllocationKind(0, rest, max(0, rest - _HOST_ONLY_BYTES), arithmetic)
     return Arena(totals["total"], totals["head"], totals["tail"], kinds)
 
 
-def _kind(name: str, used: int, count: int) -> Kind:
+def _kind(name: str, used: int, count: int) -> AllocationKind:
     wide, narrow = _STRUCTURES.get(name, (0, 0))
     if used != count * wide:  # not a list of known structures
-        return Kind(count, used, used, f"{used}: as on the host, pointers included")
-    return Kind(count, used, count * narrow, f"{count} x {narrow} = {count * narrow}: {wide} each on the host")
+        return AllocationKind(count, used, used, f"{used}: as on the host, pointers included")
+    return AllocationKind(
+        count, used, count * narrow, f"{count} x {narrow} = {count * narrow}: {wide} each on the host"
+    )

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeprune.backends.agreement import MOST_STEPS, Agreement
-from edgeprune.backends.feeding import Array, Inputs, named, portions
-from edgeprune.backends.litert.litert_session import Session
+from edgeprune.backends.batching import Array, Inputs, named, portions
+from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import ModelError
 from edgeprune.model.class_labels import IGNORED, check_shape
@@ -130,7 +130,7 @@ def _moved(model: schema.ModelT, operators: list[schema.OperatorT], values: dict
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "end.tflite"
         file.write_bytes(tflite_file.pack(alone))
-        found = Session(file, kernels="optimized").run_stored(list(values.values()))
+        found = LiteRTSession(file, kernels="optimized").run_stored(list(values.values()))
     return dict(zip(outputs, found, strict=True))
 
 
@@ -144,8 +144,8 @@ def _accuracy(scores: Array, labels: Array) -> float:
     return float((scores.argmax(axis=1) == labels).sum() / max(1, (labels != IGNORED).sum()))
 
 
-def _session(path: Path, micro: Interpreter) -> tuple[Session, Kernels]:
+def _session(path: Path, micro: Interpreter) -> tuple[LiteRTSession, Kernels]:
     try:
-        return Session(path, micro.inputs, micro.outputs, kernels="reference"), "reference"
+        return LiteRTSession(path, micro.inputs, micro.outputs, kernels="reference"), "reference"
     except ModelError:  # there is no reference kernel for CEIL and ELU
-        return Session(path, micro.inputs, micro.outputs, kernels="optimized"), "optimized"
+        return LiteRTSession(path, micro.inputs, micro.outputs, kernels="optimized"), "optimized"

@@ -11,13 +11,13 @@ import numpy as np
 
 from edgeprune import extras
 from edgeprune.backends.accuracy import Accuracy
-from edgeprune.backends.feeding import Array, Inputs
+from edgeprune.backends.batching import Array, Inputs
 from edgeprune.backends.footprint import Arena
-from edgeprune.backends.litert.litert_session import Session
+from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.backends.tflite_runtime import TfliteRuntime
 from edgeprune.backends.tflm import arena
 from edgeprune.errors import ModelError
-from edgeprune.export.chatter import captured
+from edgeprune.export.output_capture import captured
 from edgeprune.progress import SILENT, Progress
 from edgeprune.tflite.tflite_file import Port, input_ports, output_ports, read
 from edgeprune.tflite.tflite_schema import schema
@@ -59,7 +59,7 @@ class Interpreter(TfliteRuntime):
             from tflite_micro.python.tflite_micro import runtime
 
         if not alone:
-            Session(path, kernels="optimized")  # checks shapes that TFLite Micro believes
+            LiteRTSession(path, kernels="optimized")  # checks shapes that TFLite Micro believes
         model, content = read(path), path.read_bytes()
         _check_buffers(content, path)
         arena_bytes = _arena_size(model, content)

@@ -18,7 +18,7 @@ from edgeprune.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgeprune.backends.accuracy import Accuracy
     from edgeprune.backends.agreement import Agreement
-    from edgeprune.backends.feeding import Array, Inputs
+    from edgeprune.backends.batching import Array, Inputs
     from edgeprune.backends.footprint import Footprint
     from edgeprune.extras import Extra
     from edgeprune.model.data import Split
@@ -104,8 +104,8 @@ class TfliteMicro(LiteRT):
 
     def firmware(self, model: ShippedModel, **options: Any) -> Mapping[str, Path | str]:
         """Files of ``firmware/``, by path in the bundle; ``options`` are those of ``firmware_files.write``."""
-        from edgeprune.backends.tflm.code import GOLDEN_SAMPLES
         from edgeprune.backends.tflm.firmware import firmware_files
+        from edgeprune.backends.tflm.kernel_sizes import GOLDEN_SAMPLES
 
         samples = next(iter(model.samples.batches(GOLDEN_SAMPLES)))[0].numpy()
         footprint = self.footprint(model.file, model.target)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from edgeprune.backends.footprint import Arena, Footprint
 from edgeprune.backends.tflm import cmsis_nn
-from edgeprune.backends.tflm.code import BAND, SOURCE, code_bytes, golden_count
 from edgeprune.backends.tflm.interpreter import Interpreter
-from edgeprune.backends.tflm.lifetimes import peak
+from edgeprune.backends.tflm.kernel_sizes import BAND, SOURCE, code_bytes, golden_count
+from edgeprune.backends.tflm.peak_activations import peak
 from edgeprune.tflite.tflite_file import operator_name, read, tensor_bytes
 
 

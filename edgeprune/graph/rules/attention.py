@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
-from edgeprune.graph.labels import Labels
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules.base import Keep, Rule, register
 
 _FIXED = "attention with data whose size is fixed"

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
-from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
-from edgeprune.graph.labels import Labels
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
 
 Keep = Mapping[int, Tensor]
 """For each dimension that loses indices: a boolean mask of those that stay."""

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
-from edgeprune.graph.labels import Labels
-from edgeprune.graph.operators import operator_name, schema
+from edgeprune.graph.graph_operators import operator_name, schema
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules.base import Rule, register
 
 _FIXED = "combined with data whose size is fixed"

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
-from edgeprune.graph.labels import Labels
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules.base import Keep, Rule, aten, register
-from edgeprune.graph.rules.creation import Filled
 from edgeprune.graph.rules.pointwise import Pointwise, join
+from edgeprune.graph.rules.tensor_creation import FilledTensor
 
 
 @register
-class Drawn(Pointwise):
+class RandomDraw(Pointwise):
     """A draw for each element of the arguments: parameters of the distribution, or only the shape (``rand_like``)."""
 
     ops = aten(
@@ -24,7 +24,7 @@ class Drawn(Pointwise):
 
 
 @register
-class DrawnWithMask(Rule):
+class RandomDrawWithMask(Rule):
     """Operators that also return what they drew: a mask or a slope for each element."""
 
     ops = aten("native_dropout rrelu_with_noise_functional")
@@ -41,7 +41,7 @@ class Normal(Rule):
     ops = aten("normal")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
-        return (Filled() if "size" in call.arguments else Drawn()).couple(call, coupling)
+        return (FilledTensor() if "size" in call.arguments else RandomDraw()).couple(call, coupling)
 
     def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
-        return Filled().resize(call, keep, out) if "size" in call.arguments else {}
+        return FilledTensor().resize(call, keep, out) if "size" in call.arguments else {}

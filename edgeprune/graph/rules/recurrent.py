@@ -6,9 +6,9 @@ import math
 
 from torch import Tensor
 
-from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
-from edgeprune.graph.labels import Labels
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules.base import Rule, register
 
 _FIXED = "read by a recurrent layer together with data whose size is fixed"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
-from edgeprune.graph.labels import Labels
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules.base import Rule, aten, register
 from edgeprune.graph.rules.pointwise import join
 

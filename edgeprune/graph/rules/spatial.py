@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edgeprune.graph.call import Call
 from edgeprune.graph.coupling import Coupling
-from edgeprune.graph.labels import Labels
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules.base import Rule, register
 
 _POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from edgeprune.bundle.microcontroller import (
+from edgeprune.bundle.microcontroller_report import (
     ArenaReport,
     CompilerReport,
     FlashReport,
@@ -14,8 +14,8 @@ from edgeprune.bundle.microcontroller import (
     PeakReport,
 )
 from edgeprune.config import Target
-from edgeprune.pipeline.results.pruning import PlanResult
-from edgeprune.pipeline.results.shipping import ProfileResult
+from edgeprune.pipeline.results.deployment_results import ProfileResult
+from edgeprune.pipeline.results.pruning_results import PlanResult
 
 if TYPE_CHECKING:
     from edgeprune.backends.footprint import Footprint

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from edgeprune.backends.conversion import Conversion
 from edgeprune.config import Budget
-from edgeprune.cost import CostModel, Scaled, cost_model
+from edgeprune.cost import CostModel, ScaledCost, cost_model
 from edgeprune.errors import BudgetError
-from edgeprune.export import onnx
+from edgeprune.export import onnx_export
 from edgeprune.graph.rewrite import rewrite
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from edgeprune.backends.footprint import Footprint
     from edgeprune.graph import Units
-    from edgeprune.pipeline.context import BuildContext
-    from edgeprune.select import Plan
+    from edgeprune.pipeline.build_context import BuildContext
+    from edgeprune.selection import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,9 @@ def _footprint_of(context: BuildContext, network: nn.Module) -> Footprint:
     network = network.cpu().eval()
     with tempfile.TemporaryDirectory() as folder:
         source, backend = Path(folder) / "network.onnx", context.backend
-        onnx.export(network, context.example, source, opset=context.target.onnx.opset, simplify=recipe.export.simplify)
+        onnx_export.export(
+            network, context.example, source, opset=context.target.onnx.opset, simplify=recipe.export.simplify
+        )
         conversion = Conversion(
             file=backend.write_float32(source, Path(folder)),
             folder=Path(folder),
@@ -83,7 +85,7 @@ def board_costs(context: BuildContext, dense: Footprint) -> dict[str, CostModel]
     found: dict[str, CostModel] = {}
     for name, value in dense.costs.items():
         base = cost_model(name, context.units, context.dense, precision="int8")
-        found[name] = Scaled(base, offset=value - base.total())
+        found[name] = ScaledCost(base, offset=value - base.total())
     latency = context.latency_model(required="latency_ms" in context.recipe.budget.aims.costs)
     return found if latency is None else {**found, "latency_ms": latency}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from edgeprune.pipeline.context import BuildContext
-from edgeprune.pipeline.results.evaluating import DenseEvaluationResult
-from edgeprune.pipeline.results.loading import LoadResult
-from edgeprune.pipeline.stage import Space, Stage
-from edgeprune.pipeline.stages.evaluate import evaluated
+from edgeprune.pipeline.build_context import BuildContext
+from edgeprune.pipeline.results.evaluation_results import DenseEvaluationResult
+from edgeprune.pipeline.results.loading_results import LoadResult
+from edgeprune.pipeline.stage import Stage, StageDir
+from edgeprune.pipeline.stages.evaluate_pruned import evaluated
 
 
-def _run(context: BuildContext, space: Space) -> DenseEvaluationResult:
+def _run(context: BuildContext, space: StageDir) -> DenseEvaluationResult:
     return evaluated(context, context.dense, space, DenseEvaluationResult)
 
 

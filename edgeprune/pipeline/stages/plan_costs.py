@@ -11,23 +11,23 @@ from typing import Any
 
 from edgeprune import files
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.context import BuildContext
+from edgeprune.pipeline.build_context import BuildContext
 from edgeprune.pipeline.file_names import PLAN, SCORES
-from edgeprune.pipeline.results.pruning import PlanResult, ScoreResult, SelectResult, TrainResult
-from edgeprune.pipeline.stage import Findings, Space, Stage
-from edgeprune.pipeline.stages import select
+from edgeprune.pipeline.results.pruning_results import PlanResult, ScoreResult, SelectResult, TrainResult
+from edgeprune.pipeline.stage import Findings, Stage, StageDir
+from edgeprune.pipeline.stages import select_units
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    return select.settings(recipe, target)
+    return select_units.settings(recipe, target)
 
 
 def _run(
-    context: BuildContext, space: Space, scored: ScoreResult, selected: SelectResult, trained: TrainResult
+    context: BuildContext, space: StageDir, scored: ScoreResult, selected: SelectResult, trained: TrainResult
 ) -> PlanResult:
-    from edgeprune.select import Plan
+    from edgeprune.selection import Plan
 
-    select.check_table(context)
+    select_units.check_table(context)
     source = selected.plan or trained.plan
     assert source is not None, "one of both stages chooses"
     plan = Plan.load(source)

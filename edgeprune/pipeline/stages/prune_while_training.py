@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline import schedule_run
-from edgeprune.pipeline.context import BuildContext
-from edgeprune.pipeline.results.pruning import CandidatesResult, SelectResult, TrainResult
-from edgeprune.pipeline.stage import Results, Space, Stage
-from edgeprune.pipeline.stages import select
+from edgeprune.pipeline import resumable_schedule
+from edgeprune.pipeline.build_context import BuildContext
+from edgeprune.pipeline.results.pruning_results import CandidatesResult, SelectResult, TrainResult
+from edgeprune.pipeline.stage import Results, Stage, StageDir
+from edgeprune.pipeline.stages import select_units
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    return {**schedule_run.settings(recipe), "select": dict(select.settings(recipe, target))}
+    return {**resumable_schedule.settings(recipe), "select": dict(select_units.settings(recipe, target))}
 
 
-def _run(context: BuildContext, space: Space, chosen: CandidatesResult) -> TrainResult:
+def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult) -> TrainResult:
     from edgeprune.schedules import Choice
 
-    select.check_table(context)
+    select_units.check_table(context)
     prune, candidate, preferred = context.recipe.prune, context.candidate(chosen), context.preferred_alignment
     budget, costs = _limited(context)
     choice = Choice(
@@ -44,7 +44,9 @@ def _run(context: BuildContext, space: Space, chosen: CandidatesResult) -> Train
         verify=prune.verify,
     )
     model = context.network(seed=context.recipe.seed, trained=chosen.starts_trained)
-    return schedule_run.run_schedule(context, space, schedule_run.create_session(context, model, choice, budget))
+    return resumable_schedule.run_schedule(
+        context, space, resumable_schedule.create_session(context, model, choice, budget)
+    )
 
 
 def _limited(context: BuildContext) -> tuple[Budget, Mapping[str, CostModel]]:
@@ -81,5 +83,5 @@ STAGE = Stage(
     after=(SelectResult,),
     together=True,
     applies=_applies,
-    findings=schedule_run.findings,
+    findings=resumable_schedule.findings,
 )

@@ -7,16 +7,16 @@ from typing import Any
 
 from edgeprune.bundle.pruning_report import EquivalenceReport
 from edgeprune.config import Recipe, Target
-from edgeprune.pipeline.context import BuildContext
-from edgeprune.pipeline.results.pruning import EquivalenceResult, PlanResult
-from edgeprune.pipeline.stage import Space, Stage
+from edgeprune.pipeline.build_context import BuildContext
+from edgeprune.pipeline.results.pruning_results import EquivalenceResult, PlanResult
+from edgeprune.pipeline.stage import Stage, StageDir
 
 
 def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {"verify": recipe.prune.verify}
 
 
-def _run(context: BuildContext, _space: Space, plan: PlanResult) -> EquivalenceResult:
+def _run(context: BuildContext, _space: StageDir, plan: PlanResult) -> EquivalenceResult:
     if not context.recipe.prune.verify:
         return EquivalenceResult(report=EquivalenceReport(verified=False))
     from edgeprune.graph import verify_equivalence

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgeprune.report.parts import Section, Source
+from edgeprune.report.components import ReportSource, Section
 from edgeprune.report.sections import (
-    asked,
-    board,
-    candidates,
-    forms,
-    importance,
-    latency,
-    layers,
-    memory,
-    origin,
-    rounds,
-    sensitivity,
-    waterfall,
+    board_section,
+    candidates_section,
+    importance_section,
+    latency_section,
+    layers_section,
+    memory_section,
+    precision_section,
+    provenance_section,
+    sensitivity_section,
+    summary_section,
+    training_section,
+    waterfall_section,
 )
 
-SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
-    asked.section,
-    candidates.section,
-    waterfall.section,
-    layers.section,
-    rounds.section,
-    board.section,
-    latency.section,
-    memory.section,
-    importance.section,
-    sensitivity.section,
-    importance.frozen,
-    forms.parity,
-    forms.precision,
-    origin.section,
+SECTIONS: tuple[Callable[[ReportSource], Section | None], ...] = (
+    summary_section.section,
+    candidates_section.section,
+    waterfall_section.section,
+    layers_section.section,
+    training_section.section,
+    board_section.section,
+    latency_section.section,
+    memory_section.section,
+    importance_section.section,
+    sensitivity_section.section,
+    importance_section.frozen,
+    precision_section.parity,
+    precision_section.precision,
+    provenance_section.section,
 )

@@ -4,7 +4,7 @@ Its stages: ``reading`` checks the ONNX file and computes constants; ``ops`` low
 is stored, so that layouts meet without transposes; ``fusing`` lets operators into each other; ``flatbuffer`` writes.
 """
 
-from edgeprune.tflite.conversion.converting import Converted, convert
+from edgeprune.tflite.conversion.onnx_to_tflite import TfliteConversion, convert
 from edgeprune.tflite.tflite_file import Port
 
-__all__ = ["Converted", "Port", "convert"]
+__all__ = ["Port", "TfliteConversion", "convert"]

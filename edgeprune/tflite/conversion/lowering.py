@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from edgeprune.errors import ModelError
-from edgeprune.tflite.conversion.graph import Array, Graph, Op, Tensor
+from edgeprune.tflite.conversion.layout_views import LayoutView, Shape, channels_last, identity
 from edgeprune.tflite.conversion.onnx_graph import Node, OnnxGraph
-from edgeprune.tflite.conversion.views import Shape, View, channels_last, identity
+from edgeprune.tflite.conversion.tflite_graph import Array, Tensor, TfliteGraph, TfliteOp
 
 
 class Lowering:
@@ -19,8 +19,8 @@ class Lowering:
 
     def __init__(self, source: OnnxGraph) -> None:
         self.source = source
-        self.graph = Graph()
-        self._views: dict[str, View] = {}
+        self.graph = TfliteGraph()
+        self._views: dict[str, LayoutView] = {}
         self._moved: dict[tuple[Any, ...], Tensor] = {}
         self._node = ""
         self._emitted: set[Tensor] = set()
@@ -35,7 +35,7 @@ class Lowering:
         shape = self.source.shapes[name]
         tensor = Tensor(name, tuple(shape[dim] for dim in order), self.source.dtypes[name])
         self.graph.inputs.append(tensor)
-        self._views[name] = View.of(tensor, order)
+        self._views[name] = LayoutView.of(tensor, order)
 
     def add_output(self, name: str) -> Shape:
         """Make an output of the model; returns the order it is stored in: as in ONNX, or channels last."""
@@ -57,7 +57,7 @@ class Lowering:
         """The values of a constant; None where it is computed."""
         return self.source.constants.get(name)
 
-    def view(self, name: str) -> View:
+    def view(self, name: str) -> LayoutView:
         """View of a value.
 
         Raises:
@@ -66,10 +66,10 @@ class Lowering:
         if name not in self._views:
             if name not in self.source.constants:
                 raise ModelError(f"'{name}' is read, but only the first output of its node can be converted to TFLite")
-            self._views[name] = View.of(Tensor.constant(name, self.source.constants[name]))
+            self._views[name] = LayoutView.of(Tensor.constant(name, self.source.constants[name]))
         return self._views[name]
 
-    def write(self, name: str, view: View) -> None:
+    def write(self, name: str, view: LayoutView) -> None:
         """Say where the ONNX value ``name`` lies."""
         assert view.shape == self.source.shapes[name], f"{name}: {view.shape}, not {self.source.shapes[name]}"
         if view.tensor in self._emitted:
@@ -108,21 +108,21 @@ class Lowering:
             assert inputs[0] is not None
             dtype = inputs[0].dtype
         outputs = [Tensor(f"{self._node}/{code.lower()}", tuple(shape), dtype) for shape in shapes]
-        self.graph.ops.append(Op(code, list(inputs), outputs, options))
+        self.graph.ops.append(TfliteOp(code, list(inputs), outputs, options))
         self._emitted.update(outputs)
         return outputs
 
     # Layouts
 
-    def reshaped(self, view: View, shape: Sequence[int]) -> View:
+    def reshaped(self, view: LayoutView, shape: Sequence[int]) -> LayoutView:
         """Reshape like ONNX; elements are moved only if the stored ones have no such view."""
         found = view.reshaped(shape)
         if found is None:
-            found = View.of(self.arranged(view, identity(view.rank))).reshaped(shape)
+            found = LayoutView.of(self.arranged(view, identity(view.rank))).reshaped(shape)
             assert found is not None
         return found
 
-    def arranged(self, view: View, order: Sequence[int], shape: Sequence[int] | None = None) -> Tensor:
+    def arranged(self, view: LayoutView, order: Sequence[int], shape: Sequence[int] | None = None) -> Tensor:
         """A stored tensor with the ONNX dimensions in ``order``; seen as ``shape``, where that is given.
 
         Costs nothing, a RESHAPE or a TRANSPOSE; what was moved once is found again.
@@ -136,12 +136,12 @@ class Lowering:
             self._moved[key] = self._transpose(view, wanted, shape)
         return self._moved[key]
 
-    def plain(self, view: View) -> tuple[Tensor, Shape]:
+    def plain(self, view: LayoutView) -> tuple[Tensor, Shape]:
         """A stored tensor with a dimension for each of ONNX, and the order they are in there."""
         order = view.order()
         return self.arranged(view, order), order
 
-    def aligned(self, views: Sequence[View]) -> tuple[list[Tensor], View]:
+    def aligned(self, views: Sequence[LayoutView]) -> tuple[list[Tensor], LayoutView]:
         """Stored tensors that broadcast as the ONNX tensors ``views`` do, and the view that their result has.
 
         The largest computed one stays as it lies, the others are brought into its order. The view is of that one: it
@@ -164,9 +164,9 @@ class Lowering:
         order = leader.order()
         tensors = [_trimmed(self.arranged(view, order)) for view in ranked]
         stored = Tensor("", tuple(shape[dim] for dim in order), tensors[0].dtype)
-        return tensors, View.of(stored, order)
+        return tensors, LayoutView.of(stored, order)
 
-    def _follow(self, view: View, leader: View, groups: Sequence[Shape]) -> Tensor:
+    def _follow(self, view: LayoutView, leader: LayoutView, groups: Sequence[Shape]) -> Tensor:
         """``view``, of the rank of ``leader``, so that it broadcasts to the stored tensor of ``leader``."""
         factors = [factor for dim in leader.dims for factor in dim]
         sizes = [
@@ -193,7 +193,7 @@ class Lowering:
     def _emit_reshape(self, tensor: Tensor, shape: Shape) -> Tensor:
         return self.emit("RESHAPE", [tensor, self.constant("shape", np.array(shape, np.int32))], shape)
 
-    def _transpose(self, view: View, wanted: Sequence[int], shape: Shape) -> Tensor:
+    def _transpose(self, view: LayoutView, wanted: Sequence[int], shape: Shape) -> Tensor:
         """Move the factors of ``view`` into the order ``wanted``; as few dimensions as can be, as kernels take few."""
         groups = view.stored_dims()
         place = {group[0]: index for index, group in enumerate(groups or ()) if group}
@@ -224,7 +224,7 @@ class Lowering:
         return self._reshape(tensor, shape)
 
 
-def _mixes(leader: View, groups: Sequence[Shape], view: View) -> bool:
+def _mixes(leader: LayoutView, groups: Sequence[Shape], view: LayoutView) -> bool:
     """Whether ``view`` broadcasts along a part of a stored dimension of ``leader``."""
     spread = {factor: size == 1 for dim, size in zip(leader.dims, view.shape, strict=True) for factor in dim}
     return any(len({spread[factor] for factor in group}) > 1 for group in groups)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgeprune.errors import ModelError
-from edgeprune.tflite.conversion.graph import Array
-from edgeprune.tflite.conversion.views import Shape
+from edgeprune.tflite.conversion.layout_views import Shape
+from edgeprune.tflite.conversion.tflite_graph import Array
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeprune.backends.ethos_u import vela
-from edgeprune.backends.ethos_u.options import Options
+from edgeprune.backends.ethos_u.ethos_u_options import Options
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config import Recipe, Target
 from edgeprune.pipeline import build

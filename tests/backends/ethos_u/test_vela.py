@@ -14,10 +14,10 @@ from edgeprune.backends import backend, for_target
 from edgeprune.backends.conversion import Conversion
 from edgeprune.backends.ethos_u import vela
 from edgeprune.backends.ethos_u.compiled_footprint import compiled_footprint
-from edgeprune.backends.ethos_u.options import Options
+from edgeprune.backends.ethos_u.ethos_u_options import Options
 from edgeprune.config import Target
 from edgeprune.errors import MissingPackageError, ModelError, TargetError
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model.data import TensorSplit
 
 _TARGET = Target.load("corstone-300-u55-128")

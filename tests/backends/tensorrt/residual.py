@@ -12,10 +12,10 @@ import torch
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
-from edgeprune.backends.tensorrt import fitting, placement
-from edgeprune.export.onnx import export
-from edgeprune.quantize.calibration import calibrate
-from edgeprune.quantize.prepare import prepare
+from edgeprune.backends.tensorrt import qdq_fusion_rules, qdq_placement
+from edgeprune.export.onnx_export import export
+from edgeprune.quantize.activation_ranges import calibrate
+from edgeprune.quantize.prepare_onnx import prepare
 
 IMAGE = (1, 3, 16, 16)
 
@@ -54,9 +54,9 @@ def samples(count: int, seed: int = 0) -> Iterator[dict[str, np.ndarray]]:
 def quantized(source: Path, *, float_weights: bool = False, kept_float: Collection[str] = ()) -> onnx.ModelProto:
     """For TensorRT."""
     prepared = prepare(source)
-    ranges = calibrate(prepared, (image[None] for image in images(16, seed=1)), op_types=placement.QUANTIZED)
-    found = placement.quantized(prepared.model, ranges, float_weights=float_weights, kept_float=kept_float)
-    return fitting.fit(found)
+    ranges = calibrate(prepared, (image[None] for image in images(16, seed=1)), op_types=qdq_fusion_rules.QUANTIZED)
+    found = qdq_fusion_rules.quantized(prepared.model, ranges, float_weights=float_weights, kept_float=kept_float)
+    return qdq_placement.fit(found)
 
 
 def run(model: onnx.ModelProto, inputs: np.ndarray) -> np.ndarray:

@@ -12,11 +12,11 @@ from torch import nn
 
 from edgeprune.backends.footprint import Footprint
 from edgeprune.backends.tflm import cmsis_nn
-from edgeprune.backends.tflm.code import BASE_BYTES, code_bytes, golden_count
 from edgeprune.backends.tflm.interpreter import Interpreter
+from edgeprune.backends.tflm.kernel_sizes import BASE_BYTES, code_bytes, golden_count
 from edgeprune.backends.tflm.memory_plan import activations, planned_bytes
 from edgeprune.backends.tflm.tflm_footprint import footprint
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.tflite.conversion import convert
 from edgeprune.tflite.tflite_file import read

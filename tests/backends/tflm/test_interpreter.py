@@ -15,10 +15,10 @@ from edgeprune.backends.agreement import Agreement
 from edgeprune.backends.tflm import host_comparison, interpreter
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.errors import DataError, ModelError, ParityError
-from edgeprune.export.onnx import export
+from edgeprune.export.onnx_export import export
 from edgeprune.model.data import TensorSplit
 from edgeprune.operator_facts.tflite_operators import TFLITE
-from edgeprune.tflite.conversion import Converted, convert
+from edgeprune.tflite.conversion import TfliteConversion, convert
 from edgeprune.tflite.tflite_quantizing import QuantizedTflite, quantize
 
 
@@ -33,7 +33,7 @@ def _split(samples: int) -> TensorSplit:
     return TensorSplit(torch.randn((samples, 3, 8, 8), generator=generator), labels)
 
 
-def _converted(network: nn.Module, folder: Path, *, batch: int = 1) -> Converted:
+def _converted(network: nn.Module, folder: Path, *, batch: int = 1) -> TfliteConversion:
     written = export(network, (torch.randn(batch, 3, 8, 8),), folder / "m.onnx")
     return convert(written.path, folder / "m.tflite")
 

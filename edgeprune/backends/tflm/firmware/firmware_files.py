@@ -11,10 +11,10 @@ from string import Template
 
 import numpy as np
 
-from edgeprune.backends.feeding import Array
+from edgeprune.backends.batching import Array
 from edgeprune.backends.footprint import Footprint
-from edgeprune.backends.tflm.code import golden_count
 from edgeprune.backends.tflm.interpreter import Interpreter
+from edgeprune.backends.tflm.kernel_sizes import golden_count
 from edgeprune.config import Target
 from edgeprune.errors import ModelError
 from edgeprune.tflite.tflite_file import Port

@@ -1,7 +1,7 @@
 """Lint of TFLite files, above all for microcontrollers: problems, and remedies."""
 
-from edgeprune.backends.tflm.linting.boards import Fit
+from edgeprune.backends.tflm.linting.board_limits import BoardFit
 from edgeprune.backends.tflm.linting.finding import Finding, Level
-from edgeprune.backends.tflm.linting.linting import Report, lint
+from edgeprune.backends.tflm.linting.run_checks import LintReport, lint
 
-__all__ = ["Finding", "Fit", "Level", "Report", "lint"]
+__all__ = ["BoardFit", "Finding", "Level", "LintReport", "lint"]

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from math import prod
 
 from edgeprune.backends.tflm.linting.finding import Finding
-from edgeprune.backends.tflm.linting.network import Network, Operator
+from edgeprune.backends.tflm.linting.tflite_network import Operator, TfliteNetwork
 from edgeprune.config import Target
 from edgeprune.tflite.tflite_schema import schema
 
@@ -42,7 +42,7 @@ def boards_with_dsp(targets: Iterable[Target]) -> list[str]:
     ]
 
 
-def slow_paths(network: Network) -> Iterator[Finding]:
+def slow_paths(network: TfliteNetwork) -> Iterator[Finding]:
     """int8 layers of weights that are computed in part, or as a whole, one product at a time."""
     for op in network.operators:
         weights = op.inputs[1] if len(op.inputs) > 1 else None

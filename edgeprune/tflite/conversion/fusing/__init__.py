@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from edgeprune.tflite.conversion.fusing.activations import fuse_activations
-from edgeprune.tflite.conversion.fusing.channels import fold_channel_choices
-from edgeprune.tflite.conversion.fusing.padding import fuse_padding
-from edgeprune.tflite.conversion.fusing.scales import fold_scales
-from edgeprune.tflite.conversion.graph import Graph
+from edgeprune.tflite.conversion.fusing.fuse_activations import fuse_activations
+from edgeprune.tflite.conversion.fusing.fuse_channels import fold_channel_choices
+from edgeprune.tflite.conversion.fusing.fuse_padding import fuse_padding
+from edgeprune.tflite.conversion.fusing.fuse_scales import fold_scales
+from edgeprune.tflite.conversion.tflite_graph import TfliteGraph
 
 
-def fuse(graph: Graph) -> None:
+def fuse(graph: TfliteGraph) -> None:
     """Make ``graph`` smaller; it computes the same."""
     graph.drop_dead()
     fold_scales(graph)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from edgeprune.tflite.conversion.ops.base import Rule, lowering, registered
+from edgeprune.tflite.conversion.ops.base import LoweringRule, lowering, registered
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Rule", "lowering", "registered"]
+__all__ = ["LoweringRule", "lowering", "registered"]

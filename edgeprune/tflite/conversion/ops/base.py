@@ -14,7 +14,7 @@ Layout = Literal["channels_last", "any", "onnx"]
 
 
 @dataclass(frozen=True)
-class Rule:
+class LoweringRule:
     """How an operator is lowered.
 
     Attributes:
@@ -27,7 +27,7 @@ class Rule:
     layout: Layout
 
 
-_rules: dict[str, Rule] = {}
+_rules: dict[str, LoweringRule] = {}
 
 
 def lowering(*ops: str, layout: Layout = "onnx") -> Callable[[Lower], Lower]:
@@ -36,12 +36,12 @@ def lowering(*ops: str, layout: Layout = "onnx") -> Callable[[Lower], Lower]:
     def add(lower: Lower) -> Lower:
         for op in ops:
             assert op not in _rules, f"two lowerings for {op}"
-            _rules[op] = Rule(lower, layout)
+            _rules[op] = LoweringRule(lower, layout)
         return lower
 
     return add
 
 
-def registered() -> Mapping[str, Rule]:
+def registered() -> Mapping[str, LoweringRule]:
     """All operators that can be lowered."""
     return dict(sorted(_rules.items()))

@@ -15,7 +15,7 @@ import pytest
 from edgeprune.backends.tflm.firmware import firmware_files
 from edgeprune.backends.tflm.interpreter import Interpreter
 from edgeprune.backends.tflm.tflm_footprint import footprint
-from edgeprune.devices.board import grammar
+from edgeprune.devices.board import board_protocol
 from tests.backends.tflm.firmware.conftest import NAME
 
 _HERE = Path(__file__).parent
@@ -98,7 +98,7 @@ class _Line:
             if line == b"m-ready\r\n":
                 return lines
             lines.append(line.decode("ascii").strip())
-            assert grammar.reply(lines[-1]) == lines[-1], "devices understand every line"
+            assert board_protocol.reply(lines[-1]) == lines[-1], "devices understand every line"
         raise AssertionError(f"it ended after {lines}")
 
     def send(self, text: str) -> None:
@@ -144,8 +144,8 @@ def test_firmware_reports_its_name(line: _Line, model: Path) -> None:
     assert line.ask("profile") == told
     assert line.ask("arena") == ["m-arena-[12345]"]
     (said,) = line.ask("layers")
-    assert grammar.layers(grammar.bracketed(said, "layers") or "") == [("CONV_2D", 100), ("ADD", 7)]
-    assert grammar.is_other_model(f"{NAME}-{digits}", sha256(model.read_bytes()).hexdigest()) is False
+    assert board_protocol.layers(board_protocol.bracketed(said, "layers") or "") == [("CONV_2D", 100), ("ADD", 7)]
+    assert board_protocol.is_other_model(f"{NAME}-{digits}", sha256(model.read_bytes()).hexdigest()) is False
 
 
 def test_an_input_is_loaded_and_inferred(line: _Line, model: Path) -> None:
@@ -157,12 +157,12 @@ def test_an_input_is_loaded_and_inferred(line: _Line, model: Path) -> None:
     assert line.ask(f"db {text[62:124].upper()}") == []
     assert line.ask(f"db {text[124:]}") == ["m-load-done"]
     said = line.ask("infer 3 2")
-    first, last = (lap for lap in map(grammar.lap_us, said) if lap is not None)
-    assert grammar.elapsed_us(first, last) == 100
+    first, last = (lap for lap in map(board_protocol.lap_us, said) if lap is not None)
+    assert board_protocol.elapsed_us(first, last) == 100
     assert [one for one in said if not one.startswith("m-lap")] == [
         "m-warmup-start-2", "m-warmup-done", "m-infer-start-3", "m-infer-done", said[-1]
     ]  # fmt: skip
-    numbers = grammar.results(grammar.bracketed(said[-1], "results") or "")
+    numbers = board_protocol.results(board_protocol.bracketed(said[-1], "results") or "")
     steps = content[: len(numbers)].astype(int)
     np.testing.assert_allclose(numbers, (steps - output.zero_point) * output.scale, atol=6e-4)
     assert line.ask("results") == said[-1:]
@@ -201,7 +201,7 @@ def test_input_of_the_wrong_size_is_refused(line: _Line) -> None:
     line.ask("db load 64")
     assert line.ask("db 0") == ["e-[two digits a byte]"]
     assert line.ask("db zz") == ["e-[no hexadecimal digits: zz]"]
-    for command in list(grammar.input_commands(bytes(62))):
+    for command in list(board_protocol.input_commands(bytes(62))):
         assert line.ask(command.decode().removesuffix("%")) == []
     assert line.ask("db " + "11" * 3) == ["e-[more bytes than db load told]"]
     assert line.ask("db 1111") == ["m-load-done"]

@@ -1,0 +1,89 @@
+"""The files that a board with TensorRT is given beside the float32 one; see ``build_engine.py``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+from packaging.specifiers import SpecifierSet
+
+from edgeprune import files
+from edgeprune.backends.tensorrt import fp16_conversion, qdq_fusion_rules, qdq_placement
+from edgeprune.export.onnx_loading import load_file
+from edgeprune.quantize.activation_ranges import DEFAULT, Method, calibrate
+from edgeprune.quantize.calibration_samples import CalibrationSamples
+from edgeprune.quantize.equalization import equalize
+from edgeprune.quantize.prepare_onnx import prepare
+
+logger = logging.getLogger(__name__)
+
+FP16 = "model.fp16.onnx"
+INT8 = "model.int8.onnx"
+INT8_FP16 = "model.int8-fp16.onnx"
+"""For TensorRT from 11 on, which takes types from the file: int8, and float16 between."""
+
+
+def write_fp16(source: Path, folder: Path, samples: CalibrationSamples) -> Path:
+    """Write ``source`` in float16; values that samples show to be too large for it stay float32.
+
+    Raises:
+        ModelError: It cannot be read or converted, or gives values that are not finite.
+        DataError: A sample is not finite, or has another shape.
+    """
+    path, model = folder / FP16, load_file(source)
+    _write(fp16_conversion.write_fp16(model, fp16_conversion.magnitudes(source, _inputs(model, samples))), path)
+    return path
+
+
+def write_int8(
+    source: Path,
+    folder: Path,
+    samples: CalibrationSamples,
+    *,
+    method: Method = DEFAULT,
+    equalization: bool = False,
+    versions: str = "",
+) -> tuple[Path, ...]:
+    """Write ``source`` with Q/DQ pairs where TensorRT fuses them.
+
+    Args:
+        source: The float32 file.
+        folder: For the files.
+        samples: Ranges are those of them.
+        method: How ranges are taken of them.
+        equalization: Equalize the ranges of convolutions first.
+        versions: Of TensorRT, as pip writes them: weights stay float32 in the file where one before 10 is among them.
+
+    Returns:
+        The file for TensorRT up to 10, and that for 11 and later.
+
+    Raises:
+        ModelError: It cannot be quantised.
+        DataError: A sample is not finite, or has another shape.
+    """
+    prepared = prepare(source)
+    samples.check(prepared.shape)
+    if equalization:
+        prepared = replace(prepared, model=equalize(prepared.model).model)
+    float_weights = SpecifierSet(versions).contains("8.5") or SpecifierSet(versions).contains("8.6")
+    ranges = calibrate(prepared, samples, method=method, op_types=qdq_fusion_rules.QUANTIZED)
+    fitted = qdq_placement.fit(qdq_fusion_rules.quantized(prepared.model, ranges, float_weights=float_weights))
+    qdq_fusion_rules.check(fitted, float_weights=float_weights)
+    path = folder / INT8
+    _write(fitted, path)
+    mixed = folder / INT8_FP16
+    _write(fp16_conversion.write_fp16(fitted), mixed)
+    return path, mixed
+
+
+def _inputs(model: onnx.ModelProto, samples: CalibrationSamples) -> Iterator[Mapping[str, Any]]:
+    name = model.graph.input[0].name
+    return ({name: sample} for sample in samples)
+
+
+def _write(model: onnx.ModelProto, path: Path) -> None:
+    files.write_atomic(path, model.SerializeToString(deterministic=True))

@@ -1,0 +1,47 @@
+"""Nodes and values behind the Q/DQ pairs of an ONNX graph."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from edgeprune.operator_facts.onnx_operators import ONNX
+from edgeprune.quantize.qdq_insertion import made_by, pair_source
+
+WEIGHTED = ONNX.names(lambda facts: facts.has_weights)
+
+
+def stored(value: ir.Value | None) -> ir.Value | None:
+    """The constant that reaches ``value`` through DQ, with or without Q before it."""
+    dequantize = made_by(value, "DequantizeLinear")
+    if dequantize is None:
+        return None
+    source = (made_by(dequantize.inputs[0], "QuantizeLinear") or dequantize).inputs[0]
+    return source if source is not None and source.is_initializer() else None
+
+
+def main_inputs(add: ir.Node) -> list[int]:
+    """Inputs of an addition that come straight from a convolution or matrix product whose only reader this is."""
+    found = []
+    for index, value in enumerate(add.inputs):
+        source = pair_source(value) or value
+        if source is None or source.is_initializer() or stored(value):
+            return []
+        if len(source.uses()) == 1 and not source.is_graph_output() and made_by(source, *WEIGHTED):
+            found.append(index)
+    return found
+
+
+def main_input(add: ir.Node) -> int | None:
+    """The input of an addition that is fused with an int8 kernel; None if the addition stays by itself."""
+    for index in main_inputs(add):
+        weighted = made_by(pair_source(add.inputs[index]) or add.inputs[index], *WEIGHTED)
+        if weighted is not None and pair_source(weighted.inputs[0]):
+            return index
+    return None
+
+
+def wants_pair(node: ir.Node, index: int) -> bool:
+    """Whether a pair before input ``index`` of ``node`` can be part of an int8 kernel."""
+    if node.op_type == "Add":
+        return main_input(node) is not None
+    return node.op_type in WEIGHTED and index < 2

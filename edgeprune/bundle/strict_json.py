@@ -1,0 +1,43 @@
+"""JSON from others, and messages about what does not fit its schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from edgeprune import safe_json
+from edgeprune.bundle import bundle_paths
+from edgeprune.errors import BundleError
+
+_MOST_SHOWN = 20
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def parse(model: type[_Model], content: bytes, *, where: Path | str) -> _Model:
+    """Read the text of a file of a bundle.
+
+    Args:
+        model: Type of the result.
+        content: The text.
+        where: Path of the file, for messages.
+
+    Raises:
+        BundleError: The text is damaged or of a newer schema; names the keys.
+    """
+    try:
+        return model.model_validate(safe_json.loads(content))
+    except ValidationError as problems:
+        raise BundleError(f"{where} is not valid: {described(problems)}") from None
+    except ValueError as problem:
+        raise BundleError(f"{where} cannot be read: {problem}") from problem
+
+
+def described(problems: ValidationError) -> str:
+    """Each problem with its key, for people; the first few of many."""
+    found = problems.errors(include_url=False, include_input=False)
+    lines = [f"{bundle_paths.shown('.'.join(map(str, one['loc'])))}: {one['msg']}" for one in found[:_MOST_SHOWN]]
+    more = [f"and {len(found) - _MOST_SHOWN} more"] if len(found) > _MOST_SHOWN else []
+    return "; ".join([*lines, *more])

@@ -1,0 +1,104 @@
+"""Progress of a build on stderr: one line a stage, with bars while it runs and its seconds when it is done."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from edgeprune.cli.time_estimate import TimeEstimate
+from edgeprune.pipeline.stage import Stage
+from edgeprune.progress import Progress as Bar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_WIDTH = 26
+_BAR_WIDTH = 20
+
+
+class BuildProgress:
+    """A pipeline Watcher that draws on stderr; where that is not a terminal, it prints a line a stage that ends.
+
+    One bar counts the stages of the build. A second one counts the steps of the stage that runs, where it has steps.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn(f"{{task.description:<{_WIDTH}}}"),
+            BarColumn(bar_width=_BAR_WIDTH),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left {task.fields[figures]}"),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._stages = 0
+        self._ended = 0
+        self._whole: TaskID | None = None
+        self._bar: _StageBar | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def expect(self, stages: int) -> None:
+        self._stages, self._ended = stages, 0
+        if self._whole is not None:
+            self._progress.remove_task(self._whole)
+        self._whole = self._progress.add_task("", total=stages, figures="")
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def begin(self, stage: Stage[Any]) -> Bar:
+        if self._whole is not None:
+            number = f"stage {self._ended + 1} of {self._stages}"
+            self._progress.update(self._whole, description=f"{number}: {stage.title}")
+        self._bar = _StageBar(self._progress, stage.title, self._console)
+        return self._bar
+
+    def end(self, stage: Stage[Any], *, seconds: float, cached: bool) -> None:
+        self._ended += 1
+        if self._bar is not None:
+            self._bar.remove()
+        if self._whole is not None:
+            self._progress.update(self._whole, completed=self._ended)
+        number = f"stage {self._ended:>2} of {self._stages}"
+        took = "cached" if cached else f"{seconds:8.2f} s"
+        self._console.print(f"{number}  {stage.title:<{_WIDTH}} {took:>10}")
+
+
+class _StageBar:
+    """The bar of one stage, as the library knows bars: shown when its total is known."""
+
+    def __init__(self, progress: Progress, title: str, console: Console) -> None:
+        self._progress = progress
+        self._title = title
+        self._task: TaskID | None = None
+        self._estimate = TimeEstimate(lambda text: console.print(f"{title}: {text}", markup=False))
+
+    def start(self, total: int) -> None:
+        self._estimate.start(total)
+        self.remove()
+        self._task = self._progress.add_task(f"  {self._title}", total=total, figures="")
+
+    def advance(self, steps: int = 1, **figures: float) -> None:
+        self._estimate.advance(steps)
+        shown = "  ".join(f"{name}={value:.4g}" for name, value in figures.items())
+        if self._task is not None:
+            self._progress.update(self._task, advance=steps, figures=shown)
+
+    def remove(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None

@@ -1,0 +1,149 @@
+"""The part of ``edgeprune inspect`` that measures: what is lost when units of one group alone go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeprune.cli.console_output import echo, print_table, print_text
+from edgeprune.cli.progress_bar import bar
+from edgeprune.errors import InputError
+from edgeprune.files import write_atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgeprune.config import Recipe
+    from edgeprune.criteria import Criterion
+    from edgeprune.graph import Units
+    from edgeprune.model.data import Data
+    from edgeprune.selection.sensitivity_scan import GroupSensitivity, ScanPoint, SensitivityScan
+    from edgeprune.training import Objective
+
+SAMPLES = 512
+
+
+@dataclass(frozen=True)
+class ScanOutput:
+    """``criterion`` is the name of what scored the units."""
+
+    criterion: str
+    measured: SensitivityScan
+
+
+@dataclass(frozen=True)
+class ScanInputs:
+    """All that a measurement takes, checked: the network has its weights, and the picture a folder to be written to."""
+
+    recipe: Recipe
+    network: nn.Module
+    data: Data
+    criterion: Criterion
+    objective: Objective
+    picture: Path | None
+
+    @staticmethod
+    def of(
+        recipe: Recipe, network: nn.Module, example: tuple[Tensor, ...], criterion: str | None, picture: Path | None
+    ) -> ScanInputs:
+        """Load the data, and the weights into ``network``.
+
+        Raises:
+            click.UsageError: The picture cannot be written.
+            InputError: There is no such criterion, or weights, data and network do not go together.
+        """
+        from edgeprune import criteria
+        from edgeprune.model import data, weights
+        from edgeprune.model.network import check_forward
+        from edgeprune.training import Objective
+
+        base = Path.cwd() if criterion else recipe.folder
+        # The one that a build of the recipe would take.
+        training = recipe.training.trains
+        chosen = criteria.create(criterion or recipe.prune.criterion, data=True, training=training, base=base)
+        if picture is not None:
+            with _writing(picture):
+                picture.parent.mkdir(parents=True, exist_ok=True)
+        # Data first: a data folder that is missing may be where the weights should be as well.
+        loaded = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
+        if recipe.weights_path is not None:
+            weights.load_into(network, recipe.weights_path)
+        objective = Objective(recipe.training, base=recipe.folder)
+        outputs = check_forward(network, example)
+        data.check(loaded, outputs, sample=recipe.model.input[1:], classes=objective.plain)
+        return ScanInputs(recipe, network, loaded, chosen, objective, picture)
+
+    def measure(self, units: Units, count: int) -> ScanOutput:
+        """Score on training samples and measure on validation samples, ``count`` of each or all; draw the picture.
+
+        Raises:
+            click.UsageError: The picture cannot be written.
+            InputError: No group can be pruned, or scores or losses are not finite.
+        """
+        from edgeprune import criteria
+        from edgeprune.report.sensitivity_plot import png
+        from edgeprune.selection.sensitivity_scan import measure_sensitivity
+        from edgeprune.statistics import Samples
+
+        name, seed = self.recipe.name, self.recipe.seed
+        if not bool(units.prunable.any()):
+            raise InputError(f"{name}: no group can be pruned; 'edgeprune inspect' without --sensitivity says why")
+        scored, measured_on = (
+            Samples.of(split, count=min(count, len(split)), seed=seed, loss=self.objective.of_outputs)
+            for split in (self.data.train, self.data.validation)
+        )
+        scores = criteria.score(self.criterion, criteria.Network(self.network, units, seed, scored))
+        with bar("sensitivity") as progress:
+            measured = measure_sensitivity(units, scores, measured_on, progress=progress)
+        if self.picture is not None:
+            by_group = {group.name: scores[group.start : group.stop].tolist() for group in units.groups}
+            drawn = png(measured, by_group, title=name, criterion=self.criterion.name)
+            with _writing(self.picture):
+                write_atomic(self.picture, drawn)
+            echo(f"drawn: {self.picture}", err=True)
+        return ScanOutput(self.criterion.name, measured)
+
+
+def as_json(found: ScanOutput) -> dict[str, Any]:
+    """The sensitivity of all groups as plain JSON values."""
+    return {"criterion": found.criterion, "split": "validation", **asdict(found.measured)}
+
+
+def show(found: ScanOutput) -> None:
+    """Print accuracy, or the loss where there is none, by group and share of its units that go."""
+    from edgeprune.report.sensitivity_plot import share_text
+
+    measured = found.measured
+    shares = [f"-{share_text(point.ratio)}" for point in measured.groups[0].points]
+    print_text(
+        f"{'loss' if measured.accuracy is None else 'accuracy'} on {measured.samples:,} validation samples, dense "
+        f"{_figure(measured)}; each group alone without a share of its units, the lowest {found.criterion} scores first"
+    )
+    print_table(
+        ("group", "units", *shares, "MACs removed"),
+        [_row(group) for group in measured.groups],
+        right=("units", *shares, "MACs removed"),
+    )
+
+
+def _row(group: GroupSensitivity) -> tuple[str, ...]:
+    first, last = group.points[0], group.points[-1]
+    removed = f"{first.macs_removed:.1%} to {last.macs_removed:.1%}"
+    return group.group, f"{group.units:,}", *map(_figure, group.points), removed
+
+
+def _figure(found: SensitivityScan | ScanPoint) -> str:
+    return f"{found.loss:.3g}" if found.accuracy is None else f"{100 * found.accuracy:.1f} %"
+
+
+@contextmanager
+def _writing(picture: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise click.UsageError(f"--png: cannot write {picture}: {error.strerror}") from error

@@ -1,0 +1,173 @@
+"""The base of every settings class: immutable, strict, and with errors that name the file, the key and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from edgeprune import input_files, safe_json
+from edgeprune.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_MAX_TOML_BYTES = 1 << 20
+
+
+def _is_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError("a name of letters, digits, '.', '_' and '-': folders and files are called by it")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+
+
+class Settings(BaseModel):
+    """Immutable settings. ``strict``: a TOML value of the wrong type is an error, never converted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def read_toml(path: Path, error: type[InputError]) -> dict[str, Any]:
+    """Read a TOML file; ``error`` names the file and, for a syntax error, the line."""
+    try:
+        return _toml(input_files.read_text(path, max_bytes=_MAX_TOML_BYTES))
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror}") from problem
+    except ValueError as problem:
+        raise error(f"{path} is not valid TOML: {problem}") from problem
+
+
+def toml_value(text: str) -> Any:
+    """Read ``text`` as one TOML value (``0.5``, ``true``, ``["a.*"]``); other text is a plain string.
+
+    Raises:
+        ValueError: It is TOML that is nested too deeply, or that holds an integer of more than 64 bits.
+    """
+    try:
+        values = _toml(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return values["value"] if len(values) == 1 else text
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """The tables of ``text``; depth and integers have the limits of ``json_text``.
+
+    Raises:
+        ValueError: It is not TOML, or exceeds a limit.
+    """
+    if len(text) > _MAX_TOML_BYTES:
+        raise ValueError(f"it has {len(text):,} characters, and at most {_MAX_TOML_BYTES:,} are read")
+    try:
+        tables = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {safe_json.MAX_DEPTH} levels") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as problem:  # int() limits its digits, datetime its ranges
+        raise ValueError(str(problem).partition(";")[0]) from problem
+    safe_json.check_depth(tables)
+    _check_integers(tables)
+    return tables
+
+
+def _check_integers(value: Any) -> None:
+    if isinstance(value, int):
+        safe_json.check_integer(value)
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_integers(inner)
+
+
+def validate(model: type[_Model], values: Mapping[str, Any], *, where: str, error: type[InputError]) -> _Model:
+    """Build ``model`` from ``values``; every problem found becomes one line of one ``error``.
+
+    ``where`` names the origin of the values in the message: a file, or the command line.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as problems:
+        raise error(error_text(problems, model, where)) from None
+
+
+def error_text(problems: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Return one line for each of ``problems`` of ``model``; ``where`` names the origin of its values."""
+    return "\n".join(_line(problem, model, where) for problem in problems.errors())
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every dotted key that ``model`` takes, tables before what they hold: ``training``, ``training.epochs``, ...
+
+    ``*`` stands for a name that the user chooses: ``budget.targets.*.macs``.
+    """
+    for name, field in model.model_fields.items():
+        if field.exclude:
+            continue
+        yield prefix + name
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys(inner, f"{prefix}{name}.")
+        elif get_origin(inner) is Mapping and isinstance(value := get_args(inner)[1], type(BaseModel)):
+            yield f"{prefix}{name}.*"
+            yield from keys(value, f"{prefix}{name}.*.")
+
+
+def nearest(name: str, known: list[str], *, cutoff: float = 0.6) -> str | None:
+    """The known name that is most like ``name``, or None where none is near."""
+    found = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return found[0] if found else None
+
+
+def unknown_key(key: str, model: type[BaseModel], where: str) -> str:
+    """The message for a key that ``model`` does not take: the nearest one, else all that its table takes."""
+    known = list(keys(model))
+    near = nearest(key, known)
+    if near is None:  # a right name in the wrong table, or without its table
+        near = next((other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]), None)
+    message = f"unknown key '{key}' in {where}"
+    if near is not None:
+        return f"{message}; did you mean '{near}'?"
+    table = key.rpartition(".")[0]
+    beside = [other for other in known if other.rpartition(".")[0] == table]
+    return f"{message}; allowed here: {', '.join(beside or known)}"
+
+
+def _line(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
+    key = _key(problem, model)
+    if problem["type"] == "extra_forbidden":
+        return unknown_key(key, model, where)
+    if problem["type"] == "missing":
+        return f"missing key '{key}' in {where}"
+    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"'{key}' in {where}: got {_shown(problem['input'])}, must be {reason}"
+
+
+def _key(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    """The dotted key of a problem, without the names pydantic adds for the members of a union."""
+    known = set(keys(model))
+    path = general = ""
+    for part in problem["loc"]:
+        step = f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        whole = general in known and not any(other.startswith(general + ".") for other in known)
+        if whole and not isinstance(part, int):
+            break
+        path += step
+        general += ".*" if f"{general}.*" in known else step
+    return path
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

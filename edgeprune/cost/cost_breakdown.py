@@ -1,0 +1,100 @@
+"""Breakdown of costs: multiply-adds by layer, activation bytes by call; dense, and without some units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from edgeprune.cost.memory_cost import activations
+from edgeprune.cost.multilinear_terms import MultilinearTerms
+from edgeprune.graph import Units
+from edgeprune.graph.graph_operators import module_path, operator_name
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
+from edgeprune.graph.units import shape_left
+from edgeprune.operator_facts.aten_operators import ATEN
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """A call that multiplies.
+
+    Attributes:
+        name: Of its module, else of its operator.
+        kind: ``conv 3x3``, ``linear``, ``matmul``, ...
+        channels: That it gives, (dense, left); None for what is neither a convolution nor a linear layer.
+        macs: Multiply-adds for the example, (dense, left).
+    """
+
+    name: str
+    kind: str
+    channels: tuple[int, int] | None
+    macs: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class LiveBytes:
+    """Activations that are alive while a call runs, in bytes, (dense, left); ``name`` is that of its module."""
+
+    name: str
+    kind: str
+    bytes: tuple[int, int]
+
+
+def layer_costs(units: Units, removed: Tensor) -> list[LayerCost]:
+    """Every call that multiplies, in the order of the program; ``removed`` is a mask over units, (units,)."""
+    products = units.coordinates.coupling.products
+    of_node = torch.repeat_interleave(torch.tensor([len(some) for some in products.values()], dtype=torch.long))
+    terms = MultilinearTerms(units, [product for some in products.values() for product in some])
+    none = torch.zeros(len(products), dtype=torch.float64)
+    before = none.index_add(0, of_node, terms.values())
+    terms.shift(removed, -1.0)
+    after = none.index_add(0, of_node, terms.values())
+    gone = units.gone(removed)
+    return [
+        LayerCost(_name(node), *_kind(units, node, gone), (round(dense), round(left)))
+        for node, dense, left in zip(products, before.tolist(), after.tolist(), strict=True)
+    ]
+
+
+def live_bytes(units: Units, removed: Tensor) -> list[LiveBytes]:
+    """Bytes alive at every call that makes a tensor, in order; the largest is the peak that ``cost_of`` returns."""
+    gone = units.gone(removed)
+    nodes = list(units.coordinates.program.graph.nodes)
+    tensors = list(activations(units))
+    change = torch.zeros(len(nodes) + 1, 2, dtype=torch.long)
+    for tensor in tensors:
+        elements = math.prod(tensor.labels.shape), math.prod(shape_left(tensor.labels, gone))
+        size = torch.tensor(elements) * tensor.element_bytes
+        change[tensor.made] += size
+        change[tensor.read + 1] -= size
+    live = change.cumsum(0).tolist()
+    makes = sorted({tensor.made for tensor in tensors})
+    return [LiveBytes(_name(nodes[at]), _operator(nodes[at]), (live[at][0], live[at][1])) for at in makes]
+
+
+def _name(node: fx.Node) -> str:
+    return "input" if node.op == "placeholder" else module_path(node) or _operator(node)
+
+
+def _operator(node: fx.Node) -> str:
+    return "input" if node.op == "placeholder" else operator_name(node.target).removeprefix("aten.")
+
+
+def _kind(units: Units, node: fx.Node, gone: Tensor) -> tuple[str, tuple[int, int] | None]:
+    coordinates = units.coordinates
+    call = Call(coordinates.program, node, coordinates.labels)
+    labels = coordinates.labels[node]
+    if ATEN[call.name].is_convolution and isinstance(labels, Labels):
+        kernel = call.shape("weight")[2:]
+        groups = call["groups"]
+        kind = f"conv {'x'.join(map(str, kernel))}" + (f", {groups} groups" if groups > 1 else "")
+        channel = len(labels.shape) - len(kernel) - 1
+    elif ATEN[call.name].layer == "linear" and isinstance(labels, Labels):
+        kind, channel = "linear", len(labels.shape) - 1
+    else:
+        return _operator(node), None
+    return kind, (labels.shape[channel], shape_left(labels, gone)[channel])

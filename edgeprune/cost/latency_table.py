@@ -1,0 +1,248 @@
+"""Latency tables, ``targets/tables/*.json``: what layers take on a target, over a grid of channel counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
+from pydantic import Field, TypeAdapter, ValidationError
+
+from edgeprune import input_files, safe_json
+from edgeprune.config import Target, file_lookup
+from edgeprune.cost.layer_shapes import CostLayer, LayerShape
+from edgeprune.errors import TargetError
+
+SCHEMA = 1
+_MOST_MS = 1e9
+_MOST_COUNT = 1 << 31
+_Count = Annotated[int, Field(ge=1, le=_MOST_COUNT)]
+_Ms = Annotated[float, Field(ge=0, le=_MOST_MS)]
+_Difference = Annotated[float, Field(ge=-_MOST_MS, le=_MOST_MS)]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Milliseconds of a layer for each of ``into`` x ``out`` channels, both rising."""
+
+    shape: LayerShape
+    into: tuple[_Count, ...]
+    out: tuple[_Count, ...]
+    ms: tuple[tuple[_Ms, ...], ...]
+
+    def check(self, where: Path | str) -> None:
+        """Raise TargetError unless the channel counts rise from 1 on, and there is a time for every pair of them."""
+        rising = all(
+            steps and steps[0] >= 1 and all(one < other for one, other in pairwise(steps))
+            for steps in (self.into, self.out)
+        )
+        complete = len(self.ms) == len(self.into) and all(len(row) == len(self.out) for row in self.ms)
+        if not (rising and complete):
+            raise TargetError(f"{where} is not a latency table: its grid of {self.shape} is incomplete")
+
+
+@dataclass(frozen=True)
+class RemainderLatency:
+    """Latency of one dense network beyond its layers; scaled with the bytes of activations that remain.
+
+    Attributes:
+        network: A name for people.
+        fingerprint: Of its layers.
+        measured_ms: The dense network.
+        rest_ms: ``measured_ms`` less the floor and the sum of the layers.
+    """
+
+    network: str
+    fingerprint: str
+    measured_ms: _Ms
+    rest_ms: _Difference
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Measurements of a target.
+
+    Attributes:
+        target: Its name.
+        device: ``uri`` and what the device says of itself.
+        runtime: Its name.
+        runtime_version: As the device says it.
+        threads: Of one inference.
+        date: Of the measurement, ISO 8601.
+        floor_ms: An empty model.
+        alignment: For each kind of layer the steps of (in, out) channels at which latency falls; 1: none.
+        grids: By shape of the layers.
+        rests: By network.
+        schema: Of the file.
+    """
+
+    target: str
+    device: Mapping[str, Any]
+    runtime: str
+    runtime_version: str
+    threads: _Count
+    date: str
+    floor_ms: _Ms
+    alignment: Mapping[str, tuple[_Count, _Count]]
+    grids: tuple[Grid, ...]
+    rests: tuple[RemainderLatency, ...]
+    schema: int = SCHEMA
+
+    def grid(self, layer: CostLayer) -> Grid:
+        """The grid of a layer's shape.
+
+        Raises:
+            TargetError: It was not measured.
+        """
+        for grid in self.grids:
+            if grid.shape == layer.shape:
+                return grid
+        raise TargetError(
+            f"the latency table of {self.target} has no layer like {layer.name} ({layer.shape.kind}, "
+            f"{layer.shape.channels[0]} -> {layer.shape.channels[1]} channels, positions {layer.shape.positions}): "
+            f"measure this network with 'edgeprune calibrate --target {self.target}'"
+        )
+
+    def rest(self, layers: Sequence[CostLayer]) -> RemainderLatency:
+        """Latency of the dense network with these layers beyond them.
+
+        Raises:
+            TargetError: It was not measured.
+        """
+        wanted = fingerprint(layers)
+        for rest in self.rests:
+            if rest.fingerprint == wanted:
+                return rest
+        known = ", ".join(rest.network for rest in self.rests) or "none"
+        raise TargetError(
+            f"the latency table of {self.target} was not made for this network (for: {known}); "
+            f"measure it with 'edgeprune calibrate --target {self.target}'"
+        )
+
+    def joined(self, older: LatencyTable) -> LatencyTable:
+        """This table with what only ``older`` has, if it was measured in the same way; else this table."""
+        same = ("target", "runtime", "runtime_version", "threads", "device")
+        if any(getattr(self, name) != getattr(older, name) for name in same):
+            return self
+        shapes = {grid.shape for grid in self.grids}
+        networks = {rest.fingerprint for rest in self.rests}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["alignment"] = {**older.alignment, **self.alignment}
+        values["grids"] = (*self.grids, *(grid for grid in older.grids if grid.shape not in shapes))
+        values["rests"] = (*self.rests, *(rest for rest in older.rests if rest.fingerprint not in networks))
+        return LatencyTable(**values)
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False) + "\n"
+
+    @staticmethod
+    def load(path: Path) -> LatencyTable:
+        """Read the table in the file ``path``.
+
+        Raises:
+            TargetError: It cannot be read, is not a latency table, or is of another schema.
+        """
+        where = file_lookup.shown(path)
+        try:
+            return LatencyTable.from_json(input_files.read_bytes(path), where=where)
+        except OSError as problem:
+            raise TargetError(f"cannot read the latency table {where}: {problem.strerror}") from problem
+
+    @staticmethod
+    def from_json(text: str | bytes, *, where: Path | str) -> LatencyTable:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            TargetError: It is something else, or of another schema.
+        """
+        try:
+            values = safe_json.loads(text)
+            if values["schema"] != SCHEMA:
+                raise TargetError(f"{where}: a latency table of schema {values['schema']}, must be {SCHEMA}")
+            table = _reader().validate_json(text, strict=True)
+        except ValidationError as problems:
+            first = problems.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise TargetError(
+                f"{where} is not a latency table: {key}: {first['msg']}, got {first['input']!r:.80}; "
+                "measure it again with 'edgeprune calibrate'"
+            ) from None
+        except (ValueError, TypeError, KeyError) as problem:
+            raise TargetError(f"{where} is not a latency table: {problem!r}") from problem
+        for grid in table.grids:
+            grid.check(where)
+        return table
+
+
+def fingerprint(layers: Sequence[CostLayer]) -> str:
+    """The same for networks with the same layers in the same order."""
+    return hashlib.sha256(repr([layer.shape for layer in layers]).encode()).hexdigest()[:16]
+
+
+def load_table(target: Target, path: Path | None = None, *, installed: str | None = None) -> LatencyTable:
+    """Read the latency table of ``target``.
+
+    Args:
+        target: The target.
+        path: File of the table; None: where the target finds it.
+        installed: Version of the target's runtime on this machine; None if it is not installed.
+
+    Raises:
+        TargetError: There is none, it is damaged, or it was made for another target, runtime or number of threads, or
+            with a version of the runtime that the target does not allow.
+    """
+    path = path or target.require_latency_table()
+    table = LatencyTable.load(path)
+    cores = table.device.get("cores", table.threads)
+    expected = {
+        "target": target.name,
+        "runtime": target.runtime.name,
+        "threads": min(target.runtime.threads or cores, cores),
+    }
+    wrong = [
+        f"{name} {getattr(table, name)} instead of {value}"
+        for name, value in expected.items()
+        if getattr(table, name) != value
+    ]
+    versions = allowed_versions(target, installed)
+    if not is_version_in(versions, table.runtime_version):
+        wrong.append(f"{table.runtime} {table.runtime_version} instead of {versions}")
+    if wrong:
+        raise TargetError(
+            f"the latency table {file_lookup.shown(path)} was measured with {', '.join(wrong)}; "
+            f"measure again with 'edgeprune calibrate --target {target.name}'"
+        )
+    return table
+
+
+def allowed_versions(target: Target, installed: str | None) -> SpecifierSet:
+    """Versions of the runtime that a latency table of ``target`` may have been measured with.
+
+    These are the versions that the target allows. A target without an architecture is the machine at hand, whose
+    runtime is the installed one.
+    """
+    versions = target.runtime.versions
+    if versions or target.hardware.architecture is not None or installed is None:
+        return SpecifierSet(versions)
+    return SpecifierSet(f"=={installed}")
+
+
+def is_version_in(versions: SpecifierSet, version: object) -> bool:
+    """Whether ``version`` is one of ``versions``; what is not a version is only in the empty set."""
+    try:
+        return not versions or versions.contains(str(version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+@cache
+def _reader() -> TypeAdapter[LatencyTable]:
+    return TypeAdapter(LatencyTable)

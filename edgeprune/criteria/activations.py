@@ -1,0 +1,87 @@
+"""Criteria that look at the size and spread of what a unit gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from edgeprune.criteria.base import OPTIONS, Aggregate, Aggregated, Network, Normalize, register
+from edgeprune.statistics.accumulators import gather
+from edgeprune.statistics.moments import Moments
+
+
+class _Activation(Aggregated):
+    needs = "data"
+
+    def _score(self, network: Network, read: Callable[[Moments], Tensor]) -> Tensor:
+        found = gather(network.units, network.data, Moments)
+        return self._together(network.units, ((view.units, read(one)) for view, one in found))
+
+
+@register
+class MeanActivation(_Activation):
+    """``mean |x_i|`` over samples and positions where the unit is consumed, over the mean of the layer.
+
+    Small: the unit gives little to what reads it. Molchanov et al., "Pruning Convolutional Neural Networks for Resource
+    Efficient Inference" (2017), section 2.2.
+    """
+
+    name = "mean_activation"
+
+    def score(self, network: Network) -> Tensor:
+        return self._score(network, lambda found: found.mean_size)
+
+
+@register
+class ActivationStd(_Activation):
+    """Standard deviation of ``x_i`` over samples and positions where the unit is consumed, over the mean of the layer.
+
+    Small: the unit hardly varies, so that a bias can stand in for it; 0 for a constant one, however large. Polyak and
+    Wolf, "Channel-Level Acceleration of Deep Face Representations" (2015), and Molchanov et al. (2017).
+    """
+
+    name = "activation_std"
+
+    def score(self, network: Network) -> Tensor:
+        return self._score(network, lambda found: found.std)
+
+
+@register
+class Apoz(Aggregated):
+    """Share of the samples and positions where the unit is not zero: one minus the average percentage of zeros.
+
+    Small: the unit is silent most of the time. Zero is a magnitude of at most ``threshold`` times the root mean square
+    of the sample where it is consumed, so that there are zeros behind other functions than ReLU; 0 counts exact zeros
+    alone. Hu et al., "Network Trimming" (2016).
+    """
+
+    name = "apoz"
+    needs = "data"
+
+    def __init__(self, threshold: float = 0.01, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
+        super().__init__(aggregate, normalize)
+        self._threshold = OPTIONS.number("threshold", threshold, least=0, below=1)
+
+    def score(self, network: Network) -> Tensor:
+        found = gather(network.units, network.data, lambda: _Active(self._threshold))
+        return self._together(network.units, ((view.units, one.share) for view, one in found))
+
+
+class _Active:
+    """How often each unit is not zero."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._seen = 0
+        self._active = torch.zeros((), dtype=torch.float64)
+
+    def add(self, values: Tensor) -> None:
+        limit = self._threshold * values.square().mean((1, 2), keepdim=True).sqrt()
+        self._active = self._active + (values.abs() > limit).sum((0, 2)).to("cpu", torch.float64)
+        self._seen += values.shape[0] * values.shape[2]
+
+    @property
+    def share(self) -> Tensor:
+        return self._active / self._seen

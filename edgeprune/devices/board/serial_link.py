@@ -1,0 +1,184 @@
+"""One conversation with a board on a serial port: a command goes out, replies come in until the board is ready."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from edgeprune import extras
+from edgeprune.devices.base import LineLostError
+from edgeprune.devices.board import board_protocol
+from edgeprune.devices.subprocess_channel import last_words
+from edgeprune.errors import DeviceError
+
+if TYPE_CHECKING:
+    from serial import Serial
+
+logger = logging.getLogger(__name__)
+
+_READ_S = 0.05
+_QUIET_S = 0.2
+_ANSWER_S = 2.0
+_SYNC_S = 15.0
+_WRITE_S = 5.0
+_ADVICE = {
+    errno.ENOENT: "is the board plugged in, and is this its port?",
+    errno.EACCES: "may this user read it? On most systems members of the group dialout may",
+    errno.EAGAIN: "another program is using it: close it",
+    errno.EBUSY: "another program is using it: close it",
+}
+
+
+class CommandError(DeviceError):
+    """The board has answered ``e-[...]``."""
+
+
+class SerialLink:
+    """An open port.
+
+    Args:
+        port: Such as ``/dev/ttyACM0``.
+        baud: Bits a second.
+
+    Raises:
+        DeviceError: The port cannot be opened, or is in use.
+    """
+
+    def __init__(self, port: str, baud: int = board_protocol.BAUD) -> None:
+        with extras.required("serial"):
+            import serial
+
+        self.port = port
+        self._lines = board_protocol.LineBuffer()
+        self._waiting: list[str] = []
+        self._heard = ""
+        try:
+            self._serial: Serial = serial.Serial(port, baud, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True)
+        except (serial.SerialException, OSError, ValueError) as problem:
+            raise DeviceError(f"cannot open {port}: {_why(problem)}") from problem
+
+    def close(self) -> None:
+        """Close the port."""
+        self._serial.close()
+
+    def last_words(self) -> str:
+        """The end of what the board said."""
+        return last_words(self._heard)
+
+    def synchronise(self, *, timeout_s: float = _SYNC_S) -> None:
+        """Wait until the board answers a command as it must, whatever it was doing, and whatever is on the line.
+
+        Opening a port resets many boards; others may be in the middle of something, or have half a command.
+
+        Raises:
+            DeviceError: It does not answer in time.
+        """
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            self._drain(end)
+            self._write(board_protocol.command("name"))
+            replies = list(self._until_ready(min(_ANSWER_S, max(0.0, end - time.monotonic()))))
+            # The first may end what was left of an earlier command, which is then an error.
+            if any(said.startswith("m-name-") for said in replies) and replies[-1] == board_protocol.READY:
+                self._drain(end)
+                return
+        heard = self.last_words()
+        raise DeviceError(
+            f"the board on {self.port} does not answer in {timeout_s:g} s"
+            + (f"; it said: {heard}" if heard else " and says nothing: is it powered, and is the baud rate right?")
+        )
+
+    def ask(self, command: bytes, *, timeout_s: float) -> list[str]:
+        """Send one command; returns the replies before ``m-ready``. Lines that are no reply are left out.
+
+        Raises:
+            CommandError: The board answers with an error.
+            LineLostError: It was reset meanwhile, or the port is gone.
+            DeviceError: It does not answer in time.
+        """
+        self._write(command)
+        replies: list[str] = []
+        for said in self._until_ready(timeout_s):
+            if said == board_protocol.INIT_DONE:
+                raise LineLostError(f"the board on {self.port} was reset while it worked on {_shown(command)}")
+            if (error := board_protocol.error(said)) is not None:
+                for _ in self._until_ready(timeout_s):  # what else it says of this command
+                    pass
+                raise CommandError(f"the board on {self.port} answers {_shown(command)} with the error '{error}'")
+            if said == board_protocol.READY:
+                return replies
+            replies.append(said)
+        heard = self.last_words()
+        raise DeviceError(
+            f"the board on {self.port} does not end its answer to {_shown(command)} in {timeout_s:g} s"
+            + (f"; it said: {heard}" if heard else "")
+        )
+
+    def _until_ready(self, timeout_s: float) -> Iterator[str]:
+        """Replies up to ``m-ready``, or to the end of the time."""
+        end = time.monotonic() + timeout_s
+        while True:
+            while self._waiting:
+                said = self._waiting.pop(0)
+                yield said
+                if said == board_protocol.READY:
+                    return
+            if time.monotonic() >= end:
+                return
+            self._read()
+
+    def _drain(self, end: float) -> None:
+        """Read until the line is quiet for a moment, and forget it."""
+        quiet = time.monotonic() + _QUIET_S
+        while time.monotonic() < min(quiet, end):
+            if self._read():
+                quiet = time.monotonic() + _QUIET_S
+        self._lines = board_protocol.LineBuffer()
+        self._waiting.clear()
+
+    def _read(self) -> bool:
+        with self._telling():
+            received = self._serial.read(max(1, self._serial.in_waiting))
+        if received:
+            for line in self._lines.feed(received):
+                logger.debug("%s -> %s", self.port, line)
+                self._heard = f"{self._heard} {line}"[-1000:]
+                said = board_protocol.reply(line)
+                if said is not None:
+                    self._waiting.append(said)
+        return bool(received)
+
+    def _write(self, command: bytes) -> None:
+        logger.debug("%s <- %s", self.port, command)
+        with self._telling():
+            self._serial.write(command)
+            self._serial.flush()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        import serial
+
+        try:
+            yield
+        except serial.SerialTimeoutException as problem:
+            raise DeviceError(f"the board on {self.port} takes nothing for {_WRITE_S:g} s") from problem
+        except (serial.SerialException, OSError, TypeError) as problem:  # TypeError: pyserial, once it is closed
+            raise LineLostError(f"the board on {self.port} is gone: {problem}") from problem
+
+
+def _why(problem: Exception) -> str:
+    number = getattr(problem, "errno", None)
+    if "exclusively lock" in str(problem):
+        number = errno.EAGAIN
+    said = os.strerror(number) if number else str(problem)
+    return said + (f"; {_ADVICE[number]}" if number in _ADVICE else "")
+
+
+def _shown(command: bytes) -> str:
+    text = command.decode("ascii")
+    return f"'{text if len(text) <= 24 else f'{text[:20]}...%'}'"

@@ -1,0 +1,70 @@
+"""Devices by name: ``devices.toml`` of the working folder, then of the user.
+
+A table a device, with its ``uri`` and the options of its transport::
+
+    [kitchen]
+    uri = "ssh://pi@kitchen.local"
+    python = "venv/bin/python"
+
+An option that is true or false is passed on as 1 or 0.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlencode
+
+from edgeprune.config.settings_base import nearest, read_toml
+from edgeprune.errors import InputError
+
+FILE = "devices.toml"
+
+
+def files() -> list[Path]:
+    """Files of named devices, by descending priority; not all need exist."""
+    given = Path(os.environ.get("XDG_CONFIG_HOME", ""))  # the specification has relative paths ignored
+    user = given if given.is_absolute() else Path.home() / ".config"
+    return [Path(FILE), user / "edgeprune" / FILE]
+
+
+def devices() -> dict[str, str]:
+    """The URI of every named device, with its options.
+
+    Raises:
+        InputError: A file is not TOML, or a table in it has no ``uri``, or something else than text.
+    """
+    found: dict[str, str] = {}
+    for file in files():
+        if file.is_file():
+            for name, table in read_toml(file, InputError).items():
+                found.setdefault(name, _uri(file, name, table))
+    return found
+
+
+def uri_of(name: str, *, schemes: str) -> str:
+    """The URI of the device called ``name``; ``schemes`` are what a URI may begin with, for the message.
+
+    Raises:
+        InputError: There is none, or a file is not valid.
+    """
+    known = devices()
+    if name not in known:
+        near = nearest(name, list(known))
+        hint = f"did you mean '{near}'? " if near else ""
+        raise InputError(
+            f"got the device {name!r}; {hint}a device begins with one of {schemes}, or is named in {FILE} here or in "
+            f"{files()[1].parent} ({', '.join(known) or 'which name none'})"
+        )
+    return known[name]
+
+
+def _uri(file: Path, name: str, table: object) -> str:
+    if not isinstance(table, dict) or not isinstance(table.get("uri"), str):
+        raise InputError(f"{file}: '{name}' must be a table with a uri: [{name}] and uri = \"ssh://user@host\"")
+    wrong = [key for key, value in table.items() if not isinstance(value, str | int)]
+    if wrong:
+        raise InputError(f"{file}: {name}.{wrong[0]} must be text, a whole number, true or false")
+    options = {key: int(value) if isinstance(value, bool) else value for key, value in table.items() if key != "uri"}
+    uri = table["uri"]
+    return uri if not options else f"{uri}{'&' if '?' in uri else '?'}{urlencode(options)}"

@@ -1,0 +1,101 @@
+"""Packages of another architecture from the apt sources of this machine, into a folder: nothing is installed here.
+
+apt works in a folder of its own, with its own index and an empty list of installed packages, so that it needs no root
+and finds all that a package depends on. Sources, keys and proxies are those of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgeprune import files
+from edgeprune.devices.emulation import host_tools
+from edgeprune.errors import DeviceError
+
+
+def native_architecture() -> str:
+    """Debian's name of this machine's architecture.
+
+    Raises:
+        DeviceError: This is no Debian, nor a relative of it.
+    """
+    for tool in ("apt-get", "dpkg", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise DeviceError(
+                f"installing an emulator needs {tool}, of Debian, Ubuntu and their relatives; it is missing"
+            )
+    return host_tools.run(["dpkg", "--print-architecture"]).stdout.strip()
+
+
+def download(packages: Sequence[str], architectures: Sequence[str], folder: Path) -> list[Path]:
+    """Bring packages and all they depend on into ``folder``, where an earlier download goes on.
+
+    Args:
+        packages: Such as ``python3:arm64``.
+        architectures: That there are packages of; those that depend on each other are of the first.
+        folder: apt's own; is made.
+
+    Returns:
+        The ``.deb`` files; apt has checked them against the signed index.
+
+    Raises:
+        DeviceError: apt fails; with its last words.
+    """
+    archives = folder / "archives"
+    for inner in (archives / "partial", folder / "state/lists/partial"):
+        inner.mkdir(parents=True, exist_ok=True)
+    status = folder / "status"
+    status.touch()
+    settings = {
+        "Dir::State": folder / "state",
+        "Dir::State::status": status,
+        "Dir::Cache": folder,
+        "Dir::Cache::archives": archives,
+        "APT::Architecture": architectures[0],
+        "APT::Sandbox::User": "root",  # the user that root's apt downloads as cannot write to a cache of root's
+        "Acquire::Languages": "none",
+        "Debug::NoLocking": "true",
+    }
+    options = [argument for key, value in settings.items() for argument in ("-o", f"{key}={value}")]
+    options += [argument for name in architectures for argument in ("-o", f"APT::Architectures::={name}")]
+    # An index that cannot be had may belong to a source without what is needed, so the next step decides.
+    said = _apt([*options, "update"])[1]
+    _apt([*options, "autoclean"])  # versions of an earlier download that have been replaced since
+    code, more = _apt([*options, "install", "--yes", "--no-install-recommends", "--download-only", *packages])
+    if code != 0:
+        raise DeviceError(
+            f"apt-get cannot download {', '.join(packages)}: {host_tools.last_words(said + more)} "
+            f"(the apt sources of this machine must be of a distribution that has {architectures[0]}, such as Debian)"
+        )
+    return sorted(archives.glob("*.deb"))
+
+
+def _apt(arguments: Sequence[str]) -> tuple[int, str]:
+    """Run apt-get; its exit code and its errors."""
+    ended = host_tools.run(["apt-get", "-q", *arguments], env={**os.environ, "LC_ALL": "C.UTF-8"})
+    return ended.returncode, "".join(
+        f"{line}\n" for line in ended.stderr.splitlines() if line.startswith(("E:", "Err:"))
+    )
+
+
+def unpack(package: Path, root: Path) -> Mapping[str, str]:
+    """Unpack a ``.deb`` into ``root``; returns its name, version, architecture and sha256.
+
+    Raises:
+        DeviceError: It is damaged, or the disk is full.
+    """
+    ended = host_tools.run(["dpkg-deb", "--extract", str(package), str(root)])
+    if ended.returncode != 0:
+        raise DeviceError(f"cannot unpack {package.name}: {host_tools.last_words(ended.stderr)}")
+    fields = ["Package", "Version", "Architecture"]
+    output = host_tools.run(["dpkg-deb", "--field", str(package), *fields]).stdout
+    values = dict(line.split(": ", 1) for line in output.splitlines())
+    return {
+        "name": values["Package"],
+        "version": values["Version"],
+        "architecture": values["Architecture"],
+        "sha256": files.sha256(package),
+    }

@@ -1,0 +1,138 @@
+"""Install an emulator: a board's Python and runtimes, and the QEMU that runs them, in the user's cache.
+
+Debian's packages come through apt, the runtimes through pip, both as they are set up on this machine. Nothing is
+installed on the machine itself, and nothing needs root.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from edgeprune import files
+from edgeprune.bundle.atomic_swap import exchange
+from edgeprune.devices.emulation import debian_packages, emulator_image, foreign_wheels, host_tools
+from edgeprune.devices.emulation.emulator_image import Image
+from edgeprune.errors import DeviceError
+from edgeprune.progress import SILENT, Progress
+
+RUNTIMES = ("numpy", "onnxruntime", "ai-edge-litert")
+_ARCHITECTURE, _MACHINE = "arm64", "aarch64"
+_NEEDLESS = ("usr/share", "var")
+_STEPS = 4
+_CHECK = "import numpy, onnxruntime; from ai_edge_litert.interpreter import Interpreter"
+_CHECK_TIMEOUT_S = 300
+
+
+def install(name: str, *, progress: Progress = SILENT) -> Image:
+    """Install the emulator ``name`` with the versions of the runtimes that are installed here.
+
+    Returns at once where it is there with these versions; replaces it where it has others. The folder is whole or not
+    there. What was downloaded before an interruption is not downloaded again.
+
+    Args:
+        name: One of ``BOARDS``.
+        progress: Advances by a step.
+
+    Raises:
+        InputError: There is no emulator of that name.
+        DeviceError: apt or pip is missing or fails, or what they brought does not run.
+    """
+    place = emulator_image.folder(emulator_image.board(name).name)
+    requirements = foreign_wheels.same_as_here(RUNTIMES)
+    progress.start(_STEPS)
+    with _alone(place):
+        with suppress(DeviceError):
+            there = emulator_image.find(name)
+            if there.manifest["requirements"] == requirements:
+                return there
+        downloads, new = place.with_name(f".{name}.download"), place.with_name(f".{name}.new")
+        shutil.rmtree(new, ignore_errors=True)  # of an installation that was killed
+        try:
+            made = _make(emulator_image.board(name), new, downloads, requirements, progress)
+            exchange(made.folder, place)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(downloads)
+    return emulator_image.find(name)
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Wait until no other process installs the same."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(place.with_name(f".{place.name}.lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(
+    board: emulator_image.Board, folder: Path, downloads: Path, requirements: list[str], progress: Progress
+) -> Image:
+    root = folder / emulator_image.ROOT
+    root.mkdir(parents=True)
+    native = debian_packages.native_architecture()
+    wanted = [f"python3:{_ARCHITECTURE}", f"libstdc++6:{_ARCHITECTURE}", f"qemu-user-static:{native}"]
+    archives = debian_packages.download(wanted, (_ARCHITECTURE, native), downloads)
+    progress.advance()
+    packages = [debian_packages.unpack(archive, root) for archive in archives]
+    _tidy(root)
+    (root / "proc").mkdir()
+    (root / "proc/cpuinfo").write_text(board.cpuinfo(), encoding="utf-8")
+    progress.advance()
+    python = (root / "usr/bin/python3").resolve().name.removeprefix("python")
+    packages += foreign_wheels.install(
+        requirements,
+        root / f"usr/local/lib/python{python}/dist-packages",
+        machine=_MACHINE,
+        python=python,
+        glibc_minor=_glibc_minor(packages),
+        report=downloads / "wheels.json",
+    )
+    progress.advance()
+    made = Image(board, folder, {"python": python})
+    _check(made)
+    manifest = {
+        "schema": emulator_image.SCHEMA,
+        "name": board.name,
+        "requirements": requirements,
+        "python": python,
+        "bytes": sum(path.lstat().st_size for path in root.rglob("*") if not path.is_dir()),
+        "packages": packages,
+    }
+    files.write_atomic(folder / emulator_image.MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    progress.advance()
+    return made
+
+
+def _tidy(root: Path) -> None:
+    """Remove what no run needs, such as the QEMUs of other architectures, and complete what packages leave out."""
+    qemu = root / emulator_image.QEMU
+    program = qemu.resolve()  # newer Debians have a link to it
+    if not program.is_file():
+        raise DeviceError(f"the packages that apt brought hold no {qemu.name}")
+    program.replace(root / "qemu")
+    for other in qemu.parent.glob("qemu-*"):
+        other.unlink()
+    (root / "qemu").replace(qemu)
+    for needless in _NEEDLESS:
+        shutil.rmtree(root / needless, ignore_errors=True)
+    if not (root / "lib").exists():  # newer Debians leave the link to their base system
+        (root / "lib").symlink_to("usr/lib")
+
+
+def _glibc_minor(packages: list[Mapping[str, str]]) -> int:
+    version = next(package["version"] for package in packages if package["name"] == "libc6")
+    return int(version.partition("-")[0].split(".")[1])
+
+
+def _check(made: Image) -> None:
+    """Import the runtimes on the board, which also leaves their compiled files behind for later runs."""
+    ended = host_tools.run([*made.command, "-c", _CHECK], timeout_s=_CHECK_TIMEOUT_S, env=emulator_image.ENVIRONMENT)
+    if ended.returncode != 0:
+        words = host_tools.last_words(ended.stderr)
+        raise DeviceError(f"the emulator {made.board.name} does not run on this machine: {words}")

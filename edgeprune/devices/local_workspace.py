@@ -1,0 +1,57 @@
+"""Workspaces whose files lie on this machine, whatever it is that works on them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from edgeprune import files
+from edgeprune.errors import DeviceError
+
+
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+class LocalFiles:
+    """The files of a ``Workspace``, in ``folder`` of this machine, and conversations that end with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._conversations: list[_Closing] = []
+
+    def push(self, file: Path, *beside: Path) -> str:
+        """Nothing to bring: the files are here."""
+        return str(file.resolve())
+
+    def path(self, name: str) -> str:
+        return str(self._folder / name)
+
+    def pull(self, path: str, file: Path) -> None:
+        if not Path(path).is_file():
+            raise DeviceError(f"nothing has written {path}")
+        with files.replacing(file) as temporary:
+            shutil.copyfile(path, temporary)
+
+    def close(self) -> None:
+        """End every conversation."""
+        for conversation in self._conversations:
+            conversation.close()
+
+
+_Files = TypeVar("_Files", bound=LocalFiles)
+
+
+@contextmanager
+def opened(make: Callable[[Path], _Files]) -> Iterator[_Files]:
+    """A workspace in a folder of its own, both of which end with the context."""
+    with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
+        workspace = make(Path(folder))
+        try:
+            yield workspace
+        finally:
+            workspace.close()

@@ -1,0 +1,136 @@
+"""A child process as a conversation."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import queue
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping
+
+from edgeprune import subprocesses
+from edgeprune.errors import DeviceError
+
+_LONGEST_LINE = 1 << 24  # bytes; a block of 100,000 latencies is a tenth of it
+_WORDS_BYTES = 2000
+_WORDS_SHOWN = 300
+_END_S = 5
+
+
+class ProgramEndedError(DeviceError):
+    """A program has ended, which was not asked to.
+
+    Attributes:
+        name: Of the program, for messages.
+        code: It ended with; negative: the signal that killed it.
+        words: The end of what it wrote to stderr, on one line.
+    """
+
+    def __init__(self, name: str, code: int, words: str) -> None:
+        super().__init__(f"{name} {how_it_ended(code, words)}")
+        self.name = name
+        self.code = code
+        self.words = words
+
+
+class ChildProcess:
+    """A child process. A thread reads its lines, so that waiting for one can end; its stderr goes to a file.
+
+    Args:
+        argv: Program and arguments.
+        env: Its environment; None: that of this process.
+        name: Of the program, for messages.
+        apart: In a session of its own, so that Ctrl-C in the terminal does not reach it.
+
+    Raises:
+        DeviceError: It cannot be started.
+    """
+
+    def __init__(
+        self, argv: list[str], env: Mapping[str, str] | None = None, *, name: str = "the runner", apart: bool = False
+    ) -> None:
+        self._name = name
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the conversation
+        try:
+            self._process = subprocesses.start(argv, env=env, stderr=self._stderr, apart=apart)
+        except OSError as problem:
+            self._stderr.close()
+            raise cannot_start(argv[0], problem) from problem
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._closing = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def send(self, line: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError) as problem:
+            raise self._ended() from problem
+
+    def receive(self, *, timeout_s: float) -> str:
+        try:
+            line = self._lines.get(timeout=timeout_s)
+        except queue.Empty:
+            words = self.last_words()
+            raise DeviceError(
+                f"{self._name} gave no answer in {timeout_s:g} s" + (f"; its last words: {words}" if words else "")
+            ) from None
+        if line is None:
+            self._lines.put(None)
+            raise self._ended()
+        return line
+
+    def last_words(self) -> str:
+        if self._stderr.closed:
+            return ""
+        size = self._stderr.seek(0, 2)
+        self._stderr.seek(max(0, size - _WORDS_BYTES))
+        return last_words(self._stderr.read().decode(errors="replace"))
+
+    def close(self) -> None:
+        """Ask it to end by closing its stdin; kill it if it does not."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._closing = True
+        with contextlib.suppress(BrokenPipeError):  # it is gone already
+            self._process.stdin.close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
+        self._stderr.close()
+
+    def _read(self) -> None:
+        assert isinstance(self._process.stdout, io.TextIOWrapper)
+        while line := self._process.stdout.buffer.readline(_LONGEST_LINE):
+            # A line without its end was cut, because the program or the connection ended, so it is not an answer.
+            cut = not line.endswith(b"\n") and len(line) < _LONGEST_LINE
+            if not self._closing and not cut:
+                self._lines.put(line.decode(errors="replace").rstrip("\r\n"))
+        self._lines.put(None)
+
+    def _ended(self) -> ProgramEndedError:
+        return ProgramEndedError(self._name, self._process.wait(), self.last_words())
+
+
+def cannot_start(program: str, problem: OSError) -> DeviceError:
+    """The error for a program of this machine that does not start."""
+    return DeviceError(f"cannot start {program} on this machine: {problem.strerror}")
+
+
+def last_words(text: str) -> str:
+    """The end of ``text``, on one line."""
+    return " ".join(text.split())[-_WORDS_SHOWN:]
+
+
+def how_it_ended(code: int, words: str) -> str:
+    """How a program ended, in words."""
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return how + (f"; its last words: {words}" if words else "")

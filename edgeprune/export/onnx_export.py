@@ -1,0 +1,182 @@
+"""One self-contained ONNX file from a network: BatchNorm folded, simplified, checked, same bytes for the same input.
+
+Two exporters of PyTorch can write it. Tracing takes a ResNet-56 in a tenth of the time of the one on ``torch.export``
+and writes the opset asked for; that one knows more operators, but writes no opset below 18, so that ``opset.lower``
+has to follow. Simplified, the two give the same nodes, latency and size (``scripts/bench_export.py``). So tracing
+comes first, and the other one where tracing cannot: an operator it does not know, a batch size it would write down
+as a constant, or outputs that are not those of the network.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from edgeprune import files
+from edgeprune.errors import ModelError
+from edgeprune.export import onnx_cleanup
+from edgeprune.export import opset_conversion as opsets
+from edgeprune.export.flat_io import FlatNetwork
+from edgeprune.export.torch_exporters import Exporter, ExportFailed, ExportRequest, by_torch_export, by_tracing
+from edgeprune.model.eval_mode import eval_mode
+from edgeprune.model.output_difference import distance
+
+if TYPE_CHECKING:
+    import onnx
+
+logger = logging.getLogger(__name__)
+
+_TOLERANCE = 1e-3
+"""Largest error, relative to the largest output."""
+_SMALL = 1e-3
+"""Outputs below this are compared as if they were as large."""
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A written ONNX file.
+
+    Attributes:
+        path: Of the file.
+        file_bytes: Its size; the weights are inside.
+        nodes: Operators in its graph.
+        opset: Of the default operator set.
+        input_names: In the order of the network's arguments.
+        output_names: In the order of the network's output tensors.
+        exporter: ``tracing`` or ``torch.export``.
+    """
+
+    path: Path
+    file_bytes: int
+    nodes: int
+    opset: int
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    exporter: str
+
+
+def export(
+    model: nn.Module,
+    example: tuple[Tensor, ...] | Mapping[str, Tensor],
+    path: Path,
+    *,
+    opset: int = 17,
+    dynamic_batch: bool = False,
+    simplify: bool = True,
+    metadata: Mapping[str, str] | None = None,
+) -> OnnxModel:
+    """Write ``model`` as it computes in eval mode to ``path``, whole or not at all.
+
+    Args:
+        model: The network: a module, or a captured program (``torch.export.export(...).module()``).
+        example: Its arguments, by position or by name; the batch is dimension 0 of each. Without ``dynamic_batch`` the
+            file takes exactly these shapes.
+        path: Of the ``.onnx`` file.
+        opset: 17 or higher.
+        dynamic_batch: Leave dimension 0 of every input and output open; it is called ``batch``. The file is then
+            compared with ``model`` at another batch size.
+        simplify: Run onnxsim.
+        metadata: Written into the file's ``metadata_props``.
+
+    Raises:
+        ModelError: The network fails on the example, has an operator that neither exporter can write in ``opset``,
+            works for one batch size only although ``dynamic_batch`` is asked for, or needs more than 2 GB.
+    """
+    with eval_mode(model), torch.no_grad():
+        flat = FlatNetwork(model, example)
+        request = ExportRequest(flat, opset=opset, dynamic_batch=dynamic_batch)
+        proto, exporter = _first_that_works(request, simplify=simplify)
+    content = _finished(proto, metadata or {})
+    files.write_atomic(path, content)
+    return OnnxModel(
+        path=path,
+        file_bytes=len(content),
+        nodes=len(proto.graph.node),
+        opset=opsets.version(proto),
+        input_names=flat.input_names,
+        output_names=flat.output_names,
+        exporter=exporter.name,
+    )
+
+
+def _first_that_works(request: ExportRequest, *, simplify: bool) -> tuple[onnx.ModelProto, Exporter]:
+    problems: list[str] = []
+    for exporter in (by_tracing, by_torch_export):
+        try:
+            return _written(request, exporter, simplify=simplify), exporter
+        except ExportFailed as problem:  # noqa: PERF203 - there are two
+            logger.info("export by %s: %s", exporter.name, problem)
+            problems.append(f"by {exporter.name}: {problem}")
+    raise ModelError(
+        f"the network cannot be written as ONNX with opset {request.opset}"
+        f"{' and an open batch size' if request.dynamic_batch else ''}\n  " + "\n  ".join(problems)
+    )
+
+
+def _written(request: ExportRequest, exporter: Exporter, *, simplify: bool) -> onnx.ModelProto:
+    proto = opsets.lower(exporter.export(request), request.opset)
+    if simplify:
+        proto = _simplified(proto)
+    proto = onnx_cleanup.tidy(ir.from_proto(proto))
+    _check(proto, request.flat)
+    if request.dynamic_batch:
+        _check(proto, request.flat, twice=True)
+    return proto
+
+
+def _simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
+    import onnxsim
+
+    try:
+        # Parity with PyTorch on real samples follows; onnxsim's own check on random input would add nothing.
+        simplified: onnx.ModelProto = onnxsim.simplify(proto, check_n=0)[0]
+    except Exception as problem:  # whatever its C++ side throws
+        raise ExportFailed(f"onnxsim fails: {problem}; export.simplify = false leaves it out") from problem
+    return simplified
+
+
+def _check(proto: onnx.ModelProto, flat: FlatNetwork, *, twice: bool = False) -> None:
+    """Compare the file with the network on the example, or on ``twice`` its batch.
+
+    An exporter may write the example's batch size down, and tracing loses what is written in place through a view.
+    """
+    import onnxruntime
+
+    inputs = tuple(torch.cat([value, value.flip(-1)]) for value in flat.inputs) if twice else flat.inputs
+    where = "at another batch size" if twice else "on the example"
+    try:
+        expected = flat(*inputs)
+    except Exception as problem:
+        raise ModelError(
+            f"the network works with batch size {len(flat.inputs[0])} but not with {len(inputs[0])}, so it cannot be "
+            f"exported with export.dynamic_batch = true: {problem}"
+        ) from problem
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised below
+    try:
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        got = session.run(None, {name: value.numpy() for name, value in zip(flat.input_names, inputs, strict=True)})
+    except Exception as problem:  # its exceptions share no base class of their own
+        raise ExportFailed(f"fails {where}: {problem}") from problem
+    error = distance(expected, [torch.from_numpy(array) for array in got], smallest=_SMALL)
+    if not error <= _TOLERANCE:
+        raise ExportFailed(f"gives other outputs {where} (relative error {error:.2g})")
+
+
+def _finished(proto: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+    import onnx
+
+    onnx.helper.set_model_props(proto, {"edgeprune": version("edgeprune"), **dict(sorted(metadata.items()))})
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+        return bytes(proto.SerializeToString(deterministic=True))
+    except ValueError as problem:  # protobuf ends at 2 GB
+        raise ModelError(f"the network does not fit into one ONNX file: {problem}") from problem

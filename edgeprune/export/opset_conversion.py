@@ -1,0 +1,135 @@
+"""From opset 18, the lowest that the exporter on ``torch.export`` writes, down to 17, which every JetPack reads.
+
+The ONNX project's own converter has no way down for most of what opset 18 changed. Those changes are few and move an
+attribute to an input or back: https://github.com/onnx/onnx/blob/main/docs/Changelog.md#version-18-of-the-default-onnx-operator-set
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+import onnx_ir as ir
+from onnx import ModelProto
+
+from edgeprune.export.torch_exporters import ExportFailed
+
+_REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
+
+
+def version(model: ModelProto) -> int:
+    """Opset of the default domain."""
+    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def lower(model: ModelProto, opset: int) -> ModelProto:
+    """Give ``model`` in ``opset``; as it is, where it is there already.
+
+    Raises:
+        ExportFailed: An operator of the model has no form in ``opset``.
+    """
+    if version(model) <= opset:
+        return model
+    if (version(model), opset) != (18, 17):
+        raise ExportFailed(f"the exporter wrote opset {version(model)}, which has no way down to {opset}")
+    lowered = ir.from_proto(onnx.shape_inference.infer_shapes(model))
+    for node in lowered.graph:
+        if not node.domain and not _exists(node.op_type, opset):
+            raise ExportFailed(f"{node.op_type} of node {node.name} came with opset 18")
+        if node.op_type in _DOWN and not node.domain:
+            _DOWN[node.op_type](node, lowered.graph)
+    lowered.opset_imports[""] = opset
+    return ir.to_proto(lowered)
+
+
+def _exists(op_type: str, opset: int) -> bool:
+    """Whether the operator is part of ``opset`` of the default domain."""
+    try:
+        onnx.defs.get_schema(op_type, opset)
+    except onnx.defs.SchemaError:
+        return False
+    return True
+
+
+def _pad(node: ir.Node, graph: ir.Graph) -> None:
+    """The list of padded axes is new in 18; before, all were padded."""
+    if len(node.inputs) < 4 or node.inputs[3] is None:
+        return
+    rank = len(_shape(node))
+    axes, pads = _integers(node, 3), _integers(node, 1)
+    full = [0] * (2 * rank)
+    for position, axis in enumerate(axes):
+        full[axis % rank] = pads[position]
+        full[rank + axis % rank] = pads[len(axes) + position]
+    node.replace_input_with(1, _constant(graph, f"{node.outputs[0].name}_pads", full))
+    node.resize_inputs(2 if node.inputs[2] is None else 3)
+
+
+def _reduction(node: ir.Node, _graph: ir.Graph) -> None:
+    """The axes became an input in 18."""
+    axes = _integers(node, 1) if len(node.inputs) > 1 and node.inputs[1] is not None else []
+    if node.attributes.get_int("noop_with_empty_axes", 0) and not axes:
+        raise ExportFailed(f"{node.op_type} of node {node.name} reduces nothing, which opset 17 cannot say")
+    node.attributes.pop("noop_with_empty_axes", None)
+    node.resize_inputs(1)
+    if axes:
+        node.attributes.add(ir.AttrInt64s("axes", axes))
+
+
+def _split(node: ir.Node, graph: ir.Graph) -> None:
+    """A count of parts, the last of which may be smaller, is new in 18; before, unequal parts had to be listed."""
+    if node.attributes.pop("num_outputs", None) is not None:
+        axis, shape, parts = node.attributes.get_int("axis", 0), _shape(node), len(node.outputs)
+        length = shape[axis] if len(shape) else None
+        if not isinstance(length, int):
+            raise ExportFailed(f"{node.op_type} of node {node.name}: the size of its input is not known")
+        part = -(-length // parts)
+        sizes = [part] * (parts - 1) + [length - part * (parts - 1)]
+        node.resize_inputs(2)
+        node.replace_input_with(1, _constant(graph, f"{node.outputs[0].name}_sizes", sizes))
+
+
+def _resize(node: ir.Node, _graph: ir.Graph) -> None:
+    """Antialiasing and a choice of axes are new in 18."""
+    for name in ("antialias", "axes"):
+        if name in node.attributes and node.attributes[name].value:
+            raise ExportFailed(f"Resize of node {node.name} has {name}, which came with opset 18")
+    for name in ("antialias", "keep_aspect_ratio_policy"):
+        node.attributes.pop(name, None)
+
+
+def _scatter(node: ir.Node, _graph: ir.Graph) -> None:
+    """Reductions by minimum and maximum are new in 18."""
+    if node.attributes.get_string("reduction", "none") in ("max", "min"):
+        raise ExportFailed(f"{node.op_type} of node {node.name} takes maxima or minima, which came with opset 18")
+
+
+def _integers(node: ir.Node, index: int) -> list[int]:
+    value = node.inputs[index]
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    if tensor is None:
+        raise ExportFailed(f"{node.op_type} of node {node.name} has computed axes, which opset 17 does not allow")
+    return [int(number) for number in tensor.numpy().reshape(-1)]
+
+
+def _shape(node: ir.Node) -> ir.Shape:
+    value = node.inputs[0]
+    if value is None or value.shape is None:
+        raise ExportFailed(f"{node.op_type} of node {node.name}: the rank of its input is not known")
+    return value.shape
+
+
+def _constant(graph: ir.Graph, name: str, values: list[int]) -> ir.Value:
+    constant = ir.Value(name=name, const_value=ir.tensor(values, ir.DataType.INT64))
+    graph.register_initializer(constant)
+    return constant
+
+
+_DOWN: dict[str, Callable[[ir.Node, ir.Graph], None]] = {
+    "Pad": _pad,
+    "Split": _split,
+    "Resize": _resize,
+    "ScatterElements": _scatter,
+    "ScatterND": _scatter,
+    **{f"Reduce{name}": _reduction for name in _REDUCTIONS},
+}

@@ -1,0 +1,77 @@
+"""The pruned network before it exists: the dense program, with removed coordinates zero where they are consumed.
+
+Calls that mix what stays with what goes (LayerNorm) have no such zero; they run on the slice that stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, fx
+
+from edgeprune.graph.consumer_interpreter import ConsumerInterpreter
+from edgeprune.graph.coupling import Consumption
+from edgeprune.graph.graph_operators import call_operator
+from edgeprune.graph.operator_call import Call
+from edgeprune.graph.resize_graph import select
+from edgeprune.graph.rules import Keep, rule_for
+from edgeprune.graph.units import Units, keep_masks
+
+
+class MaskedProgram(ConsumerInterpreter):
+    """The dense program with removed coordinates zero where they are consumed.
+
+    Args:
+        units: Of the program.
+        removed: Mask of the units to remove, (units,).
+        state: Tensors of dense shape to use instead of the program's own, by name.
+    """
+
+    def __init__(self, units: Units, removed: Tensor, state: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__(units)
+        self.gone = units.gone(removed)
+        self.state = state or {}
+        self.exact = True
+        """Whether zeros were the reference throughout; False where calls ran on the slice that stays."""
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return self.state[target] if target in self.state else super().get_attr(target, args, kwargs)
+
+    def consume(self, node: fx.Node, consumption: Consumption, value: Tensor) -> Tensor:
+        lost = self.gone[consumption.ids]
+        return value.index_fill(consumption.dim, lost.nonzero().flatten(), 0) if bool(lost.any()) else value
+
+    def run_node(self, node: fx.Node) -> Any:
+        if node not in self.units.coordinates.coupling.inexact:
+            return super().run_node(node)
+        call = Call(self.units.coordinates.program, node, self.units.coordinates.labels)
+        return self._on_slice(call, {**call.arguments, **self.arguments(node)})
+
+    def _on_slice(self, call: Call, arguments: dict[str, Any]) -> Any:
+        """The operator on what stays, put back in place among zeros."""
+        labels = self.units.coordinates.labels[call.node]
+        outputs = labels if isinstance(labels, list) else [labels]
+        keep = {name: keep_masks(found, self.gone) or {} for name in arguments if (found := call.labels(name))}
+        out = [keep_masks(found, self.gone) or {} for found in outputs]
+        if not any(keep.values()):
+            return call_operator(call.node.target, arguments)
+        self.exact = False
+        rule = rule_for(call.name)
+        assert rule is not None
+        small = {
+            name: select(value, keep[name]) if isinstance(value, Tensor) and name in keep else value
+            for name, value in arguments.items()
+        }
+        results = call_operator(call.node.target, {**small, **rule.resize(call, keep, out)})
+        parts = results if isinstance(results, (list, tuple)) else [results]
+        spread = [_scatter(part, found.shape, mask) for part, found, mask in zip(parts, outputs, out, strict=True)]
+        return spread if isinstance(results, (list, tuple)) else spread[0]
+
+
+def _scatter(tensor: Tensor, shape: tuple[int, ...], keep: Keep) -> Tensor:
+    for dim, mask in keep.items():
+        sizes = list(tensor.shape)
+        sizes[dim] = shape[dim]
+        tensor = tensor.new_zeros(sizes).index_copy(dim, mask.nonzero().flatten(), tensor)
+    return tensor

@@ -1,0 +1,52 @@
+"""``cat`` and ``stack``: sources stay apart along the joined dimension and are tied along the others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.index_labels import OPAQUE, Labels
+from edgeprune.graph.operator_call import Call
+from edgeprune.graph.rules.base import Rule, register
+from edgeprune.graph.rules.pointwise import join
+
+_FIXED = "joined with data whose size is fixed"
+
+
+@register
+class Concatenation(Rule):
+    """Each source keeps its own coordinates: a channel of one is never tied to a channel of another."""
+
+    ops = ("aten.cat", "aten.concat", "aten.concatenate")
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        # A tensor of shape (0,) joins anything.
+        sources = [labels for labels in call.tensors if labels.shape != (0,)]
+        dim = call["dim"] % len(call.out_shape)
+        resolved = [coupling.resolve(labels, reason=_FIXED) for labels in sources]
+        vectors: dict[int, Tensor | None] = {
+            other: coupling.tie(*(found.get(other) for found in resolved), reason=_FIXED)
+            for other, size in enumerate(call.out_shape)
+            if other != dim and size > 1
+        }
+        if any(dim in found for found in resolved):
+            parts = [
+                found.get(dim, torch.full((labels.shape[dim],), OPAQUE))
+                for labels, found in zip(sources, resolved, strict=True)
+            ]
+            vectors[dim] = torch.cat(parts)
+        return Labels.of(call.out_shape, vectors)
+
+
+@register
+class Stacking(Rule):
+    """The new dimension holds one index a source; it never shrinks."""
+
+    ops = ("aten.stack",)
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        dim = call["dim"] % len(call.out_shape)
+        joined = join(coupling, call.tensors, call.tensors[0].shape)
+        vectors = {other + (other >= dim): joined.vector(other) for other in range(len(joined.shape))}
+        return Labels.of(call.out_shape, vectors)

@@ -1,0 +1,115 @@
+"""Normalisations. Those that mix channels are exact only against their own sliced reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from edgeprune.graph.coupling import Coupling
+from edgeprune.graph.index_labels import Labels
+from edgeprune.graph.operator_call import Call
+from edgeprune.graph.rules.base import Keep, Rule, left, register
+from edgeprune.graph.rules.reduction import keep_outside
+
+_FIXED = "normalised together with data whose size is fixed"
+
+
+@register
+class ChannelNorm(Rule):
+    """Batch and instance normalisation: (batch, channels, *positions), each channel by itself."""
+
+    ops = ("aten.batch_norm", "aten.instance_norm", "aten.cudnn_batch_norm", "aten.native_batch_norm")
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
+        inputs = call.tensor("input")
+        ids = coupling.resolve(inputs, [1], reason="positions of a normalisation").get(1)
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            labels = call.labels(name)
+            if labels is not None:
+                ids = coupling.tie(ids, labels.vector(0), reason=_FIXED)
+        statistics = [
+            Labels.of(shape, {0: ids}) if shape == inputs.shape[1:2] else Labels(shape) for shape in call.out_shapes[1:]
+        ]
+        outputs = [Labels.of(inputs.shape, {1: ids}), *statistics]
+        return outputs if call.many else outputs[0]
+
+    def held(self, call: Call, out: Sequence[Keep]) -> Mapping[str, Any]:
+        return {"num_features": left(out[0], 1, call.shape("input")[1])}
+
+
+@register
+class LayerNorm(Rule):
+    """Layer and RMS normalisation over the last dimensions: the statistics change with every index that goes."""
+
+    ops = ("aten.layer_norm", "aten.rms_norm", "aten.native_layer_norm")
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
+        inputs = call.tensor("input")
+        first = len(inputs.shape) - len(call["normalized_shape"])
+        vectors: dict[int, Tensor | None] = dict(
+            keep_outside(coupling, inputs, set(range(first, len(inputs.shape))), reason=_FIXED)
+        )
+        for name in ("weight", "bias"):
+            labels = call.labels(name)
+            if labels is not None:
+                for dim in range(first, len(inputs.shape)):
+                    vectors[dim] = coupling.tie(vectors.get(dim), labels.vector(dim - first), reason=_FIXED)
+        if any(vectors.get(dim) is not None for dim in range(first, len(inputs.shape))):
+            coupling.inexact.add(call.node)
+        outer = {dim: ids for dim, ids in vectors.items() if dim < first}
+        outputs = [Labels.of(inputs.shape, vectors), *(Labels.of(shape, outer) for shape in call.out_shapes[1:])]
+        return outputs if call.many else outputs[0]
+
+    def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
+        shape = call.shape("input")
+        first = len(shape) - len(call["normalized_shape"])
+        return {"normalized_shape": [left(out[0], dim, shape[dim]) for dim in range(first, len(shape))]}
+
+
+@register
+class GroupNorm(Rule):
+    """Groups of channels share statistics: whole groups go, or the same positions of each, whichever is finer."""
+
+    ops = ("aten.group_norm",)
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels:
+        inputs, groups = call.labels("input"), call["num_groups"]
+        assert inputs is not None
+        ids = coupling.resolve(inputs, [1], reason="positions of a normalisation").get(1)
+        for name in ("weight", "bias"):
+            labels = call.labels(name)
+            if labels is not None:
+                ids = coupling.tie(ids, labels.vector(0), reason=_FIXED)
+        if ids is not None:
+            rows = ids.reshape(groups, -1)
+            if groups >= rows.shape[1]:
+                ids = coupling.tie_rows(rows).repeat_interleave(rows.shape[1])
+            else:
+                ids = coupling.tie_rows(rows.T).repeat(groups)
+                coupling.inexact.add(call.node)
+        return Labels.of(inputs.shape, {1: ids})
+
+    def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
+        channels, groups = call.out_shape[1], call["num_groups"]
+        width = channels // groups
+        return {"num_groups": left(out[0], 1, channels) // width} if groups >= width else {}
+
+
+@register
+class WeightNorm(Rule):
+    """``weight_norm``: each index along ``dim`` of ``v`` is scaled to the length ``g`` over what is left of it."""
+
+    ops = ("aten._weight_norm", "aten._weight_norm_interface")
+
+    def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
+        direction, length = call.tensor("v"), call.tensor("g")
+        own = call["dim"] % len(direction.shape)
+        vectors: dict[int, Tensor | None] = dict(coupling.resolve(direction, reason=_FIXED))
+        vectors[own] = coupling.tie(vectors.get(own), length.vector(own), reason=_FIXED)
+        if any(ids is not None for dim, ids in vectors.items() if dim != own):
+            coupling.inexact.add(call.node)
+        outputs = [Labels.of(call.out_shapes[0], vectors)]
+        outputs += [Labels.of(shape, {own: vectors[own]}) for shape in call.out_shapes[1:]]
+        return outputs if call.many else outputs[0]

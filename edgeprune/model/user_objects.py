@@ -1,0 +1,94 @@
+"""User code by name: ``file.py:name`` beside a recipe, or ``package.module:name`` on the import path."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import reduce
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edgeprune.errors import EdgePruneError, InputError, ModelError
+from edgeprune.model.user_code_guard import user_code
+
+
+def load_object(spec: str, *, base: Path, error: type[InputError] = ModelError) -> Any:
+    """Import what ``spec`` names.
+
+    Args:
+        spec: ``file.py:name`` with the file relative to ``base``, or ``package.module:name`` importable from the
+            working folder or an installed package. ``name`` may have dots (``Net.small``).
+        base: Folder that file names are relative to.
+        error: Class of every error raised here.
+
+    Raises:
+        InputError: As ``error``: not such a spec, no such file, module or name, or code that fails on import.
+    """
+    source, colon, name = spec.rpartition(":")
+    if not (colon and source and name):
+        raise error(f"'{spec}' is not 'file.py:name' or 'package.module:name'")
+    with user_code(f"{source} cannot be imported", error):
+        module = _from_file(base / source, error) if source.endswith(".py") else _from_package(source, error)
+    try:
+        with user_code(f"{spec} cannot be read", error):
+            return _attribute(module, name)
+    except _NoAttributeError:
+        defined = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
+        raise error(f"{source} has no '{name}'; it has: {', '.join(defined) or 'nothing to call'}") from None
+
+
+class _NoAttributeError(EdgePruneError):
+    """A module has no such name."""
+
+
+def _attribute(module: ModuleType, name: str) -> Any:
+    try:
+        return reduce(getattr, name.split("."), module)
+    except AttributeError as problem:
+        raise _NoAttributeError from problem
+
+
+def _from_file(path: Path, error: type[InputError]) -> ModuleType:
+    path = path.resolve()
+    if not path.is_file():
+        raise error(f"no file {path}")
+    # Two recipes may both have a model.py: the name in sys.modules comes from the whole path.
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(f"edgeprune_user_{path.stem}_{digest}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        with _importable(path.parent):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return module
+
+
+def _from_package(name: str, error: type[InputError]) -> ModuleType:
+    with _importable(Path.cwd()):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as problem:
+            if problem.name is None or not (name == problem.name or name.startswith(problem.name + ".")):
+                raise  # the module is there, and itself imports one that is not
+            raise error(f"no module '{name}' in {Path.cwd()} or among the installed packages") from None
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let code in ``folder`` import its neighbours, as it can when Python runs it as a script."""
+    entry = str(folder)
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)

@@ -1,0 +1,289 @@
+"""The inputs of a build: the user's code, weights and data, by the content of what is really imported and read.
+
+A build that finds no record of its inputs loads network and data once under a ``FileRecorder``. It stores which files
+were read, which folders were listed, and the digests of the inputs. A later build that finds all of them unchanged
+takes the digests from the record, without loading anything. If something changed, the inputs are loaded again; where
+the data turn out to be the same, their digest and thus the results in the cache stay valid. Settings that name code,
+such as the criterion, are checked when the inputs are loaded: if they changed, the inputs are loaded again as well.
+
+Data in memory are known by the files that Python opened and by the samples themselves. Other data are read later, so
+every file of the data folder, and of the folders that were listed or read from, counts as read. Documents such as a
+README, which were not read, never count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeprune import files
+from edgeprune.config import Recipe
+from edgeprune.pipeline import lock_file
+from edgeprune.pipeline.file_recorder import FileRecorder, recording
+from edgeprune.pipeline.fingerprint import Hashes, digest, packages
+from edgeprune.pipeline.import_closure import ImportClosure, is_installed, relative_name
+from edgeprune.pipeline.stage_sources import all_sources
+
+if TYPE_CHECKING:
+    from edgeprune.model.data import Data
+
+_SCHEMA = 1
+_DOCUMENTS = (".md", ".rst", ".txt", ".pdf", ".html", ".tmp", ".log")
+_DOCUMENT_NAMES = ("readme", "license", "licence", "changelog", "thumbs.db")
+_SHOWN_FILES = 4
+_OWN = "edgeprune"
+"""Name of EdgePrune's source in the environment."""
+_CHECKED = {"criterion", "criterion_options", "selection", "selection_options", "repair"}
+_TITLES = {
+    "factory": "model code",
+    "function": "data code",
+    "loss": "loss code",
+    "step": "training step code",
+    "metric": "metric code",
+    "criterion": "criterion code",
+    "selection": "selection code",
+    "schedule": "schedule code",
+    "weights": "weights",
+    "rewind_weights": "rewind weights",
+    "data": "data",
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Content of all inputs.
+
+    Attributes:
+        digests: SHA-256 by input name, for cache keys and the manifest; None for an input that does not exist.
+        parts: The files of each input, with the hash of each, for messages.
+        environment: EdgePrune's source digest and the versions of packages, for messages.
+    """
+
+    digests: Mapping[str, str | None]
+    parts: Mapping[str, Mapping[str, str]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def changes(self, earlier: Inputs) -> list[str]:
+        """One sentence for each set of changed files, such as "data changed: photos/samples.pt"."""
+        titles: dict[str, list[str]] = {}
+        for name, title in _TITLES.items():
+            if self.digests.get(name) != earlier.digests.get(name):
+                changed = _changed(self.parts.get(name, {}), earlier.parts.get(name, {}))
+                titles.setdefault(_listed(changed), []).append(title)
+        changed = _changed(self.environment, earlier.environment)
+        packages = [name for name in changed if name != _OWN]
+        if packages:
+            titles.setdefault(_listed(packages), []).append("package versions")
+        own = ["EdgePrune's own code or version changed"] if _OWN in changed else []
+        return own + [
+            f"{', '.join(names)} changed{f': {listed}' if listed else ''}" for listed, names in titles.items()
+        ]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Inputs of an earlier build, and the conditions under which they are unchanged.
+
+    Attributes:
+        inputs: Those of that build.
+        code: Digest of the user's code by its static closure.
+        read: SHA-256 of each file that was read, None where it did not exist; by absolute path.
+        listed: Digest of the names in each folder that was listed, by absolute path.
+        folder: Digest of the data folder, documents left out; None without one.
+        checked: Digest of the settings that were checked when the inputs were loaded.
+    """
+
+    inputs: Inputs
+    code: str
+    read: Mapping[str, str | None]
+    listed: Mapping[str, str | None]
+    folder: str | None
+    checked: str
+
+    @staticmethod
+    def load(path: Path) -> _Record | None:
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return _Record(**{**stored["record"], "inputs": Inputs(**stored["record"]["inputs"])})
+        except (OSError, ValueError, KeyError, TypeError):  # written by another version, or damaged: loaded again
+            return None
+
+    def save(self, path: Path) -> None:
+        files.write_atomic(path, json.dumps({"schema": _SCHEMA, "record": asdict(self)}, indent=1))
+
+
+class InputTracker:
+    """Finds the inputs of one build.
+
+    Args:
+        recipe: The recipe of the build.
+        root: Folder of the cache.
+
+    Attributes:
+        changes: Differences from the earlier build of this recipe, one sentence each; set by ``resolve``.
+    """
+
+    def __init__(self, recipe: Recipe, root: Path) -> None:
+        self._recipe = recipe
+        self._hashes = Hashes(root / "hashes.json")
+        data_dir = None if recipe.data_dir is None else Path(os.path.abspath(recipe.data_dir))  # noqa: PTH100
+        self._data_dir = data_dir if data_dir is not None and data_dir.is_dir() else None
+        specs = _specs(recipe)
+        place = [specs, str(recipe.folder), str(recipe.data_dir), str(Path.cwd())]
+        self._path = root / "inputs" / f"{recipe.name}-{digest(place)[:16]}.json"
+        closures = {name: ImportClosure(spec, recipe.folder) for name, spec in specs.items()}
+        # Settings that ``load_inputs`` checks besides code and data: if they change, it runs again, before any stage.
+        self._checked = digest(
+            [
+                recipe.prune.model_dump(mode="json", include=_CHECKED),
+                recipe.schedule.model_dump(mode="json"),
+                recipe.training.trains,
+                recipe.model.rewind_weights,
+            ]
+        )
+        self._code = {path for closure in closures.values() for path in closure.files}
+        self._parts = {name: closure.digests(self._hashes, recipe.folder) for name, closure in closures.items()}
+        self.changes: list[str] = []
+
+    def resolve(self, load: Callable[[], Data]) -> Inputs:
+        """The inputs as they are now.
+
+        Args:
+            load: Imports the user's code and loads network and data; called where the record of an earlier build does
+                not serve.
+        """
+        record = _Record.load(self._path)
+        found = self._unchanged(record)
+        if found is None:
+            with recording() as recorder:
+                data = load()
+            found = self._loaded(recorder, data)
+        self.changes = found.changes(record.inputs) if record is not None else []
+        self._hashes.save()
+        return found
+
+    def _unchanged(self, record: _Record | None) -> Inputs | None:
+        """The inputs of ``record`` where nothing changed but weights, which are hashed here."""
+        if record is None or record.code != digest(self._parts) or record.folder != self._folder_digest():
+            return None
+        if record.checked != self._checked:
+            return None
+        if any(self._file(Path(path)) != content for path, content in record.read.items()):
+            return None
+        if any(_names(Path(path)) != names for path, names in record.listed.items()):
+            return None
+        return self._inputs(record.inputs.parts["data"], record.inputs.digests["data"], record)
+
+    def _loaded(self, recorder: FileRecorder, data: Data) -> Inputs:
+        """The inputs after they were loaded; stores their record."""
+        from edgeprune.model.data_digest import data_digest, read_some
+
+        samples = data_digest(data)
+        if samples is None:
+            with recording() as later:
+                read_some(data)
+            recorder.read |= later.read
+            recorder.listed |= later.listed
+        known = {*self._weights().values(), *self._code}
+        read = [path for path in recorder.existing() if path.resolve() not in known]
+        parts = {self._name(path): self._hashes.file(path) for path in read}
+        listed = [path for path in sorted(recorder.listed) if not is_installed(path)]
+        if samples is None:
+            folders = {*listed, *(path.parent for path in read if not is_installed(path) and path.suffix != ".py")}
+            suffixes = {path.suffix.lower() for path in read}
+            found = [*self._folder_files(), *(path for folder in folders for path in _files_in(folder))]
+            parts |= {self._name(path): self._hashes.file(path) for path in found if not _is_document(path, suffixes)}
+        content = digest({"files": parts, "samples": samples})
+        record = _Record(
+            inputs=Inputs({"data": content}, {"data": parts}),
+            code=digest(self._parts),
+            read={str(path): self._file(path) for path in (*read, *recorder.missing())},
+            listed={str(path): _names(path) for path in listed},
+            folder=self._folder_digest(),
+            checked=self._checked,
+        )
+        return self._inputs(parts, content, record)
+
+    def _inputs(self, data: Mapping[str, str], content: str | None, record: _Record) -> Inputs:
+        weights = {name: path for name, path in self._weights().items() if path is not None}
+        hashes = {name: {path.name: self._hashes.file(path)} for name, path in weights.items()}
+        digests = {name: digest(parts) if parts else None for name, parts in self._parts.items()}
+        found = Inputs(
+            {**digests, **{name: next(iter(parts.values())) for name, parts in hashes.items()}, "data": content},
+            {**self._parts, **hashes, "data": dict(data)},
+            {_OWN: digest(all_sources()), **packages()},
+        )
+        replace(record, inputs=found).save(self._path)
+        return found
+
+    def _weights(self) -> dict[str, Path | None]:
+        named = {"weights": self._recipe.weights_path, "rewind_weights": self._recipe.rewind_weights_path}
+        return {name: path.resolve() if path is not None and path.is_file() else None for name, path in named.items()}
+
+    def _file(self, path: Path) -> str | None:
+        return self._hashes.file(path) if path.is_file() else None
+
+    def _folder_files(self) -> list[Path]:
+        """All files of the data folder but the weights."""
+        weights = set(self._weights().values())
+        paths = () if self._data_dir is None else self._data_dir.rglob("*")
+        return [path for path in paths if path.is_file() and path.resolve() not in weights]
+
+    def _folder_digest(self) -> str | None:
+        """Digest of the data folder without documents: those that are read are in ``_Record.read``."""
+        if self._data_dir is None:
+            return None
+        found = {self._name(path): self._hashes.file(path) for path in self._folder_files() if not _is_document(path)}
+        return digest(found)
+
+    def _name(self, path: Path) -> str:
+        """A name that does not depend on where the project lies."""
+        if self._data_dir is not None and path.is_relative_to(self._data_dir):
+            return f"{self._data_dir.name}/{path.relative_to(self._data_dir).as_posix()}"
+        return relative_name(path, self._recipe.folder, Path.cwd())
+
+
+def _specs(recipe: Recipe) -> dict[str, str]:
+    """Names of the user's code by what it is for."""
+    training = recipe.training
+    named = {
+        "factory": recipe.model.factory,
+        "function": recipe.data.function,
+        "loss": training.loss,
+        "step": training.step,
+        "metric": training.metric,
+        "criterion": recipe.prune.criterion,
+        "selection": recipe.prune.selection,
+        "schedule": recipe.schedule.name,
+    }
+    return {name: spec for name, spec in named.items() if spec is not None and ":" in spec}
+
+
+def _names(folder: Path) -> str | None:
+    """Digest of the names in a folder; None where there is no such folder."""
+    return digest(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else None
+
+
+def _files_in(folder: Path) -> Iterable[Path]:
+    return (path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else ()
+
+
+def _is_document(path: Path, read_suffixes: Iterable[str] = ()) -> bool:
+    """Whether a file is hidden, Python code or a document of a kind that was not read."""
+    suffix = path.suffix.lower()
+    if path.name.startswith(".") or path.name == lock_file.NAME or suffix in (".py", ".pyc"):
+        return True
+    return suffix not in read_suffixes and (suffix in _DOCUMENTS or path.stem.lower() in _DOCUMENT_NAMES)
+
+
+def _changed(now: Mapping[str, str], earlier: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {*now, *earlier} if now.get(name) != earlier.get(name))
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+    return ", ".join(names[:_SHOWN_FILES]) + more

@@ -1,0 +1,40 @@
+"""Results of the stages that describe the network for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeprune.bundle.report_data import ReportCall, ReportGroup, ReportLayer, ReportSensitivity
+from edgeprune.pipeline.stage_result import StageResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensitivityResult(StageResult):
+    """Sensitivity of the dense network to each group.
+
+    Attributes:
+        sensitivity: Its curves; None if they were not measured.
+    """
+
+    sensitivity: ReportSensitivity | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeResult(StageResult):
+    """Description of the network for the report.
+
+    Attributes:
+        criterion: Name of the criterion.
+        select: Name of the selection.
+        repairs: Repairs that were made.
+        layers: Costs of each layer.
+        calls: Activation bytes alive at each call.
+        groups: Units and scores of each group.
+    """
+
+    criterion: str
+    select: str
+    repairs: tuple[str, ...]
+    layers: tuple[ReportLayer, ...]
+    calls: tuple[ReportCall, ...]
+    groups: tuple[ReportGroup, ...]

@@ -1,0 +1,116 @@
+"""Stage results on disk. An entry is whole or not there, whatever kills the process in between.
+
+Layout of the root, usually ``.edgeprune/``::
+
+    cache/<stage>-<key>/result.json   what the stage found, beside the files it made
+    work/<stage>-<key>/out/           a result in the making; wiped when its stage starts over, renamed when whole
+    work/<stage>-<key>/keep/          what a stage that was killed finds again: its checkpoints
+    locks/<stage>-<key>               held while the stage runs, so that two builds do not make the same thing
+    hashes.json                       content hashes of input files by path, size and modification time
+
+Nothing else refers to the root: removing it costs time only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic
+
+from edgeprune import safe_json
+from edgeprune.files import sync
+from edgeprune.pipeline.stage_result import ResultT
+
+logger = logging.getLogger(__name__)
+
+_RESULT = "result.json"
+_MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class CachedResult(Generic[ResultT]):
+    """Result of a stage that ended.
+
+    Attributes:
+        result: The result; its files lie in the cache.
+        seconds: Duration of the run that produced it.
+    """
+
+    result: ResultT
+    seconds: float
+
+
+class Cache:
+    """Results by entry name, ``<stage>-<key>``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def find(self, entry: str, kind: type[ResultT]) -> CachedResult[ResultT] | None:
+        """The result of ``entry``, of class ``kind``; None if there is none, or if files of it are missing."""
+        folder = self.root / "cache" / entry
+        try:
+            stored = safe_json.load(folder / _RESULT, max_bytes=_MAX_BYTES)
+            finished = CachedResult(kind.from_json(stored["values"], folder), float(stored["seconds"]))
+            return finished if stored["files"] == _sizes(folder) else None
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as problem:
+            logger.warning("%s is damaged, so its stage runs again: %s", folder / _RESULT, problem)
+            return None
+
+    @contextmanager
+    def locked(self, entry: str) -> Iterator[None]:
+        """Hold the lock of ``entry``; waits for a build that makes it. The system frees it when its process ends."""
+        path = self.root / "locks" / entry
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.warning("another build is making %s; waiting for it", entry)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def start(self, entry: str) -> tuple[Path, Path]:
+        """An empty folder for the files of ``entry``, and one that outlives a kill. Call it with the lock held."""
+        out, keep = self._work(entry) / "out", self.kept(entry)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        keep.mkdir(exist_ok=True)
+        return out, keep
+
+    def kept(self, entry: str) -> Path:
+        """The folder of ``entry`` that outlives a kill."""
+        return self._work(entry) / "keep"
+
+    def store(self, entry: str, result: ResultT, seconds: float) -> CachedResult[ResultT]:
+        """Store ``result`` with the files in the ``out`` folder, and remove what was kept for an interrupted run."""
+        out = self._work(entry) / "out"
+        seconds = round(seconds, 3)
+        content = {"values": result.to_json(), "seconds": seconds, "files": _sizes(out)}
+        (out / _RESULT).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+        for path in out.rglob("*"):
+            sync(path)
+        sync(out)
+        folder = self.root / "cache" / entry
+        folder.parent.mkdir(exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        out.rename(folder)
+        sync(folder.parent)
+        shutil.rmtree(self._work(entry))
+        return CachedResult(type(result).from_json(content["values"], folder), seconds)
+
+    def _work(self, entry: str) -> Path:
+        return self.root / "work" / entry
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _RESULT)
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

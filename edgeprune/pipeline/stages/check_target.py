@@ -1,0 +1,60 @@
+"""Check that the target supports the network, before anything is trained or measured."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from edgeprune import backends, files
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline.build_context import BuildContext
+from edgeprune.pipeline.build_settings import precisions
+from edgeprune.pipeline.file_names import DENSE_ONNX
+from edgeprune.pipeline.results.loading_results import LoadResult, PreflightResult
+from edgeprune.pipeline.stage import Stage, StageDir
+from edgeprune.pipeline.stages import export_onnx
+
+logger = logging.getLogger(__name__)
+
+
+def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    return {
+        **export_onnx.settings(recipe, target),
+        **backends.for_target(target).conversion_settings(target),
+        "onnx": target.onnx.model_dump(mode="json"),
+        "memory_bytes": target.hardware.memory_bytes,
+        "seed": recipe.seed,
+        "precisions": precisions(recipe, target),
+    }
+
+
+def _run(context: BuildContext, space: StageDir) -> PreflightResult:
+    from edgeprune.backends.conversion import Conversion
+    from edgeprune.export.preflight import preflight
+
+    backend, target = context.backend, context.target
+    written = export_onnx.write(context, context.dense, space.out / DENSE_ONNX)
+    checked = preflight(written.path, target, installed=backend.installed_version)
+    float32 = backend.write_float32(written.path, space.out)
+    probe = backend.check_network(
+        Conversion(file=float32, folder=space.out, target=target, samples=context.data.train, seed=context.recipe.seed)
+    )
+    for remark in checked.remarks:
+        logger.warning("%s: %s", target.name, remark)
+    return PreflightResult(
+        dense=float32,
+        probe=probe,
+        file_bytes=written.file_bytes,
+        least_memory_bytes=checked.least_memory_bytes,
+        remarks=checked.remarks,
+    )
+
+
+def _content(result: PreflightResult) -> Any:
+    """The result with its files by their hashes."""
+    return {**asdict(result), "dense": files.sha256(result.dense), "probe": files.sha256(result.probe)}
+
+
+STAGE = Stage("preflight", "check the target", _run, _settings, after=(LoadResult,), content=_content)

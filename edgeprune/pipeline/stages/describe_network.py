@@ -1,0 +1,61 @@
+"""Describe the network for the report: layers, memory, groups and their scores."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from edgeprune.bundle.report_data import ReportCall, ReportLayer
+from edgeprune.bundle.report_data import ReportGroup as GroupFacts
+from edgeprune.pipeline.build_context import BuildContext
+from edgeprune.pipeline.results.description_results import DescribeResult
+from edgeprune.pipeline.results.pruning_results import CandidatesResult, PlanResult
+from edgeprune.pipeline.stage import Stage, StageDir
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgeprune.graph.units import Group
+
+_DIGITS = 4
+"""Significant digits of a score."""
+
+
+def _run(context: BuildContext, _space: StageDir, chosen: CandidatesResult, plan: PlanResult) -> DescribeResult:
+    import numpy as np
+
+    from edgeprune.cost.cost_breakdown import layer_costs, live_bytes
+
+    units, removed = context.units, context.removed(plan)
+    candidate = context.candidate(chosen)
+    scores = None if plan.scores is None else np.load(plan.scores, allow_pickle=False)
+    return DescribeResult(
+        criterion=context.criterion(candidate.criterion).name,
+        select=context.selection(candidate).name,
+        repairs=context.repairs(compared=bool(chosen.compared)),
+        layers=tuple(ReportLayer(**asdict(layer)) for layer in layer_costs(units, removed)),
+        calls=tuple(ReportCall(**asdict(call)) for call in live_bytes(units, removed)),
+        groups=tuple(_group(group, removed.numpy(), scores) for group in units.groups),
+    )
+
+
+def _group(group: Group, removed: np.ndarray, scores: np.ndarray | None) -> GroupFacts:
+    mask = removed[group.start : group.stop]
+    scored = scores is not None and group.frozen is None
+    own = scores[group.start : group.stop] if scores is not None and scored else mask[:0]
+    return GroupFacts(
+        name=group.name,
+        units=len(group),
+        left=len(group) - int(mask.sum()),
+        frozen=group.frozen,
+        layers=tuple(member.tensor.rpartition(".")[0] or member.tensor for member in group.producers),
+        kept=_rising(own[~mask]) if scored else (),
+        removed=_rising(own[mask]) if scored else (),
+    )
+
+
+def _rising(scores: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{score:.{_DIGITS}g}") for score in sorted(scores.tolist()))
+
+
+STAGE = Stage("describe", "describe", _run)

@@ -1,0 +1,75 @@
+"""Load the network, its weights and the data, and report problems before any time is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline.build_context import BuildContext
+from edgeprune.pipeline.results.loading_results import LoadResult
+from edgeprune.pipeline.stage import Stage, StageDir
+
+if TYPE_CHECKING:
+    from edgeprune.model.data import Data
+
+
+def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
+    return {
+        "model": recipe.model.model_dump(mode="json"),
+        "data": recipe.data.model_dump(mode="json"),
+        "schedule": recipe.schedule.model_dump(mode="json"),
+        "objective": recipe.training.model_dump(mode="json", include={"loss", "step", "metric", "batch_size"}),
+        "seed": recipe.seed,
+    }
+
+
+def load_inputs(context: BuildContext) -> Data:
+    """Import the user's code, and load data and network; wrong names are reported before any time is spent.
+
+    Raises:
+        InputError: Code, data or weights cannot be loaded.
+    """
+    from edgeprune.errors import RecipeError
+
+    _ = context.repairs(compared=len(context.candidates) > 1)
+    for candidate in context.candidates:
+        _ = context.criterion(candidate.criterion), context.selection(candidate)
+    if context.schedule.needs_rewind_weights and context.recipe.model.rewind_weights is None:
+        raise RecipeError(
+            f"model.rewind_weights: the schedule {context.schedule.name} rewinds to weights from early in the training "
+            "of the network; name their file"
+        )
+    loaded = context.data  # first: a data folder that is missing may be where the weights should be as well
+    _ = context.dense, context.objective
+    if context.recipe.training.metric is not None:
+        context.judge(loaded.validation)
+    return loaded
+
+
+def _run(context: BuildContext, _space: StageDir) -> LoadResult:
+    from edgeprune.errors import RecipeError
+    from edgeprune.model import data, network
+
+    loaded = load_inputs(context)
+    outputs = network.check_forward(context.dense, context.example)
+    training, objective = context.recipe.training, context.objective
+    data.check(loaded, outputs, sample=context.recipe.model.input[1:], classes=objective.plain)
+    if training.step is not None and training.metric is None:
+        raise RecipeError(
+            "training.step: set training.metric as well; a step may use parts of the network, and an exported file, "
+            "which a build also judges, has none"
+        )
+    if not objective.plain:
+        objective.try_on(context.dense, loaded.train, batch_size=training.sample_batch)
+    return LoadResult(
+        samples={role: len(split) for role, split in loaded.splits().items()},
+        settings=_settings(context.recipe, context.target),
+        inputs=context.inputs,
+    )
+
+
+# This stage only checks: later stages load again what they need, so they depend on the settings and the inputs, but not
+# on the code that was checked with, such as all criteria and schedules.
+STAGE = Stage("load", "load", _run, _settings, reads_inputs=True, content=asdict)

@@ -1,0 +1,163 @@
+"""Latency and memory of the dense and the pruned network, on this machine or the device that was given.
+
+A backend that knows RAM and flash without a device reports them instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeprune.bundle.microcontroller_report import AgreementReport, LatencyEstimate
+from edgeprune.config import Recipe, Target
+from edgeprune.pipeline import fingerprint
+from edgeprune.pipeline.build_context import BuildContext
+from edgeprune.pipeline.file_names import PROFILE
+from edgeprune.pipeline.microcontrollers.board_figures import footprint_report
+from edgeprune.pipeline.results.deployment_results import Footprint, FootprintsResult, ProfileResult
+from edgeprune.pipeline.results.evaluation_results import PrunedEvaluationResult
+from edgeprune.pipeline.results.export_results import ExportResult, QuantizeResult
+from edgeprune.pipeline.results.loading_results import PreflightResult
+from edgeprune.pipeline.results.pruning_results import PlanResult
+from edgeprune.pipeline.stage import Stage, StageDir
+from edgeprune.profile.profile_result import DENSE, PRUNED, Profile
+
+if TYPE_CHECKING:
+    from edgeprune.backends import footprint as backend_footprint
+    from edgeprune.backends.batching import Array
+    from edgeprune.config.target import Precision
+    from edgeprune.model.data import Split
+
+_MACS = 12_000_000_000
+"""Largest number of multiply-adds of all samples that are compared: plain kernels take about 1.4 ns for each."""
+_FEWEST = 100
+
+
+def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    return {
+        "profile": target.profile.model_dump(mode="json"),
+        "runtime": target.runtime.model_dump(mode="json"),
+        "seed": recipe.seed,
+        "machine": fingerprint.machine(),
+        "compared": [_MACS, _FEWEST],
+    }
+
+
+def _run(
+    context: BuildContext,
+    space: StageDir,
+    *,
+    preflight: PreflightResult,
+    plan: PlanResult,
+    exported: ExportResult,
+    quantized: QuantizeResult,
+) -> ProfileResult:
+    models = quantized.files(exported)
+    footprints = _footprints(context, space, preflight, plan, models)
+    profile = _measured(context, space, preflight.dense, models) if footprints is None else _not_measured(context)
+    (space.out / PROFILE).write_text(profile.to_json(), encoding="utf-8")
+    return ProfileResult(profile=space.out / PROFILE, footprints=footprints)
+
+
+def _measured(context: BuildContext, space: StageDir, dense: Path, models: Mapping[Precision, Path]) -> Profile:
+    """Profile of the models that run on the device as they will run on the target."""
+    from edgeprune.devices import Local
+    from edgeprune.profile import measure
+    from edgeprune.profile.profile_devices import invalid
+
+    threads, here = context.target.runtime.threads, isinstance(context.device, Local)
+    cores = fingerprint.machine()["cores"]
+    # The float32 form is what pruning is judged by; others are judged against it, where they run as they will there.
+    host = context.backend.host
+    compared = {name: file for name, file in models.items() if host is context.backend or name == "float32"}
+    settings = context.target.profile
+    profile = measure(
+        {
+            DENSE: dense,
+            **{PRUNED if name == "float32" else name: file for name, file in compared.items()},
+        },
+        context.device,
+        threads=min(threads or cores, cores) if here else threads,
+        warmup=settings.warmup,
+        runs=settings.runs,
+        blocks=settings.blocks,
+        spinning=context.target.runtime.spinning,
+        seed=context.recipe.seed,
+        progress=space.progress,
+    )
+    problem = None if here else invalid(profile)
+    if problem is not None:
+        raise problem
+    return profile
+
+
+def _not_measured(context: BuildContext) -> Profile:
+    """Profile without models: latency and memory on this machine say nothing about a board without its system."""
+    device = {"uri": "", "runtime": context.backend.name, "runtime_version": context.backend.installed_version}
+    return Profile(device, {}, {}, {})
+
+
+def _footprints(
+    context: BuildContext,
+    space: StageDir,
+    preflight: PreflightResult,
+    plan: PlanResult,
+    models: Mapping[Precision, Path],
+) -> FootprintsResult | None:
+    """RAM and flash of the dense and the pruned model, and how far outputs differ from the host's; None if unknown."""
+    dense = context.backend.footprint(preflight.probe, context.target)
+    if dense is None:
+        return None
+    *_, file = models.values()
+    shipped = context.backend.footprint(file, context.target)
+    assert shipped is not None
+    return FootprintsResult(
+        dense=_described(context, dense, plan.before["macs"]),
+        shipped=_described(context, shipped, plan.after["macs"]),
+        agreement=_agreement(context, file, plan.after["macs"], space) if "int8" in models else None,
+    )
+
+
+def _described(context: BuildContext, found: backend_footprint.Footprint, macs: float) -> Footprint:
+    latency = context.backend.estimate_latency(found, context.target, round(macs))
+    assert latency is not None, "a backend with footprints estimates latency"
+    return Footprint(memory=footprint_report(found), latency=LatencyEstimate(**asdict(latency)))
+
+
+def _agreement(context: BuildContext, file: Path, macs: float, space: StageDir) -> AgreementReport:
+    split = context.reported_split
+    count = min(len(split), max(_FEWEST, _MACS // max(round(macs), 1)))
+    samples, labels = _first(split, count)
+    plain = context.objective.plain and context.judge(split).plain
+    found = context.backend.compare_with_host(
+        file, samples, classes=plain, labels=labels if plain else None, progress=space.progress
+    )
+    assert found is not None
+    return AgreementReport(**asdict(found))
+
+
+def _first(split: Split, count: int) -> tuple[Array, Array]:
+    """The first ``count`` samples (N, ...), and their labels (N, ...)."""
+    import numpy as np
+
+    inputs, labels, seen = [], [], 0
+    for batch, answers in split.batches(count):
+        inputs.append(batch.numpy())
+        labels.append(answers.numpy())
+        seen += len(labels[-1])
+        if seen >= count:
+            break
+    return np.concatenate(inputs)[:count], np.concatenate(labels)[:count]
+
+
+STAGE = Stage(
+    "profile",
+    "profile",
+    _run,
+    _settings,
+    after=(PrunedEvaluationResult,),
+    reads_device=True,
+    holds=lambda context, _: not context.lock.update,
+)

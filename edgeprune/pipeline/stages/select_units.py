@@ -1,0 +1,132 @@
+"""Choose the units that go, so that the budget holds, for schedules that choose everything before training."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgeprune import files
+from edgeprune.config import Recipe, Target
+from edgeprune.errors import BudgetError, TargetError
+from edgeprune.pipeline.build_context import BuildContext
+from edgeprune.pipeline.build_settings import preferred_alignment
+from edgeprune.pipeline.file_names import PLAN
+from edgeprune.pipeline.results.pruning_results import CandidatesResult, ScoreResult, SelectResult
+from edgeprune.pipeline.stage import Stage, StageDir
+from edgeprune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edgeprune.candidates import Candidate
+    from edgeprune.config import Budget
+    from edgeprune.cost import CostModel
+    from edgeprune.criteria import Criterion
+    from edgeprune.selection import Plan
+
+logger = logging.getLogger(__name__)
+
+
+def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
+    """Settings that a plan depends on."""
+    prune, table = recipe.prune, target.latency_table
+    return {
+        "selection": prune.selection,
+        "options": dict(prune.selection_options),
+        "min_units": prune.min_units,
+        "align": prune.align,
+        "preferred": preferred_alignment(recipe, target),
+        "layers": [layer.model_dump(mode="json") for layer in prune.layers],
+        "budget": recipe.budget.aims.model_dump(mode="json"),
+        "latency_table": None if table is None else files.sha256(table),
+        "board": [target.limits, target.ms_per_mac if "latency_ms" in recipe.budget.aims.costs else None],
+    }
+
+
+def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult, scored: ScoreResult) -> SelectResult:
+    import numpy as np
+    import torch
+
+    if scored.scores is None:
+        return SelectResult(plan=None)
+    check_table(context)
+    scores = torch.from_numpy(np.load(scored.scores, allow_pickle=False))
+    candidate = context.candidate(chosen)
+    plan, _ = choose(context, candidate, context.criterion(candidate.criterion), scores, progress=space.progress)
+    plan.save(space.out / PLAN)
+    return SelectResult(plan=space.out / PLAN)
+
+
+def choose(
+    context: BuildContext, candidate: Candidate, criterion: Criterion, scores: Tensor, *, progress: Progress = SILENT
+) -> tuple[Plan, Tensor]:
+    """The plan of ``candidate`` by the ``scores`` of its ``criterion``, and the mask of the units that go, (units,).
+
+    Where the recipe demands the alignment that the target prefers and the budget cannot be reached with it, any number
+    of channels may remain.
+
+    Raises:
+        BudgetError: The budget cannot be reached; names the closest value.
+    """
+    from edgeprune import pruning
+    from edgeprune.selection import PlanMethod
+
+    def aligned(preferred: int) -> tuple[Plan, Tensor]:
+        def within(budget: Budget, costs: Mapping[str, CostModel]) -> tuple[Plan, Tensor]:
+            method = PlanMethod(
+                criterion=criterion,
+                selection=context.selection(candidate),
+                constraints=context.constraints(context.units, preferred=preferred),
+                costs=costs,
+                seed=context.recipe.seed,
+            )
+            return pruning.choose(
+                context.dense, context.units, scores, budget, method, samples=context.samples, progress=progress
+            )
+
+        if context.target.limits:
+            from edgeprune.pipeline.microcontrollers.memory_fitting import fit
+
+            return fit(context, within)
+        aims = context.recipe.budget.aims
+        latency = context.latency_model(required="latency_ms" in aims.costs)
+        return within(aims, {} if latency is None else {"latency_ms": latency})
+
+    preferred = candidate.align if context.preferred_alignment > 1 else 1
+    try:
+        return aligned(preferred)
+    except BudgetError:
+        if preferred == 1 or context.recipe.prune.align == "auto":
+            raise
+        logger.warning("the budget cannot be reached with the channel counts that %s prefers", context.target.name)
+        return aligned(1)
+
+
+def check_table(context: BuildContext) -> None:
+    """Tell a latency table that is not the one of the lock, before a plan is made by it.
+
+    Raises:
+        TargetError: It is another, or gone.
+    """
+    table, locked = context.target.latency_table, context.lock.get("targets", context.target.name).get("latency_table")
+    if locked is None or "latency_ms" not in context.recipe.budget.aims.costs:
+        return
+    if table is None or files.sha256(table) != locked:
+        raise TargetError(
+            f"{context.lock.path} was made with another latency table of {context.target.name} than "
+            f"{table or 'targets/tables has now'}: bring that one back, or give --update-lock to take what there is"
+        )
+
+
+def _content(result: SelectResult) -> Any:
+    """The plan without its origin, as boards with other limits share the training of the same network."""
+    if result.plan is None:
+        return None
+    plan = json.loads(result.plan.read_text(encoding="utf-8"))
+    del plan["origin"]
+    return plan
+
+
+STAGE = Stage("select", "select", _run, settings, content=_content)

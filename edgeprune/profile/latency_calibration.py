@@ -1,0 +1,304 @@
+"""Measure what the layers of a network take on a device, over a grid of channel counts: a latency table.
+
+The time of a layer is the difference of two probes over the number of layers they differ by. Every probe is measured
+once in each of several passes, and its fastest pass counts: other programs only ever add time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeprune import backends
+from edgeprune.backends.runner_scripts import RunnerScripts
+from edgeprune.config import Target
+from edgeprune.cost.latency_probes import empty, probe
+from edgeprune.cost.latency_table import (
+    Grid,
+    LatencyTable,
+    RemainderLatency,
+    allowed_versions,
+    fingerprint,
+    is_version_in,
+)
+from edgeprune.cost.layer_shapes import CostLayer, LayerShape
+from edgeprune.devices import Capability, Device, Workspace
+from edgeprune.errors import InputError, TargetError
+from edgeprune.profile.runner_client import Runner
+from edgeprune.progress import SILENT, Progress
+
+STEPS = (4, 8, 16, 32)
+"""Alignments that are looked for."""
+"""Runtime that runs the probes."""
+_COPIES = 1, 4
+_RUNS = 5
+_VISITS = 4
+"""Times that whole networks are measured in a pass: other programs may hold the caches for half a minute."""
+_TIMEOUT_S = 300.0
+_NOISE = 0.04
+"""Share of a latency below which a difference says nothing."""
+_NOISE_MS = 1e-4
+"""A difference below this says nothing either: it is a few ticks of the clock."""
+_SMALL = (1, 4, 8, 12, 15, 16)
+
+
+@dataclass(frozen=True)
+class CalibrationEffort:
+    """How thoroughly.
+
+    Attributes:
+        passes: Times each probe is measured.
+        block_s: Shortest measurement of one pass, in seconds.
+        anchors: Shares of the dense channels around which the grid is fine.
+    """
+
+    passes: int = 3
+    block_s: float = 0.005
+    anchors: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+
+
+QUICK = CalibrationEffort(passes=2, block_s=0.003, anchors=(0.5, 1.0))
+
+
+def counts(dense: int, *, shrinks: bool, anchors: Sequence[float]) -> tuple[int, ...]:
+    """The counts of channels that are measured: few small ones, and both neighbours of some multiples of 16."""
+    if not shrinks:
+        return (dense,)
+    near = [16 * round(share * dense / 16) for share in anchors]
+    wanted = {*_SMALL, dense, *(anchor + step for anchor in near for step in (-1, 0, 1, 4))}
+    return tuple(sorted(count for count in wanted if 1 <= count <= dense))
+
+
+def check_device(device: Device) -> None:
+    """See to it that a device can be calibrated.
+
+    Raises:
+        InputError: It runs no programs, or its time is not that of a board.
+    """
+    if Capability.RUN not in device.capabilities:
+        raise InputError(
+            f"{device.uri} cannot be calibrated: layers are measured with ONNX Runtime, which it does not run"
+        )
+    if device.kind != "measured":
+        raise InputError(f"{device.uri} cannot be calibrated: its time is {device.kind}, and says nothing of the board")
+
+
+def check_machine(target: Target, device: Device, machine: str) -> None:
+    """See to it that what is measured on a device counts for the target.
+
+    Args:
+        target: Whose table it is.
+        device: Where it is measured.
+        machine: Its architecture, as ``platform.machine()`` gives it there.
+
+    Raises:
+        TargetError: The target is of another architecture.
+    """
+    wanted = target.hardware.architecture
+    if wanted not in (None, machine):
+        this = "this machine" if device.uri == "local:" else device.uri
+        raise TargetError(
+            f"the target {target.name} is {wanted}, {this} is {machine}: what is measured there says nothing of it; "
+            "give the board itself with --device, or a target of that machine, such as host"
+        )
+
+
+def check_runtime(target: Target) -> RunnerScripts:
+    """Check that a latency table of ``target`` can be measured; returns the scripts that measure it.
+
+    Raises:
+        TargetError: Single layers cannot be measured with the runtime of the target.
+    """
+    backend = backends.for_target(target)
+    if not backend.measures_layers or backend.runner is None:
+        able = [name for name in backends.names() if backends.backend(name).measures_layers]
+        raise TargetError(
+            f"the target {target.name} cannot be calibrated: its runtime is {backend.name}, and layers are measured "
+            f"with {' or '.join(able)}"
+        )
+    return backend.runner
+
+
+def _check_version(target: Target, device: Device, version: str) -> None:
+    versions = allowed_versions(target, backends.for_target(target).installed_version)
+    if not is_version_in(versions, version):
+        raise TargetError(
+            f"the target {target.name} is for {target.runtime.name} {versions}, {device.uri} has {version}: "
+            "install such a version there"
+        )
+
+
+def calibrate(
+    layers: Sequence[CostLayer],
+    networks: Mapping[str, Path],
+    name: str,
+    target: Target,
+    device: Device,
+    *,
+    effort: CalibrationEffort | None = None,
+    progress: Progress = SILENT,
+) -> tuple[LatencyTable, dict[str, float]]:
+    """Measure every distinct layer, and whole networks.
+
+    Args:
+        layers: Of the dense network.
+        networks: ``.onnx`` files by name, the dense network first.
+        name: Of the dense network, for people.
+        target: Whose session settings are used.
+        device: Where.
+        effort: How thoroughly; None: thoroughly.
+        progress: Advances by a probe.
+
+    Returns:
+        The table, and the milliseconds of each of ``networks``.
+
+    Raises:
+        InputError: The device cannot be calibrated.
+        TargetError: The device has another architecture, runtime or version of the runtime than the target.
+        DeviceError: The device cannot be reached, or the runner fails or answers nonsense.
+    """
+    check_device(device)
+    scripts = check_runtime(target)
+    effort = effort or CalibrationEffort()
+    shapes = list(dict.fromkeys(layer.shape for layer in layers))
+    grids = {shape: _grid_counts(shape, effort.anchors) for shape in shapes}
+    lines = {(kind, axis): _line(kind, axis, shapes) for kind in {s.kind for s in shapes} for axis in (0, 1)}
+    points = {(shape, into, out) for shape, axes in grids.items() for into in axes[0] for out in axes[1]}
+    points |= {point for line in lines.values() for point in line}
+    with tempfile.TemporaryDirectory() as folder, device.open() as workspace:
+        runner = Runner(workspace, workspace.push(*scripts.files), "latency probes", _TIMEOUT_S)
+        check_machine(target, device, str(runner.machine["machine"]))
+        _check_version(target, device, str(runner.machine["runtime_version"]))
+        cores = int(runner.machine["cores"])
+        bench = _Bench(runner, workspace, Path(folder), min(target.runtime.threads or cores, cores), effort)
+        taken, floor, whole = bench.measure(points, networks, progress)
+    alignment = {
+        kind: (
+            alignment_step([(point[1], taken[point]) for point in lines[kind, 0]]),
+            alignment_step([(point[2], taken[point]) for point in lines[kind, 1]]),
+        )
+        for kind, axis in lines
+        if axis == 0
+    }
+    found = [
+        Grid(shape, *axes, tuple(tuple(taken[shape, into, out] for out in axes[1]) for into in axes[0]))
+        for shape, axes in grids.items()
+    ]
+    dense_ms = next(iter(whole.values()))
+    by_shape = {grid.shape: grid.ms[-1][-1] for grid in found}
+    rest_ms = dense_ms - floor - sum(by_shape[layer.shape] for layer in layers)
+    table = LatencyTable(
+        target=target.name,
+        device={"uri": device.uri, **runner.machine},
+        runtime=str(runner.machine["runtime"]),
+        runtime_version=str(runner.machine["runtime_version"]),
+        threads=bench.threads,
+        date=dt.datetime.now(dt.timezone.utc).date().isoformat(),
+        floor_ms=floor,
+        alignment=alignment,
+        grids=tuple(found),
+        rests=(RemainderLatency(name, fingerprint(layers), dense_ms, rest_ms),),
+    )
+    return table, whole
+
+
+Point = tuple[LayerShape, int, int]
+
+
+@dataclass
+class _Bench:
+    """One runner that takes model after model; ``fastest`` holds the milliseconds of each so far."""
+
+    runner: Runner
+    workspace: Workspace
+    folder: Path
+    threads: int
+    effort: CalibrationEffort
+    fastest: dict[Any, float] = field(default_factory=dict)
+
+    def measure(
+        self, points: Iterable[Point], networks: Mapping[str, Path], progress: Progress
+    ) -> tuple[dict[Point, float], float, dict[str, float]]:
+        """Milliseconds of each point, of an empty model, and of each network."""
+        ordered = sorted(points, key=repr)
+        file = self.folder / "probe.onnx"
+        every = -(-len(ordered) // _VISITS)
+        visits = len(range(0, len(ordered), every))
+        progress.start(self.effort.passes * (len(ordered) * len(_COPIES) + visits * (1 + len(networks))))
+        for _ in range(self.effort.passes):
+            for index, point in enumerate(ordered):
+                if index % every == 0:
+                    file.write_bytes(empty())
+                    self._time("floor", file, progress)
+                    for name, path in networks.items():
+                        self._time((name,), path, progress, longer=10)
+                for copies in _COPIES:
+                    file.write_bytes(probe(*point, copies))
+                    self._time((point, copies), file, progress)
+        few, many = ({point: self.fastest[point, copies] for point in ordered} for copies in _COPIES)
+        taken = {point: max(0.0, many[point] - few[point]) / (_COPIES[1] - _COPIES[0]) for point in ordered}
+        return taken, self.fastest["floor"], {name: self.fastest[name,] for name in networks}
+
+    def _time(self, key: object, path: Path, progress: Progress, *, longer: int = 1) -> None:
+        self.runner.load(self.workspace.push(path), threads=self.threads, spinning=True, seed=0)
+        ms = self.runner.measure(2 * longer, _RUNS * longer, self.effort.block_s * longer)
+        self.fastest[key] = min(ms, self.fastest.get(key, ms))
+        progress.advance()
+
+
+def alignment_step(line: Sequence[tuple[int, float]]) -> int:
+    """The smallest of ``STEPS`` at whose multiples latency is lower than at their neighbours; 1: none is.
+
+    ``line`` holds (channels, milliseconds) for counts one after the other. A multiple counts as lower where one channel
+    fewer takes more, or one channel more takes three times as much more as channels do on average. Multiples of twice
+    the step are left out where there are others: they are those of larger steps as well.
+    """
+    latency = dict(line)
+    if len(latency) < 2:
+        return 1
+    slope = (latency[max(latency)] - latency[min(latency)]) / (max(latency) - min(latency))
+    for step in STEPS:
+        multiples = [count for count in latency if count % step == 0 and {count - 1, count + 1} <= latency.keys()]
+        own = [count for count in multiples if count % (2 * step)] or multiples
+        drops = [_is_lower(latency, count, slope) for count in own]
+        if drops and np.mean(drops) > 0.5:
+            return step
+    return 1
+
+
+def _is_lower(latency: Mapping[int, float], count: int, slope: float) -> bool:
+    here = latency[count]
+    margin = max(_NOISE * here, _NOISE_MS)
+    return latency[count - 1] - here > margin or latency[count + 1] - here > max(margin, 3 * slope)
+
+
+def _grid_counts(shape: LayerShape, anchors: Sequence[float]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    into, out = (
+        counts(dense, shrinks=shrinks, anchors=anchors)
+        for dense, shrinks in zip(shape.channels, shape.shrinks, strict=True)
+    )
+    if shape.kind == "depthwise":
+        width = shape.channels[1] // shape.groups
+        return shape.channels[:1], tuple(count for count in out if count % width == 0)
+    if shape.groups > 1:
+        return tuple(c for c in into if c % shape.groups == 0), tuple(c for c in out if c % shape.groups == 0)
+    return into, out
+
+
+def _line(kind: str, axis: int, shapes: Sequence[LayerShape]) -> list[Point]:
+    """Counts one after the other along ``axis`` of the widest layer of ``kind``; the other is dense."""
+    usable = [shape for shape in shapes if shape.kind == kind and shape.shrinks[axis]]
+    usable = [shape for shape in usable if shape.groups == (shape.channels[1] if kind == "depthwise" else 1)]
+    if not usable:
+        return []
+    widest = max(usable, key=lambda shape: shape.channels[axis])
+    dense = widest.channels[axis]
+    first = max(1, min(dense // 32 * 32, dense - 1) - 32)
+    line = range(first, min(dense, first + 33) + 1)
+    return [(widest, n, widest.channels[1]) if axis == 0 else (widest, widest.channels[0], n) for n in line]

@@ -1,0 +1,49 @@
+"""Units that can go without a trace: their value is the same for every sample."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgeprune.graph import Units
+from edgeprune.graph.operator_call import Call
+from edgeprune.statistics import Samples, Site, forward
+
+_SAME = 1e-6
+"""Largest spread of a constant, relative to the largest value of its layer."""
+
+
+def constant_units(units: Units, samples: Samples) -> Tensor:
+    """Mask of the units that are constant wherever they are consumed, (units,): dead ones, and those that never vary.
+
+    A bias makes up for them exactly (``reconstruct``). A constant other than zero is none for a convolution that pads
+    its input with zeros: it ends at the border.
+    """
+    varies = torch.zeros(len(units), dtype=torch.float64)
+    seen_at = torch.zeros(len(units), dtype=torch.float64)
+    lowest: dict[Site, Tensor] = {}
+    highest: dict[Site, Tensor] = {}
+
+    def seen(site: Site, value: Tensor) -> None:
+        low, high = value.amin((0, 2)).cpu(), value.amax((0, 2)).cpu()
+        lowest[site] = torch.minimum(lowest.get(site, low), low)
+        highest[site] = torch.maximum(highest.get(site, high), high)
+
+    forward(units, samples, seen)
+    for site, low in lowest.items():
+        high = highest[site]
+        allowed = _SAME * float(torch.maximum(low.abs(), high.abs()).max())
+        moves = (high - low) > allowed
+        if _pads(units, site):
+            moves |= torch.maximum(low.abs(), high.abs()) > allowed
+        site.add(moves, varies)
+        site.add(torch.ones(len(low)), seen_at)
+    return (varies == 0) & (seen_at > 0)
+
+
+def _pads(units: Units, site: Site) -> bool:
+    call = Call(units.coordinates.program, site.node, units.coordinates.labels)
+    padding = call.get("padding", 0)
+    if isinstance(padding, str):
+        return padding != "valid"
+    return any(padding) if isinstance(padding, (list, tuple)) else bool(padding)

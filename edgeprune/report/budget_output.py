@@ -1,0 +1,65 @@
+"""Verdicts on budgets, for the terminal, as Markdown, and in one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgeprune.bundle.manifest import BudgetReport
+from edgeprune.report.quantity_text import shown
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+LEAST = "accuracy"
+"""Names with a lower limit; all others have an upper one."""
+COLUMNS = ("budget", "value", "limit", "margin", "", "")
+
+
+def cells(report: BudgetReport, metric: str = "accuracy") -> tuple[str, ...]:
+    """One verdict as the texts of ``COLUMNS``."""
+    sign = "at least" if report.name == LEAST else "at most"
+    return (
+        report.name,
+        "unknown" if report.value is None else shown(report.name, report.value, metric=metric),
+        f"{sign} {shown(report.name, report.limit, metric=metric)}",
+        "" if report.margin is None else _margin(report, metric),
+        "" if report.kind == "exact" or report.value is None else report.kind,
+        "kept" if report.ok else "MISSED",
+    )
+
+
+def sentence(report: BudgetReport, metric: str = "accuracy") -> str:
+    """One verdict as a part of a message."""
+    name, value, limit, _, kind, _ = cells(report, metric)
+    note = f": {report.note}" if report.note else ""
+    return f"{name} is {value}{f' ({kind})' if kind else ''}, {limit} is allowed{note}"
+
+
+def render(reports: Sequence[BudgetReport], metric: str = "accuracy") -> Table:
+    """The table for a terminal, made with rich."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    notes = "\n".join(f"{report.name}: {report.note}" for report in reports if report.note)
+    table = Table(box=SIMPLE, pad_edge=False, caption=notes or None)
+    table.caption_justify = "left"
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column in ("value", "margin") else "left", no_wrap=True)
+    for report in reports:
+        table.add_row(*cells(report, metric))
+    return table
+
+
+def markdown(reports: Sequence[BudgetReport], metric: str = "accuracy") -> str:
+    """The table as Markdown."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---|---:|---|---:|---|---|"]
+    lines += [f"| {' | '.join(cells(report, metric))} |" for report in reports]
+    return "\n".join([*lines, "", *(f"{report.name}: {report.note}" for report in reports if report.note)])
+
+
+def _margin(report: BudgetReport, metric: str) -> str:
+    assert report.margin is not None
+    if report.name == LEAST:
+        return f"{100 * report.margin:+.2f} points" if metric == "accuracy" else f"{report.margin:+.4g}"
+    return f"{100 * report.margin / report.limit:+.1f} %" if report.limit else shown(report.name, report.margin)

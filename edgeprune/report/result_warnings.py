@@ -1,0 +1,129 @@
+"""Warnings about the result of a build: accuracy that was lost, and budget that was left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.config.budget import COSTS
+from edgeprune.report import accuracy_intervals, quantity_text
+from edgeprune.report.quantity_text import shown
+from edgeprune.report.regression_limits import ACCURACY
+
+_LARGEST_LOSS = 0.05
+"""Fraction that a metric other than accuracy may lose: no interval of it is known."""
+LEAST_USE = 0.95
+"""Fraction of the tightest budget below which a result is worth a warning."""
+_MORE_BUDGET = 1.2
+
+
+@dataclass(frozen=True)
+class ResultWarning:
+    """One warning.
+
+    Attributes:
+        code: ``accuracy_lost`` or ``budget_unused``.
+        message: One sentence with the values.
+        values: The values by name, for machines.
+        suggestions: Options of ``edgeprune build`` that may help, each with a reason.
+    """
+
+    code: Literal["accuracy_lost", "budget_unused"]
+    message: str
+    values: Mapping[str, float | str]
+    suggestions: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The message, followed by the suggestions."""
+        return f"{self.message}; try {', or '.join(self.suggestions)}"
+
+
+def result_warnings(manifest: Manifest) -> tuple[ResultWarning, ...]:
+    """All warnings about the bundle of ``manifest``."""
+    found = (_accuracy_lost(manifest), _budget_unused(manifest))
+    return tuple(warning for warning in found if warning is not None)
+
+
+def budget_use(budgets: Iterable[BudgetReport]) -> tuple[str, float] | None:
+    """Name of the tightest budget that pruning aimed for, and the fraction of it that is used; None without one."""
+    used = {
+        report.name: report.value / report.limit
+        for report in budgets
+        if report.name in COSTS and report.value is not None and report.limit > 0
+    }
+    return max(used.items(), key=lambda item: item[1]) if used else None
+
+
+def _accuracy_lost(manifest: Manifest) -> ResultWarning | None:
+    """The shipped model is significantly less accurate than the dense network.
+
+    Accuracy: the 95 % interval of the drop lies above 0, on the same samples (McNemar, Tango) or, without results of
+    each sample, on independent ones (Newcombe). Another metric: it fell by more than 5 % of its value.
+    """
+    dense, shipped = manifest.metrics.dense, manifest.metrics.shipped
+    if dense.accuracy is None or shipped.accuracy is None:
+        return None
+    drop = dense.accuracy - shipped.accuracy
+    values: dict[str, float | str] = {"dense": dense.accuracy, "shipped": shipped.accuracy, "drop": drop}
+    if manifest.metric != ACCURACY:
+        if drop <= _LARGEST_LOSS * abs(dense.accuracy):
+            return None
+        change = f"{manifest.metric} fell from {dense.accuracy:.4g} to {shipped.accuracy:.4g}"
+        return ResultWarning("accuracy_lost", change, values, tuple(ways_to_more_accuracy(manifest)))
+    if not dense.samples or not shipped.samples:
+        return None
+    pairs = manifest.pairs
+    low, high = (
+        accuracy_intervals.independent_drop(dense.accuracy, dense.samples, shipped.accuracy, shipped.samples)
+        if pairs is None
+        else accuracy_intervals.paired_drop(pairs.lost, pairs.gained, shipped.samples)
+    )
+    if low <= 0:
+        return None
+    message = (
+        f"accuracy fell by {100 * drop:.2f} points (95 % interval {100 * low:.2f} to {100 * high:.2f}), from "
+        f"{quantity_text.percent(dense.accuracy)} to {quantity_text.percent(shipped.accuracy)}"
+    )
+    values |= {"low": low, "high": high, "samples": shipped.samples}
+    return ResultWarning("accuracy_lost", message, values, tuple(ways_to_more_accuracy(manifest)))
+
+
+def ways_to_more_accuracy(manifest: Manifest) -> Iterator[str]:
+    """Ways to a more accurate network, each with the option of ``edgeprune build``."""
+    training, use = manifest.training, budget_use(manifest.budgets)
+    if training is None:
+        yield "training (--set training.epochs=auto)"
+    elif training.still_rising is not False:
+        yield f"more epochs (--epochs {2 * training.epochs})"
+    if use is not None and use[1] < LEAST_USE:
+        yield "any number of channels (--set prune.align=1), as budget is left"
+    yield "another criterion (--criterion; 'edgeprune criteria' lists them)"
+    if use is not None and (dense := _of_dense(manifest, use[0])) is not None and dense < 1:
+        yield f"a larger budget (--budget {use[0]}={min(1.0, _MORE_BUDGET * dense):.2g})"
+
+
+def _of_dense(manifest: Manifest, name: str) -> float | None:
+    """The limit of the cost ``name`` as a fraction of the dense network's, where the manifest has that."""
+    dense: float | None = getattr(manifest.metrics.dense, name, None)
+    limit = next(report.limit for report in manifest.budgets if report.name == name)
+    return limit / dense if dense else None
+
+
+def _budget_unused(manifest: Manifest) -> ResultWarning | None:
+    """More than 5 % of the tightest budget is left, although something was removed."""
+    use = budget_use(manifest.budgets)
+    if use is None or use[1] >= LEAST_USE or manifest.metrics.pruned.params == manifest.metrics.dense.params:
+        return None
+    name, fraction = use
+    report = next(report for report in manifest.budgets if report.name == name)
+    assert report.value is not None
+    return ResultWarning(
+        "budget_unused",
+        f"{100 * (1 - fraction):.0f} % of the budget of {name} is unused: {shown(name, report.value)} of "
+        f"{shown(name, report.limit)}",
+        {"name": name, "value": report.value, "limit": report.limit, "used": fraction},
+        ("any number of channels (--set prune.align=1)", "another selection (--set prune.selection=knapsack)"),
+    )

@@ -1,0 +1,198 @@
+"""A schedule around a training loop that is the user's own."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from edgeprune.errors import InputError
+from edgeprune.schedules.base import OPTIONS, Schedule
+from edgeprune.schedules.forward_override import ForwardOverride
+from edgeprune.schedules.lr_curve import LrCurve
+from edgeprune.schedules.replicas import Replicas
+from edgeprune.schedules.session import PruningSession
+from edgeprune.selection import Plan
+from edgeprune.training.phase import Hook, Phase
+
+logger = logging.getLogger(__name__)
+
+
+@final
+class ExternalLoop:
+    """Result of ``Schedule.attach``: within its ``with`` block, optimizer updates are counted and units are removed.
+
+    A stretch of training ends right after its last update, before the loop goes on. Parameters stay the same objects,
+    so that the loop's network, optimiser and scheduler stay valid. Where the forward of the network has sizes written
+    down, it is replaced by the captured program over the same tensors.
+
+    An optimiser whose ``step`` takes a closure does not fit schedules that reach into gradients.
+
+    Attributes:
+        step: Updates so far.
+        done: Whether all that is to go is gone. Further updates are plain training.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        session: PruningSession,
+        model: nn.Module,
+        *,
+        replicas: Replicas,
+        steps: int,
+        scheduler: LRScheduler | None,
+    ) -> None:
+        self.step = 0
+        self.done = False
+        self._schedule = schedule
+        self._session = session
+        self._steps = OPTIONS.integer("steps", steps, least=1)
+        self._replicas = replicas
+        self._curve = None if scheduler is None else LrCurve(scheduler)
+        self._own = (model, *session.followers)
+        self._run = schedule.run(session)
+        self._stretch = Phase(share=1.0)
+        self._hook = Hook()
+        self._begin = self._end = 0
+        self._share = 0.0
+        self._ends: list[dict[str, Any]] = []
+        self._handles: list[Any] = []
+        schedule.check(session)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network as it is now: the user's own module, or the captured program that stands in."""
+        return self._session.model
+
+    @property
+    def plan(self) -> Plan:
+        """All that was removed so far; replays on the dense network."""
+        choice, schedule = self._session.choice, self._schedule
+        return self._session.plan(
+            {
+                "criterion": choice.criterion.name,
+                "select": {"name": choice.selection.name, **choice.selection.options},
+                "schedule": {"name": schedule.name, **schedule.options},
+                "seed": self._session.seed,
+            }
+        )
+
+    def __enter__(self) -> ExternalLoop:
+        optimizer = self._session.optimizer
+        assert optimizer is not None
+        self._advance()
+        self._handles = [
+            optimizer.register_step_pre_hook(self._before_update),
+            optimizer.register_step_post_hook(self._after_update),
+        ]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        if kind is not None or self.done:
+            return
+        logger.warning(
+            "%s: the training ended after %d of %d steps; what is left to remove goes without them",
+            self._schedule.name, self.step, self._steps,
+        )  # fmt: skip
+        while not self.done:
+            self._end_stretch()
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the training as tensors and plain values: the weights at the end of every stretch, on the CPU.
+
+        The network, the optimiser and the scheduler have states of their own to keep beside it.
+        """
+        return {"step": self.step, "ends": self._ends, "hook": self._hook.state_dict(), "kept": self._session.kept()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what ``state_dict`` gave, in the ``with`` block and before any update.
+
+        Attach to the dense network with the weights it had then, and call this before the states of the network, the
+        optimiser and the scheduler are loaded, which then fit. All that was removed is removed again.
+
+        Raises:
+            InputError: There were updates already, or other units would go now.
+        """
+        if self.step:
+            raise InputError(f"schedule: load_state_dict: got it after {self.step} updates; allowed is before any")
+        for end in state["ends"]:
+            self._expect(end["kept"])
+            self._hook.load_state_dict(end["hook"])
+            self.step = self._end
+            self._end_stretch(end["model"])
+        self._expect(state["kept"])
+        self._hook.load_state_dict(state["hook"])
+        self.step = state["step"]
+
+    def _expect(self, kept: Mapping[str, Mapping[int, Tensor]]) -> None:
+        """The network must be what it was before the interruption."""
+        flat, others = (
+            {(name, dim): index for name, dims in every.items() for dim, index in dims.items()}
+            for every in (self._session.kept(), kept)
+        )
+        if flat.keys() != others.keys() or not all(torch.equal(flat[key], others[key]) for key in flat):
+            raise InputError(
+                f"schedule: load_state_dict: {self._schedule.name} removes other units than those of the state; attach "
+                "to the same dense network, with the weights, the options and the data it had then"
+            )
+
+    def _before_update(self, *_: Any) -> None:
+        if self.done:
+            return
+        if self.step == self._begin and self._curve is not None:
+            self._curve.enter(self._stretch, self._end - self._begin)
+        self._hook.before_update(self.step - self._begin)
+
+    def _after_update(self, *_: Any) -> None:
+        self.step += 1
+        if self.done:
+            return
+        self._hook.after_update(self.step - 1 - self._begin)
+        if self.step == self._end:
+            self._end_stretch()
+
+    def _end_stretch(self, weights: Mapping[str, Any] | None = None) -> None:
+        """Go on with the schedule; ``weights`` instead of those that the network has now."""
+        hook = self._hook.state_dict()
+        self._hook.end()
+        if weights is not None:
+            self._session.model.load_state_dict(weights)
+        if self._curve is not None:
+            self._curve.at = self._stretch.rate[1]
+        held = {name: tensor.detach().cpu().clone() for name, tensor in self._session.model.state_dict().items()}
+        self._ends.append({"model": held, "hook": copy.deepcopy(hook), "kept": self._session.kept()})
+        self._advance()
+
+    def _advance(self) -> None:
+        """Let the schedule change the network, up to the next stretch."""
+        stretch = next(self._run, None)
+        for own, now in zip(self._own, (self._session.model, *self._session.followers), strict=True):
+            if now is not own:
+                own.forward = ForwardOverride(own, now)
+        self._replicas.renew()
+        if stretch is None:
+            self.done, self._hook = True, Hook()
+            return
+        if not self._share and stretch.share * self._steps < 1 - 1e-9:
+            raise InputError(
+                f"schedule: steps: got {self._steps}, and each stretch of {self._schedule.name} takes at least one; "
+                f"allowed is a whole number, at least {math.ceil(1 / stretch.share - 1e-9)}"
+            )
+        self._share += stretch.share
+        self._begin, self._end = self._end, max(self._end + 1, round(self._share * self._steps))
+        self._stretch, self._hook = stretch, stretch.hook or Hook()
+        if stretch.forget and self._session.optimizer is not None:
+            self._session.optimizer.state.clear()
+        self._hook.begin(self._end - self._begin)

@@ -1,0 +1,108 @@
+"""The slices of parameters that belong to units, all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune.schedules.scaling_parameters import ScalingParameter
+
+
+class WeightSlices:
+    """Slices of the parameters of ``model``: one for each index of each of ``places``, and the unit it belongs to.
+
+    Values of slices are *flat*: one number for each, place after place, float32 (slices,). All operations take a few
+    operators for each parameter, whatever the number of units.
+
+    Attributes:
+        count: Of the units.
+        names: State-dict names of the parameters, each once.
+        parameters: They themselves.
+        unit: The unit of each slice, flat; ``count`` for those of none.
+        place: The number of the place of each slice, flat.
+    """
+
+    def __init__(self, model: nn.Module, count: int, places: Iterable[ScalingParameter]) -> None:
+        named = dict(model.named_parameters(remove_duplicate=False))
+        found: dict[int, tuple[str, dict[int, Tensor]]] = {}
+        for place in places:
+            _, dims = found.setdefault(id(named[place.name]), (place.name, {}))
+            known = dims.get(place.dim, place.units)
+            dims[place.dim] = torch.where(known >= 0, known, place.units)
+        self.count = count
+        self.names = [name for name, _ in found.values()]
+        self.parameters = [named[name] for name in self.names]
+        self.device = self.parameters[0].device if found else torch.device("cpu")
+        self._dims = [tuple(dims) for _, dims in found.values()]
+        units = [unit for _, dims in found.values() for unit in dims.values()]
+        self._sizes = [len(unit) for unit in units]
+        unit = torch.cat([torch.zeros(0, dtype=torch.long), *units])
+        self.unit = torch.where(unit >= 0, unit, count).to(self.device)
+        self.place = torch.repeat_interleave(torch.arange(len(units)), torch.tensor(self._sizes, dtype=torch.long))
+        self.place = self.place.to(self.device)
+
+    def of_units(self, values: Tensor, rest: float = 1.0) -> Tensor:
+        """The value of each slice's unit, flat; ``rest`` for slices of none."""
+        values = values.to(self.device, torch.float32)
+        return torch.cat([values, values.new_full((1,), rest)])[self.unit]
+
+    def sums(self, flat: Tensor) -> Tensor:
+        """The sum over the slices of each unit, (units,)."""
+        return flat.new_zeros(self.count + 1).index_add_(0, self.unit, flat)[:-1]
+
+    def means(self, flat: Tensor) -> Tensor:
+        """The mean over its place, for each slice, flat."""
+        places = torch.zeros(len(self._sizes), device=self.device).index_add_(0, self.place, flat)
+        return (places / torch.bincount(self.place, minlength=len(self._sizes)))[self.place]
+
+    def reduce(self, tensors: Sequence[Tensor | None], factors: Tensor | None = None) -> Tensor:
+        """The sum of ``tensors``, shaped like the parameters, over each slice, flat; None stands for zeros.
+
+        Where slices cross, each is summed times the other's of ``factors``, flat.
+        """
+        parts: list[Tensor] = []
+        spread = [[] for _ in tensors] if factors is None else self._spread(factors)
+        for parameter, tensor, dims, along in zip(self.parameters, tensors, self._dims, spread, strict=True):
+            for at, dim in enumerate(dims):
+                if tensor is None:
+                    parts.append(torch.zeros(parameter.shape[dim], device=self.device))
+                else:
+                    others = [part for other, part in enumerate(along) if other != at]
+                    parts.append(_sum_along(_product(tensor, others), dim))
+        return torch.cat([torch.zeros(0, device=self.device), *parts])
+
+    def expand(self, flat: Tensor) -> list[Tensor]:
+        """For each parameter the values of its slices, shaped to multiply it; their product where slices cross."""
+        return [
+            _product(parts[0], parts[1:]).to(parameter.dtype)
+            for parameter, parts in zip(self.parameters, self._spread(flat), strict=True)
+        ]
+
+    def thresholds(self, flat: Tensor) -> list[Tensor]:
+        """Expand like ``expand``, with sums where slices cross."""
+        return [
+            sum(parts[1:], parts[0]).to(parameter.dtype)
+            for parameter, parts in zip(self.parameters, self._spread(flat), strict=True)
+        ]
+
+    def _spread(self, flat: Tensor) -> list[list[Tensor]]:
+        """For each parameter the values along each of its dimensions that holds slices."""
+        parts = iter(torch.split(flat, self._sizes))
+        return [
+            [next(parts).reshape([-1 if other == dim else 1 for other in range(parameter.ndim)]) for dim in dims]
+            for parameter, dims in zip(self.parameters, self._dims, strict=True)
+        ]
+
+
+def _product(tensor: Tensor, factors: Iterable[Tensor]) -> Tensor:
+    for factor in factors:
+        tensor = tensor * factor
+    return tensor
+
+
+def _sum_along(tensor: Tensor, dim: int) -> Tensor:
+    """Over all dimensions but ``dim``, float32."""
+    others = [other for other in range(tensor.ndim) if other != dim]
+    return tensor.sum(others, dtype=torch.float32) if others else tensor.float()

@@ -1,0 +1,166 @@
+"""The frozen decision: which indices of which tensors stay. JSON; it replays on the dense network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeprune import files, graph, safe_json
+from edgeprune.cost import Cost
+from edgeprune.errors import PlanError
+from edgeprune.graph.capture import named_tensors
+from edgeprune.model.module_wrappers import unwrap
+
+_SCHEMA = 1
+_MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """``kept`` holds, for every tensor that was sliced, the kept indices by dimension.
+
+    ``shapes`` are those of all tensors of the dense network the plan was made for. ``exclude`` and ``attention`` are
+    the settings its units were found with; ``origin`` says how it was chosen (criterion, budget, seed).
+    """
+
+    kept: Mapping[str, Mapping[int, Tensor]]
+    shapes: Mapping[str, tuple[int, ...]]
+    before: Cost
+    after: Cost
+    exclude: tuple[str, ...] = ()
+    attention: str = "heads"
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def of(model: nn.Module, kept: Mapping[str, Mapping[int, Tensor]], **rest: Any) -> Plan:
+        """The plan to keep ``kept`` of dense ``model``."""
+        return Plan(kept, {name: tuple(tensor.shape) for name, tensor in named_tensors(model)}, **rest)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both plans keep the same indices of the same network; how they were chosen does not count."""
+        if not isinstance(other, Plan):
+            return NotImplemented
+        return self._decision() == other._decision()
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.kept), frozenset(self.shapes.items()), self.after.macs))
+
+    def _decision(self) -> tuple[Any, ...]:
+        kept = {(name, dim): index.tolist() for name, dims in self.kept.items() for dim, index in dims.items()}
+        return kept, dict(self.shapes), self.before, self.after, self.exclude, self.attention
+
+    def __repr__(self) -> str:
+        criterion = self.origin.get("criterion")
+        by = f" by {criterion}" if criterion else ""
+        return (
+            f"Plan({len(self.kept)} of {len(self.shapes)} tensors sliced{by}, MACs {self.before.macs:,} -> "
+            f"{self.after.macs:,}, parameters {self.before.params:,} -> {self.after.params:,})"
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as JSON."""
+        files.write_atomic(Path(path), self.to_json())
+
+    def to_json(self) -> str:
+        """The plan as JSON text, the same for the same plan."""
+        content = {
+            "schema": _SCHEMA,
+            "origin": dict(self.origin),
+            "before": asdict(self.before),
+            "after": asdict(self.after),
+            "exclude": list(self.exclude),
+            "attention": self.attention,
+            "kept": {
+                name: {str(dim): index.tolist() for dim, index in dims.items()} for name, dims in self.kept.items()
+            },
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+        }
+        return json.dumps(content, separators=(",", ":"), sort_keys=True) + "\n"
+
+    @staticmethod
+    def load(path: str | Path) -> Plan:
+        """Read a plan.
+
+        Raises:
+            PlanError: the file is no plan, or one of a newer schema.
+        """
+        try:
+            content = safe_json.load(Path(path), max_bytes=_MAX_BYTES)
+        except (OSError, ValueError) as error:
+            raise PlanError(f"cannot read the plan {path}: {error}") from error
+        if not isinstance(content, dict) or content.get("schema") != _SCHEMA:
+            got = content.get("schema") if isinstance(content, dict) else None
+            raise PlanError(f"{path}: not a plan of schema {_SCHEMA} (got {got!r})")
+        try:
+            return Plan(
+                kept={
+                    name: {int(dim): torch.tensor(index, dtype=torch.long) for dim, index in dims.items()}
+                    for name, dims in content["kept"].items()
+                },
+                shapes={name: tuple(shape) for name, shape in content["shapes"].items()},
+                before=Cost(**content["before"]),
+                after=Cost(**content["after"]),
+                exclude=tuple(content["exclude"]),
+                attention=content["attention"],
+                origin=content["origin"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PlanError(f"{path}: the plan is damaged: {error!r}") from error
+
+    def apply(
+        self,
+        model: nn.Module,
+        example: graph.Example,
+        *,
+        verify: bool = True,
+        copy: bool = True,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> nn.Module:
+        """Prune a fresh dense ``model`` the same way; ``example``, ``copy`` and ``optimizer`` as for ``prune``.
+
+        Raises:
+            InputError: the state of the optimiser cannot follow.
+            PlanError: the network is not the one the plan was made for; names the first tensor that differs.
+            EquivalenceError: the pruned network is not equivalent to the dense one without the removed units.
+        """
+        model = unwrap(model)
+        self.check(model)
+        graph.check_optimizer(optimizer, model, copy=copy)
+        units = graph.units_of(graph.capture(model, example), exclude=self.exclude, attention=self.attention)
+        removed = self.removed(units)
+        rewritten, _ = graph.shrink(model, units, removed, verify=verify, copy=copy, optimizer=optimizer)
+        return rewritten.model
+
+    def check(self, model: nn.Module) -> None:
+        """Raise ``PlanError`` unless all tensors of ``model`` have the shapes the plan was made for."""
+        got = {name: tuple(tensor.shape) for name, tensor in named_tensors(model)}
+        for name in {**self.shapes, **got}:
+            if self.shapes.get(name) != got.get(name):
+                raise PlanError(
+                    f"the plan was made for another network: {name} is {_shape(got.get(name))} here, the plan has "
+                    f"{_shape(self.shapes.get(name))}"
+                )
+
+    def removed(self, units: graph.Units) -> Tensor:
+        """Mask of the units of the dense network that the plan removes, (units,).
+
+        Raises:
+            PlanError: the plan keeps a part of a unit, so that it was made for other couplings.
+        """
+        removed = units.removed(self.kept)
+        again = units.kept(removed)
+        for name in {**self.kept, **again}:
+            want, got = self.kept.get(name, {}), again.get(name, {})
+            if want.keys() != got.keys() or any(not torch.equal(want[dim], got[dim]) for dim in want):
+                raise PlanError(f"the plan does not fit: what it keeps of {name} is not a whole number of units here")
+        return removed
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else str(shape)

@@ -1,0 +1,226 @@
+"""Passes over the samples: forward, and forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from edgeprune.errors import DataError, EdgePruneError, InputError
+from edgeprune.graph import Units
+from edgeprune.graph.consumer_interpreter import ConsumerInterpreter
+from edgeprune.graph.coupling import Consumption
+from edgeprune.graph.graph_operators import is_operator_call, mutates, operator_name
+from edgeprune.statistics.consumer_sites import Site, argument_node, sites_of
+from edgeprune.statistics.sample_batches import Samples, samples_in
+
+Seen = Callable[[Site, Tensor], None]
+"""Is told the value (samples, n, rest) that a site consumes."""
+SeenGradient = Callable[[Site, Tensor, Tensor], None]
+"""Is told that value and the gradient of the mean loss by it, both (samples, n, rest)."""
+
+
+def forward(
+    units: Units,
+    samples: Samples,
+    seen: Seen,
+    *,
+    labels: Callable[[Any], None] | None = None,
+) -> None:
+    """Run the dense program over ``samples`` without gradients and tell ``seen`` what every site consumes.
+
+    Args:
+        units: Of the program.
+        samples: Labels are not needed, but read.
+        seen: Called in the order of the program.
+        labels: Told the labels of each batch before it runs.
+    """
+    run = _Forward(units, seen)
+    for inputs, labelled, count in batches(units, samples):
+        if labels is not None:
+            labels(labelled)
+        run.samples = count
+        with torch.no_grad():
+            run.run(*inputs, enable_io_processing=False)
+
+
+def backward(units: Units, samples: Samples, seen: SeenGradient, done: Callable[[int], None]) -> float:
+    """Run the dense program over ``samples`` and tell ``seen`` the gradients of the loss by what every site consumes.
+
+    Gradients by weights are not computed. ``done`` is told the size of each batch after it. Returns the mean loss.
+
+    Raises:
+        InputError: The loss fails on what the network gives, or is no scalar.
+    """
+    run = _Backward(units, seen)
+    total = read = 0.0
+    for inputs, labels, count in batches(units, samples):
+        run.samples = count
+        with torch.enable_grad():
+            loss = loss_of(units, samples, run.run(*inputs, enable_io_processing=False), labels)
+            if loss.requires_grad:
+                loss.backward()  # type: ignore[no-untyped-call]
+        done(count)
+        total, read = total + float(loss.detach()) * count, read + count
+    return total / read
+
+
+def parameter_gradients(units: Units, samples: Samples, seen: Callable[[Mapping[str, Tensor], int], None]) -> None:
+    """Tell ``seen`` of each batch the gradient of its mean loss by every parameter of the program, and its size."""
+    for inputs, labels, count in batches(units, samples):
+        run = _Parameters(units.coordinates.program.module)
+        with torch.enable_grad():
+            loss = loss_of(units, samples, run.run(*inputs, enable_io_processing=False), labels)
+            names = list(run.leaves)
+            found = torch.autograd.grad(loss, [run.leaves[name] for name in names], allow_unused=True)
+        seen({name: grad for name, grad in zip(names, found, strict=True) if grad is not None}, count)
+
+
+class _Forward(ConsumerInterpreter):
+    def __init__(self, units: Units, seen: Seen) -> None:
+        super().__init__(units)
+        self.seen = seen
+        self.samples = 1
+        self._sites = {id(site.consumption): site for site in sites_of(units)}
+
+    def consume(self, _node: fx.Node, consumption: Consumption, value: Tensor) -> Tensor:
+        site = self._sites.get(id(consumption))
+        if site is not None:
+            self.seen(site, site.per_sample(value, self.samples))
+        return value
+
+
+class _Backward(ConsumerInterpreter):
+    def __init__(self, units: Units, seen: SeenGradient) -> None:
+        super().__init__(units)
+        self.seen = seen
+        self.samples = 1
+        self._sites = {id(site.consumption): site for site in sites_of(units)}
+        self._changed_later = {
+            id(site.consumption) for site in self._sites.values() if any(map(mutates, argument_node(site).users))
+        }
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        value = super().get_attr(target, args, kwargs)
+        return value.detach() if isinstance(value, Tensor) else value
+
+    def consume(self, _node: fx.Node, consumption: Consumption, value: Tensor) -> Tensor:
+        site = self._sites.get(id(consumption))
+        if site is None or not value.is_floating_point():
+            return value
+        if not value.requires_grad:
+            value = value.detach().requires_grad_()
+        # A tensor of this consumer's own: its gradient is what flows back through here, not through others.
+        own = value.clone() if id(consumption) in self._changed_later else value.view_as(value)
+        known, samples = own.detach(), self.samples
+
+        def tell(gradient: Tensor) -> None:
+            self.seen(site, site.per_sample(known, samples), site.per_sample(gradient, samples))
+
+        own.register_hook(tell)  # type: ignore[no-untyped-call]
+        return own
+
+
+class _Parameters(fx.Interpreter):
+    """Runs a program with parameters that are leaves of this run alone: the network's own get no gradients."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.leaves: dict[str, Tensor] = {}
+        self._known: dict[int, Tensor] = {}
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        value = super().get_attr(target, args, kwargs)
+        if not isinstance(value, torch.nn.Parameter) or not value.is_floating_point():
+            return value.detach() if isinstance(value, Tensor) else value
+        if id(value) not in self._known:
+            self._known[id(value)] = self.leaves[str(target)] = value.detach().requires_grad_()
+        return self._known[id(value)]
+
+
+def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Any, int]]:
+    """Flat inputs, labels and size of each batch, on the network's device.
+
+    Batches are cut to the size of the example where the program fixes it; a rest that is smaller is left out.
+    """
+    program = units.coordinates.program
+    example = [leaf for leaf in pytree.tree_leaves((program.args, dict(program.kwargs))) if isinstance(leaf, Tensor)]
+    fixed = None if program.dynamic_batch or not example else example[0].shape[0]
+    device = example[0].device if example else torch.device("cpu")
+    channels_last = device.type == "cpu" and not any(_insists_on_order(node) for node in program.graph.nodes)
+    for args, kwargs, every in samples:
+        leaves = [_to(leaf, device) for leaf in pytree.tree_leaves((args, kwargs))]
+        flat_labels, structure = pytree.tree_flatten(every)
+        labels = [_to(leaf, device) for leaf in flat_labels]
+        _check(leaves, example, fixed)
+        count = samples_in(leaves)
+        size = fixed or count
+        if size != count:
+            _check_rows(labels, count, size)
+        for start in range(0, count - size + 1, size):
+            cut = slice(start, start + size) if size != count else None
+            inputs, part = ([_rows(leaf, cut) for leaf in found] for found in (leaves, labels))
+            ordered = [_ordered(leaf) if channels_last else leaf for leaf in inputs]
+            yield ordered, pytree.tree_unflatten(part, structure), size
+
+
+def _to(leaf: Any, device: torch.device) -> Any:
+    return leaf.to(device) if isinstance(leaf, Tensor) else leaf
+
+
+def _rows(leaf: Any, cut: slice | None) -> Any:
+    return leaf if cut is None or not isinstance(leaf, Tensor) else leaf[cut]
+
+
+def _check_rows(labels: list[Any], count: int, fixed: int) -> None:
+    for leaf in labels:
+        if not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != count:
+            got = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
+            raise DataError(
+                f"data: labels of a batch of {count} hold {got}, and the network fixes its batch to {fixed}: labels "
+                f"must be tensors of one sample a row, or batches of {fixed}"
+            )
+
+
+def _insists_on_order(node: fx.Node) -> bool:
+    """``view`` fails where memory is in another order than when the network was captured."""
+    return is_operator_call(node) and operator_name(node.target) == "aten.view"
+
+
+def _ordered(leaf: Any) -> Any:
+    """Images in channels-last order, which a CPU runs twice as fast."""
+    if isinstance(leaf, Tensor) and leaf.ndim == 4:
+        return leaf.contiguous(memory_format=torch.channels_last)
+    return leaf
+
+
+def _check(leaves: list[Any], example: list[Tensor], fixed: int | None) -> None:
+    got = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if [tuple(leaf.shape[1:]) for leaf in got] != [tuple(leaf.shape[1:]) for leaf in example]:
+        shapes, allowed = (", ".join(str(tuple(leaf.shape)) for leaf in leaves) for leaves in (got, example))
+        raise DataError(
+            f"data: got inputs of shape {shapes or 'none'}; allowed is that of the example, {allowed}, in any batch"
+        )
+    if fixed and got[0].shape[0] < fixed:
+        raise DataError(f"data: got a batch of {got[0].shape[0]}; the network fixes its batch to {fixed}: give no less")
+
+
+def loss_of(units: Units, samples: Samples, flat: Any, labels: Any) -> Tensor:
+    program = units.coordinates.program
+    outputs = program.graph.process_outputs(flat)
+    try:
+        loss = samples.loss(outputs, labels)
+    except EdgePruneError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"data: the loss fails on what the network gives: {type(error).__name__}: {error}; give loss=, called with "
+            "(outputs, labels)"
+        ) from error
+    if not isinstance(loss, Tensor) or loss.ndim:
+        got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise InputError(f"loss: got {got}; it must return a scalar tensor, the mean over the batch")
+    return loss

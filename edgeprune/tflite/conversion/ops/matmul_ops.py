@@ -1,0 +1,114 @@
+"""Matrix products: with constant weights fully connected layers, whatever the order their input is stored in."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from edgeprune.tflite.conversion.layout_views import LayoutView, identity
+from edgeprune.tflite.conversion.lowering import Lowering
+from edgeprune.tflite.conversion.onnx_graph import Node
+from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.tflite_graph import Array, Tensor
+from edgeprune.tflite.tflite_schema import schema
+
+
+@lowering("Gemm")
+def gemm(node: Node, low: Lowering) -> None:
+    """``alpha * A @ B + beta * C``."""
+    left, right = low.view(node.inputs[0]), low.view(node.inputs[1])
+    if node.get("transA", 0):
+        left = left.transposed((1, 0))
+    if node.get("transB", 0):
+        right = right.transposed((1, 0))
+    alpha, beta = np.float32(node.get("alpha", 1.0)), np.float32(node.get("beta", 1.0))
+    weights = low.array(node.inputs[1])
+    added = low.array(node.input(2)) if node.input(2) else None
+    if weights is not None:
+        matrix = alpha * (weights.T if node.get("transB", 0) else weights)
+        bias = None if added is None else _as_bias(beta * added, matrix.shape[1])
+        result = _fully_connected(low, left, matrix, bias)
+    else:
+        bias = None
+        result = _product(low, left, right)
+        if alpha != 1:
+            result = _elementwise(low, "MUL", result, LayoutView.of(low.constant("alpha", np.array(alpha))))
+    if node.input(2) and bias is None:
+        other = low.view(node.inputs[2])
+        if beta != 1:
+            other = _elementwise(low, "MUL", other, LayoutView.of(low.constant("beta", np.array(beta))))
+        result = _elementwise(low, "ADD", result, other)
+    low.write(node.outputs[0], result)
+
+
+@lowering("MatMul")
+def matmul(node: Node, low: Lowering) -> None:
+    left, right = low.view(node.inputs[0]), low.view(node.inputs[1])
+    weights = low.array(node.inputs[1])
+    if weights is not None and weights.ndim == 2 and left.rank > 1:
+        result = _fully_connected(low, left, weights, None)
+    else:
+        rows = left if left.rank > 1 else low.reshaped(left, (1, *left.shape))
+        columns = right if right.rank > 1 else low.reshaped(right, (*right.shape, 1))
+        result = _product(low, rows, columns)
+    low.write(node.outputs[0], low.reshaped(result, low.source.shapes[node.outputs[0]]))
+
+
+def _fully_connected(low: Lowering, left: LayoutView, matrix: Array, bias: Array | None) -> LayoutView:
+    """``left`` (..., in) times ``matrix`` (in, out).
+
+    The input may be stored in any order as long as what is summed over comes last: the weights are put into its order.
+    The operator flattens its input itself, so no RESHAPE is needed either.
+    """
+    summed = left.dims[-1]
+    first = len(left.factors) - len(summed)
+    if sorted(summed) != list(range(first, len(left.factors))):
+        left = LayoutView.of(low.arranged(left, identity(left.rank)))
+        summed = left.dims[-1]
+        first = len(left.factors) - len(summed)
+    inner, out = matrix.shape
+    spread = matrix.T.reshape(out, *(left.factors[factor] for factor in summed))
+    order = sorted(range(len(summed)), key=summed.__getitem__)
+    weights = spread.transpose(0, *(1 + place for place in order)).reshape(out, inner)
+    x = left.tensor
+    keep = left.rank > 2 and x.shape[-1:] == (inner,)
+    shape = (*x.shape[:-1], out) if keep else (prod(left.shape[:-1]), out)
+    inputs = [x, low.constant("weights", weights), None if bias is None else low.constant("bias", bias)]
+    y = low.emit("FULLY_CONNECTED", inputs, shape, schema.FullyConnectedOptionsT(keepNumDims=keep))
+    outer = left.factors[:first]
+    return LayoutView(y, (*outer, out) if out > 1 else outer, (*left.dims[:-1], (first,) if out > 1 else ()))
+
+
+def _as_bias(added: Array, columns: int) -> Array | None:
+    """A value for each column; None where the rows differ."""
+    if added.size != 1 and added.shape != (*(1,) * (added.ndim - 1), columns):
+        return None
+    return np.broadcast_to(added.reshape(-1), columns)
+
+
+def _product(low: Lowering, left: LayoutView, right: LayoutView) -> LayoutView:
+    """Batches of matrices, both computed."""
+    rows, adj_x = _matrices(low, left)
+    columns, adj_y = _matrices(low, right)
+    shape = (*np.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2], right.shape[-1])
+    return LayoutView.of(
+        low.emit("BATCH_MATMUL", [rows, columns], shape, schema.BatchMatMulOptionsT(adjX=adj_x, adjY=adj_y))
+    )
+
+
+def _matrices(low: Lowering, view: LayoutView) -> tuple[Tensor, bool]:
+    """Stored with the matrices last, or with their transposes where those need not be moved, or less far."""
+    straight = identity(view.rank)
+    swapped = (*straight[:-2], straight[-1], straight[-2])
+    stored = [[factor for dim in order for factor in view.dims[dim]] for order in (straight, swapped)]
+    if stored[0] != sorted(stored[0]) and (stored[1] == sorted(stored[1]) or stored[1][-1:] == [len(view.factors) - 1]):
+        return low.arranged(view, swapped), True
+    return low.arranged(view, straight), False
+
+
+def _elementwise(low: Lowering, code: str, left: LayoutView, right: LayoutView) -> LayoutView:
+    options = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT}[code]
+    tensors, view = low.aligned([left, right])
+    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    return view.over(low.emit(code, tensors, shape, options()))

@@ -1,0 +1,69 @@
+"""Normalisations, and Softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeprune.tflite.conversion.layout_views import LayoutView
+from edgeprune.tflite.conversion.lowering import Lowering
+from edgeprune.tflite.conversion.onnx_graph import Node
+from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.tflite_schema import schema
+
+
+@lowering("BatchNormalization", layout="any")
+def batch_normalization(node: Node, low: Lowering) -> None:
+    """A scale and a shift, which become part of the convolution before it where there is one."""
+    if node.get("training_mode", 0):
+        raise node.refused("training_mode 1", "0: export the network in eval mode")
+    gamma, beta, mean, variance = (low.array(name) for name in node.inputs[1:5])
+    if gamma is None or beta is None or mean is None or variance is None:
+        raise node.refused("statistics that are computed", "constant: export the network in eval mode")
+    scale = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + node.get("epsilon", 1e-5))
+    shift = beta - mean * scale
+    view = low.view(node.inputs[0])
+    for code, part, options in (("MUL", scale, schema.MulOptionsT()), ("ADD", shift, schema.AddOptionsT())):
+        data = part.astype(np.float32).reshape(-1, *(1,) * (view.rank - 2))
+        view = _with(low, code, view, LayoutView.of(low.constant(code.lower(), data)), options)
+    low.write(node.outputs[0], view)
+
+
+@lowering("LayerNormalization")
+def layer_normalization(node: Node, low: Lowering) -> None:
+    view = low.view(node.inputs[0])
+    x, order = low.plain(view)
+    first = node.get("axis", -1) % view.rank
+    axes = low.constant("axes", np.array(sorted(order.index(axis) for axis in range(first, view.rank)), np.int32))
+    kept = tuple(1 if axis >= first else size for axis, size in zip(order, x.shape, strict=True))
+    keep = schema.ReducerOptionsT(keepDims=True)
+    mean = low.emit("MEAN", [x, axes], kept, keep)
+    centred = low.emit("SUB", [x, mean], x.shape, schema.SubOptionsT())
+    squares = low.emit("MUL", [centred, centred], x.shape, schema.MulOptionsT())
+    variance = low.emit("MEAN", [squares, axes], kept, keep)
+    epsilon = low.constant("epsilon", np.array(node.get("epsilon", 1e-5), np.float32))
+    inverse = low.emit("RSQRT", [low.emit("ADD", [variance, epsilon], kept, schema.AddOptionsT())], kept)
+    result = LayoutView.of(low.emit("MUL", [centred, inverse], x.shape, schema.MulOptionsT()), order)
+    result = _with(low, "MUL", result, low.view(node.inputs[1]), schema.MulOptionsT())
+    if node.input(2):
+        result = _with(low, "ADD", result, low.view(node.inputs[2]), schema.AddOptionsT())
+    low.write(node.outputs[0], result)
+
+
+@lowering("Softmax", "LogSoftmax")
+def softmax(node: Node, low: Lowering) -> None:
+    """TFLite's work along the dimension that is stored last."""
+    view = low.view(node.inputs[0])
+    axis = node.get("axis", -1) % view.rank
+    order = (*(dim for dim in view.order() if dim != axis), axis)
+    x = low.arranged(view, order)
+    y = (
+        low.emit("SOFTMAX", [x], x.shape, schema.SoftmaxOptionsT(beta=1.0))
+        if node.op == "Softmax"
+        else low.emit("LOG_SOFTMAX", [x], x.shape)
+    )
+    low.write(node.outputs[0], LayoutView.of(y, order))
+
+
+def _with(low: Lowering, code: str, view: LayoutView, other: LayoutView, options: object) -> LayoutView:
+    tensors, aligned = low.aligned([view, other])
+    return aligned.over(low.emit(code, tensors, tensors[0].shape, options))

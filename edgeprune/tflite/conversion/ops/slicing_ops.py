@@ -1,0 +1,116 @@
+"""Parts of tensors, and tensors of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from edgeprune.tflite.conversion.layout_views import LayoutView
+from edgeprune.tflite.conversion.lowering import Lowering
+from edgeprune.tflite.conversion.onnx_graph import Node
+from edgeprune.tflite.conversion.ops.base import lowering
+from edgeprune.tflite.conversion.tflite_graph import Tensor
+from edgeprune.tflite.tflite_schema import schema
+
+
+@lowering("Slice", layout="any")
+def slice_(node: Node, low: Lowering) -> None:
+    view = low.view(node.inputs[0])
+    starts, ends, axes, steps = (_numbers(node, low, index) for index in range(1, 5))
+    assert starts is not None
+    assert ends is not None
+    x, order = low.plain(view)
+    ranges = [range(size) for size in x.shape]
+    for index, axis in enumerate(axes or range(len(starts))):
+        stored = order.index(axis % view.rank)
+        step = steps[index] if steps else 1
+        ranges[stored] = range(x.shape[stored])[slice(starts[index], ends[index], step)]
+    if any(part != range(size) for part, size in zip(ranges, x.shape, strict=True)):
+        x = _sliced(low, x, ranges)
+    low.write(node.outputs[0], LayoutView.of(x, order))
+
+
+@lowering("Split", layout="any")
+def split(node: Node, low: Lowering) -> None:
+    """Unequal parts are slices: they quantize, TFLite's own operator for them does not."""
+    view = low.view(node.inputs[0])
+    axis = node.get("axis", 0) % view.rank
+    sizes = [low.source.shapes[name][axis] for name in node.outputs]
+    x, order = low.plain(view)
+    stored = order.index(axis)
+    if len(set(sizes)) == 1:
+        shape = [sizes[0] if index == stored else size for index, size in enumerate(x.shape)]
+        number = low.constant("axis", np.array(stored, np.int32))
+        options = schema.SplitOptionsT(numSplits=len(sizes))
+        parts = low.emit_many("SPLIT", [number, x], [shape] * len(sizes), options, dtype=x.dtype)
+    else:
+        parts, start = [], 0
+        for size in sizes:
+            ranges = [range(whole) for whole in x.shape]
+            ranges[stored] = range(start, start + size)
+            parts.append(_sliced(low, x, ranges))
+            start += size
+    for name, part in zip(node.outputs, parts, strict=True):
+        low.write(name, LayoutView.of(part, order))
+
+
+@lowering("Concat", layout="any")
+def concat(node: Node, low: Lowering) -> None:
+    """In the order that the largest computed part is stored in."""
+    views = [low.view(name) for name in node.inputs]
+    computed = [view for view in views if not view.tensor.is_constant]
+    order = max(computed, key=lambda view: prod(view.shape)).order()
+    stored = order.index(node.get("axis") % len(order))
+    parts = [low.arranged(view, order) for view in views]
+    shape = list(parts[0].shape)
+    shape[stored] = sum(part.shape[stored] for part in parts)
+    options = schema.ConcatenationOptionsT(axis=stored)
+    low.write(node.outputs[0], LayoutView.of(low.emit("CONCATENATION", parts, shape, options), order))
+
+
+@lowering("Gather", layout="any")
+def gather(node: Node, low: Lowering) -> None:
+    """One constant index is a slice, which needs no list of indices and quantizes."""
+    view, indices = low.view(node.inputs[0]), low.array(node.inputs[1])
+    x, order = low.plain(view)
+    axis = node.get("axis", 0) % view.rank
+    stored = order.index(axis)
+    shape = low.source.shapes[node.outputs[0]]
+    if indices is not None and indices.size == 1:
+        ranges = [range(size) for size in x.shape]
+        index = int(indices.item()) % x.shape[stored]
+        ranges[stored] = range(index, index + 1)
+        low.write(node.outputs[0], low.reshaped(LayoutView.of(_sliced(low, x, ranges), order), shape))
+        return
+    if indices is not None:
+        positions = low.constant("indices", (indices % x.shape[stored]).astype(np.int32).reshape(-1))
+    else:
+        spread = low.view(node.inputs[1])
+        positions = low.arranged(spread, range(spread.rank), (prod(spread.shape),))
+    picked = [*x.shape]
+    picked[stored] = positions.shape[0]
+    y = LayoutView.of(low.emit("GATHER", [x, positions], picked, schema.GatherOptionsT(axis=stored)), order)
+    low.write(node.outputs[0], low.reshaped(y, shape))
+
+
+def _numbers(node: Node, low: Lowering, index: int) -> list[int] | None:
+    if not node.input(index):
+        return None
+    values = low.array(node.inputs[index])
+    if values is None:
+        raise node.refused("bounds that are computed", "constant")
+    return [int(value) for value in values]
+
+
+def _sliced(low: Lowering, x: Tensor, ranges: Sequence[range]) -> Tensor:
+    """The elements of ``x`` at ``ranges``, one for each stored dimension."""
+    shape = [len(part) for part in ranges]
+    begin = low.constant("begin", np.array([part.start for part in ranges], np.int32))
+    if all(part.step == 1 for part in ranges):
+        return low.emit("SLICE", [x, begin, low.constant("size", np.array(shape, np.int32))], shape)
+    end = low.constant("end", np.array([max(part.stop, 0) for part in ranges], np.int32))
+    steps = low.constant("strides", np.array([part.step for part in ranges], np.int32))
+    open_ends = sum(1 << index for index, part in enumerate(ranges) if part.stop < 0)
+    return low.emit("STRIDED_SLICE", [x, begin, end, steps], shape, schema.StridedSliceOptionsT(endMask=open_ends))

@@ -1,0 +1,196 @@
+"""How training steps are run on this machine: precision and memory format, measured once and then kept.
+
+Both change the last bits of every result. So what was measured is written to the folder of the run before its first
+step, and a resumed run repeats it instead of measuring again.
+
+Seen by `scripts/bench_training.py ways` (forward and backward, batch 128 of 3x32x32) with ResNet-56 on 2 cores
+of an AMD EPYC with AVX512-BF16 and torch 2.13, median of four, and the peak memory of the process:
+
+    float32                  868 ms    0.99 GB
+    float32, channels last   610 ms    0.93 GB
+    bfloat16                 441 ms    0.64 GB
+    bfloat16, channels last  376 ms    0.62 GB
+
+It is not always so: a small network on 8x8 images (the digits recipe) took 7.5 ms in float32 with channels last, and
+12.9 ms in bfloat16.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from edgeprune import safe_json
+from edgeprune.config import TrainingSettings
+from edgeprune.errors import ModelError, TrainingError
+from edgeprune.files import write_atomic
+from edgeprune.model.seeding import seeded
+from edgeprune.training.evaluate import call, device_of, moved
+
+logger = logging.getLogger(__name__)
+
+Precision = Literal["float32", "bfloat16"]
+
+_ROUNDS = 3
+_LIMIT_S = 10.0  # no further round once measuring took this long
+_GAIN = 0.9  # a way that costs precision, or differs from the plain one, must need at most this share of the time
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepExecution:
+    """How steps are run.
+
+    Attributes:
+        precision: Of the forward pass: float32, or bfloat16 by autocast (weights and their updates stay float32).
+        channels_last: Memory order of images and of the weights of convolutions.
+        threads: Of torch when it was decided; another number rounds differently.
+        step_ms: What was measured, milliseconds a step by way; empty where the settings left no choice.
+    """
+
+    precision: Precision
+    channels_last: bool
+    threads: int
+    step_ms: dict[str, float]
+
+    def place(self, model: nn.Module) -> None:
+        """Bring the weights of ``model`` into the memory order."""
+        model.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)  # type: ignore[call-overload]
+
+    def autocast(self, model: nn.Module) -> torch.autocast:
+        """A context in which ``model`` runs in the precision."""
+        return torch.autocast(device_of(model).type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def moved(self, model: nn.Module, batch: Any) -> Any:
+        """All tensors of ``batch``, inputs or labels, where ``model`` is, in the memory order."""
+        return moved(batch, device_of(model), channels_last=self.channels_last)
+
+    def forward(self, model: nn.Module, inputs: Any) -> Any:
+        """Outputs of ``model``, floating-point ones as float32; ``inputs`` as ``call``."""
+        with self.autocast(model):
+            outputs = call(model, self.moved(model, inputs))
+        return pytree.tree_map_only(Tensor, lambda one: one.float() if one.is_floating_point() else one, outputs)
+
+
+PLAIN = StepExecution(precision="float32", channels_last=False, threads=0, step_ms={})
+"""Nothing is measured, nothing is changed."""
+
+Loss = Callable[[nn.Module, Any, Any, StepExecution], Tensor]
+
+
+def decide(
+    model: nn.Module, batch: Any, settings: TrainingSettings, loss: Loss, *, file: Path, device: torch.device
+) -> StepExecution:
+    """Read the execution from ``file``, or without one take the settings; "auto" is measured on ``device``.
+
+    Raises:
+        TrainingError: ``file`` is damaged.
+    """
+    if file.is_file():
+        execution = _read(file)
+        if execution.threads != torch.get_num_threads():
+            logger.warning(
+                "%s was begun with %d threads, now there are %d: the weights will differ in their last bits",
+                file.parent, execution.threads, torch.get_num_threads(),
+            )  # fmt: skip
+        return execution
+    execution = _measured(model, batch, _candidates(settings), loss, device)
+    write_atomic(file, json.dumps(asdict(execution), indent=2) + "\n")
+    return execution
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Choose deterministic algorithms; torch warns of an operation that has none."""
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    filling: Any = torch.utils.deterministic  # of new memory: it costs time, and finds bugs only
+    fill = filling.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    filling.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        filling.fill_uninitialized_memory = fill
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def _candidates(settings: TrainingSettings) -> list[StepExecution]:
+    """Every way the settings allow, the plainest first."""
+    precisions: tuple[Precision, ...] = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
+    orders = (False, True) if settings.channels_last == "auto" else (settings.channels_last,)
+    threads = torch.get_num_threads()
+    return [
+        StepExecution(precision=precision, channels_last=order, threads=threads, step_ms={})
+        for precision in precisions
+        for order in orders
+    ]
+
+
+def _measured(
+    model: nn.Module, batch: Any, candidates: list[StepExecution], loss: Loss, device: torch.device
+) -> StepExecution:
+    if len(candidates) == 1:
+        return candidates[0]
+    ready: dict[str, tuple[StepExecution, nn.Module]] = {}
+    for candidate in candidates:
+        name = candidate.precision + (", channels last" if candidate.channels_last else "")
+        trial = copy.deepcopy(model).to(device).train()
+        try:
+            candidate.place(trial)
+            _step(trial, batch, candidate, loss)  # the first one also makes kernels
+        except (RuntimeError, ModelError) as problem:  # an operation without such a kernel, or a user's loss without
+            if not ready:
+                raise
+            logger.info("training in %s does not work here: %s", name, problem)
+            continue
+        ready[name] = candidate, trial
+    step_ms = dict.fromkeys(ready, math.inf)
+    started = time.perf_counter()
+    for _ in range(_ROUNDS):
+        for name, (candidate, trial) in ready.items():  # in turn, so that drift hits all
+            begun = time.perf_counter()
+            _step(trial, batch, candidate, loss)
+            # The fastest: whatever else runs on the machine only ever adds.
+            step_ms[name] = min(step_ms[name], 1e3 * (time.perf_counter() - begun))
+        if time.perf_counter() - started > _LIMIT_S:
+            break
+    best, *others = ready
+    for name in others:
+        best = name if step_ms[name] < _GAIN * step_ms[best] else best
+    chosen = ready[best][0]
+    logger.info("training in %s: %s", best, ", ".join(f"{name} {ms:.0f} ms" for name, ms in step_ms.items()))
+    return StepExecution(
+        precision=chosen.precision, channels_last=chosen.channels_last, threads=chosen.threads, step_ms=step_ms
+    )
+
+
+def _step(model: nn.Module, batch: Any, execution: StepExecution, loss: Loss) -> None:
+    """A forward and backward pass without an update."""
+    inputs, labels = batch
+    with seeded(0):
+        loss(model, inputs, labels, execution).backward()  # type: ignore[no-untyped-call]
+    model.zero_grad()
+    if device_of(model).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _read(file: Path) -> StepExecution:
+    try:
+        return StepExecution(**safe_json.load(file))
+    except (ValueError, TypeError) as problem:
+        raise TrainingError(f"{file} is damaged ({problem}): remove {file.parent} to start over") from problem

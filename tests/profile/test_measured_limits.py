@@ -1,0 +1,182 @@
+"""What a profile says of the limits of a bundle, on its target and elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edgeprune.bundle.budget_check import combined, verdict
+from edgeprune.bundle.manifest import (
+    AllMetrics,
+    BudgetReport,
+    ConstraintReport,
+    FileEntry,
+    Manifest,
+    Metrics,
+    Platform,
+    Provenance,
+)  # fmt: skip
+from edgeprune.bundle.parity_report import ParityReport
+from edgeprune.evidence import Kind
+from edgeprune.profile import Profile
+from edgeprune.profile.measured_limits import device_name, is_on_target, judge
+from edgeprune.profile.profile_result import Figure, LatencyFigures, ModelProfile
+
+
+def manifest(*gates: ConstraintReport, runtime: str = "onnxruntime", architecture: str | None = "aarch64") -> Manifest:
+    metrics = Metrics(macs=1, params=1)
+    return Manifest(
+        recipe="r",
+        target="t",
+        files={"model.onnx": FileEntry(sha256="1" * 64, bytes=3), "run.py": FileEntry(sha256="2" * 64, bytes=3)},
+        metrics=AllMetrics(dense=metrics, pruned=metrics, shipped=metrics),
+        parity=ParityReport(max_error=0, mean_error=0, relative_error=0, top1_agreement=1, samples=1),
+        platform=Platform(runtime=runtime, architecture=architecture),
+        budgets=(),
+        gates=gates,
+        provenance=Provenance(packages={}, python="3.11", seed=0, inputs={}),
+    )
+
+
+def model(digit: str, p50: float, memory: float | None = 5e6) -> ModelProfile:
+    return ModelProfile(
+        sha256=digit * 64,
+        latency_ms=LatencyFigures(p50, p50 * 1.1, p50 * 1.2, p50 * 1.5, p50 * 0.9, p50, 0.1, 300),
+        first_ms=Figure(9.0),
+        load_ms=Figure(20.0),
+        peak_memory_bytes=None if memory is None else Figure(memory),
+        runtime_memory_bytes=None,
+        memory_source=None,
+        warm_up_runs=21,
+        stable=True,
+        threads=1,
+        blocks_ms=((p50,),),
+    )
+
+
+def profile(machine: str = "aarch64", runtime: str = "onnxruntime", **models: ModelProfile) -> Profile:
+    models = models or {"dense": model("0", 4.0), "pruned": model("3", 3.0), "int8": model("1", 2.0)}
+    return Profile({"uri": "local:", "machine": machine, "runtime": runtime, "runtime_version": "1.0"}, {}, models, {})
+
+
+P50, MEMORY = ConstraintReport(name="latency_ms.p50", limit="3ms"), ConstraintReport(name="memory_bytes", limit="6MB")
+
+
+def test_limits_apply_to_the_selected_model() -> None:
+    latency, memory = judge(manifest(P50, MEMORY), profile())
+    assert (latency.value, latency.limit, latency.ok, latency.kind) == (2.0, 3.0, True, "measured")
+    assert (memory.value, memory.ok) == (5e6, True)
+    (share,) = judge(manifest(ConstraintReport(name="latency_ms.p95", limit=0.4)), profile())
+    assert (share.limit, share.ok) == (pytest.approx(0.4 * 4.0 * 1.2), False)
+
+
+@pytest.mark.parametrize(
+    ("target", "found", "kind"),
+    [
+        (manifest(P50), profile("x86_64"), "estimated"),
+        (manifest(P50, architecture=None), profile("x86_64"), "measured"),
+        (manifest(P50, runtime="tensorrt"), profile("aarch64"), "estimated"),
+        (manifest(P50, runtime="tensorrt"), profile("aarch64", "tensorrt"), "measured"),
+        (manifest(P50, runtime="litert"), profile("aarch64", "ai-edge-litert"), "measured"),
+    ],
+)
+def test_a_measurement_elsewhere_is_an_estimate(target: Manifest, found: Profile, kind: str) -> None:
+    (report,) = judge(target, found)
+    assert (report.kind, report.ok) == (kind, True)
+    strict = target.model_copy(update={"gates": (P50.model_copy(update={"require": "measured"}),)})
+    assert judge(strict, found)[0].ok == (kind == "measured")
+
+
+def test_arena_is_the_one_that_the_board_reports() -> None:
+    gate = ConstraintReport(name="arena_bytes", limit=9000, require="measured")
+    board = manifest(gate, runtime="tflm", architecture="armv7e-m")
+    (unknown,) = judge(board, profile("armv7e-m", "tflm"))
+    assert not unknown.ok
+    told = profile("armv7e-m", "tflm", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
+    (found,) = judge(board, told)
+    assert (found.value, found.kind, found.ok) == (8000.0, "measured", True)
+
+
+def _arena_budget(value: float, limit: float) -> BudgetReport:
+    return verdict("arena_bytes", limit, value, "estimated")
+
+
+@pytest.mark.parametrize("arena", [8000.0, 9500.0])
+@pytest.mark.parametrize("kind", ["measured", "emulated"])
+def test_the_arena_of_a_board_replaces_the_estimate(arena: float, kind: Kind) -> None:
+    budget, macs = _arena_budget(8800, 9000), verdict("macs", 2, 1, "exact")
+    board = manifest(runtime="tflm", architecture="armv7e-m").model_copy(update={"budgets": (macs, budget)})
+    device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(arena, kind)))
+    (found,) = judge(board, device)
+    assert (found.name, found.value, found.limit, found.kind, found.ok) == (
+        "arena_bytes",
+        arena,
+        9000,
+        kind,
+        arena < 9000,
+    )
+    assert combined(board.budgets, [found]) == (macs, found)
+    assert judge(board, profile("microcontroller", "firmware")) == ()  # it did not say
+    assert combined(board.budgets, []) == (macs, budget)
+
+
+def test_measurement_of_firmware_has_the_kind_measured() -> None:
+    gates = (ConstraintReport(name="arena_bytes", limit=9000, require="measured"), P50)
+    device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
+    found = judge(manifest(*gates, runtime="tflm", architecture="armv7e-m"), device)
+    assert [(report.kind, report.ok) for report in found] == [("measured", True)] * 2
+    found = judge(manifest(P50, runtime="litert", architecture="aarch64"), device)
+    assert [report.kind for report in found] == ["estimated"]
+
+
+def test_measurement_on_an_emulator_has_the_kind_emulated() -> None:
+    slow = model("1", 2.0)
+    emulated = profile(int8=replace(slow, latency_ms=replace(slow.latency_ms, kind="emulated")))
+    assert judge(manifest(P50), emulated)[0].kind == "emulated"
+    strict = P50.model_copy(update={"require": "measured"})
+    assert not judge(manifest(strict), emulated)[0].ok
+
+
+def test_limit_without_a_measurement_is_missed_with_advice() -> None:
+    (unknown,) = judge(manifest(P50), profile(pruned=model("3", 1.0)))
+    assert (unknown.value, unknown.ok) == (None, False)
+    assert "was not measured; 'edgeprune profile" in unknown.note
+    (memory,) = judge(manifest(MEMORY), profile(int8=model("1", 1.0, memory=None)))
+    assert not memory.ok
+    (share,) = judge(manifest(ConstraintReport(name="latency_ms.p50", limit=0.5)), profile(int8=model("1", 1.0)))
+    assert not share.ok
+    assert "share of dense" in share.note
+
+
+def test_a_fraction_of_dense_uses_an_earlier_dense_of_the_same_device_only() -> None:
+    half = manifest(ConstraintReport(name="latency_ms.p50", limit=0.6))
+    earlier = replace(profile(), device={**profile().device, "fingerprint": "f"})
+    now = replace(profile(int8=model("1", 2.0)), device={**profile().device, "fingerprint": "f"})
+    (known,) = judge(half, now.with_reference(earlier))
+    assert (known.limit, known.ok) == (pytest.approx(0.6 * 4.0), True)
+    elsewhere = replace(earlier, device={**earlier.device, "fingerprint": "g"})
+    (unknown,) = judge(half, now.with_reference(elsewhere))
+    assert (unknown.value, unknown.ok) == (None, False)
+
+
+def test_a_profile_keeps_the_dense_network_of_an_earlier_one() -> None:
+    built, board = profile("x86_64"), profile(int8=model("1", 2.0))
+    kept = board.with_reference(built)
+    assert kept.reference == built
+    assert Profile.from_json(kept.to_json()) == kept
+    again = profile(int8=model("1", 2.5)).with_reference(kept)
+    assert again.reference == built  # one earlier profile, not a chain
+    assert "reference" not in built.to_json()
+    assert profile().with_reference(kept).reference is None  # it has its own
+
+
+def test_device_has_a_readable_name() -> None:
+    assert device_name(profile("x86_64")) == "this machine (x86_64)"
+    board = replace(
+        profile(),
+        device={"uri": "ssh://pi@kitchen", "machine": "aarch64", "runtime": "onnxruntime", "runtime_version": "1.0"},
+    )
+    assert device_name(board) == "ssh://pi@kitchen (aarch64)"
+    platform = Platform(runtime="onnxruntime", architecture="aarch64")
+    assert (is_on_target(platform, board), is_on_target(platform, profile("x86_64"))) == (True, False)
