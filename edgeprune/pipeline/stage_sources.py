@@ -28,8 +28,8 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parents[1]
 _ROOT = "edgeprune"
 _PIPELINE = f"{_ROOT}.pipeline"
-_CONTEXT = f"{_PIPELINE}.context"
-_RUNNERS = (_PIPELINE, f"{_PIPELINE}.building", f"{_PIPELINE}.stage_runner", f"{_PIPELINE}.stages")
+_CONTEXT = f"{_PIPELINE}.build_context"
+_RUNNERS = (_PIPELINE, f"{_PIPELINE}.build_pipeline", f"{_PIPELINE}.stage_runner", f"{_PIPELINE}.stages")
 _SCHEDULES = f"{_ROOT}.schedules"
 _LEFT_OUT = ("_data", "__pycache__")
 """Recipes and targets are in the settings of the stages."""
