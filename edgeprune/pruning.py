@@ -61,7 +61,7 @@ class PruneResult:
     def __repr__(self) -> str:
         checked = "not checked" if self.equivalence is None else "checked"
         return (
-            f"Pruned({type(self.model).__name__}, MACs {self.before.macs:,} -> {self.after.macs:,}, parameters "
+            f"PruneResult({type(self.model).__name__}, MACs {self.before.macs:,} -> {self.after.macs:,}, parameters "
             f"{self.before.params:,} -> {self.after.params:,}, {checked}, {len(self.frozen)} groups frozen)"
         )
 

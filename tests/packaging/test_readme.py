@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,14 +33,22 @@ def test_readme_example_of_an_own_network_builds(
     (tmp_path / "photos").mkdir()
     images = torch.rand(200, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.save((images, torch.arange(200) % 10), tmp_path / "photos" / "samples.pt")
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(code, names)
     torch.manual_seed(0)
-    torch.save(names["make"]().state_dict(), tmp_path / "net.pt")  # type: ignore[operator]
+    torch.save(names["make"]().state_dict(), tmp_path / "net.pt")
     assert run([*command[1:], "--epochs", "1", "--json"]) == 0
     manifest = json.loads(capsys.readouterr().out)["manifest"]
     assert manifest["budgets"][0]["ok"]
     assert manifest["target"] == "raspberry-pi-4"
+
+
+def test_readme_python_example_halves_the_macs() -> None:
+    names: dict[str, Any] = {}
+    exec(_between("python").partition("```python\n")[2].partition("```")[0], names)
+    result = names["result"]
+    assert result.after.macs <= result.before.macs / 2
+    assert names["pruned"](names["x"]).shape == (1, 10)
 
 
 def test_readme_names_every_target() -> None:
