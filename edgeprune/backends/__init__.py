@@ -1,4 +1,6 @@
-"""Backends: one folder for each runtime. The folder ``x`` has its backend in ``x_backend.py``, as ``BACKEND``.
+"""Registry of backends: one folder for each runtime.
+
+The module ``x/x_backend.py`` defines the backend of the folder ``x`` as ``BACKEND``.
 
 Other packages register a backend as an entry point of the group ``edgeprune.backends``: ``name = "module:BACKEND"``.
 """
@@ -28,22 +30,22 @@ def names() -> tuple[str, ...]:
 
 @cache
 def backend(name: str) -> Backend:
-    """The backend called ``name``.
+    """Return the backend with the name ``name``.
 
     Raises:
-        TargetError: No backend has this name; the message names the nearest one.
+        TargetError: No backend has this name; the message names the most similar one.
     """
     if name in _own_names():  # never a path from the name, which a file of unknown origin may give
-        found = importlib.import_module(f"{__name__}.{name}.{name}_backend").BACKEND
+        instance = importlib.import_module(f"{__name__}.{name}.{name}_backend").BACKEND
     else:
         point = next(iter(entry_points(group=_GROUP, name=name)), None)
         if point is None:
             near = nearest(name, list(names()))
             hint = f"did you mean '{near}'? " if near else ""
             raise TargetError(f"runtime.name: got '{name:.80}': {hint}there are {', '.join(names())}")
-        found = point.load()
-    assert isinstance(found, Backend), f"{name}: {found!r} is not an instance of edgeprune.backends.Backend"
-    return found
+        instance = point.load()
+    assert isinstance(instance, Backend), f"{name}: {instance!r} is not an instance of edgeprune.backends.Backend"
+    return instance
 
 
 @cache
@@ -54,28 +56,28 @@ def _own_names() -> frozenset[str]:
 
 
 def for_target(target: Target) -> Backend:
-    """The backend of a target.
+    """Return the backend of a target.
 
     Raises:
         TargetError: No backend has this name, or the target lacks a table that the backend needs.
     """
-    found = backend(target.runtime.name)
-    found.check_target(target)
-    return found
+    instance = backend(target.runtime.name)
+    instance.check_target(target)
+    return instance
 
 
 def suffixes() -> tuple[str, ...]:
     """Suffixes of model files that can be run on this machine."""
-    return tuple(found.suffix for found in map(backend, names()) if found.is_default_for_suffix)
+    return tuple(instance.suffix for instance in map(backend, names()) if instance.is_default_for_suffix)
 
 
 def for_file(path: Path) -> Backend:
-    """The backend that runs the model file ``path`` on this machine.
+    """Return the backend that runs the model file ``path`` on this machine.
 
     Raises:
         ModelError: No backend has this suffix.
     """
-    for found in map(backend, names()):
-        if found.is_default_for_suffix and found.suffix == path.suffix:
-            return found
+    for instance in map(backend, names()):
+        if instance.is_default_for_suffix and instance.suffix == path.suffix:
+            return instance
     raise ModelError(f"{path}: expected a model file with the suffix {' or '.join(suffixes())}")

@@ -1,4 +1,4 @@
-"""How accurate a model file is on its runtime, whichever that is."""
+"""Accuracy of a model on the samples of a split, on any runtime."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 _BATCH_SIZE = 256
 _MOST_LOSSES = 1 << 16
-"""Losses of an evaluation; samples share one where there are more."""
+"""Largest number of losses of an evaluation. A larger split gets one loss for each batch of samples."""
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Results of a model on a split.
+    """Accuracy of a model on a split.
 
     Attributes:
-        accuracy: Fraction of right labels, 0 to 1, ignored labels excluded; else the value of the recipe's metric.
+        accuracy: Fraction of correct labels, 0 to 1, without ignored labels, or the value of the recipe's metric.
         samples: Number of samples.
-        correct: One bit for each sample, as ``numpy.packbits`` packs them. Empty unless one label of each
-            sample counts.
-        losses: Loss of each batch: the recipe's own, or the fraction of wrong labels where ``correct`` cannot hold it,
-            scaled so that the mean over the samples is ``1 - accuracy``. Else empty.
-        batch_size: Number of samples of a batch of ``losses``.
+        correct: One bit for each sample, packed by ``numpy.packbits``: whether its label is correct. Empty unless
+            each sample has exactly one label that is not ignored.
+        losses: Loss of each batch, if ``correct`` is empty: the recipe's own, or the fraction of wrong labels, scaled
+            so that the mean over the samples is ``1 - accuracy``.
+        batch_size: Number of samples for each value of ``losses``.
     """
 
     accuracy: float
@@ -52,15 +52,15 @@ def accuracy(
     samples: int | None = None,
     progress: Progress = SILENT,
 ) -> Accuracy:
-    """Fraction of labels that are the class of the largest score, over ``split``.
+    """Evaluate the fraction of labels in ``split`` that equal the class of the largest score.
 
     Args:
-        predict: Inputs of some samples (N, ...) to outputs, of which the first is scores (N, classes, ...).
+        predict: Function of inputs (N, ...) that returns the outputs. The first are scores (N, classes, ...).
         split: Samples with labels.
-        path: Of the file, for messages.
-        runtime: What runs it, for messages.
-        samples: The first so many of the split; None: all.
-        progress: Advances by a sample.
+        path: Path of the file, for messages.
+        runtime: Name of the runtime, for messages.
+        samples: Number of samples from the start of the split; None for all.
+        progress: Progress indicator, which advances by one for each sample.
 
     Raises:
         DataError: The split is empty, its labels do not have the shape (N, ...) of the scores, or all are ignored.
@@ -70,32 +70,32 @@ def accuracy(
     if total < 1:
         raise DataError("the split is empty: there is nothing to evaluate on")
     progress.start(total)
-    right, counted = np.zeros(total, np.int64), np.zeros(total, np.int64)
-    seen = 0
+    correct, counted = np.zeros(total, np.int64), np.zeros(total, np.int64)
+    done = 0
     for batch, classes in split.batches(min(_BATCH_SIZE, total)):
-        inputs, labels = batch.numpy()[: total - seen], classes.numpy()[: total - seen]
+        inputs, labels = batch.numpy()[: total - done], classes.numpy()[: total - done]
         scores = predict(inputs)[0]
         check_shape(labels.shape, scores.shape, where=f"the accuracy of {path}")
         if not np.isfinite(scores).all():
             raise ModelError(f"{path} gives NaN or infinity on {runtime}")
-        here = slice(seen, seen + len(labels))
-        right[here] = _by_sample(scores.argmax(axis=1) == labels)
-        counted[here] = _by_sample(labels != IGNORED)
-        seen += len(labels)
-        progress.advance(len(labels), accuracy=right.sum() / max(1, counted.sum()))
-        if seen == total:
+        rows = slice(done, done + len(labels))
+        correct[rows] = _by_sample(scores.argmax(axis=1) == labels)
+        counted[rows] = _by_sample(labels != IGNORED)
+        done += len(labels)
+        progress.advance(len(labels), accuracy=correct.sum() / max(1, counted.sum()))
+        if done == total:
             break
     if not counted.any():
         raise DataError(f"there is nothing to evaluate on: all labels of the split are {IGNORED}, which is ignored")
-    fraction = float(right.sum() / counted.sum())
+    fraction = float(correct.sum() / counted.sum())
     if (counted == 1).all():
-        return Accuracy(fraction, total, np.packbits(right.astype(bool)).tobytes())
+        return Accuracy(fraction, total, np.packbits(correct.astype(bool)).tobytes())
     size = -(-total // _MOST_LOSSES)
-    errors = (counted - right) / counted.mean()
+    errors = (counted - correct) / counted.mean()
     losses = tuple(float(errors[start : start + size].mean()) for start in range(0, total, size))
     return Accuracy(fraction, total, losses=losses, batch_size=size)
 
 
-def _by_sample(marked: Array) -> Array:
-    total: Array = marked.reshape(len(marked), -1).sum(axis=1)
+def _by_sample(flags: Array) -> Array:
+    total: Array = flags.reshape(len(flags), -1).sum(axis=1)
     return total

@@ -1,4 +1,4 @@
-"""Agreement of a microcontroller's kernels with LiteRT, whichever backend has the kernels."""
+"""Agreement of the kernels of a microcontroller with LiteRT."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from edgeprune.errors import ParityError
 from edgeprune.tflite.litert_interpreter import Kernels
 
 MOST_STEPS = 4
-"""Both round what every operator gives, but not alike; MLPerf Tiny's own files differ by up to 3."""
+"""Allowed difference, in quantization steps. The two runtimes round results differently.
+
+The model files of MLPerf Tiny differ by up to 3 steps.
+"""
 _TOP1_AGREEMENT = 0.995
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of the kernels of a microcontroller, run on this machine, with LiteRT on the same samples.
+    """Comparison of microcontroller kernels, run on this machine, with LiteRT on the same samples.
 
     Attributes:
-        top1_agreement: See ``parity.Parity``; None where outputs are not scores of classes.
-        worst_steps: Largest difference of any output value, in steps of its quantization; of a float output that joins
-            quantized parts, in steps of the part.
-        mean_steps: Mean absolute difference.
-        samples: How many were compared.
-        kernels: Of LiteRT: ``reference``, or ``optimized`` where it has no such for an operator.
-        accuracy: Fraction of right labels of the samples with the kernels of the microcontroller; None without labels.
-        litert_accuracy: The same on LiteRT.
+        top1_agreement: Same as ``Parity.top1_agreement``; None if outputs are not scores of classes.
+        worst_steps: Largest difference of any output value, in quantization steps. If a float output joins quantized
+            parts, the steps of each part apply.
+        mean_steps: Mean absolute difference, in quantization steps.
+        samples: Number of compared samples.
+        kernels: Kernels of LiteRT: ``reference``, or ``optimized`` if an operator has no reference kernel.
+        accuracy: Fraction of correct labels with the microcontroller kernels; None without labels.
+        litert_accuracy: Fraction of correct labels with LiteRT; None without labels.
     """
 
     top1_agreement: float | None
@@ -40,22 +43,22 @@ class Agreement:
         """Check that rounding explains the differences.
 
         Args:
-            path: The file.
+            path: Path of the file.
             runtime: Name of the runtime that has the kernels.
-            most_steps: Difference that rounding may explain, in steps.
+            most_steps: Allowed difference that rounding explains, in quantization steps.
 
         Raises:
-            ParityError: A value differs by more than ``most_steps``, or more than one sample in 200 (and more than a
-                single one, which may be a tie) gets another class.
+            ParityError: A value differs by more than ``most_steps``, or the class differs for more than one sample in
+                200. One differing sample is always allowed, because it may be a tie.
         """
-        missed = []
+        problems = []
         if self.worst_steps > most_steps:
-            missed.append(f"an output differs by {self.worst_steps} steps, of which rounding explains {most_steps}")
+            problems.append(f"an output differs by {self.worst_steps} steps, of which rounding explains {most_steps}")
         allowed = max(1, int((1 - _TOP1_AGREEMENT) * self.samples))
         if self.top1_agreement is not None and round((1 - self.top1_agreement) * self.samples) > allowed:
-            missed.append(
+            problems.append(
                 f"{self.top1_agreement:.2%} of the labels of {self.samples} samples get the same class, "
                 f"{_TOP1_AGREEMENT:.1%} must"
             )
-        if missed:
-            raise ParityError(f"{path} gives something else on {runtime} than on LiteRT: {'; '.join(missed)}")
+        if problems:
+            raise ParityError(f"{path} gives something else on {runtime} than on LiteRT: {'; '.join(problems)}")

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class Backend(ABC):
-    """One runtime: how its files are made, checked, run, measured and bundled.
+    """A runtime for which EdgePrune writes, checks, runs, measures and bundles model files.
 
-    A backend has no state: there is one instance of each class. Methods import what they need when they are called, so
-    that naming a backend costs nothing.
+    A backend has no state: there is one instance of each class. Methods import the modules that they need when they are
+    called, so that looking up a backend is cheap.
     """
 
     name: ClassVar[str]
@@ -37,18 +37,18 @@ class Backend(ABC):
     title: ClassVar[str]
     """Name of the runtime in messages and reports."""
     package: ClassVar[str | None] = None
-    """Distribution on PyPI that runs its files on this machine; None if there is none."""
+    """Distribution on PyPI that runs its files on this machine; None if no such distribution exists."""
     extra: ClassVar[Extra | None] = None
     """Extra of EdgePrune that installs ``package``; None if EdgePrune always installs it."""
     suffix: ClassVar[str]
     """Suffix of its model files, with the dot."""
     is_default_for_suffix: ClassVar[bool] = False
-    """Whether this backend runs a file with its suffix of which nothing else is known."""
+    """Whether this backend runs a file with its suffix if the runtime is not known."""
 
     runner: ClassVar[RunnerScripts | None] = None
     """Scripts that run its models on a device with an operating system; None for firmware."""
     chooses_precision_on_device: ClassVar[bool] = False
-    """Whether the device measures every precision that keeps the accuracy and keeps the fastest."""
+    """Whether the device measures all precisions within the accuracy limit and selects the fastest."""
     measures_layers: ClassVar[bool] = False
     """Whether ``edgeprune calibrate`` can measure single layers with it, for a latency table."""
 
@@ -64,14 +64,14 @@ class Backend(ABC):
 
     @property
     def installed_version(self) -> str | None:
-        """Version of ``package`` that is installed here; None if there is none."""
+        """Installed version of ``package``; None if it is not installed."""
         try:
             return None if self.package is None else version(self.package)
         except PackageNotFoundError:
             return None
 
     def check_target(self, target: Target) -> None:
-        """Check that ``target`` has the tables that this backend reads, and no others.
+        """Check that ``target`` has the tables that this backend reads, and only those.
 
         Raises:
             TargetError: A table is missing or superfluous, or an option is not valid.
@@ -84,7 +84,7 @@ class Backend(ABC):
         self.check_options(target)
 
     def check_options(self, target: Target) -> None:
-        """Check ``runtime.options`` of the target; by default, there may be none.
+        """Check ``runtime.options`` of the target; by default, options are not allowed.
 
         Raises:
             TargetError: An option is missing, unknown, or has a value that is not valid.
@@ -97,31 +97,31 @@ class Backend(ABC):
             )
 
     def conversion_settings(self, target: Target) -> Mapping[str, Any]:
-        """Settings of the target that its files depend on, as JSON values: part of cache keys."""
+        """Settings of the target that the model files depend on, as JSON values. They are part of cache keys."""
         return {"runtime": [self.name, target.runtime.versions]}
 
     def write_float32(self, source: Path, folder: Path) -> Path:
-        """Make the float32 file from the exported ONNX file ``source``; by default, ``source`` is that file.
+        """Write the float32 file from the exported ONNX file ``source``; by default, return ``source``.
 
         Args:
             source: The exported ONNX file.
-            folder: Folder for a new file, which has the name of ``source`` and the suffix of this backend.
+            folder: Folder for the new file, which has the stem of ``source`` and the suffix of this backend.
 
         Raises:
-            ModelError: An operator is not supported, or the new file does not compute the same.
+            ModelError: An operator is not supported, or the outputs of the new file differ.
         """
         return source
 
     def check_network(self, dense: Conversion) -> Path:
-        """Check that the target can run the dense network, before anything is trained.
+        """Check that the target can run the dense network, before training starts.
 
-        The checks that every target has in common are in ``export.preflight``.
+        ``export.preflight`` has the checks that apply to all targets.
 
         Returns:
             File that has the footprint of the dense network; by default, the float32 file.
 
         Raises:
-            TargetError: The target cannot run it; names the operators and says what to do.
+            TargetError: The target cannot run the network. The message names the operators and a remedy.
         """
         return dense.file
 
@@ -130,11 +130,11 @@ class Backend(ABC):
         """Write a network in another precision than float32.
 
         Raises:
-            ModelError: It cannot be converted; the build continues without this precision.
+            ModelError: The network cannot be converted. The build continues without this precision.
         """
 
     def write_for_footprint(self, conversion: Conversion) -> Path:
-        """Write a file whose footprint is final although its weights and ranges are not; by default, the float32 file.
+        """Write a file with the final footprint, but not the final weights and ranges; by default, the float32 file.
 
         Raises:
             ModelError: The network cannot be converted.
@@ -142,10 +142,10 @@ class Backend(ABC):
         return conversion.file
 
     def footprint(self, path: Path, target: Target) -> Footprint | None:
-        """RAM and flash that the model file ``path`` takes on ``target``; None where only a device can measure them.
+        """RAM and flash of the model file ``path`` on ``target``; None if only a device can measure them.
 
         Raises:
-            ModelError: The runtime cannot run it.
+            ModelError: The runtime cannot run the file.
         """
         return None
 
@@ -156,14 +156,14 @@ class Backend(ABC):
     def compare_with_host(
         self, path: Path, samples: Array, *, classes: bool, labels: Array | None, progress: Progress = SILENT
     ) -> Agreement | None:
-        """Outputs of its own kernels and of ``host`` on the same samples; None where its kernels do not run here.
+        """Compare the outputs of its kernels and of ``host`` on the same samples; None if its kernels do not run here.
 
         Args:
             path: The model file.
             samples: Samples (N, ...).
             classes: Whether outputs are scores of classes.
             labels: Labels (N,) for accuracies; None without them.
-            progress: Advances by a sample.
+            progress: Progress indicator, which advances by one for each sample.
 
         Raises:
             ModelError: A runtime cannot run the file, or the outputs differ by more than rounding.
@@ -171,22 +171,22 @@ class Backend(ABC):
         return None
 
     def effective_precision(self, precision: Precision) -> Precision:
-        """Precision of the arithmetic on the device, which decides how far its outputs may be off."""
+        """Precision of the arithmetic on the device, which determines the tolerance of its outputs."""
         return precision
 
     def bundle_files(self, model: ShippedModel) -> Mapping[str, Path | str]:
-        """Files beside the model in a bundle, by path: those that run it on the device.
+        """Files of a bundle that run the model on the device, by path in the bundle.
 
-        Values are files to copy, or contents. By default, the scripts of ``runner``.
+        Values are paths of files to copy, or file contents. By default, these are the scripts of ``runner``.
 
         Raises:
-            ModelError: No program can be written for the model.
+            ModelError: EdgePrune cannot write a program for the model.
         """
         runner = self.runner
         if runner is None:
             return {}
         requirements = {"requirements.txt": runner.requirements} if runner.requirements else {}
-        names = "run.py", *(path.name for path in runner.beside)
+        names = "run.py", *(path.name for path in runner.companions)
         return {**dict(zip(names, runner.contents, strict=True)), **requirements}
 
     @abstractmethod
@@ -202,7 +202,7 @@ class Backend(ABC):
         """Load the model file ``path`` on this machine.
 
         Returns:
-            Function of inputs (N, ...) that returns each output (N, ...); uses all cores.
+            Function of inputs (N, ...) that returns each output (N, ...). It uses all cores.
 
         Raises:
             ModelError: The runtime cannot load the file.
@@ -210,7 +210,7 @@ class Backend(ABC):
 
     @abstractmethod
     def evaluate(self, path: Path, split: Split, *, progress: Progress = SILENT) -> Accuracy:
-        """Top-1 accuracy of the model file ``path`` on ``split``, on this machine.
+        """Evaluate the top-1 accuracy of the model file ``path`` on ``split``, on this machine.
 
         Raises:
             DataError: The split is empty.

@@ -1,4 +1,4 @@
-"""Samples into runtimes: inputs by name, in portions of the batch size that a file has."""
+"""Batching of samples for runtimes with a fixed batch size, and inputs by name."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ from edgeprune.errors import ModelError
 
 Array = NDArray[Any]
 Inputs = Array | Sequence[Array] | Mapping[str, Array]
-"""The one input (N, ...), or all of them by order or by name."""
+"""A single input (N, ...), or all inputs in order or by name."""
 
 
 def named(inputs: Inputs, names: Sequence[str], path: Path) -> dict[str, Array]:
-    """``inputs`` by name, in the order of ``names``.
+    """Return ``inputs`` by name, in the order of ``names``.
 
     Raises:
-        ModelError: They are others than the file at ``path`` takes.
+        ModelError: The names or the number of inputs differ from those of the file ``path``.
     """
     if isinstance(inputs, Mapping):
-        given = dict(inputs)
+        feed = dict(inputs)
     else:
         values = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
-        given = dict(zip(names, values, strict=False)) if len(values) == len(names) else {}
-    if set(given) != set(names):
+        feed = dict(zip(names, values, strict=False)) if len(values) == len(names) else {}
+    if set(feed) != set(names):
         raise ModelError(f"{path} takes the inputs {', '.join(names)}; got {len(inputs)} others")
-    return {name: np.ascontiguousarray(given[name]) for name in names}
+    return {name: np.ascontiguousarray(feed[name]) for name in names}
 
 
 def portions(feed: Mapping[str, Array], size: int | None) -> Iterator[tuple[dict[str, Array], int]]:
-    """Inputs of one run each, with the count of samples in it; the last is filled up by repeating its last one.
+    """Yield the inputs of each run, with the number of samples in it.
+
+    The last portion is padded by repeating its last sample.
 
     Args:
-        feed: All samples, by the name of the input.
-        size: Samples of one run; None: all of them.
+        feed: All samples, by name of the input.
+        size: Number of samples of one run; None for all.
     """
     samples = len(next(iter(feed.values())))
     size = size or samples
@@ -52,5 +54,5 @@ def portions(feed: Mapping[str, Array], size: int | None) -> Iterator[tuple[dict
 
 
 def core_count() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Networks that a backend converts, and the files it makes of them."""
+"""Inputs and results of a backend's conversion of a network."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """A float32 file of the backend, and what files in other precisions are made from.
+    """Inputs of a conversion: a float32 file of the backend, and samples for calibration.
 
     Attributes:
         file: The float32 file, as ``Backend.write_float32`` returned it.
         folder: Folder for the new files.
-        target: The target.
-        samples: Training samples that activation ranges are taken from.
-        seed: Seed that draws from ``samples``.
-        progress: Advances by a sample.
+        target: Target of the conversion.
+        samples: Training samples for the calibration of activation ranges.
+        seed: Seed of the random selection from ``samples``.
+        progress: Progress indicator, which advances by one for each sample.
     """
 
     file: Path
@@ -38,10 +38,10 @@ class Conversion:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantization(Conversion):
-    """A conversion of the pruned network, as the recipe asks for it.
+    """A conversion of the pruned network with the settings of the recipe.
 
     Attributes:
-        settings: ``quantize`` of the recipe.
+        settings: Table ``quantize`` of the recipe.
         accuracy: Function that returns the accuracy of a model file on validation data, 0 to 1.
         float32_accuracy: ``accuracy`` of ``file``.
     """
@@ -56,9 +56,9 @@ class ConvertedModel:
     """A network in one precision.
 
     Attributes:
-        files: Its files. The first runs on this machine; the others are forms of it for other versions of the runtime.
-        accuracy: Accuracy of the first on validation data, 0 to 1.
-        float_nodes: Names of nodes that were kept in float32.
+        files: Model files. The first runs on this machine; the others are variants for other versions of the runtime.
+        accuracy: Accuracy of the first file on validation data, 0 to 1.
+        float_nodes: Names of the nodes that remain in float32.
     """
 
     files: tuple[Path, ...]
@@ -73,9 +73,9 @@ class ShippedModel:
     Attributes:
         file: The model file.
         name: Name of the bundle.
-        target: The target.
+        target: Target of the bundle.
         samples: Split whose first samples become golden vectors.
-        other_files: Its other forms, see ``ConvertedModel.files``.
+        other_files: Other variants of the model, see ``ConvertedModel.files``.
     """
 
     file: Path

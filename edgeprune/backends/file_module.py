@@ -1,4 +1,4 @@
-"""A model file as a torch module."""
+"""Wrapper that makes a model file callable as a torch module."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def as_module(predict: Callable[[Inputs], list[Array]], outputs: Any) -> nn.Module:
-    """A loaded model file as a module that is called like the network from which it was exported.
+    """Wrap a loaded model file in a module with the signature of the network from which it was exported.
 
     Args:
         predict: Function of all inputs (N, ...) that returns each output (N, ...); see ``Backend.predictor``.
-        outputs: Outputs of the network for any inputs. Those of the module have the same structure, and the same values
-            in place of leaves that are not tensors.
+        outputs: Example outputs of the network. The outputs of the module have the same structure. Leaves that are not
+            tensors keep their values.
     """
     import torch
     from torch import nn

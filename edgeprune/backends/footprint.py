@@ -1,4 +1,4 @@
-"""RAM and flash of a model file on a microcontroller, whichever backend computes them."""
+"""RAM and flash of a model file on a microcontroller."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from edgeprune.evidence import Evidence
 
 @dataclass(frozen=True)
 class AllocationKind:
-    """Persistent allocations of one kind.
+    """Persistent allocations of the same kind.
 
     Attributes:
-        allocations: How many structures or buffers; 0 where only their bytes are known.
-        host_bytes: On the host, with 64-bit pointers, alignment included: measured.
-        target_bytes: With 32-bit pointers: estimated, an upper bound.
-        arithmetic: How ``target_bytes`` came about.
+        allocations: Number of structures or buffers; 0 if only their bytes are known.
+        host_bytes: Measured size on the host, with 64-bit pointers and alignment, in bytes.
+        target_bytes: Estimated size with 32-bit pointers, in bytes: an upper bound.
+        arithmetic: Derivation of ``target_bytes``.
     """
 
     allocations: int
@@ -27,15 +27,16 @@ class AllocationKind:
 
 @dataclass(frozen=True)
 class Arena:
-    """The tensor arena of one file.
+    """Tensor arena of a model file.
 
-    On a board the kernels may be others: those of CMSIS-NN ask for scratch buffers that are not in here.
+    A board may use other kernels. The arena does not include the scratch buffers of CMSIS-NN's kernels.
 
     Attributes:
-        total_bytes: On the host: measured.
-        nonpersistent_bytes: Activations and scratch, planned to overlap; they hold no pointers.
-        persistent_bytes: What stays from the first inference to the last.
-        by_kind: The persistent part; ``other`` is the allocator itself, its planner and its lists.
+        total_bytes: Measured size on the host, in bytes.
+        nonpersistent_bytes: Size of activations and scratch buffers, which may overlap, in bytes. They contain no
+            pointers.
+        persistent_bytes: Size of allocations that exist during all inferences, in bytes.
+        by_kind: Persistent allocations by kind; ``other`` is the allocator itself, its planner and its lists.
     """
 
     total_bytes: int
@@ -51,12 +52,12 @@ class Arena:
 
 @dataclass(frozen=True)
 class LiveTensor:
-    """A tensor that is in memory.
+    """Tensor that occupies memory at a given time.
 
     Attributes:
-        name: Of the ONNX node that makes it, or of the input.
-        bytes: It takes.
-        input: It is an input of the network, which nothing that is pruned makes smaller.
+        name: Name of the ONNX node that computes it, or of the input.
+        bytes: Size in bytes.
+        input: Whether it is an input of the network. Pruning does not make inputs smaller.
     """
 
     name: str
@@ -66,12 +67,12 @@ class LiveTensor:
 
 @dataclass(frozen=True)
 class Peak:
-    """The operator while which most bytes of activations are alive.
+    """Operator at which the live activations are largest.
 
     Attributes:
-        operator: Its TFLite operator.
-        name: Of what it writes.
-        tensors: What is alive then, the largest first.
+        operator: TFLite operator.
+        name: Name of its output.
+        tensors: Live tensors, the largest first.
     """
 
     operator: str
@@ -80,17 +81,17 @@ class Peak:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all of them; the planner may leave gaps between."""
+        """Total size of ``tensors`` in bytes, without gaps that the planner may leave."""
         return sum(tensor.bytes for tensor in self.tensors)
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{one.name}{' (the input)' * one.input} {one.bytes:,}" for one in self.tensors)
-        return f"{self.operator} {self.name} with {shown} bytes"
+        listed = ", ".join(f"{tensor.name}{' (the input)' * tensor.input} {tensor.bytes:,}" for tensor in self.tensors)
+        return f"{self.operator} {self.name} with {listed} bytes"
 
 
 @dataclass(frozen=True)
 class FallbackOperator:
-    """An operator that an accelerator leaves to the CPU.
+    """Operator that runs on the CPU because the accelerator does not support it.
 
     Attributes:
         kind: TFLite operator.
@@ -124,21 +125,21 @@ class CompilerEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
-    """RAM and flash of one file.
+    """RAM and flash of a model file.
 
     Attributes:
-        arena: The arena, as a runtime counted it on the host or a compiler plans it.
+        arena: Arena as measured by a runtime on the host, or as planned by a compiler.
         scratch_bytes: Estimated growth of the arena with the kernels of the board.
-        peak: Where most activations are alive; None if a compiler places them and does not report it.
-        file_bytes: Of the file.
-        golden_bytes: Size of the golden vectors in the firmware.
+        peak: Operator with the largest live activations; None if a compiler plans them and does not report it.
+        file_bytes: Size of the file in bytes.
+        golden_bytes: Size of the golden vectors in the firmware, in bytes.
         code: Estimated bytes of the image's other parts and of each operator's kernel, by name.
-        operators: How many of each there are.
+        operators: Number of operators of each kind.
         activation_source: Source of ``arena.nonpersistent_bytes``.
         activation_kind: Provenance of ``arena.nonpersistent_bytes``.
         code_source: Source of ``code``.
         code_error: Half the width of the error band of ``code``, as a fraction.
-        compiler: Estimates of the compiler that made the file; None without one.
+        compiler: Estimates of the compiler that wrote the file; None without a compiler.
     """
 
     arena: Arena
@@ -156,21 +157,21 @@ class Footprint:
 
     @property
     def arena_bytes(self) -> int:
-        """That an arena on a board needs: estimated, an upper bound but for what ESP-NN asks for."""
+        """Estimated arena size on a board in bytes: an upper bound without scratch buffers of ESP-NN."""
         return self.arena.restated_for_32_bit + self.scratch_bytes
 
     @property
     def flash_bytes(self) -> int:
-        """Bytes of the image, built as the firmware's README says: estimated."""
+        """Estimated size of the firmware image in bytes, if it is built as its README describes."""
         return self.file_bytes + self.golden_bytes + sum(self.code.values())
 
     @property
     def flash_band(self) -> tuple[int, int]:
-        """Error band of ``flash_bytes``."""
+        """Lower and upper end of the error band of ``flash_bytes``."""
         margin = round(self.code_error * sum(self.code.values()))
         return self.flash_bytes - margin, self.flash_bytes + margin
 
     @property
     def costs(self) -> dict[str, int]:
-        """By the names that budgets have for them."""
+        """Costs by the metric names that budgets use."""
         return {"arena_bytes": self.arena_bytes, "flash_bytes": self.flash_bytes}

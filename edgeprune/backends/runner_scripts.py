@@ -12,32 +12,32 @@ from edgeprune.backends.self_contained import self_contained
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerScripts:
-    """Scripts that run and measure a model on a device; they need nothing of EdgePrune there.
+    """Scripts that run and measure a model on a device without EdgePrune.
 
     Attributes:
-        script: Source of the script that is started; ``run.py`` in a bundle.
-        beside: Sources of scripts that must lie beside it, under their own names.
-        requirements: Packages that it needs on the device, one a line as pip reads them; empty for those of the board.
-        load_s: Longest time until a model is loaded, in seconds, where that may take longer than an answer.
+        script: Source of the main script; ``run.py`` in a bundle.
+        companions: Sources of scripts that must be in the same folder, under their own names.
+        requirements: Packages that the scripts need on the device, in the format of pip; empty if the board has them.
+        load_s: Time limit for loading a model in seconds, if it exceeds that of other commands.
     """
 
     script: Path
-    beside: tuple[Path, ...] = ()
+    companions: tuple[Path, ...] = ()
     requirements: str = ""
     load_s: float = 0.0
 
     @cached_property
     def contents(self) -> tuple[str, ...]:
-        """Content of ``script`` and of those ``beside`` it, with the parts that they share, see ``self_contained``."""
-        return tuple(self_contained(path) for path in (self.script, *self.beside))
+        """Contents of ``script`` and ``companions`` with their parts inlined, see ``self_contained``."""
+        return tuple(self_contained(path) for path in (self.script, *self.companions))
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """``contents`` as files beside each other in a folder that is removed when this process ends."""
+        """Files with ``contents`` in one temporary folder, which is removed when this process ends."""
         folder = Path(self._folder.name)
-        for path, content in zip((self.script, *self.beside), self.contents, strict=True):
+        for path, content in zip((self.script, *self.companions), self.contents, strict=True):
             (folder / path.name).write_text(content, encoding="utf-8")
-        return tuple(folder / path.name for path in (self.script, *self.beside))
+        return tuple(folder / path.name for path in (self.script, *self.companions))
 
     @cached_property
     def _folder(self) -> TemporaryDirectory[str]:

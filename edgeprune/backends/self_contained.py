@@ -1,6 +1,6 @@
-"""Self-contained scripts for devices: a script with the parts that it imports from ``runner_parts`` written into it.
+"""Generator of self-contained scripts for devices: it inlines the modules that a script imports from ``runner_parts``.
 
-Parts of several backends are in ``backends/runner_parts/``, those of one backend in its own folder ``runner_parts/``.
+Parts for several backends are in ``backends/runner_parts/``; parts for one backend are in its folder ``runner_parts/``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def self_contained(script: Path) -> str:
-    """The content of ``script``, in which its parts take the place of the statements that import them.
+    """Return the content of ``script`` with its parts in place of the statements that import them.
 
     The parts follow the imports of the script, each before those that import it. Their own imports of the standard
     library are merged with those of the script; other packages are imported by the script itself. A script that
-    imports no part stays as it is.
+    imports no part is returned unchanged.
     """
     text = script.read_text(encoding="utf-8")
     tree = ast.parse(text)
@@ -32,20 +32,20 @@ def self_contained(script: Path) -> str:
     lines = text.splitlines()
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_future(node)]
     head = lines[: imports[0].lineno - 1]
-    merged = _merged([*imports, *(node for part in trees.values() for node in part.body)])
+    merged_imports = _merged([*imports, *(node for part in trees.values() for node in part.body)])
     end = _header_end(tree)
     between = lines[imports[-1].end_lineno : end]
     bodies = [line for part in parts for line in ("", "", f"# {part}", "", *_body(part))]
-    return "\n".join([*head, *merged, *between, *bodies, *lines[end:], ""])
+    return "\n".join([*head, *merged_imports, *between, *bodies, *lines[end:], ""])
 
 
 def _parts(tree: ast.Module) -> Iterator[str]:
-    """Modules of the parts that a module imports, and those that they import before them; each once."""
-    found: dict[str, None] = {}
+    """Modules of the parts that a module imports, directly or indirectly, each once and after its own imports."""
+    modules: dict[str, None] = {}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and _PART.fullmatch(node.module):
-            found |= dict.fromkeys([*_parts(ast.parse(_source(node.module))), node.module])
-    return iter(found)
+            modules |= dict.fromkeys([*_parts(ast.parse(_source(node.module))), node.module])
+    return iter(modules)
 
 
 def _source(part: str) -> str:
@@ -54,7 +54,7 @@ def _source(part: str) -> str:
 
 
 def _body(part: str) -> list[str]:
-    """Lines of a part behind its imports."""
+    """Lines of a part after its imports."""
     text = _source(part)
     return "\n".join(text.splitlines()[_header_end(ast.parse(text)) :]).strip("\n").splitlines()
 
@@ -79,7 +79,7 @@ def _is_future(node: ast.stmt) -> bool:
 
 
 def _header_end(tree: ast.Module) -> int:
-    """Number of lines up to the first statement that is no docstring, import, or try or condition around imports."""
+    """Number of lines before the first statement other than a docstring, an import, or a try or if around imports."""
     return max(node.end_lineno or 0 for node in takewhile(_is_header, tree.body))
 
 

@@ -1,4 +1,4 @@
-"""Base class of the runtimes of TFLite files, with inputs and outputs in the layout of the ONNX file."""
+"""Base class of the runtimes of TFLite files. Inputs and outputs have the layout of the ONNX file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class TfliteRuntime(ABC):
-    """A file that a runtime has loaded.
+    """TFLite file that a runtime has loaded.
 
     Attributes:
-        name: Of the runtime.
-        path: Of the file.
-        inputs: In order.
-        outputs: In order.
+        name: Name of the runtime.
+        path: Path of the file.
+        inputs: Inputs, in order.
+        outputs: Outputs, in order.
     """
 
     name: ClassVar[str]
@@ -38,16 +38,16 @@ class TfliteRuntime(ABC):
         self._workers = workers
 
     def predict(self, inputs: Inputs) -> list[Array]:
-        """Run any number of samples, in portions of the file's batch size; dimension 0 is the batch everywhere.
+        """Run any number of samples, in portions of the file's batch size. Dimension 0 of each input is the batch.
 
         Args:
-            inputs: In the layout of the ONNX file; floats also where the file is quantized.
+            inputs: Inputs in the layout of the ONNX file. They are floats even if the file is quantized.
 
         Returns:
-            Each output (N, ...) in the layout of the ONNX file, floats where the file is quantized.
+            Each output (N, ...) in the layout of the ONNX file. Outputs of a quantized file are floats.
 
         Raises:
-            ModelError: They are not the inputs that the file takes, or the runtime fails.
+            ModelError: The inputs do not match those of the file, or the runtime fails.
         """
         feed = named(inputs, [port.name for port in self.inputs], self.path)
         with ThreadPoolExecutor(self._workers) as pool:
@@ -60,19 +60,19 @@ class TfliteRuntime(ABC):
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """Run one inference; inputs and outputs are in the layout of the ONNX file.
+        """Run one inference. Inputs and outputs have the layout of the ONNX file.
 
         Raises:
-            ModelError: An input has another shape or type, or the runtime fails.
+            ModelError: The shape or type of an input is wrong, or the runtime fails.
         """
-        found = self.run_stored(self.stored(inputs))
-        return [port.restored(values) for port, values in zip(self.outputs, found, strict=True)]
+        outputs = self.run_stored(self.stored(inputs))
+        return [port.restored(values) for port, values in zip(self.outputs, outputs, strict=True)]
 
     def stored(self, inputs: Sequence[Array]) -> list[Array]:
-        """``inputs`` of one inference as they lie in the TFLite file.
+        """Return the inputs of one inference in the layout and type of the TFLite file.
 
         Raises:
-            ModelError: One has another shape or type.
+            ModelError: The shape or type of an input is wrong.
         """
         for port, values in zip(self.inputs, inputs, strict=True):
             if values.shape != port.onnx_shape:
@@ -85,14 +85,14 @@ class TfliteRuntime(ABC):
 
     @abstractmethod
     def run_stored(self, inputs: Sequence[Array]) -> list[Array]:
-        """Run one inference; inputs and outputs are as they lie in the TFLite file, steps where it is quantized.
+        """Run one inference on values in the layout and type of the TFLite file; integers if it is quantized.
 
         Raises:
             ModelError: The runtime fails.
         """
 
     def evaluate(self, split: Split, *, samples: int | None = None, progress: Progress = SILENT) -> Accuracy:
-        """Top-1 accuracy on the first ``samples`` of ``split``, or on all; see ``accuracy``."""
+        """Evaluate the top-1 accuracy on the first ``samples`` of ``split``, or on all; see ``accuracy``."""
         return accuracy(self.predict, split, path=self.path, runtime=self.name, samples=samples, progress=progress)
 
     def _failure(self, problem: object) -> ModelError:

@@ -1,4 +1,4 @@
-"""RAM and flash that a file compiled for Ethos-U needs."""
+"""RAM and flash of a model file that Vela compiled for Ethos-U."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ _CODE_SOURCE = (
 
 
 def compiled_footprint(source: Path, compiled: vela.Compiled) -> Footprint:
-    """RAM and flash of the compiled form of the int8 file ``source``.
+    """Compute RAM and flash of the compiled variant of the int8 file ``source``.
 
-    The arena is the SRAM that Vela plans, with its CPU operators, and the persistent part of TFLite Micro for
-    ``source``, which has at least as many operators.
+    The arena is the sum of two parts: the SRAM that Vela plans, operators on the CPU included, and the persistent part
+    of TFLite Micro for ``source``, which has at least as many operators.
 
     Raises:
         ModelError: TFLite Micro cannot run ``source``.
     """
-    plain = footprint(source)
+    source_footprint = footprint(source)
     model = vela.read(compiled.file)
     names = vela.operators(model)
     activations = compiled.estimate.sram_bytes
     return Footprint(
         arena=Arena(
-            total_bytes=activations + plain.arena.persistent_bytes,
+            total_bytes=activations + source_footprint.arena.persistent_bytes,
             nonpersistent_bytes=activations,
-            persistent_bytes=plain.arena.persistent_bytes,
-            by_kind=plain.arena.by_kind,
+            persistent_bytes=source_footprint.arena.persistent_bytes,
+            by_kind=source_footprint.arena.by_kind,
         ),
         scratch_bytes=cmsis_nn.arena_bytes(model),
         peak=None,
         file_bytes=compiled.file.stat().st_size,
-        golden_bytes=plain.golden_bytes,
+        golden_bytes=source_footprint.golden_bytes,
         code=code_bytes(names),
         operators={name: names.count(name) for name in sorted(set(names))},
         activation_source="as Vela plans the SRAM of accelerator and CPU",
         activation_kind="estimated",
         code_source=_CODE_SOURCE,
-        code_error=plain.code_error,
+        code_error=source_footprint.code_error,
         compiler=compiled.estimate,
     )

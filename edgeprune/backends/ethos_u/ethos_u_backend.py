@@ -1,4 +1,4 @@
-"""Backend of Arm Ethos-U accelerators beside a Cortex-M."""
+"""Backend of Arm Ethos-U accelerators with a Cortex-M host."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SHOWN = 8
 
 
 class EthosU(TfliteMicro):
-    """TensorFlow Lite Micro with an Ethos-U.
+    """TensorFlow Lite Micro with an Ethos-U accelerator.
 
-    The int8 file of TFLite Micro is evaluated on this machine; Vela compiles it for the accelerator. Operators that
-    Vela leaves to the CPU run in TFLite Micro's kernels.
+    EdgePrune evaluates the int8 file of TFLite Micro on this machine, and Vela compiles it for the accelerator.
+    Operators that the accelerator does not support run in TFLite Micro's kernels on the CPU.
     """
 
     name = "ethos_u"
@@ -66,11 +66,11 @@ class EthosU(TfliteMicro):
         from edgeprune.backends.ethos_u import vela
         from edgeprune.backends.ethos_u.ethos_u_options import Options
 
-        written = super().write(precision, conversion)
-        (source,) = written.files
+        converted = super().write(precision, conversion)
+        (source,) = converted.files
         output = source.with_name(f"{source.stem}-vela.tflite")
         vela.compile_file(source, output, Options.of(conversion.target))
-        return ConvertedModel(files=(source, output), accuracy=written.accuracy, float_nodes=written.float_nodes)
+        return ConvertedModel(files=(source, output), accuracy=converted.accuracy, float_nodes=converted.float_nodes)
 
     def footprint(self, path: Path, target: Target) -> Footprint:
         from edgeprune.backends.ethos_u import vela

@@ -1,4 +1,4 @@
-"""Options of a target with an Ethos-U: ``[runtime.options]`` in its file."""
+"""Options of a target with an Ethos-U, from the table ``[runtime.options]`` of its file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SYSTEMS = (
     "Ethos_U85_SYS_DRAM_Low", "Ethos_U85_SYS_DRAM_Mid", "Ethos_U85_SYS_DRAM_High",
 )  # fmt: skip
 _MEMORY_MODES = ("Shared_Sram",)
-"""Other modes of Vela place weights or activations in a memory that the table [microcontroller] does not describe."""
+"""Supported memory modes. Others use a memory that the table [microcontroller] does not describe."""
 _VALUES = {"accelerator_config": _ACCELERATORS, "system_config": _SYSTEMS, "memory_mode": _MEMORY_MODES}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Settings of Vela, each named as its command-line option.
+    """Settings of Vela, with the names of its command-line options.
 
     Attributes:
-        accelerator_config: Accelerator with its multiply-adds per cycle.
+        accelerator_config: Name of the accelerator and its multiply-adds per cycle.
         system_config: Section of Vela's configuration file with the bandwidths of the memories.
         memory_mode: Section of the same file that assigns data to memories.
     """

@@ -41,7 +41,9 @@ class Compiled:
 
 
 def compile_file(source: Path, output: Path, options: Options, *, timeout_s: float = _TIMEOUT_S) -> Compiled:
-    """Compile the int8 file ``source`` to the file ``output``, whose bytes depend on the content and options alone.
+    """Compile the int8 file ``source`` to the file ``output``.
+
+    The output bytes depend only on the content of ``source`` and the options.
 
     Raises:
         MissingPackageError: Vela is not installed.
@@ -60,7 +62,7 @@ def compile_file(source: Path, output: Path, options: Options, *, timeout_s: flo
             "--output-dir", folder,
         ]  # fmt: skip
         try:
-            ended = subprocesses.run(argv, timeout_s=timeout_s, cwd=Path(folder))
+            completed = subprocesses.run(argv, timeout_s=timeout_s, cwd=Path(folder))
         except TimeoutExpired as problem:
             raise ModelError(
                 f"{source}: expected Vela to compile the file within {timeout_s:.0f} s, and it was still running: "
@@ -68,16 +70,16 @@ def compile_file(source: Path, output: Path, options: Options, *, timeout_s: flo
             ) from problem
         compiled = Path(folder) / f"{source.stem}_vela.tflite"
         summary = Path(folder) / f"{source.stem}_summary_{options.system_config}.csv"
-        if ended.returncode or not compiled.is_file() or not summary.is_file():
-            message = ended.stderr.strip()[-_MESSAGE_CHARACTERS:] or ended.stdout.strip()[-_MESSAGE_CHARACTERS:]
+        if completed.returncode or not compiled.is_file() or not summary.is_file():
+            message = completed.stderr.strip()[-_MESSAGE_CHARACTERS:] or completed.stdout.strip()[-_MESSAGE_CHARACTERS:]
             raise ModelError(
                 f"{source}: expected Vela to compile the file for {options.accelerator_config}, and it ended with exit "
-                f"code {ended.returncode}: {message}"
+                f"code {completed.returncode}: {message}"
             )
         shutil.copyfile(compiled, output)
         with summary.open(encoding="utf-8", newline="") as lines:
             (row,) = csv.DictReader(lines)
-    reasons = dict(_REASON.findall(ended.stdout + ended.stderr))
+    reasons = dict(_REASON.findall(completed.stdout + completed.stderr))
     return Compiled(
         output,
         CompilerEstimate(
@@ -91,17 +93,17 @@ def compile_file(source: Path, output: Path, options: Options, *, timeout_s: flo
 
 
 def read(path: Path) -> schema.ModelT:
-    """Content of a compiled file, which is not a regular TFLite file: nothing writes its scratch tensors."""
+    """Read a compiled file. It is not a regular TFLite file, because no operator writes its scratch tensors."""
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
 
 
 def operators(model: schema.ModelT) -> list[str]:
-    """Operators of a compiled file in order; ``CUSTOM`` for those that run on the accelerator."""
-    found = []
+    """Names of the operators of a compiled file in order; ``CUSTOM`` if they run on the accelerator."""
+    names = []
     for operator in model.subgraphs[0].operators:
         code = model.operatorCodes[operator.opcodeIndex].customCode
-        found.append(operator_name(model, operator) if code is None else _text(code))
-    return found
+        names.append(operator_name(model, operator) if code is None else _text(code))
+    return names
 
 
 def _fallback(path: Path, reasons: dict[str, str]) -> tuple[FallbackOperator, ...]:

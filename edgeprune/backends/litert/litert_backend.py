@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class LiteRT(Backend):
-    """LiteRT on the CPU; a device may have tflite-runtime instead."""
+    """LiteRT on the CPU. A device may use tflite-runtime instead."""
 
     name = "litert"
     title = "LiteRT"
@@ -52,7 +52,7 @@ class LiteRT(Backend):
             ignored = "equalize = true" if settings.equalize else f"calibration = '{settings.calibration}'"
             logger.warning("quantize.%s does not apply to TFLite files, which use the observed ranges", ignored)
         path = conversion.folder / f"{conversion.file.stem}-{precision}.tflite"
-        written = tflite_quantizing.quantize(
+        quantized = tflite_quantizing.quantize(
             conversion.file,
             path,
             conversion.samples,
@@ -60,7 +60,7 @@ class LiteRT(Backend):
             seed=conversion.seed,
             progress=conversion.progress,
         )
-        names = tuple(node.name for node in written.float_nodes)
+        names = tuple(node.name for node in quantized.float_nodes)
         return ConvertedModel(files=(path,), accuracy=conversion.accuracy(path), float_nodes=names)
 
     def check_file(self, path: Path) -> None:

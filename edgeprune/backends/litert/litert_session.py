@@ -1,4 +1,4 @@
-"""LiteRT on the CPU."""
+"""Inference and evaluation of TFLite files with LiteRT on the CPU."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class LiteRTSession(TfliteRuntime):
-    """A loaded file.
+    """TFLite file that LiteRT has loaded.
 
     Args:
-        path: Of the file.
-        inputs: Its inputs, in order; None: as the file states, see ``input_ports``.
-        outputs: Its outputs, the same.
-        threads: Of one inference.
-        workers: Inferences at a time.
-        kernels: That run it.
+        path: Path of the file.
+        inputs: Inputs, in order; None to read them from the file, see ``input_ports``.
+        outputs: Outputs, in order; None to read them from the file, see ``output_ports``.
+        threads: Number of threads for one inference.
+        workers: Number of concurrent inferences.
+        kernels: Kernels of LiteRT to use.
 
     Raises:
-        ModelError: LiteRT cannot load it.
+        ModelError: LiteRT cannot load the file.
     """
 
     name = "LiteRT"
@@ -80,10 +80,10 @@ def predict(path: Path, inputs: Inputs) -> list[Array]:
 
 
 def predictor(path: Path) -> Callable[[Inputs], list[Array]]:
-    """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), on all cores as ``evaluate``."""
+    """Load ``path`` and return a function of inputs (N, ...) that returns each output (N, ...), on all cores."""
     return LiteRTSession(path, workers=core_count()).predict
 
 
 def evaluate(path: Path, split: Split, *, samples: int | None = None, progress: Progress = SILENT) -> Accuracy:
-    """Load ``path`` and take its accuracy on ``split``; see ``LiteRTSession``. Each core runs samples of its own."""
+    """Load ``path`` and evaluate its accuracy on ``split``. Each core runs different samples."""
     return LiteRTSession(path, workers=core_count()).evaluate(split, samples=samples, progress=progress)

@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("onnxruntime_runner.py")
 
 
 class OnnxRuntime(Backend):
-    """ONNX Runtime on the CPU; it reads the exported ONNX file as it is."""
+    """ONNX Runtime on the CPU. It reads the exported ONNX file without conversion."""
 
     name = "onnxruntime"
     title = "ONNX Runtime"
@@ -47,7 +47,7 @@ class OnnxRuntime(Backend):
 
         settings = conversion.settings
         path = conversion.folder / f"{conversion.file.stem}-{precision}.onnx"
-        written = quantize.quantize(
+        quantized = quantize.quantize(
             conversion.file,
             path,
             conversion.samples,
@@ -61,8 +61,8 @@ class OnnxRuntime(Backend):
             ),
             progress=conversion.progress,
         )
-        names = tuple(node.name for node in written.float_nodes)
-        return ConvertedModel(files=(path,), accuracy=written.accuracy, float_nodes=names)
+        names = tuple(node.name for node in quantized.float_nodes)
+        return ConvertedModel(files=(path,), accuracy=quantized.accuracy, float_nodes=names)
 
     def check_file(self, path: Path) -> None:
         from edgeprune.export import onnx_loading
@@ -81,7 +81,7 @@ class OnnxRuntime(Backend):
 
 
 def calibration_method(settings: QuantizeSettings) -> Method:
-    """Method of calibration of the recipe, or the default."""
+    """Return the calibration method of the recipe, or the default."""
     from edgeprune.quantize.activation_ranges import DEFAULT
 
     return DEFAULT if settings.calibration == "auto" else settings.calibration

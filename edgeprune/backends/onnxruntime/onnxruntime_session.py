@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU."""
+"""Inference and evaluation of ONNX files with ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def session_options(*, threads: int | None = None, spinning: bool = True) -> onnxruntime.SessionOptions:
-    """Options for one model that has the runtime for itself; ``onnxruntime_runner.py`` measures with the same ones.
+    """Session options for one model that uses the runtime alone. ``onnxruntime_runner.py`` uses the same options.
 
     Args:
-        threads: Of one inference; None: every core this process may use.
-        spinning: Threads wait busily for work: faster, unless others want the cores.
+        threads: Number of threads for one inference; None for all cores that this process may use.
+        spinning: Whether threads spin while they wait for work. This is faster unless other processes need the cores.
     """
     import onnxruntime
 
@@ -42,13 +42,13 @@ def session_options(*, threads: int | None = None, spinning: bool = True) -> onn
 
 
 class OnnxRuntimeSession:
-    """A loaded model."""
+    """ONNX model that ONNX Runtime has loaded."""
 
     def __init__(self, path: Path, *, threads: int | None = None, spinning: bool = True) -> None:
-        """Load the ONNX file ``path``; see ``session_options``.
+        """Load the ONNX file ``path``. See ``session_options`` for the arguments.
 
         Raises:
-            ModelError: The runtime cannot load it.
+            ModelError: ONNX Runtime cannot load the file.
         """
         import onnxruntime
 
@@ -64,20 +64,20 @@ class OnnxRuntimeSession:
         self.input_names = tuple(value.name for value in self._inputs)
         self.output_names = tuple(value.name for value in self._session.get_outputs())
         self.batch_size: int | None = batch if isinstance(batch, int) else None
-        """Samples of one inference where the file fixes them."""
+        """Number of samples of one inference; None if the batch size of the file is dynamic."""
 
     def predict(self, inputs: Inputs, *, workers: int = 1) -> list[Array]:
-        """Run any number of samples, in portions where the file fixes the batch size.
+        """Run any number of samples, in portions if the file has a fixed batch size.
 
         Args:
-            inputs: The input (N, ...), or all of them by order or name.
-            workers: Portions that are run at a time.
+            inputs: A single input (N, ...), or all inputs in order or by name.
+            workers: Number of portions that run at the same time.
 
         Returns:
-            Each output, (N, ...).
+            Each output (N, ...).
 
         Raises:
-            ModelError: The runtime refuses the inputs or fails.
+            ModelError: ONNX Runtime rejects the inputs or fails.
         """
         feed = named(inputs, self.input_names, self.path)
         with ThreadPoolExecutor(workers) as pool:
@@ -85,16 +85,18 @@ class OnnxRuntimeSession:
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def evaluate(self, split: Split, *, workers: int = 1, progress: Progress = SILENT) -> Accuracy:
-        """Top-1 accuracy on ``split``, run sample by sample where the file fixes batch 1, as on the device.
+        """Evaluate the top-1 accuracy on ``split``.
+
+        If the batch size of the file is 1, samples run one by one as on the device.
 
         Args:
             split: Samples with labels.
             workers: See ``predict``.
-            progress: Advances by a sample.
+            progress: Progress indicator, which advances by one for each sample.
 
         Raises:
             DataError: The split is empty.
-            ModelError: The runtime refuses the inputs or fails, or an output is not finite.
+            ModelError: ONNX Runtime rejects the inputs or fails, or an output is not finite.
         """
         return accuracy(
             lambda inputs: self.predict(inputs, workers=workers),
@@ -118,14 +120,14 @@ def predict(path: Path, inputs: Inputs, *, threads: int | None = None) -> list[A
 
 
 def predictor(path: Path) -> Callable[[Inputs], list[Array]]:
-    """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), on all cores as ``evaluate``."""
+    """Load ``path`` and return a function of inputs (N, ...) that returns each output (N, ...), on all cores."""
     session = OnnxRuntimeSession(path, threads=1, spinning=False)
     return lambda inputs: session.predict(inputs, workers=core_count())
 
 
 def evaluate(path: Path, split: Split, *, progress: Progress = SILENT) -> Accuracy:
-    """Load ``path`` and take its accuracy on ``split``; see ``OnnxRuntimeSession``.
+    """Load ``path`` and evaluate its accuracy on ``split``.
 
-    Each core runs samples of its own: threads that share one small inference spend much of it waiting for each other.
+    Each core runs different samples. Several threads for one small inference would spend much time waiting.
     """
     return OnnxRuntimeSession(path, threads=1, spinning=False).evaluate(split, workers=core_count(), progress=progress)

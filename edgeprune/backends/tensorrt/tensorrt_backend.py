@@ -26,7 +26,7 @@ class TensorRT(OnnxRuntime):
     is_default_for_suffix = False
     runner = RunnerScripts(
         script=_FOLDER / "tensorrt_runner.py",
-        beside=(_FOLDER / "build_engine.py", SCRIPT),  # the last for a board without TensorRT
+        companions=(_FOLDER / "build_engine.py", SCRIPT),  # the last for a board without TensorRT
         load_s=3 * 3600.0,  # it builds an engine for each of three precisions, which may take an hour
     )
     chooses_precision_on_device = True

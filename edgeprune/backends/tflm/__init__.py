@@ -1,1 +1,1 @@
-"""TFLite Micro on the host: its own kernels, its own allocator, and whether LiteRT agrees with it."""
+"""TFLite Micro on the host: inference with its kernels, its memory allocator, and comparison with LiteRT."""

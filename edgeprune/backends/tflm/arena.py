@@ -1,4 +1,7 @@
-"""The tensor arena of TFLite Micro: what its recording allocator counted on the host, restated for 32-bit pointers."""
+"""Size of the tensor arena of TFLite Micro.
+
+The recording allocator measures it on the host; EdgePrune restates it for 32-bit pointers.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _NODE = "NodeAndRegistration struct"
 _OTHER = "other"
 
 _HOST_ONLY_BYTES = 512
-"""Counters of the recording allocator, which a board does not have, and the wider pointers of all allocators.
+"""Bytes that only the host needs: counters of the recording allocator, and wider pointers of all allocators.
 
 Measured: images of three networks with TensorFlow Lite Micro 90b983c on a Cortex-M4 used 592 to 604 bytes less.
 """
@@ -37,25 +40,28 @@ _STRUCTURES: Mapping[str, tuple[int, int]] = {
 
 
 def parsed(text: str) -> Arena:
-    """Read what ``RecordingMicroAllocator::PrintAllocations`` wrote.
+    """Parse the output of ``RecordingMicroAllocator::PrintAllocations``.
 
     Raises:
-        ModelError: It says something else.
+        ModelError: The text is not such output.
     """
     totals = {name: int(count) for name, count in _TOTAL.findall(text)}
     if set(totals) != {"total", "head", "tail"}:
-        raise ModelError(f"TFLite Micro's allocator tells no arena: {text.strip()!r}")
-    kinds = {name: _kind(name, int(used), int(count)) for name, used, count in _KIND.findall(text)}
-    rest = totals["tail"] - sum(kind.host_bytes for kind in kinds.values())
-    arithmetic = f"{rest} on the host, less {_HOST_ONLY_BYTES} of its recording allocator"
-    kinds[_OTHER] = AllocationKind(0, rest, max(0, rest - _HOST_ONLY_BYTES), arithmetic)
+        raise ModelError(f"could not parse the arena size from TFLite Micro's allocator log: {text.strip()!r}")
+    kinds = {name: _kind(name, int(host_bytes), int(count)) for name, host_bytes, count in _KIND.findall(text)}
+    remainder = totals["tail"] - sum(kind.host_bytes for kind in kinds.values())
+    arithmetic = f"{remainder} on the host, less {_HOST_ONLY_BYTES} of its recording allocator"
+    kinds[_OTHER] = AllocationKind(0, remainder, max(0, remainder - _HOST_ONLY_BYTES), arithmetic)
     return Arena(totals["total"], totals["head"], totals["tail"], kinds)
 
 
-def _kind(name: str, used: int, count: int) -> AllocationKind:
-    wide, narrow = _STRUCTURES.get(name, (0, 0))
-    if used != count * wide:  # not a list of known structures
-        return AllocationKind(count, used, used, f"{used}: as on the host, pointers included")
+def _kind(name: str, host_bytes: int, count: int) -> AllocationKind:
+    host_size, target_size = _STRUCTURES.get(name, (0, 0))
+    if host_bytes != count * host_size:  # not a list of known structures
+        return AllocationKind(count, host_bytes, host_bytes, f"{host_bytes}: as on the host, pointers included")
     return AllocationKind(
-        count, used, count * narrow, f"{count} x {narrow} = {count * narrow}: {wide} each on the host"
+        count,
+        host_bytes,
+        count * target_size,
+        f"{count} x {target_size} = {count * target_size}: {host_size} each on the host",
     )

@@ -1,4 +1,4 @@
-"""Arena bytes that CMSIS-NN kernels need beyond the plain ones, on cores with DSP instructions or without.
+"""Additional arena bytes of CMSIS-NN kernels over the reference kernels, on cores with or without DSP instructions.
 
 Source: ``*_get_buffer_size`` of CMSIS-NN 4ab83cc, and ``kernels/cmsis_nn`` of TensorFlow Lite Micro 90b983c, which call
 them. Cores with MVE are not covered: a depthwise convolution may take 496 bytes there for each position of its
@@ -15,16 +15,16 @@ from edgeprune.tflite.tflite_file import operator_name
 from edgeprune.tflite.tflite_schema import schema
 
 _SLOT = 16
-"""Alignment of persistent allocations: what a kernel remembers of its scratch buffer takes one more slot at most."""
+"""Alignment of persistent allocations. A kernel's record of its scratch buffer takes at most one slot more."""
 
 
 def arena_bytes(model: schema.ModelT) -> int:
-    """Bytes that the arena grows by with kernels of CMSIS-NN: an upper bound.
+    """Upper bound of the growth of the arena with CMSIS-NN kernels, in bytes.
 
-    Scratch buffers take part in the memory plan for their operator alone, so that only those at the peak count.
+    A scratch buffer is alive only during its operator, so only scratch buffers at the memory peak count.
     """
-    plain = activations(model)
-    growth = planned_bytes([*plain, *scratch_buffers(model)]) - planned_bytes(plain)
+    buffers = activations(model)
+    growth = planned_bytes([*buffers, *scratch_buffers(model)]) - planned_bytes(buffers)
     slots = sum(TFLITE[operator_name(model, op)].cmsis_nn_slots for op in model.subgraphs[0].operators)
     return max(growth, 0) + _SLOT * slots
 
@@ -39,11 +39,11 @@ def scratch_buffers(model: schema.ModelT) -> list[Buffer]:
 
 
 def _scratch_bytes(model: schema.ModelT, op: schema.OperatorT) -> int:
-    """Bytes of the scratch buffer of one operator.
+    """Size of the scratch buffer of an operator in bytes.
 
-    A convolution unfolds two windows to int16, each rounded up to four values; one of 1 x 1 without dilation needs none
-    (``arm_convolve_wrapper_s8_get_buffer_size``). A depthwise convolution holds one window of all channels, twice that
-    where channels are multiplied; an average pooling one int32 for each channel.
+    A convolution unfolds two windows to int16, each rounded up to four values. A 1 x 1 convolution without dilation
+    needs none (``arm_convolve_wrapper_s8_get_buffer_size``). A depthwise convolution holds one window of all channels,
+    or two with a channel multiplier. Average pooling holds one int32 for each channel.
     """
     graph, name = model.subgraphs[0], operator_name(model, op)
     if name == "AVERAGE_POOL_2D":

@@ -1,4 +1,4 @@
-"""Whether TFLite Micro computes what LiteRT computes."""
+"""Comparison of the outputs of TFLite Micro with those of LiteRT."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def compare(
     most_steps: int = MOST_STEPS,
     progress: Progress = SILENT,
 ) -> Agreement:
-    """Run the quantized file at ``path`` on TFLite Micro and on LiteRT, and hold one against the other.
+    """Run the quantized file ``path`` on TFLite Micro and on LiteRT, and compare the outputs.
 
     Args:
-        path: Of the file.
-        samples: Real ones (N, ...) in the layout of the ONNX file, see ``TfliteRuntime.predict``.
+        path: Path of the file.
+        samples: Real samples (N, ...) in the layout of the ONNX file, see ``TfliteRuntime.predict``.
         inputs: See ``Interpreter``.
         outputs: See ``Interpreter``.
-        classes: The first output is scores of classes, (N, classes, ...).
-        labels: Right classes of the samples, (N, ...).
-        most_steps: That rounding may explain.
-        progress: Advances by a sample.
+        classes: Whether the first output has scores of classes, (N, classes, ...).
+        labels: Correct classes of the samples, (N, ...).
+        most_steps: Allowed difference that rounding explains, in quantization steps.
+        progress: Progress indicator, which advances by one for each sample.
 
     Raises:
-        ModelError: An output is computed in float, or one of the two cannot run the file.
+        ModelError: An output is computed in float, or a runtime cannot run the file.
         ParityError: Rounding does not explain the differences, see ``Agreement.check``.
     """
     from edgeprune.export import parity  # which needs torch, as nothing else of TFLite Micro does
@@ -63,29 +63,29 @@ def compare(
     answers: list[tuple[list[Array], list[Array]]] = []
     for portion, size in portions(feed, micro.inputs[0].batch_size):
         stored = micro.stored(list(portion.values()))
-        wanted, got = (
-            [port.moved(values)[:size].astype(np.float32) for port, values in zip(micro.outputs, found, strict=True)]
-            for found in (session.run_stored(stored), micro.run_stored(stored))
+        reference_outputs, micro_outputs = (
+            [port.moved(values)[:size].astype(np.float32) for port, values in zip(micro.outputs, results, strict=True)]
+            for results in (session.run_stored(stored), micro.run_stored(stored))
         )
-        answers.append((wanted, got))
+        answers.append((reference_outputs, micro_outputs))
         progress.advance(size)
     reference, other = (
-        [np.concatenate(parts) for parts in zip(*side, strict=True)] for side in zip(*answers, strict=True)
+        [np.concatenate(parts) for parts in zip(*batches, strict=True)] for batches in zip(*answers, strict=True)
     )
     sizes = [port.moved(size) for port, size in zip(micro.outputs, sizes, strict=True)]
-    found = parity.compare(_in_steps(reference, sizes), _in_steps(other, sizes), classes=False)
-    agreeing = parity.compare(reference[:1], other[:1], classes=classes).top1_agreement
-    right = (None, None) if labels is None else (_accuracy(other[0], labels), _accuracy(reference[0], labels))
-    agreement = Agreement(agreeing, round(found.max_error), found.mean_error, count, kernels, *right)
+    errors = parity.compare(_in_steps(reference, sizes), _in_steps(other, sizes), classes=False)
+    top1_agreement = parity.compare(reference[:1], other[:1], classes=classes).top1_agreement
+    accuracies = (None, None) if labels is None else (_accuracy(other[0], labels), _accuracy(reference[0], labels))
+    agreement = Agreement(top1_agreement, round(errors.max_error), errors.mean_error, count, kernels, *accuracies)
     agreement.check(path, Interpreter.name, most_steps=most_steps)
     return agreement
 
 
 def step_sizes(path: Path) -> list[Array]:
-    """Size of one quantization step at every element of every output, in the layout of the file.
+    """Compute the size of a quantization step for every element of every output, in the layout of the file.
 
-    Integer outputs have steps of 1. A float output may join parts that were quantized with scales of their own: the
-    scales take the way of the parts through the operators that join them. Constants, such as padding, have size 0.
+    Integer outputs have steps of 1. A float output may join parts that were quantized with different scales. The scales
+    are then propagated through the operators that join the parts. Constants, such as padding, have step size 0.
 
     Raises:
         ModelError: An output is computed in float.
@@ -112,26 +112,28 @@ def step_sizes(path: Path) -> list[Array]:
                 "its differences cannot be given in steps"
             )
     filled = {index: np.full(graph.tensors[index].shape, size, np.float32) for index, size in sources.items()}
-    moved = _moved(model, [op for op in graph.operators if id(op) in operators], filled)
+    joined = _joined_outputs(model, [op for op in graph.operators if id(op) in operators], filled)
     ones = {index: np.ones(graph.tensors[index].shape, np.float32) for index in map(int, graph.outputs)}
-    return [{**ones, **filled, **moved}[int(index)] for index in graph.outputs]
+    return [{**ones, **filled, **joined}[int(index)] for index in graph.outputs]
 
 
-def _moved(model: schema.ModelT, operators: list[schema.OperatorT], values: dict[int, Array]) -> dict[int, Array]:
-    """Outputs of ``operators`` alone for the inputs ``values``, by the tensors that are outputs of ``model``."""
+def _joined_outputs(
+    model: schema.ModelT, operators: list[schema.OperatorT], values: dict[int, Array]
+) -> dict[int, Array]:
+    """Run only ``operators`` on the inputs ``values``; return the outputs of ``model`` that they compute."""
     graph = model.subgraphs[0]
-    made = {int(index) for op in operators for index in op.outputs}
-    outputs = [int(index) for index in graph.outputs if int(index) in made]
+    computed = {int(index) for op in operators for index in op.outputs}
+    outputs = [int(index) for index in graph.outputs if int(index) in computed]
     if not outputs:
         return {}
-    alone, only = copy.copy(model), copy.copy(graph)
-    only.operators, only.inputs, only.outputs = operators, list(values), outputs
-    alone.subgraphs, alone.signatureDefs, alone.metadata = [only], [], []
+    submodel, subgraph = copy.copy(model), copy.copy(graph)
+    subgraph.operators, subgraph.inputs, subgraph.outputs = operators, list(values), outputs
+    submodel.subgraphs, submodel.signatureDefs, submodel.metadata = [subgraph], [], []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "end.tflite"
-        file.write_bytes(tflite_file.pack(alone))
-        found = LiteRTSession(file, kernels="optimized").run_stored(list(values.values()))
-    return dict(zip(outputs, found, strict=True))
+        file.write_bytes(tflite_file.pack(submodel))
+        results = LiteRTSession(file, kernels="optimized").run_stored(list(values.values()))
+    return dict(zip(outputs, results, strict=True))
 
 
 def _in_steps(values: list[Array], sizes: list[Array]) -> list[Array]:

@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 _SPARE_BYTES = 1 << 20
 _ELEMENT_BYTES = 8
-"""More than any activation has, with the scratch of its kernel."""
+"""Bytes of an element: more than any activation needs, with the scratch buffer of its kernel."""
 _MOST_ARENA_BYTES = 1 << 31
 
 
 class Interpreter(TfliteRuntime):
-    """A loaded file.
+    """TFLite file that TFLite Micro has loaded.
 
     Args:
-        path: Of the file.
-        inputs: Its inputs, in order; None: as the file states, see ``input_ports``.
-        outputs: Its outputs, the same.
-        alone: Nothing else is in this process: a file that makes TFLite Micro crash may do so.
+        path: Path of the file.
+        inputs: Inputs, in order; None to read them from the file, see ``input_ports``.
+        outputs: Outputs, in order; None to read them from the file, see ``output_ports``.
+        sandboxed: Whether this process runs nothing else, so that a crash of TFLite Micro does no harm.
 
     Raises:
-        ModelError: LiteRT cannot load it (which is not asked where it is ``alone``), it has weights outside the
-            flatbuffer, or TFLite Micro cannot run it.
+        ModelError: LiteRT cannot load the file (not checked if ``sandboxed``), its weights are outside the flatbuffer,
+            or TFLite Micro cannot run it.
     """
 
     name = "TFLite Micro"
@@ -53,12 +53,12 @@ class Interpreter(TfliteRuntime):
         inputs: Sequence[Port] | None = None,
         outputs: Sequence[Port] | None = None,
         *,
-        alone: bool = False,
+        sandboxed: bool = False,
     ) -> None:
         with extras.required("mcu"):
             from tflite_micro.python.tflite_micro import runtime
 
-        if not alone:
+        if not sandboxed:
             LiteRTSession(path, kernels="optimized")  # checks shapes that TFLite Micro believes
         model, content = read(path), path.read_bytes()
         _check_buffers(content, path)
@@ -86,34 +86,34 @@ class Interpreter(TfliteRuntime):
         return [np.array(self._interpreter.get_output(index)) for index in range(len(self.outputs))]
 
     def arena(self) -> Arena:
-        """Arena as counted by its recording allocator."""
+        """Return the arena as reported by the recording allocator."""
         with captured(2) as printed:
             self._interpreter.print_allocations()
         return arena.parsed(printed.text)
 
 
 def predictor(path: Path) -> Callable[[Inputs], list[Array]]:
-    """Load ``path``; what is given inputs (N, ...) and gives each output (N, ...), one sample after the other."""
+    """Load ``path`` and return a function of inputs (N, ...) that returns each output (N, ...), sample by sample."""
     return Interpreter(path).predict
 
 
 def evaluate(path: Path, split: Split, *, samples: int | None = None, progress: Progress = SILENT) -> Accuracy:
-    """Load ``path`` and take its accuracy on the first ``samples`` of ``split``; the kernels are plain, and slow."""
+    """Load ``path`` and evaluate it on the first ``samples`` of ``split`` with the slow reference kernels."""
     return Interpreter(path).evaluate(split, samples=samples, progress=progress)
 
 
 def _check_buffers(content: bytes, path: Path) -> None:
     stored = schema.Model.GetRootAs(content)
-    outside = sum(stored.Buffers(index).Offset() > 1 for index in range(stored.BuffersLength()))
-    if outside:
+    outside_count = sum(stored.Buffers(index).Offset() > 1 for index in range(stored.BuffersLength()))
+    if outside_count:
         raise ModelError(
-            f"{path}: {outside} buffers lie behind the flatbuffer, where TFLite Micro does not look; "
-            "write it anew with edgeprune.tflite.tflite_file.pack"
+            f"{path}: {outside_count} buffers lie behind the flatbuffer, where TFLite Micro does not look; "
+            "write the file again with edgeprune.tflite.tflite_file.pack"
         )
 
 
 def _arena_size(model: schema.ModelT, content: bytes) -> int:
-    """More than any file needs: no activation overlaps, and what is kept for weights is as large as they are."""
+    """Upper bound of the arena size: activations do not overlap, and data of weights is as large as the weights."""
     elements = sum(
         prod(int(size) for size in tensor.shape)
         for graph in model.subgraphs

@@ -1,4 +1,4 @@
-"""Estimate of the flash that a firmware image takes beside its model, from the operators of a file."""
+"""Estimate of the code size of a firmware image, from the operators of a model file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SOURCE = (
 BAND = 0.15
 """Half the width of the error band, as a fraction of the code."""
 GOLDEN_SAMPLES = 4
-"""Golden vectors of a firmware, unless their inputs exceed ``MOST_GOLDEN_BYTES``."""
+"""Number of golden vectors in a firmware, unless their inputs exceed ``MOST_GOLDEN_BYTES``."""
 MOST_GOLDEN_BYTES = 16 << 10
 
 
 def code_bytes(operators: Iterable[str]) -> dict[str, int]:
-    """Estimated bytes of the base and of the kernel of each operator, by name; the largest kernel for unknown ones."""
+    """Estimate the bytes of the base and of each kernel, by name. Unknown operators count as the largest kernel."""
     largest = max(TFLITE[name].kernel_bytes or 0 for name in TFLITE.names())
     kernels = {name: TFLITE[name].kernel_bytes or largest for name in sorted(set(operators))}
     return {**BASE_BYTES, **kernels}

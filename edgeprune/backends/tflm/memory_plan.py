@@ -1,8 +1,8 @@
-"""The memory plan of TensorFlow Lite Micro: where activations and scratch buffers lie in the arena.
+"""Memory plan of TensorFlow Lite Micro: offsets of activations and scratch buffers in the arena.
 
-The algorithm is that of ``GreedyMemoryPlanner``: buffers are placed by size, the largest first and of equal ones the
-last first, each at the lowest offset that no buffer alive at the same time occupies.
-Quadratic in the number of buffers.
+The algorithm is that of ``GreedyMemoryPlanner``. It places buffers in order of decreasing size, and equal ones last
+first. Each gets the lowest offset that no buffer alive at the same time occupies. The complexity is quadratic in the
+number of buffers.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _ALIGNMENT = 16
 
 @dataclass(frozen=True)
 class Buffer:
-    """Memory that is needed for some operators.
+    """Buffer that is alive during a range of operators.
 
     Attributes:
-        bytes: Size, before alignment.
+        bytes: Size before alignment, in bytes.
         first: Index of the first operator that needs it, from 1; 0 for an input of the network.
         last: Index of the last operator that needs it.
         tensor: Index of the tensor; None for a scratch buffer.
@@ -34,7 +34,7 @@ class Buffer:
 
 
 def activations(model: schema.ModelT) -> list[Buffer]:
-    """Activations of the first subgraph, by tensor index; inputs are alive from the start, outputs to the end."""
+    """Activations of the first subgraph, by tensor index. Inputs live from the start and outputs to the end."""
     graph = model.subgraphs[0]
     first = dict.fromkeys(map(int, graph.inputs), 0)
     last = dict(first)
@@ -48,7 +48,7 @@ def activations(model: schema.ModelT) -> list[Buffer]:
 
 
 def planned_bytes(buffers: Iterable[Buffer]) -> int:
-    """Bytes of the arena's nonpersistent part: the end of the buffer that ends last."""
+    """Size of the arena's nonpersistent part in bytes: the largest end offset of a buffer."""
     placed: list[tuple[int, int, Buffer]] = []
     for _, buffer in sorted(enumerate(buffers), key=lambda pair: (-_aligned(pair[1].bytes), -pair[0])):
         size = _aligned(buffer.bytes)
@@ -66,8 +66,8 @@ def _lowest_gap(size: int, occupied: Sequence[tuple[int, int]]) -> int:
     return start
 
 
-def _overlap(one: Buffer, other: Buffer) -> bool:
-    return one.first <= other.last and other.first <= one.last
+def _overlap(first: Buffer, second: Buffer) -> bool:
+    return first.first <= second.last and second.first <= first.last
 
 
 def _aligned(size: int) -> int:

@@ -1,4 +1,7 @@
-"""How long each operator of a file takes in TFLite Micro: run alone, as its Python package has no profiler."""
+"""Execution time of each operator of a file in TFLite Micro.
+
+Each operator runs in a separate model, because the Python package of TFLite Micro has no profiler.
+"""
 
 from __future__ import annotations
 
@@ -18,32 +21,40 @@ _RUNS = 5
 
 
 def layer_times_us(path: Path, *, runs: int = _RUNS) -> list[tuple[str, float]]:
-    """Operator and microseconds of one run, in the order they run: the fastest of ``runs``, on any input.
+    """Measure each operator; return its name and the shortest time of ``runs`` in microseconds, in execution order.
 
-    What an inference does between operators is not in it, and what an operator finds in the caches is warmer.
+    The times do not include work between operators, and caches are warmer than in an inference.
 
     Raises:
-        ModelError: TFLite Micro cannot run one of them.
+        ModelError: TFLite Micro cannot run an operator.
     """
     model = tflite_file.read(path)
     with tempfile.TemporaryDirectory() as folder:
-        found = []
+        times = []
         for index, operator in enumerate(model.subgraphs[0].operators):
             file = Path(folder) / f"{index}.tflite"
-            file.write_bytes(tflite_file.pack(_alone(model, operator)))
-            found.append((tflite_file.operator_name(model, operator), min(_times_us(file, runs))))
-    return found
+            file.write_bytes(tflite_file.pack(_single_operator_model(model, operator)))
+            times.append((tflite_file.operator_name(model, operator), min(_times_us(file, runs))))
+    return times
 
 
-def _alone(model: schema.ModelT, operator: schema.OperatorT) -> schema.ModelT:
-    """A model of one operator; what it reads that is no constant is the input."""
+def _single_operator_model(model: schema.ModelT, operator: schema.OperatorT) -> schema.ModelT:
+    """Extract a model with a single operator. The operator's inputs that are not constants become its inputs."""
     graph = model.subgraphs[0]
-    alone, only = copy.copy(model), copy.copy(graph)
-    read = [int(index) for index in operator.inputs if index >= 0]
-    given = [index for index in read if model.buffers[graph.tensors[index].buffer].data is None]
-    only.operators, only.inputs, only.outputs = [operator], given, [int(index) for index in operator.outputs]
-    alone.subgraphs, alone.signatureDefs, alone.metadata = [only], [], []  # metadata describes the whole model
-    return alone
+    submodel, subgraph = copy.copy(model), copy.copy(graph)
+    operand_indices = [int(index) for index in operator.inputs if index >= 0]
+    input_indices = [index for index in operand_indices if model.buffers[graph.tensors[index].buffer].data is None]
+    subgraph.operators, subgraph.inputs, subgraph.outputs = (
+        [operator],
+        input_indices,
+        [int(index) for index in operator.outputs],
+    )
+    submodel.subgraphs, submodel.signatureDefs, submodel.metadata = (
+        [subgraph],
+        [],
+        [],
+    )  # metadata describes the whole model
+    return submodel
 
 
 def _times_us(path: Path, runs: int) -> Iterator[float]:
@@ -51,6 +62,6 @@ def _times_us(path: Path, runs: int) -> Iterator[float]:
     inputs = [np.zeros(port.shape, port.dtype) for port in interpreter.inputs]
     interpreter.run_stored(inputs)
     for _ in range(runs):
-        started = time.perf_counter_ns()
+        start = time.perf_counter_ns()
         interpreter.run_stored(inputs)
-        yield (time.perf_counter_ns() - started) / 1e3
+        yield (time.perf_counter_ns() - start) / 1e3

@@ -1,4 +1,4 @@
-"""Which operator of a TFLite file needs the most memory for activations, and for which tensors."""
+"""Operator of a TFLite file at which the live activations are largest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgeprune.tflite.tflite_schema import schema
 
 
 def peak(model: schema.ModelT) -> Peak:
-    """Find the operator of the first subgraph with the most bytes of activations; the first of several."""
+    """Find the operator of the first subgraph with the largest live activations; of equal ones the first."""
     graph, buffers = model.subgraphs[0], activations(model)
     alive = [
         [buffer for buffer in buffers if buffer.first <= step <= buffer.last]

@@ -1,6 +1,6 @@
-"""TFLite Micro in a process of its own, for files of unknown origin: surprising shapes make its kernels crash.
+"""Execution of TFLite Micro in a separate process, for files of unknown origin whose shapes may crash its kernels.
 
-A file may be well formed and still have a MEAN without axes; there is no way to see all of that beforehand.
+A well-formed file may have, for example, a MEAN without axes. EdgePrune cannot detect all such cases beforehand.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from edgeprune.errors import EdgePruneError, ModelError
 
 _TIMEOUT_S = 120.0
 _MOST_MEMORY_BYTES = 8 << 30
-"""Bytes of address space; libraries reserve some GiB that they never touch."""
+"""Limit of the address space in bytes. Libraries reserve some GiB that they never use."""
 
 
 def arena(path: Path, *, timeout_s: float = _TIMEOUT_S) -> Arena:
-    """Load the file at ``path``, run it once on zeros, and take its arena.
+    """Load the file ``path``, run it once on zeros, and return its arena.
 
     Raises:
-        ModelError: TFLite Micro cannot run it, crashes on it, or does not come to an end.
+        ModelError: TFLite Micro cannot run the file, crashes, or exceeds ``timeout_s`` seconds.
         MissingPackageError: TFLite Micro is not installed.
     """
     extras.check("mcu")
     try:
-        ended = subprocesses.run([sys.executable, "-m", __name__, str(path)], timeout_s=timeout_s)
+        completed = subprocesses.run([sys.executable, "-m", __name__, str(path)], timeout_s=timeout_s)
     except TimeoutExpired as problem:
         raise ModelError(f"TFLite Micro does not come to an end with {path} within {timeout_s:.0f} s") from problem
-    if ended.returncode < 0:
-        name = signal.Signals(-ended.returncode).name
+    if completed.returncode < 0:
+        name = signal.Signals(-completed.returncode).name
         raise ModelError(
             f"TFLite Micro crashes on {path} ({name}): an operator has inputs that its kernel does not expect"
         )
     try:
-        answer = safe_json.loads(ended.stdout)
+        answer = safe_json.loads(completed.stdout)
     except ValueError as problem:
-        raise ModelError(f"TFLite Micro fails on {path}: {ended.stderr.strip()[-500:]}") from problem
+        raise ModelError(f"TFLite Micro fails on {path}: {completed.stderr.strip()[-500:]}") from problem
     if "problem" in answer:
         raise ModelError(answer["problem"])
     return Arena(**{**answer, "by_kind": {name: AllocationKind(**kind) for name, kind in answer["by_kind"].items()}})
@@ -56,7 +56,7 @@ def _main(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY_BYTES, _MOST_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        interpreter = Interpreter(path, alone=True)
+        interpreter = Interpreter(path, sandboxed=True)
         interpreter.run_stored([np.zeros(port.shape, port.dtype) for port in interpreter.inputs])
         answer = asdict(interpreter.arena())
     except EdgePruneError as problem:

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from edgeprune.model.data import Split
 
 _SAMPLES = 8
-"""Samples that ranges are taken from where only sizes matter."""
+"""Number of calibration samples if only the footprint of the file matters."""
 
 
 class TfliteMicro(LiteRT):
     """TensorFlow Lite Micro on microcontrollers.
 
-    Its plain kernels run on this machine too, but slowly: LiteRT evaluates the same files, and the outputs of both are
-    compared.
+    Its reference kernels also run on this machine, but slowly. LiteRT evaluates the same files instead, and EdgePrune
+    compares the outputs of both.
     """
 
     name = "tflm"
@@ -81,14 +81,15 @@ class TfliteMicro(LiteRT):
         assert board is not None, "check_target requires it"
         assert clock_mhz is not None, "a target with a table [microcontroller] has a clock"
         cycles = board.cycles_per_mac
-        low, typical, high = (macs * each / (clock_mhz * 1e3) for each in (cycles.low, cycles.typical, cycles.high))
+        counts = cycles.low, cycles.typical, cycles.high
+        low, typical, high = (macs * count / (clock_mhz * 1e3) for count in counts)
         return LatencyEstimate(
             latency_ms=typical,
             low_ms=low,
             high_ms=high,
             macs=macs,
             clock_mhz=clock_mhz,
-            cycles_per_mac=(cycles.low, cycles.typical, cycles.high),
+            cycles_per_mac=counts,
             source=cycles.source,
         )
 
@@ -109,8 +110,8 @@ class TfliteMicro(LiteRT):
 
         samples = next(iter(model.samples.batches(GOLDEN_SAMPLES)))[0].numpy()
         footprint = self.footprint(model.file, model.target)
-        written = firmware_files.write(model.file, model.target, footprint, samples, name=model.name, **options)
-        return {f"firmware/{name}": text for name, text in written.items()}
+        contents = firmware_files.write(model.file, model.target, footprint, samples, name=model.name, **options)
+        return {f"firmware/{name}": text for name, text in contents.items()}
 
     def predictor(self, path: Path) -> Callable[[Inputs], list[Array]]:
         from edgeprune.backends.tflm import interpreter

@@ -1,4 +1,4 @@
-"""RAM and flash that a TFLite file needs with TFLite Micro."""
+"""RAM and flash of a TFLite file with TFLite Micro."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgeprune.tflite.tflite_file import operator_name, read, tensor_bytes
 
 
 def footprint(path: Path, arena: Arena | None = None) -> Footprint:
-    """Load ``path`` into TFLite Micro and look; not again where ``arena`` is what it told.
+    """Compute the footprint of the file ``path``. Unless ``arena`` is given, TFLite Micro loads the file to measure it.
 
     Raises:
-        ModelError: TFLite Micro cannot run it.
+        ModelError: TFLite Micro cannot run the file.
     """
     model = read(path)
     graph = model.subgraphs[0]

@@ -1,4 +1,4 @@
-"""C++ files that run a TFLite file on a microcontroller, with a program that answers over the serial line."""
+"""Generator of C++ firmware that runs a TFLite file on a microcontroller and answers commands over a serial line."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ _CORTEX_M = (
     "example_mps2_an386/startup.c",
     "example_mps2_an386/mps2_an386.ld",
 )
-"""Files for Cortex-M alone: Xtensa cores are built by ESP-IDF."""
+"""Files for Cortex-M only. ESP-IDF builds the firmware for Xtensa cores."""
 _BUILD_ROWS = """
 | `CMakeLists.txt`, `toolchain.cmake` | build `firmware.elf` |
 | `example_mps2_an386/` | `board.cc`, startup file and linker script for QEMU's emulated Cortex-M4 |"""
 _WIDTH = 24
 _HASH_DIGITS = 12
 _NAMES = {"BATCH_MATMUL": "BatchMatMul", "PADV2": "PadV2", "ethos-u": "EthosU"}
-"""Names of operators in ``MicroMutableOpResolver``, if these are not their names in camel case."""
+"""Names of operators in ``MicroMutableOpResolver`` that are not their schema names in camel case."""
 _CORES = {"armv6-m": "cortex-m0plus", "armv8-m.main": "cortex-m33", "armv8.1-m.main": "cortex-m55"}
 _FPUS = {"cortex-m4": "fpv4-sp-d16", "cortex-m7": "fpv5-sp-d16", "cortex-m33": "fpv5-sp-d16", "cortex-m55": "auto"}
-"""Single precision, which every board with the core has; its name as GCC's ``-mfpu`` takes it."""
+"""Values of GCC's ``-mfpu`` for single precision, which every board with the core supports."""
 _HARD_FLOAT = {"cortex-m4": "+fp", "cortex-m7": "+fp"}
 """Suffix that TensorFlow Lite Micro's Makefile appends to the name of a core with an FPU; others have none."""
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Inputs, and what TFLite Micro gives for them.
+    """Golden vectors: inputs, and the outputs that TFLite Micro computes for them.
 
     Attributes:
-        inputs: Of each sample as bytes of the first input tensor.
-        outputs: The same of the first output tensor.
+        inputs: Content of the first input tensor for each sample.
+        outputs: Content of the first output tensor for each sample.
     """
 
     inputs: tuple[bytes, ...]
@@ -56,7 +56,9 @@ class Golden:
 
 
 def golden(file: Path, samples: Array) -> Golden:
-    """Run ``samples`` (N, ...), in the layout of the ONNX file; see ``tflm.code.golden_count`` for how many.
+    """Compute golden vectors from the first of ``samples`` (N, ...), which have the layout of the ONNX file.
+
+    ``kernel_sizes.golden_count`` determines their number.
 
     Raises:
         ModelError: The file has several inputs, or TFLite Micro cannot run it.
@@ -77,23 +79,23 @@ def golden(file: Path, samples: Array) -> Golden:
 def write(
     file: Path,
     target: Target,
-    found: Footprint,
+    footprint: Footprint,
     samples: Array,
     *,
     name: str,
     compiled: Path | None = None,
     notes: str = "",
 ) -> dict[str, str]:
-    """The folder's files by name.
+    """Generate the files of the firmware folder, by name.
 
     Args:
-        file: The model.
-        target: A microcontroller.
-        found: What the file takes.
-        samples: For the golden vectors, see ``golden``.
-        name: Of the model.
-        compiled: Form of the model for an accelerator, which becomes the model data; by default, that is ``file``.
-        notes: Section of the README on this form, as Markdown.
+        file: The model file.
+        target: Target with a microcontroller.
+        footprint: RAM and flash of the file.
+        samples: Samples for the golden vectors, see ``golden``.
+        name: Name of the model.
+        compiled: Variant of the model for an accelerator, which is embedded instead of ``file``.
+        notes: Section of the README on this variant, as Markdown.
 
     Raises:
         ModelError: See ``golden``.
@@ -109,12 +111,12 @@ def write(
         ),
         "model_data.cc": _source("model_data.h", [_array(f"kModelData[{len(content)}]", content)]),
         "model_info.h": _model_info(f"{name}-{digest[:_HASH_DIGITS]}", interpreter, vectors),
-        "op_resolver.h": _resolver(tuple(found.operators)),
-        "arena_size.h": _arena_size(found),
+        "op_resolver.h": _resolver(tuple(footprint.operators)),
+        "arena_size.h": _arena_size(footprint),
         "golden.h": _golden_header(vectors),
         "golden.cc": _golden_source(vectors),
         **_build_files(target),
-        "README.md": _readme(target, found, interpreter, vectors, name=name, notes=notes),
+        "README.md": _readme(target, footprint, interpreter, vectors, name=name, notes=notes),
     }
 
 
@@ -137,9 +139,9 @@ def _source(header: str, parts: Sequence[str]) -> str:
     return f'#include "{header}"\n\n' + "\n\n".join(parts) + "\n"
 
 
-def _array(declared: str, content: bytes) -> str:
+def _array(declaration: str, content: bytes) -> str:
     lines = ("  " + " ".join(f"0x{byte:02x}," for byte in row) for row in _rows(content))
-    return f"alignas(16) const unsigned char {declared} = {{\n" + "\n".join(lines) + "\n};"
+    return f"alignas(16) const unsigned char {declaration} = {{\n" + "\n".join(lines) + "\n};"
 
 
 def _rows(content: bytes) -> Iterator[bytes]:
@@ -162,13 +164,13 @@ def _model_info(model_id: str, interpreter: Interpreter, vectors: Golden) -> str
 
 
 def _resolver(operators: Sequence[str]) -> str:
-    added = " ||\n      ".join(f"resolver->Add{_method(name)}() != kTfLiteOk" for name in operators)
+    registrations = " ||\n      ".join(f"resolver->Add{_method(name)}() != kTfLiteOk" for name in operators)
     return _header(
         "// Exactly the operators of the model, so that no other kernel is linked.",
         f"using Resolver = tflite::MicroMutableOpResolver<{len(operators)}>;",
         "",
         "inline TfLiteStatus AddOperators(Resolver* resolver) {",
-        f"  if ({added}) {{",
+        f"  if ({registrations}) {{",
         "    return kTfLiteError;",
         "  }",
         "  return kTfLiteOk;",
@@ -182,20 +184,20 @@ def _method(operator: str) -> str:
     return _NAMES.get(operator, re.sub(r"(\d)d$", r"\1D", camel))
 
 
-def _arena_size(found: Footprint) -> str:
-    size = found.arena_bytes + -found.arena_bytes % 16
+def _arena_size(footprint: Footprint) -> str:
+    size = footprint.arena_bytes + -footprint.arena_bytes % 16
     return _header(
-        "// RAM of the tensor arena.\n//\n" + "\n".join(f"// {line}" for line in _arithmetic(found)),
+        "// RAM of the tensor arena.\n//\n" + "\n".join(f"// {line}" for line in _arithmetic(footprint)),
         f"constexpr std::size_t kTensorArenaBytes = {size};",
         includes=("#include <cstddef>",),
     )
 
 
-def _arithmetic(found: Footprint) -> Iterator[str]:
-    yield f"{found.arena.nonpersistent_bytes}: activations, {found.activation_source};"
-    for name, kind in found.arena.by_kind.items():
+def _arithmetic(footprint: Footprint) -> Iterator[str]:
+    yield f"{footprint.arena.nonpersistent_bytes}: activations, {footprint.activation_source};"
+    for name, kind in footprint.arena.by_kind.items():
         yield f"{kind.target_bytes}: {name} ({kind.arithmetic});"
-    yield f"{found.scratch_bytes}: scratch buffers of CMSIS-NN's kernels that add to the peak, and their indices."
+    yield f"{footprint.scratch_bytes}: scratch buffers of CMSIS-NN's kernels that add to the peak, and their indices."
     yield "Estimated, an upper bound for these kernels. arena% tells what is in use: take that, and a little more."
 
 
@@ -219,21 +221,21 @@ def _golden_source(vectors: Golden) -> str:
     )
 
 
-def _rows_of(declared: str, rows: Sequence[bytes]) -> str:
+def _rows_of(declaration: str, rows: Sequence[bytes]) -> str:
     inner = (",\n".join("  {" + ", ".join(f"0x{byte:02x}" for byte in row) + "}" for row in rows)) + ","
-    return f"const unsigned char {declared} = {{\n{inner}\n}};"
+    return f"const unsigned char {declaration} = {{\n{inner}\n}};"
 
 
 def _readme(
-    target: Target, found: Footprint, interpreter: Interpreter, vectors: Golden, *, name: str, notes: str
+    target: Target, footprint: Footprint, interpreter: Interpreter, vectors: Golden, *, name: str, notes: str
 ) -> str:
     return Template((_FILES / "README.md").read_text(encoding="utf-8")).substitute(
         name=name,
         board=target.description,
-        model_bytes=f"{found.file_bytes:,}",
-        operator_count=len(found.operators),
-        operators=", ".join(found.operators),
-        arena_bytes=f"{found.arena_bytes:,}",
+        model_bytes=f"{footprint.file_bytes:,}",
+        operator_count=len(footprint.operators),
+        operators=", ".join(footprint.operators),
+        arena_bytes=f"{footprint.arena_bytes:,}",
         golden_count=len(vectors.inputs),
         input_bytes=len(vectors.inputs[0]),
         output_bytes=len(vectors.outputs[0]),
@@ -241,18 +243,18 @@ def _readme(
         output_text=_shape_text(interpreter.outputs[0]),
         notes=notes,
         build_rows=_BUILD_ROWS if _is_cortex_m(target) else "",
-        cmake_section=_cmake_section(target, found) if _is_cortex_m(target) else "",
-        arithmetic="\n".join(f"- {line}" for line in _arithmetic(found)),
+        cmake_section=_cmake_section(target, footprint) if _is_cortex_m(target) else "",
+        arithmetic="\n".join(f"- {line}" for line in _arithmetic(footprint)),
     )
 
 
-def _cmake_section(target: Target, found: Footprint) -> str:
-    core, low_high = _core(target), found.flash_band
+def _cmake_section(target: Target, footprint: Footprint) -> str:
+    core, low_high = _core(target), footprint.flash_band
     architecture = core + _HARD_FLOAT.get(core, "") * _has_fpu(target)
     return Template((_FILES / "CMAKE.md").read_text(encoding="utf-8")).substitute(
         makefile_options=f"TARGET=cortex_m_generic TARGET_ARCH={architecture} OPTIMIZED_KERNEL_DIR=cmsis_nn",
         core_flags=_core_flags(target),
-        flash_bytes=f"{found.flash_bytes:,}",
+        flash_bytes=f"{footprint.flash_bytes:,}",
         flash_low=f"{low_high[0]:,}",
         flash_high=f"{low_high[1]:,}",
     )
@@ -264,13 +266,13 @@ def _is_cortex_m(target: Target) -> bool:
 
 
 def _core(target: Target) -> str:
-    """Name of the core as GCC's ``-mcpu`` takes it."""
+    """Name of the core for GCC's ``-mcpu``."""
     hardware = target.hardware
     return _CORES.get(hardware.architecture or "", "cortex-m7" if "M7" in (hardware.cpu or "") else "cortex-m4")
 
 
 def _core_flags(target: Target) -> str:
-    """Flags of GCC for the core, to compile and to link."""
+    """GCC flags for the core, for compiling and linking."""
     core = _core(target)
     floats = f"-mfloat-abi=hard -mfpu={_FPUS[core]}" if _has_fpu(target) else "-mfloat-abi=soft"
     return f"-mcpu={core} -mthumb {floats}"

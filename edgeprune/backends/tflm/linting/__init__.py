@@ -1,4 +1,4 @@
-"""Lint of TFLite files, above all for microcontrollers: problems, and remedies."""
+"""Linter for TFLite files on microcontrollers: finds problems and suggests remedies."""
 
 from edgeprune.backends.tflm.linting.board_limits import BoardFit
 from edgeprune.backends.tflm.linting.finding import Finding, Level

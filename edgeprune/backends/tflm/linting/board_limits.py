@@ -1,4 +1,4 @@
-"""Whether a file fits a board: its arena into RAM, the file into flash."""
+"""Comparison of the arena and flash size of a file with the limits of boards."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _FLASH = "flash_bytes"
 
 @dataclass(frozen=True)
 class BoardFit:
-    """A file on a board.
+    """RAM and flash of a file, and their limits on a board.
 
     Attributes:
         board: Name of the target.
-        arena_bytes: With 32-bit pointers and CMSIS-NN's scratch buffers: estimated; None where TFLite Micro cannot run
-            the file.
-        arena_limit: What an arena may have there.
-        flash_bytes: Estimated size of the firmware image.
-        flash_limit: What they may have there.
+        arena_bytes: Estimated arena size with 32-bit pointers and CMSIS-NN's scratch buffers, in bytes; None if TFLite
+            Micro cannot run the file.
+        arena_limit: Largest allowed arena on the board in bytes.
+        flash_bytes: Estimated size of the firmware image in bytes.
+        flash_limit: Largest allowed firmware image on the board in bytes.
     """
 
     board: str
@@ -34,58 +34,60 @@ class BoardFit:
 
     @property
     def arena_fits(self) -> bool:
-        """Whether there is an arena, and room for it."""
+        """Whether TFLite Micro can run the file and its arena fits."""
         return self.arena_bytes is not None and self.arena_bytes <= self.arena_limit
 
     @property
     def flash_fits(self) -> bool:
-        """Whether there is room for file and code."""
+        """Whether the firmware image fits into flash."""
         return self.flash_bytes <= self.flash_limit
 
     @property
     def fits(self) -> bool:
-        """Both."""
+        """Whether both the arena and the firmware image fit."""
         return self.arena_fits and self.flash_fits
 
 
 def microcontrollers() -> list[Target]:
-    """All targets that run TFLite files with TFLite Micro, without a compiler."""
+    """Return all targets that run TFLite files with TFLite Micro and without a compiler."""
     targets = (Target.load(path) for path in Target.available().values())
     return [target for target in targets if target.runtime.name == "tflm"]
 
 
 def named(names: Sequence[str]) -> list[Target]:
-    """The microcontrollers of these names or paths.
+    """Load the microcontroller targets with these names or paths.
 
     Raises:
-        TargetError: One is not known, or is no microcontroller.
+        TargetError: A target is not known, or is not a microcontroller.
     """
     targets = [Target.load(name) for name in names]
     for target in targets:
         if target.microcontroller is None:
-            known = ", ".join(board.name for board in microcontrollers())
-            raise TargetError(f"{target.name} is no microcontroller; a TFLite file is checked for {known}")
+            available = ", ".join(board.name for board in microcontrollers())
+            raise TargetError(f"{target.name} is not a microcontroller; available boards: {available}")
     return targets
 
 
 def fit(target: Target, arena_bytes: int | None, flash_bytes: int) -> BoardFit:
-    """Hold what a file takes against what ``target`` leaves for it; see ``BoardFit``."""
+    """Compare the sizes of a file with the limits of ``target``."""
     limits = target.limits
     return BoardFit(target.name, arena_bytes, limits[_ARENA], flash_bytes, limits[_FLASH])
 
 
 def misfits(fits: Sequence[BoardFit]) -> Iterator[Finding]:
-    """Findings on requested boards with too little memory."""
-    for one in fits:
-        if one.arena_bytes is not None and not one.arena_fits:
+    """Yield a finding for each limit of the requested boards that the file exceeds."""
+    for board_fit in fits:
+        if board_fit.arena_bytes is not None and not board_fit.arena_fits:
             yield Finding(
                 "error", "arena-too-large",
-                f"the arena takes {one.arena_bytes:,} bytes (estimated), {one.board} has room for {one.arena_limit:,}",
+                f"the arena takes {board_fit.arena_bytes:,} bytes (estimated), {board_fit.board} has room for "
+                f"{board_fit.arena_limit:,}",
                 "prune with a budget of arena_bytes, or take a smaller input",
             )  # fmt: skip
-        if not one.flash_fits:
+        if not board_fit.flash_fits:
             yield Finding(
                 "error", "flash-too-large",
-                f"file and code: {one.flash_bytes:,} bytes (estimated), {one.board} has room for {one.flash_limit:,}",
+                f"file and code: {board_fit.flash_bytes:,} bytes (estimated), {board_fit.board} has room for "
+                f"{board_fit.flash_limit:,}",
                 "prune with a budget of flash_bytes",
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One thing that a linter tells of a file."""
+"""Finding of the linter."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["error", "warning", "note"]
-"""``error``: it will not run there; ``warning``: it runs, but worse than it could; ``note``: worth knowing."""
+"""``error``: the file does not run there; ``warning``: it runs inefficiently; ``note``: for information."""
 
 _MOST_SHOWN = 48
-"""Characters of a name; fused layers carry the names of all that went into them."""
+"""Largest printed length of a name, in characters. The name of a fused layer joins those of all its layers."""
 
 
 def shortened(name: str) -> str:
-    """``name`` as a line has room for it."""
+    """Shorten ``name`` so that it fits on a line."""
     return name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}..."
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding: the problem, its place, and a remedy.
+    """A problem, its location, and a remedy.
 
     Attributes:
-        level: How bad it is.
-        code: A short name of the kind of finding, the same in every release.
-        message: What is so.
-        remedy: What to do.
-        op: Index of the operator in its graph; None where the whole file is meant.
-        operator: Its kind, a name of the schema's ``BuiltinOperator``; empty where there is no operator.
-        tensor: Name of the tensor that it writes, or that is meant.
+        level: Severity.
+        code: Short name of the kind of finding, the same in every release.
+        message: Description of the problem.
+        remedy: Suggested change.
+        op: Index of the operator in its graph; None if the finding concerns the whole file.
+        operator: Name of the operator in the schema's ``BuiltinOperator``; empty without an operator.
+        tensor: Name of the output of the operator, or of the tensor that has the problem.
         graph: Index of the graph.
     """
 
@@ -43,7 +43,7 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """For people."""
+        """Location in readable form: graph, operator and tensor."""
         graph = f"graph {self.graph}, " if self.graph else ""
         parts = (f"{graph}op {self.op}" if self.op is not None else "", self.operator, shortened(self.tensor))
         return " ".join(part for part in parts if part) or "file"

@@ -1,4 +1,4 @@
-"""Checks for operators that TFLite Micro cannot run or runs in float: one function a kind of finding."""
+"""Checks for operators that TFLite Micro cannot run or runs in float, one function for each kind of finding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeprune.operator_facts.tflite_operators import MICRO_CUSTOM_KERNELS, TFLI
 
 
 def hybrid(network: TfliteNetwork) -> Iterator[Finding]:
-    """Float activations with integer weights."""
+    """Find operators with float activations and integer weights."""
     for op in network.operators:
         first = op.inputs[0] if op.inputs else None
         if TFLITE[op.kind].casts or first is None or not first.is_float:
@@ -23,12 +23,12 @@ def hybrid(network: TfliteNetwork) -> Iterator[Finding]:
                 "error",
                 "hybrid-op",
                 f"float activations with integer weights ({weights[0].name}): TFLite Micro refuses hybrid operators",
-                "quantize statically, activations as well: 'edgeprune build' for a microcontroller does",
+                "quantize weights and activations statically: 'edgeprune build' for a microcontroller does",
             )
 
 
 def unpacked_weights(network: TfliteNetwork) -> Iterator[Finding]:
-    """Weights that are stored small and made floats for each inference."""
+    """Find weights that are stored compressed and converted to float for each inference."""
     for op in network.operators:
         first = op.inputs[0] if op.inputs else None
         if op.kind == "DEQUANTIZE" and first is not None and first.is_constant:
@@ -41,13 +41,13 @@ def unpacked_weights(network: TfliteNetwork) -> Iterator[Finding]:
 
 
 def outside(network: TfliteNetwork) -> Iterator[Finding]:
-    """Content behind the flatbuffer, where TFLite Micro does not look."""
-    remedy = "write it anew: edgeprune.tflite.tflite_file.pack(edgeprune.tflite.tflite_file.read(path))"
-    seen: set[tuple[int, int]] = set()
+    """Find content stored outside the flatbuffer, which TFLite Micro does not read."""
+    remedy = "write the file again: edgeprune.tflite.tflite_file.pack(edgeprune.tflite.tflite_file.read(path))"
+    visited: set[tuple[int, int]] = set()
     for op in network.operators:
         for tensor in op.inputs:
-            if tensor is not None and tensor.is_outside and (op.graph, tensor.index) not in seen:
-                seen.add((op.graph, tensor.index))
+            if tensor is not None and tensor.is_outside and (op.graph, tensor.index) not in visited:
+                visited.add((op.graph, tensor.index))
                 yield op.finding(
                     "error",
                     "offset-buffer",
@@ -60,7 +60,7 @@ def outside(network: TfliteNetwork) -> Iterator[Finding]:
 
 
 def dynamic(network: TfliteNetwork) -> Iterator[Finding]:
-    """Sizes that are known only when it runs."""
+    """Find shapes that are known only at run time."""
     for number, graph in enumerate(network.graphs):
         for tensor in _tensors(graph):
             if -1 in tensor.shape:
@@ -77,7 +77,7 @@ def dynamic(network: TfliteNetwork) -> Iterator[Finding]:
                     "export with fixed shapes, batch 1", tensor=tensor.name, graph=number,
                 )  # fmt: skip
     for op in network.operators:
-        open_inputs = [op.inputs[place] for place in TFLITE[op.kind].size_inputs if place < len(op.inputs)]
+        open_inputs = [op.inputs[index] for index in TFLITE[op.kind].size_inputs if index < len(op.inputs)]
         if TFLITE[op.kind].size_depends_on_values or any(
             tensor is not None and not tensor.is_constant for tensor in open_inputs
         ):
@@ -90,12 +90,12 @@ def dynamic(network: TfliteNetwork) -> Iterator[Finding]:
 
 
 def kernel(network: TfliteNetwork) -> Iterator[Finding]:
-    """Operators that TFLite Micro has not."""
+    """Find operators that TFLite Micro does not support."""
     for op in network.operators:
         if op.kind == "CUSTOM" and op.custom not in MICRO_CUSTOM_KERNELS:
             yield op.finding(
                 "error", "no-kernel", f"the custom operator '{op.custom}' has no kernel in TFLite Micro",
-                "register a kernel of your own in the firmware, or express it by builtin operators",
+                "register a custom kernel in the firmware, or express the operator with builtin operators",
             )  # fmt: skip
         elif op.kind != "CUSTOM" and not TFLITE[op.kind].micro_kernel:
             yield op.finding(
@@ -105,7 +105,7 @@ def kernel(network: TfliteNetwork) -> Iterator[Finding]:
 
 
 def floats(network: TfliteNetwork) -> Iterator[Finding]:
-    """Float operators in a quantized file, by islands; or one finding for a file that has no other."""
+    """Find groups of float operators in a quantized file. A float file gets a single finding."""
     computing = [op for op in network.operators if not TFLITE[op.kind].casts]
     floating = [op for op in computing if any(tensor.is_float for tensor in op.activations)]
     if floating and not any(tensor.is_quantized for op in computing for tensor in op.activations):
@@ -113,7 +113,7 @@ def floats(network: TfliteNetwork) -> Iterator[Finding]:
             "warning",
             "float-model",
             f"nothing is quantized: all {len(floating)} operators run in float, four bytes a value, on plain C kernels",
-            "quantize it: 'edgeprune build' for a microcontroller ships int8",
+            "quantize it: 'edgeprune build' for a microcontroller writes int8",
         )
         return
     for island in _islands(floating):
@@ -125,15 +125,15 @@ def floats(network: TfliteNetwork) -> Iterator[Finding]:
             f"{len(island)} float operator{'s' * (len(island) > 1)}{last} in an int8 file, with casts around: {kinds}",
             "use an operator that has an int8 kernel, such as RELU for ELU",
         )
-    places = {place for op in floating for place in _float_places(op)}
+    activations = {activation for op in floating for activation in _float_activations(op)}
     for number, graph in enumerate(network.graphs):
-        for side, tensors in (("input", graph.inputs), ("output", graph.outputs)):
+        for port_kind, tensors in (("input", graph.inputs), ("output", graph.outputs)):
             for tensor in tensors:
-                if tensor.is_float and (number, tensor.index) not in places:
+                if tensor.is_float and (number, tensor.index) not in activations:
                     yield Finding(
                         "note",
                         "float-port",
-                        f"the {side} is float, and cast: four bytes a value, and one more operator",
+                        f"the {port_kind} is float, and cast: four bytes a value, and one more operator",
                         "quantize with int8 in and out",
                         tensor=tensor.name,
                         graph=number,
@@ -141,32 +141,32 @@ def floats(network: TfliteNetwork) -> Iterator[Finding]:
 
 
 def _tensors(graph: TfliteSubgraph) -> Iterator[Tensor]:
-    found: dict[int, Tensor] = {tensor.index: tensor for tensor in graph.inputs}
+    tensors_by_index: dict[int, Tensor] = {tensor.index: tensor for tensor in graph.inputs}
     for op in graph.operators:
-        found.update((tensor.index, tensor) for tensor in (*op.inputs, *op.outputs) if tensor is not None)
-    return iter(found.values())
+        tensors_by_index.update((tensor.index, tensor) for tensor in (*op.inputs, *op.outputs) if tensor is not None)
+    return iter(tensors_by_index.values())
 
 
 def _islands(floating: list[Operator]) -> list[list[Operator]]:
-    """Groups of operators that hand each other floats, each in the order in which it runs."""
+    """Return groups of operators that exchange float activations, each in execution order."""
     makers: dict[tuple[int, int], list[Operator]] = {}
     islands: dict[int, list[Operator]] = {}
     for op in floating:
-        touched = _float_places(op)
-        joined = {id(island): island for place in touched if (island := makers.get(place)) is not None}
-        largest = max(joined.values(), key=len, default=[])
-        for key, island in joined.items():
+        activations = _float_activations(op)
+        adjacent = {id(island): island for activation in activations if (island := makers.get(activation)) is not None}
+        largest = max(adjacent.values(), key=len, default=[])
+        for key, island in adjacent.items():
             if island is not largest:
                 largest.extend(island)
-                makers.update((place, largest) for one in island for place in _float_places(one))
+                makers.update((activation, largest) for member in island for activation in _float_activations(member))
                 del islands[key]
         largest.append(op)
         islands[id(largest)] = largest
-        makers.update((place, largest) for place in touched)
+        makers.update((activation, largest) for activation in activations)
     ordered = [sorted(island, key=lambda op: op.index) for island in islands.values()]
     return sorted(ordered, key=lambda island: (island[0].graph, island[0].index))
 
 
-def _float_places(op: Operator) -> set[tuple[int, int]]:
-    """The float activations that it reads and writes, by graph and index."""
+def _float_activations(op: Operator) -> set[tuple[int, int]]:
+    """Return the graph and tensor index of each float activation that the operator reads or writes."""
     return {(op.graph, tensor.index) for tensor in op.activations if tensor.is_float}

@@ -1,4 +1,4 @@
-"""All checks over one file."""
+"""Linting of a TFLite file with all checks."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class LintReport:
     """Result of linting a file.
 
     Attributes:
-        path: Of the file.
-        file_bytes: Its size.
-        operators: How many of each there are.
-        findings: Errors first, then by place.
-        footprint: What it takes of RAM and flash; None where TFLite Micro cannot run it.
-        boards: How it fits, by board.
+        path: Path of the file.
+        file_bytes: Size of the file in bytes.
+        operators: Number of operators of each kind.
+        findings: Findings, sorted by severity and then by location.
+        footprint: RAM and flash of the file; None if TFLite Micro cannot run it.
+        boards: Sizes and limits for each board.
     """
 
     path: Path
@@ -50,41 +50,45 @@ class LintReport:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Findings that keep it from running on microcontrollers, or on a requested one."""
+        """Findings because of which the file does not run on microcontrollers, or on a requested board."""
         return tuple(finding for finding in self.findings if finding.level == "error")
 
 
 def lint(path: Path, targets: Sequence[str] = ()) -> LintReport:
-    """Check any TFLite file for microcontrollers.
+    """Check a TFLite file for microcontrollers.
 
-    TFLite Micro itself runs the file, in a process of its own, unless a check has found a reason why it cannot.
+    TFLite Micro runs the file in a separate process, unless a check finds an error first.
 
     Args:
-        path: Of the file.
-        targets: Names of boards on which it must fit; none: it is held against all that are known, and need not fit.
+        path: Path of the file.
+        targets: Names of boards on which the file must fit. By default, it is compared with all available boards, and
+            need not fit.
 
     Raises:
-        ModelError: It cannot be read, is no TFLite file, or is damaged.
-        TargetError: A target is unknown, or no microcontroller.
+        ModelError: The file cannot be read, is not a TFLite file, or is damaged.
+        TargetError: A target is unknown, or is not a microcontroller.
     """
-    wanted = board_limits.named(targets) if targets else board_limits.microcontrollers()
+    boards = board_limits.named(targets) if targets else board_limits.microcontrollers()
     model, content = load_file(path)
     network = TfliteNetwork(model)
     findings = [finding for check in _CHECKS for finding in check(network)]
-    found: Footprint | None = None
+    file_footprint: Footprint | None = None
     if not any(finding.level == "error" for finding in findings):
         try:
-            found = footprint(path, sandbox.arena(path))
+            file_footprint = footprint(path, sandbox.arena(path))
         except ModelError as problem:
             findings.append(
                 Finding("error", "tflm-refuses", str(problem), "the message of TFLite Micro names operator and reason")
             )
-    slow_on = slow_paths.boards_with_dsp(wanted)
+    slow_on = slow_paths.boards_with_dsp(boards)
     if slow_on:
         findings.extend(slow_paths.slow_paths(network))
     flash_bytes = len(content) + sum(code_bytes(op.kind for op in network.operators).values())
-    fits = tuple(board_limits.fit(board, None if found is None else found.arena_bytes, flash_bytes) for board in wanted)
+    fits = tuple(
+        board_limits.fit(board, None if file_footprint is None else file_footprint.arena_bytes, flash_bytes)
+        for board in boards
+    )
     if targets:
         findings.extend(board_limits.misfits(fits))
     findings.sort(key=lambda one: (_LEVELS.index(one.level), one.graph, -1 if one.op is None else one.op))
-    return LintReport(path, len(content), network.counts, tuple(findings), found, fits)
+    return LintReport(path, len(content), network.counts, tuple(findings), file_footprint, fits)

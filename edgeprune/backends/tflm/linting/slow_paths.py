@@ -1,14 +1,14 @@
-"""Channel counts that miss the fast loops of CMSIS-NN on cores with the DSP extension and without vectors.
+"""Check for channel counts that miss the fast loops of CMSIS-NN, on cores with the DSP extension and without MVE.
 
 Cortex-M4, M7 and M33 multiply two pairs of 16 bits at once (SMLAD). The sources are those of
 https://github.com/ARM-software/CMSIS-NN:
 
-- ``arm_convolve_s8.c`` and ``arm_nn_mat_mult_kernel_s8_s16.c``: sums over kernel and input channels go by fours, the
-  rest one by one; output channels go in pairs, the last odd one alone. "Optimal use case [...] is when input and output
-  channels are multiples of 4 or atleast greater than 4."
+- ``arm_convolve_s8.c`` and ``arm_nn_mat_mult_kernel_s8_s16.c``: sums over kernel and input channels run in
+  groups of four, the remainder one by one; output channels run in pairs, an odd last one alone.
+  "Optimal use case [...] is when input and output channels are multiples of 4 or atleast greater than 4."
 - ``arm_nn_mat_mult_nt_t_s8.c`` (1x1 convolutions) and ``arm_nn_vec_mat_mult_t_s8.c`` (fully connected): the same.
 - ``arm_depthwise_conv_wrapper_s8.c``: the fast kernels take a channel multiplier of 1, no dilation and a batch of 1;
-  ``arm_depthwise_conv_s8_opt.c``: channels go by fours, the rest one by one.
+  ``arm_depthwise_conv_s8_opt.c``: channels run in groups of four, the remainder one by one.
 - ``arm_depthwise_conv_s8.c``: "Optimization using DSP extension is not available for the generic case where channel
   multiplier is > 1."
 """
@@ -31,7 +31,7 @@ _ALIGN = "prune with align = 4, so that channel counts are multiples of 4"
 
 
 def boards_with_dsp(targets: Iterable[Target]) -> list[str]:
-    """Names of those whose kernels are the ones that this file is about."""
+    """Return the names of the targets that use the CMSIS-NN kernels for the DSP extension."""
     return [
         target.name
         for target in targets
@@ -43,7 +43,7 @@ def boards_with_dsp(targets: Iterable[Target]) -> list[str]:
 
 
 def slow_paths(network: TfliteNetwork) -> Iterator[Finding]:
-    """int8 layers of weights that are computed in part, or as a whole, one product at a time."""
+    """Find int8 layers that CMSIS-NN computes one product at a time, in part or entirely."""
     for op in network.operators:
         weights = op.inputs[1] if len(op.inputs) > 1 else None
         first = op.inputs[0] if op.inputs else None

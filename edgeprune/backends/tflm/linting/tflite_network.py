@@ -1,4 +1,4 @@
-"""A TFLite file as checks look at it: operators with the tensors they read and write."""
+"""Representation of a TFLite file for checks: operators with their input and output tensors."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _INTEGERS = {_TYPES.INT8, _TYPES.UINT8, _TYPES.INT16, _TYPES.INT4, _TYPES.INT2, 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of one graph.
+    """Tensor of a subgraph.
 
     Attributes:
-        index: In its graph.
-        name: As in the file.
-        shape: -1 for a size that is not known.
-        signature: The same as it was before a runtime fixed it; empty where it is not told.
-        is_constant: It is stored in the file.
-        is_float: It holds float32 or float16.
-        is_quantized: It holds integers with a scale.
-        is_outside: It is stored behind the flatbuffer.
+        index: Index in its graph.
+        name: Name in the file.
+        shape: Shape, with -1 for a size that is not known.
+        signature: Shape before a runtime fixed it; empty if the file does not state it.
+        is_constant: Whether its values are stored in the file.
+        is_float: Whether its type is float32 or float16.
+        is_quantized: Whether its values are integers with a scale.
+        is_outside: Whether its values are stored outside the flatbuffer.
     """
 
     index: int
@@ -43,17 +43,17 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of one graph.
+    """Operator of a subgraph.
 
     Attributes:
-        index: In its graph.
-        graph: Index of that.
-        kind: A name of the schema's ``BuiltinOperator``.
+        index: Index in its graph.
+        graph: Index of the graph.
+        kind: Name in the schema's ``BuiltinOperator``.
         custom: Code of a custom operator; empty for others.
-        inputs: What it reads; None where an optional one is left out.
-        outputs: What it writes.
-        options: As the schema has them; None where there are none.
-        has_outside_options: Its options lie behind the flatbuffer.
+        inputs: Input tensors; None for an optional input that is omitted.
+        outputs: Output tensors.
+        options: Options object of the schema; None without options.
+        has_outside_options: Whether its options are stored outside the flatbuffer.
     """
 
     index: int
@@ -66,24 +66,24 @@ class Operator:
     has_outside_options: bool
 
     def finding(self, level: Level, code: str, message: str, remedy: str, *, tensor: str | None = None) -> Finding:
-        """A finding about this operator."""
-        place = tensor if tensor is not None else self.outputs[0].name if self.outputs else ""
-        return Finding(level, code, message, remedy, self.index, self.custom or self.kind, place, self.graph)
+        """Create a finding about this operator."""
+        tensor_name = tensor if tensor is not None else self.outputs[0].name if self.outputs else ""
+        return Finding(level, code, message, remedy, self.index, self.custom or self.kind, tensor_name, self.graph)
 
     @property
     def activations(self) -> Iterator[Tensor]:
-        """Activations that it reads and writes, which are not stored in the file."""
+        """Input and output tensors that are not constants."""
         return (tensor for tensor in (*self.inputs, *self.outputs) if tensor is not None and not tensor.is_constant)
 
 
 @dataclass(frozen=True)
 class TfliteSubgraph:
-    """One graph of a file; the first is the one that runs.
+    """Subgraph of a file. Inference runs the first subgraph.
 
     Attributes:
-        inputs: In order.
-        outputs: In order.
-        operators: In the order in which they run.
+        inputs: Inputs, in order.
+        outputs: Outputs, in order.
+        operators: Operators, in execution order.
     """
 
     inputs: tuple[Tensor, ...]
@@ -92,10 +92,10 @@ class TfliteSubgraph:
 
 
 class TfliteNetwork:
-    """A file that was loaded.
+    """Loaded TFLite file.
 
     Args:
-        model: As ``tflite.tflite_loading.load`` gives it.
+        model: Model returned by ``tflite.tflite_loading.load``.
     """
 
     def __init__(self, model: schema.ModelT) -> None:
@@ -104,17 +104,17 @@ class TfliteNetwork:
 
     @property
     def operators(self) -> Iterator[Operator]:
-        """Those of all graphs."""
+        """Operators of all graphs."""
         return (op for graph in self.graphs for op in graph.operators)
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
-        """How many there are of each kind."""
-        found: dict[str, int] = {}
+        """Number of operators of each kind."""
+        counts_by_name: dict[str, int] = {}
         for op in self.operators:
             name = op.custom or op.kind
-            found[name] = found.get(name, 0) + 1
-        return found
+            counts_by_name[name] = counts_by_name.get(name, 0) + 1
+        return counts_by_name
 
     def _graph(self, number: int) -> TfliteSubgraph:
         stored = self._model.subgraphs[number]
@@ -132,23 +132,23 @@ class TfliteNetwork:
             graph,
             operator_name(self._model, op),
             custom.decode(errors="replace"),
-            tuple(tensors[place] if place >= 0 else None for place in op.inputs),
-            tuple(tensors[place] for place in op.outputs),
+            tuple(tensors[tensor_index] if tensor_index >= 0 else None for tensor_index in op.inputs),
+            tuple(tensors[tensor_index] for tensor_index in op.outputs),
             op.builtinOptions,
             is_outside(op.largeCustomOptionsOffset),
         )
 
     def _tensor(self, index: int, tensor: schema.TensorT) -> Tensor:
         buffer = self._model.buffers[tensor.buffer]
-        outside = is_outside(buffer.offset)
+        stored_outside = is_outside(buffer.offset)
         shape = dimensions(tensor)
         return Tensor(
             index,
             tensor.name.decode(),
             shape,
             () if tensor.shapeSignature is None else tuple(int(size) for size in tensor.shapeSignature),
-            is_constant=outside or (buffer.data is not None and len(buffer.data) > 0) or 0 in shape,
+            is_constant=stored_outside or (buffer.data is not None and len(buffer.data) > 0) or 0 in shape,
             is_float=tensor.type in (_TYPES.FLOAT32, _TYPES.FLOAT16),
             is_quantized=tensor.type in _INTEGERS and bool(scales(tensor)),
-            is_outside=outside,
+            is_outside=stored_outside,
         )

@@ -301,7 +301,7 @@ def test_board_that_is_too_small_is_an_error_only_if_requested(tmp_path: Path) -
 
 def test_a_target_that_is_no_microcontroller_is_refused(tmp_path: Path) -> None:
     file, x, y = fully_connected()
-    with pytest.raises(TargetError, match=r"raspberry-pi-4 is no microcontroller; .*nucleo-l4r5zi"):
+    with pytest.raises(TargetError, match=r"raspberry-pi-4 is not a microcontroller; .*nucleo-l4r5zi"):
         _lint(tmp_path, file.content((x,), (y,)), "rpi")
 
 
