@@ -1,4 +1,7 @@
-"""Budget + scores + costs -> plan. One selection a file; a new one is one file."""
+"""Selection of the units to remove: scores, cost models and a budget in, a pruning plan out.
+
+Each selection is one module of this package, which registers it by name.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base class of selections, and their registry by name."""
+"""Base class of selections, the problem that they solve, and their registry by name."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ class LossCurve:
     """Measured loss when only the strongest units of one group remain.
 
     Attributes:
-        kept: Numbers of units that stayed, rising.
-        loss: What each cost: the rise of the validation loss, or of the error. The same unit for all groups.
+        kept: Numbers of remaining units, in ascending order.
+        loss: Increase of the validation loss, or of the error, at each number. All groups use the same quantity.
     """
 
     kept: tuple[int, ...]
     loss: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        rising = all(one < other for one, other in zip(self.kept, self.kept[1:], strict=False))
-        if not self.kept or len(self.kept) != len(self.loss) or not rising:
-            raise InputError(f"curve: kept must rise, with a loss for each; got {self.kept} and {self.loss}")
+        ascending = all(one < other for one, other in zip(self.kept, self.kept[1:], strict=False))
+        if not self.kept or len(self.kept) != len(self.loss) or not ascending:
+            raise InputError(
+                f"curve: kept must be in ascending order, with one loss each; got {self.kept} and {self.loss}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +41,13 @@ class Problem:
     """Input of a selection.
 
     Attributes:
-        units: What may go.
+        units: Units of the dense network.
         scores: Importance of each unit, at least 0, float64 (units,).
-        costs: Models of the dense network by cost name. A selection works on copies.
-        limits: Upper limits by the same names.
-        constraints: One for each group; () where there are none.
-        curves: One for each group, frozen ones included; () where none were measured.
-        additive: Scores are changes of the loss, which add up over units and compare between groups.
+        costs: Cost models of the dense network, by cost name. A selection works on copies.
+        limits: Upper limit of each cost, by the same names.
+        constraints: Constraint of each group. Defaults to (), no constraints.
+        curves: Measured loss of each group, frozen groups included. Defaults to (), nothing measured.
+        additive: Whether scores are changes of the loss, which add up over units and compare between groups.
     """
 
     units: Units
@@ -58,7 +60,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         if self.scores.shape != (len(self.units),):
-            raise InputError(f"scores: got the shape {tuple(self.scores.shape)}; there are {len(self.units)} units")
+            raise InputError(f"scores: expected the shape ({len(self.units)},), got {tuple(self.scores.shape)}")
         bad = ~(self.scores.isfinite() & (self.scores >= 0))
         if bool(bad.any()):
             raise InputError(f"scores: got {float(self.scores[bad][0])}; each must be finite and at least 0")
@@ -67,27 +69,29 @@ class Problem:
 
 
 class Selection(ABC):
-    """Chooses which units go, so that every cost is within its limit.
+    """Algorithm that selects the units to remove, so that every cost is within its limit.
 
-    Options are arguments of the constructor, which checks them and raises InputError with the rule and the value got.
+    Options are arguments of the constructor. It checks them and raises InputError with the rule and the value.
     """
 
     name: ClassVar[str]
     needs_curves: ClassVar[bool] = False
-    """Whether it can only choose by measured curves."""
+    """Whether the selection requires measured loss curves."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options for the plan: the arguments of its constructor that it keeps under their names."""
+        """Options for the plan: the constructor arguments that are stored as attributes of the same name."""
         return {key: getattr(self, key) for key in options_of(type(self)) if hasattr(self, key)}
 
     @abstractmethod
     def choose(self, problem: Problem) -> Tensor:
-        """Mask of the units to remove, bool (units,); the costs of ``problem`` are left as they are.
+        """Return the mask of the units to remove, bool (units,).
+
+        The cost models of ``problem`` are not changed.
 
         Raises:
-            BudgetError: a limit cannot be reached; names the closest values, and what holds them back.
-            InputError: a constraint cannot be kept, or there are no curves where they are needed.
+            BudgetError: A limit cannot be reached. The message names the closest values and what limits them.
+            InputError: A constraint cannot be satisfied, or required curves are missing.
         """
 
 

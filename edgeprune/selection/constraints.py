@@ -13,8 +13,8 @@ from edgeprune.errors import InputError
 from edgeprune.graph import Group, Units
 from edgeprune.graph.coordinates import layer_name
 
-_STEPS = 4
-"""Fewest steps of a preferred alignment in a group."""
+_MIN_ALIGNED_STEPS = 4
+"""Minimum number of aligned steps into which a preferred alignment divides a group."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Constraint:
     Attributes:
         min_units: Minimum number of remaining units.
         max_units: Maximum number of remaining units; None: no maximum.
-        align: The layers that make the group keep a multiple of this number of channels, or all channels.
+        align: Number of channels. The layers that produce the group keep a multiple of it, or all channels.
         excluded: Pattern that excludes the group from pruning; None if the group may be pruned.
     """
 
@@ -42,16 +42,16 @@ class Constraint:
         size = len(group)
         if group.frozen is not None or self.excluded is not None:
             return [size]
-        most = size if self.max_units is None else min(self.max_units, size)
+        maximum = size if self.max_units is None else min(self.max_units, size)
         step = _units_to_align(group, self.align)
-        counts = list(range(most - most % step, max(self.min_units, 1) - 1, -step))
-        if most == size and counts[:1] != [size]:
+        counts = list(range(maximum - maximum % step, max(self.min_units, 1) - 1, -step))
+        if maximum == size and counts[:1] != [size]:
             counts.insert(0, size)
         if not counts:
             aligned = f", and align = {self.align} allows multiples of {step}" if step > 1 else ""
             raise InputError(
                 f"prune.layers: {group.name} has {size} units, and no number of them is allowed: max_units allows at "
-                f"most {most}, min_units at least {self.min_units}{aligned}; raise max_units or lower min_units"
+                f"most {maximum}, min_units at least {self.min_units}{aligned}; raise max_units or lower min_units"
             )
         return counts
 
@@ -61,38 +61,39 @@ def resolve(
 ) -> tuple[Constraint, ...]:
     """Return the constraint of each group.
 
-    Patterns are compared with the name of the group, and with the layers and parameters that make it. Frozen groups
-    are never pruned.
+    Patterns are compared with the name of the group and with the names of the layers and parameters that produce it.
+    Frozen groups are never pruned.
 
     Args:
         units: Units of the network.
-        min_units: Minimum of every group, a fraction in (0, 1] or a number of units above 1. None: one unit.
+        min_units: Minimum of every group, as a fraction in (0, 1] or a number of units above 1. None means one unit.
         align: Alignment of every group, in channels.
-        layers: Settings of single layers. If several match a group, the last one with the key counts.
+        layers: Settings of single layers. If several match a group, the last one that sets a key determines it.
 
     Raises:
         InputError: A pattern matches no group, or sets ``max_units`` of frozen groups only.
     """
     constraints = [Constraint(_units(min_units, group, up=True), None, align) for group in units.groups]
     for layer in layers:
-        matched = [index for index, group in enumerate(units.groups) if _matches(group, layer.match)]
-        if not matched:
+        matches = [index for index, group in enumerate(units.groups) if _matches(group, layer.match)]
+        if not matches:
             raise InputError(_no_match(layer.match, units.groups))
-        if layer.max_units is not None and all(units.groups[index].frozen is not None for index in matched):
-            group = units.groups[matched[0]]
+        if layer.max_units is not None and all(units.groups[index].frozen is not None for index in matches):
+            group = units.groups[matches[0]]
             raise InputError(
                 f"prune.layers: {layer.match!r} sets max_units = {layer.max_units:g}, but every group it matches is "
                 f"frozen: {group.name} ({group.frozen}); remove this table or change its pattern"
             )
-        for index in matched:
+        for index in matches:
             constraints[index] = _overridden(constraints[index], units.groups[index], layer)
     return tuple(constraints)
 
 
 def prefer_alignment(units: Units, constraints: Sequence[Constraint], align: int) -> tuple[Constraint, ...]:
-    """Align groups of which nothing else is said to ``align`` channels, halved until it leaves a group four steps.
+    """Align groups without an explicit alignment to ``align`` channels, the preference of a target.
 
-    For what a target runs best: that is worth something, but not that a narrow layer is kept or cut by half at once.
+    In a narrow group, the alignment is halved until the group has at least four aligned steps. Otherwise such a group
+    could only be kept or cut by half.
     """
     return tuple(
         replace(constraint, align=_halved(align, group)) if constraint.align == 1 else constraint
@@ -101,7 +102,7 @@ def prefer_alignment(units: Units, constraints: Sequence[Constraint], align: int
 
 
 def _halved(align: int, group: Group) -> int:
-    while align > 1 and len(group) < _STEPS * _units_to_align(group, align):
+    while align > 1 and len(group) < _MIN_ALIGNED_STEPS * _units_to_align(group, align):
         align //= 2
     return align
 
@@ -128,24 +129,24 @@ def _units(value: float | None, group: Group, *, up: bool) -> int:
 
 
 def _units_to_align(group: Group, align: int) -> int:
-    """The smallest number of units that is a multiple of ``align`` channels in every layer that makes them."""
+    """Return the smallest number of units that is a multiple of ``align`` channels in every producing layer."""
     channels = [int(member.per_unit) if member.per_unit.is_integer() else 1 for member in group.producers]
     return math.lcm(*(align // math.gcd(align, count) for count in channels))
 
 
 def _matches(group: Group, pattern: str) -> bool:
-    return any(fnmatchcase(name, pattern) for name in _called(group))
+    return any(fnmatchcase(name, pattern) for name in _names_of(group))
 
 
-def _called(group: Group) -> set[str]:
-    makers = [member.tensor for member in group.producers]
-    return {group.name, *makers, *map(layer_name, makers)}
+def _names_of(group: Group) -> set[str]:
+    tensors = [member.tensor for member in group.producers]
+    return {group.name, *tensors, *map(layer_name, tensors)}
 
 
 def _no_match(pattern: str, groups: Iterable[Group]) -> str:
-    names = sorted({name for group in groups for name in _called(group)})
-    near = nearest(pattern, names, cutoff=0.0)
-    hint = f"; did you mean {near!r}?" if near else ""
+    names = sorted({name for group in groups for name in _names_of(group)})
+    suggestion = nearest(pattern, names, cutoff=0.0)
+    hint = f"; did you mean {suggestion!r}?" if suggestion else ""
     return (
         f"prune.layers: match = {pattern!r} matches no group, and no layer or parameter that makes one{hint} "
         "(edgeprune inspect lists the groups)"

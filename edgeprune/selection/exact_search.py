@@ -1,4 +1,13 @@
-"""Exact search: the best of all levels, compared one by one where they are few, else by an integer program."""
+"""Exact search for the pruning levels that lose the least importance within the limits.
+
+1. Remove all blocks of importance 0 that precede the other blocks of their group.
+2. If at most ``_MAX_COMBINATIONS`` combinations of levels remain, compute the costs of all of them and take the best.
+3. Otherwise, if the problem is small, solve an integer program: a multiple-choice knapsack (Sinha and Zoltners, 1979)
+   whose products of two groups are linearized (Adams and Sherali, 1986).
+
+Complexity: O(combinations * terms) in step 2. Step 3 is exponential in the worst case; ``_MAX_NODES`` limits it.
+A smaller limit never results in a higher cost: the objective does not depend on limits.
+"""
 
 from __future__ import annotations
 
@@ -14,153 +23,150 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
 
 from edgeprune.cost import CostModel
-from edgeprune.selection.search_state import USED, SearchState
+from edgeprune.selection.search_state import MIN_BUDGET_USE, SearchState
 
-_COMBINATIONS = 2**14
-"""Combinations of levels up to which all are compared."""
+_MAX_COMBINATIONS = 2**14
+"""Maximum number of combinations of levels for which all are compared."""
 _CHUNK = 2**12
-"""Combinations whose costs are computed at once."""
-_LEVELS = 160
-"""Levels of all groups together up to which an integer program is solved."""
-_PRODUCTS = 2000
-"""Pairs of levels of coupled groups up to which an integer program is solved."""
-_ROWS = 64
-"""Sums that are limited, up to which an integer program is solved."""
-_NODES = 500
-"""Nodes after which the solver stops. Unlike seconds they are the same on every machine."""
-_SECONDS = 30.0
-"""Seconds after which the solver stops in any case."""
+"""Number of combinations per evaluation of costs."""
+_MAX_LEVELS = 160
+"""Maximum number of levels, over all groups, of an integer program."""
+_MAX_PRODUCTS = 2000
+"""Maximum number of pairs of levels of coupled groups of an integer program."""
+_MAX_SUMS = 64
+"""Maximum number of limited sums of an integer program."""
+_MAX_NODES = 500
+"""Maximum number of nodes of the solver. Unlike a time limit, it is the same on every machine."""
+_MAX_SECONDS = 30.0
+"""Time limit of the solver in seconds."""
 _INFEASIBLE = 2
-"""Status of scipy's ``milp``."""
+"""Status of an infeasible program in scipy's ``milp``."""
 _TIE = 1e-9
-"""Fraction of the largest loss up to which two losses are equal."""
+"""Tolerance of equal option_losses, as a fraction of the largest loss."""
 _SCALE = 1e4
 """Largest loss of a group in the solver's objective, which it minimizes to within 1e-6."""
 _SOLVER_TOLERANCE = 2e-6
 """Fraction of a limit by which the solver may miss it."""
 
 
-def find_best(choice: SearchState, values: Tensor) -> bool:
-    """Move ``choice`` to the levels that lose the least importance within the limits; False if that takes too long.
+def find_best(state: SearchState, values: Tensor) -> bool:
+    """Move ``state`` to the levels that lose the least importance within the limits. Return whether they were found.
 
-    The levels use at least ``USED`` of the tightest budget, or as much as any levels do if none use so much. Blocks
-    without value that a group would lose first are always removed. If removing them is enough, False is returned as
-    well: there is nothing to weigh.
-
-    A smaller limit of a single cost never ends with more cost: what is minimized does not depend on the limit, and the
-    least use that is accepted rises with it.
+    The levels use at least ``MIN_BUDGET_USE`` of the tightest budget, or the largest possible fraction. Blocks of
+    importance 0 that precede the other blocks of their group are always removed. If their removal is sufficient, or
+    the search is too expensive, ``state`` is unchanged and the result is False.
 
     Args:
-        choice: The search state, with nothing removed.
+        state: Search state with nothing removed.
         values: Importance of each block, at least 0, (groups, steps).
     """
-    start = choice.level
-    exists = choice.ladder.exists
-    lost = torch.cat([torch.zeros(len(values), 1, dtype=torch.float64), values.masked_fill(~exists, 0.0).cumsum(1)], 1)
-    first = ((lost[:, 1:] == 0) & exists).sum(1)
-    choice.move(first)
-    if not choice.fits():
+    start = state.level
+    exists = state.pruning_levels.exists
+    start_losses = torch.zeros(len(values), 1, dtype=torch.float64)
+    losses = torch.cat([start_losses, values.masked_fill(~exists, 0.0).cumsum(1)], 1)
+    min_level = ((losses[:, 1:] == 0) & exists).sum(1)
+    state.move(min_level)
+    if not state.fits():
 
         def loss(levels: Tensor) -> Tensor:
-            return sum((lost[group, level] for group, level in enumerate(levels.T)), torch.zeros(len(levels)).double())
+            zeros = torch.zeros(len(levels)).double()
+            return sum((losses[group, level] for group, level in enumerate(levels.T)), zeros)
 
-        if compare_all(choice, loss, first) or _solve_program(choice, lost, first):
+        if compare_all(state, loss, min_level) or _solve_program(state, losses, min_level):
             return True
-    choice.move(start)
+    state.move(start)
     return False
 
 
-def compare_all(choice: SearchState, loss: Callable[[Tensor], Tensor], first: Tensor) -> bool:
-    """Move ``choice`` to the best combination of levels; False, and it stays, if there are too many to compare all.
+def compare_all(state: SearchState, loss: Callable[[Tensor], Tensor], min_level: Tensor) -> bool:
+    """Move ``state`` to the best combination of levels. Return False, without a move, if there are too many.
 
     Args:
-        choice: The search state.
-        loss: Minimized quantity of several combinations of levels: (n, groups) -> (n,). Must not depend on limits.
-        first: The least level of each group, (groups,).
+        state: Search state.
+        loss: Objective of several combinations of levels, (n, groups) -> (n,). Must not depend on limits.
+        min_level: Lowest level of each group, (groups,).
     """
-    counts = (choice.ladder.steps - first + 1).tolist()
-    if math.prod(counts) > _COMBINATIONS:
+    counts = (state.pruning_levels.steps - min_level + 1).tolist()
+    if math.prod(counts) > _MAX_COMBINATIONS:
         return False
-    levels = torch.stack(torch.unravel_index(torch.arange(math.prod(counts)), counts), 1) + first
-    used = torch.cat([choice.used_at(chunk) for chunk in torch.split(levels, _CHUNK)])
+    levels = torch.stack(torch.unravel_index(torch.arange(math.prod(counts)), counts), 1) + min_level
+    used = torch.cat([state.budget_use_at(chunk) for chunk in torch.split(levels, _CHUNK)])
     allowed = used <= 1
     if not bool(allowed.any()):
         return False
-    allowed &= used >= min(USED, float(used[allowed].max()))
+    allowed &= used >= min(MIN_BUDGET_USE, float(used[allowed].max()))
     levels, used = levels[allowed], used[allowed]
-    lost = loss(levels)
-    least = lost <= lost.min() + _TIE * lost.abs().max()
-    return choice.try_move(levels[used.masked_fill(~least, -1.0).argmax()])
+    losses = loss(levels)
+    least = losses <= losses.min() + _TIE * losses.abs().max()
+    return state.try_move(levels[used.masked_fill(~least, -1.0).argmax()])
 
 
-def _solve_program(choice: SearchState, lost: Tensor, first: Tensor) -> bool:
-    """Solve an integer program for the levels; False, and ``choice`` is as it was, if it is too large or not solved.
+def _solve_program(state: SearchState, losses: Tensor, min_level: Tensor) -> bool:
+    """Solve an integer program for the levels. Return False, with ``state`` unchanged, if it is too large or unsolved.
 
-    Of each group one level is chosen: a multiple-choice knapsack (Sinha and Zoltners, 1979). Costs are sums of products
-    of the sizes of two groups at most. A product of two choices is a variable of its own, which agrees with both
-    (Adams and Sherali, 1986), so costs are exact. HiGHS solves the program by branch and bound.
-
-    Args:
-        choice: The search state.
-        lost: Importance that is lost at each level, (groups, steps + 1).
-        first: The least level of each group, (groups,).
+    Costs are sums of products of at most two sizes of groups. Each product of binary variables is a separate variable,
+    so costs are exact. ``losses`` is the lost importance at each level, (groups, steps + 1).
     """
-    groups = (choice.ladder.steps > first).nonzero().flatten().tolist()
+    groups = (state.pruning_levels.steps > min_level).nonzero().flatten().tolist()
     options = [
-        (group, level) for group in groups for level in range(int(first[group]), int(choice.ladder.steps[group]) + 1)
+        (group, level)
+        for group in groups
+        for level in range(int(min_level[group]), int(state.pruning_levels.steps[group]) + 1)
     ]
-    if not options or len(options) > _LEVELS:
+    if not options or len(options) > _MAX_LEVELS:
         return False
-    before = choice.level
-    choice.move(first)
+    before = state.level
+    state.move(min_level)
     sums: list[_Sum] = []
-    for name, cost in choice.costs.items():
-        found = _sums(choice, cost, options, choice.limits[name])
-        if found is None:
-            choice.move(before)
+    for name, cost in state.costs.items():
+        result = _sums(state, cost, options, state.limits[name])
+        if result is None:
+            state.move(before)
             return False
-        sums += found
-    choice.move(before)
-    if len(sums) > _ROWS:
+        sums += result
+    state.move(before)
+    if len(sums) > _MAX_SUMS:
         return False
     program = _Program.of([group for group, _ in options], sums)
-    if len(program.pairs) > _PRODUCTS:
+    if len(program.pairs) > _MAX_PRODUCTS:
         return False
-    chosen = np.array([float(lost[group, level]) for group, level in options])
+    option_losses = np.array([float(losses[group, level]) for group, level in options])
     for margin in (0.0, _SOLVER_TOLERANCE):
-        picked = program.solve(chosen, margin)
-        if picked is None:
+        selection = program.solve(option_losses, margin)
+        if selection is None:
             return False
         level = before.clone()
-        for index in picked:
+        for index in selection:
             group, level[group] = options[index]
-        if choice.try_move(level):
+        if state.try_move(level):
             return True
     return False
 
 
 @dataclass(frozen=True, eq=False)
 class _Sum:
-    """``constant + linear @ x + x @ product @ x``, a fraction of a limit, with x = 1 for the levels that are chosen."""
+    """``constant + linear @ x + x @ product @ x``, a fraction of a limit, with x = 1 for each selected option."""
 
     constant: float
     linear: np.ndarray
     product: np.ndarray
 
     @property
-    def of_option(self) -> np.ndarray:
-        """Contribution of each option alone, as x * x = x. Two options of one group are never chosen together."""
+    def option_weights(self) -> np.ndarray:
+        """Contribution of each option alone, as x * x = x. Two options of one group are never selected together."""
         return self.linear + np.diag(self.product)
 
 
-def _sums(choice: SearchState, cost: CostModel, options: Sequence[tuple[int, int]], limit: float) -> list[_Sum] | None:
-    """The sums whose largest is ``cost``; None without such sums, or with products of more than two groups."""
+def _sums(state: SearchState, cost: CostModel, options: Sequence[tuple[int, int]], limit: float) -> list[_Sum] | None:
+    """Return the sums whose maximum is ``cost``. None without such sums, or with products of more than two groups."""
     weighted = cost.as_largest_sum()
     if weighted is None:
         return None
     weights, offset = weighted
-    ladder, terms = choice.ladder, cost.terms
-    masks = [(ladder.group == group) & (ladder.step <= level) & ~choice.removed for group, level in options]
+    pruning_levels, terms = state.pruning_levels, cost.terms
+    masks = [
+        (pruning_levels.group == group) & (pruning_levels.step <= level) & ~state.removed for group, level in options
+    ]
     taken = cost.taken(torch.stack(masks))
     shrinks = (taken != 0).any(0)
     if bool((shrinks.sum(1) > 2).any()):
@@ -171,22 +177,22 @@ def _sums(choice: SearchState, cost: CostModel, options: Sequence[tuple[int, int
     if left.shape[1] < 2:
         left = torch.cat([left, torch.ones(len(left), 2 - left.shape[1], dtype=left.dtype)], 1)
         taken = torch.cat([taken, torch.zeros(*taken.shape[:2], 2 - taken.shape[2], dtype=taken.dtype)], 2)
-    found = []
+    result = []
     for row in _undominated(weights):
         factor = row * terms.counts * left[:, 2:].prod(1) / limit
         one, other = factor * left[:, 0], factor * left[:, 1]
-        found.append(
+        result.append(
             _Sum(
                 float((one * left[:, 1]).sum()) + offset / limit,
                 -(taken[:, :, 0] @ other + taken[:, :, 1] @ one).numpy(),
                 ((taken[:, :, 0] * factor) @ taken[:, :, 1].T).numpy(),
             )
         )
-    return found
+    return result
 
 
 def _undominated(weights: Tensor) -> Tensor:
-    """The rows of ``weights``, (rows, terms), that no other row is at least as large as everywhere."""
+    """Return the rows of ``weights``, (rows, terms), that are not dominated by another row in every term."""
     rows: Tensor = torch.unique(weights, dim=0)
     larger = (rows[None] >= rows[:, None]).all(2)
     return rows[larger.sum(1) == 1]
@@ -194,15 +200,15 @@ def _undominated(weights: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Program:
-    """An integer program for one option of each group.
+    """Integer program that selects one option of each group.
 
-    Variables, in this order: whether each option is chosen; whether both options of each pair are; a lower bound of
-    each sum, above 0 for one of them only; and which one that is.
+    Variables: the selection of each option, the selection of both options of each pair, a lower bound of each sum
+    (above 0 for one sum only), and the choice of this sum.
 
     Attributes:
-        members: The options of each group.
-        pairs: Pairs of options of two groups, of which some sum depends on the product.
-        sums: Each at most 1.
+        members: Options of each group.
+        pairs: Pairs of options of two groups whose product occurs in a sum.
+        sums: Sums that are limited to 1.
     """
 
     members: list[list[int]]
@@ -211,7 +217,7 @@ class _Program:
 
     @staticmethod
     def of(groups: Sequence[int], sums: list[_Sum]) -> _Program:
-        """The program for options of which each belongs to one of ``groups``."""
+        """Return the program for options whose groups are ``groups``."""
         members = [[index for index, group in enumerate(groups) if group == each] for each in dict.fromkeys(groups)]
         depends = np.zeros((len(groups), len(groups)), dtype=bool)
         for each in sums:
@@ -222,32 +228,32 @@ class _Program:
                 pairs += product(one, other)
         return _Program(members, pairs, sums)
 
-    def solve(self, lost: np.ndarray, margin: float) -> list[int] | None:
-        """The options that lose the least; None if they are not found.
+    def solve(self, losses: np.ndarray, margin: float) -> list[int] | None:
+        """Return the options that lose the least importance, or None if the solver fails.
 
         Args:
-            lost: Importance that is lost with each option.
+            losses: Lost importance of each option, (options,).
             margin: Distance of the sums from 1.
         """
-        scaled = _SCALE * lost / lost.max()
-        options, count = len(lost), len(self.sums)
+        scaled = _SCALE * losses / losses.max()
+        options, count = len(losses), len(self.sums)
         size = options + len(self.pairs) + 2 * count
         least_lost, most_used = np.zeros(size), np.zeros(size)
         least_lost[:options] = scaled
         most_used[size - 2 * count : size - count] = -1.0
-        status, found = self._minimize(least_lost, USED + _SOLVER_TOLERANCE, margin)
+        status, result = self._minimize(least_lost, MIN_BUDGET_USE + _SOLVER_TOLERANCE, margin)
         if status == _INFEASIBLE:
-            # No levels use so much. How much do they?
-            status, found = self._minimize(most_used, 0.0, margin)
+            # No levels use so much of a budget. Compute the largest possible use.
+            status, result = self._minimize(most_used, 0.0, margin)
             if status == 0:
-                status, found = self._minimize(least_lost, -float(most_used @ found) - _TIE, margin)
-        return np.flatnonzero(found[:options] > 0.5).tolist() if status == 0 else None
+                status, result = self._minimize(least_lost, -float(most_used @ result) - _TIE, margin)
+        return np.flatnonzero(result[:options] > 0.5).tolist() if status == 0 else None
 
     def _minimize(self, objective: np.ndarray, used: float, margin: float) -> tuple[int, np.ndarray]:
-        """Minimize ``objective`` where some sum is at least ``used``: HiGHS's status, and the variables."""
+        """Minimize ``objective`` with some sum at least ``used``. Return the status of HiGHS and the variables."""
         count = len(self.sums)
         options = sum(map(len, self.members))
-        bound, picked = options + len(self.pairs), options + len(self.pairs) + count
+        bound, selection = options + len(self.pairs), options + len(self.pairs) + count
         entries: list[tuple[int, int, float]] = []
         limits: list[tuple[float, float]] = []
 
@@ -260,15 +266,15 @@ class _Program:
         for option, columns in self._pairs_of_options():
             constrain([*((options + column, 1.0) for column in columns), (option, -1.0)], 0.0, 0.0)
         for index, total in enumerate(self.sums):
-            row = list(enumerate(total.of_option.tolist()))
+            row = list(enumerate(total.option_weights.tolist()))
             row += [
                 (options + pair, float(total.product[at] + total.product[at[::-1]]))
                 for pair, at in enumerate(self.pairs)
             ]
             constrain(row, -math.inf, 1.0 - margin - total.constant)
             constrain([*row, (bound + index, -1.0)], -total.constant, math.inf)
-            constrain([(picked + index, 1.0), (bound + index, -1.0)], 0.0, math.inf)
-        constrain(((picked + index, 1.0) for index in range(count)), 1.0, 1.0)
+            constrain([(selection + index, 1.0), (bound + index, -1.0)], 0.0, math.inf)
+        constrain(((selection + index, 1.0) for index in range(count)), 1.0, 1.0)
         constrain(((bound + index, 1.0) for index in range(count)), used, math.inf)
         rows, at, values = zip(*entries, strict=True)
         low, high = zip(*limits, strict=True)
@@ -278,16 +284,16 @@ class _Program:
             integrality=np.repeat([1, 0, 1], [options, len(self.pairs) + count, count]),
             bounds=Bounds(0, 1),
             constraints=LinearConstraint(matrix, low, high),
-            options={"node_limit": _NODES, "time_limit": _SECONDS, "mip_rel_gap": _TIE},
+            options={"node_limit": _MAX_NODES, "time_limit": _MAX_SECONDS, "mip_rel_gap": _TIE},
         )
         return solved.status, solved.x
 
     def _pairs_of_options(self) -> Iterator[tuple[int, list[int]]]:
-        """Each option with the indices of its pairs with one other group: one of them is chosen if the option is."""
+        """Yield each option with its pairs with one other group: one is selected if the option is."""
         group = {option: index for index, options in enumerate(self.members) for option in options}
-        found: dict[tuple[int, int], list[int]] = {}
+        result: dict[tuple[int, int], list[int]] = {}
         for index, (one, other) in enumerate(self.pairs):
-            found.setdefault((one, group[other]), []).append(index)
-            found.setdefault((other, group[one]), []).append(index)
-        for (option, _), columns in found.items():
+            result.setdefault((one, group[other]), []).append(index)
+            result.setdefault((other, group[one]), []).append(index)
+        for (option, _), columns in result.items():
             yield option, columns

@@ -1,4 +1,13 @@
-"""Global selection: the units that cost the least importance for what they save go first, wherever they are."""
+"""Global selection: the units with the least importance for their savings are removed first, across all groups.
+
+1. If the levels are few, minimize the transformed importance exactly (``edgeprune.selection.exact_search``).
+2. Otherwise, compute the savings of each block at the current levels, as a fraction of the costs over their limits.
+3. Remove blocks in ascending order of ``value / saved**alpha`` until 2 % of a cost is removed.
+4. Repeat from step 2 until every cost is within its limit.
+5. Refill the unused budget with blocks (``edgeprune.selection.refill``).
+
+Complexity: O(units * log(units)) for each 2 % of a cost.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +20,31 @@ from edgeprune.model.option_checks import OptionChecks
 from edgeprune.selection.base import Problem, Selection, register
 from edgeprune.selection.exact_search import find_best
 from edgeprune.selection.pruning_levels import PruningLevels
-from edgeprune.selection.refill import climb, put_back
+from edgeprune.selection.refill import put_back, refill
 from edgeprune.selection.search_state import SearchState
 
-_STEP = 0.02
-"""Share of a cost that goes before savings are computed anew."""
-_LEAST_ALPHA = 0.5
-"""Smallest alpha that the exact search follows: with less, small differences in importance are lost in rounding."""
+_LINEARIZATION_STEP = 0.02
+"""Fraction of a cost that is removed before savings are computed again."""
+_MIN_ALPHA = 0.5
+"""Smallest alpha of the exact search. Below it, small differences in importance are lost in rounding."""
 
 
 @register
 class GlobalGreedy(Selection):
-    """Units go in the order of ``score / left**balance / saved**alpha``, until every cost is within its limit.
+    """Remove units in ascending order of ``score / remaining**balance / saved**alpha`` until every limit holds.
 
-    ``saved`` is the share of the costs over their limits that goes with the unit now, and is computed anew as units go.
-    ``left`` is the share of its group's importance that is there when it and all weaker units of the group are gone.
-    Without it, one group could drain: removing from it makes all that is coupled to it cheaper, and so less worth
-    removing, but not its own units.
+    ``saved`` is the fraction of the costs over their limits that removal of the unit saves at the current levels.
+    ``remaining`` is the fraction of the importance of the group after removal of the unit and all weaker units. Without
+    this factor, a group could be emptied: removing its units makes all coupled units cheaper, and therefore less worth
+    removing, but not the units of the group itself.
 
-    Where the numbers of units that may stay are few, they are chosen exactly instead, see ``exact``: the sum over all
-    units that go of ``(score / left**balance)**(1 / alpha)`` is least, for which the order above is a heuristic.
+    If the allowed numbers of units are few, an exact search minimizes the sum of
+    ``(score / remaining**balance)**(1 / alpha)`` over the removed units. The order above is a heuristic for it.
 
     Args:
-        alpha: 0 ignores costs, 1 is importance for what is saved.
-        balance: 0 takes scores as they are, 1 raises them as a group gets smaller. None: 0 where scores add up, else 1.
+        alpha: Exponent of the savings, at least 0. 0 ignores costs, 1 compares importance per saving. Defaults to 1.
+        balance: Exponent of the remaining importance, at least 0. 0 uses scores unchanged, 1 increases them as a group
+            gets smaller. Defaults to 0 if scores are additive, otherwise 1.
     """
 
     name = "global"
@@ -45,55 +55,62 @@ class GlobalGreedy(Selection):
         self.balance = None if balance is None else options.number("balance", balance, least=0)
 
     def choose(self, problem: Problem) -> Tensor:
-        choice = SearchState(problem)
+        state = SearchState(problem)
         balance = self.balance if self.balance is not None else 0.0 if problem.additive else 1.0
-        values = choice.ladder.blocks(problem.scores) / _left(choice.ladder, problem.scores) ** balance
-        if find_best(choice, _traded(choice.ladder, values, self.alpha)):
-            put_back(choice, values)
-            return choice.removed
-        while not choice.fits():
-            choice.descend(_next(choice, values, self.alpha))
-        climb(choice, values)
-        return choice.removed
+        values = (
+            state.pruning_levels.blocks(problem.scores)
+            / _remaining_fraction(state.pruning_levels, problem.scores) ** balance
+        )
+        if find_best(state, _transformed_importance(state.pruning_levels, values, self.alpha)):
+            put_back(state, values)
+            return state.removed
+        while not state.fits():
+            state.descend(_next_blocks(state, values, self.alpha))
+        refill(state, values)
+        return state.removed
 
 
-def _traded(ladder: PruningLevels, values: Tensor, alpha: float) -> Tensor:
-    """Importance of blocks whose least sum is what removing by ``value / saved**alpha`` aims at, (groups, steps).
+def _transformed_importance(pruning_levels: PruningLevels, values: Tensor, alpha: float) -> Tensor:
+    """Return the importance of blocks whose sum the order by ``value / saved**alpha`` minimizes, (groups, steps).
 
-    A unit goes by ``value / saved**alpha`` as it goes by ``value**(1 / alpha) / saved``, which is the order that
-    minimizes a sum of ``value**(1 / alpha)`` for what is saved.
+    The order by ``value / saved**alpha`` equals the order by ``value**(1 / alpha) / saved``, which minimizes the sum of
+    ``value**(1 / alpha)`` for the savings.
     """
-    sizes = ladder.sizes.clamp(min=1)
-    each = values / sizes
-    return sizes * (each / each.max().clamp(min=1e-300)) ** (1 / max(alpha, _LEAST_ALPHA))
+    sizes = pruning_levels.sizes.clamp(min=1)
+    per_unit = values / sizes
+    return sizes * (per_unit / per_unit.max().clamp(min=1e-300)) ** (1 / max(alpha, _MIN_ALPHA))
 
 
-def _next(choice: SearchState, values: Tensor, alpha: float) -> Tensor:
-    """Indices of the blocks that go next, in their order; about as much as changes the savings little."""
-    ladder = choice.ladder
-    totals = choice.totals()
-    over = {name: total for name, total in totals.items() if total > choice.limits[name]}
+def _next_blocks(state: SearchState, values: Tensor, alpha: float) -> Tensor:
+    """Return the indices of the next blocks to remove, in their order, so few that the savings change little."""
+    pruning_levels = state.pruning_levels
+    totals = state.totals()
+    over = {name: total for name, total in totals.items() if total > state.limits[name]}
     savings = {
-        name: ladder.blocks(choice.costs[name].savings((1 - _STEP) * total)).clamp(min=0)
+        name: pruning_levels.blocks(state.costs[name].savings((1 - _LINEARIZATION_STEP) * total)).clamp(min=0)
         for name, total in over.items()
     }
     saved = torch.zeros_like(values)
     for name in over:
-        saved += savings[name] / choice.limits[name]
-    sizes = ladder.sizes.clamp(min=1)
-    worth = values / sizes / (saved / sizes).clamp(min=1e-12) ** alpha
-    # What saves nothing now is no way down, and a block can only go after those before it.
-    there = ladder.exists & (torch.arange(values.shape[1]) >= choice.level[:, None])
-    worth = worth.masked_fill(saved <= 0, math.inf).masked_fill(~there, 0.0).cummax(1).values
-    candidates = there.flatten().nonzero().flatten()
-    order = candidates[torch.argsort(worth.flatten()[candidates], stable=True)]
-    enough = min(int((savings[name].flatten()[order].cumsum(0) <= _STEP * total).sum()) for name, total in over.items())
-    return order[: max(1, enough)]
+        saved += savings[name] / state.limits[name]
+    sizes = pruning_levels.sizes.clamp(min=1)
+    ratio = values / sizes / (saved / sizes).clamp(min=1e-12) ** alpha
+    # A block that saves nothing now comes last, and a block can only be removed after its predecessors.
+    available = pruning_levels.exists & (torch.arange(values.shape[1]) >= state.level[:, None])
+    ratio = ratio.masked_fill(saved <= 0, math.inf).masked_fill(~available, 0.0).cummax(1).values
+    candidates = available.flatten().nonzero().flatten()
+    order = candidates[torch.argsort(ratio.flatten()[candidates], stable=True)]
+    count = min(
+        int((savings[name].flatten()[order].cumsum(0) <= _LINEARIZATION_STEP * total).sum())
+        for name, total in over.items()
+    )
+    return order[: max(1, count)]
 
 
-def _left(ladder: PruningLevels, scores: Tensor) -> Tensor:
-    """The share of its group's importance that is left when a block and all before it are gone, (groups, steps)."""
-    whole = torch.zeros(len(ladder.steps), dtype=torch.float64).index_add(0, ladder.group, scores)
-    gone_at_once = whole - torch.zeros_like(whole).index_add(0, ladder.group, scores * (ladder.step > 0))
-    left = whole[:, None] - gone_at_once[:, None] - ladder.blocks(scores).cumsum(1)
-    return (left / whole.clamp(min=1e-12)[:, None]).clamp(min=1e-6)
+def _remaining_fraction(pruning_levels: PruningLevels, scores: Tensor) -> Tensor:
+    """Return the fraction of the importance of each group that remains after each step, (groups, steps)."""
+    total = torch.zeros(len(pruning_levels.steps), dtype=torch.float64).index_add(0, pruning_levels.group, scores)
+    removable = torch.zeros_like(total).index_add(0, pruning_levels.group, scores * (pruning_levels.step > 0))
+    always_removed = total - removable
+    remaining = total[:, None] - always_removed[:, None] - pruning_levels.blocks(scores).cumsum(1)
+    return (remaining / total.clamp(min=1e-12)[:, None]).clamp(min=1e-6)

@@ -1,4 +1,18 @@
-"""Knapsack selection: the most importance under the budget."""
+"""Knapsack selection: the units with the smallest sum of scores are removed so that the budget holds.
+
+This is a multiple-choice knapsack problem (Sinha and Zoltners, The Multiple-Choice Knapsack Problem, 1979): one level
+of each group is selected.
+
+1. If the levels are few, solve the problem exactly (``edgeprune.selection.exact_search``).
+2. Otherwise, lower the limits in waypoints of 8 % from the cost of the dense network to the budget. At each waypoint,
+   linearize the costs, which are products of the sizes of groups, at the current levels.
+3. Solve the linearized problem by Lagrangian relaxation: bisect the smallest multiplier that satisfies the limits. Do
+   this once with all levels, and once with only the levels that remove more. Continue from the better solution.
+4. Refill the unused budget with blocks (``edgeprune.selection.refill``).
+
+Complexity: each waypoint evaluates the costs about 2 * log2(``_NUM_MULTIPLIERS``) times, each in O(groups * steps).
+HALP (Shen et al., Structural Pruning via Latency-Saliency Knapsack, 2022) linearizes the costs in a similar way.
+"""
 
 from __future__ import annotations
 
@@ -12,123 +26,135 @@ from torch import Tensor
 
 from edgeprune.selection.base import Problem, Selection, register
 from edgeprune.selection.exact_search import find_best
-from edgeprune.selection.refill import climb, put_back
+from edgeprune.selection.refill import put_back, refill
 from edgeprune.selection.search_state import SearchState
 
-_STEP = 0.08
-"""Share of a cost between one linearisation and the next."""
-_MULTIPLIERS = 2**12
-"""How many multipliers are told apart."""
+_LINEARIZATION_STEP = 0.08
+"""Fraction of a cost between two linearizations."""
+_NUM_MULTIPLIERS = 2**12
+"""Number of multipliers on the logarithmic grid."""
 _STEEPNESS = 3
-"""How fast a cost that is below its limit counts less."""
+"""Exponent of the ratio of a cost to its limit in the weight of the cost."""
 
 
 @register
 class Knapsack(Selection):
-    """How many units of each group stay is chosen so that the sum of the scores that go is least.
-
-    A multiple-choice knapsack (Sinha & Zoltners, The Multiple-Choice Knapsack Problem, 1979): of every group one number
-    of units is chosen from those allowed. Where numbers are few, it is solved exactly, see ``exact``. Otherwise it is
-    solved by Lagrangian relaxation, after which blocks are put back where they fit. Costs are products of the sizes of
-    groups, so they are linearized, and again every 8 % on the way from the dense network, where all groups choose
-    again; HALP (Shen et al., Structural Pruning via Latency-Saliency Knapsack, 2022) linearizes as well.
-    """
+    """Select the number of remaining units of each group so that the sum of the removed scores is smallest."""
 
     name = "knapsack"
 
     def choose(self, problem: Problem) -> Tensor:
-        choice = SearchState(problem)
-        return solve(choice, choice.ladder.blocks(problem.scores))
+        state = SearchState(problem)
+        return solve(state, state.pruning_levels.blocks(problem.scores))
 
 
-def solve(choice: SearchState, values: Tensor) -> Tensor:
-    """The mask of the units to remove, (units,), so that little is lost.
+def solve(state: SearchState, values: Tensor) -> Tensor:
+    """Return the mask of the units to remove, (units,).
 
-    ``values`` says what is lost with each block, at least 0, (groups, steps).
+    Args:
+        state: Search state, modified in place.
+        values: Loss by removal of each block, at least 0, (groups, steps).
     """
-    if find_best(choice, values):
-        put_back(choice, values)
-        return choice.removed
-    lost = torch.cat([torch.zeros(len(values), 1, dtype=torch.float64), values.cumsum(1)], dim=1)
-    lost[:, 1:].masked_fill_(~choice.ladder.exists, math.inf)
-    marginal = {name: torch.zeros(len(choice.removed), dtype=torch.float64) for name in choice.costs}
-    weight = dict.fromkeys(choice.costs, 1.0)
-    waypoint = choice.totals()
-    while not choice.fits():
-        waypoint = {name: (1 - _STEP) * total for name, total in waypoint.items()}
-        limits = {name: max(limit, waypoint[name]) for name, limit in choice.limits.items()}
+    if find_best(state, values):
+        put_back(state, values)
+        return state.removed
+    loss_by_level = torch.cat([torch.zeros(len(values), 1, dtype=torch.float64), values.cumsum(1)], dim=1)
+    loss_by_level[:, 1:].masked_fill_(~state.pruning_levels.exists, math.inf)
+    marginal = {name: torch.zeros(len(state.removed), dtype=torch.float64) for name in state.costs}
+    weight = dict.fromkeys(state.costs, 1.0)
+    waypoint = state.totals()
+    while not state.fits():
+        waypoint = {name: (1 - _LINEARIZATION_STEP) * total for name, total in waypoint.items()}
+        limits = {name: max(limit, waypoint[name]) for name, limit in state.limits.items()}
         beyond = min(limits[name] / waypoint[name] for name in limits)
         limits = {name: limit / beyond for name, limit in limits.items()}
         saved = torch.zeros_like(values)
-        for name, total in choice.totals().items():
-            marginal[name] = _marginal(choice, name, limits[name], marginal[name])
+        for name, total in state.totals().items():
+            marginal[name] = _marginal(state, name, limits[name], marginal[name])
             weight[name] *= (total / limits[name]) ** _STEEPNESS
-            saved += weight[name] / limits[name] * choice.ladder.blocks(marginal[name])
-        start = choice.level
-        # Costs are not linear: where all groups choose again, what is lost may jump. Then only what is left goes on.
-        onward = lost.masked_fill(torch.arange(lost.shape[1]) < start[:, None], math.inf)
-        again = _Way(lost, _relax(choice, lost, saved, limits), choice.level)
-        further = _Way(onward, _relax(choice, onward, saved, limits), choice.level)
-        best = min([further, again], key=_Way.badness)
-        choice.move(best.end)
-        if choice.fits():
-            _relax(choice, best.lost, saved, choice.limits)
-        elif not best.kept and torch.equal(best.end, start):
-            # What is in the way does not show in savings: all groups shrink alike.
-            choice.descend(_between(start, choice.ladder.steps, values.shape[1]))
-    climb(choice, values)
-    return choice.removed
+            saved += weight[name] / limits[name] * state.pruning_levels.blocks(marginal[name])
+        start = state.level
+        # Costs are not linear: if all groups select their levels again, the loss may jump. Then only blocks that are
+        # not yet removed are considered.
+        remaining_loss = loss_by_level.masked_fill(torch.arange(loss_by_level.shape[1]) < start[:, None], math.inf)
+        restarted = _Step(loss_by_level, _relax(state, loss_by_level, saved, limits), state.level)
+        continued = _Step(remaining_loss, _relax(state, remaining_loss, saved, limits), state.level)
+        best = min([continued, restarted], key=_Step.badness)
+        state.move(best.end)
+        if state.fits():
+            _relax(state, best.loss_by_level, saved, state.limits)
+        elif not best.within_limits and torch.equal(best.end, start):
+            # The linearized savings do not show a solution: all groups shrink evenly.
+            state.descend(_between(start, state.pruning_levels.steps, values.shape[1]))
+    refill(state, values)
+    return state.removed
 
 
 @dataclass(frozen=True, eq=False)
-class _Way:
-    """A walk over the levels: the loss by level, whether the limits are kept, and the levels where it ended."""
+class _Step:
+    """Solution of one linearized problem.
 
-    lost: Tensor
-    kept: bool
+    Attributes:
+        loss_by_level: Loss of each group at each level, (groups, steps + 1).
+        within_limits: Whether all limits hold.
+        end: Selected level of each group, (groups,).
+    """
+
+    loss_by_level: Tensor
+    within_limits: bool
     end: Tensor
 
     def badness(self) -> tuple[bool, float]:
-        """Limits come first. Where none is kept only the way onward counts, so that there is always progress."""
-        return not self.kept, float(self.lost.gather(1, self.end[:, None]).sum()) if self.kept else 0.0
+        """Return the sort key: limits first, then the loss.
+
+        Without any solution within the limits, all keys are equal. Then the first solution, which removes more, wins.
+        """
+        return not self.within_limits, float(
+            self.loss_by_level.gather(1, self.end[:, None]).sum()
+        ) if self.within_limits else 0.0
 
 
-def _marginal(choice: SearchState, name: str, limit: float, known: Tensor) -> Tensor:
-    """Cost of each unit now, or ``known`` for a removed one that would cost nothing if it were put back."""
-    cost = choice.costs[name]
+def _marginal(state: SearchState, name: str, limit: float, fallback: Tensor) -> Tensor:
+    """Return the current cost of each unit, or ``fallback`` for a removed unit whose restoration would be free."""
+    cost = state.costs[name]
     gains = cost.gains()
-    return torch.where(choice.removed, torch.where(gains > 0, gains, known), cost.savings(limit).clamp(min=0))
+    return torch.where(state.removed, torch.where(gains > 0, gains, fallback), cost.savings(limit).clamp(min=0))
 
 
-def _relax(choice: SearchState, lost: Tensor, saved: Tensor, limits: Mapping[str, float]) -> bool:
-    """Go to the levels of least ``lost - multiplier * saved``, for the least multiplier that keeps ``limits``.
+def _relax(state: SearchState, loss_by_level: Tensor, saved: Tensor, limits: Mapping[str, float]) -> bool:
+    """Move to the levels that minimize ``loss_by_level - multiplier * saved``.
 
-    Multipliers are compared on a grid that the state alone gives, so that equal states are told from each other alike
-    whatever the limits are. False where even the largest keeps them not.
+    The multiplier is the smallest one that satisfies ``limits``. Multipliers lie on a grid that depends on the state
+    alone, not on the limits.
+
+    Returns:
+        Whether ``limits`` hold. False if even the largest multiplier does not satisfy them.
     """
-    ratios = (lost.diff(dim=1) / saved)[lost[:, :-1].isfinite() & lost[:, 1:].isfinite() & (saved > 0)]
+    ratios = (loss_by_level.diff(dim=1) / saved)[
+        loss_by_level[:, :-1].isfinite() & loss_by_level[:, 1:].isfinite() & (saved > 0)
+    ]
     ratios = ratios[ratios > 0] if bool((ratios > 0).any()) else torch.ones(1, dtype=torch.float64)
     low, high = math.log(ratios.min()) - 1, math.log(ratios.max()) + 1
-    along = torch.cat([torch.zeros(len(saved), 1, dtype=torch.float64), saved.cumsum(1)], dim=1)
+    savings_by_level = torch.cat([torch.zeros(len(saved), 1, dtype=torch.float64), saved.cumsum(1)], dim=1)
 
     def fits(index: int) -> bool:
-        multiplier = math.exp(low + (high - low) * index / _MULTIPLIERS) if index else 0.0
-        choice.move((lost - multiplier * along).argmin(1))
-        return choice.fits(limits)
+        multiplier = math.exp(low + (high - low) * index / _NUM_MULTIPLIERS) if index else 0.0
+        state.move((loss_by_level - multiplier * savings_by_level).argmin(1))
+        return state.fits(limits)
 
-    found = bisect_left(range(_MULTIPLIERS), True, key=fits)
-    kept = fits(found)
-    end = choice.level
-    if kept and found:
-        fits(found - 1)
-        choice.descend(_between(choice.level, end, saved.shape[1]), limits)
-    return kept
+    index = bisect_left(range(_NUM_MULTIPLIERS), True, key=fits)
+    within_limits = fits(index)
+    end = state.level
+    if within_limits and index:
+        fits(index - 1)
+        state.descend(_between(state.level, end, saved.shape[1]), limits)
+    return within_limits
 
 
 def _between(level: Tensor, end: Tensor, steps: int) -> Tensor:
-    """The blocks from ``level`` down to ``end``, in an order that takes all groups alike far at any time."""
+    """Return the blocks from ``level`` to ``end``, in an order in which all groups progress evenly."""
     step = torch.arange(steps)
-    there = (step >= level[:, None]) & (step < end[:, None])
-    blocks = there.flatten().nonzero().flatten()
-    way = (step - level[:, None]) / (end - level).clamp(min=1)[:, None]
-    return blocks[torch.argsort(way.flatten()[blocks], stable=True)]
+    pending = (step >= level[:, None]) & (step < end[:, None])
+    blocks = pending.flatten().nonzero().flatten()
+    progress = (step - level[:, None]) / (end - level).clamp(min=1)[:, None]
+    return blocks[torch.argsort(progress.flatten()[blocks], stable=True)]

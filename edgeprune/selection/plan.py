@@ -1,4 +1,4 @@
-"""The frozen decision: which indices of which tensors stay. JSON; it replays on the dense network."""
+"""Pruning plan: the remaining indices of each sliced tensor, stored as JSON and applicable to the dense network."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ _MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """``kept`` holds, for every tensor that was sliced, the kept indices by dimension.
+    """Pruning plan of one dense network.
 
-    ``shapes`` are those of all tensors of the dense network the plan was made for. ``exclude`` and ``attention`` are
-    the settings its units were found with; ``origin`` says how it was chosen (criterion, budget, seed).
+    Attributes:
+        kept: Remaining indices by dimension, for each sliced tensor by name.
+        shapes: Shape of each tensor of the dense network, by name.
+        before: Cost of the dense network.
+        after: Cost of the pruned network.
+        exclude: Setting ``exclude`` of the search for units.
+        attention: Setting ``attention`` of the search for units.
+        origin: Criterion, budget, seed and options from which the plan was computed.
     """
 
     kept: Mapping[str, Mapping[int, Tensor]]
@@ -38,12 +44,12 @@ class Plan:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def of(model: nn.Module, kept: Mapping[str, Mapping[int, Tensor]], **rest: Any) -> Plan:
-        """The plan to keep ``kept`` of dense ``model``."""
-        return Plan(kept, {name: tuple(tensor.shape) for name, tensor in named_tensors(model)}, **rest)
+    def of(model: nn.Module, kept: Mapping[str, Mapping[int, Tensor]], **fields: Any) -> Plan:
+        """Return the plan that keeps the indices ``kept`` of the dense ``model``."""
+        return Plan(kept, {name: tuple(tensor.shape) for name, tensor in named_tensors(model)}, **fields)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both plans keep the same indices of the same network; how they were chosen does not count."""
+        """Return whether both plans keep the same indices of the same network, whatever their origin."""
         if not isinstance(other, Plan):
             return NotImplemented
         return self._decision() == other._decision()
@@ -57,9 +63,9 @@ class Plan:
 
     def __repr__(self) -> str:
         criterion = self.origin.get("criterion")
-        by = f" by {criterion}" if criterion else ""
+        suffix = f" by {criterion}" if criterion else ""
         return (
-            f"Plan({len(self.kept)} of {len(self.shapes)} tensors sliced{by}, MACs {self.before.macs:,} -> "
+            f"Plan({len(self.kept)} of {len(self.shapes)} tensors sliced{suffix}, MACs {self.before.macs:,} -> "
             f"{self.after.macs:,}, parameters {self.before.params:,} -> {self.after.params:,})"
         )
 
@@ -68,7 +74,7 @@ class Plan:
         files.write_atomic(Path(path), self.to_json())
 
     def to_json(self) -> str:
-        """The plan as JSON text, the same for the same plan."""
+        """Return the plan as JSON text, identical for identical plans."""
         content = {
             "schema": _SCHEMA,
             "origin": dict(self.origin),
@@ -85,10 +91,10 @@ class Plan:
 
     @staticmethod
     def load(path: str | Path) -> Plan:
-        """Read a plan.
+        """Read a plan from a JSON file.
 
         Raises:
-            PlanError: the file is no plan, or one of a newer schema.
+            PlanError: The file is not a plan, or has another schema version.
         """
         try:
             content = safe_json.load(Path(path), max_bytes=_MAX_BYTES)
@@ -122,12 +128,12 @@ class Plan:
         copy: bool = True,
         optimizer: torch.optim.Optimizer | None = None,
     ) -> nn.Module:
-        """Prune a fresh dense ``model`` the same way; ``example``, ``copy`` and ``optimizer`` as for ``prune``.
+        """Prune the dense ``model`` as the plan describes. ``example``, ``copy`` and ``optimizer`` are as in ``prune``.
 
         Raises:
-            InputError: the state of the optimiser cannot follow.
-            PlanError: the network is not the one the plan was made for; names the first tensor that differs.
-            EquivalenceError: the pruned network is not equivalent to the dense one without the removed units.
+            InputError: The state of the optimizer cannot be sliced.
+            PlanError: The plan belongs to another network. The message names the first tensor that differs.
+            EquivalenceError: The pruned network is not equivalent to the dense one without the removed units.
         """
         model = unwrap(model)
         self.check(model)
@@ -138,26 +144,26 @@ class Plan:
         return rewritten.model
 
     def check(self, model: nn.Module) -> None:
-        """Raise ``PlanError`` unless all tensors of ``model`` have the shapes the plan was made for."""
-        got = {name: tuple(tensor.shape) for name, tensor in named_tensors(model)}
-        for name in {**self.shapes, **got}:
-            if self.shapes.get(name) != got.get(name):
+        """Raise ``PlanError`` if a tensor of ``model`` has another shape than in the plan."""
+        shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(model)}
+        for name in {**self.shapes, **shapes}:
+            if self.shapes.get(name) != shapes.get(name):
                 raise PlanError(
-                    f"the plan was made for another network: {name} is {_shape(got.get(name))} here, the plan has "
+                    f"the plan was made for another network: {name} is {_shape(shapes.get(name))} here, the plan has "
                     f"{_shape(self.shapes.get(name))}"
                 )
 
     def removed(self, units: graph.Units) -> Tensor:
-        """Mask of the units of the dense network that the plan removes, (units,).
+        """Return the mask of the units of the dense network that the plan removes, (units,).
 
         Raises:
-            PlanError: the plan keeps a part of a unit, so that it was made for other couplings.
+            PlanError: The plan keeps a part of a unit, so it was computed for other couplings.
         """
         removed = units.removed(self.kept)
-        again = units.kept(removed)
-        for name in {**self.kept, **again}:
-            want, got = self.kept.get(name, {}), again.get(name, {})
-            if want.keys() != got.keys() or any(not torch.equal(want[dim], got[dim]) for dim in want):
+        kept_by_units = units.kept(removed)
+        for name in {**self.kept, **kept_by_units}:
+            expected, actual = self.kept.get(name, {}), kept_by_units.get(name, {})
+            if expected.keys() != actual.keys() or any(not torch.equal(expected[dim], actual[dim]) for dim in expected):
                 raise PlanError(f"the plan does not fit: what it keeps of {name} is not a whole number of units here")
         return removed
 

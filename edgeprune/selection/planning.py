@@ -1,4 +1,4 @@
-"""From scores and a budget to a plan."""
+"""Computation of a pruning plan from scores and a budget."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def make_plan(
 
     Raises:
         BudgetError: The budget cannot be reached; the message names the closest value.
-        InputError: The selection lacks what it needs, or a constraint cannot be met.
+        InputError: An input that the selection requires is missing, or a constraint cannot be satisfied.
     """
     selection, constraints = method.selection, tuple(method.constraints)
-    named = budget.model_dump(exclude_none=True)
-    models = {name: method.costs.get(name) or cost_model(name, units, model) for name in named}
+    budget_by_cost = budget.model_dump(exclude_none=True)
+    models = {name: method.costs.get(name) or cost_model(name, units, model) for name in budget_by_cost}
     limits = budget.limits({name: cost.total() for name, cost in models.items()})
     problem = Problem(units, scores, models, limits, constraints, tuple(curves), method.criterion.additive)
     removed = selection.choose(problem)
@@ -80,7 +80,7 @@ def make_plan(
         origin={
             "criterion": method.criterion.name,
             "seed": method.seed,
-            "budget": named,
+            "budget": budget_by_cost,
             "select": {"name": selection.name, **selection.options},
             "align": _alignment(units, constraints),
         },

@@ -1,6 +1,12 @@
-"""Sensitivity of groups: loss and accuracy when units of one group alone are removed, by the number that remains.
+"""Sensitivity of groups: loss and accuracy after removal of units of one group alone, by the number of removed units.
 
-Li et al., Pruning Filters for Efficient ConvNets, 2017, section 3.2.
+1. For each group and ratio, determine the weakest units to remove.
+2. For each batch, run the dense network node by node.
+3. Before the first node that the removal in a group affects, branch: run the remaining nodes once for each ratio of the
+   group, without the removed units.
+
+Complexity: at most groups * ratios forward passes of each batch, without the nodes before each branch.
+Source: Li et al., Pruning Filters for Efficient ConvNets, 2017, section 3.2.
 """
 
 from __future__ import annotations
@@ -28,23 +34,24 @@ from edgeprune.statistics import Samples
 from edgeprune.statistics.forward_backward import batches, loss_of
 
 RATIOS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 7 / 8)
-"""Shares of a group's units that are removed."""
+"""Fractions of the units of a group to remove."""
 
 _Case = tuple[int, int]
-"""Index of a group, and how many of its units stay."""
+"""Index of a group, and the number of its remaining units."""
 
 
 @dataclass(frozen=True)
 class ScanPoint:
-    """The dense network without some units of one group.
+    """Measurement of the dense network without some units of one group.
 
     Attributes:
-        ratio: Share of the group's units that was asked to go; where one must stay, or in small groups, not what went.
-        kept: Units of the group that stay.
-        macs_removed: Share of the dense network's MACs that goes, 0 to 1.
-        loss: Mean over the samples.
-        accuracy: Share of the samples whose largest output is that of their label, 0 to 1; None where the network does
-            not give logits (N, classes), or labels are no classes (N,).
+        ratio: Requested fraction of the units of the group to remove. The actual fraction differs in small
+            groups, or if a unit must remain.
+        kept: Number of remaining units of the group.
+        macs_removed: Removed fraction of the MACs of the dense network, 0 to 1.
+        loss: Mean loss over the samples.
+        accuracy: Fraction of correctly classified samples, 0 to 1. None if the outputs are not logits (N, classes), or
+            the labels are not classes (N,).
     """
 
     ratio: float
@@ -56,7 +63,13 @@ class ScanPoint:
 
 @dataclass(frozen=True)
 class GroupSensitivity:
-    """One prunable group: its name, its number of units, and a point for each ratio."""
+    """Sensitivity of one prunable group.
+
+    Attributes:
+        group: Name of the group.
+        units: Number of units of the group.
+        points: Measurement for each ratio.
+    """
 
     group: str
     units: int
@@ -65,7 +78,14 @@ class GroupSensitivity:
 
 @dataclass(frozen=True)
 class SensitivityScan:
-    """Loss and accuracy of the dense network, and of the network with fewer units of one group, for each group."""
+    """Result of a sensitivity scan.
+
+    Attributes:
+        samples: Number of samples.
+        loss: Mean loss of the dense network.
+        accuracy: Accuracy of the dense network, 0 to 1, or None as in ``ScanPoint``.
+        groups: Sensitivity of each prunable group.
+    """
 
     samples: int
     loss: float
@@ -73,71 +93,77 @@ class SensitivityScan:
     groups: tuple[GroupSensitivity, ...]
 
     def curves(self, units: Units) -> tuple[LossCurve, ...]:
-        """The rise of the loss by group, for ``Problem``: one curve for each group of ``units``, 0 for frozen ones."""
-        by_name = {found.group: found.points for found in self.groups}
+        """Return the increase of the loss for each group of ``units``, for ``Problem``. It is 0 for frozen groups."""
+        by_name = {sensitivity.group: sensitivity.points for sensitivity in self.groups}
         return tuple(_curve(group, by_name.get(group.name, ()), self.loss) for group in units.groups)
 
 
 def measure_sensitivity(
     units: Units, scores: Tensor, samples: Samples, *, ratios: Sequence[float] = RATIOS, progress: Progress = SILENT
 ) -> SensitivityScan:
-    """Loss and accuracy of the dense network without the weakest units of one group, for each group and ratio alone.
+    """Measure loss and accuracy of the dense network without the weakest units of one group, for each group and ratio.
 
-    Nothing is repaired or fine-tuned. What comes before a group is computed once a batch, for all groups and ratios.
+    The pruned networks are neither repaired nor fine-tuned. The nodes before a group are computed once for each batch.
 
     Args:
-        units: Of the dense network.
-        scores: Importance of each unit, (units,): within a group the lowest go first.
-        samples: What to measure on.
-        ratios: Shares of a group's units to remove, in (0, 1); of every dimension one index stays.
-        progress: Advances by samples, once for each group and number of units left.
+        units: Units of the dense network.
+        scores: Importance of each unit, (units,). Within a group, units with the lowest scores are removed first.
+        samples: Samples on which to measure.
+        ratios: Fractions of the units of a group to remove, in (0, 1). One index of each dimension always remains.
+        progress: Progress in samples, over all groups and numbers of units.
 
     Raises:
-        InputError: A ratio is out of range, the loss fails on what the network gives, or is not finite.
+        InputError: A ratio is out of range, or the loss fails on the outputs of the network or is not finite.
     """
     if not ratios or not all(0 < ratio < 1 for ratio in ratios):
         raise InputError(f"sensitivity: ratios: got {tuple(ratios)}; each must be in (0, 1), and there must be one")
-    ladder = PruningLevels.of(units, scores, [Constraint()] * len(units.groups))
+    pruning_levels = PruningLevels.of(units, scores, [Constraint()] * len(units.groups))
     prunable = [index for index, group in enumerate(units.groups) if group.frozen is None]
-    asked = {index: [_kept(ladder, index, ratio) for ratio in ratios] for index in prunable}
-    removed = {(index, kept): _removed(ladder, index, kept) for index in prunable for kept in asked[index]}
-    gone = {case: units.gone(mask) for case, mask in removed.items()}
-    begins = _begins(units, ladder.group)
-    behind: dict[fx.Node, list[_Case]] = {}
-    for case in removed:
-        behind.setdefault(begins[case[0]], []).append(case)
+    requested_counts = {
+        index: [_remaining_units(pruning_levels, index, ratio) for ratio in ratios] for index in prunable
+    }
+    removed_masks = {
+        (index, kept): _removed_units(pruning_levels, index, kept)
+        for index in prunable
+        for kept in requested_counts[index]
+    }
+    removed_coordinates = {case: units.gone(mask) for case, mask in removed_masks.items()}
+    start_nodes = _start_nodes(units, pruning_levels.group)
+    cases_by_node: dict[fx.Node, list[_Case]] = {}
+    for case in removed_masks:
+        cases_by_node.setdefault(start_nodes[case[0]], []).append(case)
     run = _Branching(units)
-    dense, tallies = _Tally(units, samples), {case: _Tally(units, samples) for case in removed}
-    progress.start(samples.limit * len(removed))
+    dense, tallies = _Tally(units, samples), {case: _Tally(units, samples) for case in removed_masks}
+    progress.start(samples.limit * len(removed_masks))
     with torch.no_grad():
         for inputs, labels, count in batches(units, samples):
             for node in run.nodes(inputs):
-                for case in behind.get(node, ()):
-                    tallies[case].add(run.branch(node, gone[case]), labels, count)
+                for case in cases_by_node.get(node, ()):
+                    tallies[case].add(run.branch(node, removed_coordinates[case]), labels, count)
                     progress.advance(count)
-            dense.add(run.given, labels, count)
-    shares = _macs_removed(units, removed)
+            dense.add(run.dense_outputs, labels, count)
+    macs_fractions = _removed_macs_fractions(units, removed_masks)
 
     def point(index: int, ratio: float, kept: int) -> ScanPoint:
         case = index, kept
         where = f"without {len(units.groups[index]) - kept} units of {units.groups[index].name}"
-        return ScanPoint(ratio, kept, shares[case], tallies[case].loss(where), tallies[case].accuracy)
+        return ScanPoint(ratio, kept, macs_fractions[case], tallies[case].loss(where), tallies[case].accuracy)
 
-    found = tuple(
+    groups = tuple(
         GroupSensitivity(
             units.groups[index].name,
             len(units.groups[index]),
-            tuple(point(index, ratio, kept) for ratio, kept in zip(ratios, asked[index], strict=True)),
+            tuple(point(index, ratio, kept) for ratio, kept in zip(ratios, requested_counts[index], strict=True)),
         )
         for index in prunable
     )
-    return SensitivityScan(dense.samples, dense.loss("of the dense network"), dense.accuracy, found)
+    return SensitivityScan(dense.samples, dense.loss("of the dense network"), dense.accuracy, groups)
 
 
 class _Branching(MaskedProgram):
-    """The dense program node by node; from any node on it can be run without some coordinates as well."""
+    """Interpreter that runs the dense program node by node, and from any node on without some coordinates."""
 
-    given: Any
+    dense_outputs: Any
     """Outputs of the dense program."""
 
     def __init__(self, units: Units) -> None:
@@ -146,47 +172,50 @@ class _Branching(MaskedProgram):
         self._position = {node: at for at, node in enumerate(self._order)}
 
     def nodes(self, inputs: list[Any]) -> Iterator[fx.Node]:
-        """Every node in order, each before it is run."""
+        """Yield each node in order, before the node is run."""
         self.args_iter, self.env = iter(inputs), {}
         for node in self._order:
             yield node
-            self.given = self._step(node)
+            self.dense_outputs = self._step(node)
 
-    def branch(self, begin: fx.Node, gone: Tensor) -> Any:
-        """Outputs of the program without the coordinates in the mask ``gone``, which nothing before ``begin`` reads."""
-        held = self.env, self.gone
+    def branch(self, begin: fx.Node, removed_coordinates: Tensor) -> Any:
+        """Return the outputs of the program without the coordinates in the mask ``removed_coordinates``.
+
+        No node before ``begin`` may read these coordinates.
+        """
+        saved_state = self.env, self.gone
         computed = {node: value for node, value in self.env.items() if node.op != "get_attr"}
-        # Copies, as calls may change what they are given in place.
+        # Copies, as calls may change their arguments in place.
         copies = zip(computed, copy.deepcopy(list(computed.values())), strict=True)
-        self.env, self.gone = {**self.env, **dict(copies)}, gone
+        self.env, self.gone = {**self.env, **dict(copies)}, removed_coordinates
         try:
             for node in self._order[self._position[begin] :]:
                 output = self._step(node)
         finally:
-            self.env, self.gone = held
+            self.env, self.gone = saved_state
         return output
 
     def _step(self, node: fx.Node) -> Any:
         value = self.env[node] = self.run_node(node)
-        for done in self.user_to_last_uses.get(node, ()):
-            del self.env[done]
+        for unused in self.user_to_last_uses.get(node, ()):
+            del self.env[unused]
         return value
 
 
 class _Tally:
-    """Loss and hits over batches; ``accuracy`` is None where labels are not classes."""
+    """Loss and accuracy accumulated over batches. ``accuracy`` is None if labels are not classes."""
 
     def __init__(self, units: Units, samples: Samples) -> None:
         self._units, self._source = units, samples
-        self._loss, self._right = 0.0, LabelAccuracy()
+        self._loss, self._accuracy = 0.0, LabelAccuracy()
         self.samples = 0
 
     def add(self, flat: Any, labels: Any, count: int) -> None:
-        """Take in what the program gave for a batch of ``count``."""
+        """Add the flat outputs of the program for a batch of ``count`` samples."""
         outputs = self._units.coordinates.program.graph.process_outputs(flat)
         self._loss += float(loss_of(self._units, self._source, flat, labels)) * count
         self.samples += count
-        self._right.add(outputs, labels)
+        self._accuracy.add(outputs, labels)
 
     def loss(self, where: str) -> float:
         mean = self._loss / self.samples
@@ -198,55 +227,55 @@ class _Tally:
 
     @property
     def accuracy(self) -> float | None:
-        return self._right.value
+        return self._accuracy.value
 
 
-def _kept(ladder: PruningLevels, index: int, ratio: float) -> int:
-    """Units of a group that stay where ``ratio`` of them are to go."""
-    size, fewest = int(ladder.kept[index, 0]), int(ladder.kept[index, -1])
-    return max(fewest, size - round(ratio * size))
+def _remaining_units(pruning_levels: PruningLevels, index: int, ratio: float) -> int:
+    """Return the number of remaining units of a group if the fraction ``ratio`` is to be removed."""
+    size, minimum = int(pruning_levels.kept[index, 0]), int(pruning_levels.kept[index, -1])
+    return max(minimum, size - round(ratio * size))
 
 
-def _removed(ladder: PruningLevels, index: int, kept: int) -> Tensor:
-    """Mask of the units that are gone when ``kept`` of one group stay and all of the others, (units,)."""
-    level = torch.zeros_like(ladder.steps)
-    level[index] = int((ladder.kept[index] == kept).nonzero()[0])
-    return ladder.removed(level)
+def _removed_units(pruning_levels: PruningLevels, index: int, kept: int) -> Tensor:
+    """Return the mask of the removed units, (units,), if ``kept`` units of one group and all other groups remain."""
+    level = torch.zeros_like(pruning_levels.steps)
+    level[index] = int((pruning_levels.kept[index] == kept).nonzero()[0])
+    return pruning_levels.removed(level)
 
 
-def _macs_removed(units: Units, removed: Mapping[_Case, Tensor]) -> dict[_Case, float]:
+def _removed_macs_fractions(units: Units, removed_masks: Mapping[_Case, Tensor]) -> dict[_Case, float]:
     cost = macs(units)
     dense = cost.total()
-    shares = {}
-    for case, mask in removed.items():
-        left = cost.copy()
-        left.remove(mask)
-        shares[case] = 1 - left.total() / dense if dense else 0.0
-    return shares
+    macs_removed = {}
+    for case, mask in removed_masks.items():
+        remaining_cost = cost.copy()
+        remaining_cost.remove(mask)
+        macs_removed[case] = 1 - remaining_cost.total() / dense if dense else 0.0
+    return macs_removed
 
 
-def _begins(units: Units, group_of: Tensor) -> list[fx.Node]:
-    """For each group the first node that gives something else without some of its units; the output if none does."""
+def _start_nodes(units: Units, group_of: Tensor) -> list[fx.Node]:
+    """Return for each group the first node whose value depends on its units, or the output node if there is none."""
     nodes = list(units.coordinates.program.graph.nodes)
-    begins = [nodes[-1]] * len(units.groups)
+    start_nodes = [nodes[-1]] * len(units.groups)
     for node in reversed(nodes):
         for ids in _read(units, node):
-            found = units.unit_of[ids]
-            for index in torch.unique(group_of[found[found >= 0]]).tolist():
-                begins[index] = node
-    return begins
+            unit_ids = units.unit_of[ids]
+            for index in torch.unique(group_of[unit_ids[unit_ids >= 0]]).tolist():
+                start_nodes[index] = node
+    return start_nodes
 
 
 def _read(units: Units, node: fx.Node) -> list[Tensor]:
-    """The coordinate ids whose removal the call itself is told of."""
-    coupling, known = units.coordinates.coupling, units.coordinates.labels
+    """Return the ids of the coordinates whose removal changes the call itself."""
+    coupling, node_labels = units.coordinates.coupling, units.coordinates.labels
     if node not in coupling.inexact:
         return [consumption.ids for consumption in coupling.consumed.get(node, ())]
-    given = [known.get(source) for source in node.all_input_nodes]
-    return [track.ids.flatten() for labels in given if isinstance(labels, Labels) for track in labels.tracks]
+    inputs = [node_labels.get(source) for source in node.all_input_nodes]
+    return [track.ids.flatten() for labels in inputs if isinstance(labels, Labels) for track in labels.tracks]
 
 
 def _curve(group: Group, points: Sequence[ScanPoint], dense: float) -> LossCurve:
-    rise = {len(group): 0.0, **{point.kept: point.loss - dense for point in points}}
-    kept = tuple(sorted(rise))
-    return LossCurve(kept, tuple(rise[count] for count in kept))
+    increase = {len(group): 0.0, **{point.kept: point.loss - dense for point in points}}
+    kept = tuple(sorted(increase))
+    return LossCurve(kept, tuple(increase[count] for count in kept))

@@ -1,4 +1,11 @@
-"""Sensitivity selection: the least measured loss under the budget."""
+"""Sensitivity selection: the numbers of units whose measured losses have the smallest sum within the budget.
+
+1. Interpolate the measured loss curve of each group at its pruning levels, and make it monotone.
+2. Add the scores with a small weight, which decides where a curve is flat.
+3. Solve the knapsack problem of ``edgeprune.selection.knapsack`` with these values.
+
+Source of the curves: Li et al., Pruning Filters for Efficient ConvNets, 2017, which prunes one layer at a time.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +24,9 @@ _TIE_BREAK = 1e-6
 
 @register
 class Sensitivity(Selection):
-    """How many units of each group stay is chosen so that the sum of the losses measured for that is least.
+    """Select the number of remaining units of each group so that the sum of the measured losses is smallest.
 
-    The knapsack of ``knapsack``, where what is lost with a group is read from its measured curve instead of from
-    scores; scores only say which units of a group go first. Accuracy against the share removed of one layer at a time
-    is due to Li et al., Pruning Filters for Efficient ConvNets, 2017.
+    The loss of a group is read from its measured curve. Scores only determine which units of a group are removed first.
     """
 
     name = "sensitivity"
@@ -33,21 +38,21 @@ class Sensitivity(Selection):
                 f"selection: 'sensitivity' needs a measured curve for each of {len(problem.units.groups)} groups, and "
                 f"got {len(problem.curves)}; give data to measure them on, or take global, knapsack or uniform"
             )
-        choice = SearchState(problem)
-        kept = choice.ladder.kept.numpy()
-        lost = np.array([loss_increase(curve, counts) for curve, counts in zip(problem.curves, kept, strict=True)])
-        values = torch.from_numpy(lost).reshape(kept.shape).diff(dim=1)
-        # Where a curve is flat, scores decide: what was measured to lose nothing still does not go for nothing.
-        scores = choice.ladder.blocks(problem.scores)
-        least = _TIE_BREAK * values.sum() if bool(values.any()) else torch.ones(1)
-        return solve(choice, values + least * scores / scores.sum().clamp(min=1e-300))
+        state = SearchState(problem)
+        kept = state.pruning_levels.kept.numpy()
+        losses = np.array([loss_increase(curve, counts) for curve, counts in zip(problem.curves, kept, strict=True)])
+        values = torch.from_numpy(losses).reshape(kept.shape).diff(dim=1)
+        # Where a curve is flat, scores decide: a block without a measured loss is not removed without need.
+        scores = state.pruning_levels.blocks(problem.scores)
+        tie_break = _TIE_BREAK * values.sum() if bool(values.any()) else torch.ones(1)
+        return solve(state, values + tie_break * scores / scores.sum().clamp(min=1e-300))
 
 
 def loss_increase(curve: LossCurve, kept: np.ndarray) -> np.ndarray:
-    """The loss at each number of units in ``kept``, falling: straight between what was measured.
+    """Return the loss at each number of remaining units in ``kept``, which is in descending order.
 
-    Below the fewest measured it goes on as steep as between the two before. Noise must not reward removing more, so the
-    loss never falls on the way down.
+    The curve is linear between measurements. Below the smallest measured number, it is extrapolated with the slope of
+    the last segment. The result never decreases as more units are removed, so that noise does not reward removal.
     """
     counts, losses = np.array(curve.kept, dtype=float), np.array(curve.loss, dtype=float)
     if len(counts) > 1 and counts[0] > 0:

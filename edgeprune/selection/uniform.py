@@ -1,4 +1,14 @@
-"""Uniform selection: every group gives the same share of its units."""
+"""Uniform selection: the same fraction of the units of every group is removed.
+
+1. If few combinations of levels exist, compare all of them (``edgeprune.selection.exact_search``). Select the one
+   with the lowest variance of the removed fractions that uses the budget.
+2. Otherwise, sort the blocks of all groups by the removed fraction at their middle, and remove blocks in this order
+   until all limits hold. The number of blocks is found by bisection.
+3. Refill the unused budget with at most one block of each group.
+
+Complexity: O(blocks * log(blocks)), and one evaluation of the costs for each bisection step.
+Source: Li et al., Pruning Filters for Efficient ConvNets, 2017.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +17,42 @@ from torch import Tensor
 
 from edgeprune.selection.base import Problem, Selection, register
 from edgeprune.selection.exact_search import compare_all
-from edgeprune.selection.refill import climb
+from edgeprune.selection.refill import refill
 from edgeprune.selection.search_state import SearchState
 
 
 @register
 class Uniform(Selection):
-    """Remove the same fraction of every group, its weakest units; the fraction is the smallest that meets the budget.
+    """Remove the same fraction of the units of every group, the weakest first.
 
-    The classic uniform pruning of Li et al., Pruning Filters for Efficient ConvNets, 2017, with bisection over the
-    fraction. A group whose ``min_units`` or ``align`` rules the fraction out loses the nearest allowed number. Where
-    only few numbers of units are allowed, the most even ones that use the budget are chosen.
+    The fraction is the smallest that meets the budget. If ``min_units`` or ``align`` of a group excludes the fraction,
+    the nearest allowed number of units is removed. If only few numbers of units are allowed, the most even ones that
+    use the budget are selected.
     """
 
     name = "uniform"
 
     def choose(self, problem: Problem) -> Tensor:
-        choice = SearchState(problem)
-        ladder = choice.ladder
-        if choice.fits():
-            return choice.removed
-        kept = ladder.kept.double()
-        whole = torch.bincount(ladder.group, minlength=len(kept))[:, None]
-        shares = 1 - kept / whole
-        able = ladder.steps > 0
+        state = SearchState(problem)
+        pruning_levels = state.pruning_levels
+        if state.fits():
+            return state.removed
+        kept = pruning_levels.kept.double()
+        sizes = torch.bincount(pruning_levels.group, minlength=len(kept))[:, None]
+        removed_fractions = 1 - kept / sizes
+        prunable = pruning_levels.steps > 0
 
         def unevenness(levels: Tensor) -> Tensor:
-            return shares.gather(1, levels.T)[able].var(0, correction=0)
+            return removed_fractions.gather(1, levels.T)[prunable].var(0, correction=0)
 
-        if compare_all(choice, unevenness, torch.zeros_like(choice.level)):
-            return choice.removed
-        # A block goes when the share is nearer to what is gone after it than to what is gone before.
-        share = (shares[:, :-1] + shares[:, 1:]) / 2
-        blocks = ladder.exists.flatten().nonzero().flatten()
-        choice.descend(blocks[torch.argsort(share.flatten()[blocks], stable=True)])
-        # What is put back or exchanged may not undo the share: no more than a block of each group.
-        near = torch.arange(ladder.kept.shape[1] - 1) >= choice.level[:, None] - 1
-        lowest = torch.minimum(choice.level + 1, ladder.steps)
-        climb(choice, torch.where(near, ladder.blocks(problem.scores), 0.0), lowest)
-        return choice.removed
+        if compare_all(state, unevenness, torch.zeros_like(state.level)):
+            return state.removed
+        # A block is removed once the fraction is nearer to the removed fraction after it than before it.
+        midpoint = (removed_fractions[:, :-1] + removed_fractions[:, 1:]) / 2
+        blocks = pruning_levels.exists.flatten().nonzero().flatten()
+        state.descend(blocks[torch.argsort(midpoint.flatten()[blocks], stable=True)])
+        # Refilling must not undo the uniform fraction: at most one block of each group is restored or exchanged.
+        within_one_step = torch.arange(pruning_levels.kept.shape[1] - 1) >= state.level[:, None] - 1
+        lowest = torch.minimum(state.level + 1, pruning_levels.steps)
+        refill(state, torch.where(within_one_step, pruning_levels.blocks(problem.scores), 0.0), lowest)
+        return state.removed

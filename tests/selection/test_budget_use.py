@@ -139,15 +139,15 @@ def test_knapsack_loses_the_least_of_all_combinations(problem: Problem) -> None:
 @example_count(15)
 @given(problem=_problems())
 def test_integer_program_equals_exhaustive_search(problem: Problem) -> None:
-    values = SearchState(problem).ladder.blocks(problem.scores) if _combinations(problem) else None
+    values = SearchState(problem).pruning_levels.blocks(problem.scores) if _combinations(problem) else None
     assume(values is not None)
     compared, solved = SearchState(problem), SearchState(problem)
     assume(not compared.fits())
     assert exact_search.find_best(compared, values)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact_search, "_COMBINATIONS", 0)
+        patch.setattr(exact_search, "_MAX_COMBINATIONS", 0)
         assert exact_search.find_best(solved, values)
-    assert solved.used() >= min(0.97, compared.used()) - 1e-9
+    assert solved.budget_use() >= min(0.97, compared.budget_use()) - 1e-9
     assert float(problem.scores[solved.removed].sum()) == pytest.approx(float(problem.scores[compared.removed].sum()))
 
 
@@ -164,8 +164,8 @@ def test_a_smaller_limit_never_costs_more_where_the_search_is_exact(problem: Pro
 
 
 def _without_exact_search(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(exact_search, "_COMBINATIONS", 0)
-    patch.setattr(exact_search, "_LEVELS", 0)
+    patch.setattr(exact_search, "_MAX_COMBINATIONS", 0)
+    patch.setattr(exact_search, "_MAX_LEVELS", 0)
 
 
 @pytest.mark.parametrize("searched", ["exactly", "by exchanges"])

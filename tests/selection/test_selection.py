@@ -121,7 +121,7 @@ def test_curves_are_read_between_and_below_what_was_measured() -> None:
 
 @pytest.mark.parametrize(("kept", "loss"), [((), ()), ((4, 2), (0.1, 0.0)), ((2, 4), (0.1,))])
 def test_invalid_curve_is_refused(kept: tuple[int, ...], loss: tuple[float, ...]) -> None:
-    with pytest.raises(InputError, match="curve: kept must rise, with a loss for each"):
+    with pytest.raises(InputError, match="curve: kept must be in ascending order"):
         LossCurve(kept, loss)
 
 
@@ -225,7 +225,7 @@ def test_a_selection_is_found_by_name_or_by_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scores", "told"),
     [
-        (torch.ones(3), r"scores: got the shape \(3,\); there are"),
+        (torch.ones(3), r"scores: expected the shape .*, got \(3,\)"),
         (torch.full((len(_UNITS),), float("nan")), "scores: got nan; each must be finite and at least 0"),
         (torch.full((len(_UNITS),), -1.0), "scores: got -1.0"),
     ],
