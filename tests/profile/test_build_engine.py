@@ -131,15 +131,15 @@ def write_manifest(bundle: Path, shipped: str, *along: str) -> None:
 def test_every_precision_that_ships_may_be_built(tools: Path, bundle: Path) -> None:
     model = bundle / "model.onnx"
     found = builder(tools, "11.4")
-    assert [path.name for path in found.forms(model).values()] == [
+    assert [path.name for path in found.onnx_files(model).values()] == [
         "model.onnx", "model.fp16.onnx", "model.int8-fp16.onnx"
     ]  # fmt: skip
-    assert found.forms(bundle / "model.int8.onnx") == found.forms(model)
-    assert found.forms(model, "fp16") == {"fp16": bundle / "model.fp16.onnx"}
+    assert found.onnx_files(bundle / "model.int8.onnx") == found.onnx_files(model)
+    assert found.onnx_files(model, "fp16") == {"fp16": bundle / "model.fp16.onnx"}
     (bundle / "model.int8-fp16.onnx").unlink()
-    assert list(found.forms(model)) == ["fp32", "fp16"]
+    assert list(found.onnx_files(model)) == ["fp32", "fp16"]
     with pytest.raises(EngineError, match=r"model\.int8-fp16\.onnx.*TensorRT.*11\.4\.0") as caught:
-        found.forms(model, "int8")
+        found.onnx_files(model, "int8")
     assert caught.value.exit_code == 3
 
 
@@ -147,12 +147,12 @@ def test_precision_left_out_of_the_manifest_is_built_only_on_request(tools: Path
     model = bundle / "model.onnx"
     found = builder(tools, "10.3")
     write_manifest(bundle, "int8", "float32")  # TensorRT 10 could build fp16 from model.onnx
-    assert list(found.forms(model)) == ["fp32", "int8"]
+    assert list(found.onnx_files(model)) == ["fp32", "int8"]
     write_manifest(bundle, "float16")
-    assert list(found.forms(model)) == ["fp16"]
-    assert list(found.forms(model, "int8")) == ["int8"]
+    assert list(found.onnx_files(model)) == ["fp16"]
+    assert list(found.onnx_files(model, "int8")) == ["int8"]
     (bundle / "manifest.json").write_text('{"precision": {"shipped"')
-    assert list(found.forms(model)) == ["fp32", "fp16", "int8"]
+    assert list(found.onnx_files(model)) == ["fp32", "fp16", "int8"]
 
 
 def measured(tools: Path) -> list[str]:

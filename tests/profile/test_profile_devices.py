@@ -296,7 +296,7 @@ def test_missing_runtime_is_an_error_with_the_install_command(
     without = server.uri(python=f"{sys.executable} -I -S")
     assert run(["profile", str(bundle), *_FLAGS, "--device", without]) == 5
     said = capsys.readouterr().err
-    assert f"ONNX Runtime is missing here (No module named 'numpy'): {sys.executable} -m pip install" in said
+    assert f"ONNX Runtime is not installed (No module named 'numpy'): run {sys.executable} -m pip install" in said
     assert "'numpy>=1.21' 'onnxruntime>=1.12'" in said
     assert server.is_clean()
 

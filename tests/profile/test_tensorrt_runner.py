@@ -246,5 +246,5 @@ def test_missing_trtexec_and_onnxruntime_is_an_error(tools: Path, bundle: Path) 
     done = run(bundle)
     assert (done.returncode, done.stderr) == (
         5,
-        "error: there is no trtexec, and no onnxruntime_runner.py beside this file\n",
+        "error: found neither trtexec nor onnxruntime_runner.py in the folder of this file\n",
     )

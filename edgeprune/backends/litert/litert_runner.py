@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Runs a TFLite model with LiteRT: once, as a benchmark, or for EdgePrune, which measures with it.
+"""Runs a TFLite model with LiteRT on samples, as a benchmark, or for EdgePrune's measurements.
 
-Needs Python 3.8 or newer, numpy and ai-edge-litert, or tflite-runtime in its place; nothing else.
+Requires Python 3.8 or newer, numpy, and ai-edge-litert or tflite-runtime.
 
-    python run.py --input samples.npy              the largest outputs for each sample, on model.tflite beside this file
+    python run.py --input samples.npy              largest outputs for each sample, of model.tflite in this folder
     python run.py --input samples.npy --output out.npz
     python run.py --benchmark 200 --threads 4      latency on random input
-    python run.py --serve                          answers JSON commands on stdin, see the function serve
+    python run.py --serve                          answer JSON commands on stdin, see the function serve
 
-Samples are scaled as in training and lie as the network takes them, such as (N, C, H, W), or as the file stores them,
-such as (N, H, W, C). Outputs lie as the network returns them, if the file states how it stores them, as files that
-EdgePrune wrote do. What the file has in integers is quantized on the way in and dequantized on the way out.
+Samples are scaled as in training. They have the layout of the network, such as (N, C, H, W), or that of the file, such
+as (N, H, W, C). Outputs have the layout of the network if the file states its own layout, as files by EdgePrune do.
+Integer inputs are quantized, and integer outputs are dequantized.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ try:
         RUNTIME = "tflite-runtime"
 except ImportError as problem:
     line = f"{sys.executable} -m pip install 'numpy>=1.21' 'ai-edge-litert>=1.0'"
-    raise SystemExit(f"LiteRT is missing here ({problem}): {line}") from None
+    raise SystemExit(f"LiteRT is not installed ({problem}): run {line}") from None
 
 # One ReLU on one float. Running it before the baseline is taken makes the runtime load what every model needs.
 _SMALLEST_MODEL = base64.b64decode(
@@ -60,7 +60,7 @@ _MODEL_BUFFERS, _MODEL_METADATA, _METADATA_NAME, _METADATA_BUFFER, _BUFFER_DATA 
 
 
 class Session:
-    """A loaded model, given as a file or its content. Threads never spin; None: every core this process may use."""
+    """Loaded model. Threads never spin; None as their number selects all cores that this process may use."""
 
     def __init__(self, model: str | bytes, threads: int | None, spinning: bool = False) -> None:
         self.threads = threads or core_count()
@@ -72,26 +72,28 @@ class Session:
         self.model = model
 
     def run(self, _outputs: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """Run one inference on values as the file stores them; all outputs, so too."""
+        """Run one inference. Inputs and all returned outputs have the layout and type of the file."""
         for details in self.inputs:
             self._interpreter.set_tensor(details["index"], inputs[details["name"]])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(details["index"]) for details in self.outputs]
 
     def random_inputs(self, seed: int) -> dict[str, np.ndarray]:
-        """Standard normal floats, or any integers, in the shapes the model takes."""
+        """Random inputs in the shapes of the model: standard normal values, quantized for integer inputs."""
         rng = np.random.RandomState(seed)
         return {details["name"]: stored(details, rng.standard_normal(details["shape"])) for details in self.inputs}
 
     def run_samples(self, samples: np.ndarray) -> dict[str, np.ndarray]:
-        """All outputs (N, ...) by name of samples (N, ...)."""
+        """Run samples (N, ...) and return all outputs (N, ...) by name."""
         details, orders = self.inputs[0], dimension_orders(self.model)
         shape = [int(size) for size in details["shape"]]
         as_stored = list(range(len(shape)))
         # Where the file states nothing, it was converted from images (N, C, H, W), or not reordered at all.
         layouts = [orders["inputs"][0], as_stored] if orders else [as_stored, [0, 2, 3, 1]]
-        shapes = [[shape[place] for place in np.argsort(order)] for order in layouts if len(order) == len(shape)]
-        match = next((place for place, one in enumerate(shapes) if one[1:] == list(samples.shape[1:])), None)
+        shapes = [[shape[number] for number in np.argsort(order)] for order in layouts if len(order) == len(shape)]
+        match = next(
+            (number for number, candidate in enumerate(shapes) if candidate[1:] == list(samples.shape[1:])), None
+        )
         if match is None:
             raise ValueError(f"the model takes {shapes[0]}, the file holds {list(samples.shape)}")
         batch, order = shapes[match][0], layouts[match]
@@ -111,7 +113,7 @@ class Session:
 
 
 def stored(details: dict[str, Any], values: np.ndarray) -> np.ndarray:
-    """Values as the file stores them: quantized where it has them in integers."""
+    """Convert values to the type of the file. Integer types are quantized."""
     scale, zero_point = details["quantization"]
     if not scale:
         return np.ascontiguousarray(values, details["dtype"])
@@ -120,15 +122,15 @@ def stored(details: dict[str, Any], values: np.ndarray) -> np.ndarray:
 
 
 def restored(details: dict[str, Any], values: np.ndarray) -> np.ndarray:
-    """Real values of stored ones: quantized integers are dequantized."""
+    """Convert values of the file to real values. Quantized integers are dequantized."""
     scale, zero_point = details["quantization"]
     return (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values
 
 
 def dimension_orders(model: str | bytes) -> dict[str, list[list[int]]]:
-    """For each input and output, the network's dimension that each stored dimension is; empty where not stated.
+    """Dimension order of each input and output: the network's dimension for each stored one. Empty if not stated.
 
-    This reads the metadata of the flatbuffer. TFLite runtimes do not return it.
+    The orders are in the metadata of the flatbuffer, which TFLite runtimes do not return.
     """
     if isinstance(model, bytes):
         return _stated_orders(model)
@@ -175,21 +177,21 @@ def _table_vector(content: Any, table: int, slot: int) -> list[int]:
     if field is None:
         return []
     start, count = _vector(content, field)
-    places = range(start, start + 4 * count, 4)
-    return [place + struct.unpack_from("<I", content, place)[0] for place in places]
+    positions = range(start, start + 4 * count, 4)
+    return [position + struct.unpack_from("<I", content, position)[0] for position in positions]
 
 
 def make_server() -> SessionServer:
-    """Answers EdgePrune's commands."""
+    """Create the server for EdgePrune's commands."""
     runtime = {"runtime": RUNTIME, "runtime_version": importlib.metadata.version(RUNTIME)}
     return SessionServer(Session, runtime, _SMALLEST_MODEL)
 
 
 def main() -> None:
-    """The command line of the bundle."""
-    here = Path(__file__).resolve().parent
-    parser = arguments("Run a TFLite model with LiteRT.", here / "model.tflite")
-    run_command(parser, parser.parse_args(), here / "golden.npz", Session, make_server)
+    """Run the command line of the runner."""
+    folder = Path(__file__).resolve().parent
+    parser = arguments("Run a TFLite model with LiteRT.", folder / "model.tflite")
+    run_command(parser, parser.parse_args(), folder / "golden.npz", Session, make_server)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Runs an ONNX model with ONNX Runtime: once, as a benchmark, or for EdgePrune, which measures with it.
+"""Runs an ONNX model with ONNX Runtime on samples, as a benchmark, or for EdgePrune's measurements.
 
-Needs Python 3.8 or newer, numpy and onnxruntime; nothing else (pip install -r requirements.txt).
+Requires Python 3.8 or newer, numpy and onnxruntime (pip install -r requirements.txt).
 
-    python run.py --input samples.npy              the largest outputs for each sample, on model.onnx beside this file
+    python run.py --input samples.npy              largest outputs for each sample, of model.onnx in this folder
     python run.py --input samples.npy --output out.npz
     python run.py --benchmark 200 --threads 4      latency on random input
     python run.py --benchmark 200 --provider cuda  on an NVIDIA GPU (onnxruntime-gpu)
-    python run.py --serve                          answers JSON commands on stdin, see the function serve
+    python run.py --serve                          answer JSON commands on stdin, see the function serve
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ try:
     import onnxruntime
 except ImportError as problem:
     line = f"{sys.executable} -m pip install 'numpy>=1.21' 'onnxruntime>=1.12'"
-    raise SystemExit(f"ONNX Runtime is missing here ({problem}): {line}") from None
+    raise SystemExit(f"ONNX Runtime is not installed ({problem}): run {line}") from None
 
 # One Identity on one float. Running it before the baseline is taken makes the runtime load what every model needs.
 _SMALLEST_MODEL = (
@@ -47,7 +47,7 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class Session:
-    """A model that has ONNX Runtime for itself. Threads None: every core this process may use."""
+    """Loaded model that uses ONNX Runtime alone. None as the number of threads selects all available cores."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Session:
         self.run = self.session.run
 
     def random_inputs(self, seed: int) -> dict[str, np.ndarray]:
-        """Standard normal floats, or small integers, in the shapes the model takes; open dimensions are 1."""
+        """Standard normal floats, or small integers, in the shapes of the model. Dynamic dimensions are 1."""
         rng = np.random.RandomState(seed)
         inputs: dict[str, np.ndarray] = {}
         for value in self.session.get_inputs():
@@ -75,12 +75,12 @@ class Session:
             if value.type not in _TYPES:
                 raise ValueError(f"input {value.name} has type {value.type}")
             kind = _TYPES[value.type]
-            drawn = rng.standard_normal(shape) if np.issubdtype(kind, np.floating) else rng.randint(0, 2, shape)
-            inputs[value.name] = drawn.astype(kind)
+            values = rng.standard_normal(shape) if np.issubdtype(kind, np.floating) else rng.randint(0, 2, shape)
+            inputs[value.name] = values.astype(kind)
         return inputs
 
     def run_samples(self, samples: np.ndarray) -> dict[str, np.ndarray]:
-        """All outputs (N, ...) by name of samples (N, ...)."""
+        """Run samples (N, ...) and return all outputs (N, ...) by name."""
         value = self.session.get_inputs()[0]
         batch = value.shape[0] if isinstance(value.shape[0], int) else 1
         if list(samples.shape[1:]) != list(value.shape[1:]):
@@ -96,7 +96,7 @@ class Session:
 
 
 def session_options(threads: int | None, spinning: bool) -> onnxruntime.SessionOptions:
-    """Options of a session that runs one model alone; threads None: every core this process may use."""
+    """Session options for one model that uses the runtime alone. None for threads selects all available cores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or core_count()
     options.inter_op_num_threads = 1
@@ -112,18 +112,18 @@ def session_options(threads: int | None, spinning: bool) -> onnxruntime.SessionO
 def open_session(
     model: str | bytes, options: onnxruntime.SessionOptions, provider: str
 ) -> onnxruntime.InferenceSession:
-    """A session on ``provider``: ``cpu``, or ``cuda`` with the CPU for nodes that the GPU cannot run."""
-    wanted = _PROVIDERS[provider]
-    providers = list(dict.fromkeys([wanted, _PROVIDERS["cpu"]]))
-    if wanted in onnxruntime.get_available_providers():
+    """Open a session on ``provider``: ``cpu``, or ``cuda`` with the CPU for nodes that the GPU does not support."""
+    provider_name = _PROVIDERS[provider]
+    providers = list(dict.fromkeys([provider_name, _PROVIDERS["cpu"]]))
+    if provider_name in onnxruntime.get_available_providers():
         session = onnxruntime.InferenceSession(model, options, providers=providers)
-        if wanted in session.get_providers():  # the runtime goes on without a provider that fails to start
+        if provider_name in session.get_providers():  # the runtime skips a provider that fails to start
             return session
-    raise RuntimeError(f"ONNX Runtime {onnxruntime.__version__} cannot start {wanted} here")
+    raise RuntimeError(f"ONNX Runtime {onnxruntime.__version__} cannot start {provider_name} here")
 
 
 class Server(SessionServer):
-    """Answers EdgePrune's commands."""
+    """Server for EdgePrune's commands."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
@@ -135,11 +135,11 @@ class Server(SessionServer):
         super().__init__(self.open, runtime, _SMALLEST_MODEL)
 
     def open(self, model: str | bytes, threads: int | None, spinning: bool) -> Session:
-        """A session on the provider."""
+        """Open a session on the provider."""
         return Session(model, threads, spinning, provider=self.provider)
 
     def layers(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Report the time of every node that the runtime made of the model, in a session with its profiler."""
+        """Report the time of every node of the optimized graph, measured with the profiler of ONNX Runtime."""
         model, threads, spinning = (self.loaded[key] for key in ("model", "threads", "spinning"))
         with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
             profile = Path(folder) / "profile"
@@ -147,33 +147,33 @@ class Server(SessionServer):
             time_runs(session, self.inputs, 1 + command["runs"])
             with open(session.session.end_profiling()) as file:
                 events = [event for event in json.load(file) if event.get("cat") == "Node"]
-        taken: dict[tuple[str, str, str], list[float]] = {}
+        times_us: dict[tuple[str, str, str], list[float]] = {}
         for event in events:
-            name, _, what = event["name"].rpartition("_kernel_")
-            if what == "time":
+            name, _, suffix = event["name"].rpartition("_kernel_")
+            if suffix == "time":
                 arguments = event.get("args", {})
                 node = arguments.get("node_index", ""), name, arguments.get("op_name", "")
-                taken.setdefault(node, []).append(event["dur"])
+                times_us.setdefault(node, []).append(event["dur"])
         # Whole microseconds: the mean of the middle half says more than the median. The first run is slower.
         middle = slice(command["runs"] // 4, command["runs"] - command["runs"] // 4)
         layers = [
             {"name": name, "kind": kind, "ms": float(np.mean(sorted(times[1:])[middle])) / 1e3}
-            for (_, name, kind), times in taken.items()
+            for (_, name, kind), times in times_us.items()
         ]
         return {"event": "layers", "runs": command["runs"], "layers": layers}
 
 
 def main() -> None:
-    """The command line of the bundle."""
-    here = Path(__file__).resolve().parent
-    parser = arguments("Run an ONNX model with ONNX Runtime.", here / "model.onnx")
-    parser.add_argument("--provider", choices=sorted(_PROVIDERS), default="cpu", help="where it runs (cpu)")
-    given = parser.parse_args()
+    """Run the command line of the runner."""
+    folder = Path(__file__).resolve().parent
+    parser = arguments("Run an ONNX model with ONNX Runtime.", folder / "model.onnx")
+    parser.add_argument("--provider", choices=sorted(_PROVIDERS), default="cpu", help="execution provider (cpu)")
+    options = parser.parse_args()
 
     def open_session_on_provider(model: str | bytes, threads: int | None, spinning: bool) -> Session:
-        return Session(model, threads, spinning, provider=given.provider)
+        return Session(model, threads, spinning, provider=options.provider)
 
-    run_command(parser, given, here / "golden.npz", open_session_on_provider, lambda: Server(given.provider))
+    run_command(parser, options, folder / "golden.npz", open_session_on_provider, lambda: Server(options.provider))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Code that the runners of several backends share. ``self_contained`` writes it into each script for a device.
+"""Code shared by the runners of several backends. ``self_contained`` inlines it into each script for a device.
 
-It is Python 3.8 and imports nothing of EdgePrune but other parts.
+It must run on Python 3.8 and import nothing of EdgePrune except other parts.
 """

@@ -1,4 +1,4 @@
-"""Server loop of a runner, on the standard library alone."""
+"""Server loop of a runner. It needs only the standard library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STABLE = 0.02
 
 
 def serve(make_server: Callable[[], Any]) -> None:
-    """Read one JSON object a line from stdin and answer each with one on stdout, until "end" or the end of stdin.
+    """Read one JSON command per line from stdin and answer each on stdout, until "end" or the end of stdin.
 
         {"do": "load", "model": "model.onnx", "threads": 4, "spinning": true, "seed": 0}
         {"do": "warm_up", "at_least": 20, "at_most_s": 10}
@@ -28,9 +28,9 @@ def serve(make_server: Callable[[], Any]) -> None:
         {"do": "outputs", "input": "samples.npy", "output": "out.npz"}
         {"do": "end"}
 
-    The first line, "ready", comes by itself and names the commands. An error is answered by
-    {"event": "error", "message": ...}. The server has a method for each command, and ``machine``, which describes
-    machine and runtime.
+    The first output line, "ready", lists the commands. The answer to a failed command is
+    {"event": "error", "message": ...}. The server has a method for each command, and a method ``machine`` that
+    describes the machine and the runtime.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not get between the answers
@@ -53,31 +53,31 @@ def serve(make_server: Callable[[], Any]) -> None:
 
 
 def run_until_stable(command: dict[str, Any], run_window: Callable[[], list[float]], runs: int) -> dict[str, Any]:
-    """Run windows until two that follow each other take the same time; returns the answer to "warm_up".
+    """Run windows until two consecutive ones take the same time, and return the answer to "warm_up".
 
     Args:
-        command: The command, with the fewest runs and the longest time.
-        run_window: Runs a window and returns milliseconds of each inference.
-        runs: Inferences so far.
+        command: Command with the smallest number of runs and the time limit.
+        run_window: Function that runs a window and returns the duration of each inference in milliseconds.
+        runs: Number of inferences so far.
     """
     end = time.monotonic() + command["at_most_s"]
-    stable, before = False, None
+    stable, previous = False, None
     while time.monotonic() < end and not (stable and runs >= command["at_least"]):
         window = run_window()
-        now = statistics.median(window)
+        median = statistics.median(window)
         runs += len(window)
-        stable = before is not None and abs(now - before) <= STABLE * before
-        before = now
+        stable = previous is not None and abs(median - previous) <= STABLE * previous
+        previous = median
     return {"event": "warm", "runs": runs, "stable": stable}
 
 
 def core_count() -> int:
-    """Cores this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_machine() -> dict[str, Any]:
-    """Description of this machine, as far as it reports one."""
+    """Description of this machine, as far as it is available."""
     return {
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",

@@ -1,11 +1,11 @@
-"""Measurements and command line of a runner whose runtime is a Python package: one session, numpy arrays.
+"""Measurements and command line of a runner whose runtime is a Python package with numpy arrays.
 
-The script has a class ``Session`` with
+The script defines a class ``Session`` with
 
-- ``threads``: threads of one inference
-- ``run(None, inputs)``: run one inference; all outputs
-- ``random_inputs(seed)``: inputs for ``run``
-- ``run_samples(samples)``: all outputs (N, ...) by name of samples (N, ...)
+- ``threads``: number of threads of one inference
+- ``run(None, inputs)``: run one inference and return all outputs
+- ``random_inputs(seed)``: random inputs for ``run``
+- ``run_samples(samples)``: run samples (N, ...) and return all outputs (N, ...) by name
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ MOST_RUNS = 2000  # in one block or window that only waits for its time to pass
 
 
 def time_runs(session: Any, inputs: dict[str, np.ndarray], runs: int, at_least_s: float = 0.0) -> list[float]:
-    """Milliseconds of each inference, by a monotonic clock: so many, and more until so much time is over."""
-    taken: list[float] = []
+    """Measure ``runs`` inferences, or more until ``at_least_s`` seconds have passed; return each in milliseconds."""
+    times_ms: list[float] = []
     gc.collect()
     gc.disable()
     try:
         end = time.perf_counter() + at_least_s
-        while len(taken) < runs or (time.perf_counter() < end and len(taken) < MOST_RUNS):
-            started = time.perf_counter_ns()
+        while len(times_ms) < runs or (time.perf_counter() < end and len(times_ms) < MOST_RUNS):
+            start = time.perf_counter_ns()
             session.run(None, inputs)
-            taken.append((time.perf_counter_ns() - started) / 1e6)
+            times_ms.append((time.perf_counter_ns() - start) / 1e6)
     finally:
         gc.enable()
-    return taken
+    return times_ms
 
 
 def peak_memory() -> tuple[int, str]:
-    """Highest resident memory of this process so far, in bytes, and where it was read."""
+    """Peak resident memory of this process so far in bytes, and the source of the value."""
     status = linux_status()
     if "VmHWM" in status:
         return status["VmHWM"], "VmHWM"
@@ -56,7 +56,7 @@ def peak_memory() -> tuple[int, str]:
 
 
 def start_memory() -> int:
-    """Resident memory now, in bytes, from which on peaks count; earlier peaks are forgotten if possible."""
+    """Reset the memory peak if possible, and return the current resident memory in bytes as the baseline."""
     status = linux_status()
     if "VmRSS" not in status:
         return peak_memory()[0]
@@ -64,12 +64,12 @@ def start_memory() -> int:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
     except OSError:
-        return peak_memory()[0]  # a peak cannot be forgotten, so what is said to be over it may be too little
+        return peak_memory()[0]  # the peak cannot be reset, so the reported increase may be too small
     return status["VmRSS"]
 
 
 def linux_status() -> dict[str, int]:
-    """Sizes in /proc/self/status, in bytes; empty on another system."""
+    """Sizes in /proc/self/status in bytes; empty if the system is not Linux."""
     try:
         with open("/proc/self/status") as file:
             lines = [line.split() for line in file]
@@ -79,7 +79,7 @@ def linux_status() -> dict[str, int]:
 
 
 def cpu_name() -> str:
-    """Name of the processor; empty if nothing states it."""
+    """Name of the processor; empty if the system does not report it."""
     cpu = platform.processor()
     try:
         with open("/proc/cpuinfo") as file:
@@ -90,13 +90,14 @@ def cpu_name() -> str:
 
 
 class SessionServer:
-    """Answers EdgePrune's commands.
+    """Server for EdgePrune's commands.
 
     Args:
-        open_session: Loads a model, given as a file or its content, for a number of threads that may spin or not.
-        runtime: Name and version of the runtime, and what else describes it.
-        smallest_model: Content of a model that makes the runtime load what every model needs, before the baseline of
-            the memory is taken.
+        open_session: Function that loads a model. Its arguments are a path or file content, the number of threads, and
+            whether they spin.
+        runtime: Name, version and other properties of the runtime.
+        smallest_model: Content of a small model. Running it makes the runtime load everything that all models need,
+            before the memory baseline is measured.
     """
 
     def __init__(
@@ -121,38 +122,38 @@ class SessionServer:
         return {**describe_machine(), "cpu": cpu_name(), **self.runtime}
 
     def load(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Make a session and run it once."""
+        """Load a model and run it once."""
         self.loaded = command
-        started = time.perf_counter_ns()
+        start = time.perf_counter_ns()
         self.session = self.open_session(command["model"], command["threads"], command["spinning"])
-        load_ms = (time.perf_counter_ns() - started) / 1e6
+        load_ms = (time.perf_counter_ns() - start) / 1e6
         self.inputs = self.session.random_inputs(command["seed"])
         first_ms = time_runs(self.session, self.inputs, 1)[0]
         return {"event": "loaded", "load_ms": load_ms, "first_ms": first_ms, "threads": self.session.threads}
 
     def warm_up(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Run until two windows that follow each other take the same time."""
+        """Run until two consecutive windows take the same time."""
         return run_until_stable(command, lambda: time_runs(self.session, self.inputs, WINDOW_RUNS, WINDOW_S), 1)
 
     def measure(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Time one block."""
+        """Measure a block of inferences."""
         time_runs(self.session, self.inputs, command["warm_up"])
-        taken = time_runs(self.session, self.inputs, command["runs"], command["at_least_s"])
-        return {"event": "block", "latency_ms": taken}
+        times_ms = time_runs(self.session, self.inputs, command["runs"], command["at_least_s"])
+        return {"event": "block", "latency_ms": times_ms}
 
     def memory(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Report the peak so far."""
+        """Report the memory peak so far."""
         peak_bytes, source = peak_memory()
         return {"event": "memory", "peak_bytes": peak_bytes, "baseline_bytes": self.baseline_bytes, "source": source}
 
     def outputs(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Write what the model answers to samples."""
+        """Run samples and write the outputs to a file."""
         np.savez(command["output"], **self.session.run_samples(np.load(command["input"])))
         return {"event": "outputs"}
 
 
 def read_samples(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Samples (N, ...) of an .npy file; of an .npz such as golden.npz those under "input", and all of its arrays."""
+    """Read samples (N, ...) from an .npy file, or the array "input" and all arrays from an .npz file."""
     stored = np.load(path)
     if not hasattr(stored, "files"):
         return stored, {}
@@ -162,23 +163,23 @@ def read_samples(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def relative_error(output: np.ndarray, expected: np.ndarray) -> float:
-    """Largest difference over the largest finite expected value; equal infinities do not differ."""
-    one, other = np.asarray(output, np.float64), np.asarray(expected, np.float64)
-    different = one != other
-    scale = np.abs(other[np.isfinite(other)]).max(initial=0) or 1.0
-    return float(np.abs(one[different] - other[different]).max(initial=0) / scale)
+    """Largest difference divided by the largest finite expected value. Equal infinities do not differ."""
+    actual, reference = np.asarray(output, np.float64), np.asarray(expected, np.float64)
+    different = actual != reference
+    scale = np.abs(reference[np.isfinite(reference)]).max(initial=0) or 1.0
+    return float(np.abs(actual[different] - reference[different]).max(initial=0) / scale)
 
 
 def show_agreement(outputs: dict[str, np.ndarray], stored: dict[str, np.ndarray]) -> bool:
-    """Print whether the outputs are those that golden.npz expects; true as well where it expects none."""
+    """Print and return whether the outputs match golden.npz; True if it has no expected outputs."""
     expected = [stored[f"output_{index}"] for index in range(len(outputs)) if f"output_{index}" in stored]
     if len(expected) != len(outputs) or "tolerance" not in stored:
         return True
-    errors = [relative_error(output, wanted) for output, wanted in zip(outputs.values(), expected)]  # noqa: B905
-    good = max(errors) <= float(stored["tolerance"])
-    verdict = "as expected" if good else "NOT as expected"
-    print(f"outputs are {verdict}: relative error {max(errors):.2g}, allowed {float(stored['tolerance']):.2g}")
-    return good
+    errors = [relative_error(output, reference) for output, reference in zip(outputs.values(), expected)]  # noqa: B905
+    agrees = max(errors) <= float(stored["tolerance"])
+    result = "as expected" if agrees else "NOT as expected"
+    print(f"outputs are {result}: relative error {max(errors):.2g}, allowed {float(stored['tolerance']):.2g}")
+    return agrees
 
 
 def show_largest(outputs: dict[str, np.ndarray], count: int) -> None:
@@ -187,13 +188,13 @@ def show_largest(outputs: dict[str, np.ndarray], count: int) -> None:
         print(f"output {name}, largest values as index: value")
         for sample, values in enumerate(map(np.atleast_1d, samples)):
             largest = np.argsort(values, axis=None)[::-1][:count]
-            places = zip(*np.unravel_index(largest, values.shape))  # noqa: B905 - Python 3.8
-            shown = [f"{', '.join(map(str, place))}: {float(values[place]):.4g}" for place in places]
-            print("  ".join([f"sample {sample}", *shown]))
+            indices = zip(*np.unravel_index(largest, values.shape))  # noqa: B905 - Python 3.8
+            entries = [f"{', '.join(map(str, index))}: {float(values[index]):.4g}" for index in indices]
+            print("  ".join([f"sample {sample}", *entries]))
 
 
 def arguments(description: str, model: Path) -> argparse.ArgumentParser:
-    """The command line of the bundle; ``model`` is the default."""
+    """Command-line parser of the runner in a bundle. ``model`` is the default model file."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "model",
@@ -205,43 +206,47 @@ def arguments(description: str, model: Path) -> argparse.ArgumentParser:
         "--input", metavar="FILE", help=".npy of samples (N, ...), scaled as in training; default: golden.npz"
     )
     parser.add_argument("--output", metavar="FILE", help=".npz for all outputs")
-    parser.add_argument("--best", type=int, default=5, help="values shown of each output and sample (5)")
-    parser.add_argument("--benchmark", type=int, metavar="RUNS", help="time so many inferences on random input")
-    parser.add_argument("--threads", type=int, help="of one inference; default: every core")
+    parser.add_argument(
+        "--best", type=int, default=5, help="number of largest values to print for each output and sample (5)"
+    )
+    parser.add_argument(
+        "--benchmark", type=int, metavar="RUNS", help="measure this number of inferences on random input"
+    )
+    parser.add_argument("--threads", type=int, help="threads of one inference; default: all cores")
     parser.add_argument("--serve", action="store_true", help="answer JSON commands on stdin")
     return parser
 
 
 def run_command(
     parser: argparse.ArgumentParser,
-    given: argparse.Namespace,
+    options: argparse.Namespace,
     golden: Path,
     open_session: Callable[[str | bytes, int | None, bool], Any],
     make_server: Callable[[], SessionServer],
 ) -> None:
-    """Do what the arguments ask for: serve, run samples (by default those of ``golden``), or time inferences."""
-    if given.serve:
+    """Serve commands, run samples (by default those of ``golden``) or measure inferences, as the options request."""
+    if options.serve:
         serve(make_server)
         return
-    if given.input is None and given.benchmark is None:
+    if options.input is None and options.benchmark is None:
         if not golden.is_file():
-            parser.error(f"give --input or --benchmark: there is no {golden.name} with samples beside this file")
-        given.input = golden
-    session = open_session(str(given.model), given.threads, True)
-    if given.input is not None:
+            parser.error(f"give --input or --benchmark: {golden.name} with samples is not in the folder of this file")
+        options.input = golden
+    session = open_session(str(options.model), options.threads, True)
+    if options.input is not None:
         try:
-            samples, stored = read_samples(given.input)
+            samples, stored = read_samples(options.input)
             outputs = session.run_samples(samples)
         except (OSError, ValueError) as problem:
             raise SystemExit(str(problem)) from None
-        show_largest(outputs, given.best)
+        show_largest(outputs, options.best)
         if not show_agreement(outputs, stored):
             raise SystemExit(1)
-        if given.output:
-            np.savez(given.output, **outputs)
-    if given.benchmark is not None:
+        if options.output:
+            np.savez(options.output, **outputs)
+    if options.benchmark is not None:
         inputs = session.random_inputs(0)
-        time_runs(session, inputs, max(WINDOW_RUNS, given.benchmark // 5))
-        taken = time_runs(session, inputs, given.benchmark)
-        shown = [f"p{rank} {np.percentile(taken, rank):.4g} ms" for rank in (50, 90, 99)]
-        print("  ".join([*shown, f"min {min(taken):.4g} ms", f"{session.threads} threads"]))
+        time_runs(session, inputs, max(WINDOW_RUNS, options.benchmark // 5))
+        times_ms = time_runs(session, inputs, options.benchmark)
+        figures = [f"p{rank} {np.percentile(times_ms, rank):.4g} ms" for rank in (50, 90, 99)]
+        print("  ".join([*figures, f"min {min(times_ms):.4g} ms", f"{session.threads} threads"]))

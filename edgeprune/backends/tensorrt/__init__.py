@@ -1,4 +1,4 @@
-"""TensorRT on Jetson boards: files as it wants them, and what its tools and its boards print.
+"""TensorRT on Jetson boards: model files, runner scripts, and parsers for the output of its tools.
 
-Engines are built and measured on the board, by ``build_engine.py`` and ``tensorrt_runner.py``.
+The scripts ``build_engine.py`` and ``tensorrt_runner.py`` build and measure engines on the board.
 """

@@ -1,4 +1,4 @@
-"""fp16 written into an ONNX file, for TensorRT from 11 on, which takes types from the file alone."""
+"""Conversion of an ONNX file to fp16, for TensorRT 11 and later, which uses the types in the file."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _QDQ_OPSET = 19  # the first whose QuantizeLinear takes fp16
 
 
 def write_fp16(model: ModelProto, magnitudes: Mapping[str, float] | None = None) -> ModelProto:
-    """A copy that computes in fp16; its inputs and outputs stay float32.
+    """Return a copy that computes in fp16. Its inputs and outputs remain float32.
 
-    Nodes that read or write values too large for fp16 stay in float32. A network with Q/DQ pairs gets opset 19.
+    Nodes that read or write values too large for fp16 remain in float32. A network with Q/DQ pairs gets opset 19.
 
     Args:
         model: A float32 network, or one with Q/DQ pairs.
         magnitudes: Largest absolute value of each tensor, by name; see ``magnitudes``.
 
     Raises:
-        ModelError: It cannot be converted.
+        ModelError: The network cannot be converted.
     """
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
@@ -61,15 +61,15 @@ def write_fp16(model: ModelProto, magnitudes: Mapping[str, float] | None = None)
 
 
 def magnitudes(path: Path, samples: Iterable[Mapping[str, Array]]) -> dict[str, float]:
-    """Largest absolute value of each float tensor that a network computes, by name.
+    """Measure the largest absolute value of each float tensor that a network computes, by name.
 
     Args:
-        path: The float32 ``.onnx`` file.
-        samples: Inputs by name, one inference each.
+        path: Path of the float32 ``.onnx`` file.
+        samples: Inputs by name, for one inference each.
 
     Raises:
         DataError: A sample is not finite.
-        ModelError: A value that is computed is not finite, or the network fails.
+        ModelError: A computed value is not finite, or the network fails.
     """
     from onnxruntime.quantization.calibrate import CalibrationDataReader, CalibrationMethod, create_calibrator
 
@@ -96,16 +96,16 @@ def magnitudes(path: Path, samples: Iterable[Mapping[str, Array]]) -> dict[str, 
             raise
         except Exception as problem:  # its exceptions share no base class of their own
             raise ModelError(f"{path} fails on ONNX Runtime: {problem}") from problem
-    found = {name: float(np.max(np.abs(np.array(limits, np.float64)))) for name, limits in ranges.items()}
-    wrong = next((name for name, value in found.items() if not math.isfinite(value)), None)
-    if wrong is not None:
-        raise ModelError(f"{path} computes NaN or infinity in {wrong}")
-    return found
+    largest = {name: float(np.max(np.abs(np.array(limits, np.float64)))) for name, limits in ranges.items()}
+    not_finite = next((name for name, value in largest.items() if not math.isfinite(value)), None)
+    if not_finite is not None:
+        raise ModelError(f"{path} computes NaN or infinity in {not_finite}")
+    return largest
 
 
-def _too_large(model: ModelProto, found: Mapping[str, float]) -> set[str]:
-    """Tensors that fp16 cannot hold: activations by what was seen, constants by their values."""
-    names = {name for name, value in found.items() if value * _HEADROOM > LARGEST}
+def _too_large(model: ModelProto, magnitudes: Mapping[str, float]) -> set[str]:
+    """Names of tensors whose values exceed the range of fp16: measured activations, and constants."""
+    names = {name for name, value in magnitudes.items() if value * _HEADROOM > LARGEST}
     constants = (tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT)
     return names | {
         tensor.name for tensor in constants if np.abs(numpy_helper.to_array(tensor)).max(initial=0) > LARGEST
@@ -113,7 +113,7 @@ def _too_large(model: ModelProto, found: Mapping[str, float]) -> set[str]:
 
 
 def _join_casts(model: ModelProto, blocked: Container[str]) -> None:
-    """Hand values between nodes that stay in float32 on as they are: the converter casts them to fp16 and back."""
+    """Remove casts to fp16 and back, which the converter inserts between two nodes that remain in float32."""
     graph = model.graph
     inputs = {value.name for value in graph.input}
     outputs = {value.name for value in graph.output}
@@ -132,9 +132,9 @@ def _join_casts(model: ModelProto, blocked: Container[str]) -> None:
             halved = {name: restored if value == source else value for name, value in halved.items()}
         else:
             continue
-        graph.node.remove(next(other for other in graph.node if other.name == node.name))
-    read = outputs.union(*(node.input for node in graph.node))
-    for node in [node for node in graph.node if _casts_to(node, TensorProto.FLOAT16) and node.output[0] not in read]:
+        graph.node.remove(next(candidate for candidate in graph.node if candidate.name == node.name))
+    needed = outputs.union(*(node.input for node in graph.node))
+    for node in [node for node in graph.node if _casts_to(node, TensorProto.FLOAT16) and node.output[0] not in needed]:
         graph.node.remove(node)
 
 
@@ -170,8 +170,8 @@ def _copied(model: ModelProto) -> ModelProto:
 
 
 def _name_nodes(model: ModelProto) -> None:
-    """Nodes are kept in float32 by name."""
-    taken = {node.name for node in model.graph.node}
-    if len(taken) < len(model.graph.node) or "" in taken:
+    """Give each node a unique name, because the converter excludes nodes by name."""
+    names = {node.name for node in model.graph.node}
+    if len(names) < len(model.graph.node) or "" in names:
         for index, node in enumerate(model.graph.node):
             node.name = f"{node.name or node.op_type}_{index}"

@@ -1,4 +1,4 @@
-"""The power mode of a Jetson board, as ``nvpmodel -q`` prints it."""
+"""Parser for the power mode of a Jetson board from ``nvpmodel -q``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _MODE = re.compile(r"NV Power Mode:[ \t]*(\S+)[ \t]*\r?\n(?:[^\n]*\n)*?[ \t]*(\d
 
 @dataclass(frozen=True)
 class PowerMode:
-    """A power mode.
+    """Power mode of a Jetson board.
 
     Attributes:
-        name: Such as ``MAXN_SUPER`` or ``25W``: what a mode is chosen by.
-        number: Differs between boards and releases for the same name.
+        name: Name that identifies the mode, such as ``MAXN_SUPER`` or ``25W``.
+        number: Number of the mode. It differs between boards and releases for the same name.
     """
 
     name: str
@@ -25,12 +25,12 @@ class PowerMode:
 
 
 def read_nvpmodel(text: str) -> PowerMode:
-    """Read the power mode.
+    """Parse the power mode.
 
     Raises:
-        DeviceError: There is none in the text.
+        DeviceError: The text has no power mode.
     """
-    found = _MODE.search(text)
-    if found is None:
+    match = _MODE.search(text)
+    if match is None:
         raise DeviceError(f"nvpmodel -q names no power mode: {text[:120]!r}")
-    return PowerMode(found[1], int(found[2]))
+    return PowerMode(match[1], int(match[2]))

@@ -1,4 +1,4 @@
-"""The files that a board with TensorRT is given beside the float32 one; see ``build_engine.py``."""
+"""Model files in float16 and int8 for boards with TensorRT, in addition to the float32 file."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 FP16 = "model.fp16.onnx"
 INT8 = "model.int8.onnx"
 INT8_FP16 = "model.int8-fp16.onnx"
-"""For TensorRT from 11 on, which takes types from the file: int8, and float16 between."""
+"""File for TensorRT 11 and later, which use the types in the file: int8, with float16 between."""
 
 
 def write_fp16(source: Path, folder: Path, samples: CalibrationSamples) -> Path:
-    """Write ``source`` in float16; values that samples show to be too large for it stay float32.
+    """Write ``source`` in float16. Nodes whose values are too large for float16 on ``samples`` remain float32.
 
     Raises:
-        ModelError: It cannot be read or converted, or gives values that are not finite.
-        DataError: A sample is not finite, or has another shape.
+        ModelError: The file cannot be read or converted, or computes values that are not finite.
+        DataError: A sample is not finite, or has a wrong shape.
     """
     path, model = folder / FP16, load_file(source)
     _write(fp16_conversion.write_fp16(model, fp16_conversion.magnitudes(source, _inputs(model, samples))), path)
@@ -48,22 +48,23 @@ def write_int8(
     equalization: bool = False,
     versions: str = "",
 ) -> tuple[Path, ...]:
-    """Write ``source`` with Q/DQ pairs where TensorRT fuses them.
+    """Write int8 variants of ``source`` with Q/DQ pairs where TensorRT fuses them.
 
     Args:
-        source: The float32 file.
-        folder: For the files.
-        samples: Ranges are those of them.
-        method: How ranges are taken of them.
-        equalization: Equalize the ranges of convolutions first.
-        versions: Of TensorRT, as pip writes them: weights stay float32 in the file where one before 10 is among them.
+        source: Path of the float32 file.
+        folder: Folder for the files.
+        samples: Samples for the calibration of activation ranges.
+        method: Calibration method.
+        equalization: Whether to equalize the ranges of convolutions first.
+        versions: Versions of TensorRT in pip's format. If one before 10 is among them, weights remain float32 in the
+            file.
 
     Returns:
-        The file for TensorRT up to 10, and that for 11 and later.
+        Path of the file for TensorRT up to 10, and path of the file for TensorRT 11 and later.
 
     Raises:
-        ModelError: It cannot be quantised.
-        DataError: A sample is not finite, or has another shape.
+        ModelError: The network cannot be quantized.
+        DataError: A sample is not finite, or has a wrong shape.
     """
     prepared = prepare(source)
     samples.check(prepared.shape)
@@ -71,12 +72,12 @@ def write_int8(
         prepared = replace(prepared, model=equalize(prepared.model).model)
     float_weights = SpecifierSet(versions).contains("8.5") or SpecifierSet(versions).contains("8.6")
     ranges = calibrate(prepared, samples, method=method, op_types=qdq_fusion_rules.QUANTIZED)
-    fitted = qdq_placement.fit(qdq_fusion_rules.quantized(prepared.model, ranges, float_weights=float_weights))
-    qdq_fusion_rules.check(fitted, float_weights=float_weights)
+    placed = qdq_placement.fit(qdq_fusion_rules.quantized(prepared.model, ranges, float_weights=float_weights))
+    qdq_fusion_rules.check(placed, float_weights=float_weights)
     path = folder / INT8
-    _write(fitted, path)
+    _write(placed, path)
     mixed = folder / INT8_FP16
-    _write(fp16_conversion.write_fp16(fitted), mixed)
+    _write(fp16_conversion.write_fp16(placed), mixed)
     return path, mixed
 
 

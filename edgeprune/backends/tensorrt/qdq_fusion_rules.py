@@ -1,13 +1,15 @@
-"""Placement of Q/DQ pairs that TensorRT fuses: ``quantized``, then ``fitting.fit``, then ``check``.
+"""Rules for the placement of Q/DQ pairs that TensorRT fuses.
 
-TensorRT runs exactly the conversions that a Q/DQ graph asks for, so a pair in the wrong place costs a reformat or keeps
-a kernel from being fused. Source of the rules: NVIDIA TensorRT documentation, "Working with Quantized Types: Q/DQ
-Layer-Placement Recommendations":
+The order of use is ``quantized``, ``qdq_placement.fit``, ``check``. TensorRT runs exactly the conversions in a Q/DQ
+graph, so a pair in the wrong place costs a reformat or prevents the fusion of a kernel.
 
-- quantise the input and the weights of convolutions and matrix products, not their outputs
-- quantise the skip input of a residual addition and not the other one, so that convolution, addition and activation
+Source of the rules: NVIDIA TensorRT documentation, "Working with Quantized Types: Q/DQ Layer-Placement
+Recommendations":
+
+- quantize the input and the weights of convolutions and matrix products, not their outputs
+- quantize the skip input of a residual addition and not the other one, so that convolution, addition and activation
   become one int8 kernel
-- symmetric int8; one scale for an activation, one an output channel for weights; biases stay float
+- symmetric int8; one scale for each activation, one for each output channel of weights; biases remain float
 """
 
 from __future__ import annotations
@@ -36,12 +38,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that a graph breaks.
+    """Violation of a rule by a graph.
 
     Attributes:
-        rule: ``int8``, ``weights``, ``bias``, ``residual``, ``stray`` or ``shared``.
+        rule: Name of the rule: ``int8``, ``weights``, ``bias``, ``residual``, ``stray`` or ``shared``.
         node: Name of the node.
-        message: What is wrong there.
+        message: Description of the violation.
     """
 
     rule: str
@@ -52,14 +54,14 @@ class Violation:
 def quantized(
     model: ModelProto, ranges: TensorsData, *, float_weights: bool = False, kept_float: Collection[str] = ()
 ) -> ModelProto:
-    """A quantised copy of ``model``; ``fitting.fit`` does what ONNX Runtime's quantiser cannot be told.
+    """Return a quantized copy of ``model``. Apply ``qdq_placement.fit`` to it to complete the placement.
 
     Args:
-        model: The float network, as ``quantize.prepare_onnx`` gives it.
-        ranges: Of its activations, by ``quantize.calibrate`` for ``QUANTIZED`` operators.
-        float_weights: Leave weights as float32 with Q/DQ behind them, as NVIDIA's own quantiser (Model Optimizer) does
-            and releases before 10 need. The documentation of later ones names int8 weights too: a quarter of the size.
-        kept_float: Names of nodes that are not to be quantised.
+        model: Float network returned by ``quantize.prepare_onnx``.
+        ranges: Ranges of its activations, by ``quantize.calibrate`` for ``QUANTIZED`` operators.
+        float_weights: Whether weights remain float32, followed by Q/DQ. NVIDIA's quantizer (Model Optimizer) does this,
+            and releases before 10 need it. Later ones also support int8 weights, which take a quarter of the size.
+        kept_float: Names of nodes that are not quantized.
     """
     nodes = ir.from_proto(model).graph
     no_residual = [str(node.name) for node in nodes if node.op_type == "Add" and not main_inputs(node)]
@@ -80,29 +82,29 @@ def quantized(
 
 
 def check(model: ModelProto, *, float_weights: bool = False) -> None:
-    """Hold a quantised network against the rules.
+    """Check a quantized network against the rules.
 
     Raises:
-        ModelError: It breaks one; names the nodes.
+        ModelError: The network breaks a rule. The message names the nodes.
     """
-    found = violations(model, float_weights=float_weights)
-    if found:
-        shown = "; ".join(f"{violation.node}: {violation.message}" for violation in found[:_SHOWN])
-        more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise ModelError(f"TensorRT would not run this Q/DQ network as int8 kernels: {shown}{more}")
+    problems = violations(model, float_weights=float_weights)
+    if problems:
+        listed = "; ".join(f"{violation.node}: {violation.message}" for violation in problems[:_SHOWN])
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise ModelError(f"TensorRT would not run this Q/DQ network as int8 kernels: {listed}{more}")
 
 
 def violations(model: ModelProto, *, float_weights: bool = False) -> list[Violation]:
-    """Every rule that a quantised network breaks; see ``quantized``."""
-    found: list[Violation] = []
+    """Return all violations of the rules by a quantized network; see ``quantized``."""
+    result: list[Violation] = []
     for node in ir.from_proto(model).graph:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            found += _pair_violations(node)
+            result += _pair_violations(node)
         elif node.op_type in WEIGHTED:
-            found += _weighted_violations(node, float_weights=float_weights)
+            result += _weighted_violations(node, float_weights=float_weights)
         elif node.op_type == "Add":
-            found += _residual_violations(node)
-    return found
+            result += _residual_violations(node)
+    return result
 
 
 def _pair_violations(node: ir.Node) -> Iterator[Violation]:
@@ -111,7 +113,7 @@ def _pair_violations(node: ir.Node) -> Iterator[Violation]:
     if pair_source(value) is None:
         return
     if value.is_graph_output():
-        yield Violation("stray", name, "it quantises an output of the network")
+        yield Violation("stray", name, "it quantizes an output of the network")
     if len(value.uses()) > 1:
         yield Violation("shared", name, f"{len(value.uses())} nodes share it")
     for reader, index in value.uses():
@@ -128,9 +130,9 @@ def _type_violations(node: ir.Node) -> Iterator[Violation]:
         return  # it takes the type of what it reads, and 0
     if zero_point is None or zero_point.dtype != np.int8:
         kind = "uint8" if zero_point is None else zero_point.dtype
-        yield Violation("int8", str(node.name), f"its quantised type is {kind}, not int8")
+        yield Violation("int8", str(node.name), f"its quantized type is {kind}, not int8")
     elif zero_point.any():
-        yield Violation("int8", str(node.name), "its zero point is not 0: quantise activations symmetrically")
+        yield Violation("int8", str(node.name), "its zero point is not 0: quantize activations symmetrically")
 
 
 def _weighted_violations(node: ir.Node, *, float_weights: bool) -> Iterator[Violation]:
@@ -139,7 +141,7 @@ def _weighted_violations(node: ir.Node, *, float_weights: bool) -> Iterator[Viol
     weights, dequantize = stored(node.inputs[1]), pairs[1]
     if not all(pairs[:2]):
         if any(pairs[:2]):
-            yield Violation("weights", name, "of its input and its weights only one is quantised")
+            yield Violation("weights", name, "of its input and its weights only one is quantized")
         return
     if weights is None or weights.const_value is None or dequantize is None:
         return  # a product of two activations
@@ -155,7 +157,7 @@ def _weighted_violations(node: ir.Node, *, float_weights: bool) -> Iterator[Viol
     if float_weights and weights.dtype != ir.DataType.FLOAT:
         yield Violation("weights", name, "its weights are stored as int8, which TensorRT reads from 10.0 on")
     if any(pairs[2:]):
-        yield Violation("bias", name, "its bias is quantised")
+        yield Violation("bias", name, "its bias is quantized")
 
 
 def _residual_violations(add: ir.Node) -> Iterator[Violation]:
@@ -163,13 +165,15 @@ def _residual_violations(add: ir.Node) -> Iterator[Violation]:
     if main is None:
         return  # pairs before it are stray, see there
     if pair_source(add.inputs[main]):
-        yield Violation("residual", name, "the input that is computed right before it is quantised, so cannot be fused")
+        yield Violation(
+            "residual", name, "the input that is computed right before it is quantized, which prevents fusion"
+        )
     if not pair_source(add.inputs[1 - main]):
-        yield Violation("residual", name, "its skip input is not quantised, so the fused kernel writes float")
+        yield Violation("residual", name, "its skip input is not quantized, so the fused kernel writes float")
 
 
 def _weight_axis(node: ir.Node, rank: int) -> int:
-    """The dimension of output channels."""
+    """Dimension of the weights that has the output channels."""
     if node.op_type == "MatMul":
         return rank - 1
     if node.op_type == "Gemm":

@@ -1,4 +1,4 @@
-"""Nodes and values behind the Q/DQ pairs of an ONNX graph."""
+"""Access to the nodes and values before the Q/DQ pairs of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WEIGHTED = ONNX.names(lambda facts: facts.has_weights)
 
 
 def stored(value: ir.Value | None) -> ir.Value | None:
-    """The constant that reaches ``value`` through DQ, with or without Q before it."""
+    """Return the constant that reaches ``value`` through DQ, with or without Q before it."""
     dequantize = made_by(value, "DequantizeLinear")
     if dequantize is None:
         return None
@@ -20,19 +20,19 @@ def stored(value: ir.Value | None) -> ir.Value | None:
 
 
 def main_inputs(add: ir.Node) -> list[int]:
-    """Inputs of an addition that come straight from a convolution or matrix product whose only reader this is."""
-    found = []
+    """Return the inputs of ``add`` that are outputs of a convolution or matrix product without other uses."""
+    indices = []
     for index, value in enumerate(add.inputs):
         source = pair_source(value) or value
         if source is None or source.is_initializer() or stored(value):
             return []
         if len(source.uses()) == 1 and not source.is_graph_output() and made_by(source, *WEIGHTED):
-            found.append(index)
-    return found
+            indices.append(index)
+    return indices
 
 
 def main_input(add: ir.Node) -> int | None:
-    """The input of an addition that is fused with an int8 kernel; None if the addition stays by itself."""
+    """Return the index of the input whose int8 kernel is fused with ``add``; None if the addition is not fused."""
     for index in main_inputs(add):
         weighted = made_by(pair_source(add.inputs[index]) or add.inputs[index], *WEIGHTED)
         if weighted is not None and pair_source(weighted.inputs[0]):
@@ -41,7 +41,7 @@ def main_input(add: ir.Node) -> int | None:
 
 
 def wants_pair(node: ir.Node, index: int) -> bool:
-    """Whether a pair before input ``index`` of ``node`` can be part of an int8 kernel."""
+    """Return whether a pair before input ``index`` of ``node`` can be part of an int8 kernel."""
     if node.op_type == "Add":
         return main_input(node) is not None
     return node.op_type in WEIGHTED and index < 2

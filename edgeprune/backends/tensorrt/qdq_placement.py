@@ -1,4 +1,4 @@
-"""Moves the Q/DQ pairs of a quantised network to where TensorRT fuses them; ``placement`` has the rules."""
+"""Placement of the Q/DQ pairs of a quantized network where TensorRT fuses them; see ``qdq_fusion_rules``."""
 
 from __future__ import annotations
 
@@ -12,31 +12,37 @@ from edgeprune.quantize.qdq_insertion import made_by, pair_source, replace_outpu
 
 
 def fit(model: ModelProto) -> ModelProto:
-    """A copy of a quantised network whose Q/DQ pairs stand where TensorRT fuses them.
+    """Return a copy of a quantized network whose Q/DQ pairs are placed where TensorRT fuses them.
 
-    Pairs that several nodes share are copied, those on the main input of residual additions and those that feed
-    anything else than a convolution, matrix product or addition are removed, biases become float again. Scales stay.
+    Steps:
+
+    1. Copy pairs that several nodes share.
+    2. Convert biases back to float.
+    3. Remove pairs on the main input of residual additions, and pairs whose consumer is not a convolution, a matrix
+       product or an addition.
+
+    Scales do not change.
     """
-    fitted = ir.from_proto(model)
-    _split_shared(fitted.graph)
-    _unquantize_biases(fitted.graph)
-    _remove_pairs(fitted.graph)
-    RemoveUnusedNodesPass()(fitted)
-    for constant in fitted.graph.initializers.values():
+    placed = ir.from_proto(model)
+    _split_shared(placed.graph)
+    _unquantize_biases(placed.graph)
+    _remove_pairs(placed.graph)
+    RemoveUnusedNodesPass()(placed)
+    for constant in placed.graph.initializers.values():
         constant.type = constant.shape = None  # they would be written a second time, beside the tensor's own
-    return ir.to_proto(fitted)
+    return ir.to_proto(placed)
 
 
 def _split_shared(graph: ir.Graph) -> None:
-    """Give every reader of an activation's DQ a Q and a DQ of its own."""
+    """Give every reader of an activation's DQ a separate Q and DQ."""
     for node in list(graph):
         quantize = made_by(node.inputs[0], "QuantizeLinear") if pair_source(node.outputs[0]) else None
         if quantize is None:
             continue
         uses = list(node.outputs[0].uses())
-        others = uses if node.outputs[0].is_graph_output() else uses[1:]
+        other_uses = uses if node.outputs[0].is_graph_output() else uses[1:]
         copies: list[ir.Node] = []
-        for number, (reader, index) in enumerate(others, start=2):
+        for number, (reader, index) in enumerate(other_uses, start=2):
             copies.append(_copy(quantize, number, quantize.inputs[0]))
             copies.append(_copy(node, number, copies[-1].outputs[0]))
             reader.replace_input_with(index, copies[-1].outputs[0])
@@ -66,7 +72,7 @@ def _unquantize_biases(graph: ir.Graph) -> None:
 
 
 def _remove_pairs(graph: ir.Graph) -> None:
-    """Bypass pairs on main inputs of additions, and those that feed outputs or what runs in float."""
+    """Bypass pairs on main inputs of additions, and pairs before outputs or float operators."""
     bypassed: list[tuple[ir.Node, int, ir.Value]] = []
     for node in graph:
         for index, value in enumerate(node.inputs):

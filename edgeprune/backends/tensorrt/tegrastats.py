@@ -1,6 +1,6 @@
-"""Lines of tegrastats, the monitor of Jetson boards. What a line does not tell is absent, never zero.
+"""Parser for tegrastats, the monitor of Jetson boards. Values that a line does not contain are None, not zero.
 
-Format: docs.nvidia.com/jetson, "Tegrastats Utility"; boards and releases differ, so each part is looked for by itself.
+Format: docs.nvidia.com/jetson, "Tegrastats Utility". Boards and releases differ, so each value is parsed separately.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ _RAIL = re.compile(r"(?<!\S)(?!RAM|SWAP|IRAM)([A-Z][A-Z0-9_]*) (\d+)(?:mW)?/(\d+
 
 @dataclass(frozen=True)
 class BoardSample:
-    """Values of one line.
+    """Values of one line of tegrastats.
 
     Attributes:
-        memory_used_bytes: Of CPU and GPU together; None where the line does not tell, as with all below.
-        memory_bytes: In the board.
-        cpu_load: Of each core that is on, 0..1.
-        cpu_mhz: Of each core that is on and tells it.
-        memory_load: Of the memory controller, 0..1.
-        memory_mhz: Of the memory controller.
-        gpu_load: 0..1.
-        gpu_mhz: Of each cluster.
-        temperature_c: By sensor, in lower case: ``gpu``, ``cpu``, ``tj``, ...
-        power_mw: Drawn now, by rail: ``VDD_IN``, ``VDD_CPU_GPU_CV``, ...
+        memory_used_bytes: Used memory of CPU and GPU together in bytes. This and all following values are None if the
+            line does not contain them.
+        memory_bytes: Memory of the board in bytes.
+        cpu_load: Load of each core that is on, 0..1.
+        cpu_mhz: Clock of each core that is on and reports it, in MHz.
+        memory_load: Load of the memory controller, 0..1.
+        memory_mhz: Clock of the memory controller in MHz.
+        gpu_load: Load of the GPU, 0..1.
+        gpu_mhz: Clock of each GPU cluster in MHz.
+        temperature_c: Temperature by sensor in degrees Celsius: ``gpu``, ``cpu``, ``tj``, ...
+        power_mw: Current power by rail in milliwatts: ``VDD_IN``, ``VDD_CPU_GPU_CV``, ...
     """
 
     memory_used_bytes: int | None
@@ -56,10 +57,10 @@ class BoardSample:
 
 
 def read_tegrastats(line: str) -> BoardSample:
-    """Read one line of Xavier, Orin or Thor, or a part of one.
+    """Parse a line, or a part of a line, of Xavier, Orin or Thor.
 
     Raises:
-        DeviceError: Nothing in it looks like tegrastats, or a number is too long.
+        DeviceError: The line has no value of tegrastats, or a number is too long.
     """
     if _LONG_NUMBER.search(line):
         raise DeviceError(f"tegrastats printed a number of more than 12 digits: {line[:120]!r}")
@@ -71,24 +72,24 @@ def read_tegrastats(line: str) -> BoardSample:
         memory_bytes=int(ram[2]) * _MEGABYTE if ram else None,
         cpu_load=tuple(load for load, _ in cores) or None,
         cpu_mhz=clocks or None,
-        memory_load=_share(emc),
+        memory_load=_fraction(emc),
         memory_mhz=int(emc[2]) if emc and emc[2] else None,
-        gpu_load=_share(gpu),
+        gpu_load=_fraction(gpu),
         gpu_mhz=tuple(int(mhz) for mhz in (gpu[2] or gpu[3]).split(",")) if gpu and (gpu[2] or gpu[3]) else None,
         temperature_c={name.lower(): float(value) for name, value in _TEMPERATURE.findall(line)},
-        power_mw={rail: int(now) for rail, now, _ in _RAIL.findall(line)},
+        power_mw={rail: int(power) for rail, power, _ in _RAIL.findall(line)},
     )
     if not any(vars(sample).values()):
-        raise DeviceError(f"this is no line of tegrastats: {line[:120]!r}")
+        raise DeviceError(f"this is not a line of tegrastats: {line[:120]!r}")
     return sample
 
 
 def _cores(line: str) -> list[tuple[float, int | None]]:
     """Load and clock of each core that is on (others print ``off``)."""
-    found = _CPU.search(line)
-    cores = [_CORE.match(core.strip()) for core in found[1].split(",")] if found else []
+    match = _CPU.search(line)
+    cores = [_CORE.match(core.strip()) for core in match[1].split(",")] if match else []
     return [(int(core[1]) / 100, int(core[2]) if core[2] else None) for core in cores if core]
 
 
-def _share(found: re.Match[str] | None) -> float | None:
-    return int(found[1]) / 100 if found and found[1] else None
+def _fraction(match: re.Match[str] | None) -> float | None:
+    return int(match[1]) / 100 if match and match[1] else None

@@ -18,7 +18,7 @@ _FOLDER = Path(__file__).parent
 
 
 class TensorRT(OnnxRuntime):
-    """TensorRT on Jetson boards, which build their own engines; on this machine, ONNX Runtime runs its files."""
+    """TensorRT on Jetson boards, which build the engines. On this machine, ONNX Runtime runs its files."""
 
     name = "tensorrt"
     title = "TensorRT"

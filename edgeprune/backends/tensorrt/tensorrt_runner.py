@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
-"""Measures the bundle's network with TensorRT on this board: for its user, or for EdgePrune.
+"""Measures the bundle's network with TensorRT on this board, for its user or for EdgePrune.
 
-Needs Python 3.8 or newer and TensorRT's trtexec; nothing else. Where there is no trtexec, onnxruntime_runner.py beside
-this file takes over with ONNX Runtime's CUDA provider (onnxruntime-gpu, numpy).
+Requires Python 3.8 or newer and TensorRT's trtexec. Without trtexec, this script runs onnxruntime_runner.py in the same
+folder with ONNX Runtime's CUDA provider (onnxruntime-gpu, numpy).
 
-    python run.py                        build what is not built yet, choose the fastest precision, measure its latency,
-                                         and check its outputs for the samples in golden.npz beside this file
-    python run.py --input samples.npy    the largest outputs for each sample
+    python run.py                        build missing engines, select the fastest precision, measure its latency, and
+                                         check its outputs for the samples in golden.npz in this folder
+    python run.py --input samples.npy    largest outputs for each sample
     python run.py --precision fp16 --duration 30
-    python run.py --layers layers.json   the time of each layer too
+    python run.py --layers layers.json   also write the time of each layer
 
-With --serve it answers JSON commands on stdin, see the function serve. "load" takes two keys more, both of which may be
-left out, and "loaded" has the precision and the reason for it:
+With --serve, it answers JSON commands on stdin, see the function serve. "load" takes two more optional keys, and
+"loaded" has the precision and the reason for it:
 
     {"do": "load", "model": "model.onnx", "spinning": true, "precision": "fp16", "engines": "folder/to/keep/them"}
 
-A block is one run of trtexec, which warms up by itself. Latency is input copy, compute and output copy.
+A block is one run of trtexec, which includes its own warm-up. Latency is input copy, compute and output copy.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _WINDOW_S = 1
 
 
 class Server:
-    """Answers EdgePrune's commands."""
+    """Server for EdgePrune's commands."""
 
     def __init__(self, builder: Builder, folder: Path) -> None:
         self._builder = builder
@@ -68,32 +68,32 @@ class Server:
         }
 
     def load(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Build the engine if need be, and run it once."""
-        started = time.monotonic()
+        """Build the engine if necessary, and run it once."""
+        start = time.monotonic()
         engines = Path(command.get("engines") or self._folder / "engines")
-        made = self._builder.prepare(Path(command["model"]), engines, command.get("precision"))
-        build_s = time.monotonic() - started
+        prepared = self._builder.prepare(Path(command["model"]), engines, command.get("precision"))
+        build_s = time.monotonic() - start
         flags = measure_flags(self._builder.version, spin=command["spinning"])
-        self._engine = self._builder.engine(made.engine, self._folder, flags)
+        self._engine = self._builder.engine(prepared.engine, self._folder, flags)
         answer = {
             "event": "loaded",
             "threads": 1,
             "flags": flags,
-            "precision": made.precision,
-            "reason": made.reason,
-            "built": made.built,
+            "precision": prepared.precision,
+            "reason": prepared.reason,
+            "built": prepared.built,
             "build_s": build_s,
         }
         with self._memory.watching():
             answer["first_ms"] = self._engine.run(warm_up_ms=0, duration_s=0, iterations=1)[0]["latency_ms"]
         # Said by every release from 8.5 to 10.x; where one does not say it, it is left out.
-        said = re.search(r"Engine deserialized in ([\d.e-]+) sec", self._engine.printed)
-        if said:
-            answer["load_ms"] = float(said.group(1)) * 1000
+        match = re.search(r"Engine deserialized in ([\d.e-]+) sec", self._engine.printed)
+        if match:
+            answer["load_ms"] = float(match.group(1)) * 1000
         return answer
 
     def warm_up(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Run until two runs of trtexec that follow each other take the same time."""
+        """Run until two consecutive runs of trtexec take the same time."""
 
         def run_window() -> list[float]:
             return [entry["latency_ms"] for entry in self._run(_WINDOW_S, 1)]
@@ -101,16 +101,16 @@ class Server:
         return run_until_stable(command, run_window, 0)
 
     def measure(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Time one block."""
+        """Measure a block of inferences."""
         times = self._run(max(1, math.ceil(command["at_least_s"])), command["runs"])
         return {"event": "block", **{name: [entry[name] for entry in times] for name in ("latency_ms", "compute_ms")}}
 
     def layers(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Tell what trtexec exports of each layer."""
+        """Report the data that trtexec exports for each layer."""
         return {"event": "layers", **self._engine.layers()}
 
     def outputs(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Write all outputs of some samples, where trtexec can tell them."""
+        """Run samples and write all outputs to a file, if trtexec can export them."""
         parts = [self._engine.outputs(sample) for sample in read_samples(Path(command["input"]))]
         if None in parts:
             return {"event": "outputs", "unknown": True}
@@ -118,7 +118,7 @@ class Server:
         return {"event": "outputs"}
 
     def memory(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Tell the peak so far."""
+        """Report the memory peak so far."""
         return {
             "event": "memory",
             "peak_bytes": self._memory.peak_bytes,
@@ -135,11 +135,11 @@ class Server:
 
 
 def relative_error(output: Sequence[float], expected: Sequence[float]) -> float:
-    """Largest difference over the largest finite expected value; infinite if a value is NaN or one is missing."""
+    """Largest difference divided by the largest finite expected value; infinite for NaN and missing values."""
     if len(output) != len(expected):
         return math.inf
     scale = max((abs(value) for value in expected if math.isfinite(value)), default=0) or 1.0
-    errors = [abs(one - other) / scale for one, other in zip(output, expected) if one != other]  # noqa: B905
+    errors = [abs(actual - reference) / scale for actual, reference in zip(output, expected) if actual != reference]  # noqa: B905
     return max((math.inf if math.isnan(error) else error for error in errors), default=0)
 
 
@@ -149,47 +149,47 @@ def show_largest(outputs: Mapping[str, Sequence[Output]], count: int) -> None:
         print(f"output {name}, largest values as index: value")
         for sample, (shape, values) in enumerate(samples):
             largest = sorted(range(len(values)), key=values.__getitem__, reverse=True)[:count]
-            shown = [f"{', '.join(map(str, _place(index, shape[1:])))}: {values[index]:.4g}" for index in largest]
-            print("  ".join([f"sample {sample}", *shown]))
+            entries = [f"{', '.join(map(str, _unravel(index, shape[1:])))}: {values[index]:.4g}" for index in largest]
+            print("  ".join([f"sample {sample}", *entries]))
 
 
-def _place(index: int, shape: Sequence[int]) -> list[int]:
-    """Index along every dimension of the value at ``index`` in C order."""
-    place: list[int] = []
+def _unravel(index: int, shape: Sequence[int]) -> list[int]:
+    """Convert ``index`` in C order to an index along each dimension."""
+    indices: list[int] = []
     for length in reversed(shape or (1,)):
-        index, along = divmod(index, length)
-        place.insert(0, along)
-    return place
+        index, position = divmod(index, length)
+        indices.insert(0, position)
+    return indices
 
 
-def benchmark(builder: Builder, given: argparse.Namespace) -> None:
+def benchmark(builder: Builder, options: argparse.Namespace) -> None:
     """Build the engine if necessary, measure it, run the samples, and print the results.
 
     Raises:
-        EngineError: Outputs are not as golden.npz expects.
+        EngineError: The outputs differ from those in golden.npz.
     """
     bundle = Path(__file__).resolve().parent
     golden = bundle / "golden.npz"
-    samples_file = given.input or (golden if golden.is_file() else None)
+    samples_file = options.input or (golden if golden.is_file() else None)
     samples = [] if samples_file is None else read_samples(samples_file)
-    made = builder.prepare(bundle / "model.onnx", given.engines or bundle / "engines", given.precision)
-    say(f"{made.precision}: {made.reason}")
+    prepared = builder.prepare(bundle / "model.onnx", options.engines or bundle / "engines", options.precision)
+    say(f"{prepared.precision}: {prepared.reason}")
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
-        engine = builder.engine(made.engine, Path(folder), measure_flags(builder.version))
-        times = engine.run(warm_up_ms=WARM_UP_MS, duration_s=given.duration, iterations=10)
-        if given.layers:
-            Path(given.layers).write_text(json.dumps(engine.layers(), indent=1) + "\n")
+        engine = builder.engine(prepared.engine, Path(folder), measure_flags(builder.version))
+        times = engine.run(warm_up_ms=WARM_UP_MS, duration_s=options.duration, iterations=10)
+        if options.layers:
+            Path(options.layers).write_text(json.dumps(engine.layers(), indent=1) + "\n")
         parts = [engine.outputs(sample) for sample in samples]
         _, names = parse_bindings(engine.printed)
     ranks = statistics.quantiles([entry["latency_ms"] for entry in times], n=100, method="inclusive")
-    shown = [f"p{rank} {ranks[rank - 1]:.4g} ms" for rank in (50, 90, 99)]
-    print("  ".join([*shown, f"{len(times)} runs", made.precision, f"TensorRT {builder.version}", *engine.flags]))
+    figures = [f"p{rank} {ranks[rank - 1]:.4g} ms" for rank in (50, 90, 99)]
+    print("  ".join([*figures, f"{len(times)} runs", prepared.precision, f"TensorRT {builder.version}", *engine.flags]))
     if None in parts:
         say("no outputs: trtexec does not name those of the network, or the network has several inputs")
     elif samples_file is not None:
         outputs = dict(zip(names, zip(*parts)))  # noqa: B905 - Python 3.8
-        show_largest(outputs, given.best)
-        expected = read_expected(samples_file, made.precision)
+        show_largest(outputs, options.best)
+        expected = read_expected(samples_file, prepared.precision)
         if expected is not None:
             _show_agreement(outputs, *expected)
 
@@ -200,7 +200,7 @@ def _show_agreement(
     """Print that the outputs are as expected.
 
     Raises:
-        EngineError: They are not.
+        EngineError: The outputs differ by more than the tolerance.
     """
     flat = [[value for _, values in samples for value in values] for samples in outputs.values()]
     error = max(map(relative_error, flat, expected), default=0) if len(flat) == len(expected) else math.inf
@@ -211,30 +211,34 @@ def _show_agreement(
 
 
 def main() -> None:
-    """The command line of the bundle."""
+    """Run the command line of the script."""
     parser = argparse.ArgumentParser(description="Measure a network with TensorRT.")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: that which is the fastest here")
-    parser.add_argument("--duration", type=int, default=10, metavar="S", help="of the measurement (10)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the fastest on this device")
+    parser.add_argument(
+        "--duration", type=int, default=10, metavar="S", help="duration of the measurement in seconds (10)"
+    )
     parser.add_argument(
         "--input",
         type=Path,
         metavar="FILE",
         help=".npy of samples (N, ...), scaled as in training; default: golden.npz",
     )
-    parser.add_argument("--best", type=int, default=5, help="values shown of each output and sample (5)")
+    parser.add_argument(
+        "--best", type=int, default=5, help="number of largest values to print for each output and sample (5)"
+    )
     parser.add_argument("--layers", metavar="FILE", help="write time and description of each layer as JSON")
-    parser.add_argument("--engines", type=Path, help="folder for engines; default: engines/ beside this file")
+    parser.add_argument("--engines", type=Path, help="folder for engines; default: engines/ in the folder of this file")
     parser.add_argument("--serve", action="store_true", help="answer JSON commands on stdin")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
         if find_trtexec() is None:
-            fall_back(given.precision, serve=given.serve)
+            fall_back(options.precision, serve=options.serve)
         builder = Builder()
-        if given.serve:
+        if options.serve:
             with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
                 serve(lambda: Server(builder, Path(folder)))
         else:
-            benchmark(builder, given)
+            benchmark(builder, options)
     except (EngineError, OSError) as problem:
         say(f"error: {problem}")
         raise SystemExit(getattr(problem, "exit_code", 3)) from None

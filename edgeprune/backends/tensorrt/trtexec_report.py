@@ -1,4 +1,4 @@
-"""Times of an engine's layers, as trtexec exports them (``--exportProfile``)."""
+"""Parser for the layer times of an engine that trtexec exports (``--exportProfile``)."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from edgeprune.errors import DeviceError
 
 @dataclass(frozen=True)
 class LayerTime:
-    """One line of a profile.
+    """Time of a layer in a profile.
 
     Attributes:
-        name: As TensorRT fused it, such as ``/conv1/Conv + /act1/Relu``.
-        mean_ms: Of one inference.
-        median_ms: Of one inference; None in files of older releases.
-        share: Of the time of all layers, 0..1.
+        name: Name of the fused layer, such as ``/conv1/Conv + /act1/Relu``.
+        mean_ms: Mean time for one inference in milliseconds.
+        median_ms: Median time for one inference in milliseconds; None in files of older releases.
+        fraction: Fraction of the time of all layers, 0..1.
     """
 
     name: str
     mean_ms: float
     median_ms: float | None
-    share: float
+    fraction: float
 
 
 def read_profile(content: str | Sequence[Any]) -> list[LayerTime]:
-    """Read what ``--exportProfile`` wrote, as text or as parsed JSON.
+    """Parse the output of ``--exportProfile``, given as text or as parsed JSON.
 
     Raises:
-        DeviceError: It is cut off, or something else.
+        DeviceError: The output is truncated or has another format.
     """
     with _Reading():
         entries = _parsed(content, list)
@@ -40,7 +40,7 @@ def read_profile(content: str | Sequence[Any]) -> list[LayerTime]:
                 name=_text(entry["name"]),
                 mean_ms=_number(entry["averageMs"]),
                 median_ms=_number(entry["medianMs"]) if "medianMs" in entry else None,
-                share=_number(entry["percentage"]) / 100,
+                fraction=_number(entry["percentage"]) / 100,
             )
             for entry in entries
             if "count" not in entry or "name" in entry  # the first entry is the number of inferences
@@ -49,13 +49,13 @@ def read_profile(content: str | Sequence[Any]) -> list[LayerTime]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not text")
     return value
 
 
 def _number(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < float("inf"):
-        raise TypeError(f"{value!r} is no time or share")
+        raise TypeError(f"{value!r} is not a time or fraction")
     return float(value)
 
 
@@ -67,11 +67,11 @@ def _parsed(content: Any, kind: type[Any]) -> Any:
 
 
 class _Reading:
-    """Turns what goes wrong inside into one error that names the export."""
+    """Context manager that converts errors inside it into a DeviceError that names the export."""
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, problem: BaseException | None, _trace: object) -> None:
         if isinstance(problem, (ValueError, TypeError, KeyError, AttributeError)):
-            raise DeviceError(f"what trtexec wrote for --exportProfile cannot be read: {problem!r}") from problem
+            raise DeviceError(f"the output of trtexec --exportProfile cannot be read: {problem!r}") from problem

@@ -120,7 +120,7 @@ def test_every_beginning_of_a_line_is_read_or_refused() -> None:
     "line", ["", "\n", "tegrastats: command not found", "\x00\xff\xfe", "%@[", "RAM /MB CPU [] @C"]
 )
 def test_other_lines_are_refused(line: str) -> None:
-    with pytest.raises(DeviceError, match="no line of tegrastats"):
+    with pytest.raises(DeviceError, match="not a line of tegrastats"):
         read_tegrastats(line)
 
 

@@ -1,4 +1,4 @@
-"""Code that ``build_engine.py`` and ``tensorrt_runner.py`` share, see ``backends.self_contained``.
+"""Code shared by ``build_engine.py`` and ``tensorrt_runner.py``, see ``backends.self_contained``.
 
-Needs Python 3.8 or newer and the standard library alone, as a board may have nothing else.
+It must run on Python 3.8 with only the standard library, because a board may have no other packages.
 """

@@ -1,4 +1,4 @@
-"""Choose the precision of a network on this board: measure all of them interleaved and keep the fastest."""
+"""Selection of the fastest precision of a network on this board by interleaved measurements."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _PROCESS_NOISE = 0.03
 
 
 class Choice(NamedTuple):
-    """A chosen precision.
+    """Selected precision.
 
     Attributes:
-        precision: The precision to run.
-        reason: Comparisons that led to it, with their figures, for people to read.
+        precision: Precision to run.
+        reason: Readable summary of the comparisons, with their values.
         rounds_ms: Median latency of every round in milliseconds, by precision; empty if only one precision exists.
     """
 
@@ -29,11 +29,11 @@ class Choice(NamedTuple):
 
 
 def choose(measures: Mapping[str, Callable[[], float]]) -> Choice:
-    """Measure all precisions interleaved (A B C A B C ...), so that drift hits all, and keep the fastest.
+    """Measure all precisions interleaved (A B C A B C ...) and select the fastest. Drift then affects all equally.
 
     Args:
-        measures: By precision, the most precise first: a function that measures one round and returns its median in
-            milliseconds.
+        measures: Function for each precision, the most precise first. It measures one round and returns its median
+            in milliseconds.
     """
     if len(measures) == 1:
         (only,) = measures
@@ -46,20 +46,22 @@ def choose(measures: Mapping[str, Callable[[], float]]) -> Choice:
 
 
 def fastest(rounds_ms: Mapping[str, Sequence[float]]) -> Choice:
-    """Keep a lower precision if it is significantly faster: the whole 95 % interval of the ratio is below 1.
+    """Select a lower precision if it is significantly faster: the whole 95 % interval of the ratio is below 1.
 
     Args:
         rounds_ms: Median latency of each of ``ROUNDS`` rounds, by precision, the most precise first.
     """
-    kept, *lower = rounds_ms
-    verdicts = []
+    choice, *lower = rounds_ms
+    comparisons = []
     for name in lower:
-        value, low, high = ratio(rounds_ms[kept], rounds_ms[name])
-        verdict = "faster" if high < 1 else "not significantly faster"
-        verdicts.append(f"{name} is {verdict} than {kept} (ratio {value:.2f}, 95 % interval {low:.2f} to {high:.2f})")
-        kept = name if high < 1 else kept
+        value, low, high = ratio(rounds_ms[choice], rounds_ms[name])
+        result = "faster" if high < 1 else "not significantly faster"
+        comparisons.append(
+            f"{name} is {result} than {choice} (ratio {value:.2f}, 95 % interval {low:.2f} to {high:.2f})"
+        )
+        choice = name if high < 1 else choice
     medians = ", ".join(f"{name} {statistics.median(times):.4g} ms" for name, times in rounds_ms.items())
-    return Choice(kept, f"{', '.join(verdicts)}; medians of {ROUNDS} interleaved rounds: {medians}", rounds_ms)
+    return Choice(choice, f"{', '.join(comparisons)}; medians of {ROUNDS} interleaved rounds: {medians}", rounds_ms)
 
 
 def ratio(base: Sequence[float], new: Sequence[float]) -> tuple[float, float, float]:
@@ -70,7 +72,7 @@ def ratio(base: Sequence[float], new: Sequence[float]) -> tuple[float, float, fl
 
     Args:
         base: Median latency of each of ``ROUNDS`` rounds.
-        new: The same of the other precision, measured interleaved.
+        new: Same for the other precision, measured interleaved.
     """
     logs = [math.log(ours / its) for its, ours in zip(base, new)]  # noqa: B905 - Python 3.8
     width = math.hypot(_STUDENT_T * statistics.stdev(logs) / math.sqrt(ROUNDS), math.log1p(_PROCESS_NOISE))

@@ -1,4 +1,4 @@
-"""A built engine, and its measurements with trtexec."""
+"""Measurements of a built engine with trtexec."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _ROUND_S = 1
 
 
 class Engine:
-    """A built engine, and how it is measured.
+    """Built engine that trtexec runs and measures.
 
     Args:
         program: Path of trtexec.
         version: Version of TensorRT.
-        path: The engine file.
+        path: Path of the engine file.
         folder: Folder for files that trtexec exports.
         flags: Result of ``measure_flags``.
 
     Attributes:
-        flags: As above.
+        flags: Flags of trtexec for measurements.
         printed: Output of the last run of trtexec.
     """
 
@@ -42,7 +42,7 @@ class Engine:
         self.printed = ""
 
     def run(self, *, warm_up_ms: int, duration_s: int, iterations: int) -> list[dict[str, float]]:
-        """Run trtexec once; the times of each inference."""
+        """Run trtexec once and return the times of each inference."""
         times = self._folder / "times.json"
         self._trtexec(times, warm_up_ms=warm_up_ms, duration_s=duration_s, iterations=iterations)
         return read_times(times.read_text())
@@ -53,7 +53,7 @@ class Engine:
         return statistics.median(entry["latency_ms"] for entry in times)
 
     def layers(self) -> dict[str, Any]:
-        """Time and description of each layer, as trtexec exports them."""
+        """Measure and return the time and description of each layer that trtexec exports."""
         profile, layers = self._folder / "profile.json", self._folder / "layers.json"
         self._trtexec(
             self._folder / "times.json",
@@ -66,23 +66,23 @@ class Engine:
         return {"profile": json.loads(profile.read_text()), "layers": json.loads(layers.read_text())}
 
     def outputs(self, sample: bytes) -> list[tuple[tuple[int, ...], list[float]]] | None:
-        """Shape and values of each output for the raw values of one input, in the order of the network.
+        """Run the raw values of one input, and return shape and values of each output in the order of the network.
 
-        None where trtexec does not tell the names, or there are several inputs.
+        Return None if trtexec does not print the names, or the network has several inputs.
         """
-        given, got = self._folder / "input.bin", self._folder / "outputs.json"
-        times, once = self._folder / "times.json", {"warm_up_ms": 0, "duration_s": 0, "iterations": 1}
+        input_file, output_file = self._folder / "input.bin", self._folder / "outputs.json"
+        times, settings = self._folder / "times.json", {"warm_up_ms": 0, "duration_s": 0, "iterations": 1}
         inputs, names = parse_bindings(self.printed)
         if len(inputs) != 1 or not names:
             return None
-        given.write_bytes(sample)
-        if got.exists():
-            got.unlink()
-        self._trtexec(times, **once, inputs=f"{inputs[0]}:{given}", outputs=str(got))
-        if not got.is_file():
+        input_file.write_bytes(sample)
+        if output_file.exists():
+            output_file.unlink()
+        self._trtexec(times, **settings, inputs=f"{inputs[0]}:{input_file}", outputs=str(output_file))
+        if not output_file.is_file():
             raise EngineError("trtexec ended well but exported no outputs")
-        found = read_outputs(got.read_text())
-        return [found[name] for name in names] if set(names) == set(found) else None
+        values_by_name = read_outputs(output_file.read_text())
+        return [values_by_name[name] for name in names] if set(names) == set(values_by_name) else None
 
     def _trtexec(self, times: Path, **settings: Any) -> None:
         if times.exists():

@@ -1,4 +1,4 @@
-"""Engines that are built on this machine, and the choice of their precision."""
+"""Engine builds on this machine and the selection of their precision."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BUILD_TIMEOUT_S = 3600.0
 
 
 def describe_device(root: Path = Path("/")) -> dict[str, str | None]:
-    """Dependencies of an engine besides TensorRT: the board, the GPU, and its driver or the release of Jetson Linux."""
+    """Describe what an engine depends on besides TensorRT: board, GPU, driver, and release of Jetson Linux."""
     model = read_text(root / "proc/device-tree/model").rstrip("\0\n")
     # "# R36 (release), REVISION: 4.3, GCID: ..., BOARD: generic, ..."
     release = re.match(r"# (R\d+) \(release\), REVISION: ([\d.]+)", read_text(root / "etc/nv_tegra_release"))
@@ -60,26 +60,26 @@ def describe_device(root: Path = Path("/")) -> dict[str, str | None]:
 
 
 def shipped(folder: Path) -> tuple[str, ...]:
-    """Precisions that the bundle's manifest names, the most precise first; without one that says it: all.
+    """Return the precisions in the bundle's manifest, the most precise first; all precisions without a manifest.
 
-    It leaves out what lost too much accuracy or was not asked for, though TensorRT could build it all the same.
+    The manifest omits precisions that lost too much accuracy or were not requested, although TensorRT could build them.
     """
     try:
         precision = json.loads((folder / "manifest.json").read_text())["precision"]
-        named = {precision["shipped"], *precision["along"]}
+        names = {precision["shipped"], *precision["along"]}
     except (OSError, ValueError, KeyError, TypeError):
         return PRECISIONS
-    return tuple(name for name in PRECISIONS if name.replace("fp", "float") in named)
+    return tuple(name for name in PRECISIONS if name.replace("fp", "float") in names)
 
 
 class Prepared(NamedTuple):
-    """An engine that can be run.
+    """Engine that is ready to run.
 
     Attributes:
-        engine: The file.
-        built: It was not there, or did not fit.
-        precision: Of the engine.
-        reason: Why this precision, for people to read.
+        engine: Path of the engine file.
+        built: Whether it was built now, because no current engine existed.
+        precision: Precision of the engine.
+        reason: Readable reason for this precision.
     """
 
     engine: Path
@@ -89,13 +89,13 @@ class Prepared(NamedTuple):
 
 
 class Builder:
-    """trtexec on this machine, and what engines built here depend on."""
+    """Builder of engines with trtexec on this machine."""
 
     def __init__(self) -> None:
-        """Look for trtexec.
+        """Find trtexec and its version.
 
         Raises:
-            EngineError: It is not there, tells no version or is too old.
+            EngineError: trtexec is not installed, its version is unknown, or it is too old.
         """
         program = find_trtexec()
         if program is None:
@@ -106,23 +106,23 @@ class Builder:
         self.version = find_version(program)
         self.device = describe_device()
 
-    def forms(self, model: Path, precision: str | None = None) -> dict[str, Path]:
-        """The ONNX file that each precision is built from, the most precise first.
+    def onnx_files(self, model: Path, precision: str | None = None) -> dict[str, Path]:
+        """Return the ONNX file from which each precision is built, the most precise first.
 
         Args:
-            model: One of these files; the others lie beside it.
-            precision: This one alone; None: all that ship.
+            model: One of these files. The others are in the same folder.
+            precision: Precision to return; None for all precisions of the bundle.
 
         Raises:
-            EngineError: There is no such file.
+            EngineError: None of the files exists.
         """
-        wanted = shipped(model.parent) if precision is None else (precision,)
-        files = {name: model.with_name(onnx_name(self.version, name, stem_of(model))) for name in wanted}
-        found = {name: path for name, path in files.items() if path.is_file()}
-        if not found:
+        precisions = shipped(model.parent) if precision is None else (precision,)
+        files = {name: model.with_name(onnx_name(self.version, name, stem_of(model))) for name in precisions}
+        existing = {name: path for name, path in files.items() if path.is_file()}
+        if not existing:
             missing = ", ".join(dict.fromkeys(path.name for path in files.values()))
             raise EngineError(f"{model.parent} has no {missing}, which TensorRT {self.version} needs", exit_code=3)
-        return found
+        return existing
 
     def prepare(
         self,
@@ -133,33 +133,34 @@ class Builder:
         force: bool = False,
         timeout_s: float = BUILD_TIMEOUT_S,
     ) -> Prepared:
-        """The engine to run: of ``precision``, or None: of that which is the fastest here.
+        """Build and return the engine of ``precision``, or of the fastest precision on this device if it is None.
 
-        For the latter the engines of all that ship are built and measured in turn, and what was found is kept as long
-        as an engine is. One that cannot be built is left out, which the reason tells.
+        For the latter, the engines of all precisions of the bundle are built and measured interleaved. The result is
+        cached with the key of the engines. A precision that cannot be built is skipped, and the reason mentions it.
 
         Args:
-            model: See ``forms``.
+            model: See ``onnx_files``.
             engines: Folder for engines.
-            precision: See above.
-            force: Build, and choose, even if nothing changed.
-            timeout_s: Of one build.
+            precision: Precision of the engine; None for the fastest.
+            force: Whether to build and select again even if nothing changed.
+            timeout_s: Time limit of one build in seconds.
 
         Raises:
-            EngineError: There is no file to build from, none can be built, or one that was built cannot be run.
+            EngineError: No ONNX file exists, no engine can be built, or a built engine cannot be run.
         """
-        forms = self.forms(model, precision)
+        onnx_by_precision = self.onnx_files(model, precision)
         if precision is not None:
-            built = self.build(forms[precision], precision, engines, force=force, timeout_s=timeout_s)
+            built = self.build(onnx_by_precision[precision], precision, engines, force=force, timeout_s=timeout_s)
             return Prepared(*built, precision, "it was asked for")
         record_path = engines / f"{stem_of(model)}.choice.json"
-        key = {name: self._key(onnx, name) for name, onnx in forms.items()}
+        key = {name: self._key(onnx, name) for name, onnx in onnx_by_precision.items()}
         record = read_record(record_path)
         if not force and record.get("key") == key:
-            chosen = str(record["precision"])
-            return Prepared(*self.build(forms[chosen], chosen, engines, timeout_s=timeout_s), chosen, record["reason"])
+            selected = str(record["precision"])
+            engine = self.build(onnx_by_precision[selected], selected, engines, timeout_s=timeout_s)
+            return Prepared(*engine, selected, record["reason"])
         candidates, problems = {}, []
-        for name, onnx in forms.items():
+        for name, onnx in onnx_by_precision.items():
             say(f"TensorRT {self.version}, {name}, from {onnx.name}")
             try:
                 candidates[name] = self.build(onnx, name, engines, force=force, timeout_s=timeout_s)
@@ -167,13 +168,13 @@ class Builder:
                 problems.append(f"there is no engine of {name}: {problem}")
         if not candidates:
             raise EngineError("; ".join(problems))
-        found = self._measured_choice({name: engine for name, (engine, _) in candidates.items()})
-        reason = "; ".join([found.reason, *problems])
-        write_record(record_path, {"key": key, **found._asdict(), "reason": reason})
-        return Prepared(*candidates[found.precision], found.precision, reason)
+        choice = self._measured_choice({name: engine for name, (engine, _) in candidates.items()})
+        reason = "; ".join([choice.reason, *problems])
+        write_record(record_path, {"key": key, **choice._asdict(), "reason": reason})
+        return Prepared(*candidates[choice.precision], choice.precision, reason)
 
     def engine(self, path: Path, folder: Path, flags: Sequence[str]) -> Engine:
-        """The built engine in the file ``path``; for the other arguments see ``Engine``."""
+        """Return the built engine in the file ``path``. See ``Engine`` for the other arguments."""
         return Engine(self.program, self.version, path, folder, flags)
 
     def _measured_choice(self, engines: Mapping[str, Path]) -> Choice:
@@ -182,7 +183,7 @@ class Builder:
             return choose({name: self.engine(path, Path(folder), flags).median_ms for name, path in engines.items()})
 
     def command(self, onnx: Path, precision: str, engines: Path) -> list[str]:
-        """The command that ``build`` runs, but for temporary names."""
+        """Return the command that ``build`` runs, except for temporary file names."""
         return build_argv(
             self.program,
             self.version,
@@ -201,10 +202,10 @@ class Builder:
         force: bool = False,
         timeout_s: float = BUILD_TIMEOUT_S,
     ) -> tuple[Path, bool]:
-        """The engine of ``onnx`` in the folder ``engines``, and whether it had to be built.
+        """Return the engine of ``onnx`` in the folder ``engines``, and whether it was built now.
 
         Raises:
-            EngineError: trtexec fails or takes too long; earlier engines are as before.
+            EngineError: trtexec fails or takes too long. Existing engines do not change.
         """
         engine = engine_path(onnx, precision, engines)
         key = self._key(onnx, precision)
@@ -242,6 +243,6 @@ class Builder:
         }
 
     def _timing_cache(self) -> str:
-        """A name for each device and version: TensorRT does not take a cache of another one."""
-        made_for = json.dumps([self.device, self.version], sort_keys=True)
-        return f"timing-{hashlib.sha256(made_for.encode()).hexdigest()[:12]}.cache"
+        """File name of the timing cache. It names device and version, because TensorRT rejects other caches."""
+        key = json.dumps([self.device, self.version], sort_keys=True)
+        return f"timing-{hashlib.sha256(key.encode()).hexdigest()[:12]}.cache"

@@ -1,4 +1,4 @@
-"""Error of the scripts that build and run engines, and messages to their user."""
+"""Error and user messages of the scripts that build and run engines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 class EngineError(Exception):
-    """The engine cannot be built or run; ``exit_code`` is what the script ends with."""
+    """The engine cannot be built or run. The script ends with ``exit_code``."""
 
     def __init__(self, message: str, exit_code: int = 5) -> None:
         super().__init__(message)
@@ -14,5 +14,5 @@ class EngineError(Exception):
 
 
 def say(text: str) -> None:
-    """Tell the user; stdout is for results."""
+    """Print a message to stderr, because stdout is for results."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Engine files, and the records beside them."""
+"""Engine files and their JSON records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sha256(path: Path) -> str:
 
 
 def stem_of(onnx: Path) -> str:
-    """The name that all forms of a network share."""
+    """Return the common part of the file names of all variants of a network."""
     return re.sub(r"(\.fp16|\.int8|\.int8-fp16)?\.onnx$", "", onnx.name)
 
 
@@ -42,7 +42,7 @@ def is_current(engine: Path, key: Mapping[str, Any]) -> bool:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Empty if it is not there, or damaged."""
+    """Read a record. It is empty if the file does not exist or is damaged."""
     try:
         record = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -58,7 +58,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` whose file is gone afterwards."""
+    """Yield a temporary path in the folder of ``path``. Its file is removed at the end."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -1,4 +1,4 @@
-"""Memory of the whole board while an engine runs."""
+"""Measurement of the memory of the whole board while an engine runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MEMORY_PERIOD_S = 0.05
 
 
 class MemoryWatch:
-    """Memory in use on the whole board, which CPU and GPU share; a process's own count leaves out what the GPU has."""
+    """Used memory of the whole board. The memory of a process would not include that of the GPU."""
 
     def __init__(self) -> None:
         self.baseline_bytes = _used_bytes()
@@ -18,11 +18,11 @@ class MemoryWatch:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Follow the peak for a while."""
-        ended = threading.Event()
+        """Update the peak while the context is active."""
+        stop = threading.Event()
 
         def follow() -> None:
-            while not ended.wait(_MEMORY_PERIOD_S):
+            while not stop.wait(_MEMORY_PERIOD_S):
                 self.peak_bytes = max(self.peak_bytes, _used_bytes())
 
         thread = threading.Thread(target=follow, daemon=True)
@@ -30,7 +30,7 @@ class MemoryWatch:
         try:
             yield
         finally:
-            ended.set()
+            stop.set()
             thread.join()
 
 

@@ -1,4 +1,4 @@
-"""Arrays in ``.npy`` and ``.npz`` files, without numpy."""
+"""Reader and writer of ``.npy`` and ``.npz`` files without numpy."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TYPE_CODES = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "|i1": "b", "|u1"
 
 
 class Array(NamedTuple):
-    """An array of an ``.npy`` file; there may be no numpy here.
+    """Array of an ``.npy`` file. It replaces numpy, which may not be installed on the board.
 
     Attributes:
-        descr: numpy's name of the type, such as ``<f4``.
+        descr: Name of the type in numpy, such as ``<f4``.
         shape: Length of every dimension.
-        content: The values as stored, in C order.
+        content: Raw values in C order.
     """
 
     descr: str
@@ -31,32 +31,32 @@ class Array(NamedTuple):
 
     def values(self) -> list[float]:
         """All values in C order."""
-        found = array.array(_TYPE_CODES[self.descr])
-        found.frombytes(self.content)
-        return [float(value) for value in found]
+        numbers = array.array(_TYPE_CODES[self.descr])
+        numbers.frombytes(self.content)
+        return [float(value) for value in numbers]
 
 
 def parse_array(content: bytes) -> Array:
-    """The array in the content of an ``.npy`` file.
+    """Parse the content of an ``.npy`` file.
 
     Raises:
-        EngineError: It is not one, its type is not known here, or it is in Fortran order.
+        EngineError: The content is not an ``.npy`` file, its type is not supported, or it is in Fortran order.
     """
     wide = content[6:7] != b"\x01"  # from version 2 on
     start = 12 if wide else 10
     end = start + int.from_bytes(content[8:start], "little")
     try:
         header = ast.literal_eval(content[start:end].decode("latin1"))
-        known = content[:6] == b"\x93NUMPY" and not header["fortran_order"] and header["descr"] in _TYPE_CODES
+        is_supported = content[:6] == b"\x93NUMPY" and not header["fortran_order"] and header["descr"] in _TYPE_CODES
     except (SyntaxError, ValueError, KeyError, TypeError):
         raise EngineError("not an .npy file", exit_code=3) from None
-    if not known:
+    if not is_supported:
         raise EngineError(f"arrays must be numbers in C order, this one is {header}", exit_code=3)
     return Array(header["descr"], header["shape"], content[end:])
 
 
 def read_samples(path: Path) -> list[bytes]:
-    """The raw values of each sample (N, ...) in an ``.npy`` file, or under "input" in an ``.npz`` file.
+    """Read the raw values of each sample (N, ...) of an ``.npy`` file, or of the array "input" in an ``.npz`` file.
 
     Raises:
         EngineError: The file holds no samples.
@@ -76,16 +76,16 @@ def read_samples(path: Path) -> list[bytes]:
 
 
 def read_expected(path: Path, precision: str) -> tuple[list[list[float]], float] | None:
-    """Expected values of each output of an engine in golden.npz, and the allowed relative error.
+    """Read the expected values of each output from golden.npz, and the allowed relative error.
 
-    None if the file holds no expected outputs.
+    Return None if the file has no expected outputs.
     """
     if not zipfile.is_zipfile(str(path)):
         return None
     with zipfile.ZipFile(str(path)) as file:
         arrays = {name[: -len(".npy")]: file.read(name) for name in file.namelist()}
-    other = f"{precision.replace('fp', 'float')}."
-    prefix = other if f"{other}tolerance" in arrays else ""
+    precision_prefix = f"{precision.replace('fp', 'float')}."
+    prefix = precision_prefix if f"{precision_prefix}tolerance" in arrays else ""
     if f"{prefix}tolerance" not in arrays:
         return None
     names = sorted((name for name in arrays if re.match(rf"{re.escape(prefix)}output_\d+$", name)), key=_number)
@@ -98,7 +98,7 @@ def _number(name: str) -> int:
 
 
 def write_outputs(path: Path, parts: Sequence[Sequence[tuple[tuple[int, ...], Sequence[float]]]]) -> None:
-    """Write the outputs of samples as a ``.npz`` file: each is (N, ...)."""
+    """Write the outputs (N, ...) of samples to an ``.npz`` file."""
     with zipfile.ZipFile(path, "w") as file:
         for index, samples in enumerate(zip(*parts)):  # noqa: B905 - Python 3.8
             shape = (len(samples), *samples[0][0][1:])

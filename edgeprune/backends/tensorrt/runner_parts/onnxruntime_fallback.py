@@ -1,4 +1,4 @@
-"""ONNX Runtime with its CUDA provider, for a board without TensorRT."""
+"""Fallback to ONNX Runtime with its CUDA provider, for boards without TensorRT."""
 
 from __future__ import annotations
 
@@ -22,47 +22,50 @@ _FALLBACK_RUNS = "200"
 
 
 def fall_back(precision: str | None, *, serve: bool) -> None:
-    """Replace this process by the runner of ONNX Runtime.
+    """Replace this process with the runner of ONNX Runtime.
 
     Args:
         precision: Precision to run; None for the fastest.
         serve: Whether the runner answers JSON commands.
 
     Raises:
-        EngineError: There is no such runner, or no file that it can run.
+        EngineError: The runner does not exist, or no model file exists that it can run.
     """
-    here = Path(__file__).resolve().parent
-    runner = here / _FALLBACK
+    bundle = Path(__file__).resolve().parent
+    runner = bundle / _FALLBACK
     if not runner.is_file():
-        raise EngineError(f"there is no trtexec, and no {_FALLBACK} beside this file")
+        raise EngineError(f"found neither trtexec nor {_FALLBACK} in the folder of this file")
     say("no trtexec: ONNX Runtime with its CUDA provider")
     argv = [sys.executable, str(runner), "--provider", "cuda"]
     if serve:
         argv.append("--serve")
     else:
-        argv += [str(_fallback_model(argv, here, precision)), "--benchmark", _FALLBACK_RUNS]
+        argv += [str(_fallback_model(argv, bundle, precision)), "--benchmark", _FALLBACK_RUNS]
     os.execv(sys.executable, argv)  # noqa: S606
 
 
 def _fallback_model(argv: Sequence[str], bundle: Path, precision: str | None) -> Path:
-    """The file to run: ONNX Runtime too takes types from it. Q/DQ lie where TensorRT wants them: int8 comes last."""
-    ships = shipped(bundle)
-    wanted = (precision,) if precision else [name for name in ships if name != "int8"] or ships
-    files = {name: bundle / onnx_name(STRONGLY_TYPED, name) for name in wanted}
-    found = {name: path for name, path in files.items() if path.is_file()}
-    if not found:
+    """Return the model file to run. int8 is the last choice, because its Q/DQ pairs are placed for TensorRT."""
+    available = shipped(bundle)
+    precisions = (precision,) if precision else [name for name in available if name != "int8"] or available
+    files = {name: bundle / onnx_name(STRONGLY_TYPED, name) for name in precisions}
+    existing = {name: path for name, path in files.items() if path.is_file()}
+    if not existing:
         raise EngineError(f"{bundle} has no {', '.join(path.name for path in files.values())}", exit_code=3)
-    if len(found) == 1:
-        return next(iter(found.values()))
+    if len(existing) == 1:
+        return next(iter(existing.values()))
     with contextlib.ExitStack() as stack:
-        chosen = choose({name: stack.enter_context(_started(argv, path)) for name, path in found.items()})
-    say(f"{chosen.precision}: {chosen.reason}")
-    return found[chosen.precision]
+        choice = choose({name: stack.enter_context(_measuring_process(argv, path)) for name, path in existing.items()})
+    say(f"{choice.precision}: {choice.reason}")
+    return existing[choice.precision]
 
 
 @contextlib.contextmanager
-def _started(argv: Sequence[str], model: Path) -> Iterator[Callable[[], float]]:
-    """A process that has ``model`` loaded and warm; measures a round and gives its median in milliseconds."""
+def _measuring_process(argv: Sequence[str], model: Path) -> Iterator[Callable[[], float]]:
+    """Start a process that loads ``model`` and warms it up.
+
+    Yields a function that measures a round and returns its median in milliseconds.
+    """
     with subprocess.Popen([*argv, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def answer(**command: Any) -> dict[str, Any]:
@@ -71,10 +74,12 @@ def _started(argv: Sequence[str], model: Path) -> Iterator[Callable[[], float]]:
             if command:
                 print(json.dumps(command), file=process.stdin, flush=True)
             line = process.stdout.readline()
-            said: dict[str, Any] = json.loads(line) if line else {"event": "error", "message": "it ended; see above"}
-            if said["event"] == "error":
-                raise EngineError(f"ONNX Runtime cannot run {model.name}: {said['message']}")
-            return said
+            response: dict[str, Any] = (
+                json.loads(line) if line else {"event": "error", "message": "it ended; see above"}
+            )
+            if response["event"] == "error":
+                raise EngineError(f"ONNX Runtime cannot run {model.name}: {response['message']}")
+            return response
 
         answer()
         answer(do="load", model=str(model), threads=None, spinning=True, seed=0)

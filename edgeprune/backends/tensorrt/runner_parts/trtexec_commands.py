@@ -5,7 +5,7 @@ Sources of the flags:
   8.6    samples/common/sampleOptions.cpp: "--buildOnly flag has been deprecated by --skipInference flag."
   11.0   docs.nvidia.com/deeplearning/tensorrt, "Migrating trtexec Usage from TensorRT 10.x to 11.x": no precision flags
   11.1   samples/common/sampleOptions.cpp: --includeDataTransfers, --noCudaGraph, --noSpinWait; their opposites and
-         --separateProfileRun do nothing any more
+         --separateProfileRun no longer have an effect
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _SKIP_INFERENCE = Version(8, 6)
 
 
 def onnx_name(version: Version, precision: str, stem: str = "model") -> str:
-    """The file of the bundle that ``precision`` is built from.
+    """Return the name of the ONNX file from which ``precision`` is built.
 
-    TensorRT 11 takes the types of the ONNX file as they are, so fp16 is written into a file of its own.
+    TensorRT 11 uses the types in the ONNX file, so fp16 needs a separate file.
     """
     if precision == "fp32":
         return f"{stem}.onnx"
@@ -43,9 +43,9 @@ def onnx_name(version: Version, precision: str, stem: str = "model") -> str:
 
 
 def precision_flags(version: Version, precision: str) -> list[str]:
-    """Flags that allow ``precision``; none from TensorRT 11 on.
+    """Flags that enable ``precision``; none for TensorRT 11 and later.
 
-    With Q/DQ in the file, ``--int8`` only makes TensorRT accept it; what has no Q/DQ runs in fp16.
+    A file with Q/DQ needs ``--int8``. Its operators without Q/DQ run in fp16.
     """
     if version >= STRONGLY_TYPED:
         return []
@@ -55,7 +55,7 @@ def precision_flags(version: Version, precision: str) -> list[str]:
 def build_argv(
     trtexec: str, version: Version, precision: str, *, onnx: str, engine: str, timing_cache: str
 ) -> list[str]:
-    """The command that builds ``engine`` from ``onnx``."""
+    """Return the command that builds ``engine`` from ``onnx``."""
     return [
         trtexec,
         f"--onnx={onnx}",
@@ -68,19 +68,19 @@ def build_argv(
 
 
 def measure_flags(version: Version, *, transfers: bool = True, cuda_graph: bool = True, spin: bool = True) -> list[str]:
-    """Flags that make versions measure the same thing.
+    """Return flags with which all versions of TensorRT measure the same.
 
     Args:
-        version: Of TensorRT.
-        transfers: Inputs and outputs are copied between host and device, as an application does.
-        cuda_graph: The engine is launched as one CUDA graph.
-        spin: The host waits busily for the GPU.
+        version: Version of TensorRT.
+        transfers: Whether inputs and outputs are copied between host and device, as in an application.
+        cuda_graph: Whether the engine is launched as a CUDA graph.
+        spin: Whether the host spins while it waits for the GPU.
     """
     if version >= STRONGLY_TYPED:
-        chosen = {"--includeDataTransfers": transfers, "--noCudaGraph": not cuda_graph, "--noSpinWait": not spin}
+        enabled = {"--includeDataTransfers": transfers, "--noCudaGraph": not cuda_graph, "--noSpinWait": not spin}
     else:
-        chosen = {"--noDataTransfers": not transfers, "--useCudaGraph": cuda_graph, "--useSpinWait": spin}
-    return [flag for flag, given in chosen.items() if given]
+        enabled = {"--noDataTransfers": not transfers, "--useCudaGraph": cuda_graph, "--useSpinWait": spin}
+    return [flag for flag, is_enabled in enabled.items() if is_enabled]
 
 
 def measure_argv(
@@ -98,21 +98,21 @@ def measure_argv(
     inputs: str | None = None,
     outputs: str | None = None,
 ) -> list[str]:
-    """The command that measures ``engine``.
+    """Return the command that measures ``engine``.
 
     Args:
-        trtexec: The program.
-        version: Its version.
-        engine: The file.
-        times: Where the time of every inference goes.
-        flags: Of ``measure_flags``.
-        warm_up_ms: Not in ``times``.
-        duration_s: Shortest measurement.
-        iterations: Fewest inferences.
-        profile: Where the time of every layer goes: from a run of its own, as the profiler slows a run down.
-        layers: Where the description of every layer goes.
-        inputs: ``NAME:FILE``, the raw values of the input; None: random ones.
-        outputs: Where the values of every output go.
+        trtexec: Path of trtexec.
+        version: Version of TensorRT.
+        engine: Path of the engine file.
+        times: Path for the times of all inferences.
+        flags: Result of ``measure_flags``.
+        warm_up_ms: Duration of the warm-up in milliseconds, which ``times`` does not include.
+        duration_s: Minimum duration of the measurement in seconds.
+        iterations: Minimum number of inferences.
+        profile: Path for the times of all layers. They come from a separate run, because the profiler slows it down.
+        layers: Path for the descriptions of all layers.
+        inputs: Raw values of the input as ``NAME:FILE``; None for random values.
+        outputs: Path for the values of all outputs.
     """
     argv = [
         trtexec,

@@ -1,4 +1,4 @@
-"""The program trtexec on this machine, and its version."""
+"""Location, version and execution of the program trtexec."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _ERROR_LINES = 5
 
 
 def find_trtexec() -> str | None:
-    """The program: on PATH, or where JetPack puts it."""
+    """Return the path of trtexec on PATH or at JetPack's location; None if it is not installed."""
     return shutil.which("trtexec") or (USUAL_PLACE if os.access(USUAL_PLACE, os.X_OK) else None)
 
 
 def parse_banner(text: str) -> Version | None:
-    """TensorRT's version in what trtexec prints first: ``[TensorRT v8502]``, ``v100300``, ``v11.1.0.106``."""
-    found = re.search(r"TensorRT\.trtexec \[TensorRT v(\d+(?:\.\d+)*)\]", text)
-    return None if found is None else _version(found.group(1))
+    """Parse TensorRT's version from the banner of trtexec: ``[TensorRT v8502]``, ``v100300``, ``v11.1.0.106``."""
+    match = re.search(r"TensorRT\.trtexec \[TensorRT v(\d+(?:\.\d+)*)\]", text)
+    return None if match is None else _version(match.group(1))
 
 
 def parse_package(text: str) -> Version | None:
-    """The version in a Debian package's: ``10.3.0.26-1+cuda12.5``."""
-    found = re.match(r"\s*(\d+\.\d+\.\d+)", text)
-    return None if found is None else _version(found.group(1))
+    """Parse TensorRT's version from that of a Debian package: ``10.3.0.26-1+cuda12.5``."""
+    match = re.match(r"\s*(\d+\.\d+\.\d+)", text)
+    return None if match is None else _version(match.group(1))
 
 
 def _version(text: str) -> Version:
@@ -45,10 +45,10 @@ def _version(text: str) -> Version:
 
 
 def find_version(trtexec: str) -> Version:
-    """TensorRT's version, by the banner of ``trtexec --help``, else by its package.
+    """Find TensorRT's version in the banner of ``trtexec --help``, or else from its package.
 
     Raises:
-        EngineError: Neither tells, or the version is older than 8.5.
+        EngineError: The version is unknown or older than 8.5.
     """
     version = parse_banner(query([trtexec, "--help"]))
     if version is None:
@@ -68,9 +68,9 @@ def read_text(path: Path) -> str:
 
 
 def query(argv: Sequence[str]) -> str:
-    """Output of a program; empty if it cannot be run."""
+    """Run a program and return its output; empty if it cannot be run."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             list(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -80,18 +80,18 @@ def query(argv: Sequence[str]) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.decode(errors="replace")
+    return completed.stdout.decode(errors="replace")
 
 
 def run_trtexec(argv: Sequence[str], *, log: Path, timeout_s: float) -> str:
-    """Run trtexec and return what it printed, which is in ``log`` too.
+    """Run trtexec, write its output to ``log`` and return it.
 
     Raises:
-        EngineError: It cannot start, fails, or takes longer than ``timeout_s``; with its own error lines.
+        EngineError: trtexec cannot start, fails, or takes longer than ``timeout_s``. The message has its error lines.
     """
     try:
         with open(str(log), "wb") as file:
-            done = subprocess.run(
+            completed = subprocess.run(
                 list(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -103,10 +103,12 @@ def run_trtexec(argv: Sequence[str], *, log: Path, timeout_s: float) -> str:
         raise EngineError(f"trtexec was ended after {timeout_s:g} s; its output is in {log}") from None
     except OSError as problem:
         raise EngineError(f"cannot run {argv[0]}: {problem}") from problem
-    printed = read_text(log)
-    if done.returncode != 0:
-        lines = printed.splitlines()
-        said = [line for line in lines if "[E]" in line or "Unknown option" in line] or lines
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        raise EngineError(f"trtexec failed with {how}; its output is in {log}: " + " | ".join(said[-_ERROR_LINES:]))
-    return printed
+    output = read_text(log)
+    if completed.returncode != 0:
+        lines = output.splitlines()
+        error_lines = [line for line in lines if "[E]" in line or "Unknown option" in line] or lines
+        result = f"signal {-completed.returncode}" if completed.returncode < 0 else f"exit code {completed.returncode}"
+        raise EngineError(
+            f"trtexec failed with {result}; its output is in {log}: " + " | ".join(error_lines[-_ERROR_LINES:])
+        )
+    return output

@@ -1,4 +1,4 @@
-"""Files that trtexec exports, and the names of inputs and outputs that it prints."""
+"""Parsers for the files that trtexec exports, and for the names of inputs and outputs that it prints."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from edgeprune.backends.tensorrt.runner_parts.engine_errors import EngineError
 
 
 def parse_bindings(text: str) -> tuple[list[str], list[str]]:
-    """Names of inputs and of outputs, in the order of the network, by what trtexec prints of a loaded engine."""
-    found = re.findall(r"Created (input|output) binding for (.+) with dimensions", text)
-    inputs, outputs = ([name for kind, name in found if kind == wanted] for wanted in ("input", "output"))
+    """Parse the names of inputs and outputs from the log of trtexec, in the order of the network."""
+    bindings = re.findall(r"Created (input|output) binding for (.+) with dimensions", text)
+    inputs, outputs = ([name for kind, name in bindings if kind == direction] for direction in ("input", "output"))
     return inputs, outputs
 
 
 def read_outputs(text: str) -> dict[str, tuple[tuple[int, ...], list[float]]]:
-    """By name, shape and values that ``--exportOutput`` wrote; NaN and infinity as C++ prints them.
+    """Parse the output of ``--exportOutput``; return shape and values by name. NaN and infinity are as C++ prints them.
 
     Raises:
-        EngineError: It is something else.
+        EngineError: The text has another format.
     """
     text = re.sub(r"(?<=[\s,\[])-?nan\b", "NaN", re.sub(r"(?<=[\s,\[-])inf\b", "Infinity", text))
     try:
-        found = {}
+        outputs = {}
         for entry in json.loads(text):
             shape = tuple(int(length) for length in entry["dimensions"].split("x"))
-            found[str(entry["name"])] = shape, [float(value) for value in entry["values"]]
+            outputs[str(entry["name"])] = shape, [float(value) for value in entry["values"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise EngineError(f"outputs that trtexec exported cannot be read: {problem!r}") from None
-    for name, (shape, values) in found.items():
+    for name, (shape, values) in outputs.items():
         if math.prod(shape) != len(values):
             raise EngineError(f"trtexec exported {len(values)} values of {name}, which has the shape {shape}")
-    return found
+    return outputs
 
 
 def read_times(text: str) -> list[dict[str, float]]:
-    """Times that ``--exportTimes`` wrote, one entry an inference, with the keys ``latency_ms`` and ``compute_ms``.
+    """Parse the output of ``--exportTimes``; return ``latency_ms`` and ``compute_ms`` of each inference.
 
     Latency is input copy, compute and output copy. Releases name other keys differently, but not these two.
 
     Raises:
-        EngineError: The text is cut off, is something else, or has an inference without a time.
+        EngineError: The text is truncated, has another format, or lacks the time of an inference.
     """
     try:
         entries = json.loads(text)
