@@ -65,7 +65,7 @@ def measure(share: float | None, precision: str, channels_last: bool, threads: i
             model, example, budget={"macs": share}, options={"criterion": "l2", "verify": False}
         ).model
     execution = StepExecution(precision=precision, channels_last=channels_last, threads=threads, step_ms={})
-    execution.place(model.train())
+    execution.set_memory_format(model.train())
     images, labels = torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))
     times = []
     for _ in range(7):
@@ -139,7 +139,7 @@ def _ours(session: schedules.PruningSession, case: str, steps: int) -> float:
     """Seconds of a step of EdgePrune's training, with the teacher or the hook that ``case`` says."""
     settings = _settings(TEACHERS.get(case, TEACHERS["labels alone"]))
     teacher, hook = None, Hook()
-    if Teacher.wanted(settings):
+    if Teacher.is_enabled(settings):
         dense = _network()
         layers = feature_layers(_session(None).units.groups, dense, session.model, session.kept())
         teacher = Teacher(dense, settings.distillation, layers=layers)
@@ -149,9 +149,9 @@ def _ours(session: schedules.PruningSession, case: str, steps: int) -> float:
             schedule, options = HOOKS[case]
             session.optimizer = trainer.network.optimizer
             run = schedules.create(schedule, options).run(session)
-            hook = next(stretch.hook for stretch in run if stretch.hook is not None)
+            hook = next(phase.hook for phase in run if phase.hook is not None)
         clock = _Clock(hook)
-        trainer.train(Phase(share=1.0, hook=clock))
+        trainer.train(Phase(fraction=1.0, hook=clock))
     return clock.step_s
 
 

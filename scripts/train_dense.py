@@ -79,7 +79,7 @@ def early(recipe: Recipe, splits: Data, share: float) -> dict[str, Tensor]:
     model = fresh(recipe)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(model, splits, SETTINGS[recipe.name], seed=SEED, folder=Path(folder))
-        trainer.train(Phase(share=share, rate=(0.0, share)))
+        trainer.train(Phase(fraction=share, rate=(0.0, share)))
     return model.state_dict()
 
 

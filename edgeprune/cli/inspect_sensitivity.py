@@ -75,7 +75,7 @@ class ScanInputs:
             weights.load_into(network, recipe.weights_path)
         objective = Objective(recipe.training, base=recipe.folder)
         outputs = check_forward(network, example)
-        data.check(loaded, outputs, sample=recipe.model.input[1:], classes=objective.plain)
+        data.check(loaded, outputs, sample=recipe.model.input[1:], classes=objective.is_default)
         return ScanInputs(recipe, network, loaded, chosen, objective, picture)
 
     def measure(self, units: Units, count: int) -> ScanOutput:

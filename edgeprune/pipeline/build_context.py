@@ -197,11 +197,11 @@ class BuildContext:
 
     @cached_property
     def _distils(self) -> bool:
-        from edgeprune.training import Teacher, fits
+        from edgeprune.training import Teacher, is_accurate
 
         settings = self.recipe.training
         given = settings.distillation.weight is not None or settings.distillation.features > 0
-        return Teacher.wanted(settings) and (given or fits(self.dense, self.data.train))
+        return Teacher.is_enabled(settings) and (given or is_accurate(self.dense, self.data.train))
 
     def teacher(self, small: nn.Module, kept: Kept) -> Teacher | None:
         """The dense network to learn from, where the recipe wants that; ``kept`` is what ``small`` has of it."""

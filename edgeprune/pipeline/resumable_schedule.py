@@ -45,7 +45,7 @@ def create_session(
     from edgeprune.model import weights
     from edgeprune.model.splits import some
     from edgeprune.schedules import PruningSession
-    from edgeprune.training import Evaluator, processes
+    from edgeprune.training import Evaluator, process_group
 
     recipe, validation = context.recipe, context.data.validation
     evaluator = context.judge(validation)
@@ -66,7 +66,7 @@ def create_session(
         initialize=lambda seed: context.network(seed=seed, trained=False).state_dict(),
         evaluate=lambda network: evaluator(network).accuracy,
         reward=lambda network, samples: quick(samples)(network).accuracy,
-        broadcast=processes().tell,
+        broadcast=process_group().broadcast,
     )
 
 
@@ -137,9 +137,9 @@ def _same_start(model: nn.Module, file: Path) -> None:
     only resumes a training that started from the same weights.
     """
     from edgeprune.model import weights
-    from edgeprune.training import processes
+    from edgeprune.training import process_group
 
-    if not processes().first:  # the trainer gives all processes the weights of the first
+    if not process_group().first:  # the trainer gives all processes the weights of the first
         return
     if file.is_file():
         weights.load_into(model, file)
@@ -160,7 +160,7 @@ def _report(history: History, *, keep: str) -> TrainingReport:
         start_accuracy=history.start_accuracy,
         accuracy=accuracy,
         best_epoch=kept,
-        phases=epochs[-1].stretch if epochs else 1,
+        phases=epochs[-1].phase if epochs else 1,
         still_rising=history.still_rising,
     )
 
@@ -168,7 +168,7 @@ def _report(history: History, *, keep: str) -> TrainingReport:
 def _epochs(history: History | None) -> tuple[EpochReport, ...]:
     return tuple(
         EpochReport(
-            stretch=epoch.stretch,
+            stretch=epoch.phase,
             train_loss=epoch.train_loss,
             validation_loss=epoch.validation_loss,
             validation_accuracy=epoch.validation_accuracy,

@@ -154,11 +154,11 @@ def _read_inputs(context: BuildContext, store: Cache) -> tuple[float, list[str]]
     if started_processes() == 1:
         context.inputs = tracker.resolve(lambda: load_inputs(context)).digests
     else:  # the first process decides, as data that are drawn at random differ from process to process
-        from edgeprune.training import processes
+        from edgeprune.training import process_group
 
-        team = processes()
-        digests = tracker.resolve(lambda: load_inputs(context)).digests if team.first else None
-        context.inputs = team.tell(digests)
+        group = process_group()
+        digests = tracker.resolve(lambda: load_inputs(context)).digests if group.first else None
+        context.inputs = group.broadcast(digests)
     return time.perf_counter() - started, tracker.changes
 
 
@@ -185,22 +185,22 @@ def _finish_together(
     stage: Stage[ResultT], entry: str, runner: StageRunner, store: Cache, progress: Progress
 ) -> tuple[CachedResult[ResultT], bool]:
     """``_finish`` for several processes: the first stores, the others take part where they must, and read."""
-    from edgeprune.training import processes
+    from edgeprune.training import process_group
 
-    team = processes()
-    ready = team.tell(_cached(stage, entry, runner.context, store) is not None)
-    if team.first:
+    group = process_group()
+    ready = group.broadcast(_cached(stage, entry, runner.context, store) is not None)
+    if group.first:
         result = _finish(stage, entry, runner, store, progress)
-        team.wait()
+        group.barrier()
         return result
     if stage.together and not ready:
         with tempfile.TemporaryDirectory() as discarded:
             stage(runner.context, StageDir(Path(discarded), store.kept(entry), progress), runner.results)
-    team.wait()
+    group.barrier()
     finished = store.find(entry, stage.result)
     if finished is None:
         raise InputError(
-            f"process {team.rank} does not find {entry} in {store.root}: all processes must see the same cache folder"
+            f"process {group.rank} does not find {entry} in {store.root}: all processes must see the same cache folder"
         )
     return finished, True
 

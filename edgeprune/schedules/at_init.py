@@ -59,12 +59,12 @@ class AtInit(Schedule):
             initial = session.snapshot()
             values = []
             for removed in candidates:
-                yield Phase(share=self.proxy / self.draws, hook=_Without(session, removed))
+                yield Phase(fraction=self.proxy / self.draws, hook=_Without(session, removed))
                 values.append(session.value())
                 session.rewind(initial)
             best = candidates[values.index(max(values))]
         session.remove(best, repair=False)
-        yield Phase(share=1 - self.proxy if self.draws > 1 else 1.0)
+        yield Phase(fraction=1 - self.proxy if self.draws > 1 else 1.0)
 
     def _candidate(self, session: PruningSession, draw: int) -> Tensor:
         """Mask of the units that one choice removes, (units,)."""

@@ -130,9 +130,9 @@ class Schedule(ABC):
 
     @abstractmethod
     def run(self, session: PruningSession) -> Iterator[Phase]:
-        """Prune ``session`` until its budget holds; yield each stretch of training, which ends before ``run`` resumes.
+        """Prune ``session`` until its budget holds; yield each phase of training, which ends before ``run`` resumes.
 
-        The shares of all stretches sum to 1. To resume an interrupted run, ``run`` is called again with the same
+        The shares of all phases sum to 1. To resume an interrupted run, ``run`` is called again with the same
         weights and must do the same, so all random choices must depend on ``session.seed`` alone.
 
         Raises:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class ExternalLoop:
     """Result of ``Schedule.attach``: within its ``with`` block, optimizer updates are counted and units are removed.
 
-    A stretch of training ends right after its last update, before the loop goes on. Parameters stay the same objects,
+    A phase of training ends right after its last update, before the loop goes on. Parameters stay the same objects,
     so that the loop's network, optimiser and scheduler stay valid. Where the forward of the network has sizes written
     down, it is replaced by the captured program over the same tensors.
 
@@ -59,10 +59,10 @@ class ExternalLoop:
         self._curve = None if scheduler is None else LrCurve(scheduler)
         self._own = (model, *session.followers)
         self._run = schedule.run(session)
-        self._stretch = Phase(share=1.0)
+        self._phase = Phase(fraction=1.0)
         self._hook = Hook()
         self._begin = self._end = 0
-        self._share = 0.0
+        self._fraction = 0.0
         self._ends: list[dict[str, Any]] = []
         self._handles: list[Any] = []
         schedule.check(session)
@@ -107,10 +107,10 @@ class ExternalLoop:
             self._schedule.name, self.step, self._steps,
         )  # fmt: skip
         while not self.done:
-            self._end_stretch()
+            self._end_phase()
 
     def state_dict(self) -> dict[str, Any]:
-        """State of the training as tensors and plain values: the weights at the end of every stretch, on the CPU.
+        """State of the training as tensors and plain values: the weights at the end of every phase, on the CPU.
 
         The network, the optimiser and the scheduler have states of their own to keep beside it.
         """
@@ -131,7 +131,7 @@ class ExternalLoop:
             self._expect(end["kept"])
             self._hook.load_state_dict(end["hook"])
             self.step = self._end
-            self._end_stretch(end["model"])
+            self._end_phase(end["model"])
         self._expect(state["kept"])
         self._hook.load_state_dict(state["hook"])
         self.step = state["step"]
@@ -152,7 +152,7 @@ class ExternalLoop:
         if self.done:
             return
         if self.step == self._begin and self._curve is not None:
-            self._curve.enter(self._stretch, self._end - self._begin)
+            self._curve.enter(self._phase, self._end - self._begin)
         self._hook.before_update(self.step - self._begin)
 
     def _after_update(self, *_: Any) -> None:
@@ -161,38 +161,38 @@ class ExternalLoop:
             return
         self._hook.after_update(self.step - 1 - self._begin)
         if self.step == self._end:
-            self._end_stretch()
+            self._end_phase()
 
-    def _end_stretch(self, weights: Mapping[str, Any] | None = None) -> None:
+    def _end_phase(self, weights: Mapping[str, Any] | None = None) -> None:
         """Go on with the schedule; ``weights`` instead of those that the network has now."""
         hook = self._hook.state_dict()
         self._hook.end()
         if weights is not None:
             self._session.model.load_state_dict(weights)
         if self._curve is not None:
-            self._curve.at = self._stretch.rate[1]
+            self._curve.at = self._phase.rate[1]
         held = {name: tensor.detach().cpu().clone() for name, tensor in self._session.model.state_dict().items()}
         self._ends.append({"model": held, "hook": copy.deepcopy(hook), "kept": self._session.kept()})
         self._advance()
 
     def _advance(self) -> None:
-        """Let the schedule change the network, up to the next stretch."""
-        stretch = next(self._run, None)
+        """Let the schedule change the network, up to the next phase."""
+        phase = next(self._run, None)
         for own, now in zip(self._own, (self._session.model, *self._session.followers), strict=True):
             if now is not own:
                 own.forward = ForwardOverride(own, now)
         self._replicas.renew()
-        if stretch is None:
+        if phase is None:
             self.done, self._hook = True, Hook()
             return
-        if not self._share and stretch.share * self._steps < 1 - 1e-9:
+        if not self._fraction and phase.fraction * self._steps < 1 - 1e-9:
             raise InputError(
-                f"schedule: steps: got {self._steps}, and each stretch of {self._schedule.name} takes at least one; "
-                f"allowed is a whole number, at least {math.ceil(1 / stretch.share - 1e-9)}"
+                f"schedule: steps: got {self._steps}, and each phase of {self._schedule.name} takes at least one; "
+                f"allowed is a whole number, at least {math.ceil(1 / phase.fraction - 1e-9)}"
             )
-        self._share += stretch.share
-        self._begin, self._end = self._end, max(self._end + 1, round(self._share * self._steps))
-        self._stretch, self._hook = stretch, stretch.hook or Hook()
-        if stretch.forget and self._session.optimizer is not None:
+        self._fraction += phase.fraction
+        self._begin, self._end = self._end, max(self._end + 1, round(self._fraction * self._steps))
+        self._phase, self._hook = phase, phase.hook or Hook()
+        if phase.reset_optimizer and self._session.optimizer is not None:
             self._session.optimizer.state.clear()
         self._hook.begin(self._end - self._begin)

@@ -103,7 +103,7 @@ class GateHook(Hook):
 
     Attributes:
         session: Whose network it is.
-        steps: Updates of the stretch.
+        steps: Updates of the phase.
         gates: There are some from ``begin`` on.
     """
 
@@ -116,7 +116,7 @@ class GateHook(Hook):
         self.gates: Gates
 
     def make(self) -> None:
-        """The stretch begins: ``steps`` is known, and all gates are open."""
+        """The phase begins: ``steps`` is known, and all gates are open."""
 
     def draw(self, step: int) -> Tensor:
         """The gates of update ``step``, (units,). The parameters hold the dense weights."""
@@ -126,7 +126,7 @@ class GateHook(Hook):
         """Update ``step`` is due; ``gradients`` are dL/dgate, (units,)."""
 
     def lasting(self) -> Tensor | None:
-        """The gates that stay in the weights when the stretch is over, (units,); None: the dense weights stay."""
+        """The gates that stay in the weights when the phase is over, (units,); None: the dense weights stay."""
         return None
 
     def begin(self, steps: int) -> None:

@@ -36,9 +36,9 @@ class Gradual(Schedule):
         self.straight = straight
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
-        yield Phase(share=self.ramp, rate=(0.0, self.ramp), hook=_Ramp(session, self))
+        yield Phase(fraction=self.ramp, rate=(0.0, self.ramp), hook=_Ramp(session, self))
         session.remove(session.choose(_scores(session)))
-        yield Phase(share=1 - self.ramp, rate=(self.ramp, 1.0))
+        yield Phase(fraction=1 - self.ramp, rate=(self.ramp, 1.0))
 
 
 class _Ramp(GateHook):

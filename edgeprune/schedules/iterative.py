@@ -32,7 +32,7 @@ class Iterative(Schedule):
     def run(self, session: PruningSession) -> Iterator[Phase]:
         for done in range(1, self.rounds + 1):
             session.prune(session.limits(self._way(done / self.rounds)))
-            yield Phase(share=1 / self.rounds)
+            yield Phase(fraction=1 / self.rounds)
 
     def _way(self, part: float) -> Way:
         return exponential(part) if self.path == "exponential" else polynomial(part, self.power)

@@ -63,7 +63,7 @@ class LearnedGates(GateHook):
         shares = (self.weights * self.gates.gated).to(device, torch.float32)
         self.shares = shares / shares.sum().clamp(min=1e-30)
         self.learned = torch.full_like(self.shares, self.initial, requires_grad=True)
-        # So that a number gets so far in the stretch whose gradient keeps its sign.
+        # So that a number gets so far in the phase whose gradient keeps its sign.
         self._adam = torch.optim.Adam([self.learned], lr=_REACH / self.steps)
         self.begun = self._open()
         self.due = self._left()

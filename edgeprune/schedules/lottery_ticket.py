@@ -37,15 +37,15 @@ class LotteryTicket(Schedule):
         # The beginning is trained once, the rest in every round, and then the ticket.
         one = 1 / (self.rewind + rest * self.rounds + (1 if self.control else rest))
         if self.rewind:
-            yield Phase(share=one * self.rewind, rate=(0.0, self.rewind))
+            yield Phase(fraction=one * self.rewind, rate=(0.0, self.rewind))
         early = session.snapshot()
-        again = Phase(share=one * rest, rate=(self.rewind, 1.0))
+        again = Phase(fraction=one * rest, rate=(self.rewind, 1.0))
         for done in range(1, self.rounds + 1):
             yield again
             session.prune(session.limits(exponential(done / self.rounds)), repair=False)
             session.rewind(early)
         if self.control:
             session.reinitialize(derive_seed(session.seed, 1))  # of the session's seed may be what training began with
-            yield Phase(share=one)
+            yield Phase(fraction=one)
         else:
             yield again

@@ -24,9 +24,9 @@ class LrCurve:
         groups = scheduler.optimizer.param_groups
         self._settings = [{key: copy.copy(group[key]) for key in group if key != "params"} for group in groups]
 
-    def enter(self, stretch: Phase, steps: int) -> None:
-        """Go to where ``stretch`` of so many steps begins, unless the last one ended there."""
-        begin, end = stretch.rate
+    def enter(self, phase: Phase, steps: int) -> None:
+        """Go to where ``phase`` of so many steps begins, unless the last one ended there."""
+        begin, end = phase.rate
         if begin == self.at:
             return
         self._scheduler.load_state_dict(copy.deepcopy(self._initial))

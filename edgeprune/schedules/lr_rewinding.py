@@ -28,4 +28,4 @@ class LrRewinding(Schedule):
     def run(self, session: PruningSession) -> Iterator[Phase]:
         for done in range(1, self.rounds + 1):
             session.prune(session.limits(exponential(done / self.rounds)))
-            yield Phase(share=1 / self.rounds, rate=(self.rewind, 1.0))
+            yield Phase(fraction=1 / self.rounds, rate=(self.rewind, 1.0))

@@ -72,10 +72,10 @@ class MaskLearning(Schedule):
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
         agent = self._agent(session)
-        yield Phase(share=self.learning, rate=(0.0, self.learning), hook=agent)
+        yield Phase(fraction=self.learning, rate=(0.0, self.learning), hook=agent)
         agent.look()
         session.remove(agent.removed(agent.network()))
-        yield Phase(share=1 - self.learning, rate=(self.learning, 1.0))
+        yield Phase(fraction=1 - self.learning, rate=(self.learning, 1.0))
 
     def _agent(self, session: PruningSession) -> Agent:
         if self.agent == "policy":

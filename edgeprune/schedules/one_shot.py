@@ -22,4 +22,4 @@ class OneShot(Schedule):
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
         session.prune()
-        yield Phase(share=1.0)
+        yield Phase(fraction=1.0)

@@ -61,9 +61,9 @@ class Penalty(Schedule):
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
         hook = self._hook(session)
-        yield Phase(share=self.share, rate=(0.0, self.share), hook=hook)
+        yield Phase(fraction=self.share, rate=(0.0, self.share), hook=hook)
         session.remove(session.choose(hook.scores(), additive=False))
-        yield Phase(share=1 - self.share, rate=(self.share, 1.0))
+        yield Phase(fraction=1 - self.share, rate=(self.share, 1.0))
 
     def _hook(self, session: PruningSession) -> ScalePenalty | GroupLasso | Growing | HardConcrete:
         strength = _STRENGTHS[self.kind] if self.strength is None else self.strength

@@ -36,7 +36,7 @@ class ProximalPenalty(Hook):
 
     Args:
         session: Whose network it is.
-        strength: What a slice of mean length loses over the stretch if nothing holds against it, in mean lengths.
+        strength: What a slice of mean length loses over the phase if nothing holds against it, in mean lengths.
         where: The slices are.
     """
 

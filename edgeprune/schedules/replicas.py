@@ -34,7 +34,7 @@ class Replicas:
     @property
     def broadcast(self) -> Callable[[Tensor], Tensor]:
         """Function that returns the tensor of process 0 in all processes, whose samples differ."""
-        return self._processes.tell
+        return self._processes.broadcast
 
     def renew(self) -> None:
         """The network was changed: its weights are those of process 0 again, and gradients are gathered by its shapes.
@@ -44,7 +44,7 @@ class Replicas:
         """
         if self._parallel is None:
             return
-        self._processes.same(self._parallel.module)
+        self._processes.broadcast_model(self._parallel.module)
         hooks, self._parallel._comm_hooks = self._parallel._comm_hooks, []  # noqa: SLF001
         self._parallel.__setstate__(self._parallel.__getstate__())  # type: ignore[no-untyped-call]
         for hook, state in hooks:

@@ -40,7 +40,7 @@ class RetrainFromScratch(Schedule):
             removed = session.choose(session.score())
         session.remove(removed, repair=False)
         session.reinitialize()
-        yield Phase(share=1.0)
+        yield Phase(fraction=1.0)
 
 
 def random_widths(units: Units, *key: int) -> Tensor:

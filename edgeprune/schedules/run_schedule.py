@@ -38,7 +38,7 @@ def train(
     """
     schedule.check(session)
     trainer: Trainer | None = None
-    for stretch in schedule.run(session):
+    for phase in schedule.run(session):
         if trainer_of is None:
             continue
         before(session.model)
@@ -46,7 +46,7 @@ def train(
             trainer = trainer_of(session.model)
             session.optimizer, session.followers = trainer.network.optimizer, trainer.network.followers
         _follow(trainer, session)
-        trainer.train(stretch)
+        trainer.train(phase)
     if trainer is None:
         return None
     _follow(trainer, session)

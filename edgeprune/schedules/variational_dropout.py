@@ -43,9 +43,9 @@ class VariationalDropout(Schedule):
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
         hook = DropoutNoise(session, self.strength, unit_weights(session, by_cost=self.by_cost))
-        yield Phase(share=self.share, rate=(0.0, self.share), hook=hook)
+        yield Phase(fraction=self.share, rate=(0.0, self.share), hook=hook)
         session.remove(session.choose(hook.scores(), additive=False))
-        yield Phase(share=1 - self.share, rate=(self.share, 1.0))
+        yield Phase(fraction=1 - self.share, rate=(self.share, 1.0))
 
 
 class DropoutNoise(LearnedGates):

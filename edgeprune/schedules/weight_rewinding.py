@@ -32,4 +32,4 @@ class WeightRewinding(Schedule):
             # What a repair would write is not kept.
             session.prune(session.limits(exponential(done / self.rounds)), repair=False)
             session.load_rewind_weights()
-            yield Phase(share=1 / self.rounds, rate=(self.rewind, 1.0))
+            yield Phase(fraction=1 / self.rounds, rate=(self.rewind, 1.0))

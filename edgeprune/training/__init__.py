@@ -1,9 +1,9 @@
-"""Evaluation and fine-tuning of a network that is already pruned."""
+"""Evaluation and fine-tuning of pruned networks."""
 
 from __future__ import annotations
 
-from edgeprune.training.distillation import Teacher, feature_layers, fits
-from edgeprune.training.distributed import processes
+from edgeprune.training.distillation import Teacher, feature_layers, is_accurate
+from edgeprune.training.distributed import process_group
 from edgeprune.training.evaluate import Evaluation, evaluate
 from edgeprune.training.evaluator import Evaluator
 from edgeprune.training.finetune import finetune
@@ -27,6 +27,6 @@ __all__ = [
     "evaluate",
     "feature_layers",
     "finetune",
-    "fits",
-    "processes",
+    "is_accurate",
+    "process_group",
 ]

@@ -1,4 +1,4 @@
-"""The state of a training run after any step, on disk: all that is needed to go on as if never interrupted."""
+"""Checkpoint files from which an interrupted training run resumes with identical results."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from torch import Tensor
 from edgeprune.errors import TrainingError
 from edgeprune.files import write_atomic
 
-_FORMAT = 4
+_FORMAT = 5
 
 
 class Checkpoints:
-    """The files of one run in ``folder``.
+    """The checkpoint files of one run in ``folder``.
 
-    ``stretch-K.pt`` has the whole state at the beginning of stretch K, and then after each epoch in it: where training
-    is taken back to when it goes wrong. ``underway.pt`` has the state within an epoch, for an interrupted run to go on.
-    The two are apart so that what follows when training goes wrong does not depend on when it was interrupted.
+    - ``phase-K.pt``: State at the beginning of phase K, replaced after each of its epochs. A rollback returns to it.
+    - ``underway.pt``: State within an epoch. Only an interrupted run resumes from it, so that the result of a rollback
+      does not depend on when the run was interrupted.
+    - ``best.safetensors``: Network of the best epoch on validation data, or the network before the last phase if that
+      is better.
+    - ``last.safetensors``: Network of the last epoch.
+    - ``execution.json``: Precision and memory format of the steps.
 
-    ``best.safetensors`` and ``last.safetensors`` are the networks of the best epoch on validation, or of before the
-    last stretch where that is better, and of the last epoch;
-    ``execution.json`` says how steps are run. Each file is replaced as a whole. What is drawn at random is drawn from
-    (seed, epoch, step), and the learning rate follows from the step, so no generator is kept.
+    Each file is replaced atomically. Random numbers depend on (seed, epoch, step) and the learning rate depends on the
+    step, so no generator state is saved.
     """
 
     def __init__(self, folder: Path, identity: str) -> None:
@@ -40,39 +42,39 @@ class Checkpoints:
         self.underway = folder / "underway.pt"
         self._identity = identity
 
-    def path(self, stretch: int) -> Path:
-        return self.folder / f"stretch-{stretch}.pt"
+    def path(self, phase: int) -> Path:
+        return self.folder / f"phase-{phase}.pt"
 
-    def sweep(self) -> None:
-        """Remove what a process that was killed while it wrote has left."""
-        for kind in ("*.pt", "*.safetensors", "*.json"):
-            for file in self.folder.glob(f".{kind}.*.tmp"):
+    def remove_temporary_files(self) -> None:
+        """Remove temporary files of a process that was killed while it wrote."""
+        for pattern in ("*.pt", "*.safetensors", "*.json"):
+            for file in self.folder.glob(f".{pattern}.*.tmp"):
                 file.unlink(missing_ok=True)
 
     def save(self, content: Mapping[str, Any], *, underway: bool = False) -> None:
-        """Keep a state, tensors and plain values, as that of ``content["stretch"]``."""
+        """Save the state of ``content["phase"]``, as tensors and plain values."""
         buffer = io.BytesIO()  # torch reports a full disk as a bare RuntimeError when it writes the file itself
         torch.save({"format": _FORMAT, "identity": self._identity, **content}, buffer)
-        write_atomic(self.underway if underway else self.path(content["stretch"]), buffer.getvalue())
+        write_atomic(self.underway if underway else self.path(content["phase"]), buffer.getvalue())
         if not underway:
             self.underway.unlink(missing_ok=True)
 
-    def load(self, stretch: int) -> dict[str, Any] | None:
-        """The checkpoint that a rollback in ``stretch`` returns to; None if there is none.
+    def load(self, phase: int) -> dict[str, Any] | None:
+        """Return the checkpoint that a rollback in ``phase`` returns to; None if there is none.
 
         Raises:
             TrainingError: The folder holds another run, or a damaged file.
         """
-        return self._read(self.path(stretch))
+        return self._read(self.path(phase))
 
-    def latest(self, stretch: int) -> dict[str, Any] | None:
-        """The latest checkpoint of ``stretch``; otherwise like ``load``."""
-        content, within = self.load(stretch), self._read(self.underway)
-        if content is None or within is None or within["stretch"] != stretch:
+    def latest(self, phase: int) -> dict[str, Any] | None:
+        """Return the latest checkpoint of ``phase``, also within an epoch; otherwise like ``load``."""
+        content, underway = self.load(phase), self._read(self.underway)
+        if content is None or underway is None or underway["phase"] != phase:
             return content
-        # One that was written before training was taken back, or before the end of the epoch, does not count any more.
-        newer = within["rollbacks"] == content["rollbacks"] and within["step"] > content["step"]
-        return within if newer else content
+        # A checkpoint from before a rollback, or from before the end of the epoch, is outdated.
+        newer = underway["rollbacks"] == content["rollbacks"] and underway["step"] > content["step"]
+        return underway if newer else content
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         if not path.is_file():
@@ -81,8 +83,10 @@ class Checkpoints:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as problem:
             raise TrainingError(f"{path} is damaged ({problem}): remove {self.folder} to start over") from problem
-        known = isinstance(content, dict)
-        if not known or (content.get("format"), content.get("identity")) != (_FORMAT, self._identity):
+        if not isinstance(content, dict) or (content.get("format"), content.get("identity")) != (
+            _FORMAT,
+            self._identity,
+        ):
             raise TrainingError(
                 f"{self.folder} holds a training run with other weights, data, settings or teacher: "
                 "give another folder, or remove this one to start over"
@@ -91,7 +95,7 @@ class Checkpoints:
 
 
 def identity(state: Mapping[str, Tensor], **settings: Any) -> str:
-    """A hash of the weights a run starts from and of everything that decides how it goes on."""
+    """Return a hash of the initial weights of a run and of all settings that affect its result."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in state.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

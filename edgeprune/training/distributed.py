@@ -1,4 +1,4 @@
-"""The processes that train together: this one alone, or those that ``torchrun`` or ``accelerate launch`` started."""
+"""Process group of data-parallel training: a single process, or those of ``torchrun`` or ``accelerate launch``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-# Its functions take the process group for a default argument. Imported when there is one, as the first optimiser does,
+# Its functions take the process group for a default argument. Imported when there is one, as the first optimizer does,
 # they would keep it, with its threads, beyond the end of the interpreter, where such a thread may abort the process.
 import torch.distributed.nn
 from torch import Tensor, nn
@@ -23,16 +23,17 @@ from edgeprune.distributed_env import started_processes
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Those that train together.
+    """Processes that train one network together.
 
-    A training step in each, on its part of the batch, is one step on the whole batch: within ``together``, and with
-    ``average_gradients`` before the update. DistributedDataParallel would overlap these with the backward pass, but
-    forbids layers that a step leaves out, and a step of the user's own to call parts of the network.
+    Each process computes a training step on its part of the batch. With ``synchronize_batchnorm`` around the forward
+    and backward pass, and ``average_gradients`` before the update, the result is that of one step on the whole batch.
+    DistributedDataParallel would overlap communication with the backward pass. It does not support layers that a step
+    skips, nor a user's training step that calls parts of the network.
 
     Attributes:
-        rank: Of this process, from 0. Only process 0 writes files.
-        count: How many there are.
-        device: Where this one trains; None: where the network is.
+        rank: Rank of this process, from 0. Only process 0 writes files.
+        count: Number of processes.
+        device: Device on which this process trains. None: the device of the network.
     """
 
     rank: int = 0
@@ -41,17 +42,18 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
+        """Whether this is process 0."""
         return self.rank == 0
 
     @contextmanager
-    def together(self, model: nn.Module) -> Iterator[None]:
-        """Within it BatchNorm layers of ``model`` in training mode see the batches of all processes as one.
+    def synchronize_batchnorm(self, model: nn.Module) -> Iterator[None]:
+        """Context in which BatchNorm layers in training mode use the statistics of the batches of all processes.
 
-        torch.nn.SyncBatchNorm does so on GPUs alone.
+        torch.nn.SyncBatchNorm supports GPUs only.
         """
         layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)] if self.count > 1 else []
         for layer in layers:
-            layer.forward = _synchronised(layer)  # type: ignore[method-assign]
+            layer.forward = _synchronized(layer)  # type: ignore[method-assign]
         try:
             yield
         finally:
@@ -59,54 +61,54 @@ class ProcessGroup:
                 del layer.forward
 
     def average_gradients(self, model: nn.Module) -> None:
-        """Give the parameters of ``model`` the mean of their gradients in all processes."""
+        """Replace the gradients of ``model`` by their means over all processes."""
         if self.count == 1:
             return
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        there = trained[0].new_tensor([parameter.grad is not None for parameter in trained])
-        parts = [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
-        flat = torch.cat([there, *(part.reshape(-1) for part in parts)])
+        has_gradient = trained[0].new_tensor([parameter.grad is not None for parameter in trained])
+        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
+        flat = torch.cat([has_gradient, *(gradient.reshape(-1) for gradient in gradients)])
         torch.distributed.all_reduce(flat)
-        there, *means = torch.split(flat, [len(trained), *(part.numel() for part in parts)])
-        for index, (parameter, part, mean) in enumerate(zip(trained, parts, means, strict=True)):
-            if parameter.grad is None and not bool(there[index]):
-                continue  # no process has one: the optimiser leaves it alone, as without others
-            parameter.grad = part.copy_(mean.reshape(part.shape) / self.count)
+        has_gradient, *sums = torch.split(flat, [len(trained), *(gradient.numel() for gradient in gradients)])
+        for index, (parameter, gradient, total) in enumerate(zip(trained, gradients, sums, strict=True)):
+            if parameter.grad is None and not bool(has_gradient[index]):
+                continue  # no process has one: the optimizer skips it, as in a single process
+            parameter.grad = gradient.copy_(total.reshape(gradient.shape) / self.count)
 
-    def agreed(self, loss: Tensor, *, due: bool) -> tuple[float, bool]:
-        """The mean of a scalar over the processes, and whether something is ``due`` in any of them."""
+    def all_reduce(self, loss: Tensor, *, due: bool) -> tuple[float, bool]:
+        """Return the mean of the scalar ``loss`` over all processes, and whether ``due`` is True in any of them."""
         if self.count == 1:
             return loss.item(), due
         values = torch.stack([loss, loss.new_tensor(float(due))])
         torch.distributed.all_reduce(values)
-        total, due_in = values.tolist()
-        return total / self.count, due_in > 0
+        total, due_count = values.tolist()
+        return total / self.count, due_count > 0
 
-    def same(self, model: nn.Module) -> None:
-        """Give ``model`` the tensors of process 0."""
+    def broadcast_model(self, model: nn.Module) -> None:
+        """Copy the parameters and buffers of process 0 to ``model`` in all processes."""
         if self.count > 1:
             for tensor in [*model.parameters(), *model.buffers()]:
-                whole = tensor.detach().contiguous()
-                torch.distributed.broadcast(whole, 0)
-                tensor.data.copy_(whole)
+                contiguous = tensor.detach().contiguous()
+                torch.distributed.broadcast(contiguous, 0)
+                tensor.data.copy_(contiguous)
 
-    def tell(self, value: Any) -> Any:
-        """Broadcast ``value`` of process 0: plain values, and tensors on the CPU."""
+    def broadcast(self, value: Any) -> Any:
+        """Return ``value`` of process 0 in all processes: plain values, and tensors on the CPU."""
         if self.count == 1:
             return value
-        box = [value]
-        torch.distributed.broadcast_object_list(box, 0)
-        return box[0]
+        values = [value]
+        torch.distributed.broadcast_object_list(values, 0)
+        return values[0]
 
-    def wait(self) -> None:
-        """Go on when all processes are here."""
+    def barrier(self) -> None:
+        """Wait until all processes reach this call."""
         if self.count > 1:
             torch.distributed.barrier()
 
 
 @cache
-def processes() -> ProcessGroup:
-    """Those that this one was started with; a launcher says so in the environment."""
+def process_group() -> ProcessGroup:
+    """Return the processes that the launcher started, from its environment variables."""
     if started_processes() == 1:
         return ProcessGroup(device=torch.device("cuda") if torch.cuda.is_available() else None)
     from datetime import timedelta
@@ -115,19 +117,19 @@ def processes() -> ProcessGroup:
         from accelerate import PartialState
 
     if not torch.distributed.is_initialized():
-        atexit.register(_leave)
-    # Process 0 may work alone for long, between training, while the others wait.
+        atexit.register(_destroy_process_group)
+    # Between trainings, process 0 may work for a long time while the others wait.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
     return ProcessGroup(state.process_index, state.num_processes, state.device)
 
 
-def _leave() -> None:
+def _destroy_process_group() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of a tensor over the processes, which gradients go back through."""
+    """Differentiable sum of a tensor over all processes."""
 
     @staticmethod
     def forward(_context: Any, tensor: Tensor) -> Tensor:
@@ -145,7 +147,7 @@ def _summed(tensor: Tensor) -> Tensor:
     return summed
 
 
-def _synchronised(layer: _BatchNorm) -> Any:
+def _synchronized(layer: _BatchNorm) -> Any:
     def forward(inputs: Tensor) -> Tensor:
         if not layer.training:
             return type(layer).forward(layer, inputs)

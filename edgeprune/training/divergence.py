@@ -1,4 +1,4 @@
-"""When training has gone wrong."""
+"""Detection of diverging training losses."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _FACTOR = 10.0
 
 
 class Divergence:
-    """Watches the loss of the steps: it must stay finite, and its mean of ten steps within ten times the first level.
+    """Detector of losses that are not finite, or whose mean over ten steps exceeds ten times the initial level.
 
-    That level is the least mean of the first one, two, ... ten steps, so that a loss which explodes among them does not
-    raise it; or 1 where that is less: a network that hardly errs may err a little more for a while.
+    The initial level is the smallest mean of the first one, two, ... ten steps, so that a loss that explodes among them
+    does not raise it. It is at least 1: a network with a very small loss may get slightly worse for a while.
     """
 
     def __init__(self) -> None:
         self._first: list[float] = []
         self._last: list[float] = []
 
-    def seen(self, loss: float) -> bool:
-        """Take in the loss of a step, and say whether training has gone wrong."""
+    def update(self, loss: float) -> bool:
+        """Record the loss of a step, and return whether training has diverged."""
         if not math.isfinite(loss):
             return True
         if len(self._first) < _WINDOW:
@@ -31,7 +31,7 @@ class Divergence:
 
     @property
     def limit(self) -> float:
-        """The mean loss that is too much, after one step at least."""
+        """Largest allowed mean loss; defined after the first step."""
         level = min(_mean(self._first[:count]) for count in range(1, len(self._first) + 1))
         return _FACTOR * max(level, 1.0)
 

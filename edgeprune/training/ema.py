@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights."""
+"""Exponential moving average of the weights."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import nn
 
 
 class WeightAverage:
-    """Weights averaged over the updates: ``average += (1 - decay) * (weights - average)``; buffers are the latest.
+    """Average of the weights over the updates: ``average += (1 - decay) * (weights - average)``. Buffers are copied.
 
-    Early on the decay is at most ``(1 + n) / (10 + n)`` after n updates, so that the first weights do not linger.
+    After n updates, the decay is at most ``(1 + n) / (10 + n)``, so that the first weights lose their influence early.
     Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992).
 
     Attributes:
-        model: With the average, in eval mode; replace it where the network changes shape.
-        updates: So far.
+        model: Network with the averaged weights, in eval mode. Replace it when the network changes shape.
+        updates: Number of updates so far.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -26,7 +26,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the weights of ``model``."""
+        """Add the weights of ``model`` to the average."""
         self.updates += 1
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
         # By name: where a captured program stands in for one of the two, its tensors may be in another order.

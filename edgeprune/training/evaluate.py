@@ -21,20 +21,20 @@ from edgeprune.progress import SILENT, Progress
 
 
 class BrokenError(ModelError):
-    """The network gives numbers that are not finite: training may have broken its weights."""
+    """The outputs of the network are not finite, for example because training broke its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How well a network does.
+    """Result of an evaluation.
 
     Attributes:
-        accuracy: Fraction of labels that are the class of the largest output, 0 to 1; ignored labels do not count.
-        loss: Mean cross entropy of a label that counts, natural logarithm.
-        samples: How many.
-        seconds: Wall clock, reading the samples included.
-        correct: One bit for each sample, as ``numpy.packbits`` packs them: 1 where the class is right. Empty
-            unless exactly one label of each sample counts.
+        accuracy: Fraction of labels that are the class of the largest output, 0 to 1, without ignored labels.
+        loss: Mean cross entropy over all labels that are not ignored, in nats.
+        samples: Number of samples.
+        seconds: Wall-clock duration in seconds, including the reading of samples.
+        correct: One bit for each sample, packed by ``numpy.packbits``: 1 if its class is correct. Empty unless each
+            sample has exactly one label that is not ignored.
     """
 
     accuracy: float
@@ -45,15 +45,16 @@ class Evaluation:
 
 
 def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: Progress = SILENT) -> Evaluation:
-    """Run ``model`` in eval mode and float32 over all of ``split``; the mode of every module is restored afterwards.
+    """Evaluate ``model`` in eval mode and float32 on all of ``split``; the mode of every module is restored.
 
-    On a CPU, images are handed over in channels-last order and in batches of 64: on 2 cores of an AMD EPYC (AVX-512)
-    ResNet-56 took 330 ms for 256 CIFAR images so, 640 ms contiguous in one batch of 256, which leaves the cache.
+    On a CPU, images are passed in channels-last order and in batches of 64. On 2 cores of an AMD EPYC (AVX-512),
+    ResNet-56 took 330 ms for 256 CIFAR images, and 640 ms in one contiguous batch of 256, which exceeds the cache.
 
     Raises:
-        DataError: The split is empty, or has labels of another shape or out of range, ignored labels alone, or inputs
-            that are not finite.
-        ModelError: The network gives something else than logits (N, classes, ...); BrokenError: they are not finite.
+        DataError: The split is empty, labels have the wrong shape, are out of range or are all ignored, or inputs are
+            not finite.
+        ModelError: The network does not return logits (N, classes, ...).
+        BrokenError: The logits are not finite.
     """
     if len(split) == 0:
         raise DataError("there is nothing to evaluate on: the split is empty")
@@ -69,15 +70,15 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
             check(inputs, labels, outputs.shape, where="evaluation")
             if not bool(torch.isfinite(outputs).all()):
                 raise BrokenError(
-                    "the network gives NaN or infinite outputs for finite samples: its weights are broken"
+                    "the network returns NaN or infinite outputs for finite samples: its weights are broken"
                 )
             hit = outputs.argmax(1) == labels
             correct += int(hit.sum())
             loss += float(functional.cross_entropy(outputs, labels, reduction="sum"))
             samples += len(labels)
-            here = int((labels != IGNORED).sum())
-            counted += here
-            single = single and labels.numel() == len(labels) == here
+            valid = int((labels != IGNORED).sum())
+            counted += valid
+            single = single and labels.numel() == len(labels) == valid
             if single:
                 hits.append(hit.flatten())
             progress.advance(accuracy=correct / max(1, counted))
@@ -94,39 +95,39 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Device of the network, and so of its samples."""
+    """Return the device of ``model``, on which its inputs must be."""
     return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
 
 
 def to_device(inputs: Tensor, device: torch.device, *, channels_last: bool) -> Tensor:
-    """``inputs`` on ``device``, images (N, C, H, W) in channels-last order if asked for."""
+    """Return ``inputs`` on ``device``, with images (N, C, H, W) in channels-last order if ``channels_last`` is True."""
     if channels_last and inputs.ndim == 4:
         return inputs.to(device, memory_format=torch.channels_last)
     return inputs.to(device)
 
 
 def moved(batch: Any, device: torch.device, *, channels_last: bool) -> Any:
-    """``batch`` with all its tensors as ``to_device``."""
+    """Apply ``to_device`` to all tensors of ``batch``."""
     if isinstance(batch, Tensor):
         return to_device(batch, device, channels_last=channels_last)
     return pytree.tree_map_only(Tensor, lambda one: to_device(one, device, channels_last=channels_last), batch)
 
 
 def call(model: nn.Module, inputs: Any) -> Any:
-    """Outputs of ``model`` for one input, a tuple or list of positional inputs, or a dict of keyword inputs."""
+    """Call ``model`` with one input, a tuple or list of positional inputs, or a dict of keyword inputs."""
     if isinstance(inputs, Mapping):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
 
 
 def logits(outputs: Any) -> Tensor:
-    """``outputs``; raises ModelError unless they are one tensor (N, classes, ...), as cross entropy needs."""
+    """Return ``outputs``; raise ModelError unless they are one tensor (N, classes, ...), as cross entropy needs."""
     if isinstance(outputs, Tensor) and outputs.ndim > 1:
         return outputs
     got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
     raise ModelError(
-        f"the network gives {got}; cross entropy needs one tensor (N, classes): set training.loss or training.step to "
-        "one's own"
+        f"the network returns {got}; cross entropy needs one tensor (N, classes): set training.loss or training.step "
+        "to your own function"
     )
 
 
@@ -134,10 +135,10 @@ def check(inputs: Any, labels: Any, outputs: Sequence[int], *, where: str) -> No
     """Raise DataError for labels that are not classes of ``outputs``, and for inputs that are not finite.
 
     Args:
-        inputs: Of the batch.
-        labels: Integers in 0..classes-1, or ``IGNORED``.
+        inputs: Inputs of the batch.
+        labels: Labels of the batch: integers in 0..classes-1, or ``IGNORED``.
         outputs: Shape of the logits of the batch.
-        where: For messages.
+        where: Context for messages, such as "evaluation".
     """
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.numel() == 0:
         got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
@@ -150,6 +151,6 @@ def check(inputs: Any, labels: Any, outputs: Sequence[int], *, where: str) -> No
     low, high = labels.aminmax()
     outside = bool(high >= classes) or (bool(low < 0) and bool(((labels < 0) & (labels != IGNORED)).any()))
     for tensor in pytree.tree_leaves(inputs):
-        # A sum is twenty times faster than a look at every number, and tells of the few batches that need one.
+        # A sum is twenty times faster than a check of every number, and detects the few batches that need one.
         if isinstance(tensor, Tensor) and (outside or not bool(torch.isfinite(tensor.sum()))):
             check_batch(tensor, labels, classes, where=where)

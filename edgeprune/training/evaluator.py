@@ -1,4 +1,4 @@
-"""How good a network is on validation data, by what the settings say."""
+"""Evaluation of a network by the metric and loss of the training settings."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from edgeprune.model.user_code_guard import user_code
 from edgeprune.progress import SILENT, Progress
 from edgeprune.training.evaluate import BrokenError, Evaluation, device_of, evaluate, moved
 from edgeprune.training.objective import Objective, callable_of
-from edgeprune.training.precision_and_layout import PLAIN
+from edgeprune.training.precision_and_layout import DEFAULT_EXECUTION
 
 _BATCH = 64
 LOSS = "-loss"
-"""Name of the metric where a loss of the user's own is all there is."""
+"""Name of the metric if the user gives a loss and no metric."""
 
 
 class Evaluator:
-    """Evaluates networks on a split: by accuracy, by the user's metric, else by the loss alone.
+    """Evaluator of networks on a split: by accuracy, by the user's metric, or by the user's loss.
 
-    A metric is not given the network itself, but what can be called as it: so it works for an exported file as well.
-    A step of the user's own gives a loss in training mode; in eval mode perhaps not (torchvision's detectors give boxes
-    then). So beside a metric the loss is minus the metric; without one the step must do it.
+    A metric receives a callable with the signature of the network, not the network, so that it also works for exported
+    files. A user's training step may return no loss in eval mode (torchvision's detectors return boxes). With a step
+    and a metric, the reported loss is therefore the negative metric. With a step and without a metric, the step must
+    return a loss in eval mode.
 
     Args:
-        split: To read.
-        settings: ``metric`` counts, and where there is none whether ``loss`` or ``step`` are the user's own.
-        base: Folder that file names in the settings are relative to.
+        split: Samples to evaluate on.
+        settings: Training settings, of which ``metric``, ``loss`` and ``step`` are used.
+        base: Folder that file names in the settings are relative to. Defaults to the working folder.
 
     Attributes:
-        metric: Name of what ``Evaluation.accuracy`` is: ``accuracy``, the user's metric, or ``-loss``.
+        metric: Name of the value in ``Evaluation.accuracy``: ``accuracy``, the user's metric, or ``-loss``.
 
     Raises:
-        RecipeError: A metric, loss or step that cannot be found or called.
+        RecipeError: A metric, loss or step cannot be loaded or is not callable.
     """
 
     def __init__(self, split: Split, settings: TrainingSettings, *, base: Path | None = None) -> None:
@@ -53,22 +54,23 @@ class Evaluator:
         self._metric = None if settings.metric is None else callable_of(settings.metric, "training.metric", folder)
         self._objective = Objective(settings, base=folder)
         name = None if settings.metric is None else settings.metric.rpartition(":")[2]
-        self.metric = name or ("accuracy" if self._objective.plain else LOSS)
+        self.metric = name or ("accuracy" if self._objective.is_default else LOSS)
 
     @property
-    def plain(self) -> bool:
-        """Whether nothing of it is the user's own."""
-        return self._metric is None and self._objective.plain
+    def is_default(self) -> bool:
+        """Whether the settings have no user-defined metric, loss or step."""
+        return self._metric is None and self._objective.is_default
 
     def __call__(self, model: nn.Module, *, progress: Progress = SILENT) -> Evaluation:
-        """How good ``model`` is, in eval mode and float32; every module's mode is as before afterwards.
+        """Evaluate ``model`` in eval mode and float32; the mode of every module is restored.
 
         Raises:
-            DataError: As ``evaluate``.
-            ModelError: As ``evaluate``; the user's metric, loss or step fails. BrokenError: it is not finite.
+            DataError: See ``evaluate``.
+            ModelError: See ``evaluate``; or the user's metric, loss or step fails.
+            BrokenError: The result is not finite.
         """
         with eval_mode(model):
-            return evaluate(model, self._split, progress=progress) if self.plain else self._by_users(model)
+            return evaluate(model, self._split, progress=progress) if self.is_default else self._evaluate_custom(model)
 
     @property
     def batch_size(self) -> int:
@@ -76,32 +78,34 @@ class Evaluator:
         return self._batch
 
     def batch_losses(self, model: nn.Module) -> tuple[float, ...]:
-        """The user's loss of each batch of the split, in order, for ``model`` in eval mode.
+        """Return the user's loss of each batch of the split, in order, for ``model`` in eval mode.
 
         Raises:
-            ModelError: As ``__call__``.
+            ModelError: See ``__call__``.
         """
         with torch.no_grad():
-            return tuple(float(self._objective(model, *batch, PLAIN)) for batch in self._split.batches(self._batch))
+            return tuple(
+                float(self._objective(model, *batch, DEFAULT_EXECUTION)) for batch in self._split.batches(self._batch)
+            )
 
     def mean_loss(self, losses: Sequence[float]) -> float:
-        """Mean of ``batch_losses`` over the samples of the split.
+        """Return the mean of ``batch_losses`` over the samples of the split.
 
         Raises:
-            BrokenError: It is not finite.
+            BrokenError: The mean is not finite.
         """
-        total, left = 0.0, len(self._split)
+        total, remaining = 0.0, len(self._split)
         for loss in losses:
-            count = min(self._batch, left)  # what a batch of a user's own kind holds cannot be seen from outside
+            count = min(self._batch, remaining)  # batches of a user's type do not report their size
             total += loss * count
-            left -= count
+            remaining -= count
         return _finite(total / len(self._split), "the mean loss on validation data")
 
-    def _by_users(self, model: nn.Module) -> Evaluation:
+    def _evaluate_custom(self, model: nn.Module) -> Evaluation:
         started = time.perf_counter()
         with torch.no_grad():
-            loss = None if self._metric is not None and self._objective.steps else self._loss(model)
-            value = self._measured(model) if self._metric is not None else -float(loss or 0.0)
+            loss = None if self._metric is not None and self._objective.has_custom_step else self._loss(model)
+            value = self._metric_value(model) if self._metric is not None else -float(loss or 0.0)
         return Evaluation(
             accuracy=value,
             loss=-value if loss is None else loss,
@@ -112,23 +116,23 @@ class Evaluator:
     def _loss(self, model: nn.Module) -> float:
         return self.mean_loss(self.batch_losses(model))
 
-    def _measured(self, model: nn.Module) -> float:
+    def _metric_value(self, model: nn.Module) -> float:
         assert self._metric is not None
         with user_code("training.metric fails", ModelError):
             value: Any = self._metric(_Callable(model).eval(), self._split)
-            measured = float(value)
-        return _finite(measured, "training.metric")
+            number = float(value)
+        return _finite(number, "training.metric")
 
 
 class _Callable(nn.Module):
-    """Called as a network, with tensors on the CPU, it answers with such. It has no parts, as an exported file."""
+    """Callable with the signature of a network, for tensors on the CPU. Like an exported file, it has no submodules."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self._called = [model]  # in a list it is no submodule
+        self._model = [model]  # a module in a list is not registered as a submodule
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        (model,) = self._called
+        (model,) = self._model
         args, kwargs = moved((args, kwargs), device_of(model), channels_last=False)
         return pytree.tree_map_only(torch.Tensor, torch.Tensor.cpu, model(*args, **kwargs))
 

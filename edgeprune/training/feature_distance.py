@@ -9,32 +9,34 @@ from torch import Tensor
 
 
 class _SquaredDistance(torch.autograd.Function):
-    """The mean over some places of (own - theirs)**2, with a gradient in the memory order of ``own``.
+    """Mean of (own - theirs)**2 over the sampled positions, with a gradient in the memory format of ``own``.
 
-    That of a slice has the plain order, in which the backward pass of BatchNorm takes far longer.
+    The gradient of a slice would be contiguous, and the backward pass of BatchNorm is much slower for that format.
     """
 
     @staticmethod
     def forward(context: Any, own: Tensor, theirs: Tensor) -> Tensor:
-        difference = own[_some_places(own)].float() - theirs
+        difference = own[sampled_positions(own)].float() - theirs
         context.save_for_backward(difference)
         context.layout = own.size(), own.stride()
-        context.kind = {"dtype": own.dtype, "device": own.device}
+        context.options = {"dtype": own.dtype, "device": own.device}
         return difference.square().mean()
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (difference,) = context.saved_tensors
-        whole = torch.empty_strided(*context.layout, **context.kind).zero_()
-        whole[_some_places(whole)] = (difference * (2 * gradient / difference.numel())).to(whole.dtype)
-        return whole, None
+        own_gradient = torch.empty_strided(*context.layout, **context.options).zero_()
+        scaled = difference * (2 * gradient / difference.numel())
+        own_gradient[sampled_positions(own_gradient)] = scaled.to(own_gradient.dtype)
+        return own_gradient, None
 
 
 def squared_distance(own: Tensor, theirs: Tensor) -> Tensor:
+    """Return the mean squared distance of ``own`` at its sampled positions from ``theirs``, a scalar."""
     distance: Tensor = _SquaredDistance.apply(own, theirs)  # type: ignore[no-untyped-call]
     return distance
 
 
-def _some_places(tensor: Tensor) -> tuple[Any, ...]:
-    """Every other row and column of (N, C, ...): they tell as much as all, in a quarter of the time."""
+def sampled_positions(tensor: Tensor) -> tuple[Any, ...]:
+    """Return the index of every other row and column of (N, C, ...), a quarter of the work at the same quality."""
     return (..., *[slice(None, None, 2)] * (tensor.ndim - 2))

@@ -1,4 +1,4 @@
-"""Training of a network that has weights already, in one go."""
+"""Fine-tuning of a network in a single phase."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def finetune(
     base: Path | None = None,
     progress: Progress = SILENT,
 ) -> History:
-    """Train ``model`` on ``data.train`` for all epochs; see ``Trainer`` for how, and for the arguments.
+    """Train ``model`` on ``data.train`` for all epochs; see ``Trainer`` for the method and the arguments.
 
-    In the end it has the weights that ``settings.keep`` says, of the best epoch on ``data.validation`` or of the last,
-    and is in eval mode. With 0 epochs nothing is done.
+    Afterwards, ``model`` is in eval mode. Its weights are those of the best epoch on ``data.validation`` or of the last
+    epoch, as ``settings.keep`` says. With 0 epochs, ``model`` is unchanged.
 
     Raises:
-        DataError: An empty training split, labels out of range, inputs that are not finite.
-        TrainingError: The loss left all bounds in spite of rollbacks (the best network stays in ``folder``), or
-            ``folder`` belongs to another run.
+        DataError: The training split is empty, labels are out of range, or inputs are not finite.
+        TrainingError: The loss diverged after all rollbacks (the best network remains in ``folder``), or ``folder``
+            belongs to another run.
     """
     if settings.epochs == 0:
         return History()
     trainer = Trainer(model, data, settings, seed=seed, folder=folder, teacher=teacher, base=base, progress=progress)
-    trainer.train(Phase(share=1.0))
+    trainer.train(Phase(fraction=1.0))
     return trainer.finish()

@@ -18,16 +18,16 @@ class Epoch:
     """One pass over the training split.
 
     Attributes:
-        number: From 1, over all stretches.
-        stretch: Of training, from 1; one may end within an epoch.
-        train_loss: Mean over the steps, with label smoothing.
-        validation_loss: Mean cross entropy, or the mean of the user's loss.
-        validation_accuracy: 0 to 1; what ``training.metric`` gives where there is one.
-        seconds: Wall clock, validation included.
+        number: Number of the epoch, from 1, over all phases.
+        phase: Number of the training phase, from 1. A phase may end within an epoch.
+        train_loss: Mean training loss over the steps, with label smoothing.
+        validation_loss: Mean cross entropy or mean of the user's loss on validation data.
+        validation_accuracy: Accuracy on validation data, 0 to 1, or the value of ``training.metric``.
+        seconds: Wall-clock duration in seconds, including validation.
     """
 
     number: int
-    stretch: int = 1
+    phase: int = 1
     train_loss: float
     validation_loss: float
     validation_accuracy: float
@@ -36,17 +36,17 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """All epochs.
+    """History of a training run.
 
     Attributes:
-        epochs: In order; empty where nothing was trained.
-        best_epoch: Place, from 1, of the epoch with the best validation accuracy in the last stretch, the last of
-            several; 0 if the network before that stretch is better than all of them, or if there is none.
-        start_accuracy: Validation accuracy of the network before the last stretch; None where it was not evaluated,
-            as it could not have been what training ends with.
-        hyperparameters: Batch size, epochs and learning rate; None if nothing was trained.
-        rollbacks: How often training went wrong and was taken back.
-        execution: How the steps were run; None if there was none.
+        epochs: Epochs in order; empty if nothing was trained.
+        best_epoch: Position in ``epochs``, from 1, of the epoch with the best validation accuracy in the last phase;
+            the last one of equals. 0 if the network before that phase is better than all of them, or without epochs.
+        start_accuracy: Validation accuracy of the network before the last phase. None if it was not evaluated because
+            training cannot end with it.
+        hyperparameters: Optimizer, batch size, epochs and learning rate; None if nothing was trained.
+        rollbacks: Number of rollbacks after divergence.
+        execution: Precision and memory format of the steps; None if nothing was trained.
     """
 
     epochs: tuple[Epoch, ...] = ()
@@ -58,19 +58,19 @@ class History:
 
     @property
     def kept_start(self) -> bool:
-        """Whether the network before the last stretch is better than every epoch, and so what training ends with."""
+        """Whether training ends with the network before the last phase, because it is better than every epoch."""
         return self.start_accuracy is not None and self.best_epoch == 0
 
     @property
     def still_rising(self) -> bool | None:
-        """Whether more epochs are likely to help; None: too few epochs to say.
+        """Whether more epochs are likely to help; None if there are fewer than four epochs.
 
-        Of the epochs of the last stretch, the best validation accuracy in the last quarter must exceed that of all
-        epochs before by more than the median change from one epoch to the next in the second half, and by more than
-        half a percent.
+        In the last phase, the best validation accuracy of the last quarter of epochs must exceed that of all earlier
+        epochs by more than half a percent, and by more than the median change between consecutive epochs in the second
+        half.
         """
-        last = self.epochs[-1].stretch if self.epochs else 0
-        values = [epoch.validation_accuracy for epoch in self.epochs if epoch.stretch == last]
+        last = self.epochs[-1].phase if self.epochs else 0
+        values = [epoch.validation_accuracy for epoch in self.epochs if epoch.phase == last]
         if len(values) < _FEWEST_EPOCHS:
             return None
         quarter = len(values) // 4

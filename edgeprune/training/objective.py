@@ -1,4 +1,4 @@
-"""Objective of a training step: cross entropy, a user's own loss or step, and the distance from a teacher."""
+"""Training loss: cross entropy, a user-defined loss or step, and distillation from a teacher."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from edgeprune.model.user_code_guard import user_code
 from edgeprune.model.user_objects import load_object
 from edgeprune.training.distillation import Teacher
 from edgeprune.training.evaluate import check, logits
-from edgeprune.training.precision_and_layout import PLAIN, StepExecution
+from edgeprune.training.precision_and_layout import DEFAULT_EXECUTION, StepExecution
 
 Step = Callable[[nn.Module, Any, Any], Any]
 Metric = Callable[[Callable[..., Any], Any], float]
 
 
 class Objective:
-    """The loss of a batch, a scalar.
+    """Scalar training loss of a batch.
 
     Args:
-        settings: ``loss``, ``step`` and ``label_smoothing`` count.
-        teacher: To learn from besides; None: from labels alone.
-        base: Folder that file names in the settings are relative to.
+        settings: Training settings, of which ``loss``, ``step`` and ``label_smoothing`` are used.
+        teacher: Teacher for distillation. None: the loss uses labels only.
+        base: Folder that file names in the settings are relative to. Defaults to the working folder.
 
     Raises:
-        RecipeError: A loss or step that cannot be found or called; both, or a teacher beside a step of one's own.
+        RecipeError: The loss or step cannot be loaded or is not callable; both are given; or a teacher is combined
+            with a user-defined step.
     """
 
     def __init__(self, settings: TrainingSettings, *, teacher: Teacher | None = None, base: Path | None = None) -> None:
@@ -49,34 +50,34 @@ class Objective:
         if settings.step is not None:
             if settings.loss is not None:
                 raise RecipeError(
-                    "training.step and training.loss: got both; a step of one's own computes the loss too"
+                    "training.step and training.loss: got both; your step computes the loss, so remove training.loss"
                 )
             self._step = callable_of(settings.step, "training.step", folder)
             if teacher is not None:
                 raise RecipeError(
-                    "training.step: a step of one's own hides the outputs that distillation compares; set "
+                    "training.step: distillation compares outputs, which your own training step does not return; set "
                     "training.distillation.weight = 0, or give training.loss instead"
                 )
         if settings.loss is not None:
             self._loss = callable_of(settings.loss, "training.loss", folder)
 
     @property
-    def plain(self) -> bool:
-        """Whether it is cross entropy with class labels, so that accuracy says how good a network is."""
+    def is_default(self) -> bool:
+        """Whether the loss is cross entropy with class labels, for which accuracy is defined."""
         return self._step is None and self._loss is None
 
     @property
-    def steps(self) -> bool:
-        """Whether the whole step is the user's own."""
+    def has_custom_step(self) -> bool:
+        """Whether the user's function computes the whole training step."""
         return self._step is not None
 
     def __call__(self, model: nn.Module, inputs: Any, labels: Any, execution: StepExecution) -> Tensor:
-        """The mean loss of a batch, float32.
+        """Return the mean loss of a batch, a float32 scalar.
 
         Raises:
-            DataError: Labels out of range, inputs that are not finite.
-            ModelError: The user's loss or step fails, or gives no scalar that depends on the network; without them the
-                network gives something else than one tensor (N, classes, ...).
+            DataError: Labels are out of range, or inputs are not finite.
+            ModelError: The user's loss or step fails, or does not return a scalar that depends on the network. By
+                default: the network does not return one tensor (N, classes, ...).
         """
         if self._step is not None:
             inputs, labels = execution.moved(model, inputs), execution.moved(model, labels)
@@ -86,42 +87,42 @@ class Objective:
         if self._loss is not None:
             loss = _learnable(self.of_outputs(outputs, execution.moved(model, labels)), "training.loss")
         else:
-            # Where they come from: a GPU would have to be waited for.
+            # Checked before the labels move to the device, because reading them from a GPU would wait for it.
             check(inputs, labels, logits(outputs).shape, where="training")
-            counts = bool((labels != IGNORED).any())
+            has_valid = bool((labels != IGNORED).any())
             labels = execution.moved(model, labels)
-            loss = _cross_entropy(outputs, labels, counts=counts, smoothing=self._smoothing)
-        return loss if self.teacher is None else self.teacher.mixed(loss, outputs, inputs, execution)
+            loss = _cross_entropy(outputs, labels, has_valid=has_valid, smoothing=self._smoothing)
+        return loss if self.teacher is None else self.teacher.combined_loss(loss, outputs, inputs, execution)
 
     def of_outputs(self, outputs: Any, labels: Any) -> Tensor:
-        """The mean loss of what a network gave for a batch: the user's own, or plain cross entropy.
+        """Return the mean loss of ``outputs``: the user's loss, or cross entropy without label smoothing.
 
         Raises:
-            ModelError: The user's loss fails, or gives no scalar.
-            RecipeError: The user's step hides it.
+            ModelError: The user's loss fails, or does not return a scalar.
+            RecipeError: The user's training step does not provide a loss of outputs.
         """
         if self._step is not None:
             raise RecipeError(
-                "training.step: a step of one's own hides the loss of outputs, which is needed to score or choose "
-                "here; give training.loss instead, or another prune.criterion ('edgeprune criteria' says what each "
+                "training.step: scores and selections need the loss of outputs, which your own training step does not "
+                "provide; give training.loss instead, or another prune.criterion ('edgeprune criteria' lists what each "
                 "needs) or prune.selection"
             )
         if self._loss is None:
-            return _cross_entropy(outputs, labels, counts=bool((labels != IGNORED).any()))
+            return _cross_entropy(outputs, labels, has_valid=bool((labels != IGNORED).any()))
         if isinstance(self._loss, nn.Module):
             self._loss.to(next(leaf.device for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)))
         return _scalar(_called(self._loss, "training.loss", outputs, labels), "training.loss")
 
-    def try_on(self, model: nn.Module, split: Split, *, batch_size: int) -> None:
-        """Raise what training would, by the forward pass of one batch of ``split`` on a copy of ``model``."""
+    def check_batch(self, model: nn.Module, split: Split, *, batch_size: int) -> None:
+        """Compute the loss of one batch of ``split`` on a copy of ``model``, to raise the errors of training early."""
         inputs, labels = next(iter(split.batches(min(batch_size, len(split)))))
         with seeded(0):
-            self(copy.deepcopy(model).train(), inputs, labels, PLAIN)
+            self(copy.deepcopy(model).train(), inputs, labels, DEFAULT_EXECUTION)
 
 
-def _cross_entropy(outputs: Tensor, labels: Tensor, *, counts: bool, smoothing: float = 0.0) -> Tensor:
-    """Mean over the labels that count; 0 if none does, where torch's mean over no labels is NaN."""
-    if not counts:
+def _cross_entropy(outputs: Tensor, labels: Tensor, *, has_valid: bool, smoothing: float = 0.0) -> Tensor:
+    """Return the mean over labels that are not ignored; 0 if all are ignored, where torch returns NaN."""
+    if not has_valid:
         return outputs.sum() * 0.0
     return functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
 
@@ -130,15 +131,15 @@ def callable_of(spec: str, key: str, base: Path) -> Callable[..., Any]:
     """Load the function or module that ``spec`` of the setting ``key`` names; a class of modules is instantiated.
 
     Raises:
-        RecipeError: There is nothing of that name, or nothing to call.
+        RecipeError: The name does not exist, or is not callable.
     """
-    found = load_object(spec, base=base, error=RecipeError)
-    if inspect.isclass(found):
+    function = load_object(spec, base=base, error=RecipeError)
+    if inspect.isclass(function):
         with user_code(f"{key}: {spec} cannot be made without arguments", RecipeError):
-            found = found()
-    if not callable(found):
-        raise RecipeError(f"{key}: {spec} is {type(found).__name__}; it must be a function, or a class of modules")
-    return found  # type: ignore[no-any-return]
+            function = function()
+    if not callable(function):
+        raise RecipeError(f"{key}: {spec} is {type(function).__name__}; it must be a function, or a class of modules")
+    return function  # type: ignore[no-any-return]
 
 
 def _called(function: Callable[..., Any], key: str, *arguments: Any) -> Any:
@@ -147,17 +148,21 @@ def _called(function: Callable[..., Any], key: str, *arguments: Any) -> Any:
 
 
 def _learnable(value: Any, key: str) -> Tensor:
-    """``value`` as one scalar that the network can learn from."""
+    """Return ``value`` as one scalar; raise ModelError if it has no gradient."""
     total = _scalar(value, key)
     if torch.is_grad_enabled() and not total.requires_grad:
-        raise ModelError(f"{key} gives a number that no weight of the network has a part in; its gradient is needed")
+        raise ModelError(
+            f"{key} returns a number that does not depend on any weight of the network; it needs a gradient"
+        )
     return total
 
 
 def _scalar(value: Any, key: str) -> Tensor:
-    """``value`` as one scalar; several by name, as torchvision's detectors give them, are added."""
+    """Return ``value`` as one scalar; a dict of losses, as torchvision's detectors return it, is summed."""
     total = sum(value.values()) if isinstance(value, Mapping) and value else value
     if not isinstance(total, Tensor) or total.numel() != 1:
         got = f"a tensor of shape {tuple(total.shape)}" if isinstance(total, Tensor) else type(total).__name__
-        raise ModelError(f"{key} gives {got}; a scalar tensor must come of it, or a dict of them, which are added")
+        raise ModelError(
+            f"{key} returns {got}; it must return a scalar tensor, or a dict of scalar tensors, which are added"
+        )
     return total.float().reshape(())

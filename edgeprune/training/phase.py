@@ -1,4 +1,4 @@
-"""A stretch of training, and what may reach into its steps. Networks change shape only between stretches."""
+"""Training phases, between which networks may change shape, and hooks that run within a phase."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from typing import Any
 
 
 class Hook:
-    """Reaches into the updates of a stretch. The base class does nothing.
+    """Callbacks around the updates of a phase. The base class does nothing.
 
-    Where training runs in several processes each has its own, and gradients are averaged before it sees them: it must
-    decide the same in all, from them and from its seed.
+    If training runs in several processes, each process has its own hook. Gradients are averaged before the hook reads
+    them. The hook must make the same decisions in all processes, from these gradients and its seed.
     """
 
     def begin(self, steps: int) -> None:
-        """A stretch of ``steps`` updates begins, the first of them 0; again where training is taken back."""
+        """Begin a phase of ``steps`` updates, numbered from 0; called again after a rollback."""
 
     def before_update(self, step: int) -> None:
-        """Gradients are complete; the optimiser is about to use them."""
+        """Called when gradients are complete, before the optimizer uses them."""
 
     def after_update(self, step: int) -> None:
-        """The optimiser has changed the weights."""
+        """Called after the optimizer has changed the weights."""
 
     def end(self) -> None:
-        """The stretch is over: leave the weights as they are to be used."""
+        """End the phase, and leave the weights in the state in which they are used afterwards."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that ``load_state_dict`` needs to go on after the same update, tensors and plain values alone."""
+        """Return the state that ``load_state_dict`` needs to resume after this update: tensors and plain values."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what ``state_dict`` gave, after ``begin``; the weights are those of that moment already."""
+        """Restore the state of ``state_dict``; called after ``begin``, with the weights already restored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """So much training.
+    """Part of a training run.
 
     Attributes:
-        share: Of all steps that there are, above 0; those of all stretches sum to 1.
-        rate: The part of the learning-rate curve that it runs along: (0, 1) is the whole curve, (0.5, 1) its second
-            half, which begins with the rate that is due after half of the training.
-        hook: Reaches into its updates.
-        forget: The optimiser forgets momentum and moments first.
+        fraction: Fraction of all training steps, above 0. The fractions of all phases sum to 1.
+        rate: Interval of the learning-rate curve that the phase follows: (0, 1) is the whole curve, (0.5, 1) its second
+            half, which begins with the rate after half of the training.
+        hook: Callbacks around the updates of the phase. None: no callbacks.
+        reset_optimizer: Whether to clear the optimizer state before the phase. Defaults to False.
     """
 
-    share: float
+    fraction: float
     rate: tuple[float, float] = (0.0, 1.0)
     hook: Hook | None = None
-    forget: bool = False
+    reset_optimizer: bool = False
 
     def __post_init__(self) -> None:
-        assert 0 < self.share <= 1, f"a stretch over {self.share} of the steps"
-        assert 0 <= self.rate[0] < self.rate[1] <= 1, f"a stretch from {self.rate[0]} to {self.rate[1]} of the curve"
+        assert 0 < self.fraction <= 1, f"a phase over {self.fraction} of the steps"
+        assert 0 <= self.rate[0] < self.rate[1] <= 1, f"a phase from {self.rate[0]} to {self.rate[1]} of the curve"

@@ -1,9 +1,9 @@
-"""How training steps are run on this machine: precision and memory format, measured once and then kept.
+"""Precision and memory format of training steps, chosen once for a run by measurement.
 
-Both change the last bits of every result. So what was measured is written to the folder of the run before its first
-step, and a resumed run repeats it instead of measuring again.
+Both change the last bits of every result. The choice is therefore written to the folder of the run before its first
+step, and a resumed run reads it instead of measuring again.
 
-Seen by `scripts/bench_training.py ways` (forward and backward, batch 128 of 3x32x32) with ResNet-56 on 2 cores
+Measured by `scripts/bench_training.py ways` (forward and backward, batch 128 of 3x32x32) with ResNet-56 on 2 cores
 of an AMD EPYC with AVX512-BF16 and torch 2.13, median of four, and the peak memory of the process:
 
     float32                  868 ms    0.99 GB
@@ -11,8 +11,8 @@ of an AMD EPYC with AVX512-BF16 and torch 2.13, median of four, and the peak mem
     bfloat16                 441 ms    0.64 GB
     bfloat16, channels last  376 ms    0.62 GB
 
-It is not always so: a small network on 8x8 images (the digits recipe) took 7.5 ms in float32 with channels last, and
-12.9 ms in bfloat16.
+The order depends on the network: a small network on 8x8 images (the digits recipe) took 7.5 ms in float32 with channels
+last, and 12.9 ms in bfloat16.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ logger = logging.getLogger(__name__)
 Precision = Literal["float32", "bfloat16"]
 
 _ROUNDS = 3
-_LIMIT_S = 10.0  # no further round once measuring took this long
-_GAIN = 0.9  # a way that costs precision, or differs from the plain one, must need at most this share of the time
+_LIMIT_S = 10.0  # no further round after this duration of the measurement
+_GAIN = 0.9  # a variant other than contiguous float32 must take at most this fraction of the time
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepExecution:
-    """How steps are run.
+    """Precision and memory format of training steps.
 
     Attributes:
-        precision: Of the forward pass: float32, or bfloat16 by autocast (weights and their updates stay float32).
-        channels_last: Memory order of images and of the weights of convolutions.
-        threads: Of torch when it was decided; another number rounds differently.
-        step_ms: What was measured, milliseconds a step by way; empty where the settings left no choice.
+        precision: Precision of the forward pass: float32, or bfloat16 by autocast (weights and updates are float32).
+        channels_last: Whether images and weights of convolutions are in channels-last order.
+        threads: Number of torch threads at the time of the choice; another number rounds differently.
+        step_ms: Measured duration of a step in milliseconds, by variant; empty if the settings left no choice.
     """
 
     precision: Precision
@@ -64,27 +64,27 @@ class StepExecution:
     threads: int
     step_ms: dict[str, float]
 
-    def place(self, model: nn.Module) -> None:
-        """Bring the weights of ``model`` into the memory order."""
+    def set_memory_format(self, model: nn.Module) -> None:
+        """Convert the weights of ``model`` to the memory format."""
         model.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)  # type: ignore[call-overload]
 
     def autocast(self, model: nn.Module) -> torch.autocast:
-        """A context in which ``model`` runs in the precision."""
+        """Return a context in which ``model`` runs in the precision."""
         return torch.autocast(device_of(model).type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def moved(self, model: nn.Module, batch: Any) -> Any:
-        """All tensors of ``batch``, inputs or labels, where ``model`` is, in the memory order."""
+        """Return ``batch`` (inputs or labels) with its tensors on the device of ``model``, in the memory format."""
         return moved(batch, device_of(model), channels_last=self.channels_last)
 
     def forward(self, model: nn.Module, inputs: Any) -> Any:
-        """Outputs of ``model``, floating-point ones as float32; ``inputs`` as ``call``."""
+        """Return the outputs of ``model``, with floating-point tensors as float32; for ``inputs`` see ``call``."""
         with self.autocast(model):
             outputs = call(model, self.moved(model, inputs))
         return pytree.tree_map_only(Tensor, lambda one: one.float() if one.is_floating_point() else one, outputs)
 
 
-PLAIN = StepExecution(precision="float32", channels_last=False, threads=0, step_ms={})
-"""Nothing is measured, nothing is changed."""
+DEFAULT_EXECUTION = StepExecution(precision="float32", channels_last=False, threads=0, step_ms={})
+"""Contiguous float32, without a measurement."""
 
 Loss = Callable[[nn.Module, Any, Any, StepExecution], Tensor]
 
@@ -92,7 +92,7 @@ Loss = Callable[[nn.Module, Any, Any, StepExecution], Tensor]
 def decide(
     model: nn.Module, batch: Any, settings: TrainingSettings, loss: Loss, *, file: Path, device: torch.device
 ) -> StepExecution:
-    """Read the execution from ``file``, or without one take the settings; "auto" is measured on ``device``.
+    """Read the execution from ``file``, or choose it by the settings and write it; ``auto`` is measured on ``device``.
 
     Raises:
         TrainingError: ``file`` is damaged.
@@ -105,14 +105,14 @@ def decide(
                 file.parent, execution.threads, torch.get_num_threads(),
             )  # fmt: skip
         return execution
-    execution = _measured(model, batch, _candidates(settings), loss, device)
+    execution = _choose(model, batch, _candidates(settings), loss, device)
     write_atomic(file, json.dumps(asdict(execution), indent=2) + "\n")
     return execution
 
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Choose deterministic algorithms; torch warns of an operation that has none."""
+    """Context with deterministic algorithms; torch warns of operations without one."""
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
@@ -130,7 +130,7 @@ def deterministic() -> Iterator[None]:
 
 
 def _candidates(settings: TrainingSettings) -> list[StepExecution]:
-    """Every way the settings allow, the plainest first."""
+    """Return every variant that the settings allow, contiguous float32 first."""
     precisions: tuple[Precision, ...] = get_args(Precision) if settings.precision == "auto" else (settings.precision,)
     orders = (False, True) if settings.channels_last == "auto" else (settings.channels_last,)
     threads = torch.get_num_threads()
@@ -141,7 +141,7 @@ def _candidates(settings: TrainingSettings) -> list[StepExecution]:
     ]
 
 
-def _measured(
+def _choose(
     model: nn.Module, batch: Any, candidates: list[StepExecution], loss: Loss, device: torch.device
 ) -> StepExecution:
     if len(candidates) == 1:
@@ -151,8 +151,8 @@ def _measured(
         name = candidate.precision + (", channels last" if candidate.channels_last else "")
         trial = copy.deepcopy(model).to(device).train()
         try:
-            candidate.place(trial)
-            _step(trial, batch, candidate, loss)  # the first one also makes kernels
+            candidate.set_memory_format(trial)
+            _step(trial, batch, candidate, loss)  # the first step also builds kernels
         except (RuntimeError, ModelError) as problem:  # an operation without such a kernel, or a user's loss without
             if not ready:
                 raise
@@ -162,10 +162,10 @@ def _measured(
     step_ms = dict.fromkeys(ready, math.inf)
     started = time.perf_counter()
     for _ in range(_ROUNDS):
-        for name, (candidate, trial) in ready.items():  # in turn, so that drift hits all
+        for name, (candidate, trial) in ready.items():  # interleaved, so that drift affects all variants
             begun = time.perf_counter()
             _step(trial, batch, candidate, loss)
-            # The fastest: whatever else runs on the machine only ever adds.
+            # The minimum: other programs on the machine can only add time.
             step_ms[name] = min(step_ms[name], 1e3 * (time.perf_counter() - begun))
         if time.perf_counter() - started > _LIMIT_S:
             break
@@ -180,7 +180,7 @@ def _measured(
 
 
 def _step(model: nn.Module, batch: Any, execution: StepExecution, loss: Loss) -> None:
-    """A forward and backward pass without an update."""
+    """Run a forward and backward pass without an update."""
     inputs, labels = batch
     with seeded(0):
         loss(model, inputs, labels, execution).backward()  # type: ignore[no-untyped-call]

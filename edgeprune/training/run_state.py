@@ -15,22 +15,22 @@ from edgeprune.training.trained_network import TrainedNetwork
 
 
 @dataclass
-class StretchState:
-    """A stretch in progress.
+class PhaseState:
+    """A phase in progress.
 
     Attributes:
-        stretch: The stretch.
-        number: Its number, from 1.
-        begin: Its first step, from 0 over all stretches.
-        end: The step after its last.
-        step: The next step.
-        hook: Hook of the stretch.
+        phase: Description of the phase.
+        number: Number of the phase, from 1.
+        begin: First step of the phase, counted from 0 over all phases.
+        end: Step after the last one of the phase.
+        step: Next step.
+        hook: Hook of the phase.
         losses: Training loss of each step of the epoch so far.
         seconds: Wall-clock duration of the epoch so far.
         divergence: Detects losses that grow without bounds.
     """
 
-    stretch: Phase
+    phase: Phase
     number: int
     begin: int
     end: int
@@ -42,18 +42,18 @@ class StretchState:
 
     def __post_init__(self) -> None:
         self.step = self.begin
-        self.hook = self.stretch.hook or Hook()
+        self.hook = self.phase.hook or Hook()
 
     @property
     def position(self) -> float:
         """Position of the next step on the learning-rate curve, 0 to 1."""
-        begin, end = self.stretch.rate
+        begin, end = self.phase.rate
         return begin + (end - begin) * (self.step - self.begin) / (self.end - self.begin)
 
 
 @dataclass
 class RunState:
-    """Everything that changes in a training run, apart from the stretch in progress.
+    """Mutable state of a training run, apart from the phase in progress.
 
     Attributes:
         network: The network, its optimizer and the average of its weights.
@@ -73,38 +73,38 @@ class RunState:
 
     @property
     def peak_rate(self) -> float:
-        """Peak learning rate, which is known from the first step on."""
+        """Peak learning rate; defined from the first step on."""
         assert self.lr is not None, "chosen before the first step"
         return self.lr
 
     @property
     def best_accuracy(self) -> float:
-        """Best validation accuracy of the stretch in progress; -inf before the first evaluation."""
+        """Best validation accuracy of the phase in progress; -inf before the first evaluation."""
         if self.best_epoch:
             return self.epochs[self.best_epoch - 1].validation_accuracy
         return -math.inf if self.start_accuracy is None else self.start_accuracy
 
     def forget_best(self) -> None:
-        """Start the comparison of accuracies again: a new stretch may train a network of another shape."""
+        """Reset the best accuracy, because a new phase may train a network of another shape."""
         self.best_epoch, self.start_accuracy = 0, None
 
-    def state_dict(self, stretch: StretchState, processes: int) -> dict[str, Any]:
+    def state_dict(self, phase: PhaseState, processes: int) -> dict[str, Any]:
         """Everything that ``load_state_dict`` needs, as tensors and plain values.
 
         Args:
-            stretch: The stretch in progress.
+            phase: The phase in progress.
             processes: Number of processes that train together.
         """
         return {
             "processes": processes,
-            "stretch": stretch.number,
-            "begin": stretch.begin,
-            "end": stretch.end,
-            "step": stretch.step,
-            "losses": stretch.losses,
-            "seconds": stretch.seconds,
-            "divergence": stretch.divergence.state_dict(),
-            "hook": stretch.hook.state_dict(),
+            "phase": phase.number,
+            "begin": phase.begin,
+            "end": phase.end,
+            "step": phase.step,
+            "losses": phase.losses,
+            "seconds": phase.seconds,
+            "divergence": phase.divergence.state_dict(),
+            "hook": phase.hook.state_dict(),
             **self.network.state_dict(),
             "epochs": [vars(epoch) for epoch in self.epochs],
             "best_epoch": self.best_epoch,
@@ -113,14 +113,14 @@ class RunState:
             "rollbacks": self.rollbacks,
         }
 
-    def load_state_dict(self, content: dict[str, Any], stretch: StretchState, processes: int, folder: Path) -> None:
-        """Restore the state that ``state_dict`` returned, here and in ``stretch``.
+    def load_state_dict(self, content: dict[str, Any], phase: PhaseState, processes: int, folder: Path) -> None:
+        """Restore the state that ``state_dict`` returned, here and in ``phase``.
 
         Args:
-            content: The state.
-            stretch: The same stretch; its hook has begun.
+            content: State to restore.
+            phase: The same phase, whose hook has begun.
             processes: Number of processes that train together now.
-            folder: Folder of the checkpoints, for messages.
+            folder: Folder of the checkpoints, for error messages.
 
         Raises:
             InputError: Another number of processes began the run.
@@ -131,22 +131,22 @@ class RunState:
                 f"{folder} was begun by {content['processes']} processes, now there are {processes}: start as many "
                 f"again (torchrun --nproc-per-node {content['processes']}), or remove the folder to start over"
             )
-        if (content["begin"], content["end"]) != (stretch.begin, stretch.end):
+        if (content["begin"], content["end"]) != (phase.begin, phase.end):
             raise TrainingError(
-                f"{folder} holds steps {content['begin']} to {content['end']} as stretch {stretch.number}, now it has "
-                f"{stretch.begin} to {stretch.end}: another schedule. Remove the folder to start over"
+                f"{folder} holds steps {content['begin']} to {content['end']} as phase {phase.number}, now it has "
+                f"{phase.begin} to {phase.end}: another schedule. Remove the folder to start over"
             )
         try:
             self.network.load_state_dict(content)
         except RuntimeError as problem:
             raise TrainingError(
-                f"{folder} holds a network of another shape in stretch {stretch.number}: another schedule. "
+                f"{folder} holds a network of another shape in phase {phase.number}: another schedule. "
                 "Remove the folder to start over"
             ) from problem
-        stretch.hook.load_state_dict(content["hook"])
-        stretch.divergence.load_state_dict(content["divergence"])
-        stretch.step = content["step"]
-        stretch.losses, stretch.seconds = content["losses"], content["seconds"]
+        phase.hook.load_state_dict(content["hook"])
+        phase.divergence.load_state_dict(content["divergence"])
+        phase.step = content["step"]
+        phase.losses, phase.seconds = content["losses"], content["seconds"]
         self.epochs = [Epoch(**epoch) for epoch in content["epochs"]]
         self.best_epoch, self.rollbacks = content["best_epoch"], content["rollbacks"]
         self.start_accuracy, self.lr = content["start_accuracy"], content["lr"]

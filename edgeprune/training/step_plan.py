@@ -14,7 +14,7 @@ from edgeprune.training.hyperparameters import AUTOMATIC, Hyperparameters
 
 @dataclass(frozen=True, kw_only=True)
 class StepPlan:
-    """Steps of a whole training run.
+    """Number and learning rates of the steps of a training run.
 
     Attributes:
         batch_size: Samples per step, over all processes.
@@ -30,7 +30,7 @@ class StepPlan:
 
     @staticmethod
     def of(settings: TrainingSettings, samples: int, processes: int) -> StepPlan:
-        """Plan for ``samples`` training samples and a number of processes that share each batch.
+        """Return the plan for ``samples`` training samples, with each batch divided among ``processes``.
 
         Raises:
             InputError: A batch has fewer samples than there are processes.
@@ -39,7 +39,7 @@ class StepPlan:
         if min(batch_size, samples) < processes:
             raise InputError(
                 f"training.batch_size: got {batch_size}, and {samples} training samples, for {processes} processes, "
-                "which share a batch; both must be at least as many"
+                "which divide each batch; both must be at least the number of processes"
             )
         epochs = hyperparameters.epochs(settings, samples)
         epoch_steps = training_steps(samples, batch_size)
@@ -52,11 +52,11 @@ class StepPlan:
         return self.epochs * self.epoch_steps
 
     def rate(self, peak: float, position: float) -> float:
-        """Learning rate at ``position`` of the curve, 0 to 1."""
+        """Return the learning rate at ``position`` of the curve, 0 to 1."""
         return learning_rate(peak, position * self.steps, steps=self.steps, warmup=self.warmup)
 
     def hyperparameters(self, settings: TrainingSettings, lr: float, *, distilled: bool) -> Hyperparameters:
-        """Values that training ran with, for its history."""
+        """Return the hyperparameters that training ran with, for its history."""
         return Hyperparameters(
             optimizer=hyperparameters.optimizer(settings),
             batch_size=self.batch_size,
@@ -68,7 +68,7 @@ class StepPlan:
 
 
 def learning_rate(peak: float, step: float, *, steps: int, warmup: int) -> float:
-    """The rate of ``step`` (from 0) of all ``steps``: linear up to ``peak`` in ``warmup`` steps, then half a cosine.
+    """Return the rate of ``step`` (from 0) of ``steps``: linear to ``peak`` in ``warmup`` steps, then half a cosine.
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), without restarts.
     """

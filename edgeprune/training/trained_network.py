@@ -14,10 +14,10 @@ from edgeprune.training.ema import WeightAverage
 
 
 class TrainedNetwork:
-    """A network in training. Its shape may change between stretches, and then all parts change together.
+    """A network in training. If its shape changes between phases, all attributes change together.
 
     Attributes:
-        model: The network. Replace it between stretches where it is another object.
+        model: The network. Replace it between phases if another object takes its place.
         optimizer: Its optimizer.
         average: Average of the weights; None if the settings have none.
     """
@@ -35,7 +35,7 @@ class TrainedNetwork:
 
     @property
     def evaluated(self) -> nn.Module:
-        """Module that validation evaluates and training ends with: the average, or the network without one."""
+        """Module that validation evaluates and training returns: the average, or the network if there is no average."""
         return self.model if self.average is None else self.average.model
 
     @property
@@ -46,7 +46,7 @@ class TrainedNetwork:
         return all(bool(torch.isfinite(tensor).all()) for tensor in [*self.model.parameters(), *statistics])
 
     def move(self, device: torch.device) -> None:
-        """Move network, average and optimizer state to ``device``; parameters stay the same objects."""
+        """Move network, average and optimizer state to ``device``; parameters remain the same objects."""
         for model in (self.model, *self.followers):
             model.to(device)
         for parameter, state in self.optimizer.state.items():
@@ -68,7 +68,7 @@ class TrainedNetwork:
             group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that ``load_state_dict`` needs, as tensors and plain values."""
+        """Return the state that ``load_state_dict`` needs, as tensors and plain values."""
         average = self.average
         return {
             "model": self.model.state_dict(),
@@ -90,7 +90,7 @@ class TrainedNetwork:
 
 
 def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Optimizer of ``model``; its weight decay leaves out biases and the parameters of norm layers."""
+    """Return an optimizer of ``model``, without weight decay for biases and normalization parameters."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": settings.weight_decay},

@@ -1,4 +1,4 @@
-"""One training step: gradients of a batch, and the update of the weights."""
+"""Training step: gradients of a batch, and the update of the weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeprune.training.trained_network import TrainedNetwork, make_optimizer
 
 
 class TrainingStep:
-    """Makes steps of a network in all processes, in the precision and memory order of ``execution``."""
+    """Training steps of a network in all processes, in the precision and memory format of ``execution``."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class TrainingStep:
         """Compute the gradients of this process.
 
         Args:
-            inputs: Inputs of its part of the batch.
-            labels: Labels of the same.
-            weight: Factor of its loss.
+            inputs: Inputs of the part of the batch of this process.
+            labels: Labels of the same samples.
+            weight: Factor of the loss of this process.
             due: Whether a checkpoint is due in this process.
 
         Returns:
@@ -47,20 +47,20 @@ class TrainingStep:
         """
         model = self._network.model
         self._network.optimizer.zero_grad()
-        with self._processes.together(model):
+        with self._processes.synchronize_batchnorm(model):
             loss = self._loss(model, inputs, labels)
             if weight != 1.0:
                 loss = loss * weight
             loss.backward()  # type: ignore[no-untyped-call]
-        # Only now, as it waits for a GPU.
-        return self._processes.agreed(loss.detach(), due=due)
+        # After the backward pass, because it waits for a GPU.
+        return self._processes.all_reduce(loss.detach(), due=due)
 
     def update(self, hook: Hook, step: int) -> None:
         """Update the weights by the mean gradients of all processes.
 
         Args:
-            hook: Hook of the stretch.
-            step: Number of the step in the stretch, from 0.
+            hook: Hook of the phase.
+            step: Number of the step in the phase, from 0.
         """
         network = self._network
         self._processes.average_gradients(network.model)
@@ -73,7 +73,7 @@ class TrainingStep:
             network.average.update(network.model)
 
     def peak_rate(self, batches: Sequence[tuple[Any, Any]]) -> float:
-        """Peak learning rate for the network as it is now, by a range test; deterministic on a CPU."""
+        """Return the peak learning rate for the current network, from a range test; deterministic on a CPU."""
         return range_test(
             self._network.model,
             batches,

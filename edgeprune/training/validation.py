@@ -1,4 +1,4 @@
-"""Validation during training, and the networks that training may end with."""
+"""Validation during training, and selection of the network that training returns."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from edgeprune.training.distributed import ProcessGroup
 from edgeprune.training.evaluate import BrokenError, Evaluation
 from edgeprune.training.evaluator import Evaluator
 from edgeprune.training.history import Epoch
-from edgeprune.training.run_state import RunState, StretchState
+from edgeprune.training.run_state import PhaseState, RunState
 
 
 class Validation:
-    """Evaluates the network before a stretch and after each epoch, in process 0, and saves the best and the last.
+    """Validation in process 0 before a phase and after each epoch, which saves the best and the last network.
 
     Args:
-        judge: Evaluates a network.
-        processes: The processes that train together.
+        evaluator: Evaluator of networks on the validation split.
+        processes: Processes that train together.
         files: Files of the run.
     """
 
-    def __init__(self, judge: Evaluator, processes: ProcessGroup, files: Checkpoints) -> None:
-        self._judge = judge
+    def __init__(self, evaluator: Evaluator, processes: ProcessGroup, files: Checkpoints) -> None:
+        self._evaluator = evaluator
         self._processes = processes
         self._files = files
 
-    def before_stretch(self, state: RunState, *, candidate: bool, first: bool) -> None:
-        """Evaluate the network before a stretch, where that is needed.
+    def before_phase(self, state: RunState, *, candidate: bool, first: bool) -> None:
+        """Evaluate the network before a phase, if needed.
 
         Args:
             state: State of the run.
             candidate: Whether training may end with this network.
-            first: Whether this is the first stretch: then a metric of the user is tried now, not after an epoch.
+            first: Whether this is the first phase. A user-defined metric is then tried now, not after an epoch.
 
         Raises:
             ModelError: The user's metric, loss or step fails, or returns a number that is not finite.
         """
-        untried = first and not self._judge.plain
+        untried = first and not self._evaluator.is_default
         if not (candidate or untried):
             return
         network = state.network.evaluated
@@ -55,11 +55,11 @@ class Validation:
             if self._processes.first:
                 weights.save(network.state_dict(), self._files.best)
 
-    def after_epoch(self, state: RunState, stretch: StretchState, number: int) -> str | None:
+    def after_epoch(self, state: RunState, phase: PhaseState, number: int) -> str | None:
         """Evaluate the network after epoch ``number``, add the epoch to ``state``, and save the network.
 
         Returns:
-            What is wrong with the outputs; None if nothing is.
+            Problem with the outputs; None if they are finite.
         """
         network = state.network.evaluated
         begun = time.perf_counter()
@@ -70,30 +70,30 @@ class Validation:
         state.epochs.append(
             Epoch(
                 number=number,
-                stretch=stretch.number,
-                train_loss=sum(stretch.losses) / len(stretch.losses),
+                phase=phase.number,
+                train_loss=sum(phase.losses) / len(phase.losses),
                 validation_loss=result.loss,
                 validation_accuracy=result.accuracy,
-                seconds=stretch.seconds + time.perf_counter() - begun,
+                seconds=phase.seconds + time.perf_counter() - begun,
             )
         )
-        stretch.losses.clear()
-        stretch.seconds = 0.0
+        phase.losses.clear()
+        phase.seconds = 0.0
         if better:
             state.best_epoch = len(state.epochs)
         if self._processes.first:
-            # Before the checkpoint: a stop between them repeats the epoch, which writes them again, the same.
+            # Before the checkpoint: an interruption in between repeats the epoch, which writes the same files again.
             for file in [self._files.best] * better + [self._files.last]:
                 weights.save(network.state_dict(), file)
         return None
 
     def _evaluate(self, model: nn.Module) -> Evaluation | str:
-        """Evaluation in process 0; a message if outputs are not finite."""
+        """Return the evaluation of process 0; a message if outputs are not finite."""
         result: Evaluation | str | None = None
         if self._processes.first:
             try:
-                result = self._judge(model)
+                result = self._evaluator(model)
             except BrokenError as problem:
                 result = str(problem)
-        shared: Evaluation | str = self._processes.tell(result)
+        shared: Evaluation | str = self._processes.broadcast(result)
         return shared

@@ -42,22 +42,22 @@ class Ended:
     plan: Plan
     state: dict[str, Tensor]
     model: nn.Module
-    stretches: list[Phase]
+    phases: list[Phase]
 
 
 class Recorded(Schedule):
-    """``schedule``, with its stretches written down."""
+    """``schedule``, with its phases written down."""
 
     name = "recorded"
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
-        self.stretches: list[Phase] = []
+        self.phases: list[Phase] = []
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
-        for stretch in self.schedule.run(session):
-            self.stretches.append(stretch)
-            yield stretch
+        for phase in self.schedule.run(session):
+            self.phases.append(phase)
+            yield phase
 
 
 def _made(way: str) -> Schedule:
@@ -81,7 +81,7 @@ def _run(way: str, seed: int = 3) -> Ended:
     schedule.check(session)
     recorded = Recorded(schedule)
     drive(recorded, session, data, _STEPS, batch_size=16)
-    return Ended(session.plan({}), dict(session.model.state_dict()), session.model, recorded.stretches)
+    return Ended(session.plan({}), dict(session.model.state_dict()), session.model, recorded.phases)
 
 
 _once = cache(_run)
@@ -98,7 +98,7 @@ def test_ends_within_the_budget_and_smaller(way: str) -> None:
 
 @_every_way
 def test_phases_add_up_to_the_training(way: str) -> None:
-    assert sum(stretch.share for stretch in _once(way).stretches) == pytest.approx(1.0)
+    assert sum(phase.fraction for phase in _once(way).phases) == pytest.approx(1.0)
 
 
 @pytest.mark.long

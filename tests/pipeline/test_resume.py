@@ -99,7 +99,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]
     return build
 
 
-@pytest.mark.parametrize(("file", "options"), [("stretch-3.pt", _ITERATIVE), ("stretch-1.pt", _MASKS)])
+@pytest.mark.parametrize(("file", "options"), [("phase-3.pt", _ITERATIVE), ("phase-1.pt", _MASKS)])
 def test_schedule_resumes_after_sigkill_in_the_same_phase(
     folder: Path,
     whole: Callable[[tuple[str, ...]], tuple[Path, dict[str, Any]]],

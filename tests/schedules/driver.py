@@ -1,4 +1,4 @@
-"""Runs a schedule as a trainer does: stretch by stretch, its hook around every update."""
+"""Runs a schedule as a trainer does: phase by phase, its hook around every update."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from edgeprune.training.phase import Hook
 
 @dataclass
 class Moment:
-    """All that a run needs to go on after update ``step`` of stretch ``stretch``, the hook not yet told of its end."""
+    """All that a run needs to go on after update ``step`` of phase ``phase``, the hook not yet told of its end."""
 
-    stretch: int
+    phase: int
     step: int
     model: dict[str, Any]
     optimizer: dict[str, Any]
@@ -46,19 +46,19 @@ def drive(
     """Train ``session.model`` for ``steps`` updates in all, as ``schedule`` says.
 
     Args:
-        schedule: Says what is done between and within the stretches.
+        schedule: Says what is done between and within the phases.
         session: Of the network; without an optimiser it gets SGD with momentum.
         split: Read over and over, shuffled and augmented by ``seed``.
-        steps: Of all stretches.
+        steps: Of all phases.
         lr: At the start of a curve, which falls to zero along half a cosine.
         batch_size: Of an update.
         seed: Of batches and dropout.
-        seen: Told after every update of the stretch, the update and the model.
-        stop: Stretch and update to stop after.
-        resume: What an earlier call returned: its stretches are taken up where they ended.
+        seen: Told after every update of the phase, the update and the model.
+        stop: Phase and update to stop after.
+        resume: What an earlier call returned: its phases are taken up where they ended.
 
     Returns:
-        The last moment of each stretch.
+        The last moment of each phase.
     """
     if session.optimizer is None:
         session.optimizer = torch.optim.SGD(session.model.parameters(), lr, momentum=0.9, weight_decay=5e-4)
@@ -66,10 +66,10 @@ def drive(
     moments: list[Moment] = []
     per_epoch = training_steps(len(split), batch_size)
     done = 0
-    for number, stretch in enumerate(schedule.run(session)):
-        updates = round(stretch.share * steps)
-        hook = stretch.hook or Hook()
-        if stretch.forget:
+    for number, phase in enumerate(schedule.run(session)):
+        updates = round(phase.fraction * steps)
+        hook = phase.hook or Hook()
+        if phase.reset_optimizer:
             optimizer.state.clear()
         hook.begin(updates)
         first = 0
@@ -81,7 +81,7 @@ def drive(
             first = moment.step + 1
         session.model.train()
         for step in range(first, updates):
-            low, high = stretch.rate
+            low, high = phase.rate
             for group in optimizer.param_groups:
                 group["lr"] = lr * 0.5 * (1 + math.cos(math.pi * (low + (high - low) * step / updates)))
             epoch, at = divmod(done + step, per_epoch)

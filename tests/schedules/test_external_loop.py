@@ -62,12 +62,12 @@ class Midway(Schedule):
     name = "midway"
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
-        yield Phase(share=0.5, rate=(0.0, 0.5))
+        yield Phase(fraction=0.5, rate=(0.0, 0.5))
         assert session.optimizer is not None
         self.dense = copy.deepcopy(session.model)
         self.held = copy.deepcopy(session.optimizer.state_dict())
         session.prune()
-        yield Phase(share=0.5, rate=(0.5, 1.0))
+        yield Phase(fraction=0.5, rate=(0.5, 1.0))
 
 
 @pytest.mark.long
@@ -350,9 +350,9 @@ class Watching(Schedule):
             def end(self) -> None:
                 told.append(("end", 0))
 
-        yield Phase(share=0.5, hook=Told())
+        yield Phase(fraction=0.5, hook=Told())
         session.prune()
-        yield Phase(share=0.5, forget=True)
+        yield Phase(fraction=0.5, reset_optimizer=True)
         assert session.optimizer is not None
 
 

@@ -61,10 +61,10 @@ class _Watched(MaskLearning):
     """Keeps the agent."""
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
-        for stretch in super().run(session):
-            if isinstance(stretch.hook, Agent):
-                self.learner = stretch.hook
-            yield stretch
+        for phase in super().run(session):
+            if isinstance(phase.hook, Agent):
+                self.learner = phase.hook
+            yield phase
 
 
 @pytest.mark.long

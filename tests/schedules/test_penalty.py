@@ -56,7 +56,7 @@ class Under(Schedule):
         self.hook = hook
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
-        yield Phase(share=1.0, hook=self.hook)
+        yield Phase(fraction=1.0, hook=self.hook)
 
 
 def _alone(hook: Hook, steps: int = 10) -> None:

@@ -47,10 +47,10 @@ def _macs(session: PruningSession) -> int:
 def _walk(
     schedule: Schedule, session: PruningSession, train: Callable[[int], None] = lambda _number: None
 ) -> list[tuple[Phase, dict[str, Tensor], int]]:
-    """For each stretch the weights and the MACs it begins with; ``train`` then stands for its steps."""
+    """For each phase the weights and the MACs it begins with; ``train`` then stands for its steps."""
     seen = []
-    for number, stretch in enumerate(schedule.run(session)):
-        seen.append((stretch, {name: it.clone() for name, it in session.model.state_dict().items()}, _macs(session)))
+    for number, phase in enumerate(schedule.run(session)):
+        seen.append((phase, {name: it.clone() for name, it in session.model.state_dict().items()}, _macs(session)))
         train(number)
     return seen
 
@@ -91,7 +91,7 @@ def test_rounds_keep_to_their_path(options: dict[str, Any], shares: list[float])
     session = _session(macs=0.25)
     dense = _macs(session)
     seen = _walk(create("iterative", options), session)
-    assert [stretch.rate for stretch, *_ in seen] == [(0.0, 1.0)] * len(shares)
+    assert [phase.rate for phase, *_ in seen] == [(0.0, 1.0)] * len(shares)
     for (_, _, macs), share in zip(seen, shares, strict=True):
         assert share - 0.08 < macs / dense <= share
 
@@ -109,24 +109,24 @@ def test_rewound_weights_are_those_of_early_training() -> None:
         _shaken(session)(number)
         seen.append(number)
 
-    stretches = [stretch for stretch, *_ in _walk(schedule, session, train)]
+    phases = [phase for phase, *_ in _walk(schedule, session, train)]
     assert seen == [0, 1]
-    assert [(stretch.share, stretch.rate) for stretch in stretches] == [(0.5, (0.25, 1.0))] * 2
+    assert [(phase.fraction, phase.rate) for phase in phases] == [(0.5, (0.25, 1.0))] * 2
 
 
 def test_rewinding_the_rate_keeps_the_weights() -> None:
     model = small()
     dense = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     session = _session(model)
-    ((stretch, state, _),) = _walk(create("lr_rewinding", {"rewind": 0.2}), session)
-    assert stretch.rate == (0.2, 1.0)
+    ((phase, state, _),) = _walk(create("lr_rewinding", {"rewind": 0.2}), session)
+    assert phase.rate == (0.2, 1.0)
     assert _equal(state, _sliced(session, dense))
 
 
 def test_retrained_weights_are_fresh_and_as_large_as_the_width_asks() -> None:
     session = _session(initialize=_fresh, seed=7)
-    ((stretch, _, _),) = _walk(create("retrain_from_scratch"), session)
-    assert stretch.share == 1.0
+    ((phase, _, _),) = _walk(create("retrain_from_scratch"), session)
+    assert phase.fraction == 1.0
     dense = _fresh(7)
     fresh = _sliced(session, dense)
     for name, tensor in session.model.named_parameters():
@@ -171,14 +171,14 @@ def test_ticket_rewinds_to_early_weights() -> None:
     session = _session(macs=0.25)
     dense = _macs(session)
     seen = _walk(create("lottery_ticket", {"rounds": 2, "rewind": 0.25}), session, _shaken(session))
-    early = seen[1][1]  # what the second stretch begins with
+    early = seen[1][1]  # what the second phase begins with
     assert _equal(seen[3][1], _sliced(session, early))
     assert not _equal(seen[3][1], _sliced(session, seen[0][1]))
     assert [macs / dense <= share for (_, _, macs), share in zip(seen[2:], (0.5, 0.25), strict=True)] == [True] * 2
     assert seen[0][2] == seen[1][2] == dense
     one = 1 / (0.25 + 3 * 0.75)
-    assert [stretch.rate for stretch, *_ in seen] == [(0.0, 0.25), *[(0.25, 1.0)] * 3]
-    assert [stretch.share for stretch, *_ in seen] == pytest.approx([one * 0.25, *[one * 0.75] * 3])
+    assert [phase.rate for phase, *_ in seen] == [(0.0, 0.25), *[(0.25, 1.0)] * 3]
+    assert [phase.fraction for phase, *_ in seen] == pytest.approx([one * 0.25, *[one * 0.75] * 3])
 
 
 def test_ticket_rewinds_to_initial_weights() -> None:
@@ -195,11 +195,11 @@ def test_a_random_ticket_is_as_wide_and_has_weights_of_its_own() -> None:
         session = _session(initialize=_fresh, seed=5)
         options = {"rounds": 1, "rewind": 0.0, "control": control}
         tickets.append(_walk(create("lottery_ticket", options), session, _shaken(session))[-1])
-    (_, ticket, _), (stretch, control, _) = tickets
+    (_, ticket, _), (phase, control, _) = tickets
     assert {name: it.shape for name, it in ticket.items()} == {name: it.shape for name, it in control.items()}
     assert not torch.equal(ticket["conv1.weight"], control["conv1.weight"])
     assert not torch.equal(control["stem.bias"], _sliced(session, _fresh(5))["stem.bias"]), "of the session's own seed"
-    assert stretch.rate == (0.0, 1.0)
+    assert phase.rate == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("best", range(2))
@@ -213,19 +213,19 @@ def test_the_best_of_several_draws_is_removed(best: int) -> None:
     def is_closed() -> Tensor:
         return (weight == 0).all(dim=3).all(dim=2).all(dim=0)
 
-    for stretch in create("at_init", {"draws": 2, "proxy": 0.3}).run(session):
-        shares.append(stretch.share)
-        if stretch.hook is None:
+    for phase in create("at_init", {"draws": 2, "proxy": 0.3}).run(session):
+        shares.append(phase.fraction)
+        if phase.hook is None:
             continue
         assert _equal(session.model.state_dict(), dense), "every draw begins with the same weights"
-        stretch.hook.begin(1)
+        phase.hook.begin(1)
         closed.append(is_closed())
-        stretch.hook.before_update(0)
+        phase.hook.before_update(0)
         with torch.no_grad():
             weight.add_(1)
-        stretch.hook.after_update(0)
+        phase.hook.after_update(0)
         assert torch.equal(is_closed(), closed[-1]), "what is removed learns nothing"
-        stretch.hook.end()
+        phase.hook.end()
     assert shares == pytest.approx([0.15, 0.15, 0.7])
     assert not torch.equal(*closed)
     gone = torch.ones(12, dtype=torch.bool)
@@ -236,8 +236,8 @@ def test_the_best_of_several_draws_is_removed(best: int) -> None:
 
 def test_single_draw_is_not_evaluated() -> None:
     session = _session()
-    ((stretch, _, _),) = _walk(create("at_init", {"criterion": "random"}), session)
-    assert stretch.share == 1.0
+    ((phase, _, _),) = _walk(create("at_init", {"criterion": "random"}), session)
+    assert phase.fraction == 1.0
 
 
 @pytest.mark.long

@@ -209,7 +209,7 @@ def test_settings_of_every_table_reach_the_recipe() -> None:
     assert made["refitted"].prune.repair == ("constants", "least_squares")
     assert made["half-alpha"].prune.selection_options == {"alpha": 0.5}
     assert made["distilled-t2"].training.distillation.temperature == 2.0
-    assert not Teacher.wanted(made["plain"].training)
+    assert not Teacher.is_enabled(made["plain"].training)
 
 
 @pytest.mark.long

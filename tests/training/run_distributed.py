@@ -29,7 +29,7 @@ from edgeprune.config import DistillationSettings, TrainingSettings
 from edgeprune.model import weights
 from edgeprune.model.data import Augment, Data, DatasetSplit, Split, TensorSplit
 from edgeprune.progress import SILENT, Progress
-from edgeprune.training import History, Hook, Phase, Teacher, Trainer, processes
+from edgeprune.training import History, Hook, Phase, Teacher, Trainer, process_group
 
 _LABELS = {"distillation": DistillationSettings(weight=0)}
 CASES: dict[str, dict[str, Any]] = {
@@ -116,7 +116,7 @@ class _BreaksOnce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen += self.training
-        broken = self.training and self.seen == STEPS + 2 and processes().rank == processes().count - 1
+        broken = self.training and self.seen == STEPS + 2 and process_group().rank == process_group().count - 1
         return self.net(x) * (float("nan") if broken else 1.0)
 
 
@@ -169,7 +169,7 @@ def train(case: str, folder: Path, progress: Progress = SILENT) -> tuple[nn.Modu
         }
     )  # fmt: skip
     teacher = None
-    if Teacher.wanted(settings):
+    if Teacher.is_enabled(settings):
         torch.manual_seed(1)
         layers = {"body.1": None, "norm": None}
         teacher = Teacher(Net(), settings.distillation, layers=layers)
@@ -177,19 +177,21 @@ def train(case: str, folder: Path, progress: Progress = SILENT) -> tuple[nn.Modu
         network, _data(case), settings, seed=3, folder=folder, teacher=teacher, base=Path(__file__).parent,
         checkpoint_s=0.0, progress=progress,
     )  # fmt: skip
-    trainer.train(Phase(share=1.0, hook=_Shrinks(network) if case == "hook" else None))
+    trainer.train(Phase(fraction=1.0, hook=_Shrinks(network) if case == "hook" else None))
     return network, trainer.finish()
 
 
 def main(folder: Path, cases: list[str]) -> None:
-    own = processes()
+    own = process_group()
     for case in cases:
         name, _, step = case.partition(":")
         network, history = train(name, folder / str(own.rank) / name, _KillAt(int(step)) if step else SILENT)
         for tensor in network.state_dict().values():
-            first = own.tell(tensor.contiguous())
+            first = own.broadcast(tensor.contiguous())
             assert torch.equal(tensor, first), f"{case}: process {own.rank} has other weights"
-        assert own.tell([epoch.train_loss for epoch in history.epochs]) == [one.train_loss for one in history.epochs]
+        assert own.broadcast([epoch.train_loss for epoch in history.epochs]) == [
+            one.train_loss for one in history.epochs
+        ]
         if own.first:
             weights.save(network.state_dict(), folder / "0" / name / "result.safetensors")
             (folder / "0" / name / "rollbacks").write_text(str(history.rollbacks))
@@ -214,5 +216,5 @@ def _threads(name: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    atexit.register(_end)  # before processes() does: it is called after what that registers
+    atexit.register(_end)  # before process_group() does: it is called after what that registers
     main(Path(sys.argv[1]), sys.argv[2:])

@@ -30,8 +30,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "auto": {"precision": "auto", "channels_last": "auto"},
     "range-test": {"lr": "auto", "precision": "float32", "channels_last": False},
-    # Two stretches, the second of which begins within an epoch, with a hook that has a state.
-    "stretches": {
+    # Two phases, the second of which begins within an epoch, with a hook that has a state.
+    "phases": {
         "ema": 0.9, "step": "run_to_kill.py:mixed_up", "metric": "run_to_kill.py:accuracy",
         "precision": "float32", "channels_last": False,
     },
@@ -43,7 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     # NaN in step 8, unless a file says that this was so once.
     "breaks": {"step": "run_to_kill.py:breaking", "precision": "float32", "channels_last": False},
 }  # fmt: skip
-STEADY = ("stretches", "explodes", "breaks")
+STEADY = ("phases", "explodes", "breaks")
 BROKE = "RUN_TO_KILL_BROKE"  # the environment variable with the name of that file
 EPOCHS = 3
 STEPS = 5  # an epoch
@@ -139,11 +139,11 @@ def train(network: nn.Module, name: str, folder: Path, progress: Progress = SILE
         network, data(), settings(name), seed=7, folder=folder, base=Path(__file__).parent,
         checkpoint_s=0.0, progress=progress,
     )  # fmt: skip
-    if name == "stretches":
-        trainer.train(Phase(share=0.45, rate=(0.0, 0.5), hook=_Drifts(network)))
-        trainer.train(Phase(share=0.55, rate=(0.2, 1.0), hook=_Drifts(network), forget=True))
+    if name == "phases":
+        trainer.train(Phase(fraction=0.45, rate=(0.0, 0.5), hook=_Drifts(network)))
+        trainer.train(Phase(fraction=0.55, rate=(0.2, 1.0), hook=_Drifts(network), reset_optimizer=True))
     else:
-        trainer.train(Phase(share=1.0))
+        trainer.train(Phase(fraction=1.0))
     return trainer.finish()
 
 

@@ -16,7 +16,7 @@ from edgeprune import graph
 from edgeprune.config import DistillationSettings
 from edgeprune.errors import InputError, TrainingError
 from edgeprune.model.data import Data, TensorSplit
-from edgeprune.training import Phase, StepExecution, Teacher, Trainer, feature_layers, finetune, fits
+from edgeprune.training import Phase, StepExecution, Teacher, Trainer, feature_layers, finetune, is_accurate
 from edgeprune.training.feature_distance import squared_distance
 from tests.training import small
 
@@ -68,7 +68,7 @@ def _lesson(
     teacher.begin(student, _images(), execution)
     student.zero_grad()
     outputs = execution.forward(student, _images())
-    loss = teacher.mixed(outputs.sum() * 0, outputs, _images(), execution)
+    loss = teacher.combined_loss(outputs.sum() * 0, outputs, _images(), execution)
     loss.backward()
     teacher.end()
     return loss.detach(), {name: one.grad.clone() for name, one in student.named_parameters() if one.grad is not None}
@@ -94,7 +94,7 @@ def test_label_loss_has_the_remaining_weight() -> None:
     student, teacher = _net(), Teacher(_net(1), _settings(weight=0.25))
     teacher.begin(student, _images(), _PLAIN)
     outputs = student(_images())
-    lessons = [teacher.mixed(torch.tensor(loss), outputs, _images(), _PLAIN) for loss in (1.0, 3.0)]
+    lessons = [teacher.combined_loss(torch.tensor(loss), outputs, _images(), _PLAIN) for loss in (1.0, 3.0)]
     assert float((lessons[1] - lessons[0]).detach()) == pytest.approx(0.75 * 2)
 
 
@@ -102,7 +102,7 @@ def test_label_loss_has_the_remaining_weight() -> None:
 def test_a_network_that_errs_on_its_training_samples_is_no_teacher_by_default(wrong: int, enough: bool) -> None:
     labels = torch.arange(512) % 3
     split = TensorSplit(torch.eye(3)[labels], torch.cat([(labels[:wrong] + 1) % 3, labels[wrong:]]))
-    assert fits(nn.Identity(), split) == enough
+    assert is_accurate(nn.Identity(), split) == enough
 
 
 def test_dense_outputs_are_compared_at_every_place() -> None:
@@ -163,7 +163,7 @@ def test_distillation_loss_of_a_split_batch_equals_the_whole() -> None:
     losses = []
     for cut in (slice(0, 3), slice(3, 8), slice(0, 8)):
         outputs = student(_images()[cut])
-        losses.append(float(teacher.mixed(torch.tensor(0.0), outputs, _images()[cut], _PLAIN).detach()))
+        losses.append(float(teacher.combined_loss(torch.tensor(0.0), outputs, _images()[cut], _PLAIN).detach()))
     assert (3 * losses[0] + 5 * losses[1]) / 8 == pytest.approx(losses[2], rel=1e-4)
 
 
@@ -184,7 +184,7 @@ def test_features_need_layers_and_the_right_number_of_channels() -> None:
         teacher.compare({})
     teacher.compare({"bn1": torch.tensor([0, 2])})
     with pytest.raises(
-        InputError, match=r"bn1 of the teacher gives \(8, 2, 6, 6\) for the channels that are left, that"
+        InputError, match=r"bn1 of the teacher has shape \(8, 2, 6, 6\) for the remaining channels, that"
     ):
         _lesson(teacher, _net())
 
@@ -265,7 +265,7 @@ def test_a_teacher_answers_as_the_dense_network_does(make: Any, execution: StepE
             nn.init.uniform_(module.running_var, 0.5, 2)
     teacher = Teacher(dense, _settings())
     teacher.begin(copy.deepcopy(dense), _images(), execution)
-    answer, right = teacher._answer(_images(), execution), dense(_images()).detach()
+    answer, right = teacher._outputs(_images(), execution), dense(_images()).detach()
     assert answer.dtype == torch.float32
     assert float((answer - right).abs().max()) < tolerance * float(right.abs().max())
 
@@ -293,8 +293,8 @@ def test_a_teacher_with_other_outputs_is_refused_before_the_first_step(tmp_path:
         small.model(), small.data(), settings, folder=tmp_path, teacher=Teacher(other, settings.distillation),
         progress=Counts(),
     )  # fmt: skip
-    with pytest.raises(InputError, match=r"the teacher gives \(\d+, \d+\), the network \(16, 3\)"):
-        trainer.train(Phase(share=1.0))
+    with pytest.raises(InputError, match=r"the teacher returns \(\d+, \d+\), the network \(16, 3\)"):
+        trainer.train(Phase(fraction=1.0))
     assert steps == []
 
 

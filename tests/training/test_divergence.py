@@ -13,7 +13,7 @@ from edgeprune.training.divergence import Divergence
 def _alarm(losses: list[float]) -> int | None:
     """The step at which it says so."""
     watch = Divergence()
-    return next((step for step, loss in enumerate(losses) if watch.seen(loss)), None)
+    return next((step for step, loss in enumerate(losses) if watch.update(loss)), None)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -56,7 +56,7 @@ def test_divergence_monitor_resumes_from_its_state() -> None:
     losses = [1.0 + step % 3 for step in range(7)] + [60.0] * 20
     for cut in range(1, len(losses)):
         first, second = Divergence(), Divergence()
-        if any(first.seen(loss) for loss in losses[:cut]):
+        if any(first.update(loss) for loss in losses[:cut]):
             break
         second.load_state_dict(first.state_dict())
-        assert [first.seen(loss) for loss in losses[cut:]] == [second.seen(loss) for loss in losses[cut:]]
+        assert [first.update(loss) for loss in losses[cut:]] == [second.update(loss) for loss in losses[cut:]]

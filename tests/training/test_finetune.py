@@ -136,7 +136,7 @@ class _BreaksAt(nn.Module):
 
 
 @pytest.mark.parametrize(("late", "message"), [
-    (False, r"loss became nan in epoch 2, step 3 of 4"), (True, "after epoch 2: the network gives NaN"),
+    (False, r"loss became nan in epoch 2, step 3 of 4"), (True, "after epoch 2: the network returns NaN"),
 ])  # fmt: skip
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
     tmp_path: Path, late: bool, message: str
@@ -147,7 +147,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
     ) as caught:
         finetune(_BreaksAt(7, late=late), _data(), _settings(), folder=tmp_path)
     assert caught.value.exit_code == 1
-    kept = torch.load(tmp_path / "stretch-1.pt", weights_only=True)
+    kept = torch.load(tmp_path / "phase-1.pt", weights_only=True)
     assert [epoch["number"] for epoch in kept["epochs"]] == [1]
     assert all(bool(torch.isfinite(tensor).all()) for tensor in kept["model"].values())
 

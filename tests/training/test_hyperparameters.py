@@ -156,16 +156,16 @@ def test_training_that_only_harms_ends_with_the_network_it_began_with(tmp_path: 
 def test_only_the_network_before_the_last_phase_is_a_candidate(tmp_path: Path) -> None:
     model = _trained(tmp_path / "first")
     trainer = Trainer(model, _misleading(), small.settings(), folder=tmp_path / "second")
-    trainer.train(Phase(share=0.5))
+    trainer.train(Phase(fraction=0.5))
     between = copy.deepcopy(model.state_dict())
-    trainer.train(Phase(share=0.5))
+    trainer.train(Phase(fraction=0.5))
     assert trainer.finish().kept_start
     assert all(torch.equal(tensor, between[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_network_that_a_hook_is_about_to_change_is_no_candidate(tmp_path: Path) -> None:
     trainer = Trainer(_trained(tmp_path / "first"), _misleading(), small.settings(), folder=tmp_path / "second")
-    trainer.train(Phase(share=1.0, hook=Hook()))
+    trainer.train(Phase(fraction=1.0, hook=Hook()))
     history = trainer.finish()
     assert (history.start_accuracy, history.kept_start) == (None, False)
     assert history.best_epoch > 0

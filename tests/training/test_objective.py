@@ -18,7 +18,7 @@ from edgeprune.errors import DataError, EdgePruneError, ModelError, RecipeError
 from edgeprune.model.data import Data, DatasetSplit, TensorSplit
 from edgeprune.training import Evaluator, Phase, Teacher, Trainer, evaluate, finetune
 from edgeprune.training.objective import Objective
-from edgeprune.training.precision_and_layout import PLAIN
+from edgeprune.training.precision_and_layout import DEFAULT_EXECUTION
 from tests.training import small
 
 _CODE = """
@@ -130,10 +130,10 @@ def test_evaluation_restores_the_mode_of_every_module(mine: Path) -> None:
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), [
-    ({"step": "mine.py:nothing"}, ModelError, r"training\.step gives NoneType; a scalar tensor must come of it"),
-    ({"step": "mine.py:detached", "metric": "mine.py:recall"}, ModelError, r"that no weight of the network has a part"),
+    ({"step": "mine.py:nothing"}, ModelError, r"training\.step returns NoneType; it must return a scalar tensor"),
+    ({"step": "mine.py:detached", "metric": "mine.py:recall"}, ModelError, r"that does not depend on any weight"),
     ({"step": "mine.py:raises"}, ModelError, r"training\.step fails: KeyError: 'boxes' \(.*mine\.py, line 35\)"),
-    ({"loss": "mine.py:vector"}, ModelError, r"training\.loss gives a tensor of shape \(16,\)"),
+    ({"loss": "mine.py:vector"}, ModelError, r"training\.loss returns a tensor of shape \(16,\)"),
     ({"loss": "mine.py:raises"}, ModelError, r"training\.loss fails: KeyError"),
     ({"metric": "mine.py:raises"}, ModelError, r"training\.metric fails: KeyError"),
     ({"metric": "mine.py:text_metric"}, ModelError, r"training\.metric fails: ValueError"),
@@ -160,18 +160,18 @@ def test_nan_metric_rolls_back_the_epoch(mine: Path, caplog: pytest.LogCaptureFi
 
 def test_own_step_refuses_explicit_distillation(mine: Path) -> None:
     asked = small.settings(step="mine.py:step", distillation=DistillationSettings(weight=0.5))
-    assert Teacher.wanted(asked)
+    assert Teacher.is_enabled(asked)
     teacher = Teacher(small.model(), asked.distillation)
     with pytest.raises(RecipeError, match=r"training\.step: .*training\.distillation\.weight = 0"):
         Trainer(small.model(), small.data(), asked, folder=mine / "run", teacher=teacher, base=mine)
     for changes in ({"step": "mine.py:step"}, {"loss": "mine.py:vector"}):
-        assert not Teacher.wanted(small.settings(**changes, distillation=DistillationSettings()))
-    assert Teacher.wanted(small.settings(distillation=DistillationSettings()))
+        assert not Teacher.is_enabled(small.settings(**changes, distillation=DistillationSettings()))
+    assert Teacher.is_enabled(small.settings(distillation=DistillationSettings()))
 
 
 def test_own_loss_is_combined_with_distillation(mine: Path) -> None:
     settings = small.settings(loss="mine.py:Weighted", distillation=DistillationSettings(weight=1.0), epochs=6)
-    assert Teacher.wanted(settings)
+    assert Teacher.is_enabled(settings)
     model, dense = small.model(), small.model(seed=1)
     nn.init.eye_(dense[3].weight)
     teacher = Teacher(dense, settings.distillation)
@@ -273,13 +273,13 @@ def test_labels_may_have_any_structure_and_detectors_no_loss_in_eval_mode(
 
 def test_a_step_without_a_loss_in_eval_mode_needs_a_metric(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(_TARGETS)
-    with pytest.raises(ModelError, match=r"training\.step gives list"):
+    with pytest.raises(ModelError, match=r"training\.step returns list"):
         _train(tmp_path, _Named("dict"), _records(_with_targets), step="mine.py:step")
 
 
 def test_cross_entropy_needs_logits_and_class_labels(tmp_path: Path) -> None:
     with pytest.raises(
-        ModelError, match=r"the network gives dict; cross entropy needs one tensor .* set training\.loss"
+        ModelError, match=r"the network returns dict; cross entropy needs one tensor .* set training\.loss"
     ):
         _train(tmp_path / "one", _Named("dict"), _records(_as_dicts))
     with pytest.raises(DataError, match="class labels must be a tensor of integers, got dict"):
@@ -302,7 +302,7 @@ def test_a_step_sees_the_network_as_it_is_and_in_training_mode(tmp_path: Path) -
         small.model(), small.data(), small.settings(step="mine.py:step", metric="mine.py:metric"),
         folder=tmp_path / "run", base=tmp_path,
     )  # fmt: skip
-    trainer.train(Phase(share=1.0))
+    trainer.train(Phase(fraction=1.0))
     assert all(epoch.train_loss > 0 for epoch in trainer.finish().epochs)
 
 
@@ -313,13 +313,13 @@ def test_outputs_with_positions_take_labels_with_positions_of_which_some_are_ign
     model = nn.Conv2d(4, 3, 1)
     with torch.no_grad():
         expected = pytest.approx(float(functional.cross_entropy(model(maps), labels)))
-        assert float(objective(model, maps, labels, PLAIN)) == expected
+        assert float(objective(model, maps, labels, DEFAULT_EXECUTION)) == expected
         assert float(objective.of_outputs(model(maps), labels)) == expected
         # A batch without a label that counts has nothing to teach; torch's mean over no labels would be NaN.
-        assert float(objective(model, maps[:32], labels[:32], PLAIN)) == 0
+        assert float(objective(model, maps[:32], labels[:32], DEFAULT_EXECUTION)) == 0
         assert float(objective.of_outputs(model(maps[:32]), labels[:32])) == 0
     splits = Data(train=TensorSplit(maps, labels), validation=TensorSplit(maps, labels))
     history = _train(tmp_path, nn.Sequential(model, nn.BatchNorm2d(3)), splits, batch_size=16, epochs=2)
     assert all(math.isfinite(epoch.train_loss) for epoch in history.epochs)
     with pytest.raises(DataError, match=r"training: .*\(64, 3, 5\).*got \(64, 5, 3\)"):
-        objective(model, maps, labels.mT, PLAIN)
+        objective(model, maps, labels.mT, DEFAULT_EXECUTION)

@@ -56,7 +56,7 @@ def _figures(history: Any) -> list[tuple[float, ...]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, Any]]:
-    names = ("sgd", "adamw-bfloat16", "stretches", "explodes", "range-test")
+    names = ("sgd", "adamw-bfloat16", "phases", "explodes", "range-test")
     return {name: _train(name, tmp_path_factory.mktemp(name)) for name in names}
 
 
@@ -93,20 +93,20 @@ def _same(resumed: tuple[bytes, Any], undisturbed: tuple[bytes, Any]) -> None:
     assert (resumed[1].best_epoch, resumed[1].rollbacks) == (undisturbed[1].best_epoch, undisturbed[1].rollbacks)
 
 
-# Seven steps are in the first stretch, which ends within the second of three epochs.
+# Seven steps are in the first phase, which ends within the second of three epochs.
 def test_phases_with_hook_and_average_resume_after_kills(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     for step in (2, 7, 8, 13):
-        _kill("stretches", tmp_path, f"steps:{step}")
-    _same(_train("stretches", tmp_path), undisturbed["stretches"])
+        _kill("phases", tmp_path, f"steps:{step}")
+    _same(_train("phases", tmp_path), undisturbed["phases"])
 
 
 def test_phases_resume_after_kills_between_any_two_files(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     lives = 1
-    while _killed("stretches", tmp_path, "files:8"):
+    while _killed("phases", tmp_path, "files:8"):
         lives += 1
         assert list(tmp_path.glob(".*.tmp")), "what was being written is left"
     assert lives > 2
-    _same(_train("stretches", tmp_path), undisturbed["stretches"])
+    _same(_train("phases", tmp_path), undisturbed["phases"])
     assert not list(tmp_path.glob(".*.tmp"))
 
 
@@ -116,7 +116,7 @@ def test_diverging_training_resumes_after_kills(tmp_path: Path, undisturbed: dic
     assert whole[1].epochs[-1].train_loss < whole[1].epochs[0].train_loss
     for step in (4, 7):  # the last is in the midst of the explosion
         _kill("explodes", tmp_path, f"steps:{step}")
-        assert torch.load(tmp_path / "stretch-1.pt", weights_only=True)["rollbacks"] == 0
+        assert torch.load(tmp_path / "phase-1.pt", weights_only=True)["rollbacks"] == 0
     seen = _Seen()
     resumed = _train("explodes", tmp_path, seen)
     assert min(seen.steps) < 0
@@ -133,7 +133,7 @@ def test_a_rollback_survives_a_kill_right_after(tmp_path: Path, monkeypatch: pyt
             _kill("breaks", tmp_path / name, f"steps:{run.STEPS}")
             monkeypatch.setenv(run.BROKE, str(tmp_path / f"{name}-broke"))
             _kill("breaks", tmp_path / name, "rollback")
-            kept = torch.load(tmp_path / name / "stretch-1.pt", weights_only=True)
+            kept = torch.load(tmp_path / name / "phase-1.pt", weights_only=True)
             assert (kept["rollbacks"], kept["step"]) == (1, run.STEPS)
         results.append(_train("breaks", tmp_path / name))
     assert results[0][1].rollbacks == 1
@@ -190,13 +190,13 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_of_more_processes_is_refused(tmp_path: Path) -> None:
     _train("sgd", tmp_path)
-    content = torch.load(tmp_path / "stretch-1.pt", weights_only=True)
-    torch.save({**content, "processes": 2}, tmp_path / "stretch-1.pt")
+    content = torch.load(tmp_path / "phase-1.pt", weights_only=True)
+    torch.save({**content, "processes": 2}, tmp_path / "phase-1.pt")
     with pytest.raises(InputError, match=r"2.*1.*--nproc-per-node.*2"):
         _train("sgd", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["stretch-1.pt", "execution.json"])
+@pytest.mark.parametrize("name", ["phase-1.pt", "execution.json"])
 def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     _train("sgd", tmp_path)
     (tmp_path / name).write_bytes(b"damaged")

@@ -1,4 +1,4 @@
-"""Stretches, hooks, averages, and what is refused before any epoch is spent."""
+"""Phases, hooks, averages, and what is refused before any epoch is spent."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _Notes(Hook):
 def test_hook_is_called_at_every_update_in_order(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path)
     hook = _Notes(trainer)
-    trainer.train(Phase(share=1.0, hook=hook))
+    trainer.train(Phase(fraction=1.0, hook=hook))
     updates = [(moment, step) for step in range(_STEPS) for moment in ("before", "after")]
     assert hook.calls == [("begin", _STEPS), *updates, "end"]
 
@@ -67,15 +67,15 @@ def test_last_change_of_a_hook_is_in_the_next_phase(tmp_path: Path) -> None:
         def end(self) -> None:
             nn.init.zeros_(trainer.network.model[3].bias)
 
-    trainer.train(Phase(share=0.5, hook=Zero()))
+    trainer.train(Phase(fraction=0.5, hook=Zero()))
     assert torch.equal(trainer.network.model[3].bias, torch.zeros(3))
 
 
 def test_phase_follows_its_part_of_the_rate_curve(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, warmup_epochs=0.5)
     hooks = [_Notes(trainer), _Notes(trainer)]
-    trainer.train(Phase(share=0.75, hook=hooks[0]))
-    trainer.train(Phase(share=0.25, rate=(0.5, 1.0), hook=hooks[1]))
+    trainer.train(Phase(fraction=0.75, hook=hooks[0]))
+    trainer.train(Phase(fraction=0.25, rate=(0.5, 1.0), hook=hooks[1]))
     curve = partial(learning_rate, 0.1, steps=_STEPS, warmup=2)
     assert hooks[0].rates == pytest.approx([curve(step * _STEPS / 9) for step in range(9)])
     assert hooks[1].rates == pytest.approx([curve(6 + 2 * step) for step in range(3)])
@@ -84,7 +84,7 @@ def test_phase_follows_its_part_of_the_rate_curve(tmp_path: Path) -> None:
 def test_optimizer_state_is_reset_only_if_a_phase_asks(tmp_path: Path) -> None:
     for forget in (False, True):
         trainer = _trainer(tmp_path / str(forget))
-        trainer.train(Phase(share=0.5))
+        trainer.train(Phase(fraction=0.5))
 
         class Look(Hook):
             states = 0
@@ -93,16 +93,16 @@ def test_optimizer_state_is_reset_only_if_a_phase_asks(tmp_path: Path) -> None:
                 self.states += len(trainer.network.optimizer.state) if step == 0 else 0
 
         hook = Look()
-        trainer.train(Phase(share=0.5, hook=hook, forget=forget))
+        trainer.train(Phase(fraction=0.5, hook=hook, reset_optimizer=forget))
         assert (hook.states == 0) == forget
 
 
 def test_best_epoch_is_of_the_last_phase(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path)
     for share in (0.5, 0.25, 0.25):  # six steps, three and three, where four are an epoch
-        trainer.train(Phase(share=share))
+        trainer.train(Phase(fraction=share))
     history = trainer.finish()
-    assert [(epoch.number, epoch.stretch) for epoch in history.epochs] == [(1, 1), (2, 1), (2, 2), (3, 2), (3, 3)]
+    assert [(epoch.number, epoch.phase) for epoch in history.epochs] == [(1, 1), (2, 1), (2, 2), (3, 2), (3, 3)]
     assert history.best_epoch == 5
 
 
@@ -110,7 +110,7 @@ def test_phases_shorter_than_a_step_take_one_step(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, epochs=1)
     hooks = [_Notes(trainer) for _ in range(8)]
     for hook in hooks:
-        trainer.train(Phase(share=0.125, hook=hook))
+        trainer.train(Phase(fraction=0.125, hook=hook))
     assert [hook.calls[0] for hook in hooks] == [("begin", 1)] * 8
     assert [epoch.number for epoch in trainer.finish().epochs] == [1] * 4 + [2] * 4
 
@@ -124,7 +124,7 @@ def test_weight_average_follows_the_formula_and_is_kept(tmp_path: Path) -> None:
             decay = min(0.5, (2 + step) / (11 + step))
             average.mul_(decay).add_((1 - decay) * trainer.network.model[0].weight.detach())
 
-    trainer.train(Phase(share=1.0, hook=Follow()))
+    trainer.train(Phase(fraction=1.0, hook=Follow()))
     trained = {name: tensor.clone() for name, tensor in trainer.network.model.state_dict().items()}
     trainer.finish()
     torch.testing.assert_close(trainer.network.model[0].weight.detach(), average)
@@ -141,7 +141,7 @@ def test_best_and_last_weights_are_both_saved(tmp_path: Path, keep: str) -> None
             if step == _STEPS - 1:
                 nn.init.zeros_(trainer.network.model[3].weight)
 
-    trainer.train(Phase(share=1.0, hook=Spoils()))
+    trainer.train(Phase(fraction=1.0, hook=Spoils()))
     history = trainer.finish()
     best, last = (weights.read(tmp_path / f"{name}.safetensors")["3.weight"] for name in ("best", "last"))
     assert history.best_epoch < 3
@@ -172,7 +172,7 @@ def test_buffers_that_are_infinite_on_purpose_do_no_harm(tmp_path: Path) -> None
 def test_no_gradients_are_left_and_no_generator_has_moved(tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     trainer = _trainer(tmp_path)
-    trainer.train(Phase(share=1.0))
+    trainer.train(Phase(fraction=1.0))
     assert all(parameter.grad is None for parameter in trainer.network.model.parameters())
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -213,21 +213,21 @@ def test_labels_out_of_range_are_named_in_the_first_step(tmp_path: Path) -> None
 
 
 def test_another_schedule_is_refused(tmp_path: Path) -> None:
-    _trainer(tmp_path).train(Phase(share=0.5))
-    with pytest.raises(TrainingError, match="holds steps 0 to 6 as stretch 1, now it has 0 to 12: another schedule"):
-        _trainer(tmp_path).train(Phase(share=1.0))
+    _trainer(tmp_path).train(Phase(fraction=0.5))
+    with pytest.raises(TrainingError, match="holds steps 0 to 6 as phase 1, now it has 0 to 12: another schedule"):
+        _trainer(tmp_path).train(Phase(fraction=1.0))
 
 
 def test_phase_of_another_network_is_refused(tmp_path: Path) -> None:
     for width in (7, 6):
         trainer = _trainer(tmp_path)
-        trainer.train(Phase(share=0.5))
+        trainer.train(Phase(fraction=0.5))
         trainer.network.model = small.model(width=width)
         if width == 7:
-            trainer.train(Phase(share=0.5, forget=True))
+            trainer.train(Phase(fraction=0.5, reset_optimizer=True))
         else:
-            with pytest.raises(TrainingError, match="a network of another shape in stretch 2: another schedule"):
-                trainer.train(Phase(share=0.5, forget=True))
+            with pytest.raises(TrainingError, match="a network of another shape in phase 2: another schedule"):
+                trainer.train(Phase(fraction=0.5, reset_optimizer=True))
 
 
 class _BreaksOnce(nn.Module):
@@ -269,7 +269,7 @@ def test_divergence_rolls_back_an_epoch_and_halves_the_rate(
             rates[step] = trainer.network.optimizer.param_groups[0]["lr"]
 
     hook = Rates()
-    trainer.train(Phase(share=1.0, hook=hook))
+    trainer.train(Phase(fraction=1.0, hook=hook))
     history = trainer.finish()
     assert history.rollbacks == 1
     assert hook.begun == 2
@@ -283,7 +283,7 @@ def test_divergence_rolls_back_an_epoch_and_halves_the_rate(
 
 def test_lowered_rate_applies_to_later_phases(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, _BreaksOnce(3))
-    trainer.train(Phase(share=0.5))
+    trainer.train(Phase(fraction=0.5))
 
     class First(Hook):
         rate = 0.0
@@ -292,7 +292,7 @@ def test_lowered_rate_applies_to_later_phases(tmp_path: Path) -> None:
             self.rate = self.rate or trainer.network.optimizer.param_groups[0]["lr"]
 
     hook = First()
-    trainer.train(Phase(share=0.5, hook=hook))
+    trainer.train(Phase(fraction=0.5, hook=hook))
     assert hook.rate == pytest.approx(0.05)
 
 
@@ -307,6 +307,6 @@ def test_interrupted_training_leaves_no_hooks(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(Phase(share=1.0, hook=Stops()))
+        trainer.train(Phase(fraction=1.0, hook=Stops()))
     assert not model[1]._forward_hooks
     assert not torch.are_deterministic_algorithms_enabled()

@@ -44,7 +44,7 @@ def _run(
         _reference(context.pruned(plan, trained)),
         {name: context.backend.host.predictor(file) for name, file in models.items()},
         context.data.validation,
-        classes=context.objective.plain,
+        classes=context.objective.is_default,
         samples=context.recipe.export.parity_samples,
         progress=space.progress,
     )

@@ -59,14 +59,16 @@ def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 def _run(context: BuildContext, space: StageDir) -> CandidatesResult:
     from edgeprune.candidates import compare
-    from edgeprune.training import processes
+    from edgeprune.training import process_group
 
     if len(context.candidates) == 1:
         return _result(context, context.candidates[0])
     select_units.check_table(context)
     locked = _locked(context)
     trial = _Trial(context, space)
-    compared = compare(context.candidates, trial, locked=locked, agree=processes().tell, progress=space.progress)
+    compared = compare(
+        context.candidates, trial, locked=locked, agree=process_group().broadcast, progress=space.progress
+    )
     (winner,) = [one.candidate for one in compared if one.chosen]
     return replace(
         _result(context, winner),
@@ -136,9 +138,9 @@ class _Trial:
         from edgeprune.training.evaluate import BrokenError
 
         context = self._context
-        hidden = context.objective.steps  # a step of the user's own computes the loss itself
+        hidden = context.objective.has_custom_step  # a step of the user's own computes the loss itself
         found = candidates.Score(math.inf) if hidden else candidates.score(model, self._samples)
-        if context.objective.plain and context.recipe.training.metric is None:
+        if context.objective.is_default and context.recipe.training.metric is None:
             return found
         try:
             judged = context.judge(self._split)(model)
@@ -169,7 +171,7 @@ class _Trial:
         if trainer.plan.steps * TRAINING_FRACTION < FEWEST_STEPS:
             return False
         try:
-            trainer.train(Phase(share=TRAINING_FRACTION))
+            trainer.train(Phase(fraction=TRAINING_FRACTION))
             trainer.finish()
         except TrainingError as problem:
             logger.info("candidate %d: %s", number, problem)  # its score tells, and the one before training counts

@@ -32,7 +32,7 @@ def judged_file(context: BuildContext, file: Path, split: Split, progress: Progr
     from edgeprune.training.evaluator import LOSS
 
     judge = context.judge(split)
-    if judge.plain:
+    if judge.is_default:
         return context.backend.host.evaluate(file, split, progress=progress)
     module = as_module(context.backend.host.predictor(file), network.check_forward(context.dense, context.example))
     if judge.metric != LOSS:

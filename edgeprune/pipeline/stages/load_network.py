@@ -55,14 +55,14 @@ def _run(context: BuildContext, _space: StageDir) -> LoadResult:
     loaded = load_inputs(context)
     outputs = network.check_forward(context.dense, context.example)
     training, objective = context.recipe.training, context.objective
-    data.check(loaded, outputs, sample=context.recipe.model.input[1:], classes=objective.plain)
+    data.check(loaded, outputs, sample=context.recipe.model.input[1:], classes=objective.is_default)
     if training.step is not None and training.metric is None:
         raise RecipeError(
             "training.step: set training.metric as well; a step may use parts of the network, and an exported file, "
             "which a build also judges, has none"
         )
-    if not objective.plain:
-        objective.try_on(context.dense, loaded.train, batch_size=training.sample_batch)
+    if not objective.is_default:
+        objective.check_batch(context.dense, loaded.train, batch_size=training.sample_batch)
     return LoadResult(
         samples={role: len(split) for role, split in loaded.splits().items()},
         settings=_settings(context.recipe, context.target),

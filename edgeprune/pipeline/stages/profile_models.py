@@ -130,9 +130,9 @@ def _agreement(context: BuildContext, file: Path, macs: float, space: StageDir) 
     split = context.reported_split
     count = min(len(split), max(_FEWEST, _MACS // max(round(macs), 1)))
     samples, labels = _first(split, count)
-    plain = context.objective.plain and context.judge(split).plain
+    has_labels = context.objective.is_default and context.judge(split).is_default
     found = context.backend.compare_with_host(
-        file, samples, classes=plain, labels=labels if plain else None, progress=space.progress
+        file, samples, classes=has_labels, labels=labels if has_labels else None, progress=space.progress
     )
     assert found is not None
     return AgreementReport(**asdict(found))
