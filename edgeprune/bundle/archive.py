@@ -1,8 +1,8 @@
-"""The archive of a bundle: one way to write it, so that a reader can tell any other by its bytes.
+"""Reader and writer of bundle archives, which have exactly one valid byte sequence for each manifest.
 
-The manifest comes first, the other members follow in order; each is a plain file with the same time, owner 0 and a mode
-that its name decides. Who verifies an archive knows from the manifest what every following byte must be, and needs no
-parser that a hostile archive could lead astray.
+The manifest is the first member, and the others follow in sorted order. Each member is a regular file with the same
+time and owner 0; its mode depends on its name. The reader computes every following byte from the manifest and compares
+it with the archive. It does not depend on a general tar parser, which a hostile archive could mislead.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ _KINDS = {
 
 
 def mode(path: str) -> int:
-    """Mode of a file in a bundle; scripts are executable."""
+    """Return the mode of a file in a bundle; scripts are executable."""
     return 0o755 if PurePosixPath(path).suffix in (".py", ".sh") else 0o644
 
 
 def write(path: Path, folder: Path, members: Sequence[str], epoch: int) -> None:
-    """Write ``members`` of ``folder``, the manifest among them, to ``path`` as a ``.tar.gz``; the same bytes each time.
+    """Write ``members`` of ``folder``, including the manifest, to ``path`` as a reproducible ``.tar.gz``.
 
     Args:
         path: Path of the archive.
-        folder: Its name is that of the folder in the archive.
-        members: Paths in the folder.
-        epoch: Time of all members, in seconds since 1970.
+        folder: Folder of the bundle; its name is also the name of the folder in the archive.
+        members: Paths of the files, relative to ``folder``.
+        epoch: Modification time of all members, in seconds since 1970.
     """
     with (
         open(path, "wb") as file,
@@ -69,29 +69,32 @@ def write(path: Path, folder: Path, members: Sequence[str], epoch: int) -> None:
 
 
 Receive = Callable[[str, bytes], None]
-"""Is called with the path of a member and the next part of its content."""
+"""Callback that receives the path of a member and the next part of its content."""
 
 
 def read(path: Path, receive: Receive | None = None) -> tuple[Manifest, bytes]:
-    """Verify every byte of the archive at ``path``; nothing is extracted, and no more is read than its manifest tells.
+    """Verify every byte of the archive at ``path`` without extracting anything.
+
+    At most the number of bytes that the manifest lists is read.
 
     Args:
         path: Path of the archive.
-        receive: Receives the content of all members but the manifest, in parts. A member is verified only when ``read``
-            returns, so the caller must discard everything if it raises.
+        receive: Callback for the content of all members except the manifest, in parts. A member is verified only when
+            ``read`` returns, so the caller must discard everything if it raises.
 
     Returns:
-        The manifest, and its text.
+        The manifest and its text.
 
     Raises:
-        BundleError: It is no archive of a bundle, is damaged, or is not as EdgePrune writes it; names the member.
+        BundleError: The file is not the archive of a bundle, is damaged, or differs from what EdgePrune writes. The
+            message names the member.
     """
     with _opened(path, receive) as reader:
         return reader.read()
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read the manifest of the archive at ``path``; what follows it is not read.
+    """Read the manifest of the archive at ``path``, and nothing after it.
 
     Raises:
         BundleError: The file is not the archive of a bundle, or its manifest is damaged.
@@ -101,12 +104,12 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def read_member(path: Path, member: str) -> tuple[Manifest, bytes | None]:
-    """Verify the archive at ``path`` as ``read`` does, and return its manifest and the content of one member.
+    """Verify the archive at ``path`` like ``read``, and return its manifest and the content of one member.
 
-    The content is None where the archive has no such member.
+    The content is None if the archive has no such member.
 
     Raises:
-        BundleError: As ``read``; the member has more than 16 MiB.
+        BundleError: See ``read``; also raised if the member has more than 16 MiB.
     """
     content = bytearray()
 
@@ -130,7 +133,7 @@ def extract(path: Path, folder: Path) -> Path:
         The folder of the bundle.
 
     Raises:
-        BundleError: As ``read``; the disk has no room for the files.
+        BundleError: See ``read``; also raised if the disk does not have enough free space for the files.
         OSError: The folder cannot be written.
     """
     size, free = sum(entry.bytes for entry in read(path)[0].files.values()), shutil.disk_usage(folder).free
@@ -178,7 +181,7 @@ def _header(root: str, member: str, size: int, epoch: int) -> bytes:
 
 
 class _Reader:
-    """Reads an archive member by member, as it must be."""
+    """Reader that compares each member of an archive with the bytes that the manifest requires."""
 
     def __init__(self, path: Path, file: CanonicalGzip, receive: Receive | None = None) -> None:
         self._path, self._file, self._receive = path, file, receive
@@ -196,7 +199,7 @@ class _Reader:
         return manifest, text
 
     def manifest(self) -> tuple[Manifest, bytes, str, int]:
-        """The manifest, its text, the name of the folder that it is in, and the time of all members."""
+        """Return the manifest, its text, the name of the archive's folder, and the time of all members."""
         root, size, epoch = self._first(self._exactly(_BLOCK_BYTES, "the first header"))
         text = self._exactly(size, manifests.NAME)
         self._zeros(-size % _BLOCK_BYTES, manifests.NAME)
@@ -219,40 +222,40 @@ class _Reader:
         return root, info.size, epoch
 
     def _member(self, root: str, member: str, entry: FileEntry, epoch: int, manifest: Manifest) -> None:
-        wanted = _header(root, member, entry.bytes, epoch)
-        self._compare(self._exactly(len(wanted), f"the header of {member}"), wanted, f"{root}/{member}", manifest)
-        digest, left = hashlib.sha256(), entry.bytes
-        while left:
-            chunk = self._exactly(min(left, _CHUNK_BYTES), member)
+        expected = _header(root, member, entry.bytes, epoch)
+        self._compare(self._exactly(len(expected), f"the header of {member}"), expected, f"{root}/{member}", manifest)
+        digest, remaining = hashlib.sha256(), entry.bytes
+        while remaining:
+            chunk = self._exactly(min(remaining, _CHUNK_BYTES), member)
             digest.update(chunk)
             if self._receive is not None:
                 self._receive(member, chunk)
-            left -= len(chunk)
+            remaining -= len(chunk)
         if digest.hexdigest() != entry.sha256:
             raise BundleError(f"{self._path}: {member} was changed: its SHA-256 is not that of the manifest")
         self._zeros(-entry.bytes % _BLOCK_BYTES, member)
 
-    def _compare(self, header: bytes, wanted: bytes, name: str, manifest: Manifest | None) -> None:
-        if header == wanted:
+    def _compare(self, header: bytes, expected: bytes, name: str, manifest: Manifest | None) -> None:
+        if header == expected:
             return
         info = self._header_info(header[:_BLOCK_BYTES])
         self._refuse(info, name, manifest)
 
-    def _refuse(self, info: tarfile.TarInfo, wanted: str, manifest: Manifest | None) -> None:
-        """Say what is wrong with a header that is not the one that had to come."""
+    def _refuse(self, info: tarfile.TarInfo, expected: str, manifest: Manifest | None) -> None:
+        """Raise the error that describes how a header differs from the expected one."""
         inner, name = info.name.partition("/")[2], bundle_paths.shown(info.name)
         if info.type in _KINDS:
             reason = f"'{name}' is {_KINDS[info.type]}; a bundle has files alone"
         elif info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):  # the first block of a long name, or an extension
-            reason = f"another member is where '{wanted}' must be"
+            reason = f"another member is where '{expected}' must be"
         elif not bundle_paths.is_inside(info.name):
             reason = f"'{name}' leaves the bundle"
-        elif info.name == wanted:
+        elif info.name == expected:
             reason = f"'{name}' is not written as EdgePrune does: another size, time, owner or mode"
         elif manifest is not None and (inner == manifests.NAME or inner in manifest.files):
-            reason = f"'{name}' is there twice, or out of order, where '{wanted}' must be"
+            reason = f"'{name}' is there twice, or out of order, where '{expected}' must be"
         else:
-            reason = f"'{name}' is not in the manifest, or '{wanted}' is missing"
+            reason = f"'{name}' is not in the manifest, or '{expected}' is missing"
         raise BundleError(f"{self._path}: {reason}")
 
     def _header_info(self, header: bytes) -> tarfile.TarInfo:
@@ -264,17 +267,17 @@ class _Reader:
             raise BundleError(f"{self._path} is not an archive of a bundle, or is damaged: {problem}") from problem
 
     def _exactly(self, size: int, what: str) -> bytes:
-        parts, left = [], size
-        while left and (part := self._file.read(min(left, _CHUNK_BYTES))):
+        parts, remaining = [], size
+        while remaining and (part := self._file.read(min(remaining, _CHUNK_BYTES))):
             parts.append(part)
-            left -= len(part)
-        if left:
+            remaining -= len(part)
+        if remaining:
             raise BundleError(f"{self._path} is cut off in {what}")
         return b"".join(parts)
 
     def _zeros(self, size: int, what: str, manifest: Manifest | None = None) -> None:
-        found = self._exactly(size, what)
-        if any(found):
+        padding = self._exactly(size, what)
+        if any(padding):
             if manifest is not None:
-                self._refuse(self._header_info(found[:_BLOCK_BYTES]), "the end", manifest)
+                self._refuse(self._header_info(padding[:_BLOCK_BYTES]), "the end", manifest)
             raise BundleError(f"{self._path}: something is hidden behind {what}")

@@ -1,4 +1,4 @@
-"""Put a finished folder in the place of another one, in one step where the system can."""
+"""Replacement of one folder by another, atomically on Linux."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ _RENAME_EXCHANGE = 2
 
 
 def exchange(new: Path, place: Path) -> None:
-    """Make ``new`` be ``place``; what was there lies beside ``new``'s old name afterwards, for the caller to remove.
+    """Move the folder ``new`` to the path ``place``; the caller removes the folder that was there before.
 
-    On Linux the two change places at once (``renameat2``), so that a reader finds the old folder or the new one.
-    Elsewhere there is a moment between two renames without either.
+    On Linux, ``renameat2`` exchanges the two folders atomically: a reader finds either the old or the new one, and the
+    old one ends up at the path of ``new``. On other systems, two renames follow each other, and ``place`` is missing
+    between them; the old folder ends up at the path of ``new`` with the suffix ``.old``.
     """
     if not os.path.lexists(place):
         new.rename(place)

@@ -1,4 +1,4 @@
-"""Verdicts on budgets: the value, the limit, what is left between them, and whether the evidence is enough."""
+"""Comparison of values with the limits of a budget, including margin and provenance."""
 
 from __future__ import annotations
 
@@ -20,36 +20,38 @@ def verdict(
     required: Evidence = "estimated",
     note: str = "",
 ) -> BudgetReport:
-    """Judge one limit.
+    """Compare one value with its limit.
 
     Args:
-        name: What is limited; accuracy has a lower limit, all else an upper one.
-        limit: In the unit of the value.
-        value: What came out; None where it is not known, which is a limit that was missed.
-        kind: Where the value comes from.
-        required: The weakest evidence that counts.
-        note: What there is to say beside, such as why there is no value.
+        name: Name of the limited quantity. Accuracy has a lower limit; every other quantity has an upper limit.
+        limit: Limit in the unit of the value.
+        value: Actual value; None if it is not known, which counts as missing the limit.
+        kind: Provenance of the value.
+        required: Weakest provenance that is accepted.
+        note: Additional remark, such as the reason for a missing value.
     """
     if value is None:
         return BudgetReport(name=name, limit=limit, value=None, margin=None, kind=kind, ok=False, note=note)
     margin = value - limit if name == _LOWER else limit - value
-    enough = is_at_least(kind, required)
-    if not enough:
+    is_accepted = is_at_least(kind, required)
+    if not is_accepted:
         note = f"it is {kind}, and budget.require asks for {required}{f'; {note}' if note else ''}"
-    kept = margin >= -_ROUNDING * max(1.0, abs(limit))
-    return BudgetReport(name=name, limit=limit, value=value, margin=margin, kind=kind, ok=kept and enough, note=note)
+    is_within = margin >= -_ROUNDING * max(1.0, abs(limit))
+    return BudgetReport(
+        name=name, limit=limit, value=value, margin=margin, kind=kind, ok=is_within and is_accepted, note=note
+    )
 
 
 def combined(budgets: Iterable[BudgetReport], measured: Iterable[BudgetReport]) -> tuple[BudgetReport, ...]:
-    """All verdicts; one on a measurement replaces the one of the same name on an estimate.
+    """Return all budget results; the result for a measurement replaces the estimated one of the same name.
 
     Args:
-        budgets: Verdicts in the manifest.
-        measured: Verdicts in ``measured.json``.
+        budgets: Budget results of the manifest.
+        measured: Budget results of ``measured.json``.
     """
     return tuple({report.name: report for report in (*budgets, *measured)}.values())
 
 
 def missed(reports: Iterable[BudgetReport]) -> list[BudgetReport]:
-    """Those that are not kept."""
+    """Return the results whose limit is not met."""
     return [report for report in reports if not report.ok]

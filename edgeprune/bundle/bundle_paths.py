@@ -1,4 +1,4 @@
-"""Which paths a bundle may have: nothing that leaves it, is there twice, or means something else on another system."""
+"""Check of the paths in a bundle: no path leaves it, occurs twice, or has another meaning on another system."""
 
 from __future__ import annotations
 
@@ -11,31 +11,36 @@ _MOST_BYTES = 1024
 
 
 def check(paths: Iterable[str], own: Iterable[str] = ()) -> None:
-    """See to it that ``paths`` can lie in one folder, beside the files that a bundle writes on its ``own``.
+    """Check that ``paths`` can be files of one bundle.
+
+    Args:
+        paths: Paths relative to the folder of the bundle.
+        own: Names of the files that every bundle contains, such as its manifest.
 
     Raises:
-        BundleError: One leaves the bundle, has an odd character, comes twice, or is a file and a folder.
+        BundleError: A path leaves the bundle, has a character that cannot be printed, occurs twice, or is the path of
+            both a file and a folder.
     """
-    seen = set(own)
+    names = set(own)
     for path in paths:
         if not is_inside(path):
-            raise BundleError(f"'{shown(path)}' is no path inside a bundle")
-        if path in seen:
-            raise BundleError(f"a bundle has one file of a name: {path}")
-        seen.add(path)
-    for path in seen:
+            raise BundleError(f"'{shown(path)}' is not a path inside a bundle")
+        if path in names:
+            raise BundleError(f"a bundle cannot have two files of the name {path}")
+        names.add(path)
+    for path in names:
         for folder in PurePosixPath(path).parents:
-            if str(folder) in seen:
-                raise BundleError(f"{folder} is a file and a folder in one bundle")
+            if str(folder) in names:
+                raise BundleError(f"{folder} is both a file and a folder in the bundle")
 
 
 def shown(name: str) -> str:
-    """``name`` as a message has it, on one line: what a terminal could obey is escaped."""
+    """Return ``name`` for a message, on one line and with control characters escaped."""
     return name if name.isprintable() else ascii(name)
 
 
 def is_inside(path: str) -> bool:
-    """Whether ``path`` is relative, plain, and names a file below the folder it is in."""
+    """Return whether ``path`` is a relative, normalized path of a file inside the folder of a bundle."""
     pure = PurePosixPath(path)
     return (
         str(pure) == path

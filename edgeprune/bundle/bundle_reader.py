@@ -1,4 +1,4 @@
-"""Manifest, profile and results of a bundle, read from its folder, its archive, or one of its files."""
+"""Reader of a bundle's manifest, profile and evaluation from its folder, its archive, or one of its files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class BundleContent:
     """The readable parts of a bundle.
 
     Attributes:
-        path: Path that was read.
-        manifest: None for a profile alone.
-        profile: Text of ``profile.json``; None where there is none, as in an archive.
-        evaluation: Results by sample; None in a bundle of an older version, with a metric of the user's own, and for a
-            manifest or profile alone.
+        path: Path of the bundle, or of its manifest or profile.
+        manifest: Manifest of the bundle; None if only a profile was read.
+        profile: Text of ``profile.json``; None if there is no profile, as in an archive.
+        evaluation: Results by sample; None if only a manifest or profile was read, or if the bundle has a custom
+            metric or an older version.
     """
 
     path: Path
@@ -39,7 +39,7 @@ def read(path: Path) -> BundleContent:
     """Read a bundle folder, its ``.tar.gz``, a ``manifest.json`` or a ``profile.json``.
 
     Raises:
-        BundleError: It is none of them, damaged, or of a newer schema.
+        BundleError: The path is none of these, or the file is damaged or has a newer schema.
     """
     if path.is_dir():
         profile, manifest = path / PROFILE, Manifest.load(path)
@@ -76,7 +76,7 @@ def _evaluation_in_folder(folder: Path, manifest: Manifest) -> Evaluation | None
 
 
 def _parsed(manifest: Manifest, content: bytes, where: Path) -> Evaluation:
-    """The results, which must be those of the manifest."""
+    """Parse the evaluation and check that it agrees with the manifest."""
     results = Evaluation.parse(content, where=f"{evaluation.NAME} of {where}")
     if results.samples != manifest.metrics.shipped.samples:
         raise BundleError(
@@ -92,7 +92,7 @@ def _parsed(manifest: Manifest, content: bytes, where: Path) -> Evaluation:
 
 
 def _fraction(results: Evaluation) -> float:
-    """Accuracy that the results of the samples amount to."""
+    """Return the accuracy over the results of all samples."""
     if results.losses is None:
         return results.bits.bit_count() / results.samples
     size = results.batch_size or 1

@@ -1,7 +1,8 @@
-"""A gzip stream in the one form that EdgePrune writes: nothing can hide in its header or behind its end.
+"""Reader of gzip streams in exactly the format that EdgePrune writes, without room for hidden data.
 
-RFC 1952 allows a file name, a comment and extra fields in the header, several members, and padding. A reader that
-verifies every byte accepts none of them: one member, no optional field, and the file ends with its trailer.
+RFC 1952 allows a file name, a comment and extra fields in the header, several members, and padding. This reader
+verifies every byte, and therefore accepts only one member without optional fields, followed by its trailer and the end
+of the file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 class CanonicalGzip:
-    """Reads the content of ``file``; never holds more than one chunk of it, whatever its compression ratio.
+    """Reader that decompresses ``file`` and holds at most one chunk in memory, regardless of the compression ratio.
 
     Attributes:
         epoch: Modification time in the header, in seconds since 1970.
@@ -40,7 +41,7 @@ class CanonicalGzip:
             raise gzip.BadGzipFile("its gzip header has a file name, a comment or other fields that no bundle has")
 
     def read(self, size: int) -> bytes:
-        """Up to ``size`` bytes; fewer, or none, at the end of the stream."""
+        """Return up to ``size`` bytes; fewer or none at the end of the stream."""
         content = b""
         while not content and size and not self._inflate.eof:
             chunk = self._inflate.unconsumed_tail or self._file.read(_CHUNK_BYTES)
@@ -52,19 +53,19 @@ class CanonicalGzip:
         return content
 
     def tell(self) -> int:
-        """Bytes of content that were read."""
+        """Return the number of decompressed bytes that were read so far."""
         return self._size
 
     def finish(self) -> None:
-        """Check the trailer; call it when ``read`` has returned all content.
+        """Check the trailer, after ``read`` has returned all content.
 
         Raises:
-            gzip.BadGzipFile: The trailer does not belong to the content, or something follows it.
+            gzip.BadGzipFile: The trailer does not match the content, or bytes follow it.
         """
-        rest = self._inflate.unused_data + self._file.read(_TRAILER.size + 1)
-        if len(rest) < _TRAILER.size:
+        trailer = self._inflate.unused_data + self._file.read(_TRAILER.size + 1)
+        if len(trailer) < _TRAILER.size:
             raise EOFError("it is cut off in its gzip trailer")
-        if _TRAILER.unpack(rest[: _TRAILER.size]) != (self._checksum, self._size & 0xFFFFFFFF):
+        if _TRAILER.unpack(trailer[: _TRAILER.size]) != (self._checksum, self._size & 0xFFFFFFFF):
             raise gzip.BadGzipFile("the checksum of its gzip trailer is wrong")
-        if len(rest) > _TRAILER.size:
+        if len(trailer) > _TRAILER.size:
             raise gzip.BadGzipFile("bytes follow its gzip stream")

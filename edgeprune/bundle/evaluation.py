@@ -1,7 +1,8 @@
-"""``evaluation.json``: the results of the shipped model on every sample of the reported split.
+"""``evaluation.json``: results of the shipped model on every sample of the reported split.
 
-``edgeprune compare`` needs them to compare two bundles sample by sample. The file holds one bit for each sample (or one
-loss for each batch) in the fixed order of the split, and a hash of the samples: no input, no label and no output.
+``edgeprune compare`` uses them to compare two bundles sample by sample. The file contains one bit for each sample, or
+one loss for each batch, in the fixed order of the split, and a hash of the samples. It contains no inputs, labels or
+outputs.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ class Evaluation(ManifestPart):
     """``evaluation.json``; the key ``schema`` is the attribute ``schema_version``.
 
     Attributes:
-        split_sha256: Hash of all inputs and labels of the split, in order. Only results on the same samples are paired.
+        split_sha256: SHA-256 of all inputs and labels of the split, in order. Only results on the same samples are
+            compared as pairs.
         samples: Number of samples of the split.
-        correct: One bit for each sample, most significant bit first, padded with zeros, in base64: 1 where the class is
-            right. None unless the model gives one class a sample.
-        losses: The loss of each batch by the recipe's own loss; for several labels a sample the fraction of wrong
-            labels, scaled so that the mean over the samples is ``1 - accuracy``. None where there is ``correct``.
-        batch_size: Samples of a batch of ``losses``; the last one may have fewer.
+        correct: Base64 of one bit for each sample, most significant bit first, padded with zeros; 1 if the predicted
+            class is correct. None if the model does not predict one class for each sample.
+        losses: Loss of each batch, by the loss function of the recipe. For several labels a sample, it is the fraction
+            of wrong labels, scaled so that the mean over the samples is ``1 - accuracy``. None if ``correct`` is set.
+        batch_size: Number of samples in a batch of ``losses``; the last batch may have fewer.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -60,7 +62,7 @@ class Evaluation(ManifestPart):
 
     @property
     def bits(self) -> int:
-        """``correct`` as one integer, including the padding; 0 where there is none."""
+        """``correct`` as one integer, including the padding; 0 if ``correct`` is None."""
         try:
             content = base64.b64decode(self.correct or "", validate=True)
         except (binascii.Error, ValueError) as problem:
@@ -70,20 +72,26 @@ class Evaluation(ManifestPart):
         return int.from_bytes(content, "big")
 
     def to_json(self) -> str:
-        """The text of the file: the same for the same results."""
+        """Return the text of the file, which is reproducible."""
         values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return json.dumps(values, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def of_classes(cls, correct: bytes, samples: int, split_sha256: str) -> Evaluation:
-        """Results of a classifier; ``correct`` as ``numpy.packbits`` returns it."""
+        """Create the results of a classifier.
+
+        Args:
+            correct: Packed bits of all samples, as ``numpy.packbits`` returns them.
+            samples: Number of samples.
+            split_sha256: Hash of the split.
+        """
         return cls(split_sha256=split_sha256, samples=samples, correct=base64.b64encode(correct).decode())
 
     @classmethod
     def parse(cls, content: bytes, *, where: Path | str) -> Evaluation:
-        """Read the text of the file; ``where`` names it in messages.
+        """Parse the text of the file; ``where`` is its path for messages.
 
         Raises:
-            BundleError: The text is damaged or of a newer schema.
+            BundleError: The text is damaged or has a newer schema.
         """
         return strict_json.parse(cls, content, where=where)

@@ -1,7 +1,7 @@
-"""``manifest.json``, schema 1: what a bundle holds, what was asked, and what came out.
+"""``manifest.json``, schema 1: files, settings and results of a bundle.
 
-It holds no timing, so that the same inputs, seed and versions give the same bytes. What was measured lies in
-``profile.json`` beside it.
+The manifest contains no timings, so the same inputs, seed and versions produce the same bytes. Timings are stored in
+``profile.json`` in the same folder.
 """
 
 from __future__ import annotations
@@ -36,23 +36,29 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FileEntry(ManifestPart):
-    """One file of the bundle."""
+    """One file of the bundle.
+
+    Attributes:
+        sha256: SHA-256 of the file.
+        bytes: Size of the file in bytes.
+    """
 
     sha256: Sha256
     bytes: Count
 
 
 class Metrics(ManifestPart):
-    """One network.
+    """Costs and accuracy of one network.
 
     Attributes:
-        macs: Multiply-accumulate operations of one sample; FLOPs = 2 x MACs.
-        params: Parameters.
-        accuracy: On the reported split: the top-1 share, 0..1, or what ``metric`` of the manifest names.
-        samples: Size of that split.
-        file_bytes: Of its ONNX file.
-        predicted_latency_ms: From the target's latency table, or a microcontroller's cycles per MAC, estimated; None
-            without one that fits.
+        macs: Number of multiply-accumulate operations for one sample; FLOPs = 2 x MACs.
+        params: Number of parameters.
+        accuracy: Top-1 accuracy on the reported split, 0 to 1, or the value of the metric that ``metric`` of the
+            manifest names.
+        samples: Number of samples in the reported split.
+        file_bytes: Size of the model file in bytes.
+        predicted_latency_ms: Latency in ms, estimated with the latency table of the target or the cycles per MAC of a
+            microcontroller; None if there is no table for this network.
     """
 
     macs: Count
@@ -64,12 +70,12 @@ class Metrics(ManifestPart):
 
 
 class AllMetrics(ManifestPart):
-    """The network before and after.
+    """Metrics of the network before pruning, after pruning and after export.
 
     Attributes:
-        dense: As it came, in PyTorch.
-        pruned: Pruned and fine-tuned, in PyTorch.
-        shipped: The model file of the bundle, on the target's runtime.
+        dense: Metrics of the original network in PyTorch.
+        pruned: Metrics of the pruned and fine-tuned network in PyTorch.
+        shipped: Metrics of the model file of the bundle on the runtime of the target.
     """
 
     dense: Metrics
@@ -78,12 +84,13 @@ class AllMetrics(ManifestPart):
 
 
 class CandidateReport(ManifestPart):
-    """One precision that could have been shipped.
+    """One precision that the build compared.
 
     Attributes:
-        accuracy: On all validation samples, on the runtime; None where outputs are no logits of classes.
-        top1_agreement: With PyTorch, on the same; None likewise.
-        file_bytes: Of its file.
+        accuracy: Accuracy on all validation samples on the runtime; None if the outputs are not class logits.
+        top1_agreement: Fraction of these samples for which the runtime and PyTorch predict the same class; None if the
+            outputs are not class logits.
+        file_bytes: Size of the model file in bytes.
     """
 
     accuracy: Share | None
@@ -92,14 +99,14 @@ class CandidateReport(ManifestPart):
 
 
 class PrecisionReport(ManifestPart):
-    """Which precision ships, and why.
+    """Selected precision, and the reason for it.
 
     Attributes:
-        shipped: ``float32``, ``float16`` or ``int8``.
-        reason: For people.
-        along: Other precisions that ship with it, for a board that measures which is the fastest.
-        float_nodes: Nodes of an int8 model that stay in float, to keep the accuracy.
-        candidates: What there was to choose from, by precision.
+        shipped: Selected precision: ``float32``, ``float16`` or ``int8``.
+        reason: Reason for the selection, in one sentence.
+        along: Other precisions in the bundle, for a board that measures which one is the fastest.
+        float_nodes: Nodes of an int8 model that are computed in float to preserve the accuracy.
+        candidates: Compared model files by precision.
     """
 
     shipped: str
@@ -110,7 +117,7 @@ class PrecisionReport(ManifestPart):
 
 
 class PairsReport(ManifestPart):
-    """The samples of the reported split that the dense network and the shipped model classify differently well.
+    """Samples of the reported split that only one of dense network and shipped model classifies correctly.
 
     Attributes:
         lost: Number of samples that only the dense network classifies correctly.
@@ -122,16 +129,16 @@ class PairsReport(ManifestPart):
 
 
 class BudgetReport(ManifestPart):
-    """A limit and what came out.
+    """One limit of the budget and the value that is compared with it.
 
     Attributes:
-        name: What is limited: ``macs``, ``latency_ms.p95``, ``accuracy``.
-        limit: Absolute; the least for accuracy, the most for all else.
-        value: What came out; None where it is not known.
-        margin: What is left to the limit, in the unit of the value; negative where it is missed.
-        kind: Where the value comes from.
-        ok: It keeps the limit, by evidence that is enough.
-        note: What there is to say beside: why there is no value, or that its evidence is too weak.
+        name: Name of the limited quantity, such as ``macs``, ``latency_ms.p95`` or ``accuracy``.
+        limit: Limit as an absolute value: a minimum for accuracy, a maximum for every other quantity.
+        value: Actual value; None if it is not known.
+        margin: Distance from the value to the limit, in the unit of the value; negative if the limit is missed.
+        kind: Provenance of the value.
+        ok: Whether the value meets the limit and has the required provenance.
+        note: Remark, such as the reason for a missing value; empty if there is none.
     """
 
     name: str
@@ -144,12 +151,12 @@ class BudgetReport(ManifestPart):
 
 
 class ConstraintReport(ManifestPart):
-    """A limit on what is measured: verdicts on it are in ``measured.json``, and made anew from every profile.
+    """A limit on a measured quantity; ``measured.json`` contains its result, which each new profile replaces.
 
     Attributes:
-        name: What is limited: ``latency_ms.p95``.
-        limit: As the recipe has it: a share of the dense network's, an amount, or text with a unit.
-        require: The weakest evidence that counts.
+        name: Name of the limited quantity, such as ``latency_ms.p95``.
+        limit: Limit as written in the recipe: a fraction of the dense network's value, an amount, or text with a unit.
+        require: Weakest provenance that is accepted.
     """
 
     name: str
@@ -158,11 +165,11 @@ class ConstraintReport(ManifestPart):
 
 
 class Platform(ManifestPart):
-    """Runtime and processor of the target; measurements on others are estimates.
+    """Runtime and processor of the target; measurements on other platforms count as estimates.
 
     Attributes:
-        runtime: ``onnxruntime``, ``litert``, ``tensorrt``.
-        architecture: Of the processor: ``aarch64``; None for any.
+        runtime: Name of the runtime: ``onnxruntime``, ``litert`` or ``tensorrt``.
+        architecture: Architecture of the processor, such as ``aarch64``; None for any.
     """
 
     runtime: str
@@ -170,30 +177,38 @@ class Platform(ManifestPart):
 
 
 class ProfileReference(ManifestPart):
-    """Path of the measurements, which change from run to run and so are not in ``files``.
+    """Reference to the measurements, which change from run to run and are therefore not listed in ``files``.
 
-    Its hash is in ``measured.json``, with the verdicts on what was measured.
+    ``measured.json`` contains the hash of the file and the results of the budgets that depend on it.
+
+    Attributes:
+        path: Path of the profile, relative to the folder of the bundle.
     """
 
     path: RelativePath = "profile.json"
 
 
 class Git(ManifestPart):
-    """State of the repository the recipe lies in."""
+    """State of the Git repository that contains the recipe.
+
+    Attributes:
+        commit: Hash of the commit.
+        dirty: Whether tracked files differ from the commit.
+    """
 
     commit: str
     dirty: bool
 
 
 class Provenance(ManifestPart):
-    """From what the bundle was made.
+    """Origin of the bundle: software versions, inputs and seed.
 
     Attributes:
-        packages: Versions by name.
-        python: Version.
-        seed: Of the recipe.
-        inputs: SHA-256 by name, of weights, data and code.
-        git: None outside a repository.
+        packages: Versions of Python packages by name.
+        python: Version of Python.
+        seed: Random seed of the recipe.
+        inputs: SHA-256 of weights, data and code, by name.
+        git: State of the Git repository that contains the recipe; None outside a repository.
     """
 
     packages: dict[str, str]
@@ -206,9 +221,26 @@ class Provenance(ManifestPart):
 class Manifest(ManifestPart):
     """``manifest.json``; the key ``schema`` is the attribute ``schema_version``.
 
-    ``metric`` says what the ``accuracy`` of all networks is: ``accuracy``, the name of the user's own metric, or
-    ``-loss``, where a loss of the user's own is all there is. The larger the better. ``candidates`` are the plans that
-    were compared; () where the recipe allows one.
+    Attributes:
+        edgeprune: Version of EdgePrune that built the bundle.
+        recipe: Name of the recipe.
+        target: Name of the target.
+        files: Reproducible files of the bundle, by path.
+        metric: Meaning of ``accuracy`` in all metrics, larger is better: ``accuracy``, the name of a custom metric, or
+            ``-loss`` if the recipe only defines a custom loss.
+        metrics: Metrics of the dense, pruned and shipped networks.
+        pairs: Samples that only the dense or only the shipped network classifies correctly; None if not evaluated.
+        equivalence: Result of the equivalence check of the pruned network; None in older bundles.
+        precision: Selected precision; None in older bundles.
+        training: Settings and result of the training; None without training.
+        parity: Differences between the shipped model and PyTorch.
+        profile: Reference to the measurements; None if nothing was measured.
+        platform: Runtime and processor of the target; None in older bundles.
+        microcontroller: Memory and latency on a microcontroller; None for other targets.
+        candidates: Candidate plans that the build compared; empty if the recipe allows only one.
+        budgets: Results of the budgets that do not depend on measurements.
+        gates: Limits on measured quantities.
+        provenance: Origin of the bundle.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -250,15 +282,15 @@ class Manifest(ManifestPart):
         return {"schema": values.pop("schema_version"), **values}
 
     def to_json(self) -> str:
-        """The text of ``manifest.json``: the same for the same manifest."""
+        """Return the text of ``manifest.json``, which is reproducible."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
-        """Read a manifest, or that of the bundle folder ``path``.
+        """Load the manifest at ``path``, which is the file or the folder of a bundle.
 
         Raises:
-            BundleError: It is missing, damaged, or of a newer schema; names the file and the key.
+            BundleError: The file is missing, damaged, or has a newer schema. The message names the file and the key.
         """
         file = path / NAME if path.is_dir() else path
         try:
@@ -269,10 +301,10 @@ class Manifest(ManifestPart):
 
     @classmethod
     def parse(cls, content: bytes, *, where: str) -> Manifest:
-        """Read the text of a manifest; ``where`` names it in messages.
+        """Parse the text of a manifest; ``where`` is its path for messages.
 
         Raises:
-            BundleError: As ``load``.
+            BundleError: The text is damaged or has a newer schema.
         """
         try:
             values = safe_json.loads(content)

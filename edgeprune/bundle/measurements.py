@@ -1,7 +1,7 @@
-"""``measured.json``: hashes of the files of a bundle that change from run to run, and verdicts on what they hold.
+"""``measured.json``: hashes of the files that change from run to run, and the budget results that depend on them.
 
-What a manifest is to the files that repeat, this is to the others: ``profile.json`` and all that shows timings. It lies
-in the folder of the bundle, and neither in the manifest nor in the archive.
+The manifest lists the reproducible files of a bundle. ``measured.json`` lists the others: ``profile.json`` and all
+files that show timings. It is stored in the folder of the bundle, and is part of neither the manifest nor the archive.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from edgeprune.errors import BundleError
 
 NAME = "measured.json"
 SIGNED = ".sig"
-"""Behind the name of a file: of the signature beside it."""
+"""Suffix of a signature file, appended to the name of the signed file."""
 
 
 class Measurements(ManifestPart):
     """``measured.json``.
 
     Attributes:
-        schema_version: The key ``schema``.
-        manifest: SHA-256 of the manifest that it belongs to; None in bundles of before it was told.
-        files: By path in the bundle.
-        budgets: Verdicts on what was measured; those on all else are in the manifest.
+        schema_version: Version of the schema, stored under the key ``schema``.
+        manifest: SHA-256 of the manifest of the same bundle; None in older bundles.
+        files: Files that change from run to run, by path in the bundle.
+        budgets: Results of the budgets on measured quantities; the manifest contains the others.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -41,15 +41,15 @@ class Measurements(ManifestPart):
     budgets: tuple[BudgetReport, ...] = ()
 
     def to_json(self) -> str:
-        """The text of the file."""
+        """Return the text of the file."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def load(cls, folder: Path) -> Measurements:
-        """That of the bundle ``folder``; without anything where there is none, as in an archive.
+        """Load the measurements of the bundle ``folder``; they are empty if the file does not exist.
 
         Raises:
-            BundleError: It is damaged, or of a newer schema.
+            BundleError: The file is damaged or has a newer schema.
         """
         file = folder / NAME
         try:
@@ -62,32 +62,32 @@ class Measurements(ManifestPart):
 
     @classmethod
     def parse(cls, content: bytes, *, where: str) -> Measurements:
-        """Read the text of the file; ``where`` names it in messages.
+        """Parse the text of the file; ``where`` is its path for messages.
 
         Raises:
-            BundleError: It is damaged, or of a newer schema; names the key.
+            BundleError: The text is damaged or has a newer schema. The message names the key.
         """
         return strict_json.parse(cls, content, where=where)
 
 
 def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[BudgetReport] | None = None) -> None:
-    """Write measured files of the bundle ``folder`` anew, each as a whole, and their hashes; they are not signed then.
+    """Write measured files of the bundle ``folder`` atomically, update their hashes and remove their signature.
 
     Args:
-        folder: Of the bundle.
-        contents: Text by path in the bundle.
-        verdicts: On what was measured, in place of those there are; None leaves them.
+        folder: Folder of the bundle.
+        contents: Text of the files by path in the bundle.
+        verdicts: New results of the budgets on measured quantities; None keeps the existing ones.
 
     Raises:
         BundleError: ``measured.json`` is damaged.
         OSError: The folder cannot be written.
     """
-    known = Measurements.load(folder)
-    entries = dict(known.files)
+    current = Measurements.load(folder)
+    entries = dict(current.files)
     for path, content in contents.items():
         whole_files.write_atomic(folder / path, content)
         entries[path] = FileEntry(sha256=whole_files.sha256(folder / path), bytes=(folder / path).stat().st_size)
-    budgets = known.budgets if verdicts is None else tuple(verdicts)
-    updated = known.model_copy(update={"files": dict(sorted(entries.items())), "budgets": budgets})
+    budgets = current.budgets if verdicts is None else tuple(verdicts)
+    updated = current.model_copy(update={"files": dict(sorted(entries.items())), "budgets": budgets})
     whole_files.write_atomic(folder / NAME, updated.to_json())
-    (folder / f"{NAME}{SIGNED}").unlink(missing_ok=True)  # it was over the file of before
+    (folder / f"{NAME}{SIGNED}").unlink(missing_ok=True)  # it is the signature of the previous file

@@ -1,4 +1,4 @@
-"""Report of a network on a microcontroller in the manifest: RAM, flash, latency and TFLite Micro's outputs."""
+"""Part of a manifest about a microcontroller: RAM, flash, latency and the outputs of TFLite Micro."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from edgeprune.evidence import Evidence
 
 
 class AllocationReport(ManifestPart):
-    """Persistent allocations of one kind.
+    """Persistent allocations of one kind in the tensor arena.
 
     Attributes:
-        allocations: How many; 0 where only their bytes are known.
-        host_bytes: On the host, with 64-bit pointers.
-        target_bytes: With 32-bit pointers.
-        arithmetic: How the one follows from the other.
+        allocations: Number of allocations; 0 if only their size is known.
+        host_bytes: Size in bytes on the host, with 64-bit pointers.
+        target_bytes: Size in bytes on the target, with 32-bit pointers.
+        arithmetic: Formula for ``target_bytes`` from ``host_bytes``.
     """
 
     allocations: Count
@@ -25,19 +25,19 @@ class AllocationReport(ManifestPart):
 
 
 class ArenaReport(ManifestPart):
-    """The tensor arena.
+    """Size of TFLite Micro's tensor arena.
 
     Attributes:
-        host_kind: Provenance of the next three: TFLite Micro's recording allocator on the host measures them, the
-            compiler of an accelerator estimates them.
-        total_bytes: On the host.
-        nonpersistent_bytes: Of it activations and scratch; the same on a board.
-        persistent_bytes: Of it what stays from the first inference to the last.
-        by_kind: The persistent part.
-        kind: Of what a board needs, which are the next three.
-        restated_bytes: With 32-bit pointers: the nonpersistent bytes and ``target_bytes`` of each kind.
-        scratch_bytes: Growth of the arena with CMSIS-NN's kernels.
-        arena_bytes: Both together: what the firmware reserves.
+        host_kind: Provenance of ``total_bytes``, ``nonpersistent_bytes`` and ``persistent_bytes``: measured by TFLite
+            Micro's recording allocator on the host, or estimated by the compiler of an accelerator.
+        total_bytes: Size of the arena on the host in bytes.
+        nonpersistent_bytes: Size of activations and scratch buffers in bytes, which is the same on a board.
+        persistent_bytes: Size of allocations that last for all inferences, in bytes on the host.
+        by_kind: Persistent allocations by kind.
+        kind: Provenance of ``restated_bytes``, ``scratch_bytes`` and ``arena_bytes``.
+        restated_bytes: Size with 32-bit pointers in bytes: ``nonpersistent_bytes`` plus ``target_bytes`` of each kind.
+        scratch_bytes: Growth of the arena in bytes due to the kernels of CMSIS-NN.
+        arena_bytes: Size that the firmware reserves in bytes: ``restated_bytes`` plus ``scratch_bytes``.
     """
 
     host_kind: Evidence = "measured"
@@ -52,7 +52,13 @@ class ArenaReport(ManifestPart):
 
 
 class LiveTensorReport(ManifestPart):
-    """A tensor that is in memory; ``input``: of the network, which pruning does not make smaller."""
+    """A tensor in memory while the operator with the peak runs.
+
+    Attributes:
+        name: Name of the tensor.
+        bytes: Size in bytes.
+        input: Whether it is an input of the network, which pruning cannot shrink.
+    """
 
     name: str
     bytes: Count
@@ -60,12 +66,12 @@ class LiveTensorReport(ManifestPart):
 
 
 class PeakReport(ManifestPart):
-    """The operator while which most activations are alive: it sets the size of the arena.
+    """Operator with the most live activations, which determines the size of the arena.
 
     Attributes:
-        operator: Of TFLite.
-        name: Of the ONNX node it came from.
-        tensors: What is alive, the largest first.
+        operator: Name of the TFLite operator.
+        name: Name of the ONNX node that it was converted from.
+        tensors: Live tensors, largest first.
     """
 
     operator: str
@@ -74,16 +80,16 @@ class PeakReport(ManifestPart):
 
 
 class FlashReport(ManifestPart):
-    """Flash of a network and its runtime.
+    """Flash for a network and its runtime.
 
     Attributes:
-        kind: Provenance of the code size; model and golden vectors are exact.
-        file_bytes: The model.
-        golden_bytes: Golden vectors of the firmware; 0 in older bundles.
-        code: The interpreter, the C library, the firmware and the kernel of each operator.
-        flash_bytes: The image of the firmware, built as its README says.
-        band_bytes: Error band of ``flash_bytes``; None in older bundles.
-        source: Of the figures for code.
+        kind: Provenance of the code size; the sizes of model and golden vectors are exact.
+        file_bytes: Size of the model in bytes.
+        golden_bytes: Size of the firmware's golden vectors in bytes; 0 in older bundles.
+        code: Size in bytes of the interpreter, the C library, the firmware and the kernel of each operator, by name.
+        flash_bytes: Size in bytes of the firmware image, built with the commands of its README.
+        band_bytes: Lower and upper end of the error band of ``flash_bytes``, in bytes; None in older bundles.
+        source: Source of the code sizes.
     """
 
     kind: Literal["estimated"] = "estimated"
@@ -96,10 +102,10 @@ class FlashReport(ManifestPart):
 
 
 class FallbackReport(ManifestPart):
-    """An operator that an accelerator leaves to the CPU.
+    """An operator that runs on the CPU instead of the accelerator.
 
     Attributes:
-        kind: TFLite operator.
+        kind: Name of the TFLite operator.
         name: Name of its output.
         reason: Reason that the compiler gives; empty if it gives none.
     """
@@ -133,9 +139,9 @@ class FootprintReport(ManifestPart):
     """RAM and flash of one model file.
 
     Attributes:
-        arena: RAM.
+        arena: Size of the tensor arena in RAM.
         peak: Operator with the most activations; None if a compiler places them and does not report it.
-        flash: Flash.
+        flash: Flash for the network and its runtime.
         compiler: Estimates of the compiler of an accelerator; None without one.
     """
 
@@ -150,10 +156,10 @@ class LatencyEstimate(ManifestPart):
 
     Attributes:
         kind: Provenance of the latency.
-        latency_ms: Cycles / clock, or MACs x cycles of one / clock.
-        low_ms: Lower end of the error band; None if the band is not known.
-        high_ms: Upper end of the error band; None if the band is not known.
-        macs: Multiply-adds of the network.
+        latency_ms: Latency of one inference in ms: cycles / clock, or MACs x cycles per MAC / clock.
+        low_ms: Lower end of the error band in ms; None if the band is not known.
+        high_ms: Upper end of the error band in ms; None if the band is not known.
+        macs: Number of multiply-adds of the network.
         clock_mhz: Clock of the processor in MHz.
         cycles: Cycles of one inference, if the estimate is based on them; else None.
         cycles_per_mac: Low, typical and high cycles of one multiply-add, if the estimate is based on them; else None.
@@ -172,7 +178,7 @@ class LatencyEstimate(ManifestPart):
 
 
 class AgreementReport(ManifestPart):
-    """TFLite Micro beside LiteRT, on the same samples; see ``edgeprune.backends.agreement.Agreement``."""
+    """Agreement of TFLite Micro with LiteRT on the same samples; see ``edgeprune.backends.agreement.Agreement``."""
 
     top1_agreement: Share | None
     worst_steps: Count
@@ -184,15 +190,15 @@ class AgreementReport(ManifestPart):
 
 
 class MicrocontrollerReport(ManifestPart):
-    """How a network does on a microcontroller.
+    """Memory, latency and outputs of a network on a microcontroller.
 
     Attributes:
-        dense: What the dense network would take, as int8.
-        shipped: What the shipped file takes.
-        limits: What the board has for a model, by cost name.
-        latency: Of the shipped file.
-        dense_latency: The same of the dense network; None in older bundles.
-        agreement: None for a file that is not quantized.
+        dense: RAM and flash of the dense network as int8.
+        shipped: RAM and flash of the shipped file.
+        limits: Memory of the board that is available to a model, in bytes, by cost name.
+        latency: Estimated latency of the shipped file.
+        dense_latency: Estimated latency of the dense network; None in older bundles.
+        agreement: Agreement with LiteRT; None for a file that is not quantized.
     """
 
     dense: FootprintReport

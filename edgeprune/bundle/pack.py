@@ -1,7 +1,7 @@
-"""A bundle on disk: a folder and the same as one archive, each whole or not there.
+"""Atomic writer of a bundle: a folder, and an archive with the same content.
 
-Everything is written aside and swapped in at the end, so an earlier bundle of the same name stays as it is until the
-new one is complete: whatever fails in between, and wherever the process is killed.
+All files are written to a temporary folder, which replaces the earlier bundle at the end. The earlier bundle of the
+same name therefore remains intact until the new one is complete, even if the process fails or is killed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from edgeprune.bundle.replacement_check import check_replaceable
 from edgeprune.errors import BundleError
 
 Content = Path | bytes | str
-Drawn = Content | Callable[[Manifest], Content]
-"""Content of a file; a function makes that of a page about the whole bundle from the complete manifest."""
+ContentSource = Content | Callable[[Manifest], Content]
+"""Content of a file, or a function that creates it from the complete manifest, as for the report page."""
 _OWN = (manifests.NAME, measurements.NAME, *signature.NAMES)
 _STALE_S = 60
 
@@ -38,9 +38,9 @@ class PackedBundle:
     """A bundle that was written.
 
     Attributes:
-        folder: ``<output>/<name>/``.
-        archive: ``<output>/<name>.tar.gz``.
-        manifest: As written, with the entries of all files.
+        folder: Path of the folder, ``<output>/<name>/``.
+        archive: Path of the archive, ``<output>/<name>.tar.gz``.
+        manifest: Written manifest, with the entries of all files.
     """
 
     folder: Path
@@ -53,29 +53,29 @@ def write(
     contents: Mapping[str, Content],
     manifest: Manifest,
     *,
-    measured: Mapping[str, Drawn] | None = None,
+    measured: Mapping[str, ContentSource] | None = None,
     verdicts: Sequence[BudgetReport] = (),
     force: bool = False,
 ) -> PackedBundle:
-    """Write the bundle ``folder`` and ``folder`` + ``.tar.gz`` beside it, in place of earlier ones.
+    """Write the bundle ``folder`` and the archive ``<folder>.tar.gz``, and replace earlier ones.
 
-    Archive members have the time ``SOURCE_DATE_EPOCH`` (seconds, default 0), so the same contents and manifest give the
-    same bytes; see ``archive``.
+    All archive members have the time ``SOURCE_DATE_EPOCH`` (in seconds, default 0), so the same contents and manifest
+    produce the same bytes; see ``archive``.
 
     Args:
-        folder: ``dist/<recipe>-<target>``.
-        contents: The reproducible files: by path in the bundle, a file to copy, or what to write (text as UTF-8).
-        manifest: Its ``files`` are filled in.
-        measured: Files that change from run to run, such as ``profile.json``, or what makes them of the complete
-            manifest. They are in the folder, but neither in the manifest nor in the archive; ``measured.json`` has
-            their hashes.
-        verdicts: On what was measured, for ``measured.json``.
-        force: Replace ``folder`` and the archive whatever they hold.
+        folder: Folder to write, such as ``dist/<recipe>-<target>``.
+        contents: Reproducible files by path in the bundle: a file to copy, or its content (text is written as UTF-8).
+        manifest: Manifest without ``files``, which this function adds.
+        measured: Files that change from run to run, such as ``profile.json``, or functions that create them from the
+            complete manifest. They are stored in the folder, but are part of neither the manifest nor the archive;
+            ``measured.json`` contains their hashes.
+        verdicts: Results of the budgets on measured quantities, for ``measured.json``.
+        force: Whether to replace ``folder`` and the archive regardless of their content.
 
     Raises:
-        BundleError: A path that leaves the bundle or comes twice, ``SOURCE_DATE_EPOCH`` is not a whole number, or
-            files that are not part of an earlier bundle would be lost.
-        OSError: The disk is full, or the folder cannot be written; earlier bundles are as before.
+        BundleError: A path leaves the bundle or occurs twice, ``SOURCE_DATE_EPOCH`` is not a whole number, or files
+            that are not part of an earlier bundle would be lost.
+        OSError: The disk is full, or the folder cannot be written; earlier bundles are unchanged.
     """
     measured = measured or {}
     bundle_paths.check([*contents, *measured], own=_OWN)
@@ -84,36 +84,36 @@ def write(
     archive = archive_of(folder)
     if not force:
         check_replaceable(folder, archive)
-    with _aside(folder) as aside:
-        new = aside / folder.name
+    with _temporary_folder(folder) as temporary:
+        new = temporary / folder.name
         for path, content in contents.items():
             _write(new / path, content)
         entries = _entries(new, contents)
         manifest = manifest.model_copy(update={"files": entries})
         _write(new / manifests.NAME, manifest.to_json())
-        for path, drawn in measured.items():
-            _write(new / path, drawn(manifest) if callable(drawn) else drawn)
+        for path, source in measured.items():
+            _write(new / path, source(manifest) if callable(source) else source)
         if measured:
             record = Measurements(
                 manifest=files.sha256(new / manifests.NAME), files=_entries(new, measured), budgets=tuple(verdicts)
             )
             _write(new / measurements.NAME, record.to_json())
-        archives.write(aside / archive.name, new, [*contents, manifests.NAME], epoch)
+        archives.write(temporary / archive.name, new, [*contents, manifests.NAME], epoch)
         for inner in new.rglob("*/"):
             files.sync(inner)
         files.sync(new)
         exchange(new, folder)
         if archive.is_dir() and not archive.is_symlink():
-            exchange(aside / archive.name, archive)
+            exchange(temporary / archive.name, archive)
         else:
-            (aside / archive.name).replace(archive)
-        signature.beside(archive).unlink(missing_ok=True)  # of the one before
+            (temporary / archive.name).replace(archive)
+        signature.beside(archive).unlink(missing_ok=True)  # of the earlier archive
         files.sync(folder.parent)
     return PackedBundle(folder, archive, manifest)
 
 
 def archive_of(folder: Path) -> Path:
-    """The archive beside the bundle ``folder``."""
+    """Return the path of the archive of the bundle ``folder``."""
     return folder.with_name(f"{folder.name}.tar.gz")
 
 
@@ -125,10 +125,10 @@ def _entries(folder: Path, paths: Iterable[str]) -> dict[str, FileEntry]:
 
 
 def source_date_epoch() -> int | None:
-    """``SOURCE_DATE_EPOCH``, in seconds since 1970; None where it is not set.
+    """Return ``SOURCE_DATE_EPOCH`` in seconds since 1970; None if it is not set.
 
     Raises:
-        BundleError: It is no whole number.
+        BundleError: The variable is not a whole number.
     """
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if text is None:
@@ -149,23 +149,24 @@ def _write(path: Path, content: Content) -> None:
 
 
 @contextmanager
-def _aside(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` that goes away at the end; one that a killed run left behind goes first.
+def _temporary_folder(folder: Path) -> Iterator[Path]:
+    """Create a temporary folder next to ``folder`` and remove it at the end.
 
-    A lock on the folder tells a live run from a dead one: the system drops it with the process.
+    Temporary folders of killed processes are removed first. A running process holds a lock on its folder, which the
+    system releases when the process ends.
     """
-    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-        if time.time() - left.stat().st_mtime > _STALE_S:
-            with _locked(left) as alone:
-                if alone:
-                    shutil.rmtree(left)
-    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    aside.mkdir()
+    for stale in folder.parent.glob(f".{folder.name}.*.tmp"):
+        if time.time() - stale.stat().st_mtime > _STALE_S:
+            with _locked(stale) as is_abandoned:
+                if is_abandoned:
+                    shutil.rmtree(stale)
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    temporary.mkdir()
     try:
-        with _locked(aside):
-            yield aside
+        with _locked(temporary):
+            yield temporary
     finally:
-        shutil.rmtree(aside)
+        shutil.rmtree(temporary)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Parts of a manifest about the outputs of the shipped model beside those of PyTorch."""
+"""Parts of a manifest that compare the outputs of the shipped model with those of PyTorch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from edgeprune.bundle.schema_base import Count, ManifestPart, Share
 
 
 class OutputParityReport(ManifestPart):
-    """One output of the shipped model; see ``edgeprune.export.parity.OutputParity``.
+    """Difference of one output of the shipped model; see ``edgeprune.export.parity.OutputParity``.
 
     Attributes:
-        ok: Whether the output keeps the target's limits for this precision.
+        ok: Whether the difference is within the limits of the target for this precision.
     """
 
     index: int
@@ -22,7 +22,7 @@ class OutputParityReport(ManifestPart):
 
 
 class ParityReport(ManifestPart):
-    """Differences of the shipped model from PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
+    """Differences between the shipped model and PyTorch on the same samples; see ``edgeprune.export.parity.Parity``."""
 
     max_error: float
     mean_error: float

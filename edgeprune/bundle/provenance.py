@@ -1,4 +1,4 @@
-"""From what a bundle is made: versions, input hashes, the commit."""
+"""Collection of a bundle's provenance: package versions, input hashes and the Git commit."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _GIT_TIMEOUT_S = 10
 
 
 def collect(*, packages: Iterable[str], seed: int, inputs: Mapping[str, str], folder: Path) -> Provenance:
-    """Describe this installation and these inputs.
+    """Return the provenance of a bundle that this installation builds.
 
     Args:
-        packages: Distributions whose versions matter; one that is not installed is left out.
-        seed: Of the recipe.
-        inputs: SHA-256 by name.
-        folder: Where the recipe lies; its git commit is recorded if it is in a repository.
+        packages: Names of the distributions to record; those that are not installed are omitted.
+        seed: Random seed of the recipe.
+        inputs: SHA-256 of the inputs by name.
+        folder: Folder of the recipe; its Git commit is recorded if it is in a repository.
     """
     return Provenance(
-        packages={name: found for name in sorted(packages) if (found := _version(name)) is not None},
+        packages={name: version for name in sorted(packages) if (version := _version(name)) is not None},
         python=platform.python_version(),
         seed=seed,
         inputs=dict(sorted(inputs.items())),
@@ -36,7 +36,7 @@ def collect(*, packages: Iterable[str], seed: int, inputs: Mapping[str, str], fo
 
 
 def git_state(folder: Path) -> Git | None:
-    """Commit of the repository ``folder`` is in, and whether tracked files differ from it; None without a commit."""
+    """Return the Git commit of ``folder`` and whether tracked files differ from it; None without a commit."""
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
     if not commit:
         return None
@@ -46,11 +46,11 @@ def git_state(folder: Path) -> Git | None:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        ended = subprocesses.run(["git", "-C", str(folder), *arguments], timeout_s=_GIT_TIMEOUT_S)
+        process = subprocesses.run(["git", "-C", str(folder), *arguments], timeout_s=_GIT_TIMEOUT_S)
     except (OSError, TimeoutExpired) as problem:
         logger.info("no git state: %s", problem)
         return None
-    return ended.stdout.strip() if ended.returncode == 0 else None
+    return process.stdout.strip() if process.returncode == 0 else None
 
 
 def _version(package: str) -> str | None:

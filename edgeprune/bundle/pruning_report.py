@@ -1,4 +1,4 @@
-"""Parts of a manifest and of ``report.json`` about pruning and training."""
+"""Parts of ``manifest.json`` and ``report.json`` about pruning and training."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class PlanReport(ManifestPart):
     Attributes:
         criterion: Name of the importance score.
         select: Name of the selection.
-        balance: Option of the selection ``global``; None: the options of the recipe hold.
-        align: Multiple of channels that groups keep where they are wide enough; 1: any number.
+        balance: Option of the selection ``global``; None if the options of the recipe apply.
+        align: Multiple to which the number of channels is aligned in groups that are wide enough; 1 for any number.
         macs: Fraction of the dense network's MACs that remain.
         loss: Mean loss on validation samples after repair; None if it is not finite.
-        accuracy: ``metric`` on the same samples; None where it is not defined.
-        trained_loss: Loss after the short training; None without one, or if it is not finite.
-        trained_accuracy: ``metric`` after the short training, likewise.
+        accuracy: Value of ``metric`` on the same samples; None if it is not defined.
+        trained_loss: Loss after a short training; None without training, or if it is not finite.
+        trained_accuracy: Value of ``metric`` after a short training; None without training, or if it is not defined.
         chosen: Whether the build used this plan.
     """
 
@@ -52,7 +52,14 @@ class EquivalenceReport(ManifestPart):
 
 
 class EpochReport(ManifestPart):
-    """One pass over the training split; see ``edgeprune.training.history.Epoch``."""
+    """One pass over the training split; see ``edgeprune.training.history.Epoch``.
+
+    Attributes:
+        stretch: Number of the training phase, from 0.
+        train_loss: Mean loss on training samples.
+        validation_loss: Mean loss on validation samples after the epoch.
+        validation_accuracy: Accuracy or custom metric on validation samples after the epoch.
+    """
 
     stretch: int
     train_loss: Figure
@@ -65,17 +72,17 @@ class TrainingReport(ManifestPart):
 
     Attributes:
         optimizer: Name of the optimizer.
-        epochs: Passes over the training split.
-        batch_size: Samples per step.
+        epochs: Number of passes over the training split.
+        batch_size: Number of samples per step.
         lr: Peak learning rate.
-        distilled: Whether the network learned from the dense network's answers besides the labels.
-        automatic: Names of those values that EdgePrune chose; the others come from the recipe.
-        start_accuracy: Validation accuracy before training, or before the last phase of it; None: not evaluated.
-        accuracy: Validation accuracy of the network that was kept; ``metric`` of the manifest names what it is.
-        best_epoch: Number of the epoch whose network was kept; 0: the network before training, or before the last phase
-            of it, was better than all.
-        phases: Phases of training; a schedule that prunes in several rounds trains in as many.
-        still_rising: Whether more epochs are likely to help; None: too few epochs to say.
+        distilled: Whether knowledge distillation from the dense network was used in addition to the labels.
+        automatic: Names of the settings that EdgePrune chose; the others come from the recipe.
+        start_accuracy: Validation accuracy before training, or before its last phase; None if not evaluated.
+        accuracy: Validation accuracy of the returned network, or the value of the manifest's ``metric``.
+        best_epoch: Number of the epoch that produced the returned network; 0 if the network before training, or before
+            its last phase, was better than those of all epochs.
+        phases: Number of training phases; a schedule with several pruning rounds has one phase for each round.
+        still_rising: Whether more epochs are likely to increase the accuracy; None after too few epochs.
     """
 
     optimizer: Literal["sgd", "adamw"]

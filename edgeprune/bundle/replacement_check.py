@@ -1,4 +1,4 @@
-"""The check that writing a bundle replaces nothing but an earlier bundle."""
+"""Check that writing a bundle replaces only an earlier bundle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeprune.errors import BundleError
 
 _OWN = (manifests.NAME, measurements.NAME, *signature.NAMES)
 _SHOWN_FILES = 3
-_HINT = "choose another --output, move what is there away, or replace it with --force"
+_HINT = "choose another --output, move the existing files away, or replace them with --force"
 
 
 def check_replaceable(folder: Path, archive: Path) -> None:
@@ -24,7 +24,7 @@ def check_replaceable(folder: Path, archive: Path) -> None:
     Missing paths and an empty folder can be replaced, and so can an earlier bundle that holds no other files.
 
     Raises:
-        BundleError: Something else would be lost; names it.
+        BundleError: Something else would be lost. The message names it.
     """
     _check_folder(folder)
     _check_archive(archive)
@@ -53,7 +53,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _contents(folder: Path) -> Iterator[str]:
-    """Paths of all files, links and empty folders below ``folder``; bytecode that Python caches there is left out."""
+    """Yield the paths of all files, links and empty folders in ``folder``, without Python's bytecode caches."""
     for root, folders, names in os.walk(folder):
         where = Path(root)
         if where.name == "__pycache__" and all(name.endswith(".pyc") for name in names) and not folders:

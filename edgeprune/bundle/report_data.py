@@ -1,6 +1,6 @@
-"""``report.json``: what ``report.html`` tells that neither the manifest nor the profile has.
+"""``report.json``: data of ``report.html`` that neither the manifest nor the profile contains.
 
-It holds no timing, so that it belongs to the reproducible files of a bundle.
+It contains no timings, so it is one of the reproducible files of a bundle.
 """
 
 from __future__ import annotations
@@ -25,25 +25,27 @@ _MAX_BYTES = 256 << 20
 Units = Annotated[int, Field(ge=1)]
 
 Pair = tuple[Count, Count]
-"""A value of the dense network, and of the pruned one."""
+"""Value of the dense network, and value of the pruned network."""
 
 
 class RequestedSettings(ManifestPart):
-    """Settings of recipe and target that the report shows.
+    """Settings of the recipe and the target that the report shows.
 
     Attributes:
-        description: Of the recipe.
-        budget: Limits as they were given, by cost.
-        criterion: That scored the units.
-        select: How scores became a plan.
-        repairs: Made before training.
-        schedule: Its name, and its options.
-        epochs: Of training.
-        precision: Demanded, or ``auto``.
-        max_accuracy_drop: Share that a quantised model may lose.
-        target: Its description.
-        runtime: There, and its versions as pip writes them.
-        hardware: Facts about the board, by name.
+        description: Description of the recipe.
+        budget: Limits as written in the recipe, by cost.
+        criterion: Name of the importance score.
+        select: Name of the selection.
+        repairs: Names of the repairs before training.
+        schedule: Name of the pruning schedule.
+        options: Options of the pruning schedule.
+        epochs: Number of training epochs.
+        precision: Requested precision, or ``auto``.
+        max_accuracy_drop: Accuracy that a quantized model may lose, as a fraction.
+        target: Description of the target.
+        runtime: Name of the target's runtime.
+        versions: Supported versions of the runtime, as a pip version specifier.
+        hardware: Properties of the board, by name.
     """
 
     description: str = ""
@@ -70,7 +72,14 @@ class RequestedSettings(ManifestPart):
 
 
 class ReportLayer(ManifestPart):
-    """A call that multiplies; see ``edgeprune.cost.cost_breakdown.LayerCost``."""
+    """A layer with multiply-adds; see ``edgeprune.cost.cost_breakdown.LayerCost``.
+
+    Attributes:
+        name: Name of the layer.
+        kind: Type of the layer.
+        channels: Number of output channels of the dense and of the pruned network; None if not defined.
+        macs: Number of multiply-adds in the dense and in the pruned network.
+    """
 
     name: str
     kind: str
@@ -79,7 +88,13 @@ class ReportLayer(ManifestPart):
 
 
 class ReportCall(ManifestPart):
-    """A call that makes a tensor, and the activation bytes alive then."""
+    """An operation that computes a tensor, and the live activations at that point.
+
+    Attributes:
+        name: Name of the operation.
+        kind: Type of the operation.
+        bytes: Size of the live activations in the dense and in the pruned network, in bytes.
+    """
 
     name: str
     kind: str
@@ -90,13 +105,13 @@ class ReportGroup(ManifestPart):
     """A group of units.
 
     Attributes:
-        name: Of the group.
-        units: How many there were.
-        frozen: Why none may go; None where some may.
-        layers: That make it.
-        kept: Scores of the units that stay, rising; empty for a frozen group, or where there are no scores.
-        removed: Scores of those that went, likewise.
-        left: Units that stay.
+        name: Name of the group.
+        units: Number of units in the dense network.
+        left: Number of units in the pruned network.
+        frozen: Reason why the group cannot be pruned; None if it can.
+        layers: Names of the layers that compute the units.
+        kept: Scores of the remaining units in ascending order; empty for a frozen group, or without scores.
+        removed: Scores of the removed units in ascending order; empty for a frozen group, or without scores.
     """
 
     name: str
@@ -110,12 +125,18 @@ class ReportGroup(ManifestPart):
     @model_validator(mode="after")
     def _check_counts(self) -> ReportGroup:
         if self.left > self.units:
-            raise ValueError(f"{self.left} of {self.units} units are left")
+            raise ValueError(f"{self.left} of {self.units} units remain")
         return self
 
 
 class SensitivityPoint(ManifestPart):
-    """The dense network with ``kept`` units of one group, and all of the others."""
+    """Result for the dense network with ``kept`` units of one group, and all units of the other groups.
+
+    Attributes:
+        kept: Number of remaining units of the group.
+        loss: Loss on validation samples.
+        accuracy: Accuracy on validation samples; None if the outputs are not class logits.
+    """
 
     kept: Count
     loss: Figure
@@ -123,7 +144,13 @@ class SensitivityPoint(ManifestPart):
 
 
 class SensitivityCurve(ManifestPart):
-    """Loss of the network when one group shrinks, without repair or training."""
+    """Loss of the network by the number of units in one group, without repair or training.
+
+    Attributes:
+        group: Name of the group.
+        units: Number of units of the group in the dense network.
+        points: Measured points.
+    """
 
     group: str
     units: Units
@@ -137,12 +164,13 @@ class SensitivityCurve(ManifestPart):
 
 
 class ReportSensitivity(ManifestPart):
-    """See ``edgeprune.selection.sensitivity_scan.Measured``.
+    """Sensitivity of all groups; see ``edgeprune.selection.sensitivity_scan``.
 
     Attributes:
-        samples: Of the validation split.
-        loss: Of the dense network on them; ``accuracy`` likewise, None where outputs are no logits of classes.
-        groups: Those that can be pruned.
+        samples: Number of validation samples.
+        loss: Loss of the dense network on these samples.
+        accuracy: Accuracy of the dense network on these samples; None if the outputs are not class logits.
+        groups: Sensitivity of each group that can be pruned.
     """
 
     samples: Count
@@ -158,11 +186,11 @@ class ReportSensitivity(ManifestPart):
 
 
 class TrainingPhase(ManifestPart):
-    """A stretch of training.
+    """One phase of training.
 
     Attributes:
-        macs: Of the network that was trained.
-        accuracy: On validation samples at its end; None where no epoch ended in it.
+        macs: Number of multiply-adds of the trained network.
+        accuracy: Accuracy on validation samples at the end of the phase; None if no epoch ended in it.
     """
 
     macs: Count
@@ -170,10 +198,10 @@ class TrainingPhase(ManifestPart):
 
 
 class OutputError(ManifestPart):
-    """One output of a file against PyTorch; see ``edgeprune.export.parity.OutputParity``.
+    """Difference of one output from PyTorch; see ``edgeprune.export.parity.OutputParity``.
 
     Attributes:
-        ok: Whether the output keeps the target's limits for this precision.
+        ok: Whether the difference is within the limits of the target for this precision.
     """
 
     index: int
@@ -185,15 +213,16 @@ class OutputError(ManifestPart):
 
 
 class PrecisionVariant(ManifestPart):
-    """The pruned network in one precision, on its runtime, against PyTorch on the same validation samples.
+    """Comparison of one precision of the pruned network with PyTorch on the same validation samples.
 
     Attributes:
-        accuracy: On them, the top-1 share; None where outputs are no logits of classes.
-        top1_agreement: Share with the same class as PyTorch; None likewise.
-        max_error: Largest absolute difference of an output; ``relative_error`` is over the largest output.
-        samples: Compared.
-        outputs: Each output by itself.
-        problem: Why there is no such file; then the rest is None.
+        accuracy: Top-1 accuracy on the runtime; None if the outputs are not class logits.
+        top1_agreement: Fraction of samples with the same class as in PyTorch; None if the outputs are not class logits.
+        max_error: Largest absolute difference of an output.
+        relative_error: ``max_error`` divided by the largest output.
+        samples: Number of compared samples.
+        outputs: Differences of each output.
+        problem: Reason why there is no model file in this precision; the other attributes are then None.
     """
 
     accuracy: float | None = None
@@ -209,13 +238,15 @@ class ReportData(ManifestPart):
     """``report.json``; the key ``schema`` is the attribute ``schema_version``.
 
     Attributes:
-        asked: For.
-        layers: In the order of the program; ``calls`` and ``groups`` likewise.
-        sensitivity: What is lost as each group shrinks alone; None: not measured.
-        start: Validation accuracy of the trained network before the first step of a schedule; None: not measured.
-        steps: Stretches of training, in order.
-        epochs: Of training, in order.
-        forms: By precision.
+        asked: Settings of the recipe and the target.
+        layers: Layers with multiply-adds, in the order of execution.
+        calls: Operations that compute tensors, in the order of execution.
+        groups: Groups of units, in the order of execution.
+        sensitivity: Sensitivity of each group to pruning; None if not measured.
+        start: Validation accuracy of the trained network before the first step of a schedule; None if not measured.
+        steps: Training phases in order.
+        epochs: Training epochs in order.
+        forms: Comparison of each model file with PyTorch, by precision.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -230,23 +261,25 @@ class ReportData(ManifestPart):
     forms: Mapping[str, PrecisionVariant]
 
     def to_json(self) -> str:
-        """The text of ``report.json``: the same for the same values."""
+        """Return the text of ``report.json``, which is reproducible."""
         values = self.model_dump(mode="json", by_alias=True)
         return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
 
     @classmethod
     def load(cls, folder: Path) -> ReportData:
-        """Those of the bundle ``folder``.
+        """Load the report data of the bundle ``folder``.
 
         Raises:
-            BundleError: The file is missing, damaged, or of a newer schema.
+            BundleError: The file is missing, damaged, or has a newer schema.
         """
         path = folder / NAME
         try:
             values = safe_json.load(path, max_bytes=_MAX_BYTES)
             return cls.model_validate({**values, "schema": values["schema"]})
         except OSError as problem:
-            raise BundleError(f"cannot read {path}: {problem.strerror}; a report needs it: build again") from problem
+            raise BundleError(
+                f"cannot read {path}: {problem.strerror}; it is needed for the report: build the bundle again"
+            ) from problem
         except ValidationError as problems:
             raise BundleError(f"{path} is not a report of schema {SCHEMA}: {strict_json.described(problems)}") from None
         except (ValueError, TypeError, KeyError) as problem:

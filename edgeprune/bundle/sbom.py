@@ -1,7 +1,7 @@
-"""``sbom.json``: what went into a build, as a CycloneDX bill of materials (https://cyclonedx.org/docs/1.6/json/).
+"""``sbom.json``: software bill of materials of a build in CycloneDX format (https://cyclonedx.org/docs/1.6/json/).
 
-The same for the same packages and inputs: its serial number is made of its content, and it has a time only where
-``SOURCE_DATE_EPOCH`` tells one.
+The file is reproducible for the same packages and inputs. Its serial number is derived from its content, and it
+contains a time only if ``SOURCE_DATE_EPOCH`` is set.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from edgeprune.bundle.manifest import Provenance
 NAME = "sbom.json"
 _SPECIFICATION = "1.6"
 _SERIALS = uuid.UUID("8f0c8a52-6d0e-5c3a-9a57-3f1f3f0d9f11")
-"""Namespace of serial numbers: drawn once."""
+"""Namespace of the serial numbers: a fixed random UUID."""
 
 
 def text(name: str, provenance: Provenance, *, epoch: int | None = None) -> str:
-    """The text of ``sbom.json``.
+    """Return the text of ``sbom.json``.
 
-    Packages are those that ``provenance`` names and EdgePrune itself, with all that they need here, extras left out;
-    inputs are the weights, data and code, by their hashes.
+    It lists EdgePrune, the packages in ``provenance`` and their installed dependencies without extras. It also lists
+    the hashes of the inputs: weights, data and code.
 
     Args:
-        name: Of the bundle.
-        provenance: Of the build.
-        epoch: Time of the build, in seconds since 1970; None leaves it out.
+        name: Name of the bundle.
+        provenance: Provenance of the build.
+        epoch: Time of the build in seconds since 1970; None omits it.
     """
     packages = installed(["edgeprune", *provenance.packages])
     python = {
@@ -54,13 +54,13 @@ def text(name: str, provenance: Provenance, *, epoch: int | None = None) -> str:
         }
         for kind, content in sorted(provenance.inputs.items())
     ]
-    libraries = [_library(found) for _, found in sorted(packages.items())]
+    libraries = [_library(package) for _, package in sorted(packages.items())]
     bundle, edgeprune = f"bundle:{name}", packages["edgeprune"]
     dependencies = {
         bundle: [_reference(edgeprune), python["bom-ref"], *(f"input:{kind}" for kind in provenance.inputs)],
         **{
-            _reference(found): [_reference(packages[need]) for need in found.needs if need in packages]
-            for found in packages.values()
+            _reference(package): [_reference(packages[need]) for need in package.needs if need in packages]
+            for package in packages.values()
         },
     }
     metadata: dict[str, Any] = {
@@ -90,12 +90,12 @@ def text(name: str, provenance: Provenance, *, epoch: int | None = None) -> str:
 
 @dataclass(frozen=True)
 class Package:
-    """What the metadata of an installed package says.
+    """Metadata of an installed package.
 
     Attributes:
         name: Canonical name.
         version: Version.
-        needs: Canonical names of the packages that it requires in this environment, extras left out.
+        needs: Canonical names of its dependencies in this environment, without extras.
         license: SPDX expression; None where the package has none.
     """
 
@@ -106,19 +106,19 @@ class Package:
 
 
 def installed(names: Iterable[str]) -> dict[str, Package]:
-    """The packages of these names and all that they need, extras left out, by canonical name."""
-    found: dict[str, Package] = {}
+    """Return the named packages and all their dependencies without extras, by canonical name."""
+    packages: dict[str, Package] = {}
     todo: list[str] = [canonicalize_name(name) for name in names]
     while todo:
         name = todo.pop()
-        if name in found:
+        if name in packages:
             continue
         try:
-            found[name] = _package(distribution(name))
+            packages[name] = _package(distribution(name))
         except PackageNotFoundError:  # needed elsewhere, or not at all here
             continue
-        todo.extend(found[name].needs)
-    return found
+        todo.extend(packages[name].needs)
+    return packages
 
 
 def _package(package: Distribution) -> Package:

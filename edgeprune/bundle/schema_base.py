@@ -25,6 +25,6 @@ RelativePath = Annotated[str, AfterValidator(_check_inside)]
 
 
 class ManifestPart(BaseModel):
-    """Immutable; a reader of schema 1 skips keys that a later writer of schema 1 added."""
+    """Immutable base class; keys that later versions add to schema 1 are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""JSON from others, and messages about what does not fit its schema."""
+"""Parser of untrusted JSON, with error messages for values that violate the schema."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def parse(model: type[_Model], content: bytes, *, where: Path | str) -> _Model:
-    """Read the text of a file of a bundle.
+    """Parse the text of a file of a bundle.
 
     Args:
-        model: Type of the result.
-        content: The text.
+        model: Pydantic model of the result.
+        content: Text of the file.
         where: Path of the file, for messages.
 
     Raises:
-        BundleError: The text is damaged or of a newer schema; names the keys.
+        BundleError: The text is damaged or has a newer schema. The message names the keys.
     """
     try:
         return model.model_validate(safe_json.loads(content))
@@ -36,8 +36,10 @@ def parse(model: type[_Model], content: bytes, *, where: Path | str) -> _Model:
 
 
 def described(problems: ValidationError) -> str:
-    """Each problem with its key, for people; the first few of many."""
-    found = problems.errors(include_url=False, include_input=False)
-    lines = [f"{bundle_paths.shown('.'.join(map(str, one['loc'])))}: {one['msg']}" for one in found[:_MOST_SHOWN]]
-    more = [f"and {len(found) - _MOST_SHOWN} more"] if len(found) > _MOST_SHOWN else []
+    """Return a sentence with the first problems and their keys."""
+    errors = problems.errors(include_url=False, include_input=False)
+    lines = [
+        f"{bundle_paths.shown('.'.join(map(str, error['loc'])))}: {error['msg']}" for error in errors[:_MOST_SHOWN]
+    ]
+    more = [f"and {len(errors) - _MOST_SHOWN} more"] if len(errors) > _MOST_SHOWN else []
     return "; ".join([*lines, *more])

@@ -1,4 +1,4 @@
-"""Whether a bundle is what its manifest says, byte for byte, and who signed it. Nothing of it is extracted or run."""
+"""Verification of a bundle against its manifest and signature, without extracting or running anything."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from edgeprune.bundle.measurements import Measurements
 from edgeprune.bundle.signature import Signer
 from edgeprune.errors import BundleError
 
-_MOST_TOLD = 10
+_MAX_PROBLEMS = 10
 
 
 @dataclass(frozen=True)
 class VerifiedBundle:
-    """A bundle in which every byte is accounted for.
+    """Result of a successful verification.
 
     Attributes:
-        path: Of the folder or archive.
-        kind: Which of the two.
-        manifest: As it was read.
-        manifest_sha256: Of its text: the name of what was shipped.
-        files: How many there are, the manifest and measurements among them.
-        bytes: Of all of them.
-        signer: Who signed the manifest; None where nobody did.
-        measured: Files that were measured and are accounted for; an archive has none.
+        path: Path of the folder or archive.
+        kind: Whether ``path`` is a folder or an archive.
+        manifest: Manifest of the bundle.
+        manifest_sha256: SHA-256 of the text of the manifest, which identifies the bundle.
+        files: Number of files, including the manifest and the measurements.
+        bytes: Total size of all files in bytes.
+        signer: Signer of the manifest; None if it is not signed.
+        measured: Verified files that change from run to run; empty for an archive.
     """
 
     path: Path
@@ -47,16 +47,16 @@ class VerifiedBundle:
 
 
 def verify(path: Path, allowed_signers: Path | None = None) -> VerifiedBundle:
-    """Account for every byte of the bundle at ``path``, a folder or a ``.tar.gz``.
+    """Verify every byte of the bundle at ``path``, which is a folder or a ``.tar.gz``.
 
     Args:
-        path: Of the bundle.
-        allowed_signers: Who may have signed it, see ``signature.verify``; then it must be signed. None: a signature
-            that is there must be over this bundle, whoever made it.
+        path: Path of the bundle.
+        allowed_signers: File of allowed signers, see ``signature.verify``; the bundle must then be signed. None accepts
+            bundles without a signature, or with a valid signature of any signer.
 
     Raises:
-        BundleError: A file was changed, is missing, extra, a link, or leaves the bundle; the manifest is damaged or of
-            a newer schema; a signature is missing, over something else, or not that of an allowed signer.
+        BundleError: A file is missing, changed, not in the manifest, a link, or outside the bundle; the manifest is
+            damaged or has a newer schema; or a signature is missing, invalid, or not by an allowed signer.
     """
     if path.is_dir():
         return _Folder(path).verify(allowed_signers)
@@ -68,38 +68,38 @@ def verify(path: Path, allowed_signers: Path | None = None) -> VerifiedBundle:
 
 
 def sign(path: Path, key: Path) -> list[Path]:
-    """Sign the bundle at ``path``, if every byte of it is accounted for.
+    """Verify the bundle at ``path`` and sign it.
 
-    Of a folder the manifest, the measurements, and the same bundle's archive beside it are signed.
+    For a folder, this signs the manifest, the measurements, and the archive of the same bundle next to the folder.
 
     Args:
-        path: Of the folder or archive.
-        key: See ``signature.sign``.
+        path: Path of the folder or archive.
+        key: Path of the SSH key, see ``signature.sign``.
 
     Returns:
-        The files that were written.
+        Paths of the written signatures.
 
     Raises:
-        BundleError: It is not whole, see ``verify``, or the key cannot be used.
+        BundleError: The verification fails, see ``verify``, or the key cannot be used.
     """
     if not path.is_dir():
         _, text = archive.read(path)
         return [_written(signature.beside(path), signature.sign(text, manifests.NAME, key))]
     folder = _Folder(path)
     folder.check()
-    made = signature.sign(folder.text, manifests.NAME, key)
-    signed = [_written(path / f"{manifests.NAME}{signature.SUFFIX}", made)]
+    content = signature.sign(folder.text, manifests.NAME, key)
+    paths = [_written(path / f"{manifests.NAME}{signature.SUFFIX}", content)]
     if folder.measured_text is not None:
-        made_of_measured = signature.sign(folder.measured_text, measurements.NAME, key)
-        signed.append(_written(path / f"{measurements.NAME}{signature.SUFFIX}", made_of_measured))
+        measured_content = signature.sign(folder.measured_text, measurements.NAME, key)
+        paths.append(_written(path / f"{measurements.NAME}{signature.SUFFIX}", measured_content))
     packed = path.resolve().with_name(f"{path.resolve().name}.tar.gz")
     if packed.is_file() and archive.read(packed)[1] == folder.text:
-        signed.append(_written(signature.beside(packed), made))
-    return signed
+        paths.append(_written(signature.beside(packed), content))
+    return paths
 
 
 class _Folder:
-    """A bundle that lies in a folder."""
+    """A bundle in a folder."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -129,26 +129,26 @@ class _Folder:
         )
 
     def check(self) -> None:
-        """See to it that the files are those that are told, and nothing else."""
+        """Check that the folder contains exactly the listed files, with their hashes."""
         own = (manifests.NAME, measurements.NAME, *signature.NAMES)
         bundle_paths.check([*self.manifest.files, *self._measured.files], own=own)
         if self._measured.manifest not in (None, _sha256(self.text)):
             raise BundleError(f"{self._path / measurements.NAME} belongs to another {manifests.NAME}")
         entries = {**self.manifest.files, **self._measured.files}
-        found = dict(_walk(self._path))
-        problems = [f"{bundle_paths.shown(name)} is {kind}" for name, kind in found.items() if kind]
+        actual = dict(_walk(self._path))
+        problems = [f"{bundle_paths.shown(name)} is {kind}" for name, kind in actual.items() if kind]
         problems += [
             f"{bundle_paths.shown(name)} is extra"
-            for name, kind in found.items()
+            for name, kind in actual.items()
             if not kind and name not in {*entries, *own}
         ]
-        problems += [f"{name} is missing" for name in entries if name not in found]
+        problems += [f"{name} is missing" for name in entries if name not in actual]
         problems += [
-            f"{name} was changed" for name in entries if found.get(name) == "" and not self._is(name, entries[name])
+            f"{name} was changed" for name in entries if actual.get(name) == "" and not self._is(name, entries[name])
         ]
         if problems:
-            more = f"; and {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
-            raise BundleError(f"{self._path} is not what it says: {'; '.join(problems[:_MOST_TOLD])}{more}")
+            more = f"; and {len(problems) - _MAX_PROBLEMS} more" if len(problems) > _MAX_PROBLEMS else ""
+            raise BundleError(f"{self._path} does not match its manifest: {'; '.join(problems[:_MAX_PROBLEMS])}{more}")
 
     def _is(self, name: str, entry: FileEntry) -> bool:
         with _opened(self._path / name) as file:
@@ -160,16 +160,16 @@ class _Folder:
         return _signer(text, name, self._path / f"{name}{signature.SUFFIX}", allowed_signers)
 
 
-def _signer(text: bytes, name: str, place: Path, allowed_signers: Path | None) -> Signer | None:
-    if place.is_file():
-        return signature.verify(text, name, place, allowed_signers)
+def _signer(text: bytes, name: str, signature_path: Path, allowed_signers: Path | None) -> Signer | None:
+    if signature_path.is_file():
+        return signature.verify(text, name, signature_path, allowed_signers)
     if allowed_signers is not None:
-        raise BundleError(f"{name} is not signed: there is no {place}; 'edgeprune sign' makes it")
+        raise BundleError(f"{name} is not signed: {signature_path} does not exist; create it with 'edgeprune sign'")
     return None
 
 
 def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Everything below ``folder``: its path, and what it is where it is no plain file."""
+    """Yield the path of everything in ``folder``, and its type if it is not a regular file (else "")."""
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda one: one.name):
             name, mode = f"{prefix}{entry.name}", entry.stat(follow_symlinks=False).st_mode
@@ -190,7 +190,7 @@ def _text(path: Path) -> bytes:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A plain file for reading: through no link, and without waiting for a pipe."""
+    """Open a regular file for reading, without following links or waiting for a pipe."""
     try:
         return input_files.open_regular(path, follow_links=False)
     except OSError as problem:
