@@ -1,6 +1,6 @@
-"""The command line: the only code that prints or ends the process. One file a command, imported when it is called.
+"""Command-line interface with one module for each command, which is imported only when the command runs.
 
-Whatever ``edgeprune --help`` does not need is imported inside functions.
+Only this package prints or ends the process. Imports that ``edgeprune --help`` does not need are inside functions.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from edgeprune import __version__
 from edgeprune.cli.command_groups import SuggestingGroup
 from edgeprune.errors import EdgePruneError, InputError
 
-# Name, and what `edgeprune --help` says of it: known here so that no command has to be imported for it.
+# Help texts by command, stored here so that `edgeprune --help` does not import the commands.
 _COMMANDS = {
     "build": "Prune, fine-tune, export, check, measure and pack a network.",
     "profile": "Measure a bundle or a model on devices.",
-    "inspect": "Show what of a network can be pruned, and what is coupled.",
-    "compare": "Compare two bundles: may the new one take the place of the old?",
+    "inspect": "Show which units of a network can be pruned, and which layers are coupled.",
+    "compare": "Decide whether a new bundle may replace an old one.",
     "calibrate": "Measure the latency table of a target.",
     "convert": "Convert an ONNX file to TFLite.",
-    "report": "Draw the report of a bundle again.",
+    "report": "Write the HTML report of a bundle again.",
     "lint": "Check a TFLite file for microcontrollers.",
     "sign": "Sign a bundle with an SSH key.",
-    "verify": "Account for every byte of a bundle, and tell who signed it.",
-    "emulator": "Install the emulator of a board, or list those there are.",
+    "verify": "Verify every byte of a bundle and its signature.",
+    "emulator": "Install the emulator of a board, or list the emulators.",
     "recipes": "List the recipes, or show one.",
     "targets": "List the targets, or show one.",
-    "criteria": "List what can score the units of a network.",
-    "doctor": "Tell what works on this machine, and fix lines for what does not.",
+    "criteria": "List the criteria that score the units of a network.",
+    "doctor": "Check this installation, and print a fix for each problem.",
     "schema": "Print the JSON Schema of a recipe, a target or a file of a bundle.",
-    "schedules": "List the ways to mix pruning and training.",
+    "schedules": "List the schedules that combine pruning and training.",
 }
 
 
 class _Commands(SuggestingGroup):
-    """A group whose commands are imported one by one, when needed."""
+    """Group that imports a command only when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -64,7 +64,7 @@ class _Commands(SuggestingGroup):
 @click.option("-v", "--verbose", count=True, help="Log to stderr; twice for more.")
 @click.pass_context
 def _edgeprune(context: click.Context, verbose: int) -> None:
-    """Ship a trained PyTorch network to a small device.
+    """Prune a trained PyTorch network and deploy it to a small device.
 
     \b
     Example:
@@ -78,15 +78,18 @@ def _edgeprune(context: click.Context, verbose: int) -> None:
 
 
 def main() -> None:
-    """Entry point of the ``edgeprune`` command; ends the process with the exit code of what happened."""
+    """Run the ``edgeprune`` command and end the process with its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a build ends cleanly, and can be resumed
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code; a deliberate error is printed once, a bug is a traceback."""
+    """Run one command line and return its exit code.
+
+    Errors of EdgePrune are printed as one message. Unexpected exceptions are raised, so that Python prints a traceback.
+    """
     try:
-        ended = _edgeprune.main(arguments, prog_name="edgeprune", standalone_mode=False)
+        exit_code = _edgeprune.main(arguments, prog_name="edgeprune", standalone_mode=False)
     except click.UsageError as error:
         hint = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
         text = " ".join(error.format_message().split())  # click lists choices one a line
@@ -94,20 +97,20 @@ def run(arguments: list[str]) -> int:
         return 2
     except (click.Abort, KeyboardInterrupt):
         command = next((word for word in arguments if not word.startswith("-")), "")
-        resumes = "; finished stages are kept, the same command goes on from there" if command == "build" else ""
-        _print_error(f"interrupted{resumes}")
+        hint = "; run the same command again to resume after the finished stages" if command == "build" else ""
+        _print_error(f"interrupted{hint}")
         return 130
     except EdgePruneError as error:
         _print_error(str(error))
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails as well
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the flush at exit also fails
         return 1
     except SystemExit as error:  # commands return their exit code, so foreign code ended the program
         _print_error(f"code that EdgePrune called ended the program (exit status {error.code!r:.100})")
         return InputError.exit_code
     except MemoryError:
-        _print_error("the machine has not enough memory for this input")
+        _print_error("this machine does not have enough memory for this input")
         return 1
     except Exception as error:
         from edgeprune.cli import logs, system_failures
@@ -118,7 +121,7 @@ def run(arguments: list[str]) -> int:
         logs.logger.debug("the system refused", exc_info=True)
         _print_error(message)
         return 1
-    return ended if isinstance(ended, int) else 0
+    return exit_code if isinstance(exit_code, int) else 0
 
 
 def _print_error(message: str) -> None:

@@ -1,4 +1,4 @@
-"""``edgeprune build``: the main job."""
+"""``edgeprune build``: prune, export and pack a network for one or more targets."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     multiple=True,
     default=("host",),
     show_default="host",
-    help="Where it will run, see 'edgeprune targets'; repeat it to build for several, which share what they can.",
+    help="Target device, see 'edgeprune targets'. Repeat the option to build for several targets.",
 )
-@click.option("--runtime", help="Instead of the target's usual one; 'edgeprune targets show NAME' has them.")
+@click.option("--runtime", help="Runtime, if not the target's default; see 'edgeprune targets show NAME'.")
 @recipe_options
 @click.option("--output", default="dist", show_default=True, type=_FOLDER, help="Folder for the bundle.")
 @click.option("--cache", default=".edgeprune", show_default=True, type=_FOLDER, help="Folder for stage results.")
-@click.option("--device", metavar="URI", help="Measure there instead of on this machine; see 'edgeprune profile'.")
-@click.option("--force", is_flag=True, help="Replace the bundle's folder and archive, whatever they hold.")
-@click.option("--update-lock", is_flag=True, help="Measure anew what edgeprune.lock says, and write it there.")
+@click.option("--device", metavar="URI", help="Device for measurements, if not this machine; see 'edgeprune profile'.")
+@click.option("--force", is_flag=True, help="Replace the bundle's folder and archive regardless of their content.")
+@click.option("--update-lock", is_flag=True, help="Repeat the measurements in edgeprune.lock and overwrite them.")
 @json_option
 def command(
     recipe: str | None,
@@ -65,14 +65,14 @@ def command(
 ) -> int:
     """Prune, fine-tune, export, check, measure and pack a network.
 
-    RECIPE is the name of a recipe or its folder; without it and without --model it is 'digits', which is embedded.
-    The bundle is written to the folder RECIPE-TARGET in --output, in place of an earlier bundle there. If anything
-    else would be lost, the build refuses with exit code 3 before it starts, unless --force is given.
+    RECIPE is the name of a recipe or its folder. The default without --model is the packaged recipe 'digits'.
+    The bundle is written to the folder RECIPE-TARGET in --output and replaces an earlier bundle there. If other files
+    would be lost, the build stops with exit code 3 before it starts, unless --force is given.
 
-    Ends with 4 where a budget is missed; of several targets, with the highest code of all.
+    The exit code is 4 if a budget is missed. For several targets, it is the highest exit code of all.
 
-    What a choice rests on that was measured is kept in edgeprune.lock, beside the recipe or, of a packaged one, here:
-    another build with it makes the same choice, and so the same bytes.
+    Measurements that decisions depend on are recorded in edgeprune.lock, next to the recipe, or in the working folder
+    for a packaged recipe. Another build with this file makes the same decisions and produces the same bytes.
 
     \b
     Example:
@@ -87,31 +87,33 @@ def command(
       edgeprune build --schedule iterative --set schedule.rounds=5
       torchrun --nproc-per-node 2 -m edgeprune build
     """
-    chosen = chosen_recipe(recipe, RecipeOptions(**options))
+    base_recipe = chosen_recipe(recipe, RecipeOptions(**options))
     from edgeprune.pipeline import check_output, check_targets
     from edgeprune.report import build_summary
 
-    wanted = _targets(targets, runtime)
-    check_targets(chosen.budget, wanted)
-    if device is not None and len(wanted) > 1:
-        raise click.UsageError(f"--device is one target's: got {', '.join(target.name for target in wanted)}")
+    selected_targets = _targets(targets, runtime)
+    check_targets(base_recipe.budget, selected_targets)
+    if device is not None and len(selected_targets) > 1:
+        raise click.UsageError(
+            f"--device needs a single --target: got {', '.join(target.name for target in selected_targets)}"
+        )
     if not force:
-        for target in wanted:
-            check_output(chosen, target, output)
-    folders = {"output": output, "cache": cache, "device": device, "update_lock": update_lock, "force": force}
+        for target in selected_targets:
+            check_output(base_recipe, target, output)
+    options_of_build = {"output": output, "cache": cache, "device": device, "update_lock": update_lock, "force": force}
     results: list[tuple[BuildOutcome, BuildResult | None]] = []
-    for where in wanted:
-        if len(wanted) > 1 and is_first():
-            echo(where.name, err=True)
+    for target in selected_targets:
+        if len(selected_targets) > 1 and is_first():
+            echo(target.name, err=True)
         try:
-            own = chosen.for_target(*where.labels)
-            results.append(_built(own, where, **folders))
-        except EdgePruneError as error:  # the others go on
-            if len(wanted) == 1:
+            target_recipe = base_recipe.for_target(*target.labels)
+            results.append(_built(target_recipe, target, **options_of_build))
+        except EdgePruneError as error:  # the builds for other targets continue
+            if len(selected_targets) == 1:
                 raise
             if is_first():
-                print_error(f"{where.name}: {error}")
-            results.append((build_summary.BuildOutcome(where.name, error.exit_code, str(error)), None))
+                print_error(f"{target.name}: {error}")
+            results.append((build_summary.BuildOutcome(target.name, error.exit_code, str(error)), None))
     if not is_first():
         return 0
     outcomes = [outcome for outcome, _ in results]
@@ -127,19 +129,19 @@ def command(
             print_rich(build_summary.render(outcomes))
     github_actions.summarise(lambda: build_summary.markdown(outcomes))
     for outcome in outcomes:
-        if outcome.made is not None and outcome.error is not None:
+        if outcome.finished is not None and outcome.error is not None:
             print_error(outcome.error if len(outcomes) == 1 else f"{outcome.target}: {outcome.error}")
     return worst
 
 
 def _targets(names: tuple[str, ...], runtime: str | None) -> list[Target]:
-    """Each target once, whatever it was called."""
+    """Return the targets without duplicates, also if one is named by two of its aliases."""
     from edgeprune.config import Target
 
-    found = [Target.load(name) for name in names]
+    targets = [Target.load(name) for name in names]
     if runtime is not None:
-        found = [target.with_runtime(runtime) for target in found]
-    return list({target.name: target for target in found}.values())
+        targets = [target.with_runtime(runtime) for target in targets]
+    return list({target.name: target for target in targets}.values())
 
 
 def _built(
@@ -162,22 +164,22 @@ def _built(
             watcher=screen,
             **options,
         )
-    made = FinishedBuild(result.manifest, result.profile, result.budgets)
+    finished = FinishedBuild(result.manifest, result.profile, result.budgets)
     failed = [sentence(report, result.manifest.metric) for report in missed(result.budgets)]
     if not failed:
-        return BuildOutcome(target.name, made=made), result
+        return BuildOutcome(target.name, finished=finished), result
     error = f"budget missed: {'; '.join(failed)}"
     if any(report.name == ACCURACY for report in missed(result.budgets)):
         error += f"; try {', or '.join(ways_to_more_accuracy(result.manifest))}"
-    return BuildOutcome(target.name, BudgetError.exit_code, error, made), result
+    return BuildOutcome(target.name, BudgetError.exit_code, error, finished), result
 
 
 def _print(result: BuildResult) -> None:
     from edgeprune.report import budget_output, build_table, candidate_table, training_text
 
-    compared = candidate_table.render(result.manifest)
-    if compared is not None:
-        print_rich(compared)
+    candidates = candidate_table.render(result.manifest)
+    if candidates is not None:
+        print_rich(candidates)
     print_rich(build_table.render(result.manifest, result.profile))
     if (report := result.manifest.training) is not None:
         print_text(
@@ -190,7 +192,7 @@ def _print(result: BuildResult) -> None:
 
 
 def _report(outcome: BuildOutcome, result: BuildResult | None) -> dict[str, Any]:
-    """One target for machines."""
+    """Return the JSON values of the build for one target."""
     from edgeprune.report.build_table import rows
 
     values: dict[str, Any] = {"target": outcome.target, "exit_code": outcome.exit_code, "error": outcome.error}

@@ -1,4 +1,4 @@
-"""Progress of a build on stderr: one line a stage, with bars while it runs and its seconds when it is done."""
+"""Progress of a build on stderr: bars for the running stage, and one line with the duration of each finished stage."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _BAR_WIDTH = 20
 
 
 class BuildProgress:
-    """A pipeline Watcher that draws on stderr; where that is not a terminal, it prints a line a stage that ends.
+    """Watcher of a pipeline that draws progress bars on stderr.
 
-    One bar counts the stages of the build. A second one counts the steps of the stage that runs, where it has steps.
+    One bar counts the stages of the build. A second one counts the steps of the running stage, if it has steps. If
+    stderr is not a terminal, only a line for each finished stage is printed.
     """
 
     def __init__(self) -> None:
@@ -38,8 +39,8 @@ class BuildProgress:
             disable=not self._console.is_terminal,
         )
         self._stages = 0
-        self._ended = 0
-        self._whole: TaskID | None = None
+        self._finished = 0
+        self._build_bar: TaskID | None = None
         self._bar: _StageBar | None = None
 
     def __enter__(self) -> Self:
@@ -52,34 +53,34 @@ class BuildProgress:
         self._progress.stop()
 
     def expect(self, stages: int) -> None:
-        self._stages, self._ended = stages, 0
-        if self._whole is not None:
-            self._progress.remove_task(self._whole)
-        self._whole = self._progress.add_task("", total=stages, figures="")
+        self._stages, self._finished = stages, 0
+        if self._build_bar is not None:
+            self._progress.remove_task(self._build_bar)
+        self._build_bar = self._progress.add_task("", total=stages, figures="")
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False)
 
     def begin(self, stage: Stage[Any]) -> Bar:
-        if self._whole is not None:
-            number = f"stage {self._ended + 1} of {self._stages}"
-            self._progress.update(self._whole, description=f"{number}: {stage.title}")
+        if self._build_bar is not None:
+            number = f"stage {self._finished + 1} of {self._stages}"
+            self._progress.update(self._build_bar, description=f"{number}: {stage.title}")
         self._bar = _StageBar(self._progress, stage.title, self._console)
         return self._bar
 
     def end(self, stage: Stage[Any], *, seconds: float, cached: bool) -> None:
-        self._ended += 1
+        self._finished += 1
         if self._bar is not None:
             self._bar.remove()
-        if self._whole is not None:
-            self._progress.update(self._whole, completed=self._ended)
-        number = f"stage {self._ended:>2} of {self._stages}"
-        took = "cached" if cached else f"{seconds:8.2f} s"
-        self._console.print(f"{number}  {stage.title:<{_WIDTH}} {took:>10}")
+        if self._build_bar is not None:
+            self._progress.update(self._build_bar, completed=self._finished)
+        number = f"stage {self._finished:>2} of {self._stages}"
+        duration = "cached" if cached else f"{seconds:8.2f} s"
+        self._console.print(f"{number}  {stage.title:<{_WIDTH}} {duration:>10}")
 
 
 class _StageBar:
-    """The bar of one stage, as the library knows bars: shown when its total is known."""
+    """Bar of one stage, which is shown when its number of steps is known."""
 
     def __init__(self, progress: Progress, title: str, console: Console) -> None:
         self._progress = progress

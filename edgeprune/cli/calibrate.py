@@ -1,4 +1,4 @@
-"""``edgeprune calibrate``: a latency table for a target."""
+"""``edgeprune calibrate``: measure the latency table of a target."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _DENSE, _PRUNED = "dense", "half of the MACs"
 
 @click.command("calibrate")
 @click.argument("recipe", required=False)
-@click.option("--target", default="host", show_default=True, help="Whose table it is; see 'edgeprune targets'.")
-@click.option("--device", default="local:", show_default=True, metavar="URI", help="Where to measure.")
+@click.option("--target", default="host", show_default=True, help="Target of the table; see 'edgeprune targets'.")
+@click.option("--device", default="local:", show_default=True, metavar="URI", help="Device to measure on.")
 @recipe_options
 @click.option("--output", default="targets/tables", show_default=True, type=_FOLDER, help="Folder of the tables.")
-@click.option("--quick", is_flag=True, help="A coarser grid, measured fewer times.")
+@click.option("--quick", is_flag=True, help="Use a coarser grid and fewer runs.")
 @json_option
 def command(
     recipe: str | None, *, target: str, device: str, output: Path, quick: bool, as_json: bool, **options: Any
 ) -> None:
-    """Measure what the layers of a network take on a device, over a grid of channels: the target's latency table.
+    """Measure the latency table of a target: the time of each layer over a grid of channel counts.
 
-    The table is what budgets of latency_ms are predicted from. What is known of other networks stays in it. The dense
-    network and one pruned to half of its MACs are measured as a whole as well, beside their predictions. A device is a
-    URI, or a name in devices.toml; it has to run ONNX Runtime.
+    Budgets of latency_ms are predicted from this table. Existing entries for other networks remain in it. The complete
+    dense network, and a network pruned to half of its MACs, are also measured and compared with their predictions. A
+    device is a URI or a name in devices.toml, and must have ONNX Runtime.
 
     \b
     Example:
@@ -44,7 +44,7 @@ def command(
       edgeprune calibrate digits --target raspberry-pi-4 --device ssh://pi@kitchen
       edgeprune calibrate --model net.py:make --data net.py:data --input 1,3,224,224 --quick
     """
-    chosen = chosen_recipe(recipe, RecipeOptions(**options))
+    base_recipe = chosen_recipe(recipe, RecipeOptions(**options))
     from edgeprune import PruneOptions, graph, prune
     from edgeprune.config import Target
     from edgeprune.cost import cost_model
@@ -54,44 +54,52 @@ def command(
     from edgeprune.model import network
     from edgeprune.profile.latency_calibration import QUICK, calibrate, check_device, check_machine, check_runtime
 
-    where, on = Target.load(target), device_of(device)
-    check_device(on)
-    check_runtime(where)
-    if on.uri == "local:":
-        check_machine(where, on, platform.machine())
-    path = output / f"{where.name}.json"
-    older = _older(path)
-    model = network.load_model(chosen.model.factory, None, base=chosen.folder, seed=chosen.seed)
-    example = network.example_inputs(chosen.model.input, chosen.seed)
+    target_config, measured_device = Target.load(target), device_of(device)
+    check_device(measured_device)
+    check_runtime(target_config)
+    if measured_device.uri == "local:":
+        check_machine(target_config, measured_device, platform.machine())
+    path = output / f"{target_config.name}.json"
+    existing_table = _older(path)
+    model = network.load_model(base_recipe.model.factory, None, base=base_recipe.folder, seed=base_recipe.seed)
+    example = network.example_inputs(base_recipe.model.input, base_recipe.seed)
     units = graph.units_of(
-        graph.capture(model, example), exclude=chosen.prune.exclude, attention=chosen.prune.attention
+        graph.capture(model, example), exclude=base_recipe.prune.exclude, attention=base_recipe.prune.attention
     )
     half = prune(
         model,
         example,
         budget={"macs": 0.5},
         options=PruneOptions(
-            criterion="l2", exclude=chosen.prune.exclude, attention=chosen.prune.attention, verify=False
+            criterion="l2", exclude=base_recipe.prune.exclude, attention=base_recipe.prune.attention, verify=False
         ),
     )
     with tempfile.TemporaryDirectory() as folder, bar("calibrate") as progress:
         paths: dict[str, Path] = {}
         for name, pruned in ((_DENSE, model), (_PRUNED, half.model)):
-            paths[name] = export(pruned, example, Path(folder) / f"{len(paths)}.onnx", opset=where.onnx.opset).path
+            paths[name] = export(
+                pruned, example, Path(folder) / f"{len(paths)}.onnx", opset=target_config.onnx.opset
+            ).path
         table, measured = calibrate(
-            list(layers(units)), paths, chosen.name, where, on, effort=QUICK if quick else None, progress=progress
+            list(layers(units)),
+            paths,
+            base_recipe.name,
+            target_config,
+            measured_device,
+            effort=QUICK if quick else None,
+            progress=progress,
         )
     predicted = {}
     cost = cost_model("latency_ms", units, model, table=table)
     predicted[_DENSE] = cost.total()
     cost.remove(half.plan.removed(units))
     predicted[_PRUNED] = cost.total()
-    write_atomic(path, (table if older is None else table.joined(older)).to_json())
+    write_atomic(path, (table if existing_table is None else table.joined(existing_table)).to_json())
     _show(path, table, predicted, measured, as_json=as_json)
 
 
 def _older(path: Path) -> LatencyTable | None:
-    """The table that is there already; its folder is made, so that nothing is measured that cannot be written."""
+    """Return the existing table, and create its folder before measuring, so that the table can be written."""
     from edgeprune.cost.latency_table import LatencyTable
 
     try:
@@ -104,7 +112,7 @@ def _older(path: Path) -> LatencyTable | None:
 def _show(
     path: Path, table: LatencyTable, predicted: dict[str, float], measured: dict[str, float], *, as_json: bool
 ) -> None:
-    rest = table.rests[0]
+    remainder = table.rests[0]
     errors = {name: predicted[name] / measured[name] - 1 for name in measured}
     if as_json:
         print_json(
@@ -116,7 +124,7 @@ def _show(
                 "alignment": {kind: {"in": steps[0], "out": steps[1]} for kind, steps in table.alignment.items()},
                 "layers": len(table.grids),
                 "floor_ms": table.floor_ms,
-                "rest_ms": rest.rest_ms,
+                "rest_ms": remainder.rest_ms,
                 "networks": [
                     {
                         "name": name,
@@ -138,9 +146,9 @@ def _show(
         ("layers", "step of channels in", "step of channels out"),
         [(kind, str(steps[0]), str(steps[1])) for kind, steps in table.alignment.items()],
     )
-    share = rest.rest_ms / rest.measured_ms
+    fraction = remainder.rest_ms / remainder.measured_ms
     echo(
-        f"Of the dense network {rest.rest_ms:.4g} ms ({share:.0%}) are not in its layers: that part was set so that "
-        f"its estimate is right.\n{table.device['cpu']}, {table.runtime} {table.runtime_version}, "
-        f"{table.threads} threads; table: {path}"
+        f"{remainder.rest_ms:.4g} ms ({fraction:.0%}) of the dense network's latency are outside its layers. "
+        f"This part is calibrated so that the estimate of the dense network is exact.\n{table.device['cpu']}, "
+        f"{table.runtime} {table.runtime_version}, {table.threads} threads; table: {path}"
     )

@@ -1,4 +1,4 @@
-"""Groups of commands: suggestions for mistyped names, and listings whose members need no ``show``."""
+"""Groups of commands, with suggestions for mistyped names and with an optional ``show``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 
 
 class SuggestingGroup(click.Group):
-    """A group that suggests the nearest command for an unknown one."""
+    """Group that suggests the closest command for an unknown one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -16,14 +16,14 @@ class SuggestingGroup(click.Group):
             import difflib
 
             names = self.list_commands(ctx)
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
+            matches = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean '{matches[0]}'?" if matches else f"there are {', '.join(names)}"
             ctx.fail(f"no such command '{name}': {hint}")
         return super().resolve_command(ctx, args)
 
 
 class ListingGroup(click.Group):
-    """A group with ``list`` and ``show``, in which ``NAME`` alone means ``show NAME``."""
+    """Group with ``list`` and ``show``, in which ``NAME`` alone means ``show NAME``."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -30,12 +30,10 @@ _PATH = click.Path(path_type=Path)
     type=click.Choice(["fail", "pass"]),
     default="fail",
     show_default=True,
-    help="What to do if the 95 % interval of a change contains its --fail-on limit.",
+    help="Result if the 95 % interval of a change contains its --fail-on limit.",
 )
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
-@click.option(
-    "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit's XML to this file as well."
-)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Also write JUnit XML to this file.")
 @json_option
 def command(
     base: Path,
@@ -88,10 +86,10 @@ def command(
         print_rich(comparison_output.render(comparison))
     github_actions.summarise(lambda: comparison_output.markdown(comparison))
     if not comparison.passed:
-        found = {"regression": comparison.failed, "undecided": comparison.undecided}
+        changes = {"regression": comparison.failed, "undecided": comparison.undecided}
         parts = [
             f"{kind}: {'; '.join(comparison_output.sentence(change, comparison.metric) for change in affected)}"
-            for kind, affected in found.items()
+            for kind, affected in changes.items()
             if affected
         ]
         raise BudgetError("; ".join(parts))

@@ -1,4 +1,4 @@
-"""Output of commands: JSON alone on stdout, or text and tables for people."""
+"""Output of commands: JSON, or text and tables."""
 
 from __future__ import annotations
 
@@ -22,19 +22,17 @@ _PIPE_WIDTH = 160
 _PIPE_TEXT_WIDTH = 80
 _LONGEST_WORD = 20
 
-json_option: Callable[[Any], Any] = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout."
-)
+json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
 
 
 def print_error(message: str) -> None:
-    """Say on stderr what went wrong; on GitHub Actions as an annotation as well."""
+    """Print an error on stderr, and annotate the run on GitHub Actions."""
     echo(f"error: {message}", err=True)
     github_actions.annotate(message)
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print text on stdout or stderr; what a terminal could obey is escaped, as names and answers come from others."""
+    """Print text on stdout or stderr, with control characters escaped because parts of it may be untrusted."""
     click.echo(printable(text), err=err, nl=nl)
 
 
@@ -51,7 +49,7 @@ def print_json(value: Any) -> None:
 
 
 def print_settings(values: Mapping[str, Any], prefix: str = "") -> None:
-    """Print settings one a line by dotted key, as ``--set`` takes them; those without a value are left out."""
+    """Print one setting a line with its dotted key, in the format of ``--set``, and omit settings without a value."""
     for name, value in values.items():
         if isinstance(value, dict):
             print_settings(value, f"{prefix}{name}.")
@@ -60,7 +58,7 @@ def print_settings(values: Mapping[str, Any], prefix: str = "") -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Print a plain table; the columns named in ``right`` are aligned to the right."""
+    """Print a table; the columns named in ``right`` are aligned to the right."""
     from rich.box import SIMPLE
     from rich.table import Table
 
@@ -74,9 +72,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
 
 def print_text(text: str, indent: int = 0) -> None:
-    """Print text on stdout, wrapped to the terminal or ``COLUMNS``; a pipe or a file gets lines of up to 80 characters.
+    """Print text on stdout, wrapped to the width of the terminal or ``COLUMNS``, else to 80 characters.
 
-    Lines after the first are indented by ``indent``.
+    Continuation lines are indented by ``indent`` characters.
     """
     console = _console()
     width = console.width if _has_width(console) else _PIPE_TEXT_WIDTH
@@ -86,10 +84,10 @@ def print_text(text: str, indent: int = 0) -> None:
 
 
 def print_rich(renderable: Any) -> None:
-    """Print something of rich on stdout; a pipe or a file gets lines of up to 160 characters, or ``COLUMNS``.
+    """Print a renderable of rich on stdout, with lines of up to 160 characters if stdout is not a terminal.
 
-    A table that is too wide loses its padding first; one that is still too wide is printed as one block a row, so that
-    no cell is cut.
+    A table that is too wide is printed without padding. If it is still too wide, each row is printed as a block, so
+    that no cell is truncated.
     """
     from rich.table import Table
 
@@ -109,12 +107,12 @@ def _console() -> Console:
 
 
 def _has_width(console: Console) -> bool:
-    """Whether lines have a given width: that of a terminal, or ``COLUMNS``."""
+    """Return whether the width of lines is known from a terminal or ``COLUMNS``."""
     return console.is_terminal or "COLUMNS" in os.environ
 
 
 def _least_width(table: Table) -> int:
-    """Characters that a table needs so that no cell of its unwrapped columns is cut, and no word of the others."""
+    """Return the width of a table, in characters, at which no unwrapped cell and no word is truncated."""
     _, after, _, before = table.padding
     total = 1 if table.box is not None else 0  # two edges, and a divider less than columns
     total -= 0 if table.pad_edge else before + after
@@ -126,16 +124,20 @@ def _least_width(table: Table) -> int:
 
 
 def _stacked(table: Table) -> Group:
-    """A table with one block a row: the first cell, below it head and text of the others that are not empty."""
+    """Return a table with one block for each row: the first cell, and below it the other cells that are not empty."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
 
-    heads = [str(column.header) for column in table.columns]
+    headers = [str(column.header) for column in table.columns]
     blocks: list[Any] = [Text(str(table.title)), ""] if table.title else []
     for first, *others in zip(*(column.cells for column in table.columns), strict=True):
         blocks.append(Text(str(first)))
-        lines = [f"{head}: {cell}" if head else str(cell) for head, cell in zip(heads[1:], others, strict=True) if cell]
+        lines = [
+            f"{header}: {cell}" if header else str(cell)
+            for header, cell in zip(headers[1:], others, strict=True)
+            if cell
+        ]
         blocks += [Padding(Text(line), (0, 0, 0, 2)) for line in lines]
     if table.caption:
         blocks += ["", Text(str(table.caption))]
@@ -143,7 +145,7 @@ def _stacked(table: Table) -> Group:
 
 
 class _Printable:
-    """Something of rich, of whose text a terminal obeys nothing."""
+    """Renderable whose text has its control characters escaped."""
 
     def __init__(self, renderable: Any) -> None:
         self._renderable = renderable

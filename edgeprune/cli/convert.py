@@ -1,4 +1,4 @@
-"""``edgeprune convert``: an ONNX file to TFLite, without the rest of a build."""
+"""``edgeprune convert``: convert an ONNX file to TFLite, without a build."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def command(source: Path, output: Path, as_json: bool) -> None:
     """Convert an ONNX file with fixed shapes to a TFLite file for LiteRT and TFLite Micro.
 
-    Images are stored with their channels last, inputs and outputs included: NCHW becomes NHWC. With --json, 'order'
-    says which dimension of the ONNX file each dimension of the TFLite file is.
+    Images have their channels last in the TFLite file, including inputs and outputs: NCHW becomes NHWC. With --json,
+    'order' maps each dimension of the TFLite file to its dimension in the ONNX file.
 
     \b
     Example:
@@ -50,5 +50,5 @@ def command(source: Path, output: Path, as_json: bool) -> None:
 
 
 def _port_text(port: Port) -> str:
-    moved = "" if port.order == tuple(sorted(port.order)) else f", dimensions {list(port.order)} of the ONNX file"
-    return f"{port.name}: {port.dtype} {list(port.shape)}{moved}"
+    permutation = "" if port.order == tuple(sorted(port.order)) else f", dimensions {list(port.order)} of the ONNX file"
+    return f"{port.name}: {port.dtype} {list(port.shape)}{permutation}"

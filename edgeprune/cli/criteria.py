@@ -1,4 +1,4 @@
-"""``edgeprune criteria``: the scores that units can be ranked by."""
+"""``edgeprune criteria``: list the importance scores of units."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeprune.cli.registry_listing import Listing
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the criteria that can score the units of a network, for 'prune.criterion' and --criterion, or show one.
+    """List the criteria for 'prune.criterion' and --criterion, or show one.
 
     \b
     Example:
@@ -32,5 +32,5 @@ Listing(
     base="Criterion",
     fact="needs",
     columns=("criterion", "needs", "description"),
-    remark="looks at {}",
+    remark="uses {}",
 ).add_commands(command)

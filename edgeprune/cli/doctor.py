@@ -1,4 +1,4 @@
-"""``edgeprune doctor``: what works on this machine."""
+"""``edgeprune doctor``: check the installation on this machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _STYLES = {"ok": "green", "absent": "bright_black", "bad": "red"}
 @click.command("doctor")
 @json_option
 def command(as_json: bool) -> None:
-    """Tell what is installed, which targets and devices work here, and the line that fixes what does not.
+    """Check packages, targets and devices on this machine, and print a fix for each problem.
 
-    Marks: ok; -- is not here, and not everyone needs it; !! does not work. Nothing is changed or installed. Ends with 0
-    if builds work on this machine, whatever else is missing, and with 3 if they do not.
+    Marks: 'ok' for a check that passed, '--' for an optional part that is missing, '!!' for a part that does not work.
+    Nothing is changed or installed. The exit code is 0 if builds work on this machine, even if optional parts are
+    missing, and 3 otherwise.
 
     \b
     Example:
@@ -32,28 +33,30 @@ def command(as_json: bool) -> None:
     """
     from edgeprune.doctor import examine
 
-    examined = examine()
-    broken = [one.name for part in examined for one in part.findings if one.needed and one.state != "ok"]
+    results = examine()
+    broken = [
+        finding.name for result in results for finding in result.findings if finding.needed and finding.state != "ok"
+    ]
     if as_json:
-        print_json({"ok": not broken, "sections": [asdict(part) for part in examined]})
+        print_json({"ok": not broken, "sections": [asdict(result) for result in results]})
     else:
-        for part in examined:
-            _show(part)
+        for result in results:
+            _show(result)
     if broken:
-        raise InputError(f"builds do not work here: {', '.join(broken)}; 'fix' above has the line for each")
+        raise InputError(f"builds do not work here: {', '.join(broken)}; run the command after 'fix' above for each")
 
 
-def _show(part: CheckResult) -> None:
-    click.echo(click.style(part.title, bold=True))
-    width = max((len(one.name) for one in part.findings), default=0)
-    for one in part.findings:
-        _show_finding(one, width)
+def _show(result: CheckResult) -> None:
+    click.echo(click.style(result.title, bold=True))
+    width = max((len(finding.name) for finding in result.findings), default=0)
+    for finding in result.findings:
+        _show_finding(finding, width)
     echo()
 
 
-def _show_finding(one: Finding, width: int) -> None:
-    mark = click.style(_MARKS[one.state], fg=_STYLES[one.state])
+def _show_finding(finding: Finding, width: int) -> None:
+    mark = click.style(_MARKS[finding.state], fg=_STYLES[finding.state])
     click.echo(f"  {mark}  ", nl=False)
-    echo(f"{one.name:<{width}}  {one.detail}")
-    if one.fix is not None:
-        echo(f"      {'':<{width}}  fix: {one.fix}")
+    echo(f"{finding.name:<{width}}  {finding.detail}")
+    if finding.fix is not None:
+        echo(f"      {'':<{width}}  fix: {finding.fix}")

@@ -1,4 +1,4 @@
-"""``edgeprune emulator``: boards that this machine can imitate."""
+"""``edgeprune emulator``: install and list emulators of boards."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """Install the emulator of a board, or list those there are.
+    """Install the emulator of a board, or list the emulators.
 
-    A bundle runs there as on the board, with the board's own runtime. Outputs are those of the board; latency is
-    emulated and says nothing of it. emulator:microcontroller is always there.
+    An emulator runs a bundle with the runtime of the board. Outputs are the same as on the board. The emulated latency
+    does not predict the latency of the board. emulator:microcontroller needs no installation.
 
     \b
     Example:
@@ -38,7 +38,7 @@ def command(context: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def list_emulators(json_before: bool, as_json: bool = False) -> None:
-    """List the emulators there are, and which are installed.
+    """List the emulators, and which of them are installed.
 
     \b
     Example:
@@ -51,7 +51,7 @@ def list_emulators(json_before: bool, as_json: bool = False) -> None:
         print_json(boards)
         return
     rows = [(one["device"], one["model"], _state(one)) for one in boards]
-    print_table(("device", "what it imitates", "installed"), rows)
+    print_table(("device", "emulated board", "installed"), rows)
 
 
 @command.command("install")
@@ -61,8 +61,8 @@ def list_emulators(json_before: bool, as_json: bool = False) -> None:
 def install(json_before: bool, name: str, as_json: bool) -> None:
     """Install an emulator into the user's cache folder, with the versions of the runtimes that are installed here.
 
-    Needs apt-get, as Debian and Ubuntu have it, and pip, each set up to reach its packages; no root. Done before:
-    returns at once.
+    Needs apt-get, which is part of Debian and Ubuntu, and pip, both with access to their packages, but not root. An
+    installed emulator is not installed again.
 
     \b
     Example:

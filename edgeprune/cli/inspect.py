@@ -1,4 +1,4 @@
-"""``edgeprune inspect``: what of a network can be pruned."""
+"""``edgeprune inspect``: show the prunable groups, couplings and costs of a network."""
 
 from __future__ import annotations
 
@@ -27,24 +27,29 @@ _SHOWN = 4
 
 @click.command("inspect")
 @click.argument("model")
-@click.option("--input", "shape", callback=read_shape, help="The network's input, the batch first: 1,3,224,224.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Layers that must stay whole, such as 'head*'.")
 @click.option(
-    "--svg", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the coupling as a picture as well."
+    "--input", "shape", callback=read_shape, help="Shape of the network's input, the batch first: 1,3,224,224."
 )
-@click.option("--sensitivity", is_flag=True, help="Measure what is lost when units of one group alone go; takes data.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Layers that must not be pruned, such as 'head*'.")
 @click.option(
-    "--png", "curves", type=click.Path(dir_okay=False, path_type=Path), help="Draw the sensitivity as a picture."
+    "--svg",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a diagram of the coupling to this file.",
+)
+@click.option("--sensitivity", is_flag=True, help="Measure the loss of accuracy by pruned group; needs data.")
+@click.option(
+    "--png", "curves", type=click.Path(dir_okay=False, path_type=Path), help="Plot the sensitivity to this file."
 )
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
-    help=f"Samples to measure the sensitivity on, of the validation split.  [default: {inspect_sensitivity.SAMPLES}]",
+    help=f"Number of validation samples for the sensitivity.  [default: {inspect_sensitivity.SAMPLES}]",
 )
 @click.option("--weights", metavar="FILE", help="Weights for the sensitivity.  [default: those of the recipe]")
 @click.option("--data", metavar="SPEC", help="Data for the sensitivity: package.module:function, or file.py:function.")
-@click.option("--data-dir", metavar="DIR", help="Folder handed to the data function.")
-@click.option("--criterion", help="What scores the units for the sensitivity.  [default: that of the recipe]")
+@click.option("--data-dir", metavar="DIR", help="Folder that is passed to the data function.")
+@click.option("--criterion", help="Criterion of the sensitivity scan.  [default: that of the recipe]")
 @json_option
 def command(
     model: str,
@@ -61,10 +66,11 @@ def command(
     criterion: str | None,
     as_json: bool,
 ) -> None:
-    """Show what of a network can be pruned, what is coupled to what, what is frozen and why, and what layers cost.
+    """Show which groups of a network can be pruned, how layers are coupled, and the cost of each layer.
 
-    MODEL is a recipe, or with --input a network: package.module:factory or file.py:factory. Weights are not needed, but
-    for --sensitivity: how accuracy falls as the weakest units of one group go, for each group alone.
+    MODEL is a recipe, or with --input a network: package.module:factory or file.py:factory. Frozen groups are listed
+    with the reason. Weights are needed only for --sensitivity, which measures the accuracy while the units with the
+    lowest scores are removed from one group at a time.
 
     \b
     Example:
@@ -74,14 +80,14 @@ def command(
       edgeprune inspect digits --sensitivity --png sensitivity.png
       edgeprune inspect net.py:make --input 1,3,32,32 --sensitivity --weights net.pt --data net.py:data
     """
-    own = {"--weights": weights, "--data": data, "--data-dir": data_dir}
-    _check(model, sensitivity, {"--png": curves, "--samples": samples, "--criterion": criterion, **own})
+    data_options = {"--weights": weights, "--data": data, "--data-dir": data_dir}
+    _check(model, sensitivity, {"--png": curves, "--samples": samples, "--criterion": criterion, **data_options})
     for path, kind in ((picture, SVG), (curves, PNG)):
         if path is not None:
             check_output_file(path, kind)
     files = RecipeOptions(weights=weights, data=data, data_dir=data_dir) if sensitivity else None
     network, example, recipe = _network(model, shape, files)
-    trial = (
+    scan = (
         inspect_sensitivity.ScanInputs.of(recipe, network, example, criterion, curves)
         if sensitivity and recipe
         else None
@@ -100,16 +106,16 @@ def command(
     free = [group for group in units.groups if group.frozen is None]
     summary = (
         f"{cost.macs:,} MACs, {cost.params:,} parameters; "
-        f"{sum(map(len, free)):,} of {len(units):,} units in {len(free)} of {len(units.groups)} groups can go"
+        f"{sum(map(len, free)):,} of {len(units):,} units in {len(free)} of {len(units.groups)} groups can be removed"
     )
-    drawn = coupling_text.coupling_of(units, network)
+    coupling = coupling_text.coupling_of(units, network)
     if picture is not None:
         try:
-            write_atomic(picture, coupling_picture.svg(drawn, title=model, subtitle=summary))
+            write_atomic(picture, coupling_picture.svg(coupling, title=model, subtitle=summary))
         except OSError as error:
             raise click.UsageError(f"--svg: cannot write {picture}: {error.strerror}") from error
-        echo(f"drawn: {picture}", err=True)
-    found = trial.measure(units, samples or inspect_sensitivity.SAMPLES) if trial else None
+        echo(f"written {picture}", err=True)
+    scan_output = scan.measure(units, samples or inspect_sensitivity.SAMPLES) if scan else None
     if as_json:
         print_json(
             {
@@ -117,8 +123,8 @@ def command(
                 "never_removed": asdict(frozen),
                 "groups": [_group(group) for group in units.groups],
                 "frozen": [{"group": name, "reason": reason} for name, reason in units.frozen],
-                "layers": [asdict(layer) for layer in drawn.layers],
-                **({"sensitivity": inspect_sensitivity.as_json(found)} if found else {}),
+                "layers": [asdict(layer) for layer in coupling.layers],
+                **({"sensitivity": inspect_sensitivity.as_json(scan_output)} if scan_output else {}),
             }
         )
         return
@@ -129,15 +135,15 @@ def command(
     )
     echo(f"{cost.peak_activation_bytes:,} bytes of activations at the peak")
     print_table(
-        ("group", "units", "made by", "goes with it"),
-        [(group.name, f"{len(group):,}", _listed(_names(group.producers)), _goes_with(group)) for group in free],
+        ("group", "units", "computed by", "also pruned"),
+        [(group.name, f"{len(group):,}", _listed(_names(group.producers)), _consumers(group)) for group in free],
         right=("units",),
     )
     if units.frozen:
         print_table(("frozen", "why"), units.frozen)
     ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
     print_table(
-        ("layer", "type", "output", "MACs", "share", "parameters"),
+        ("layer", "type", "output", "MACs", "fraction", "parameters"),
         [
             (
                 layer.name,
@@ -147,26 +153,25 @@ def command(
                 f"{layer.macs / max(cost.macs, 1):.1%}",
                 f"{layer.params:,}",
             )
-            for layer in drawn.layers
+            for layer in coupling.layers
         ],
-        right=("MACs", "share", "parameters"),
+        right=("MACs", "fraction", "parameters"),
     )
-    marks = coupling_text.text(drawn, ascii_only=ascii_only)
-    names = [layer.name for layer in drawn.layers]
+    marks = coupling_text.text(coupling, ascii_only=ascii_only)
+    names = [layer.name for layer in coupling.layers]
     print_table(("layer", "coupling"), list(zip(names, marks, strict=True)))
     echo(coupling_text.text_key(ascii_only=ascii_only))
-    if found:
-        inspect_sensitivity.show(found)
+    if scan_output:
+        inspect_sensitivity.show(scan_output)
 
 
-def _check(model: str, sensitivity: bool, need_it: dict[str, Any]) -> None:
-    for option, value in need_it.items():
+def _check(model: str, sensitivity: bool, scan_options: dict[str, Any]) -> None:
+    for option, value in scan_options.items():
         if value is not None and not sensitivity:
-            raise click.UsageError(f"{option} is about the sensitivity: give --sensitivity as well")
-    if sensitivity and ":" in model and need_it["--data"] is None:
+            raise click.UsageError(f"{option} needs --sensitivity")
+    if sensitivity and ":" in model and scan_options["--data"] is None:
         raise click.UsageError(
-            f"--sensitivity measures on data: give --data, and mostly --weights, beside '{model}'; or give a recipe, "
-            "which names all of them"
+            f"--sensitivity needs data: give --data and usually --weights with '{model}', or give a recipe instead"
         )
 
 
@@ -176,16 +181,16 @@ def _network(
     """Return the network without its weights, an example input, and the recipe; None for a factory without files.
 
     Args:
-        model: Name of a recipe, or factory of a network.
-        shape: Shape of the input of a network by its factory.
-        files: Weights and data, which replace those of a recipe, and make a recipe for a network by its factory.
+        model: Name of a recipe, or spec of a network's factory function.
+        shape: Shape of the input; None for a recipe.
+        files: Weights and data, which replace those of a recipe or complete a factory.
     """
     from edgeprune.config import Recipe
     from edgeprune.model import network
 
     if ":" in model:
         if shape is None:
-            raise click.UsageError(f"a network by its factory ('{model}') needs --input as well, such as 1,3,224,224")
+            raise click.UsageError(f"the factory '{model}' needs --input, such as 1,3,224,224")
         if files is not None:
             return _of_recipe(chosen_recipe(None, replace(files, model=model, shape=shape)))
         built = network.load_model(model, None, base=Path.cwd())
@@ -193,7 +198,7 @@ def _network(
         network.check_forward(built, example)
         return built, example, None
     if shape is not None:
-        raise click.UsageError(f"the recipe '{model}' has its input; --input is for a network by its factory")
+        raise click.UsageError(f"the recipe '{model}' sets its input: omit --input, which is for factories")
     return _of_recipe(Recipe.load(model) if files is None else chosen_recipe(model, files))
 
 
@@ -214,10 +219,10 @@ def _group(group: Group) -> dict[str, Any]:
     }
 
 
-def _goes_with(group: Group) -> str:
-    """Layers that shrink with the group, those that make it aside."""
-    makers = set(_names(group.producers))
-    return _listed([name for name in _names(group.members) if name not in makers])
+def _consumers(group: Group) -> str:
+    """Return the layers that are pruned with the group, except those that compute its units."""
+    producers = set(_names(group.producers))
+    return _listed([name for name in _names(group.members) if name not in producers])
 
 
 def _names(members: tuple[Member, ...]) -> list[str]:

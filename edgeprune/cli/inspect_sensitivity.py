@@ -1,4 +1,4 @@
-"""The part of ``edgeprune inspect`` that measures: what is lost when units of one group alone go."""
+"""Sensitivity scan of ``edgeprune inspect``: accuracy while units of one group at a time are removed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ SAMPLES = 512
 
 @dataclass(frozen=True)
 class ScanOutput:
-    """``criterion`` is the name of what scored the units."""
+    """Result of a sensitivity scan.
+
+    Attributes:
+        criterion: Name of the importance score.
+        measured: Loss and accuracy of all groups.
+    """
 
     criterion: str
     measured: SensitivityScan
@@ -38,7 +43,16 @@ class ScanOutput:
 
 @dataclass(frozen=True)
 class ScanInputs:
-    """All that a measurement takes, checked: the network has its weights, and the picture a folder to be written to."""
+    """Checked inputs of a sensitivity scan.
+
+    Attributes:
+        recipe: Recipe of the network.
+        network: Network with its weights.
+        data: Training and validation data.
+        criterion: Importance score.
+        objective: Loss and metric of the recipe.
+        picture: Path of the PNG file, in an existing folder; None for no picture.
+    """
 
     recipe: Recipe
     network: nn.Module
@@ -55,7 +69,7 @@ class ScanInputs:
 
         Raises:
             click.UsageError: The picture cannot be written.
-            InputError: There is no such criterion, or weights, data and network do not go together.
+            InputError: The criterion does not exist, or weights, data and network do not match.
         """
         from edgeprune import criteria
         from edgeprune.model import data, weights
@@ -63,23 +77,29 @@ class ScanInputs:
         from edgeprune.training import Objective
 
         base = Path.cwd() if criterion else recipe.folder
-        # The one that a build of the recipe would take.
+        # The criterion that a build of the recipe would use.
         training = recipe.training.trains
-        chosen = criteria.create(criterion or recipe.prune.criterion, data=True, training=training, base=base)
+        selected_criterion = criteria.create(
+            criterion or recipe.prune.criterion, data=True, training=training, base=base
+        )
         if picture is not None:
             with _writing(picture):
                 picture.parent.mkdir(parents=True, exist_ok=True)
-        # Data first: a data folder that is missing may be where the weights should be as well.
+        # Data first: if the data folder is missing, the weights may be missing for the same reason.
         loaded = data.load(recipe.data.function, base=recipe.folder, folder=recipe.data_dir)
         if recipe.weights_path is not None:
             weights.load_into(network, recipe.weights_path)
         objective = Objective(recipe.training, base=recipe.folder)
         outputs = check_forward(network, example)
         data.check(loaded, outputs, sample=recipe.model.input[1:], classes=objective.is_default)
-        return ScanInputs(recipe, network, loaded, chosen, objective, picture)
+        return ScanInputs(recipe, network, loaded, selected_criterion, objective, picture)
 
     def measure(self, units: Units, count: int) -> ScanOutput:
-        """Score on training samples and measure on validation samples, ``count`` of each or all; draw the picture.
+        """Score units on training samples, measure on validation samples, and write the picture.
+
+        Args:
+            units: Units of the network.
+            count: Maximum number of samples of each split.
 
         Raises:
             click.UsageError: The picture cannot be written.
@@ -92,7 +112,9 @@ class ScanInputs:
 
         name, seed = self.recipe.name, self.recipe.seed
         if not bool(units.prunable.any()):
-            raise InputError(f"{name}: no group can be pruned; 'edgeprune inspect' without --sensitivity says why")
+            raise InputError(
+                f"{name}: no group can be pruned; run 'edgeprune inspect' without --sensitivity for the reasons"
+            )
         scored, measured_on = (
             Samples.of(split, count=min(count, len(split)), seed=seed, loss=self.objective.of_outputs)
             for split in (self.data.train, self.data.validation)
@@ -102,32 +124,33 @@ class ScanInputs:
             measured = measure_sensitivity(units, scores, measured_on, progress=progress)
         if self.picture is not None:
             by_group = {group.name: scores[group.start : group.stop].tolist() for group in units.groups}
-            drawn = png(measured, by_group, title=name, criterion=self.criterion.name)
+            picture_content = png(measured, by_group, title=name, criterion=self.criterion.name)
             with _writing(self.picture):
-                write_atomic(self.picture, drawn)
-            echo(f"drawn: {self.picture}", err=True)
+                write_atomic(self.picture, picture_content)
+            echo(f"written {self.picture}", err=True)
         return ScanOutput(self.criterion.name, measured)
 
 
-def as_json(found: ScanOutput) -> dict[str, Any]:
-    """The sensitivity of all groups as plain JSON values."""
-    return {"criterion": found.criterion, "split": "validation", **asdict(found.measured)}
+def as_json(scan: ScanOutput) -> dict[str, Any]:
+    """Return the sensitivity of all groups as JSON values."""
+    return {"criterion": scan.criterion, "split": "validation", **asdict(scan.measured)}
 
 
-def show(found: ScanOutput) -> None:
-    """Print accuracy, or the loss where there is none, by group and share of its units that go."""
+def show(scan: ScanOutput) -> None:
+    """Print the accuracy, or else the loss, by group and by fraction of removed units."""
     from edgeprune.report.sensitivity_plot import share_text
 
-    measured = found.measured
-    shares = [f"-{share_text(point.ratio)}" for point in measured.groups[0].points]
+    measured = scan.measured
+    fractions = [f"-{share_text(point.ratio)}" for point in measured.groups[0].points]
     print_text(
         f"{'loss' if measured.accuracy is None else 'accuracy'} on {measured.samples:,} validation samples, dense "
-        f"{_figure(measured)}; each group alone without a share of its units, the lowest {found.criterion} scores first"
+        f"{_figure(measured)}; one group at a time without a fraction of its units, those with the lowest "
+        f"{scan.criterion} scores"
     )
     print_table(
-        ("group", "units", *shares, "MACs removed"),
+        ("group", "units", *fractions, "MACs removed"),
         [_row(group) for group in measured.groups],
-        right=("units", *shares, "MACs removed"),
+        right=("units", *fractions, "MACs removed"),
     )
 
 
@@ -137,8 +160,8 @@ def _row(group: GroupSensitivity) -> tuple[str, ...]:
     return group.group, f"{group.units:,}", *map(_figure, group.points), removed
 
 
-def _figure(found: SensitivityScan | ScanPoint) -> str:
-    return f"{found.loss:.3g}" if found.accuracy is None else f"{100 * found.accuracy:.1f} %"
+def _figure(point: SensitivityScan | ScanPoint) -> str:
+    return f"{point.loss:.3g}" if point.accuracy is None else f"{100 * point.accuracy:.1f} %"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``edgeprune lint``: what keeps a TFLite file from running, or from running well, on microcontrollers."""
+"""``edgeprune lint``: check a TFLite file for use on microcontrollers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 @click.command("lint")
 @click.argument("path", metavar="MODEL.tflite", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="A board on which it must fit; may be repeated."
+    "--target", "targets", multiple=True, metavar="NAME", help="Board that the file must fit; can be repeated."
 )
 @json_option
 def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
-    """Check a TFLite file of any origin for microcontrollers, and tell which boards it fits.
+    """Check a TFLite file for microcontrollers, and print the boards that it fits.
 
-    The arena is that of TFLite Micro's own allocator, with its pointers restated at 32 bits and CMSIS-NN's scratch
-    buffers added; flash is the image of the firmware: both estimated. The exit code is 3 where the
-    file cannot run, or does not fit a board that is named.
+    The file may come from any converter. The size of the arena is estimated with TFLite Micro's allocator, 32-bit
+    pointers and CMSIS-NN's scratch buffers. The size of the flash is estimated for the complete firmware. The exit code
+    is 3 if the file cannot run, or does not fit a board given with --target.
 
     \b
     Example:
@@ -44,10 +44,10 @@ def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
 
 
 def _as_json(report: LintReport) -> dict[str, Any]:
-    found, arena = report.footprint, None
-    if found is not None:
-        extra = {"restated_for_32_bit": found.arena.restated_for_32_bit, "scratch_bytes": found.scratch_bytes}
-        arena = {**asdict(found.arena), **extra, "peak": None if found.peak is None else asdict(found.peak)}
+    footprint, arena = report.footprint, None
+    if footprint is not None:
+        extra = {"restated_for_32_bit": footprint.arena.restated_for_32_bit, "scratch_bytes": footprint.scratch_bytes}
+        arena = {**asdict(footprint.arena), **extra, "peak": None if footprint.peak is None else asdict(footprint.peak)}
     return {
         "path": str(report.path),
         "file_bytes": report.file_bytes,
@@ -64,19 +64,23 @@ def _print(report: LintReport) -> None:
     echo(f"{report.path}: {report.file_bytes:,} bytes; {operators}")
     from edgeprune.backends.tflm.linting.finding import shortened
 
-    found = report.footprint
-    if found is not None:
-        echo(f"arena: {found.arena.total_bytes:,} bytes, measured on this host")
-        echo(f"       {found.arena_bytes:,} with 32-bit pointers and CMSIS-NN's scratch buffers, estimated")
-        if found.peak is not None:
-            echo(f"peak:  {found.peak.bytes:,} of activations, at {found.peak.operator} {shortened(found.peak.name)}")
+    footprint = report.footprint
+    if footprint is not None:
+        echo(f"arena: {footprint.arena.total_bytes:,} bytes, measured on this host")
+        echo(f"       {footprint.arena_bytes:,} with 32-bit pointers and CMSIS-NN's scratch buffers, estimated")
+        if footprint.peak is not None:
+            peak = footprint.peak
+            echo(f"peak:  {peak.bytes:,} of activations, at {peak.operator} {shortened(peak.name)}")
     if report.findings:
         print_table(
-            ("", "what", "where", "why", "way out"),
-            [(one.level, one.code, one.where, one.message, one.remedy) for one in report.findings],
+            ("", "problem", "location", "reason", "remedy"),
+            [
+                (finding.level, finding.code, finding.where, finding.message, finding.remedy)
+                for finding in report.findings
+            ],
         )
     else:
-        echo("nothing to complain of")
+        echo("No problems found.")
     print_table(
         ("board", "arena", "RAM for it", "file and code", "flash for it", "fits"),
         [_row(fit) for fit in report.boards],
@@ -86,7 +90,7 @@ def _print(report: LintReport) -> None:
 
 def _row(fit: BoardFit) -> tuple[str, ...]:
     arena = "-" if fit.arena_bytes is None else f"{fit.arena_bytes:,}"
-    missing = [name for name, kept in (("arena", fit.arena_fits), ("flash", fit.flash_fits)) if not kept]
+    missing = [name for name, fits in (("arena", fit.arena_fits), ("flash", fit.flash_fits)) if not fits]
     return (
         fit.board, arena, f"{fit.arena_limit:,}", f"{fit.flash_bytes:,}", f"{fit.flash_limit:,}",
         "yes" if fit.fits else f"no: {', '.join(missing)}",

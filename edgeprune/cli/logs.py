@@ -11,7 +11,7 @@ logger = logging.getLogger("edgeprune.cli")
 
 
 def configure(verbose: int) -> None:
-    """Print warnings; with ``verbose`` 1 also information, and with 2 everything."""
+    """Print warnings on stderr; also information for ``verbose`` 1, and debug messages for 2."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
@@ -19,7 +19,7 @@ def configure(verbose: int) -> None:
 
 
 class _PrintableFormatter(logging.Formatter):
-    """Escapes what a terminal could obey: messages quote what devices and files say."""
+    """Formatter that escapes control characters, because messages quote devices and files."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))

@@ -1,4 +1,4 @@
-"""``edgeprune profile``: a bundle or a model on devices."""
+"""``edgeprune profile``: measure a bundle or a model on devices."""
 
 from __future__ import annotations
 
@@ -25,17 +25,27 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("profile")
 @click.argument("what", metavar="BUNDLE_OR_MODEL", type=_PATH)
-@click.option("--device", "devices", multiple=True, metavar="URI", help="Where; can be given again. Default: local:")
-@click.option("--baseline", type=_PATH, help="Another model, or the bundle to compare with, that takes turns.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of one inference; default: as the bundle's target says.")
-@click.option("--runs", type=click.IntRange(min=1), help="Measured inferences of each model; a fast one makes more.")
-@click.option("--blocks", type=click.IntRange(min=1), help="How often models take turns.")
-@click.option("--warmup", type=click.IntRange(min=0), help="Unmeasured inferences before each block.")
-@click.option("--noise", type=click.FloatRange(min=0), help="How far medians of blocks may lie apart: 0.1 is 10 %.")
-@click.option("--retries", type=click.IntRange(min=0), help="How often what is too noisy is measured anew.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=1), help="Longest wait for one answer, in seconds.")
-@click.option("--output", type=_PATH, help="File of the result; a folder for several devices. Default: in the bundle.")
-@click.option("--png", type=_PATH, help="Draw latencies and layers; a folder for several devices.")
+@click.option(
+    "--device", "devices", multiple=True, metavar="URI", help="Device to measure on; can be repeated. Default: local:"
+)
+@click.option("--baseline", type=_PATH, help="Model or bundle to compare with, measured in alternating blocks.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads of one inference; default: the setting of the bundle's target.",
+)
+@click.option("--runs", type=click.IntRange(min=1), help="Minimum number of measured inferences for each model.")
+@click.option("--blocks", type=click.IntRange(min=1), help="Number of alternating blocks for each model.")
+@click.option("--warmup", type=click.IntRange(min=0), help="Number of unmeasured inferences before each block.")
+@click.option(
+    "--noise", type=click.FloatRange(min=0), help="Allowed difference between the medians of blocks: 0.1 is 10 %."
+)
+@click.option("--retries", type=click.IntRange(min=0), help="Number of repetitions of a measurement that is too noisy.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=1), help="Timeout for one response of the device, in seconds."
+)
+@click.option("--output", type=_PATH, help="Output file; a folder for several devices. Default: in the bundle.")
+@click.option("--png", type=_PATH, help="Plot latencies and layers to this file; a folder for several devices.")
 @click.option("--trace", type=_PATH, help="Write a Chrome trace, for chrome://tracing and ui.perfetto.dev.")
 @json_option
 def command(
@@ -49,17 +59,17 @@ def command(
     as_json: bool,
     **conditions: Any,
 ) -> int:
-    """Measure latency and memory where a model will run.
+    """Measure the latency and memory of a model on devices.
 
-    BUNDLE_OR_MODEL is the folder of a bundle or its .tar.gz, which runs its own runner, or an .onnx or .tflite file.
-    The result of an archive is written beside it, such as digits-host-profile.json. A device is a URI, such as local:,
-    ssh://pi@kitchen, serial:/dev/ttyACM0, emulator:raspberry-pi-4 or emulator:microcontroller, or a name in
-    devices.toml. Several are measured at once.
+    BUNDLE_OR_MODEL is the folder of a bundle or its .tar.gz, or an .onnx or .tflite file. A bundle is measured with the
+    runner that it contains. The result for an archive is written next to it, such as digits-host-profile.json. A device
+    is a URI, such as local:, ssh://pi@kitchen, serial:/dev/ttyACM0, emulator:raspberry-pi-4 or
+    emulator:microcontroller, or a name in devices.toml. Several devices are measured in parallel.
 
-    Measured on one device, the figures go into the bundle, and its budgets are judged by them: it ends with 4 where one
-    is missed. It ends with 5 where a device failed, and with 6 where what was measured is not valid: the device
-    throttled, it was too noisy, or the model answered something else than its bundle expects. Such figures never get
-    into a bundle.
+    The result for a single device is written to the bundle, and its budgets are checked again. The exit code is 4 if a
+    budget is missed, 5 if a device failed, and 6 if a measurement is not valid: the device throttled, the timings were
+    too noisy, or the outputs differed from those in the bundle. A measurement that is not valid is never written to a
+    bundle.
 
     \b
     Example:
@@ -75,27 +85,27 @@ def command(
 
     stack = click.get_current_context()  # archives stay extracted until the command ends
     folder = stack.with_resource(as_folder(what))
-    found = subject(folder, None if baseline is None else stack.with_resource(as_folder(baseline)))
+    workload = subject(folder, None if baseline is None else stack.with_resource(as_folder(baseline)))
     names = list(dict.fromkeys(devices)) or ["local:"]
-    given = {name: value for name, value in conditions.items() if value is not None}
+    options = {name: value for name, value in conditions.items() if value is not None}
     for path, kind in ((trace, TRACE), (output, PROFILE), (png, PNG)):
         if path is not None and not path.is_dir():
             check_output_file(path, kind, inputs=_inputs(what, baseline))
-    files = _Files(names, found, output, png, archive=what if is_archive(what) else None)
+    files = _Files(names, workload, output, png, archive=what if is_archive(what) else None)
     with bar("profile") as progress:
-        outcomes = profile_fleet(found, names, progress=progress, **given)
-    outcomes = [_with_reference(outcome, found.bundle) for outcome in outcomes]
+        outcomes = profile_fleet(workload, names, progress=progress, **options)
+    outcomes = [_with_reference(outcome, workload.bundle) for outcome in outcomes]
     for outcome in outcomes:
         files.write(outcome)
     measured = [outcome.profile for outcome in outcomes if outcome.profile is not None]
     if trace is not None and measured:
         _write_trace(trace, measured)
     if as_json:
-        reports = [_report(outcome, found, files.written.get(outcome.device)) for outcome in outcomes]
+        reports = [_report(outcome, workload, files.written.get(outcome.device)) for outcome in outcomes]
         print_json(reports[0] if len(reports) == 1 else reports)
     else:
-        _show(outcomes, found, files)
-    missed = _judged(found, files, as_json=as_json)
+        _show(outcomes, workload, files)
+    missed = _judged(workload, files, as_json=as_json)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         print_error(str(outcome.error) if len(outcomes) == 1 else f"{outcome.device}: {outcome.error}")
@@ -103,20 +113,23 @@ def command(
 
 
 def _inputs(*paths: Path | None) -> list[Path]:
-    """Files that no output may overwrite: the models, and all files of bundles but their profiles."""
+    """Return the files that no output may overwrite: models, and all files of bundles except their profiles."""
     return [file for path in paths for file in files_of(path) if not file.match("profile*.json")]
 
 
-def _judged(found: Workload, files: _Files, *, as_json: bool) -> int:
-    """Show the verdicts on the budgets of a bundle that holds a new profile; the exit code by them."""
-    if not files.judged or found.bundle is None or found.manifest is None:
+def _judged(workload: Workload, files: _Files, *, as_json: bool) -> int:
+    """Print the budget results of a bundle with a new profile, and return the exit code."""
+    if not files.judged or workload.bundle is None or workload.manifest is None:
         return 0
     from edgeprune.bundle.budget_check import combined, missed
     from edgeprune.bundle.measurements import Measurements
     from edgeprune.errors import BudgetError
     from edgeprune.report import budget_output
 
-    budgets, metric = combined(found.manifest.budgets, Measurements.load(found.bundle).budgets), found.manifest.metric
+    budgets, metric = (
+        combined(workload.manifest.budgets, Measurements.load(workload.bundle).budgets),
+        workload.manifest.metric,
+    )
     if not as_json:
         print_rich(budget_output.render(budgets, metric))
     github_actions.summarise(lambda: budget_output.markdown(budgets, metric))
@@ -127,36 +140,42 @@ def _judged(found: Workload, files: _Files, *, as_json: bool) -> int:
 
 
 class _Files:
-    """Output files of results and pictures, checked to be writable before anything is measured."""
+    """Output files of results and pictures, which are checked before the measurement."""
 
     def __init__(
-        self, names: list[str], found: Workload, output: Path | None, png: Path | None, *, archive: Path | None = None
+        self,
+        names: list[str],
+        workload: Workload,
+        output: Path | None,
+        png: Path | None,
+        *,
+        archive: Path | None = None,
     ) -> None:
         self._archive = archive
         self._several = len(names) > 1
         self._slugs = _slugs(names)
-        self._found = found
+        self._workload = workload
         self._output = output
         self._png = png
         self.written: dict[str, Path] = {}
         self.judged = False
-        for given, option in ((output, "--output"), (png, "--png")):
-            if given is None:
+        for path, option in ((output, "--output"), (png, "--png")):
+            if path is None:
                 continue
-            folder = given if self._several else given.parent
+            folder = path if self._several else path.parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise click.UsageError(f"{option}: cannot use {folder}: {error.strerror}") from error
-            if not self._several and given.is_dir():
-                raise click.UsageError(f"{option}: {given} is a folder; one device gives one file")
+            if not self._several and path.is_dir():
+                raise click.UsageError(f"{option}: {path} is a folder; one device gives one file")
         for slug in self._slugs.values():
-            for given, kind, suffix in ((output, PROFILE, "json"), (png, PNG, "png")):
-                if given is not None and self._several:
-                    check_output_file(given / f"{slug}.{suffix}", kind)
+            for path, kind, suffix in ((output, PROFILE, "json"), (png, PNG, "png")):
+                if path is not None and self._several:
+                    check_output_file(path / f"{slug}.{suffix}", kind)
 
     def write(self, outcome: DeviceOutcome) -> None:
-        """Write what one device gave."""
+        """Write the result of one device."""
         from edgeprune.bundle.unpack import beside
         from edgeprune.files import write_atomic
         from edgeprune.report import profile_output
@@ -169,9 +188,9 @@ class _Files:
             path = self._output / f"{slug}.json" if self._several else self._output
             write_atomic(path, profile.to_json())
             self.written[outcome.device] = path
-        elif self._found.bundle is not None and outcome.error is None:
-            written = self._into_bundle(self._found.bundle, slug, profile)
-            if self._archive is not None:  # it stays as it is
+        elif self._workload.bundle is not None and outcome.error is None:
+            written = self._into_bundle(self._workload.bundle, slug, profile)
+            if self._archive is not None:  # the archive is not changed
                 written = beside(self._archive, written.name)
                 write_atomic(written, profile.to_json())
             self.written[outcome.device] = written
@@ -179,18 +198,22 @@ class _Files:
             write_atomic(self._png / f"{slug}.png" if self._several else self._png, profile_output.png(profile))
 
     def _into_bundle(self, bundle: Path, slug: str, profile: Profile) -> Path:
-        """One device's result is the profile of the bundle, with verdicts by it; those of several lie beside it."""
+        """Write a result to the bundle and return its path.
+
+        The result of a single device is the profile of the bundle, and its budgets are checked again. The results of
+        several devices are additional files.
+        """
         from edgeprune.bundle import measurements, report_data
         from edgeprune.profile.measured_limits import judge
         from edgeprune.report import report_page
 
-        assert self._found.manifest is not None
+        assert self._workload.manifest is not None
         if self._several:
             name = f"profile-{slug}.json"
             measurements.replace(bundle, {name: profile.to_json()})
             return bundle / name
         name = "profile.json"
-        verdicts = judge(self._found.manifest, profile)
+        verdicts = judge(self._workload.manifest, profile)
         measurements.replace(bundle, {name: profile.to_json()}, verdicts)
         self.judged = True
         if (bundle / report_data.NAME).is_file():
@@ -199,7 +222,7 @@ class _Files:
 
 
 def _with_reference(outcome: DeviceOutcome, bundle: Path | None) -> DeviceOutcome:
-    """The outcome, with what the bundle's profile so far has of the dense network."""
+    """Add the figures of the dense network from the existing profile of the bundle to ``outcome``."""
     from edgeprune.profile import Profile
 
     path = None if bundle is None else bundle / "profile.json"
@@ -210,13 +233,13 @@ def _with_reference(outcome: DeviceOutcome, bundle: Path | None) -> DeviceOutcom
 
 
 def _slugs(names: list[str]) -> dict[str, str]:
-    """A name of a file for each device."""
-    found: dict[str, str] = {}
+    """Return a file name without suffix for each device."""
+    slugs: dict[str, str] = {}
     for name in names:
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", name.partition("?")[0]).strip("-.") or "device"
-        taken = set(found.values())
-        found[name] = slug if slug not in taken else f"{slug}-{len(found)}"
-    return found
+        used_slugs = set(slugs.values())
+        slugs[name] = slug if slug not in used_slugs else f"{slug}-{len(slugs)}"
+    return slugs
 
 
 def _write_trace(path: Path, measured: list[Profile]) -> None:
@@ -229,10 +252,10 @@ def _write_trace(path: Path, measured: list[Profile]) -> None:
         raise InputError(f"--trace: cannot write {path}: {error.strerror}") from error
 
 
-def _report(outcome: DeviceOutcome, found: Workload, written: Path | None) -> dict[str, Any]:
+def _report(outcome: DeviceOutcome, workload: Workload, written: Path | None) -> dict[str, Any]:
     from edgeprune.profile.measured_limits import device_name, is_on_target
 
-    error, profile, manifest = outcome.error, outcome.profile, found.manifest
+    error, profile, manifest = outcome.error, outcome.profile, workload.manifest
     of_target = None if profile is None or manifest is None else is_on_target(manifest.platform, profile)
     return {
         "target": None if manifest is None else manifest.target,
@@ -245,13 +268,13 @@ def _report(outcome: DeviceOutcome, found: Workload, written: Path | None) -> di
     }
 
 
-def _show(outcomes: list[DeviceOutcome], found: Workload, files: _Files) -> None:
+def _show(outcomes: list[DeviceOutcome], workload: Workload, files: _Files) -> None:
     from edgeprune.report import profile_output
 
     for outcome in outcomes:
         if outcome.profile is not None:
             echo(profile_output.describe(outcome.profile))
             print_rich(profile_output.render(outcome.profile))
-            print_text("\n".join(profile_output.notes(outcome.profile, found.manifest)))
+            print_text("\n".join(profile_output.notes(outcome.profile, workload.manifest)))
             if outcome.device in files.written:
                 echo(f"written {files.written[outcome.device]}")

@@ -1,4 +1,4 @@
-"""One bar on stderr for a command that measures for long."""
+"""Progress bar on stderr for commands with long measurements."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 class _Bar:
-    """The library's progress, drawn by rich: shown when its total is known."""
+    """Progress bar that rich draws as soon as the number of steps is known."""
 
-    def __init__(self, drawn: progress.Progress, title: str) -> None:
-        self._drawn = drawn
-        self._task = drawn.add_task(title, visible=False)
+    def __init__(self, rich_progress: progress.Progress, title: str) -> None:
+        self._progress = rich_progress
+        self._task = rich_progress.add_task(title, visible=False)
         self._estimate = TimeEstimate(lambda text: click.echo(f"{title}: {text}", err=True))
 
     def start(self, total: int) -> None:
         self._estimate.start(total)
-        self._drawn.reset(self._task, total=total, visible=True)
+        self._progress.reset(self._task, total=total, visible=True)
 
     def advance(self, steps: int = 1, **_figures: float) -> None:
         self._estimate.advance(steps)
-        self._drawn.advance(self._task, steps)
+        self._progress.advance(self._task, steps)
 
 
 @contextmanager
 def bar(title: str) -> Iterator[Progress]:
-    """A bar on stderr, gone at the end; without a terminal, only the expected time of long work is printed."""
+    """Show a progress bar on stderr and remove it at the end; without a terminal, print only the expected duration."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -46,5 +46,5 @@ def bar(title: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as drawn:
-        yield _Bar(drawn, title)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield _Bar(progress, title)

@@ -1,4 +1,4 @@
-"""Command-line options that select a recipe, or describe a network without one, and change single settings."""
+"""Command-line options that select a recipe or describe a network without a recipe, and change single settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SPEC_SETTINGS = (
 
 
 def shape(context: click.Context, option: click.Parameter, value: str | None) -> list[int] | None:
-    """Read ``1,3,224,224``: dimensions with the batch first."""
+    """Parse a shape with the batch first, such as ``1,3,224,224``."""
     if value is None:
         return None
     try:
@@ -32,7 +32,7 @@ def shape(context: click.Context, option: click.Parameter, value: str | None) ->
     except ValueError:
         sizes = []
     if not sizes or min(sizes) < 1:
-        problem = f"got '{value:.80}', must be whole numbers from 1 with commas, the batch first: 1,3,224,224"
+        problem = f"got '{value:.80}', must be positive whole numbers with commas, the batch first: 1,3,224,224"
         raise click.BadParameter(problem, context, option)
     from edgeprune.config.recipe import MAX_INPUT_ELEMENTS
 
@@ -44,63 +44,69 @@ def shape(context: click.Context, option: click.Parameter, value: str | None) ->
 
 
 def assignments(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``KEY=VALUE``, each value as in TOML, text without quotes as well."""
+    """Parse ``KEY=VALUE`` pairs with values as in TOML; quotes around text are optional."""
     from edgeprune.config.settings_base import toml_value
 
-    read = {}
+    settings = {}
     for value in values:
         key, equals, text = (part.strip() for part in value.partition("="))
         if not (key and equals and text):
             raise click.BadParameter(f"got '{value}', must be KEY=VALUE", context, option)
         try:
-            read[key] = toml_value(text)
+            settings[key] = toml_value(text)
         except ValueError as problem:
             raise click.BadParameter(f"the value of '{key}' cannot be read: {problem}", context, option) from problem
-    return read
+    return settings
 
 
 def recipe_options(function: _F) -> _F:
-    """Add the options that ``chosen_recipe`` reads."""
+    """Add the options that ``chosen_recipe`` reads to a command."""
     for option in reversed(
         (
             click.option("--model", metavar="SPEC", help="Your network: package.module:factory, or file.py:factory."),
-            click.option("--weights", metavar="FILE", help="Its weights: .safetensors, or a .pt with tensors alone."),
-            click.option("--data", metavar="SPEC", help="Its data: package.module:function, or file.py:function."),
-            click.option("--input", "shape", callback=shape, help="Its input, the batch first: 1,3,224,224."),
-            click.option("--data-dir", metavar="DIR", help="Folder handed to the data function."),
+            click.option(
+                "--weights",
+                metavar="FILE",
+                help="Weights of the network: .safetensors, or a .pt file that contains only tensors.",
+            ),
+            click.option("--data", metavar="SPEC", help="Data function: package.module:function, or file.py:function."),
+            click.option(
+                "--input", "shape", callback=shape, help="Shape of the network's input, the batch first: 1,3,224,224."
+            ),
+            click.option("--data-dir", metavar="DIR", help="Folder that is passed to the data function."),
             click.option(
                 "--budget",
                 multiple=True,
                 callback=assignments,
                 metavar="COST=LIMIT",
-                help="macs=0.5 is half of dense, macs=4000000 absolute; pruning also aims for params, latency_ms, "
-                "peak_activation_bytes, flash_bytes=64KiB, and arena_bytes of microcontrollers. Judged in the end: "
-                "accuracy='drop 0.5%' or 0.985, latency_ms.p95=5ms, memory_bytes, file_bytes. For one target: "
-                "rpi:macs=0.3.",
+                help="Limit of a cost: macs=0.5 is half of the dense network, macs=4000000 is absolute. Pruning also "
+                "targets params, latency_ms, peak_activation_bytes, flash_bytes=64KiB, and arena_bytes. "
+                "Checked after the build: accuracy='drop 0.5%' or 0.985, latency_ms.p95=5ms, memory_bytes, file_bytes. "
+                "For one target: rpi:macs=0.3.",
             ),
             click.option(
                 "--criterion",
-                help="What scores a unit, see 'edgeprune criteria'; or file.py:Class of your own.  [default: that of "
-                "the recipe; without one, several are compared]",
+                help="Importance score of units, see 'edgeprune criteria', or file.py:Class.  [default: that of the "
+                "recipe; without one, several are compared]",
             ),
             click.option(
                 "--selection",
-                help="Method that turns scores into a plan: global, uniform, knapsack, sensitivity, or your own "
-                "file.py:Class.  [default: that of the recipe]",
+                help="Method that turns scores into a plan: global, uniform, knapsack, sensitivity, or file.py:Class.  "
+                "[default: that of the recipe]",
             ),
-            click.option("--schedule", help="When units go, see 'edgeprune schedules'; or your file.py:Class."),
+            click.option("--schedule", help="Pruning schedule, see 'edgeprune schedules', or file.py:Class."),
             click.option(
-                "--epochs", type=click.IntRange(min=0), help="Epochs of training, those of a schedule in all."
+                "--epochs", type=click.IntRange(min=0), help="Number of training epochs; the total for a schedule."
             ),
-            click.option("--seed", type=click.IntRange(min=0), help="Of everything random."),
+            click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices."),
             click.option(
                 "--set",
                 "settings",
                 multiple=True,
                 callback=assignments,
                 metavar="KEY=VALUE",
-                help="Any recipe setting, as 'recipes show' prints them: --set training.lr=0.05. Files are relative to "
-                "the working folder.",
+                help="Recipe setting by its key in 'edgeprune recipes show': --set training.lr=0.05. Files are "
+                "relative to the working folder.",
             ),
         )
     ):
@@ -142,16 +148,16 @@ class RecipeOptions:
 
 
 def chosen_recipe(name: str | None, options: RecipeOptions) -> Recipe:
-    """Return the recipe called ``name``, or one for the network of ``options``, with the settings of ``options``.
+    """Return the recipe ``name``, or a new recipe for the network in ``options``, with all settings of ``options``.
 
     Raises:
-        click.UsageError: Options that exclude each other, or lack another one.
+        click.UsageError: Two options exclude each other, or an option needs another one.
         RecipeError: The recipe or a setting is unknown, or a value is not allowed.
     """
     from edgeprune.config import Recipe
     from edgeprune.config.budget import COSTS
 
-    given = {
+    overrides = {
         "model.weights": _absolute(options.weights),
         "data.dir": _absolute(options.data_dir),
         "model.input": options.shape,
@@ -165,13 +171,13 @@ def chosen_recipe(name: str | None, options: RecipeOptions) -> Recipe:
     }
     if options.model is None:
         if options.data is not None:
-            given["data.function"] = _absolute_spec(options.data)
+            overrides["data.function"] = _absolute_spec(options.data)
         recipe = Recipe.load(name or _DEFAULT_RECIPE)
     else:
         if name is not None:
             raise click.UsageError(f"give a recipe ('{name}') or --model, not both")
         if options.data is None or options.shape is None:
-            raise click.UsageError("--model needs --data and --input as well")
+            raise click.UsageError("--model needs --data and --input")
         recipe = Recipe.parse(
             {
                 "name": _name(options.model),
@@ -182,29 +188,29 @@ def chosen_recipe(name: str | None, options: RecipeOptions) -> Recipe:
             folder=Path.cwd(),
             where=_COMMAND_LINE,
         )
-    return recipe.override({key: value for key, value in given.items() if value is not None}, where=_COMMAND_LINE)
+    return recipe.override({key: value for key, value in overrides.items() if value is not None}, where=_COMMAND_LINE)
 
 
 def _budget_key(name: str) -> str:
-    """The key of a recipe for ``macs``, ``latency_ms``, ``latency_ms.p95`` or ``rpi:macs``."""
+    """Return the key in a recipe for ``macs``, ``latency_ms``, ``latency_ms.p95`` or ``rpi:macs``."""
     target, _, cost = name.rpartition(":")
     cost = "latency_ms.predicted" if cost == "latency_ms" else cost
     return f"budget.targets.{target}.{cost}" if target else f"budget.{cost}"
 
 
 def _name(spec: str) -> str:
-    """A name for the bundle of a network without a recipe: what its factory is called, after where it lies."""
+    """Return a bundle name for a network without a recipe, from the module and name of its factory."""
     where, _, factory = spec.rpartition(":")
     return f"{Path(where).stem if where.endswith('.py') else where.rpartition('.')[2]}-{factory}".strip("-_.")
 
 
 def _absolute(path: str | None) -> str | None:
-    """Paths on a command line start in the working folder, those in a recipe beside it."""
+    """Resolve a path relative to the working folder, instead of the folder of the recipe."""
     return None if path is None else str(Path(path).expanduser().resolve())
 
 
 def _from_working_folder(key: str, value: Any) -> Any:
-    """The value of ``--set``, with files relative to the working folder instead of the recipe's; tables as well."""
+    """Resolve files in the value of ``--set``, also inside tables, relative to the working folder."""
     if isinstance(value, dict):
         return {name: _from_working_folder(f"{key}.{name}", inner) for name, inner in value.items()}
     if not isinstance(value, str) or "${" in value:

@@ -1,4 +1,4 @@
-"""``edgeprune recipes``: what to do to a model."""
+"""``edgeprune recipes``: list and show recipes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def list_recipes(json_before: bool, as_json: bool = False) -> None:
     if as_json or json_before:
         print_json([recipe.model_dump(mode="json") for recipe in recipes])
         return
-    print_table(("recipe", "what it does"), [(recipe.name, recipe.description) for recipe in recipes])
+    print_table(("recipe", "description"), [(recipe.name, recipe.description) for recipe in recipes])
 
 
 @command.command("show")
@@ -56,8 +56,8 @@ def show(json_before: bool, recipe: str, as_json: bool) -> None:
     """
     from edgeprune.config import Recipe
 
-    found = Recipe.load(recipe)
+    recipe_config = Recipe.load(recipe)
     if as_json or json_before:
-        print_json(found.model_dump(mode="json"))
+        print_json(recipe_config.model_dump(mode="json"))
     else:
-        print_settings(found.model_dump(mode="json"))
+        print_settings(recipe_config.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""The commands ``list`` and ``show`` of ``edgeprune criteria`` and ``edgeprune schedules``."""
+"""Commands ``list`` and ``show`` of ``edgeprune criteria`` and ``edgeprune schedules``."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _ARGUMENT_INDENT = 4
 
 @dataclass(frozen=True)
 class Listing:
-    """A registry of classes and how it is shown.
+    """A registry of classes and the format of its listing.
 
     Attributes:
         command: Name of the command, such as "criteria".
         package: Dotted name of the package that holds the registry.
         base: Name of the class that all members derive from.
-        fact: Class attribute that is shown beside the description, such as "needs".
-        columns: Heads of the table for name, fact and description.
-        remark: Text with ``{}`` for the fact, behind the name of a member that is shown alone.
+        fact: Class attribute that is shown next to the description, such as "needs".
+        columns: Column headers for name, fact and description.
+        remark: Text with ``{}`` for the fact, shown after the name by ``show``.
     """
 
     command: str
@@ -38,7 +38,7 @@ class Listing:
     remark: str
 
     def members(self) -> list[dict[str, Any]]:
-        """All members by name; nothing is imported."""
+        """Return all members sorted by name, without importing them."""
         from edgeprune.cli.static_registry import static_members
 
         return [
@@ -47,10 +47,11 @@ class Listing:
         ]
 
     def member(self, name: str) -> dict[str, Any]:
-        """The member called ``name``, or the user's own class ``module:Class`` or ``file.py:Class``.
+        """Return the member ``name``, or a user-defined class ``module:Class`` or ``file.py:Class``.
 
         Raises:
-            InputError: There is none (names the nearest), or the class does not derive from the base.
+            InputError: The member does not exist (the message suggests the closest name), or the class does not derive
+                from the base.
         """
         if ":" in name:
             from edgeprune.model.registry import documentation, options_of
@@ -61,14 +62,16 @@ class Listing:
             return self._described(name, getattr(kind, self.fact), text, options_of(kind))
         members = {one["name"]: one for one in self.members()}
         if name not in members:
-            near = difflib.get_close_matches(name, members, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            known = ", ".join(members)
-            raise InputError(f"{self.command}: no '{name}'; there are {known}, or module:Class of your own{hint}")
+            matches = difflib.get_close_matches(name, members, n=1)
+            hint = f"; did you mean '{matches[0]}'?" if matches else ""
+            available = ", ".join(members)
+            raise InputError(
+                f"{self.command}: '{name}' does not exist; available are {available}, or your own module:Class{hint}"
+            )
         return members[name]
 
     def add_commands(self, group: click.Group) -> None:
-        """Add ``list`` and ``show`` to ``group``."""
+        """Add the commands ``list`` and ``show`` to ``group``."""
 
         @group.command("list")
         @json_option
@@ -80,7 +83,7 @@ class Listing:
             else:
                 rows = [(one["name"], one[self.fact], _plain(one["description"])) for one in members]
                 print_table(self.columns, rows)
-                print_text(f"'edgeprune {self.command} NAME' shows formula, source and options of one.")
+                print_text(f"'edgeprune {self.command} NAME' shows the formula, source and options of one.")
 
         @group.command("show")
         @click.argument("name")
@@ -101,7 +104,7 @@ class Listing:
 
         list_members.help = f"List all.\n\n\b\nExample:\n  edgeprune {self.command} list --json"
         show.help = (
-            "Show formula, source and options of one; NAME is one of the list, or your own: module:Class or "
+            "Show the formula, source and options of one. NAME is a name in the list, or your own module:Class or "
             f"file.py:Class.\n\n\b\nExample:\n  edgeprune {self.command} show NAME"
         )
 
@@ -116,12 +119,12 @@ class Listing:
 
 
 def _plain(text: str) -> str:
-    """Text of a docstring with the code in it between single backticks."""
+    """Return the text of a docstring with single instead of double backticks."""
     return text.replace("``", "`")
 
 
 def _items(paragraph: str) -> list[str]:
-    """The items of a paragraph, the lines of each joined.
+    """Split a paragraph into items, and join the lines of each item.
 
     An item starts with the first line, a dash, or a line that is indented like the one below "Args:".
     """

@@ -1,4 +1,4 @@
-"""``edgeprune report``: draw the report of a bundle."""
+"""``edgeprune report``: write the HTML report of a bundle."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--output",
     type=_FILE,
-    help="File to write; default: report.html in the bundle, or NAME-report.html beside NAME.tar.gz.",
+    help="Output file; default: report.html in the bundle, or NAME-report.html next to NAME.tar.gz.",
 )
 @json_option
 def command(bundle: Path, output: Path | None, as_json: bool) -> None:
-    """Draw the report of a bundle again, such as after it was profiled on its device.
+    """Write the HTML report of a bundle again, for example after profiling.
 
-    BUNDLE is the folder of a bundle, or its archive, which holds no measurements. The page is one file for a browser.
-    It has no scripts and loads nothing.
+    BUNDLE is the folder of a bundle, or its archive, which contains no measurements. The report is a single HTML file
+    without scripts or external resources.
 
     \b
     Example:
@@ -43,16 +43,16 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
     from edgeprune.report import report_page
 
     with as_folder(bundle) as folder:
-        drawn = report_page.of_bundle(folder)
+        page = report_page.of_bundle(folder)
     path = output or bundle / report_page.NAME
     try:
         if output is None:
-            measurements.replace(bundle, {report_page.NAME: drawn})
+            measurements.replace(bundle, {report_page.NAME: page})
         else:
-            write_atomic(output, drawn)
+            write_atomic(output, page)
     except OSError as error:
         raise click.UsageError(f"cannot write {path}: {error.strerror}") from error
     if as_json:
-        print_json({"report": str(path), "bytes": len(drawn.encode())})
+        print_json({"report": str(path), "bytes": len(page.encode())})
     else:
-        echo(f"written {path} ({len(drawn.encode()):,} bytes)")
+        echo(f"written {path} ({len(page.encode()):,} bytes)")

@@ -1,4 +1,4 @@
-"""``edgeprune schedules``: the ways to mix pruning and training."""
+"""``edgeprune schedules``: list the schedules that combine pruning and training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeprune.cli.registry_listing import Listing
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the ways to mix pruning and training, for 'schedule.name' and --schedule, or show one.
+    """List the pruning schedules for 'schedule.name' and --schedule, or show one.
 
     \b
     Example:

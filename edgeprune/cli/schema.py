@@ -1,4 +1,4 @@
-"""``edgeprune schema``: the JSON Schemas of recipes, targets and the JSON files of a bundle."""
+"""``edgeprune schema``: print the JSON Schemas of recipes, targets and the JSON files of a bundle."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 NAMES = ("recipe", "target", "manifest", "measured", "report")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
-"""An attribute in a docstring: its name and its text, which may go on in indented lines."""
+"""Pattern of an attribute in a docstring: its name and its text, which may continue on indented lines."""
 
 
 @click.command("schema")
 @click.argument("name", type=click.Choice(NAMES), metavar="NAME")
 def command(name: str) -> None:
-    """Print the JSON Schema of a file; NAME is recipe, target, manifest, measured or report.
+    """Print the JSON Schema of a file.
 
-    Recipes and targets are TOML files; editors check and complete them by their schemas. The others are the files of a
-    bundle: manifest.json, measured.json and report.json.
+    NAME is recipe, target, manifest, measured or report. Recipes and targets are TOML files, which editors can validate
+    and complete with their schemas. The others are files of a bundle: manifest.json, measured.json and report.json.
 
     \b
     Example:
@@ -34,7 +34,7 @@ def command(name: str) -> None:
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the file called ``name``, one of ``NAMES``."""
+    """Return the JSON Schema (draft 2020-12) of the file ``name``, one of ``NAMES``."""
     from edgeprune.bundle.manifest import Manifest
     from edgeprune.bundle.measurements import Measurements
     from edgeprune.bundle.report_data import ReportData
@@ -56,7 +56,7 @@ def json_schema(name: str) -> dict[str, Any]:
 
 
 def _describe_properties(part: dict[str, Any]) -> None:
-    """Move the attributes in the description of an object, a docstring, to the properties, where editors show them."""
+    """Move the attribute docs of a docstring from an object to its properties, where editors show them."""
     summary, _, attributes = part.get("description", "").partition("\n\nAttributes:\n")
     if not attributes:
         return

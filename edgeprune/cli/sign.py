@@ -16,14 +16,14 @@ from edgeprune.cli.console_output import echo, json_option, print_json
     required=True,
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The private SSH key, or the public one of a key that the agent has.",
+    help="Private SSH key, or the public key if the SSH agent has the private one.",
 )
 @json_option
 def command(bundle: Path, key: Path, as_json: bool) -> None:
-    """Sign a bundle, a folder or its .tar.gz, with an SSH key; its bytes are accounted for first.
+    """Sign a bundle with an SSH key, after verifying its files.
 
-    The manifest is signed, and through its hashes every file. The signature lies beside it in the folder, and beside
-    the archive, whose bytes stay as they are.
+    BUNDLE is a folder or a .tar.gz. The manifest is signed, which covers every file by its hash. The signature is
+    written next to the manifest and next to the archive, whose bytes do not change.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Members of a registry, read from the source files of its package without importing them, and thus without torch."""
+"""Members of a registry, read from the source files of its package without importing them, and so without torch."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 REQUIRED = "(required)"
-"""The default of an option that has none, as in ``model.registry``."""
+"""Marker for an option without a default, as in ``model.registry``."""
 
 
 @dataclass(frozen=True)
 class StaticMember:
-    """One registered class.
+    """A registered class.
 
     Attributes:
-        name: Its name in the registry.
-        facts: Class attributes with plain values, inherited ones included.
-        documentation: Its docstring, then those of the classes between it and the base.
-        options: Arguments of its constructor with their defaults.
+        name: Name in the registry.
+        facts: Class attributes with literal values, including inherited ones.
+        documentation: Docstring of the class, followed by those of its ancestors below the base class.
+        options: Constructor arguments with their defaults.
     """
 
     name: str
@@ -43,17 +43,17 @@ class _Class:
 
 
 def static_members(package: str, base: str) -> dict[str, StaticMember]:
-    """All classes of ``package`` under ``@register``, by name.
+    """Return all classes of ``package`` with the decorator ``@register``, by name.
 
     Args:
         package: Dotted name of the package that holds the registry.
         base: Name of the class that all members derive from.
     """
-    found = importlib.util.find_spec(package)
-    assert found is not None
-    assert found.origin is not None
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
     classes: dict[str, _Class] = {}
-    for path in sorted(Path(found.origin).parent.glob("*.py")):
+    for path in sorted(Path(spec.origin).parent.glob("*.py")):
         classes |= _classes(path)
     members = (_member(one, classes, base) for one in classes.values() if _is_registered(one.node))
     return {member.name: member for member in sorted(members, key=lambda member: member.name)}
@@ -70,19 +70,19 @@ def _is_registered(node: ast.ClassDef) -> bool:
 
 
 def _member(one: _Class, classes: dict[str, _Class], base: str) -> StaticMember:
-    family = list(_family(one, classes))
+    ancestry = list(_family(one, classes))
     facts: dict[str, Any] = {}
-    for kind in reversed(family):
+    for kind in reversed(ancestry):
         facts |= dict(_assigned(kind.node.body, kind.constants))
-    own = [kind for kind in family if kind.node.name != base]
+    own = [kind for kind in ancestry if kind.node.name != base]
     texts = [ast.get_docstring(kind.node, clean=False) for kind in own]
-    options = next((_options(kind) for kind in family if _constructor(kind.node) is not None), {})
+    options = next((_options(kind) for kind in ancestry if _constructor(kind.node) is not None), {})
     documentation = "\n\n".join(inspect.cleandoc(text) for text in texts if text)
     return StaticMember(facts["name"], facts, documentation, options)
 
 
 def _family(one: _Class, classes: dict[str, _Class]) -> Iterator[_Class]:
-    """The class and its ancestors in the package, nearest first."""
+    """Yield the class and its ancestors in the package, nearest first."""
     yield one
     for name in one.bases:
         if name in classes:
@@ -90,7 +90,7 @@ def _family(one: _Class, classes: dict[str, _Class]) -> Iterator[_Class]:
 
 
 def _assigned(body: list[ast.stmt], constants: dict[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
-    """Names in ``body`` that are assigned a literal, or another constant."""
+    """Yield the names in ``body`` that are assigned a literal or another constant, with their values."""
     for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             target, value = node.targets[0].id, node.value

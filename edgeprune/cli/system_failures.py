@@ -1,4 +1,4 @@
-"""Failures of the system, such as a full or read-only disk: one sentence instead of a traceback."""
+"""Messages for failures of the operating system, such as a full or read-only disk, instead of a traceback."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _CODE = re.compile(r"\b(?:os error|errno) (\d+)\b", re.IGNORECASE)
 
 
 def describe(error: BaseException) -> str | None:
-    """The sentence for ``error``, or None if the system is not the reason.
+    """Return the message for ``error``; None if the operating system is not the reason.
 
-    A full disk is looked for in the chain of causes as well, because libraries wrap it in exceptions of their own.
+    The chain of causes is also searched for a full disk, because libraries wrap the error in their own exceptions.
     """
     full = _disk_full(error)
     if full is not None:
-        return f"{full}; earlier bundles are intact: make room and run the same command again to go on"
+        return f"{full}; earlier bundles are intact: free disk space and run the same command again to resume"
     if not isinstance(error, OSError):
         return None
     reason = error.strerror or str(error) or type(error).__name__
@@ -38,12 +38,12 @@ def _disk_full(error: BaseException | None) -> str | None:
 
 
 def _stated_code(message: str) -> int | None:
-    """The code of a full disk that the message of a library states, by number or in the words of the system."""
+    """Return the error code of a full disk in a library's message, given as a number or as the system's text."""
     numbers = {int(number) for number in _CODE.findall(message)}
     return next((code for code in _DISK_FULL if code in numbers or os.strerror(code) in message), None)
 
 
 def _is_raised_by_library(error: BaseException) -> bool:
-    """Whether an installed package raised ``error``: what user code says in its messages is not the system's word."""
+    """Return whether an installed package raised ``error``; messages of user code are not searched."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and "site-packages" in frames[-1].filename

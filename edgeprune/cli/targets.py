@@ -1,4 +1,4 @@
-"""``edgeprune targets``: where a network can run."""
+"""``edgeprune targets``: list and show targets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def list_targets(json_before: bool, as_json: bool = False) -> None:
         print_json([target.model_dump(mode="json") for target in targets])
         return
     rows = [(target.name, ", ".join(target.aliases), target.description) for target in targets]
-    print_table(("target", "also called", "what it is"), rows)
+    print_table(("target", "aliases", "description"), rows)
 
 
 @command.command("show")
@@ -58,9 +58,9 @@ def show(json_before: bool, target: str, as_json: bool) -> None:
     from edgeprune import backends
     from edgeprune.config import Target
 
-    found = Target.load(target)
-    backends.for_target(found)
+    target_config = Target.load(target)
+    backends.for_target(target_config)
     if as_json or json_before:
-        print_json(found.model_dump(mode="json"))
+        print_json(target_config.model_dump(mode="json"))
     else:
-        print_settings(found.model_dump(mode="json"))
+        print_settings(target_config.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""``edgeprune verify``: whether a bundle is what its manifest says, and who signed it."""
+"""``edgeprune verify``: verify a bundle against its manifest and signature."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from edgeprune.cli.console_output import echo, json_option, print_json
     "--allowed-signers",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Who may have signed it, as ssh-keygen(1) writes it: 'NAME KEY' a line. Then it must be signed.",
+    help="Require a signature by a signer in this file: lines of 'NAME KEY', see ssh-keygen(1).",
 )
 @json_option
 def command(bundle: Path, allowed_signers: Path | None, as_json: bool) -> None:
-    """Account for every byte of a bundle: a folder, or its .tar.gz, of which nothing is extracted.
+    """Verify every byte of a bundle, and its signature.
 
-    Files that were changed, are missing or extra, links and everything else that a bundle has not end with exit code 3,
-    and are named. Without --allowed-signers a signature that is there must be over this bundle, whoever made it.
+    BUNDLE is a folder or a .tar.gz, which is not extracted. The exit code is 3 if files are changed, missing or not in
+    the manifest, or if the bundle contains links or special files; the message names them. Without --allowed-signers, a
+    signature is optional, but must be valid.
 
     \b
     Example:
@@ -33,27 +34,27 @@ def command(bundle: Path, allowed_signers: Path | None, as_json: bool) -> None:
     from edgeprune.bundle.bundle_paths import shown
     from edgeprune.bundle.verification import verify
 
-    found = verify(bundle, allowed_signers)
+    verified = verify(bundle, allowed_signers)
     if as_json:
         print_json(
             {
-                "path": str(found.path),
-                "kind": found.kind,
-                "recipe": found.manifest.recipe,
-                "target": found.manifest.target,
-                "manifest_sha256": found.manifest_sha256,
-                "files": found.files,
-                "bytes": found.bytes,
-                "measured": list(found.measured),
-                "signer": None if found.signer is None else asdict(found.signer),
+                "path": str(verified.path),
+                "kind": verified.kind,
+                "recipe": verified.manifest.recipe,
+                "target": verified.manifest.target,
+                "manifest_sha256": verified.manifest_sha256,
+                "files": verified.files,
+                "bytes": verified.bytes,
+                "measured": list(verified.measured),
+                "signer": None if verified.signer is None else asdict(verified.signer),
             }
         )
         return
-    echo(f"{found.path}: {shown(found.manifest.recipe)} for {shown(found.manifest.target)}")
-    echo(f"whole     {found.files} files, {found.bytes:,} bytes; manifest {found.manifest_sha256}")
-    if found.signer is None:
+    echo(f"{verified.path}: {shown(verified.manifest.recipe)} for {shown(verified.manifest.target)}")
+    echo(f"verified  {verified.files} files, {verified.bytes:,} bytes; manifest {verified.manifest_sha256}")
+    if verified.signer is None:
         echo("signed    no")
-    elif found.signer.principal is None:
-        echo(f"signed    with {found.signer.key}; by whom, --allowed-signers tells")
+    elif verified.signer.principal is None:
+        echo(f"signed    with {verified.signer.key}; give --allowed-signers to check the signer")
     else:
-        echo(f"signed    by {found.signer.principal}, with {found.signer.key}")
+        echo(f"signed    by {verified.signer.principal}, with {verified.signer.key}")

@@ -47,15 +47,15 @@ class BuildOutcome:
     target: str
     exit_code: int = 0
     error: str | None = None
-    made: FinishedBuild | None = None
+    finished: FinishedBuild | None = None
 
 
 def cells(outcome: BuildOutcome) -> tuple[str, ...]:
     """One outcome as the texts of ``COLUMNS``."""
-    if outcome.made is None:
+    if outcome.finished is None:
         return (outcome.target, *("" for _ in COLUMNS[2:-1]), "failed", str(outcome.exit_code))
-    manifest = outcome.made.manifest
-    shipped, budgets = manifest.metrics.shipped, outcome.made.budgets
+    manifest = outcome.finished.manifest
+    shipped, budgets = manifest.metrics.shipped, outcome.finished.budgets
     kept = sum(report.ok for report in budgets)
     return (
         outcome.target,
@@ -63,7 +63,7 @@ def cells(outcome: BuildOutcome) -> tuple[str, ...]:
         count(shipped.macs),
         "" if shipped.file_bytes is None else size(shipped.file_bytes),
         "" if shipped.accuracy is None else shown("accuracy", shipped.accuracy, metric=manifest.metric),
-        _latency(outcome.made),
+        _latency(outcome.finished),
         f"{kept} of {len(budgets)} kept",
         str(outcome.exit_code),
     )
@@ -93,8 +93,8 @@ def markdown(outcomes: Sequence[BuildOutcome]) -> str:
         lines += [f"| {' | '.join(cells(outcome))} |" for outcome in outcomes]
         lines.append("")
     for outcome in outcomes:
-        if outcome.made is not None:
-            made = outcome.made
+        if outcome.finished is not None:
+            made = outcome.finished
             lines += [build_table.markdown(made.manifest, made.profile), ""]
             lines += [budget_output.markdown(made.budgets, made.manifest.metric), ""]
         if outcome.error is not None:

@@ -614,7 +614,7 @@ def test_verification_returns_the_signer(packed: PackedBundle, keys: Path, capsy
         assert told["signer"]["principal"] == "ours@example.org"
         assert told["signer"]["key"].startswith("ED25519 SHA256:")
         assert run(["verify", str(path)]) == 0
-        assert "by whom, --allowed-signers tells" in capsys.readouterr().out
+        assert "give --allowed-signers to check the signer" in capsys.readouterr().out
 
 
 def test_ssh_keygen_alone_verifies_the_signature(packed: PackedBundle, keys: Path) -> None:

@@ -70,7 +70,7 @@ def test_an_endless_device_is_refused(command: str, tmp_path: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("problem", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "f"), "make room"),
+        (OSError(errno.ENOSPC, "No space left on device", "f"), "free disk space"),
         (OSError(errno.EROFS, "Read-only file system", "f"), "Read-only"),
         (PermissionError(errno.EACCES, "Permission denied", "f"), "Permission denied"),
         (OSError(errno.EIO, "Input/output error"), "Input/output error"),
@@ -91,7 +91,7 @@ def test_words_of_a_user_are_not_taken_for_a_full_disk() -> None:
 def test_a_wrapped_full_disk_is_found() -> None:
     wrapped = RuntimeError("the writer failed")
     wrapped.__cause__ = OSError(errno.ENOSPC, "No space left on device")
-    assert "make room" in str(system_failures.describe(wrapped))
+    assert "free disk space" in str(system_failures.describe(wrapped))
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_sensitivity_options_need_the_sensitivity_flag(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["inspect", "digits", *option]) == 2
-    assert f"{option[0]} is about the sensitivity: give --sensitivity as well" in capsys.readouterr().err
+    assert f"{option[0]} needs --sensitivity" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

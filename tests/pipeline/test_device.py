@@ -42,7 +42,7 @@ def test_targets_that_choose_by_no_measurement_take_no_device(target: str, tmp_p
 
 def test_one_device_for_several_targets_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["build", "--target", "host", "--target", "rpi", "--device", "local:"]) == 2
-    assert "--device is one target's: got host, raspberry-pi-4" in capsys.readouterr().err
+    assert "--device needs a single --target: got host, raspberry-pi-4" in capsys.readouterr().err
 
 
 def test_unknown_device_is_refused_before_the_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

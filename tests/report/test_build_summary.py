@@ -32,10 +32,12 @@ def test_a_latency_says_where_it_comes_from() -> None:
     shown = line(BuildOutcome("rpi", 4, "budget missed", made()))
     assert shown["latency p50"].endswith(" ms, measured")
     assert (shown["budgets"], shown["exit"], shown["accuracy"]) == ("0 of 1 kept", "4", "99.00 %")
-    assert line(BuildOutcome("rpi", made=made(architecture="riscv64")))["latency p50"].endswith(" ms on this machine")
+    assert line(BuildOutcome("rpi", finished=made(architecture="riscv64")))["latency p50"].endswith(
+        " ms on this machine"
+    )
     # Of a form that was not measured there is the prediction alone.
-    assert line(BuildOutcome("jetson", made=made("int8")))["latency p50"] == "7 ms, estimated"
-    assert line(BuildOutcome("jetson", made=made("int8", predicted_ms=None)))["latency p50"] == "not measured"
+    assert line(BuildOutcome("jetson", finished=made("int8")))["latency p50"] == "7 ms, estimated"
+    assert line(BuildOutcome("jetson", finished=made("int8", predicted_ms=None)))["latency p50"] == "not measured"
 
 
 def test_markdown_has_every_target_and_every_verdict() -> None:
@@ -44,4 +46,4 @@ def test_markdown_has_every_target_and_every_verdict() -> None:
     assert "| host |  |  |  |  |  | failed | 3 |" in text
     assert "| macs | 9 | at most 5 | " in text
     assert "**host: no such data**" in text
-    assert "| rpi |" not in markdown([BuildOutcome("rpi", made=made())])
+    assert "| rpi |" not in markdown([BuildOutcome("rpi", finished=made())])
