@@ -32,10 +32,13 @@ __all__ = [
 
 
 def units_of(program: Program, *, exclude: Sequence[str] = (), attention: str = "heads") -> Units:
-    """Units of a captured program that can be removed, with all that is coupled to them.
+    """Return the units of a captured program: the smallest sets of coupled channels that can be removed together.
 
-    ``exclude`` holds globs over layer and parameter names (``head``, ``layer1.*``) that must stay whole. ``attention``
-    says what is removed where channels are split in heads: whole ``heads``, or the same ``head_dim`` in each.
+    Args:
+        program: Captured network.
+        exclude: Globs over names of layers and parameters (``head``, ``layer1.*``) that are not pruned.
+        attention: Channels to remove where they are split into heads: whole ``heads``, or the same ``head_dim``
+            positions of each head.
     """
     return group_units(follow(program, exclude=exclude, attention=attention))
 
@@ -43,8 +46,12 @@ def units_of(program: Program, *, exclude: Sequence[str] = (), attention: str = 
 def groups(
     model: nn.Module, example: Example, *, exclude: Sequence[str] = (), attention: str = "heads"
 ) -> tuple[Group, ...]:
-    """The groups of ``model``: what could be pruned, what is coupled to what, what is frozen and why.
+    """Return the groups of ``model``: prunable units, their couplings, and the reasons of frozen groups.
 
-    ``example`` is a tuple of positional inputs, or a mapping of keyword inputs.
+    Args:
+        model: Dense network.
+        example: Tuple of positional inputs, or mapping of keyword inputs.
+        exclude: Globs over names of layers and parameters that are not pruned.
+        attention: ``heads`` or ``head_dim``, as in ``units_of``.
     """
     return units_of(capture(unwrap(model), example), exclude=exclude, attention=attention).groups

@@ -32,10 +32,13 @@ _TORCH = Path(torch.__file__).parent
 
 @dataclass(frozen=True)
 class Program:
-    """A captured network.
+    """Captured network.
 
-    ``module`` holds references to the network's own tensors, never copies. ``sizes`` maps each free symbol of the
-    graph (the batch, where it is dynamic) to its size in the example, so that every shape can be made concrete.
+    Attributes:
+        module: Captured graph, with references to the tensors of the network, not copies.
+        args: Positional inputs of the example.
+        kwargs: Keyword inputs of the example.
+        sizes: Size in the example of each free symbol of the graph (the batch size, if it is dynamic).
     """
 
     module: fx.GraphModule
@@ -43,9 +46,9 @@ class Program:
     kwargs: Mapping[str, Any]
     sizes: Mapping[Any, int]
     state: frozenset[str]
-    """Names of the network's own parameters and buffers; other tensors of the graph are constants of its forward."""
+    """Names of the parameters and buffers of the network. Other tensors of the graph are constants of its forward."""
     training: Program | None = None
-    """The network in training mode, where that uses parameters that evaluation does not: auxiliary heads."""
+    """Network in training mode, if it uses parameters that evaluation mode does not use (auxiliary heads)."""
 
     @property
     def graph(self) -> fx.Graph:
@@ -53,46 +56,46 @@ class Program:
 
     @property
     def dynamic_batch(self) -> bool:
-        """Whether the program takes any batch size."""
+        """Whether the program accepts any batch size."""
         return bool(self.sizes)
 
     def run(self, module: nn.Module) -> Any:
-        """Outputs of ``module`` for the example, without gradients."""
+        """Return the outputs of ``module`` for the example, without gradients."""
         with torch.no_grad():
             return module(*self.args, **self.kwargs)
 
     def attribute(self, node: fx.Node) -> Any:
-        """Value of a ``get_attr`` node: a tensor, or the body of a higher-order operator."""
+        """Return the value of a ``get_attr`` node: a tensor, or the body of a higher-order operator."""
         value: Any = self.module
         for part in str(node.target).split("."):
             value = getattr(value, part)
         return value
 
     def tensor(self, node: fx.Node) -> Tensor:
-        """The parameter, buffer or constant a ``get_attr`` node stands for."""
+        """Return the parameter, buffer or constant of a ``get_attr`` node."""
         value = self.attribute(node)
         assert isinstance(value, Tensor)
         return value
 
     def constant(self, node: fx.Node) -> Tensor | None:
-        """The value of a node that depends on no input, such as a table of indices; None for any other."""
+        """Return the value of a node that does not depend on inputs, such as a table of indices, otherwise None."""
         if node.op == "get_attr":
             value = self.tensor(node)
             return None if isinstance(value, nn.Parameter) else value.clone()
         if not is_operator_call(node) or draws(node):
             return None
-        known: dict[fx.Node, Any] = {}
+        values: dict[fx.Node, Any] = {}
         for source in node.all_input_nodes:
             is_tensor = isinstance(source.meta.get("val"), Tensor)
-            known[source] = self.constant(source) if is_tensor else self.concrete(source)
-            if known[source] is None:
+            values[source] = self.constant(source) if is_tensor else self.concrete(source)
+            if values[source] is None:
                 return None
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
         result = node.target(*args, **kwargs)  # type: ignore[operator]
         return result if isinstance(result, Tensor) else None
 
     def concrete(self, value: Any) -> Any:
-        """``value`` with every symbolic size, or node that computes one, replaced by its size in the example."""
+        """Return ``value`` with each symbolic size, or node that computes one, replaced by its size in the example."""
         if isinstance(value, fx.Node) and not isinstance(value.meta.get("val"), (Tensor, list, tuple, type(None))):
             value = value.meta["val"]
         if type(value) is torch.SymInt:  # mypy takes SymInt for no int
@@ -102,20 +105,23 @@ class Program:
         return value
 
     def shape(self, node: fx.Node) -> tuple[int, ...] | None:
-        """The shape of a tensor node for the example; None where the node is no single tensor."""
+        """Return the shape of a tensor node for the example, or None if the node is not a single tensor."""
         value = node.meta.get("val")
         return tuple(self.concrete(size) for size in value.shape) if isinstance(value, Tensor) else None
 
 
 def capture(model: nn.Module, example: Example) -> Program:
-    """Capture ``model`` in evaluation mode; its mode and tensors are left as they were.
+    """Capture ``model`` in evaluation mode. Its mode and tensors are not changed.
 
-    ``example`` is a tuple of positional inputs or a mapping of keyword inputs. The first dimension of the inputs is
-    kept dynamic where the network allows it.
+    The first dimension of the inputs is dynamic if the network supports it.
+
+    Args:
+        model: Network.
+        example: Tuple of positional inputs, or mapping of keyword inputs.
 
     Raises:
-        ModelError: the network fails on the example.
-        CaptureError: ``torch.export`` cannot express the network; names the op and the source line.
+        ModelError: The network fails on the example.
+        CaptureError: ``torch.export`` cannot express the network. The message names the operator and the source line.
     """
     args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (tuple(example), {})
     with evaluating(model):
@@ -141,7 +147,7 @@ def _capture_training(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[s
 
 
 def _capture_dynamic(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Program | None:
-    """Capture with the first dimension of all inputs free; None where that dimension turns out to be fixed."""
+    """Capture with a dynamic first dimension of all inputs. Return None if the network fixes that dimension."""
     tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     if not tensors or any(tensor.ndim == 0 for tensor in tensors) or len({tensor.shape[0] for tensor in tensors}) > 1:
         return None
@@ -186,13 +192,13 @@ def _export(
 
 
 def named_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """All parameters and buffers, a shared one under each of its names."""
+    """Return all parameters and buffers with their names. A shared tensor is listed under each of its names."""
     parameters = model.named_parameters(remove_duplicate=False)
     return [*parameters, *model.named_buffers(remove_duplicate=False)]
 
 
 def _symbols(module: fx.GraphModule, leaves: Sequence[Any]) -> dict[Any, int]:
-    """The free symbols of the inputs' first dimensions, with their sizes in the example; empty where one is fixed."""
+    """Return the symbols of the first dimensions of the inputs, with their example sizes. Empty if one is fixed."""
     symbols: dict[Any, int] = {}
     inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
     for node, leaf in zip(inputs, leaves, strict=True):
@@ -207,23 +213,23 @@ def _symbols(module: fx.GraphModule, leaves: Sequence[Any]) -> dict[Any, int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Send warnings and prints of the exporter to the log, as they are not about the network."""
+    """Redirect warnings and prints of the exporter to the log, because they do not concern the network."""
     printed = io.StringIO()
-    theirs = logging.getLogger("torch")
-    level = theirs.level
-    theirs.setLevel(logging.ERROR)
+    torch_logger = logging.getLogger("torch")
+    level = torch_logger.level
+    torch_logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(record=True) as caught, redirect_stdout(printed), redirect_stderr(printed):
             warnings.simplefilter("always")
             yield
     finally:
-        theirs.setLevel(level)
+        torch_logger.setLevel(level)
     for line in (*(str(warning.message) for warning in caught), *printed.getvalue().splitlines()):
         logger.debug("torch.export: %s", line)
 
 
 def _drop_checks(module: fx.GraphModule) -> None:
-    """Remove the exporter's run-time guards: they would pin the sizes that pruning changes."""
+    """Remove the run-time guards of the exporter, which would fix the sizes that pruning changes."""
     for node in reversed(module.graph.nodes):
         guard = node.op == "call_module" and str(node.target).startswith("_guards")
         check = node.op == "call_function" and getattr(node.target, "__name__", "").startswith("_assert")
@@ -234,7 +240,7 @@ def _drop_checks(module: fx.GraphModule) -> None:
 
 
 def evaluating(model: nn.Module) -> AbstractContextManager[None]:
-    """Evaluation mode and attention written out op by op, both put back afterwards."""
+    """Context with evaluation mode and without the fused attention of torch. Both are restored afterwards."""
     return _mode(model, training=False)
 
 
@@ -258,11 +264,11 @@ def _describe(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 
 
 def _explain(error: Exception, model: nn.Module) -> str:
-    """Cause of a failed capture, and the line of the network's source where it failed."""
+    """Return the cause of a failed capture, and the source line of the network where it failed."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
     reason = str(error).strip().splitlines()
-    what = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
-    message = f"torch.export cannot capture {type(model).__name__}: {what}"
+    cause = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
+    message = f"torch.export cannot capture {type(model).__name__}: {cause}"
     if frames:
         line = frames[-1].line or linecache.getline(frames[-1].filename, frames[-1].lineno or 0).strip()
         message += f"\n  at {frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name}: {line}"
@@ -273,6 +279,6 @@ def _explain(error: Exception, model: nn.Module) -> str:
 
 
 def _is_user_code(filename: str) -> bool:
-    here = Path(inspect.getfile(capture)).parent.parent
+    package = Path(inspect.getfile(capture)).parent.parent
     path = Path(filename)
-    return not filename.startswith("<") and _TORCH not in path.parents and here not in path.parents
+    return not filename.startswith("<") and _TORCH not in path.parents and package not in path.parents

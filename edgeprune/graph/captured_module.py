@@ -1,4 +1,4 @@
-"""The captured program as a module of its own: trains, saves and exports like the network it came from."""
+"""Conversion of a captured program to a module that trains, saves and exports like the original network."""
 
 from __future__ import annotations
 
@@ -23,11 +23,16 @@ _FEATURE_DROPOUTS: dict[int, type[_DropoutNd]] = {2: nn.Dropout1d, 3: nn.Dropout
 def captured_module(
     graph: fx.Graph, state: Mapping[str, Tensor], volatile: frozenset[str], bodies: Mapping[str, nn.Module]
 ) -> fx.GraphModule:
-    """A module that runs ``graph`` over ``state``, and changes ``graph`` for it; ``bodies`` are modules it reads.
+    """Return a module that runs ``graph`` with the tensors ``state``. ``graph`` is modified.
 
-    All of ``state`` is in its ``state_dict``, under the same names, but for the buffers named ``volatile``. The graph
-    was captured in evaluation mode: batch normalisation, dropout and RReLU become modules again, which ``train()``
-    turns on. Dropout and RReLU that evaluation mode does not turn off stay operators.
+    The graph was captured in evaluation mode. Batch normalization, dropout and RReLU become modules again, so that
+    ``train()`` enables them. Dropout and RReLU that are active in evaluation mode remain operators.
+
+    Args:
+        graph: Graph of the program.
+        state: Parameters, buffers and constants by name. The ``state_dict`` of the module has the same names.
+        volatile: Names of the buffers that are not part of the ``state_dict``.
+        bodies: Modules that the graph reads, by name.
     """
     root = nn.Module()
     for name, body in bodies.items():
@@ -46,7 +51,7 @@ def captured_module(
 
 
 def _restore_norm(root: nn.Module, node: fx.Node) -> None:
-    """Batch normalisation over the state of one module: that module, under its own name."""
+    """Replace a batch normalization over the state of one module by that module, under its name."""
     if operator_name(node.target) != "aten.batch_norm":
         return
     given = bind_arguments(node.target, node.args, node.kwargs)
@@ -94,7 +99,7 @@ def _replace(root: nn.Module, node: fx.Node, path: str, module: nn.Module, value
 
 
 def _attach(root: nn.Module, path: str, tensor: Tensor, *, persistent: bool) -> None:
-    """Register ``tensor`` at ``path``, making the modules above it."""
+    """Register ``tensor`` at ``path``, and create the parent modules."""
     parent, leaf = _parent(root, path)
     if isinstance(tensor, nn.Parameter):
         parent.register_parameter(leaf, tensor)

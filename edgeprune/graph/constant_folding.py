@@ -1,4 +1,4 @@
-"""Compute once what depends on neither inputs nor weights: masks and tables that a forward makes anew each time."""
+"""Constant folding: masks and tables that depend on neither inputs nor weights are computed once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from edgeprune.graph.graph_operators import aliases, draws, is_operator_call, mu
 
 
 def fold_constants(module: fx.GraphModule, state: frozenset[str]) -> None:
-    """Replace the constant parts of the graph by tensors of the module, in place.
+    """Replace the constant parts of the graph of ``module`` by buffers of the module, in place.
 
-    ``state`` holds the names of parameters and buffers, which may change. Tensors that the forward writes to in place
-    (a mask filled window by window) are followed in the order of execution.
+    ``state`` contains the names of parameters and buffers, which may change. In-place writes of the forward (a mask
+    filled window by window) are evaluated in the order of execution.
     """
     graph = module.graph
     constant = _constant_nodes(graph, state)
@@ -40,7 +40,7 @@ def fold_constants(module: fx.GraphModule, state: frozenset[str]) -> None:
 
 
 def _constant_nodes(graph: fx.Graph, state: frozenset[str]) -> set[fx.Node]:
-    """Nodes whose values are the same in every run."""
+    """Return the nodes whose values are the same in every run."""
     root: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
         source = node.args[0] if node.args else None

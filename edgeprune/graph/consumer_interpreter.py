@@ -1,6 +1,6 @@
-"""Run a program and reach in where units are consumed: where a call sums over a dimension.
+"""Interpreter that can replace tensors where units are consumed, that is, where a call sums over a dimension.
 
-Everything a unit does to the network it does there, so this is where removing it is simulated and its effect measured.
+A unit affects the network only through these sums. Therefore, removal of a unit is simulated and measured there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgeprune.graph.units import Units
 
 
 class ConsumerInterpreter(fx.Interpreter):
-    """Runs the program of ``units``; subclasses say what becomes of each tensor that is consumed."""
+    """Interpreter of the program of ``units``. Subclasses define the replacement of each consumed tensor."""
 
     def __init__(self, units: Units) -> None:
         super().__init__(units.coordinates.program.module)
@@ -23,7 +23,7 @@ class ConsumerInterpreter(fx.Interpreter):
         self._consumed = units.coordinates.coupling.consumed
 
     def consume(self, node: fx.Node, consumption: Consumption, value: Tensor) -> Tensor:
-        """The value that the call ``node`` reads instead of ``value``."""
+        """Return the value that the call ``node`` reads instead of ``value``."""
         raise NotImplementedError
 
     def run_node(self, node: fx.Node) -> Any:
@@ -32,7 +32,7 @@ class ConsumerInterpreter(fx.Interpreter):
         return call_operator(node.target, self.arguments(node))
 
     def arguments(self, node: fx.Node) -> dict[str, Any]:
-        """The arguments of a call by name, those consumed replaced."""
+        """Return the arguments of a call by name, with consumed tensors replaced."""
         args, kwargs = self.fetch_args_kwargs_from_env(node)
         given = {**dict(zip(argument_names(node.target), args, strict=False)), **kwargs}
         for consumption in self._consumed.get(node, ()):

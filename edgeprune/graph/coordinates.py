@@ -1,4 +1,4 @@
-"""Walk a program once and learn how the coordinates of all its tensors hang together."""
+"""Labels of all tensors of a program, and the couplings between their coordinates, from one pass over the program."""
 
 from __future__ import annotations
 
@@ -25,9 +25,14 @@ _POINTWISE = Pointwise()
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Labels of every tensor of a program, and what couples them.
+    """Labels of each tensor of a program, and the couplings between them.
 
-    ``aliases`` maps further names of a shared tensor to the one its coordinates are called by.
+    Attributes:
+        program: Captured network.
+        labels: Labels of each node with tensors.
+        coupling: Ties, freezes and costs of calls.
+        aliases: Further names of a shared tensor, each with the name of its owner.
+        exclude: Globs of the layers that are not pruned.
     """
 
     program: Program
@@ -38,10 +43,13 @@ class Coordinates:
 
 
 def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "heads") -> Coordinates:
-    """Label every dimension of every tensor of ``program``.
+    """Label each dimension of each tensor of ``program``.
 
-    ``exclude`` holds globs over parameter names (``head.*``); what they match is frozen. ``attention`` says what is
-    removed where channels are split in heads: whole ``heads``, or the same ``head_dim`` positions in each.
+    Args:
+        program: Captured network.
+        exclude: Globs over parameter names (``head.*``). Matching parameters are frozen.
+        attention: Channels to remove where they are split into heads: whole ``heads``, or the same ``head_dim``
+            positions of each head.
     """
     if attention not in ("heads", "head_dim"):
         raise InputError(f"attention: got {attention!r}; allowed are 'heads' and 'head_dim'")
@@ -50,7 +58,7 @@ def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "h
     shared: dict[int, tuple[str, Labels]] = {}
     _walk(program, labels, coupling, shared)
     if program.training is not None:
-        # Only what it couples counts: the work done is that of evaluation.
+        # Training mode only adds couplings. The operations are those of evaluation mode.
         work = coupling.products, coupling.consumed, coupling.inexact
         coupling.products, coupling.consumed, coupling.inexact = {}, {}, set()
         _walk(program.training, labels, coupling, shared)
@@ -88,7 +96,7 @@ def _walk(
 
 
 def _label_state(program: Program, node: fx.Node, coupling: Coupling, shared: dict[int, tuple[str, Labels]]) -> Labels:
-    """A parameter, buffer or constant: ids of its own along each dimension; one tensor under two names is one."""
+    """Return the labels of a parameter, buffer or constant: new ids along each dimension, once for a shared tensor."""
     tensor = program.tensor(node)
     if id(tensor) not in shared:
         vectors = {
@@ -121,7 +129,7 @@ def _gives_tensors(node: fx.Node) -> bool:
 
 
 def _freeze_unknown(program: Program, node: fx.Node, labels: dict[fx.Node, Any], coupling: Coupling) -> Any:
-    """Never guess: what an operator without a rule touches stays as it is."""
+    """Freeze all inputs of an operator without a rule, and return opaque labels of its outputs."""
     for source in node.all_input_nodes:
         if isinstance(labels.get(source), Labels):
             coupling.freeze_all(labels[source], f"no rule for the operator {operator_name(node.target)}")
@@ -153,6 +161,6 @@ def _exclude(coupling: Coupling, patterns: Sequence[str]) -> None:
 
 
 def layer_name(parameter: str) -> str:
-    """The layer a parameter belongs to: ``layer1.0.conv1`` for ``layer1.0.conv1.weight``."""
+    """Return the layer of a parameter: ``layer1.0.conv1`` for ``layer1.0.conv1.weight``."""
     layer, _, leaf = parameter.rpartition(".")
     return layer if leaf in ("weight", "bias") and layer else parameter

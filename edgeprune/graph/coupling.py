@@ -14,9 +14,14 @@ from edgeprune.graph.index_labels import CONSTANT, FIRST, OPAQUE, Labels, distin
 
 @dataclass(frozen=True)
 class Owner:
-    """Dimension ``dim`` of the tensor ``name``; its ids are ``start`` to ``start + size``.
+    """Dimension of a tensor that owns coordinate ids.
 
-    ``name`` is a state-dict name, or the node that fills the tensor in where ``parameter`` is false.
+    Attributes:
+        name: Name of the tensor in the state dict, or of the node that creates it if ``parameter`` is False.
+        dim: Dimension of the tensor.
+        start: First id.
+        size: Number of ids.
+        parameter: Whether the tensor is a parameter, buffer or constant.
     """
 
     name: str
@@ -28,7 +33,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Product:
-    """Multiply-adds of a call: ``count`` times the number of indices left along each vector of ids in ``factors``."""
+    """Multiply-adds of a call: ``count`` times the number of remaining indices of each vector of ids in ``factors``."""
 
     count: int
     factors: tuple[Tensor, ...]
@@ -36,7 +41,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Consumption:
-    """A call sums over dimension ``dim`` of its argument: where one of ``ids`` is removed, zero must arrive."""
+    """Summation of a call over dimension ``dim`` of an argument. Removed ``ids`` must be zero there."""
 
     argument: str
     dim: int
@@ -45,7 +50,7 @@ class Consumption:
 
 @dataclass
 class Coupling:
-    """Collects what rules say while they walk the program; ``units.py`` turns it into units."""
+    """Couplings that the rules of operators record in a pass over the program. ``units.py`` converts them to units."""
 
     attention: str = "heads"
     """Factor that stays prunable where a dimension is split: ``heads`` the outer one, ``head_dim`` the inner one."""
@@ -53,7 +58,7 @@ class Coupling:
     ties: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     freezes: list[tuple[Tensor, str]] = field(default_factory=list)
     produced: list[Tensor] = field(default_factory=list)
-    """Ids of the dimensions that layers make: a unit is called after them."""
+    """Ids of the dimensions that layers produce, which give units their names."""
     products: dict[fx.Node, list[Product]] = field(default_factory=dict)
     consumed: dict[fx.Node, list[Consumption]] = field(default_factory=dict)
     inexact: set[fx.Node] = field(default_factory=set)
@@ -61,48 +66,48 @@ class Coupling:
     size: int = FIRST
 
     def multiply(self, node: fx.Node, shape: Sequence[int], vectors: Sequence[Tensor | None], *sizes: int) -> None:
-        """Count the multiply-adds of a call: the product of ``shape`` and ``sizes``.
+        """Record the multiply-adds of a call: the product of ``shape`` and ``sizes``.
 
-        ``vectors`` are the ids along the dimensions of ``shape``; None where a dimension never shrinks.
+        ``vectors`` are the ids along the dimensions of ``shape``, or None for a dimension that never shrinks.
         """
         factors = tuple(vector for vector in vectors if vector is not None)
         fixed = math.prod(size for size, vector in zip(shape, vectors, strict=True) if vector is None)
         self.products.setdefault(node, []).append(Product(fixed * math.prod(sizes), factors))
 
     def consume(self, node: fx.Node, argument: str, dim: int, ids: Tensor | None) -> None:
-        """The call sums over dimension ``dim`` of the tensor ``argument``."""
+        """Record that the call sums over dimension ``dim`` of the tensor ``argument``."""
         if ids is not None:
             self.consumed.setdefault(node, []).append(Consumption(argument, dim, ids))
 
     def new(self, name: str, dim: int, size: int, *, parameter: bool) -> Tensor:
-        """Fresh ids for one dimension of a tensor."""
+        """Return new ids for one dimension of a tensor."""
         self.owners.append(Owner(name, dim, self.size, size, parameter))
         ids = torch.arange(self.size, self.size + size)
         self.size += size
         return ids
 
     def tie(self, *vectors: Tensor | None, reason: str = "") -> Tensor | None:
-        """Tie index by index; returns one vector that stands for all.
+        """Tie vectors of ids of the same length index by index, and return one vector that represents all.
 
-        None is an opaque dimension: what is tied to it is frozen. Vectors are of one length.
+        None is an opaque dimension: ids that are tied to it are frozen.
         """
-        known = [vector for vector in vectors if vector is not None]
-        if not known:
+        tracked = [vector for vector in vectors if vector is not None]
+        if not tracked:
             return None
-        joined = known[0]
-        for vector in known[1:]:
+        joined = tracked[0]
+        for vector in tracked[1:]:
             both = (joined >= FIRST) & (vector >= FIRST) & (joined != vector)
             self.ties.append((joined[both], vector[both]))
             for one, other in ((joined, vector), (vector, joined)):
                 self.freeze(one[other == OPAQUE], reason)
             joined = torch.where(joined == CONSTANT, vector, joined)
-        if len(known) < len(vectors):
+        if len(tracked) < len(vectors):
             self.freeze(joined, reason)
             return None
         return joined
 
     def tie_rows(self, ids: Tensor) -> Tensor:
-        """Tie all ids of each row of ``ids`` (rows, entries); returns one id a row."""
+        """Tie all ids of each row of ``ids``, (rows, entries), and return one id for each row, (rows,)."""
         first = ids.amax(1)
         pairs = torch.stack([first[:, None].expand_as(ids), ids])[:, ids >= FIRST]
         self.ties.append((pairs[0], pairs[1]))
@@ -111,7 +116,7 @@ class Coupling:
         return first
 
     def freeze(self, ids: Tensor | None, reason: str) -> None:
-        """Forbid pruning of ``ids``; the first reason given for a unit is the one that is told."""
+        """Forbid pruning of ``ids``. Messages report the first reason of a unit."""
         if ids is not None:
             ids = ids[ids >= FIRST]
             if ids.numel():
@@ -122,10 +127,10 @@ class Coupling:
             self.freeze(track.ids.flatten(), reason)
 
     def resolve(self, labels: Labels, allowed: Sequence[int] | None = None, *, reason: str) -> dict[int, Tensor]:
-        """One vector of ids for each dimension in ``allowed`` (default: all) that is followed.
+        """Return one vector of ids for each tracked dimension in ``allowed``, which defaults to all dimensions.
 
-        A track that varies with several dimensions (a split into heads) keeps one of them: ids that share an index
-        there are tied, so that they go together. A track along other dimensions than ``allowed`` is frozen.
+        A track that varies with several dimensions (a split into heads) is reduced to one of them: ids that share an
+        index there are tied, so that they are removed together. A track along other dimensions is frozen.
         """
         rank = len(labels.shape)
         dims = range(rank) if allowed is None else sorted(dim % rank for dim in allowed)

@@ -59,7 +59,14 @@ class Equivalence:
 
 @dataclass(frozen=True)
 class ReferenceOutputs:
-    """Expected outputs of the pruned network for each set of ``states``: its own weights, and jittered ones."""
+    """Expected outputs of the pruned network.
+
+    Attributes:
+        states: Weights of the dense network, and jittered weights, by name.
+        outputs: Expected output tensors for each set of weights.
+        exact: Whether zeros were the reference everywhere.
+        seconds: Wall-clock duration of the computation in seconds.
+    """
 
     states: tuple[Mapping[str, Tensor], ...]
     outputs: tuple[list[Tensor], ...]
@@ -68,9 +75,9 @@ class ReferenceOutputs:
 
 
 def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtype | None = None) -> ReferenceOutputs:
-    """Run the dense network, before it is changed, with the units in the mask ``removed`` zeroed.
+    """Run the dense network, before it is changed, with the units in the mask ``removed`` set to zero.
 
-    ``dtype`` converts weights and inputs first, to tell rounding from mistakes.
+    ``dtype`` converts weights and inputs first, to distinguish rounding from mistakes.
     """
     begin = time.perf_counter()
     program = units.coordinates.program
@@ -93,7 +100,7 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
 def measure(
     model: nn.Module, units: Units, kept: Kept, want: ReferenceOutputs, *, dtype: torch.dtype | None = None
 ) -> Equivalence:
-    """Measure how far the pruned ``model`` is from ``want``."""
+    """Measure the difference between the outputs of the pruned ``model`` and the expected outputs ``want``."""
     begin = time.perf_counter()
     program = units.coordinates.program
     # A tensor with several names is given once; functional_call finds the others.

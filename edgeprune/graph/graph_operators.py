@@ -10,22 +10,22 @@ from torch import fx
 
 
 def is_operator_call(node: fx.Node) -> bool:
-    """Whether the node calls an ATen (or custom) operator, rather than Python arithmetic on sizes."""
+    """Return whether the node calls an ATen or custom operator, not Python arithmetic on sizes."""
     return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)  # noqa: SLF001
 
 
 def schema(target: Any) -> Any:
-    """The operator's schema: names, defaults and aliasing of its arguments and results."""
+    """Return the schema of an operator: names, defaults and aliasing of its arguments and results."""
     return target._schema  # noqa: SLF001
 
 
 def argument_names(target: Any) -> list[str]:
-    """Names of all arguments, in order."""
+    """Return the names of all arguments, in order."""
     return [argument.name for argument in schema(target).arguments]
 
 
 def operator_name(target: Any) -> str:
-    """``aten.relu`` for ``torch.ops.aten.relu_.default``; the Python name for anything that is no operator."""
+    """Return ``aten.relu`` for ``torch.ops.aten.relu_.default``, and the Python name of any other callable."""
     if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001
         return getattr(target, "__name__", str(target))
     namespace, _, name = schema(target).name.partition("::")
@@ -34,39 +34,39 @@ def operator_name(target: Any) -> str:
 
 
 def mutates(node: fx.Node) -> bool:
-    """Whether the call changes one of its arguments."""
+    """Return whether the call modifies one of its arguments."""
     return is_operator_call(node) and bool(schema(node.target).is_mutable)
 
 
 def aliases(node: fx.Node) -> bool:
-    """Whether the result shares memory with an argument: a view, or that argument changed in place."""
+    """Return whether the result shares memory with an argument: a view, or an argument modified in place."""
     if not is_operator_call(node):
         return node.op == "call_function"
     return any(result.alias_info is not None for result in schema(node.target).returns)
 
 
 def draws(node: fx.Node) -> bool:
-    """Whether the call may draw random numbers, so that its result differs from run to run."""
+    """Return whether the call may draw random numbers, so that its result differs between runs."""
     return is_operator_call(node) and torch.Tag.nondeterministic_seeded in node.target.tags  # type: ignore[union-attr]
 
 
 def bind_arguments(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a call by schema name, defaults filled in."""
+    """Return the arguments of a call by schema name, including defaults."""
     declared = schema(target).arguments
     bound = {argument.name: argument.default_value for argument in declared if argument.has_default_value()}
     return {**bound, **dict(zip(argument_names(target), args, strict=False)), **kwargs}
 
 
 def call_operator(target: Any, arguments: dict[str, Any]) -> Any:
-    """Call ``target`` with arguments by schema name; those left out take their defaults."""
-    given = [argument for argument in schema(target).arguments if argument.name in arguments]
-    positional = [arguments[argument.name] for argument in given if not argument.kwarg_only]
-    named = {argument.name: arguments[argument.name] for argument in given if argument.kwarg_only}
+    """Call ``target`` with ``arguments`` by schema name. Missing arguments have their defaults."""
+    declared = [argument for argument in schema(target).arguments if argument.name in arguments]
+    positional = [arguments[argument.name] for argument in declared if not argument.kwarg_only]
+    named = {argument.name: arguments[argument.name] for argument in declared if argument.kwarg_only}
     return target(*positional, **named)
 
 
 def module_path(node: fx.Node) -> str:
-    """Path of the module whose forward makes the call, such as ``layer1.0.conv1``; empty for the network itself."""
+    """Return the path of the module whose forward makes the call (``layer1.0.conv1``), empty for the network itself."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
     path = str(stack[-1][0]) if stack else ""
     # A module that is called again appears as "conv@1".

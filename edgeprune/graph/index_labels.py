@@ -1,7 +1,8 @@
-"""Which coordinate each index of each dimension of a tensor stands for.
+"""Labels of tensors: the coordinate of each index of each dimension.
 
-A *track* follows the indices of one original dimension through data movement. Its ids lie along the dimensions it
-varies with: one after ``permute``, several after a ``view`` that split a dimension.
+A *coordinate* is one index of an original dimension, identified by its id. A *track* contains the ids of one original
+dimension after data movement. Its ids lie along the dimensions with which they vary: one dimension after ``permute``,
+several dimensions after a ``view`` that splits a dimension.
 """
 
 from __future__ import annotations
@@ -13,16 +14,21 @@ import torch
 from torch import Tensor
 
 CONSTANT = 0
-"""No coordinate: filled in by the op itself, such as zero padding. Ties nothing."""
+"""Id of a value that the operator fills in, such as zero padding. It creates no ties."""
 OPAQUE = 1
-"""A coordinate that is not followed, such as a pixel or a sample. What is tied to it must stay."""
+"""Id of an untracked coordinate, such as a pixel or a sample. Coordinates that are tied to it are frozen."""
 FIRST = 2
-"""The first id of a real coordinate."""
+"""First id of a tracked coordinate."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """``ids`` has one dimension for each entry of ``dims``, which rise."""
+    """Ids of one original dimension in a tensor.
+
+    Attributes:
+        dims: Dimensions of the tensor with which the ids vary, in ascending order.
+        ids: Ids, with one dimension for each entry of ``dims``.
+    """
 
     dims: tuple[int, ...]
     ids: Tensor
@@ -30,14 +36,14 @@ class Track:
 
 @dataclass(frozen=True)
 class Labels:
-    """The tracks of one tensor. A dimension that no track varies with is opaque."""
+    """Shape and tracks of one tensor. A dimension without a track is opaque."""
 
     shape: tuple[int, ...]
     tracks: tuple[Track, ...] = ()
 
     @staticmethod
     def of(shape: Iterable[int], vectors: Mapping[int, Tensor | None]) -> Labels:
-        """Labels with at most one vector of ids a dimension; a dimension of size 1 needs none."""
+        """Return labels with at most one vector of ids for each dimension. A dimension of size 1 needs none."""
         shape = tuple(shape)
         tracks = []
         for dim, ids in sorted((dim % len(shape), ids) for dim, ids in vectors.items() if ids is not None):
@@ -47,7 +53,7 @@ class Labels:
         return Labels(shape, tuple(tracks))
 
     def vector(self, dim: int) -> Tensor | None:
-        """The ids along ``dim``, where one track varies with that dimension alone."""
+        """Return the ids along ``dim``, or None if no track varies with this dimension alone."""
         for track in self.tracks:
             if track.dims == (dim % len(self.shape),):
                 return track.ids
@@ -55,7 +61,7 @@ class Labels:
 
 
 def spread(track: Track, shape: tuple[int, ...]) -> Tensor:
-    """The ids of ``track`` for every element of a tensor of ``shape``: a strided view, nothing is copied."""
+    """Return the ids of ``track`` for each element of a tensor of ``shape``, as a strided view without a copy."""
     sizes = [1] * len(shape)
     for dim, size in zip(track.dims, track.ids.shape, strict=True):
         sizes[dim] = size
@@ -63,9 +69,9 @@ def spread(track: Track, shape: tuple[int, ...]) -> Tensor:
 
 
 def gather(elements: Tensor) -> Track | None:
-    """The track that ``elements``, one id for each element of a tensor, came to be; None where nothing is followed.
+    """Return the track of ``elements``, one id for each element of a tensor, or None without tracked ids.
 
-    Constants agree with any id, so that padding pixels around a channel keeps the channel whole.
+    Constants match any id, so that pixels of padding around a channel do not split the channel.
     """
     dims: list[int] = []
     for dim in reversed(range(elements.ndim)):
@@ -83,5 +89,5 @@ def gather(elements: Tensor) -> Track | None:
 
 
 def distinct(ids: Tensor) -> int:
-    """How many different coordinates ``ids`` names."""
+    """Return the number of distinct coordinates in ``ids``."""
     return int(torch.unique(ids[ids >= FIRST]).numel())

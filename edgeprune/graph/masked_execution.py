@@ -1,6 +1,6 @@
-"""The pruned network before it exists: the dense program, with removed coordinates zero where they are consumed.
+"""Simulation of a pruned network by the dense program, with removed coordinates set to zero where they are consumed.
 
-Calls that mix what stays with what goes (LayerNorm) have no such zero; they run on the slice that stays.
+Calls that mix remaining and removed coordinates (LayerNorm) have no such zero. They run on the remaining slice.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from edgeprune.graph.units import Units, keep_masks
 
 
 class MaskedProgram(ConsumerInterpreter):
-    """The dense program with removed coordinates zero where they are consumed.
+    """Interpreter of the dense program that sets removed coordinates to zero where they are consumed.
 
     Args:
-        units: Of the program.
+        units: Units of the program.
         removed: Mask of the units to remove, (units,).
-        state: Tensors of dense shape to use instead of the program's own, by name.
+        state: Tensors of dense shape that replace those of the program, by name. Defaults to none.
     """
 
     def __init__(self, units: Units, removed: Tensor, state: Mapping[str, Tensor] | None = None) -> None:
@@ -33,7 +33,7 @@ class MaskedProgram(ConsumerInterpreter):
         self.gone = units.gone(removed)
         self.state = state or {}
         self.exact = True
-        """Whether zeros were the reference throughout; False where calls ran on the slice that stays."""
+        """Whether zeros were the reference everywhere. False if a call ran on the remaining slice."""
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         return self.state[target] if target in self.state else super().get_attr(target, args, kwargs)
@@ -49,7 +49,7 @@ class MaskedProgram(ConsumerInterpreter):
         return self._on_slice(call, {**call.arguments, **self.arguments(node)})
 
     def _on_slice(self, call: Call, arguments: dict[str, Any]) -> Any:
-        """The operator on what stays, put back in place among zeros."""
+        """Run the operator on the remaining slice, and scatter the result into zeros of the dense shape."""
         labels = self.units.coordinates.labels[call.node]
         outputs = labels if isinstance(labels, list) else [labels]
         keep = {name: keep_masks(found, self.gone) or {} for name in arguments if (found := call.labels(name))}

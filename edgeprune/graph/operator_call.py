@@ -16,7 +16,13 @@ from edgeprune.graph.index_labels import Labels
 
 @dataclass(frozen=True)
 class Call:
-    """``labels`` are those of every node before this one."""
+    """Operator call of a program.
+
+    Attributes:
+        program: Program that contains the call.
+        node: Node of the call.
+        known: Labels of the nodes before this one.
+    """
 
     program: Program
     node: fx.Node
@@ -24,18 +30,18 @@ class Call:
 
     @cached_property
     def name(self) -> str:
-        """The operator without overload and without the underscore of its in-place form: ``aten.relu``."""
+        """Name of the operator, without overload and in-place underscore: ``aten.relu``."""
         return operator_name(self.node.target)
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """Arguments by schema name, defaults filled in; tensors are nodes, sizes concrete numbers."""
+        """Arguments by schema name, including defaults. Tensors are nodes, sizes are concrete numbers."""
         bound = bind_arguments(self.node.target, self.node.args, self.node.kwargs)
         return {name: self.program.concrete(value) for name, value in bound.items()}
 
     @cached_property
     def first(self) -> str:
-        """Name of the operator's first argument."""
+        """Name of the first argument of the operator."""
         return argument_names(self.node.target)[0]
 
     @property
@@ -50,7 +56,7 @@ class Call:
         return self.arguments.get(name, default)
 
     def labels(self, name: str) -> Labels | None:
-        """Labels of a tensor argument; None where it was left out or is no tensor."""
+        """Return the labels of a tensor argument, or None if it is missing or not a tensor."""
         return self.labels_of(self.arguments.get(name))
 
     def labels_of(self, value: Any) -> Labels | None:
@@ -58,7 +64,7 @@ class Call:
         return found if isinstance(found, Labels) else None
 
     def tensor(self, name: str) -> Labels:
-        """Labels of a tensor argument that the operator always has."""
+        """Return the labels of a required tensor argument."""
         labels = self.labels(name)
         assert labels is not None, f"{self.name} without a tensor {name!r}"
         return labels
@@ -68,7 +74,7 @@ class Call:
 
     @cached_property
     def tensors(self) -> list[Labels]:
-        """Labels of all tensor arguments, those in lists included, in order."""
+        """Labels of all tensor arguments, including those in lists, in order."""
         nodes: list[Labels] = []
         for value in self.arguments.values():
             for item in value if isinstance(value, (list, tuple)) else (value,):
@@ -79,7 +85,7 @@ class Call:
 
     @cached_property
     def out_shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of what the call returns, one for each tensor."""
+        """Shapes of the output tensors of the call."""
         value = self.node.meta.get("val")
         values = value if isinstance(value, (list, tuple)) else [value]
         return [tuple(self.program.concrete(size) for size in v.shape) for v in values if isinstance(v, Tensor)]

@@ -1,4 +1,4 @@
-"""Optimiser state follows the weights: momentum and moments are sliced as the parameters they belong to."""
+"""Slicing of optimizer state (momentum, second moments) together with the parameters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edgeprune.errors import InputError
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer | None, model: nn.Module, *, copy: bool) -> None:
-    """Refuse an optimiser whose state cannot follow, before anything is changed.
+    """Check that the state of an optimizer can be sliced, before the network is changed.
 
     Raises:
-        InputError: a copy has other parameters than the optimiser steps; the optimiser steps none of this network; or
-            some of its state is no tensor along the dimensions of a parameter.
+        InputError: The network is copied, the optimizer does not contain its parameters, or a tensor of the state does
+            not have the dimensions of its parameter.
     """
     if optimizer is None:
         return
@@ -23,7 +23,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer | None, model: nn.Module, *
     if copy:
         raise InputError(
             f"optimizer: got {name} together with copy=True, but the copy has parameters of its own, which {name} does "
-            "not step; pass copy=False to prune the network in place, or make a new optimiser afterwards"
+            "not step; pass copy=False to prune the network in place, or make a new optimizer afterwards"
         )
     stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     own = {path: parameter for path, parameter in model.named_parameters() if id(parameter) in stepped}
@@ -37,14 +37,14 @@ def check_optimizer(optimizer: torch.optim.Optimizer | None, model: nn.Module, *
                 raise InputError(
                     f"optimizer: {name} keeps {key!r} of shape {tuple(value.shape)} for {path} of shape "
                     f"{tuple(parameter.shape)}; only state along the dimensions of its parameter can be sliced. "
-                    "Make a new optimiser after pruning"
+                    "Make a new optimizer after pruning"
                 )
 
 
 def slice_optimizer(optimizer: torch.optim.Optimizer, parameter: Tensor, kept: Mapping[int, Tensor]) -> None:
-    """Keep the indices ``kept`` of all state of the dense ``parameter``; scalars such as the step count stay.
+    """Slice all state of the dense ``parameter`` to the indices ``kept``. Scalars such as the step count are unchanged.
 
-    A dimension that the state has summed up (size 1, as in Adafactor) has nothing to lose.
+    A reduced dimension of the state (size 1, as in Adafactor) is unchanged too.
     """
     for key, value in _state(optimizer, parameter):
         small = value
@@ -55,13 +55,13 @@ def slice_optimizer(optimizer: torch.optim.Optimizer, parameter: Tensor, kept: M
 
 
 def _state(optimizer: torch.optim.Optimizer, parameter: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """The tensors an optimiser keeps for a parameter; its ``state`` makes entries on being asked, hence ``get``."""
+    """Yield the state tensors of a parameter. ``get`` is used because indexing ``state`` creates entries."""
     for key, value in list(optimizer.state.get(parameter, {}).items()):
         if isinstance(value, Tensor):
             yield key, value
 
 
 def _follows(value: Tensor, shape: torch.Size) -> bool:
-    """Whether a tensor of state is one number, or lies along the dimensions of a parameter of ``shape``."""
-    along = value.ndim == len(shape) and all(own in (1, size) for own, size in zip(value.shape, shape, strict=True))
-    return value.ndim == 0 or along
+    """Return whether a tensor of state is one number, or has the dimensions of a parameter of ``shape``."""
+    matches = value.ndim == len(shape) and all(own in (1, size) for own, size in zip(value.shape, shape, strict=True))
+    return value.ndim == 0 or matches

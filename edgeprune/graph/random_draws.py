@@ -1,4 +1,4 @@
-"""Replace random draws by values that follow from their arguments: networks of different sizes cannot draw the same."""
+"""Replacement of random draws by deterministic values, because networks of different sizes draw different numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _normal(arguments: Mapping[str, Any]) -> Any:
 
 
 def _integer(arguments: Mapping[str, Any]) -> Any:
-    """The middle of ``low`` (inclusive) to ``high`` (exclusive), which is ``to`` in ``random_``."""
+    """Return the middle of ``low`` (inclusive) and ``high`` (exclusive), which is called ``to`` in ``random_``."""
     low = arguments.get("low", 0)
     high = arguments.get("high", arguments.get("to"))
     return low + 1 if high is None else (low + high) // 2
@@ -46,9 +46,9 @@ _VALUES: dict[str, float | Callable[[Mapping[str, Any]], Any]] = {
     "aten.uniform": lambda arguments: (arguments["from"] + arguments["to"]) / 2,
     "aten._standard_gamma": lambda arguments: arguments["self"],
 }
-"""The replacement of each draw: a number, or a function of the operator's arguments.
+"""Replacement of each draw: a number, or a function of the arguments of the operator.
 
-It depends on every tensor that the distribution depends on, so that a wrong coupling shows in the result.
+It depends on each tensor that determines the distribution, so that a wrong coupling changes the result.
 """
 
 _SWITCHES = {
@@ -56,7 +56,7 @@ _SWITCHES = {
     "aten.rrelu_with_noise": "training",
     "aten.rrelu_with_noise_functional": "training",
 }
-"""For operators that draw in training only: the argument that turns it on."""
+"""Argument that enables the draw, for operators that draw in training mode only."""
 
 
 class _ConstantDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -81,11 +81,11 @@ class _ConstantDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def constant_draws(program: Program) -> AbstractContextManager[Any]:
-    """A context in which random draws return values that follow from their arguments alone.
+    """Return a context in which random draws return values that depend on their arguments alone.
 
-    For programs without random operators it does nothing, so that they run at full speed.
+    For programs without random operators, the context does nothing, so that they run at full speed.
     """
-    # Blocks such as autocast have graphs of their own.
+    # Blocks such as autocast have separate graphs.
     graphs = [module.graph for module in program.module.modules() if isinstance(module, fx.GraphModule)]
     random = any(draws(node) for graph in graphs for node in graph.nodes)
     return _ConstantDraws() if random else nullcontext()  # type: ignore[no-untyped-call]

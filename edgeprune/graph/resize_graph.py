@@ -1,4 +1,4 @@
-"""The program's graph with the sizes that are left after units went."""
+"""Graph of a program with the sizes that remain after the removal of units."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ _ATTRIBUTES = ("groups", "num_groups", "normalized_shape")
 
 @dataclass
 class ResizedGraph:
-    """A graph whose size arguments fit the smaller tensors.
+    """Graph whose size arguments match the smaller tensors.
 
-    ``attributes`` are call arguments that a module holds as an attribute (``groups``), by the module's path.
-    ``rewritten`` names calls whose sizes or indices changed: the network's forward may have written them down.
-    ``tables`` are tensors of indices that the graph reads, by attribute name.
+    Attributes:
+        graph: Graph of the pruned network.
+        attributes: Call arguments that are attributes of modules (``groups``), by path of the module.
+        rewritten: Names of the calls whose sizes or indices changed. The forward of the network may contain them.
+        tables: Tensors of indices that the graph reads, by attribute name.
     """
 
     graph: fx.Graph
@@ -40,12 +42,12 @@ class ResizedGraph:
 
 
 def resize(units: Units, removed: Tensor) -> ResizedGraph:
-    """Recompute every size argument of the program for what stays when the units in the mask ``removed`` go.
+    """Compute each size argument of the program after removal of the units in the mask ``removed``.
 
-    Data movement is checked by moving ids: a call that no longer brings each id to its place is replaced by a gather.
+    Data movement is checked on ids: a call that no longer moves each id to its position is replaced by a gather.
 
     Raises:
-        PlanError: a part of the program cannot be expressed at the smaller size.
+        PlanError: A part of the program cannot be expressed at the smaller size.
     """
     return _Resizer(units, removed).run()
 
@@ -58,9 +60,9 @@ class _Resizer:
         self.result = ResizedGraph(fx.Graph())
         self.new: dict[fx.Node, fx.Node] = {}
         self.parts: dict[fx.Node, list[fx.Node]] = {}
-        """The outputs of a call that was replaced by one gather for each."""
+        """Outputs of each call that was replaced by gathers, one for each output."""
         self.irregular: set[fx.Node] = set()
-        """Nodes without a value in the new graph: what stays of them is no box."""
+        """Nodes without a value in the new graph, because their remaining elements are not a box."""
 
     def run(self) -> ResizedGraph:
         for node in self.program.graph.nodes:
@@ -121,7 +123,7 @@ class _Resizer:
         return [item for item in labels if item is not None] if isinstance(labels, list) else [labels]
 
     def _move(self, call: Call, source: Keep | None, out: Sequence[Keep]) -> None:
-        """Leave the call as it is, or resize it, or gather: the first that brings every element to its place."""
+        """Keep, resize or replace the call by a gather: the first that moves each element to its position."""
         if source is not None:
             rule = rule_for(call.name)
             assert rule is not None
@@ -145,14 +147,14 @@ class _Resizer:
             self.new[call.node] = gathered[0]
 
     def _like(self, call: Call) -> dict[str, Tensor]:
-        """For ``expand_as`` and the like: a tensor of the size that the other one has now."""
+        """Return the argument ``other`` of ``expand_as`` and similar operators, in its remaining size."""
         other = call.labels("other")
         if other is None:
             return {}
         return {"other": torch.zeros(()).expand(shape_left(other, self.gone))}
 
     def _origin(self, node: fx.Node) -> tuple[fx.Node, list[Tensor]]:
-        """The nearest node of regular shape that all elements of ``node`` come from, and where each was there."""
+        """Return the nearest source of ``node`` with a regular shape, and the position of each element in it."""
         call = Call(self.program, node, self.labels)
         source: Any = node.args[0]
         index: Any = 0
@@ -198,7 +200,7 @@ class _Resizer:
         return self.result.graph.get_attr(name)
 
     def _emit(self, call: Call, changed: Mapping[str, Any]) -> None:
-        """Copy the call with changed arguments."""
+        """Copy the call to the new graph with changed arguments."""
         changed = dict(changed)
         target = changed.pop(TARGET, None)
         graph = self.result.graph
@@ -218,7 +220,7 @@ class _Resizer:
         self.new[call.node] = copied
 
     def _symbolic(self, before: Any, after: Any) -> Any:
-        """``after`` with the batch where ``before`` had it: a size computed from the batch is scaled."""
+        """Return the sizes ``after``, with the symbolic batch size of ``before``, scaled where the size changed."""
         if not isinstance(before, (list, tuple)) or len(before) != len(after):
             return after
         sizes = []
@@ -236,7 +238,7 @@ class _Resizer:
 
 
 def _moves_right(call: Call, changed: Mapping[str, Any], source: Keep, out: Sequence[Keep]) -> bool:
-    """Whether the call with ``changed`` arguments brings all elements that stay to where they were, and no other."""
+    """Return whether the call with ``changed`` arguments moves exactly the remaining elements to their positions."""
     labels = call.tensor(call.first)
     elements = _numbered(labels.shape)
     dense = move(call, elements)
@@ -252,7 +254,7 @@ def _moves_right(call: Call, changed: Mapping[str, Any], source: Keep, out: Sequ
 
 
 def _along_one(source: Tensor, shape: tuple[int, ...]) -> tuple[int, Tensor] | None:
-    """The dimension and indices of ``index_select`` that read ``source``, flat places in a tensor of ``shape``."""
+    """Return the dimension and indices of an ``index_select`` that reads the flat positions ``source``, or None."""
     if source.ndim != len(shape):
         return None
     found = None
@@ -268,12 +270,12 @@ def _along_one(source: Tensor, shape: tuple[int, ...]) -> tuple[int, Tensor] | N
 
 
 def _numbered(shape: tuple[int, ...]) -> Tensor:
-    """A tensor of ``shape`` that tells all its elements apart, and from constants."""
+    """Return a tensor of ``shape`` whose elements are distinct, and distinct from constants."""
     return torch.arange(FIRST, FIRST + math.prod(shape)).reshape(shape)
 
 
 def select(tensor: Tensor, keep: Keep) -> Tensor:
-    """``tensor`` without the indices that ``keep`` drops."""
+    """Return ``tensor`` with the indices in the masks ``keep``."""
     for dim, mask in keep.items():
         tensor = tensor.index_select(dim, mask.nonzero().flatten())
     return tensor

@@ -1,4 +1,4 @@
-"""Make the smaller network: the user's own module where its forward allows it, else the captured program."""
+"""Construction of the pruned network: the user's module if its forward supports it, otherwise the captured program."""
 
 from __future__ import annotations
 
@@ -26,17 +26,21 @@ from edgeprune.model.output_difference import distance, tensors
 logger = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-4
-"""Largest relative error between two forms of the same program."""
+"""Largest relative error between two variants of the same program."""
 Kept = Mapping[str, Mapping[int, Tensor]]
 
 
 @dataclass(frozen=True)
 class RewrittenModel:
-    """The smaller network.
+    """Pruned network.
 
-    ``form`` is ``module`` for the user's own module with sliced tensors, ``captured`` for the captured program, which
-    replaces it where the network's forward contains sizes of the dense network as numbers, or computes with a size that
-    pruning changes. ``rewritten`` names the calls of the captured program that were resized.
+    Attributes:
+        model: Pruned network.
+        kept: Remaining indices of each sliced tensor, by dimension.
+        form: ``module`` for the user's module with sliced tensors, ``captured`` for the captured program. The captured
+            program is used if the forward contains sizes of the dense network, or computes with a size that pruning
+            changes.
+        rewritten: Names of the resized calls of the captured program.
     """
 
     model: nn.Module
@@ -53,15 +57,19 @@ def rewrite(
     copy: bool = True,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> RewrittenModel:
-    """Remove the units in the mask ``removed`` (over all units) from ``model``.
+    """Remove the units in the mask ``removed`` from ``model``.
 
-    With ``copy`` the model passed in is not changed, and its weights are not copied whole: the new model is made of
-    the sliced ones. Without it, tensors and their gradients are sliced in place, so that an ``optimizer`` keeps its
-    references; its state is sliced along.
+    Args:
+        model: Dense network.
+        units: Units of ``model``.
+        removed: Mask of the units to remove, (units,).
+        copy: Whether to leave ``model`` unchanged. The new network contains only sliced copies of the weights. If
+            False, tensors and their gradients are sliced in place.
+        optimizer: Optimizer whose state is sliced with the parameters. Requires ``copy=False``.
 
     Raises:
-        InputError: the state of the optimiser cannot follow.
-        PlanError: a part of the network cannot be expressed at the smaller size.
+        InputError: The state of the optimizer cannot be sliced.
+        PlanError: A part of the network cannot be expressed at the smaller size.
     """
     check_optimizer(optimizer, model, copy=copy)
     kept = units.kept(removed)
@@ -96,11 +104,11 @@ def rewrite(
 
 
 def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
-    """Whether the user's forward still works at the smaller size, and computes what the program computes.
+    """Return whether the forward of the user runs at the smaller size and computes the outputs of the program.
 
-    The forward may read a size that pruning changed (``x.shape[1] ** -0.5``), where the program has the number that the
-    dense network was trained with. Both are compared twice: with the weights as they are, and with jittered ones, as
-    outputs of a last layer that starts at zero agree whatever comes before it.
+    The forward may read a size that pruning changed (``x.shape[1] ** -0.5``), whereas the program contains the number
+    of the dense network. Both are compared with their weights and with jittered weights, because a last layer that is
+    initialized with zeros hides all differences before it.
     """
     shared = captured.state_dict()
     weights = {name: tensor for name, tensor in named_tensors(own) if name in shared}
@@ -123,9 +131,9 @@ def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
 
 
 def _outputs(program: Program, model: nn.Module, state: Mapping[str, Tensor]) -> list[Tensor]:
-    """The output tensors of ``model`` for the example, with the weights in ``state`` instead of its own.
+    """Return the output tensors of ``model`` for the example, with the weights in ``state``.
 
-    What the forward draws (noise, a dropout that is never off) is the same in every run.
+    Random draws of the forward (noise, a dropout that is always active) are the same in every run.
     """
     known = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
     given = {name: tensor for name, tensor in state.items() if name in known}
@@ -137,13 +145,13 @@ def _outputs(program: Program, model: nn.Module, state: Mapping[str, Tensor]) ->
 
 
 def _volatile(model: nn.Module) -> set[str]:
-    """Names of the buffers that are not part of the state dict."""
+    """Return the names of the buffers that are not part of the state dict."""
     names = {name for name, _ in model.named_buffers(remove_duplicate=False)}
     return names - set(model.state_dict())
 
 
 def _slice_in_place(tensor: Tensor, kept: Mapping[int, Tensor]) -> None:
-    """Slice ``tensor`` and its gradient; the object stays the same."""
+    """Slice ``tensor`` and its gradient in place, without a new tensor object."""
     grad = None if tensor.grad is None else slice_tensor(tensor.grad, kept)
     small = slice_tensor(tensor, kept).data
     if tensor.requires_grad:
@@ -155,7 +163,7 @@ def _slice_in_place(tensor: Tensor, kept: Mapping[int, Tensor]) -> None:
 
 
 def slice_tensor(tensor: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
-    """The kept indices of ``tensor``; a parameter stays a parameter."""
+    """Return the indices ``kept`` of ``tensor``. The slice of a parameter is a parameter."""
     small = tensor.detach()
     for dim, index in kept.items():
         small = small.index_select(dim, index.to(tensor.device))

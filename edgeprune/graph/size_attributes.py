@@ -1,4 +1,4 @@
-"""Sizes that modules keep beside their weights, read off the weights after slicing."""
+"""Size attributes of modules (``in_channels``), updated from the weights after slicing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.nn.modules.conv import _ConvNd
 
 
 def fix_attributes(model: nn.Module, changed: Mapping[str, Mapping[str, Any]]) -> None:
-    """Make ``in_channels`` and the like of every layer agree with its weights.
+    """Set ``in_channels`` and similar attributes of each layer to the sizes of its weights.
 
-    ``changed`` holds attributes that weights do not tell (``groups``), by module path.
+    ``changed`` contains attributes that cannot be derived from weights (``groups``), by path of the module.
     """
     for path, attributes in changed.items():
         module = model.get_submodule(path)
         for name, value in attributes.items():
-            # A network that calls a normalisation itself may well have features of another kind.
+            # A network that calls a normalization itself may have a num_features with another meaning.
             if hasattr(module, name) and (name != "num_features" or isinstance(module, _NormBase)):
                 setattr(module, name, tuple(value) if isinstance(value, list) else value)
     for module in model.modules():

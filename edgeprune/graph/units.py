@@ -22,7 +22,7 @@ from edgeprune.graph.rules.base import Keep, left
 
 @dataclass(frozen=True)
 class Member:
-    """A dimension of a tensor that loses ``per_unit`` indices with each unit of a group."""
+    """Dimension ``dim`` of the tensor ``tensor``, which loses ``per_unit`` indices with each unit of a group."""
 
     tensor: str
     dim: int
@@ -31,10 +31,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Units that are made by the same layers; they are numbered ``start`` to ``stop`` (exclusive).
+    """Units that are produced by the same layers.
 
-    ``members`` are all parameter and buffer dimensions that shrink with them, those that make them (``producers``)
-    first. ``frozen`` is the reason why nothing may be removed, or None.
+    Attributes:
+        name: Name of the first producing layer.
+        start: Number of the first unit.
+        stop: Number after the last unit.
+        producers: Dimensions of parameters whose indices produce the units.
+        members: All dimensions of parameters and buffers that shrink with the units, producers first.
+        frozen: Reason why no unit may be removed. None if the group is prunable.
     """
 
     name: str
@@ -56,7 +61,10 @@ class Group:
 class Units:
     """All units of a network.
 
-    ``unit_of`` gives the unit of each coordinate id, -1 for ids that belong to none.
+    Attributes:
+        coordinates: Labels and couplings of the tensors of the network.
+        groups: Groups of units, in the order of the program.
+        unit_of: Unit of each coordinate id, (ids,). -1 for ids without a unit.
     """
 
     coordinates: Coordinates
@@ -68,7 +76,7 @@ class Units:
 
     @cached_property
     def prunable(self) -> Tensor:
-        """Mask of the units that may go."""
+        """Mask of the units that may be removed, (units,)."""
         mask = torch.zeros(len(self), dtype=torch.bool)
         for group in self.groups:
             if group.frozen is None:
@@ -77,11 +85,11 @@ class Units:
 
     @cached_property
     def group_of(self) -> Tensor:
-        """The number of the group of each unit, (units,)."""
+        """Index of the group of each unit, (units,)."""
         return torch.repeat_interleave(torch.tensor([len(group) for group in self.groups], dtype=torch.long))
 
     def group_means(self, values: Tensor) -> Tensor:
-        """The mean of ``values``, (units, ...), over the units of each group, (groups, ...)."""
+        """Return the mean of ``values``, (units, ...), over the units of each group, (groups, ...)."""
         group = self.group_of.to(values.device)
         count = torch.bincount(group)
         sums = values.new_zeros(len(count), *values.shape[1:]).index_add(0, group, values)
@@ -89,7 +97,7 @@ class Units:
 
     @cached_property
     def floors(self) -> list[Tensor]:
-        """Sets of units of which one must stay: each group, and each dimension of a tensor that holds no whole one."""
+        """Sets of units of which one must remain: each group, and each dimension of a tensor without a whole group."""
         sizes = torch.tensor([len(group) for group in self.groups])
         floors = [torch.arange(group.start, group.stop) for group in self.groups if group.frozen is None]
         seen: set[bytes] = set()
@@ -104,7 +112,7 @@ class Units:
         return floors
 
     def _dimensions(self) -> Iterator[Tensor]:
-        """The ids along every dimension that is followed, of parameters and of what is computed."""
+        """Yield the ids along each tracked dimension of all parameters and computed tensors."""
         for labels in self.coordinates.labels.values():
             for one in labels if isinstance(labels, list) else [labels]:
                 for track in one.tracks if one is not None else ():
@@ -112,18 +120,15 @@ class Units:
 
     @property
     def frozen(self) -> list[tuple[str, str]]:
-        """Names of the groups that must stay whole, each with the reason."""
+        """Names of the frozen groups, each with its reason."""
         return [(group.name, group.frozen) for group in self.groups if group.frozen is not None]
 
     def gone(self, removed: Tensor) -> Tensor:
-        """Mask over coordinate ids of those that go with the ``removed`` units (a mask over units)."""
+        """Return the mask of the coordinate ids, (ids,), that the units in the mask ``removed``, (units,), remove."""
         return torch.where(self.unit_of >= 0, removed[self.unit_of.clamp(min=0)], False)
 
     def kept(self, removed: Tensor) -> dict[str, dict[int, Tensor]]:
-        """For each parameter, buffer and constant that shrinks: the indices that stay, by dimension.
-
-        A tensor with several names is listed under each.
-        """
+        """Return the remaining indices by dimension of each tensor that shrinks, under each of its names."""
         gone = self.gone(removed)
         kept: dict[str, dict[int, Tensor]] = {}
         for owner in self.coordinates.coupling.owners:
@@ -136,7 +141,7 @@ class Units:
         return kept
 
     def removed(self, kept: Mapping[str, Mapping[int, Tensor]]) -> Tensor:
-        """The inverse of ``kept``: the units whose coordinates are not among those kept."""
+        """Return the mask of the removed units, (units,), for the remaining indices ``kept``."""
         removed = torch.zeros(len(self), dtype=torch.bool)
         for owner in self.coordinates.coupling.owners:
             if owner.dim in kept.get(owner.name, {}):
@@ -148,10 +153,14 @@ class Units:
 
 
 def group_units(coordinates: Coordinates) -> Units:
-    """Find the units of a program and group them by the layers that make them.
+    """Find the units of a program and group them by the layers that produce them.
 
-    A unit that no layer makes (a channel of the network's input) belongs to no group. A group of one unit is frozen:
-    without it a dimension would be empty.
+    1. Compute the connected components of the ties between coordinates. Each component is a unit.
+    2. Group the units with the same producing layers and the same reason for a freeze.
+    3. List the dimensions of parameters that shrink with each group.
+
+    A unit without a producing layer (a channel of the network input) belongs to no group. A group of one unit is
+    frozen, because its removal would leave an empty dimension. Complexity: linear in coordinates and ties.
     """
     coupling = coordinates.coupling
     owners = coupling.owners
@@ -186,7 +195,7 @@ def group_units(coordinates: Coordinates) -> Units:
 
 
 def _components(coupling: Coupling) -> np.ndarray:
-    """The connected component of each id; components are numbered by their smallest id."""
+    """Return the connected component of each id, (ids,). Components are numbered by their smallest id."""
     size = coupling.size
     one = torch.cat([torch.zeros(0, dtype=torch.long), *(pair[0] for pair in coupling.ties)]).numpy()
     other = torch.cat([torch.zeros(0, dtype=torch.long), *(pair[1] for pair in coupling.ties)]).numpy()
@@ -199,7 +208,7 @@ def _components(coupling: Coupling) -> np.ndarray:
 
 
 def _reasons(coupling: Coupling, component: np.ndarray) -> np.ndarray:
-    """For each component the index of the first freeze that names it, or -1."""
+    """Return for each component the index of the first freeze that contains it, or -1."""
     reason = np.full(len(component), -1)
     for index in reversed(range(len(coupling.freezes))):
         reason[component[coupling.freezes[index][0].numpy()]] = index
@@ -209,9 +218,9 @@ def _reasons(coupling: Coupling, component: np.ndarray) -> np.ndarray:
 def _by_makers(
     component: np.ndarray, maker: np.ndarray, reason: np.ndarray, order: Mapping[int, int]
 ) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-    """Components that the same owners make and that are frozen for the same reason, in the order they are made.
+    """Yield the components with the same producing owners and the same freeze reason, in the order of the program.
 
-    ``component`` and ``maker`` are the pairs of a component and an owner that makes it.
+    ``component`` and ``maker`` are the pairs of a component and an owner that produces it.
     """
     pairs = np.unique(np.stack([component, maker], axis=1), axis=0)
     if not len(pairs):
@@ -235,7 +244,7 @@ def _by_makers(
 def _members(
     coupling: Coupling, unit_of: np.ndarray, owner_of: np.ndarray, drafts: list[tuple[Any, ...]]
 ) -> list[dict[int, Member]]:
-    """For each group the owners that shrink with it, in the order of the program."""
+    """Return for each group the owners that shrink with it, in the order of the program."""
     group_of_unit = np.repeat(np.arange(len(drafts)), [stop - start for *_, start, stop in drafts])
     held = unit_of >= 0
     pairs, counts = np.unique(
@@ -251,7 +260,7 @@ def _members(
 
 
 def _names(layers: list[str]) -> list[str]:
-    """Layer names, numbered where several groups begin at one layer."""
+    """Return the names of layers, numbered where several groups begin at one layer."""
     seen: Counter[str] = Counter()
     names = []
     for layer in layers:
@@ -261,16 +270,16 @@ def _names(layers: list[str]) -> list[str]:
 
 
 def shape_left(labels: Labels, gone: Tensor) -> list[int]:
-    """The shape of a tensor without the coordinates ``gone``; the dense one where what stays is no box."""
+    """Return the shape of a tensor without the coordinates ``gone``, or its dense shape if the rest is not a box."""
     keep = keep_masks(labels, gone) or {}
     return [left(keep, dim, size) for dim, size in enumerate(labels.shape)]
 
 
 def keep_masks(labels: Labels, gone: Tensor) -> Keep | None:
-    """Which indices of each dimension stay when the coordinates ``gone`` (a mask over ids) go.
+    """Return the masks of the remaining indices of each dimension after removal of the coordinates ``gone``.
 
-    Only dimensions that lose an index are listed. None where what stays is no box: elements of a split dimension went
-    that no index of a single dimension holds all of.
+    ``gone`` is a mask over ids, (ids,). Only dimensions that lose an index are listed. The result is None if the
+    remaining elements are not a box, because a removed element of a split dimension is not a whole index.
     """
     keep: dict[int, Tensor] = {}
     for track in labels.tracks:

@@ -1,4 +1,4 @@
-"""One file a family of operators; all are registered by importing this package."""
+"""Rules of operator families, one module for each family. Importing this package registers all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention, with grouped queries too."""
+"""Scaled dot-product attention, including grouped queries."""
 
 from __future__ import annotations
 

@@ -12,33 +12,34 @@ from edgeprune.graph.index_labels import Labels
 from edgeprune.graph.operator_call import Call
 
 Keep = Mapping[int, Tensor]
-"""For each dimension that loses indices: a boolean mask of those that stay."""
+"""Boolean mask of the remaining indices of each dimension that loses indices."""
 
 TARGET = "target"
-"""Key of ``resize`` for the operator to call instead; no operator has an argument of this name."""
+"""Key of ``resize`` for the operator to call instead. No operator has an argument with this name."""
 
 
 class Rule:
-    """One family of operators. A rule holds no state: one instance serves every call."""
+    """Rule of one family of operators. A rule has no state, and one instance is used for all calls."""
 
     ops: ClassVar[tuple[str, ...]] = ()
     """Operators without overload and in-place underscore, such as ``aten.conv2d``."""
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
-        """Tell ``coupling`` what the call ties, freezes, multiplies and sums over; returns its outputs' labels."""
+        """Record the ties, freezes, multiplications and sums of the call in ``coupling``. Return the output labels."""
         raise NotImplementedError
 
     def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
-        """Arguments that change when indices are removed (sizes, numbers of groups); ``TARGET`` names another operator.
+        """Return the arguments that change when indices are removed, such as sizes and numbers of groups.
 
-        ``keep`` holds the masks of each tensor argument by name, ``out`` those of each output.
+        ``keep`` contains the masks of each tensor argument by name, ``out`` those of each output. The key ``TARGET``
+        names another operator to call.
         """
         return {}
 
     def held(self, call: Call, out: Sequence[Keep]) -> Mapping[str, Any]:
-        """Sizes that a module of torch keeps for the call beside its weights, which may be none to read them off.
+        """Return the size attributes of the torch module of the call that cannot be derived from weights.
 
-        ``out`` holds the masks of each output. Like ``resize`` it is asked only where indices are removed.
+        ``out`` contains the masks of each output. Like ``resize``, it is called only if indices are removed.
         """
         return {}
 
@@ -48,7 +49,7 @@ R = TypeVar("R", bound=type[Rule])
 
 
 def register(rule: R) -> R:
-    """Class decorator: use the rule for its ``ops``."""
+    """Register the rule for its ``ops``. Use it as a class decorator."""
     for op in rule.ops:
         assert op not in _rules, f"two rules for {op}: {_rules[op]}, {rule}"
         _rules[op] = rule()
@@ -56,7 +57,7 @@ def register(rule: R) -> R:
 
 
 def aten(names: str) -> tuple[str, ...]:
-    """Operator names from a list of words: ``"relu gelu"`` -> ``("aten.relu", "aten.gelu")``."""
+    """Return operator names for a list of words: ``"relu gelu"`` -> ``("aten.relu", "aten.gelu")``."""
     return tuple(f"aten.{name}" for name in names.split())
 
 
@@ -65,11 +66,11 @@ def rule_for(op: str) -> Rule | None:
 
 
 def registered() -> Mapping[str, Rule]:
-    """All operators with a rule."""
+    """Return the rule of each operator that has one."""
     return dict(_rules)
 
 
 def left(keep: Keep | None, dim: int, size: int) -> int:
-    """How many of ``size`` indices along ``dim`` stay."""
+    """Return the number of remaining indices of the ``size`` indices along ``dim``."""
     mask = (keep or {}).get(dim)
     return size if mask is None else int(mask.sum())

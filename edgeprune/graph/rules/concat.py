@@ -1,4 +1,4 @@
-"""``cat`` and ``stack``: sources stay apart along the joined dimension and are tied along the others."""
+"""``cat`` and ``stack``: sources are independent along the joined dimension and tied along all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolutions of any rank: plain, grouped, depthwise and transposed."""
+"""Convolutions of any rank: standard, grouped, depthwise and transposed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _couple_groups(
     groups: int,
     transposed: bool,
 ) -> Tensor | None:
-    """Keep the groups equal: drop whole groups, or the same positions of each, whichever has the finer steps."""
+    """Keep the groups equal: tie whole groups, or the same positions of each group, whichever gives more units."""
     if x is None or outer is None:
         for ids in (x, outer, inner):
             coupling.freeze(ids, _FIXED)
@@ -90,7 +90,7 @@ def _couple_groups(
 
 
 def _channel(call: Call) -> int:
-    """1, or 0 for an input without a batch."""
+    """Return the dimension of the channels: 1, or 0 for an input without a batch."""
     return len(call.shape("input")) - len(call.shape("weight")) + 1
 
 

@@ -1,4 +1,4 @@
-"""Data movement needs no rule for each operator: it is run on ids, and shows where each of them went."""
+"""Data movement: one rule for all operators, which runs the operator on ids and reads their new positions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split")
 
 @register
 class Movement(Rule):
-    """Operators that copy elements of one tensor to other places, and perhaps fill in constants."""
+    """Operators that copy elements of one tensor to other positions, and may fill in constants."""
 
     ops = ATEN.names(lambda facts: facts.moves)
 
@@ -65,9 +65,9 @@ class Movement(Rule):
 
 
 def move(call: Call, elements: Tensor, changed: Mapping[str, Any] | None = None) -> list[Tensor] | None:
-    """The call's operator on ``elements``, ids of its first argument; None where the data decides what goes where.
+    """Run the operator of the call on ``elements``, ids of its first argument. None if the result depends on data.
 
-    ``changed`` replaces arguments. Constants that the operator fills in come out as ``CONSTANT``.
+    ``changed`` replaces arguments. Constants that the operator fills in have the id ``CONSTANT``.
     """
     if ATEN[call.name].copies:
         return [elements]
@@ -102,7 +102,7 @@ def move(call: Call, elements: Tensor, changed: Mapping[str, Any] | None = None)
 
 
 def _known(call: Call, value: Any) -> Any:
-    """An argument as a value: a constant tensor where it is one, a tensor of the right shape for ``expand_as``."""
+    """Return the value of an argument: a constant tensor, or a tensor of the right shape for ``expand_as``."""
     if not isinstance(value, fx.Node):
         return value
     if call.name in ("aten.expand_as", "aten.view_as", "aten.reshape_as"):
@@ -113,7 +113,7 @@ def _known(call: Call, value: Any) -> Any:
 
 
 def _name_constants(call: Call, coupling: Coupling, track: Track) -> Track:
-    """Give the indices that the operator filled in ids of their own: they go when what they are added to goes."""
+    """Assign new ids to indices that the operator filled in, which are removed with the indices they are added to."""
     empty = track.ids == CONSTANT
     if len(track.dims) > 1 or not bool(empty.any()):
         return track
@@ -122,7 +122,7 @@ def _name_constants(call: Call, coupling: Coupling, track: Track) -> Track:
 
 
 def _resize_window(call: Call, source: Keep) -> Mapping[str, Any]:
-    """``slice``, ``narrow`` and ``select``: bounds counted in the indices that are left."""
+    """Return the bounds of ``slice``, ``narrow`` and ``select`` in the remaining indices."""
     size = call.shape(call.first)[call["dim"]]
     mask = source.get(call["dim"] % len(call.shape(call.first)))
     if mask is None:
@@ -142,7 +142,7 @@ def _resize_window(call: Call, source: Keep) -> Mapping[str, Any]:
 
 
 def _resize_padding(padding: Sequence[int], out: Keep, shape: tuple[int, ...]) -> list[int]:
-    """``padding`` holds two numbers a dimension, the last dimension first."""
+    """Return the remaining padding. ``padding`` contains two numbers for each dimension, the last dimension first."""
     sizes = list(padding)
     for pair in range(len(sizes) // 2):
         mask = out.get(len(shape) - 1 - pair)

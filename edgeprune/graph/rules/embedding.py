@@ -1,4 +1,4 @@
-"""Tables that are looked up by index."""
+"""Embeddings: tables that are read by index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeprune.graph.rules.base import Rule, register
 
 @register
 class Embedding(Rule):
-    """``weight`` (entries, features); entries stay, as the data names them."""
+    """``weight`` (entries, features). Entries are frozen, because the data refers to them by index."""
 
     ops = ("aten.embedding",)
 

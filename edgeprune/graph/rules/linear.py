@@ -37,7 +37,7 @@ class Linear(Rule):
 
 @register
 class MatrixProduct(Rule):
-    """``(..., m, k) @ (..., k, n)``, leading dimensions broadcast; with or without a matrix that is added."""
+    """``(..., m, k) @ (..., k, n)`` with broadcast leading dimensions, and an optional matrix that is added."""
 
     ops = ("aten.matmul", "aten.mm", "aten.bmm", "aten.addmm", "aten.baddbmm", "aten.mv", "aten.dot", "aten.vdot")
 
@@ -85,7 +85,7 @@ _FACTORS = ("self", "other", "mat1", "mat2", "batch1", "batch2", "vec", "tensor"
 
 @register
 class Einsum(Rule):
-    """``torch.einsum``: indices of one letter are tied; letters that the output lacks are summed over."""
+    """``torch.einsum``: indices with the same letter are tied, and letters that the output lacks are summed over."""
 
     ops = ("aten.einsum",)
 

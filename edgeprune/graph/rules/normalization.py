@@ -1,4 +1,4 @@
-"""Normalisations. Those that mix channels are exact only against their own sliced reference."""
+"""Normalizations. For those that mix channels, the reference of the equivalence check is the sliced operator itself."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules.base import Keep, Rule, left, register
 from edgeprune.graph.rules.reduction import keep_outside
 
-_FIXED = "normalised together with data whose size is fixed"
+_FIXED = "normalized together with data whose size is fixed"
 
 
 @register
 class ChannelNorm(Rule):
-    """Batch and instance normalisation: (batch, channels, *positions), each channel by itself."""
+    """Batch and instance normalization of (batch, channels, *positions), independent for each channel."""
 
     ops = ("aten.batch_norm", "aten.instance_norm", "aten.cudnn_batch_norm", "aten.native_batch_norm")
 
     def couple(self, call: Call, coupling: Coupling) -> Labels | list[Labels]:
         inputs = call.tensor("input")
-        ids = coupling.resolve(inputs, [1], reason="positions of a normalisation").get(1)
+        ids = coupling.resolve(inputs, [1], reason="positions of a normalization").get(1)
         for name in ("weight", "bias", "running_mean", "running_var"):
             labels = call.labels(name)
             if labels is not None:
@@ -41,7 +41,7 @@ class ChannelNorm(Rule):
 
 @register
 class LayerNorm(Rule):
-    """Layer and RMS normalisation over the last dimensions: the statistics change with every index that goes."""
+    """Layer and RMS normalization over the last dimensions. The statistics change with each removed index."""
 
     ops = ("aten.layer_norm", "aten.rms_norm", "aten.native_layer_norm")
 
@@ -70,14 +70,14 @@ class LayerNorm(Rule):
 
 @register
 class GroupNorm(Rule):
-    """Groups of channels share statistics: whole groups go, or the same positions of each, whichever is finer."""
+    """Group normalization. Units are whole groups, or the same positions of each group, whichever gives more units."""
 
     ops = ("aten.group_norm",)
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         inputs, groups = call.labels("input"), call["num_groups"]
         assert inputs is not None
-        ids = coupling.resolve(inputs, [1], reason="positions of a normalisation").get(1)
+        ids = coupling.resolve(inputs, [1], reason="positions of a normalization").get(1)
         for name in ("weight", "bias"):
             labels = call.labels(name)
             if labels is not None:
@@ -99,7 +99,7 @@ class GroupNorm(Rule):
 
 @register
 class WeightNorm(Rule):
-    """``weight_norm``: each index along ``dim`` of ``v`` is scaled to the length ``g`` over what is left of it."""
+    """``weight_norm``: each index along ``dim`` of ``v`` is scaled to the length ``g`` over its remaining elements."""
 
     ops = ("aten._weight_norm", "aten._weight_norm_interface")
 

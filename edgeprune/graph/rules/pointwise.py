@@ -1,4 +1,4 @@
-"""Operators that combine elements at the same place: broadcasting decides which dimensions are tied."""
+"""Pointwise operators, which combine elements at the same position. Broadcasting determines the tied dimensions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIXED = "combined with data whose size is fixed"
 
 @register
 class Identity(Rule):
-    """Operators that give back their first argument: copies, conversions, and dropout as it is in evaluation."""
+    """Operators that return their first argument: copies, conversions, and dropout in evaluation mode."""
 
     ops = (
         "aten.alias",
@@ -42,7 +42,7 @@ class Identity(Rule):
 
 @register
 class Pointwise(Rule):
-    """Every operator with ``torch.Tag.pointwise`` (see ``is_pointwise``), and those named here, which lack the tag."""
+    """Operators with ``torch.Tag.pointwise`` (see ``is_pointwise``), and the ones listed here, which lack the tag."""
 
     ops: ClassVar[tuple[str, ...]] = (
         "aten.copy",
@@ -67,7 +67,7 @@ class Pointwise(Rule):
 
 @register
 class Broadcast(Rule):
-    """``broadcast_tensors`` gives all its arguments one shape, as ``torch.distributions`` does with its parameters."""
+    """``broadcast_tensors``, which expands all arguments to one shape and is used by ``torch.distributions``."""
 
     ops = ("aten.broadcast_tensors",)
 
@@ -76,7 +76,7 @@ class Broadcast(Rule):
 
 
 def is_pointwise(target: Any) -> bool:
-    """Whether the operator has ``torch.Tag.pointwise``, or an in-place operator's other form has it."""
+    """Return whether the operator, or the out-of-place variant of an in-place operator, has ``torch.Tag.pointwise``."""
     if torch.Tag.pointwise in target.tags:
         return True
     namespace, _, name = operator_name(target).partition(".")
@@ -85,7 +85,7 @@ def is_pointwise(target: Any) -> bool:
 
 
 def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> Labels:
-    """Labels of tensors that are combined element by element, broadcast to ``shape``."""
+    """Return the labels of the elementwise combination of tensors, broadcast to ``shape``."""
     resolved = [coupling.resolve(labels, reason=_FIXED) for labels in operands]
     vectors: dict[int, Tensor | None] = {}
     for dim, size in enumerate(shape):
@@ -100,7 +100,7 @@ def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> 
 
 @register
 class PRelu(Rule):
-    """``weight`` is one number, or one for each channel (dimension 1)."""
+    """PReLU. ``weight`` has one entry, or one for each channel (dimension 1)."""
 
     ops = ("aten.prelu", "aten._prelu_kernel")
 
@@ -114,7 +114,7 @@ class PRelu(Rule):
 
 @register
 class GatedLinearUnit(Rule):
-    """``glu`` multiplies the first half of a dimension by the sigmoid of the second."""
+    """``glu``, which multiplies the first half of a dimension by the sigmoid of the second half."""
 
     ops = ("aten.glu",)
 

@@ -1,4 +1,4 @@
-"""Operators that draw random numbers: each element depends on the elements of the arguments at the same place alone."""
+"""Operators that draw random numbers. Each element depends only on the arguments at the same position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeprune.graph.rules.tensor_creation import FilledTensor
 
 @register
 class RandomDraw(Pointwise):
-    """A draw for each element of the arguments: parameters of the distribution, or only the shape (``rand_like``)."""
+    """One draw for each element of the arguments: parameters of the distribution, or only the shape (``rand_like``)."""
 
     ops = aten(
         "bernoulli cauchy exponential geometric log_normal normal_functional poisson rand_like randint_like randn_like "
@@ -25,7 +25,7 @@ class RandomDraw(Pointwise):
 
 @register
 class RandomDrawWithMask(Rule):
-    """Operators that also return what they drew: a mask or a slope for each element."""
+    """Operators that also return the drawn values: a mask or a slope for each element."""
 
     ops = aten("native_dropout rrelu_with_noise_functional")
 

@@ -1,4 +1,4 @@
-"""LSTM and GRU layers: hidden units."""
+"""Hidden units of LSTM, GRU and RNN layers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _FIXED = "read by a recurrent layer together with data whose size is fixed"
 
 @register
 class Recurrent(Rule):
-    """All layers and directions share one hidden size: the states are stacked in one tensor.
+    """Recurrent layers. All layers and directions share one hidden size, because one tensor contains their states.
 
-    ``params`` holds for each layer and direction ``w_ih`` (gates * hidden, in), ``w_hh`` (gates * hidden, hidden) and
-    perhaps two biases (gates * hidden,).
+    ``params`` contains for each layer and direction ``w_ih`` (gates * hidden, in), ``w_hh`` (gates * hidden, hidden)
+    and optionally two biases (gates * hidden,).
     """
 
     ops = ("aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu")

@@ -13,7 +13,7 @@ from edgeprune.graph.rules.pointwise import join
 
 @register
 class Reduction(Rule):
-    """Sums treat a removed index as zero; means, variances and extrema are taken over what is left."""
+    """Reductions. A removed index is zero in a sum. Means, variances and extrema are taken over remaining indices."""
 
     ops = aten(
         "sum mean var std var_mean std_mean amax amin logsumexp norm linalg_vector_norm frobenius_norm nansum nanmean "
@@ -51,7 +51,7 @@ _ORDERED = ("aten.max", "aten.min", "aten.prod", "aten.all", "aten.any", "aten.c
 
 @register
 class AlongDimension(Rule):
-    """Operators whose results depend on all indices of one dimension, which must therefore stay."""
+    """Operators whose results depend on all indices of one dimension, which is therefore frozen."""
 
     ops = aten(
         "softmax _softmax log_softmax _log_softmax cumsum cumprod logcumsumexp cummax cummin topk sort argsort argmax "
@@ -62,9 +62,9 @@ class AlongDimension(Rule):
         labels = call.tensor(call.first)
         rank, dim = len(labels.shape), call.get("dim")
         dims = set(range(rank)) if dim is None else {dim % rank}
-        found = keep_outside(coupling, labels, dims, reason=f"ordered or normalised by {call.name}")
+        found = keep_outside(coupling, labels, dims, reason=f"ordered or normalized by {call.name}")
         for dim in dims:
-            coupling.freeze(found.pop(dim, None), f"ordered or normalised by {call.name}")
+            coupling.freeze(found.pop(dim, None), f"ordered or normalized by {call.name}")
         outputs = []
         for shape in call.out_shapes:
             left = [d for d in range(rank) if len(shape) == rank or d not in dims]
@@ -73,7 +73,7 @@ class AlongDimension(Rule):
 
 
 def keep_outside(coupling: Coupling, labels: Labels, inside: set[int], *, reason: str) -> dict[int, Tensor]:
-    """Resolve so that a split dimension keeps, where it can, a factor that is not among ``inside``."""
+    """Resolve ``labels`` so that a split dimension keeps, if possible, a factor that is not in ``inside``."""
     outside = [dim for dim in range(len(labels.shape)) if dim not in inside]
     mixed = tuple(track for track in labels.tracks if any(dim in outside for dim in track.dims))
     rest = tuple(track for track in labels.tracks if not any(dim in outside for dim in track.dims))

@@ -1,4 +1,4 @@
-"""Pooling, resizing and sampling: every channel by itself, positions stay."""
+"""Pooling, resizing and sampling, independent for each channel. Positions are frozen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RESIZES = ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "tr
 
 @register
 class Spatial(Rule):
-    """Dimension 1 holds the channels (0 without a batch); all dimensions behind it are positions."""
+    """Spatial operators. Dimension 1 (0 without a batch) contains the channels, all later dimensions are positions."""
 
     ops = (
         *(f"aten.{pool}{rank}d" for pool in _POOLS for rank in (1, 2, 3)),
@@ -39,7 +39,7 @@ class Spatial(Rule):
 
 @register
 class FractionalMaxPool(Rule):
-    """Pooling of random regions, placed by ``random_samples``: (batch, channels, rank), one draw for each channel."""
+    """Pooling of random regions. ``random_samples``, (batch, channels, rank), has one draw for each channel."""
 
     ops = ("aten.fractional_max_pool2d", "aten.fractional_max_pool3d")
 

@@ -1,4 +1,4 @@
-"""Tensors made in the network's own forward: uniform ones shrink with what they meet."""
+"""Tensors that the forward of a network creates. Uniform tensors shrink with the tensors they are combined with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeprune.graph.rules.base import Keep, Rule, aten, left, register
 
 @register
 class FilledTensor(Rule):
-    """Every element is alike, or drawn from one distribution, so that any index can go."""
+    """Tensors with equal elements, or elements from one distribution, of which any index can be removed."""
 
     ops = aten("empty full new_empty new_full new_ones new_zeros ones rand randint randn zeros")
 
@@ -31,7 +31,7 @@ class FilledTensor(Rule):
 
 @register
 class PatternedTensor(Rule):
-    """Elements differ by place: what meets them must stay."""
+    """Tensors whose elements differ by position. Dimensions that are combined with them are frozen."""
 
     ops = ("aten.arange", "aten.eye", "aten.linspace", "aten.scalar_tensor", "aten.randperm")
 
