@@ -1,1 +1,1 @@
-"""From PyTorch to ONNX: ``onnx.export`` writes the file, ``parity`` compares it with the network it came from."""
+"""Export from PyTorch to ONNX, and comparison of the exported file with the network."""

@@ -1,4 +1,4 @@
-"""A network seen as a function from a tuple of tensors to a tuple of tensors, which is all that ONNX knows."""
+"""Wrapper of a network as a function from a tuple of tensors to a tuple of tensors, as ONNX requires."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from edgeprune.errors import ModelError
 
 
 class FlatNetwork(nn.Module):
-    """Wraps ``network``; takes its inputs by position and gives its output tensors as a flat tuple.
+    """Wrapper of ``network`` that takes inputs by position and returns output tensors as a flat tuple.
 
     Attributes:
-        network: The wrapped module; exporters see its parameters behind this name, see ``PREFIX``.
-        inputs: The example.
-        input_names: ``input``, or ``input_0``, ``input_1``, ...; the keywords where the example has keywords.
-        output_names: ``output``, or ``output_0``, ``output_1``, ...
+        network: Wrapped module. Exporters prefix the names of its parameters with this name, see ``PREFIX``.
+        inputs: Example inputs.
+        input_names: Names of the inputs: ``input``, or ``input_0``, ``input_1``, ..., or the keywords of the example.
+        output_names: Names of the outputs: ``output``, or ``output_0``, ``output_1``, ...
     """
 
     PREFIX = "network"
 
     def __init__(self, network: nn.Module, example: tuple[Tensor, ...] | Mapping[str, Tensor]) -> None:
-        """Run the network once on ``example``, to see its outputs.
+        """Run the network once on ``example`` to determine its outputs.
 
         Raises:
-            ModelError: The forward pass fails, or gives no tensor.
+            ModelError: The forward pass fails or returns no tensor.
         """
         super().__init__()
         self.network = network
@@ -52,7 +52,7 @@ class FlatNetwork(nn.Module):
         return tuple(leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor))
 
     def train(self, mode: bool = True) -> FlatNetwork:
-        """Stay as it is: exporters switch modes, which programs of ``torch.export`` refuse."""
+        """Ignore the mode. Exporters switch modes, which programs of ``torch.export`` do not support."""
         return self
 
 

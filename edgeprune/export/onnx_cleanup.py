@@ -1,4 +1,4 @@
-"""Clean-up of an ONNX graph: what no output needs goes, names read like the network's own."""
+"""Clean-up of an ONNX graph: removes unused parts, and restores the names of the network."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from onnx_ir.traversal import RecursiveGraphIterator
 from edgeprune.export.flat_io import FlatNetwork
 
 _ANONYMOUS = "onnx::"
-"""Before the names of tensors that PyTorch made itself, such as a weight with a BatchNorm folded in."""
+"""Prefix of the names of tensors that PyTorch created, such as a weight with a folded BatchNorm."""
 
 
 def tidy(model: ir.Model) -> ModelProto:
-    """Write ``model``, which is changed, without functions, shape notes and doc strings.
+    """Serialize ``model`` without functions, inferred shapes and doc strings. This changes ``model``.
 
-    Constant nodes become initializers; dead nodes, unused initializers and operator sets go; the version of the format
-    is the lowest that has the operator sets.
+    Constant nodes become initializers. Dead nodes, unused initializers and unused operator sets are removed. The
+    version of the format is the lowest that supports the operator sets.
     """
     model.functions.clear()
     ir.passes.Sequential(
@@ -41,21 +41,21 @@ def tidy(model: ir.Model) -> ModelProto:
 
 
 def _strip_prefix(graph: ir.Graph) -> None:
-    """Remove the name of the wrapper that the network was exported in, and of PyTorch's own, from names."""
+    """Remove the prefixes of the wrapper and of PyTorch from names."""
     nodes = list(RecursiveGraphIterator(graph))
     values = [*graph.initializers.values(), *(value for node in nodes for value in node.outputs)]
     dotted, slashed = f"{FlatNetwork.PREFIX}.", f"/{FlatNetwork.PREFIX}/"
-    taken = {value.name for value in (*graph.inputs, *graph.outputs)}
-    known = {value.name for value in values}
+    port_names = {value.name for value in (*graph.inputs, *graph.outputs)}
+    value_names = {value.name for value in values}
 
     def short(name: str | None) -> str:
-        if not name or name in taken:
+        if not name or name in port_names:
             return name or ""
         if name.startswith(_ANONYMOUS):
             number = name.removeprefix(_ANONYMOUS)
-            return name if number in known else number
+            return name if number in value_names else number
         stripped = "/" + name.removeprefix(slashed) if name.startswith(slashed) else name.removeprefix(dotted)
-        return name if stripped in taken else stripped
+        return name if stripped in port_names else stripped
 
     for node in nodes:
         node.name = short(node.name)

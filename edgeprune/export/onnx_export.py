@@ -1,10 +1,10 @@
-"""One self-contained ONNX file from a network: BatchNorm folded, simplified, checked, same bytes for the same input.
+"""Export of a network to a self-contained, simplified and checked ONNX file, with equal bytes for equal input.
 
-Two exporters of PyTorch can write it. Tracing takes a ResNet-56 in a tenth of the time of the one on ``torch.export``
-and writes the opset asked for; that one knows more operators, but writes no opset below 18, so that ``opset.lower``
-has to follow. Simplified, the two give the same nodes, latency and size (``scripts/bench_export.py``). So tracing
-comes first, and the other one where tracing cannot: an operator it does not know, a batch size it would write down
-as a constant, or outputs that are not those of the network.
+PyTorch has two exporters. Tracing exports a ResNet-56 in a tenth of the time of the exporter on ``torch.export``, and
+writes the requested opset. The exporter on ``torch.export`` supports more operators, but no opset below 18, so
+``opset_conversion.lower`` must follow. After simplification, the nodes, latency and size are equal
+(``scripts/bench_export.py``). EdgePrune therefore uses tracing first. It uses the other exporter if tracing does not
+support an operator, would write the batch size as a constant, or changes the outputs.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-3
-"""Largest error, relative to the largest output."""
+"""Largest allowed error, relative to the largest output."""
 _SMALL = 1e-3
-"""Outputs below this are compared as if they were as large."""
+"""Lower limit of the magnitude to which errors are relative."""
 
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A written ONNX file.
+    """Exported ONNX file.
 
     Attributes:
-        path: Of the file.
-        file_bytes: Its size; the weights are inside.
-        nodes: Operators in its graph.
-        opset: Of the default operator set.
-        input_names: In the order of the network's arguments.
-        output_names: In the order of the network's output tensors.
-        exporter: ``tracing`` or ``torch.export``.
+        path: Path of the file.
+        file_bytes: Size of the file, including the weights, in bytes.
+        nodes: Number of operators in its graph.
+        opset: Version of the default operator set.
+        input_names: Names of the inputs, in the order of the network's arguments.
+        output_names: Names of the outputs, in the order of the network's output tensors.
+        exporter: Name of the exporter: ``tracing`` or ``torch.export``.
     """
 
     path: Path
@@ -73,22 +73,22 @@ def export(
     simplify: bool = True,
     metadata: Mapping[str, str] | None = None,
 ) -> OnnxModel:
-    """Write ``model`` as it computes in eval mode to ``path``, whole or not at all.
+    """Export ``model`` in eval mode to ``path`` atomically.
 
     Args:
-        model: The network: a module, or a captured program (``torch.export.export(...).module()``).
-        example: Its arguments, by position or by name; the batch is dimension 0 of each. Without ``dynamic_batch`` the
-            file takes exactly these shapes.
-        path: Of the ``.onnx`` file.
-        opset: 17 or higher.
-        dynamic_batch: Leave dimension 0 of every input and output open; it is called ``batch``. The file is then
-            compared with ``model`` at another batch size.
-        simplify: Run onnxsim.
-        metadata: Written into the file's ``metadata_props``.
+        model: Network: a module, or a captured program (``torch.export.export(...).module()``).
+        example: Arguments of the network, by position or by name. Dimension 0 of each is the batch. Without
+            ``dynamic_batch``, the file accepts only these shapes.
+        path: Path of the ``.onnx`` file.
+        opset: Opset of the file, at least 17.
+        dynamic_batch: Whether dimension 0 of every input and output is dynamic, with the name ``batch``. The file is
+            then also compared with ``model`` at another batch size.
+        simplify: Whether to run onnxsim.
+        metadata: Entries of the file's ``metadata_props``.
 
     Raises:
-        ModelError: The network fails on the example, has an operator that neither exporter can write in ``opset``,
-            works for one batch size only although ``dynamic_batch`` is asked for, or needs more than 2 GB.
+        ModelError: The network fails on the example, has an operator that neither exporter supports in ``opset``, works
+            only for one batch size although ``dynamic_batch`` is set, or needs more than 2 GB.
     """
     with eval_mode(model), torch.no_grad():
         flat = FlatNetwork(model, example)
@@ -146,7 +146,7 @@ def _simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
 def _check(proto: onnx.ModelProto, flat: FlatNetwork, *, twice: bool = False) -> None:
     """Compare the file with the network on the example, or on ``twice`` its batch.
 
-    An exporter may write the example's batch size down, and tracing loses what is written in place through a view.
+    An exporter may write the example's batch size as a constant, and tracing loses in-place writes through a view.
     """
     import onnxruntime
 

@@ -1,7 +1,7 @@
-"""An ONNX file as an object, once it is known that checking and running it will come to an end.
+"""Loading of ONNX files with limits, so that checking and running them terminates.
 
-The checker, shape inference and runtimes of ONNX inline functions. A file of a few kilobytes can state functions that
-call each other so often that this never ends, and names that no program can print.
+The checker, shape inference and runtimes of ONNX inline functions. In a file of a few kilobytes, functions can call
+each other so often that this does not terminate, and names can contain characters that cannot be printed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgeprune.errors import ModelError
 from edgeprune.safe_text import printable
 
 MAX_NODES = 1_000_000
-"""After inlining of functions, subgraphs included."""
+"""Largest number of nodes after inlining of functions, including subgraphs."""
 MAX_FUNCTION_DEPTH = 64
 MAX_ELEMENTS = (1 << 31) - 1
 _MAX_CHARACTERS = 300
@@ -31,11 +31,11 @@ _Functions = dict[tuple[str, str, str], Iterable[NodeProto]]
 
 
 def load_file(path: Path) -> ModelProto:
-    """Read the model at ``path``, with the tensors that it keeps in files beside it.
+    """Read the model ``path``, including tensors in external files.
 
     Raises:
-        ModelError: There is no such file, it is not an ONNX model, exceeds a limit (see ``check_limits``), or has a
-            tensor whose content does not have the size that its shape and type say.
+        ModelError: The file does not exist, is not an ONNX model, exceeds a limit (see ``check_limits``), or has a
+            tensor whose content does not match its shape and type.
     """
     try:
         content = input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
@@ -54,10 +54,10 @@ def load_file(path: Path) -> ModelProto:
 
 
 def check_file(path: Path) -> None:
-    """See to it that the file at ``path`` is a valid model: as ``load_file``, and by the checker and shape inference.
+    """Check the file ``path`` with ``load_file``, and with the checker and shape inference of ONNX.
 
     Raises:
-        ModelError: It is not.
+        ModelError: The file is not a valid model.
     """
     model = load_file(path)
     try:
@@ -68,17 +68,17 @@ def check_file(path: Path) -> None:
 
 
 def first_line(problem: BaseException) -> str:
-    """The first line of a library's message, at a length that fits one sentence."""
+    """Return the first line of a library's message, shortened to fit into a sentence."""
     line = next((line.strip() for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
     return printable(line if len(line) <= _MAX_CHARACTERS else f"{line[:_MAX_CHARACTERS]}...")
 
 
 def check_limits(model: ModelProto) -> None:
-    """See to it that tools can go through ``model``.
+    """Check that tools can process ``model``.
 
     Raises:
-        ModelError: It has no graph, a name that is not UTF-8, an opset that is not known, a tensor of more than
-            ``MAX_ELEMENTS``, functions that call themselves or are nested too deeply, or too many nodes.
+        ModelError: The model has no graph, a name that is not UTF-8, an unknown opset, a tensor of more than
+            ``MAX_ELEMENTS`` elements, recursive or too deeply nested functions, or too many nodes.
     """
     _check_strings(model)
     if not model.HasField("graph"):
@@ -97,7 +97,7 @@ def check_limits(model: ModelProto) -> None:
 
 
 def _check_strings(message: Any) -> None:
-    """Look at every string below ``message``; the content of tensors is left alone."""
+    """Check every string in ``message`` except the content of tensors."""
     if isinstance(message, TensorProto):
         _check_utf8(message.name, message.doc_string, *message.external_data)
         return
@@ -128,8 +128,11 @@ def _check_tensors(graph: GraphProto) -> None:
 
 
 def _check_contents(model: ModelProto) -> None:
-    """Refuse tensors whose content is not as long as their shape and type say; the checker of ONNX accepts them."""
-    for tensor in (*_tensors(model.graph), *_attribute_tensors(node for each in model.functions for node in each.node)):
+    """Reject tensors whose content does not match their shape and type. The checker of ONNX accepts them."""
+    for tensor in (
+        *_tensors(model.graph),
+        *_attribute_tensors(node for function in model.functions for node in function.node),
+    ):
         _check_content(tensor)
 
 
@@ -151,7 +154,7 @@ def _check_shape(name: str, shape: Iterable[int]) -> None:
 
 
 def _all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """``graph`` and all graphs in the attributes of its nodes."""
+    """Yield ``graph`` and all graphs in the attributes of its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -176,7 +179,7 @@ def _graphs(attribute: AttributeProto) -> list[GraphProto]:
 
 
 class _Expansion:
-    """Counts nodes as they are after inlining, without inlining them: each function is counted once."""
+    """Counter of the nodes after inlining. It does not inline, but counts each function once."""
 
     def __init__(self, functions: _Functions) -> None:
         self._functions = functions
@@ -184,7 +187,7 @@ class _Expansion:
         self._open: set[tuple[str, str, str]] = set()
 
     def size(self, nodes: Iterable[NodeProto]) -> tuple[int, int]:
-        """Number of nodes, and depth of nested functions."""
+        """Return the number of nodes and the depth of nested functions."""
         count = depth = 0
         for node in nodes:
             sizes = [self.size(graph.node) for item in node.attribute for graph in _graphs(item)]

@@ -1,4 +1,4 @@
-"""The module of the network that an ONNX node was exported from."""
+"""Lookup of the network module from which an ONNX node was exported."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import onnx
 
 
 def module_path(node: onnx.NodeProto) -> str:
-    """The dotted path of the module that ``node`` was traced in, ``layer1.0.conv1``; empty for the network itself.
+    """Return the dotted path of the module of ``node``, such as ``layer1.0.conv1``; empty for the network itself.
 
-    The exporters write it down: one in the names of nodes (``/layer1/layer1.0/conv1/Conv``), the other in metadata.
+    One exporter stores it in the names of nodes (``/layer1/layer1.0/conv1/Conv``), the other in metadata.
     """
     scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), None)
     if scopes is not None:

@@ -1,7 +1,8 @@
-"""From opset 18, the lowest that the exporter on ``torch.export`` writes, down to 17, which every JetPack reads.
+"""Conversion from opset 18 to 17.
 
-The ONNX project's own converter has no way down for most of what opset 18 changed. Those changes are few and move an
-attribute to an input or back: https://github.com/onnx/onnx/blob/main/docs/Changelog.md#version-18-of-the-default-onnx-operator-set
+Opset 18 is the lowest that the exporter on ``torch.export`` writes; every JetPack supports 17. The converter of the
+ONNX project does not support most of this conversion. The changes are few, and move an attribute to an input or back:
+ https://github.com/onnx/onnx/blob/main/docs/Changelog.md#version-18-of-the-default-onnx-operator-set
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", 
 
 
 def version(model: ModelProto) -> int:
-    """Opset of the default domain."""
+    """Return the opset of the default domain."""
     return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def lower(model: ModelProto, opset: int) -> ModelProto:
-    """Give ``model`` in ``opset``; as it is, where it is there already.
+    """Convert ``model`` to ``opset``. A model with this or a lower opset is returned unchanged.
 
     Raises:
-        ExportFailed: An operator of the model has no form in ``opset``.
+        ExportFailed: An operator of the model cannot be expressed in ``opset``.
     """
     if version(model) <= opset:
         return model
     if (version(model), opset) != (18, 17):
-        raise ExportFailed(f"the exporter wrote opset {version(model)}, which has no way down to {opset}")
+        raise ExportFailed(f"the exporter wrote opset {version(model)}, which cannot be converted to {opset}")
     lowered = ir.from_proto(onnx.shape_inference.infer_shapes(model))
     for node in lowered.graph:
         if not node.domain and not _exists(node.op_type, opset):
@@ -43,7 +44,7 @@ def lower(model: ModelProto, opset: int) -> ModelProto:
 
 
 def _exists(op_type: str, opset: int) -> bool:
-    """Whether the operator is part of ``opset`` of the default domain."""
+    """Return whether the operator is part of ``opset`` of the default domain."""
     try:
         onnx.defs.get_schema(op_type, opset)
     except onnx.defs.SchemaError:
@@ -52,7 +53,7 @@ def _exists(op_type: str, opset: int) -> bool:
 
 
 def _pad(node: ir.Node, graph: ir.Graph) -> None:
-    """The list of padded axes is new in 18; before, all were padded."""
+    """Remove the list of padded axes, which is new in 18. Earlier opsets pad all axes."""
     if len(node.inputs) < 4 or node.inputs[3] is None:
         return
     rank = len(_shape(node))
@@ -66,7 +67,7 @@ def _pad(node: ir.Node, graph: ir.Graph) -> None:
 
 
 def _reduction(node: ir.Node, _graph: ir.Graph) -> None:
-    """The axes became an input in 18."""
+    """Convert the axes to an attribute. They are an input in 18."""
     axes = _integers(node, 1) if len(node.inputs) > 1 and node.inputs[1] is not None else []
     if node.attributes.get_int("noop_with_empty_axes", 0) and not axes:
         raise ExportFailed(f"{node.op_type} of node {node.name} reduces nothing, which opset 17 cannot say")
@@ -77,7 +78,7 @@ def _reduction(node: ir.Node, _graph: ir.Graph) -> None:
 
 
 def _split(node: ir.Node, graph: ir.Graph) -> None:
-    """A count of parts, the last of which may be smaller, is new in 18; before, unequal parts had to be listed."""
+    """Replace the number of parts, which is new in 18, with a list of sizes if the parts are unequal."""
     if node.attributes.pop("num_outputs", None) is not None:
         axis, shape, parts = node.attributes.get_int("axis", 0), _shape(node), len(node.outputs)
         length = shape[axis] if len(shape) else None
@@ -90,7 +91,7 @@ def _split(node: ir.Node, graph: ir.Graph) -> None:
 
 
 def _resize(node: ir.Node, _graph: ir.Graph) -> None:
-    """Antialiasing and a choice of axes are new in 18."""
+    """Reject antialiasing and a selection of axes, which are new in 18."""
     for name in ("antialias", "axes"):
         if name in node.attributes and node.attributes[name].value:
             raise ExportFailed(f"Resize of node {node.name} has {name}, which came with opset 18")
@@ -99,7 +100,7 @@ def _resize(node: ir.Node, _graph: ir.Graph) -> None:
 
 
 def _scatter(node: ir.Node, _graph: ir.Graph) -> None:
-    """Reductions by minimum and maximum are new in 18."""
+    """Reject reductions by minimum and maximum, which are new in 18."""
     if node.attributes.get_string("reduction", "none") in ("max", "min"):
         raise ExportFailed(f"{node.op_type} of node {node.name} takes maxima or minima, which came with opset 18")
 

@@ -1,4 +1,4 @@
-"""Packages that print and warn where a library should not: what they say goes to a log."""
+"""Redirection of the prints and warnings of packages to a log."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 _REDIRECTING = threading.RLock()
-"""Two threads that undo what the other one did would leave a descriptor led elsewhere for good."""
+"""Lock for redirections. Without it, concurrent redirections could restore a descriptor in the wrong order."""
 
 
 @dataclass
 class CapturedOutput:
-    """Text that was written to a file descriptor, complete once the descriptor is restored."""
+    """Text written to a file descriptor. It is complete when the descriptor is restored."""
 
     text: str = ""
 
 
 @contextlib.contextmanager
 def captured(descriptor: Literal[1, 2]) -> Iterator[CapturedOutput]:
-    """Lead stdout (1) or stderr (2) of the whole process elsewhere: C++ prints past Python's own streams."""
+    """Capture stdout (1) or stderr (2) of the whole process, including output of C++ code."""
     printed = CapturedOutput()
     with _REDIRECTING, tempfile.TemporaryFile() as file:
         (sys.stdout if descriptor == 1 else sys.stderr).flush()
-        kept = os.dup(descriptor)
+        saved = os.dup(descriptor)
         os.dup2(file.fileno(), descriptor)
         try:
             yield printed
         finally:
-            os.dup2(kept, descriptor)
-            os.close(kept)
+            os.dup2(saved, descriptor)
+            os.close(saved)
             file.seek(0)
             printed.text = file.read().decode(errors="replace")
 
@@ -46,22 +46,22 @@ def captured(descriptor: Literal[1, 2]) -> Iterator[CapturedOutput]:
 def logged(log: logging.Logger, *chatty: str) -> Iterator[None]:
     """Send prints, warnings and records of the root logger to ``log`` at debug level.
 
-    Some print from C++, so file descriptor 1 itself is led elsewhere. Stderr is left alone: somebody's progress bar may
-    be there. The loggers named ``chatty`` tell errors alone.
+    File descriptor 1 is redirected, because some packages print from C++. Stderr is not redirected, because it may show
+    a progress bar. The loggers named ``chatty`` log only errors.
     """
     loggers = [logging.getLogger(name) for name in chatty]
-    levels = [one.level for one in loggers]
+    levels = [logger.level for logger in loggers]
     python_printed, printed = io.StringIO(), CapturedOutput()
     with warnings.catch_warnings(record=True) as caught, _root_logged(log):
         warnings.simplefilter("always")
-        for one in loggers:
-            one.setLevel(logging.ERROR)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         try:
             with captured(1) as printed, contextlib.redirect_stdout(python_printed):
                 yield
         finally:
-            for one, level in zip(loggers, levels, strict=True):
-                one.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
             for text in (python_printed.getvalue(), printed.text):
                 if text:
                     log.debug("printed: %s", text.rstrip())
@@ -71,7 +71,7 @@ def logged(log: logging.Logger, *chatty: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _root_logged(log: logging.Logger) -> Iterator[None]:
-    """``logging.warning(...)`` speaks through the root logger, and gives it a handler where it has none."""
+    """Redirect records of ``logging.warning(...)``, which uses the root logger and may add a handler to it."""
     root, handler = logging.getLogger(), logging.NullHandler()
 
     def divert(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""How far what was exported (ONNX, quantized, TFLite) is from the network it came from, on the same samples."""
+"""Comparison of exported models (ONNX, quantized ONNX, TFLite) with the original network on the same samples."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from edgeprune.progress import SILENT, Progress
 Array = NDArray[np.floating]
 Outputs = Array | Sequence[Array]
 Predict = Callable[[Array], Outputs]
-"""Inputs of some samples (N, ...) to their outputs, (N, ...) each."""
+"""Function of inputs (N, ...) that returns the outputs (N, ...)."""
 
 _TINY = float(np.finfo(np.float32).tiny)
 ROUNDING = 1e-9
-"""Accuracies are shares of whole samples; a difference of two may miss a limit it meets by as much."""
+"""Tolerance for the rounding of a difference of two accuracies."""
 _REFERENCE = ""
 _SMALLEST_CHANNEL = 1e-4
-"""Channels whose values are smaller, relative to the largest of the output, count as if they were as large."""
+"""Lower limit of the magnitude of a channel, relative to the largest value of the output."""
 
 
 def compare(reference: Outputs, got: Outputs, *, classes: bool = True) -> Parity:
     """Compare outputs of two implementations.
 
     Args:
-        reference: One array (N, ...) or one for each output, of the network the model came from.
-        got: The same of the exported model.
-        classes: The first output is logits of classes, (N, classes, ...).
+        reference: Output (N, ...) of the original network, or list of outputs.
+        got: Output of the exported model, or list of outputs.
+        classes: Whether the first output has logits of classes, (N, classes, ...).
 
     Raises:
-        ParityError: Another number of outputs, or other shapes.
+        ParityError: The number or the shapes of the outputs differ.
     """
     sums = _Sums(classes)
     sums.add(_as_list(reference), _as_list(got))
     return sums.parity()
 
 
-def compare_forms(
+def compare_variants(
     reference: Predict,
-    forms: Mapping[str, Predict],
+    variants: Mapping[str, Predict],
     split: Split,
     *,
     classes: bool = True,
@@ -53,98 +53,100 @@ def compare_forms(
     batch_size: int = 64,
     progress: Progress = SILENT,
 ) -> dict[str, Comparison]:
-    """Compare every form of a network (ONNX, quantized ONNX, TFLite, ...) with it, on all samples of a split.
+    """Compare each variant of a network (ONNX, quantized ONNX, TFLite, ...) with the network on the samples of a split.
 
     Args:
-        reference: The network itself.
-        forms: By name.
-        split: Samples with labels; each is read once and given to all.
-        classes: The first output is logits of classes (N, classes, ...), and labels are classes (N, ...).
-        samples: The first so many of the split; None: all.
-        batch_size: Samples given at a time.
-        progress: Advances by a sample.
+        reference: Original network.
+        variants: Variants by name.
+        split: Samples with labels. Each sample is read once.
+        classes: Whether the first output has logits of classes (N, classes, ...), and labels are classes (N, ...).
+        samples: Number of samples from the start of the split; None for all.
+        batch_size: Number of samples of a batch.
+        progress: Progress indicator, which advances by one for each sample.
 
     Raises:
         DataError: The split is empty, or labels do not have the shape (N, ...) of the logits.
-        ParityError: A form gives another number of outputs, or other shapes.
+        ParityError: The number or the shapes of the outputs of a variant differ.
     """
     if len(split) == 0:
         raise DataError("the split is empty: there is nothing to compare on")
     count = len(split) if samples is None else min(samples, len(split))
     progress.start(count)
-    left, counted = count, 0
-    sums, hits = {name: _Sums(classes) for name in forms}, dict.fromkeys((_REFERENCE, *forms), 0)
+    remaining, label_count = count, 0
+    sums, correct = {name: _Sums(classes) for name in variants}, dict.fromkeys((_REFERENCE, *variants), 0)
     for inputs, labels in split.batches(batch_size):
-        given = inputs.numpy()[:left]
-        expected = _as_list(reference(given))
-        outputs = {name: _as_list(predict(given)) for name, predict in forms.items()}
-        for name, found in outputs.items():
-            sums[name].add(expected, found)
+        batch = inputs.numpy()[:remaining]
+        expected = _as_list(reference(batch))
+        outputs = {name: _as_list(predict(batch)) for name, predict in variants.items()}
+        for name, values in outputs.items():
+            sums[name].add(expected, values)
         if classes:
-            known = labels[:left].numpy()
-            check_shape(known.shape, expected[0].shape, where="the comparison of exported models")
-            counted += int((known != IGNORED).sum())
-            for name, found in {_REFERENCE: expected, **outputs}.items():
-                hits[name] += int((_classes(found) == known).sum())
-        left -= len(given)
-        progress.advance(len(given))
-        if not left:
+            valid_labels = labels[:remaining].numpy()
+            check_shape(valid_labels.shape, expected[0].shape, where="the comparison of exported models")
+            label_count += int((valid_labels != IGNORED).sum())
+            for name, values in {_REFERENCE: expected, **outputs}.items():
+                correct[name] += int((_classes(values) == valid_labels).sum())
+        remaining -= len(batch)
+        progress.advance(len(batch))
+        if not remaining:
             break
-    accuracies = {name: right / max(1, counted) if classes else None for name, right in hits.items()}
-    return {name: Comparison(sums[name].parity(), accuracies[name], accuracies[_REFERENCE]) for name in forms}
+    accuracies = {name: hits / max(1, label_count) if classes else None for name, hits in correct.items()}
+    return {name: Comparison(sums[name].parity(), accuracies[name], accuracies[_REFERENCE]) for name in variants}
 
 
 def check(parity: Parity, *, max_error: float, top1_agreement: float, channel_error: float = math.inf) -> None:
-    """Hold ``parity`` against a target's limits.
+    """Check ``parity`` against the limits of a target.
 
     Args:
-        parity: What was found.
+        parity: Result of the comparison.
         max_error: Largest allowed ``relative_error`` of every output.
         channel_error: Largest allowed ``channel_error`` of every output.
-        top1_agreement: Smallest allowed ``top1_agreement``, where there is one.
+        top1_agreement: Smallest allowed ``top1_agreement``, if outputs are logits.
 
     Raises:
-        ParityError: A limit is missed; says by how much.
+        ParityError: A limit is not met. The message has the values.
     """
-    missed = _missed(parity, max_error, channel_error, top1_agreement)
-    if missed:
-        raise ParityError("the exported model does not compute what the network computes: " + "; ".join(missed))
+    problems = _limit_problems(parity, max_error, channel_error, top1_agreement)
+    if problems:
+        raise ParityError("the exported model does not compute what the network computes: " + "; ".join(problems))
 
 
-def check_forms(found: Mapping[str, Comparison], limits: Mapping[str, Limits]) -> None:
-    """Hold every form against its own limits.
+def check_variants(comparisons: Mapping[str, Comparison], limits: Mapping[str, Limits]) -> None:
+    """Check every variant against its limits.
 
     Args:
-        found: By name, as ``compare_forms`` gives it.
-        limits: Of each, by the same names.
+        comparisons: Result of ``compare_variants``.
+        limits: Limits of each variant, by the same names.
 
     Raises:
-        ParityError: Limits are missed; names every form, and by how much.
+        ParityError: Limits are not met. The message names every variant and its values.
     """
     problems = []
-    for name, comparison in found.items():
+    for name, comparison in comparisons.items():
         allowed = limits[name]
-        missed = _missed(comparison.parity, allowed.max_error, allowed.channel_error, allowed.top1_agreement)
+        variant_problems = _limit_problems(
+            comparison.parity, allowed.max_error, allowed.channel_error, allowed.top1_agreement
+        )
         if comparison.drop > allowed.accuracy_drop + ROUNDING:
-            missed.append(
+            variant_problems.append(
                 f"its accuracy is {comparison.accuracy:.2%}, that of the network {comparison.reference_accuracy:.2%}; "
                 f"parity.accuracy_drop allows {allowed.accuracy_drop:.2%}"
             )
-        if missed:
-            problems.append(f"{name}: " + "; ".join(missed))
+        if variant_problems:
+            problems.append(f"{name}: " + "; ".join(variant_problems))
     if problems:
         raise ParityError("what was exported does not compute what the network computes: " + "\n  ".join(problems))
 
 
-def _missed(parity: Parity, max_error: float, channel_error: float, top1_agreement: float) -> list[str]:
+def _limit_problems(parity: Parity, max_error: float, channel_error: float, top1_agreement: float) -> list[str]:
     limits = {"max_error": max_error, "channel_error": channel_error}
-    missed = [problem for output in parity.outputs for problem in output.missed(**limits)]
+    problems = [problem for output in parity.outputs for problem in output.missed(**limits)]
     if parity.top1_agreement is not None and not parity.top1_agreement >= top1_agreement:
-        missed.append(
+        problems.append(
             f"{parity.top1_agreement:.2%} of the labels of {parity.samples} samples get the same class; "
             f"parity.top1_agreement asks for {top1_agreement:.2%}"
         )
-    return missed
+    return problems
 
 
 class _Sums:
@@ -162,14 +164,16 @@ class _Sums:
             raise ParityError(f"the exported model gives outputs of shape {shapes[1]}, the network {shapes[0]}")
         self._errors = self._errors or [_Errors(reference.shape) for reference in references]
         for errors, reference, other in zip(self._errors, references, others, strict=True):
-            wanted, given = reference.astype(np.float64), other.astype(np.float64)
-            same = (wanted == given) & (wanted != np.inf)  # masked logits are -inf; what overflowed never passes
+            reference_values, values = reference.astype(np.float64), other.astype(np.float64)
+            equal = (reference_values == values) & (
+                reference_values != np.inf
+            )  # masked logits are -inf; what overflowed never passes
             with np.errstate(invalid="ignore"):
-                differences = np.where(same, 0.0, np.abs(wanted - given))
+                differences = np.where(equal, 0.0, np.abs(reference_values - values))
             differences = np.where(np.isfinite(differences), differences, np.inf)
-            errors.add(np.where(np.isfinite(wanted), np.abs(wanted), 0.0), differences)
+            errors.add(np.where(np.isfinite(reference_values), np.abs(reference_values), 0.0), differences)
             self._total += float(differences.sum())
-            self._values += wanted.size
+            self._values += reference_values.size
         if self._of_classes:
             same_class = _classes(references) == _classes(others)
             self._agreeing += int(same_class.sum())
@@ -212,9 +216,9 @@ class _Errors:
         worst = (relative, 0, 0)
         smallest = max(_SMALLEST_CHANNEL * self._largest, _TINY)
         for dim, (error, largest) in self._channels.items():
-            each = error / np.maximum(largest, smallest)
-            if each.size and each.max() > worst[0]:
-                worst = (float(each.max()), int(each.argmax()), dim)
+            channel_errors = error / np.maximum(largest, smallest)
+            if channel_errors.size and channel_errors.max() > worst[0]:
+                worst = (float(channel_errors.max()), int(channel_errors.argmax()), dim)
         return OutputParity(index, self._error, relative, *worst)
 
 
@@ -223,6 +227,6 @@ def _as_list(outputs: Outputs) -> list[Array]:
 
 
 def _classes(outputs: list[Array]) -> NDArray[np.int64]:
-    """Classes of the largest logits of the first output (N, classes, ...), (N, ...)."""
+    """Classes (N, ...) of the largest logits of the first output (N, classes, ...)."""
     classes: NDArray[np.int64] = outputs[0].argmax(axis=1)
     return classes

@@ -33,17 +33,17 @@ class Limits(Protocol):
 class OutputParity:
     """Error of one output, over all samples.
 
-    Channels are the entries of dimension 1, and those of the last dimension: a detector may give (N, 6, anchors) or
-    (N, anchors, 6). An output may hold parts of unlike range, such as boxes in pixels beside scores; an error that is
-    small for the largest value may be all there is of a channel.
+    Channels are the entries of dimension 1 and of the last dimension, because a detector may return (N, 6, anchors) or
+    (N, anchors, 6). An output may contain parts with different ranges, such as boxes in pixels and scores. An error
+    that is small for the largest value may be large for a channel.
 
     Attributes:
-        index: Position among the outputs.
-        max_error: Largest absolute difference; infinite where one side is not finite.
-        relative_error: ``max_error`` over the largest absolute reference value of the output.
-        channel_error: Largest error of a channel over the largest absolute reference value of that channel.
+        index: Index of the output.
+        max_error: Largest absolute difference; infinite if a value is not finite.
+        relative_error: ``max_error`` divided by the largest absolute reference value of the output.
+        channel_error: Largest error of a channel, divided by the largest absolute reference value of that channel.
         channel: Index of that channel.
-        dimension: Dimension of that channel; 0 where the output has no channels.
+        dimension: Dimension of that channel; 0 if the output has no channels.
     """
 
     index: int
@@ -54,7 +54,7 @@ class OutputParity:
     dimension: int
 
     def missed(self, *, max_error: float, channel_error: float) -> list[str]:
-        """Descriptions of the limits that this output does not keep; empty if it keeps both."""
+        """Describe the limits that this output exceeds; empty if it meets both."""
         problems = []
         if not self.relative_error <= max_error:
             problems.append(
@@ -74,13 +74,13 @@ class Parity:
     """Result of a comparison.
 
     Attributes:
-        max_error: Largest absolute difference of any output value; infinite where one side is not finite.
+        max_error: Largest absolute difference of any output value; infinite if a value is not finite.
         mean_error: Mean absolute difference over all output values.
-        relative_error: Largest error of an output over its largest absolute reference value; of several the worst.
+        relative_error: Largest ``relative_error`` of an output.
         top1_agreement: Fraction of the samples (of the positions, for outputs (N, classes, ...)) whose largest value in
-            the first output has the same index, 0..1; None where outputs are not logits of classes.
-        samples: How many were compared.
-        outputs: Each output by itself.
+            the first output has the same index, 0..1; None if outputs are not logits of classes.
+        samples: Number of compared samples.
+        outputs: Error of each output.
     """
 
     max_error: float
@@ -93,12 +93,12 @@ class Parity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One form of a network against the network, on one split.
+    """Comparison of a variant with the original network on a split.
 
     Attributes:
-        parity: Over all samples.
-        accuracy: Fraction of right labels of the form, 0..1; None where outputs are not logits of classes.
-        reference_accuracy: Of the network.
+        parity: Differences of the outputs over all samples.
+        accuracy: Fraction of correct labels of the variant, 0..1; None if outputs are not logits of classes.
+        reference_accuracy: Fraction of correct labels of the network, 0..1; None if outputs are not logits.
     """
 
     parity: Parity
@@ -107,5 +107,5 @@ class Comparison:
 
     @property
     def drop(self) -> float:
-        """Accuracy lost; negative where some was gained, 0 where there is none."""
+        """Accuracy drop; negative for a gain, 0 if there are no accuracies."""
         return (self.reference_accuracy or 0.0) - (self.accuracy or 0.0)

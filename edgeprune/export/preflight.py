@@ -1,4 +1,4 @@
-"""Whether a target can run a network at all, asked of its ONNX file before anything is spent on it."""
+"""Preflight: check from the ONNX file whether a target can run a network, before training starts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class Preflight:
     """Result of a preflight that the target passed.
 
     Attributes:
-        least_memory_bytes: The weights, and what the largest operator reads and writes: no runtime needs less.
-        remarks: What will run, but badly.
+        least_memory_bytes: Size of the weights, and of the inputs and outputs of the largest operator, in bytes: a
+            lower bound for all runtimes.
+        remarks: Descriptions of operators that the target runs inefficiently.
     """
 
     least_memory_bytes: int
@@ -32,17 +33,17 @@ class Preflight:
 
 
 def preflight(path: Path, target: Target, *, installed: str | None = None) -> Preflight:
-    """Check the ONNX file ``path`` against what ``target`` says of its runtime and its memory.
+    """Check the ONNX file ``path`` against the runtime and the memory of ``target``.
 
     Args:
-        path: The ONNX file.
-        target: The target.
+        path: Path of the ONNX file.
+        target: Target of the build.
         installed: Version of the target's runtime on this machine; None if it is not installed.
 
     Raises:
         ModelError: The file cannot be read, or exceeds a limit of ``load_file``.
-        TargetError: Operators without a kernel there, dimensions that are not fixed, an opset that is too high, more
-            than fits into memory, or another version of the runtime is installed here; lists all of it.
+        TargetError: The target does not support an operator or the opset, a dimension is not fixed, the network does
+            not fit into memory, or another version of the runtime is installed here. The message lists all problems.
     """
     proto = onnx.shape_inference.infer_shapes(load_file(path))
     memory = _least_memory(proto)
@@ -66,7 +67,7 @@ def preflight(path: Path, target: Target, *, installed: str | None = None) -> Pr
 
 
 def _versions(target: Target, installed: str | None) -> Iterable[str]:
-    """Problem with the runtime that is installed here: a check with one version says little about another."""
+    """Check the version of the installed runtime, because results with another version may not apply."""
     runtime = target.runtime
     if installed is not None and not SpecifierSet(runtime.versions).contains(installed, prereleases=True):
         yield (
@@ -106,18 +107,18 @@ def _unsupported(proto: onnx.ModelProto, target: Target) -> Iterable[str]:
 
 
 def _named(nodes: Iterable[onnx.NodeProto], kinds: Sequence[str]) -> dict[str, list[onnx.NodeProto]]:
-    found: dict[str, list[onnx.NodeProto]] = {}
+    nodes_by_operator: dict[str, list[onnx.NodeProto]] = {}
     for node in nodes:
         if node.op_type in kinds:
-            found.setdefault(node.op_type, []).append(node)
-    return found
+            nodes_by_operator.setdefault(node.op_type, []).append(node)
+    return nodes_by_operator
 
 
-def _line(kind: str, nodes: Sequence[onnx.NodeProto], what: str, target: Target) -> str:
-    places = [f"{node.name} in {module_path(node) or 'the network itself'}" for node in nodes]
-    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+def _line(kind: str, nodes: Sequence[onnx.NodeProto], problem: str, target: Target) -> str:
+    locations = [f"{node.name} in {module_path(node) or 'the network itself'}" for node in nodes]
+    more = f" and {len(locations) - _SHOWN} more" if len(locations) > _SHOWN else ""
     remark = target.onnx.remarks.get(kind, "take it out of the network, or compute it before or behind")
-    return f"{kind} {what} ({', '.join(places[:_SHOWN])}{more}): {remark}"
+    return f"{kind} {problem} ({', '.join(locations[:_SHOWN])}{more}): {remark}"
 
 
 def _least_memory(proto: onnx.ModelProto) -> int:

@@ -1,4 +1,4 @@
-"""PyTorch's two ONNX exporters behind one face. What they print and warn goes to the log."""
+"""Common interface of PyTorch's two ONNX exporters. Their prints and warnings are logged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHATTY = ("torch.onnx", "onnxscript", "onnx_ir")
 
 
 class ExportFailed(Exception):  # noqa: N818 - never leaves this room
-    """This exporter cannot write this network; another one may."""
+    """The exporter cannot write this network. Another exporter may be able to."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class ExportRequest:
     """Request for an ONNX file.
 
     Attributes:
-        flat: The network with its example.
-        opset: Of the file.
-        dynamic_batch: Leave dimension 0 of inputs and outputs open.
+        flat: Network with its example.
+        opset: Requested opset of the file.
+        dynamic_batch: Whether dimension 0 of inputs and outputs is dynamic.
     """
 
     flat: FlatNetwork
@@ -41,11 +41,11 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class Exporter:
-    """One way to write a file.
+    """Exporter from PyTorch to ONNX.
 
     Attributes:
-        name: As it is reported.
-        write: Gives the raw model; its opset may be higher than the one asked for.
+        name: Name in reports.
+        write: Function that returns the raw model. Its opset may be higher than requested.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Exporter:
         """Write the model.
 
         Raises:
-            ExportFailed: It cannot; with the first line of the exporter's reason.
+            ExportFailed: The exporter fails. The message has the first line of its reason.
         """
         try:
             with logged(logger, *_CHATTY), _composed_attention():
@@ -65,7 +65,7 @@ class Exporter:
 
 
 def _reason(problem: BaseException) -> str:
-    """The root cause of ``problem``; exporters wrap it in instructions for their own bug reports."""
+    """Return the root cause of ``problem``, which exporters wrap in instructions for bug reports."""
     while problem.__cause__ is not None:
         problem = problem.__cause__
     return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
@@ -74,18 +74,18 @@ def _reason(problem: BaseException) -> str:
 def _trace(request: ExportRequest) -> onnx.ModelProto:
     flat = request.flat
     names = (*flat.input_names, *flat.output_names)
-    written = io.BytesIO()
+    buffer = io.BytesIO()
     torch.onnx.export(
         flat,
         flat.inputs,
-        written,  # type: ignore[arg-type] # tracing takes a stream; the annotation is that of the other exporter
+        buffer,  # type: ignore[arg-type] # tracing takes a stream; the annotation is that of the other exporter
         dynamo=False,
         opset_version=request.opset,
         input_names=list(flat.input_names),
         output_names=list(flat.output_names),
         dynamic_axes={name: {0: "batch"} for name in names} if request.dynamic_batch else None,
     )
-    return onnx.load_from_string(written.getvalue())
+    return onnx.load_from_string(buffer.getvalue())
 
 
 def _torch_export(request: ExportRequest) -> onnx.ModelProto:
@@ -117,10 +117,10 @@ by_torch_export = Exporter("torch.export", _torch_export)
 
 @contextlib.contextmanager
 def _composed_attention() -> Iterator[None]:
-    """Compute attention by plain operators: ONNX has no counterpart of the fused one that eval mode would take."""
-    fused = torch.backends.mha.get_fastpath_enabled()
+    """Compute attention with basic operators. ONNX has no counterpart of the fused operator of eval mode."""
+    was_enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
+        torch.backends.mha.set_fastpath_enabled(was_enabled)

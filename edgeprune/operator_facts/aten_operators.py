@@ -15,21 +15,22 @@ from edgeprune.operator_facts.operator_table import OperatorTable
 
 @dataclass(frozen=True)
 class AtenOperator:
-    """Facts about an operator. Facts about the function hold for the default values of its arguments.
+    """Facts about an ATen operator. They apply to the default values of its arguments.
 
     Attributes:
-        layer: ``convolution`` (never transposed), ``any_convolution`` (transposed, or by an argument), or ``linear``,
-            for an operator that multiplies ``input`` by ``weight``; None for others.
-        multiplies_matrices: The last argument is the right factor of a matrix product. A factor for each column of the
-            left matrix may go into the rows of the right one instead.
-        scales_channels: ``weight`` and ``bias`` scale and shift the normalized channels of ``input``.
-        keeps_zero: An element of the result is zero where the elements of the first argument that it depends on are.
-        scales: The first argument is multiplied or divided by the second, so that a number there keeps zeros.
-        moves: Copies elements of the first argument to other places, and may repeat them or fill in constants.
-        copies: Copies every element of the first argument to the same place.
-        folds_into_layer: TFLite files have it as part of the weights of the layer before it.
-        fuses_into_producer: An activation that TFLite files may have as part of the operator before it.
-        takes_activation: TFLite files may have an activation behind it as part of it.
+        layer: Kind of an operator that multiplies ``input`` by ``weight``: ``convolution`` (never transposed),
+            ``any_convolution`` (always transposed, or depending on an argument), or ``linear``; None for others.
+        multiplies_matrices: Whether the last argument is the right factor of a matrix product. A factor for each column
+            of the left matrix can be folded into the rows of the right one.
+        scales_channels: Whether ``weight`` and ``bias`` scale and shift the normalized channels of ``input``.
+        keeps_zero: Whether an element of the result is zero if the elements of the first argument on which it depends
+            are zero.
+        scales: Whether the first argument is multiplied or divided by the second, so that a number there keeps zeros.
+        moves: Whether it copies elements of the first argument to other positions. It may repeat them or add constants.
+        copies: Whether it copies every element of the first argument to the same position.
+        folds_into_layer: Whether TFLite files fold it into the weights of the layer before it.
+        fuses_into_producer: Whether it is an activation that TFLite files may fuse into the operator before it.
+        takes_activation: Whether TFLite files may fuse the activation after it into it.
     """
 
     layer: Literal["convolution", "any_convolution", "linear"] | None = None

@@ -10,19 +10,20 @@ from edgeprune.operator_facts.operator_table import OperatorTable
 
 @dataclass(frozen=True)
 class OnnxOperator:
-    """Facts about an operator.
+    """Facts about an ONNX operator.
 
     Attributes:
-        has_weights: A convolution or matrix product: its second input has weights, the third, if any, a bias.
-        onnxruntime_int8: What ONNX Runtime's CPU kernels gain by int8: ``gains`` time wherever it stands; ``follows``
-            has an integer kernel, worth it where all inputs are integers already; ``passes`` has none, but lets
-            a quantized value through to the next operator. None: the operator stays float.
-        tensorrt_int8: TensorRT has an int8 kernel for it.
-        moves: Only moves, joins or repeats values.
-        homogeneous: f(s x) = s f(x) for every s > 0, channel by channel.
-        commutative: The order of the inputs does not matter.
-        cannot_fold: Has no constant result although its inputs are constants: the result is random, the operator may
-            not end, or it reads more than its inputs.
+        has_weights: Whether it is a convolution or matrix product. Its second input has the weights, and the third, if
+            present, the bias.
+        onnxruntime_int8: Benefit of int8 in ONNX Runtime's CPU kernels. ``gains``: always faster. ``follows``: has an
+            integer kernel, which pays off if all inputs are integers. ``passes``: has no integer kernel, but passes a
+            quantized value to the next operator. None: remains float.
+        tensorrt_int8: Whether TensorRT has an int8 kernel for it.
+        moves: Whether it only moves, joins or repeats values.
+        homogeneous: Whether f(s x) = s f(x) for every s > 0, channel by channel.
+        commutative: Whether the order of the inputs is irrelevant.
+        cannot_fold: Whether its result is not constant although its inputs are. The result may be random, the operator
+            may not terminate, or it may read more than its inputs.
     """
 
     has_weights: bool = False

@@ -1,4 +1,4 @@
-"""A table of facts by the name of the operator."""
+"""Table of facts about operators by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class OperatorTable(Generic[Facts]):
     """Facts about operators, by name.
 
     Args:
-        rows: Names of operators that share all facts, and the facts. No name occurs twice.
+        rows: Names of operators with equal facts, and the facts. A name may occur only once.
         default: Facts about operators without a row.
     """
 
@@ -28,5 +28,5 @@ class OperatorTable(Generic[Facts]):
         return self._facts.get(name, self._default)
 
     def names(self, condition: Callable[[Facts], object] = lambda _: True) -> tuple[str, ...]:
-        """Names of all operators whose facts meet ``condition``, in the order of the rows; by default, all names."""
+        """Return the names of operators whose facts meet ``condition``, in row order; by default, all names."""
         return tuple(name for name, facts in self._facts.items() if condition(facts))

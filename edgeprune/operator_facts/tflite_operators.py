@@ -11,28 +11,28 @@ from edgeprune.operator_facts.operator_table import OperatorTable
 
 @dataclass(frozen=True, kw_only=True)
 class TfliteOperator:
-    """Facts about an operator.
+    """Facts about a TFLite operator.
 
     Attributes:
-        micro_kernel: TensorFlow Lite Micro has a kernel for it.
-        kernel_bytes: Code of this kernel, measured by ``scripts/kernel_code.py``; None where it was not measured.
-        cmsis_nn_slots: Persistent allocations of the kernel of CMSIS-NN for its scratch buffer, and of a fully
-            connected layer for the factors of its channels; 0 without such a kernel.
-        int8: Arithmetic in an int8 file: ``integer`` where ai-edge-quantizer knows the operator and TensorFlow Lite
-            Micro has a correct integer kernel; ``float``, between DEQUANTIZE and QUANTIZE, where ai-edge-quantizer does
-            not know it or, of SQRT, there is no integer kernel and, of SUM, a wrong one. None: not possible.
-        casts: Converts between floats and steps, and computes nothing else.
-        moves: Only moves, joins or repeats values, also with a float kernel of TensorFlow Lite Micro.
-        channel_axis: Dimension of the weights, its second input, that has the output channels; None without weights.
+        micro_kernel: Whether TensorFlow Lite Micro has a kernel for it.
+        kernel_bytes: Code size of this kernel in bytes, measured by ``scripts/kernel_code.py``; None if not measured.
+        cmsis_nn_slots: Number of persistent allocations of the CMSIS-NN kernel, for its scratch buffer and, in a fully
+            connected layer, for the factors of its channels; 0 without such a kernel.
+        int8: Arithmetic in an int8 file. ``integer``: ai-edge-quantizer supports the operator, and TensorFlow Lite
+            Micro has a correct integer kernel. ``float``, between DEQUANTIZE and QUANTIZE: ai-edge-quantizer does not
+            support it, or the integer kernel is missing (SQRT) or wrong (SUM). None: not possible.
+        casts: Whether it only converts between floats and quantized integers.
+        moves: Whether it only moves, joins or repeats values, and TensorFlow Lite Micro has a float kernel for it.
+        channel_axis: Dimension of the output channels in the weights, its second input; None without weights.
         bias_input: Index of the input that has the bias; None without weights.
-        pads_with_zeros: A convolution whose option SAME pads its input with zeros.
-        scales_channels: With a constant for each channel, it may go into the weights and bias of the layer before it.
-        fuses_into_producer: An activation that may become an option of the operator before it.
-        takes_activation: Has this option.
-        by_element: Computes each element from the element at the same place of its only input.
-        never_negative: No element of its result is below 0.
-        size_inputs: Indices of inputs that say how large the output is.
-        size_depends_on_values: How large the output is depends on the values of other inputs.
+        pads_with_zeros: Whether it is a convolution whose option SAME pads its input with zeros.
+        scales_channels: Whether, with a constant for each channel, it can be folded into the layer before it.
+        fuses_into_producer: Whether it is an activation that may become an option of the operator before it.
+        takes_activation: Whether it has an option for a fused activation.
+        by_element: Whether it computes each element from the element at the same position of its only input.
+        never_negative: Whether all elements of its result are at least 0.
+        size_inputs: Indices of inputs that determine the shape of the output.
+        size_depends_on_values: Whether the shape of the output depends on the values of other inputs.
     """
 
     micro_kernel: bool = False
@@ -162,7 +162,7 @@ _KERNEL_ALONE = (
     "LOGICAL_AND LOGICAL_NOT LOGICAL_OR NOT_EQUAL READ_VARIABLE REVERSE_V2 ROUND SELECT_V2 SHAPE SQUARE "
     "SQUARED_DIFFERENCE VAR_HANDLE WHILE ZEROS_LIKE"
 )
-"""Operators of which nothing is known but that TensorFlow Lite Micro has a kernel."""
+"""Operators whose only known fact is that TensorFlow Lite Micro has a kernel."""
 TFLITE = OperatorTable(
     [*(((name,), facts) for name, facts in _ROWS.items()), (_KERNEL_ALONE.split(), _kernel())], default=TfliteOperator()
 )

@@ -1,6 +1,6 @@
-"""Static int8 quantization of ONNX models: calibration, QDQ, nodes that stay float, and whether int8 ships at all.
+"""Static int8 quantization of ONNX models: calibration, QDQ, mixed precision, and selection of the precision.
 
-``static.quantize`` writes a file, ``decision.decide`` chooses between it and the float one.
+``static_int8.quantize`` writes a file. ``precision_choice.decide`` selects it or the float file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Ranges of activations over calibration samples, by the calibrators of ``onnxruntime.quantization``.
+"""Calibration of activation ranges with the calibrators of ``onnxruntime.quantization``.
 
-``minmax`` takes the smallest and largest value seen. ``percentile`` cuts off the 0.001 % that lie furthest from zero
+``minmax`` uses the smallest and largest value. ``percentile`` ignores the 0.001 % of values furthest from zero
 (Wu et al. 2020, "Integer Quantization for Deep Learning Inference"). ``entropy`` cuts where the distribution of the
 quantized values diverges least from that of the float ones (Migacz 2017, "8-bit Inference with TensorRT").
 """
@@ -33,13 +33,16 @@ logger = logging.getLogger(__name__)
 Method = Literal["minmax", "entropy", "percentile"]
 METHODS: tuple[Method, ...] = get_args(Method)
 DEFAULT: Method = "percentile"
-"""It changed the outputs of the packaged networks least (docs/results.md)."""
+"""Default method. It changed the outputs of the packaged networks least (docs/results.md)."""
 
 _AT_ONCE = 16
-"""Samples whose activations are held at a time."""
+"""Number of samples whose activations are in memory at the same time."""
 _ENTROPY = {"num_bins": 512, "num_quantized_bins": 256}
-"""Bins lie on both sides of zero, so that 256 are no more than 128 levels of what a Relu leaves; with 128, ONNX
-Runtime's default, too much is cut. With as many bins as quantized ones, its default too, there is but one range."""
+"""Histogram settings for ``entropy``. ONNX Runtime's defaults are 128 bins, of which all are quantized.
+
+Bins are on both sides of zero, so 256 bins are only 128 levels for the output of a Relu; 128 bins cut off too much.
+With as many bins as quantized bins, there would be only one possible range.
+"""
 
 
 def calibrate(
@@ -50,14 +53,14 @@ def calibrate(
     op_types: Collection[str] = OP_TYPES,
     progress: Progress = SILENT,
 ) -> TensorsData:
-    """Range of every activation that operators which may be quantized read or give.
+    """Measure the range of every input and output activation of operators that may be quantized.
 
     Args:
-        prepared: The float model.
-        samples: Each (1, C, H, W).
-        method: How a range is found.
+        prepared: Float model.
+        samples: Samples of shape (1, C, H, W).
+        method: Calibration method.
         op_types: Operators that may be quantized.
-        progress: Advances by a sample.
+        progress: Progress indicator, which advances by one for each sample.
 
     Raises:
         ModelError: An activation is not finite, or ONNX Runtime cannot run the model.
@@ -87,8 +90,8 @@ def calibrate(
                 raise ModelError(f"calibration fails on ONNX Runtime: {problem}") from problem
             progress.advance(len(part))
         ranges: TensorsData = calibrator.compute_data()
-    for name, found in ranges.items():
-        low, high = (np.asarray(end).item() for end in found.range_value)
+    for name, data in ranges.items():
+        low, high = (np.asarray(end).item() for end in data.range_value)
         if not np.isfinite([low, high]).all():
             raise ModelError(
                 f"activation {name} reaches {low} to {high} on calibration samples; it must stay finite: look for "
@@ -98,18 +101,18 @@ def calibrate(
 
 
 def _parts(samples: Iterable[Array]) -> Iterator[list[Array]]:
-    left = iter(samples)
-    for first in left:
-        yield list(chain([first], islice(left, _AT_ONCE - 1)))
+    remaining = iter(samples)
+    for first in remaining:
+        yield list(chain([first], islice(remaining, _AT_ONCE - 1)))
 
 
 class _Reader:
-    """Some samples as ONNX Runtime's calibrators ask for them."""
+    """Adapter from samples to the data reader of ONNX Runtime's calibrators."""
 
     def __init__(self, name: str, samples: list[Array]) -> None:
         self._name = name
-        self._left = iter(samples)
+        self._remaining = iter(samples)
 
     def get_next(self) -> dict[str, Array] | None:
-        sample = next(self._left, None)
+        sample = next(self._remaining, None)
         return None if sample is None else {self._name: sample}

@@ -1,4 +1,4 @@
-"""Real samples that calibrate a quantization: one at a time, checked before any work."""
+"""Calibration samples for quantization, with checks of shape, type and values."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _READ_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class CalibrationSamples:
-    """Samples of a split, drawn by a seed and not augmented, the same at every pass; read from it in small batches.
+    """Random samples of a split without augmentation. Each iteration returns the same samples, in small batches.
 
     Attributes:
-        split: Where they come from; best the training split, so that no figure on the others knows them.
-        count: How many at most. Of a split that has fewer, those that fill whole batches of 32, or all below 32.
-        seed: Of the draw.
+        split: Source of the samples. The training split is best, because calibration then does not bias validation
+            results.
+        count: Maximum number of samples. If the split has fewer, those that fill whole batches of 32, or all below 32.
+        seed: Seed of the random selection.
     """
 
     split: Split
@@ -33,21 +34,21 @@ class CalibrationSamples:
     seed: int = 0
 
     def __iter__(self) -> Iterator[Array]:
-        """Each sample as (1, C, H, W) float32."""
+        """Yield each sample as (1, C, H, W) float32."""
         for batch in self._batches():
             for index in range(len(batch)):
                 yield np.ascontiguousarray(batch[index : index + 1], np.float32)
 
     def check(self, shape: tuple[int, ...]) -> int:
-        """Read them once; returns how many there are.
+        """Read all samples once, check them and return their number.
 
         Args:
-            shape: That one of them must have: (C, H, W).
+            shape: Expected shape of a sample, (C, H, W).
 
         Raises:
-            DataError: There are none, one has another shape, is no float, or holds NaN or infinity.
+            DataError: The split has no samples, or a sample has a wrong shape or type, or contains NaN or infinity.
         """
-        seen = 0
+        checked = 0
         for batch in self._batches():
             if batch.shape[1:] != shape or not np.issubdtype(batch.dtype, np.floating):
                 raise DataError(
@@ -56,13 +57,13 @@ class CalibrationSamples:
                 )
             finite = np.isfinite(batch).reshape(len(batch), -1).all(axis=1)
             if not finite.all():
-                first = seen + int(np.flatnonzero(~finite)[0])
+                first = checked + int(np.flatnonzero(~finite)[0])
                 raise DataError(
                     f"calibration data: sample {first} of those drawn with seed {self.seed} holds NaN or infinity; "
-                    "ranges cannot be taken of it: mend or remove it"
+                    "ranges cannot be computed from it: fix or remove it"
                 )
-            seen += len(batch)
-        return seen
+            checked += len(batch)
+        return checked
 
     def _batches(self) -> Iterator[NDArray[Any]]:
         if self.count < 1 or len(self.split) == 0:
@@ -70,9 +71,9 @@ class CalibrationSamples:
                 f"calibration data: got {min(self.count, len(self.split))} samples; at least one is needed, "
                 "some hundreds are better"
             )
-        left = self.count
-        drawn = Samples.of(self.split, count=self.count, batch_size=min(_READ_AT_ONCE, self.count), seed=self.seed)
-        for args, _, _ in drawn:
-            batch = args[0].numpy()[:left]
-            left -= len(batch)
+        remaining = self.count
+        selection = Samples.of(self.split, count=self.count, batch_size=min(_READ_AT_ONCE, self.count), seed=self.seed)
+        for args, _, _ in selection:
+            batch = args[0].numpy()[:remaining]
+            remaining -= len(batch)
             yield batch

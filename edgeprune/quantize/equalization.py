@@ -1,9 +1,9 @@
-"""Cross-layer equalization: channels of one layer get ranges of one size, so that a few large ones waste no levels.
+"""Cross-layer equalization: makes the weight ranges of a layer's channels similar, to use all quantization levels.
 
-Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction". Between two convolutions
-with nothing in between but what commutes with a positive factor, channel i of the first is divided by s_i, and what
-reads it in the second multiplied by it: s_i = sqrt(r1_i / r2_i), with r the largest absolute weight of the channel. The
-network computes the same.
+Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction". Consider two
+convolutions with only operators in between that commute with a positive factor. Channel i of the first is divided by
+s_i, and the weights of the second that read it are multiplied by s_i = sqrt(r1_i / r2_i), where r is the largest
+absolute weight of the channel. The function of the network does not change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgeprune.operator_facts.onnx_operators import ONNX
 
 _ROUNDS = 20
 _CLOSE = 1e-3
-"""Rounds end when no factor is further from 1."""
+"""Rounds end when all factors differ from 1 by less than this."""
 
 Weights = NDArray[np.float64]
 
@@ -30,8 +30,8 @@ class EqualizedModel:
     """Result of ``equalize``.
 
     Attributes:
-        model: Computes the same.
-        pairs: Names of the convolutions that were equalized with each other, in the model's order.
+        model: Equalized model, which computes the same function.
+        pairs: Names of each pair of equalized convolutions, in the model's order.
     """
 
     model: ModelProto
@@ -39,10 +39,10 @@ class EqualizedModel:
 
 
 def equalize(model: ModelProto) -> EqualizedModel:
-    """A copy of ``model`` with its chains of convolutions equalized, depthwise ones included.
+    """Return a copy of ``model`` with equalized chains of convolutions, including depthwise ones.
 
-    A chain ends where a value is read twice (residual blocks), is an output of the model, where weights are shared or
-    computed, and at every operator whose function would change (Clip, Sigmoid, additions).
+    A chain ends at a value that is read twice (residual blocks) or is an output of the model, at weights that are
+    shared or computed, and at operators that do not commute with a factor (Clip, Sigmoid, additions).
     """
     equal = ir.from_proto(model)
     pairs = list(_pairs(equal.graph))
@@ -65,24 +65,26 @@ def equalize(model: ModelProto) -> EqualizedModel:
 
 
 def _balance(first: ir.Node, second: ir.Node, values: dict[ir.Value | None, Weights]) -> float:
-    """Equalize a pair once; returns how far the furthest factor is from 1."""
-    made, reading = values[first.inputs[1]], values[second.inputs[1]]
+    """Equalize a pair once, and return the largest difference of a factor from 1."""
+    first_weights, second_weights = values[first.inputs[1]], values[second.inputs[1]]
     groups = second.attributes.get_int("group", 1)
-    by_group = reading.reshape(groups, len(reading) // groups, reading.shape[1], -1)  # (groups, out, in, kernel)
-    r1 = np.abs(made).reshape(len(made), -1).max(axis=1)
+    by_group = second_weights.reshape(
+        groups, len(second_weights) // groups, second_weights.shape[1], -1
+    )  # (groups, out, in, kernel)
+    r1 = np.abs(first_weights).reshape(len(first_weights), -1).max(axis=1)
     r2 = np.abs(by_group).max(axis=(1, 3)).reshape(-1)
     alive = (r1 > 0) & (r2 > 0)
     factors = np.sqrt(np.divide(r1, r2, out=np.ones_like(r1), where=alive))
-    values[first.inputs[1]] = made / factors.reshape(-1, *[1] * (made.ndim - 1))
+    values[first.inputs[1]] = first_weights / factors.reshape(-1, *[1] * (first_weights.ndim - 1))
     for bias in first.inputs[2:]:
         if bias is not None:
             values[bias] = values[bias] / factors
-    values[second.inputs[1]] = (by_group * factors.reshape(groups, 1, -1, 1)).reshape(reading.shape)
+    values[second.inputs[1]] = (by_group * factors.reshape(groups, 1, -1, 1)).reshape(second_weights.shape)
     return float(np.abs(factors - 1).max())
 
 
 def _pairs(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Node]]:
-    """Convolutions with nothing but homogeneous operators in between."""
+    """Yield pairs of convolutions with only homogeneous operators in between."""
     for node in graph:
         if _own_weights(node):
             reader = _only_reader(node)
@@ -93,14 +95,14 @@ def _pairs(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Node]]:
 
 
 def _only_reader(node: ir.Node) -> ir.Node | None:
-    """The node that reads the only output of ``node`` as its first input, where that is all its use."""
+    """Return the only reader of the only output of ``node``, if it is the reader's first input; else None."""
     uses = [use for output in node.outputs for use in output.uses()]
-    alone = len(node.outputs) == len(uses) == 1 and not node.outputs[0].is_graph_output()
-    return uses[0].node if alone and uses[0].idx == 0 else None
+    is_single_use = len(node.outputs) == len(uses) == 1 and not node.outputs[0].is_graph_output()
+    return uses[0].node if is_single_use and uses[0].idx == 0 else None
 
 
 def _own_weights(node: ir.Node) -> bool:
-    """A convolution whose weights and bias are float32 constants that nothing else reads."""
+    """Return whether ``node`` is a convolution whose float32 constants have no other readers."""
     return node.op_type == "Conv" and all(
         value.is_initializer() and value.dtype == ir.DataType.FLOAT and len(value.uses()) == 1
         for value in node.inputs[1:]

@@ -1,8 +1,8 @@
-"""Which operators at the end of a network stay float, so that parts of unlike range keep their own scale.
+"""Selection of operators at the end of a network that remain float, so that parts with different ranges keep scales.
 
-A detector may end with ``cat([boxes * 320, scores], 1)``. One int8 scale over both would leave the scores one or two
-values. Such a concatenation, and what only moves its result on to an output, is computed on floats; each part is still
-quantized with its own scale.
+A detector may end with ``cat([boxes * 320, scores], 1)``. With one int8 scale for both, the scores would have only one
+or two distinct values. Such a concatenation, and operators that only move its result to an output, run on floats. Each
+part is still quantized with a separate scale.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 UNLIKE = 4.0
-"""Ratio of the largest magnitudes of two parts from which one scale takes two bits or more from the smaller one."""
+"""Ratio of the largest magnitudes of two parts. Above it, a common scale costs the smaller part two bits or more."""
 
 
 @dataclass(frozen=True)
 class OutputOperator:
-    """An operator, as far as this matters.
+    """Properties of an operator that determine whether it remains float.
 
     Attributes:
         inputs: Names of the tensors that it reads.
@@ -35,10 +35,10 @@ class OutputOperator:
 def float_steps(
     steps: Sequence[OutputOperator], outputs: Collection[Hashable], magnitudes: Mapping[Any, float]
 ) -> frozenset[int]:
-    """Indices of the operators that stay float, in O(operators).
+    """Return the indices of the operators that remain float, in O(operators).
 
     Args:
-        steps: In topological order.
+        steps: Operators in topological order.
         outputs: Names of the outputs of the network.
         magnitudes: Largest magnitude of every value that is not a constant.
     """
@@ -48,13 +48,13 @@ def float_steps(
         if steps[index].moves and not reaching.isdisjoint(steps[index].outputs):
             last.append(index)
             reaching.update(steps[index].inputs)
-    found: set[int] = set()
+    float_indices: set[int] = set()
     floats: set[Hashable] = set()
     for index in reversed(last):
         step = steps[index]
         parts = [magnitudes[name] for name in step.inputs if magnitudes.get(name)]
         unlike = step.joins and len(parts) > 1 and max(parts) > UNLIKE * min(parts)
         if unlike or not floats.isdisjoint(step.inputs):
-            found.add(index)
+            float_indices.add(index)
             floats.update(step.outputs)
-    return frozenset(found)
+    return frozenset(float_indices)

@@ -1,4 +1,4 @@
-"""Which nodes to quantize so that ONNX Runtime computes them on integers and converts nothing without need."""
+"""Selection of the nodes to quantize, so that ONNX Runtime runs them on integers without unnecessary conversions."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ _INTEGER_FORMS = frozenset({"MatMulIntegerToFloat", "QGemm", "QLinearConv", "QLi
 
 
 def activations_for(architecture: str | None) -> Activations:
-    """The type of activations that ONNX Runtime's CPU kernels want; weights are int8 on all.
+    """Return the activation type for ONNX Runtime's CPU kernels. Weights are always int8.
 
-    Its kernels for Arm take int8 (S8S8). Those for x86-64 multiply unsigned by signed (U8S8); it turns int8 activations
-    into uint8 there, but not those that several operators read, which leaves the residual blocks of a ResNet half
-    quantized. Both types hold the same values, shifted by 128.
+    The kernels for Arm use int8 (S8S8). Those for x86-64 multiply unsigned by signed integers (U8S8). There, the
+    runtime converts int8 activations to uint8, except for those that several operators read; half of a ResNet's
+    residual blocks would not be quantized. Both types represent the same values, shifted by 128.
 
     Args:
-        architecture: As ``platform.machine()`` gives it; None: not known.
+        architecture: Architecture as returned by ``platform.machine()``; None if it is not known.
     """
     return "uint8" if (architecture or "").lower() in ("x86_64", "amd64") else "int8"
 
 
 def gains_by_int8(op_type: str) -> bool:
-    """Whether quantization speeds the operator up wherever it stands."""
+    """Return whether quantization always makes the operator faster."""
     return ONNX[op_type].onnxruntime_int8 == "gains"
 
 
 def chosen(model: ModelProto, kept_float: Collection[str]) -> list[str]:
-    """Names of the nodes to quantize, in the model's order.
+    """Return the names of the nodes to quantize, in the model's order.
 
-    Those with weights, and those that follow where all they read is quantized.
+    These are nodes with weights, and nodes with an integer kernel whose inputs are all quantized.
 
     Args:
-        model: Its nodes are in topological order and have names.
-        kept_float: Names of nodes that stay float.
+        model: Model whose nodes have names and are in topological order.
+        kept_float: Names of nodes that remain float.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     integers: set[str] = set()  # values that come out of a quantized node
     names = []
     for node in model.graph.node:
-        read = [name for name in node.input if name and name not in constants]
-        follows = bool(read) and all(name in integers for name in read)
+        activations = [name for name in node.input if name and name not in constants]
+        follows = bool(activations) and all(name in integers for name in activations)
         int8 = ONNX[node.op_type].onnxruntime_int8
         if int8 == "passes" and follows:
             integers.update(node.output)
@@ -65,11 +65,11 @@ def chosen(model: ModelProto, kept_float: Collection[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class IntegerExecution:
-    """How ONNX Runtime computes the nodes with weights, by name.
+    """Nodes with weights by the type with which ONNX Runtime executes them.
 
     Attributes:
-        integer: On integers.
-        float32: In float.
+        integer: Names of nodes that run on integers.
+        float32: Names of nodes that run in float32.
     """
 
     integer: frozenset[str]
@@ -77,10 +77,10 @@ class IntegerExecution:
 
 
 def executed(model: ModelProto, activations: Activations) -> IntegerExecution:
-    """A quantized model after ONNX Runtime's optimizer.
+    """Optimize a quantized model with ONNX Runtime, and return how its nodes are executed.
 
     Raises:
-        ModelError: It cannot load the model.
+        ModelError: ONNX Runtime cannot load the model.
     """
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"

@@ -1,8 +1,9 @@
-"""Which nodes stay float so that an accuracy budget is kept: as few as possible, those first that do most harm.
+"""Mixed precision: keeps the smallest number of nodes in float that meets an accuracy budget.
 
-Each node with weights is quantized alone and the error of the outputs taken (Nagel et al. 2021, "A White Paper on
-Neural Network Quantization", on debugging). That ranks them once; then their number is bisected by measured accuracy,
-as more of the worst in float lose less.
+Steps (Nagel et al. 2021, "A White Paper on Neural Network Quantization", on debugging):
+
+1. Quantize each node with weights alone, and rank the nodes by the error of the outputs.
+2. Bisect the number of the worst nodes that remain float, by measured accuracy.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
 
 _MOST = 0.5
-"""Share of the nodes that may stay float: with more, what is left of int8 is not worth its conversions."""
+"""Largest fraction of nodes that may remain float. With more, the gain of int8 does not outweigh its conversions."""
 
 
 @dataclass(frozen=True)
 class SensitiveNode:
-    """Effect of quantizing one node alone.
+    """Effect of quantizing only one node.
 
     Attributes:
-        name: Of the node.
-        op_type: Its operator.
-        error: Mean squared error of the network's outputs, over their mean square.
+        name: Name of the node.
+        op_type: Operator of the node.
+        error: Mean squared error of the network's outputs, divided by their mean square.
     """
 
     name: str
@@ -46,17 +47,17 @@ class SensitiveNode:
 
 @dataclass(frozen=True)
 class MixedPrecision:
-    """How many nodes stay float.
+    """Number of nodes that remain float, and the result.
 
     Attributes:
-        count: Of the worst nodes.
-        accuracy: With them in float.
-        kept: Whether that is enough.
+        count: Number of the worst nodes that remain float.
+        accuracy: Accuracy with these nodes in float, 0..1.
+        meets_budget: Whether the accuracy is within the budget.
     """
 
     count: int
     accuracy: float
-    kept: bool
+    meets_budget: bool
 
 
 def ranked(
@@ -66,14 +67,14 @@ def ranked(
     samples: Sequence[Array],
     activations: Activations,
 ) -> list[SensitiveNode]:
-    """Nodes with weights among ``names``, the worst first.
+    """Return the nodes with weights among ``names``, the most sensitive first.
 
     Args:
-        prepared: The float model.
-        ranges: Of its activations.
-        names: Nodes that are quantized together.
-        samples: That errors are taken on, each (1, C, H, W); some tens are enough to rank.
-        activations: Their type.
+        prepared: Float model.
+        ranges: Ranges of its activations.
+        names: Names of the nodes that are quantized together.
+        samples: Samples (1, C, H, W) for the errors. Some tens are enough.
+        activations: Type of activations.
     """
     expected = _outputs(prepared.model, prepared.input_name, samples)
     power = max(float(np.mean(expected**2)), float(np.finfo(np.float32).tiny))
@@ -81,42 +82,42 @@ def ranked(
     nodes = []
     for node in weighted:
         if node.name in names:
-            others = {other.name for other in weighted} - {node.name}
-            alone, _ = written(prepared.model, ranges, activations=activations, kept_float=others)
-            got = _outputs(alone, prepared.input_name, samples)
-            nodes.append(SensitiveNode(node.name, node.op_type, float(np.mean((got - expected) ** 2)) / power))
+            float_names = {candidate.name for candidate in weighted} - {node.name}
+            model, _ = written(prepared.model, ranges, activations=activations, kept_float=float_names)
+            outputs = _outputs(model, prepared.input_name, samples)
+            nodes.append(SensitiveNode(node.name, node.op_type, float(np.mean((outputs - expected) ** 2)) / power))
     return sorted(nodes, key=lambda node: -node.error)
 
 
 def fewest(nodes: int, accuracy: Callable[[int], float], *, quantized: float, lowest: float) -> MixedPrecision:
-    """The smallest number of nodes in float that keeps a budget, at most half of them; bisected.
+    """Find the smallest number of float nodes that meets a budget by bisection, at most half of the nodes.
 
-    Where half of them are not enough, that is told with what they reach.
+    If half of the nodes are not enough, the result has their accuracy and ``meets_budget`` is false.
 
     Args:
-        nodes: How many there are.
-        accuracy: Top-1 share with so many of the worst in float.
-        quantized: With none.
-        lowest: That the budget allows.
+        nodes: Number of nodes.
+        accuracy: Function from the number of the worst nodes in float to the top-1 accuracy.
+        quantized: Accuracy without float nodes.
+        lowest: Lowest accuracy within the budget.
     """
     if quantized >= lowest:
-        return MixedPrecision(0, quantized, kept=True)
+        return MixedPrecision(0, quantized, meets_budget=True)
     too_few, enough = 0, int(nodes * _MOST)
-    found = accuracy(enough) if enough else quantized
-    if found < lowest:
-        return MixedPrecision(enough, found, kept=False)
+    best_accuracy = accuracy(enough) if enough else quantized
+    if best_accuracy < lowest:
+        return MixedPrecision(enough, best_accuracy, meets_budget=False)
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
         reached = accuracy(middle)
         if reached >= lowest:
-            enough, found = middle, reached
+            enough, best_accuracy = middle, reached
         else:
             too_few = middle
-    return MixedPrecision(enough, found, kept=True)
+    return MixedPrecision(enough, best_accuracy, meets_budget=True)
 
 
 def _outputs(model: ModelProto, input_name: str, samples: Sequence[Array]) -> NDArray[np.float64]:
-    """All outputs of all samples, flat."""
+    """Concatenate all outputs of all samples into a flat array."""
     session = load(model.SerializeToString())
     try:
         outputs = [output for sample in samples for output in session.run(None, {input_name: sample})]

@@ -1,4 +1,4 @@
-"""ONNX Runtime as quantization uses it: to see values, and what its optimiser makes of a graph."""
+"""ONNX Runtime sessions for quantization, to compute values and to write the optimized graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def load(
     optimized: Path | None = None,
     entries: Mapping[str, str] | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session on the CPU that keeps its warnings to itself.
+    """Load a session on the CPU that does not print warnings.
 
     Args:
-        model: A file or its content.
-        optimization: How far the graph is optimised.
-        optimized: Where the optimised graph is written to.
-        entries: Of the session's configuration.
+        model: Path of a model, or its content.
+        optimization: Level of graph optimization.
+        optimized: Path for the optimized graph.
+        entries: Entries of the session configuration.
 
     Raises:
         ModelError: The runtime cannot load the model.

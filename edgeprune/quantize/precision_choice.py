@@ -1,4 +1,4 @@
-"""Which precision ships: decided by what was measured, never assumed."""
+"""Selection of the deployed precision from measurements."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from edgeprune.export.parity import ROUNDING
 
 Demand = Literal["auto", "float32", "float16", "int8"]
 Speed = Literal["faster", "slower", "unsure"]
-"""Whether int8 is faster than float32."""
+"""Result of the speed comparison of int8 with float32."""
 
 
 @dataclass(frozen=True)
 class PrecisionCandidate:
-    """One file that could ship.
+    """Model file that could be deployed.
 
     Attributes:
-        accuracy: Top-1 share on the runtime, 0..1.
-        file_bytes: Its size.
-        latency_ms: Median; None where it was not measured.
+        accuracy: Top-1 accuracy on the runtime, 0..1.
+        file_bytes: Size of the file in bytes.
+        latency_ms: Median latency in milliseconds; None if it was not measured.
     """
 
     accuracy: float
@@ -32,14 +32,14 @@ class PrecisionCandidate:
 
 @dataclass(frozen=True)
 class LatencyRatio:
-    """Median latency of int8 over that of float32, the two measured in turn.
+    """Ratio of the median latencies of int8 and float32, measured interleaved.
 
     Attributes:
-        value: Below 1, int8 is faster.
+        value: Ratio. Below 1, int8 is faster.
         low: Lower end of its confidence interval.
-        high: Upper end.
-        where: The device.
-        kind: Whether it was ``measured`` there, or ``emulated`` or ``estimated``.
+        high: Upper end of its confidence interval.
+        where: Name of the device.
+        kind: Provenance: ``measured`` on the device, ``emulated`` or ``estimated``.
     """
 
     value: float
@@ -56,14 +56,14 @@ class LatencyRatio:
 
 @dataclass(frozen=True)
 class PrecisionInputs:
-    """Inputs of a decision.
+    """Inputs of the selection of a precision.
 
     Attributes:
         float32: The float file.
-        int8: The quantized file; None where none could be made, for the reason ``why_no_int8``.
-        ratio: None where latency was not measured.
-        why_no_int8: See ``int8``.
-        locked: What an earlier build measured, which counts instead of ``ratio``.
+        int8: The quantized file; None if it could not be written.
+        ratio: Latency ratio; None if latency was not measured.
+        why_no_int8: Reason why ``int8`` is None.
+        locked: Speed comparison of an earlier build from the lock file, which overrides ``ratio``.
     """
 
     float32: PrecisionCandidate
@@ -74,7 +74,7 @@ class PrecisionInputs:
 
     @property
     def speed(self) -> Speed | None:
-        """Whether int8 is faster on the target, as it was measured; None where it was not."""
+        """Measured speed comparison on the target; None if it was not measured there."""
         if self.ratio is None or self.ratio.kind != "measured":
             return None
         return self.locked or self.ratio.speed
@@ -82,34 +82,34 @@ class PrecisionInputs:
 
 @dataclass(frozen=True)
 class PrecisionDecision:
-    """A choice.
+    """Selected precision.
 
     Attributes:
-        precision: What ships; the lowest, where others ship along.
-        reason: Why, for people to read; the same whenever the same was found, to whatever tenth of a millisecond.
-        evidence: What was measured.
-        along: Other precisions that ship with it, for a board that measures which is the fastest.
+        precision: Deployed precision; the lowest if several are deployed.
+        reason: Readable reason. It contains no latencies, so that it is reproducible.
+        evidence: Readable measurements.
+        other_precisions: Other deployed precisions, for a board that selects the fastest by measurement.
     """
 
     precision: Precision
     reason: str
     evidence: str = ""
-    along: tuple[Precision, ...] = ()
+    other_precisions: tuple[Precision, ...] = ()
 
 
 def decide(demand: Demand, facts: PrecisionInputs, *, accuracy_drop: float) -> PrecisionDecision:
-    """Choose a precision.
+    """Select a precision.
 
-    ``auto`` ships int8 only if it was measured to be faster, with the whole confidence interval below 1, and loses no
-    more accuracy than allowed. ``int8`` ships it whether faster or not.
+    ``auto`` selects int8 if it is significantly faster (the whole confidence interval is below 1) and its accuracy drop
+    is allowed. ``int8`` selects int8 regardless of its latency.
 
     Args:
-        demand: Of the recipe.
-        facts: What was measured.
-        accuracy_drop: Top-1 share that int8 may lose against float32, 0..1.
+        demand: Precision in the recipe.
+        facts: Measurements.
+        accuracy_drop: Largest allowed drop of top-1 accuracy of int8 against float32, 0..1.
 
     Raises:
-        BudgetError: int8 is demanded, but was not made or loses more than allowed.
+        BudgetError: int8 is demanded, but could not be written or loses more accuracy than allowed.
     """
     if demand == "float32":
         return PrecisionDecision("float32", "float32 is demanded")
@@ -120,23 +120,23 @@ def decide(demand: Demand, facts: PrecisionInputs, *, accuracy_drop: float) -> P
     drop = facts.float32.accuracy - facts.int8.accuracy
     accuracies = f"{facts.int8.accuracy:.2%} instead of {facts.float32.accuracy:.2%}"
     if drop > accuracy_drop + ROUNDING:
-        lost = f"int8 loses {_points(drop)} ({accuracies}), and {_points(accuracy_drop)} are allowed"
+        loss_text = f"int8 loses {_points(drop)} ({accuracies}), and {_points(accuracy_drop)} are allowed"
         if demand == "int8":
             raise BudgetError(
-                f"int8 is demanded, but {lost}: try another calibration, equalization or more nodes in float, "
+                f"int8 is demanded, but {loss_text}: try another calibration, equalization or more nodes in float, "
                 "allow a larger drop, or set the precision to auto where the target runs others",
                 {"accuracy_drop": drop},
             )
-        return PrecisionDecision("float32", lost)
-    kept = f"it keeps the accuracy ({accuracies}; a drop of {_points(accuracy_drop)} is allowed)"
+        return PrecisionDecision("float32", loss_text)
+    accuracy_text = f"it keeps the accuracy ({accuracies}; a drop of {_points(accuracy_drop)} is allowed)"
     if demand == "int8":
-        return PrecisionDecision("int8", f"int8 is demanded, and {kept}; {_speed(facts)}", _figures(facts))
+        return PrecisionDecision("int8", f"int8 is demanded, and {accuracy_text}; {_speed(facts)}", _figures(facts))
     if facts.speed != "faster":
         return PrecisionDecision(
             "float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(facts)}", _figures(facts)
         )
-    smaller = f"{facts.int8.file_bytes:,} bytes instead of {facts.float32.file_bytes:,}"
-    return PrecisionDecision("int8", f"{_speed(facts)}, and {kept}; {smaller}", _figures(facts))
+    size_text = f"{facts.int8.file_bytes:,} bytes instead of {facts.float32.file_bytes:,}"
+    return PrecisionDecision("int8", f"{_speed(facts)}, and {accuracy_text}; {size_text}", _figures(facts))
 
 
 def decide_for_board(
@@ -146,48 +146,48 @@ def decide_for_board(
     *,
     accuracy_drop: float,
 ) -> PrecisionDecision:
-    """Choose what a board is given that builds and measures for itself.
+    """Select the precisions for a board that builds engines and measures them.
 
     Args:
-        demand: Of the recipe.
-        candidates: What was made, the plainest first; float32 is among them.
-        problems: Why others were not.
-        accuracy_drop: Top-1 share that a precision may lose against float32, 0..1.
+        demand: Precision in the recipe.
+        candidates: Written files, the most precise first, including float32.
+        problems: Reasons why other precisions could not be written.
+        accuracy_drop: Largest allowed drop of top-1 accuracy against float32, 0..1.
 
     Raises:
-        BudgetError: What is demanded was not made, or loses more than allowed.
+        BudgetError: The demanded precision could not be written, or loses more accuracy than allowed.
     """
-    whole = candidates["float32"].accuracy
+    baseline = candidates["float32"].accuracy
     remarks = {name: f"there is none: {problem}" for name, problem in problems.items()}
-    kept: list[Precision] = []
+    accepted: list[Precision] = []
     for name, candidate in candidates.items():
-        drop = whole - candidate.accuracy
+        drop = baseline - candidate.accuracy
         remarks[name] = f"{candidate.accuracy:.2%}"
         if drop > accuracy_drop + ROUNDING:
             remarks[name] += f", which loses {_points(drop)} and is left out: {_points(accuracy_drop)} are allowed"
         else:
-            kept.append(name)
-    if demand not in ("auto", *kept):
+            accepted.append(name)
+    if demand not in ("auto", *accepted):
         raise BudgetError(f"{demand} is demanded, but {remarks.get(demand, 'it was not made')}")
-    found = "; ".join(f"{name}: {remark}" for name, remark in remarks.items())
+    summary = "; ".join(f"{name}: {remark}" for name, remark in remarks.items())
     if demand != "auto":
-        return PrecisionDecision(demand, f"{demand} is demanded ({found})")
-    *along, lowest = kept
-    reason = f"the board measures all that ships and keeps the fastest, which was not measured here ({found})"
-    return PrecisionDecision(lowest, reason, along=tuple(along))
+        return PrecisionDecision(demand, f"{demand} is demanded ({summary})")
+    *other_precisions, lowest = accepted
+    reason = f"the board measures all that ships and keeps the fastest, which was not measured here ({summary})"
+    return PrecisionDecision(lowest, reason, other_precisions=tuple(other_precisions))
 
 
 def _speed(facts: PrecisionInputs) -> str:
-    """Whether int8 is faster, as far as known."""
+    """Describe the speed comparison of int8 with float32."""
     ratio = facts.ratio
     if ratio is None:
         return "its latency was not measured"
     if ratio.kind != "measured":
         return f"its latency on {ratio.where} is {ratio.kind}, not measured"
-    verdict = {"faster": "is faster", "slower": "is slower", "unsure": "is not significantly faster"}[
+    comparison = {"faster": "is faster", "slower": "is slower", "unsure": "is not significantly faster"}[
         facts.locked or ratio.speed
     ]
-    return f"int8 {verdict} on {ratio.where}"
+    return f"int8 {comparison} on {ratio.where}"
 
 
 def _figures(facts: PrecisionInputs) -> str:
@@ -203,5 +203,5 @@ def _figures(facts: PrecisionInputs) -> str:
     return f"{ratio.value:.2f}x ({interval}) the latency of float32{medians}"
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:.2f} points"
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:.2f} points"

@@ -1,4 +1,4 @@
-"""A float ONNX model made ready for quantization."""
+"""Preparation of a float ONNX model for quantization."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model that ``prepare`` made.
+    """Float model that is ready for quantization.
 
     Attributes:
-        model: Constants folded, shapes known, every node named.
-        input_name: Of its one input.
-        shape: Of one sample, (C, H, W).
+        model: Model with folded constants, known shapes and named nodes.
+        input_name: Name of its only input.
+        shape: Shape of a sample, (C, H, W).
     """
 
     model: ModelProto
@@ -33,11 +33,11 @@ class PreparedModel:
 
 
 def prepare(path: Path) -> PreparedModel:
-    """Read ``path`` and let ONNX Runtime's ``quant_pre_process`` fold and infer what quantization needs to know.
+    """Read ``path``, and fold constants and infer shapes with ONNX Runtime's ``quant_pre_process``.
 
     Raises:
-        ModelError: It cannot be read (see ``onnx_loading.load_file``), has another signature than one float input of
-            fixed shape with batch 1 or an open batch, or is quantized already.
+        ModelError: The file cannot be read (see ``onnx_loading.load_file``) or is quantized already, or its signature
+            is not a single float input of fixed shape with batch 1 or an open batch.
     """
     import onnxruntime
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -45,16 +45,16 @@ def prepare(path: Path) -> PreparedModel:
     model = load_file(path)
     name, shape = _signature(model, path)
     with tempfile.TemporaryDirectory() as folder, logged(logger):
-        written = Path(folder) / "prepared.onnx"
+        output = Path(folder) / "prepared.onnx"
         onnxruntime.set_default_logger_severity(3)  # errors; it warns of what nobody can change
         try:
             # Shapes are fixed, so that those ONNX infers are enough.
-            quant_pre_process(str(path), str(written), skip_symbolic_shape=True)
+            quant_pre_process(str(path), str(output), skip_symbolic_shape=True)
         except Exception as problem:  # whatever its passes raise
             raise ModelError(f"ONNX Runtime cannot prepare {path} for quantization: {first_line(problem)}") from problem
         finally:
             onnxruntime.set_default_logger_severity(2)  # the default
-        model = onnx.load(written)  # by ONNX Runtime, from a model that is within the limits
+        model = onnx.load(output)  # by ONNX Runtime, from a model that is within the limits
     del model.metadata_props[:]
     _name_nodes(model)
     return PreparedModel(model, name, shape)
@@ -79,9 +79,9 @@ def _signature(model: ModelProto, path: Path) -> tuple[str, tuple[int, ...]]:
 
 
 def _name_nodes(model: ModelProto) -> None:
-    """The quantizer finds nodes by name, so each gets one of its own."""
-    taken: set[str] = set()
+    """Give each node a unique name, because the quantizer finds nodes by name."""
+    names: set[str] = set()
     for index, node in enumerate(model.graph.node):
-        if not node.name or node.name in taken:
+        if not node.name or node.name in names:
             node.name = f"{node.op_type}_{index}"
-        taken.add(node.name)
+        names.add(node.name)

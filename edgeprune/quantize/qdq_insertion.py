@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear around the nodes that are to compute on integers."""
+"""Insertion of QuantizeLinear and DequantizeLinear around the nodes that run on integers."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ logger = logging.getLogger(__name__)
 def quantized(
     model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str] = ()
 ) -> tuple[ModelProto, list[str]]:
-    """A quantized copy of ``model``, and the names of its quantized nodes: all run on integers on ONNX Runtime.
+    """Return a quantized copy of ``model`` and the names of its quantized nodes, which ONNX Runtime runs on integers.
 
-    Parts of unlike range that are joined at an output are quantized one by one, and joined as floats, see ``joining``.
-    Weights are int8, symmetric, with a scale an output channel; activations have a scale and a zero point a tensor.
-    Logits are left as they come out of the last matrix product, so that no two classes tie by rounding.
+    Parts with different ranges that are joined at an output are quantized separately and joined as floats, see
+    ``float_outputs``. Weights are symmetric int8 with a scale for each output channel. Activations have a scale and a
+    zero point for each tensor. Logits are not quantized after the last matrix product, so that classes do not tie by
+    rounding.
 
-    A node for which ONNX Runtime has no integer kernel is not quantized. It quantizes the weights of a float node that
-    lies alone between quantized ones by itself (from version 1.21 on), so that such a node is quantized here at once.
+    A node for which ONNX Runtime has no integer kernel is not quantized. ONNX Runtime (1.21 and later) quantizes the
+    weights of a single float node between quantized nodes anyway, so such a node is quantized here.
 
     Args:
-        model: As ``prepare`` gives it.
-        ranges: Of its activations, by ``calibrate``.
-        activations: Their type, see ``activations_for``.
-        kept_float: Nodes with weights that are not to be quantized.
+        model: Model returned by ``prepare``.
+        ranges: Ranges of its activations, by ``calibrate``.
+        activations: Type of activations, see ``activations_for``.
+        kept_float: Names of nodes with weights that are not quantized.
 
     Raises:
         ModelError: No node with weights can be quantized.
@@ -61,10 +62,12 @@ def quantized(
 def written(
     model: ModelProto, ranges: TensorsData, *, activations: Activations, kept_float: Collection[str]
 ) -> tuple[ModelProto, list[str]]:
-    """Quantize like ``quantized``, also nodes without integer kernels in ONNX Runtime."""
+    """Quantize like ``quantized``, including nodes without integer kernels in ONNX Runtime."""
     names = chosen(model, {*kept_float, *_joins(model, ranges)})
     if not names:
-        raise ModelError("no node of the model can be quantized: it has no convolution or matrix product left")
+        raise ModelError(
+            "no node of the model can be quantized: it has no convolution or matrix product that may be int8"
+        )
     pairs = ir.from_proto(inserted(model, ranges, OP_TYPES, activations=activations, nodes=names))
     _free_logits(pairs.graph)
     return tidy(pairs), names
@@ -80,16 +83,16 @@ def inserted(
     excluded: Collection[str] = (),
     **options: Any,
 ) -> ModelProto:
-    """A copy of ``model`` as ONNX Runtime's quantizer leaves it.
+    """Return a copy of ``model`` quantized by ONNX Runtime's quantizer.
 
     Args:
-        model: As ``prepare`` gives it.
-        ranges: Of its activations, by ``calibrate``.
+        model: Model returned by ``prepare``.
+        ranges: Ranges of its activations, by ``calibrate``.
         op_types: Operators that may be quantized.
-        activations: Their type.
-        nodes: Names of those that are; none: all of these operators.
-        excluded: Names of those that are not.
-        options: The quantizer's ``extra_options``.
+        activations: Type of activations.
+        nodes: Names of the nodes to quantize; empty for all nodes with these operators.
+        excluded: Names of nodes that are not quantized.
+        options: ``extra_options`` of the quantizer.
     """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -114,7 +117,7 @@ def inserted(
 
 
 def _joins(model: ModelProto, ranges: TensorsData) -> list[str]:
-    """Names of the nodes that join parts of unlike range at an output."""
+    """Return the names of the nodes that join parts with different ranges at an output."""
     nodes = list(model.graph.node)
     steps = [
         OutputOperator(node.input, node.output, ONNX[node.op_type].moves, node.op_type == "Concat") for node in nodes
@@ -125,7 +128,7 @@ def _joins(model: ModelProto, ranges: TensorsData) -> list[str]:
 
 
 def _free_logits(graph: ir.Graph) -> None:
-    """Take the pair of nodes away that rounds what a matrix product gives to an output of the model."""
+    """Remove Q/DQ pairs between a matrix product and an output of the model."""
     for output in list(graph.outputs):
         source = pair_source(output)
         if source is not None and made_by(source, "Gemm", "MatMul") and not source.is_graph_output():
@@ -133,13 +136,13 @@ def _free_logits(graph: ir.Graph) -> None:
 
 
 def made_by(value: ir.Value | None, *kinds: str) -> ir.Node | None:
-    """The node that makes ``value``, if it is of one of ``kinds``."""
+    """Return the node that computes ``value`` if its operator is one of ``kinds``; else None."""
     node = None if value is None else value.producer()
     return node if node is not None and node.op_type in kinds else None
 
 
 def pair_source(value: ir.Value | None) -> ir.Value | None:
-    """The activation that reaches ``value`` through Q and DQ; None if it does not."""
+    """Return the activation that reaches ``value`` through Q and DQ; None if there is no such pair."""
     dequantize = made_by(value, "DequantizeLinear")
     quantize = made_by(dequantize.inputs[0], "QuantizeLinear") if dequantize else None
     source = quantize.inputs[0] if quantize else None
@@ -147,7 +150,7 @@ def pair_source(value: ir.Value | None) -> ir.Value | None:
 
 
 def replace_output(output: ir.Value, source: ir.Value) -> None:
-    """Make ``source`` an output of the graph in place of ``output``, under its name."""
+    """Replace the graph output ``output`` with ``source``, which takes its name."""
     output.replace_all_uses_with(source, replace_graph_outputs=True)
     output.name, source.name = f"{output.name}_unread", output.name
     source.type, source.shape = output.type, output.shape

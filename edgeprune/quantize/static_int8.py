@@ -1,4 +1,4 @@
-"""From a float ONNX file to an int8 one, in one call."""
+"""Static int8 quantization of a float ONNX file."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ class AccuracyBudget:
     """Limits on the accuracy that a quantization may lose.
 
     Attributes:
-        drop: Top-1 share, 0..1.
-        float_accuracy: Of the float file, by ``accuracy``.
-        accuracy: Top-1 share of an ONNX file on the runtime, on samples that were not calibrated with.
+        drop: Largest allowed drop of top-1 accuracy, 0..1.
+        float_accuracy: Accuracy of the float file, by ``accuracy``.
+        accuracy: Function that returns the top-1 accuracy of an ONNX file on the runtime, on samples that are not used
+            for calibration.
     """
 
     drop: float
@@ -50,17 +51,17 @@ class AccuracyBudget:
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """A written int8 file.
+    """Result of ``quantize``: an int8 file.
 
     Attributes:
-        path: Of the file.
-        file_bytes: Its size.
-        samples: How many it was calibrated with.
-        quantized_nodes: Names, in the model's order.
-        float_nodes: Nodes with weights that stay float to keep the budget, the most sensitive first.
-        equalized: Pairs of convolutions that were equalized.
-        accuracy: Of the file by the budget's measure; None without a budget.
-        kept: Whether it keeps the budget; True without one.
+        path: Path of the file.
+        file_bytes: Size of the file in bytes.
+        samples: Number of calibration samples.
+        quantized_nodes: Names of quantized nodes, in the model's order.
+        float_nodes: Nodes with weights that remain float to meet the budget, the most sensitive first.
+        equalized: Names of each pair of equalized convolutions.
+        accuracy: Accuracy of the file, measured by the function in the budget; None without a budget.
+        meets_budget: Whether the accuracy is within the budget; True without a budget.
     """
 
     path: Path
@@ -70,7 +71,7 @@ class QuantizedModel:
     float_nodes: tuple[SensitiveNode, ...]
     equalized: tuple[tuple[str, str], ...]
     accuracy: float | None
-    kept: bool
+    meets_budget: bool
 
 
 def quantize(
@@ -86,92 +87,94 @@ def quantize(
     budget: AccuracyBudget | None = None,
     progress: Progress = SILENT,
 ) -> QuantizedModel:
-    """Write the float ONNX file ``source`` to ``path`` with static int8 quantization, whole or not at all.
+    """Quantize the float ONNX file ``source`` to static int8 and write it to ``path`` atomically.
 
-    The result is QDQ with the inputs and outputs of ``source``; the same bytes for the same arguments.
+    The result is in QDQ format with the inputs and outputs of ``source``. Equal arguments give equal bytes.
 
     Args:
-        source: One float input, batch 1 or open.
-        path: Of the new file.
-        split: To calibrate with, see ``CalibrationSamples``.
-        method: Of calibration.
-        samples: Of the split at most.
-        seed: Of their draw.
-        activations: ``int8`` for Arm and TensorRT; see ``activations_for``.
-        equalization: Equalize the ranges of convolutions first.
-        budget: Where it is missed, the most sensitive nodes stay float.
-        progress: Advances by a calibration sample.
+        source: Path of a float model with one float input and batch size 1 or an open batch.
+        path: Path of the new file.
+        split: Split for calibration, see ``CalibrationSamples``.
+        method: Calibration method.
+        samples: Maximum number of calibration samples.
+        seed: Seed of their random selection.
+        activations: Type of activations: ``int8`` for Arm and TensorRT, see ``activations_for``.
+        equalization: Whether to equalize the ranges of convolutions first.
+        budget: Accuracy budget. If it is not met, the most sensitive nodes remain float.
+        progress: Progress indicator, which advances by one for each calibration sample.
 
     Raises:
-        InputError: There is no such method.
-        DataError: Calibration samples that are none, not finite, or of another shape.
+        InputError: The method does not exist.
+        DataError: The calibration samples are empty, not finite, or have a wrong shape.
         ModelError: The model cannot be read, run or quantized.
     """
     if method not in METHODS:
         raise InputError(f"calibration: got {method!r}; there are {', '.join(METHODS)}")
     prepared = prepare(source)
-    drawn = CalibrationSamples(split, samples, seed)
-    count = drawn.check(prepared.shape)
+    calibration = CalibrationSamples(split, samples, seed)
+    count = calibration.check(prepared.shape)
     pairs: tuple[tuple[str, str], ...] = ()
     if equalization:
         equal = equalize(prepared.model)
         prepared, pairs = replace(prepared, model=equal.model), equal.pairs
     progress.start(count)
-    ranges = activation_ranges.calibrate(prepared, drawn, method=method, progress=progress)
-    work = _Work(prepared, ranges, drawn, activations)
-    found = work.whole() if budget is None else work.within(budget)
-    content = found.model.SerializeToString(deterministic=True)
+    ranges = activation_ranges.calibrate(prepared, calibration, method=method, progress=progress)
+    calibrated = _CalibratedModel(prepared, ranges, calibration, activations)
+    result = calibrated.quantize_all() if budget is None else calibrated.quantize_within(budget)
+    content = result.model.SerializeToString(deterministic=True)
     files.write_atomic(path, content)
     return QuantizedModel(
-        path, len(content), count, tuple(found.names), found.float_nodes, pairs, found.accuracy, found.kept
+        path, len(content), count, tuple(result.names), result.float_nodes, pairs, result.accuracy, result.meets_budget
     )
 
 
 @dataclass(frozen=True)
-class _Found:
+class _QuantizationResult:
     model: ModelProto
     names: Sequence[str]
     float_nodes: tuple[SensitiveNode, ...] = ()
     accuracy: float | None = None
-    kept: bool = True
+    meets_budget: bool = True
 
 
 @dataclass(frozen=True)
-class _Work:
-    """A calibrated model."""
+class _CalibratedModel:
+    """Calibrated model, ready to be quantized."""
 
     prepared: PreparedModel
     ranges: TensorsData
     samples: CalibrationSamples
     activations: Activations
 
-    def whole(self, kept_float: Sequence[SensitiveNode] = ()) -> _Found:
-        """All that can be quantized but ``kept_float``."""
+    def quantize_all(self, kept_float: Sequence[SensitiveNode] = ()) -> _QuantizationResult:
+        """Quantize all nodes that can be quantized except ``kept_float``."""
         names = {node.name for node in kept_float}
         model, quantized = qdq_insertion.quantized(
             self.prepared.model, self.ranges, activations=self.activations, kept_float=names
         )
-        return _Found(model, quantized, tuple(node for node in kept_float if node.name not in quantized))
+        return _QuantizationResult(model, quantized, tuple(node for node in kept_float if node.name not in quantized))
 
-    def within(self, budget: AccuracyBudget) -> _Found:
-        """With as many of the most sensitive nodes in float as the budget needs."""
-        found = self.whole()
+    def quantize_within(self, budget: AccuracyBudget) -> _QuantizationResult:
+        """Quantize with the smallest number of float nodes that meets the budget."""
+        result = self.quantize_all()
         lowest = budget.float_accuracy - budget.drop - ROUNDING
-        accuracy = _measured(found.model, budget)
+        accuracy = _measured(result.model, budget)
         if accuracy >= lowest:
-            return replace(found, accuracy=accuracy)
-        few = list(islice(self.samples, _RANKING_SAMPLES))
-        nodes = mixed_precision.ranked(self.prepared, self.ranges, found.names, few, self.activations)
+            return replace(result, accuracy=accuracy)
+        ranking_samples = list(islice(self.samples, _RANKING_SAMPLES))
+        nodes = mixed_precision.ranked(self.prepared, self.ranges, result.names, ranking_samples, self.activations)
         mixed = mixed_precision.fewest(
             len(nodes),
-            lambda count: _measured(self.whole(nodes[:count]).model, budget),
+            lambda count: _measured(self.quantize_all(nodes[:count]).model, budget),
             quantized=accuracy,
             lowest=lowest,
         )
         logger.info(
             "the %d most sensitive of %d nodes in float: accuracy %.4f", mixed.count, len(nodes), mixed.accuracy
         )
-        return replace(self.whole(nodes[: mixed.count]), accuracy=mixed.accuracy, kept=mixed.kept)
+        return replace(
+            self.quantize_all(nodes[: mixed.count]), accuracy=mixed.accuracy, meets_budget=mixed.meets_budget
+        )
 
 
 def _measured(model: ModelProto, budget: AccuracyBudget) -> float:

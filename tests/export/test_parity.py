@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from edgeprune.errors import DataError, ParityError
-from edgeprune.export.parity import Array, check, check_forms, compare, compare_forms
+from edgeprune.export.parity import Array, check, check_variants, compare, compare_variants
 from edgeprune.export.parity_result import Comparison
 from edgeprune.model.data import TensorSplit
 
@@ -50,12 +50,12 @@ def test_accuracies_of_forms_leave_ignored_labels_out() -> None:
     labels = maps.argmax(1)
     labels[0] = -100
     labels[1, 0] = (labels[1, 0] + 1) % 3
-    found = compare_forms(lambda x: x, {"negated": lambda x: -x}, TensorSplit(maps, labels), samples=5, batch_size=2)
+    found = compare_variants(lambda x: x, {"negated": lambda x: -x}, TensorSplit(maps, labels), samples=5, batch_size=2)
     wrong = float((maps.argmin(1) == labels)[:5].sum()) / (4 * 20)
     assert found["negated"].reference_accuracy == pytest.approx(1 - 5 / (4 * 20))
     assert found["negated"].accuracy == pytest.approx(wrong)
     with pytest.raises(DataError, match=r"\(2, 4, 5\)"):
-        compare_forms(lambda x: x, {"same": lambda x: x}, TensorSplit(maps, labels[:, 0]), batch_size=2)
+        compare_variants(lambda x: x, {"same": lambda x: x}, TensorSplit(maps, labels[:, 0]), batch_size=2)
 
 
 def test_an_error_counts_by_the_size_of_its_own_output() -> None:
@@ -119,7 +119,7 @@ def _rounded(samples: Array) -> list[Array]:
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
 def test_every_form_is_compared_on_every_sample(batch_size: int) -> None:
     split = _split(100)
-    found = compare_forms(_network, {"same": _network, "rounded": _rounded}, split, batch_size=batch_size)
+    found = compare_variants(_network, {"same": _network, "rounded": _rounded}, split, batch_size=batch_size)
     whole = split.images.numpy()
     labels = split.labels.numpy()
     got, expected = found["rounded"].parity, compare(_network(whole), _rounded(whole))
@@ -133,25 +133,25 @@ def test_every_form_is_compared_on_every_sample(batch_size: int) -> None:
 
 
 def test_every_form_has_limits_of_its_own() -> None:
-    found = compare_forms(_network, {"onnx": _network, "int8": _rounded}, _split(100))
+    found = compare_variants(_network, {"onnx": _network, "int8": _rounded}, _split(100))
     loose = _Limits(max_error=0.5, channel_error=1.0, top1_agreement=0.5, accuracy_drop=1.0)
-    check_forms(found, {"onnx": _Limits(), "int8": loose})
+    check_variants(found, {"onnx": _Limits(), "int8": loose})
     with pytest.raises(ParityError, match=r"(?s)computes: int8: output 0 is off by .*same class") as caught:
-        check_forms(found, {"onnx": _Limits(), "int8": _Limits()})
+        check_variants(found, {"onnx": _Limits(), "int8": _Limits()})
     assert "onnx:" not in str(caught.value)
 
 
 def test_lost_accuracy_above_the_limit_fails() -> None:
     exact = compare(_REFERENCE, _REFERENCE)
     found = {"int8": Comparison(exact, accuracy=0.89, reference_accuracy=0.9)}
-    check_forms(found, {"int8": _Limits(accuracy_drop=0.01)})
+    check_variants(found, {"int8": _Limits(accuracy_drop=0.01)})
     with pytest.raises(ParityError, match=r"89\.00%.*90\.00%.*parity\.accuracy_drop.*0\.50%"):
-        check_forms(found, {"int8": _Limits()})
+        check_variants(found, {"int8": _Limits()})
 
 
 def test_an_empty_split_compares_nothing() -> None:
     with pytest.raises(DataError, match="empty"):
-        compare_forms(_network, {"onnx": _network}, _split(0))
+        compare_variants(_network, {"onnx": _network}, _split(0))
 
 
 def test_every_output_has_its_own_error_and_worst_channel() -> None:

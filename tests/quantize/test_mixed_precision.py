@@ -20,18 +20,20 @@ def test_the_fewest_nodes_that_keep_the_budget_are_found_in_few_steps(needed: in
         return 0.9 if count >= needed else 0.5
 
     found = fewest(40, measured, quantized=0.4, lowest=0.8)
-    assert found == MixedPrecision(needed, 0.9, kept=True)
+    assert found == MixedPrecision(needed, 0.9, meets_budget=True)
     assert len(tried) <= 6
 
 
 def test_no_more_than_half_of_the_nodes_stay_float() -> None:
-    assert fewest(40, lambda count: count / 100, quantized=0.0, lowest=0.5) == MixedPrecision(20, 0.2, kept=False)
-    assert fewest(1, lambda _: 1.0, quantized=0.3, lowest=0.5) == MixedPrecision(0, 0.3, kept=False)
+    assert fewest(40, lambda count: count / 100, quantized=0.0, lowest=0.5) == MixedPrecision(
+        20, 0.2, meets_budget=False
+    )
+    assert fewest(1, lambda _: 1.0, quantized=0.3, lowest=0.5) == MixedPrecision(0, 0.3, meets_budget=False)
 
 
 def test_nothing_is_tried_where_the_budget_is_kept() -> None:
     assert fewest(40, lambda _: pytest.fail("not needed"), quantized=0.9, lowest=0.9) == MixedPrecision(
-        0, 0.9, kept=True
+        0, 0.9, meets_budget=True
     )
 
 
@@ -41,7 +43,7 @@ def test_the_harmful_nodes_of_a_network_stay_float_and_the_budget_is_kept(tmp_pa
     exact = accuracy(source)
     budget = AccuracyBudget(drop=0.01, float_accuracy=exact, accuracy=accuracy)
     made = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)
-    assert made.kept
+    assert made.meets_budget
     assert made.accuracy == accuracy(made.path) >= exact - 0.01
     assert {"/depthwise/depthwise.0/Conv", "/pointwise/pointwise.0/Conv"} <= {node.name for node in made.float_nodes}
     errors = [node.error for node in made.float_nodes]
@@ -57,7 +59,7 @@ def test_unreachable_accuracy_budget_is_reported(tmp_path: Path) -> None:
     source = write(trained(), tmp_path / "float.onnx")
     budget = AccuracyBudget(drop=0.0, float_accuracy=1.5, accuracy=accuracy)
     made = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)
-    assert not made.kept
+    assert not made.meets_budget
     assert made.accuracy == accuracy(made.path)
 
 
@@ -67,5 +69,5 @@ def test_a_budget_that_holds_leaves_every_node_quantized(tmp_path: Path) -> None
     budget = AccuracyBudget(drop=0.02, float_accuracy=accuracy(source), accuracy=accuracy)
     made = quantize(source, tmp_path / "int8.onnx", digits().train, budget=budget)
     plain = quantize(source, tmp_path / "plain.onnx", digits().train)
-    assert (made.kept, made.float_nodes) == (True, ())
+    assert (made.meets_budget, made.float_nodes) == (True, ())
     assert made.path.read_bytes() == plain.path.read_bytes()

@@ -85,18 +85,18 @@ _FORMS: dict[Precision, PrecisionCandidate] = {
 
 def test_board_gets_every_precision_that_keeps_the_accuracy() -> None:
     made = decide_for_board("auto", _FORMS, {}, accuracy_drop=0.005)
-    assert (made.precision, made.along) == ("float16", ("float32",))
+    assert (made.precision, made.other_precisions) == ("float16", ("float32",))
     assert made.reason.startswith(
         "the board measures all that ships and keeps the fastest, which was not measured here ("
     )
     assert "int8: 80.00%, which loses 10.00 points and is left out: 0.50 points are allowed" in made.reason
     made = decide_for_board("auto", {**_FORMS, "int8": _GOOD}, {}, accuracy_drop=0.005)
-    assert (made.precision, made.along) == ("int8", ("float32", "float16"))
+    assert (made.precision, made.other_precisions) == ("int8", ("float32", "float16"))
 
 
 def test_board_gets_only_the_demanded_precision() -> None:
     made = decide_for_board("float16", _FORMS, {}, accuracy_drop=0.005)
-    assert (made.precision, made.along) == ("float16", ())
+    assert (made.precision, made.other_precisions) == ("float16", ())
     assert made.reason.startswith("float16 is demanded (float32: 90.00%; float16: 90.00%; int8: 80.00%")
 
 

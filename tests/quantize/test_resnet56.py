@@ -9,7 +9,7 @@ import pytest
 from edgeprune.backends.onnxruntime.onnxruntime_session import OnnxRuntimeSession, evaluate
 from edgeprune.config import Recipe
 from edgeprune.export.onnx_export import export
-from edgeprune.export.parity import compare_forms
+from edgeprune.export.parity import compare_variants
 from edgeprune.model import data, network
 from edgeprune.model.data import TensorSplit
 from edgeprune.quantize import quantize
@@ -32,7 +32,7 @@ def test_int8_is_within_half_a_point_of_float_and_runs_on_integers(shared_data: 
     exact, quantized = (evaluate(path, loaded.validation).accuracy for path in (source, made.path))
     assert quantized >= exact - 0.005
     inputs, labels = next(loaded.validation.batches(500))
-    found = compare_forms(
+    found = compare_variants(
         OnnxRuntimeSession(source).predict, {"int8": OnnxRuntimeSession(made.path).predict}, TensorSplit(inputs, labels)
     )["int8"]
     assert found.parity.top1_agreement >= 0.98

@@ -40,7 +40,7 @@ def _run(
     from edgeprune.export import parity
 
     models = quantized.files(exported)
-    found = parity.compare_forms(
+    found = parity.compare_variants(
         _reference(context.pruned(plan, trained)),
         {name: context.backend.host.predictor(file) for name, file in models.items()},
         context.data.validation,
@@ -49,7 +49,7 @@ def _run(
         progress=space.progress,
     )
     # What int8 may lose is for the choice to judge: there is a float model to ship instead.
-    parity.check_forms({"float32": found["float32"]}, {"float32": context.target.parity})
+    parity.check_variants({"float32": found["float32"]}, {"float32": context.target.parity})
     return ParityResult(
         precisions={precision: _result(precision, found[precision], context.target.parity) for precision in models}
     )
