@@ -1,4 +1,4 @@
-"""Costs of a network, and savings by removing units."""
+"""Cost models: costs of a network, and the savings by removal of units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interface of costs for selection."""
+"""Base class of cost models, the interface between costs and selections."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class CostModel(ABC):
-    """One cost of a network as a function of the units that are left; made for the dense network.
+    """One cost of a network as a function of its remaining units, initially all units of the dense network.
 
     Attributes:
-        terms: The sizes it depends on; they follow what is removed.
+        terms: Remaining sizes on which the cost depends.
     """
 
     def __init__(self, terms: MultilinearTerms) -> None:
@@ -28,54 +28,54 @@ class CostModel(ABC):
 
     @abstractmethod
     def total(self) -> float:
-        """The cost of what is left."""
+        """Return the cost of the network with the remaining units."""
 
     @abstractmethod
     def savings(self, limit: float = -math.inf) -> Tensor:
-        """How much nearer to ``limit`` the cost comes with each unit that goes now: float64 of shape (units,).
+        """Return the estimated reduction of the cost towards ``limit`` by removal of each unit, float64 (units,).
 
-        For a sum this is what goes with the unit, whatever the limit. A cost that falls in steps spreads a step over
-        the units that have to go for it, and a maximum tells what goes where it is above the limit, so that the way
-        down never looks flat: whether a limit is kept is for ``total`` to say.
+        For a sum, this is the exact reduction, whatever the limit. A cost that decreases in steps distributes a step
+        over the units that cause it. A maximum returns the reduction where it is above the limit. Therefore, the
+        estimate is rarely 0. Only ``total`` determines whether a limit holds.
         """
 
     @abstractmethod
     def gains(self) -> Tensor:
-        """Exact increase of ``total`` when each unit alone is put back: float64 of shape (units,)."""
+        """Return the exact increase of ``total`` by restoration of each unit alone, float64 (units,)."""
 
     def taken(self, masks: Tensor) -> Tensor:
-        """Reduction of the sizes ``terms.left`` by the units of each mask, (n, units): (n, terms, rank)."""
+        """Return the reduction of ``terms.left`` by the units of each mask, (n, units) -> (n, terms, rank)."""
         return self.terms.taken(masks)
 
     def totals(self, left: Tensor) -> Tensor:
-        """``total`` for many states at once, given by their sizes ``terms.left``, (n, terms, rank): (n,).
+        """Return ``total`` for many states, given by their sizes ``terms.left``, (n, terms, rank) -> (n,).
 
-        One vector expression where a cost overrides it; here one state after the other.
+        This implementation evaluates one state after another. Most costs override it with one vector expression.
         """
         twin = self.copy()
-        found = torch.zeros(len(left), dtype=torch.float64)
+        totals = torch.zeros(len(left), dtype=torch.float64)
         for index, sizes in enumerate(left):
             twin.terms.left = sizes
-            found[index] = twin.total()
-        return found
+            totals[index] = twin.total()
+        return totals
 
     def as_largest_sum(self) -> tuple[Tensor, float] | None:
-        """The weights, (rows, terms), at least 0, and the offset of ``(weights @ terms.values()).max() + offset``.
+        """Return weights and offset of the cost as ``(weights @ terms.values()).max() + offset``.
 
-        None if the cost is not such a maximum of sums.
+        The weights, (rows, terms), are at least 0. The result is None if the cost is not such a maximum of sums.
         """
         return None
 
     def remove(self, mask: Tensor) -> None:
-        """Take the units in ``mask`` (units,) away; each unit at most once."""
+        """Remove the units in ``mask``, (units,). They must not have been removed before."""
         self.terms.shift(mask, -1.0)
 
     def restore(self, mask: Tensor) -> None:
-        """Put units that were removed back."""
+        """Restore the units in ``mask``, (units,), which must have been removed."""
         self.terms.shift(mask, 1.0)
 
     def copy(self) -> Self:
-        """The same state, to try moves on; cheap: what never changes is shared."""
+        """Return an independent copy of the state. Constant data is shared."""
         twin = copy.copy(self)
         twin.terms = self.terms.copy()
         return twin

@@ -1,4 +1,4 @@
-"""Breakdown of costs: multiply-adds by layer, activation bytes by call; dense, and without some units."""
+"""Breakdown of costs by layer: multiply-adds and activation bytes, dense and after removal of units."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from edgeprune.operator_facts.aten_operators import ATEN
 
 @dataclass(frozen=True)
 class LayerCost:
-    """A call that multiplies.
+    """Multiply-adds of one call.
 
     Attributes:
-        name: Of its module, else of its operator.
-        kind: ``conv 3x3``, ``linear``, ``matmul``, ...
-        channels: That it gives, (dense, left); None for what is neither a convolution nor a linear layer.
-        macs: Multiply-adds for the example, (dense, left).
+        name: Name of the module, or of the operator outside of modules.
+        kind: Kind of the call: ``conv 3x3``, ``linear``, ``matmul``, ...
+        channels: Output channels, (dense, remaining). None if the call is neither a convolution nor a linear layer.
+        macs: Multiply-adds for the example, (dense, remaining).
     """
 
     name: str
@@ -37,7 +37,13 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class LiveBytes:
-    """Activations that are alive while a call runs, in bytes, (dense, left); ``name`` is that of its module."""
+    """Size of the activations that are alive during one call.
+
+    Attributes:
+        name: Name of the module, or of the operator outside of modules.
+        kind: Name of the operator.
+        bytes: Size of the live activations in bytes, (dense, remaining).
+    """
 
     name: str
     kind: str
@@ -45,7 +51,7 @@ class LiveBytes:
 
 
 def layer_costs(units: Units, removed: Tensor) -> list[LayerCost]:
-    """Every call that multiplies, in the order of the program; ``removed`` is a mask over units, (units,)."""
+    """Return the costs of all calls with multiply-adds, in order. ``removed`` is a mask of units, (units,)."""
     products = units.coordinates.coupling.products
     of_node = torch.repeat_interleave(torch.tensor([len(some) for some in products.values()], dtype=torch.long))
     terms = MultilinearTerms(units, [product for some in products.values() for product in some])
@@ -61,7 +67,7 @@ def layer_costs(units: Units, removed: Tensor) -> list[LayerCost]:
 
 
 def live_bytes(units: Units, removed: Tensor) -> list[LiveBytes]:
-    """Bytes alive at every call that makes a tensor, in order; the largest is the peak that ``cost_of`` returns."""
+    """Return the live bytes at each call that creates a tensor, in order. The maximum is the peak of ``cost_of``."""
     gone = units.gone(removed)
     nodes = list(units.coordinates.program.graph.nodes)
     tensors = list(activations(units))

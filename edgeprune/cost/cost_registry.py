@@ -1,4 +1,4 @@
-"""All costs of a network by name."""
+"""Cost models by name, and the costs of a network."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from edgeprune.errors import InputError
 from edgeprune.graph import Units
 
 COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
-"""Costs that a budget can name."""
+"""Names of the costs that a budget can limit."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Costs of one network for the example input (for a batch of one: a sample).
+    """Costs of one network for the example input.
 
-    ``macs`` counts multiply-adds (FLOPs = 2 x MACs) of convolutions, linear layers and matrix products, attention's
-    included. ``peak_activation_bytes`` is the largest sum of live tensors over the order of execution, without weights.
-    ``flash_bytes`` are the weights as float32, BatchNorm folded.
+    Attributes:
+        macs: Multiply-adds (FLOPs = 2 x MACs) of convolutions, linear layers and matrix products, including attention.
+        params: Number of parameters.
+        peak_activation_bytes: Largest sum of live tensors over the order of execution, without weights, in bytes.
+        flash_bytes: Size of the float32 weights with folded BatchNorm, in bytes.
     """
 
     macs: int
@@ -43,21 +45,21 @@ def cost_model(
     precision: str = "float32",
     table: LatencyTable | None = None,
 ) -> CostModel:
-    """The cost ``name``, one of ``COSTS``, of dense ``model``.
+    """Return the cost model ``name`` of the dense ``model``.
 
-    Of ``arena_bytes`` it is what depends on channels, see ``Int8Arena``; a build for a microcontroller adds the rest as
-    its real allocator tells it.
+    The model of ``arena_bytes`` covers the part that depends on channels, see ``Int8Arena``. A build for a
+    microcontroller adds the remainder that its allocator reports.
 
     Args:
-        name: of the cost.
-        units: of the network.
-        model: the network.
-        precision: of the weights in flash, ``float32`` or ``int8``.
-        table: of the target; ``latency_ms`` needs it.
+        name: Name of the cost, one of ``COSTS``.
+        units: Units of the network.
+        model: Dense network.
+        precision: Precision of the weights in flash, ``float32`` or ``int8``.
+        table: Latency table of the target, required for ``latency_ms``.
 
     Raises:
-        InputError: no such cost or precision; a latency without a table.
-        TargetError: the table was made for other layers.
+        InputError: The cost or precision is unknown, or a latency has no table.
+        TargetError: The table was measured for other layers.
     """
     if name == "macs":
         return macs(units)
@@ -77,11 +79,11 @@ def cost_model(
 
 
 def cost_of(units: Units, model: nn.Module, removed: Tensor | None = None) -> Cost:
-    """Costs of dense ``model``, or of what is left of it when the units in the mask ``removed`` go."""
-    gone = torch.zeros(len(units), dtype=torch.bool) if removed is None else removed
+    """Return the costs of the dense ``model`` after removal of the units in the mask ``removed``, default none."""
+    removed_mask = torch.zeros(len(units), dtype=torch.bool) if removed is None else removed
     totals = {}
     for name in ("macs", "params", "flash_bytes"):
         cost = cost_model(name, units, model)
-        cost.remove(gone)
+        cost.remove(removed_mask)
         totals[name] = round(cost.total())
-    return Cost(**totals, peak_activation_bytes=peak_activation_bytes(units, gone))
+    return Cost(**totals, peak_activation_bytes=peak_activation_bytes(units, removed_mask))

@@ -1,4 +1,4 @@
-"""Bytes of the weights in flash, as they are shipped: BatchNorm folded into the layer before it."""
+"""Size of the deployed weights in flash memory, with BatchNorm folded into the preceding layer."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ _VECTOR_BYTES = 4
 
 
 def flash_bytes(units: Units, precision: str = "float32") -> Multilinear:
-    """Bytes of all floating-point constants that evaluation reads: parameters, statistics, tables of numbers.
+    """Return the bytes of all floating-point constants that evaluation reads: parameters, statistics and tables.
 
-    ``float32``: 4 bytes an element; ``int8``: 1 byte an element of a weight (two dimensions and more), 4 an element of
-    a bias or another vector. What is computed from weights alone (a weight norm) is stored as its result. A BatchNorm
-    behind a convolution or linear layer that nothing else reads is folded into it, which leaves one bias a channel;
-    another one keeps its four vectors. What the file format adds (names, the graph, tables of indices) does not count.
+    - ``float32`` has 4 bytes for each element.
+    - ``int8`` has 1 byte for each element of a weight (two or more dimensions), and 4 bytes for other elements.
+    - Values that are computed from weights alone (a weight norm) are stored as their result.
+    - A BatchNorm is folded into the preceding convolution or linear layer if it is its only reader. It leaves one bias
+      for each channel. Any other BatchNorm has four vectors.
+    - The overhead of the file format (names, graph, tables of indices) is not counted.
 
     Raises:
-        InputError: another precision.
+        InputError: The precision is not supported.
     """
     if precision not in _WEIGHT_BYTES:
         raise InputError(f"precision of weights: got {precision!r}; allowed are {', '.join(map(repr, _WEIGHT_BYTES))}")
@@ -63,7 +65,7 @@ def _stored(units: Units, weight_bytes: int) -> Iterator[Product]:
 
 
 def _constants(graph: fx.Graph) -> dict[fx.Node, None]:
-    """Nodes that depend on weights alone, in order."""
+    """Return the nodes that depend on weights alone, in order."""
     found: dict[fx.Node, None] = {}
     for node in graph.nodes:
         reads = node.all_input_nodes
@@ -84,6 +86,6 @@ def _folds(norm: fx.Node, constant: dict[fx.Node, None]) -> bool:
 
 
 def _vector(labels: Labels) -> Product:
-    """One float32 for each channel of a tensor (batch, channels, *positions)."""
+    """Return the bytes of one float32 for each channel of a tensor (batch, channels, *positions)."""
     ids = labels.vector(1)
     return Product(_VECTOR_BYTES * labels.shape[1], ()) if ids is None else Product(_VECTOR_BYTES, (ids,))

@@ -1,4 +1,4 @@
-"""Latency of one inference, predicted from a table of what layers take."""
+"""Latency of one inference, predicted from a latency table of layers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from edgeprune.graph import Units
 
 
 class LatencyCost(CostModel):
-    """The floor of the runtime, the layers, and a rest in proportion to the bytes of activations that are left.
+    """Sum of the overhead of the runtime, the latencies of the layers, and a remainder.
 
-    The rest is what the dense network took beyond its layers: sums, poolings, copies, which read and write activations
-    and compute little. All is an estimate; see ``edgeprune calibrate`` for how far it was off.
+    The remainder is the latency of the dense network beyond its layers: sums, poolings and copies, which mostly read
+    and write activations. It is scaled with the bytes of the remaining activations. The result is an estimate.
+    ``edgeprune calibrate`` reports its error.
 
-    Latency falls in steps of the runtime's alignment, so ``savings`` spreads a step over the units that have to go for
-    it: the steepest way down from the present size of a layer to a smaller one of its grid, per index.
+    Latency decreases in steps of the alignment of the runtime. ``savings`` distributes a step over the units that cause
+    it: it uses the steepest slope from the current size of a layer to a smaller size of its grid.
     """
 
     def __init__(self, units: Units, table: LatencyTable) -> None:
@@ -46,7 +47,7 @@ class LatencyCost(CostModel):
         return self._floor_ms + layers_ms.sum(1) + self._ms_per_byte * activation_bytes
 
     def layers_ms(self) -> Tensor:
-        """Milliseconds of each layer, in the order of execution: (layers,)."""
+        """Return the latency of each layer in milliseconds, in the order of execution, (layers,)."""
         return self._lookup.at(torch.arange(self._layers), self._sizes())
 
     def rest_ms(self) -> float:
@@ -69,7 +70,7 @@ class LatencyCost(CostModel):
         return terms.per_unit(gained)
 
     def _sizes(self) -> Tensor:
-        """(in, out) channels left of each layer: (layers, 2)."""
+        """Return the remaining (in, out) channels of each layer, (layers, 2)."""
         return self.terms.left[: self._layers, :2]
 
     def _activation_bytes(self) -> float:
@@ -77,10 +78,10 @@ class LatencyCost(CostModel):
 
 
 class LatencyLookup:
-    """Bilinear interpolation in the grids of several layers at once.
+    """Vectorized bilinear interpolation in the grids of several layers.
 
-    Aligned counts are interpolated between aligned ones and others between others: a runtime that falls back to slow
-    kernels off its alignment takes twice as long there, and what it takes for 31 and 33 channels says nothing of 32.
+    Aligned channel counts are interpolated between aligned counts, and other counts between other counts. A runtime
+    with slow kernels for other counts needs twice as long there, so 31 and 33 channels do not predict 32.
     """
 
     def __init__(self, grids: list[Grid], table: LatencyTable) -> None:
@@ -94,14 +95,14 @@ class LatencyLookup:
             self._ms[index, : len(grid.into), : len(grid.out)] = torch.tensor(grid.ms, dtype=torch.float64)
 
     def at(self, layer: Tensor, sizes: Tensor) -> Tensor:
-        """Milliseconds of ``layer`` (n,) with ``sizes`` (n, 2) channels in and out; beyond the grid, its edge."""
+        """Return the milliseconds of ``layer``, (n,), with ``sizes`` (in, out), (n, 2), clamped to the grid."""
         low, high, part = zip(*(self._between(axis, layer, sizes[:, axis]) for axis in (0, 1)), strict=True)
         near = self._ms[layer, low[0], low[1]].lerp(self._ms[layer, low[0], high[1]], part[1])
         far = self._ms[layer, high[0], low[1]].lerp(self._ms[layer, high[0], high[1]], part[1])
         return near.lerp(far, part[0])
 
     def steepest(self, sizes: Tensor) -> Tensor:
-        """The most milliseconds an index that going down to a smaller count of the grid saves: (layers, 2), from 0."""
+        """Return the largest saving in ms per index by a smaller count of the grid, at least 0, (layers, 2)."""
         layer = torch.arange(len(sizes))
         now = self.at(layer, sizes)
         slopes = []
@@ -116,7 +117,7 @@ class LatencyLookup:
         return torch.stack(slopes, 1)
 
     def _between(self, axis: int, layer: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The grid points on both sides of ``size`` and where between them it lies, in [0, 1]."""
+        """Return the grid points on both sides of ``size``, and its relative position between them, in [0, 1]."""
         counts, step = self._counts[axis][layer], self._step[layer, axis]
         aligned = (counts % step[:, None]) == 0
         usable = (aligned == ((size % step) == 0)[:, None]) & counts.isfinite()

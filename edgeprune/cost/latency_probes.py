@@ -1,8 +1,9 @@
-"""Small ONNX models whose difference is the time of one layer, as it runs inside a network.
+"""Probes: small ONNX models whose difference in latency is the latency of one layer inside a network.
 
-A layer alone would pay for bringing its input into the runtime's blocked layout and its output back, which layers of
-a network share. So a probe is: a pointwise convolution that makes the input, ``copies`` of the layer beside each other,
-their sum (which runtimes fuse into the convolutions), and a mean over positions. Two probes differ by copies alone.
+A single layer would include the conversion of its input and output between memory layouts, which the layers of a
+network share. Therefore, a probe consists of a pointwise convolution that computes the input, ``copies`` parallel
+copies of the layer, their sum (which runtimes fuse into the convolutions), and a mean over positions. Two probes differ
+only in the number of copies.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _OPSET, _IR = 17, 8
 
 
 def probe(shape: LayerShape, into: int, out: int, copies: int) -> bytes:
-    """The ONNX file of ``copies`` layers of ``shape`` with ``into`` and ``out`` channels, random weights."""
+    """Return the ONNX file of ``copies`` layers of ``shape`` with ``into`` and ``out`` channels and random weights."""
     return (_linear if shape.kind == "linear" else _convolutions)(shape, into, out, copies)
 
 
 def empty() -> bytes:
-    """A model that does nothing: what calling the runtime costs."""
+    """Return the ONNX file of an identity model, whose latency is the overhead of a call of the runtime."""
     model = _Model()
     model.node("Identity", ["x"], "y")
     return model.file([1], [1])
@@ -45,14 +46,14 @@ class _Model:
         self._weights.append(numpy_helper.from_array(values, name))
         return name
 
-    def file(self, taken: list[int], given: list[int]) -> bytes:
+    def file(self, input_shape: list[int], output_shape: list[int]) -> bytes:
         x, y = (
             helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, size)
-            for name, size in (("x", taken), ("y", given))
+            for name, size in (("x", input_shape), ("y", output_shape))
         )
         graph = helper.make_graph(self._nodes, "probe", [x], [y], self._weights)
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
-        return bytes(made.SerializeToString())
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
+        return bytes(model.SerializeToString())
 
 
 def _linear(shape: LayerShape, into: int, out: int, copies: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Latency tables, ``targets/tables/*.json``: what layers take on a target, over a grid of channel counts."""
+"""Latency tables, ``targets/tables/*.json``: measured latencies of layers on a target over a grid of channel counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,14 @@ _Difference = Annotated[float, Field(ge=-_MOST_MS, le=_MOST_MS)]
 
 @dataclass(frozen=True)
 class Grid:
-    """Milliseconds of a layer for each of ``into`` x ``out`` channels, both rising."""
+    """Measured latencies of one layer shape.
+
+    Attributes:
+        shape: Shape of the layer.
+        into: Numbers of input channels, in ascending order.
+        out: Numbers of output channels, in ascending order.
+        ms: Latency in milliseconds for each pair, (into, out).
+    """
 
     shape: LayerShape
     into: tuple[_Count, ...]
@@ -38,7 +45,7 @@ class Grid:
     ms: tuple[tuple[_Ms, ...], ...]
 
     def check(self, where: Path | str) -> None:
-        """Raise TargetError unless the channel counts rise from 1 on, and there is a time for every pair of them."""
+        """Raise TargetError if the channel counts are not ascending from 1, or a pair of them has no latency."""
         rising = all(
             steps and steps[0] >= 1 and all(one < other for one, other in pairwise(steps))
             for steps in (self.into, self.out)
@@ -53,10 +60,10 @@ class RemainderLatency:
     """Latency of one dense network beyond its layers; scaled with the bytes of activations that remain.
 
     Attributes:
-        network: A name for people.
-        fingerprint: Of its layers.
-        measured_ms: The dense network.
-        rest_ms: ``measured_ms`` less the floor and the sum of the layers.
+        network: Name of the network.
+        fingerprint: Fingerprint of the layers of the network.
+        measured_ms: Measured latency of the dense network in milliseconds.
+        rest_ms: ``measured_ms`` without the latency of an empty model and of the layers, in milliseconds.
     """
 
     network: str
@@ -67,20 +74,20 @@ class RemainderLatency:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Measurements of a target.
+    """Latency measurements of a target.
 
     Attributes:
-        target: Its name.
-        device: ``uri`` and what the device says of itself.
-        runtime: Its name.
-        runtime_version: As the device says it.
-        threads: Of one inference.
-        date: Of the measurement, ISO 8601.
-        floor_ms: An empty model.
-        alignment: For each kind of layer the steps of (in, out) channels at which latency falls; 1: none.
-        grids: By shape of the layers.
-        rests: By network.
-        schema: Of the file.
+        target: Name of the target.
+        device: URI of the device (``uri``) and the description that the device reports.
+        runtime: Name of the runtime.
+        runtime_version: Version of the runtime that the device reports.
+        threads: Number of threads of one inference.
+        date: Date of the measurement, ISO 8601.
+        floor_ms: Latency of an empty model in milliseconds.
+        alignment: Multiples of (in, out) channels at which latency decreases, by kind of layer. 1 means no alignment.
+        grids: Latencies by shape of layer.
+        rests: Latency beyond the layers, by network.
+        schema: Version of the file format.
     """
 
     target: str
@@ -96,10 +103,10 @@ class LatencyTable:
     schema: int = SCHEMA
 
     def grid(self, layer: CostLayer) -> Grid:
-        """The grid of a layer's shape.
+        """Return the grid of the shape of ``layer``.
 
         Raises:
-            TargetError: It was not measured.
+            TargetError: The table does not contain the shape.
         """
         for grid in self.grids:
             if grid.shape == layer.shape:
@@ -111,23 +118,23 @@ class LatencyTable:
         )
 
     def rest(self, layers: Sequence[CostLayer]) -> RemainderLatency:
-        """Latency of the dense network with these layers beyond them.
+        """Return the latency, beyond the layers, of the dense network with these ``layers``.
 
         Raises:
-            TargetError: It was not measured.
+            TargetError: The table does not contain the network.
         """
-        wanted = fingerprint(layers)
+        expected = fingerprint(layers)
         for rest in self.rests:
-            if rest.fingerprint == wanted:
+            if rest.fingerprint == expected:
                 return rest
-        known = ", ".join(rest.network for rest in self.rests) or "none"
+        available = ", ".join(rest.network for rest in self.rests) or "none"
         raise TargetError(
-            f"the latency table of {self.target} was not made for this network (for: {known}); "
+            f"the latency table of {self.target} was not made for this network (for: {available}); "
             f"measure it with 'edgeprune calibrate --target {self.target}'"
         )
 
     def joined(self, older: LatencyTable) -> LatencyTable:
-        """This table with what only ``older`` has, if it was measured in the same way; else this table."""
+        """Return this table with the entries that only ``older`` has, if both were measured in the same way."""
         same = ("target", "runtime", "runtime_version", "threads", "device")
         if any(getattr(self, name) != getattr(older, name) for name in same):
             return self
@@ -140,7 +147,7 @@ class LatencyTable:
         return LatencyTable(**values)
 
     def to_json(self) -> str:
-        """The text of the file."""
+        """Return the table as JSON text."""
         return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False) + "\n"
 
     @staticmethod
@@ -148,7 +155,7 @@ class LatencyTable:
         """Read the table in the file ``path``.
 
         Raises:
-            TargetError: It cannot be read, is not a latency table, or is of another schema.
+            TargetError: The file cannot be read, is not a latency table, or has another schema version.
         """
         where = file_lookup.shown(path)
         try:
@@ -158,10 +165,10 @@ class LatencyTable:
 
     @staticmethod
     def from_json(text: str | bytes, *, where: Path | str) -> LatencyTable:
-        """Read what ``to_json`` wrote.
+        """Read a table from the text that ``to_json`` returns.
 
         Raises:
-            TargetError: It is something else, or of another schema.
+            TargetError: The text is not a latency table, or has another schema version.
         """
         try:
             values = safe_json.loads(text)
@@ -183,7 +190,7 @@ class LatencyTable:
 
 
 def fingerprint(layers: Sequence[CostLayer]) -> str:
-    """The same for networks with the same layers in the same order."""
+    """Return a fingerprint that is equal for networks with the same layers in the same order."""
     return hashlib.sha256(repr([layer.shape for layer in layers]).encode()).hexdigest()[:16]
 
 
@@ -191,13 +198,13 @@ def load_table(target: Target, path: Path | None = None, *, installed: str | Non
     """Read the latency table of ``target``.
 
     Args:
-        target: The target.
-        path: File of the table; None: where the target finds it.
-        installed: Version of the target's runtime on this machine; None if it is not installed.
+        target: Target of the table.
+        path: File of the table. Defaults to the table of the target.
+        installed: Version of the runtime of the target on this machine. None if it is not installed.
 
     Raises:
-        TargetError: There is none, it is damaged, or it was made for another target, runtime or number of threads, or
-            with a version of the runtime that the target does not allow.
+        TargetError: The table is missing, is damaged, or was measured for another target, runtime, number of threads or
+            version of the runtime.
     """
     path = path or target.require_latency_table()
     table = LatencyTable.load(path)
@@ -224,10 +231,10 @@ def load_table(target: Target, path: Path | None = None, *, installed: str | Non
 
 
 def allowed_versions(target: Target, installed: str | None) -> SpecifierSet:
-    """Versions of the runtime that a latency table of ``target`` may have been measured with.
+    """Return the versions of the runtime with which a latency table of ``target`` may have been measured.
 
-    These are the versions that the target allows. A target without an architecture is the machine at hand, whose
-    runtime is the installed one.
+    These are the versions that the target allows. A target without an architecture is this machine, whose runtime is
+    the installed one.
     """
     versions = target.runtime.versions
     if versions or target.hardware.architecture is not None or installed is None:
@@ -236,7 +243,7 @@ def allowed_versions(target: Target, installed: str | None) -> SpecifierSet:
 
 
 def is_version_in(versions: SpecifierSet, version: object) -> bool:
-    """Whether ``version`` is one of ``versions``; what is not a version is only in the empty set."""
+    """Return whether ``version`` is in ``versions``. Without any specifier, each text is accepted."""
     try:
         return not versions or versions.contains(str(version), prereleases=True)
     except InvalidVersion:

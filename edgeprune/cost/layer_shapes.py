@@ -1,4 +1,4 @@
-"""The convolutions and linear layers of a program, as latency tables know them."""
+"""Shapes of the convolutions and linear layers of a program, the keys of latency tables."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ from edgeprune.operator_facts.aten_operators import ATEN
 
 @dataclass(frozen=True)
 class LayerShape:
-    """All that the latency of a layer depends on, but for how many channels are left.
+    """Properties of a layer that determine its latency, apart from the number of remaining channels.
 
     Attributes:
-        kind: ``conv``; ``depthwise`` where whole groups of a grouped convolution go; ``linear``.
-        batch: Samples, or rows of a linear layer.
-        positions: Input (height, width); empty for a linear layer.
-        kernel: Of a convolution, by dimension; ``stride``, ``padding`` and ``dilation`` likewise.
-        groups: Of the dense layer.
-        channels: Dense (in, out).
-        shrinks: Whether (in, out) can shrink; a network's input cannot. A depthwise layer has one size, its out.
+        kind: ``conv``, ``linear``, or ``depthwise`` for a grouped convolution whose groups are removed as a whole.
+        batch: Number of samples, or of rows of a linear layer.
+        positions: Input size (height, width). Empty for a linear layer.
+        kernel: Size of the kernel in each dimension. Empty for a linear layer.
+        stride: Stride in each dimension.
+        padding: Padding in each dimension.
+        dilation: Dilation in each dimension.
+        groups: Number of groups of the dense layer.
+        channels: Numbers of channels of the dense layer, (in, out).
+        shrinks: Whether the channels (in, out) can shrink. A depthwise layer has only one size, its output channels.
     """
 
     kind: str
@@ -45,7 +48,13 @@ class LayerShape:
 
 @dataclass(frozen=True)
 class CostLayer:
-    """A call of a layer; ``sizes`` has the ids along its (in, out) channels as factors."""
+    """Call of a layer.
+
+    Attributes:
+        name: Path of the module.
+        shape: Shape of the layer.
+        sizes: Product whose factors are the ids along the (in, out) channels.
+    """
 
     name: str
     shape: LayerShape
@@ -53,7 +62,7 @@ class CostLayer:
 
 
 def layers(units: Units) -> Iterator[CostLayer]:
-    """Every convolution and linear layer that evaluation calls; transposed convolutions are none."""
+    """Yield the convolutions and linear layers that evaluation calls, without transposed convolutions."""
     coordinates = units.coordinates
     for node in coordinates.program.graph.nodes:
         if not is_operator_call(node) or node not in coordinates.labels:
@@ -112,6 +121,6 @@ def _can_go(units: Units, ids: Tensor | None) -> bool:
 
 
 def _sizes(shape: LayerShape, *ids: Tensor | None) -> Product:
-    """Ids along in and out; where a size never changes, coordinates that never go."""
+    """Return the ids along the input and output channels, with constant ids for a size that never changes."""
     fixed = (torch.full((size,), CONSTANT) for size in shape.channels)
     return Product(1, tuple(other if own is None else own for own, other in zip(ids, fixed, strict=True)))

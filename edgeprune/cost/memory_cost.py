@@ -19,12 +19,19 @@ from edgeprune.graph.units import shape_left
 from edgeprune.operator_facts.aten_operators import ATEN
 
 _CHANNEL_BYTES = 8
-"""That TFLite Micro's kernels keep of every channel that a layer makes: an int32 multiplier and an int32 shift."""
+"""Bytes that the kernels of TFLite Micro store for each output channel: an int32 multiplier and an int32 shift."""
 
 
 @dataclass(frozen=True)
 class Activation:
-    """A tensor of the network that has memory of its own, from call ``made`` to its last reader, call ``read``."""
+    """Tensor of the network with separate memory.
+
+    Attributes:
+        made: Index of the call that creates the tensor.
+        read: Index of the last call that reads it.
+        labels: Labels of the tensor.
+        element_bytes: Size of one element in bytes.
+    """
 
     made: int
     read: int
@@ -33,9 +40,9 @@ class Activation:
 
 
 def activations(units: Units, *, fused: bool = False) -> Iterator[Activation]:
-    """All of them. Views and in-place results share the memory of what they come from; weights do not count.
+    """Yield the activations of a program. Weights are not counted. Views and in-place results share memory.
 
-    ``fused``: neither do BatchNorm layers and activations that a TFLite file has in the operator before them.
+    ``fused`` also excludes BatchNorm layers and activations that a TFLite file fuses into the preceding operator.
     """
     coordinates = units.coordinates
     owner: dict[fx.Node, fx.Node] = {}
@@ -67,10 +74,9 @@ def _fuses(node: fx.Node, source: fx.Node) -> bool:
 
 
 def peak_activation_bytes(units: Units, removed: Tensor) -> int:
-    """Bytes of the live activations at the worst call, when the units in the mask ``removed`` are gone.
+    """Return the largest size of live activations in bytes, after removal of the units in the mask ``removed``.
 
-    Counted tensor by tensor; ``PeakActivation`` gives the same for all units at once. The network's inputs and outputs
-    count, its weights do not.
+    Inputs and outputs of the network are counted, weights are not. ``PeakActivation`` is the corresponding cost model.
     """
     gone = units.gone(removed)
     change: dict[int, int] = {}
@@ -86,13 +92,13 @@ def peak_activation_bytes(units: Units, removed: Tensor) -> int:
 
 
 class _Peak(CostModel):
-    """A maximum over calls of sums over what is alive then.
+    """Maximum over calls of the sum of the live objects.
 
     Args:
-        units: Of the network.
-        sizes: Bytes of each thing that lives.
-        made: The call from which on it does.
-        after: The first call at which it does not any more.
+        units: Units of the network.
+        sizes: Size of each object in bytes.
+        made: Index of the first call at which each object is alive.
+        after: Index of the first call at which each object is no longer alive.
     """
 
     def __init__(self, units: Units, sizes: Sequence[Product], made: Sequence[int], after: Sequence[int]) -> None:
@@ -112,9 +118,9 @@ class _Peak(CostModel):
         return ((self._made <= call) & (call < self._after)).double(), 0.0
 
     def savings(self, limit: float = -math.inf) -> Tensor:
-        """The mean, over the calls whose live bytes are above ``limit``, of what goes there.
+        """Return the mean reduction over the calls whose live bytes are above ``limit``, (units,).
 
-        Without a limit, or where none is above it: over the calls of the peak.
+        Without a limit, or without calls above it, the mean is over the calls at the peak.
         """
         live = self._live(self.terms)
         over = live > limit
@@ -133,7 +139,7 @@ class _Peak(CostModel):
         return ((more.cumsum_(1)[:, :-1] + live).amax(1) - live.max())[terms.class_of]
 
     def _live(self, terms: MultilinearTerms) -> Tensor:
-        """Bytes alive at each call, (calls,); (n, calls) for terms at many sizes."""
+        """Return the live bytes at each call, (calls,), or (n, calls) for terms with many sizes."""
         sizes = terms.values()
         change = torch.zeros(*sizes.shape[:-1], self._calls + 1, dtype=torch.float64)
         change.index_add_(-1, self._made, sizes)
@@ -142,7 +148,7 @@ class _Peak(CostModel):
 
 
 class PeakActivation(_Peak):
-    """``peak_activation_bytes`` as a function of the units that are left."""
+    """Cost model of ``peak_activation_bytes``."""
 
     def __init__(self, units: Units) -> None:
         tensors = list(activations(units))
@@ -151,10 +157,10 @@ class PeakActivation(_Peak):
 
 
 class Int8Arena(_Peak):
-    """The part of an int8 network's arena in TFLite Micro that depends on its channels.
+    """Part of the TFLite Micro arena of an int8 network that depends on its channels.
 
-    The largest sum of int8 activations that are alive at once, after fusing, and what kernels keep of each channel from
-    the first inference to the last. Neither gaps between activations nor what does not depend on channels are in it.
+    It is the largest sum of live int8 activations after fusion, plus the persistent data of the kernels for each
+    channel. Gaps between activations and parts that do not depend on channels are not included.
     """
 
     def __init__(self, units: Units) -> None:
@@ -167,7 +173,7 @@ class Int8Arena(_Peak):
 
 
 def _channels(units: Units) -> Iterator[Product]:
-    """Bytes that kernels keep for each channel of a layer's outputs."""
+    """Yield the bytes that kernels store for each output channel of a layer."""
     coordinates = units.coordinates
     for node in coordinates.program.graph.nodes:
         labels = coordinates.labels.get(node)

@@ -1,4 +1,4 @@
-"""Costs that are one sum over layers or tensors: multiply-adds, parameters, bytes of weights."""
+"""Costs that are a sum over layers or tensors: multiply-adds, parameters, bytes of weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeprune.graph.coupling import Product
 
 
 class Multilinear(CostModel):
-    """A sum of terms; what each unit saves, given what is gone already, is one vector expression over all of them."""
+    """Sum of multilinear terms. The savings of all units are one vector expression."""
 
     def __init__(self, units: Units, products: Sequence[Product]) -> None:
         super().__init__(MultilinearTerms(units, products))
@@ -37,13 +37,13 @@ class Multilinear(CostModel):
 
 
 def macs(units: Units) -> Multilinear:
-    """Multiply-adds of convolutions, linear layers and matrix products."""
+    """Return the multiply-adds of convolutions, linear layers and matrix products."""
     coupling = units.coordinates.coupling
     return Multilinear(units, [product for products in coupling.products.values() for product in products])
 
 
 def params(units: Units, model: nn.Module) -> Multilinear:
-    """Parameters; one with several names counts once."""
+    """Return the number of parameters. A parameter with several names is counted once."""
     along: dict[str, dict[int, Tensor]] = {}
     for owner in units.coordinates.coupling.owners:
         if owner.parameter:

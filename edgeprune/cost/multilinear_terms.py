@@ -1,4 +1,4 @@
-"""Many sums of multilinear terms in the units that are left, evaluated at once."""
+"""Vectorized evaluation of multilinear terms in the numbers of remaining units."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from edgeprune.graph.index_labels import Labels
 
 
 def elements(units: Units, labels: Labels, each: int = 1) -> Product:
-    """The elements of a tensor, each worth ``each``, by the indices left along what can shrink."""
+    """Return the number of elements of a tensor, times ``each``, as a product over its prunable dimensions."""
     factors: list[Tensor] = []
     followed: set[int] = set()
     for track in labels.tracks:
         ids = track.ids.flatten()
         unit = units.unit_of[ids]
-        # Where two followed dimensions were flattened into one, what both can lose is counted by the first.
+        # If two tracked dimensions were flattened into one, only the first is counted.
         if bool(units.prunable[unit[unit >= 0]].any()) and followed.isdisjoint(track.dims):
             followed.update(track.dims)
             factors.append(ids)
@@ -30,17 +30,17 @@ def elements(units: Units, labels: Labels, each: int = 1) -> Product:
 
 
 class MultilinearTerms:
-    """Terms ``count * n_1 * ... * n_k``, where ``n_i`` is how many indices are left along a coupled dimension.
+    """Terms ``count * n_1 * ... * n_k``, where ``n_i`` is the number of remaining indices of a coupled dimension.
 
-    Units that shrink the same dimensions by as much are alike: they form a *class*, and all is computed per class.
-    The channels of one layer are one class as a rule: there are hundreds of classes, not ten thousands of units.
+    Units that shrink the same dimensions by the same amounts form a *class*, and computations are per class. Usually,
+    the channels of one layer are one class, so there are hundreds of classes instead of tens of thousands of units.
     """
 
     def __init__(self, units: Units, products: Sequence[Product]) -> None:
         rank = max((len(product.factors) for product in products), default=0)
         self.counts = torch.tensor([product.count for product in products], dtype=torch.float64)
         self.left = torch.ones(len(products), rank, dtype=torch.float64)
-        """Indices left along each factor of each term: (terms, rank); 1 where a term has fewer factors."""
+        """Remaining indices of each factor of each term, (terms, rank). 1 if a term has fewer factors."""
         slots, lost = [torch.zeros(0, dtype=torch.long)], [torch.zeros(0, dtype=torch.long)]
         for term, product in enumerate(products):
             for axis, ids in enumerate(product.factors):
@@ -54,57 +54,57 @@ class MultilinearTerms:
         classes, at, count = self.class_of[held[0][shown]], held[1][shown], count[shown]
         pairs, pair = torch.unique(classes * len(products) + at // max(rank, 1), return_inverse=True)
         self.pair_class, self.pair_term = pairs // max(len(products), 1), pairs % max(len(products), 1)
-        """The class and the term of each pair that have to do with each other."""
+        """Class and term of each pair of a class and a term that depends on it, (pairs,)."""
         self.loss = torch.zeros(len(pairs), rank, dtype=torch.float64)
-        """Indices that a unit of each pair's class takes from each factor of its term: (pairs, rank)."""
+        """Indices that one unit of the class of each pair removes from each factor of the term, (pairs, rank)."""
         self.loss[pair, at % max(rank, 1)] = count.double()
         self.classes = int(self.class_of.max()) + 1 if len(units) else 0
 
     def values(self) -> Tensor:
-        """Each term now: (terms,)."""
+        """Return the current value of each term, (terms,)."""
         return self.counts * self.left.prod(-1)
 
     def taken(self, masks: Tensor) -> Tensor:
-        """Indices that the units of each mask, (n, units), take from each factor: (n, terms, rank)."""
+        """Return the indices that the units of each mask remove from each factor, (n, units) -> (n, terms, rank)."""
         many = torch.zeros(len(masks), self.classes, dtype=torch.float64).index_add_(1, self.class_of, masks.double())
         taken = torch.zeros(len(masks), *self.left.shape, dtype=torch.float64)
         return taken.index_add_(1, self.pair_term, many[:, self.pair_class, None] * self.loss)
 
     def lost(self) -> Tensor:
-        """Decrease of the term of each pair when one unit of its class is removed: (pairs,)."""
+        """Return the decrease of the term of each pair by removal of one unit of its class, (pairs,)."""
         left = self.left[self.pair_term]
         return self.counts[self.pair_term] * (left.prod(1) - (left - self.loss).prod(1))
 
     def gained(self) -> Tensor:
-        """Increase of the term of each pair when one unit of its class is put back: (pairs,)."""
+        """Return the increase of the term of each pair by restoration of one unit of its class, (pairs,)."""
         left = self.left[self.pair_term]
         return self.counts[self.pair_term] * ((left + self.loss).prod(1) - left.prod(1))
 
     def per_unit(self, values: Tensor) -> Tensor:
-        """Values of pairs, (pairs,), added up for each unit: (units,)."""
+        """Return the sum of the values of pairs for each unit, (pairs,) -> (units,)."""
         by_class = torch.zeros(self.classes, dtype=torch.float64).index_add(0, self.pair_class, values)
         return by_class[self.class_of]
 
     def shift(self, mask: Tensor, sign: float) -> None:
-        """Take the units in ``mask`` away (-1) or put them back (+1)."""
+        """Remove (``sign`` -1) or restore (+1) the units in ``mask``, (units,)."""
         many = torch.bincount(self.class_of[mask], minlength=self.classes).double()
         self.left.index_add_(0, self.pair_term, sign * many[self.pair_class, None] * self.loss)
 
     def copy(self) -> MultilinearTerms:
-        """The same state; what never changes is shared."""
+        """Return an independent copy of the state. Constant data is shared."""
         return self.at(self.left.clone())
 
     def at(self, left: Tensor) -> MultilinearTerms:
-        """The same terms with other sizes ``left``, (terms, rank), or many of them at once, (n, terms, rank)."""
+        """Return the same terms with other sizes ``left``, (terms, rank), or with many sizes, (n, terms, rank)."""
         twin = copy.copy(self)
         twin.left = left
         return twin
 
 
 def _classes(size: int, unit: Tensor, slot: Tensor, count: Tensor, slots: int) -> tuple[Tensor, Tensor]:
-    """The class of each unit, (units,), and a mask of one unit of each class, (units,).
+    """Return the class of each unit, (units,), and a mask of one unit of each class, (units,).
 
-    What a unit takes is compared by the sum of a random number for each factor of each term.
+    Units are compared by a hash: the sum of a random number for each factor of each term, times the removed indices.
     """
     numbers = torch.randint(-(2**62), 2**62, (slots,), generator=torch.Generator().manual_seed(0))
     signature = torch.zeros(size, dtype=torch.long).index_add(0, unit, numbers[slot] * count)

@@ -1,4 +1,4 @@
-"""Another cost in other units: times a factor, and with what does not depend on the units that are left."""
+"""Linear function of another cost: a factor, and an offset that does not depend on the remaining units."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ScaledCost(CostModel):
     """``factor * base + offset``.
 
     Args:
-        base: It is copied.
-        factor: Above 0.
-        offset: What is there whatever goes.
+        base: Cost to scale. It is copied.
+        factor: Factor above 0. Defaults to 1.
+        offset: Constant part of the cost. Defaults to 0.
     """
 
     def __init__(self, base: CostModel, *, factor: float = 1.0, offset: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Importance of units. One file a family; a new criterion is one file."""
+"""Criteria for the importance of units, one module for each family of criteria."""
 
 from __future__ import annotations
 

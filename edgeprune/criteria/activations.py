@@ -1,4 +1,4 @@
-"""Criteria that look at the size and spread of what a unit gives."""
+"""Criteria by the magnitude and variation of activations."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class _Activation(Aggregated):
 class MeanActivation(_Activation):
     """``mean |x_i|`` over samples and positions where the unit is consumed, over the mean of the layer.
 
-    Small: the unit gives little to what reads it. Molchanov et al., "Pruning Convolutional Neural Networks for Resource
-    Efficient Inference" (2017), section 2.2.
+    A low score means that the unit contributes little to the layers that read it. Molchanov et al., "Pruning
+    Convolutional Neural Networks for Resource Efficient Inference" (2017), section 2.2.
     """
 
     name = "mean_activation"
@@ -38,8 +38,8 @@ class MeanActivation(_Activation):
 class ActivationStd(_Activation):
     """Standard deviation of ``x_i`` over samples and positions where the unit is consumed, over the mean of the layer.
 
-    Small: the unit hardly varies, so that a bias can stand in for it; 0 for a constant one, however large. Polyak and
-    Wolf, "Channel-Level Acceleration of Deep Face Representations" (2015), and Molchanov et al. (2017).
+    A low score means that the unit varies little, so that a bias can replace it. A constant unit has the score 0.
+    Polyak and Wolf, "Channel-Level Acceleration of Deep Face Representations" (2015), and Molchanov et al. (2017).
     """
 
     name = "activation_std"
@@ -50,11 +50,11 @@ class ActivationStd(_Activation):
 
 @register
 class Apoz(Aggregated):
-    """Share of the samples and positions where the unit is not zero: one minus the average percentage of zeros.
+    """Fraction of the samples and positions where the unit is not zero: one minus the average percentage of zeros.
 
-    Small: the unit is silent most of the time. Zero is a magnitude of at most ``threshold`` times the root mean square
-    of the sample where it is consumed, so that there are zeros behind other functions than ReLU; 0 counts exact zeros
-    alone. Hu et al., "Network Trimming" (2016).
+    A low score means that the unit is mostly inactive. A magnitude of at most ``threshold`` times the root mean square
+    of the sample where the unit is consumed counts as zero, so that activation functions other than ReLU have zeros
+    too. With a threshold of 0, only exact zeros count. Hu et al., "Network Trimming" (2016).
     """
 
     name = "apoz"
@@ -70,7 +70,7 @@ class Apoz(Aggregated):
 
 
 class _Active:
-    """How often each unit is not zero."""
+    """Fraction of nonzero values of each unit, (m,)."""
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold

@@ -25,7 +25,14 @@ Normalize = Literal["mean", "max", "none"]
 
 @dataclass(frozen=True)
 class Network:
-    """Input of a criterion. ``seed`` makes its choices repeatable; ``samples`` are None if none are given."""
+    """Input of a criterion.
+
+    Attributes:
+        model: Dense network.
+        units: Units of ``model``.
+        seed: Seed of random choices. Defaults to 0.
+        samples: Samples for criteria that need data. None without data.
+    """
 
     model: nn.Module
     units: Units
@@ -34,36 +41,35 @@ class Network:
 
     @property
     def data(self) -> Samples:
-        """The samples, for a criterion that needs them: ``create`` saw to it that there are some."""
+        """Samples for a criterion that needs data. ``create`` checks that they exist."""
         assert self.samples is not None
         return self.samples
 
 
 class Criterion(ABC):
-    """Scores every unit: the larger, the more its removal is expected to cost.
+    """Estimator of the importance of units. A higher score predicts a larger loss by removal of the unit.
 
-    Options are arguments of the constructor, which checks them and raises InputError with the rule and the value got.
+    Options are arguments of the constructor. It checks them and raises InputError with the rule and the value.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Literal["weights", "data", "labels"]] = "weights"
     """Inputs of the criterion besides the weights: samples (``data``), or samples, labels and the loss (``labels``)."""
     additive: ClassVar[bool] = False
-    """Scores are changes of the loss: they add up over units, and compare between groups without normalisation."""
+    """Whether scores are changes of the loss, which add up over units and compare between groups unnormalized."""
 
     @abstractmethod
     def score(self, network: Network) -> Tensor:
-        """Scores of all units, frozen ones included: finite, at least 0, float64 of shape (units,)."""
+        """Return the scores of all units, including frozen ones: finite, at least 0, float64 (units,)."""
 
 
 class Aggregated(Criterion):
-    """Options ``aggregate`` and ``normalize``: how what several layers say of a unit is put together.
+    """Options ``aggregate`` and ``normalize``: combination of the values of several layers for one unit.
 
-    ``normalize`` first divides what each layer says by its ``mean`` or ``max`` over the layer, or by nothing
-    (``none``), so that layers of different scale compare. ``aggregate`` then takes the ``sum``, ``mean`` or ``max``
-    over all that speak of a unit: by the sum, a channel of a residual stream matters as much as all its filters
-    together. It is the sum that keeps accuracy: by the mean, residual streams are cut as readily as what lies within a
-    block.
+    ``normalize`` divides the values of each layer by their ``mean`` or ``max`` over the layer, or does not change them
+    (``none``), so that layers of different scale compare. ``aggregate`` is the ``sum``, ``mean`` or ``max`` of the
+    values of a unit. With the sum, a channel of a residual stream is as important as all its filters together. The sum
+    preserves accuracy best. With the mean, residual streams are pruned as much as channels inside of blocks.
     """
 
     def __init__(self, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
@@ -73,10 +79,10 @@ class Aggregated(Criterion):
         self._normalize = normalize
 
     def _together(self, units: Units, parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-        """``aggregate`` of ``parts`` by the options.
+        """Return the ``aggregate`` of ``parts`` with the options of the criterion.
 
         Raises:
-            InputError: What the layers say is not finite.
+            InputError: A value of a layer is not finite.
         """
         scores = aggregate(units, parts, how=self._aggregate, normalize=self._normalize)
         if not bool(scores.isfinite().all()):
@@ -93,9 +99,9 @@ register = _registry.register
 registered = _registry.registered
 
 AUTO = "l2"
-"""Meaning of ``auto`` without data, and with training: large filters recover best."""
+"""Criterion of ``auto`` without data, and with training, because large filters recover best."""
 AUTO_WITHOUT_TRAINING = "fisher"
-"""Meaning of ``auto`` with data and without training; docs/selection.md compares both."""
+"""Criterion of ``auto`` with data and without training. docs/selection.md compares both."""
 
 
 def create(
@@ -106,18 +112,18 @@ def create(
     training: bool = False,
     base: Path | None = None,
 ) -> Criterion:
-    """The criterion called ``name``, made with ``options``.
+    """Create the criterion ``name`` with ``options``.
 
     Args:
-        name: One of ``registered()``; ``auto`` for the best one known; ``package.module:Class`` or ``file.py:Class``
-            for one's own.
-        options: Arguments of its constructor.
-        data: Whether there are samples.
+        name: Name in ``registered()``, ``auto`` for the recommended criterion, or ``package.module:Class`` or
+            ``file.py:Class`` for a user-defined criterion.
+        options: Arguments of the constructor.
+        data: Whether samples are available.
         training: Whether training follows.
-        base: Folder that file names are relative to; None: the working folder.
+        base: Folder to which file names are relative. Defaults to the working folder.
 
     Raises:
-        InputError: There is none (names the nearest), it does not take the options, or it needs data and has none.
+        InputError: The name is unknown (the message suggests the nearest), an option is invalid, or data is missing.
     """
     if name == "auto":
         name = AUTO_WITHOUT_TRAINING if data and not training else AUTO
@@ -133,10 +139,10 @@ def create(
 
 
 def score(criterion: Criterion, network: Network) -> Tensor:
-    """The scores that ``criterion`` gives, checked: one's own may break the contract.
+    """Compute the scores of ``criterion`` and check them, because a user-defined criterion may return invalid scores.
 
     Raises:
-        InputError: They are not finite, not at least 0, or not one a unit.
+        InputError: The scores are not finite, not at least 0, or not one for each unit.
     """
     scores = criterion.score(network)
     if not isinstance(scores, Tensor) or scores.shape != (len(network.units),):
@@ -157,15 +163,15 @@ def _group(units: Units, unit: int) -> str:
 
 
 def documentation(criterion: type[Criterion]) -> str:
-    """The formula, followed by the documentation of options that its family shares."""
+    """Return the documentation of a criterion, followed by the documentation of the options of its family."""
     return registry.documentation(criterion, Criterion)
 
 
 def find(name: str, base: Path | None = None) -> type[Criterion]:
-    """The class of the criterion called ``name``: one of ``registered()``, or one's own as ``create`` takes it.
+    """Return the class of the criterion ``name``, which is as in ``create``.
 
     Raises:
-        InputError: There is none (names the nearest).
+        InputError: The name is unknown. The message suggests the nearest name.
     """
     return _registry.find(name, base)
 
@@ -177,14 +183,13 @@ def aggregate(
     how: Aggregate = "sum",
     normalize: Normalize = "mean",
 ) -> Tensor:
-    """One score a unit of what several layers say of it, float64 (units,); 0 for a unit of which none says anything.
+    """Combine the values of several layers to one score for each unit, float64 (units,). 0 for units without values.
 
     Args:
-        units: All of them.
-        parts: For each layer the unit of each index, -1 for none, and the value of each index, both (n,).
-        how: What becomes of the values of one unit.
-        normalize: Divide each layer's values by their mean or largest magnitude first, so that layers of different
-            scale compare.
+        units: Units of the network.
+        parts: For each layer, the unit of each index (-1 for none) and the value of each index, both (n,).
+        how: Combination of the values of one unit. Defaults to their sum.
+        normalize: Divisor of the values of each layer: their mean or largest magnitude. Defaults to the mean.
     """
     total = torch.zeros(len(units), dtype=torch.float64)
     count = torch.zeros(len(units), dtype=torch.float64)

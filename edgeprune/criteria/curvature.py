@@ -1,4 +1,4 @@
-"""Criteria from second derivatives: of the loss by weights, and of a layer's error by its inputs."""
+"""Criteria by second derivatives: of the loss by weights, and of the error of a layer by its weights."""
 
 from __future__ import annotations
 
@@ -54,15 +54,19 @@ class Obd(Aggregated):
 
 @register
 class Obs(Criterion):
-    """Error of the layers that read a unit when it goes and the rest of their weights make up for it as well as can be.
+    """Error of the layers that read a unit after its removal and an optimal update of their remaining weights.
 
-    The Hessian of a layer's squared error by its weights is the Gram matrix of its inputs, G. Without the inputs i of a
-    unit the best update of what stays leaves the error ``tr(W_i inv(inv(G)_ii) W_i^T)``, here a share of the layer's
-    output power and summed over layers. Units of a group go one by one, the least error first, inv(G) and W updated
-    each time; a unit's score is the error at its turn, never less than that of those before it, so that of two alike
-    units the second is dear. Hassibi & Stork, "Optimal Brain Surgeon" (1993), equation 5; by layers after Dong et al.,
-    "Layer-wise Optimal Brain Surgeon" (2017). Reads plain convolutions and linear layers; a unit that neither reads
-    scores the mean.
+    The Hessian of the squared error of a layer by its weights is the Gram matrix G of its inputs. Without the inputs i
+    of a unit, the optimal update leaves the error ``tr(W_i inv(inv(G)_ii) W_i^T)``, here as a fraction of the output
+    power of the layer, summed over layers.
+
+    1. Remove the unit of the group with the smallest error, and update inv(G) and W.
+    2. The score of the unit is this error, or the largest previous error of the group if that is larger. Therefore, the
+       second of two similar units has a high score.
+    3. Repeat until the group is empty. Units that no convolution without groups or linear layer reads have the mean.
+
+    Hassibi and Stork, "Optimal Brain Surgeon" (1993), equation 5; by layers after Dong et al., "Layer-wise Optimal
+    Brain Surgeon" (2017). Complexity: O(units * features^2) for each group and layer.
     """
 
     name = "obs"
@@ -82,12 +86,12 @@ class Obs(Criterion):
 
 @dataclass
 class _Inverse:
-    """A layer as one group of units sees it.
+    """State of one layer during the elimination of the units of one group.
 
     Attributes:
-        weight: What is left of it, float64 (out, features), in units of the root of its output power.
-        inverse: Of the Gram matrix of what is left, (features, features).
-        features: Of each unit, as many of each, (units, k); None for a unit the layer does not read.
+        weight: Updated weights, float64 (out, features), divided by the root of the output power.
+        inverse: Inverse of the Gram matrix of the remaining features, (features, features).
+        features: Indices of the features of each unit, (k,). None for a unit that the layer does not read.
     """
 
     weight: Tensor
@@ -108,7 +112,7 @@ class _Inverse:
         return _Inverse(weight / power.sqrt(), torch.linalg.inv(damped), features)
 
     def errors(self, left: list[int]) -> Tensor:
-        """Increase of the layer's error when each unit of ``left`` alone is removed, (len(left),)."""
+        """Return the increase of the error of the layer by removal of each unit of ``left`` alone, (len(left),)."""
         errors = torch.zeros(len(left), dtype=torch.float64)
         by_size: dict[int, list[int]] = {}
         for at, unit in enumerate(left):
@@ -123,7 +127,7 @@ class _Inverse:
         return errors
 
     def remove(self, unit: int) -> None:
-        """Take ``unit`` away and let the other weights make up for it."""
+        """Remove ``unit`` and update the other weights to compensate for it."""
         index = self.features[unit]
         if index is not None:
             column = self.inverse[:, index]
@@ -133,7 +137,7 @@ class _Inverse:
 
 
 def _eliminate(layers: list[_Inverse], size: int) -> Tensor:
-    """Scores of the units of a group, (size,): the error at each one's turn, the least first."""
+    """Return the scores of the units of a group, (size,): the error at removal, in ascending order."""
     scores = torch.zeros(size, dtype=torch.float64)
     left, worst = list(range(size)), 0.0
     while left:
@@ -152,7 +156,7 @@ def _reads(layer: LinearLayer, group: Group) -> bool:
 
 
 def _grams(network: Network) -> dict[LinearLayer, Tensor]:
-    """Second moments of the inputs of each layer, float64 (features, features), streamed."""
+    """Return the second moments of the inputs of each layer, float64 (features, features), computed in one pass."""
     units = network.units
     layers = {node: layer for node, layer in layers_of(units).items() if layer.groups == 1}
     run = _Gram(units, layers, network.seed)

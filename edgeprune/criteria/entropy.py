@@ -1,4 +1,4 @@
-"""Criteria that look at how much a unit can tell: the entropy of its weights, of its activations."""
+"""Criteria by information content: the entropy of the weights or of the activations of a unit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgeprune.statistics.histogram import Histogram, Range
 
 @register
 class WeightEntropy(Aggregated):
-    """Entropy ``-sum(p_b * log(p_b))`` of the weights of a filter, ``p_b`` the share of them in bin b, in nats.
+    """Entropy ``-sum(p_b * log(p_b))`` of the weights of a filter in nats, ``p_b`` the fraction of them in bin b.
 
-    The ``bins`` part the range from minus to plus the largest magnitude of the layer. Small: the weights of the filter
-    are much alike, at zero or elsewhere. Meng et al., "Filter Grafting for Deep Neural Networks" (2020).
+    The ``bins`` divide the range from minus to plus the largest magnitude of the layer. A low score means that the
+    weights of the filter are similar. Meng et al., "Filter Grafting for Deep Neural Networks" (2020).
     """
 
     name = "weight_entropy"
@@ -38,12 +38,12 @@ class WeightEntropy(Aggregated):
 
 @register
 class ActivationEntropy(Aggregated):
-    """Entropy ``-sum(p_b * log(p_b))`` of a unit's mean activation per sample, ``p_b`` the share of samples in bin b.
+    """Entropy ``-sum(p_b * log(p_b))`` of the mean activation of samples, ``p_b`` the fraction of samples in bin b.
 
-    The ``bins`` part the widest range of any unit consumed together, which a first pass over the samples finds; a
-    second one counts. In nats. Small: the unit says much the same of most samples; 0 if it says the same of all. Bins
-    of each unit's own range, as Luo and Wu, "An Entropy-based Pruning Method for CNN Compression" (2017), would not
-    tell a unit that hardly varies from one that does.
+    The ``bins`` divide the widest range of any unit that is consumed together. A first pass over the samples computes
+    the range, a second pass counts. The unit is nats. A low score means that the activation is similar for most
+    samples, and 0 means that it is equal for all. Bins over the range of each unit, as in Luo and Wu, "An Entropy-based
+    Pruning Method for CNN Compression" (2017), would not distinguish units with small and large variation.
     """
 
     name = "activation_entropy"

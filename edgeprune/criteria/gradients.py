@@ -1,6 +1,6 @@
-"""Criteria from gradients of the loss by gates: a factor 1 on everything a unit gives to what consumes it.
+"""Criteria by gradients of the loss by gates. A gate is a factor 1 on the activations of a unit at all consumers.
 
-A unit is removed by closing its gate at every consumer, so the change of the loss is expanded in the gate.
+Removal of a unit sets its gate to 0, so the change of the loss is expanded as a function of the gate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Gated(Criterion):
 
     @abstractmethod
     def _read(self, gates: _Gates) -> Tensor:
-        """The score of every unit."""
+        """Return the score of each unit, (units,)."""
 
 
 @register
@@ -95,13 +95,13 @@ class Snip(Aggregated):
 
 
 class _Gates:
-    """Sums over samples of the gate gradients of every unit, float64 (units,).
+    """Sums over samples of the gate gradients of each unit.
 
     Attributes:
-        count: Samples.
-        sum: Of the gradients.
-        magnitude: Of their absolute values.
-        square: Of their squares.
+        count: Number of samples.
+        sum: Sum of the gradients, float64 (units,).
+        magnitude: Sum of their absolute values, float64 (units,).
+        square: Sum of their squares, float64 (units,).
     """
 
     def __init__(self, network: Network) -> None:

@@ -1,4 +1,4 @@
-"""Magnitude adapted to the layer: comparable across layers without a scale to choose."""
+"""Layer-adaptive magnitude, comparable between layers without a scaling option."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgeprune.criteria.magnitude import filters
 class Lamp(Aggregated):
     """``|w_i|^2 / sum(|w_j|^2)`` over all units j of the group that are at least as large, in (0, 1]; 0 for zeros.
 
-    ``|w_i|^2`` is the squared Euclidean norm of the filters of unit i, over the mean of each layer, put together over
-    the layers that make it. Large: to keep all that is larger and lose this one would change the group much; the
-    largest of each group has 1, so that no group drains. Units in place of single weights, otherwise as Lee et al.,
-    "Layer-adaptive Sparsity for the Magnitude-based Pruning" (2021).
+    ``|w_i|^2`` is the squared Euclidean norm of the filters of unit i over the mean of each layer, aggregated over the
+    layers that produce the unit. A high score means that removal of this unit, with all larger units kept, changes the
+    group strongly. The largest unit of each group has the score 1, so that no group is emptied. Applies the method of
+    Lee et al., "Layer-adaptive Sparsity for the Magnitude-based Pruning" (2021), to units instead of single weights.
     """
 
     name = "lamp"

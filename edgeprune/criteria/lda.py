@@ -1,4 +1,4 @@
-"""Discriminant analysis: units that tell classes apart."""
+"""Criterion by linear discriminant analysis: the separation of classes by a unit."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from edgeprune.statistics.accumulators import stream, views_of
 from edgeprune.statistics.moments import ClassMoments
 
 _LEAST = 1e-6
-"""The scatter within classes counts as no less than this share of all: one sample a class leaves none."""
+"""Minimum of the scatter within classes, as a fraction of the total. It would be 0 with one sample in each class."""
 
 
 @register
 class Lda(Aggregated):
-    """Scatter between classes over scatter within classes of the unit's mean activation per sample (Fisher's ratio).
+    """Scatter between classes over scatter within classes of the mean activation of samples (Fisher's ratio).
 
     ``sum_c n_c * (m_c - m)^2 / sum_c sum_{s in c} (x_s - m_c)^2`` with ``x_s`` the mean over the positions of sample s.
-    Small: the unit does not tell classes apart. Needs class labels: whole numbers, one a sample, two classes at least.
-    Samples with torch's ``ignore_index`` (-100) are left out.
+    A low score means that the unit does not separate classes. The criterion needs one integer class label for each
+    sample and at least two classes. Samples with the ``ignore_index`` of torch (-100) are skipped.
     Fisher (1936); Tian, Arbel and Clark, "Deep LDA-Pruned Nets for Efficient Facial Gender Classification" (2017).
     """
 

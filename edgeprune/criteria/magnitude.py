@@ -1,4 +1,4 @@
-"""Criteria that look at the size of weights."""
+"""Criteria by the magnitude of weights."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from edgeprune.criteria.base import OPTIONS, Aggregate, Aggregated, Network, Nor
 
 
 def filters(network: Network, tensors: Mapping[str, Tensor] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each layer that makes units: the unit of each filter, (n,), and the filters as rows, (n, elements).
+    """Yield the unit of each filter, (n,), and the filters as rows, (n, elements), for each layer that produces units.
 
-    ``tensors`` are shaped and named like the weights, and stand for them; the weights themselves where there are none.
+    ``tensors`` replace the weights and have their names and shapes. They default to the weights of the network.
     """
     units = network.units
     made = {(member.tensor, member.dim) for group in units.groups for member in group.producers}
@@ -25,7 +25,7 @@ def filters(network: Network, tensors: Mapping[str, Tensor] | None = None) -> It
 
 
 class _Magnitude(Aggregated):
-    """A norm of each filter ``(out_ch, in_ch, kh, kw)[i]``, aggregated over the layers that make a unit."""
+    """Norm of each filter ``(out_ch, in_ch, kh, kw)[i]``, aggregated over the layers that produce a unit."""
 
     def _score(self, network: Network, size: Callable[[Tensor], Tensor]) -> Tensor:
         parts = ((unit, size(rows.float())) for unit, rows in filters(network))
@@ -56,7 +56,7 @@ class L2(_Magnitude):
 class L0(_Magnitude):
     """Number of weights of each filter whose magnitude is above ``threshold`` times the largest of its layer.
 
-    Counts what Hu et al. (2016) count of activations, of the weights themselves.
+    Hu et al. (2016) count activations in the same way.
     """
 
     name = "l0"

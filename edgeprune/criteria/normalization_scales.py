@@ -1,4 +1,4 @@
-"""Criteria that look at the scales of normalisation layers."""
+"""Criterion by the scales of normalization layers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from edgeprune.graph.rules.normalization import ChannelNorm, GroupNorm, LayerNor
 
 @register
 class BnScale(Aggregated):
-    """Magnitude ``|gamma|`` of the scales that normalisations multiply a unit by, over the mean of the layer.
+    """Magnitude ``|gamma|`` of the scales by which normalizations multiply a unit, over the mean of the layer.
 
-    BatchNorm, InstanceNorm, GroupNorm, LayerNorm and RMSNorm count, behind the layer that makes the unit or in front
-    of one that reads it. Small: the unit hardly varies once it is normalised. It tells most of networks trained with an
-    L1 penalty on gamma. A unit without such a scale is scored by the Euclidean norm of its filters instead, over the
-    mean of their layer: the size that its output has for inputs of unit variance, which is what gamma stands for.
+    BatchNorm, InstanceNorm, GroupNorm, LayerNorm and RMSNorm are used, after the layer that produces the unit or before
+    a layer that reads it. A low score means that the normalized unit varies little. The criterion is most informative
+    for networks trained with an L1 penalty on gamma. The score of a unit without such a scale is the Euclidean norm of
+    its filters over the mean of their layer, which is the magnitude of its output for inputs of unit variance.
     Liu et al., "Learning Efficient Convolutional Networks through Network Slimming" (2017).
     """
 
@@ -41,7 +41,7 @@ class BnScale(Aggregated):
 
 
 def _scales(network: Network) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each normalisation with a scale: the unit of each index, and |gamma|, both (n,)."""
+    """Yield the unit of each index and |gamma|, both (n,), for each normalization with a scale."""
     coordinates = network.units.coordinates
     owners = {(owner.name, owner.dim): owner for owner in coordinates.coupling.owners}
     state = dict(network.model.named_parameters(remove_duplicate=False))

@@ -1,4 +1,4 @@
-"""Chance: the baseline that every criterion has to beat."""
+"""Random scores, the baseline for all criteria."""
 
 from __future__ import annotations
 

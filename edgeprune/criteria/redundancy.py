@@ -1,4 +1,4 @@
-"""Criteria that look for units which others of their layer can stand in for."""
+"""Criteria by redundancy: units that other units of their layer can replace."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from edgeprune.statistics.covariance import Covariance
 class Fpgm(Aggregated):
     """Sum of the Euclidean distances of a filter to all filters of its layer, over the mean of the layer.
 
-    Small: the filter is near the geometric median of its layer, where others can stand in for it. Both of two equal
-    filters score low. He et al., "Filter Pruning via Geometric Median" (2019).
+    A low score means that the filter is near the geometric median of its layer, so that other filters can replace it.
+    Both of two equal filters have low scores. He et al., "Filter Pruning via Geometric Median" (2019).
     """
 
     name = "fpgm"
@@ -30,11 +30,11 @@ class Fpgm(Aggregated):
 
 
 class _StoodInFor(Aggregated):
-    """Option ``weighted``: whether the size of the unit counts, or only how much of it others can stand in for.
+    """Option ``weighted``: whether the score includes the magnitude of the unit, or only its dissimilarity to others.
 
-    By size, what is left is small either because the unit is, or because another is like it. On the CIFAR ResNet-56
-    that ranks units far more as the loss does when one goes alone and nothing is repaired; but so does size by itself
-    (``scripts/bench_criteria.py``).
+    With the magnitude, a score is low because the unit is small or because another unit is similar. On the CIFAR
+    ResNet-56, this ranks units more like the loss after removal of single units without repair. Magnitude alone has
+    the same effect (``scripts/bench_criteria.py``).
     """
 
     def __init__(self, weighted: bool = True, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
@@ -44,10 +44,10 @@ class _StoodInFor(Aggregated):
         self._weighted = weighted
 
     def _left(self, products: Tensor, *, opposed: bool) -> Tensor:
-        """Remaining size of each unit without its component along the most similar stronger unit, (n,).
+        """Return the magnitude of each unit without its component along the most similar stronger unit, (n,).
 
         Args:
-            products: Scalar products of all pairs of units, (n, n); the diagonal holds the squared sizes.
+            products: Scalar products of all pairs of units, (n, n). The diagonal contains the squared magnitudes.
             opposed: Whether units of opposite direction count as similar.
         """
         size = products.diagonal().clamp(min=0).sqrt()
@@ -117,7 +117,7 @@ class Correlation(_Pairwise):
 
 
 def _to_stronger(similarity: Tensor, strength: Tensor) -> Tensor:
-    """The largest similarity of each to one that is stronger, 0 to 1; 0 for the strongest. Ties go by position."""
+    """Return the largest similarity of each unit to a stronger one, 0 to 1. Ties are ordered by position."""
     order = torch.argsort(strength, descending=True, stable=True)
     largest = similarity[order][:, order].tril(-1).amax(1).clamp(max=1)
     return torch.empty_like(largest).index_copy_(0, order, largest)

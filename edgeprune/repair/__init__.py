@@ -1,4 +1,4 @@
-"""Make up for what was removed, in closed form, before any training."""
+"""Repairs: compensation for removed units in closed form, before training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make the repairs that were chosen."""
+"""Application of the selected repairs to a pruned network."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Repair:
     """Repairs that are computed from the dense weights and then written into the pruned network.
 
     Args:
-        repairs: Of ``REPAIRS``.
-        units: Of the dense program.
-        removed: Mask of the units that go, (units,).
-        samples: To repair with.
-        seed: Of what is drawn.
-        progress: Told of every step of a refit.
+        repairs: Names of the repairs, from ``REPAIRS``.
+        units: Units of the dense program.
+        removed: Mask of the removed units, (units,).
+        samples: Samples from which the repairs are computed.
+        seed: Seed of random draws. Defaults to 0.
+        progress: Progress of a refit, in calls of the program.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""New BatchNorm statistics for a network whose channels changed."""
+"""Recalibration of BatchNorm statistics after removal of channels."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from edgeprune.training.evaluate import device_of, to_device
 
 
 def recalibrate(model: nn.Module, samples: Samples, *, progress: Progress = SILENT) -> int:
-    """Replace the running mean and variance of every BatchNorm layer by their plain average over the batches.
+    """Replace the running mean and variance of each BatchNorm layer by their average over the batches.
 
-    Removed channels shift the statistics of all that follows; the old running estimates no longer fit, which costs
-    most of the accuracy that pruning loses before any weight is trained (Li et al. 2020, EagleEye, section 3.3).
-    Samples should not be augmented, as images are not at test time: ResNet-56 on CIFAR-10 at half the MACs had 25.5 %
-    of validation right before, 78.6 % with statistics of augmented images (padded crops, mirrored), 82.6 % without.
-    Only BatchNorm layers are in training mode, so dropout stays off; layers without running statistics are left alone.
+    Removed channels shift the statistics of all later layers. The old running estimates cause most of the accuracy loss
+    of pruning before training (Li et al., EagleEye, 2020, section 3.3). Samples should not be augmented, because images
+    are not augmented at test time. The validation accuracy of ResNet-56 on CIFAR-10 at half the MACs was 25.5 % before
+    recalibration, 78.6 % with augmented images (padded crops, mirrored), and 82.6 % with original images.
+
+    Only BatchNorm layers are in training mode, so dropout is inactive. Layers without running statistics are unchanged.
 
     Args:
-        model: Changed in place; weights stay, and so does its mode.
-        samples: Labels are not used.
-        progress: Told of every batch.
+        model: Pruned network. Its statistics are changed in place, its weights and mode are not.
+        samples: Samples to run. Labels are not used.
+        progress: Progress in batches.
 
     Returns:
-        How many layers have new statistics.
+        Number of layers with new statistics.
 
     Raises:
-        DataError: Inputs that are not finite.
+        DataError: An input is not finite.
     """
     layers = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     if not layers:

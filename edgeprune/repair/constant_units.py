@@ -1,4 +1,4 @@
-"""Units that can go without a trace: their value is the same for every sample."""
+"""Constant units: units whose value is the same for all samples, which can be removed without loss."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SAME = 1e-6
 
 
 def constant_units(units: Units, samples: Samples) -> Tensor:
-    """Mask of the units that are constant wherever they are consumed, (units,): dead ones, and those that never vary.
+    """Return the mask of the units that are constant at all sites that consume them, (units,).
 
-    A bias makes up for them exactly (``reconstruct``). A constant other than zero is none for a convolution that pads
-    its input with zeros: it ends at the border.
+    A bias replaces such a unit exactly (``reconstruct``). A nonzero constant is not constant for a convolution that
+    pads its input with zeros.
     """
     varies = torch.zeros(len(units), dtype=torch.float64)
     seen_at = torch.zeros(len(units), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The dense and the pruned network side by side, one call at a time over all batches."""
+"""Parallel execution of the dense and the pruned network, one call at a time over all batches."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edgeprune.graph.masked_execution import MaskedProgram
 
 
 class PairedExecution:
-    """Runs ``batches`` through both networks, so that a layer can be refitted before anything behind it is computed.
+    """Execution of both networks on ``batches``, in which a layer can be refitted before later calls are computed.
 
-    What later calls need is held for all batches: twice the live activations of the samples.
+    Values for later calls are stored for all batches, so memory is twice the live activations of the samples.
 
     Args:
-        units: Of the dense program.
-        removed: Mask of the units that the pruned network lacks, (units,).
+        units: Units of the dense program.
+        removed: Mask of the removed units, (units,).
         batches: Flat inputs of each batch.
     """
 
@@ -31,7 +31,7 @@ class PairedExecution:
         self._graph = units.coordinates.program.graph
 
     def calls(self) -> Iterator[fx.Node]:
-        """Every node in order, each before it is run."""
+        """Yield each node in order, before the node is run."""
         for node in self._graph.nodes:
             if node.op == "output":
                 return
@@ -41,12 +41,12 @@ class PairedExecution:
                     run.step(node)
 
     def inputs(self, node: fx.Node, argument: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs of the next call in each batch: of the pruned network (zeros for removed units), and of the dense."""
+        """Yield the inputs of the next call in each batch, of the pruned (with zeros) and of the dense network."""
         for dense, pruned in zip(self._dense, self._pruned, strict=True):
             yield pruned.arguments(node)[argument], dense.arguments(node)[argument]
 
     def change(self, tensors: Mapping[str, Tensor]) -> None:
-        """Use ``tensors``, of dense shape, in the pruned network from here on."""
+        """Use ``tensors``, of dense shape, in the pruned network from now on."""
         self.state.update(tensors)
         for run in self._pruned:
             run.reload(tensors)
@@ -64,7 +64,7 @@ class _Run(MaskedProgram):
             del self.env[done]
 
     def reload(self, tensors: Mapping[str, Tensor]) -> None:
-        """Attributes are read where the graph begins, so those that change later are put in place here."""
+        """Replace attributes that were read at the start of the graph by ``tensors``."""
         for node in self.env:
             if node.op == "get_attr" and str(node.target) in tensors:
                 self.env[node] = tensors[str(node.target)]

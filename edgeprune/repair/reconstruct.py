@@ -1,4 +1,12 @@
-"""Change what is left so that it does what the whole did: layer by layer, in closed form, before any training."""
+"""Reconstruction of the outputs of the dense network by the pruned one, layer by layer, in closed form.
+
+1. Run the dense and the pruned network in parallel, one call at a time.
+2. At a convolution or linear layer with changed inputs, refit weight and bias to the outputs of the dense network.
+3. At a BatchNorm with changed inputs, compute new statistics, and adapt scale and shift so that its function is the
+   same.
+
+Complexity: two forward passes, and O(features^3) for each refitted layer.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +34,10 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 
 Method = Literal["bias", "least_squares"]
 
-_HELD_BYTES = 1 << 30
-"""Activations held at once, of both networks; as many samples are read as fit."""
+_MAX_STORED_BYTES = 1 << 30
+"""Maximum size of the stored activations of both networks in bytes. It limits the number of samples."""
 _ROWS_PER_FEATURE = 64
-"""Rows of a layer's input, for each of its features, that its moments are taken of."""
+"""Number of input rows from which the moments of a layer are computed, for each of its features."""
 
 
 def reconstruct(
@@ -41,41 +49,41 @@ def reconstruct(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> dict[str, Tensor]:
-    """Refit every layer behind a removed unit to the outputs of the dense network.
+    """Refit each layer after a removed unit to the outputs of the dense network.
 
-    Layers are taken in the order of the program, each on what the repaired ones before it give, so that errors do not
-    add up. ``bias`` moves biases alone, ``least_squares`` weights and biases. A layer without a bias takes the shift in
-    the running mean of the BatchNorm behind it; where there is none either, ``bias`` leaves it.
+    Layers are refitted in the order of the program, on the outputs of the repaired layers before them, so that errors
+    do not accumulate. ``bias`` changes only biases, ``least_squares`` changes weights and biases. For a layer without a
+    bias, the running mean of the next BatchNorm is shifted. Without such a BatchNorm, ``bias`` does not change it.
 
-    Every BatchNorm behind a removed unit then takes the mean and variance of what it reads now, and its scale and shift
-    make up for that, so that the function stays. Without it, training would begin by undoing the repair: in training
-    mode statistics are those of the batch, and what was fitted varies less than the dense outputs.
+    Each BatchNorm after a removed unit gets the mean and variance of its current inputs. Its scale and shift compensate
+    for this, so that its function is the same. Otherwise, training would undo the repair: training mode uses the
+    statistics of the batch, and the fitted outputs vary less than the dense outputs.
 
     Args:
-        units: Of the dense program.
-        removed: Mask of the units that go, (units,).
-        samples: Inputs; labels are not used. No more are read than hold their activations in 1 GiB.
-        method: What to change.
-        seed: Of the positions that are drawn where a layer has more rows than needed.
-        progress: Told of every call.
+        units: Units of the dense program.
+        removed: Mask of the removed units, (units,).
+        samples: Samples to run, up to 1 GiB of activations. Labels are not used.
+        method: Tensors to change. Defaults to weights and biases.
+        seed: Seed of the positions that are drawn if a layer has more rows than required. Defaults to 0.
+        progress: Progress in calls.
 
     Returns:
-        New values by state-dict name, of dense shape; ``put`` writes them into the pruned network.
+        New tensors of dense shape, by name in the state dict. ``put`` writes them into the pruned network.
     """
     layers = layers_of(units)
-    lockstep = PairedExecution(units, removed, _held(units, samples))
-    gone, dense = units.gone(removed), _state(units)
+    execution = PairedExecution(units, removed, _stored_batches(units, samples))
+    removed_ids, dense = units.gone(removed), _state(units)
     progress.start(len(units.coordinates.program.graph.nodes))
-    for node in lockstep.calls():
+    for node in execution.calls():
         layer = layers.get(node)
         if layer is None:
-            lockstep.change(_renormalised(units, node, lockstep, dense))
+            execution.change(_refit_norm(units, node, execution, dense))
         else:
-            kept = ~gone[layer.site.consumption.ids]
-            inputs = list(lockstep.inputs(node, "input"))
-            lockstep.change(_refitted(layer, kept, inputs, dense, method=method, seed=seed))
+            kept = ~removed_ids[layer.site.consumption.ids]
+            inputs = list(execution.inputs(node, "input"))
+            execution.change(_refit_layer(layer, kept, inputs, dense, method=method, seed=seed))
         progress.advance()
-    return lockstep.state
+    return execution.state
 
 
 def put(tensors: Mapping[str, Tensor], rewritten: RewrittenModel) -> None:
@@ -87,7 +95,7 @@ def put(tensors: Mapping[str, Tensor], rewritten: RewrittenModel) -> None:
             own[name].copy_(slice_tensor(tensor, rewritten.kept.get(name, {})))
 
 
-def _refitted(
+def _refit_layer(
     layer: LinearLayer,
     kept: Tensor,
     inputs: list[tuple[Tensor, Tensor]],
@@ -96,76 +104,76 @@ def _refitted(
     method: Method,
     seed: int,
 ) -> dict[str, Tensor]:
-    """New tensors of one layer, given its ``inputs`` in both networks; none where these are the same."""
+    """Return the new tensors of one layer for its ``inputs`` in both networks. Empty if these are equal."""
     if all(torch.equal(pruned, dense) for pruned, dense in inputs):
         return {}
     weight = state[layer.weight]
-    matrix, there = layer.matrix(weight.cpu()), layer.kept_features(kept)
+    matrix, remaining = layer.matrix(weight.cpu()), layer.kept_features(kept)
     moments = PairedMoments(layer.groups, matrix.shape[2])
-    share = _ROWS_PER_FEATURE * matrix.shape[2] / sum(layer.positions(dense) for _, dense in inputs)
+    fraction = _ROWS_PER_FEATURE * matrix.shape[2] / sum(layer.positions(dense) for _, dense in inputs)
     for index, pair in enumerate(inputs):
         # The same positions of both networks.
-        moments.add(*(layer.rows(value, share, generator(seed, index)) for value in pair))
-    movable = layer.bias or layer.mean
-    fitted, tensors = matrix * there[:, None, :], {}
+        moments.add(*(layer.rows(value, fraction, generator(seed, index)) for value in pair))
+    bias_name = layer.bias or layer.mean
+    fitted, tensors = matrix * remaining[:, None, :], {}
     if method == "least_squares":
-        fitted = least_squares(matrix, there, moments, shifts=movable is not None)
+        fitted = least_squares(matrix, remaining, moments, shifts=bias_name is not None)
         tensors[layer.weight] = fitted.reshape(weight.shape).to(weight)
-    if movable is not None:
-        moved = shift(matrix, fitted, moments).flatten().to(state[movable])
-        tensors[movable] = state[movable] + (moved if layer.bias else -moved)
+    if bias_name is not None:
+        moved = shift(matrix, fitted, moments).flatten().to(state[bias_name])
+        tensors[bias_name] = state[bias_name] + (moved if layer.bias else -moved)
     return tensors
 
 
-def _renormalised(
-    units: Units, node: fx.Node, lockstep: PairedExecution, dense: Mapping[str, Tensor]
+def _refit_norm(
+    units: Units, node: fx.Node, execution: PairedExecution, dense: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """New tensors of a BatchNorm that computes the same from the statistics of what it reads now."""
+    """Return the new tensors of a BatchNorm with the same function and the statistics of its current inputs."""
     if not (is_operator_call(node) and operator_name(node.target) == "aten.batch_norm"):
         return {}
     call = Call(units.coordinates.program, node, units.coordinates.labels)
     names = {key: str(call[key].target) for key in _NORM if call[key] is not None}
     if len(names) < len(_NORM) or not dense.keys() >= set(names.values()):
         return {}
-    values = list(lockstep.inputs(node, "input"))
-    if all(torch.equal(pruned, whole) for pruned, whole in values):
+    values = list(execution.inputs(node, "input"))
+    if all(torch.equal(pruned, dense_value) for pruned, dense_value in values):
         return {}
     channels = [pruned.transpose(0, 1).flatten(1).double() for pruned, _ in values]
     count = sum(rows.shape[1] for rows in channels)
     mean = torch.stack([rows.sum(1) for rows in channels]).sum(0) / count
     variance = torch.stack([(rows - mean[:, None]).square().sum(1) for rows in channels]).sum(0) / count
-    known = {key: lockstep.state.get(name, dense[name]) for key, name in names.items()}
+    tensors_by_key = {key: execution.state.get(name, dense[name]) for key, name in names.items()}
     eps = float(call["eps"])
-    scale = known["weight"] / (known["running_var"] + eps).sqrt()
+    scale = tensors_by_key["weight"] / (tensors_by_key["running_var"] + eps).sqrt()
     new = {
         "weight": scale * (variance + eps).sqrt(),
-        "bias": known["bias"] + scale * (mean - known["running_mean"]),
+        "bias": tensors_by_key["bias"] + scale * (mean - tensors_by_key["running_mean"]),
         "running_mean": mean,
         "running_var": variance,
     }
-    return {names[key]: tensor.to(known[key]) for key, tensor in new.items()}
+    return {names[key]: tensor.to(tensors_by_key[key]) for key, tensor in new.items()}
 
 
 def _state(units: Units) -> dict[str, Tensor]:
-    """The dense network's tensors that the program reads, by name."""
+    """Return the tensors of the dense network that the program reads, by name."""
     program = units.coordinates.program
     reads = {str(node.target): program.attribute(node) for node in program.graph.nodes if node.op == "get_attr"}
     return {name: value.detach() for name, value in reads.items() if isinstance(value, Tensor)}
 
 
-def _held(units: Units, samples: Samples) -> list[list[Any]]:
-    """Flat inputs of as many batches as may be held, at least one."""
+def _stored_batches(units: Units, samples: Samples) -> list[list[Any]]:
+    """Return the flat inputs of as many batches as can be stored, at least one."""
     program = units.coordinates.program
     example = next(
         leaf for leaf in pytree.tree_leaves((program.args, dict(program.kwargs))) if isinstance(leaf, Tensor)
     )
     none = torch.zeros(len(units), dtype=torch.bool)
-    count = _HELD_BYTES * example.shape[0] // (2 * peak_activation_bytes(units, none))
-    held: list[list[Any]] = []
+    count = _MAX_STORED_BYTES * example.shape[0] // (2 * peak_activation_bytes(units, none))
+    stored: list[list[Any]] = []
     read = 0
     for inputs, _, size in batches(units, samples):
-        if held and read + size > count:
+        if stored and read + size > count:
             break
-        held.append(inputs)
+        stored.append(inputs)
         read += size
-    return held
+    return stored

@@ -1,4 +1,4 @@
-"""Streamed activations and gradients at the sites that consume units."""
+"""Streamed statistics of activations and gradients at the sites that consume units."""
 
 from __future__ import annotations
 

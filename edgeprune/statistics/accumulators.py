@@ -1,4 +1,4 @@
-"""One pass over the samples, with an accumulator for each site: memory does not grow with the samples."""
+"""Accumulators of statistics, one for each site, in one pass over the samples with constant memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from edgeprune.statistics.sample_batches import Samples
 
 
 class Accumulator(Protocol):
-    """Is told the values of a site batch by batch, and keeps what is needed of them."""
+    """Statistic that is updated with the values of a site, batch by batch."""
 
     def add(self, values: Tensor) -> None:
-        """Take in ``values`` (samples, units at the site, positions), floating point."""
+        """Add the floating-point ``values``, (samples, units at the site, positions)."""
 
 
 A = TypeVar("A", bound=Accumulator)
@@ -27,13 +27,13 @@ A = TypeVar("A", bound=Accumulator)
 
 @dataclass(frozen=True, eq=False)
 class SiteView:
-    """A site read unit by unit.
+    """View of the values of a site by unit.
 
     Attributes:
-        site: The site.
-        units: The units there are at the site, each once, (m,).
-        indices: For each of them as many of its indices along the site as every unit has, (m, k); None where the
-            indices of the site are the units. They are further positions: flattened pixels, or widths of a head.
+        site: Site to read.
+        units: Distinct units of the site, (m,).
+        indices: Indices of each unit along the site, (m, k), with k the smallest number of indices of a unit. They are
+            additional positions: flattened pixels, or dimensions of a head. None if each index is one unit.
     """
 
     site: Site
@@ -42,7 +42,7 @@ class SiteView:
 
     @staticmethod
     def of(site: Site) -> SiteView:
-        """The view of ``site``."""
+        """Return the view of ``site``."""
         order = torch.argsort(site.units, stable=True)
         order = order[site.units[order] >= 0]
         units, counts = torch.unique_consecutive(site.units[order], return_counts=True)
@@ -53,24 +53,24 @@ class SiteView:
         return SiteView(site, units, indices)
 
     def values(self, value: Tensor) -> Tensor:
-        """``value`` (samples, n, rest) of the site as (samples, m, positions)."""
+        """Return ``value``, (samples, n, positions of the site), as (samples, m, positions)."""
         floating = value if value.is_floating_point() else value.float()
         if self.indices is None:
             return floating
-        picked = floating[:, self.indices.to(value.device)]
-        return picked.flatten(2)
+        by_unit = floating[:, self.indices.to(value.device)]
+        return by_unit.flatten(2)
 
 
 def views_of(units: Units) -> list[SiteView]:
-    """The view of every site, in the order of the program."""
+    """Return the views of all sites, in the order of the program."""
     return [SiteView.of(site) for site in sites_of(units)]
 
 
 def gather(units: Units, samples: Samples, make: Callable[[], A]) -> list[tuple[SiteView, A]]:
-    """Every view with an accumulator of its own, which was told all that its site consumes."""
-    found = [(view, make()) for view in views_of(units)]
-    stream(found, units, samples)
-    return found
+    """Return each view with a new accumulator, updated with all values that its site consumes."""
+    accumulators = [(view, make()) for view in views_of(units)]
+    stream(accumulators, units, samples)
+    return accumulators
 
 
 def stream(
@@ -80,7 +80,7 @@ def stream(
     *,
     labels: Callable[[Any], None] | None = None,
 ) -> None:
-    """Tell the accumulator of each view what its site consumes; ``labels`` as ``forward``."""
+    """Update the accumulator of each view with the values that its site consumes. ``labels`` is as in ``forward``."""
     by_site = {id(view.site.consumption): (view, into) for view, into in views}
 
     def seen(site: Site, value: Tensor) -> None:

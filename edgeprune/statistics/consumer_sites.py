@@ -15,15 +15,15 @@ from edgeprune.graph.graph_operators import argument_names, module_path
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A call that sums over dimension ``consumption.dim`` of one of its arguments.
+    """Call that sums over dimension ``consumption.dim`` of one of its arguments.
 
     Attributes:
-        node: The call.
-        consumption: Which argument and dimension.
-        units: The unit of each index along that dimension, (n,); -1 where an index belongs to none.
-        batch: The dimension of the argument that holds the samples, None where no dimension does. It may hold each
-            sample several times in a row (windows of an image).
-        layer: The module that makes the call.
+        node: Node of the call.
+        consumption: Argument and dimension of the sum.
+        units: Unit of each index along that dimension, (n,). -1 for an index without a unit.
+        batch: Dimension of the argument that contains the samples, possibly several consecutive entries for each sample
+            (windows of an image). None without such a dimension.
+        layer: Path of the module that makes the call.
     """
 
     node: fx.Node
@@ -33,7 +33,7 @@ class Site:
     layer: str
 
     def per_sample(self, value: Tensor, samples: int) -> Tensor:
-        """``value`` of the argument as (samples, n, rest), ``rest`` being positions; (1, n, rest) without a batch."""
+        """Return ``value`` of the argument as (samples, n, positions), or (1, n, positions) without a batch."""
         dim = self.consumption.dim
         if self.batch is None or value.shape[self.batch] % samples:
             return value.movedim(dim, 0).reshape(1, value.shape[dim], -1)
@@ -44,13 +44,13 @@ class Site:
         return parts.transpose(1, 2).flatten(2)
 
     def add(self, values: Tensor, into: Tensor) -> None:
-        """Add ``values`` (..., n), one for each index, to the units' entries of ``into`` (..., units)."""
+        """Add ``values`` of indices, (..., n), to the entries of their units in ``into``, (..., units)."""
         held = self.units >= 0
         into.index_add_(-1, self.units[held], values.to(into)[..., held])
 
 
 def sites_of(units: Units) -> list[Site]:
-    """Every place where units of a group are consumed, in the order of the program."""
+    """Return all sites that consume units of a group, in the order of the program."""
     coordinates = units.coordinates
     sites = []
     for node, consumptions in coordinates.coupling.consumed.items():
@@ -63,7 +63,7 @@ def sites_of(units: Units) -> list[Site]:
 
 
 def argument_node(site: Site) -> fx.Node:
-    """The node whose value is consumed."""
+    """Return the node whose value is consumed."""
     return _argument(site.node, site.consumption)
 
 
@@ -78,7 +78,7 @@ def _argument(node: fx.Node, consumption: Consumption) -> fx.Node:
 
 
 def _batch_dim(units: Units, node: fx.Node, consumption: Consumption) -> int | None:
-    """The first dimension whose size depends on that of the batch, or has its size where the program fixes it."""
+    """Return the first dimension whose size depends on the batch size, or equals it if the program fixes it."""
     program = units.coordinates.program
     value = _argument(node, consumption).meta["val"]
     if program.dynamic_batch:

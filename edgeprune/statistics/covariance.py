@@ -1,4 +1,4 @@
-"""How what one unit gives goes along with what others of the same tensor give, streamed."""
+"""Streamed covariance of the activations of the units of one tensor."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 class Covariance:
-    """Second moments of all pairs of units over samples and positions, (m, m) float64 on the CPU.
+    """Second moments of all pairs of units over samples and positions, float64 (m, m), on the CPU.
 
-    Taken about the first value of each unit, as ``Moments``: what is constant has a variance of exactly 0.
+    Sums are of differences from the first value of each unit, as in ``Moments``. A constant unit has variance 0.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Covariance:
         self._sum = self._products = torch.zeros((), dtype=torch.float64)
 
     def add(self, values: Tensor) -> None:
-        """Take in ``values`` (samples, m, positions)."""
+        """Add ``values``, (samples, m, positions)."""
         rows = values.movedim(1, -1).reshape(-1, values.shape[1])
         if self._count == 0:
             self._shift = rows[0].clone()

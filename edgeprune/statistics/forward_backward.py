@@ -1,4 +1,4 @@
-"""Passes over the samples: forward, and forward and backward."""
+"""Forward passes, and forward and backward passes, over the samples."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from edgeprune.statistics.consumer_sites import Site, argument_node, sites_of
 from edgeprune.statistics.sample_batches import Samples, samples_in
 
 Seen = Callable[[Site, Tensor], None]
-"""Is told the value (samples, n, rest) that a site consumes."""
+"""Callback with the value, (samples, n, positions), that a site consumes."""
 SeenGradient = Callable[[Site, Tensor, Tensor], None]
-"""Is told that value and the gradient of the mean loss by it, both (samples, n, rest)."""
+"""Callback with that value and the gradient of the mean loss by it, both (samples, n, positions)."""
 
 
 def forward(
@@ -30,13 +30,13 @@ def forward(
     *,
     labels: Callable[[Any], None] | None = None,
 ) -> None:
-    """Run the dense program over ``samples`` without gradients and tell ``seen`` what every site consumes.
+    """Run the dense program over ``samples`` without gradients, and pass the values of each site to ``seen``.
 
     Args:
-        units: Of the program.
-        samples: Labels are not needed, but read.
-        seen: Called in the order of the program.
-        labels: Told the labels of each batch before it runs.
+        units: Units of the program.
+        samples: Samples to run. Labels are read, but not required.
+        seen: Callback for each site, called in the order of the program.
+        labels: Callback with the labels of each batch, called before the batch. Defaults to none.
     """
     run = _Forward(units, seen)
     for inputs, labelled, count in batches(units, samples):
@@ -48,12 +48,21 @@ def forward(
 
 
 def backward(units: Units, samples: Samples, seen: SeenGradient, done: Callable[[int], None]) -> float:
-    """Run the dense program over ``samples`` and tell ``seen`` the gradients of the loss by what every site consumes.
+    """Run the dense program over ``samples``, and pass the gradients of the loss by the values of sites to ``seen``.
 
-    Gradients by weights are not computed. ``done`` is told the size of each batch after it. Returns the mean loss.
+    Gradients by weights are not computed.
+
+    Args:
+        units: Units of the program.
+        samples: Samples to run.
+        seen: Callback for each site.
+        done: Callback with the size of each batch, called after the batch.
+
+    Returns:
+        Mean loss.
 
     Raises:
-        InputError: The loss fails on what the network gives, or is no scalar.
+        InputError: The loss fails on the outputs of the network, or is not a scalar.
     """
     run = _Backward(units, seen)
     total = read = 0.0
@@ -69,7 +78,7 @@ def backward(units: Units, samples: Samples, seen: SeenGradient, done: Callable[
 
 
 def parameter_gradients(units: Units, samples: Samples, seen: Callable[[Mapping[str, Tensor], int], None]) -> None:
-    """Tell ``seen`` of each batch the gradient of its mean loss by every parameter of the program, and its size."""
+    """Pass the gradients of the mean loss of each batch by the parameters, and the batch size, to ``seen``."""
     for inputs, labels, count in batches(units, samples):
         run = _Parameters(units.coordinates.program.module)
         with torch.enable_grad():
@@ -125,7 +134,7 @@ class _Backward(ConsumerInterpreter):
 
 
 class _Parameters(fx.Interpreter):
-    """Runs a program with parameters that are leaves of this run alone: the network's own get no gradients."""
+    """Interpreter whose parameters are separate leaves, so that the parameters of the network get no gradients."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
@@ -142,9 +151,9 @@ class _Parameters(fx.Interpreter):
 
 
 def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Any, int]]:
-    """Flat inputs, labels and size of each batch, on the network's device.
+    """Yield flat inputs, labels and size of each batch, on the device of the network.
 
-    Batches are cut to the size of the example where the program fixes it; a rest that is smaller is left out.
+    If the program fixes the batch size, batches are split to that size, and a smaller remainder is skipped.
     """
     program = units.coordinates.program
     example = [leaf for leaf in pytree.tree_leaves((program.args, dict(program.kwargs))) if isinstance(leaf, Tensor)]
@@ -186,12 +195,12 @@ def _check_rows(labels: list[Any], count: int, fixed: int) -> None:
 
 
 def _insists_on_order(node: fx.Node) -> bool:
-    """``view`` fails where memory is in another order than when the network was captured."""
+    """Return whether the call is a ``view``, which fails if the memory order differs from that of the example."""
     return is_operator_call(node) and operator_name(node.target) == "aten.view"
 
 
 def _ordered(leaf: Any) -> Any:
-    """Images in channels-last order, which a CPU runs twice as fast."""
+    """Return images in channels-last order, which is about twice as fast on a CPU."""
     if isinstance(leaf, Tensor) and leaf.ndim == 4:
         return leaf.contiguous(memory_format=torch.channels_last)
     return leaf

@@ -1,4 +1,4 @@
-"""Hold out a part of the samples, to compare networks on."""
+"""Held-out part of the samples, on which networks are compared."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from edgeprune.statistics import Samples
 
 _HELD_OUT = 4
-"""Every fourth batch of the data is held out to compare candidates on."""
+"""Period of the held-out batches: every fourth batch of the data."""
 
 
 @dataclass(frozen=True)
 class _Every:
-    """Every fourth batch of ``source``, from the second on, or with ``others`` the rest."""
+    """Every fourth batch of ``source``, from the second batch on, or all other batches with ``others``."""
 
     source: Iterable[Any]
     others: bool
@@ -24,11 +24,11 @@ class _Every:
 
 
 def held_out(given: Samples, validation: Iterable[Any] | None) -> tuple[Samples, Samples]:
-    """Samples to score, choose and repair with, and those to compare networks on.
+    """Return the samples for scores, selection and repair, and the samples for comparison of networks.
 
     Args:
-        given: All samples. A single batch serves both.
-        validation: Batches to compare networks on; None: every fourth batch of ``given``.
+        given: All samples. A single batch is used for both.
+        validation: Batches for comparison. Defaults to every fourth batch of ``given``.
     """
     if validation is not None:
         return given, replace(given, source=validation)

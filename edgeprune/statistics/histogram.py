@@ -1,4 +1,4 @@
-"""How the per-sample means of each unit are spread, streamed in two passes."""
+"""Histograms of the per-sample means of units, computed in two passes over the samples."""
 
 from __future__ import annotations
 

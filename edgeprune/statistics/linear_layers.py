@@ -1,4 +1,4 @@
-"""Layers that sum over units, as matrices, and the rows they multiply."""
+"""Layers that sum over units, as weight matrices and the rows that they multiply."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from edgeprune.statistics.consumer_sites import Site, sites_of
 
 @dataclass(frozen=True, eq=False)
 class LinearLayer:
-    """A convolution or linear layer whose weight nothing else reads.
+    """Convolution or linear layer that is the only reader of its weight.
 
-    It multiplies rows of ``features`` numbers (a patch of the input) with a matrix, in each of its ``groups``.
+    In each of its ``groups``, it multiplies rows of ``features`` numbers (patches of the input) with a matrix.
 
     Attributes:
-        site: The call and the units it sums over.
-        weight: State-dict name, (out_ch, in_ch / groups, *kernel).
-        bias: State-dict name of its bias, None without.
-        mean: State-dict name of the running mean of the BatchNorm that alone reads it, None without: a change of the
-            bias can go there as well, with the other sign.
-        groups: Of the convolution, 1 for others.
-        kernel: Positions of one patch, empty for a linear layer.
+        site: Call, and the units over which it sums.
+        weight: Name of the weight in the state dict, (out_ch, in_ch / groups, *kernel).
+        bias: Name of the bias in the state dict. None without a bias.
+        mean: Name of the running mean of the BatchNorm that is the only reader of the layer. A change of the bias can
+            be made there with the opposite sign. None without such a BatchNorm.
+        groups: Number of groups of the convolution. 1 for linear layers.
+        kernel: Size of one patch. Empty for a linear layer.
     """
 
     site: Site
@@ -44,19 +44,19 @@ class LinearLayer:
     _geometry: Mapping[str, Any]
 
     def matrix(self, weight: Tensor) -> Tensor:
-        """``weight`` as float64 (groups, out_ch / groups, features)."""
+        """Return ``weight`` as a matrix for each group, float64 (groups, out_ch / groups, features)."""
         return weight.detach().double().reshape(self.groups, weight.shape[0] // self.groups, -1)
 
     def kept_features(self, kept: Tensor) -> Tensor:
-        """The features of kept input indices (a mask (in_ch,)), as a mask (groups, features)."""
+        """Return the mask of the features, (groups, features), of the input indices in the mask ``kept``, (in_ch,)."""
         return kept.reshape(self.groups, -1).repeat_interleave(math.prod(self.kernel), dim=1)
 
     def positions(self, value: Tensor) -> int:
-        """How many rows the layer reads of ``value``."""
+        """Return the number of rows that the layer reads from ``value``."""
         return math.prod(value.shape[:-1]) if not self.kernel else value.shape[0] * math.prod(self._out_sizes(value))
 
     def rows(self, value: Tensor, share: float, rng: torch.Generator) -> Tensor:
-        """Rows of ``value``, the layer's input, as (groups, rows, features): a ``share`` of all, drawn by ``rng``."""
+        """Return a ``share`` of the rows of the input ``value``, drawn by ``rng``, (groups, rows, features)."""
         if not self.kernel:
             flat = value.reshape(-1, value.shape[-1])
             return flat[_draw(len(flat), share, rng)].unsqueeze(0)
@@ -85,9 +85,9 @@ class LinearLayer:
 
 
 def layers_of(units: Units) -> dict[fx.Node, LinearLayer]:
-    """The layers of a program by their call, in its order.
+    """Return the layers of a program by call, in the order of the program.
 
-    Left out: layers that share their weight or compute it, transposed convolutions, matrix products of two activations.
+    Layers with a shared or computed weight, transposed convolutions, and products of two activations are excluded.
     """
     program = units.coordinates.program
     reads = Counter(
@@ -122,7 +122,7 @@ def _is_batched_convolution(call: Call) -> bool:
 
 
 def _own(node: fx.Node, reads: Counter[int], units: Units) -> bool:
-    """Whether the node is a tensor of the network's state that is read once."""
+    """Return whether the node is a parameter or buffer of the network that is read once."""
     program = units.coordinates.program
     return node.op == "get_attr" and str(node.target) in program.state and reads[id(program.attribute(node))] == 1
 

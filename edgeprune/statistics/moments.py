@@ -1,4 +1,4 @@
-"""Mean, size and spread of what each unit gives, streamed."""
+"""Streamed mean, magnitude and standard deviation of the activations of each unit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Moments:
-    """Moments over samples and positions, (m,) float64 on the CPU.
+    """Moments over samples and positions, float64 (m,), on the CPU.
 
-    They are taken about the first value of each unit, not about zero: what is constant has a spread of exactly 0, and
-    little is lost where the spread is small beside the mean (Chan, Golub and LeVeque 1983).
+    Sums are of differences from the first value of each unit. Therefore, a constant unit has standard deviation 0, and
+    little precision is lost if the deviation is small compared with the mean (Chan, Golub and LeVeque 1983).
     """
 
     def __init__(self) -> None:
@@ -30,24 +30,25 @@ class Moments:
 
     @property
     def mean(self) -> Tensor:
-        """Mean."""
+        """Mean of each unit, (m,)."""
         return self._shift.flatten().to("cpu", torch.float64) + self._sum / self._count
 
     @property
     def mean_size(self) -> Tensor:
-        """Mean magnitude."""
+        """Mean magnitude of each unit, (m,)."""
         return self._sizes / self._count
 
     @property
     def std(self) -> Tensor:
-        """Standard deviation of all that was seen, not an estimate for more."""
+        """Standard deviation of the values of each unit, (m,), without a correction for the sample size."""
         return (self._squares / self._count - (self._sum / self._count).square()).clamp(min=0).sqrt()
 
 
 class ClassMoments:
     """Scatter of the per-sample means of each unit, within and between classes.
 
-    ``labels`` gives the class of each sample of the batch that is taken in, (samples,); samples below 0 are left out.
+    Attributes:
+        labels: Class of each sample of the next batch, (samples,). Samples with a class below 0 are skipped.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class ClassMoments:
         self._shift = torch.zeros(0)
 
     def add(self, values: Tensor) -> None:
-        """Take in ``values`` (samples, m, positions); nothing is learned from data that have no samples."""
+        """Add ``values``, (samples, m, positions). Values without a dimension of samples are skipped."""
         means = values.mean(2).to("cpu", torch.float64)
         if not len(self._shift):
             self._shift = means[0]
@@ -74,24 +75,24 @@ class ClassMoments:
 
     @property
     def within(self) -> Tensor:
-        """Sum over samples of the squared distance from the mean of their class, (m,)."""
+        """Sum over samples of the squared distance to the mean of their class, (m,)."""
         return (self._squares - self._sums.square() / self._counts.clamp(min=1)[:, None]).clamp(min=0).sum(0)
 
     @property
     def between(self) -> Tensor:
-        """Sum over samples of the squared distance of the mean of their class from the mean of all, (m,)."""
+        """Sum over samples of the squared distance between the mean of their class and the total mean, (m,)."""
         seen = self._counts.sum().clamp(min=1)
         centred = self._sums / self._counts.clamp(min=1)[:, None] - self._sums.sum(0) / seen
         return (self._counts[:, None] * centred.square()).sum(0)
 
 
 def _total(values: Tensor) -> Tensor:
-    """Sum over samples and positions, float64 on the CPU."""
+    """Return the sum over samples and positions, float64, on the CPU."""
     return values.sum((0, 2)).to("cpu", torch.float64)
 
 
 def _grown(values: Tensor, *shape: int) -> Tensor:
-    """``values`` with zeros behind them along each dimension, up to ``shape``."""
+    """Return ``values``, padded with zeros at the end of each dimension, up to ``shape``."""
     grown = values.new_zeros(shape)
     grown[tuple(slice(size) for size in values.shape)] = values
     return grown

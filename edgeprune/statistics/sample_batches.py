@@ -1,4 +1,4 @@
-"""The labelled batches that statistics are taken of."""
+"""Labeled batches from which statistics are computed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Loss = Callable[[Any, Any], Tensor]
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled batches, the same at every pass.
+    """Labeled batches, the same in each pass.
 
     Attributes:
-        source: Batches of (input, label), read anew at every pass; an input is a tensor, a tuple of positional inputs
-            or a dict of keyword inputs; a label is what the loss takes.
-        loss: What the network was trained for.
-        limit: Samples to read at most; the last batch is read whole.
-        seed: Of what the source draws at random.
+        source: Batches of (input, label), read again in each pass. An input is a tensor, a tuple of positional inputs
+            or a dict of keyword inputs. A label is the second argument of the loss.
+        loss: Loss of the network. Defaults to cross entropy.
+        limit: Maximum number of samples, rounded up to whole batches. Defaults to 1024.
+        seed: Seed of the random draws of the source. Defaults to 0.
     """
 
     source: Iterable[Any]
@@ -46,12 +46,12 @@ class Samples:
 
     @staticmethod
     def of(split: Split, *, count: int, batch_size: int = 64, seed: int = 0, loss: Loss | None = None) -> Samples:
-        """``count`` samples of ``split``, drawn by ``seed`` and not augmented."""
+        """Return ``count`` samples of ``split``, drawn by ``seed`` and not augmented."""
         size = max(1, min(batch_size, len(split), count))
         return Samples(_Drawn(split, size, seed), loss or functional.cross_entropy, count, seed)
 
     def __iter__(self) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], Any]]:
-        """Positional inputs, keyword inputs and labels of each batch."""
+        """Yield positional inputs, keyword inputs and labels of each batch."""
         read = 0
         with seeded(self.seed):
             for batch in self.source:
@@ -75,7 +75,7 @@ class _Drawn:
 
 
 def samples_in(inputs: Any) -> int:
-    """The size of a batch: the length of the first tensor in its inputs."""
+    """Return the size of a batch: the length of the first tensor in its inputs."""
     return next((len(leaf) for leaf in pytree.tree_leaves(inputs) if _has_rows(leaf)), 1)
 
 

@@ -121,5 +121,5 @@ for _name, _op in _ALONG.items():
             lambda x: op(x, 1),
             draw.size(2, 6),
             0,
-            frozen=f"ordered or normalised by aten.{name}",
+            frozen=f"ordered or normalized by aten.{name}",
         )
