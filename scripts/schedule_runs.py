@@ -72,12 +72,12 @@ def run(recipe: Recipe, splits: Data) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter(), time.process_time()
         for stage in _STAGES:
-            if not stage.applies(results):
+            if not stage.is_needed(results):
                 continue
-            space = StageDir(Path(folder) / stage.name, Path(folder) / f"{stage.name}-keep", SILENT)
-            space.out.mkdir()
-            space.keep.mkdir()
-            results.add(stage(context, space, results))
+            stage_dir = StageDir(Path(folder) / stage.name, Path(folder) / f"{stage.name}-keep", SILENT)
+            stage_dir.out.mkdir()
+            stage_dir.keep.mkdir()
+            results.add(stage(context, stage_dir, results))
         seconds, own = (now - then for now, then in zip((time.perf_counter(), time.process_time()), begin, strict=True))
         plan = results[PlanResult]
         model = context.pruned(plan, results[TrainResult])

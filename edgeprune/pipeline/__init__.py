@@ -1,4 +1,4 @@
-"""The main job: stage order, cache, resume. Importing it imports no torch."""
+"""Build pipeline: stages, their order, their cache, and resuming. Importing this package does not import torch."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Build context: the settings of a build, its inputs and its lock, and live objects that are made on demand.
+"""Build context: settings, inputs and lock of a build, and objects that are created on demand.
 
-A stage whose result is in the cache makes no live object, so that a build that changes nothing loads no torch. Members
-of ``BuildContext`` import what they need themselves, as the key of a stage hashes the sources of the members that it
-uses; see ``stage_sources``.
+A stage that is read from the cache creates none of these objects, so a build without changes does not load torch.
+Members of ``BuildContext`` contain their own imports, because the cache key of a stage hashes the sources of the
+members that it uses; see ``stage_sources``.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ logger = logging.getLogger(__name__)
 
 
 class BuildContext:
-    """Everything that all stages of one build share.
+    """State that the stages of one build share.
 
     Attributes:
-        settings: Settings and folders.
-        lock: Measured values that builds repeat.
-        inputs: SHA-256 of code, weights and data, by name, None for an input that does not exist; set before the first
-            stage that reads them runs.
-        footprints: RAM and flash of the int8 network, by the mask of the units that were removed, as bytes.
+        settings: Settings and folders of the build.
+        lock: Measured values that later builds reuse.
+        inputs: SHA-256 of code, weights and data, by name; None for an input that does not exist. Set before the first
+            stage that reads inputs runs.
+        footprints: RAM and flash of the int8 network, by the mask of the removed units as bytes.
     """
 
     def __init__(self, settings: BuildSettings, lock: Lock | None = None) -> None:
@@ -77,11 +77,11 @@ class BuildContext:
 
     @cached_property
     def dense(self) -> nn.Module:
-        """The dense network with its weights, in eval mode; nothing may change it."""
+        """Dense network with its weights, in eval mode. It must not be modified."""
         return self.network(seed=self.recipe.seed)
 
     def network(self, *, seed: int, trained: bool = True) -> nn.Module:
-        """Another dense network, with its weights or, not ``trained``, with those it begins with."""
+        """Return a new dense network with its trained weights, or with its initial weights if not ``trained``."""
         from edgeprune.model import network
 
         recipe = self.recipe
@@ -103,25 +103,25 @@ class BuildContext:
 
     @property
     def reported_split(self) -> Split:
-        """Split whose accuracy is reported: the test split, on which nothing is chosen, or else validation."""
+        """Split whose accuracy is reported: the test split if there is one, else the validation split."""
         return self.data.validation if self.data.test is None else self.data.test
 
     @cached_property
     def objective(self) -> Objective:
-        """The loss, with what the recipe has of the user's own."""
+        """Loss or training step, from the recipe or the defaults."""
         from edgeprune.training import Objective
 
         return Objective(self.recipe.training, base=self.recipe.folder)
 
-    def judge(self, split: Split) -> Evaluator:
-        """Says how good a network is on ``split``."""
+    def evaluator(self, split: Split) -> Evaluator:
+        """Return the evaluator of networks on ``split``."""
         from edgeprune.training import Evaluator
 
         return Evaluator(split, self.recipe.training, base=self.recipe.folder)
 
     @cached_property
     def samples(self) -> Samples:
-        """Training samples, not augmented, to score, choose and repair with."""
+        """Training samples without augmentation, for scores, selection and repair."""
         from edgeprune.statistics import Samples
 
         recipe = self.recipe
@@ -131,14 +131,14 @@ class BuildContext:
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
-        """Ways to choose what is removed; a single one where the recipe or its schedule leaves no choice."""
+        """Candidate combinations of criterion and selection; a single one if recipe and schedule leave no choice."""
         from edgeprune.candidates import Candidate, combinations
 
         prune, preferred = self.recipe.prune, self.preferred_alignment
         selection = "global" if prune.selection == "auto" and prune.selection_options else prune.selection
         if not self.schedule.plans_ahead:
             return (Candidate(prune.criterion, "global" if selection == "auto" else selection, align=preferred),)
-        # Options without a name belong to the criterion that "auto" means where nothing is compared.
+        # Options without a criterion belong to the criterion that "auto" means if nothing is compared.
         criterion = prune.criterion
         if criterion == "auto" and prune.criterion_options:
             criterion = self.criterion(criterion).name
@@ -151,26 +151,26 @@ class BuildContext:
         )
 
     def candidate(self, chosen: CandidatesResult) -> Candidate:
-        """The candidate that was chosen."""
+        """Return the chosen candidate."""
         from edgeprune.candidates import Candidate
 
         return Candidate(chosen.criterion, chosen.select, chosen.balance, chosen.align)
 
     def criterion(self, name: str) -> Criterion:
-        """The criterion called ``name``, with the options of the recipe."""
+        """Return the criterion ``name`` with the options of the recipe."""
         from edgeprune.criteria import create
 
         prune, settings = self.recipe.prune, self.recipe.training
-        # "auto" must not take one that needs the loss where a step of the user's own hides it.
+        # "auto" must not choose a criterion that needs the loss if a custom training step hides it.
         training = self.trains or settings.step is not None
         return create(name, prune.criterion_options, data=True, training=training, base=self.recipe.folder)
 
     def selection(self, candidate: Candidate) -> Selection:
-        """The selection of ``candidate``, with the options of the recipe."""
+        """Return the selection of ``candidate`` with the options of the recipe."""
         return candidate.selection(self.recipe.prune.selection_options, base=self.recipe.folder)
 
     def repairs(self, *, compared: bool) -> tuple[str, ...]:
-        """Repairs of the pruned network; they differ where candidates are ``compared``."""
+        """Return the names of the repairs of the pruned network; they differ while candidates are ``compared``."""
         from edgeprune.repair import chosen_repairs
 
         return chosen_repairs(self.recipe.prune.repair, data=True, training=self.trains and not compared)
@@ -183,7 +183,7 @@ class BuildContext:
         return create(settings.name, settings.options, base=self.recipe.folder)
 
     def constraints(self, units: Units, *, preferred: int = 1) -> Sequence[Constraint]:
-        """Numbers of units that the recipe allows each group, in multiples of ``preferred`` where possible."""
+        """Return the unit counts that the recipe allows each group, as multiples of ``preferred`` where possible."""
         from edgeprune.selection import prefer_alignment, resolve
 
         prune = self.recipe.prune
@@ -200,11 +200,16 @@ class BuildContext:
         from edgeprune.training import Teacher, is_accurate
 
         settings = self.recipe.training
-        given = settings.distillation.weight is not None or settings.distillation.features > 0
-        return Teacher.is_enabled(settings) and (given or is_accurate(self.dense, self.data.train))
+        explicit = settings.distillation.weight is not None or settings.distillation.features > 0
+        return Teacher.is_enabled(settings) and (explicit or is_accurate(self.dense, self.data.train))
 
     def teacher(self, small: nn.Module, kept: Kept) -> Teacher | None:
-        """The dense network to learn from, where the recipe wants that; ``kept`` is what ``small`` has of it."""
+        """Return the teacher for knowledge distillation; None if the recipe uses none.
+
+        Args:
+            small: The pruned network.
+            kept: Indices of the dense network that ``small`` keeps.
+        """
         from edgeprune.training import Teacher, feature_layers
 
         if not self._distils:
@@ -214,7 +219,7 @@ class BuildContext:
 
     @property
     def training(self) -> TrainingSettings:
-        """Settings of training, with the measured ones that the lock has."""
+        """Training settings, with measured values from the lock."""
         settings = self.recipe.training
         locked = self.lock.get("training")
         return settings.model_copy(
@@ -223,16 +228,16 @@ class BuildContext:
 
     @property
     def trains(self) -> bool:
-        """Whether fine-tuning follows."""
+        """Whether the recipe trains the pruned network."""
         return self.recipe.training.trains
 
     def latency_model(self, *, required: bool) -> CostModel | None:
-        """Cost model of the latency on the target; without a table that fits None, or an error if it is ``required``.
+        """Return the cost model of the latency on the target; None if the target has no matching latency table.
 
-        That of a microcontroller follows from the multiply-adds, and is made only where it is required.
+        The latency of a microcontroller follows from the multiply-adds. Its model is created only if ``required``.
 
         Raises:
-            TargetError: It is required, and there is no table, or one of another runtime or network.
+            TargetError: A latency model is required but the target has no matching latency table.
         """
         from edgeprune.cost import ScaledCost, cost_model, load_table
         from edgeprune.errors import TargetError
@@ -267,13 +272,13 @@ class BuildContext:
         return graph.units_of(self.program, exclude=prune.exclude, attention=prune.attention)
 
     def removed(self, plan: PlanResult) -> Tensor:
-        """Mask of the units that ``plan`` removes, (units,)."""
+        """Return the mask of the units that ``plan`` removes, (units,)."""
         from edgeprune.selection import Plan
 
         return Plan.load(plan.plan).removed(self.units)
 
     def pruned(self, plan: PlanResult, trained: TrainResult) -> nn.Module:
-        """The pruned and trained network, in eval mode; nothing may change it."""
+        """Return the pruned and trained network, in eval mode. It must not be modified."""
         from edgeprune.graph.rewrite import rewrite
         from edgeprune.model import weights
 

@@ -1,14 +1,14 @@
-"""The inputs of a build: the user's code, weights and data, by the content of what is really imported and read.
+"""Inputs of a build: content digests of the user's code, weights and data.
 
-A build that finds no record of its inputs loads network and data once under a ``FileRecorder``. It stores which files
-were read, which folders were listed, and the digests of the inputs. A later build that finds all of them unchanged
-takes the digests from the record, without loading anything. If something changed, the inputs are loaded again; where
-the data turn out to be the same, their digest and thus the results in the cache stay valid. Settings that name code,
-such as the criterion, are checked when the inputs are loaded: if they changed, the inputs are loaded again as well.
+Without a record of an earlier build, network and data are loaded once under a ``FileRecorder``. The record stores the
+files that were read, the folders that were listed, and the digests of the inputs. If all of them are unchanged, a later
+build takes the digests from the record and loads nothing. Otherwise the inputs are loaded again. If the data are the
+same nevertheless, their digest and the cached results remain valid. Settings that name code, such as the criterion, are
+checked when the inputs are loaded: if they changed, the inputs are loaded again.
 
-Data in memory are known by the files that Python opened and by the samples themselves. Other data are read later, so
-every file of the data folder, and of the folders that were listed or read from, counts as read. Documents such as a
-README, which were not read, never count.
+Data in memory are identified by the files that Python opened and by the samples. Other data are read later, so every
+file of the data folder, and of the folders that were listed or read from, counts as read. Documents that were not read,
+such as a README, never count.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Inputs:
-    """Content of all inputs.
+    """Content digests of all inputs.
 
     Attributes:
         digests: SHA-256 by input name, for cache keys and the manifest; None for an input that does not exist.
-        parts: The files of each input, with the hash of each, for messages.
+        parts: SHA-256 of each file of each input, for messages.
         environment: EdgePrune's source digest and the versions of packages, for messages.
     """
 
@@ -68,7 +68,7 @@ class Inputs:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def changes(self, earlier: Inputs) -> list[str]:
-        """One sentence for each set of changed files, such as "data changed: photos/samples.pt"."""
+        """Return one sentence per set of changed files, such as "data changed: photos/samples.pt"."""
         titles: dict[str, list[str]] = {}
         for name, title in _TITLES.items():
             if self.digests.get(name) != earlier.digests.get(name):
@@ -89,11 +89,11 @@ class _Record:
     """Inputs of an earlier build, and the conditions under which they are unchanged.
 
     Attributes:
-        inputs: Those of that build.
+        inputs: Inputs of that build.
         code: Digest of the user's code by its static closure.
         read: SHA-256 of each file that was read, None where it did not exist; by absolute path.
         listed: Digest of the names in each folder that was listed, by absolute path.
-        folder: Digest of the data folder, documents left out; None without one.
+        folder: Digest of the data folder without documents; None without a data folder.
         checked: Digest of the settings that were checked when the inputs were loaded.
     """
 
@@ -117,7 +117,7 @@ class _Record:
 
 
 class InputTracker:
-    """Finds the inputs of one build.
+    """Tracker of the inputs of one build.
 
     Args:
         recipe: The recipe of the build.
@@ -150,24 +150,24 @@ class InputTracker:
         self.changes: list[str] = []
 
     def resolve(self, load: Callable[[], Data]) -> Inputs:
-        """The inputs as they are now.
+        """Return the current inputs.
 
         Args:
-            load: Imports the user's code and loads network and data; called where the record of an earlier build does
-                not serve.
+            load: Function that imports the user's code and loads network and data. It is called if there is no valid
+                record of an earlier build.
         """
         record = _Record.load(self._path)
-        found = self._unchanged(record)
-        if found is None:
+        inputs = self._recorded_inputs(record)
+        if inputs is None:
             with recording() as recorder:
                 data = load()
-            found = self._loaded(recorder, data)
-        self.changes = found.changes(record.inputs) if record is not None else []
+            inputs = self._loaded_inputs(recorder, data)
+        self.changes = inputs.changes(record.inputs) if record is not None else []
         self._hashes.save()
-        return found
+        return inputs
 
-    def _unchanged(self, record: _Record | None) -> Inputs | None:
-        """The inputs of ``record`` where nothing changed but weights, which are hashed here."""
+    def _recorded_inputs(self, record: _Record | None) -> Inputs | None:
+        """Return the inputs of ``record`` with new hashes of the weights; None if anything else changed."""
         if record is None or record.code != digest(self._parts) or record.folder != self._folder_digest():
             return None
         if record.checked != self._checked:
@@ -178,8 +178,8 @@ class InputTracker:
             return None
         return self._inputs(record.inputs.parts["data"], record.inputs.digests["data"], record)
 
-    def _loaded(self, recorder: FileRecorder, data: Data) -> Inputs:
-        """The inputs after they were loaded; stores their record."""
+    def _loaded_inputs(self, recorder: FileRecorder, data: Data) -> Inputs:
+        """Return the inputs that were just loaded, and store their record."""
         from edgeprune.model.data_digest import data_digest, read_some
 
         samples = data_digest(data)
@@ -188,15 +188,15 @@ class InputTracker:
                 read_some(data)
             recorder.read |= later.read
             recorder.listed |= later.listed
-        known = {*self._weights().values(), *self._code}
-        read = [path for path in recorder.existing() if path.resolve() not in known]
+        other_inputs = {*self._weights().values(), *self._code}
+        read = [path for path in recorder.existing() if path.resolve() not in other_inputs]
         parts = {self._name(path): self._hashes.file(path) for path in read}
         listed = [path for path in sorted(recorder.listed) if not is_installed(path)]
         if samples is None:
             folders = {*listed, *(path.parent for path in read if not is_installed(path) and path.suffix != ".py")}
             suffixes = {path.suffix.lower() for path in read}
-            found = [*self._folder_files(), *(path for folder in folders for path in _files_in(folder))]
-            parts |= {self._name(path): self._hashes.file(path) for path in found if not _is_document(path, suffixes)}
+            paths = [*self._folder_files(), *(path for folder in folders for path in _files_in(folder))]
+            parts |= {self._name(path): self._hashes.file(path) for path in paths if not _is_document(path, suffixes)}
         content = digest({"files": parts, "samples": samples})
         record = _Record(
             inputs=Inputs({"data": content}, {"data": parts}),
@@ -212,45 +212,45 @@ class InputTracker:
         weights = {name: path for name, path in self._weights().items() if path is not None}
         hashes = {name: {path.name: self._hashes.file(path)} for name, path in weights.items()}
         digests = {name: digest(parts) if parts else None for name, parts in self._parts.items()}
-        found = Inputs(
+        inputs = Inputs(
             {**digests, **{name: next(iter(parts.values())) for name, parts in hashes.items()}, "data": content},
             {**self._parts, **hashes, "data": dict(data)},
             {_OWN: digest(all_sources()), **packages()},
         )
-        replace(record, inputs=found).save(self._path)
-        return found
+        replace(record, inputs=inputs).save(self._path)
+        return inputs
 
     def _weights(self) -> dict[str, Path | None]:
-        named = {"weights": self._recipe.weights_path, "rewind_weights": self._recipe.rewind_weights_path}
-        return {name: path.resolve() if path is not None and path.is_file() else None for name, path in named.items()}
+        paths = {"weights": self._recipe.weights_path, "rewind_weights": self._recipe.rewind_weights_path}
+        return {name: path.resolve() if path is not None and path.is_file() else None for name, path in paths.items()}
 
     def _file(self, path: Path) -> str | None:
         return self._hashes.file(path) if path.is_file() else None
 
     def _folder_files(self) -> list[Path]:
-        """All files of the data folder but the weights."""
+        """Return all files of the data folder except weights."""
         weights = set(self._weights().values())
         paths = () if self._data_dir is None else self._data_dir.rglob("*")
         return [path for path in paths if path.is_file() and path.resolve() not in weights]
 
     def _folder_digest(self) -> str | None:
-        """Digest of the data folder without documents: those that are read are in ``_Record.read``."""
+        """Return the digest of the data folder without documents. Documents that were read are in ``_Record.read``."""
         if self._data_dir is None:
             return None
-        found = {self._name(path): self._hashes.file(path) for path in self._folder_files() if not _is_document(path)}
-        return digest(found)
+        paths = [path for path in self._folder_files() if not _is_document(path)]
+        return digest({self._name(path): self._hashes.file(path) for path in paths})
 
     def _name(self, path: Path) -> str:
-        """A name that does not depend on where the project lies."""
+        """Return a name that does not depend on the location of the project."""
         if self._data_dir is not None and path.is_relative_to(self._data_dir):
             return f"{self._data_dir.name}/{path.relative_to(self._data_dir).as_posix()}"
         return relative_name(path, self._recipe.folder, Path.cwd())
 
 
 def _specs(recipe: Recipe) -> dict[str, str]:
-    """Names of the user's code by what it is for."""
+    """Return the names of the user's code objects, by purpose."""
     training = recipe.training
-    named = {
+    specs = {
         "factory": recipe.model.factory,
         "function": recipe.data.function,
         "loss": training.loss,
@@ -260,11 +260,11 @@ def _specs(recipe: Recipe) -> dict[str, str]:
         "selection": recipe.prune.selection,
         "schedule": recipe.schedule.name,
     }
-    return {name: spec for name, spec in named.items() if spec is not None and ":" in spec}
+    return {name: spec for name, spec in specs.items() if spec is not None and ":" in spec}
 
 
 def _names(folder: Path) -> str | None:
-    """Digest of the names in a folder; None where there is no such folder."""
+    """Return the digest of the names in a folder; None if the folder does not exist."""
     return digest(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else None
 
 
@@ -273,7 +273,7 @@ def _files_in(folder: Path) -> Iterable[Path]:
 
 
 def _is_document(path: Path, read_suffixes: Iterable[str] = ()) -> bool:
-    """Whether a file is hidden, Python code or a document of a kind that was not read."""
+    """Return whether a file is hidden, Python code or a document of a type that was not read."""
     suffix = path.suffix.lower()
     if path.name.startswith(".") or path.name == lock_file.NAME or suffix in (".py", ".pyc"):
         return True

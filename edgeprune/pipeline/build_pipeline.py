@@ -1,4 +1,4 @@
-"""``build``: a recipe and a target in, a bundle out; every stage is cached by the content it depends on."""
+"""Build a bundle from a recipe and a target. Each stage is cached by the content that it depends on."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class BuildResult:
     """Result of a build.
 
     Attributes:
-        manifest: What the bundle says of itself: files, metrics, parity, profile, budgets, provenance.
-        profile: Latency and memory of the dense and the pruned network; without models for a microcontroller, as this
-            machine can measure neither.
-        folder: The bundle.
-        archive: The same as one ``.tar.gz``.
-        stages: Every stage in order.
-        budgets: Verdicts on all limits: those of the manifest, and those on what was measured.
-        warnings: Warnings about accuracy that was lost and budget that was left.
+        manifest: Manifest of the bundle: files, metrics, parity, profile, budgets, provenance.
+        profile: Latency and memory of the dense and the pruned network. It has no models for a microcontroller, which
+            this machine cannot measure.
+        folder: Folder of the bundle.
+        archive: Archive of the bundle (``.tar.gz``).
+        stages: Reports of all stages in order.
+        budgets: Results of all budget checks, counted and measured.
+        warnings: Warnings about lost accuracy and unused budget.
     """
 
     manifest: Manifest
@@ -71,57 +71,59 @@ def build(
 ) -> BuildResult:
     """Prune, fine-tune, export, check, measure and pack the network of ``recipe`` for ``target``.
 
-    Stages whose inputs did not change are taken from ``cache``. A build that was killed resumes where it was,
-    training after its last checkpoint, and ends with the same weights bit for bit on a CPU. Where ``torchrun`` started
-    several processes all train together, and the first does the rest. Where the accuracy budget is missed and other
-    budget is left, the network is pruned again with any number of channels, and the more accurate result is kept.
+    Stages whose inputs did not change are read from ``cache``. An interrupted build resumes; training continues from
+    its last checkpoint and ends, on a CPU, with bit-identical weights. If ``torchrun`` started several processes, all
+    of them train together, and the first one runs the other stages. If the accuracy budget is missed and other budget
+    is unused, the network is pruned again with any number of channels, and the more accurate result is kept.
 
     Args:
-        recipe: A Recipe, or what ``Recipe.load`` takes.
-        target: A Target, or what ``Target.load`` takes.
+        recipe: A Recipe, or an argument of ``Recipe.load``.
+        target: A Target, or an argument of ``Target.load``.
         output: Folder for the bundle ``<recipe>-<target>/`` and its archive.
         cache: Folder for stage results.
-        lock: File of what was found by measuring, and is repeated; it is made where it is not. None: measured anew.
-        update_lock: Measure anew, and write it into ``lock``.
-        device: Where models are measured: a device, its URI, or its name in ``devices.toml``; None: this machine. What
-            is measured on another kind of processor than the target's decides nothing.
-        force: Replace the bundle's folder and archive whatever they hold. By default, the build refuses to replace
-            anything but an earlier bundle.
-        watcher: Told of each stage as it begins and ends.
+        lock: File of measured values that later builds reuse; created if it does not exist. None: measure again.
+        update_lock: Measure again, and write the values into ``lock``.
+        device: Device on which models are measured: a device, its URI, or its name in ``devices.toml``. Defaults to
+            this machine. Latency measured on another type of processor than the target's decides nothing.
+        force: Replace the folder and the archive of the bundle whatever they contain. By default, the build replaces
+            only an earlier bundle.
+        watcher: Observer of the start and the end of each stage.
 
     Raises:
-        InputError: The model, weights, data, recipe or target cannot be used, or not together (exit code 3).
-        BudgetError: The budget cannot be reached; names the closest value that can (4). A budget of accuracy or of a
-            measurement that is missed is no error here: see ``budgets``.
+        InputError: The model, weights, data, recipe or target cannot be used, alone or in combination (exit code 3).
+        BudgetError: The budget cannot be reached; names the closest reachable value (4). A missed budget of accuracy or
+            of a measured value does not raise: see ``budgets``.
         DeviceError: The device cannot be reached, or fails (5).
-        MeasurementError: What was measured on it is not valid (6).
-        EquivalenceError, ParityError: The pruned or the exported network does not compute what it must (7).
+        MeasurementError: The measurements are not valid (6).
+        EquivalenceError, ParityError: The pruned or the exported network has wrong outputs (7).
     """
     target = target if isinstance(target, Target) else Target.load(target)
     recipe = _for_target(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), target)
-    pack.source_date_epoch()  # what is wrong with it is told now
+    pack.source_date_epoch()  # raises now if it is not valid
     if not force:
         check_output(recipe, target, output)
     hint_at_wait_policy()
     watcher = watcher or SilentObserver()
     store = Cache(Path(cache))
-    measured_on = _device(device, target)
-    findings = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
+    measuring_device = _device(device, target)
+    build_lock = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
 
     def attempt(recipe: Recipe) -> StageRunner:
-        settings = BuildSettings(recipe, target, Path(output).resolve(), measured_on, force=force)
-        runner = StageRunner(BuildContext(settings, findings), store, watcher)
+        settings = BuildSettings(recipe, target, Path(output).resolve(), measuring_device, force=force)
+        runner = StageRunner(BuildContext(settings, build_lock), store, watcher)
         watcher.expect(len({stage.result for stage in STAGES}))
         for stage in STAGES:
-            if stage is not write_bundle.STAGE and stage.applies(runner.results):
+            if stage is not write_bundle.STAGE and stage.is_needed(runner.results):
                 runner.run(stage)
         return runner
 
     chosen = attempt(recipe)
-    looser = _pruning_less(recipe, target, chosen.results)
-    if looser is not None:
-        watcher.note("the accuracy budget is missed and budget is left: building again with any number of channels")
-        second = attempt(looser)
+    relaxed = _relaxed_recipe(recipe, target, chosen.results)
+    if relaxed is not None:
+        watcher.note(
+            "the accuracy budget is missed and other budget is unused: building again with any number of channels"
+        )
+        second = attempt(relaxed)
         if _shipped_accuracy(second.results) >= _shipped_accuracy(chosen.results):
             chosen = second
         else:
@@ -130,15 +132,15 @@ def build(
     return _pack(chosen)
 
 
-def _pruning_less(recipe: Recipe, target: Target, results: Results) -> Recipe | None:
-    """The recipe with any number of channels, not only those that the target prefers; None if that cannot help.
+def _relaxed_recipe(recipe: Recipe, target: Target, results: Results) -> Recipe | None:
+    """Return the recipe without the channel multiples that the target prefers; None if that cannot help.
 
     It can help if the accuracy budget is missed and more than 3 % of the tightest other budget is unused.
 
     Args:
-        recipe: The recipe of a build.
-        target: Its target.
-        results: Results of all its stages but the one that packs.
+        recipe: Recipe of a build.
+        target: Target of the build.
+        results: Results of all stages except the one that writes the bundle.
     """
     if preferred_alignment(recipe, target) == 1:
         return None
@@ -154,11 +156,11 @@ def _shipped_accuracy(results: Results) -> float:
 
 
 def _pack(runner: StageRunner) -> BuildResult:
-    """Pack the bundle, write the lock, and read what was packed."""
+    """Write the bundle and the lock, and return the result of the build."""
     settings, lock = runner.context.settings, runner.context.lock
     runner.run(write_bundle.STAGE)
-    for findings in runner.findings:  # they replace those of another attempt
-        lock.keep(findings)
+    for lock_entries in runner.lock_entries:  # replaces the entries of another attempt
+        lock.add(lock_entries)
     if is_first():
         lock.save()
     folder = settings.bundle_folder
@@ -175,7 +177,7 @@ def _pack(runner: StageRunner) -> BuildResult:
 
 
 def check_output(recipe: Recipe, target: Target, output: Path | str) -> None:
-    """Check that a build of ``recipe`` for ``target`` replaces nothing in ``output`` but an earlier bundle.
+    """Check that a build of ``recipe`` for ``target`` replaces only an earlier bundle in ``output``.
 
     Raises:
         BundleError: Other files would be lost; names them.
@@ -185,21 +187,21 @@ def check_output(recipe: Recipe, target: Target, output: Path | str) -> None:
 
 
 def check_targets(budget: RecipeBudget, targets: Sequence[Target]) -> None:
-    """Tell limits of a target that is neither one of ``targets`` nor known by name.
+    """Check that each limit by target is for one of ``targets`` or a known target.
 
     Raises:
-        RecipeError: There are some.
+        RecipeError: A limit names an unknown target.
     """
     labels = {label for target in targets for label in target.labels}
     budget.check_targets(lambda name: name in labels or Target.is_known(name), sorted({*labels, *Target.names()}))
 
 
 def _for_target(recipe: Recipe, target: Target) -> Recipe:
-    """The recipe with the budget of ``target``, checked for limits that cannot be kept, before anything is done.
+    """Return the recipe with the budget of ``target``, after a check of its limits.
 
     Raises:
-        RecipeError: A limit cannot be kept on this target.
-        TargetError: A latency is limited, and nothing predicts it.
+        RecipeError: A limit cannot be met on this target.
+        TargetError: Latency is limited, and the target has no latency table.
     """
     check_targets(recipe.budget, [target])
     recipe = recipe.for_target(*target.labels)
@@ -207,32 +209,33 @@ def _for_target(recipe: Recipe, target: Target) -> Recipe:
     backend = backends.for_target(target)
     if not target.limits and recipe.budget.arena_bytes is not None:
         raise RecipeError(
-            f"'budget.arena_bytes': {target.name} runs {backend.title}, which has no arena: TFLite Micro has, on "
-            "microcontrollers; set budget.peak_activation_bytes instead"
+            f"'budget.arena_bytes': {target.name} runs {backend.title}, which has no arena; only TFLite Micro on "
+            "microcontrollers has one: set budget.peak_activation_bytes instead"
         )
     if "latency_ms" in recipe.budget.aims.costs and target.ms_per_mac is None:
         target.require_latency_table()
     accuracy, training = recipe.budget.accuracy, recipe.training
     if isinstance(accuracy, float | int) and accuracy > 1 and training.metric is None:
         raise RecipeError(
-            f"'budget.accuracy': got {accuracy}, must be a share of the samples such as 0.985, '98.5%' or 'drop 0.5%'"
+            f"'budget.accuracy': got {accuracy}, must be a fraction of the samples such as "
+            "0.985, '98.5%' or 'drop 0.5%'"
         )
     return recipe
 
 
-def _device(given: Device | str | None, target: Target) -> Device:
-    """Device on which models are measured.
+def _device(device: Device | str | None, target: Target) -> Device:
+    """Return the device on which models are measured.
 
     Raises:
-        InputError: There is no such device, or the models of ``target`` are not measured in a build.
-        DeviceError: It is known not to be there.
+        InputError: The device is unknown, or the models of ``target`` are not measured in a build.
+        DeviceError: The device is not available.
     """
-    if given is None:
+    if device is None:
         return Local()
     backend = backends.for_target(target)
     if backend.host is not backend:
         raise InputError(
-            f"device: what ships to {target.name} is not chosen by a measurement in the build: measure the bundle, by "
+            f"device: a build for {target.name} does not measure models on a device; measure the bundle with "
             "'edgeprune profile BUNDLE --device URI'"
         )
-    return devices.device(given) if isinstance(given, str) else given
+    return devices.device(device) if isinstance(device, str) else device

@@ -1,4 +1,4 @@
-"""Settings and folders of a build, and what follows from the recipe and the target alone."""
+"""Settings and folders of a build, and values derived from the recipe and the target."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ if TYPE_CHECKING:
 
 
 def bundle_folder(recipe: Recipe, target: Target, output: Path) -> Path:
-    """Folder of the bundle in the output folder of a build."""
+    """Return the folder of the bundle in the output folder of a build."""
     return output / f"{recipe.name}-{target.name}"
 
 
 def preferred_alignment(recipe: Recipe, target: Target) -> int:
-    """Multiple of channels that the target's runtime prefers; 1 for any number, or if the recipe names another."""
+    """Return the channel multiple that the target's runtime prefers; 1 if there is none or the recipe sets one."""
     runtime = target.runtime
     int8 = runtime.align_int8 if demanded_precision(recipe, target) == "int8" else None
     return 1 if isinstance(recipe.prune.align, int) else (int8 or runtime.align)
 
 
 def precisions(recipe: Recipe, target: Target) -> tuple[Precision, ...]:
-    """Precisions to export: float32 as the reference, and the demanded one or all that the target runs.
+    """Return the precisions to export: float32 as the reference, and the demanded one or all that the target supports.
 
     Raises:
-        RecipeError: The target does not run the demanded precision.
+        RecipeError: The target does not support the demanded precision.
     """
     demanded = demanded_precision(recipe, target)
     return tuple(dict.fromkeys(("float32", *(target.runtime.precisions if demanded == "auto" else (demanded,)))))
 
 
 def demanded_precision(recipe: Recipe, target: Target) -> Precision | Literal["auto"]:
-    """The one precision that must ship: the recipe's, or that of a target with a single one; ``auto`` for any.
+    """Return the precision that recipe or target demand; ``auto`` if there is a choice.
 
     Raises:
-        RecipeError: The target does not run the demanded precision.
+        RecipeError: The target does not support the demanded precision.
     """
-    demanded, offered = recipe.quantize.precision, target.runtime.precisions
+    demanded, supported = recipe.quantize.precision, target.runtime.precisions
     if demanded == "auto":
-        return offered[0] if len(offered) == 1 else "auto"
-    if demanded not in offered:
-        raise RecipeError(f"quantize.precision: got '{demanded}'; {target.name} runs {', '.join(offered)}, or 'auto'")
+        return supported[0] if len(supported) == 1 else "auto"
+    if demanded not in supported:
+        raise RecipeError(f"quantize.precision: got '{demanded}'; {target.name} runs {', '.join(supported)}, or 'auto'")
     return demanded
 
 
 def measured_settings(training: TrainingSettings) -> tuple[str, ...]:
-    """Names of the settings of training that are decided by a measurement."""
+    """Return the names of the training settings that a measurement decides."""
     return tuple(name for name in ("precision", "channels_last") if getattr(training, name) == "auto")
 
 
@@ -61,8 +61,8 @@ class BuildSettings:
     """Settings and folders of one build.
 
     Attributes:
-        recipe: What to do.
-        target: The board and its runtime.
+        recipe: Recipe of the build.
+        target: Board and runtime.
         output: Folder for bundles.
         device: Device on which models are measured.
         force: Whether the bundle may replace files that are not an earlier bundle.

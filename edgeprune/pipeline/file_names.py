@@ -1,4 +1,4 @@
-"""Names of the files that stages write; most of them have the same names in a bundle."""
+"""Names of the files that stages write. Most files have the same name in a bundle."""
 
 WEIGHTS = "weights.safetensors"
 PLAN = "plan.json"

@@ -1,6 +1,6 @@
-"""Recorder of the files that code reads and the folders that it lists, through Python's audit events.
+"""Recorder of the files that code reads and the folders that it lists, based on Python's audit events.
 
-Files that a C library opens on its own raise no event; what depends on the recorder must cover them in another way.
+Files that a C library opens raise no event. Users of the recorder must cover them in another way.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _active: list[FileRecorder] = []
 
 
 class FileRecorder:
-    """Files that were read between the start and the end of ``recording``.
+    """Recorder of the files that were read between the start and the end of ``recording``.
 
     Args:
         caller: Frame of the function that entered ``recording``.
 
     Attributes:
-        read: Absolute paths that were opened for reading, whether or not they exist; modules of the user included.
+        read: Absolute paths that were opened for reading, existing or not, including modules of the user.
         listed: Absolute paths of folders whose entries were listed.
     """
 
@@ -41,15 +41,15 @@ class FileRecorder:
         self.listed: set[Path] = set()
 
     def existing(self) -> list[Path]:
-        """Files that were read and exist, sorted."""
+        """Return the files that were read and exist, sorted."""
         return sorted(path for path in self.read if path.is_file())
 
     def missing(self) -> list[Path]:
-        """Paths that were tried and do not exist, sorted."""
+        """Return the paths that were opened and do not exist, sorted."""
         return sorted(path for path in self.read if not path.exists())
 
     def event(self, name: str, arguments: tuple[Any, ...]) -> None:
-        """Take one audit event."""
+        """Process one audit event."""
         if name == "open":
             path, mode, flags = arguments
             if _reads(mode, flags):
@@ -59,29 +59,29 @@ class FileRecorder:
         elif name == "sqlite3.connect":
             self._add(arguments[0], self.read)
 
-    def _add(self, given: Any, paths: set[Path]) -> None:
-        if isinstance(given, int):  # an open descriptor
+    def _add(self, file: Any, paths: set[Path]) -> None:
+        if isinstance(file, int):  # an open descriptor
             return
         try:
-            path = Path(os.path.abspath(os.fsdecode(given)))  # noqa: PTH100 (keeps links)
+            path = Path(os.path.abspath(os.fsdecode(file)))  # noqa: PTH100 (keeps links)
         except (TypeError, ValueError):
             return
         if any(path.is_relative_to(root) for root in _VIRTUAL):
             return
         if path.suffix == ".pyc" or (path.suffix == ".py" and not is_user_code(path)):
             return
-        if not _is_library_matter(self._caller):
+        if not _is_library_access(self._caller):
             paths.add(path)
 
 
 @contextmanager
 def recording() -> Iterator[FileRecorder]:
-    """Record what the code inside reads, in all threads of this process."""
+    """Record the files that the code in the context reads, in all threads of this process."""
     _add_hook()
-    entered = inspect.currentframe()
-    while entered is not None and entered.f_code.co_filename in (__file__, contextlib.__file__):
-        entered = entered.f_back
-    recorder, modules = FileRecorder(entered), set(sys.modules)
+    caller = inspect.currentframe()
+    while caller is not None and caller.f_code.co_filename in (__file__, contextlib.__file__):
+        caller = caller.f_back
+    recorder, modules = FileRecorder(caller), set(sys.modules)
     _active.append(recorder)
     try:
         yield recorder
@@ -97,7 +97,7 @@ def recording() -> Iterator[FileRecorder]:
 
 @cache
 def _add_hook() -> None:
-    """Listen to audit events: once, as a hook cannot be removed again."""
+    """Add the audit hook. It is added once, because a hook cannot be removed."""
     sys.addaudithook(_hook)
 
 
@@ -112,8 +112,8 @@ def _reads(mode: str | None, flags: int) -> bool:
     return flags & (os.O_WRONLY | os.O_RDWR) != os.O_WRONLY
 
 
-def _is_library_matter(caller: FrameType | None) -> bool:
-    """Whether the event comes from Python's import system or from a package that is being imported below ``caller``."""
+def _is_library_access(caller: FrameType | None) -> bool:
+    """Return whether the event comes from the import system, or from a package imported below ``caller``."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""Content hashes and package versions that results depend on."""
+"""Content hashes and package versions that stage results depend on."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ _PACKAGES = {
     "tflite_micro": ("tflite-micro",),
     "torch": ("torch", "numpy"),
 }
-"""Distributions that write or measure results, by the module that EdgePrune imports of them.
+"""Distributions that write or measure results, by the name of the imported module.
 
 Packages that only the user's code imports are in ``import_closure``.
 """
-# A file changed twice within one tick of the file system's clock keeps its time: the hash of a young file is not kept.
+# A file changed twice within one tick of the file system's clock keeps its time, so hashes of young files are not kept.
 _YOUNG_NS = 2_000_000_000
 _MAX_HASHES_BYTES = 256 << 20
-_FACTS = 4
+_ENTRY_LENGTH = 4
 
 logger = logging.getLogger(__name__)
 
 
 def digest(value: Any) -> str:
-    """Hex SHA-256 of a plain JSON value, the same for the same value in every process."""
+    """Return the hex SHA-256 of a JSON value. It is the same in every process."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def packages(modules: Container[str] = _PACKAGES) -> dict[str, str]:
-    """Versions of the packages that write or measure results, and of Python; a missing package is left out.
+    """Return the versions of Python and of the installed packages that write or measure results.
 
     Args:
-        modules: Top-level names of imported modules; packages that are not used by these are left out.
+        modules: Top-level names of imported modules; only packages that they use are included.
     """
     used = sorted({name for module, names in _PACKAGES.items() if module in modules for name in names})
     versions = {name: version for name in used if (version := _version(name)) is not None}
@@ -71,7 +71,7 @@ def _version(package: str) -> str | None:
 
 @cache
 def machine() -> dict[str, Any]:
-    """The machine a measurement belongs to."""
+    """Return the description of this machine, which measurements belong to."""
     return {
         "node": platform.node(),
         "machine": platform.machine(),
@@ -80,12 +80,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _remembered(path: Path) -> dict[str, list[Any]]:
-    """The hashes in the file ``path``; nothing if it is damaged, as every one can be computed again."""
+def _load_entries(path: Path) -> dict[str, list[Any]]:
+    """Return the entries in the file ``path``; none if it is damaged, as every hash can be computed again."""
     try:
         values = safe_json.load(path, max_bytes=_MAX_HASHES_BYTES)
         well_formed = isinstance(values, dict) and all(
-            isinstance(entry, list) and len(entry) == _FACTS and isinstance(entry[-1], str) for entry in values.values()
+            isinstance(entry, list) and len(entry) == _ENTRY_LENGTH and isinstance(entry[-1], str)
+            for entry in values.values()
         )
     except ValueError:
         well_formed = False
@@ -96,31 +97,31 @@ def _remembered(path: Path) -> dict[str, list[Any]]:
 
 
 class Hashes:
-    """Content hashes of input files, remembered by size and modification time so that a second build reads none."""
+    """Content hashes of input files, stored by size and modification time so that a second build reads no file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, list[Any]] = {}
+        self._entries: dict[str, list[Any]] = {}
         if path.is_file():
-            self._known = _remembered(path)
+            self._entries = _load_entries(path)
         self._changed = False
 
     def file(self, path: Path) -> str:
-        """Hex SHA-256 of the content of ``path``."""
+        """Return the hex SHA-256 of the content of ``path``."""
         path = path.resolve()
-        facts = path.stat()
-        seen = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
-        known = self._known.get(str(path))
-        if known is not None and known[:3] == seen:
-            return str(known[3])
+        status = path.stat()
+        attributes = [status.st_size, status.st_mtime_ns, status.st_ino]
+        entry = self._entries.get(str(path))
+        if entry is not None and entry[:3] == attributes:
+            return str(entry[3])
         content = files.sha256(path)
-        if time.time_ns() - facts.st_mtime_ns > _YOUNG_NS:
-            self._known[str(path)] = [*seen, content]
+        if time.time_ns() - status.st_mtime_ns > _YOUNG_NS:
+            self._entries[str(path)] = [*attributes, content]
             self._changed = True
         return content
 
     def save(self) -> None:
-        """Write down what was learned."""
+        """Write new hashes to the file."""
         if self._changed:
-            files.write_atomic(self._path, json.dumps(self._known))
+            files.write_atomic(self._path, json.dumps(self._entries))
             self._changed = False

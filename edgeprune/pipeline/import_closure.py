@@ -1,7 +1,7 @@
 """Static import closure: the Python files and packages that user code reaches by its import statements.
 
-The closure is computed from the syntax trees, without running any code, so it also sees imports inside functions.
-Imports by a computed name are added at run time, see ``file_recorder``.
+The closure is computed from syntax trees, without running code. It includes imports inside functions. Imports by a
+computed name are added at run time; see ``file_recorder``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _DYNAMIC_IMPORTS = ("import_module", "__import__")
 
 
 class ImportClosure:
-    """Files that ``file.py:name`` or ``package.module:name`` imports, followed through the user's own files.
+    """Files that ``file.py:name`` or ``package.module:name`` imports, directly or through other files of the user.
 
-    Files of EdgePrune and of the standard library are left out. Installed packages are not followed, but listed.
+    Files of EdgePrune and of the standard library are excluded. Installed packages are listed, but not followed.
 
     Args:
-        spec: The object's name, see ``model.user_objects.load_object``.
+        spec: Name of the object; see ``model.user_objects.load_object``.
         base: Folder that file names are relative to.
 
     Attributes:
@@ -48,29 +48,29 @@ class ImportClosure:
     """
 
     def __init__(self, spec: str, base: Path) -> None:
-        self._seen: set[Path] = set()
+        self._files: set[Path] = set()
         self._packages: dict[str, Path | None] = {}
         importlib.invalidate_caches()
-        where = spec.rpartition(":")[0]
-        if where.endswith(".py"):
-            path = (base / where).resolve()
+        module = spec.rpartition(":")[0]
+        if module.endswith(".py"):
+            path = (base / module).resolve()
             self._search = [str(path.parent), *sys.path]
             self._add(path, root=True)
         else:
             self._search = [str(Path.cwd()), *sys.path]
-            self._follow(where.split("."), self._search)
-        self.files = tuple(sorted(self._seen))
+            self._follow(module.split("."), self._search)
+        self.files = tuple(sorted(self._files))
         self.packages = tuple(sorted(self._packages))
 
     def digests(self, hashes: Hashes, base: Path) -> dict[str, str]:
-        """SHA-256 of each file by its path relative to ``base``, and the version of each installed package."""
-        found = {relative_name(path, base): hashes.file(path) for path in self.files}
-        return found | {name: _version(name, origin) for name, origin in sorted(self._packages.items())}
+        """Return the SHA-256 of each file by path relative to ``base``, and the version of each installed package."""
+        hashes_by_name = {relative_name(path, base): hashes.file(path) for path in self.files}
+        return hashes_by_name | {name: _version(name, origin) for name, origin in sorted(self._packages.items())}
 
     def _add(self, path: Path, *, root: bool = False) -> None:
-        if path in self._seen or not path.is_file() or not (root or is_user_code(path)):
+        if path in self._files or not path.is_file() or not (root or is_user_code(path)):
             return
-        self._seen.add(path)
+        self._files.add(path)
         if path.suffix != ".py":
             return
         try:
@@ -88,35 +88,35 @@ class ImportClosure:
                     for path in sorted(Path(location).glob("*.py")):
                         self._add(path.resolve())
                 return
-            found = _find(part, locations)
-            if found is None:
+            spec = _find(part, locations)
+            if spec is None:
                 return
-            origin = Path(found.origin).resolve() if found.has_location and found.origin else None
+            origin = Path(spec.origin).resolve() if spec.has_location and spec.origin else None
             if origin is not None and not is_user_code(origin):
                 if any(name in origin.parts for name in _INSTALLED):
                     self._packages[parts[0]] = origin
                 return
             if origin is not None:
                 self._add(origin)
-            locations = list(found.submodule_search_locations or ())
+            locations = list(spec.submodule_search_locations or ())
             if not locations:
                 return
 
 
 def is_user_code(path: Path) -> bool:
-    """Whether a Python file is the user's: not of EdgePrune, the standard library or an installed package."""
+    """Return whether a Python file is part of neither EdgePrune, the standard library nor an installed package."""
     if path.is_relative_to(_EDGEPRUNE):
         return path.is_relative_to(_RECIPES)
     return not is_installed(path)
 
 
 def is_installed(path: Path) -> bool:
-    """Whether a file belongs to the standard library or an installed package."""
+    """Return whether a file belongs to the standard library or an installed package."""
     return any(name in path.parts for name in _INSTALLED) or any(path.is_relative_to(folder) for folder in _STDLIB)
 
 
 def relative_name(path: Path, *bases: Path) -> str:
-    """``path`` relative to the first of ``bases``, or to the folder of installed packages, that it lies in."""
+    """Return ``path`` relative to the first of ``bases`` that contains it, or to the folder of installed packages."""
     for base in bases:
         if path.is_relative_to(base):
             return path.relative_to(base).as_posix()
@@ -140,7 +140,7 @@ def _parent(path: Path, level: int) -> Path:
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[list[str], int]]:
-    """Dotted names that a module imports, with the level of relative imports."""
+    """Yield the dotted names that a module imports, with the level of relative imports."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name.split("."), 0) for alias in node.names)
@@ -158,7 +158,7 @@ def _imports(tree: ast.AST) -> Iterator[tuple[list[str], int]]:
 
 @cache
 def _version(name: str, origin: Path | None) -> str:
-    """Version of the installed package ``name``; the hash of its first file where no distribution has that name."""
+    """Return the version of the installed package ``name``; the hash of its first file if it has no distribution."""
     try:
         return importlib.metadata.version(_DISTRIBUTIONS.get(name, name))
     except importlib.metadata.PackageNotFoundError:

@@ -1,15 +1,15 @@
-"""``edgeprune.lock``: what a build found by measuring and then rested a choice on, so that another build repeats it.
+"""Lock file ``edgeprune.lock``: measured values that decided a choice, so that later builds repeat the choice.
 
-It lies beside the recipe, to be committed with it; of a packaged recipe, or one in a folder that cannot be written, in
-the working folder. One file holds the recipes of a folder::
+The file is in the folder of the recipe, to be committed with it. For a packaged recipe, or a folder that is not
+writable, it is in the working folder. One file holds the recipes of a folder::
 
     {"schema": 1, "recipes": {"digits": {"training": {"precision": "float32"},
                                          "targets": {"host": {"int8": "faster", "plans": {
                                              "3f2a9c1b07de": "fisher, global balance 1, align 8"}}}}}}
 
-A finding holds until ``build --update-lock`` measures again. It holds results of measurements, not choices: each build
-checks again whether int8 keeps the accuracy. The exception is the chosen candidate plan, under a hash of network, data
-and settings.
+An entry is valid until ``build --update-lock`` measures again. Entries are results of measurements, not choices: each
+build checks again whether int8 keeps the accuracy. The exception is the chosen candidate plan, stored under a hash of
+network, data and settings.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from edgeprune import files, safe_json
 from edgeprune.config import Recipe, file_lookup
 from edgeprune.config.settings_base import Settings, validate
 from edgeprune.errors import RecipeError
-from edgeprune.pipeline.stage import Findings
+from edgeprune.pipeline.stage import LockEntries
 
 NAME = "edgeprune.lock"
 _SCHEMA = 1
 
 
 def path_of(recipe: Recipe) -> Path:
-    """Path of the lock of ``recipe``, which need not exist yet."""
+    """Return the path of the lock file of ``recipe``, which may not exist yet."""
     packaged = recipe.folder.is_relative_to(file_lookup.packaged("recipes").resolve())
-    beside = not packaged and ((recipe.folder / NAME).is_file() or os.access(recipe.folder, os.W_OK))
-    return (recipe.folder if beside else Path.cwd()) / NAME
+    in_folder = not packaged and ((recipe.folder / NAME).is_file() or os.access(recipe.folder, os.W_OK))
+    return (recipe.folder if in_folder else Path.cwd()) / NAME
 
 
 class _Training(Settings):
@@ -58,15 +58,15 @@ class _Section(Settings):
 
 
 class Lock:
-    """The findings of one recipe.
+    """Lock entries of one recipe.
 
     Args:
-        path: Of the file, which need not be there; None: nothing is kept.
-        recipe: Name.
-        update: Ignore the findings in the file and measure again; unknown keys and values are dropped.
+        path: Path of the lock file, which may not exist; None: entries are not stored.
+        recipe: Name of the recipe.
+        update: Whether to ignore the entries in the file and measure again. Unknown keys and values are dropped then.
 
     Raises:
-        RecipeError: The file is damaged, is of a newer schema, or has a key or value that is not known.
+        RecipeError: The file is damaged, has a newer schema, or has an unknown key or value.
     """
 
     def __init__(self, path: Path | None, recipe: str, *, update: bool = False) -> None:
@@ -78,44 +78,44 @@ class Lock:
         if problem is not None and not update:
             raise RecipeError(f"{problem}; restore the file, or measure again with --update-lock")
         self._damaged_section = problem is not None
-        self._found: dict[str, Any] = {} if update else section
-        self._new: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._entries: dict[str, Any] = {} if update else section
+        self._new_entries: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def get(self, *table: str) -> Mapping[str, Any]:
-        """The findings in ``table``: ``training``, or ``targets`` and the name of one."""
-        found: dict[str, Any] = self._found
+        """Return the entries in ``table``: ``("training",)``, or ``("targets", name)``."""
+        entries: dict[str, Any] = self._entries
         for name in table:
-            found = found.get(name, {})
-        return found
+            entries = entries.get(name, {})
+        return entries
 
-    def agrees(self, findings: Findings) -> bool:
-        """Whether ``findings`` are those it has, as far as it has them."""
+    def matches(self, lock_entries: LockEntries) -> bool:
+        """Return whether no entry of ``lock_entries`` has another value in the lock."""
         return all(
             self.get(*table).get(name, value) == value
-            for table, found in findings.items()
-            for name, value in found.items()
+            for table, entries in lock_entries.items()
+            for name, value in entries.items()
         )
 
-    def keep(self, findings: Findings) -> None:
-        """Have ``save`` write ``findings``."""
-        for table, found in findings.items():
-            self._new.setdefault(table, {}).update(found)
+    def add(self, lock_entries: LockEntries) -> None:
+        """Add ``lock_entries``, which ``save`` writes to the file."""
+        for table, entries in lock_entries.items():
+            self._new_entries.setdefault(table, {}).update(entries)
 
     def save(self) -> None:
-        """Write what is new, beside what the file says of other recipes and targets."""
+        """Write the new entries to the file. Entries of other recipes and targets are preserved."""
         if self.path is None:
             return
-        whole = self._read()
-        text = _text(whole)
+        content = self._read()
+        text = _text(content)
         if self._damaged_section:
-            whole["recipes"][self._recipe] = {}
-        for table, findings in self._new.items():
-            inner = whole.setdefault("recipes", {})
+            content["recipes"][self._recipe] = {}
+        for table, lock_entries in self._new_entries.items():
+            inner = content.setdefault("recipes", {})
             for name in (self._recipe, *table):
                 inner = inner.setdefault(name, {})
-            inner.update(findings)
-        if _text(whole) != text and any(self._new.values()):
-            files.write_atomic(self.path, _text({"schema": _SCHEMA, **whole}))
+            inner.update(lock_entries)
+        if _text(content) != text and any(self._new_entries.values()):
+            files.write_atomic(self.path, _text({"schema": _SCHEMA, **content}))
 
     def _read(self) -> dict[str, Any]:
         if self.path is None:
@@ -129,30 +129,32 @@ class Lock:
         except ValueError as problem:
             raise self._damaged(str(problem)) from problem
         if not isinstance(values, dict):
-            raise self._damaged("it is not a table with a schema")
+            raise self._damaged("not a table with a schema")
         schema = values.get("schema")
         if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-            raise self._damaged("its key 'schema' must be a whole number from 1")
+            raise self._damaged("the key 'schema' must be a whole number from 1")
         if schema > _SCHEMA:
             raise RecipeError(
-                f"{self.path} has schema {values['schema']}; this EdgePrune reads up to {_SCHEMA}: use a newer one"
+                f"{self.path} has schema {values['schema']}; this EdgePrune reads up to {_SCHEMA}: use a newer version"
             )
         recipes = values.get("recipes", {})
         if not isinstance(recipes, dict) or not all(isinstance(section, dict) for section in recipes.values()):
-            raise self._damaged("recipes is no table of tables")
+            raise self._damaged("the key 'recipes' must be a table of tables")
         return values
 
     def _problem(self, section: Mapping[str, Any]) -> str | None:
-        """Message about unknown keys and values in ``section``; None without any."""
+        """Return the message about unknown keys and values in ``section``; None if there are none."""
         try:
             validate(_Section, section, where=f"recipe {self._recipe} of {self.path}", error=RecipeError)
         except RecipeError as problem:
             return str(problem)
         return None
 
-    def _damaged(self, why: str) -> RecipeError:
-        return RecipeError(f"{self.path} is no lock of EdgePrune ({why}): restore it, or remove it to measure anew")
+    def _damaged(self, reason: str) -> RecipeError:
+        return RecipeError(
+            f"{self.path} is not a lock file of EdgePrune ({reason}): restore it, or remove it to measure again"
+        )
 
 
-def _text(whole: Mapping[str, Any]) -> str:
-    return json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

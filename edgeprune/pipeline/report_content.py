@@ -1,4 +1,4 @@
-"""Content of ``report.json``, from the results of a build."""
+"""Content of ``report.json``, collected from the results of a build."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeprune.pipeline.results.pruning_results import TrainResult
 
 @dataclass(frozen=True)
 class ReportResults:
-    """Results that ``report.json`` is made of."""
+    """Stage results that ``report.json`` contains."""
 
     description: DescribeResult
     sensitivity: SensitivityResult
@@ -23,19 +23,19 @@ class ReportResults:
 
 
 def report_content(settings: BuildSettings, results: ReportResults) -> ReportData:
-    """Content of ``report.json``."""
-    recipe, target, found, trained = settings.recipe, settings.target, results.description, results.training
+    """Return the content of ``report.json``."""
+    recipe, target, description, trained = settings.recipe, settings.target, results.description, results.training
     accuracies = {epoch.stretch: epoch.validation_accuracy for epoch in trained.epochs}
     return ReportData(
-        layers=found.layers,
-        calls=found.calls,
-        groups=found.groups,
+        layers=description.layers,
+        calls=description.calls,
+        groups=description.groups,
         asked=RequestedSettings(
             description=recipe.description,
             budget={name: limit for name, limit in recipe.budget.given().items() if name != "require"},
-            criterion=found.criterion,
-            select=found.select,
-            repairs=found.repairs,
+            criterion=description.criterion,
+            select=description.select,
+            repairs=description.repairs,
             schedule=recipe.schedule.name,
             options=recipe.schedule.options,
             epochs=0 if trained.training is None else trained.training.epochs,
@@ -54,13 +54,13 @@ def report_content(settings: BuildSettings, results: ReportResults) -> ReportDat
         ),
         epochs=trained.epochs,
         forms={
-            **{name: _form(parity) for name, parity in results.parity.precisions.items()},
+            **{name: _variant(parity) for name, parity in results.parity.precisions.items()},
             **{name: PrecisionVariant(problem=problem) for name, problem in results.quantized.problems.items()},
         },
     )
 
 
-def _form(parity: PrecisionParity) -> PrecisionVariant:
+def _variant(parity: PrecisionParity) -> PrecisionVariant:
     report = parity.report
     return PrecisionVariant(
         accuracy=parity.accuracy,

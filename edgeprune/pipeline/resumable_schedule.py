@@ -1,4 +1,4 @@
-"""Run a schedule with its training; an interrupted training resumes from its last checkpoint."""
+"""Run a pruning schedule with its training. An interrupted training resumes from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeprune.pipeline.build_context import BuildContext
 from edgeprune.pipeline.build_settings import measured_settings
 from edgeprune.pipeline.file_names import PLAN, SCORES, WEIGHTS
 from edgeprune.pipeline.results.pruning_results import TrainResult
-from edgeprune.pipeline.stage import Findings, StageDir
+from edgeprune.pipeline.stage import LockEntries, StageDir
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +25,7 @@ _START = "start.safetensors"
 
 
 def settings(recipe: Recipe) -> Mapping[str, Any]:
-    """Settings that the pruned and trained network depends on besides the plan."""
+    """Return the settings that the pruned and trained network depends on, besides the plan."""
     prune = recipe.prune
     return {
         "schedule": recipe.schedule.model_dump(mode="json"),
@@ -39,7 +39,7 @@ def settings(recipe: Recipe) -> Mapping[str, Any]:
 def create_session(
     context: BuildContext, model: nn.Module, choice: Choice, budget: Budget, *, planned: PresetPlan | None = None
 ) -> PruningSession:
-    """Session of ``model`` for the schedule of the recipe; see ``edgeprune.schedules.PruningSession``."""
+    """Return the ``PruningSession`` of ``model`` for the schedule of the recipe."""
     from functools import cache
 
     from edgeprune.model import weights
@@ -48,11 +48,11 @@ def create_session(
     from edgeprune.training import Evaluator, process_group
 
     recipe, validation = context.recipe, context.data.validation
-    evaluator = context.judge(validation)
+    evaluator = context.evaluator(validation)
 
     @cache
-    def quick(samples: int) -> Evaluator:
-        return context.judge(some(validation, samples, key=(recipe.seed,)))
+    def fast_evaluator(samples: int) -> Evaluator:
+        return context.evaluator(some(validation, samples, key=(recipe.seed,)))
 
     return PruningSession(
         model,
@@ -65,13 +65,13 @@ def create_session(
         rewind_weights=None if recipe.rewind_weights_path is None else weights.read(recipe.rewind_weights_path),
         initialize=lambda seed: context.network(seed=seed, trained=False).state_dict(),
         evaluate=lambda network: evaluator(network).accuracy,
-        reward=lambda network, samples: quick(samples)(network).accuracy,
+        reward=lambda network, samples: fast_evaluator(samples)(network).accuracy,
         broadcast=process_group().broadcast,
     )
 
 
-def run_schedule(context: BuildContext, space: StageDir, session: PruningSession) -> TrainResult:
-    """Prune and train the network of ``session`` as the schedule of the recipe says."""
+def run_schedule(context: BuildContext, stage_dir: StageDir, session: PruningSession) -> TrainResult:
+    """Prune and train the network of ``session`` according to the schedule of the recipe."""
     import numpy as np
 
     from edgeprune.cost import cost_model
@@ -84,16 +84,16 @@ def run_schedule(context: BuildContext, space: StageDir, session: PruningSession
     macs: list[int] = []
 
     def trainer(model: nn.Module) -> Trainer:
-        _same_start(model, space.keep / _START)
+        _sync_start_weights(model, stage_dir.keep / _START)
         return Trainer(
             model,
             context.data,
             context.training,
             seed=recipe.seed,
-            folder=space.keep,
+            folder=stage_dir.keep,
             teacher=teacher,
             base=recipe.folder,
-            progress=space.progress,
+            progress=stage_dir.progress,
         )
 
     def before_phase(model: nn.Module) -> None:
@@ -101,24 +101,24 @@ def run_schedule(context: BuildContext, space: StageDir, session: PruningSession
         if teacher is not None:
             teacher.compare(feature_layers(context.units.groups, context.dense, model, session.kept()))
 
-    # A plan that was made before training is followed by a single phase, which the other figures describe.
+    # After a plan that was made before training there is a single phase, which the other values describe.
     start = session.value() if schedule.starts == "trained" and not planned else None
     history = train(schedule, session, trainer if context.trains else None, before=before_phase)
     if history is not None and recipe.training.batchnorm == "recalibrate" and not history.kept_start:
         from edgeprune.repair import recalibrate
 
         recalibrate(session.model, context.samples)
-    weights.save(session.model.state_dict(), space.out / WEIGHTS)
+    weights.save(session.model.state_dict(), stage_dir.out / WEIGHTS)
     plan = scores = None
     if not planned:
-        plan = space.out / PLAN
+        plan = stage_dir.out / PLAN
         origin = {"criterion": session.choice.criterion.name, "seed": recipe.seed, "schedule": schedule.name}
         session.plan(origin).save(plan)
         if session.scores is not None:
-            scores = space.out / SCORES
+            scores = stage_dir.out / SCORES
             np.save(scores, session.scores.numpy(), allow_pickle=False)
     return TrainResult(
-        weights=space.out / WEIGHTS,
+        weights=stage_dir.out / WEIGHTS,
         plan=plan,
         scores=scores,
         training=None if history is None else _report(history, keep=recipe.training.keep),
@@ -130,11 +130,11 @@ def run_schedule(context: BuildContext, space: StageDir, session: PruningSession
     )
 
 
-def _same_start(model: nn.Module, file: Path) -> None:
-    """Save the weights that training starts from, or load those of an interrupted run.
+def _sync_start_weights(model: nn.Module, file: Path) -> None:
+    """Save the start weights of training, or load those of an interrupted run.
 
-    Repairs that are computed again may differ in the last bits, by another number of threads or on a GPU, and a trainer
-    only resumes a training that started from the same weights.
+    A trainer resumes only a training that started from the same weights. Repairs that are computed again may differ in
+    the last bits, for example with another number of threads or on a GPU.
     """
     from edgeprune.model import weights
     from edgeprune.training import process_group
@@ -150,16 +150,16 @@ def _same_start(model: nn.Module, file: Path) -> None:
 def _report(history: History, *, keep: str) -> TrainingReport:
     from dataclasses import asdict
 
-    assert history.hyperparameters is not None, "it was trained"
+    assert history.hyperparameters is not None, "the history is of a training"
     epochs = history.epochs
-    kept = len(epochs) if keep == "last" else history.best_epoch
-    accuracy = epochs[kept - 1].validation_accuracy if kept else history.start_accuracy
-    assert accuracy is not None, "the start was evaluated where it could be kept"
+    epoch = len(epochs) if keep == "last" else history.best_epoch
+    accuracy = epochs[epoch - 1].validation_accuracy if epoch else history.start_accuracy
+    assert accuracy is not None, "the start was evaluated if it can be the best epoch"
     return TrainingReport(
         **asdict(history.hyperparameters),
         start_accuracy=history.start_accuracy,
         accuracy=accuracy,
-        best_epoch=kept,
+        best_epoch=epoch,
         phases=epochs[-1].phase if epochs else 1,
         still_rising=history.still_rising,
     )
@@ -178,12 +178,12 @@ def _epochs(history: History | None) -> tuple[EpochReport, ...]:
 
 
 def _execution(context: BuildContext, history: History | None) -> Mapping[str, str | bool]:
-    """Precision and memory order of the steps, where the recipe leaves them to a measurement."""
+    """Return precision and memory layout of the training steps, if a measurement decided them."""
     if history is None:
         return {}
     return {name: getattr(history.execution, name) for name in measured_settings(context.recipe.training)}
 
 
-def findings(_context: BuildContext, result: TrainResult) -> Findings:
-    """Execution of the training, if a measurement decided it."""
+def lock_entries(_context: BuildContext, result: TrainResult) -> LockEntries:
+    """Return precision and memory layout of the training, if a measurement decided them."""
     return {("training",): dict(result.execution)} if result.execution else {}

@@ -1,4 +1,4 @@
-"""Interfaces of a stage of a build, and of the progress of a build."""
+"""Interfaces of build stages and of build observers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from edgeprune.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgeprune.pipeline.build_context import BuildContext
 
-Findings = Mapping[tuple[str, ...], Mapping[str, Any]]
-"""Measured values, by table of the lock: ``("training",)``, ``("targets", name)``."""
+LockEntries = Mapping[tuple[str, ...], Mapping[str, Any]]
+"""Measured values, by table of the lock file: ``("training",)``, ``("targets", name)``."""
 
 ResultsT = TypeVar("ResultsT")
 
@@ -27,9 +27,9 @@ class StageDir:
     """Folders and progress bar of a stage.
 
     Attributes:
-        out: Empty folder; the files in it at the end belong to the result.
-        keep: Folder that the same stage finds again after a kill.
-        progress: Its bar.
+        out: Folder of the result files, empty at the start.
+        keep: Folder of checkpoints, which remains if the stage is interrupted.
+        progress: Progress bar.
     """
 
     out: Path
@@ -38,7 +38,7 @@ class StageDir:
 
 
 class Results:
-    """Results of the stages that ended, by their classes."""
+    """Results of the completed stages, by class."""
 
     def __init__(self) -> None:
         self._results: dict[type[StageResult], StageResult] = {}
@@ -53,7 +53,7 @@ class Results:
         return result
 
     def group(self, kind: type[ResultsT]) -> ResultsT:
-        """An object of the dataclass ``kind``, whose fields are results."""
+        """Return an instance of the dataclass ``kind``, whose fields are results."""
         return kind(**{name: self[result] for name, result in _results_in(kind).items()})
 
 
@@ -62,21 +62,23 @@ class Stage(Generic[ResultT]):
     """One step of a build.
 
     Attributes:
-        name: Name of its cache entries.
+        name: Name of the cache entries.
         title: Name in progress and reports.
-        run: Function that does the work. Its arguments are the build context, the space and, by annotation, the results
-            that it reads: results of single stages, or a dataclass of several. The module it lies in, with all that
-            this module imports, is the source of the stage: see ``stage_sources``.
-        settings: Settings of the recipe and the target that it depends on, as JSON values.
-        after: Further results that it depends on without reading them.
-        reads_inputs: Whether it depends on the input files: code, weights, data.
-        reads_device: Whether it depends on the device on which models are measured.
-        together: Whether all processes that were started together run it; the first one alone runs other stages.
-        applies: Whether it runs, by the results of earlier stages. Of stages with the same class of results, one does.
-        content: Part of the result that later stages depend on, as JSON values. They are then shared by builds with the
-            same content, whatever the settings were. None: they depend on the settings.
-        holds: Whether a cached result is still valid, as far as files outside the cache decide it.
-        findings: Measured values of the result that go into the lock and into the keys of later stages.
+        run: Function that computes the result. Its arguments are the build context, the ``StageDir`` and, by
+            annotation, the results that it reads: results of single stages, or a dataclass of several. The module of
+            the function and its imports are the sources of the stage; see ``stage_sources``.
+        settings: Function that returns the settings of recipe and target that the result depends on, as JSON values.
+        after: Further results that the stage depends on without reading them.
+        reads_inputs: Whether the result depends on the input files: code, weights, data.
+        reads_device: Whether the result depends on the device on which models are measured.
+        all_processes: Whether all processes of a distributed build run the stage; otherwise only the first one does.
+        is_needed: Function that returns whether the stage runs, given the results of earlier stages. Of stages with the
+            same result class, exactly one runs.
+        content: Function that returns the part of the result that later stages depend on, as JSON values. Builds with
+            equal content share their results, whatever the settings. None: later stages depend on the settings.
+        is_valid: Function that returns whether files outside the cache still match a cached result.
+        lock_entries: Function that returns the measured values of the result. They are part of the lock file and of the
+            cache keys of later stages.
     """
 
     name: str
@@ -86,41 +88,41 @@ class Stage(Generic[ResultT]):
     after: tuple[type[StageResult], ...] = ()
     reads_inputs: bool = False
     reads_device: bool = False
-    together: bool = False
-    applies: Callable[[Results], bool] = lambda _results: True
+    all_processes: bool = False
+    is_needed: Callable[[Results], bool] = lambda _results: True
     content: Callable[[ResultT], Any] | None = None
-    holds: Callable[[BuildContext, ResultT], bool] = lambda _context, _result: True
-    findings: Callable[[BuildContext, ResultT], Findings] = lambda _context, _result: {}
+    is_valid: Callable[[BuildContext, ResultT], bool] = lambda _context, _result: True
+    lock_entries: Callable[[BuildContext, ResultT], LockEntries] = lambda _context, _result: {}
 
     @cached_property
     def result(self) -> type[ResultT]:
-        """Class of its result."""
+        """Class of the result."""
         kind: type[ResultT] = get_type_hints(self.run)["return"]
         return kind
 
     @cached_property
     def reads(self) -> Mapping[str, type[Any]]:
-        """Classes of the results that it reads, by name of the argument; one may be a dataclass of several results."""
+        """Classes of the results that the stage reads, by argument name. One may be a dataclass of several results."""
         hints = get_type_hints(self.run)
         return {name: hints[name] for name in list(inspect.signature(self.run).parameters)[2:]}
 
     @cached_property
     def depends_on(self) -> tuple[type[StageResult], ...]:
-        """Classes of all results that it depends on."""
+        """Classes of all results that the stage depends on."""
         single = [result for kind in self.reads.values() for result in _results_in(kind).values()]
         return tuple(dict.fromkeys([*single, *self.after]))
 
-    def __call__(self, context: BuildContext, space: StageDir, results: Results) -> ResultT:
-        """Run the stage with what it reads of ``results``."""
-        read = {
+    def __call__(self, context: BuildContext, stage_dir: StageDir, results: Results) -> ResultT:
+        """Run the stage with the members of ``results`` that it reads."""
+        arguments = {
             name: results[kind] if issubclass(kind, StageResult) else results.group(kind)
             for name, kind in self.reads.items()
         }
-        return self.run(context, space, **read)
+        return self.run(context, stage_dir, **arguments)
 
 
 def _results_in(kind: type[Any]) -> dict[str, type[StageResult]]:
-    """Classes of single results in an argument's class, by name of the field."""
+    """Return the classes of the single results in the class of an argument, by field name."""
     if issubclass(kind, StageResult):
         return {"": kind}
     hints = get_type_hints(kind)
@@ -128,7 +130,10 @@ def _results_in(kind: type[Any]) -> dict[str, type[StageResult]]:
 
 
 class BuildObserver(Protocol):
-    """Follows a build: it has so many stages, each begins and ends once unless it fails; notes come in between."""
+    """Observer of a build.
+
+    ``expect`` announces the number of stages. Each stage begins once and ends once, unless it fails.
+    """
 
     def expect(self, stages: int) -> None: ...
 
@@ -140,7 +145,7 @@ class BuildObserver(Protocol):
 
 
 class SilentObserver:
-    """A Watcher that shows nothing: the default in Python."""
+    """Build observer without output, the default in Python."""
 
     def expect(self, stages: int) -> None:
         pass

@@ -1,14 +1,14 @@
-"""Stage results on disk. An entry is whole or not there, whatever kills the process in between.
+"""Cache of stage results on disk. Entries are written atomically.
 
 Layout of the root, usually ``.edgeprune/``::
 
-    cache/<stage>-<key>/result.json   what the stage found, beside the files it made
-    work/<stage>-<key>/out/           a result in the making; wiped when its stage starts over, renamed when whole
-    work/<stage>-<key>/keep/          what a stage that was killed finds again: its checkpoints
-    locks/<stage>-<key>               held while the stage runs, so that two builds do not make the same thing
+    cache/<stage>-<key>/result.json   result of the stage, next to its files
+    work/<stage>-<key>/out/           incomplete result; emptied when the stage starts, renamed when it is complete
+    work/<stage>-<key>/keep/          checkpoints of an interrupted stage
+    locks/<stage>-<key>               lock held while the stage runs, so that two builds do not compute the same result
     hashes.json                       content hashes of input files by path, size and modification time
 
-Nothing else refers to the root: removing it costs time only.
+The root can be removed at any time; the next build then runs all stages.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class CachedResult(Generic[ResultT]):
-    """Result of a stage that ended.
+    """Result of a completed stage.
 
     Attributes:
-        result: The result; its files lie in the cache.
+        result: Result, whose files are in the cache.
         seconds: Duration of the run that produced it.
     """
 
@@ -47,18 +47,18 @@ class CachedResult(Generic[ResultT]):
 
 
 class Cache:
-    """Results by entry name, ``<stage>-<key>``."""
+    """Cache of stage results, by entry name ``<stage>-<key>``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
 
     def find(self, entry: str, kind: type[ResultT]) -> CachedResult[ResultT] | None:
-        """The result of ``entry``, of class ``kind``; None if there is none, or if files of it are missing."""
+        """Return the result of ``entry``, of class ``kind``; None if it does not exist or lacks files."""
         folder = self.root / "cache" / entry
         try:
             stored = safe_json.load(folder / _RESULT, max_bytes=_MAX_BYTES)
-            finished = CachedResult(kind.from_json(stored["values"], folder), float(stored["seconds"]))
-            return finished if stored["files"] == _sizes(folder) else None
+            cached = CachedResult(kind.from_json(stored["values"], folder), float(stored["seconds"]))
+            return cached if stored["files"] == _sizes(folder) else None
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError) as problem:
@@ -67,31 +67,31 @@ class Cache:
 
     @contextmanager
     def locked(self, entry: str) -> Iterator[None]:
-        """Hold the lock of ``entry``; waits for a build that makes it. The system frees it when its process ends."""
+        """Hold the lock of ``entry``, after waiting for other builds. The system releases it when the process ends."""
         path = self.root / "locks" / entry
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                logger.warning("another build is making %s; waiting for it", entry)
+                logger.warning("another build is computing %s; waiting for it", entry)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def start(self, entry: str) -> tuple[Path, Path]:
-        """An empty folder for the files of ``entry``, and one that outlives a kill. Call it with the lock held."""
-        out, keep = self._work(entry) / "out", self.kept(entry)
+        """Return an empty folder for the files of ``entry``, and its checkpoint folder. The lock must be held."""
+        out, keep = self._work(entry) / "out", self.checkpoints(entry)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         keep.mkdir(exist_ok=True)
         return out, keep
 
-    def kept(self, entry: str) -> Path:
-        """The folder of ``entry`` that outlives a kill."""
+    def checkpoints(self, entry: str) -> Path:
+        """Return the checkpoint folder of ``entry``, which remains if its stage is interrupted."""
         return self._work(entry) / "keep"
 
     def store(self, entry: str, result: ResultT, seconds: float) -> CachedResult[ResultT]:
-        """Store ``result`` with the files in the ``out`` folder, and remove what was kept for an interrupted run."""
+        """Store ``result`` with the files in the ``out`` folder, and remove the checkpoints."""
         out = self._work(entry) / "out"
         seconds = round(seconds, 3)
         content = {"values": result.to_json(), "seconds": seconds, "files": _sizes(out)}

@@ -1,4 +1,4 @@
-"""Base class of the results of stages, which are stored as JSON beside the files of their stage."""
+"""Base class of stage results, which are stored as JSON next to the files of their stage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _in_folder(file: Path, info: ValidationInfo) -> Path:
 
 
 ResultFile = Annotated[Path, AfterValidator(_in_folder), PlainSerializer(lambda file: Path(file).name)]
-"""A file in the folder of the result; only its name is stored."""
+"""File in the folder of the result; only its name is stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +29,19 @@ class StageResult:
     """Result of one stage.
 
     Attributes:
-        locked: Whether a measured value in the lock decided it.
+        locked: Whether a measured value in the lock file decided the result.
     """
 
     locked: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain JSON values, files by their names."""
+        """Return the result as JSON values, with files as names."""
         values: dict[str, Any] = self._adapter().dump_python(self, mode="json")
         return values
 
     @classmethod
     def from_json(cls, values: Any, folder: Path) -> Self:
-        """The result from JSON values; its files lie in ``folder``.
+        """Return the result from JSON values; its files are in ``folder``.
 
         Raises:
             ValueError: A value is missing or of another type.

@@ -1,4 +1,4 @@
-"""Run the stages of one build, or take their results from the cache."""
+"""Run the stages of a build, or read their results from the cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.build_context import BuildContext
 from edgeprune.pipeline.build_inputs import InputTracker
 from edgeprune.pipeline.import_closure import ImportClosure
-from edgeprune.pipeline.stage import BuildObserver, Findings, Results, Stage, StageDir
+from edgeprune.pipeline.stage import BuildObserver, LockEntries, Results, Stage, StageDir
 from edgeprune.pipeline.stage_cache import Cache, CachedResult
 from edgeprune.pipeline.stage_result import ResultT, StageResult
 from edgeprune.pipeline.stage_sources import stage_sources
@@ -33,11 +33,11 @@ _BACKENDS = "backends/base.py"
 
 @dataclass(frozen=True)
 class StageReport:
-    """One stage of a build that ended.
+    """Report of one completed stage.
 
     Attributes:
         name: Name of the stage.
-        seconds: Wall-clock duration of the run that produced its result.
+        seconds: Wall-clock duration of the run that produced the result.
         cached: Whether the result was read from the cache.
     """
 
@@ -47,30 +47,30 @@ class StageReport:
 
 
 class StageRunner:
-    """Runs stages of one build in order; each result is stored under a key of everything it depends on.
+    """Runner of the stages of one build. Each result is stored under a key of everything that it depends on.
 
     Args:
         context: Build context.
         store: Cache of stage results.
-        watcher: Follows the stages.
+        watcher: Observer of the stages.
 
     Attributes:
-        results: Results so far.
-        reports: Stages that ended, in order.
-        findings: Measured values of their results.
+        results: Results of the completed stages.
+        reports: Reports of the completed stages, in order.
+        lock_entries: Measured values of the completed stages.
     """
 
     def __init__(self, context: BuildContext, store: Cache, watcher: BuildObserver) -> None:
         self.context = context
         self.results = Results()
         self.reports: list[StageReport] = []
-        self.findings: list[Findings] = []
+        self.lock_entries: list[LockEntries] = []
         self._store = store
         self._watcher = watcher
         self._keys: dict[type[StageResult], str] = {}
         self._foreign_backend = foreign_backend(context.target, store.root)
         self._changes: list[str] = []
-        """Changes of the inputs that were not reported to the watcher yet, as no stage ran again so far."""
+        """Changes of the inputs that were not reported yet, as no stage ran again so far."""
 
     def run(self, stage: Stage[Any]) -> None:
         """Run ``stage``, or read its result from the cache."""
@@ -85,14 +85,14 @@ class StageRunner:
             for change in self._changes:
                 self._watcher.note(change)
             self._changes = []
-        finish = _finish if started_processes() == 1 else _finish_together
+        finish = _finish if started_processes() == 1 else _finish_distributed
         finished, cached = finish(stage, entry, self, store, progress)
         result = finished.result
-        findings = stage.findings(context, result)
-        if findings:
-            self.findings.append(findings)
-            context.lock.keep(findings)
-            values = sorted((list(table), dict(values)) for table, values in findings.items())
+        lock_entries = stage.lock_entries(context, result)
+        if lock_entries:
+            self.lock_entries.append(lock_entries)
+            context.lock.add(lock_entries)
+            values = sorted((list(table), dict(values)) for table, values in lock_entries.items())
             key = fingerprint.digest([key, values])[:20]
         content = None if stage.content is None else stage.content(result)
         if content is not None:
@@ -110,7 +110,7 @@ def key_of(
     keys: Mapping[type[StageResult], str],
     foreign_backend: Mapping[str, str],
 ) -> str:
-    """Key of the result of ``stage`` in the cache.
+    """Return the cache key of the result of ``stage``.
 
     Args:
         stage: The stage.
@@ -134,7 +134,7 @@ def key_of(
 
 
 def foreign_backend(target: Target, root: Path) -> dict[str, str]:
-    """Files and packages of a target's backend that another package registers; nothing for a backend of EdgePrune.
+    """Return the digests of a backend that another package registers; nothing for a backend of EdgePrune.
 
     Args:
         target: The target of the build.
@@ -148,12 +148,12 @@ def foreign_backend(target: Target, root: Path) -> dict[str, str]:
 
 
 def _read_inputs(context: BuildContext, store: Cache) -> tuple[float, list[str]]:
-    """Set ``context.inputs``; returns the seconds it took, and the changes since the last build."""
+    """Set ``context.inputs``; return the duration in seconds, and the changes since the last build."""
     started = time.perf_counter()
     tracker = InputTracker(context.recipe, store.root)
     if started_processes() == 1:
         context.inputs = tracker.resolve(lambda: load_inputs(context)).digests
-    else:  # the first process decides, as data that are drawn at random differ from process to process
+    else:  # the first process decides, as random data differ between processes
         from edgeprune.training import process_group
 
         group = process_group()
@@ -165,11 +165,11 @@ def _read_inputs(context: BuildContext, store: Cache) -> tuple[float, list[str]]
 def _finish(
     stage: Stage[ResultT], entry: str, runner: StageRunner, store: Cache, progress: Progress
 ) -> tuple[CachedResult[ResultT], bool]:
-    """The result of ``stage``, and whether it was in the cache."""
+    """Return the result of ``stage``, and whether it was read from the cache."""
     finished = _cached(stage, entry, runner.context, store)
     if finished is None:
         with store.locked(entry):
-            finished = _cached(stage, entry, runner.context, store)  # another build may have made it meanwhile
+            finished = _cached(stage, entry, runner.context, store)  # another build may have stored it meanwhile
             if finished is None:
                 out, keep = store.start(entry)
                 started = time.perf_counter()
@@ -181,38 +181,38 @@ def _finish(
     return finished, True
 
 
-def _finish_together(
+def _finish_distributed(
     stage: Stage[ResultT], entry: str, runner: StageRunner, store: Cache, progress: Progress
 ) -> tuple[CachedResult[ResultT], bool]:
-    """``_finish`` for several processes: the first stores, the others take part where they must, and read."""
+    """``_finish`` for several processes: the first one stores the result, and the others read it."""
     from edgeprune.training import process_group
 
     group = process_group()
-    ready = group.broadcast(_cached(stage, entry, runner.context, store) is not None)
+    is_cached = group.broadcast(_cached(stage, entry, runner.context, store) is not None)
     if group.first:
         result = _finish(stage, entry, runner, store, progress)
         group.barrier()
         return result
-    if stage.together and not ready:
+    if stage.all_processes and not is_cached:
         with tempfile.TemporaryDirectory() as discarded:
-            stage(runner.context, StageDir(Path(discarded), store.kept(entry), progress), runner.results)
+            stage(runner.context, StageDir(Path(discarded), store.checkpoints(entry), progress), runner.results)
     group.barrier()
     finished = store.find(entry, stage.result)
     if finished is None:
         raise InputError(
-            f"process {group.rank} does not find {entry} in {store.root}: all processes must see the same cache folder"
+            f"process {group.rank} cannot find {entry} in {store.root}: all processes must share the cache folder"
         )
     return finished, True
 
 
 def _cached(stage: Stage[ResultT], entry: str, context: BuildContext, store: Cache) -> CachedResult[ResultT] | None:
-    """The result in the cache, if it is still valid and agrees with the lock.
+    """Return the cached result if it is valid and matches the lock; else None.
 
-    While the lock is updated, a result that an earlier lock decided is not valid.
+    While the lock is being updated, a result that an earlier lock decided is not valid.
     """
     finished = store.find(entry, stage.result)
-    if finished is None or not stage.holds(context, finished.result):
+    if finished is None or not stage.is_valid(context, finished.result):
         return None
-    findings = stage.findings(context, finished.result)
-    valid = not (findings and finished.result.locked) if context.lock.update else context.lock.agrees(findings)
+    lock_entries = stage.lock_entries(context, finished.result)
+    valid = not (lock_entries and finished.result.locked) if context.lock.update else context.lock.matches(lock_entries)
     return finished if valid else None

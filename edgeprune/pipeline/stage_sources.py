@@ -1,17 +1,17 @@
 """Source files and packages that a stage uses, found by following import statements from the module of the stage.
 
-Both are part of the stage's cache key. Import statements inside functions count, those under ``if TYPE_CHECKING`` do
-not. Where the files cannot be known exactly, more of them count:
+Both are part of the stage's cache key. Import statements inside functions count; those under ``if TYPE_CHECKING`` do
+not. If the files cannot be determined exactly, more of them count:
 
 - If the ``__init__.py`` of a package imports by a computed name (a registry, lazy attributes), all its modules count.
 - If one module of a package counts, all data files of the package count: style sheets, templates, C++ sources.
 - An import statement in a docstring counts.
 
-Three rules leave out what a stage does not use. The modules that run the stages (``_RUNNERS``) import all stages and
-the report, so their imports are not followed. ``BuildContext`` makes live objects for every stage, so each of its
-members is treated as a module of its own: it counts if a module of the pipeline or a member that counts names it after
-a dot. Of the schedules, the one that the recipe names counts, with what it imports. For a schedule of the user, which
-may be derived from any of them, all count.
+Three rules exclude code that a stage does not use. The modules that run the stages (``_RUNNERS``) import all stages and
+the report, so their imports are not followed. ``BuildContext`` creates objects for every stage, so each of its
+members is treated as a separate module: it counts if a module of the pipeline, or a member that counts, names it after
+a dot. Of the schedules, only the one that the recipe names counts, with its imports. For a schedule of the user, which
+may be derived from any of them, all schedules count.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PIPELINE = f"{_ROOT}.pipeline"
 _CONTEXT = f"{_PIPELINE}.build_context"
 _RUNNERS = (_PIPELINE, f"{_PIPELINE}.build_pipeline", f"{_PIPELINE}.stage_runner", f"{_PIPELINE}.stages")
 _SCHEDULES = f"{_ROOT}.schedules"
-_LEFT_OUT = ("_data", "__pycache__")
+_EXCLUDED = ("_data", "__pycache__")
 """Recipes and targets are in the settings of the stages."""
 
 _TYPE_CHECKING = re.compile(r"\nif TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+")
@@ -48,7 +48,7 @@ class StageSources:
 
     Attributes:
         files: SHA-256 of each file of EdgePrune, by path in the package.
-        imports: Top-level names of the modules that these files import, those of the standard library included.
+        imports: Top-level names of the modules that these files import, including the standard library.
     """
 
     files: Mapping[str, str]
@@ -57,18 +57,18 @@ class StageSources:
 
 @cache
 def stage_sources(module: str, schedule: str, package: Path = _PACKAGE) -> StageSources:
-    """Code that a stage uses.
+    """Return the code that a stage uses.
 
     Args:
         module: Module of the stage.
-        schedule: Schedule of the recipe; another name than that of a schedule of EdgePrune if all are to count.
+        schedule: Schedule of the recipe; all schedules count if it is not the name of a schedule of EdgePrune.
         package: Folder of the package ``edgeprune``.
     """
     return _tree(package).sources(module, schedule)
 
 
 def all_sources(package: Path = _PACKAGE) -> Mapping[str, str]:
-    """SHA-256 of each file of EdgePrune, by path in the package."""
+    """Return the SHA-256 of each file of EdgePrune, by path in the package."""
     return _tree(package).hashes
 
 
@@ -102,11 +102,11 @@ class _SourceTree:
         self._files: dict[str, list[str]] = {name: [] for name in texts}
         for path in contents:
             owner = _module(path if path.endswith(".py") else f"{path.rpartition('/')[0]}/__init__.py")
-            self._files[next(self._known(owner))].append(path)
+            self._files[next(self._enclosing_modules(owner))].append(path)
         self._schedules = {name: set(_REGISTERED_NAME.findall(texts[name])) for name in self._leads_to[_SCHEDULES]}
 
     def sources(self, module: str, schedule: str) -> StageSources:
-        """Code that ``module`` reaches, where the package of schedules leads to ``schedule`` alone."""
+        """Return the code that ``module`` reaches, with ``schedule`` as the only schedule."""
         leads_to = self._leads_to
         chosen = {name for name in leads_to[_SCHEDULES] if schedule in self._schedules.get(name, ())}
         if chosen:
@@ -123,22 +123,22 @@ class _SourceTree:
         return StageSources({path: self.hashes[path] for path in paths}, imports)
 
     def _next(self, name: str, text: str, imports: set[str]) -> set[str]:
-        """Modules that count if the module ``name`` does: its packages, and what it imports."""
-        found = {name, *(imported for imported in imports if imported.startswith(_ROOT))}
+        """Return the modules that count if the module ``name`` does: its packages and its imports."""
+        names = {name, *(imported for imported in imports if imported.startswith(_ROOT))}
         if name.startswith(_PIPELINE):
-            found |= {f"{_CONTEXT}.{attribute}" for attribute in _OF_CONTEXT.findall(text)}
+            names |= {f"{_CONTEXT}.{attribute}" for attribute in _OF_CONTEXT.findall(text)}
         if _COMPUTED_IMPORT in text and name != _ROOT:
-            found |= {module for module in self._modules if module.startswith(f"{name}.")}
+            names |= {module for module in self._modules if module.startswith(f"{name}.")}
         modules: set[str] = set()
-        for one in found:
-            for module in self._known(one):
-                if module in modules:  # and the packages it lies in
+        for imported in names:
+            for module in self._enclosing_modules(imported):
+                if module in modules:  # and the packages that contain it
                     break
                 modules.add(module)
         return modules
 
-    def _known(self, name: str) -> Iterator[str]:
-        """The module that a dotted name begins with, then the packages it lies in, innermost first."""
+    def _enclosing_modules(self, name: str) -> Iterator[str]:
+        """Yield the module that a dotted name begins with, then the packages that contain it, innermost first."""
         while name:
             if name in self._modules:
                 yield name
@@ -146,21 +146,21 @@ class _SourceTree:
 
 
 def _files_in(package: Path) -> Iterator[tuple[str, bytes]]:
-    """Path in the package and content of each file."""
+    """Yield the path in the package and the content of each file."""
     for folder, folders, names in os.walk(package):
-        folders[:] = sorted(set(folders) - set(_LEFT_OUT))
-        inside = Path(folder).relative_to(package).parts
+        folders[:] = sorted(set(folders) - set(_EXCLUDED))
+        parents = Path(folder).relative_to(package).parts
         for name in sorted(names):
-            yield "/".join((*inside, name)), Path(folder, name).read_bytes()
+            yield "/".join((*parents, name)), Path(folder, name).read_bytes()
 
 
 def _module(path: str) -> str:
-    """Dotted name of a Python file in the package."""
+    """Return the dotted name of a Python file in the package."""
     return ".".join((_ROOT, *path.removesuffix(".py").split("/"))).removesuffix(".__init__")
 
 
 def _members_of_context(text: str) -> dict[str, str]:
-    """Source of each method and property of ``BuildContext``, by dotted name."""
+    """Return the source of each method and property of ``BuildContext``, by dotted name."""
     lines = text.splitlines(keepends=True)
     [context] = (
         node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == "BuildContext"
@@ -173,7 +173,7 @@ def _members_of_context(text: str) -> dict[str, str]:
 
 
 def _imports(text: str) -> set[str]:
-    """Dotted names in the import statements of a module."""
+    """Return the dotted names in the import statements of a module."""
     names = set()
     for module, imported in _IMPORT.findall(_TYPE_CHECKING.sub("\n", f"\n{text}")):
         if module:  # each imported name may be a module itself

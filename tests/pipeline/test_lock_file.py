@@ -49,24 +49,24 @@ def test_entries_of_other_recipes_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "edgeprune.lock"
     first = Lock(path, "one")
     assert first.get("targets", "host") == {}
-    first.keep({("targets", "host"): {"int8": "faster"}, ("training",): {"precision": "bfloat16"}})
+    first.add({("targets", "host"): {"int8": "faster"}, ("training",): {"precision": "bfloat16"}})
     first.save()
     second = Lock(path, "two")
-    second.keep({("targets", "host"): {"int8": "slower"}})
+    second.add({("targets", "host"): {"int8": "slower"}})
     second.save()
     again = Lock(path, "one")
     assert again.get("targets", "host") == {"int8": "faster"}
     assert again.get("training") == {"precision": "bfloat16"}
-    assert again.agrees({("targets", "host"): {"int8": "faster"}, ("targets", "other"): {"int8": "slower"}})
-    assert not again.agrees({("targets", "host"): {"int8": "slower"}})
+    assert again.matches({("targets", "host"): {"int8": "faster"}, ("targets", "other"): {"int8": "slower"}})
+    assert not again.matches({("targets", "host"): {"int8": "slower"}})
     text = path.read_text()
-    again.keep({("targets", "host"): {"int8": "faster"}})
+    again.add({("targets", "host"): {"int8": "faster"}})
     before = path.stat().st_mtime_ns
     again.save()
     assert (path.read_text(), path.stat().st_mtime_ns) == (text, before)
     anew = Lock(path, "one", update=True)
     assert anew.get("targets", "host") == {}
-    anew.keep({("targets", "host"): {"int8": "unsure"}})
+    anew.add({("targets", "host"): {"int8": "unsure"}})
     anew.save()
     told = json.loads(path.read_text())["recipes"]
     assert told["one"] == {"targets": {"host": {"int8": "unsure"}}, "training": {"precision": "bfloat16"}}
@@ -76,7 +76,7 @@ def test_entries_of_other_recipes_are_kept(tmp_path: Path) -> None:
 def test_build_without_measured_choices_writes_no_lock(tmp_path: Path) -> None:
     lock = Lock(tmp_path / "edgeprune.lock", "one")
     lock.save()
-    lock.keep({})
+    lock.add({})
     lock.save()
     Lock(None, "one").save()
     assert list(tmp_path.iterdir()) == []
@@ -85,11 +85,11 @@ def test_build_without_measured_choices_writes_no_lock(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{", "is no lock of EdgePrune"),
+        ("{", "is not a lock file of EdgePrune"),
         ("[]", "schema"),
         ('{"schema": 2}', "has schema 2; this EdgePrune reads up to 1"),
-        ('{"schema": 1, "recipes": []}', "recipes is no table"),
-        ('{"schema": 1, "recipes": {"one": 3}}', "recipes is no table"),
+        ('{"schema": 1, "recipes": []}', "'recipes' must be a table"),
+        ('{"schema": 1, "recipes": {"one": 3}}', "'recipes' must be a table"),
     ],
 )
 def test_invalid_lock_is_refused(tmp_path: Path, text: str, told: str) -> None:
@@ -145,7 +145,7 @@ def test_an_update_replaces_a_value_that_no_version_wrote(
     path, other = tmp_path / "edgeprune.lock", {"targets": {"host": {"int8": "slower"}}}
     path.write_text(json.dumps({"schema": 1, "recipes": {"one": section, "two": other}}))
     lock = Lock(path, "one", update=True)
-    lock.keep({("targets", "host"): {"int8": "faster"}})
+    lock.add({("targets", "host"): {"int8": "faster"}})
     lock.save()
     assert json.loads(path.read_text())["recipes"] == {"one": {"targets": {"host": {"int8": "faster"}}}, "two": other}
     assert Lock(path, "one").get("targets", "host") == {"int8": "faster"}
@@ -164,7 +164,7 @@ def test_an_update_refuses_a_damaged_file_before_anything_is_measured(tmp_path: 
 def test_lock_written_by_a_build_is_read_back(tmp_path: Path, speed: str, precision: str) -> None:
     lock = Lock(tmp_path / "edgeprune.lock", "one")
     target = {"int8": speed, "latency_table": hashlib.sha256(b"").hexdigest(), "plans": {"3f2a9c1b07de": "fisher"}}
-    lock.keep({("targets", "host"): target, ("training",): {"precision": precision, "channels_last": True}})
+    lock.add({("targets", "host"): target, ("training",): {"precision": precision, "channels_last": True}})
     lock.save()
     again = Lock(tmp_path / "edgeprune.lock", "one")
     assert again.get("targets", "host") == target

@@ -50,9 +50,9 @@ folder.mkdir(parents=True)
 
 def recorded(stage):
     @wraps(stage.run)
-    def run(context, space, **results):
+    def run(context, stage_dir, **results):
         before = set(sys.modules)
-        result = stage.run(context, space, **results)
+        result = stage.run(context, stage_dir, **results)
         names = [name for name in sys.modules.keys() - before if name.startswith("edgeprune.")]
         files = [sys.modules[name].__file__ for name in names]
         loaded = sorted(fingerprint.packages(sys.modules))

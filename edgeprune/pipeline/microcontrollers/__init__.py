@@ -1,1 +1,1 @@
-"""The parts of a build that only microcontrollers have."""
+"""Parts of a build that only microcontrollers need."""

@@ -1,4 +1,4 @@
-"""Figures of a network on a microcontroller for the manifest and the budgets of a bundle."""
+"""Memory and latency of a network on a microcontroller, for the manifest and the budgets of a bundle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def report(target: Target, profiled: ProfileResult) -> MicrocontrollerReport | None:
-    """The part of the manifest; None for another target."""
+    """Return the microcontroller section of the manifest; None for another target."""
     footprints = profiled.footprints
     if footprints is None:
         return None
@@ -37,15 +37,15 @@ def report(target: Target, profiled: ProfileResult) -> MicrocontrollerReport | N
 
 
 def limits(target: Target, plan: PlanResult) -> dict[str, float]:
-    """Limits of the budget, with those of the board where they are lower or alone."""
-    found = dict(plan.limits)
+    """Return the limits of budget and board by cost name; the lower one if both limit a cost."""
+    limits = dict(plan.limits)
     for name, limit in target.limits.items():
-        found[name] = min(limit, found.get(name, limit))
-    return found
+        limits[name] = min(limit, limits.get(name, limit))
+    return limits
 
 
 def reached(plan: PlanResult, profiled: ProfileResult) -> dict[str, float]:
-    """Final value of each cost; arena, flash and estimated latency are those of the shipped file."""
+    """Return the final value of each cost; arena, flash and estimated latency are those of the shipped file."""
     if profiled.footprints is None:
         return dict(plan.after)
     shipped = profiled.footprints.shipped
@@ -58,31 +58,31 @@ def reached(plan: PlanResult, profiled: ProfileResult) -> dict[str, float]:
 
 
 def predicted_ms(plan: PlanResult, profiled: ProfileResult) -> tuple[float | None, float | None]:
-    """Latency of the dense and of the pruned network; None where nothing predicts it."""
+    """Return the predicted latency of the dense and of the pruned network in milliseconds; None if not predicted."""
     footprints = profiled.footprints
     if footprints is None:
         return plan.before.get("latency_ms"), plan.after.get("latency_ms")
     return footprints.dense.latency.latency_ms, footprints.shipped.latency.latency_ms
 
 
-def footprint_report(found: Footprint) -> FootprintReport:
-    """RAM and flash of a file, as the manifest has them."""
+def footprint_report(footprint: Footprint) -> FootprintReport:
+    """Return RAM and flash of a file in the format of the manifest."""
     return FootprintReport(
         arena=ArenaReport(
-            host_kind=found.activation_kind,
-            **asdict(found.arena),
-            restated_bytes=found.arena.restated_for_32_bit,
-            scratch_bytes=found.scratch_bytes,
-            arena_bytes=found.arena_bytes,
+            host_kind=footprint.activation_kind,
+            **asdict(footprint.arena),
+            restated_bytes=footprint.arena.restated_for_32_bit,
+            scratch_bytes=footprint.scratch_bytes,
+            arena_bytes=footprint.arena_bytes,
         ),
-        peak=None if found.peak is None else PeakReport(**asdict(found.peak)),
+        peak=None if footprint.peak is None else PeakReport(**asdict(footprint.peak)),
         flash=FlashReport(
-            file_bytes=found.file_bytes,
-            golden_bytes=found.golden_bytes,
-            code=dict(found.code),
-            flash_bytes=found.flash_bytes,
-            band_bytes=found.flash_band,
-            source=found.code_source,
+            file_bytes=footprint.file_bytes,
+            golden_bytes=footprint.golden_bytes,
+            code=dict(footprint.code),
+            flash_bytes=footprint.flash_bytes,
+            band_bytes=footprint.flash_band,
+            source=footprint.code_source,
         ),
-        compiler=None if found.compiler is None else CompilerReport(**asdict(found.compiler)),
+        compiler=None if footprint.compiler is None else CompilerReport(**asdict(footprint.compiler)),
     )

@@ -1,7 +1,8 @@
-"""Choose units so that a network fits a microcontroller: TFLite Micro's own allocator says whether it does.
+"""Selection of units so that a network fits into RAM and flash of a microcontroller.
 
-Weights do not change what a network takes, so none of this trains anything: the network is rewritten, exported,
-lowered, quantized and loaded, and where it takes too much, chosen anew.
+The memory is that of TFLite Micro's own allocator. It does not depend on the values of weights, so nothing is trained:
+the network is rewritten, exported, lowered, quantized and loaded. If it needs too much memory, units are selected again
+with lower limits.
 """
 
 from __future__ import annotations
@@ -32,24 +33,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Choose = Callable[[Budget, Mapping[str, CostModel]], "tuple[Plan, Tensor]"]
-"""The units that go so that a budget holds, by models of costs that need more than the network."""
-_LEAST = 2
-"""A limit of 1 would be a share."""
+"""Function that selects the removed units for a budget, given models of additional costs; returns plan and mask."""
+_MIN_LIMIT = 2
+"""Smallest absolute limit, as a limit up to 1 is a fraction of dense."""
 _HALVINGS = 5
-_CLOSE = 64
-"""Bytes between an aim that fits and one that does not, that are not worth another try."""
+_RESOLUTION = 64
+"""Difference in bytes between a limit that fits and one that does not, below which the search ends."""
 
 
 def footprint(context: BuildContext, removed: Tensor) -> Footprint:
-    """RAM and flash of the int8 network without the units in the mask (units,); computed once for each mask."""
-    gone = removed.numpy().tobytes()
-    if gone not in context.footprints:
-        context.footprints[gone] = _footprint_of(context, rewrite(context.dense, context.units, removed).model)
-    return context.footprints[gone]
+    """Return RAM and flash of the int8 network without the units in the mask (units,); cached by mask."""
+    key = removed.numpy().tobytes()
+    if key not in context.footprints:
+        context.footprints[key] = _footprint_of(context, rewrite(context.dense, context.units, removed).model)
+    return context.footprints[key]
 
 
 def measured(context: BuildContext, network: nn.Module, units: Units, removed: Tensor) -> Mapping[str, float]:
-    """Arena and flash of any ``network`` without some of its ``units``, by cost name."""
+    """Return arena and flash in bytes of any ``network`` without the ``removed`` units, by cost name."""
     return _footprint_of(context, rewrite(network, units, removed).model).costs
 
 
@@ -68,158 +69,184 @@ def _footprint_of(context: BuildContext, network: nn.Module) -> Footprint:
             samples=context.data.train,
             seed=recipe.seed,
         )
-        found = backend.footprint(backend.write_for_footprint(conversion), context.target)
-    assert found is not None, f"{context.target.name} has limits, and its backend {backend.name} no footprint"
-    return found
+        footprint = backend.footprint(backend.write_for_footprint(conversion), context.target)
+    assert footprint is not None, f"{context.target.name} has limits, but its backend {backend.name} has no footprint"
+    return footprint
 
 
-def whole(context: BuildContext) -> Tensor:
-    """The mask of no units, (units,)."""
+def empty_mask(context: BuildContext) -> Tensor:
+    """Return the mask without removed units, (units,)."""
     import torch
 
     return torch.zeros(len(context.units), dtype=torch.bool)
 
 
 def board_costs(context: BuildContext, dense: Footprint) -> dict[str, CostModel]:
-    """Models of what TFLite Micro takes, right for the ``dense`` network, and of latency where that is limited."""
-    found: dict[str, CostModel] = {}
+    """Return cost models of arena and flash, exact for the ``dense`` network, and of latency if it is limited."""
+    models: dict[str, CostModel] = {}
     for name, value in dense.costs.items():
         base = cost_model(name, context.units, context.dense, precision="int8")
-        found[name] = ScaledCost(base, offset=value - base.total())
+        models[name] = ScaledCost(base, offset=value - base.total())
     latency = context.latency_model(required="latency_ms" in context.recipe.budget.aims.costs)
-    return found if latency is None else {**found, "latency_ms": latency}
+    return models if latency is None else {**models, "latency_ms": latency}
 
 
 def limits(context: BuildContext, dense: Footprint) -> dict[str, int]:
-    """Limits of arena and flash: those of the board, or lower ones of the budget."""
-    asked = context.recipe.budget.aims
-    named = {name: asked.limit(name, dense.costs[name]) for name in dense.costs if name in asked.costs}
-    return {name: min(limit, int(named.get(name, limit))) for name, limit in context.target.limits.items()}
+    """Return the limits of arena and flash in bytes: those of the board, or lower ones of the budget."""
+    budget = context.recipe.budget.aims
+    budget_limits = {name: budget.limit(name, dense.costs[name]) for name in dense.costs if name in budget.costs}
+    return {name: min(limit, int(budget_limits.get(name, limit))) for name, limit in context.target.limits.items()}
 
 
 def fit(context: BuildContext, choose: Choose) -> tuple[Plan, Tensor]:
-    """The plan with which all limits hold, and the mask of the units that go, (units,).
+    """Return a plan that meets all limits, and the mask of the removed units, (units,).
 
-    What the board has is a limit only where the network would be larger, so that boards on which it fits share a plan.
+    The memory of the board is a limit only if the network would exceed it, so boards on which it fits share a plan.
 
     Raises:
-        BudgetError: A limit cannot be reached; names what TFLite Micro takes at least, and for what.
+        BudgetError: A limit cannot be reached; names the smallest reachable size and its parts.
     """
-    dense = footprint(context, whole(context))
+    dense = footprint(context, empty_mask(context))
     return _Fitting(context, choose, board_costs(context, dense), limits(context, dense)).run()
 
 
-Aims = Mapping[str, int]
-"""Limits for the cost models, by name: below the real limit where the models underestimate."""
+ModelLimits = Mapping[str, int]
+"""Limits for the cost models in bytes, by name; lower than the real limits if the models underestimate."""
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """A choice for ``aims``, and the bytes by which it exceeds each limit (``over``)."""
+    """Plan for some limits of the cost models.
+
+    Attributes:
+        plan: The plan.
+        removed: Mask of the removed units, (units,).
+        model_limits: Limits of the cost models that the plan was made for.
+        excess: Bytes by which the network exceeds each real limit that it exceeds.
+    """
 
     plan: Plan
     removed: Tensor
-    aims: Aims
-    over: Mapping[str, int]
+    model_limits: ModelLimits
+    excess: Mapping[str, int]
 
 
 @dataclass
 class _Fitting:
-    """A search: ``most`` is what arena and flash may take, ``costs`` are models of what they do."""
+    """Search for limits of the cost models with which the network meets the real limits.
+
+    Attributes:
+        context: Build context.
+        choose: Function that selects units for a budget.
+        costs: Cost models of arena and flash.
+        limits: Real limits of arena and flash in bytes.
+    """
 
     context: BuildContext
     choose: Choose
     costs: Mapping[str, CostModel]
-    most: Mapping[str, int]
+    limits: Mapping[str, int]
 
     def run(self) -> tuple[Plan, Tensor]:
-        # What the models do not know, such as gaps between activations, is made up for by aiming lower.
-        best = self._chosen_or_smallest({name: most for name, most in self.most.items() if name in self._asked.costs})
-        too_high: Aims = {}
-        while best.over:
-            for name, excess in best.over.items():
-                logger.info("%s: %d bytes over %d", name, excess, self.most[name])
-            too_high = best.aims
+        # Lower limits compensate for memory that the models do not know, such as gaps between activations.
+        best = self._chosen_or_smallest(
+            {name: limit for name, limit in self.limits.items() if name in self._recipe_budget.costs}
+        )
+        too_high: ModelLimits = {}
+        while best.excess:
+            for name, excess in best.excess.items():
+                logger.info("%s: %d bytes over %d", name, excess, self.limits[name])
+            too_high = best.model_limits
             lower = {
-                name: best.aims[name] - excess if name in best.aims else self.most[name]
-                for name, excess in best.over.items()
+                name: best.model_limits[name] - excess if name in best.model_limits else self.limits[name]
+                for name, excess in best.excess.items()
             }
-            best = self._chosen_or_smallest({**best.aims, **lower})
+            best = self._chosen_or_smallest({**best.model_limits, **lower})
         best = self._as_much_as_fits(best, too_high)
-        shown = self._budget({name: self.most[name] for name in best.aims}).model_dump(exclude_none=True)
-        return replace(best.plan, origin={**best.plan.origin, "budget": shown}), best.removed
+        budget = self._budget({name: self.limits[name] for name in best.model_limits}).model_dump(exclude_none=True)
+        return replace(best.plan, origin={**best.plan.origin, "budget": budget}), best.removed
 
-    def _as_much_as_fits(self, best: _Choice, too_high: Aims) -> _Choice:
-        """The highest aim that fits, between ``too_high`` and that of ``best``, which fits."""
+    def _as_much_as_fits(self, best: _Choice, too_high: ModelLimits) -> _Choice:
+        """Return the plan with the highest limits that fits, between those of ``best`` and ``too_high``."""
         for _ in range(_HALVINGS):
-            high = {name: too_high.get(name, self.most[name]) for name in best.aims} if too_high else best.aims
-            if all(high[name] - aim <= _CLOSE for name, aim in best.aims.items()):
+            high = (
+                {name: too_high.get(name, self.limits[name]) for name in best.model_limits}
+                if too_high
+                else best.model_limits
+            )
+            if all(high[name] - aim <= _RESOLUTION for name, aim in best.model_limits.items()):
                 break
-            middle = self._chosen({name: (aim + high[name]) // 2 for name, aim in best.aims.items()})
-            if middle.over:
-                too_high = middle.aims
+            middle = self._chosen({name: (aim + high[name]) // 2 for name, aim in best.model_limits.items()})
+            if middle.excess:
+                too_high = middle.model_limits
             else:
                 best = middle
         return best
 
-    def _chosen(self, aims: Aims) -> _Choice:
-        plan, removed = self.choose(self._budget(aims), self.costs)
-        return _Choice(plan, removed, aims, self._over(footprint(self.context, removed)))
+    def _chosen(self, model_limits: ModelLimits) -> _Choice:
+        plan, removed = self.choose(self._budget(model_limits), self.costs)
+        return _Choice(plan, removed, model_limits, self._excess(footprint(self.context, removed)))
 
-    def _chosen_or_smallest(self, aims: Aims) -> _Choice:
-        """The choice for ``aims``, or the one that takes the least: it may fit, though the models say it does not.
+    def _chosen_or_smallest(self, model_limits: ModelLimits) -> _Choice:
+        """Return the plan for ``model_limits``, or the smallest network, which may fit against the prediction.
 
         Raises:
-            BudgetError: It does not; or another limit cannot be reached.
+            BudgetError: The smallest network does not fit, or another limit cannot be reached.
         """
         try:
-            return self._chosen(aims)
+            return self._chosen(model_limits)
         except BudgetError as problem:
-            return self._smallest(aims, problem)
+            return self._smallest(model_limits, problem)
 
-    def _smallest(self, aims: Aims, problem: BudgetError) -> _Choice:
-        context, budget = self.context, self._budget(aims)
+    def _smallest(self, model_limits: ModelLimits, problem: BudgetError) -> _Choice:
+        context, budget = self.context, self._budget(model_limits)
         models = {name: self.costs.get(name) or cost_model(name, context.units, context.dense) for name in budget.costs}
-        asked = budget.limits({name: model.total() for name, model in models.items()})
-        missed = [name for name, limit in asked.items() if problem.nearest.get(name, math.inf) > limit]
-        if not set(missed) <= set(self.most):
+        budget_limits = budget.limits({name: model.total() for name, model in models.items()})
+        missed = [name for name, limit in budget_limits.items() if problem.nearest.get(name, math.inf) > limit]
+        if not set(missed) <= set(self.limits):
             raise problem
-        least = {**aims, **{name: math.ceil(problem.nearest[name]) for name in missed}}
+        least = {**model_limits, **{name: math.ceil(problem.nearest[name]) for name in missed}}
         plan, removed = self.choose(self._budget(least), self.costs)
-        found = footprint(context, removed)
-        over = self._over(found)
-        if not over:
+        smallest = footprint(context, removed)
+        excess = self._excess(smallest)
+        if not excess:
             return _Choice(plan, removed, least, {})
         shortfalls = [
-            f"budget {name}: {self.most[name]:,} cannot be reached{_origin(context, name, self.most[name])}, the "
-            f"closest is {found.costs[name]:,} by TFLite Micro's allocator"
-            for name in over
+            f"budget {name}: {self.limits[name]:,} cannot be reached{_limit_origin(context, name, self.limits[name])}, "
+            f"the closest is {smallest.costs[name]:,} by TFLite Micro's allocator"
+            for name in excess
         ]
-        held = "; ".join([*(_held_back(found, name) for name in over), problem.held_back])
-        nearest = {**problem.nearest, **found.costs}
-        raise BudgetError(f"{'; '.join(shortfalls)}. What holds it back: {held}", nearest, held_back=held) from problem
+        held_back = "; ".join([*(_memory_parts(smallest, name) for name in excess), problem.held_back])
+        nearest = {**problem.nearest, **smallest.costs}
+        raise BudgetError(
+            f"{'; '.join(shortfalls)}. What holds it back: {held_back}", nearest, held_back=held_back
+        ) from problem
 
     @property
-    def _asked(self) -> Budget:
+    def _recipe_budget(self) -> Budget:
         return self.context.recipe.budget.aims
 
-    def _budget(self, aims: Aims) -> Budget:
-        return self._asked.model_copy(update={name: max(aim, _LEAST) for name, aim in aims.items()})
+    def _budget(self, model_limits: ModelLimits) -> Budget:
+        return self._recipe_budget.model_copy(
+            update={name: max(limit, _MIN_LIMIT) for name, limit in model_limits.items()}
+        )
 
-    def _over(self, found: Footprint) -> dict[str, int]:
-        excess = {name: found.costs[name] - limit for name, limit in self.most.items()}
+    def _excess(self, footprint: Footprint) -> dict[str, int]:
+        excess = {name: footprint.costs[name] - limit for name, limit in self.limits.items()}
         return {name: bytes_over for name, bytes_over in excess.items() if bytes_over > 0}
 
 
-def _origin(context: BuildContext, name: str, limit: int) -> str:
-    return f" (what {context.target.name} has for a model)" if limit == context.target.limits[name] else ""
+def _limit_origin(context: BuildContext, name: str, limit: int) -> str:
+    return f" (the memory of {context.target.name} for a model)" if limit == context.target.limits[name] else ""
 
 
-def _held_back(found: Footprint, name: str) -> str:
+def _memory_parts(footprint: Footprint, name: str) -> str:
     if name == "flash_bytes":
-        rest = found.flash_bytes - found.file_bytes
-        return f"the file has {found.file_bytes:,} bytes, the rest of the image {rest:,}"
-    arena = found.arena
-    rest = arena.restated_for_32_bit - arena.nonpersistent_bytes
-    activations = f"{arena.nonpersistent_bytes:,} for activations" if found.peak is None else f"{found.peak} at once"
-    return f"{activations}; {rest:,} for tensors, nodes and kernels; {found.scratch_bytes:,} for CMSIS-NN"
+        remainder = footprint.flash_bytes - footprint.file_bytes
+        return f"the file has {footprint.file_bytes:,} bytes, the rest of the image {remainder:,}"
+    arena = footprint.arena
+    persistent = arena.restated_for_32_bit - arena.nonpersistent_bytes
+    activations = (
+        f"{arena.nonpersistent_bytes:,} for activations" if footprint.peak is None else f"{footprint.peak} at once"
+    )
+    return f"{activations}; {persistent:,} for tensors, nodes and kernels; {footprint.scratch_bytes:,} for CMSIS-NN"

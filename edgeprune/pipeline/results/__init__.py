@@ -1,5 +1,5 @@
-"""Results of the stages of a build: everything that one stage hands to another.
+"""Results of the stages of a build, which are the inputs of later stages.
 
-Importing them imports no torch, so that a build whose stages are all cached stays quick. They are in several modules as
-the key of a stage hashes the modules that it imports.
+These modules do not import torch, so a build whose stages are all cached is fast. There are several modules because the
+cache key of a stage hashes the modules that it imports.
 """

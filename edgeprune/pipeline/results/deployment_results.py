@@ -1,4 +1,4 @@
-"""Results of the stages that measure, choose and pack what ships."""
+"""Results of the stages that measure, choose and pack the shipped model."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ class Footprint:
 
 @dataclass(frozen=True, kw_only=True)
 class FootprintsResult:
-    """Footprints of a target whose memory is known without a device.
+    """Footprints on a target whose memory can be computed without a device.
 
     Attributes:
-        dense: Of the dense network.
-        shipped: Of the pruned network.
-        agreement: Outputs of the target's kernels beside those of this machine; None for a file that is not quantized.
+        dense: Footprint of the dense network.
+        shipped: Footprint of the pruned network.
+        agreement: Comparison of the outputs of the target's kernels and of this machine; None if the file is not
+            quantized.
     """
 
     dense: Footprint
@@ -40,11 +41,11 @@ class FootprintsResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileResult(StageResult):
-    """Latency and memory.
+    """Latency and memory of the dense and the pruned network.
 
     Attributes:
-        profile: The profile.
-        footprints: RAM and flash without a device; None where only a device can measure them.
+        profile: File of the profile.
+        footprints: RAM and flash computed without a device; None if only a device can measure them.
     """
 
     profile: ResultFile
@@ -53,13 +54,13 @@ class ProfileResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceResult(StageResult):
-    """The precision that ships.
+    """Selected precision.
 
     Attributes:
-        precision: The precision.
-        reason: Why, for people.
-        along: Other precisions that ship with it, for a board that measures which is the fastest.
-        int8: Whether int8 is faster than float32 by the measurement; None if that decided nothing.
+        precision: Selected precision.
+        reason: Reason of the selection, for users.
+        along: Other precisions in the bundle, for a board that measures which one is the fastest.
+        int8: Measured result of the comparison of int8 with float32; None if it decided nothing.
     """
 
     precision: Precision
@@ -73,10 +74,10 @@ class ShippedEvaluationResult(StageResult):
     """Quality of the shipped file on the target's runtime.
 
     Attributes:
-        accuracy: Value of the metric; None where it is not defined.
+        accuracy: Value of the metric; None if it is not defined.
         samples: Number of samples.
-        golden: Golden samples with their outputs; None if a sample is not one array.
-        evaluation: Result of every sample or batch; None for a metric of the user's own.
+        golden: File of golden samples and their outputs; None if a sample is not a single array.
+        evaluation: File with the result of each sample or batch; None for a custom metric.
     """
 
     accuracy: float | None
@@ -87,11 +88,11 @@ class ShippedEvaluationResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class BundleResult(StageResult):
-    """The bundle.
+    """Written bundle.
 
     Attributes:
-        manifest: SHA-256 of its manifest.
-        archive: SHA-256 of its archive.
+        manifest: SHA-256 of the manifest.
+        archive: SHA-256 of the archive.
     """
 
     manifest: str

@@ -13,7 +13,7 @@ class SensitivityResult(StageResult):
     """Sensitivity of the dense network to each group.
 
     Attributes:
-        sensitivity: Its curves; None if they were not measured.
+        sensitivity: Sensitivity curves; None if they were not measured.
     """
 
     sensitivity: ReportSensitivity | None
@@ -26,9 +26,9 @@ class DescribeResult(StageResult):
     Attributes:
         criterion: Name of the criterion.
         select: Name of the selection.
-        repairs: Repairs that were made.
+        repairs: Names of the applied repairs.
         layers: Costs of each layer.
-        calls: Activation bytes alive at each call.
+        calls: Bytes of live activations at each call.
         groups: Units and scores of each group.
     """
 

@@ -13,11 +13,11 @@ class EvaluationResult(StageResult):
 
     Attributes:
         metric: ``accuracy``, the name of the user's metric, or ``-loss``.
-        accuracy: Value of the metric; the larger, the better.
+        accuracy: Value of the metric; larger is better.
         loss: Mean loss.
         samples: Number of samples.
-        correct: One bit for each sample, 1 if its class is right, as hexadecimal text; empty for other networks than
-            classifiers.
+        correct: One bit per sample, 1 if its class is right, as hexadecimal text; empty if the network is not a
+            classifier.
     """
 
     metric: str

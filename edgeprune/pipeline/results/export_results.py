@@ -13,11 +13,11 @@ from edgeprune.pipeline.stage_result import ResultFile, StageResult
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult(StageResult):
-    """The pruned network as ONNX.
+    """Pruned network in ONNX format.
 
     Attributes:
-        file: The ONNX file.
-        file_bytes: Its size.
+        file: ONNX file.
+        file_bytes: Size of the file in bytes.
     """
 
     file: ResultFile
@@ -26,14 +26,14 @@ class ExportResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionFiles:
-    """The pruned network in one precision.
+    """Pruned network in one precision.
 
     Attributes:
-        files: Its files, the one that runs on this machine first; none if the ONNX file itself is it, or if there is a
-            problem.
-        accuracy: Accuracy on validation data; None if there is a problem, or where it is not defined.
-        float_nodes: Nodes that stay in float32.
-        problem: Why there is no such file; None if there is one.
+        files: Model files, starting with the one that runs on this machine; empty if the ONNX file is the model, or if
+            there is a problem.
+        accuracy: Accuracy on validation data; None if there is a problem, or if it is not defined.
+        float_nodes: Names of the nodes that remain in float32.
+        problem: Reason why the model could not be written; None if it was.
     """
 
     files: tuple[ResultFile, ...] = ()
@@ -44,43 +44,41 @@ class PrecisionFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeResult(StageResult):
-    """The pruned network in every precision that may ship.
+    """Pruned network in every precision that may be selected.
 
     Attributes:
-        precisions: By precision, float32 first.
+        precisions: Model files by precision, float32 first.
     """
 
     precisions: Mapping[Precision, PrecisionFiles]
 
     def files(self, exported: ExportResult) -> dict[Precision, Path]:
-        """File that runs on this machine, by precision, of those that were written."""
+        """Return the file that runs on this machine, for each precision that was written."""
         return {
-            precision: written.files[0] if written.files else exported.file
-            for precision, written in self.precisions.items()
-            if written.problem is None
+            precision: model.files[0] if model.files else exported.file
+            for precision, model in self.precisions.items()
+            if model.problem is None
         }
 
     def accuracy(self, precision: Precision) -> float:
-        """Accuracy of a precision that was written, on validation data."""
+        """Return the accuracy of a written precision on validation data."""
         accuracy = self.precisions[precision].accuracy
         assert accuracy is not None, f"{precision} was not written"
         return accuracy
 
     @property
     def problems(self) -> dict[str, str]:
-        """Why there is no file, by precision."""
-        return {
-            precision: written.problem for precision, written in self.precisions.items() if written.problem is not None
-        }
+        """Reasons why models could not be written, by precision."""
+        return {precision: model.problem for precision, model in self.precisions.items() if model.problem is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionParity:
-    """One precision on its runtime beside the PyTorch network, on validation samples.
+    """Comparison of one precision on its runtime with the PyTorch network, on validation samples.
 
     Attributes:
-        accuracy: Accuracy of the exported file; None where outputs are not logits of classes.
-        report: Differences of the outputs, as the manifest has them.
+        accuracy: Accuracy of the exported file; None if the outputs are not class logits.
+        report: Differences of the outputs, in the format of the manifest.
     """
 
     accuracy: float | None
@@ -92,7 +90,7 @@ class ParityResult(StageResult):
     """Parity of every exported file.
 
     Attributes:
-        precisions: By precision.
+        precisions: Comparisons by precision.
     """
 
     precisions: Mapping[Precision, PrecisionParity]

@@ -11,11 +11,11 @@ from edgeprune.pipeline.stage_result import ResultFile, StageResult
 
 @dataclass(frozen=True, kw_only=True)
 class LoadResult(StageResult):
-    """Network, weights and data were loaded and checked.
+    """Loaded and checked network, weights and data.
 
     Attributes:
         samples: Number of samples by split.
-        settings: Settings of the recipe that they follow from.
+        settings: Settings of the recipe that network and data depend on.
         inputs: SHA-256 of code, weights and data, by name; None for an input that does not exist.
     """
 
@@ -26,13 +26,13 @@ class LoadResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class PreflightResult(StageResult):
-    """The target supports the dense network.
+    """Result of the check that the target supports the dense network.
 
     Attributes:
-        dense: The dense network as the backend's float32 file.
-        probe: The file that the footprint of the dense network is taken of.
-        file_bytes: Size of the dense ONNX file.
-        least_memory_bytes: Memory that every runtime needs at least, see ``export.preflight``.
+        dense: float32 file of the dense network in the format of the backend.
+        probe: File that the footprint of the dense network is computed from.
+        file_bytes: Size of the dense ONNX file in bytes.
+        least_memory_bytes: Minimum memory of every runtime in bytes; see ``export.preflight``.
         remarks: Warnings about slow operators or settings.
     """
 
@@ -45,11 +45,11 @@ class PreflightResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureResult(StageResult):
-    """The dense network was captured as one graph.
+    """Dense network captured as one graph.
 
     Attributes:
-        calls: Number of calls in it.
-        dynamic_batch: Whether it takes any batch size.
+        calls: Number of calls in the graph.
+        dynamic_batch: Whether the graph accepts any batch size.
     """
 
     calls: int
@@ -58,13 +58,13 @@ class CaptureResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupResult(StageResult):
-    """Groups of the network.
+    """Groups of units of the network.
 
     Attributes:
         groups: Number of groups.
         units: Number of units in all of them.
         prunable_units: Number of units that may be removed.
-        frozen: Groups that stay whole, with the reason.
+        frozen: Names of the groups that cannot be pruned, with reasons.
     """
 
     groups: int

@@ -1,4 +1,4 @@
-"""Results of the stages that choose, remove and train."""
+"""Results of the stages that select units, remove them and train the network."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from edgeprune.pipeline.stage_result import ResultFile, StageResult
 
 @dataclass(frozen=True, kw_only=True)
 class CandidatesResult(StageResult):
-    """The way to choose what is removed, see ``edgeprune.candidates.Candidate``.
+    """Chosen candidate; see ``edgeprune.candidates.Candidate``.
 
     Attributes:
         criterion: Name of the importance score.
         select: Name of the selection.
-        balance: Option of the selection ``global``; None: the options of the recipe hold.
-        align: Multiple of channels that each group keeps if it is wide enough; 1: any number.
-        plans_ahead: Whether the schedule chooses everything before training.
-        starts_trained: Whether the schedule starts from a trained network, and so the scores are those of one.
-        compared: Candidates that were compared; empty where there is only one.
-        name: Name of the chosen one of them; None where there is only one.
+        balance: Option of the selection ``global``; None: the options of the recipe apply.
+        align: Channel multiple of each group that is wide enough; 1: any number.
+        plans_ahead: Whether the schedule selects all units before training.
+        starts_trained: Whether the schedule starts, and scores units, with a trained network.
+        compared: Compared candidates; empty if there is only one.
+        name: Name of the chosen candidate; None if there is only one.
     """
 
     criterion: str
@@ -39,7 +39,7 @@ class ScoreResult(StageResult):
     """Importance of every unit.
 
     Attributes:
-        scores: NumPy file of the scores, (units,); None if the schedule scores units in the course of training.
+        scores: NumPy file of the scores, (units,); None if the schedule scores units during training.
     """
 
     scores: ResultFile | None
@@ -47,10 +47,10 @@ class ScoreResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectResult(StageResult):
-    """The plan of a schedule that chooses everything before training.
+    """Plan of a schedule that selects all units before training.
 
     Attributes:
-        plan: The plan; None if the schedule chooses in the course of training.
+        plan: File of the plan; None if the schedule selects units during training.
     """
 
     plan: ResultFile | None
@@ -58,16 +58,16 @@ class SelectResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult(StageResult):
-    """The network after its schedule: pruned, repaired and trained.
+    """Network after its schedule: pruned, repaired and trained.
 
     Attributes:
-        weights: Its weights.
-        plan: What was removed; None if the stage ``select`` chose it.
-        scores: NumPy file of the last scores of the dense network's units, (units,); None if the stage ``score`` has
-            them, or if there are none.
-        training: Training, as the manifest reports it; None without training.
-        epochs: All epochs in order.
-        execution: How steps ran, for the settings of ``training`` that are ``auto``.
+        weights: File of the weights.
+        plan: File of the plan; None if the stage ``select`` made it.
+        scores: NumPy file of the last scores of the dense network's units, (units,); None if the stage ``score`` made
+            it, or if there are no scores.
+        training: Training in the format of the manifest; None without training.
+        epochs: Reports of all epochs in order.
+        execution: Precision and memory layout of the steps, for those settings of ``training`` that are ``auto``.
         start: Validation accuracy of the trained dense network before the first step; None if it was not evaluated.
         macs_by_phase: MACs of the network in each phase of training.
     """
@@ -84,16 +84,16 @@ class TrainResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanResult(StageResult):
-    """The plan with its costs.
+    """Plan and its costs.
 
     Attributes:
-        plan: The plan.
-        scores: NumPy file of the scores that it was chosen by, (units,); None if there are none.
+        plan: File of the plan.
+        scores: NumPy file of the scores that the plan is based on, (units,); None if there are none.
         before: Costs of the dense network, by name.
         after: Costs of the pruned network, by name.
         limits: Absolute limits of the budget, by name of the cost.
-        removed_units: Number of units that it removes.
-        latency_table: SHA-256 of the table that latencies are predicted with; None where latency is not limited.
+        removed_units: Number of removed units.
+        latency_table: SHA-256 of the latency table; None if latency is not limited.
     """
 
     plan: ResultFile
@@ -107,10 +107,10 @@ class PlanResult(StageResult):
 
 @dataclass(frozen=True, kw_only=True)
 class EquivalenceResult(StageResult):
-    """Equivalence check.
+    """Result of the equivalence check.
 
     Attributes:
-        report: Its outcome, as the manifest has it.
+        report: Result in the format of the manifest.
     """
 
     report: EquivalenceReport

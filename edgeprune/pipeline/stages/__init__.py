@@ -1,4 +1,4 @@
-"""The stages of a build, one file each."""
+"""Stages of a build, one module each."""
 
 from __future__ import annotations
 
@@ -51,4 +51,4 @@ STAGES = (
     evaluate_deployed.STAGE,
     write_bundle.STAGE,
 )
-"""In the order in which they run, whatever the schedule."""
+"""All stages in the order in which they run."""

@@ -1,4 +1,4 @@
-"""Compare every exported model with the PyTorch network, on validation samples and on the runtime itself."""
+"""Compare every exported model, run by the runtime, with the PyTorch network on validation samples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 def _run(
     context: BuildContext,
-    space: StageDir,
+    stage_dir: StageDir,
     *,
     plan: PlanResult,
     trained: TrainResult,
@@ -40,18 +40,20 @@ def _run(
     from edgeprune.export import parity
 
     models = quantized.files(exported)
-    found = parity.compare_variants(
+    comparisons = parity.compare_variants(
         _reference(context.pruned(plan, trained)),
         {name: context.backend.host.predictor(file) for name, file in models.items()},
         context.data.validation,
         classes=context.objective.is_default,
         samples=context.recipe.export.parity_samples,
-        progress=space.progress,
+        progress=stage_dir.progress,
     )
-    # What int8 may lose is for the choice to judge: there is a float model to ship instead.
-    parity.check_variants({"float32": found["float32"]}, {"float32": context.target.parity})
+    # The stage that chooses the precision checks int8, as the float32 model can be selected instead.
+    parity.check_variants({"float32": comparisons["float32"]}, {"float32": context.target.parity})
     return ParityResult(
-        precisions={precision: _result(precision, found[precision], context.target.parity) for precision in models}
+        precisions={
+            precision: _result(precision, comparisons[precision], context.target.parity) for precision in models
+        }
     )
 
 
@@ -63,26 +65,26 @@ def _result(precision: Precision, comparison: Comparison, limits: ParitySettings
         relative_error=parity.relative_error,
         top1_agreement=parity.top1_agreement,
         samples=parity.samples,
-        outputs=_verdicts(precision, parity, limits),
+        outputs=_output_reports(precision, parity, limits),
     )
     return PrecisionParity(accuracy=comparison.accuracy, report=report)
 
 
-def _verdicts(name: str, found: Parity, limits: ParitySettings) -> tuple[OutputParityReport, ...]:
-    """Every output with its verdict: whether it keeps the target's limits for this precision."""
+def _output_reports(name: str, parity: Parity, limits: ParitySettings) -> tuple[OutputParityReport, ...]:
+    """Return a report per output, with the result of the check against the target's limits for this precision."""
     int8 = name == "int8"
     channel_error = limits.int8_channel_error if int8 else limits.channel_error
-    verdicts = []
-    for output in found.outputs:
+    reports = []
+    for output in parity.outputs:
         missed = output.missed(max_error=channel_error if int8 else limits.max_error, channel_error=channel_error)
         for problem in missed:
             logger.warning("%s: %s", name, problem)
-        verdicts.append(OutputParityReport(**asdict(output), ok=not missed))
-    return tuple(verdicts)
+        reports.append(OutputParityReport(**asdict(output), ok=not missed))
+    return tuple(reports)
 
 
 def _reference(model: nn.Module) -> Predict:
-    """The PyTorch network, on arrays."""
+    """Return a function that runs the PyTorch network on arrays."""
     import torch
     from torch.utils import _pytree as pytree
 

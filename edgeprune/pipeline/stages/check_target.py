@@ -1,4 +1,4 @@
-"""Check that the target supports the network, before anything is trained or measured."""
+"""Check that the target supports the network, before training and measurements."""
 
 from __future__ import annotations
 
@@ -30,30 +30,32 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(context: BuildContext, space: StageDir) -> PreflightResult:
+def _run(context: BuildContext, stage_dir: StageDir) -> PreflightResult:
     from edgeprune.backends.conversion import Conversion
     from edgeprune.export.preflight import preflight
 
     backend, target = context.backend, context.target
-    written = export_onnx.write(context, context.dense, space.out / DENSE_ONNX)
-    checked = preflight(written.path, target, installed=backend.installed_version)
-    float32 = backend.write_float32(written.path, space.out)
+    exported = export_onnx.write(context, context.dense, stage_dir.out / DENSE_ONNX)
+    check = preflight(exported.path, target, installed=backend.installed_version)
+    float32 = backend.write_float32(exported.path, stage_dir.out)
     probe = backend.check_network(
-        Conversion(file=float32, folder=space.out, target=target, samples=context.data.train, seed=context.recipe.seed)
+        Conversion(
+            file=float32, folder=stage_dir.out, target=target, samples=context.data.train, seed=context.recipe.seed
+        )
     )
-    for remark in checked.remarks:
+    for remark in check.remarks:
         logger.warning("%s: %s", target.name, remark)
     return PreflightResult(
         dense=float32,
         probe=probe,
-        file_bytes=written.file_bytes,
-        least_memory_bytes=checked.least_memory_bytes,
-        remarks=checked.remarks,
+        file_bytes=exported.file_bytes,
+        least_memory_bytes=check.least_memory_bytes,
+        remarks=check.remarks,
     )
 
 
 def _content(result: PreflightResult) -> Any:
-    """The result with its files by their hashes."""
+    """Return the result with hashes in place of file names."""
     return {**asdict(result), "dense": files.sha256(result.dense), "probe": files.sha256(result.probe)}
 
 

@@ -1,4 +1,4 @@
-"""Decide which precision ships by the measurements, or leave the choice to a board that builds its own engine."""
+"""Choose the precision of the shipped model by measurements, or leave the choice to a board that builds an engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeprune.pipeline.build_context import BuildContext
 from edgeprune.pipeline.build_settings import demanded_precision
 from edgeprune.pipeline.results.deployment_results import ChoiceResult, ProfileResult
 from edgeprune.pipeline.results.export_results import ExportResult, ParityResult, QuantizeResult
-from edgeprune.pipeline.stage import Findings, Stage, StageDir
+from edgeprune.pipeline.stage import LockEntries, Stage, StageDir
 from edgeprune.profile.profile_result import PRUNED
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 def _run(
     context: BuildContext,
-    _space: StageDir,
+    _stage_dir: StageDir,
     exported: ExportResult,
     quantized: QuantizeResult,
     parity: ParityResult,
@@ -50,16 +50,16 @@ def _run(
     if context.backend.chooses_precision_on_device:
         decision = decide_for_board(settings.precision, candidates, problems, accuracy_drop=settings.max_accuracy_drop)
     else:
-        facts = PrecisionInputs(
+        inputs = PrecisionInputs(
             candidates["float32"],
             candidates.get("int8"),
             _ratio(context, profiled) if "int8" in candidates else None,
             problems.get("int8", "it was not asked for"),
             _locked(context),
         )
-        speed = facts.speed
+        speed = inputs.speed
         demanded = demanded_precision(context.recipe, context.target)
-        decision = decide(demanded, facts, accuracy_drop=settings.max_accuracy_drop)
+        decision = decide(demanded, inputs, accuracy_drop=settings.max_accuracy_drop)
     _check_agreement(context, decision.precision, parity)
     logger.info("%s ships: %s; %s", decision.precision, decision.reason, decision.evidence)
     return ChoiceResult(
@@ -72,22 +72,21 @@ def _run(
 
 
 def _locked(context: BuildContext) -> Speed | None:
-    """Whether int8 is faster, as the lock says."""
+    """Return the comparison of int8 with float32 in the lock; None if the lock has none."""
     locked: Speed | None = context.lock.get("targets", context.target.name).get("int8")
     return locked
 
 
-def _findings(context: BuildContext, result: ChoiceResult) -> Findings:
-    """Whether int8 is faster, if that was measured: the shipped precision rests on it."""
+def _lock_entries(context: BuildContext, result: ChoiceResult) -> LockEntries:
+    """Return the comparison of int8 with float32, if it was measured, as it decides the precision."""
     return {} if result.int8 is None else {("targets", context.target.name): {"int8": result.int8}}
 
 
 def _ratio(context: BuildContext, profiled: ProfileResult) -> LatencyRatio | None:
-    """Latency of int8 over that of float32 on the measured device; an estimate if the target has another processor.
+    """Return the latency ratio of int8 to float32 on the measured device; None if the models were not measured.
 
-    None where the models were not measured.
-
-    ``edgeprune compare`` decides by the same statistic. The lock holds what was measured on the target.
+    The ratio is an estimate if the target has another processor. ``edgeprune compare`` uses the same statistic. A value
+    in the lock counts as measured on the target.
     """
     from edgeprune.profile import Profile, latency_noise
     from edgeprune.quantize import LatencyRatio
@@ -97,25 +96,25 @@ def _ratio(context: BuildContext, profiled: ProfileResult) -> LatencyRatio | Non
         return None
     base, new = profile.models[PRUNED], profile.models["int8"]
     ratio = latency_noise.ratio(base.blocks_ms, new.blocks_ms)
-    here, there = profile.device["machine"], context.target.hardware.architecture
+    measured_on, architecture = profile.device["machine"], context.target.hardware.architecture
     kind, where = new.latency_ms.kind, context.target.name
-    if there not in (None, here):
-        kind, where = "estimated", f"{there}, from {here},"
+    if architecture not in (None, measured_on):
+        kind, where = "estimated", f"{architecture}, from {measured_on},"
     if _locked(context) is not None:
         kind, where = "measured", context.target.name
     return LatencyRatio(ratio.value, ratio.low, ratio.high, where, kind)
 
 
 def _check_agreement(context: BuildContext, precision: Precision, parity: ParityResult) -> None:
-    """Check that int8 gives the same class as PyTorch for enough samples, which is a limit besides that of accuracy."""
+    """Check that int8 predicts the same class as PyTorch for enough samples, besides the limit of accuracy."""
     from edgeprune.errors import ParityError
 
     agreement = parity.precisions[precision].report.top1_agreement
     limit = context.target.parity.int8_top1_agreement
     if precision == "int8" and agreement is not None and agreement < limit:
         raise ParityError(
-            f"the int8 model gives another class than PyTorch for {1 - agreement:.2%} of the validation data; "
-            f"parity.int8_top1_agreement of {context.target.name} asks for {limit:.2%}: try another "
+            f"the int8 model predicts another class than PyTorch for {1 - agreement:.2%} of the validation data; "
+            f"parity.int8_top1_agreement of {context.target.name} requires agreement on {limit:.2%}: try another "
             "quantize.calibration, or quantize.precision = 'float32'"
         )
 
@@ -125,6 +124,6 @@ STAGE = Stage(
     "choose the precision",
     _run,
     _settings,
-    findings=_findings,
-    holds=lambda context, _: not context.lock.update,
+    lock_entries=_lock_entries,
+    is_valid=lambda context, _: not context.lock.update,
 )

@@ -1,4 +1,4 @@
-"""Compare several ways to choose what is removed, and decide for one."""
+"""Compare candidate plans and choose one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeprune.pipeline import fingerprint
 from edgeprune.pipeline.build_context import BuildContext
 from edgeprune.pipeline.results.loading_results import GroupResult
 from edgeprune.pipeline.results.pruning_results import CandidatesResult
-from edgeprune.pipeline.stage import Findings, Stage, StageDir
+from edgeprune.pipeline.stage import LockEntries, Stage, StageDir
 from edgeprune.pipeline.stages import score_units, select_units
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _KEY_DIGITS = 12
-"""Digits of a key in the lock."""
+"""Number of digits of a key in the lock."""
 _BATCH = 32
-"""Validation samples of which one mean loss is taken, to compare two networks pair by pair."""
+"""Number of validation samples per mean loss, which two networks are compared by in pairs."""
 
 
 def _comparison_settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    """Settings that decide which candidate is best."""
+    """Return the settings that decide which candidate is best."""
     prune, training, seed = recipe.prune, recipe.training, recipe.seed
     return {
         "score": dict(score_units.STAGE.settings(recipe, target)),
@@ -53,11 +53,11 @@ def _comparison_settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    """Settings that the choice of a candidate depends on."""
+    """Return the settings that the choice of a candidate depends on."""
     return {**_comparison_settings(recipe, target), "schedule": recipe.schedule.model_dump(mode="json")}
 
 
-def _run(context: BuildContext, space: StageDir) -> CandidatesResult:
+def _run(context: BuildContext, stage_dir: StageDir) -> CandidatesResult:
     from edgeprune.candidates import compare
     from edgeprune.training import process_group
 
@@ -65,15 +65,15 @@ def _run(context: BuildContext, space: StageDir) -> CandidatesResult:
         return _result(context, context.candidates[0])
     select_units.check_table(context)
     locked = _locked(context)
-    trial = _Trial(context, space)
+    trial = _Trial(context, stage_dir)
     compared = compare(
-        context.candidates, trial, locked=locked, agree=process_group().broadcast, progress=space.progress
+        context.candidates, trial, locked=locked, agree=process_group().broadcast, progress=stage_dir.progress
     )
-    (winner,) = [one.candidate for one in compared if one.chosen]
+    (winner,) = [result.candidate for result in compared if result.chosen]
     return replace(
         _result(context, winner),
         name=str(winner),
-        compared=tuple(_report(one) for one in compared),
+        compared=tuple(_report(result) for result in compared),
         locked=locked is not None,
     )
 
@@ -85,17 +85,17 @@ def _result(context: BuildContext, candidate: Candidate) -> CandidatesResult:
     )
 
 
-def _report(compared: CandidateResult) -> PlanReport:
-    """One candidate in the manifest; a loss that is not finite is None."""
-    repaired, trained = compared.repaired, compared.trained
+def _report(result: CandidateResult) -> PlanReport:
+    """Return the report of one candidate for the manifest; a loss that is not finite becomes None."""
+    repaired, trained = result.repaired, result.trained
     return PlanReport(
-        **asdict(compared.candidate),
-        macs=compared.macs,
+        **asdict(result.candidate),
+        macs=result.macs,
         loss=_finite(repaired.loss),
         accuracy=repaired.accuracy,
         trained_loss=None if trained is None else _finite(trained.loss),
         trained_accuracy=None if trained is None else trained.accuracy,
-        chosen=compared.chosen,
+        chosen=result.chosen,
     )
 
 
@@ -104,12 +104,12 @@ def _finite(value: float) -> float | None:
 
 
 class _Trial:
-    """Makes, scores and trains the candidates of one build; see ``edgeprune.candidates.Trial``."""
+    """Trial that plans, scores and trains the candidates of one build; see ``edgeprune.candidates.Trial``."""
 
-    def __init__(self, context: BuildContext, space: StageDir) -> None:
+    def __init__(self, context: BuildContext, stage_dir: StageDir) -> None:
         self._context = context
         self._repairs = context.repairs(compared=True)
-        self._space = space
+        self._stage_dir = stage_dir
         self._scores: dict[str, Tensor] = {}
 
     def plan(self, candidate: Candidate) -> tuple[float, Tensor]:
@@ -138,15 +138,15 @@ class _Trial:
         from edgeprune.training.evaluate import BrokenError
 
         context = self._context
-        hidden = context.objective.has_custom_step  # a step of the user's own computes the loss itself
-        found = candidates.Score(math.inf) if hidden else candidates.score(model, self._samples)
+        has_step = context.objective.has_custom_step  # a custom step computes the loss itself
+        score = candidates.Score(math.inf) if has_step else candidates.score(model, self._samples)
         if context.objective.is_default and context.recipe.training.metric is None:
-            return found
+            return score
         try:
-            judged = context.judge(self._split)(model)
+            evaluation = context.evaluator(self._split)(model)
         except BrokenError:
             return candidates.Score(math.inf)
-        return candidates.Score(judged.loss if hidden else found.loss, judged.accuracy, found.losses)
+        return candidates.Score(evaluation.loss if has_step else score.loss, evaluation.accuracy, score.losses)
 
     def train(self, number: int, rewritten: RewrittenModel) -> bool:
         from edgeprune.candidates import FEWEST_STEPS, TRAINING_FRACTION
@@ -156,12 +156,12 @@ class _Trial:
         context, model = self._context, rewritten.model
         if not context.trains:
             return False
-        folder = self._space.keep / str(number)
+        folder = self._stage_dir.keep / str(number)
         folder.mkdir(exist_ok=True)
         trainer = Trainer(
             model,
             context.data,
-            # Which plan is chosen must not depend on measured speed.
+            # The chosen plan must not depend on measured speed.
             context.recipe.training.model_copy(update={"precision": "float32", "channels_last": False}),
             seed=context.recipe.seed,
             folder=folder,
@@ -174,12 +174,12 @@ class _Trial:
             trainer.train(Phase(fraction=TRAINING_FRACTION))
             trainer.finish()
         except TrainingError as problem:
-            logger.info("candidate %d: %s", number, problem)  # its score tells, and the one before training counts
+            logger.info("candidate %d: %s", number, problem)  # its score shows it, and the score before training counts
         return True
 
     @cached_property
     def _split(self) -> Split:
-        """The validation samples to compare on."""
+        """Validation samples for the comparison."""
         from edgeprune.candidates import SAMPLES
         from edgeprune.model.splits import some
 
@@ -187,7 +187,7 @@ class _Trial:
 
     @cached_property
     def _samples(self) -> Samples:
-        """The same in batches, with the loss."""
+        """Batches of the same samples, with the loss."""
         from edgeprune.candidates import SAMPLES
         from edgeprune.statistics import Samples
 
@@ -197,7 +197,7 @@ class _Trial:
 
 
 def _content(result: CandidatesResult) -> Any:
-    """The chosen candidate; not the losses of all."""
+    """Return the chosen candidate without the losses of all candidates."""
     return [
         result.criterion,
         result.select,
@@ -210,19 +210,23 @@ def _content(result: CandidatesResult) -> Any:
 
 
 def _table(context: BuildContext) -> tuple[str, ...]:
-    """The table of the lock that holds the chosen candidates of a target, by ``_comparison``."""
+    """Return the lock table of the chosen candidates of a target, by ``_comparison_key``."""
     return ("targets", context.target.name, "plans")
 
 
-def _comparison(context: BuildContext) -> str:
-    """Key of what is compared: a choice holds for the same network, data and settings."""
+def _comparison_key(context: BuildContext) -> str:
+    """Return the key of a comparison: a choice is valid for the same network, data and settings."""
     content = {"settings": dict(_comparison_settings(context.recipe, context.target)), "inputs": dict(context.inputs)}
     return fingerprint.digest(content)[:_KEY_DIGITS]
 
 
 def _locked(context: BuildContext) -> Candidate | None:
-    """The candidate that the lock names for this comparison."""
-    key = _comparison(context)
+    """Return the candidate that the lock names for this comparison; None if it names none.
+
+    Raises:
+        RecipeError: The lock names an unknown candidate.
+    """
+    key = _comparison_key(context)
     name = context.lock.get(*_table(context)).get(key)
     if name is None:
         return None
@@ -233,9 +237,9 @@ def _locked(context: BuildContext) -> Candidate | None:
     raise RecipeError(f"{context.lock.path}: {'.'.join(_table(context))}.{key} is {name!r}, must be one of: {allowed}")
 
 
-def _findings(context: BuildContext, result: CandidatesResult) -> Findings:
-    """Name of the chosen candidate. Another kind of processor rounds losses differently and may choose another."""
-    return {} if result.name is None else {_table(context): {_comparison(context): result.name}}
+def _lock_entries(context: BuildContext, result: CandidatesResult) -> LockEntries:
+    """Return the name of the chosen candidate, as rounding on another type of processor may change the choice."""
+    return {} if result.name is None else {_table(context): {_comparison_key(context): result.name}}
 
 
 STAGE = Stage(
@@ -244,7 +248,7 @@ STAGE = Stage(
     _run,
     settings,
     after=(GroupResult,),
-    together=True,
+    all_processes=True,
     content=_content,
-    findings=_findings,
+    lock_entries=_lock_entries,
 )

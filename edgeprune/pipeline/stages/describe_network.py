@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from edgeprune.graph.units import Group
 
 _DIGITS = 4
-"""Significant digits of a score."""
+"""Number of significant digits of a score."""
 
 
-def _run(context: BuildContext, _space: StageDir, chosen: CandidatesResult, plan: PlanResult) -> DescribeResult:
+def _run(context: BuildContext, _stage_dir: StageDir, chosen: CandidatesResult, plan: PlanResult) -> DescribeResult:
     import numpy as np
 
     from edgeprune.cost.cost_breakdown import layer_costs, live_bytes
@@ -41,20 +41,20 @@ def _run(context: BuildContext, _space: StageDir, chosen: CandidatesResult, plan
 
 def _group(group: Group, removed: np.ndarray, scores: np.ndarray | None) -> GroupFacts:
     mask = removed[group.start : group.stop]
-    scored = scores is not None and group.frozen is None
-    own = scores[group.start : group.stop] if scores is not None and scored else mask[:0]
+    has_scores = scores is not None and group.frozen is None
+    group_scores = scores[group.start : group.stop] if scores is not None and has_scores else mask[:0]
     return GroupFacts(
         name=group.name,
         units=len(group),
         left=len(group) - int(mask.sum()),
         frozen=group.frozen,
         layers=tuple(member.tensor.rpartition(".")[0] or member.tensor for member in group.producers),
-        kept=_rising(own[~mask]) if scored else (),
-        removed=_rising(own[mask]) if scored else (),
+        kept=_sorted_scores(group_scores[~mask]) if has_scores else (),
+        removed=_sorted_scores(group_scores[mask]) if has_scores else (),
     )
 
 
-def _rising(scores: np.ndarray) -> tuple[float, ...]:
+def _sorted_scores(scores: np.ndarray) -> tuple[float, ...]:
     return tuple(float(f"{score:.{_DIGITS}g}") for score in sorted(scores.tolist()))
 
 

@@ -1,4 +1,4 @@
-"""Evaluate the dense network, which the pruned one is compared with."""
+"""Evaluate the dense network, as the baseline of the pruned one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from edgeprune.pipeline.build_context import BuildContext
 from edgeprune.pipeline.results.evaluation_results import DenseEvaluationResult
 from edgeprune.pipeline.results.loading_results import LoadResult
 from edgeprune.pipeline.stage import Stage, StageDir
-from edgeprune.pipeline.stages.evaluate_pruned import evaluated
+from edgeprune.pipeline.stages.evaluate_pruned import evaluate_network
 
 
-def _run(context: BuildContext, space: StageDir) -> DenseEvaluationResult:
-    return evaluated(context, context.dense, space, DenseEvaluationResult)
+def _run(context: BuildContext, stage_dir: StageDir) -> DenseEvaluationResult:
+    return evaluate_network(context, context.dense, stage_dir, DenseEvaluationResult)
 
 
 STAGE = Stage("evaluate-dense", "evaluate dense", _run, after=(LoadResult,))

@@ -1,4 +1,4 @@
-"""Accuracy of the shipped file on the target's runtime, its result on every sample, and its outputs for a few."""
+"""Evaluate the shipped file on the target's runtime, and store its golden outputs."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from edgeprune.profile.golden_samples import Golden
 
 
-def judged_file(context: BuildContext, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
-    """Evaluate a model ``file`` on ``split``, by accuracy or by the recipe's own metric or loss."""
+def evaluate_file(context: BuildContext, file: Path, split: Split, progress: Progress = SILENT) -> Accuracy:
+    """Evaluate a model ``file`` on ``split``, by accuracy or by the metric or loss of the recipe."""
     from edgeprune.backends.accuracy import Accuracy
     from edgeprune.backends.file_module import as_module
     from edgeprune.model import network
     from edgeprune.training.evaluator import LOSS
 
-    judge = context.judge(split)
-    if judge.is_default:
+    evaluator = context.evaluator(split)
+    if evaluator.is_default:
         return context.backend.host.evaluate(file, split, progress=progress)
     module = as_module(context.backend.host.predictor(file), network.check_forward(context.dense, context.example))
-    if judge.metric != LOSS:
-        found = judge(module)
-        return Accuracy(found.accuracy, found.samples)
-    losses = judge.batch_losses(module)
-    return Accuracy(-judge.mean_loss(losses), len(split), losses=losses, batch_size=judge.batch_size)
+    if evaluator.metric != LOSS:
+        score = evaluator(module)
+        return Accuracy(score.accuracy, score.samples)
+    losses = evaluator.batch_losses(module)
+    return Accuracy(-evaluator.mean_loss(losses), len(split), losses=losses, batch_size=evaluator.batch_size)
 
 
 def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -47,40 +47,40 @@ def _settings(_recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 
 def _run(
-    context: BuildContext, space: StageDir, exported: ExportResult, quantized: QuantizeResult, choice: ChoiceResult
+    context: BuildContext, stage_dir: StageDir, exported: ExportResult, quantized: QuantizeResult, choice: ChoiceResult
 ) -> ShippedEvaluationResult:
     from edgeprune.model.split_hash import HashedSplit
 
     files = quantized.files(exported)
     golden = _golden(context, files, choice)
     if golden is not None:
-        golden.save(space.out / GOLDEN)
+        golden.save(stage_dir.out / GOLDEN)
     split = HashedSplit(context.reported_split)
-    found = judged_file(context, files[choice.precision], split, space.progress)
-    results = _results(found, split.sha256)
+    accuracy = evaluate_file(context, files[choice.precision], split, stage_dir.progress)
+    results = _results(accuracy, split.sha256)
     if results is not None:
-        (space.out / evaluation.NAME).write_text(results.to_json(), encoding="utf-8")
+        (stage_dir.out / evaluation.NAME).write_text(results.to_json(), encoding="utf-8")
     return ShippedEvaluationResult(
-        accuracy=found.accuracy,
-        samples=found.samples,
-        golden=None if golden is None else space.out / GOLDEN,
-        evaluation=None if results is None else space.out / evaluation.NAME,
+        accuracy=accuracy.accuracy,
+        samples=accuracy.samples,
+        golden=None if golden is None else stage_dir.out / GOLDEN,
+        evaluation=None if results is None else stage_dir.out / evaluation.NAME,
     )
 
 
-def _results(found: Accuracy, split_sha256: str) -> Evaluation | None:
-    """Results by sample or batch, for ``edgeprune compare``; None for a metric of the user's own, which has none."""
-    if found.correct:
-        return Evaluation.of_classes(found.correct, found.samples, split_sha256)
-    if found.losses:
+def _results(accuracy: Accuracy, split_sha256: str) -> Evaluation | None:
+    """Return the results by sample or batch, for ``edgeprune compare``; None for a custom metric."""
+    if accuracy.correct:
+        return Evaluation.of_classes(accuracy.correct, accuracy.samples, split_sha256)
+    if accuracy.losses:
         return Evaluation(
-            split_sha256=split_sha256, samples=found.samples, losses=found.losses, batch_size=found.batch_size
+            split_sha256=split_sha256, samples=accuracy.samples, losses=accuracy.losses, batch_size=accuracy.batch_size
         )
     return None
 
 
 def _golden(context: BuildContext, files: Mapping[Precision, Path], choice: ChoiceResult) -> Golden | None:
-    """Outputs of shipped files for the first validation samples; None if a sample is not one array."""
+    """Return the outputs of the shipped files for the first validation samples; None if a sample is not one array."""
     from torch import Tensor
 
     from edgeprune.profile.golden_samples import SAMPLES, Golden, tolerance
@@ -91,12 +91,12 @@ def _golden(context: BuildContext, files: Mapping[Precision, Path], choice: Choi
         return None
     inputs = samples.numpy()
 
-    def answers(precision: Precision, file: Path) -> Golden:
+    def golden(precision: Precision, file: Path) -> Golden:
         outputs = context.backend.host.predictor(file)(inputs)
         return Golden(inputs, tuple(outputs), tolerance(context.backend.effective_precision(precision)))
 
-    along: dict[str, Golden] = {precision: answers(precision, files[precision]) for precision in choice.along}
-    return replace(answers(choice.precision, files[choice.precision]), along=along)
+    other_precisions: dict[str, Golden] = {precision: golden(precision, files[precision]) for precision in choice.along}
+    return replace(golden(choice.precision, files[choice.precision]), along=other_precisions)
 
 
 STAGE = Stage("evaluate-shipped", "evaluate shipped", _run, _settings)

@@ -15,21 +15,23 @@ if TYPE_CHECKING:
 EvaluationT = TypeVar("EvaluationT", bound=EvaluationResult)
 
 
-def evaluated(context: BuildContext, model: nn.Module, space: StageDir, kind: type[EvaluationT]) -> EvaluationT:
+def evaluate_network(
+    context: BuildContext, model: nn.Module, stage_dir: StageDir, kind: type[EvaluationT]
+) -> EvaluationT:
     """Evaluate ``model`` on the reported split, by accuracy or by the recipe's metric or loss."""
-    judge = context.judge(context.reported_split)
-    found = judge(model, progress=space.progress)
+    evaluator = context.evaluator(context.reported_split)
+    score = evaluator(model, progress=stage_dir.progress)
     return kind(
-        metric=judge.metric,
-        accuracy=found.accuracy,
-        loss=found.loss,
-        samples=found.samples,
-        correct=found.correct.hex(),
+        metric=evaluator.metric,
+        accuracy=score.accuracy,
+        loss=score.loss,
+        samples=score.samples,
+        correct=score.correct.hex(),
     )
 
 
-def _run(context: BuildContext, space: StageDir, plan: PlanResult, trained: TrainResult) -> PrunedEvaluationResult:
-    return evaluated(context, context.pruned(plan, trained), space, PrunedEvaluationResult)
+def _run(context: BuildContext, stage_dir: StageDir, plan: PlanResult, trained: TrainResult) -> PrunedEvaluationResult:
+    return evaluate_network(context, context.pruned(plan, trained), stage_dir, PrunedEvaluationResult)
 
 
 STAGE = Stage("evaluate", "evaluate pruned", _run)

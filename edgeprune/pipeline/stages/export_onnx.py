@@ -1,4 +1,4 @@
-"""Write the pruned network as ONNX."""
+"""Export the pruned network to ONNX."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    """Settings that an exported file depends on besides the network."""
+    """Return the settings that an exported file depends on, besides the network."""
     export = recipe.export
     return {"dynamic_batch": export.dynamic_batch, "simplify": export.simplify, "opset": target.onnx.opset}
 
@@ -40,9 +40,9 @@ def write(context: BuildContext, model: nn.Module, path: Path) -> OnnxModel:
     )
 
 
-def _run(context: BuildContext, space: StageDir, plan: PlanResult, trained: TrainResult) -> ExportResult:
-    written = write(context, context.pruned(plan, trained), space.out / PRUNED_ONNX)
-    return ExportResult(file=written.path, file_bytes=written.file_bytes)
+def _run(context: BuildContext, stage_dir: StageDir, plan: PlanResult, trained: TrainResult) -> ExportResult:
+    exported = write(context, context.pruned(plan, trained), stage_dir.out / PRUNED_ONNX)
+    return ExportResult(file=exported.path, file_bytes=exported.file_bytes)
 
 
 STAGE = Stage("export", "export ONNX", _run, settings)

@@ -1,4 +1,4 @@
-"""Remove the units of the plan and train the rest, for schedules that choose everything before training."""
+"""Remove the units of the plan and fine-tune, for schedules that select all units before training."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from edgeprune.pipeline.results.pruning_results import CandidatesResult, SelectR
 from edgeprune.pipeline.stage import Results, Stage, StageDir
 
 
-def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult, selected: SelectResult) -> TrainResult:
+def _run(context: BuildContext, stage_dir: StageDir, chosen: CandidatesResult, selected: SelectResult) -> TrainResult:
     from edgeprune.schedules import Choice, PresetPlan
     from edgeprune.selection import Plan
 
-    assert selected.plan is not None, "see _applies"
+    assert selected.plan is not None, "_is_needed checks it"
     candidate = context.candidate(chosen)
     choice = Choice(
         context.criterion(candidate.criterion),
@@ -23,10 +23,10 @@ def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult, selec
     planned = PresetPlan(context.units, Plan.load(selected.plan).removed(context.units))
     budget = context.recipe.budget.aims
     session = resumable_schedule.create_session(context, context.dense, choice, budget, planned=planned)
-    return resumable_schedule.run_schedule(context, space, session)
+    return resumable_schedule.run_schedule(context, stage_dir, session)
 
 
-def _applies(results: Results) -> bool:
+def _is_needed(results: Results) -> bool:
     return results[SelectResult].plan is not None
 
 
@@ -35,7 +35,7 @@ STAGE = Stage(
     "prune and train",
     _run,
     lambda recipe, _target: resumable_schedule.settings(recipe),
-    together=True,
-    applies=_applies,
-    findings=resumable_schedule.findings,
+    all_processes=True,
+    is_needed=_is_needed,
+    lock_entries=resumable_schedule.lock_entries,
 )

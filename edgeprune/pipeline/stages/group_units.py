@@ -1,4 +1,4 @@
-"""Find the groups of units, which can only be removed together."""
+"""Find the groups of coupled units, which can only be removed together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {"exclude": list(recipe.prune.exclude), "attention": recipe.prune.attention}
 
 
-def _run(context: BuildContext, _space: StageDir) -> GroupResult:
+def _run(context: BuildContext, _stage_dir: StageDir) -> GroupResult:
     units = context.units
     return GroupResult(
         groups=len(units.groups),

@@ -1,4 +1,4 @@
-"""Load the network, its weights and the data, and report problems before any time is spent."""
+"""Load and check the network, its weights and the data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
 
 
 def load_inputs(context: BuildContext) -> Data:
-    """Import the user's code, and load data and network; wrong names are reported before any time is spent.
+    """Import the user's code, and load data and network. Wrong names are reported first.
 
     Raises:
         InputError: Code, data or weights cannot be loaded.
@@ -39,16 +39,16 @@ def load_inputs(context: BuildContext) -> Data:
     if context.schedule.needs_rewind_weights and context.recipe.model.rewind_weights is None:
         raise RecipeError(
             f"model.rewind_weights: the schedule {context.schedule.name} rewinds to weights from early in the training "
-            "of the network; name their file"
+            "of the network; set the path of their file"
         )
-    loaded = context.data  # first: a data folder that is missing may be where the weights should be as well
+    loaded = context.data  # before the network: a missing data folder may also be the folder of the weights
     _ = context.dense, context.objective
     if context.recipe.training.metric is not None:
-        context.judge(loaded.validation)
+        context.evaluator(loaded.validation)
     return loaded
 
 
-def _run(context: BuildContext, _space: StageDir) -> LoadResult:
+def _run(context: BuildContext, _stage_dir: StageDir) -> LoadResult:
     from edgeprune.errors import RecipeError
     from edgeprune.model import data, network
 
@@ -58,8 +58,8 @@ def _run(context: BuildContext, _space: StageDir) -> LoadResult:
     data.check(loaded, outputs, sample=context.recipe.model.input[1:], classes=objective.is_default)
     if training.step is not None and training.metric is None:
         raise RecipeError(
-            "training.step: set training.metric as well; a step may use parts of the network, and an exported file, "
-            "which a build also judges, has none"
+            "training.step: set training.metric as well; a step may use submodules of the network, and an "
+            "exported file, which a build also evaluates, has none"
         )
     if not objective.is_default:
         objective.check_batch(context.dense, loaded.train, batch_size=training.sample_batch)
@@ -70,6 +70,6 @@ def _run(context: BuildContext, _space: StageDir) -> LoadResult:
     )
 
 
-# This stage only checks: later stages load again what they need, so they depend on the settings and the inputs, but not
-# on the code that was checked with, such as all criteria and schedules.
+# This stage only checks. Later stages load network and data again. They depend on the settings and the inputs, but not
+# on the code that was only checked, such as all criteria and schedules.
 STAGE = Stage("load", "load", _run, _settings, reads_inputs=True, content=asdict)

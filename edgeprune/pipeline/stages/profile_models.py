@@ -1,6 +1,6 @@
-"""Latency and memory of the dense and the pruned network, on this machine or the device that was given.
+"""Measure latency and memory of the dense and the pruned network, on this machine or another device.
 
-A backend that knows RAM and flash without a device reports them instead.
+A backend that computes RAM and flash without a device reports them instead.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from edgeprune.config.target import Precision
     from edgeprune.model.data import Split
 
-_MACS = 12_000_000_000
-"""Largest number of multiply-adds of all samples that are compared: plain kernels take about 1.4 ns for each."""
-_FEWEST = 100
+_MAX_COMPARED_MACS = 12_000_000_000
+"""Largest number of multiply-adds of all compared samples: reference kernels take about 1.4 ns for each."""
+_MIN_SAMPLES = 100
 
 
 def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
@@ -41,13 +41,13 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "runtime": target.runtime.model_dump(mode="json"),
         "seed": recipe.seed,
         "machine": fingerprint.machine(),
-        "compared": [_MACS, _FEWEST],
+        "compared": [_MAX_COMPARED_MACS, _MIN_SAMPLES],
     }
 
 
 def _run(
     context: BuildContext,
-    space: StageDir,
+    stage_dir: StageDir,
     *,
     preflight: PreflightResult,
     plan: PlanResult,
@@ -55,21 +55,21 @@ def _run(
     quantized: QuantizeResult,
 ) -> ProfileResult:
     models = quantized.files(exported)
-    footprints = _footprints(context, space, preflight, plan, models)
-    profile = _measured(context, space, preflight.dense, models) if footprints is None else _not_measured(context)
-    (space.out / PROFILE).write_text(profile.to_json(), encoding="utf-8")
-    return ProfileResult(profile=space.out / PROFILE, footprints=footprints)
+    footprints = _footprints(context, stage_dir, preflight, plan, models)
+    profile = _measured(context, stage_dir, preflight.dense, models) if footprints is None else _not_measured(context)
+    (stage_dir.out / PROFILE).write_text(profile.to_json(), encoding="utf-8")
+    return ProfileResult(profile=stage_dir.out / PROFILE, footprints=footprints)
 
 
-def _measured(context: BuildContext, space: StageDir, dense: Path, models: Mapping[Precision, Path]) -> Profile:
-    """Profile of the models that run on the device as they will run on the target."""
+def _measured(context: BuildContext, stage_dir: StageDir, dense: Path, models: Mapping[Precision, Path]) -> Profile:
+    """Return the profile of the models that run on the device as they will run on the target."""
     from edgeprune.devices import Local
     from edgeprune.profile import measure
     from edgeprune.profile.profile_devices import invalid
 
-    threads, here = context.target.runtime.threads, isinstance(context.device, Local)
+    threads, is_local = context.target.runtime.threads, isinstance(context.device, Local)
     cores = fingerprint.machine()["cores"]
-    # The float32 form is what pruning is judged by; others are judged against it, where they run as they will there.
+    # Pruning is evaluated with float32. Other precisions are compared with it if they run here as on the target.
     host = context.backend.host
     compared = {name: file for name, file in models.items() if host is context.backend or name == "float32"}
     settings = context.target.profile
@@ -79,34 +79,34 @@ def _measured(context: BuildContext, space: StageDir, dense: Path, models: Mappi
             **{PRUNED if name == "float32" else name: file for name, file in compared.items()},
         },
         context.device,
-        threads=min(threads or cores, cores) if here else threads,
+        threads=min(threads or cores, cores) if is_local else threads,
         warmup=settings.warmup,
         runs=settings.runs,
         blocks=settings.blocks,
         spinning=context.target.runtime.spinning,
         seed=context.recipe.seed,
-        progress=space.progress,
+        progress=stage_dir.progress,
     )
-    problem = None if here else invalid(profile)
+    problem = None if is_local else invalid(profile)
     if problem is not None:
         raise problem
     return profile
 
 
 def _not_measured(context: BuildContext) -> Profile:
-    """Profile without models: latency and memory on this machine say nothing about a board without its system."""
+    """Return a profile without models, as latency and memory of this machine say nothing about a microcontroller."""
     device = {"uri": "", "runtime": context.backend.name, "runtime_version": context.backend.installed_version}
     return Profile(device, {}, {}, {})
 
 
 def _footprints(
     context: BuildContext,
-    space: StageDir,
+    stage_dir: StageDir,
     preflight: PreflightResult,
     plan: PlanResult,
     models: Mapping[Precision, Path],
 ) -> FootprintsResult | None:
-    """RAM and flash of the dense and the pruned model, and how far outputs differ from the host's; None if unknown."""
+    """Return RAM and flash of the dense and the pruned model, and the agreement with the host; None if unknown."""
     dense = context.backend.footprint(preflight.probe, context.target)
     if dense is None:
         return None
@@ -114,40 +114,40 @@ def _footprints(
     shipped = context.backend.footprint(file, context.target)
     assert shipped is not None
     return FootprintsResult(
-        dense=_described(context, dense, plan.before["macs"]),
-        shipped=_described(context, shipped, plan.after["macs"]),
-        agreement=_agreement(context, file, plan.after["macs"], space) if "int8" in models else None,
+        dense=_with_latency(context, dense, plan.before["macs"]),
+        shipped=_with_latency(context, shipped, plan.after["macs"]),
+        agreement=_agreement(context, file, plan.after["macs"], stage_dir) if "int8" in models else None,
     )
 
 
-def _described(context: BuildContext, found: backend_footprint.Footprint, macs: float) -> Footprint:
-    latency = context.backend.estimate_latency(found, context.target, round(macs))
+def _with_latency(context: BuildContext, footprint: backend_footprint.Footprint, macs: float) -> Footprint:
+    latency = context.backend.estimate_latency(footprint, context.target, round(macs))
     assert latency is not None, "a backend with footprints estimates latency"
-    return Footprint(memory=footprint_report(found), latency=LatencyEstimate(**asdict(latency)))
+    return Footprint(memory=footprint_report(footprint), latency=LatencyEstimate(**asdict(latency)))
 
 
-def _agreement(context: BuildContext, file: Path, macs: float, space: StageDir) -> AgreementReport:
+def _agreement(context: BuildContext, file: Path, macs: float, stage_dir: StageDir) -> AgreementReport:
     split = context.reported_split
-    count = min(len(split), max(_FEWEST, _MACS // max(round(macs), 1)))
+    count = min(len(split), max(_MIN_SAMPLES, _MAX_COMPARED_MACS // max(round(macs), 1)))
     samples, labels = _first(split, count)
-    has_labels = context.objective.is_default and context.judge(split).is_default
-    found = context.backend.compare_with_host(
-        file, samples, classes=has_labels, labels=labels if has_labels else None, progress=space.progress
+    is_default = context.objective.is_default and context.evaluator(split).is_default
+    agreement = context.backend.compare_with_host(
+        file, samples, classes=is_default, labels=labels if is_default else None, progress=stage_dir.progress
     )
-    assert found is not None
-    return AgreementReport(**asdict(found))
+    assert agreement is not None
+    return AgreementReport(**asdict(agreement))
 
 
 def _first(split: Split, count: int) -> tuple[Array, Array]:
-    """The first ``count`` samples (N, ...), and their labels (N, ...)."""
+    """Return the first ``count`` samples (N, ...), and their labels (N, ...)."""
     import numpy as np
 
-    inputs, labels, seen = [], [], 0
-    for batch, answers in split.batches(count):
+    inputs, labels, total = [], [], 0
+    for batch, batch_labels in split.batches(count):
         inputs.append(batch.numpy())
-        labels.append(answers.numpy())
-        seen += len(labels[-1])
-        if seen >= count:
+        labels.append(batch_labels.numpy())
+        total += len(labels[-1])
+        if total >= count:
             break
     return np.concatenate(inputs)[:count], np.concatenate(labels)[:count]
 
@@ -159,5 +159,5 @@ STAGE = Stage(
     _settings,
     after=(PrunedEvaluationResult,),
     reads_device=True,
-    holds=lambda context, _: not context.lock.update,
+    is_valid=lambda context, _: not context.lock.update,
 )

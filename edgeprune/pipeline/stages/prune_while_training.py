@@ -1,4 +1,4 @@
-"""Choose, remove and train as a schedule says that chooses before, during or after training."""
+"""Run a schedule that selects units before, during or after training."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {**resumable_schedule.settings(recipe), "select": dict(select_units.settings(recipe, target))}
 
 
-def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult) -> TrainResult:
+def _run(context: BuildContext, stage_dir: StageDir, chosen: CandidatesResult) -> TrainResult:
     from edgeprune.schedules import Choice
 
     select_units.check_table(context)
     prune, candidate, preferred = context.recipe.prune, context.candidate(chosen), context.preferred_alignment
-    budget, costs = _limited(context)
+    budget, costs = _budget_and_costs(context)
     choice = Choice(
         context.criterion(candidate.criterion),
         context.selection(candidate),
@@ -45,19 +45,19 @@ def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult) -> Tr
     )
     model = context.network(seed=context.recipe.seed, trained=chosen.starts_trained)
     return resumable_schedule.run_schedule(
-        context, space, resumable_schedule.create_session(context, model, choice, budget)
+        context, stage_dir, resumable_schedule.create_session(context, model, choice, budget)
     )
 
 
-def _limited(context: BuildContext) -> tuple[Budget, Mapping[str, CostModel]]:
-    """The budget, with the limits of a microcontroller that the dense network exceeds; and the cost models it needs."""
+def _budget_and_costs(context: BuildContext) -> tuple[Budget, Mapping[str, CostModel]]:
+    """Return the budget, with those limits of a microcontroller that the dense network exceeds, and its cost models."""
     budget = context.recipe.budget.aims
     if not context.target.limits:
         latency = context.latency_model(required="latency_ms" in budget.costs)
         return budget, {} if latency is None else {"latency_ms": latency}
     from edgeprune.pipeline.microcontrollers import memory_fitting
 
-    dense = memory_fitting.footprint(context, memory_fitting.whole(context))
+    dense = memory_fitting.footprint(context, memory_fitting.empty_mask(context))
     limits = memory_fitting.limits(context, dense)
     exceeded = {name: limit for name, limit in limits.items() if name in budget.costs or dense.costs[name] > limit}
     return budget.model_copy(update=exceeded), memory_fitting.board_costs(context, dense)
@@ -71,7 +71,7 @@ def _measured(context: BuildContext) -> Callable[[nn.Module, Units, Tensor], Map
     return partial(memory_fitting.measured, context)
 
 
-def _applies(results: Results) -> bool:
+def _is_needed(results: Results) -> bool:
     return results[SelectResult].plan is None
 
 
@@ -81,7 +81,7 @@ STAGE = Stage(
     _run,
     _settings,
     after=(SelectResult,),
-    together=True,
-    applies=_applies,
-    findings=resumable_schedule.findings,
+    all_processes=True,
+    is_needed=_is_needed,
+    lock_entries=resumable_schedule.lock_entries,
 )

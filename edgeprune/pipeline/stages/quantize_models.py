@@ -1,4 +1,4 @@
-"""Write the pruned network in every other precision that may ship."""
+"""Write the pruned network in every other precision that may be selected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeprune.pipeline.build_context import BuildContext
 from edgeprune.pipeline.build_settings import precisions
 from edgeprune.pipeline.results.export_results import ExportResult, PrecisionFiles, QuantizeResult
 from edgeprune.pipeline.stage import Stage, StageDir
-from edgeprune.pipeline.stages.evaluate_deployed import judged_file
+from edgeprune.pipeline.stages.evaluate_deployed import evaluate_file
 
 logger = logging.getLogger(__name__)
 
@@ -28,43 +28,43 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(context: BuildContext, space: StageDir, exported: ExportResult) -> QuantizeResult:
+def _run(context: BuildContext, stage_dir: StageDir, exported: ExportResult) -> QuantizeResult:
     from edgeprune.backends.conversion import Quantization
     from edgeprune.errors import ModelError
 
-    backend, validation = context.backend, context.data.validation  # choices are made on validation data
+    backend, validation = context.backend, context.data.validation  # validation data decide choices
 
     def accuracy(file: Path) -> float:
-        return judged_file(context, file, validation).accuracy
+        return evaluate_file(context, file, validation).accuracy
 
-    float32 = backend.write_float32(exported.file, space.out)
+    float32 = backend.write_float32(exported.file, stage_dir.out)
     conversion = Quantization(
         file=float32,
-        folder=space.out,
+        folder=stage_dir.out,
         target=context.target,
         samples=context.data.train,
         seed=context.recipe.seed,
         settings=context.recipe.quantize,
         accuracy=accuracy,
         float32_accuracy=accuracy(float32),
-        progress=space.progress,
+        progress=stage_dir.progress,
     )
-    own = (float32,) if float32.parent == space.out else ()
-    written: dict[Precision, PrecisionFiles] = {
-        "float32": PrecisionFiles(files=own, accuracy=conversion.float32_accuracy)
+    float32_files = (float32,) if float32.parent == stage_dir.out else ()
+    models: dict[Precision, PrecisionFiles] = {
+        "float32": PrecisionFiles(files=float32_files, accuracy=conversion.float32_accuracy)
     }
     _, *others = precisions(context.recipe, context.target)
     for precision in others:
         try:
             converted = backend.write(precision, conversion)
         except ModelError as problem:  # noqa: PERF203 - there are three
-            logger.warning("there is no %s model: %s", precision, problem)
-            written[precision] = PrecisionFiles(problem=str(problem))
+            logger.warning("the %s model could not be written: %s", precision, problem)
+            models[precision] = PrecisionFiles(problem=str(problem))
         else:
-            written[precision] = PrecisionFiles(
+            models[precision] = PrecisionFiles(
                 files=converted.files, accuracy=converted.accuracy, float_nodes=converted.float_nodes
             )
-    return QuantizeResult(precisions=written)
+    return QuantizeResult(precisions=models)
 
 
 STAGE = Stage("quantize", "quantize", _run, _settings)

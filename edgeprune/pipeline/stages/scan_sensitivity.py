@@ -1,4 +1,7 @@
-"""Measure how sensitive the dense network is to each group, for the report; about half a pass over validation data."""
+"""Measure the sensitivity of the dense network to each group, for the report.
+
+The measurement takes about as long as half a pass over the validation data.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ from edgeprune.pipeline.stage import Stage, StageDir
 logger = logging.getLogger(__name__)
 
 _RATIOS = (1 / 4, 1 / 2, 3 / 4)
-_MOST, _FEWEST, _BATCH = 256, 8, 64
-"""Samples: of more a curve shows nothing new, of fewer it is noise."""
+_MAX_SAMPLES, _MIN_SAMPLES, _BATCH = 256, 8, 64
+"""Number of samples: more do not change a curve, and with fewer it is noise."""
 
 
 def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
@@ -27,7 +30,7 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {"seed": recipe.seed, "loss": training.loss, "step": training.step, "schedule": recipe.schedule.name}
 
 
-def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult, plan: PlanResult) -> SensitivityResult:
+def _run(context: BuildContext, stage_dir: StageDir, chosen: CandidatesResult, plan: PlanResult) -> SensitivityResult:
     import numpy as np
     import torch
 
@@ -36,9 +39,9 @@ def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult, plan:
 
     units, split = context.units, context.data.validation
     groups = sum(group.frozen is None for group in units.groups)
-    # A network begins to differ where its group is read, on average in the middle.
-    count = min(_MOST, len(split) // max(1, groups * len(_RATIOS)))
-    measurable = groups > 0 and context.recipe.training.step is None and count >= _FEWEST
+    # Only the part of the network behind a group runs again, on average half of it.
+    count = min(_MAX_SAMPLES, len(split) // max(1, groups * len(_RATIOS)))
+    measurable = groups > 0 and context.recipe.training.step is None and count >= _MIN_SAMPLES
     if plan.scores is None or not chosen.starts_trained or not measurable:
         return SensitivityResult(sensitivity=None)
     scores = torch.from_numpy(np.load(plan.scores, allow_pickle=False)).double()
@@ -46,9 +49,9 @@ def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult, plan:
         split, count=count, batch_size=min(count, _BATCH), seed=context.recipe.seed, loss=context.objective.of_outputs
     )
     try:
-        measured = measure_sensitivity(units, scores, samples, ratios=_RATIOS, progress=space.progress)
+        measured = measure_sensitivity(units, scores, samples, ratios=_RATIOS, progress=stage_dir.progress)
     except InputError as problem:
-        logger.warning("there are no curves of sensitivity: %s", problem)
+        logger.warning("sensitivity cannot be measured: %s", problem)
         return SensitivityResult(sensitivity=None)
     return SensitivityResult(sensitivity=ReportSensitivity.model_validate(asdict(measured)))
 

@@ -1,4 +1,4 @@
-"""Score every unit: the larger its score, the more its removal is expected to cost."""
+"""Score every unit. A larger score means a larger expected loss from its removal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(context: BuildContext, space: StageDir, candidate: CandidatesResult) -> ScoreResult:
+def _run(context: BuildContext, stage_dir: StageDir, candidate: CandidatesResult) -> ScoreResult:
     import numpy as np
 
     from edgeprune import pruning
@@ -37,8 +37,8 @@ def _run(context: BuildContext, space: StageDir, candidate: CandidatesResult) ->
     scores = pruning.score(
         context.criterion(candidate.criterion), network, context.repairs(compared=bool(candidate.compared))
     )
-    np.save(space.out / SCORES, scores.numpy(), allow_pickle=False)
-    return ScoreResult(scores=space.out / SCORES)
+    np.save(stage_dir.out / SCORES, scores.numpy(), allow_pickle=False)
+    return ScoreResult(scores=stage_dir.out / SCORES)
 
 
 STAGE = Stage("score", "score", _run, _settings)

@@ -1,4 +1,4 @@
-"""Choose the units that go, so that the budget holds, for schedules that choose everything before training."""
+"""Select the removed units so that the budget is met, for schedules that select all units before training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
-    """Settings that a plan depends on."""
+    """Return the settings that a plan depends on."""
     prune, table = recipe.prune, target.latency_table
     return {
         "selection": prune.selection,
@@ -45,7 +45,7 @@ def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     }
 
 
-def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult, scored: ScoreResult) -> SelectResult:
+def _run(context: BuildContext, stage_dir: StageDir, chosen: CandidatesResult, scored: ScoreResult) -> SelectResult:
     import numpy as np
     import torch
 
@@ -54,18 +54,18 @@ def _run(context: BuildContext, space: StageDir, chosen: CandidatesResult, score
     check_table(context)
     scores = torch.from_numpy(np.load(scored.scores, allow_pickle=False))
     candidate = context.candidate(chosen)
-    plan, _ = choose(context, candidate, context.criterion(candidate.criterion), scores, progress=space.progress)
-    plan.save(space.out / PLAN)
-    return SelectResult(plan=space.out / PLAN)
+    plan, _ = choose(context, candidate, context.criterion(candidate.criterion), scores, progress=stage_dir.progress)
+    plan.save(stage_dir.out / PLAN)
+    return SelectResult(plan=stage_dir.out / PLAN)
 
 
 def choose(
     context: BuildContext, candidate: Candidate, criterion: Criterion, scores: Tensor, *, progress: Progress = SILENT
 ) -> tuple[Plan, Tensor]:
-    """The plan of ``candidate`` by the ``scores`` of its ``criterion``, and the mask of the units that go, (units,).
+    """Return the plan of ``candidate`` by the ``scores`` of its ``criterion``, and the mask of removed units, (units,).
 
-    Where the recipe demands the alignment that the target prefers and the budget cannot be reached with it, any number
-    of channels may remain.
+    If the budget cannot be reached with the alignment that the target prefers, any number of channels is allowed,
+    unless ``prune.align`` is "auto".
 
     Raises:
         BudgetError: The budget cannot be reached; names the closest value.
@@ -73,8 +73,8 @@ def choose(
     from edgeprune import pruning
     from edgeprune.selection import PlanMethod
 
-    def aligned(preferred: int) -> tuple[Plan, Tensor]:
-        def within(budget: Budget, costs: Mapping[str, CostModel]) -> tuple[Plan, Tensor]:
+    def plan_aligned(preferred: int) -> tuple[Plan, Tensor]:
+        def plan_within(budget: Budget, costs: Mapping[str, CostModel]) -> tuple[Plan, Tensor]:
             method = PlanMethod(
                 criterion=criterion,
                 selection=context.selection(candidate),
@@ -89,26 +89,26 @@ def choose(
         if context.target.limits:
             from edgeprune.pipeline.microcontrollers.memory_fitting import fit
 
-            return fit(context, within)
-        aims = context.recipe.budget.aims
-        latency = context.latency_model(required="latency_ms" in aims.costs)
-        return within(aims, {} if latency is None else {"latency_ms": latency})
+            return fit(context, plan_within)
+        budget = context.recipe.budget.aims
+        latency = context.latency_model(required="latency_ms" in budget.costs)
+        return plan_within(budget, {} if latency is None else {"latency_ms": latency})
 
     preferred = candidate.align if context.preferred_alignment > 1 else 1
     try:
-        return aligned(preferred)
+        return plan_aligned(preferred)
     except BudgetError:
         if preferred == 1 or context.recipe.prune.align == "auto":
             raise
         logger.warning("the budget cannot be reached with the channel counts that %s prefers", context.target.name)
-        return aligned(1)
+        return plan_aligned(1)
 
 
 def check_table(context: BuildContext) -> None:
-    """Tell a latency table that is not the one of the lock, before a plan is made by it.
+    """Check that the latency table of the target is the one in the lock.
 
     Raises:
-        TargetError: It is another, or gone.
+        TargetError: The table differs or is missing.
     """
     table, locked = context.target.latency_table, context.lock.get("targets", context.target.name).get("latency_table")
     if locked is None or "latency_ms" not in context.recipe.budget.aims.costs:
@@ -116,12 +116,12 @@ def check_table(context: BuildContext) -> None:
     if table is None or files.sha256(table) != locked:
         raise TargetError(
             f"{context.lock.path} was made with another latency table of {context.target.name} than "
-            f"{table or 'targets/tables has now'}: bring that one back, or give --update-lock to take what there is"
+            f"{table or 'targets/tables has now'}: restore that table, or use the current one with --update-lock"
         )
 
 
 def _content(result: SelectResult) -> Any:
-    """The plan without its origin, as boards with other limits share the training of the same network."""
+    """Return the plan without its origin, so that boards with other limits share the training of the same network."""
     if result.plan is None:
         return None
     plan = json.loads(result.plan.read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ def _settings(recipe: Recipe, _target: Target) -> Mapping[str, Any]:
     return {"verify": recipe.prune.verify}
 
 
-def _run(context: BuildContext, _space: StageDir, plan: PlanResult) -> EquivalenceResult:
+def _run(context: BuildContext, _stage_dir: StageDir, plan: PlanResult) -> EquivalenceResult:
     if not context.recipe.prune.verify:
         return EquivalenceResult(report=EquivalenceReport(verified=False))
     from edgeprune.graph import verify_equivalence

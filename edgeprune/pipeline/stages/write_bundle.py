@@ -1,4 +1,4 @@
-"""Pack what is shipped."""
+"""Write the bundle and its archive."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
     return {
         "recipe": [recipe.name, recipe.description],
         "target": [target.name, target.description, target.hardware.model_dump(mode="json")],
-        # What the plan was made by: training depends on what it leaves alone, the bundle on all it says.
+        # Settings of the plan: training depends on the removed units only, the bundle on the whole plan.
         "plan": dict(select_units.settings(recipe, target)),
-        # Likewise of the candidates, which later stages know by the one that was chosen.
+        # Settings of the candidates: later stages depend on the chosen candidate only.
         "candidates": dict(compare_candidates.settings(recipe, target)),
         "budget": recipe.budget.given(),
         "epoch": os.environ.get("SOURCE_DATE_EPOCH"),
@@ -65,7 +65,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class BuildResults:
-    """Results of a build that a bundle is made of."""
+    """Stage results that a bundle contains."""
 
     preflight: PreflightResult
     dense: DenseEvaluationResult
@@ -85,11 +85,11 @@ class BuildResults:
 
     @property
     def shipped_file(self) -> Path:
-        """The model file that ships."""
+        """Model file that ships."""
         return self.quantized.files(self.exported)[self.choice.precision]
 
 
-def _run(context: BuildContext, _space: StageDir, results: BuildResults) -> BundleResult:
+def _run(context: BuildContext, _stage_dir: StageDir, results: BuildResults) -> BundleResult:
     settings, shipped = context.settings, results.shipped
     description = report_content(
         settings,
@@ -122,7 +122,7 @@ def _run(context: BuildContext, _space: StageDir, results: BuildResults) -> Bund
 
 
 def budgets(recipe: Recipe, target: Target, results: BuildResults) -> tuple[BudgetReport, ...]:
-    """Verdicts on the limits whose values repeat."""
+    """Return the results of the budget checks whose values are reproducible."""
     return _budgets(recipe, target, results, _metrics(results))
 
 
@@ -147,7 +147,7 @@ def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
         gates=tuple(
             ConstraintReport(name=gate.name, limit=limits.get(gate.name, gate.limit), require=recipe.budget.required)
             for gate in recipe.budget.gates
-            if gate.name not in _FACTS
+            if gate.name not in _REPRODUCIBLE_LIMITS
         ),
         provenance=provenance.collect(
             packages=[name for name in fingerprint.packages() if name != "python"],
@@ -159,7 +159,7 @@ def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
 
 
 def _inputs(context: BuildContext, plan: PlanResult) -> dict[str, str]:
-    """SHA-256 of the inputs, and of the latency table if a latency was predicted with one."""
+    """Return the SHA-256 of the inputs, and of the latency table if latency was predicted with it."""
     inputs = {name: content for name, content in context.inputs.items() if content is not None}
     table = context.target.latency_table
     if table is not None and "latency_ms" in plan.after:
@@ -168,12 +168,12 @@ def _inputs(context: BuildContext, plan: PlanResult) -> dict[str, str]:
 
 
 def _models(context: BuildContext, results: BuildResults) -> Mapping[str, Path]:
-    """The model file, or for a board that builds its own engine the files that it may build it from."""
+    """Return the model file, or the source files of the engine if the board builds it."""
     file, choice = results.shipped_file, results.choice
     if not context.backend.chooses_precision_on_device:
         return {f"model{file.suffix}": file}
-    written = [results.quantized.precisions[precision] for precision in (*choice.along, choice.precision)]
-    return {PRUNED_ONNX: results.exported.file, **{file.name: file for one in written for file in one.files}}
+    models = [results.quantized.precisions[precision] for precision in (*choice.along, choice.precision)]
+    return {PRUNED_ONNX: results.exported.file, **{file.name: file for model in models for file in model.files}}
 
 
 def _runner(context: BuildContext, results: BuildResults) -> Mapping[str, Path | str]:
@@ -209,7 +209,7 @@ def _precision(results: BuildResults) -> PrecisionReport:
 
 
 def _pairs(results: BuildResults) -> PairsReport | None:
-    """Dense and shipped, sample by sample; None for a network that is not a classifier."""
+    """Return the numbers of lost and gained samples from dense to shipped; None if the network is not a classifier."""
     file, dense = results.shipped.evaluation, results.dense.correct
     if not dense or file is None:
         return None
@@ -244,14 +244,14 @@ def _metrics(results: BuildResults) -> AllMetrics:
 
 _KINDS: dict[str, Literal["estimated"]] = dict.fromkeys(("latency_ms", "flash_bytes", "arena_bytes"), "estimated")
 """Costs that are predicted; the others are counted."""
-_FACTS = ("accuracy", "file_bytes")
-"""Limits besides costs whose values repeat from build to build."""
+_REPRODUCIBLE_LIMITS = ("accuracy", "file_bytes")
+"""Limits besides costs whose values are reproducible."""
 
 
 def _budgets(recipe: Recipe, target: Target, results: BuildResults, metrics: AllMetrics) -> tuple[BudgetReport, ...]:
-    """Verdicts on what repeats; those on measurements are no part of the manifest.
+    """Return the results of the budget checks whose values are reproducible; measured values are not in the manifest.
 
-    What the recipe requires of evidence it requires for its own limits, not for those of a board.
+    The required provenance of the recipe applies to its own limits, not to those of a board.
     """
     reached, budget = board_figures.reached(results.plan, results.profiled), recipe.budget
     required = dict.fromkeys(budget.aims.costs, budget.required)
@@ -265,13 +265,13 @@ def _budgets(recipe: Recipe, target: Target, results: BuildResults, metrics: All
         *(
             verdict(name, gate.resolved(getattr(metrics.dense, name)), getattr(metrics.shipped, name), "exact")
             for gate in budget.gates
-            if (name := gate.name) in _FACTS
+            if (name := gate.name) in _REPRODUCIBLE_LIMITS
         ),
     )
 
 
-def _holds(context: BuildContext, result: BundleResult) -> bool:
-    """Whether the bundle is still in the output folder, unchanged; never if it is to be measured again."""
+def _is_valid(context: BuildContext, result: BundleResult) -> bool:
+    """Return whether the bundle in the output folder is unchanged and must not be measured again."""
     folder, archive = context.settings.bundle_folder, context.settings.archive
     if context.lock.update:
         return False
@@ -289,4 +289,4 @@ def _holds(context: BuildContext, result: BundleResult) -> bool:
     )
 
 
-STAGE = Stage("bundle", "bundle", _run, _settings, holds=_holds)
+STAGE = Stage("bundle", "bundle", _run, _settings, is_valid=_is_valid)
