@@ -1,1 +1,1 @@
-"""TFLite files: their schema, reading, verification, writing, conversion from ONNX and quantization."""
+"""TFLite files: schema, reading, verification, writing, conversion from ONNX, and quantization."""

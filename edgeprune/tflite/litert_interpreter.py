@@ -1,4 +1,4 @@
-"""LiteRT's interpreter for the content of a TFLite file, without what it prints."""
+"""LiteRT's interpreter for the content of a TFLite file, with its messages suppressed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from edgeprune.export.output_capture import captured
 logger = logging.getLogger(__name__)
 
 Kernels = Literal["fastest", "optimized", "reference"]
-"""``fastest``: XNNPACK where it can; ``optimized``: LiteRT's own; ``reference``: plain ones, not of all operators."""
+"""``fastest``: XNNPACK where possible; ``optimized``: kernels of LiteRT; ``reference``: reference kernels.
+
+Some operators have no reference kernel.
+"""
 _RESOLVERS: dict[Kernels, str] = {
     "fastest": "AUTO",
     "optimized": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
@@ -21,11 +24,11 @@ _RESOLVERS: dict[Kernels, str] = {
 
 
 def load_interpreter(content: bytes, kernels: Kernels, threads: int) -> Any:
-    """An interpreter with allocated tensors.
+    """Load an interpreter and allocate its tensors.
 
     Raises:
-        RuntimeError: LiteRT refuses the file.
-        ValueError: The same.
+        RuntimeError: LiteRT rejects the file.
+        ValueError: LiteRT rejects the file.
     """
     with extras.required("tflite"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -45,7 +48,7 @@ def check(content: bytes) -> None:
     """Check that LiteRT loads a file with this content.
 
     Raises:
-        ModelError: LiteRT refuses it.
+        ModelError: LiteRT rejects the file.
     """
     try:
         load_interpreter(content, "optimized", 1)

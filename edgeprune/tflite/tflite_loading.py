@@ -1,4 +1,4 @@
-"""A TFLite file as an object, once nothing in it contradicts itself: runtimes believe its indices and sizes."""
+"""Loading of TFLite files with checks of all indices and sizes, because runtimes do not check them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeprune.tflite.tflite_verifying import verify
 
 _VERSION = 3
 _INLINE = 1
-"""Offsets above this one lie behind the flatbuffer; writers put 0 or 1 where there is none."""
+"""Largest offset that is not outside the flatbuffer. Writers store 0 or 1 if there is no outside content."""
 _MOST_BYTES = (1 << 31) - 1
 _OPTIONAL = -1
 _TYPES = schema.TensorType
@@ -23,15 +23,15 @@ _BITS = {
     _TYPES.UINT64: 64, _TYPES.UINT32: 32, _TYPES.UINT16: 16, _TYPES.INT4: 4, _TYPES.BFLOAT16: 16, _TYPES.INT2: 2,
     _TYPES.UINT4: 4, _TYPES.FLOAT8_E4M3FN: 8, _TYPES.FLOAT8_E5M2: 8,
 }  # fmt: skip
-"""Bits of one element. Strings, resources and variants have no fixed size."""
+"""Bits of an element. Strings, resources and variants have no fixed size."""
 _KNOWN_TYPES = {code for name, code in vars(_TYPES).items() if not name.startswith("_")}
 
 
 def load_file(path: Path) -> tuple[schema.ModelT, bytes]:
-    """The file at ``path``, and its content; see ``load``.
+    """Load the file ``path``; return the model and the content of the file. See ``load``.
 
     Raises:
-        ModelError: It cannot be read, is no TFLite file, is damaged or contradicts itself.
+        ModelError: The file cannot be read, is not a TFLite file, is damaged or is inconsistent.
     """
     try:
         content = input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
@@ -41,10 +41,11 @@ def load_file(path: Path) -> tuple[schema.ModelT, bytes]:
 
 
 def load(content: bytes) -> schema.ModelT:
-    """The file with this content. Lists that it leaves out are empty, names are UTF-8.
+    """Load the content of a file. Omitted lists are empty, and names are UTF-8.
 
     Raises:
-        ValueError: It is no TFLite file, is damaged or cut off, or contradicts itself; says what and where.
+        ValueError: The content is not a TFLite file, is damaged or truncated, or is inconsistent. The message has the
+            location.
     """
     verify(content)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
@@ -63,7 +64,7 @@ def load(content: bytes) -> schema.ModelT:
 
 
 def _check_references(model: schema.ModelT) -> None:
-    """Refuse metadata and signatures that refer to buffers, graphs or tensors that the file does not have."""
+    """Reject metadata and signatures that refer to buffers, graphs or tensors that the file does not have."""
     for entry in model.metadata or ():
         if entry.buffer >= len(model.buffers):
             raise ValueError(f"metadata {entry.name!r} is in buffer {entry.buffer} of {len(model.buffers)}")
@@ -78,41 +79,42 @@ def _check_references(model: schema.ModelT) -> None:
 
 
 def is_outside(offset: int) -> bool:
-    """Whether an ``offset`` of the schema says that content lies behind the flatbuffer."""
+    """Return whether an ``offset`` of the schema refers to content outside the flatbuffer."""
     return offset > _INLINE
 
 
 def element_bytes(count: int, kind: int) -> int | None:
-    """Bytes of ``count`` elements of a ``TensorType``; None where elements have no fixed size."""
+    """Return the size of ``count`` elements of a ``TensorType`` in bytes; None if elements have no fixed size."""
     bits = _BITS.get(kind)
     return None if bits is None else -(-count * bits // 8)
 
 
 def dimensions(tensor: schema.TensorT) -> tuple[int, ...]:
-    """The shape; a scalar's, or one that is not told, is empty."""
+    """Return the shape; empty for a scalar, or if the file does not state it."""
     return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
 
 
-def _check_behind(offset: int, size: int, what: str, file_bytes: int) -> None:
+def _check_behind(offset: int, size: int, description: str, file_bytes: int) -> None:
     if is_outside(offset) and offset + size > file_bytes:
         raise ValueError(
-            f"{what} would be at bytes {offset:,} to {offset + size:,} of a file of {file_bytes:,}: it is cut off"
+            f"{description} would be at bytes {offset:,} to {offset + size:,} of a file of {file_bytes:,}: "
+            "it is cut off"
         )
 
 
 def fill(graph: schema.SubGraphT) -> None:
-    """Give ``graph`` empty lists and names where the file leaves them out."""
+    """Set lists and names of ``graph`` that the file omits to empty ones."""
     for name in ("tensors", "operators", "inputs", "outputs"):
         if getattr(graph, name) is None:
             setattr(graph, name, [])
     for tensor in graph.tensors:
         tensor.name = tensor.name or b""
     for op in graph.operators:
-        op.inputs, op.outputs = (() if side is None else side for side in (op.inputs, op.outputs))
+        op.inputs, op.outputs = (() if indices is None else indices for indices in (op.inputs, op.outputs))
 
 
 class _Graph:
-    """One subgraph, and what its parts may refer to."""
+    """Checker of the references in a subgraph."""
 
     def __init__(self, model: schema.ModelT, graph: schema.SubGraphT, file_bytes: int) -> None:
         self._model, self._graph, self._file_bytes = model, graph, file_bytes
@@ -140,13 +142,13 @@ class _Graph:
             if index not in ready:
                 raise ValueError(f"output tensor {index} is written by nothing")
 
-    def _check_indices(self, indices: Iterable[int], what: str) -> None:
+    def _check_indices(self, indices: Iterable[int], description: str) -> None:
         for index in indices:
             if not 0 <= index < len(self._graph.tensors):
-                raise ValueError(f"{what} is tensor {index} of {len(self._graph.tensors)}")
+                raise ValueError(f"{description} is tensor {index} of {len(self._graph.tensors)}")
 
     def _is_stored(self, number: int) -> bool:
-        """Whether it is there before anything runs: a constant, a variable, or nothing at all."""
+        """Return whether the tensor has values before inference: a constant, a variable, or an empty tensor."""
         tensor = self._graph.tensors[number]
         return bool(tensor.isVariable) or self._stored_bytes(tensor) > 0 or 0 in dimensions(tensor)
 
@@ -176,9 +178,9 @@ class _Graph:
 
 
 def _check_quantization(steps: schema.QuantizationParametersT, shape: Sequence[int], where: str) -> None:
-    scale = () if steps.scale is None else [float(one) for one in steps.scale]
+    scale = () if steps.scale is None else [float(value) for value in steps.scale]
     zero_point = () if steps.zeroPoint is None else list(steps.zeroPoint)
-    if not all(isfinite(one) and one >= 0 for one in scale):
+    if not all(isfinite(value) and value >= 0 for value in scale):
         raise ValueError(f"{where} has a step that is not finite, or negative")
     if scale and zero_point and len(zero_point) != len(scale):
         raise ValueError(f"{where} has {len(scale)} steps and {len(zero_point)} zero points")

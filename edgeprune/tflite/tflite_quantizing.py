@@ -1,7 +1,7 @@
-"""Static int8 for TFLite files: int8 in and out, weights by channel, what TFLite Micro's integer kernels compute.
+"""Static int8 quantization of TFLite files for TFLite Micro: int8 inputs and outputs, weights with a scale per channel.
 
-ai-edge-quantizer writes the file. It is told the range of every activation over real samples, from the smallest value
-seen to the largest, as ``calibration`` takes it for ONNX.
+ai-edge-quantizer writes the file. EdgePrune measures the range of every activation over real samples, from the smallest
+to the largest value.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MOST_CONCATENATED = 10
 
 
 class FloatFile(Protocol):
-    """A written TFLite file that tells how its inputs and outputs lie, as ``tflite.conversion.convert`` gives it."""
+    """TFLite file with the layout of its inputs and outputs, as returned by ``tflite.conversion.convert``."""
 
     @property
     def path(self) -> Path: ...
@@ -57,11 +57,11 @@ class FloatFile(Protocol):
 
 @dataclass(frozen=True)
 class FloatNode:
-    """A node that stays float.
+    """Node that remains float.
 
     Attributes:
-        name: Of what it writes, which is that of the ONNX node.
-        op: Its TFLite operator.
+        name: Name of its output, which is that of the ONNX node.
+        op: TFLite operator.
     """
 
     name: str
@@ -70,16 +70,16 @@ class FloatNode:
 
 @dataclass(frozen=True)
 class QuantizedTflite:
-    """A written int8 file.
+    """Result of ``quantize``: an int8 file.
 
     Attributes:
-        path: Of the file.
-        file_bytes: Its size.
-        samples: How many it was calibrated with.
-        inputs: With the steps they are quantized to.
-        outputs: The same.
-        operators: How many of each TFLite operator there are.
-        float_nodes: What stays float, in the model's order.
+        path: Path of the file.
+        file_bytes: Size of the file in bytes.
+        samples: Number of calibration samples.
+        inputs: Inputs with their quantization.
+        outputs: Outputs with their quantization.
+        operators: Number of TFLite operators of each kind.
+        float_nodes: Nodes that remain float, in the model's order.
     """
 
     path: Path
@@ -100,33 +100,33 @@ def quantize(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> QuantizedTflite:
-    """Write the float TFLite file ``source`` to ``path`` as int8, whole or not at all.
+    """Quantize the float TFLite file ``source`` to int8 and write it to ``path`` atomically.
 
-    The same bytes for the same arguments. All buffers lie in the flatbuffer; no operator is hybrid. Inputs and outputs
-    are int8; outputs are float32 where one of them joins parts of unlike range, see ``joining``.
+    Equal arguments give equal bytes. All buffers are inside the flatbuffer, and no operator is hybrid. Inputs and
+    outputs are int8. If an output joins parts with different ranges, all outputs are float32, see ``float_outputs``.
 
     Args:
-        source: One float32 input, batch 1. In a file that does not state its dimension orders, images are taken as
-            NHWC and all else as the samples.
-        path: Of the new file.
-        split: To calibrate with, see ``CalibrationSamples``.
-        samples: Of the split at most.
-        seed: Of their draw.
-        progress: Advances by a calibration sample.
+        source: Float file with one float32 input of batch 1. If it does not state its dimension orders, images are NHWC
+            and other inputs have the order of the samples.
+        path: Path of the new file.
+        split: Split for calibration, see ``CalibrationSamples``.
+        samples: Maximum number of calibration samples.
+        seed: Seed of their random selection.
+        progress: Progress indicator, which advances by one for each calibration sample.
 
     Raises:
-        DataError: Calibration samples that are none, not finite, or of another shape.
+        DataError: The calibration samples are empty, not finite, or have a wrong shape.
         ModelError: The file cannot be read or is quantized already, or TFLite Micro has no kernel for an operator.
     """
     origin = Path(source) if isinstance(source, (str, Path)) else source.path
-    known = (None, None) if isinstance(source, (str, Path)) else (source.inputs, source.outputs)
+    source_ports = (None, None) if isinstance(source, (str, Path)) else (source.inputs, source.outputs)
     model = read(origin)
-    inputs, outputs = input_ports(model, known[0]), output_ports(model, known[1])
+    inputs, outputs = input_ports(model, source_ports[0]), output_ports(model, source_ports[1])
     _check(model, inputs, origin)
-    drawn = CalibrationSamples(split, samples, seed)
-    count = drawn.check(inputs[0].onnx_shape[1:])
+    calibration = CalibrationSamples(split, samples, seed)
+    count = calibration.check(inputs[0].onnx_shape[1:])
     progress.start(count)
-    ranges = _ranges(origin, model, (inputs[0].stored(sample) for sample in drawn), progress)
+    ranges = _ranges(origin, model, (inputs[0].stored(sample) for sample in calibration), progress)
     model = _quantized(model, ranges)
     graph = model.subgraphs[0]
     state_orders(model, [port.order for port in inputs], [port.order for port in outputs])
@@ -171,9 +171,9 @@ def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
 def _ranges(
     path: Path, model: schema.ModelT, samples: Iterable[Array], progress: Progress
 ) -> dict[str, dict[str, Array]]:
-    """Smallest and largest value of every activation, by its name, as ai-edge-quantizer wants them.
+    """Measure the smallest and largest value of every activation by name, in the format of ai-edge-quantizer.
 
-    Its own calibrator is slower, and draws a bar on stderr.
+    The calibrator of ai-edge-quantizer is slower, and prints a progress bar on stderr.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -241,7 +241,7 @@ def _quantized(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) 
 
 
 def _joins(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) -> list[schema.OperatorT]:
-    """The operators that join parts of unlike range at an output, see ``joining``."""
+    """Return the operators that join parts with different ranges at an output, see ``float_outputs``."""
     graph = model.subgraphs[0]
     steps = [
         OutputOperator(
@@ -258,8 +258,8 @@ def _joins(model: schema.ModelT, ranges: Mapping[str, Mapping[str, Array]]) -> l
         for index, name in names.items()
         if name in ranges
     }
-    chosen = float_steps(steps, {int(index) for index in graph.outputs}, magnitudes)
-    return [graph.operators[index] for index in sorted(chosen)]
+    float_indices = float_steps(steps, {int(index) for index in graph.outputs}, magnitudes)
+    return [graph.operators[index] for index in sorted(float_indices)]
 
 
 def _computes_floats(graph: schema.SubGraphT, op: schema.OperatorT) -> bool:

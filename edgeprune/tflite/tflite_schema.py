@@ -1,4 +1,4 @@
-"""The schema of TFLite files, from ai-edge-litert, and the library that writes them."""
+"""Import of the TFLite schema from ai-edge-litert, and of the flatbuffers library."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whether every offset and length in a TFLite file stays inside it: asked before anything follows them.
+"""Verification that all offsets and lengths in a TFLite file are within its bounds.
 
-Generated code believes what a flatbuffer says, in C++ as in Python. Here each table, vtable, vector and string that can
-be reached from the root is held against the bounds of the file first, as the ``Verifier`` of flatbuffers' C++ library
-does. What the tables hold is taken from LiteRT's generated code, so that it is that of the schema which is installed.
+Generated code does not check a flatbuffer, neither in C++ nor in Python. Like the ``Verifier`` of flatbuffers' C++
+library, this module first compares each table, vtable, vector and string that is reachable from the root with the
+bounds of the file. It reads the fields of tables from LiteRT's generated code, so they match the installed schema.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgeprune.tflite.tflite_schema import schema
 _IDENTIFIER = b"TFL3"
 _HEADER_BYTES = 8
 _MOST_REACHED = 8
-"""Times the size of the file. Tables may be shared, but a few that share each other can unfold to any size."""
+"""Limit of the visited bytes, as a multiple of the file size. Shared tables could otherwise expand to any size."""
 
 _TABLES: Mapping[tuple[str, str], str] = {
     ("Model", "OperatorCodes"): "OperatorCode",
@@ -49,16 +49,16 @@ _UNIONS: Mapping[tuple[str, str], str] = {
 
 @dataclass(frozen=True)
 class _Field:
-    """One field of a table.
+    """Field of a table.
 
     Attributes:
-        name: As in generated code.
-        slot: Its place in the vtable.
-        width: Bytes in the table.
-        element: Bytes of one element of a vector; 0 for what is none.
-        table: The table, or table of each element, that it leads to.
-        union: The enumeration that says which table it leads to; its value is in the slot before.
-        string: It leads to a string.
+        name: Name in generated code.
+        slot: Index in the vtable.
+        width: Size in the table in bytes.
+        element: Size of an element of a vector in bytes; 0 for other fields.
+        table: Name of the table to which the field, or each element of its vector, refers.
+        union: Name of the enumeration that selects the table of a union. Its value is in the slot before.
+        string: Whether the field refers to a string.
     """
 
     name: str
@@ -71,7 +71,7 @@ class _Field:
 
 
 class _Recorder:
-    """Stands in for a flatbuffers builder: generated code tells it what it would write, and where."""
+    """Replacement of a flatbuffers builder that records the type and slot of the field that generated code writes."""
 
     def __init__(self) -> None:
         self.kind, self.slot, self.element = "", -1, 0
@@ -96,8 +96,8 @@ _WIDTHS = {"Bool": 1, "Int8": 1, "Uint8": 1, "Int16": 2, "Uint16": 2, "Int32": 4
 
 @cache
 def fields(table: str) -> tuple[_Field, ...]:
-    """Fields of a table of the schema."""
-    found = []
+    """Return the fields of a table of the schema."""
+    result = []
     for function in vars(schema):
         if not function.startswith(f"{table}Add"):
             continue
@@ -107,20 +107,20 @@ def fields(table: str) -> tuple[_Field, ...]:
         getattr(schema, function)(recorder, 0)
         width, slot = _WIDTHS[recorder.kind], recorder.slot
         if recorder.kind != "UOffsetTRelative":
-            found.append(_Field(name, slot, width))
+            result.append(_Field(name, slot, width))
             continue
         start = getattr(schema, f"{table}Start{name}Vector", None)
         if start is not None:
             start(recorder, 0)
         key = (table, name)
         leads = key in _TABLES or key in _UNIONS
-        found.append(
+        result.append(
             _Field(
                 name, slot, width, recorder.element, _TABLES.get(key, ""), _UNIONS.get(key, ""),
                 string=not leads and start is None,
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(result)
 
 
 @cache
@@ -129,11 +129,11 @@ def _members(union: str) -> Mapping[int, str]:
 
 
 def verify(content: bytes) -> None:
-    """See to it that everything in ``content`` lies inside it.
+    """Verify that all references in ``content`` are within its bounds.
 
     Raises:
-        ValueError: It has not the mark of a TFLite file, is cut off, an offset or length in it leads elsewhere, or a
-            string in it is not UTF-8.
+        ValueError: The content has no TFLite identifier or is truncated, an offset or length exceeds its bounds, or a
+            string is not UTF-8.
     """
     if len(content) < _HEADER_BYTES or content[4:_HEADER_BYTES] != _IDENTIFIER:
         raise ValueError(f"it does not have '{_IDENTIFIER.decode()}' at byte 4")
@@ -148,22 +148,22 @@ class _OutOfBoundsError(Exception):
 
 
 class _Walk:
-    """One walk over a file; what it has reached is counted."""
+    """Traversal of a file, with a limit on the visited bytes."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
-        self._left = _MOST_REACHED * len(content) + 1024
+        self._remaining = _MOST_REACHED * len(content) + 1024
 
     def table(self, position: int, table: str, path: str) -> None:
-        """Verify the table at ``position`` and all that it leads to."""
-        self._inside(position, 4, path, 4)
+        """Verify the table at ``position`` and everything to which it refers."""
+        self._check_bounds(position, 4, path, 4)
         vtable = position - struct.unpack_from("<i", self._content, position)[0]
-        self._inside(vtable, 4, f"the vtable of {path}", 2)
+        self._check_bounds(vtable, 4, f"the vtable of {path}", 2)
         vtable_bytes, table_bytes = struct.unpack_from("<HH", self._content, vtable)
         if vtable_bytes < 4 or vtable_bytes % 2 or table_bytes < 4:
             raise _OutOfBoundsError(f"the vtable of {path} is none")
-        self._inside(vtable, vtable_bytes, f"the vtable of {path}")
-        self._inside(position, table_bytes, path)
+        self._check_bounds(vtable, vtable_bytes, f"the vtable of {path}")
+        self._check_bounds(position, table_bytes, path)
         kinds: dict[int, int] = {}
         for field in sorted(fields(table), key=lambda one: one.slot):
             entry = 4 + 2 * field.slot
@@ -173,21 +173,21 @@ class _Walk:
             inner = f"{path}.{field.name}"
             if offset < 4 or offset + field.width > table_bytes:
                 raise _OutOfBoundsError(f"{inner} lies outside its table")
-            place = position + offset
-            self._inside(place, field.width, inner, field.width)
+            position_of_field = position + offset
+            self._check_bounds(position_of_field, field.width, inner, field.width)
             if field.width == 1:
-                kinds[field.slot] = self._content[place]
+                kinds[field.slot] = self._content[position_of_field]
             if field.union:
                 member = _members(field.union).get(kinds.get(field.slot - 1, 0))
                 if member is not None:  # C++ does not follow the ones it does not know either
-                    self.table(place + _uint(self._content, place), member, inner)
+                    self.table(position_of_field + _uint(self._content, position_of_field), member, inner)
             elif field.string or field.element or field.table:
-                self._follow(field, place + _uint(self._content, place), inner)
+                self._follow(field, position_of_field + _uint(self._content, position_of_field), inner)
 
     def _follow(self, field: _Field, position: int, path: str) -> None:
         if field.string:
             size = self._vector(position, 1, path)
-            self._inside(position + 4 + size, 1, path)
+            self._check_bounds(position + 4 + size, 1, path)
             if self._content[position + 4 + size]:
                 raise _OutOfBoundsError(f"{path} does not end with a zero")
             _check_utf8(self._content[position + 4 : position + 4 + size], path)
@@ -196,27 +196,29 @@ class _Walk:
         else:
             count = self._vector(position, field.element, path)
             for index in range(count if field.table else 0):
-                place = position + 4 + 4 * index
-                self.table(place + _uint(self._content, place), field.table, f"{path}[{index}]")
+                position_of_element = position + 4 + 4 * index
+                self.table(
+                    position_of_element + _uint(self._content, position_of_element), field.table, f"{path}[{index}]"
+                )
 
     def _vector(self, position: int, element: int, path: str) -> int:
-        self._inside(position, 4, path, 4)
+        self._check_bounds(position, 4, path, 4)
         count = _uint(self._content, position)
-        self._inside(position + 4, count * element, path, element)
+        self._check_bounds(position + 4, count * element, path, element)
         return count
 
-    def _inside(self, position: int, size: int, path: str, alignment: int = 1) -> None:
+    def _check_bounds(self, position: int, size: int, path: str, alignment: int = 1) -> None:
         if position < 0 or position + size > len(self._content):
             raise _OutOfBoundsError(f"{path} would be at bytes {position:,} to {position + size:,}")
         if position % alignment:  # a Cortex-M0+ stops at such a load
             raise _OutOfBoundsError(f"{path} is at byte {position:,}, not at a multiple of {alignment}")
-        self._left -= size
-        if self._left < 0:
+        self._remaining -= size
+        if self._remaining < 0:
             raise _OutOfBoundsError(f"its tables share each other so often that they unfold beyond {path}")
 
 
 def _check_utf8(text: bytes, path: str) -> None:
-    """Refuse a string that is not UTF-8: runtimes return names as text, and would fail."""
+    """Reject a string that is not UTF-8, because runtimes return names as text and would fail."""
     try:
         text.decode()
     except UnicodeDecodeError as problem:

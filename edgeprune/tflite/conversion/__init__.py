@@ -1,7 +1,11 @@
-"""ONNX -> TFLite: a small compiler. ``convert`` writes a file, ``backends.litert`` runs it.
+"""Compiler from ONNX to TFLite. ``convert`` writes a file, which ``backends.litert`` runs.
 
-Its stages: ``reading`` checks the ONNX file and computes constants; ``ops`` lower each operator over ``views`` of what
-is stored, so that layouts meet without transposes; ``fusing`` lets operators into each other; ``flatbuffer`` writes.
+Stages:
+
+1. ``onnx_import`` checks the ONNX file and computes constants.
+2. ``ops`` lower each operator. They use ``layout_views`` of stored tensors, which avoid transposes between layouts.
+3. ``fusing`` fuses operators.
+4. ``tflite_writer`` writes the flatbuffer.
 """
 
 from edgeprune.tflite.conversion.onnx_to_tflite import TfliteConversion, convert

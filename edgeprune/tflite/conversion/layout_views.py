@@ -1,8 +1,8 @@
-"""How an ONNX tensor lies in a stored one.
+"""Views of ONNX tensors in stored tensors with another layout.
 
-Reshape, Transpose, Flatten, Squeeze and Unsqueeze move nothing: they change how their input is looked at. Only an
-operator that must have its input in one order has it moved, so most of them vanish: NCHW and NHWC are two views of
-the same stored tensor, and a Flatten of NHWC is one that the Gemm behind it meets by permuting its weights.
+Reshape, Transpose, Flatten, Squeeze and Unsqueeze do not move elements. They only change the view of their input.
+Elements are moved only for operators that require an order, so most of these operators disappear. NCHW and NHWC are two
+views of the same stored tensor. A Flatten of NHWC is a view that the following Gemm handles by permuting its weights.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ def identity(rank: int) -> Shape:
 
 
 def channels_last(rank: int) -> Shape:
-    """The order in which dimension 1 is stored last: ``(0, 2, 3, 1)`` is NHWC of NCHW."""
+    """Return the order in which dimension 1 is stored last: ``(0, 2, 3, 1)`` is NHWC of NCHW."""
     return identity(rank) if rank < 3 else (0, *range(2, rank), 1)
 
 
 @dataclass(frozen=True)
 class LayoutView:
-    """An ONNX tensor seen in a stored one.
+    """View of an ONNX tensor in a stored tensor.
 
     Attributes:
-        tensor: What is stored.
-        factors: Sizes, none of them 1, that the stored elements are counted by, the slowest first.
-        dims: For each dimension of the ONNX tensor the factors it is made of, the slowest first; none for size 1.
+        tensor: Stored tensor.
+        factors: Factors of the stored shape, all greater than 1, in storage order (slowest first).
+        dims: Indices of the factors of each ONNX dimension, the slowest first; empty for size 1.
     """
 
     tensor: Tensor
@@ -41,7 +41,7 @@ class LayoutView:
 
     @classmethod
     def of(cls, tensor: Tensor, order: Sequence[int] | None = None) -> LayoutView:
-        """The stored dimension i is dimension ``order[i]`` of the ONNX tensor; None: they are the same."""
+        """Create a view in which stored dimension i is ONNX dimension ``order[i]``; None for the same order."""
         order = identity(len(tensor.shape)) if order is None else order
         factors: list[int] = []
         dims: list[Shape] = [()] * len(order)
@@ -61,14 +61,14 @@ class LayoutView:
         return len(self.dims)
 
     def over(self, tensor: Tensor) -> LayoutView:
-        """The same view of another stored tensor with as many elements."""
+        """Return the same view of another stored tensor with the same number of elements."""
         return replace(self, tensor=tensor)
 
     def transposed(self, order: Sequence[int]) -> LayoutView:
         return replace(self, dims=tuple(self.dims[dim] for dim in order))
 
     def reshaped(self, shape: Sequence[int]) -> LayoutView | None:
-        """Reshape like ONNX; None if elements that are stored apart would have to become adjacent."""
+        """Reshape like ONNX; None if elements that are not adjacent in storage would have to become adjacent."""
         runs: list[tuple[int, int]] = []  # first factor and size of what is stored as it is counted
         last = -2
         for factor in (factor for dim in self.dims for factor in dim):
@@ -79,21 +79,21 @@ class LayoutView:
             last = factor
         pieces: list[tuple[int, int, int]] = []  # first factor of its run, number, size
         dims: list[list[int]] = []
-        start, rest = 0, 1
+        start, remaining = 0, 1
         upcoming = iter(runs)
-        for wanted in shape:
+        for target_size in shape:
             dims.append([])
-            size = wanted
+            size = target_size
             while size != 1:
-                if rest == 1:
-                    start, rest = next(upcoming)
-                if rest % size and size % rest:
+                if remaining == 1:
+                    start, remaining = next(upcoming)
+                if remaining % size and size % remaining:
                     return None
-                taken = min(rest, size)
+                piece_size = min(remaining, size)
                 dims[-1].append(len(pieces))
-                pieces.append((start, len(pieces), taken))
-                rest, size = rest // taken, size // taken
-        stored = {number: place for place, (_, number, _) in enumerate(sorted(pieces))}
+                pieces.append((start, len(pieces), piece_size))
+                remaining, size = remaining // piece_size, size // piece_size
+        stored = {number: position for position, (_, number, _) in enumerate(sorted(pieces))}
         return LayoutView(
             self.tensor,
             tuple(size for *_, size in sorted(pieces)),
@@ -101,24 +101,25 @@ class LayoutView:
         )
 
     def stored_dims(self) -> tuple[Shape, ...] | None:
-        """The factors in each dimension of the stored tensor; None where one factor spans several of them."""
+        """Return the factors of each stored dimension; None if a factor spans several dimensions."""
         groups: list[Shape] = []
         factor = 0
-        for wanted in self.tensor.shape:
+        for stored_size in self.tensor.shape:
             size, group = 1, []
-            while size < wanted:
+            while size < stored_size:
                 size *= self.factors[factor]
                 group.append(factor)
                 factor += 1
-            if size != wanted:
+            if size != stored_size:
                 return None
             groups.append(tuple(group))
         return tuple(groups)
 
     def order(self) -> Shape:
-        """Which ONNX dimension is stored where, from the slowest on; where they are interleaved, by where they start.
+        """Return the storage order of the ONNX dimensions, the slowest first. Interleaved ones are sorted by start.
 
-        Dimensions of size 1 may stand anywhere: as the stored tensor has them if it can, else channels last.
+        The position of dimensions of size 1 is free. The order follows the stored tensor if possible, or else channels
+        last.
         """
         stored = sorted((index for index, dim in enumerate(self.dims) if dim), key=lambda index: min(self.dims[index]))
         usual = [

@@ -1,4 +1,4 @@
-"""Context of the lowering of an operator: ONNX values as views, emitted operators, conversion of layouts."""
+"""Context for the lowering of operators: views of ONNX values, emitted operators, and layout conversions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeprune.tflite.conversion.tflite_graph import Array, Tensor, TfliteGraph,
 
 
 class Lowering:
-    """The TFLite graph as it grows, one ONNX node after another."""
+    """TFLite graph during the conversion of the ONNX nodes."""
 
     def __init__(self, source: OnnxGraph) -> None:
         self.source = source
@@ -26,19 +26,19 @@ class Lowering:
         self._emitted: set[Tensor] = set()
 
     def begin(self, node: Node) -> None:
-        """Attribute all operators that are emitted from here on to ``node``."""
+        """Attribute all following operators to ``node``."""
         self._node = node.name
         self._emitted = set()
 
     def add_input(self, name: str, order: Shape) -> None:
-        """Make an input of the model, stored in ``order``."""
+        """Add an input of the model, stored in ``order``."""
         shape = self.source.shapes[name]
         tensor = Tensor(name, tuple(shape[dim] for dim in order), self.source.dtypes[name])
         self.graph.inputs.append(tensor)
         self._views[name] = LayoutView.of(tensor, order)
 
     def add_output(self, name: str) -> Shape:
-        """Make an output of the model; returns the order it is stored in: as in ONNX, or channels last."""
+        """Add an output of the model, and return its storage order: that of ONNX, or channels last."""
         view = self.view(name)
         order = view.order()
         if order not in (channels_last(view.rank), identity(view.rank)):
@@ -54,14 +54,14 @@ class Lowering:
     # ONNX values
 
     def array(self, name: str) -> Array | None:
-        """The values of a constant; None where it is computed."""
+        """Return the values of a constant; None if the value is computed."""
         return self.source.constants.get(name)
 
     def view(self, name: str) -> LayoutView:
-        """View of a value.
+        """Return the view of a value.
 
         Raises:
-            ModelError: It is an output that the lowering of its node does not give.
+            ModelError: The lowering of its node does not support this output.
         """
         if name not in self._views:
             if name not in self.source.constants:
@@ -70,7 +70,7 @@ class Lowering:
         return self._views[name]
 
     def write(self, name: str, view: LayoutView) -> None:
-        """Say where the ONNX value ``name`` lies."""
+        """Set the view of the ONNX value ``name``."""
         assert view.shape == self.source.shapes[name], f"{name}: {view.shape}, not {self.source.shapes[name]}"
         if view.tensor in self._emitted:
             view.tensor.name = self._node
@@ -79,7 +79,7 @@ class Lowering:
     # Operators
 
     def constant(self, part: str, data: Array) -> Tensor:
-        """A constant that plays ``part`` in the current node."""
+        """Create the constant ``part`` of the current node."""
         return Tensor.constant(f"{self._node}/{part}", np.asarray(data, order="C"))
 
     def emit(
@@ -103,7 +103,7 @@ class Lowering:
         *,
         dtype: np.dtype[Any] | None = None,
     ) -> list[Tensor]:
-        """Add an operator with an output of each of ``shapes``."""
+        """Add an operator with one output for each of ``shapes``."""
         if dtype is None:
             assert inputs[0] is not None
             dtype = inputs[0].dtype
@@ -115,43 +115,43 @@ class Lowering:
     # Layouts
 
     def reshaped(self, view: LayoutView, shape: Sequence[int]) -> LayoutView:
-        """Reshape like ONNX; elements are moved only if the stored ones have no such view."""
-        found = view.reshaped(shape)
-        if found is None:
-            found = LayoutView.of(self.arranged(view, identity(view.rank))).reshaped(shape)
-            assert found is not None
-        return found
+        """Reshape like ONNX. Elements are moved only if the stored tensor has no such view."""
+        result = view.reshaped(shape)
+        if result is None:
+            result = LayoutView.of(self.arranged(view, identity(view.rank))).reshaped(shape)
+            assert result is not None
+        return result
 
     def arranged(self, view: LayoutView, order: Sequence[int], shape: Sequence[int] | None = None) -> Tensor:
-        """A stored tensor with the ONNX dimensions in ``order``; seen as ``shape``, where that is given.
+        """Return a stored tensor with the ONNX dimensions in ``order``, reshaped to ``shape`` if it is not None.
 
-        Costs nothing, a RESHAPE or a TRANSPOSE; what was moved once is found again.
+        This emits nothing, a RESHAPE or a TRANSPOSE. Equal requests share the operator.
         """
         shape = tuple(view.shape[dim] for dim in order) if shape is None else tuple(shape)
-        wanted = [factor for dim in order for factor in view.dims[dim]]
-        if wanted == sorted(wanted):
+        target_order = [factor for dim in order for factor in view.dims[dim]]
+        if target_order == sorted(target_order):
             return self._reshape(view.tensor, shape)
-        key = (view.tensor, view.factors, tuple(wanted), shape)
+        key = (view.tensor, view.factors, tuple(target_order), shape)
         if key not in self._moved:
-            self._moved[key] = self._transpose(view, wanted, shape)
+            self._moved[key] = self._transpose(view, target_order, shape)
         return self._moved[key]
 
-    def plain(self, view: LayoutView) -> tuple[Tensor, Shape]:
-        """A stored tensor with a dimension for each of ONNX, and the order they are in there."""
+    def with_onnx_dims(self, view: LayoutView) -> tuple[Tensor, Shape]:
+        """Return a stored tensor with one dimension for each ONNX dimension, and their order."""
         order = view.order()
         return self.arranged(view, order), order
 
     def aligned(self, views: Sequence[LayoutView]) -> tuple[list[Tensor], LayoutView]:
-        """Stored tensors that broadcast as the ONNX tensors ``views`` do, and the view that their result has.
+        """Return stored tensors that broadcast like the ONNX tensors ``views``, and the view of the result.
 
-        The largest computed one stays as it lies, the others are brought into its order. The view is of that one: it
-        becomes that of the result by ``over``.
+        The largest computed tensor keeps its layout, and the others are converted to it. The returned view is of that
+        tensor; ``over`` converts it to a view of the result.
         """
         shape = np.broadcast_shapes(*(view.shape for view in views))
         ranked = [self.reshaped(view, (1,) * (len(shape) - view.rank) + view.shape) for view in views]
         computed = [view for view in ranked if not view.tensor.is_constant]
         leader = max(computed or ranked, key=lambda view: prod(view.shape))
-        place = ranked.index(leader)
+        leader_index = ranked.index(leader)
         if leader.shape == shape:
             groups = leader.stored_dims()
             if groups is None:
@@ -159,7 +159,7 @@ class Lowering:
                 groups = tuple((factor,) for factor in range(len(leader.factors)))
             if not any(_mixes(leader, groups, view) for view in ranked):
                 tensors = [self._follow(view, leader, groups) for view in ranked]
-                tensors[place] = leader.tensor
+                tensors[leader_index] = leader.tensor
                 return tensors, leader
         order = leader.order()
         tensors = [_trimmed(self.arranged(view, order)) for view in ranked]
@@ -167,7 +167,7 @@ class Lowering:
         return tensors, LayoutView.of(stored, order)
 
     def _follow(self, view: LayoutView, leader: LayoutView, groups: Sequence[Shape]) -> Tensor:
-        """``view``, of the rank of ``leader``, so that it broadcasts to the stored tensor of ``leader``."""
+        """Convert ``view``, of the rank of ``leader``, to a tensor that broadcasts to the tensor of ``leader``."""
         factors = [factor for dim in leader.dims for factor in dim]
         sizes = [
             leader.factors[factor] if size != 1 else 1
@@ -193,23 +193,23 @@ class Lowering:
     def _emit_reshape(self, tensor: Tensor, shape: Shape) -> Tensor:
         return self.emit("RESHAPE", [tensor, self.constant("shape", np.array(shape, np.int32))], shape)
 
-    def _transpose(self, view: LayoutView, wanted: Sequence[int], shape: Shape) -> Tensor:
-        """Move the factors of ``view`` into the order ``wanted``; as few dimensions as can be, as kernels take few."""
+    def _transpose(self, view: LayoutView, target_order: Sequence[int], shape: Shape) -> Tensor:
+        """Transpose the factors of ``view`` to ``target_order`` with few dimensions, because kernels limit the rank."""
         groups = view.stored_dims()
-        place = {group[0]: index for index, group in enumerate(groups or ()) if group}
-        whole = groups is not None and all(
-            tuple(wanted[wanted.index(group[0]) : wanted.index(group[0]) + len(group)]) == group
+        dimension_of = {group[0]: index for index, group in enumerate(groups or ()) if group}
+        keeps_dimensions = groups is not None and all(
+            tuple(target_order[target_order.index(group[0]) : target_order.index(group[0]) + len(group)]) == group
             for group in groups
             if group
         )
-        if whole:
+        if keeps_dimensions:
             source = view.tensor
-            sized = [place[factor] for factor in wanted if factor in place]
+            sized = [dimension_of[factor] for factor in target_order if factor in dimension_of]
             units = [index for index, size in enumerate(source.shape) if size == 1]
             order = _with_units(sized, units, source.shape, shape)
         else:
             runs: list[list[int]] = []
-            for factor in wanted:
+            for factor in target_order:
                 if runs and factor == runs[-1][-1] + 1:
                     runs[-1].append(factor)
                 else:
@@ -217,21 +217,21 @@ class Lowering:
             stored = sorted(runs)
             source = self._reshape(view.tensor, tuple(prod(view.factors[f] for f in run) for run in stored))
             order = [stored.index(run) for run in runs]
-        moved = tuple(source.shape[index] for index in order)
+        transposed_shape = tuple(source.shape[index] for index in order)
         if source.data is not None:
             return Tensor.constant(source.name, source.data.transpose(order).reshape(shape))
-        tensor = self.emit("TRANSPOSE", [source, self.constant("order", np.array(order, np.int32))], moved)
+        tensor = self.emit("TRANSPOSE", [source, self.constant("order", np.array(order, np.int32))], transposed_shape)
         return self._reshape(tensor, shape)
 
 
 def _mixes(leader: LayoutView, groups: Sequence[Shape], view: LayoutView) -> bool:
-    """Whether ``view`` broadcasts along a part of a stored dimension of ``leader``."""
+    """Return whether ``view`` broadcasts along a part of a stored dimension of ``leader``."""
     spread = {factor: size == 1 for dim, size in zip(leader.dims, view.shape, strict=True) for factor in dim}
     return any(len({spread[factor] for factor in group}) > 1 for group in groups)
 
 
 def _trimmed(tensor: Tensor) -> Tensor:
-    """Constants without leading dimensions of size 1, as TFLite's own converters write them."""
+    """Remove leading dimensions of size 1 from constants, as TFLite's converters do."""
     if tensor.data is None:
         return tensor
     shape = tensor.shape
@@ -241,11 +241,11 @@ def _trimmed(tensor: Tensor) -> Tensor:
 
 
 def _with_units(sized: Sequence[int], units: Sequence[int], source: Shape, shape: Shape) -> list[int]:
-    """The stored dimensions ``sized`` in this order, those of size 1 put where ``shape`` has some, if that fits."""
-    rest_sized, rest_units, order = list(sized), list(units), []
+    """Merge ``sized`` dimensions, in this order, with those of size 1 at their positions in ``shape`` if possible."""
+    remaining_sized, remaining_units, order = list(sized), list(units), []
     if len(source) == len(shape):
         for size in shape:
-            rest = rest_units if size == 1 else rest_sized
-            if rest and source[rest[0]] == size:
-                order.append(rest.pop(0))
+            candidates = remaining_units if size == 1 else remaining_sized
+            if candidates and source[candidates[0]] == size:
+                order.append(candidates.pop(0))
     return order if len(order) == len(source) else [*units, *sized]

@@ -1,4 +1,4 @@
-"""Images (N, C, H, W) and signals (N, C, L) of ONNX as the NHWC tensors that TFLite's spatial operators take."""
+"""Conversion of ONNX images (N, C, H, W) and signals (N, C, L) to the NHWC tensors of TFLite's spatial operators."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ _WHOLE = WindowAxis(size=1, out=1, extent=1, stride=1, before=0, after=0)
 
 
 def stored_image(node: Node, low: Lowering, name: str) -> Tensor:
-    """The value ``name`` as NHWC; a signal has height 1."""
+    """Return the value ``name`` as NHWC. A signal has height 1."""
     view = low.view(name)
     if view.rank not in (3, 4):
-        raise node.refused(f"an input of shape {view.shape}", "of rank 3 (N, C, L) or 4 (N, C, H, W)")
+        raise node.unsupported(f"an input of shape {view.shape}", "of rank 3 (N, C, L) or 4 (N, C, H, W)")
     return low.arranged(low.reshaped(view, as_image(view.shape)), NHWC)
 
 
 def write_image(node: Node, low: Lowering, tensor: Tensor) -> None:
-    """Let the NHWC ``tensor`` be the output of ``node``."""
+    """Set the NHWC ``tensor`` as the output of ``node``."""
     low.write(node.outputs[0], low.reshaped(LayoutView.of(tensor, NHWC), low.source.shapes[node.outputs[0]]))
 
 
 def as_image(shape: Sequence[int]) -> tuple[int, ...]:
-    """A shape of rank 3 with a height of 1."""
+    """Add a height of 1 to a shape of rank 3."""
     return tuple(shape) if len(shape) == 4 else (*shape[:2], 1, *shape[2:])
 
 
 def stored_shape(node: Node, low: Lowering) -> tuple[int, ...]:
-    """NHWC shape of the output."""
+    """Return the NHWC shape of the output."""
     shape = as_image(low.source.shapes[node.outputs[0]])
     return tuple(shape[dim] for dim in NHWC)
 
 
 def spatial(node: Node, name: str, default: Sequence[int]) -> list[int]:
-    """A spatial attribute for height and width; a signal's height takes 1."""
+    """Return a spatial attribute for height and width. It is 1 for the height of a signal."""
     values = list(node.get(name, default))
     return values if len(values) == 2 else [1, *values]
 
 
 def window_axes(node: Node, low: Lowering, kernel: Sequence[int]) -> tuple[WindowAxis, WindowAxis]:
-    """Windows along height and width; ``kernel`` is of the rank of the node's own attributes."""
+    """Return the windows along height and width. ``kernel`` has the rank of the node's attributes."""
     sizes, outs = (low.source.shapes[name][2:] for name in (node.inputs[0], node.outputs[0]))
     axes = axes_of(node, sizes, outs, kernel)
     return (axes[0], axes[1]) if len(axes) == 2 else (_WHOLE, axes[0])
 
 
 def pads_of(low: Lowering, axes: Sequence[WindowAxis]) -> Tensor:
-    """The padding of ``axes`` as TFLite's pad operators take it."""
+    """Return the padding of ``axes`` in the format of TFLite's pad operators."""
     return low.constant("pads", np.array([(0, 0), *((axis.before, axis.after) for axis in axes), (0, 0)], np.int32))
 
 

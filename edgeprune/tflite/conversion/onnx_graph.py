@@ -1,4 +1,4 @@
-"""The ONNX side of a conversion: nodes, constants, and the static shape and type of every value."""
+"""ONNX graph of a conversion: nodes, constants, and the static shape and type of every value."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edgeprune.tflite.conversion.tflite_graph import Array
 
 @dataclass
 class Node:
-    """A node of the ONNX graph.
+    """Node of the ONNX graph.
 
     Attributes:
-        name: Unique; that of the first output where the file gives none.
-        op: Its operator, with the domain where that is not ONNX's own.
-        inputs: Names of values; an empty one is left out.
-        outputs: Names of values.
-        attributes: By name, strings decoded.
-        module: Path of the module that made it, as ``export.onnx_modules.module_path`` gives it.
+        name: Unique name; that of the first output if the file has none.
+        op: Operator, with its domain if that is not the default domain.
+        inputs: Names of input values; empty for an omitted input.
+        outputs: Names of output values.
+        attributes: Attributes by name, with decoded strings.
+        module: Path of its module in the network, see ``export.onnx_modules.module_path``.
     """
 
     name: str
@@ -34,33 +34,33 @@ class Node:
 
     @property
     def where(self) -> str:
-        """For messages."""
-        inside = f" of module {self.module}" if self.module else ""
-        return f"node {self.name} ({self.op}){inside}"
+        """Location of the node for messages."""
+        module = f" of module {self.module}" if self.module else ""
+        return f"node {self.name} ({self.op}){module}"
 
     def input(self, index: int) -> str:
-        """Name of an input; empty where it is left out."""
+        """Return the name of an input; empty if it is omitted."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
     def get(self, name: str, default: Any = None) -> Any:
         return self.attributes.get(name, default)
 
-    def refused(self, got: str, allowed: str) -> ModelError:
-        """Error for a form of the operator that has no lowering."""
+    def unsupported(self, got: str, allowed: str) -> ModelError:
+        """Return the error for a variant of the operator that has no lowering."""
         return ModelError(f"{self.where} has {got}, which cannot be converted to TFLite; it must be {allowed}")
 
 
 @dataclass
 class OnnxGraph:
-    """A graph that is ready to be lowered.
+    """Graph that is ready to be lowered.
 
     Attributes:
-        nodes: Each after those it reads from.
-        constants: Values that do not depend on the inputs.
-        shapes: Of every value.
-        dtypes: Of every value.
-        inputs: In the order of the file.
-        outputs: In the order of the file.
+        nodes: Nodes in topological order.
+        constants: Values that do not depend on the inputs, by name.
+        shapes: Shape of every value.
+        dtypes: Type of every value.
+        inputs: Names of the inputs, in the order of the file.
+        outputs: Names of the outputs, in the order of the file.
     """
 
     nodes: list[Node]
@@ -71,7 +71,7 @@ class OnnxGraph:
     outputs: list[str]
 
     def readers(self) -> dict[str, list[Node]]:
-        """Who reads each value."""
+        """Return the readers of each value."""
         readers: dict[str, list[Node]] = {}
         for node in self.nodes:
             for name in node.inputs:
@@ -79,5 +79,5 @@ class OnnxGraph:
         return readers
 
     def producers(self) -> dict[str, Node]:
-        """Who writes each value."""
+        """Return the producer of each value."""
         return {name: node for node in self.nodes for name in node.outputs}

@@ -1,4 +1,4 @@
-"""Load and check: from an ONNX file to a graph whose constants are computed and whose shapes are all known."""
+"""Import of an ONNX file as a checked graph with computed constants and known shapes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _DTYPES = frozenset(np.dtype(name) for name in ("float32", "int64", "int32", "in
 
 
 def read(model: Path | ModelProto) -> OnnxGraph:
-    """Read a model whose inputs have fixed shapes; ``check_values`` looks at what is computed from them.
+    """Read a model whose inputs have fixed shapes. ``check_values`` checks the computed values.
 
     Raises:
-        ModelError: There is no such file, it is no ONNX, or an input's shape is open.
+        ModelError: The file does not exist or is not an ONNX model, or the shape of an input is not fixed.
     """
     name = str(model) if isinstance(model, Path) else "the model"
     proto = onnx_loading.load_file(model) if isinstance(model, Path) else model
@@ -42,13 +42,13 @@ def read(model: Path | ModelProto) -> OnnxGraph:
 
 
 def check_values(graph: OnnxGraph) -> None:
-    """See to it that each value has a shape and a type that a TFLite file can have.
+    """Check that each value has a shape and a type that a TFLite file supports.
 
     Raises:
-        ModelError: One has not; says which, and what makes it.
+        ModelError: A value does not. The message names it and its node.
     """
-    made = [(name, node.where) for node in graph.nodes for name in node.outputs if name]
-    for name, where in [*((name, "input") for name in graph.inputs), *made]:
+    computed = [(name, node.where) for node in graph.nodes for name in node.outputs if name]
+    for name, where in [*((name, "input") for name in graph.inputs), *computed]:
         if name not in graph.shapes:
             raise ModelError(f"{where}: the shape of '{name}' is not known before the model runs")
         if graph.dtypes[name] not in _DTYPES:
@@ -73,8 +73,8 @@ def _check_inputs(proto: ModelProto, name: str) -> None:
         if value.name not in constants and _shape(value) is None:
             sizes = [dim.dim_param or (dim.dim_value if dim.HasField("dim_value") else "?") for dim in _dims(value)]
             raise ModelError(
-                f"{name}: input '{value.name}' has the shape ({', '.join(map(str, sizes))}); a TFLite file takes fixed "
-                "sizes from 1 alone, so export the network for one batch size (dynamic_batch = false)"
+                f"{name}: input '{value.name}' has the shape ({', '.join(map(str, sizes))}); a TFLite file needs fixed "
+                "sizes from 1, so export the network for one batch size (dynamic_batch = false)"
             )
 
 
@@ -83,7 +83,7 @@ def _dims(value: onnx.ValueInfoProto) -> Any:
 
 
 def _shape(value: onnx.ValueInfoProto) -> Shape | None:
-    """The fixed shape; None where a size is open or not positive."""
+    """Return the fixed shape; None if a size is dynamic or not positive."""
     if not value.type.tensor_type.HasField("shape"):
         return None
     sizes = tuple(int(dim.dim_value) if dim.HasField("dim_value") else 0 for dim in _dims(value))

@@ -1,4 +1,4 @@
-"""Operators that exporters spell out, put back together: TFLite has GELU, but no error function."""
+"""Recognition of GELU, which exporters decompose: TFLite has GELU, but no error function."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from edgeprune.tflite.conversion.onnx_graph import Node, OnnxGraph
 
 
-def recognise(graph: OnnxGraph) -> None:
-    """Replace ``x * 0.5 * (1 + erf(x / sqrt 2))``, in whatever order it is multiplied, by Gelu(x).
+def recognize(graph: OnnxGraph) -> None:
+    """Replace ``x * 0.5 * (1 + erf(x / sqrt 2))``, with its factors in any order, by Gelu(x).
 
-    Without the half, which simplifiers move into the next layer, it is 2 * Gelu(x).
+    Without the factor 0.5, which simplifiers may move into the next layer, it is replaced by 2 * Gelu(x).
     """
     finder = _Finder(graph)
     for erf in [node for node in graph.nodes if node.op == "Erf"]:
-        found = finder.gelu(erf)
-        if found is not None and found[0] in graph.shapes:
-            _replace(graph, *found)
+        match = finder.gelu(erf)
+        if match is not None and match[0] in graph.shapes:
+            _replace(graph, *match)
 
 
 def _replace(graph: OnnxGraph, x: str, nodes: list[Node], factor: float) -> None:
     last = nodes[-1]
-    place = graph.nodes.index(last)
+    position = graph.nodes.index(last)
     new = [replace(last, op="Gelu", inputs=[x], attributes={})]
     if factor != 1:
         half, constant = f"{last.outputs[0]}/half", f"{last.outputs[0]}/factor"
@@ -32,7 +32,7 @@ def _replace(graph: OnnxGraph, x: str, nodes: list[Node], factor: float) -> None
         graph.constants[constant] = np.array(factor, np.float32)
         new = [replace(new[0], name=half, outputs=[half]), replace(last, op="Mul", inputs=[half, constant])]
     inner = {id(node) for node in nodes}
-    graph.nodes[place : place + 1] = new
+    graph.nodes[position : position + 1] = new
     graph.nodes = [node for node in graph.nodes if id(node) not in inner]
 
 
@@ -43,7 +43,7 @@ class _Finder:
         self._readers = graph.readers()
 
     def gelu(self, erf: Node) -> tuple[str, list[Node], float] | None:
-        """Input of a Gelu around ``erf``, its nodes (the last one computes the result), and its factor."""
+        """Match a Gelu around ``erf``; return its input, its nodes (the last computes the result), and its factor."""
         scaled = self._producers.get(erf.inputs[0])
         x = None if scaled is None else self._scaled(scaled)
         plus_one = self._sole_reader(erf)
@@ -54,25 +54,25 @@ class _Finder:
         first = self._sole_reader(plus_one)
         second = None if first is None else self._sole_reader(first)
         for last in (second, first):
-            inside = self._product(last, {plus_one.outputs[0], x}) if last is not None else None
-            if inside is not None and last is not None:
-                inner, halves = inside
+            product = self._product(last, {plus_one.outputs[0], x}) if last is not None else None
+            if product is not None and last is not None:
+                inner, halves = product
                 return x, [scaled, erf, plus_one, *inner, last], 2 * 0.5**halves
         return None
 
     def _scaled(self, node: Node) -> str | None:
-        """Dividend of a division by the square root of 2."""
+        """Return the dividend of a division by the square root of 2; None for other nodes."""
         if len(self._readers.get(node.outputs[0], [])) != 1 or node.op not in ("Mul", "Div"):
             return None
-        wanted = sqrt(2) if node.op == "Div" else sqrt(0.5)
+        divisor = sqrt(2) if node.op == "Div" else sqrt(0.5)
         for name in node.inputs[1:] if node.op == "Div" else node.inputs:
             value = self._scalar(name)
-            if value is not None and np.isclose(value, wanted, rtol=1e-5):
+            if value is not None and np.isclose(value, divisor, rtol=1e-5):
                 return self._other(node, name)
         return None
 
     def _product(self, last: Node, atoms: set[str]) -> tuple[list[Node], int] | None:
-        """Nodes before ``last`` that it takes to multiply ``atoms`` and halves, and how many; None: something else."""
+        """Match a product of ``atoms`` and factors 0.5 at ``last``; return its inner nodes and the number of halves."""
         inner: list[Node] = []
         factors: list[str] = []
         pending = [last]
@@ -88,8 +88,8 @@ class _Finder:
                 else:
                     factors.append(name)
         halves = [name for name in factors if self._scalar(name) == 0.5]
-        rest = [name for name in factors if name not in halves]
-        return (inner, len(halves)) if len(halves) < 2 and sorted(rest) == sorted(atoms) else None
+        others = [name for name in factors if name not in halves]
+        return (inner, len(halves)) if len(halves) < 2 and sorted(others) == sorted(atoms) else None
 
     def _sole_reader(self, node: Node) -> Node | None:
         name = node.outputs[0]

@@ -1,4 +1,4 @@
-"""ONNX to TFLite: read, choose layouts, lower, fuse, write."""
+"""Conversion from ONNX to TFLite: read, choose layouts, lower, fuse, write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeprune.tflite.conversion.layout_views import Shape, channels_last, ident
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import OnnxGraph
 from edgeprune.tflite.conversion.onnx_import import check_values, read
-from edgeprune.tflite.conversion.onnx_patterns import recognise
+from edgeprune.tflite.conversion.onnx_patterns import recognize
 from edgeprune.tflite.conversion.ops import registered
 from edgeprune.tflite.conversion.tflite_graph import Tensor
 from edgeprune.tflite.litert_interpreter import check
@@ -28,14 +28,14 @@ _MOST_INTEGER = (1 << 31) - 1
 
 @dataclass(frozen=True)
 class TfliteConversion:
-    """A written TFLite file.
+    """Result of ``convert``: a TFLite file.
 
     Attributes:
-        path: Of the file.
-        file_bytes: Its size.
-        inputs: In the order of the ONNX file, which is that of the TFLite file as well.
-        outputs: The same.
-        operators: How many of each TFLite operator there are.
+        path: Path of the file.
+        file_bytes: Size of the file in bytes.
+        inputs: Inputs, in the order of the ONNX file and of the TFLite file.
+        outputs: Outputs, in the order of the ONNX file and of the TFLite file.
+        operators: Number of TFLite operators of each kind.
     """
 
     path: Path
@@ -46,22 +46,22 @@ class TfliteConversion:
 
 
 def convert(model: Path | str | ModelProto, path: Path | str) -> TfliteConversion:
-    """Write the ONNX ``model`` as a TFLite file, whole or not at all.
+    """Convert the ONNX ``model`` to a TFLite file, which is written atomically.
 
-    Images are stored with the channels last from the input to the output, see ``Port.order``.
+    Images are stored with channels last from the input to the output, see ``Port.order``.
 
     Args:
-        model: The file, or the loaded model. All its shapes are fixed.
-        path: Of the ``.tflite`` file.
+        model: Path of the model, or the loaded model. All its shapes are fixed.
+        path: Path of the ``.tflite`` file.
 
     Raises:
         InputError: ``path`` is the file of ``model``.
-        ModelError: The model is broken, has open shapes, is too large, or has an operator without a lowering.
+        ModelError: The model is not valid, has dynamic shapes, is too large, or has an operator without a lowering.
     """
     if isinstance(model, (str, Path)):
         overwrite_guard.check_is_not_input(Path(path), [Path(model)])
     source = read(Path(model) if isinstance(model, str) else model)
-    recognise(source)
+    recognize(source)
     _check_operators(source)
     _check_integers(source)
     check_values(source)
@@ -88,11 +88,13 @@ def convert(model: Path | str | ModelProto, path: Path | str) -> TfliteConversio
 
 
 def _check_integers(source: OnnxGraph) -> None:
-    """Refuse attributes such as strides and paddings that a TFLite file, which has 32 bits for them, cannot hold."""
+    """Reject attributes, such as strides and paddings, that exceed the 32 bits of a TFLite file."""
     for node in source.nodes:
         for name, value in node.attributes.items():
             numbers = value if isinstance(value, (list, tuple)) else [value]
-            large = next((one for one in numbers if isinstance(one, int) and abs(one) > _MOST_INTEGER), None)
+            large = next(
+                (number for number in numbers if isinstance(number, int) and abs(number) > _MOST_INTEGER), None
+            )
             if large is not None:
                 raise ModelError(
                     f"{node.where}: attribute '{name}' must be from -{_MOST_INTEGER:,} to {_MOST_INTEGER:,}, but is "
@@ -101,32 +103,36 @@ def _check_integers(source: OnnxGraph) -> None:
 
 
 def _check_operators(source: OnnxGraph) -> None:
-    known = registered()
-    unknown = [node for node in source.nodes if node.op not in known]
+    supported = registered()
+    unknown = [node for node in source.nodes if node.op not in supported]
     if unknown:
         more = f" (and {len(unknown) - 1} more nodes)" if len(unknown) > 1 else ""
         raise ModelError(
             f"{unknown[0].where}: there is no lowering to TFLite for the operator {unknown[0].op}{more}; "
-            f"there is one for {', '.join(known)}"
+            f"there is one for {', '.join(supported)}"
         )
 
 
 def _input_order(source: OnnxGraph, name: str) -> Shape:
-    """Images are stored channels last, and whatever comes to an operator that wants it so before any that does not."""
+    """Return the storage order of an input.
+
+    It is channels last for images, and for inputs that reach an operator with this layout before one with another
+    layout.
+    """
     rank = len(source.shapes[name])
     if rank == 4:
         return channels_last(rank)
     readers = source.readers()
-    pending, seen = [name], {name}
+    pending, visited = [name], {name}
     while pending:
         for node in readers.get(pending.pop(0), []):
             layout = registered()[node.op].layout
             if layout == "channels_last":
                 return channels_last(rank)
             if layout == "any":
-                new = [output for output in node.outputs if output not in seen]
+                new = [output for output in node.outputs if output not in visited]
                 pending.extend(new)
-                seen.update(new)
+                visited.update(new)
     return identity(rank)
 
 

@@ -1,4 +1,4 @@
-"""The TFLite side of a conversion: tensors and operators, before they become a flatbuffer."""
+"""TFLite graph of a conversion: tensors and operators before serialization."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ Array = NDArray[Any]
 
 @dataclass(eq=False)
 class Tensor:
-    """A tensor of the file.
+    """Tensor of the TFLite file.
 
     Attributes:
-        name: Of the ONNX node that computes it, or of the node and its part in it; of the value for inputs and outputs.
-        shape: As it is stored.
-        dtype: Of its values.
-        data: The values where they are constant, of shape ``shape``.
+        name: Name of the ONNX node that computes it, with a suffix for inner tensors. Inputs and outputs have the name
+            of the ONNX value.
+        shape: Stored shape.
+        dtype: Type of the values.
+        data: Values of a constant, of shape ``shape``; None if they are computed.
     """
 
     name: str
@@ -39,13 +40,13 @@ class Tensor:
 
 @dataclass(eq=False)
 class TfliteOp:
-    """An operator of the file.
+    """Operator of the TFLite file.
 
     Attributes:
-        code: A name of the schema's ``BuiltinOperator``.
-        inputs: None where an optional one is left out.
-        outputs: What it writes.
-        options: An options object of the schema's object API; None where the operator has none.
+        code: Name in the schema's ``BuiltinOperator``.
+        inputs: Inputs; None for an omitted optional input.
+        outputs: Outputs.
+        options: Options object of the schema's object API; None for an operator without options.
     """
 
     code: str
@@ -55,7 +56,7 @@ class TfliteOp:
 
     @property
     def first(self) -> Tensor:
-        """The first input, which every operator but those of constants has."""
+        """First input. All operators except those of constants have it."""
         assert self.inputs[0] is not None
         return self.inputs[0]
 
@@ -66,29 +67,29 @@ class TfliteOp:
 
 @dataclass
 class TfliteGraph:
-    """Operators in an order in which each follows those it reads from."""
+    """Graph with operators in topological order."""
 
     inputs: list[Tensor] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
     ops: list[TfliteOp] = field(default_factory=list)
 
-    def remove(self, gone: Iterable[TfliteOp]) -> None:
-        dropped = set(gone)
+    def remove(self, ops: Iterable[TfliteOp]) -> None:
+        dropped = set(ops)
         self.ops = [op for op in self.ops if op not in dropped]
 
     def drop_dead(self) -> None:
-        """Remove operators whose outputs nobody reads."""
+        """Remove operators whose outputs have no readers."""
         needed: set[Tensor | None] = set(self.outputs)
-        kept = []
+        live_ops = []
         for op in reversed(self.ops):
             if needed.intersection(op.outputs):
                 needed.update(op.inputs)
-                kept.append(op)
-        self.ops = kept[::-1]
+                live_ops.append(op)
+        self.ops = live_ops[::-1]
 
 
 class Uses:
-    """Who writes and who reads each tensor of a graph as it is now."""
+    """Producers and readers of each tensor of a graph, at the time of creation."""
 
     def __init__(self, graph: TfliteGraph) -> None:
         self._producers = {tensor: op for op in graph.ops for tensor in op.outputs}
@@ -106,6 +107,6 @@ class Uses:
         return self._readers.get(tensor, [])
 
     def sole_reader(self, tensor: Tensor) -> TfliteOp | None:
-        """The one operator that reads ``tensor``, where that is all its use."""
+        """Return the only reader of ``tensor``; None for several readers, or for an output."""
         readers = self.readers(tensor)
         return readers[0] if len(readers) == 1 and tensor not in self._outputs else None

@@ -1,4 +1,4 @@
-"""Writes a graph as a TFLite file. All buffers lie in ``Buffer.data``, where TFLite Micro looks for them."""
+"""Serialization of a graph as a TFLite file. All buffers are in ``Buffer.data``, where TFLite Micro expects them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPES = {
 
 
 def tensor_type(dtype: np.dtype[Any]) -> int:
-    """The schema's ``TensorType``."""
+    """Return the schema's ``TensorType``."""
     return int(_TYPES[dtype.name])
 
 
@@ -33,7 +33,7 @@ def write(graph: TfliteGraph, input_orders: Sequence[Order], output_orders: Sequ
     """Serialize ``graph`` as a TFLite file.
 
     Args:
-        graph: The lowered network.
+        graph: Lowered network.
         input_orders: ``Port.order`` of each input.
         output_orders: ``Port.order`` of each output.
 
@@ -50,7 +50,7 @@ def _model(graph: TfliteGraph) -> schema.ModelT:
     index = {tensor: number for number, tensor in enumerate(tensors)}
     names = _unique([tensor.name for tensor in tensors])
     buffers: list[bytes] = [b""]  # by the schema's rule the first one is empty; it serves what is computed
-    found: dict[bytes, int] = {}
+    buffer_indices: dict[bytes, int] = {}
     subgraph = schema.SubGraphT(
         inputs=[index[tensor] for tensor in graph.inputs],
         outputs=[index[tensor] for tensor in graph.outputs],
@@ -62,7 +62,7 @@ def _model(graph: TfliteGraph) -> schema.ModelT:
         number = 0
         if tensor.data is not None:
             content = _bytes(tensor.data)
-            number = found.setdefault(content, len(buffers))
+            number = buffer_indices.setdefault(content, len(buffers))
             if number == len(buffers):
                 buffers.append(content)
         stored = schema.TensorT(shape=list(tensor.shape), type=tensor_type(tensor.dtype), buffer=number, name=name)
@@ -73,8 +73,8 @@ def _model(graph: TfliteGraph) -> schema.ModelT:
         code = codes.setdefault((op.code, _version(op)), len(codes))
         subgraph.operators.append(_operator(op, code, index))
     ports = [
-        [schema.TensorMapT(name=tensor.name, tensorIndex=index[tensor]) for tensor in side]
-        for side in (graph.inputs, graph.outputs)
+        [schema.TensorMapT(name=tensor.name, tensorIndex=index[tensor]) for tensor in tensors_of_port]
+        for tensors_of_port in (graph.inputs, graph.outputs)
     ]
     return schema.ModelT(
         version=_SCHEMA_VERSION,
@@ -87,21 +87,21 @@ def _model(graph: TfliteGraph) -> schema.ModelT:
 
 
 def _tensors(graph: TfliteGraph) -> list[Tensor]:
-    used = dict.fromkeys(graph.inputs)
+    ordered = dict.fromkeys(graph.inputs)
     for op in graph.ops:
-        used.update(dict.fromkeys(tensor for tensor in (*op.inputs, *op.outputs) if tensor is not None))
-    used.update(dict.fromkeys(graph.outputs))
-    return list(used)
+        ordered.update(dict.fromkeys(tensor for tensor in (*op.inputs, *op.outputs) if tensor is not None))
+    ordered.update(dict.fromkeys(graph.outputs))
+    return list(ordered)
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    taken: set[str] = set()
+    used_names: set[str] = set()
     unique = []
     for name in names:
         free, number = name, 1
-        while free in taken:
+        while free in used_names:
             free, number = f"{name}_{number}", number + 1
-        taken.add(free)
+        used_names.add(free)
         unique.append(free)
     return unique
 
@@ -129,7 +129,7 @@ def _operator(op: TfliteOp, code: int, index: dict[Tensor, int]) -> schema.Opera
 
 
 def _version(op: TfliteOp) -> int:
-    """The first version of the kernel that knows this form: ``op_version.cc`` of LiteRT, for types that occur here."""
+    """Return the first kernel version that supports this variant, as in ``op_version.cc`` of LiteRT."""
     x, options = op.first, op.options
     rank = max(len(tensor.shape) for tensor in op.inputs if tensor is not None)
     broadcasts = len({tensor.shape for tensor in op.inputs if tensor is not None}) > 1

@@ -1,4 +1,4 @@
-"""Windows of convolutions and poolings: kernels, strides and padding of ONNX in terms of TFLite."""
+"""Geometry of the windows of convolutions and poolings: kernels, strides and padding of ONNX in terms of TFLite."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class WindowAxis:
     """Windows along one spatial dimension.
 
     Attributes:
-        size: Of the input.
-        out: How many windows there are.
-        extent: What a window spans, dilation included.
-        stride: From one to the next.
-        before: Padding.
-        after: Padding, as far as a window reaches into it.
+        size: Size of the input.
+        out: Number of windows.
+        extent: Size of a window, including dilation.
+        stride: Distance between consecutive windows.
+        before: Padding before the input.
+        after: Padding after the input, as far as a window reaches into it.
     """
 
     size: int
@@ -30,7 +30,7 @@ class WindowAxis:
 
     @property
     def is_same(self) -> bool:
-        """Whether TFLite's SAME places the windows just so."""
+        """Whether TFLite's SAME padding gives the same windows."""
         total = max((self.out - 1) * self.stride + self.extent - self.size, 0)
         return (
             self.out == -(-self.size // self.stride) and self.before == total // 2 and self.after == total - total // 2
@@ -38,13 +38,13 @@ class WindowAxis:
 
 
 def axes_of(node: Node, sizes: Sequence[int], outs: Sequence[int], kernel: Sequence[int]) -> list[WindowAxis]:
-    """The windows of ``node`` along each spatial dimension.
+    """Return the windows of ``node`` along each spatial dimension.
 
     Args:
-        node: Its ``strides``, ``dilations``, ``pads`` and ``auto_pad`` are read.
-        sizes: Of the input.
-        outs: Of the output.
-        kernel: Elements of a window.
+        node: Node with the attributes ``strides``, ``dilations``, ``pads`` and ``auto_pad``.
+        sizes: Spatial sizes of the input.
+        outs: Spatial sizes of the output.
+        kernel: Number of elements of a window along each dimension.
     """
     rank = len(sizes)
     strides = node.get("strides", [1] * rank)
@@ -65,5 +65,5 @@ def axes_of(node: Node, sizes: Sequence[int], outs: Sequence[int], kernel: Seque
 
 
 def padded(axes: Sequence[WindowAxis]) -> bool:
-    """Whether any window reaches over an edge."""
+    """Return whether any window reaches over an edge."""
     return any(axis.before or axis.after for axis in axes)

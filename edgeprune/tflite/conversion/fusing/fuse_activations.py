@@ -1,4 +1,4 @@
-"""Activations into the operator that computes their input."""
+"""Fusion of activations into the operator that computes their input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgeprune.tflite.tflite_schema import schema
 
 def fuse_activations(graph: TfliteGraph) -> None:
     uses = Uses(graph)
-    gone = []
+    fused_ops = []
     for op in graph.ops:
         producer = uses.producer(op.first) if TFLITE[op.code].fuses_into_producer else None
         if producer is None or not TFLITE[producer.code].takes_activation or uses.sole_reader(op.first) is None:
@@ -17,5 +17,5 @@ def fuse_activations(graph: TfliteGraph) -> None:
         if producer.options.fusedActivationFunction == schema.ActivationFunctionType.NONE:
             producer.options.fusedActivationFunction = getattr(schema.ActivationFunctionType, op.code)
             producer.outputs = op.outputs
-            gone.append(op)
-    graph.remove(gone)
+            fused_ops.append(op)
+    graph.remove(fused_ops)

@@ -1,4 +1,4 @@
-"""A constant choice of channels into the weights of the layer that makes them, across the activations between."""
+"""Folding of a constant channel selection into the weights of its producer, across activations in between."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from edgeprune.operator_facts.tflite_operators import TFLITE
 from edgeprune.tflite.conversion.tflite_graph import Array, Tensor, TfliteGraph, TfliteOp, Uses
 
 
-def fold_channel_choices(graph: TfliteGraph) -> None:
+def fold_channel_selections(graph: TfliteGraph) -> None:
     uses = Uses(graph)
-    gone = []
+    folded_ops = []
     for op in graph.ops:
         if op.code != "GATHER" or op.options.axis != len(op.first.shape) - 1:
             continue
         path = _path(op, uses)
-        chosen = op.inputs[1]
-        if path is None or chosen is None or chosen.data is None:
+        indices = op.inputs[1]
+        if path is None or indices is None or indices.data is None:
             continue
-        _choose(path[0], chosen.data)
-        for passed in path:
-            passed.output.shape = (*passed.output.shape[:-1], chosen.data.size)
+        _select_channels(path[0], indices.data)
+        for op_on_path in path:
+            op_on_path.output.shape = (*op_on_path.output.shape[:-1], indices.data.size)
         path[-1].outputs = op.outputs
-        gone.append(op)
-    graph.remove(gone)
+        folded_ops.append(op)
+    graph.remove(folded_ops)
 
 
 def _path(gather: TfliteOp, uses: Uses) -> list[TfliteOp] | None:
-    """The layer whose channels are chosen, then the activations up to ``gather``; None where there is more between."""
+    """Return the layer whose channels are selected and the activations up to ``gather``; None for other operators."""
     path: list[TfliteOp] = []
     reader = gather
     while True:
@@ -44,11 +44,11 @@ def _path(gather: TfliteOp, uses: Uses) -> list[TfliteOp] | None:
         reader = op
 
 
-def _choose(layer: TfliteOp, chosen: Array) -> None:
+def _select_channels(layer: TfliteOp, indices: Array) -> None:
     facts = TFLITE[layer.code]
-    for place, axis in ((1, facts.channel_axis), (facts.bias_input, 0)):
-        assert place is not None
-        old = layer.inputs[place]
+    for input_index, axis in ((1, facts.channel_axis), (facts.bias_input, 0)):
+        assert input_index is not None
+        old = layer.inputs[input_index]
         if old is not None:
             assert old.data is not None
-            layer.inputs[place] = Tensor.constant(old.name, np.take(old.data, chosen, axis))
+            layer.inputs[input_index] = Tensor.constant(old.name, np.take(old.data, indices, axis))

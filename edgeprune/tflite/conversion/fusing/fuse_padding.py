@@ -1,4 +1,4 @@
-"""Padding into the convolution that reads it, where TFLite's SAME pads just so; else no more than its windows see."""
+"""Fusion of padding into a convolution if it equals TFLite's SAME; otherwise it is cropped to what the windows read."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def fuse_padding(graph: TfliteGraph) -> None:
 
 
 def _merge_pads(graph: TfliteGraph) -> None:
-    """Two pads in a row are one."""
+    """Merge consecutive pads."""
     uses = Uses(graph)
-    gone = []
+    merged_ops = []
     for op in graph.ops:
-        before = uses.producer(op.first) if op.code == "PAD" else None
-        if before is not None and before.code == "PAD" and uses.sole_reader(op.first) is op:
-            op.inputs[0] = before.first
-            _pad_by(op, _amount(before) + _amount(op))
-            gone.append(before)
-    graph.remove(gone)
+        previous = uses.producer(op.first) if op.code == "PAD" else None
+        if previous is not None and previous.code == "PAD" and uses.sole_reader(op.first) is op:
+            op.inputs[0] = previous.first
+            _pad_by(op, _amount(previous) + _amount(op))
+            merged_ops.append(previous)
+    graph.remove(merged_ops)
 
 
 def _pad_maxima_with_zeros(graph: TfliteGraph) -> None:
-    """In front of a max-pooling zeros do as well as the repeated border where nothing is negative, and are faster."""
+    """Pad with zeros before max-pooling if no value is negative. It is faster than a repeated border."""
     uses = Uses(graph)
     for op in graph.ops:
         if op.code == "MIRROR_PAD" and op.options.mode == schema.MirrorPadMode.SYMMETRIC:
@@ -61,7 +61,7 @@ def _amount(pad: TfliteOp) -> Array:
 
 
 def _pad_by(pad: TfliteOp, amount: Array) -> None:
-    """Have ``pad`` add ``amount`` (rank, 2)."""
+    """Set the padding of ``pad`` to ``amount`` (rank, 2)."""
     old = pad.inputs[1]
     assert old is not None
     pad.inputs[1] = Tensor.constant(old.name, amount)

@@ -1,6 +1,6 @@
-"""Constant factors and terms for each channel into the weights and bias of the layer before them.
+"""Folding of constant factors and terms for each channel into the weights and bias of the layer before them.
 
-So BatchNorm goes (Jacob et al. 2018, section 3.2), and so do learnt scales.
+This removes BatchNorm (Jacob et al. 2018, section 3.2) and learned scales.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from edgeprune.tflite.tflite_schema import schema
 def fold_scales(graph: TfliteGraph) -> None:
     uses = Uses(graph)
     owners: dict[Tensor, TfliteOp] = {}  # layers by their output as it is after folding
-    gone = []
+    folded_ops = []
     for op in graph.ops:
         if TFLITE[op.code].channel_axis is not None:
             owners[op.output] = op
         elif TFLITE[op.code].scales_channels:
             layer = owners.get(op.first) if uses.sole_reader(op.first) is op else None
             values = None if layer is None else _per_channel(op, layer)
-            if layer is not None and values is not None and _is_free(layer):
+            if layer is not None and values is not None and _can_fold(layer):
                 _fold(layer, op, values)
                 owners[layer.output] = layer
-                gone.append(op)
-    graph.remove(gone)
+                folded_ops.append(op)
+    graph.remove(folded_ops)
 
 
-def _is_free(layer: TfliteOp) -> bool:
-    """No activation stands between, and the weights are constant."""
+def _can_fold(layer: TfliteOp) -> bool:
+    """Return whether the layer has constant weights and no fused activation."""
     weights = layer.inputs[1]
-    fused = layer.options.fusedActivationFunction
-    return fused == schema.ActivationFunctionType.NONE and weights is not None and weights.is_constant
+    activation = layer.options.fusedActivationFunction
+    return activation == schema.ActivationFunctionType.NONE and weights is not None and weights.is_constant
 
 
 def _per_channel(op: TfliteOp, layer: TfliteOp) -> Array | None:
-    """The constant operand, a value for each channel of ``layer``; None where it is something else."""
-    other = op.inputs[1]
+    """Return the constant operand of ``op`` for each channel of ``layer``; None for other operands."""
+    operand = op.inputs[1]
     channels = layer.output.shape[-1]
-    if other is None or other.data is None or op.output.shape != layer.output.shape:
+    if operand is None or operand.data is None or op.output.shape != layer.output.shape:
         return None
-    if other.data.size != 1 and other.shape != (*(1,) * (len(other.shape) - 1), channels):
+    if operand.data.size != 1 and operand.shape != (*(1,) * (len(operand.shape) - 1), channels):
         return None
-    return np.broadcast_to(other.data.reshape(-1), channels)
+    return np.broadcast_to(operand.data.reshape(-1), channels)
 
 
 def _fold(layer: TfliteOp, op: TfliteOp, values: Array) -> None:
-    weights, axis, place = layer.inputs[1], TFLITE[layer.code].channel_axis, TFLITE[layer.code].bias_input
-    assert place is not None
-    bias = layer.inputs[place]
+    weights, axis, bias_index = layer.inputs[1], TFLITE[layer.code].channel_axis, TFLITE[layer.code].bias_input
+    assert bias_index is not None
+    bias = layer.inputs[bias_index]
     assert weights is not None
     assert weights.data is not None
     shift = np.zeros_like(values) if bias is None or bias.data is None else bias.data
@@ -63,7 +63,7 @@ def _fold(layer: TfliteOp, op: TfliteOp, values: Array) -> None:
         shift = shift + (values if op.code == "ADD" else -values)
     name = f"{weights.name.removesuffix('/weights')}/bias" if bias is None else bias.name
     if bias is not None or shift.any():
-        layer.inputs[place] = Tensor.constant(name, shift)
+        layer.inputs[bias_index] = Tensor.constant(name, shift)
     layer.outputs = op.outputs
     options = op.options
     layer.options.fusedActivationFunction = options.fusedActivationFunction

@@ -1,4 +1,4 @@
-"""Lowerings, one file a family of operators; all are registered by importing this package."""
+"""Lowerings of ONNX operators, one file for each family. Importing this package registers all of them."""
 
 from __future__ import annotations
 

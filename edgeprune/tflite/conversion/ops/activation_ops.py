@@ -1,4 +1,4 @@
-"""Activations."""
+"""Lowerings of activations."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def leaky_relu(node: Node, low: Lowering) -> None:
 
 @lowering("PRelu", layout="any")
 def prelu(node: Node, low: Lowering) -> None:
-    """The slope broadcasts to the input, and never the other way round."""
+    """Lower PRelu. Only the slope is broadcast to the input."""
     (x, slope), view = low.aligned([low.view(name) for name in node.inputs])
     low.write(node.outputs[0], view.over(low.emit("PRELU", [x, slope], x.shape)))
 
 
 @lowering("Elu", layout="any")
 def elu(node: Node, low: Lowering) -> None:
-    """TFLite's has alpha 1: another one scales the negative part alone."""
+    """Lower Elu. TFLite's ELU has alpha 1; other values scale only the negative part."""
     view = low.view(node.inputs[0])
     x, alpha = view.tensor, node.get("alpha", 1.0)
     if alpha == 1:
@@ -70,7 +70,7 @@ def gelu(node: Node, low: Lowering) -> None:
 
 @lowering("HardSigmoid", layout="any")
 def hard_sigmoid(node: Node, low: Lowering) -> None:
-    """A RELU6 scaled to one: ``relu6(6 * (alpha * x + beta)) / 6``."""
+    """Lower HardSigmoid as a scaled RELU6: ``relu6(6 * (alpha * x + beta)) / 6``."""
     view = low.view(node.inputs[0])
     alpha, beta = (np.float32(node.get(name, default)) for name, default in (("alpha", 0.2), ("beta", 0.5)))
     x = view.tensor
@@ -94,7 +94,9 @@ def _limit(node: Node, low: Lowering, index: int) -> float:
         return (-np.inf, np.inf)[index - 1]
     value = low.array(node.inputs[index])
     if value is None:
-        raise node.refused("limits that are computed", "constant")
+        raise node.unsupported("limits that are computed", "constant")
     limit = float(value.item())
-    least, most = (-np.inf, np.inf) if value.dtype.kind != "f" else (np.finfo(np.float32).min, np.finfo(np.float32).max)
-    return -np.inf if limit <= least else np.inf if limit >= most else limit
+    lower, upper = (
+        (-np.inf, np.inf) if value.dtype.kind != "f" else (np.finfo(np.float32).min, np.finfo(np.float32).max)
+    )
+    return -np.inf if limit <= lower else np.inf if limit >= upper else limit

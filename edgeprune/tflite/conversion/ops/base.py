@@ -1,4 +1,4 @@
-"""The registry of lowerings: a function for each ONNX operator, found by importing this package."""
+"""Registry of lowerings: a function for each ONNX operator."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Layout = Literal["channels_last", "any", "onnx"]
 
 @dataclass(frozen=True)
 class LoweringRule:
-    """How an operator is lowered.
+    """Lowering of an operator.
 
     Attributes:
-        lower: Emits it, and says where its outputs lie.
-        layout: What it asks of its input: dimension 1 stored last, nothing, or the order of ONNX. It decides in which
-            order an input of the model is stored.
+        lower: Function that emits the operator and sets the views of its outputs.
+        layout: Required storage of its input: dimension 1 last, any, or the order of ONNX. It determines the order in
+            which an input of the model is stored.
     """
 
     lower: Lower
@@ -31,7 +31,7 @@ _rules: dict[str, LoweringRule] = {}
 
 
 def lowering(*ops: str, layout: Layout = "onnx") -> Callable[[Lower], Lower]:
-    """Decorator: the function lowers the ONNX operators ``ops``."""
+    """Register the decorated function as the lowering of the ONNX operators ``ops``."""
 
     def add(lower: Lower) -> Lower:
         for op in ops:
@@ -43,5 +43,5 @@ def lowering(*ops: str, layout: Layout = "onnx") -> Callable[[Lower], Lower]:
 
 
 def registered() -> Mapping[str, LoweringRule]:
-    """All operators that can be lowered."""
+    """Return the lowerings of all supported operators, by operator."""
     return dict(sorted(_rules.items()))

@@ -1,4 +1,4 @@
-"""Convolutions and transposed convolutions in one and two dimensions, of any groups."""
+"""Lowerings of convolutions and transposed convolutions in one and two dimensions, with any number of groups."""
 
 from __future__ import annotations
 
@@ -50,46 +50,46 @@ def convolution(node: Node, low: Lowering) -> None:
 
 @lowering("ConvTranspose", layout="channels_last")
 def transposed_convolution(node: Node, low: Lowering) -> None:
-    """TFLite's has neither groups nor dilation: zeros in the weights stand for both."""
+    """Lower ConvTranspose. TFLite supports neither groups nor dilation, so both become zeros in the weights."""
     x = stored_image(node, low, node.inputs[0])
     strides = spatial(node, "strides", (1, 1))
-    kernel = _stuffed(_dense(_weights(node, low), node.get("group", 1)), spatial(node, "dilations", (1, 1)))
-    wanted = stored_shape(node, low)
+    kernel = _dilated(_dense(_weights(node, low), node.get("group", 1)), spatial(node, "dilations", (1, 1)))
+    output_shape = stored_shape(node, low)
     full = [(size - 1) * step + taps for size, step, taps in zip(x.shape[1:3], strides, kernel.shape[2:], strict=True)]
-    before = _cropped(node, low, full)
-    totals = [max(size - out, 0) for size, out in zip(full, wanted[1:3], strict=True)]
+    before = _leading_crop(node, low, full)
+    totals = [max(size - out, 0) for size, out in zip(full, output_shape[1:3], strict=True)]
     same = all(
         start == total // 2 and -(-out // step) == size
-        for start, total, out, step, size in zip(before, totals, wanted[1:3], strides, x.shape[1:3], strict=True)
+        for start, total, out, step, size in zip(before, totals, output_shape[1:3], strides, x.shape[1:3], strict=True)
     )
     options = schema.TransposeConvOptionsT(padding=schema.Padding.SAME if same else schema.Padding.VALID)
     options.strideH, options.strideW = strides
-    made = (
-        wanted
+    computed_shape = (
+        output_shape
         if same
         else (
-            wanted[0],
-            *(max(size, start + out) for size, start, out in zip(full, before, wanted[1:3], strict=True)),
-            wanted[3],
+            output_shape[0],
+            *(max(size, start + out) for size, start, out in zip(full, before, output_shape[1:3], strict=True)),
+            output_shape[3],
         )
     )
     inputs = [
-        low.constant("output_shape", np.array(made, np.int32)),
+        low.constant("output_shape", np.array(computed_shape, np.int32)),
         low.constant("weights", kernel.transpose(1, 2, 3, 0)),
         x,
         low.constant("bias", _bias(node, low, kernel.shape[1])),
     ]
-    y = low.emit("TRANSPOSE_CONV", inputs, made, options, dtype=x.dtype)
-    if made != wanted:
+    y = low.emit("TRANSPOSE_CONV", inputs, computed_shape, options, dtype=x.dtype)
+    if computed_shape != output_shape:
         begin = low.constant("begin", np.array([0, *before, 0], np.int32))
-        y = low.emit("SLICE", [y, begin, low.constant("size", np.array(wanted, np.int32))], wanted)
+        y = low.emit("SLICE", [y, begin, low.constant("size", np.array(output_shape, np.int32))], output_shape)
     write_image(node, low, y)
 
 
 def _weights(node: Node, low: Lowering) -> Array:
     weights = low.array(node.inputs[1])
     if weights is None:
-        raise node.refused("weights that are computed", "constant")
+        raise node.unsupported("weights that are computed", "constant")
     return weights.reshape(as_image(weights.shape))
 
 
@@ -98,32 +98,32 @@ def _bias(node: Node, low: Lowering, channels: int) -> Array:
         return np.zeros(channels, np.float32)
     bias = low.array(node.inputs[2])
     if bias is None:
-        raise node.refused("a bias that is computed", "constant")
+        raise node.unsupported("a bias that is computed", "constant")
     return bias
 
 
 def _dense(kernel: Array, groups: int) -> Array:
-    """(in, out / groups, kh, kw) with the groups along a diagonal: (in, out, kh, kw)."""
+    """Expand grouped weights (in, out / groups, kh, kw) to block-diagonal weights (in, out, kh, kw)."""
     if groups == 1:
         return kernel
     rows, columns = kernel.shape[0] // groups, kernel.shape[1]
     dense = np.zeros((kernel.shape[0], columns * groups, *kernel.shape[2:]), kernel.dtype)
     for group in range(groups):
-        own = slice(group * rows, (group + 1) * rows)
-        dense[own, group * columns : (group + 1) * columns] = kernel[own]
+        rows_of_group = slice(group * rows, (group + 1) * rows)
+        dense[rows_of_group, group * columns : (group + 1) * columns] = kernel[rows_of_group]
     return dense
 
 
-def _stuffed(kernel: Array, dilations: Sequence[int]) -> Array:
-    """With zeros between the taps."""
+def _dilated(kernel: Array, dilations: Sequence[int]) -> Array:
+    """Insert zeros between the taps for the dilation."""
     high, wide = ((taps - 1) * step + 1 for taps, step in zip(kernel.shape[2:], dilations, strict=True))
-    stuffed = np.zeros((*kernel.shape[:2], high, wide), kernel.dtype)
-    stuffed[:, :, :: dilations[0], :: dilations[1]] = kernel
-    return stuffed
+    dilated = np.zeros((*kernel.shape[:2], high, wide), kernel.dtype)
+    dilated[:, :, :: dilations[0], :: dilations[1]] = kernel
+    return dilated
 
 
-def _cropped(node: Node, low: Lowering, full: Sequence[int]) -> list[int]:
-    """How much of the full result is cut away at the top and at the left."""
+def _leading_crop(node: Node, low: Lowering, full: Sequence[int]) -> list[int]:
+    """Return how many elements of the full result are cropped at the top and at the left."""
     padding = node.get("auto_pad", "NOTSET")
     if padding == "NOTSET" and "output_shape" not in node.attributes:
         pads = node.get("pads", [0] * 4)

@@ -1,4 +1,4 @@
-"""Channels into space and back."""
+"""Lowerings of DepthToSpace and SpaceToDepth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeprune.tflite.tflite_schema import schema
 
 @lowering("DepthToSpace", layout="channels_last")
 def depth_to_space(node: Node, low: Lowering) -> None:
-    """TFLite has the mode DCR; CRD (PixelShuffle) is the same after a permutation of the channels."""
+    """Lower DepthToSpace. TFLite has the mode DCR; CRD (PixelShuffle) needs a permutation of the channels first."""
     x = stored_image(node, low, node.inputs[0])
     size = node.get("blocksize")
     if node.get("mode", "DCR") == "CRD":

@@ -1,4 +1,4 @@
-"""Operators that work element by element, on one tensor or on two that broadcast."""
+"""Lowerings of elementwise operators on one tensor, or on tensors that broadcast."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def unary(node: Node, low: Lowering) -> None:
 
 @lowering(*_BINARY, layout="any")
 def binary(node: Node, low: Lowering) -> None:
-    """Max and Min take any number of tensors, the others two."""
+    """Lower an elementwise operator. Max and Min take any number of tensors, the others two."""
     exponent = low.array(node.inputs[1]) if node.op == "Pow" else None
     if exponent is not None and exponent.size == 1 and exponent.item() in (1, 2, 0.5):
         _power(node, low, float(exponent.item()))
@@ -61,7 +61,7 @@ def binary(node: Node, low: Lowering) -> None:
 
 
 def _power(node: Node, low: Lowering, exponent: float) -> None:
-    """A product or root where that will do: TFLite Micro has no power, and ONNX takes one of negative numbers."""
+    """Lower Pow to a product or root if possible. TFLite Micro has no POW, and ONNX allows negative bases."""
     view = low.view(node.inputs[0])
     x = view.tensor
     if exponent == 2:

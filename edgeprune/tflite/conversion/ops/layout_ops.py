@@ -1,4 +1,4 @@
-"""Operators that only change how a tensor is looked at, and Cast."""
+"""Lowerings of operators that only change the view of a tensor, and of Cast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Matrix products: with constant weights fully connected layers, whatever the order their input is stored in."""
+"""Lowerings of matrix products. With constant weights, they become fully connected layers for any input order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeprune.tflite.tflite_schema import schema
 
 @lowering("Gemm")
 def gemm(node: Node, low: Lowering) -> None:
-    """``alpha * A @ B + beta * C``."""
+    """Lower Gemm, ``alpha * A @ B + beta * C``."""
     left, right = low.view(node.inputs[0]), low.view(node.inputs[1])
     if node.get("transA", 0):
         left = left.transposed((1, 0))
@@ -24,10 +24,10 @@ def gemm(node: Node, low: Lowering) -> None:
         right = right.transposed((1, 0))
     alpha, beta = np.float32(node.get("alpha", 1.0)), np.float32(node.get("beta", 1.0))
     weights = low.array(node.inputs[1])
-    added = low.array(node.input(2)) if node.input(2) else None
+    addend = low.array(node.input(2)) if node.input(2) else None
     if weights is not None:
         matrix = alpha * (weights.T if node.get("transB", 0) else weights)
-        bias = None if added is None else _as_bias(beta * added, matrix.shape[1])
+        bias = None if addend is None else _as_bias(beta * addend, matrix.shape[1])
         result = _fully_connected(low, left, matrix, bias)
     else:
         bias = None
@@ -35,10 +35,10 @@ def gemm(node: Node, low: Lowering) -> None:
         if alpha != 1:
             result = _elementwise(low, "MUL", result, LayoutView.of(low.constant("alpha", np.array(alpha))))
     if node.input(2) and bias is None:
-        other = low.view(node.inputs[2])
+        term = low.view(node.inputs[2])
         if beta != 1:
-            other = _elementwise(low, "MUL", other, LayoutView.of(low.constant("beta", np.array(beta))))
-        result = _elementwise(low, "ADD", result, other)
+            term = _elementwise(low, "MUL", term, LayoutView.of(low.constant("beta", np.array(beta))))
+        result = _elementwise(low, "ADD", result, term)
     low.write(node.outputs[0], result)
 
 
@@ -56,10 +56,10 @@ def matmul(node: Node, low: Lowering) -> None:
 
 
 def _fully_connected(low: Lowering, left: LayoutView, matrix: Array, bias: Array | None) -> LayoutView:
-    """``left`` (..., in) times ``matrix`` (in, out).
+    """Multiply ``left`` (..., in) by ``matrix`` (in, out).
 
-    The input may be stored in any order as long as what is summed over comes last: the weights are put into its order.
-    The operator flattens its input itself, so no RESHAPE is needed either.
+    The input may be stored in any order in which the summed dimension is last. The weights are permuted to this order.
+    The operator flattens its input, so it needs no RESHAPE.
     """
     summed = left.dims[-1]
     first = len(left.factors) - len(summed)
@@ -70,7 +70,7 @@ def _fully_connected(low: Lowering, left: LayoutView, matrix: Array, bias: Array
     inner, out = matrix.shape
     spread = matrix.T.reshape(out, *(left.factors[factor] for factor in summed))
     order = sorted(range(len(summed)), key=summed.__getitem__)
-    weights = spread.transpose(0, *(1 + place for place in order)).reshape(out, inner)
+    weights = spread.transpose(0, *(1 + dimension for dimension in order)).reshape(out, inner)
     x = left.tensor
     keep = left.rank > 2 and x.shape[-1:] == (inner,)
     shape = (*x.shape[:-1], out) if keep else (prod(left.shape[:-1]), out)
@@ -80,15 +80,15 @@ def _fully_connected(low: Lowering, left: LayoutView, matrix: Array, bias: Array
     return LayoutView(y, (*outer, out) if out > 1 else outer, (*left.dims[:-1], (first,) if out > 1 else ()))
 
 
-def _as_bias(added: Array, columns: int) -> Array | None:
-    """A value for each column; None where the rows differ."""
-    if added.size != 1 and added.shape != (*(1,) * (added.ndim - 1), columns):
+def _as_bias(addend: Array, columns: int) -> Array | None:
+    """Convert an addend to a bias for each column; None if its rows differ."""
+    if addend.size != 1 and addend.shape != (*(1,) * (addend.ndim - 1), columns):
         return None
-    return np.broadcast_to(added.reshape(-1), columns)
+    return np.broadcast_to(addend.reshape(-1), columns)
 
 
 def _product(low: Lowering, left: LayoutView, right: LayoutView) -> LayoutView:
-    """Batches of matrices, both computed."""
+    """Multiply two computed batches of matrices."""
     rows, adj_x = _matrices(low, left)
     columns, adj_y = _matrices(low, right)
     shape = (*np.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2], right.shape[-1])
@@ -98,7 +98,7 @@ def _product(low: Lowering, left: LayoutView, right: LayoutView) -> LayoutView:
 
 
 def _matrices(low: Lowering, view: LayoutView) -> tuple[Tensor, bool]:
-    """Stored with the matrices last, or with their transposes where those need not be moved, or less far."""
+    """Return a tensor with the matrices last, and whether they are transposed because that needs fewer moves."""
     straight = identity(view.rank)
     swapped = (*straight[:-2], straight[-1], straight[-2])
     stored = [[factor for dim in order for factor in view.dims[dim]] for order in (straight, swapped)]

@@ -1,4 +1,4 @@
-"""Normalisations, and Softmax."""
+"""Lowerings of normalization layers and Softmax."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgeprune.tflite.tflite_schema import schema
 
 @lowering("BatchNormalization", layout="any")
 def batch_normalization(node: Node, low: Lowering) -> None:
-    """A scale and a shift, which become part of the convolution before it where there is one."""
+    """Lower BatchNormalization to a scale and a shift, which are folded into a preceding convolution."""
     if node.get("training_mode", 0):
-        raise node.refused("training_mode 1", "0: export the network in eval mode")
+        raise node.unsupported("training_mode 1", "0: export the network in eval mode")
     gamma, beta, mean, variance = (low.array(name) for name in node.inputs[1:5])
     if gamma is None or beta is None or mean is None or variance is None:
-        raise node.refused("statistics that are computed", "constant: export the network in eval mode")
+        raise node.unsupported("statistics that are computed", "constant: export the network in eval mode")
     scale = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + node.get("epsilon", 1e-5))
     shift = beta - mean * scale
     view = low.view(node.inputs[0])
@@ -31,7 +31,7 @@ def batch_normalization(node: Node, low: Lowering) -> None:
 @lowering("LayerNormalization")
 def layer_normalization(node: Node, low: Lowering) -> None:
     view = low.view(node.inputs[0])
-    x, order = low.plain(view)
+    x, order = low.with_onnx_dims(view)
     first = node.get("axis", -1) % view.rank
     axes = low.constant("axes", np.array(sorted(order.index(axis) for axis in range(first, view.rank)), np.int32))
     kept = tuple(1 if axis >= first else size for axis, size in zip(order, x.shape, strict=True))
@@ -51,7 +51,7 @@ def layer_normalization(node: Node, low: Lowering) -> None:
 
 @lowering("Softmax", "LogSoftmax")
 def softmax(node: Node, low: Lowering) -> None:
-    """TFLite's work along the dimension that is stored last."""
+    """Lower Softmax and LogSoftmax. TFLite computes them along the dimension that is stored last."""
     view = low.view(node.inputs[0])
     axis = node.get("axis", -1) % view.rank
     order = (*(dim for dim in view.order() if dim != axis), axis)
@@ -64,6 +64,6 @@ def softmax(node: Node, low: Lowering) -> None:
     low.write(node.outputs[0], LayoutView.of(y, order))
 
 
-def _with(low: Lowering, code: str, view: LayoutView, other: LayoutView, options: object) -> LayoutView:
-    tensors, aligned = low.aligned([view, other])
+def _with(low: Lowering, code: str, view: LayoutView, operand: LayoutView, options: object) -> LayoutView:
+    tensors, aligned = low.aligned([view, operand])
     return aligned.over(low.emit(code, tensors, tensors[0].shape, options))

@@ -1,4 +1,4 @@
-"""Pad, with a constant or with what is there."""
+"""Lowering of Pad with a constant or with existing elements."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NUMPY_MODES = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
 
 @lowering("Pad", layout="any")
 def pad(node: Node, low: Lowering) -> None:
-    """Zeros in front of a convolution become a part of it where that can be."""
+    """Lower Pad. Zero padding before a convolution is fused into it later if possible."""
     view = low.view(node.inputs[0])
-    x, order = low.plain(view)
+    x, order = low.with_onnx_dims(view)
     pads = _pads(node, low, view.rank)[list(order)]
     mode = node.get("mode", "constant")
     if (pads < 0).any():
@@ -34,18 +34,18 @@ def pad(node: Node, low: Lowering) -> None:
         elif mode in _NUMPY_MODES:
             x = _gathered(low, x, pads, mode)
         else:
-            raise node.refused(f"mode '{mode}'", f"constant, {', '.join(_NUMPY_MODES)}")
+            raise node.unsupported(f"mode '{mode}'", f"constant, {', '.join(_NUMPY_MODES)}")
     low.write(node.outputs[0], LayoutView.of(x, order))
 
 
 def _pads(node: Node, low: Lowering, rank: int) -> Array:
-    """(rank, 2): before and after, negative where it is cut."""
-    given = low.array(node.inputs[1])
+    """Return the padding before and after each dimension (rank, 2). Negative values crop."""
+    amounts = low.array(node.inputs[1])
     axes = low.array(node.input(3)) if node.input(3) else np.arange(rank)
-    if given is None or axes is None:
-        raise node.refused("a padding that is computed", "constant")
+    if amounts is None or axes is None:
+        raise node.unsupported("a padding that is computed", "constant")
     pads = np.zeros((rank, 2), np.int64)
-    pads[axes % rank] = given.reshape(2, -1).T
+    pads[axes % rank] = amounts.reshape(2, -1).T
     return pads
 
 
@@ -63,7 +63,7 @@ def _cut(low: Lowering, x: Tensor, pads: Array) -> Tensor:
 def _constant(node: Node, low: Lowering, x: Tensor, pads: Array) -> Tensor:
     value = low.array(node.input(2)) if node.input(2) else np.zeros((), x.dtype)
     if value is None:
-        raise node.refused("a value that is computed", "constant")
+        raise node.unsupported("a value that is computed", "constant")
     amount = low.constant("pads", pads.astype(np.int32))
     if value.item() == 0:
         return low.emit("PAD", [x, amount], _grown(x, pads))
@@ -71,7 +71,7 @@ def _constant(node: Node, low: Lowering, x: Tensor, pads: Array) -> Tensor:
 
 
 def _gathered(low: Lowering, x: Tensor, pads: Array, mode: str) -> Tensor:
-    """For what TFLite has no mode for: the elements, dimension by dimension."""
+    """Pad by gathering elements along each dimension, for modes that TFLite does not support."""
     for axis, ends in enumerate(pads):
         if ends.any():
             picked = np.pad(np.arange(x.shape[axis], dtype=np.int32), tuple(ends), mode=_NUMPY_MODES[mode])  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Pooling over windows and over whole images."""
+"""Lowerings of pooling over windows and over whole images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edgeprune.tflite.tflite_schema import schema
 
 @lowering("MaxPool", layout="channels_last")
 def max_pool(node: Node, low: Lowering) -> None:
-    """Padding repeats what lies in the window anyway: a constant as low as can be would spoil the range of int8."""
+    """Lower MaxPool. Padding repeats elements of the window, because the lowest float would extend the int8 range."""
     x = stored_image(node, low, node.inputs[0])
     axes = _axes(node, low)
     same = all(axis.is_same for axis in axes)
@@ -41,19 +41,19 @@ def max_pool(node: Node, low: Lowering) -> None:
 
 @lowering("AveragePool", layout="channels_last")
 def average_pool(node: Node, low: Lowering) -> None:
-    """Zeros around the image, and a factor where a window's count of elements is not what ONNX divides by."""
+    """Lower AveragePool with zero padding, and a factor where ONNX divides by another number of elements."""
     x = stored_image(node, low, node.inputs[0])
     axes = _axes(node, low)
-    whole = bool(node.get("count_include_pad", 0))
+    count_padding = bool(node.get("count_include_pad", 0))
     ends = [0 if node.get("auto_pad") == "VALID" else axis.after for axis in axes]
     if node.get("auto_pad", "NOTSET") == "NOTSET":  # windows may reach behind what is padded, with ceil_mode 1
         pads = node.get("pads", [0] * 4)
         ends = [0] * (2 - len(pads) // 2) + list(pads[len(pads) // 2 :])
     factors = [
-        _factors(replace(axis, after=end) if whole else replace(axis, before=0, after=0), axis)
+        _factors(replace(axis, after=end) if count_padding else replace(axis, before=0, after=0), axis)
         for axis, end in zip(axes, ends, strict=True)
     ]
-    same = padded(axes) and all(axis.is_same for axis in axes) and not whole
+    same = padded(axes) and all(axis.is_same for axis in axes) and not count_padding
     if padded(axes) and not same:
         x = low.emit("PAD", [x, pads_of(low, axes)], padded_shape(x, axes))
     y = _pool("AVERAGE_POOL_2D", node, low, x, axes, same=same)
@@ -65,16 +65,16 @@ def average_pool(node: Node, low: Lowering) -> None:
 
 @lowering("GlobalAveragePool", layout="channels_last")
 def global_average_pool(node: Node, low: Lowering) -> None:
-    write_image(node, low, pooled_whole("AVERAGE_POOL_2D", low, stored_image(node, low, node.inputs[0])))
+    write_image(node, low, global_pooling("AVERAGE_POOL_2D", low, stored_image(node, low, node.inputs[0])))
 
 
 @lowering("GlobalMaxPool", layout="channels_last")
 def global_max_pool(node: Node, low: Lowering) -> None:
-    write_image(node, low, pooled_whole("MAX_POOL_2D", low, stored_image(node, low, node.inputs[0])))
+    write_image(node, low, global_pooling("MAX_POOL_2D", low, stored_image(node, low, node.inputs[0])))
 
 
-def pooled_whole(code: str, low: Lowering, x: Tensor) -> Tensor:
-    """Each channel of NHWC ``x`` pooled to one value: a pooling needs less memory than a reduction, on TFLite Micro."""
+def global_pooling(code: str, low: Lowering, x: Tensor) -> Tensor:
+    """Pool each channel of NHWC ``x`` to one value. On TFLite Micro, this needs less memory than a reduction."""
     batch, high, wide, channels = x.shape
     options = schema.Pool2DOptionsT(
         padding=schema.Padding.VALID, strideH=1, strideW=1, filterHeight=high, filterWidth=wide
@@ -84,11 +84,13 @@ def pooled_whole(code: str, low: Lowering, x: Tensor) -> Tensor:
 
 def _axes(node: Node, low: Lowering) -> tuple[WindowAxis, WindowAxis]:
     if any(step != 1 for step in node.get("dilations", [])):
-        raise node.refused(f"dilations {node.get('dilations')}", "1, as TFLite's pooling has none")
+        raise node.unsupported(f"dilations {node.get('dilations')}", "1, as TFLite's pooling has none")
     axes = window_axes(node, low, node.get("kernel_shape"))
     if any((axis.out - 1) * axis.stride >= axis.size + axis.before for axis in axes):
         # ONNX's shape inference counts such a window, its specification and its runtime do not.
-        raise node.refused("ceil_mode 1 and a window that starts behind the image", "without such windows: ceil_mode 0")
+        raise node.unsupported(
+            "ceil_mode 1 and a window that starts behind the image", "without such windows: ceil_mode 0"
+        )
     return axes
 
 
@@ -99,8 +101,8 @@ def _pool(code: str, node: Node, low: Lowering, x: Tensor, axes: Sequence[Window
     return low.emit(code, [x], stored_shape(node, low), options)
 
 
-def _factors(counted: WindowAxis, axis: WindowAxis) -> Array:
-    """The window's length over how many of its elements ONNX counts, for each window along one dimension."""
+def _factors(counted_axis: WindowAxis, axis: WindowAxis) -> Array:
+    """Return the length of each window along a dimension, divided by the number of its elements that ONNX counts."""
     starts = np.arange(axis.out) * axis.stride - axis.before
-    inside = np.minimum(starts + axis.extent, axis.size + counted.after) - np.maximum(starts, -counted.before)
-    return axis.extent / inside
+    counts = np.minimum(starts + axis.extent, axis.size + counted_axis.after) - np.maximum(starts, -counted_axis.before)
+    return axis.extent / counts

@@ -1,4 +1,4 @@
-"""Reductions over dimensions."""
+"""Lowerings of reductions over dimensions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgeprune.tflite.conversion.layout_views import LayoutView
 from edgeprune.tflite.conversion.lowering import Lowering
 from edgeprune.tflite.conversion.onnx_graph import Node
 from edgeprune.tflite.conversion.ops.base import lowering
-from edgeprune.tflite.conversion.ops.pooling_ops import pooled_whole
+from edgeprune.tflite.conversion.ops.pooling_ops import global_pooling
 from edgeprune.tflite.tflite_schema import schema
 
 _CODES = {"ReduceMean": "MEAN", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MIN", "ReduceSum": "SUM"}
@@ -16,15 +16,15 @@ _CODES = {"ReduceMean": "MEAN", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_
 
 @lowering(*_CODES)
 def reduction(node: Node, low: Lowering) -> None:
-    """Dimensions are kept here, which costs nothing: the view drops them."""
+    """Lower a reduction. It keeps the reduced dimensions, which the view then drops at no cost."""
     view = low.view(node.inputs[0])
     axes = _axes(node, low, view.rank)
     if axes:
-        x, order = low.plain(view)
+        x, order = low.with_onnx_dims(view)
         stored = sorted(order.index(axis) for axis in axes)
         kept = tuple(1 if index in stored else size for index, size in enumerate(x.shape))
         if _CODES[node.op] == "MEAN" and len(x.shape) == 4 and stored == [1, 2]:
-            y = pooled_whole("AVERAGE_POOL_2D", low, x)
+            y = global_pooling("AVERAGE_POOL_2D", low, x)
         else:
             over = low.constant("axes", np.array(stored, np.int32))
             y = low.emit(_CODES[node.op], [x, over], kept, schema.ReducerOptionsT(keepDims=True))
@@ -33,12 +33,12 @@ def reduction(node: Node, low: Lowering) -> None:
 
 
 def _axes(node: Node, low: Lowering, rank: int) -> list[int]:
-    """From the attribute, or since opset 13 (sum) and 18 (others) from the second input."""
+    """Return the axes, from the attribute or, since opset 13 (sum) and 18 (others), from the second input."""
     axes = node.get("axes")
     if axes is None and node.input(1):
         given = low.array(node.inputs[1])
         if given is None:
-            raise node.refused("axes that are computed", "constant")
+            raise node.unsupported("axes that are computed", "constant")
         axes = given.tolist()
     if not axes:
         return [] if node.get("noop_with_empty_axes", 0) else list(range(rank))

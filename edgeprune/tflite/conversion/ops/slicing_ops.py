@@ -1,4 +1,4 @@
-"""Parts of tensors, and tensors of parts."""
+"""Lowerings of Slice, Split, Concat, Gather and similar operators."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def slice_(node: Node, low: Lowering) -> None:
     starts, ends, axes, steps = (_numbers(node, low, index) for index in range(1, 5))
     assert starts is not None
     assert ends is not None
-    x, order = low.plain(view)
+    x, order = low.with_onnx_dims(view)
     ranges = [range(size) for size in x.shape]
     for index, axis in enumerate(axes or range(len(starts))):
         stored = order.index(axis % view.rank)
@@ -34,11 +34,11 @@ def slice_(node: Node, low: Lowering) -> None:
 
 @lowering("Split", layout="any")
 def split(node: Node, low: Lowering) -> None:
-    """Unequal parts are slices: they quantize, TFLite's own operator for them does not."""
+    """Lower Split. Unequal parts become slices, because TFLite's operator for them cannot be quantized."""
     view = low.view(node.inputs[0])
     axis = node.get("axis", 0) % view.rank
     sizes = [low.source.shapes[name][axis] for name in node.outputs]
-    x, order = low.plain(view)
+    x, order = low.with_onnx_dims(view)
     stored = order.index(axis)
     if len(set(sizes)) == 1:
         shape = [sizes[0] if index == stored else size for index, size in enumerate(x.shape)]
@@ -58,7 +58,7 @@ def split(node: Node, low: Lowering) -> None:
 
 @lowering("Concat", layout="any")
 def concat(node: Node, low: Lowering) -> None:
-    """In the order that the largest computed part is stored in."""
+    """Lower Concat in the storage order of the largest computed part."""
     views = [low.view(name) for name in node.inputs]
     computed = [view for view in views if not view.tensor.is_constant]
     order = max(computed, key=lambda view: prod(view.shape)).order()
@@ -72,9 +72,9 @@ def concat(node: Node, low: Lowering) -> None:
 
 @lowering("Gather", layout="any")
 def gather(node: Node, low: Lowering) -> None:
-    """One constant index is a slice, which needs no list of indices and quantizes."""
+    """Lower Gather. A constant single index becomes a slice, which can be quantized and needs no list of indices."""
     view, indices = low.view(node.inputs[0]), low.array(node.inputs[1])
-    x, order = low.plain(view)
+    x, order = low.with_onnx_dims(view)
     axis = node.get("axis", 0) % view.rank
     stored = order.index(axis)
     shape = low.source.shapes[node.outputs[0]]
@@ -100,12 +100,12 @@ def _numbers(node: Node, low: Lowering, index: int) -> list[int] | None:
         return None
     values = low.array(node.inputs[index])
     if values is None:
-        raise node.refused("bounds that are computed", "constant")
+        raise node.unsupported("bounds that are computed", "constant")
     return [int(value) for value in values]
 
 
 def _sliced(low: Lowering, x: Tensor, ranges: Sequence[range]) -> Tensor:
-    """The elements of ``x`` at ``ranges``, one for each stored dimension."""
+    """Slice ``x`` to ``ranges``, one for each stored dimension."""
     shape = [len(part) for part in ranges]
     begin = low.constant("begin", np.array([part.start for part in ranges], np.int32))
     if all(part.step == 1 for part in ranges):
