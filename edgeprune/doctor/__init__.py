@@ -1,4 +1,4 @@
-"""Checks of this machine: what works, what is missing, and the command that fixes it. One file a family of checks."""
+"""Checks of the installation on this machine, with a command that fixes each problem; one module per group."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["CheckResult", "Finding", "State", "examine"]
-"""Checks look; they install nothing and leave nothing behind."""
+"""Checks only read: they install nothing and leave no files behind."""

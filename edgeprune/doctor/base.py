@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 State = Literal["ok", "absent", "bad"]
-"""``absent``: not here, and not everyone needs it. ``bad``: it is here and does not work, or it must be here."""
+"""State of a checked part: ``absent`` if it is optional and missing, ``bad`` if it does not work or is required and
+missing."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result for one checked part.
 
     Attributes:
-        name: What it is.
-        state: Whether it works.
-        detail: Version, or description of the problem.
-        fix: The line to type that puts it right; None where there is nothing to put right, or no one line does.
-        needed: Nothing works without it.
+        name: Name of the part.
+        state: State of the part.
+        detail: Version of the part, or description of the problem.
+        fix: Command that fixes the problem; None if there is no problem, or if no single command fixes it.
+        needed: Whether builds are impossible without the part.
     """
 
     name: str
@@ -31,7 +32,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """All that one check found, under its title."""
+    """Findings of one check.
+
+    Attributes:
+        title: Title of the check.
+        findings: Results in the order of the check.
+    """
 
     title: str
     findings: tuple[Finding, ...]
@@ -39,21 +45,26 @@ class CheckResult:
 
 Check = Callable[[], Iterable[Finding]]
 _checks: dict[str, tuple[int, Check]] = {}
-_Made = TypeVar("_Made", bound=Check)
+_AnyCheck = TypeVar("_AnyCheck", bound=Check)
 
 
-def check(title: str, *, place: int) -> Callable[[_Made], _Made]:
-    """Decorator: have ``examine`` run this check; those of a lower ``place`` come first."""
+def check(title: str, *, place: int) -> Callable[[_AnyCheck], _AnyCheck]:
+    """Return a decorator that registers a check.
 
-    def register(made: _Made) -> _Made:
+    Args:
+        title: Unique title of the check.
+        place: Position of the check in the output, from 0.
+    """
+
+    def register(function: _AnyCheck) -> _AnyCheck:
         assert title not in _checks, f"two checks are called {title}"
-        _checks[title] = place, made
-        return made
+        _checks[title] = place, function
+        return function
 
     return register
 
 
 def examine() -> list[CheckResult]:
-    """Run every check."""
+    """Run all checks in order."""
     ordered = sorted(_checks.items(), key=lambda item: item[1][0])
-    return [CheckResult(title, tuple(made())) for title, (_, made) in ordered]
+    return [CheckResult(title, tuple(function())) for title, (_, function) in ordered]

@@ -1,4 +1,4 @@
-"""Folders: data and weights of recipes, free space, and the sizes of caches."""
+"""Checks of folders: data and weights of recipes, free disk space, and the sizes of caches."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from edgeprune.doctor.base import Finding, check
 from edgeprune.errors import RecipeError
 from edgeprune.report.quantity_text import size
 
-_ROOM_BYTES = 2 * 10**9
-"""Enough for the cache and the bundle of a large network, and for an emulator."""
+_MIN_FREE_BYTES = 2 * 10**9
+"""Recommended free disk space, enough for the cache and the bundle of a large network and for an emulator."""
 _CACHE = Path(".edgeprune")
 
 
 @check("Recipes", place=5)
 def recipes() -> Iterator[Finding]:
-    """Whether each has its data and its weights."""
+    """Check that each recipe has its data and its weights."""
     for name, path in Recipe.available().items():
         yield _recipe(name, path)
 
 
 @check("Folders", place=6)
 def folders() -> Iterator[Finding]:
-    """The working folder and the caches."""
+    """Check the working folder and the caches."""
     here = Path.cwd()
     free = shutil.disk_usage(here).free
     space = f"{here}, {size(free)} free"
     if not os.access(here, os.W_OK):
-        yield Finding("working folder", "bad", f"{here} cannot be written to", 'cd "$(mktemp -d)"', needed=True)
-    elif free < _ROOM_BYTES:
-        yield Finding("working folder", "bad", f"{space}; builds may need {size(_ROOM_BYTES)}", _remove(_CACHE))
+        yield Finding("working folder", "bad", f"{here} is not writable", 'cd "$(mktemp -d)"', needed=True)
+    elif free < _MIN_FREE_BYTES:
+        yield Finding("working folder", "bad", f"{space}; builds may need {size(_MIN_FREE_BYTES)}", _remove(_CACHE))
     else:
         yield Finding("working folder", "ok", space, needed=True)
-    yield _held("stage results", here / _CACHE, "made by the first build here")
+    yield _cache("stage results", here / _CACHE, "created by the first build in this folder")
     emulators = folder(next(iter(BOARDS))).parent
-    yield _held("emulators", emulators, "made by 'edgeprune emulator install'")
+    yield _cache("emulators", emulators, "created by 'edgeprune emulator install'")
 
 
 def _recipe(name: str, path: Path) -> Finding:
@@ -49,18 +49,18 @@ def _recipe(name: str, path: Path) -> Finding:
     except RecipeError as problem:
         return Finding(name, "bad", str(problem), f"edgeprune recipes show {file_lookup.shown(path.parent)}")
     if data is not None and not data.is_dir():
-        message = f"no data in {data}"
+        message = f"data folder {data} does not exist"
         return Finding(name, "absent", message, f"edgeprune build {name} --data-dir FOLDER")
     if weights is not None and not weights.is_file():
-        return Finding(name, "absent", f"no weights: {weights}", f"edgeprune build {name} --weights FILE")
-    return Finding(name, "ok", "its own data" if data is None else str(data.resolve()))
+        return Finding(name, "absent", f"weights {weights} do not exist", f"edgeprune build {name} --weights FILE")
+    return Finding(name, "ok", "data are part of the recipe" if data is None else str(data.resolve()))
 
 
-def _held(name: str, place: Path, otherwise: str) -> Finding:
-    if not place.is_dir():
-        return Finding(name, "absent", otherwise)
-    held = sum(path.lstat().st_size for path in place.rglob("*") if not path.is_dir())
-    return Finding(name, "ok", f"{place}, {size(held)}; removing it costs time only")
+def _cache(name: str, folder: Path, origin: str) -> Finding:
+    if not folder.is_dir():
+        return Finding(name, "absent", origin)
+    total = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    return Finding(name, "ok", f"{folder}, {size(total)}; it can be removed, and is created again when needed")
 
 
 def _remove(cache: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Python and the packages: there, of a version that was tried, and they load."""
+"""Checks of Python and its packages: installed, of a supported version, and importable."""
 
 from __future__ import annotations
 
@@ -37,28 +37,30 @@ _NATIVE = {
     "tflite-micro": "tflite_micro",
     "ethos-u-vela": "ethosu",
 }
-"""Packages with code for one kind of machine, which may be installed and not load; and the module that tells."""
+"""Modules to import by package, for packages with native code, which may be installed but not load."""
 
 
 @check("Python and packages", place=0)
 def packages() -> Iterator[Finding]:
-    """Every requirement of EdgePrune that holds on this Python."""
-    wanted, python = requirements()
+    """Check every requirement of EdgePrune for this version of Python."""
+    required, python = requirements()
     version = platform.python_version()
-    right = python.contains(version)
-    yield Finding("python", "ok" if right else "bad", _against(version, python), None, needed=True)
-    native = [requirement.name for requirement in wanted if requirement.name in _NATIVE]
+    is_supported = python.contains(version)
+    yield Finding("python", "ok" if is_supported else "bad", _against(version, python), None, needed=True)
+    native = [requirement.name for requirement in required if requirement.name in _NATIVE]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         problems = dict(zip(native, pool.map(_problem, map(_NATIVE.__getitem__, native)), strict=True))
-    for requirement in wanted:
+    for requirement in required:
         yield _package(requirement, problems)
 
 
 @check("Optional packages", place=1)
 def optional_packages() -> Iterator[Finding]:
-    """Every requirement of an extra; nobody needs all of them."""
-    found = optional()
-    pairs = [(extra, requirement) for extra, several in found.items() for requirement in several]
+    """Check every requirement of the optional extras."""
+    by_extra = optional()
+    pairs = [
+        (extra, requirement) for extra, extra_requirements in by_extra.items() for requirement in extra_requirements
+    ]
     native = [one.name for _, one in pairs if one.name in _NATIVE and installed(one.name)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         problems = dict(zip(native, pool.map(_problem, map(_NATIVE.__getitem__, native)), strict=True))
@@ -71,18 +73,18 @@ def optional_packages() -> Iterator[Finding]:
 
 
 def optional() -> dict[str, list[Requirement]]:
-    """Requirements that hold on this Python, by the extra that they are of."""
+    """Return the requirements of each extra for this version of Python."""
     project = _checkout()
     if project is not None:
         lines = {extra: project.get("optional-dependencies", {}).get(extra, []) for extra in MODULES}
-        read = {extra: [Requirement(line) for line in found] for extra, found in lines.items()}
+        by_extra = {extra: [Requirement(line) for line in extra_lines] for extra, extra_lines in lines.items()}
     else:
-        listed = [Requirement(line) for line in importlib.metadata.requires("edgeprune") or []]
-        read = {
-            extra: [one for one in listed if one.marker and not _holds(one, "") and _holds(one, extra)]
+        all_requirements = [Requirement(line) for line in importlib.metadata.requires("edgeprune") or []]
+        by_extra = {
+            extra: [one for one in all_requirements if one.marker and not _holds(one, "") and _holds(one, extra)]
             for extra in MODULES
         }
-    return {extra: [one for one in found if one.name != "edgeprune"] for extra, found in read.items()}
+    return {extra: [one for one in group if one.name != "edgeprune"] for extra, group in by_extra.items()}
 
 
 def _holds(requirement: Requirement, extra: str) -> bool:
@@ -90,52 +92,52 @@ def _holds(requirement: Requirement, extra: str) -> bool:
 
 
 def _line(requirement: Requirement) -> str:
-    """The requirement without its marker."""
+    """Return the requirement without its marker."""
     return f"{requirement.name}{requirement.specifier}"
 
 
 def _checkout() -> dict[str, Any] | None:
-    """The table ``project`` of the checkout that this is; None where EdgePrune was installed."""
+    """Return the table ``project`` of this source checkout; None if EdgePrune was installed from a package."""
     project: dict[str, Any] = read_toml(_PROJECT, InputError).get("project", {}) if _PROJECT.is_file() else {}
     return project if project.get("name") == "edgeprune" else None
 
 
 def requirements() -> tuple[list[Requirement], SpecifierSet]:
-    """Requirements of EdgePrune and its Python version, from its checkout or else from its installed metadata."""
+    """Return the requirements of EdgePrune and its Python versions, from the checkout or the installed metadata."""
     project = _checkout()
     if project is not None:
         lines, python = project["dependencies"], project["requires-python"]
     else:
         lines = importlib.metadata.requires("edgeprune") or []
         python = importlib.metadata.metadata("edgeprune")["Requires-Python"]
-    here = [one for line in lines if _holds(one := Requirement(line), "")]
-    return here, SpecifierSet(python)
+    applicable = [one for line in lines if _holds(one := Requirement(line), "")]
+    return applicable, SpecifierSet(python)
 
 
 def installed(name: str) -> str | None:
-    """The version of a package, or None."""
+    """Return the version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def install_line(*wanted: str) -> str:
-    """The line that installs ``wanted`` for this Python."""
-    return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
+def install_line(*packages: str) -> str:
+    """Return the command that installs ``packages`` for this Python."""
+    return shlex.join([sys.executable, "-m", "pip", "install", *packages])
 
 
 def _package(requirement: Requirement, problems: Mapping[str, str | None]) -> Finding:
-    name, found = requirement.name, installed(requirement.name)
+    name, version = requirement.name, installed(requirement.name)
     fix = install_line(str(requirement))
-    if found is None:
+    if version is None:
         return Finding(name, "bad", f"not installed ({requirement.specifier} is needed)", fix, needed=True)
-    if not requirement.specifier.contains(found, prereleases=True):
-        return Finding(name, "bad", _against(found, requirement.specifier), fix, needed=True)
+    if not requirement.specifier.contains(version, prereleases=True):
+        return Finding(name, "bad", _against(version, requirement.specifier), fix, needed=True)
     if problem := problems.get(name):
-        again = install_line("--force-reinstall", str(requirement))
-        return Finding(name, "bad", f"{found} does not load: {problem}", again, needed=True)
-    return Finding(name, "ok", _against(found, requirement.specifier), needed=True)
+        reinstall = install_line("--force-reinstall", str(requirement))
+        return Finding(name, "bad", f"{version} does not load: {problem}", reinstall, needed=True)
+    return Finding(name, "ok", _against(version, requirement.specifier), needed=True)
 
 
 def _against(version: str, allowed: SpecifierSet) -> str:
@@ -143,13 +145,16 @@ def _against(version: str, allowed: SpecifierSet) -> str:
 
 
 def _problem(module: str) -> str | None:
-    """Why ``module`` does not load, or None. In a process of its own: what does not fit may end it."""
+    """Return the reason why ``module`` cannot be imported, or None.
+
+    The import runs in a separate process, because an incompatible module may crash it.
+    """
     try:
-        ended = subprocesses.run([sys.executable, "-c", f"import {module}"], timeout_s=_IMPORT_S)
+        process = subprocesses.run([sys.executable, "-c", f"import {module}"], timeout_s=_IMPORT_S)
     except TimeoutExpired:
         return f"it took more than {_IMPORT_S} s"
-    if ended.returncode == 0:
+    if process.returncode == 0:
         return None
-    if ended.returncode < 0:
-        return f"it was killed by signal {-ended.returncode}"
-    return (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+    if process.returncode < 0:
+        return f"it was killed by signal {-process.returncode}"
+    return (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]

@@ -1,4 +1,4 @@
-"""Targets: whether this machine can build for them, and runs what they run."""
+"""Checks of targets: whether this machine can build for each, with the same version of its runtime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeprune.errors import TargetError
 
 @check("Targets", place=2)
 def targets() -> Iterator[Finding]:
-    """Every target that a build could name."""
+    """Check every available target."""
     for name, path in Target.available().items():
         yield _target(name, path)
 
@@ -30,14 +30,19 @@ def _target(name: str, path: Path) -> Finding:
     runtime = target.runtime
     package = backend.package or backend.host.package
     assert package is not None
-    found = installed(package)
-    if found is None:
+    version = installed(package)
+    if version is None:
         state: State = "bad" if backend.extra is None else "absent"
-        return Finding(name, state, f"{package} is not installed, which runs its files here", install_line(package))
+        return Finding(
+            name, state, f"{package}, which runs the files of this target, is not installed", install_line(package)
+        )
     if backend.package is None:
-        message = f"files are made and checked here ({package} {found}); the board builds the engine"
+        message = f"files are exported and checked on this machine ({package} {version}); the board builds the engine"
         return Finding(name, "ok", message)
-    if not runtime.versions or SpecifierSet(runtime.versions).contains(found, prereleases=True):
-        return Finding(name, "ok", f"{package} {found}" + (f" ({runtime.versions})" if runtime.versions else ""))
-    message = f"{package} {found} is not what is there ({runtime.versions}): outputs here may not be those of the board"
+    if not runtime.versions or SpecifierSet(runtime.versions).contains(version, prereleases=True):
+        return Finding(name, "ok", f"{package} {version}" + (f" ({runtime.versions})" if runtime.versions else ""))
+    message = (
+        f"{package} {version} differs from the version on the board ({runtime.versions}): outputs may differ from the "
+        "board"
+    )
     return Finding(name, "bad", message, install_line(f"{package}{runtime.versions}"))

@@ -1,4 +1,4 @@
-"""Programs of the system that some tasks call."""
+"""Checks of programs that some commands call."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from edgeprune.backends.tensorrt.runner_parts.trtexec_program import find_trtexe
 from edgeprune.doctor.base import Finding, check
 
 _VERSION_S = 20
-_BESIDE = ("/usr/sbin", "/sbin")
-"""Folders that are not on everyone's path."""
+_EXTRA_FOLDERS = ("/usr/sbin", "/sbin")
+"""Folders of programs that are not on the PATH of every user."""
 
 
 @dataclass(frozen=True)
 class _Tool:
-    """``package`` is Debian's name for what brings it; None where apt does not. ``version`` is what makes it tell."""
+    """A program and its use.
+
+    Attributes:
+        name: Name of the program.
+        use: Purpose of the program.
+        package: Debian packages that contain it; None if apt does not provide it.
+        version: Option that prints its version; None if there is none.
+    """
 
     name: str
     use: str
@@ -42,23 +49,23 @@ _TOOLS = (
 
 @check("Programs", place=4)
 def tools() -> Iterator[Finding]:
-    """Those that apt brings, and TensorRT's own."""
-    yield from map(_found, _TOOLS)
+    """Check the programs that apt provides, and trtexec of TensorRT."""
+    yield from map(_check_tool, _TOOLS)
     trtexec = find_trtexec()
-    purpose = "for TensorRT engines on this machine; it comes with TensorRT and JetPack"
+    purpose = "for TensorRT engines on this machine; it is part of TensorRT and JetPack"
     yield Finding("trtexec", "absent" if trtexec is None else "ok", purpose if trtexec is None else trtexec)
 
 
-def _found(tool: _Tool) -> Finding:
-    place = shutil.which(tool.name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_BESIDE]))
-    if place is None:
+def _check_tool(tool: _Tool) -> Finding:
+    path = shutil.which(tool.name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_EXTRA_FOLDERS]))
+    if path is None:
         fix = f"sudo apt-get install {tool.package}" if tool.package and shutil.which("apt-get") else None
         return Finding(tool.name, "absent", f"for {tool.use}", fix)
     if tool.version is None:
-        return Finding(tool.name, "ok", place)
+        return Finding(tool.name, "ok", path)
     try:
-        ended = subprocesses.run([place, tool.version], timeout_s=_VERSION_S)
+        process = subprocesses.run([path, tool.version], timeout_s=_VERSION_S)
     except (OSError, TimeoutExpired) as problem:
-        return Finding(tool.name, "bad", f"{place} does not run: {problem}")
-    lines = (ended.stdout.strip() or ended.stderr.strip()).splitlines()
-    return Finding(tool.name, "ok", lines[0] if lines else place)
+        return Finding(tool.name, "bad", f"{path} does not run: {problem}")
+    lines = (process.stdout.strip() or process.stderr.strip()).splitlines()
+    return Finding(tool.name, "ok", lines[0] if lines else path)

@@ -160,7 +160,7 @@ def test_a_device_without_a_runtime_has_the_line_that_installs_one(elsewhere: Pa
     assert found["whole"].state == "ok"
     assert f"onnxruntime {version('onnxruntime')}" in found["whole"].detail
     assert found["bare"].state == "bad"
-    assert found["bare"].detail.endswith("and no runtime")
+    assert found["bare"].detail.endswith("but no runtime")
     assert found["bare"].fix is not None
     assert found["bare"].fix.startswith(f"{sys.executable} -m pip install ")
 
@@ -169,7 +169,7 @@ def test_programs_that_are_missing_have_a_line_where_apt_is(tmp_path: Path, monk
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(tool_checks, "_BESIDE", ())
+    monkeypatch.setattr(tool_checks, "_EXTRA_FOLDERS", ())
     without = by_name(tool_checks.tools())
     assert (without["ssh"].state, without["ssh"].fix) == ("absent", None)
     for name, text in (("apt-get", "echo apt 2.6"), ("git", "exit 0")):
