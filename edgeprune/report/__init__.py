@@ -1,1 +1,1 @@
-"""Results for people: tables, report and comparison. Imports no torch, onnx or onnxruntime."""
+"""Presentation of results: tables, report page and comparison. Imports no torch, onnx or onnxruntime."""

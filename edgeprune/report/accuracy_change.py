@@ -1,4 +1,4 @@
-"""The change of accuracy between two bundles: sample by sample where both were evaluated on the same samples."""
+"""Change of accuracy between two bundles, compared sample by sample if both were evaluated on the same samples."""
 
 from __future__ import annotations
 
@@ -19,41 +19,51 @@ _MOST_BATCHES = 1 << 24
 
 
 def accuracy_change(base: BundleContent, new: BundleContent) -> QuantityChange:
-    """Change of the shipped models' accuracy, or of the metric that replaces it.
+    """Return the change of the shipped models' accuracy, or of the metric that replaces it, with its interval.
 
-    The first of these that applies gives the interval:
+    The first applicable method determines the interval:
 
-    1. Both bundles ship the same file with the same accuracy: the change is exactly 0.
-    2. Both hold results on the same samples: paired samples of one class each (``proportions.paired_drop``), or paired
-       losses of batches, which are fractions of wrong labels where a sample has several labels (Student's t).
-    3. Accuracy: independent samples (``proportions.independent_drop``). The fraction of right labels of a sample with
-       several lies between 0 and 1, so its variance is at most that of one label: the interval is wide enough.
-    4. Another metric: no interval is known, and the values alone decide.
+    1. Both bundles contain the same model file with the same accuracy: the change is exactly 0.
+    2. Both contain results on the same samples. For one class a sample, samples are paired
+       (``accuracy_intervals.paired_drop``). Otherwise, the losses of batches are paired (Student's t).
+    3. The metric is accuracy: samples are treated as independent (``accuracy_intervals.independent_drop``). For several
+       labels a sample, the fraction of correct labels lies between 0 and 1, so its variance is at most that of a single
+       label, and the interval is conservative.
+    4. Any other metric: the interval is unknown, and only the values are compared.
 
     Args:
-        base: The bundle before, with a manifest that has an accuracy.
-        new: The bundle now, likewise.
+        base: Base bundle, with an accuracy in its manifest.
+        new: New bundle, with an accuracy in its manifest.
     """
     assert base.manifest is not None
     assert new.manifest is not None
-    was, is_ = base.manifest, new.manifest
-    before, now = was.metrics.shipped, is_.metrics.shipped
+    base_manifest, new_manifest = base.manifest, new.manifest
+    before, now = base_manifest.metrics.shipped, new_manifest.metrics.shipped
     assert before.accuracy is not None
     assert now.accuracy is not None
     worse = before.accuracy - now.accuracy
     change = QuantityChange(ACCURACY, before.accuracy, now.accuracy, "exact", worse, worse, worse)
-    if not worse and before.samples == now.samples and _models(was) and _models(was) == _models(is_):
-        return replace(change, note="both bundles hold the same model")
-    one, other = base.evaluation, new.evaluation
-    paired = one is not None and other is not None and _same_samples(one, other)
-    if paired and one is not None and other is not None:
-        if one.correct is not None:
-            return _paired_classes(change, one, other)
-        if len(one.losses or ()) > 1:
-            return _paired_losses(change, one, other)
-    if is_.metric == ACCURACY and before.samples and now.samples:
+    if (
+        not worse
+        and before.samples == now.samples
+        and _models(base_manifest)
+        and _models(base_manifest) == _models(new_manifest)
+    ):
+        return replace(change, note="both bundles contain the same model")
+    base_evaluation, new_evaluation = base.evaluation, new.evaluation
+    paired = (
+        base_evaluation is not None and new_evaluation is not None and _same_samples(base_evaluation, new_evaluation)
+    )
+    if paired and base_evaluation is not None and new_evaluation is not None:
+        if base_evaluation.correct is not None:
+            return _paired_classes(change, base_evaluation, new_evaluation)
+        if len(base_evaluation.losses or ()) > 1:
+            return _paired_losses(change, base_evaluation, new_evaluation)
+    if new_manifest.metric == ACCURACY and before.samples and now.samples:
         return _independent(change, before.samples, now.samples, _why_not_paired(base, new))
-    return replace(change, note=f"no interval of {is_.metric} is known: the values alone decide")
+    return replace(
+        change, note=f"the confidence interval of {new_manifest.metric} is not known: only the values are compared"
+    )
 
 
 def _paired_classes(change: QuantityChange, base: Evaluation, new: Evaluation) -> QuantityChange:
@@ -68,7 +78,7 @@ def _paired_classes(change: QuantityChange, base: Evaluation, new: Evaluation) -
         change,
         low=low,
         high=high,
-        note=f"of the same {samples:,} samples {lost:,} were lost and {gained:,} gained "
+        note=f"of the same {samples:,} samples, only base classifies {lost:,} correctly, and only new {gained:,} "
         f"(McNemar's test: p = {accuracy_intervals.mcnemar(lost, gained):.2g})",
         repeats="samples",
         repeats_needed=lambda limit: accuracy_intervals.samples_to_decide(interval, samples, limit),
@@ -95,7 +105,7 @@ def _independent(change: QuantityChange, base_samples: int, new_samples: int, wh
 
 
 def _paired_losses(change: QuantityChange, base: Evaluation, new: Evaluation) -> QuantityChange:
-    """Student's t over the differences of batches; a smaller last batch counts as a whole one."""
+    """Return the change with a Student's t interval over the differences of batches; all batches have equal weight."""
     assert change.worse is not None
     worse, size = change.worse, base.batch_size or 1
     differences = [now - before for before, now in zip(base.losses or (), new.losses or (), strict=True)]
@@ -115,14 +125,14 @@ def _paired_losses(change: QuantityChange, base: Evaluation, new: Evaluation) ->
         change,
         low=worse - half,
         high=worse + half,
-        note=f"of {len(differences)} {'of' if size == 1 else 'batches of'} the same samples",
+        note=f"measured on {len(differences)} {'of' if size == 1 else 'batches of'} the same samples",
         repeats="samples",
         repeats_needed=needed,
     )
 
 
 def _models(manifest: Manifest) -> dict[str, str]:
-    """SHA-256 of all model files, by name."""
+    """Return the SHA-256 of all model files by name."""
     return {
         name: entry.sha256
         for name, entry in manifest.files.items()
@@ -140,5 +150,5 @@ def _why_not_paired(base: BundleContent, new: BundleContent) -> str:
         if side.evaluation is None:
             return f"{side.path} has no {evaluation.NAME}"
     if base.evaluation is not None and new.evaluation is not None and _same_samples(base.evaluation, new.evaluation):
-        return "one sample has no spread"
+        return "a single sample has no variance"
     return "the two bundles were evaluated on different samples"

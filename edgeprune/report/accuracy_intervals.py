@@ -1,4 +1,4 @@
-"""Confidence intervals for a drop in accuracy: on the same samples, and on independent ones. Imports no numpy or scipy.
+"""Confidence intervals of accuracy drops on paired and on independent samples. Imports no numpy or scipy.
 
 All intervals are two-sided, at 95 %.
 """
@@ -14,22 +14,23 @@ _Z = 1.959964
 """97.5 % quantile of the normal distribution."""
 _ALPHA = 0.05
 _FEW_PAIRS = 25
-"""Below this number of discordant pairs the binomial test decides whether there is a change (McNemar's exact test)."""
+"""Number of discordant pairs below which McNemar's exact (binomial) test is used."""
 _DOUBLINGS = 30
-"""Doublings of the number of samples until the search for one that decides gives up."""
+"""Maximum number of doublings in the search for a number of samples that decides a comparison."""
 
 
 def mcnemar(lost: int, gained: int) -> float:
-    """Two-sided p-value of McNemar's test: the probability of a split at least this uneven if neither model is better.
+    """Return the two-sided p-value of McNemar's test.
 
-    Given the number of discordant pairs, ``lost`` is binomial with probability 1/2 under the hypothesis of no change.
-    The test is exact below 25 pairs, and the chi-squared test without continuity correction from there on. Source:
+    It is the probability of a split at least this uneven if neither model is better. Given the number of discordant
+    pairs, ``lost`` is binomial with probability 1/2 under the hypothesis of no change. The test is exact below 25
+    pairs, and the chi-squared test without continuity correction from there on. Source:
     McNemar, "Note on the sampling error of the difference between correlated proportions or percentages", Psychometrika
     12 (1947).
 
     Args:
-        lost: Samples that only the base classifies correctly.
-        gained: Samples that only the new model classifies correctly.
+        lost: Number of samples that only the base classifies correctly.
+        gained: Number of samples that only the new model classifies correctly.
     """
     pairs, fewer = lost + gained, min(lost, gained)
     if pairs >= _FEW_PAIRS:
@@ -39,19 +40,19 @@ def mcnemar(lost: int, gained: int) -> float:
 
 
 def paired_drop(lost: float, gained: float, samples: float) -> Interval:
-    """95 % interval for the drop ``(lost - gained) / samples`` of two models evaluated on the same samples.
+    """Return the 95 % interval for the drop ``(lost - gained) / samples`` of two models on the same samples.
 
-    Tango's score interval: all drops that a score test does not reject. For a drop of 0 that test is McNemar's. With
-    fewer than 25 discordant pairs the exact test replaces it: the interval then contains 0 unless ``mcnemar`` rejects
-    0. Sources: Tango, "Equivalence test and confidence interval for the difference in proportions for the
-    paired-sample design", Statistics in Medicine 17 (1998); Fagerland, Lydersen and Laake, "Recommended tests and
-    confidence intervals for paired binomial proportions", Statistics in Medicine 33 (2014). Each end is found by
+    This is Tango's score interval: all drops that a score test does not reject. For a drop of 0, the score test is
+    McNemar's test. With fewer than 25 discordant pairs, the exact test replaces it: the interval then contains 0 unless
+    ``mcnemar`` rejects 0. Sources: Tango, "Equivalence test and confidence interval for the difference in proportions
+    for the paired-sample design", Statistics in Medicine 17 (1998); Fagerland, Lydersen and Laake, "Recommended tests
+    and confidence intervals for paired binomial proportions", Statistics in Medicine 33 (2014). Each end is found by
     bisection, in constant time.
 
     Args:
-        lost: Number of samples that only the base classifies correctly; a fraction where a count is extrapolated.
+        lost: Number of samples that only the base classifies correctly; not an integer if it is extrapolated.
         gained: Number of samples that only the new model classifies correctly.
-        samples: Number of samples of the split, above 0.
+        samples: Number of samples in the split, above 0.
     """
     drop = (lost - gained) / samples
 
@@ -68,7 +69,7 @@ def paired_drop(lost: float, gained: float, samples: float) -> Interval:
 
 
 def _paired_variance(lost: float, gained: float, samples: float, hypothesis: float) -> float:
-    """Variance of the drop for one sample, by the maximum likelihood under the hypothesis that it is ``hypothesis``."""
+    """Return the maximum-likelihood variance of the drop for one sample, if the true drop is ``hypothesis``."""
     a = 2 * samples
     b = -lost - gained + (2 * samples - lost + gained) * hypothesis
     c = -gained * hypothesis * (1 - hypothesis)
@@ -77,7 +78,7 @@ def _paired_variance(lost: float, gained: float, samples: float, hypothesis: flo
 
 
 def independent_drop(base: float, base_samples: float, new: float, new_samples: float) -> Interval:
-    """95 % interval for the drop ``base - new`` of two accuracies on independent samples.
+    """Return the 95 % interval for the drop ``base - new`` of two accuracies on independent samples.
 
     Source: Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven
     methods", Statistics in Medicine 17 (1998), method 10.
@@ -97,7 +98,7 @@ def independent_drop(base: float, base_samples: float, new: float, new_samples: 
 
 
 def wilson(fraction: float, samples: float) -> Interval:
-    """95 % interval for a fraction of so many samples (Wilson, J. of the American Statistical Association 22, 1927)."""
+    """Return Wilson's 95 % interval for a fraction (J. of the American Statistical Association 22, 1927)."""
     square = _Z * _Z / samples
     center = (fraction + square / 2) / (1 + square)
     half = _Z * math.sqrt(fraction * (1 - fraction) / samples + square / (4 * samples)) / (1 + square)
@@ -105,15 +106,17 @@ def wilson(fraction: float, samples: float) -> Interval:
 
 
 def samples_to_decide(interval: Callable[[float], Interval], samples: int, limit: float) -> int | None:
-    """Smallest number of samples at which the whole interval lies on one side of ``limit``, if rates stay as observed.
+    """Return the smallest number of samples at which the whole interval lies on one side of ``limit``.
+
+    The observed rates are assumed for any number of samples.
 
     Args:
-        interval: The interval for a number of samples, with the observed rates.
-        samples: Number of samples of the undecided comparison.
+        interval: Function that returns the interval for a number of samples at the observed rates.
+        samples: Number of samples in the undecided comparison.
         limit: Limit of the drop.
 
     Returns:
-        None if no number of samples decides, because the observed drop equals the limit.
+        The number of samples; None if no number decides, because the observed drop equals the limit.
     """
 
     def decides(count: int) -> bool:
@@ -131,7 +134,7 @@ def samples_to_decide(interval: Callable[[float], Interval], samples: int, limit
 
 
 def _bisect(is_below: Callable[[float], bool], low: float, high: float) -> float:
-    """The place between ``low`` and ``high`` where ``is_below`` turns from True to False, to 1e-12."""
+    """Return the value between ``low`` and ``high`` where ``is_below`` becomes False, to within 1e-12."""
     while high - low > 1e-12:
         middle = (low + high) / 2
         low, high = (middle, high) if is_below(middle) else (low, middle)

@@ -1,4 +1,4 @@
-"""Verdicts on budgets, for the terminal, as Markdown, and in one sentence each."""
+"""Results of budgets as a terminal table, as Markdown and as sentences."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LEAST = "accuracy"
-"""Names with a lower limit; all others have an upper one."""
+"""Name of the quantity with a lower limit; all others have an upper limit."""
 COLUMNS = ("budget", "value", "limit", "margin", "", "")
 
 
 def cells(report: BudgetReport, metric: str = "accuracy") -> tuple[str, ...]:
-    """One verdict as the texts of ``COLUMNS``."""
+    """Return the texts of ``COLUMNS`` for one budget."""
     sign = "at least" if report.name == LEAST else "at most"
     return (
         report.name,
@@ -30,14 +30,14 @@ def cells(report: BudgetReport, metric: str = "accuracy") -> tuple[str, ...]:
 
 
 def sentence(report: BudgetReport, metric: str = "accuracy") -> str:
-    """One verdict as a part of a message."""
+    """Return the result of one budget as a clause for a message."""
     name, value, limit, _, kind, _ = cells(report, metric)
     note = f": {report.note}" if report.note else ""
     return f"{name} is {value}{f' ({kind})' if kind else ''}, {limit} is allowed{note}"
 
 
 def render(reports: Sequence[BudgetReport], metric: str = "accuracy") -> Table:
-    """The table for a terminal, made with rich."""
+    """Return a rich table for the terminal."""
     from rich.box import SIMPLE
     from rich.table import Table
 
@@ -52,7 +52,7 @@ def render(reports: Sequence[BudgetReport], metric: str = "accuracy") -> Table:
 
 
 def markdown(reports: Sequence[BudgetReport], metric: str = "accuracy") -> str:
-    """The table as Markdown."""
+    """Return the table as Markdown."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---|---:|---|---:|---|---|"]
     lines += [f"| {' | '.join(cells(report, metric))} |" for report in reports]
     return "\n".join([*lines, "", *(f"{report.name}: {report.note}" for report in reports if report.note)])

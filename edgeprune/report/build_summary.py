@@ -1,4 +1,4 @@
-"""Summary of a build for one or several targets: a line for each."""
+"""Summary of a build for one or more targets, with one line for each target."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ COLUMNS = ("target", "ships", "MACs", "file", "accuracy", "latency p50", "budget
 
 @dataclass(frozen=True)
 class FinishedBuild:
-    """A finished build.
+    """Results of a finished build.
 
     Attributes:
-        manifest: Of the bundle.
-        profile: Of its models.
-        budgets: Verdicts on all limits.
+        manifest: Manifest of the bundle.
+        profile: Profile of its models.
+        budgets: Results of all budgets.
     """
 
     manifest: Manifest
@@ -38,10 +38,10 @@ class BuildOutcome:
     """Outcome of the build for one target.
 
     Attributes:
-        target: Its name.
-        exit_code: That it would have ended with alone.
-        error: Why it failed, or which budgets are missed.
-        made: None where it failed.
+        target: Name of the target.
+        exit_code: Exit code of the build for this target.
+        error: Reason of the failure, or the missed budgets; None if there are none.
+        finished: Results of the build; None if it failed.
     """
 
     target: str
@@ -51,12 +51,12 @@ class BuildOutcome:
 
 
 def cells(outcome: BuildOutcome) -> tuple[str, ...]:
-    """One outcome as the texts of ``COLUMNS``."""
+    """Return the texts of ``COLUMNS`` for one outcome."""
     if outcome.finished is None:
         return (outcome.target, *("" for _ in COLUMNS[2:-1]), "failed", str(outcome.exit_code))
     manifest = outcome.finished.manifest
     shipped, budgets = manifest.metrics.shipped, outcome.finished.budgets
-    kept = sum(report.ok for report in budgets)
+    num_met = sum(report.ok for report in budgets)
     return (
         outcome.target,
         "" if manifest.precision is None else manifest.precision.shipped,
@@ -64,29 +64,29 @@ def cells(outcome: BuildOutcome) -> tuple[str, ...]:
         "" if shipped.file_bytes is None else size(shipped.file_bytes),
         "" if shipped.accuracy is None else shown("accuracy", shipped.accuracy, metric=manifest.metric),
         _latency(outcome.finished),
-        f"{kept} of {len(budgets)} kept",
+        f"{num_met} of {len(budgets)} kept",
         str(outcome.exit_code),
     )
 
 
 def render(outcomes: Sequence[BuildOutcome]) -> Table:
-    """The table for a terminal, made with rich."""
+    """Return a rich table for the terminal."""
     from rich.box import SIMPLE
     from rich.table import Table
 
-    made = Table(box=SIMPLE, pad_edge=False)
+    table = Table(box=SIMPLE, pad_edge=False)
     for column in COLUMNS:
         is_text = column in ("latency p50", "budgets")
-        made.add_column(
+        table.add_column(
             column, justify="left" if column in ("target", "ships", "budgets") else "right", no_wrap=not is_text
         )
     for outcome in outcomes:
-        made.add_row(*cells(outcome))
-    return made
+        table.add_row(*cells(outcome))
+    return table
 
 
 def markdown(outcomes: Sequence[BuildOutcome]) -> str:
-    """All of a build as Markdown: a line for each target, then its table, its verdicts and its error."""
+    """Return the summary as Markdown: one line for each target, then its table, budget results and error."""
     lines = []
     if len(outcomes) > 1:
         lines += [f"| {' | '.join(COLUMNS)} |", "|---|---|---:|---:|---:|---:|---|---:|"]
@@ -94,23 +94,23 @@ def markdown(outcomes: Sequence[BuildOutcome]) -> str:
         lines.append("")
     for outcome in outcomes:
         if outcome.finished is not None:
-            made = outcome.finished
-            lines += [build_table.markdown(made.manifest, made.profile), ""]
-            lines += [budget_output.markdown(made.budgets, made.manifest.metric), ""]
+            finished = outcome.finished
+            lines += [build_table.markdown(finished.manifest, finished.profile), ""]
+            lines += [budget_output.markdown(finished.budgets, finished.manifest.metric), ""]
         if outcome.error is not None:
             lines += [f"**{outcome.target}: {outcome.error}**", ""]
     return "\n".join(lines)
 
 
-def _latency(made: FinishedBuild) -> str:
-    """Median latency of the shipped model, or its prediction, with the provenance."""
-    manifest, profile = made.manifest, made.profile
-    ships = "float32" if manifest.precision is None else manifest.precision.shipped
-    found = profile.models.get("pruned" if ships == "float32" else ships)
-    if found is None:
+def _latency(finished: FinishedBuild) -> str:
+    """Return the median or predicted latency of the shipped model, with its provenance."""
+    manifest, profile = finished.manifest, finished.profile
+    shipped_precision = "float32" if manifest.precision is None else manifest.precision.shipped
+    model = profile.models.get("pruned" if shipped_precision == "float32" else shipped_precision)
+    if model is None:
         predicted = manifest.metrics.shipped.predicted_latency_ms
         return "not measured" if predicted is None else f"{milliseconds(predicted)}, estimated"
-    value = milliseconds(found.latency_ms.p50)
+    value = milliseconds(model.latency_ms.p50)
     if not is_on_target(manifest.platform, profile):
         return f"{value} on {device_name(profile).partition(' (')[0]}"
-    return f"{value}, {found.latency_ms.kind}"
+    return f"{value}, {model.latency_ms.kind}"

@@ -1,4 +1,4 @@
-"""The table of a build: dense, pruned and their ratio, as data, for the terminal and as Markdown."""
+"""Table of a build with dense values, pruned values and their ratio, as data, for the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ FOOTNOTE = "MACs: multiply-adds of one sample; FLOPs = 2 x MACs."
 
 @dataclass(frozen=True)
 class TableRow:
-    """One quantity of both networks.
+    """One quantity of the dense and the pruned network.
 
     Attributes:
-        name: As it is shown.
-        key: For machines: ``macs``, ``latency_ms.p50``, ...
+        name: Displayed name.
+        key: Key in JSON, such as ``macs`` or ``latency_ms.p50``.
         dense: Value of the dense network.
-        pruned: Value of the pruned one.
-        kind: Where the values come from.
-        shown: ``dense`` and ``pruned`` as text, with units.
-        change: Their ratio as text; for accuracy the difference in points, for another metric the difference.
-        ratio: ``pruned`` over ``dense``; None for accuracy, and where dense is 0.
-        where: The device of both values, if it is not the target: ``this machine (x86_64)``; else empty.
+        pruned: Value of the pruned network.
+        kind: Provenance of both values.
+        shown: ``dense`` and ``pruned`` as text with units.
+        change: Ratio as text; for accuracy the difference in points, for another metric the difference.
+        ratio: ``pruned / dense``; None for accuracy, and if ``dense`` is 0.
+        where: Device of both values if it is not the target, such as ``this machine (x86_64)``; else empty.
     """
 
     name: str
@@ -47,39 +47,39 @@ class TableRow:
 
     @property
     def origin(self) -> str:
-        """Provenance for people, empty for what is exact. The caption names the device."""
+        """Displayed provenance; empty for exact values. The caption names the device."""
         if self.where:
             return "this machine" if self.where.startswith("this machine") else "elsewhere"
         return "" if self.kind == "exact" else self.kind
 
 
 def rows(manifest: Manifest, profile: Profile | None = None) -> list[TableRow]:
-    """The rows of a build, in order; a quantity that is not known of both networks is left out.
+    """Return the rows of a build in order, without quantities that are not known for both networks.
 
     Args:
-        manifest: Of the bundle.
-        profile: Models ``dense`` and ``pruned`` on one device, and the forms that could ship instead, by precision.
+        manifest: Manifest of the bundle.
+        profile: Profile of the models ``dense`` and ``pruned`` on one device, and of other precisions by name.
     """
     dense, pruned, shipped = manifest.metrics.dense, manifest.metrics.pruned, manifest.metrics.shipped
-    made = [
+    result = [
         _ratio_row("MACs", "macs", dense.macs, pruned.macs, quantity_text.count),
         _ratio_row("parameters", "params", dense.params, pruned.params, quantity_text.count),
     ]
     if dense.file_bytes is not None and shipped.file_bytes is not None:
-        made.append(_ratio_row("file", "file_bytes", dense.file_bytes, shipped.file_bytes, quantity_text.size))
+        result.append(_ratio_row("file", "file_bytes", dense.file_bytes, shipped.file_bytes, quantity_text.size))
     if dense.accuracy is not None:
         if pruned.accuracy is not None:
-            made.append(_accuracy_row(manifest.metric, "accuracy", dense.accuracy, pruned.accuracy))
+            result.append(_accuracy_row(manifest.metric, "accuracy", dense.accuracy, pruned.accuracy))
         if shipped.accuracy is not None:
             name = f"{manifest.metric}, shipped"
-            made.append(_accuracy_row(name, "shipped_accuracy", dense.accuracy, shipped.accuracy))
+            result.append(_accuracy_row(name, "shipped_accuracy", dense.accuracy, shipped.accuracy))
     if profile is not None and {"dense", "pruned"} <= profile.models.keys():
-        made += _measured_rows(manifest, profile)
-    return made + _board_rows(manifest)
+        result += _measured_rows(manifest, profile)
+    return result + _board_rows(manifest)
 
 
 def render(manifest: Manifest, profile: Profile | None = None) -> Table:
-    """The table for a terminal, made with rich."""
+    """Return a rich table for the terminal."""
     from rich.box import SIMPLE
     from rich.table import Table
 
@@ -100,7 +100,7 @@ def render(manifest: Manifest, profile: Profile | None = None) -> Table:
 
 
 def markdown(manifest: Manifest, profile: Profile | None = None) -> str:
-    """The table as Markdown, with its title above and its notes below."""
+    """Return the table as Markdown, with its title above and its notes below."""
     lines = [f"**{title(manifest)}**", "", "| | dense | pruned | ratio | |", "|---|---:|---:|---:|---|"]
     lines += [
         f"| {row.name} | {row.shown[0]} | {row.shown[1]} | {row.change} | {row.origin} |"
@@ -110,35 +110,35 @@ def markdown(manifest: Manifest, profile: Profile | None = None) -> str:
 
 
 def title(manifest: Manifest) -> str:
-    """Title of a build: its recipe and target."""
+    """Return the title of a build: its recipe and target."""
     return f"{manifest.recipe} for {manifest.target}"
 
 
 def profiled(manifest: Manifest, profile: Profile) -> str:
-    """The model whose latency is told: the one that ships, else its float32 form."""
-    ships = "float32" if manifest.precision is None else manifest.precision.shipped
-    return ships if ships in profile.models else "pruned"
+    """Return the name of the model whose latency is shown: the shipped precision if measured, else float32."""
+    shipped = "float32" if manifest.precision is None else manifest.precision.shipped
+    return shipped if shipped in profile.models else "pruned"
 
 
 def _measured_rows(manifest: Manifest, profile: Profile) -> list[TableRow]:
-    """Latency and memory of a profile that has the dense and the pruned network."""
+    """Return the rows of latency and memory from a profile with the dense and the pruned network."""
     dense, shipped = manifest.metrics.dense, manifest.metrics.shipped
     name, on_target = profiled(manifest, profile), is_on_target(manifest.platform, profile)
     before, after = profile.models["dense"], profile.models[name]
-    made = _latency_rows(before, after, profile.ratios.get(name))
+    result = _latency_rows(before, after, profile.ratios.get(name))
     memory = before.peak_memory_bytes, after.peak_memory_bytes
     if memory[0] is not None and memory[1] is not None:
         values = memory[0].value, memory[1].value
-        made.append(_ratio_row("peak memory", "peak_memory_bytes", *values, quantity_text.size, kind=memory[0].kind))
-    made = made if on_target else [replace(row, where=device_name(profile)) for row in made]
+        result.append(_ratio_row("peak memory", "peak_memory_bytes", *values, quantity_text.size, kind=memory[0].kind))
+    result = result if on_target else [replace(row, where=device_name(profile)) for row in result]
     if dense.predicted_latency_ms is not None and shipped.predicted_latency_ms is not None:
         float32 = profile.models["pruned"].latency_ms.p50 if on_target else None
-        made.insert(4, _predicted_row(dense.predicted_latency_ms, shipped.predicted_latency_ms, float32))
-    return made
+        result.insert(4, _predicted_row(dense.predicted_latency_ms, shipped.predicted_latency_ms, float32))
+    return result
 
 
 def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure | None) -> list[TableRow]:
-    made = [
+    result = [
         _ratio_row(
             f"latency {name}",
             f"latency_ms.{name}",
@@ -152,31 +152,31 @@ def _latency_rows(dense: ModelProfile, pruned: ModelProfile, ratio: RatioFigure 
     ]
     if ratio is not None:
         interval = f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-        made[0] = replace(made[0], change=interval, ratio=ratio.value)
-    return made
+        result[0] = replace(result[0], change=interval, ratio=ratio.value)
+    return result
 
 
 def _board_rows(manifest: Manifest) -> list[TableRow]:
-    """Rows of a microcontroller: estimated RAM, flash and latency."""
-    found, metrics = manifest.microcontroller, manifest.metrics
-    if found is None:
+    """Return the rows of a microcontroller: estimated RAM, flash and latency."""
+    board, metrics = manifest.microcontroller, manifest.metrics
+    if board is None:
         return []
-    arena = found.dense.arena.arena_bytes, found.shipped.arena.arena_bytes
-    flash = found.dense.flash.flash_bytes, found.shipped.flash.flash_bytes
-    made = [
+    arena = board.dense.arena.arena_bytes, board.shipped.arena.arena_bytes
+    flash = board.dense.flash.flash_bytes, board.shipped.flash.flash_bytes
+    result = [
         _ratio_row("arena", "arena_bytes", *arena, quantity_text.size, kind="estimated"),
         _ratio_row("flash", "flash_bytes", *flash, quantity_text.size, kind="estimated"),
     ]
     before, after = metrics.dense.predicted_latency_ms, metrics.shipped.predicted_latency_ms
     if before is not None and after is not None:
-        made.append(
+        result.append(
             _ratio_row("latency", "predicted_latency_ms", before, after, quantity_text.milliseconds, kind="estimated")
         )
-    return made
+    return result
 
 
 def _predicted_row(dense: float, pruned: float, measured: float | None) -> TableRow:
-    """Latencies that the target's table predicts, and the error for the pruned float32 network if it was measured."""
+    """Return the row of latencies that the target's table predicts, with the prediction error if it is known."""
     row = _ratio_row(
         "latency, predicted", "predicted_latency_ms", dense, pruned, quantity_text.milliseconds, kind="estimated"
     )
@@ -215,16 +215,16 @@ def _caption(manifest: Manifest, profile: Profile | None) -> str:
     here = "this machine, " if elsewhere and device["uri"].startswith("local:") else ""
     return (
         f"{FOOTNOTE}\nProfiled on {here}{where}{elsewhere}.\n"
-        "Memory is what the model adds to the runtime. Ratio of medians with its 95 % interval."
-        f"{_which(manifest, profile)}"
+        "Memory excludes the runtime. Ratio of medians with its 95 % interval."
+        f"{_precision_note(manifest, profile)}"
     )
 
 
-def _which(manifest: Manifest, profile: Profile) -> str:
-    """Says it where latency is not that of two float32 files, of which the second ships."""
-    ships = "float32" if manifest.precision is None else manifest.precision.shipped
-    if ships == "float32":
+def _precision_note(manifest: Manifest, profile: Profile) -> str:
+    """Return a note on the measured file if the shipped precision is not float32; else an empty text."""
+    shipped = "float32" if manifest.precision is None else manifest.precision.shipped
+    if shipped == "float32":
         return ""
-    if profiled(manifest, profile) == ships:
-        return f"\nLatency and memory of pruned are those of the {ships} file, which ships."
-    return f"\nLatency and memory of pruned are those of its float32 file; {ships} ships, and was not measured here."
+    if profiled(manifest, profile) == shipped:
+        return f"\nLatency and memory of pruned are those of the shipped {shipped} file."
+    return f"\nLatency and memory of pruned are those of its float32 file; the shipped {shipped} file was not measured."

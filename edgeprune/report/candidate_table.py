@@ -1,4 +1,4 @@
-"""Candidate plans of a build, for the terminal and as cells of a table."""
+"""Table of the candidate plans of a build."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def name(plan: PlanReport) -> str:
-    """``fisher, balance 1, align 8``."""
+    """Return the name of a plan, such as ``fisher, balance 1, align 8``."""
     select = plan.select if plan.balance is None else f"balance {plan.balance:g}"
     return f"{plan.criterion}, {select}, align {plan.align}"
 
 
 def cells(plan: PlanReport, metric: str = "accuracy") -> tuple[str, ...]:
-    """Name, fraction of the MACs, loss and metric after repair, and loss and metric after the short training."""
+    """Return name, fraction of MACs, loss and metric after repair, and loss and metric after the short training."""
     return (
         name(plan),
         f"{plan.macs:.3f}",
@@ -31,7 +31,7 @@ def cells(plan: PlanReport, metric: str = "accuracy") -> tuple[str, ...]:
 
 
 def render(manifest: Manifest) -> Table | None:
-    """The table for a terminal, made with rich; None where nothing was compared."""
+    """Return a rich table for the terminal; None if there are no candidates."""
     from rich.table import Table
 
     if not manifest.candidates:
@@ -45,7 +45,9 @@ def render(manifest: Manifest) -> Table | None:
     for plan in manifest.candidates:
         row = (*cells(plan, manifest.metric)[: len(columns)], "used" if plan.chosen else "")
         table.add_row(*row, style="bold" if plan.chosen else None)
-    table.caption = "lowest loss wins; an aligned plan is preferred if its loss is as good within one standard error"
+    table.caption = (
+        "the plan with the lowest loss is used; an aligned plan is preferred if its loss is within one standard error"
+    )
     table.caption_justify = "left"
     return table
 

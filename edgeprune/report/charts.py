@@ -1,4 +1,4 @@
-"""Charts: an SVG that stretches with the page, and its text as HTML around it, which stays as large as other text."""
+"""Charts as a scalable SVG, with labels in HTML so that their font size does not scale."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from dataclasses import dataclass
 from edgeprune.report.markup import Content, Markup, element
 
 Point = tuple[float, float]
-"""In percent of the plot, from the left and from the top."""
+"""Position in percent of the plot, from the left and from the top."""
 
 
 _GAP = 0.25
-"""Between bars, of the room that each has."""
+"""Gap between bars, as a fraction of the width for each bar."""
 _EDGE_LEFT, _EDGE_RIGHT = 25, 75
 """Position along the axis beyond which a label would cross the edge of a narrow plot."""
 _FEW_DECADES = 2
-"""Between ticks at powers of ten; of fewer there are ticks at 2 and 5 as well."""
+"""Number of decades below which ticks are also drawn at 2 and 5 times the powers of ten."""
 
 _TICK_LETTERS = 8
-"""Letters of a name at a tick: five names fit side by side on a phone."""
+"""Maximum number of characters in a tick label, so that five labels fit on a phone."""
 
 
 @dataclass(frozen=True)
 class ChartAxis:
-    """From values to places.
+    """Axis of a chart, which maps values to positions.
 
     Attributes:
-        low: Value at the left, or at the bottom.
-        high: Value at the right, or at the top.
-        title: What it counts, with the unit.
-        show: A value as its tick has it; None: the axis has no ticks.
-        whole: Ticks stand at whole numbers alone.
-        logarithmic: Equal distances are equal ratios; ``low`` is above 0.
+        low: Value at the left or bottom end.
+        high: Value at the right or top end.
+        title: Title with the unit.
+        show: Function that formats a tick label; None for an axis without ticks.
+        whole: Whether ticks are only drawn at whole numbers.
+        logarithmic: Whether the scale is logarithmic; ``low`` must then be above 0.
     """
 
     low: float
@@ -44,12 +44,12 @@ class ChartAxis:
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """Percent of the way from ``low`` to ``high``, no further than either."""
+        """Return the position of ``value`` in percent from ``low`` to ``high``, clipped to the axis."""
         low, high, value = (math.log(v) for v in self._all(value)) if self.logarithmic else self._all(value)
         return 50.0 if high <= low else 100 * ((value - low) / (high - low))
 
     def ticks(self, most: int = 5) -> list[float]:
-        """Round values within the axis."""
+        """Return the values of up to about ``most`` ticks, which are round numbers."""
         if self.logarithmic:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
             if last - first < _FEW_DECADES:
@@ -72,13 +72,13 @@ class ChartAxis:
 
 @dataclass(frozen=True)
 class ChartLabel:
-    """Text above the point ``at``, or below it; at the sides of the plot it grows inwards.
+    """Label of a point; labels near the sides of the plot extend inwards.
 
     Attributes:
-        at: What it names.
-        text: Few words.
-        look: Of the text; ``minor`` text is not there where the plot is narrow.
-        below: The point.
+        at: Position of the labeled point.
+        text: Short text.
+        look: CSS class; text of the class ``minor`` is hidden in narrow plots.
+        below: Whether the label is below the point instead of above it.
     """
 
     at: Point
@@ -97,19 +97,19 @@ def plot(
     labels: Iterable[ChartLabel] = (),
     height_rem: float = 12,
 ) -> Markup:
-    """A chart.
+    """Return the markup of a chart.
 
     Args:
-        title: For those who cannot see it, and as a tooltip.
-        description: Text that says what the chart shows, likewise.
-        marks: Paths in percent of both axes.
-        x: To the right.
-        y: Upwards.
-        labels: Beside what they name.
-        height_rem: In heights of the text.
+        title: Title for screen readers and for the tooltip.
+        description: Description of the content for screen readers and for the tooltip.
+        marks: SVG paths with coordinates in percent of both axes.
+        x: Horizontal axis.
+        y: Vertical axis.
+        labels: Labels of points.
+        height_rem: Height in units of the font size.
     """
     grid = [line([(0, 100 - y.at(tick)), (100, 100 - y.at(tick))], "grid") for tick in _shown(y)]
-    drawn = element(
+    chart = element(
         "svg",
         element("title", title),
         element("desc", description),
@@ -124,36 +124,36 @@ def plot(
         *(_tick("x", f"left:{_n(x.at(tick))}%", x, tick) for tick in _shown(x)),
         *(_label(label) for label in labels),
     ]
-    area = element("div", drawn, texts, class_="area", style=f"height:{height_rem:g}rem")
+    area = element("div", chart, texts, class_="area", style=f"height:{height_rem:g}rem")
     above = element("div", y.title, class_="axis", aria_hidden="true") if y.title else None
     below = element("div", x.title, class_="axis below", aria_hidden="true") if x.title else None
     return element("div", above, area, below, class_="plot" + (" scaled" if y.show else ""))
 
 
 def line(points: Sequence[Point], look: str) -> Markup:
-    """Straight from point to point."""
+    """Return straight lines from point to point."""
     return element("path", d=_path(points), class_=f"line {look}")
 
 
 def area(points: Sequence[Point], look: str) -> Markup:
-    """The area below a line, down to the axis."""
+    """Return the filled area between a line and the horizontal axis."""
     closed = [(points[0][0], 100.0), *points, (points[-1][0], 100.0)]
     return element("path", d=f"{_path(closed)}Z", class_=f"fill {look}")
 
 
 def dots(points: Iterable[Point], look: str) -> Markup:
-    """Round however the plot is stretched: they are ends of lines without length."""
+    """Return dots, drawn as line caps of zero-length lines so that they remain round in a stretched plot."""
     return element("path", d="".join(f"M{_n(x)} {_n(y)}h0" for x, y in points), class_=f"dots {look}")
 
 
 def ticks(places: Iterable[float], top: float, bottom: float, look: str) -> Markup:
-    """Short upright lines; those at one place are drawn once."""
-    seen = dict.fromkeys(_n(place, 1) for place in places)
-    return element("path", d="".join(f"M{x} {_n(top)}V{_n(bottom)}" for x in seen), class_=f"line {look}")
+    """Return short vertical lines, without duplicates at the same position."""
+    unique_places = dict.fromkeys(_n(place, 1) for place in places)
+    return element("path", d="".join(f"M{x} {_n(top)}V{_n(bottom)}" for x in unique_places), class_=f"line {look}")
 
 
 def stairs(values: Sequence[float], x: ChartAxis, y: ChartAxis) -> list[Point]:
-    """A line that keeps each value over its own step; the values are numbered from 1, and each is around its number."""
+    """Return the points of a step line in which value number n, from 1, is centered at n."""
     points: list[Point] = []
     for number, value in enumerate(values, start=1):
         height = 100 - y.at(value)
@@ -162,23 +162,23 @@ def stairs(values: Sequence[float], x: ChartAxis, y: ChartAxis) -> list[Point]:
 
 
 def bars(values: Sequence[float], x: ChartAxis, y: ChartAxis, look: str) -> Markup:
-    """One bar a value, numbered likewise."""
+    """Return a bar for each value, in which value number n, from 1, is centered at n."""
     half = 0.5 - _GAP / 2
-    drawn = (
+    paths = (
         f"M{_n(x.at(number - half))} 100V{_n(100 - y.at(value))}H{_n(x.at(number + half))}V100Z"
         for number, value in enumerate(values, start=1)
     )
-    return element("path", d="".join(drawn), class_=f"bars {look}")
+    return element("path", d="".join(paths), class_=f"bars {look}")
 
 
 def numbers(count: int, title: str, names: Sequence[str] = ()) -> ChartAxis:
-    """The axis of what is numbered from 1; its ticks have the numbers, or the ends of ``names``."""
+    """Return an axis for numbers from 1, whose tick labels are the numbers or the ends of ``names``."""
     show = (lambda value: _end(names[round(value) - 1])) if names else "{:.0f}".format
     return ChartAxis(0.5, count + 0.5, title, show, whole=True)
 
 
 def _end(name: str) -> str:
-    """Last characters of a name, which distinguish layers."""
+    """Return the last characters of a name, which distinguish layers."""
     return name if len(name) <= _TICK_LETTERS else f"…{name[1 - _TICK_LETTERS :]}"
 
 

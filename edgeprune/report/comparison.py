@@ -1,4 +1,4 @@
-"""Comparison of two bundles or profiles: each change with its confidence interval, and its decision by the limits."""
+"""Comparison of two bundles or profiles: changes with confidence intervals, and their decisions by the limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Comparison:
         metric: Name of the metric under the key ``accuracy``.
         changes: One for each quantity, in the order of the table.
         notes: Remarks on the whole comparison.
-        undecided_fails: Whether a limit fails that the measurements do not decide.
+        undecided_fails: Whether an undecided limit counts as failed.
     """
 
     title: str
@@ -50,12 +50,12 @@ class Comparison:
 
     @property
     def failed(self) -> tuple[QuantityChange, ...]:
-        """Changes that are beyond their limit, with their whole interval."""
+        """Changes whose whole interval is beyond the limit."""
         return tuple(change for change in self.changes if change.failed)
 
     @property
     def undecided(self) -> tuple[QuantityChange, ...]:
-        """Changes with a limit inside their interval."""
+        """Changes whose interval contains the limit."""
         return tuple(change for change in self.changes if change.decision == "undecided")
 
     @property
@@ -73,20 +73,23 @@ def compare(
 ) -> Comparison:
     """Compare two bundles, manifests or profiles.
 
-    What slowed down everything is the machine: where the new profile holds the base's model too, measured in turn with
-    the new one (``edgeprune profile --baseline``), the two are compared there; else latency is compared beside that of
-    the dense network where both profiles hold the same file of it, from the same device and runtime.
+    Latency is corrected for changes of the device's speed:
+
+    1. If the new profile also contains the base model, interleaved with the new one (``edgeprune profile --baseline``),
+       both values come from that profile.
+    2. Otherwise, if both profiles contain the same file of the dense network on the same device and runtime, latency is
+       compared relative to that of the dense network.
 
     Args:
-        base: The bundle before.
-        new: The bundle that may take its place.
+        base: Base bundle.
+        new: Bundle that may replace the base.
         rules: Limits for how much worse a quantity may become. Without any, every quantity has its default limit.
         undecided: Whether a limit of ``rules`` fails if it lies inside the 95 % interval of the change.
 
     Raises:
-        InputError: They are of different networks or targets, or have nothing in common; or a rule names what they have
-            not.
-        MeasurementError: A rule names what cannot be compared.
+        InputError: The bundles have different networks or targets, or nothing in common; or a rule names a quantity
+            that is not in both.
+        MeasurementError: A rule names a quantity that cannot be compared.
     """
     notes: list[str] = []
     changes: list[QuantityChange] = []
@@ -108,18 +111,20 @@ def compare(
 
 
 def _check_same(base: BundleContent, new: BundleContent, before: Manifest, now: Manifest) -> None:
-    for what in ("recipe", "target", "metric"):
-        one, other = getattr(before, what), getattr(now, what)
+    for field in ("recipe", "target", "metric"):
+        one, other = getattr(before, field), getattr(now, field)
         if one != other:
-            raise InputError(f"{base.path} is of the {what} '{one}', {new.path} of '{other}': they cannot be compared")
+            raise InputError(
+                f"{base.path} has the {field} '{one}', {new.path} has '{other}': give two bundles of the same {field}"
+            )
 
 
 def _with_rules(changes: Sequence[QuantityChange], rules: Sequence[RegressionLimit]) -> Iterator[QuantityChange]:
-    known = {change.key: change for change in changes}
+    by_name = {change.key: change for change in changes}
     for rule in rules:
-        change = known.get(rule.key)
+        change = by_name.get(rule.key)
         if change is None or change.base is None or change.new is None:
-            raise InputError(f"--fail-on {rule}: there is no {rule.key} in both; there is {', '.join(known)}")
+            raise InputError(f"--fail-on {rule}: {rule.key} is not in both bundles; available are {', '.join(by_name)}")
         if change.worse is None:
             raise MeasurementError(f"--fail-on {rule}: {rule.key} cannot be compared: {change.note}")
     by_key = {rule.key: rule for rule in rules}
@@ -128,15 +133,17 @@ def _with_rules(changes: Sequence[QuantityChange], rules: Sequence[RegressionLim
         yield replace(change, rule=limit)
 
 
-def _counted(base: BundleContent, new: BundleContent, was: Manifest, is_: Manifest) -> Iterator[QuantityChange]:
-    """Changes of the shipped networks by their manifests: counts, estimates and accuracy."""
-    before, now = was.metrics.shipped, is_.metrics.shipped
+def _counted(
+    base: BundleContent, new: BundleContent, base_manifest: Manifest, new_manifest: Manifest
+) -> Iterator[QuantityChange]:
+    """Yield the changes of the shipped networks in the manifests: counts, estimates and accuracy."""
+    before, now = base_manifest.metrics.shipped, new_manifest.metrics.shipped
     for name in type(now).model_fields:
         one, other = getattr(before, name), getattr(now, name)
         if name not in _NOT_COMPARED and one is not None and other is not None:
             yield _amount(name, one, other, "estimated" if name.startswith("predicted") else "exact")
-    if was.microcontroller is not None and is_.microcontroller is not None:
-        one, other = was.microcontroller.shipped, is_.microcontroller.shipped
+    if base_manifest.microcontroller is not None and new_manifest.microcontroller is not None:
+        one, other = base_manifest.microcontroller.shipped, new_manifest.microcontroller.shipped
         yield _amount("arena_bytes", one.arena.arena_bytes, other.arena.arena_bytes, "estimated")
         yield _amount("flash_bytes", one.flash.flash_bytes, other.flash.flash_bytes, "estimated")
     if before.accuracy is not None and now.accuracy is not None:
@@ -144,34 +151,34 @@ def _counted(base: BundleContent, new: BundleContent, was: Manifest, is_: Manife
 
 
 def _amount(key: str, was: float, now: float, kind: Evidence) -> QuantityChange:
-    """Something that is counted, or estimated from what is: it has no noise."""
-    worse = _share(was, now)
+    """Return the change of a counted or estimated value, which has no noise."""
+    worse = _relative_increase(was, now)
     return QuantityChange(key, was, now, kind, worse, worse, worse)
 
 
 def _measured(
     base: BundleContent, new: BundleContent, before: Profile | None, now: Profile, notes: list[str]
 ) -> Iterator[QuantityChange]:
-    in_turn = _in_turn(base, new, before, now)
-    if in_turn is not None:
-        notes.append(f"Base and new were measured in turn on {now.device['uri']}.")
-        yield from _pair("", now, now, in_turn, None)
+    interleaved = _interleaved_pair(base, new, before, now)
+    if interleaved is not None:
+        notes.append(f"Base and new were measured in alternating blocks on {now.device['uri']}.")
+        yield from _pair("", now, now, interleaved, None)
         return
     if before is None:
         return
     pairs = dict(_pairs(base, new, before, now))
     if not pairs and not (before.models or now.models):
-        return  # a microcontroller's, before a board answered
+        return  # the profile of a microcontroller without measurements on a board
     if not pairs:
         raise InputError(
             f"{base.path} has the models {', '.join(before.models)}, {new.path} has {', '.join(now.models)}: "
-            "none is in both"
+            "they have no model in common"
         )
     drift = _drift(before, now)
     if drift is not None:
         notes.append(
-            f"Latency is compared beside that of the dense network, the same file in both, which took "
-            f"{100 * math.expm1(drift):+.1f} % of time."
+            f"Latency is corrected for the speed of the device: the dense network, the same file in both, took "
+            f"{100 * math.expm1(drift):+.1f} % time."
         )
     for prefix, pair in pairs.items():
         yield from _pair(prefix, before, now, pair, drift)
@@ -189,45 +196,54 @@ def _pair(prefix: str, before: Profile, now: Profile, pair: _Pair, drift: float 
         yield _memory(f"{prefix}memory_bytes", *values, kinds, elsewhere)
 
 
-def _in_turn(base: BundleContent, new: BundleContent, before: Profile | None, now: Profile) -> _Pair | None:
-    """Shipped models of both, if the new profile also measured the model of the base."""
-    known = set() if before is None else {model.sha256 for model in before.models.values()}
+def _interleaved_pair(base: BundleContent, new: BundleContent, before: Profile | None, now: Profile) -> _Pair | None:
+    """Return the shipped models of both bundles, if the new profile contains both; else None."""
+    base_hashes = set() if before is None else {model.sha256 for model in before.models.values()}
     if base.manifest is not None:
-        known = {entry.sha256 for entry in base.manifest.files.values()}
-    one = now.models.get(BASE)
-    other = _shipped(new.manifest, now) or next(iter(_pruned(now).values()), None)
-    if one is None or other is None or one.sha256 not in known or len(one.blocks_ms) != len(other.blocks_ms):
+        base_hashes = {entry.sha256 for entry in base.manifest.files.values()}
+    base_model = now.models.get(BASE)
+    new_model = _shipped(new.manifest, now) or next(iter(_pruned(now).values()), None)
+    if (
+        base_model is None
+        or new_model is None
+        or base_model.sha256 not in base_hashes
+        or len(base_model.blocks_ms) != len(new_model.blocks_ms)
+    ):
         return None
-    return one, other
+    return base_model, new_model
 
 
 def _pairs(base: BundleContent, new: BundleContent, before: Profile, now: Profile) -> Iterator[tuple[str, _Pair]]:
-    """The models that ship; without manifests every model of both, the pruned one or the only one without a prefix."""
+    """Yield the pairs of models to compare, with the prefix of their keys.
+
+    With manifests, these are the shipped models. Without them, these are all common models, and the keys of the pruned
+    model, or else of the first one, have no prefix.
+    """
     shipped = [_shipped(side.manifest, profile) for side, profile in ((base, before), (new, now))]
     if shipped[0] is not None and shipped[1] is not None:
         yield "", (shipped[0], shipped[1])
         return
-    was, is_ = _pruned(before), _pruned(now)
-    common = [name for name in is_ if name in was]
+    base_models, new_models = _pruned(before), _pruned(now)
+    common = [name for name in new_models if name in base_models]
     first = PRUNED if PRUNED in common else common[0] if common else None
     for name in common:
-        yield "" if name == first else f"{name}.", (was[name], is_[name])
+        yield "" if name == first else f"{name}.", (base_models[name], new_models[name])
 
 
 def _pruned(profile: Profile) -> dict[str, ModelProfile]:
-    """Those models that are not there for others to be held against."""
+    """Return all models except the reference models, which are the dense network and the base."""
     return {name: model for name, model in profile.models.items() if name not in (DENSE, BASE)}
 
 
 def _shipped(manifest: Manifest | None, profile: Profile) -> ModelProfile | None:
     if manifest is None:
         return None
-    known = {entry.sha256 for entry in manifest.files.values()}
-    return next((model for model in _pruned(profile).values() if model.sha256 in known), None)
+    hashes = {entry.sha256 for entry in manifest.files.values()}
+    return next((model for model in _pruned(profile).values() if model.sha256 in hashes), None)
 
 
 def _difference(before: Profile, now: Profile, one: ModelProfile, other: ModelProfile) -> str:
-    """Reasons why two measurements cannot be compared; empty if there are none."""
+    """Return the reasons why two measurements cannot be compared; empty if they can."""
     conditions = [(name, before.device.get(name), now.device.get(name)) for name in _DEVICE]
     conditions += [("threads", one.threads, other.threads), ("kind", one.latency_ms.kind, other.latency_ms.kind)]
     problems = [f"{name} was {was}, is {is_}" for name, was, is_ in conditions if was != is_]
@@ -238,12 +254,12 @@ def _difference(before: Profile, now: Profile, one: ModelProfile, other: ModelPr
 
 
 def _drift(before: Profile, now: Profile) -> float | None:
-    """log(new / base) of the dense network's median; None unless it is the same file on the same runtime."""
+    """Return log(new / base) of the dense network's median; None unless both are the same file on the same runtime."""
     one, other = before.models.get(DENSE), now.models.get(DENSE)
     if one is None or other is None or one.sha256 != other.sha256 or _difference(before, now, one, other):
         return None
     if before.device.get("runtime_version") != now.device.get("runtime_version"):
-        return None  # another version may well be slower with every network
+        return None  # another version may be slower for every network
     return math.log(other.latency_ms.p50 / one.latency_ms.p50)
 
 
@@ -262,8 +278,8 @@ def _latency(
     if elsewhere:
         return QuantityChange(key, was, now, kind, note=elsewhere)
     change = math.log(now / was) - (drift or 0.0)
-    found = noise(one.blocks_ms, other.blocks_ms, STATISTICS[name])
-    width = found.half_width()
+    spread_of_blocks = noise(one.blocks_ms, other.blocks_ms, STATISTICS[name])
+    width = spread_of_blocks.half_width()
     if math.isinf(width):
         return QuantityChange(
             key, was, now, kind, note="the noise of a single block is not known: measure at least 2 blocks"
@@ -278,7 +294,7 @@ def _latency(
         low,
         high,
         repeats="blocks",
-        repeats_needed=lambda limit: found.blocks_to_decide(abs(change - math.log1p(limit))),
+        repeats_needed=lambda limit: spread_of_blocks.blocks_to_decide(abs(change - math.log1p(limit))),
     )
 
 
@@ -286,10 +302,10 @@ def _memory(key: str, was: float, now: float, kinds: set[Any], elsewhere: str) -
     kind: Evidence = next(iter(kinds))
     if elsewhere or len(kinds) > 1:
         return QuantityChange(key, was, now, kind, note=elsewhere or f"one is {' and one '.join(sorted(kinds))}")
-    worse = _share(was, now)
+    worse = _relative_increase(was, now)
     return QuantityChange(key, was, now, kind, worse, worse - MEMORY_NOISE, worse + MEMORY_NOISE)
 
 
-def _share(base: float, new: float) -> float:
-    """How much more, as a share of ``base``."""
+def _relative_increase(base: float, new: float) -> float:
+    """Return the increase as a fraction of ``base``."""
     return new / base - 1 if base else (math.inf if new else 0.0)

@@ -1,4 +1,4 @@
-"""A comparison as a terminal table, as Markdown for a pull request, as JUnit XML and as JSON values."""
+"""Output of a comparison as a terminal table, Markdown for a pull request, JUnit XML or JSON values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("", "base", "new", "change", "95 % interval", "", "")
 _HIDDEN = (".p90", ".p99", ".min", ".mean")
-"""Statistics of latency that tables leave out unless they have a limit."""
+"""Latency statistics that tables omit unless they have a limit."""
 _COUNTED = {"failures": "failure", "skipped": "skipped", "errors": "error"}
 
 
 def cells(change: QuantityChange, metric: str) -> tuple[str, ...]:
-    """One change as the texts of the columns."""
+    """Return the texts of the columns for one change."""
     values = ("" if value is None else shown(change.key, value, metric=metric) for value in (change.base, change.new))
     return (
         change.key,
@@ -34,12 +34,12 @@ def cells(change: QuantityChange, metric: str) -> tuple[str, ...]:
 
 
 def visible(comparison: Comparison) -> list[QuantityChange]:
-    """The changes that people are shown."""
+    """Return the changes that tables show."""
     return [change for change in comparison.changes if not change.key.endswith(_HIDDEN) or change.rule is not None]
 
 
 def render(comparison: Comparison) -> Table:
-    """The table for a terminal of at least 80 columns, made with rich. Limits and advice are below it."""
+    """Return a rich table for a terminal of at least 80 columns, with limits and advice in the caption."""
     from rich.box import SIMPLE
     from rich.table import Table
 
@@ -57,7 +57,7 @@ def render(comparison: Comparison) -> Table:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table for a comment on a pull request."""
+    """Return the table as Markdown for a comment on a pull request."""
     lines = [
         f"**{comparison.title}: {_summary(comparison)}**",
         "",
@@ -72,10 +72,10 @@ def markdown(comparison: Comparison) -> str:
 
 
 def junit(comparison: Comparison) -> str:
-    """JUnit XML: a test for each quantity.
+    """Return JUnit XML with one test for each quantity.
 
-    A failure has the type ``regression`` or ``undecided``. What cannot be compared is skipped, and so is what is
-    undecided if that is to pass.
+    A failure has the type ``regression`` or ``undecided``. Quantities that cannot be compared are skipped, and so are
+    undecided ones if ``undecided_fails`` is False.
     """
     suite = ET.Element("testsuite", name="edgeprune compare")
     for change in comparison.changes:
@@ -94,7 +94,7 @@ def junit(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as plain JSON values."""
+    """Return the comparison as JSON values."""
     return {
         "title": comparison.title,
         "metric": comparison.metric,
@@ -126,7 +126,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def sentence(change: QuantityChange, metric: str) -> str:
-    """A change that failed or is undecided, as a part of a message."""
+    """Return a failed or undecided change as a clause for a message."""
     name, base, new, amount, interval, _, outcome = cells(change, metric)
     advice = f"; {_advice(change)}" if change.decision == "undecided" else ""
     return f"{name} went from {base} to {new} ({amount}{f', {interval}' if interval else ''}; {outcome}{advice})"
@@ -134,12 +134,12 @@ def sentence(change: QuantityChange, metric: str) -> str:
 
 def _summary(comparison: Comparison) -> str:
     failed, undecided = len(comparison.failed), len(comparison.undecided)
-    found = "no regression" if not failed else f"{failed} regression{'s' if failed > 1 else ''}"
-    return f"{found}, {undecided} undecided" if undecided else found
+    regressions = "no regression" if not failed else f"{failed} regression{'s' if failed > 1 else ''}"
+    return f"{regressions}, {undecided} undecided" if undecided else regressions
 
 
 def _outcome(change: QuantityChange, metric: str) -> str:
-    """The decision for people, with the limit if it is not kept for certain."""
+    """Return the displayed decision, with the limit if the change failed or is undecided."""
     if change.decision not in ("failed", "undecided") or change.rule is None:
         return change.verdict
     limit = change.rule.limit
@@ -152,7 +152,7 @@ def _outcome(change: QuantityChange, metric: str) -> str:
 
 
 def _advice(change: QuantityChange) -> str:
-    """Number of samples or blocks that would decide an undecided change."""
+    """Return the advice for an undecided change, such as the number of samples or blocks that would decide it."""
     if not change.repeats:
         return "more measurements would not narrow the interval: choose another limit, or --undecided pass"
     if change.needed is None:
@@ -162,7 +162,7 @@ def _advice(change: QuantityChange) -> str:
 
 
 def _rounded(count: int) -> int:
-    """Two leading digits, rounded up."""
+    """Round a count up to two significant digits."""
     step = int(10 ** max(0, len(str(count)) - 2))
     return -(-count // step) * step
 

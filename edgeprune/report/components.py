@@ -1,4 +1,4 @@
-"""Building blocks of the report's sections."""
+"""HTML components of the report's sections."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edgeprune.report.markup import Content, Markup, element
 
 @dataclass(frozen=True)
 class ReportSource:
-    """All that a report is made of.
+    """Inputs of a report.
 
     Attributes:
-        manifest: Of the bundle.
-        facts: Its ``report.json``.
-        profile: Its ``profile.json``; None where nothing was measured.
-        verdicts: On all budgets, those on measurements among them.
+        manifest: Manifest of the bundle.
+        facts: Content of ``report.json``.
+        profile: Content of ``profile.json``; None if nothing was measured.
+        verdicts: Results of all budgets, including those on measurements.
     """
 
     manifest: Manifest
@@ -32,21 +32,21 @@ class ReportSource:
 
     @property
     def shipped(self) -> str:
-        """The precision that ships."""
+        """Precision of the shipped model."""
         return "float32" if self.manifest.precision is None else self.manifest.precision.shipped
 
     def accuracy(self, value: float) -> str:
-        """``accuracy`` as text with its unit, by the metric of this network."""
+        """Return an accuracy, or a value of the metric that replaces it, as text with its unit."""
         return quantity_text.percent(value) if self.manifest.metric == "accuracy" else f"{value:.4g}"
 
     def accuracy_tick(self, value: float) -> str:
-        """The same on an axis."""
+        """Return an accuracy as a tick label."""
         return f"{100 * value:.4g} %" if self.manifest.metric == "accuracy" else f"{value:.4g}"
 
     def accuracy_axis(self, values: Sequence[float], *, room: float) -> ChartAxis:
-        """An axis of accuracy with ``room`` above and below, as a share of what it spans."""
-        spare = room * max(max(values) - min(values), 0.01 * max(map(abs, values)), 1e-6)
-        low, high = min(values) - spare, max(values) + spare
+        """Return an axis for accuracies, with a margin of ``room`` above and below as a fraction of their range."""
+        margin = room * max(max(values) - min(values), 0.01 * max(map(abs, values)), 1e-6)
+        low, high = min(values) - margin, max(values) + margin
         if self.manifest.metric == "accuracy":
             low, high = max(low, 0.0), min(high, 1.0)
         return ChartAxis(low, high, self.manifest.metric, self.accuracy_tick)
@@ -57,12 +57,12 @@ class ReportSource:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report.
+    """One section of a report.
 
     Attributes:
-        name: Its anchor.
-        title: Its heading.
-        body: What follows.
+        name: Anchor of the section.
+        title: Heading of the section.
+        body: Content below the heading.
     """
 
     name: str
@@ -72,14 +72,19 @@ class Section:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; numbers are aligned to the right."""
+    """A column of a table.
+
+    Attributes:
+        title: Header of the column.
+        number: Whether the column contains numbers, which are aligned to the right.
+    """
 
     title: str
     number: bool = True
 
 
 def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Content]]) -> Markup:
-    """A table that scrolls by itself where it is wider than the page; the first column names the rows."""
+    """Return a table whose first column contains row headers, and which scrolls if it is wider than the page."""
     head = (element("th", column.title, scope="col", class_=_look(column)) for column in columns)
     body = [
         element(
@@ -91,12 +96,14 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Conte
         )
         for row in rows
     ]
-    whole = element("table", element("caption", caption), element("thead", element("tr", head)), element("tbody", body))
-    return element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    content = element(
+        "table", element("caption", caption), element("thead", element("tr", head)), element("tbody", body)
+    )
+    return element("div", content, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
 def terms(pairs: Iterable[tuple[Content, Content]]) -> Markup:
-    """Words and what they are here; pairs with nothing to tell are left out."""
+    """Return a description list without the pairs whose value is empty."""
     entries = ((element("dt", term), element("dd", value)) for term, value in pairs if value)
     return element("dl", entries)
 
@@ -106,12 +113,12 @@ def paragraph(*content: Content, look: str | None = None) -> Markup:
 
 
 def kind(name: str) -> Markup:
-    """Badge with the provenance of a number."""
+    """Return a badge with the provenance of a number."""
     return element("span", name, class_=f"kind {name}")
 
 
 def folded(summary: str, content: Content, *, open_: bool = False) -> Markup:
-    """Content that can be expanded; on paper it always is."""
+    """Return content that can be expanded, and is always expanded in print."""
     return element("details", element("summary", summary), content, open=open_)
 
 
@@ -119,14 +126,14 @@ def figure(caption: Content, *content: Content) -> Markup:
     return element("figure", element("figcaption", caption), *content)
 
 
-def bar(share: float, look: str) -> Markup:
-    """A bar in a cell, 0 to 1 of its width; what it shows stands beside it in words."""
-    width = f"width:{100 * min(max(share, 0.0), 1.0):.4g}%"
+def bar(fraction: float, look: str) -> Markup:
+    """Return a bar for a table cell with a length of 0 to 1 of its width; another cell contains the value as text."""
+    width = f"width:{100 * min(max(fraction, 0.0), 1.0):.4g}%"
     return element("span", element("span", class_=look, style=width), class_="bar", aria_hidden="true")
 
 
 def model_look(name: str) -> str:
-    """How marks of a profiled model look: grey for what the one that ships is held against."""
+    """Return the CSS class for marks of a profiled model: gray for the reference models."""
     return "dense" if name in (DENSE, BASE) else "pruned"
 
 

@@ -1,4 +1,4 @@
-"""The coupling of a network as an SVG picture."""
+"""Diagram of the coupling of a network as SVG."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _FROZEN, _INK, _FAINT, _LINE, _BOX, _BOX_EDGE = "#8d939a", "#202124", "#5f6368",
 
 
 _SIZE, _TITLE, _EM = 11.0, 15.0, 0.61
-"""Sizes of letters, and the width of one of a monospaced font as a share of its size."""
+"""Font sizes of text and title, and the width of a monospaced character as a fraction of the font size."""
 
 
 _MARGIN, _GAP, _HEAD, _ROW, _THIN, _LANE, _BAR, _BADGE = 24.0, 14.0, 118.0, 22.0, 15.0, 22.0, 96.0, 16.0
-"""Margin, space between columns, height above the layers, heights of a layer with a box and one without, and widths of
-a lane, the widest box and the disc with a number."""
+"""Margin, gap between columns, height above the layers, heights of a layer with and without a box, and widths of a
+lane, the widest box and a badge."""
 
 
 def svg(coupling: Coupling, *, title: str, subtitle: str = "") -> str:
-    """The coupling as an SVG document of its own, on a light ground; long networks make tall pictures."""
+    """Return the coupling as a complete SVG document on a white background."""
     return _Picture(coupling, title, subtitle).draw()
 
 
 class _Picture:
-    """Columns from left to right: names, MACs, channels, boxes on the spine, lanes of rails, legend."""
+    """Layout of the diagram, with columns for names, MACs, channels, boxes, lanes of rails, and the legend."""
 
     def __init__(self, coupling: Coupling, title: str, subtitle: str) -> None:
         self.coupling, self.title, self.subtitle = coupling, title, subtitle
@@ -50,7 +50,7 @@ class _Picture:
         self.legend = self.first_lane + _LANE * (max(self.lanes, default=0) + 1)
 
     def draw(self) -> str:
-        """The whole document."""
+        """Return the complete document."""
         labels = [_rail_text(rail) for rail in self.coupling.rails]
         places = self._legend_places()
         width = max(
@@ -62,7 +62,7 @@ class _Picture:
         height = max(self.bottom, *places, 0) + _MARGIN
         parts = [*self._head(), *self._layers()]
         for at, rail in enumerate(self.coupling.rails):
-            about = f"{rail.name}: made by {', '.join(rail.makes)}; read by {', '.join(rail.reads) or 'none'}"
+            about = f"{rail.name}: computed by {', '.join(rail.makes)}; read by {', '.join(rail.reads) or 'none'}"
             label = _text(self.legend + 2 * _BADGE, places[at], labels[at], fill=_FAINT if rail.frozen else _INK)
             badge = _badge(self.legend + _BADGE / 2, places[at], at + 1, self.colours[at])
             parts.append(f'<g class="group"><title>{escape(about)}</title>{"".join(self._rail(at))}{badge}{label}</g>')
@@ -76,7 +76,7 @@ class _Picture:
         return "\n".join((declared, root, f"<title>{escape(self.title)}</title>", ground, *parts, "</svg>\n"))
 
     def _head(self) -> list[str]:
-        """Title, key of the marks, and names of the columns."""
+        """Return the title, the key of the marks, and the column names."""
         parts = [
             _text(_MARGIN, _MARGIN, self.title, size=_TITLE, weight="bold"),
             _text(_MARGIN, _MARGIN + 20, self.subtitle, fill=_FAINT),
@@ -95,7 +95,7 @@ class _Picture:
         return parts
 
     def _layers(self) -> list[str]:
-        """Names, figures and boxes, and from each box a line to the rails it touches."""
+        """Return names, values and boxes of the layers, and lines from each box to its rails."""
         parts = []
         if self.rows:
             parts.append(_line((self.spine, self.rows[0]), (self.spine, self.rows[-1]), _LINE, 2))
@@ -119,7 +119,7 @@ class _Picture:
         return parts
 
     def _rail(self, at: int) -> list[str]:
-        """A vertical line with a mark at each layer; the first has the number of the group."""
+        """Return the vertical line of a group, with a mark at each layer and the number of the group at the first."""
         rail, (first, last), x = self.coupling.rails[at], self.spans[at], self._x(self.lanes[at])
         colour = self.colours[at]
         parts = [_line((x, self.rows[first]), (x, self.rows[last]), colour, 2.5)]
@@ -133,7 +133,7 @@ class _Picture:
         return self.first_lane + _LANE * lane
 
     def _legend_places(self) -> list[float]:
-        """Heights of the groups' names: where a group begins, or below the name before it."""
+        """Return the vertical positions of the groups' names, at the first layer of each group but without overlap."""
         places = [0.0] * len(self.spans)
         free = 0.0
         for at in sorted(range(len(self.spans)), key=lambda at: self.spans[at][0]):
@@ -143,13 +143,13 @@ class _Picture:
 
 
 def _colours(coupling: Coupling) -> list[str]:
-    """Grey for what is frozen; else the next colour that no rail beside has, as long as there are enough."""
+    """Return a color for each rail: gray if frozen, else one that no overlapping rail has, if enough are available."""
     spans = spans_of(coupling)
     colours: list[str] = []
     for at, (rail, (first, last)) in enumerate(zip(coupling.rails, spans, strict=True)):
-        beside = {colours[other] for other in range(at) if spans[other][0] <= last and first <= spans[other][1]}
+        overlapping = {colours[other] for other in range(at) if spans[other][0] <= last and first <= spans[other][1]}
         turn = [_COLOURS[(at + step) % len(_COLOURS)] for step in range(len(_COLOURS))]
-        free = [colour for colour in turn if colour not in beside]
+        free = [colour for colour in turn if colour not in overlapping]
         colours.append(_FROZEN if rail.frozen else (free or turn)[0])
     return colours
 
@@ -160,14 +160,14 @@ def _rail_text(rail: CouplingRail) -> str:
 
 
 def _width(*texts: str) -> float:
-    """Width of the longest text in the common font size; monospaced fonts differ little."""
+    """Return the approximate width of the longest text in a monospaced font of the common size."""
     return _SIZE * _EM * max(map(len, texts))
 
 
 def _text(
     x: float, y: float, content: str, *, fill: str = _INK, size: float = _SIZE, anchor: str = "start", weight: str = ""
 ) -> str:
-    """Text whose middle is at the height ``y``."""
+    """Return text that is vertically centered at ``y``."""
     style = f' font-weight="{weight}"' if weight else ""
     return (
         f'<text x="{x:.1f}" y="{y + 0.35 * size:.1f}" font-size="{size:g}" text-anchor="{anchor}" fill="{fill}"{style}>'
@@ -189,7 +189,7 @@ def _mark(x: float, y: float, role: str, colour: str) -> str:
 
 
 def _badge(x: float, y: float, number: int, colour: str) -> str:
-    """The number of a group in a disc."""
+    """Return the number of a group in a disc."""
     disc = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{_BADGE / 2}" fill="{colour}"/>'
     size = 9 if number < 100 else 7.5
     return disc + _text(x, y, str(number), fill="#ffffff", size=size, anchor="middle", weight="bold")

@@ -1,7 +1,7 @@
-"""How the layers of a network hang together: drawn as text, and as a picture (SVG).
+"""Coupling between the layers of a network as data, and as a text diagram.
 
-Layers stand below each other in the order of execution. Each group is a rail beside them: it touches the layers that
-make its units and those that read them. Groups that are not alive at the same time share a lane.
+Each layer is a row, in the order of execution. Each group is a vertical rail next to them, with marks at the layers
+that compute its units and at those that read them. Groups that do not overlap share a lane.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from edgeprune.graph import Units
 
 NETWORK = "(network)"
-"""Name for calls of the network itself, outside any layer."""
+"""Name of operations in the network itself, outside any layer."""
 
 _GLYPHS = {"makes": "●", "reads": "○", "both": "◉", "along": "┼", "by": "│"}
 _ASCII = {"makes": "#", "reads": "o", "both": "@", "along": "+", "by": "|"}
-MEANING = {"makes": "makes the units", "reads": "reads them", "both": "both", "along": "goes along"}
+MEANING = {"makes": "computes the units", "reads": "reads them", "both": "both", "along": "shrinks with them"}
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class CouplingLayer:
     """One layer of the dense network.
 
     Attributes:
-        name: Its name in the network.
+        name: Name in the network.
         macs: Multiply-adds for one sample.
         params: Number of parameters.
-        channels: Size of its output along the dimension of its units; 0 for a layer that makes no units.
-        kind: Class of its module, such as "Conv2d"; "" for an operation without one.
-        shape: Shape of its last output for one sample, without the batch; () where it is not known.
+        channels: Size of its output along the dimension of its units; 0 for a layer that computes no units.
+        kind: Class of its module, such as "Conv2d"; "" for an operation without a module.
+        shape: Shape of its last output for one sample, without the batch; () if it is not known.
     """
 
     name: str
@@ -46,10 +46,17 @@ class CouplingLayer:
 
 @dataclass(frozen=True)
 class CouplingRail:
-    """A group of units, and the names of the layers that make it, read it, or merely shrink with it.
+    """A group of units and its layers.
 
-    ``share`` is the part of the network's MACs (0 to 1) that would go with all of the units; groups share MACs, so
-    that the sum is more than 1. ``frozen`` is why nothing may be removed, or None.
+    Attributes:
+        name: Name of the group.
+        units: Number of units.
+        share: Fraction of the network's MACs, 0 to 1, that depends on the group. A MAC can depend on two groups, so the
+            sum over all groups may exceed 1.
+        frozen: Reason why the group cannot be pruned; None if it can.
+        makes: Names of the layers that compute the units.
+        reads: Names of the layers that read the units.
+        along: Names of the other layers that shrink with the group.
     """
 
     name: str
@@ -61,7 +68,7 @@ class CouplingRail:
     along: tuple[str, ...]
 
     def role(self, layer: str) -> str | None:
-        """``makes``, ``reads``, ``both`` or ``along``; None where the layer has nothing to do with the group."""
+        """Return the role of a layer: ``makes``, ``reads``, ``both`` or ``along``; None if it is not in the group."""
         if layer in self.makes:
             return "both" if layer in self.reads else "makes"
         return "reads" if layer in self.reads else "along" if layer in self.along else None
@@ -69,38 +76,38 @@ class CouplingRail:
 
 @dataclass(frozen=True)
 class Coupling:
-    """Layers in the order of execution, and the groups in the order they are made."""
+    """Layers and groups of a network, both in the order of execution."""
 
     layers: tuple[CouplingLayer, ...]
     rails: tuple[CouplingRail, ...]
 
 
 def coupling_of(units: Units, network: nn.Module) -> Coupling:
-    """The coupling of dense ``network``, as plain data."""
+    """Return the coupling of the dense ``network``."""
     import torch
 
     from edgeprune.cost import cost_model
     from edgeprune.graph.graph_operators import is_operator_call, module_path
 
-    program, known = units.coordinates.program, units.coordinates.coupling
+    program, unit_coupling = units.coordinates.program, units.coordinates.coupling
     macs: dict[str, int] = {}
-    """By layer, in the order of execution."""
+    """MACs by layer, in the order of execution."""
     shapes: dict[str, tuple[int, ...]] = {}
     reads: list[dict[str, None]] = [{} for _ in units.groups]
     for node in program.graph.nodes:
         if not is_operator_call(node):
             continue
         sources = [str(source.target) for source in node.all_input_nodes if source.op == "get_attr"]
-        held = [_layer(name) for name in sources if name in program.state]
-        if not held and node not in known.products and node not in known.consumed:
+        state_layers = [_layer(name) for name in sources if name in program.state]
+        if not state_layers and node not in unit_coupling.products and node not in unit_coupling.consumed:
             continue
-        layer = held[0] if held else module_path(node) or NETWORK
-        for name in held or [layer]:
+        layer = state_layers[0] if state_layers else module_path(node) or NETWORK
+        for name in state_layers or [layer]:
             macs.setdefault(name, 0)
             shapes[name] = _sample_shape(node)
-        for product in known.products.get(node, ()):
+        for product in unit_coupling.products.get(node, ()):
             macs[layer] += product.count * math.prod(len(ids) for ids in product.factors)
-        for consumption in known.consumed.get(node, ()):
+        for consumption in unit_coupling.consumed.get(node, ()):
             read = units.unit_of[consumption.ids]
             for at in torch.unique(units.group_of[read[read >= 0]]).tolist():
                 reads[at][layer] = None
@@ -128,10 +135,10 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
     sizes: dict[str, dict[tuple[str, int], float]] = {}
     for group in units.groups:
         for member in group.producers:
-            made = sizes.setdefault(_layer(member.tensor), {})
+            tensor_sizes = sizes.setdefault(_layer(member.tensor), {})
             key = member.tensor, member.dim
-            made[key] = made.get(key, 0) + len(group) * member.per_unit
-    channels = {name: round(max(made.values())) for name, made in sizes.items()}
+            tensor_sizes[key] = tensor_sizes.get(key, 0) + len(group) * member.per_unit
+    channels = {name: round(max(tensor_sizes.values())) for name, tensor_sizes in sizes.items()}
     kinds = {name: type(module).__name__ for name, module in network.named_modules() if name}
     layers = tuple(
         CouplingLayer(
@@ -148,13 +155,13 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
 
 
 def _sample_shape(node: fx.Node) -> tuple[int, ...]:
-    """Shape of what a call gives for one sample; () for a call that gives several tensors."""
+    """Return the shape of an operation's output for one sample; () if it has several outputs."""
     shape = getattr(node.meta.get("val"), "shape", ())
     return tuple(int(size) for size in shape[1:])
 
 
 def text(coupling: Coupling, *, ascii_only: bool = False) -> list[str]:
-    """One line for each layer: the marks of the groups it touches, and the names of those that begin there."""
+    """Return a line for each layer: the marks of its groups, and the names of the groups that begin there."""
     glyphs = _ASCII if ascii_only else _GLYPHS
     spans, lanes = spans_of(coupling), lanes_of(coupling)
     lines = []
@@ -174,13 +181,13 @@ def text(coupling: Coupling, *, ascii_only: bool = False) -> list[str]:
 
 
 def text_key(*, ascii_only: bool = False) -> str:
-    """Legend of the marks of ``text``."""
+    """Return the legend of the marks in ``text``."""
     glyphs = _ASCII if ascii_only else _GLYPHS
     return "   ".join(f"{glyphs[role]} {meaning}" for role, meaning in MEANING.items())
 
 
 def spans_of(coupling: Coupling) -> list[tuple[int, int]]:
-    """The first and the last layer that each group touches."""
+    """Return the indices of the first and the last layer of each group."""
     spans = []
     for rail in coupling.rails:
         touched = [row for row, layer in enumerate(coupling.layers) if rail.role(layer.name) is not None]
@@ -189,7 +196,7 @@ def spans_of(coupling: Coupling) -> list[tuple[int, int]]:
 
 
 def lanes_of(coupling: Coupling) -> list[int]:
-    """A lane for each group: the first that no other group occupies between its first and its last layer."""
+    """Return a lane for each group: the first lane that is free between its first and its last layer."""
     spans = spans_of(coupling)
     lanes = [0] * len(spans)
     ends: list[int] = []
@@ -202,6 +209,6 @@ def lanes_of(coupling: Coupling) -> list[int]:
 
 
 def _layer(tensor: str) -> str:
-    """The layer of a parameter or buffer; one that the network itself holds stands for itself."""
+    """Return the layer of a parameter or buffer, or its own name if it belongs to the network itself."""
     path, parametrised, _ = tensor.partition(".parametrizations.")
     return path if parametrised else tensor.rpartition(".")[0] or tensor

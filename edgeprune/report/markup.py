@@ -1,4 +1,4 @@
-"""HTML and SVG as values: text is escaped when it goes in, here and nowhere else."""
+"""Construction of HTML and SVG. This is the only module that escapes text, when it is added to an element."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-
 
 
 class Markup(str):
-    """Text that is HTML already; any other ``str`` is escaped where it goes into an element."""
+    """Text that is already HTML; any other ``str`` is escaped when it is added to an element."""
 
     __slots__ = ()
 
 
 def element(tag: str, /, *content: Content, **attributes: Value) -> Markup:
-    """``<name attribute="value">content</name>``.
+    """Return the element ``<tag attribute="value">content</tag>``.
 
     Args:
-        tag: Its name.
-        content: Text, elements, any nesting of them; None is left out.
-        attributes: ``_`` stands for ``-``, and one at the end for nothing (``class_``). None and False are left out.
+        tag: Name of the element.
+        content: Text and elements, in any nesting; None is omitted.
+        attributes: Values by name. ``_`` is replaced by ``-``, and removed at the end (``class_``). None and False are
+            omitted.
     """
-    written = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
+    attribute_text = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     if tag in _EMPTY:
-        return Markup(f"<{tag}{written}>")
-    return Markup(f"<{tag}{written}>{join(content)}</{tag}>")
+        return Markup(f"<{tag}{attribute_text}>")
+    return Markup(f"<{tag}{attribute_text}>{join(content)}</{tag}>")
 
 
 def join(content: Content) -> Markup:
-    """All of ``content``, one after the other."""
+    """Return the concatenation of ``content``."""
     if content is None:
         return Markup("")
     if isinstance(content, Markup):

@@ -1,4 +1,4 @@
-"""Notes in the terminal on a build for a microcontroller."""
+"""Notes on a build for a microcontroller, for the terminal."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from edgeprune.bundle.microcontroller_report import CompilerReport, LatencyEstim
 
 
 def notes(manifest: Manifest) -> list[str]:
-    """Lines below the table: what sets the size of the arena, where latency comes from, what TFLite Micro computes."""
+    """Return the notes below the table: peak of the arena, source of the latency, and outputs of TFLite Micro."""
     board = manifest.microcontroller
     if board is None:
         return []
     arena, flash = board.limits["arena_bytes"], board.limits["flash_bytes"]
     return [
-        f"Arena and flash: of {arena:,} and {flash:,} bytes that {manifest.target} has for a model.",
+        f"Arena and flash: {manifest.target} has {arena:,} and {flash:,} bytes for a model.",
         *_peak("dense", board.dense.peak),
         *_peak("shipped", board.shipped.peak),
         _latency(board.latency),
@@ -22,12 +22,12 @@ def notes(manifest: Manifest) -> list[str]:
     ]
 
 
-def _latency(found: LatencyEstimate) -> str:
-    clock, cycles = f"at {found.clock_mhz} MHz", found.cycles_per_mac
-    if cycles is None or found.low_ms is None or found.high_ms is None:
-        count = "" if found.cycles is None else f", {found.cycles:,} cycles {clock}"
-        return f"Latency: {found.latency_ms:.3g} ms{count} ({found.source})."
-    band = f"{found.low_ms:.3g} to {found.high_ms:.3g} ms"
+def _latency(latency: LatencyEstimate) -> str:
+    clock, cycles = f"at {latency.clock_mhz} MHz", latency.cycles_per_mac
+    if cycles is None or latency.low_ms is None or latency.high_ms is None:
+        count = "" if latency.cycles is None else f", {latency.cycles:,} cycles {clock}"
+        return f"Latency: {latency.latency_ms:.3g} ms{count} ({latency.source})."
+    band = f"{latency.low_ms:.3g} to {latency.high_ms:.3g} ms"
     return f"Latency: {band}, {cycles[0]:g} to {cycles[2]:g} cycles for a MAC {clock}."
 
 
@@ -35,7 +35,7 @@ def _fallback(compiler: CompilerReport | None) -> list[str]:
     if compiler is None or not compiler.fallback:
         return []
     names = ", ".join(f"{one.kind} {one.name}" for one in compiler.fallback)
-    return [f"{compiler.name} leaves these operators to the CPU: {names}."]
+    return [f"Operators that {compiler.name} runs on the CPU: {names}."]
 
 
 def _peak(network: str, peak: PeakReport | None) -> list[str]:
@@ -46,11 +46,15 @@ def _peak(network: str, peak: PeakReport | None) -> list[str]:
 
 
 def _agreement(board: MicrocontrollerReport) -> list[str]:
-    found = board.agreement
-    if found is None:
+    agreement = board.agreement
+    if agreement is None:
         return []
-    agreeing = "" if found.top1_agreement is None else f"{found.top1_agreement:.2%}"
-    same = f"the class of LiteRT for {agreeing} of the labels of " if agreeing else ""
-    right = "" if found.accuracy is None else f", accuracy {found.accuracy:.2%} (LiteRT {found.litert_accuracy:.2%})"
-    steps = f"at most {found.worst_steps} steps apart"
-    return [f"TFLite Micro: {same}{found.samples} samples, {steps}{right}."]
+    agreeing = "" if agreement.top1_agreement is None else f"{agreement.top1_agreement:.2%}"
+    same = f"same class as LiteRT for {agreeing} of " if agreeing else ""
+    right = (
+        ""
+        if agreement.accuracy is None
+        else f", accuracy {agreement.accuracy:.2%} (LiteRT {agreement.litert_accuracy:.2%})"
+    )
+    steps = f"at most {agreement.worst_steps} steps apart"
+    return [f"TFLite Micro: {same}{agreement.samples} samples, {steps}{right}."]

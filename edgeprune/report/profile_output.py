@@ -1,4 +1,4 @@
-"""A profile of a device for the terminal, and as a picture (PNG): how long inferences took, and their layers."""
+"""Output of a profile as a terminal table, and as a plot (PNG) of inference and layer times."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-"""Told apart by the colour-blind (Okabe and Ito 2008)."""
+"""Colors that color-blind readers can distinguish (Okabe and Ito 2008)."""
 _INK, _FAINT = "#202124", "#dadce0"
 _BINS = 60
 _LAYERS = 20
-"""The slowest are drawn; the others are one bar."""
+"""Number of slowest layers with their own bar; the others share one bar."""
 _NAME = 34
 _STEADY = 0.5
 """Coefficient of variation above which slow inferences distort the mean."""
 
 
 def render(profile: Profile) -> Table:
-    """The table for a terminal, made with rich: a column a model. ``describe`` and ``notes`` belong above and below."""
+    """Return a rich table for the terminal with a column for each model.
+
+    ``describe`` returns the text above the table, and ``notes`` the text below it.
+    """
     from rich.box import SIMPLE
     from rich.table import Table
 
@@ -45,7 +48,7 @@ def render(profile: Profile) -> Table:
 
 
 def describe(profile: Profile) -> str:
-    """The device and the runtime, on one line."""
+    """Return the device and the runtime on one line."""
     device = profile.device
     threads = next(iter(profile.models.values())).threads
     name = device.get("model") or device.get("cpu") or device.get("machine")
@@ -54,39 +57,41 @@ def describe(profile: Profile) -> str:
 
 
 def notes(profile: Profile, manifest: Manifest | None = None) -> list[str]:
-    """Remarks on the figures: ratios, the state of the device, and whether the figures are valid and of the target.
+    """Return remarks on the figures: ratios, state of the device, validity, and whether they belong to the target.
 
     Args:
-        profile: The figures.
+        profile: Profile with the figures.
         manifest: Manifest of the measured bundle; None for a bare model.
     """
     first = next(iter(profile.models))
-    said = [
-        f"{name} takes {ratio.value:.3f} of the time of {first} ({ratio.low:.3f} to {ratio.high:.3f}, "
+    remarks = [
+        f"{name} takes {ratio.value:.3f} times the latency of {first} ({ratio.low:.3f} to {ratio.high:.3f}, "
         f"{ratio.confidence:.0%} interval)"
         for name, ratio in profile.ratios.items()
     ]
     if manifest is not None and not is_on_target(manifest.platform, profile):
-        said.append(f"Measured on {device_name(profile)}, not on {manifest.target}: these are not its figures.")
+        remarks.append(
+            f"Measured on {device_name(profile)}, not on {manifest.target}: the figures do not apply to that target."
+        )
     if profile.reference is not None:
-        said += [
+        remarks += [
             f"Dense network, measured earlier on {device_name(profile.reference)}: {_reference(profile.reference)}."
         ]
     environment = profile.environment
     if environment is not None:
         moments = {"before": environment.before, "during": environment.during, "after": environment.after}
         states = [f"{when}: {shown}" for when, state in moments.items() if (shown := _state(state))]
-        said += [f"Device {'; '.join(states)}."] if states else []
+        remarks += [f"Device {'; '.join(states)}."] if states else []
     validity = profile.validity
     if validity is not None:
         golden = [f"{name} on {check.samples} golden samples" for name, check in validity.golden.items()]
-        said += [f"Outputs as expected: {', '.join(golden)}."] if golden and validity.valid else []
-        said.append(_valid(profile, validity) if validity.valid else f"Not valid: {'; '.join(validity.problems)}.")
-    return said
+        remarks += [f"Outputs as expected: {', '.join(golden)}."] if golden and validity.valid else []
+        remarks.append(_valid(profile, validity) if validity.valid else f"Not valid: {'; '.join(validity.problems)}.")
+    return remarks
 
 
 def _valid(profile: Profile, validity: Validity) -> str:
-    """Reason why the figures are valid, and which of them to use where single inferences vary."""
+    """Return a sentence on the noise of valid figures, with advice if single inferences vary."""
     noise, limit = max(validity.noise.values(), default=None), validity.noise_limit
     of = "" if limit is None else f" (limit {limit:.1%})"
     sentence = "Valid." if noise is None else f"Valid: medians of blocks differ by at most {noise:.1%}{of}."
@@ -100,13 +105,13 @@ def _valid(profile: Profile, validity: Validity) -> str:
 
 
 def _reference(profile: Profile) -> str:
-    """The dense network's median, and what the other models take of its time on the same device."""
+    """Return the median of the dense network, and the ratios of the other models to it on the same device."""
     ratios = (f"{name} takes {ratio.value:.3f} of it" for name, ratio in profile.ratios.items())
     return ", ".join([quantity_text.milliseconds(profile.models[DENSE].latency_ms.p50), *ratios])
 
 
 def png(profile: Profile) -> bytes:
-    """The picture as the content of a PNG file; the same for the same numbers."""
+    """Return the plot as the content of a PNG file, which is reproducible."""
     with extras.required("plots"):
         from matplotlib.figure import Figure as Drawing
 
@@ -138,7 +143,7 @@ def _draw_histogram(axes: Axes, profile: Profile) -> None:
         label = f"{name}, median {quantity_text.milliseconds(median)}"
         axes.hist(np.minimum(values, bins[-1]), bins=bins, color=colour, alpha=0.6, label=label)
         axes.axvline(median, color=colour, linewidth=1)
-    axes.set_xlabel("latency (ms); what is slower is in the last bar", fontsize=9)
+    axes.set_xlabel("latency (ms); the last bar includes all slower inferences", fontsize=9)
     axes.set_ylabel("inferences", fontsize=9)
     axes.legend(fontsize=9, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -150,16 +155,16 @@ def _draw_layers(axes: Axes, name: str, model: ModelProfile, colour: str) -> Non
     layers = list(model.layers or ())
     slowest = set(sorted(range(len(layers)), key=lambda index: -layers[index].ms)[:_LAYERS])
     shown = [(layers[index].name or layers[index].kind, layers[index].ms) for index in sorted(slowest)]
-    rest = [layer.ms for index, layer in enumerate(layers) if index not in slowest]
-    if rest:
-        shown.append((f"{len(rest)} others", sum(rest)))
+    remaining_ms = [layer.ms for index, layer in enumerate(layers) if index not in slowest]
+    if remaining_ms:
+        shown.append((f"{len(remaining_ms)} others", sum(remaining_ms)))
     places = range(len(shown))
     axes.barh(places, [ms for _, ms in shown], color=colour, height=0.7)
     axes.set_yticks(
         places, [label if len(label) <= _NAME else f"…{label[1 - _NAME :]}" for label, _ in shown], fontsize=7
     )
     axes.invert_yaxis()
-    axes.set_title(f"{name}: time of layers, in the order they run (ms)", fontsize=9, color=_INK, loc="left")
+    axes.set_title(f"{name}: time of layers, in the order of execution (ms)", fontsize=9, color=_INK, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -190,12 +195,12 @@ def _rows(models: Sequence[ModelProfile]) -> list[tuple[str, list[str]]]:
 
 
 def _state(state: DeviceState) -> str:
-    said = []
+    parts = []
     if state.temperature_c:
-        said.append(f"{max(state.temperature_c.values()):.0f} °C")
+        parts.append(f"{max(state.temperature_c.values()):.0f} °C")
     if state.clock_mhz:
-        said.append(f"{max(state.clock_mhz.values()):.0f} MHz")
-    said += sorted(set(state.governor.values()))
-    said += [] if state.power_mode is None else [state.power_mode]
-    said += state.throttle or ()
-    return ", ".join(said)
+        parts.append(f"{max(state.clock_mhz.values()):.0f} MHz")
+    parts += sorted(set(state.governor.values()))
+    parts += [] if state.power_mode is None else [state.power_mode]
+    parts += state.throttle or ()
+    return ", ".join(parts)

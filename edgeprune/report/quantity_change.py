@@ -1,4 +1,4 @@
-"""The change of one quantity between two bundles, with its confidence interval and the decision by its limit."""
+"""Change of one quantity between two bundles, with its confidence interval and the decision by its limit."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class QuantityChange:
     """Change of one quantity.
 
     Attributes:
-        key: ``macs``, ``file_bytes``, ``accuracy``, ``latency_ms.p50``, ...
-        base: Value before; None where it is not known.
-        new: Value now; None where it is not known.
+        key: Name of the quantity, such as ``macs``, ``file_bytes``, ``accuracy`` or ``latency_ms.p50``.
+        base: Value of the base; None if it is not known.
+        new: New value; None if it is not known.
         kind: Provenance of both values.
-        worse: Size of the change for the worse, below 0 for an improvement: a fraction of ``base``, for accuracy a
-            difference. None where the two values cannot be compared.
+        worse: Degradation, below 0 for an improvement: a fraction of ``base``, or a difference for accuracy. None if
+            the values cannot be compared.
         low: Lower end of the 95 % interval of ``worse``; equal to it for quantities without noise.
-        high: Upper end.
-        note: Remark for people.
-        rule: Limit of ``worse``; None: any value is allowed.
-        repeats: Kind of data that would narrow the interval, ``samples`` or ``blocks``; empty: none.
-        repeats_needed: Number of ``repeats`` at which the interval would lie on one side of a limit, if rates and
-            spreads stay as observed; None: no number does.
+        high: Upper end of the 95 % interval of ``worse``.
+        note: Displayed remark.
+        rule: Limit of ``worse``; None if any value is allowed.
+        repeats: Kind of data that would narrow the interval, ``samples`` or ``blocks``; empty if there is none.
+        repeats_needed: Function that returns the number of ``repeats`` at which the interval would lie on one side of a
+            limit, at the observed rates and spreads; None if no number does.
     """
 
     key: str
@@ -51,7 +51,7 @@ class QuantityChange:
 
     @property
     def verdict(self) -> str:
-        """``worse`` or ``better`` if the interval excludes no change, else ``noise``; ``same``, or ``not compared``."""
+        """``worse`` or ``better`` if the change is significant, else ``noise``, ``same`` or ``not compared``."""
         if self.worse is None:
             return "not compared"
         if self.low > 0:
@@ -62,7 +62,7 @@ class QuantityChange:
 
     @property
     def decision(self) -> Decision | None:
-        """Result of the limit; None without a limit, or if the values cannot be compared.
+        """Decision by the limit; None without a limit, or if the values cannot be compared.
 
         ``passed``: the whole 95 % interval is within the limit. ``failed``: the whole interval is beyond it.
         ``undecided``: the limit lies inside the interval. A default limit is never undecided: it fails if the change is
@@ -83,7 +83,7 @@ class QuantityChange:
 
     @property
     def needed(self) -> int | None:
-        """Number of ``repeats`` that would decide an undecided change; None: no number does, or it is decided."""
+        """Number of ``repeats`` that would decide an undecided change; None if no number does, or if it is decided."""
         if self.decision != "undecided" or self.rule is None:
             return None
         limit = self.rule.limit
@@ -92,7 +92,7 @@ class QuantityChange:
         return self.repeats_needed(limit)
 
     def _bounds(self, rule: RegressionLimit) -> tuple[float, float, float]:
-        """Both ends of the interval and the limit, in one unit; the limit has room for rounding."""
+        """Return both ends of the interval and the limit in the same unit, with a rounding tolerance on the limit."""
         low, high, limit = self.low, self.high, rule.limit + _ROUNDING * max(rule.limit, 1e-3)
         if not rule.absolute or self.key == ACCURACY:
             return low, high, limit

@@ -1,4 +1,4 @@
-"""Quantities as people read them, with their units."""
+"""Formatting of quantities with their units."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ _BYTES: Steps = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def shown(name: str, value: float, *, metric: str = "accuracy") -> str:
-    """``value`` of ``name`` (``macs``, ``latency_ms.p95``, ``file_bytes``, ``accuracy``) with its unit.
+    """Format the value of a quantity with its unit.
 
-    ``metric`` is what accuracy is: a share where it is called so, else a number of the user's own.
+    Args:
+        name: Name of the quantity, such as ``macs``, ``latency_ms.p95``, ``file_bytes`` or ``accuracy``.
+        value: Value of the quantity.
+        metric: Meaning of ``accuracy``: ``accuracy`` for a fraction, else the name of a custom metric.
     """
     base = name.partition(".")[0]
     if base.endswith("accuracy"):
@@ -24,33 +27,33 @@ def shown(name: str, value: float, *, metric: str = "accuracy") -> str:
 
 
 def count(value: float) -> str:
-    """``1.564 M``."""
+    """Format a count, such as ``1.564 M``."""
     return _scaled(value, _COUNTS) or f"{value:.0f}"
 
 
 def size(value: float) -> str:
-    """Bytes: ``46.48 kB``, of 1000 bytes each."""
+    """Format a number of bytes, such as ``46.48 kB`` (1 kB = 1000 bytes)."""
     return _scaled(value, _BYTES) or f"{value:.0f} B"
 
 
 def milliseconds(value: float) -> str:
-    """``0.0387 ms``."""
+    """Format milliseconds, such as ``0.0387 ms``."""
     return f"{value:.4g} ms"
 
 
-def percent(share: float) -> str:
-    """``99.15 %``."""
-    return f"{100 * share:.2f} %"
+def percent(fraction: float) -> str:
+    """Format a fraction as a percentage, such as ``99.15 %``."""
+    return f"{100 * fraction:.2f} %"
 
 
 def points(change: float) -> str:
-    """A difference of shares: ``−0.56 points``."""
+    """Format a difference of fractions in percentage points, such as ``−0.56 points``."""
     return f"{signed(100 * change, '.2f')} points"
 
 
-def signed(value: float, form: str = ".4g") -> str:
-    """With its sign, and a minus as long as a plus."""
-    return f"{value:+{form}}".replace("-", "−", 1)
+def signed(value: float, format_spec: str = ".4g") -> str:
+    """Format a value with its sign, with a typographic minus."""
+    return f"{value:+{format_spec}}".replace("-", "−", 1)
 
 
 def _scaled(value: float, steps: Steps) -> str | None:

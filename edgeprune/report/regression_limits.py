@@ -1,4 +1,4 @@
-"""Limits for how much worse a quantity may be: ``latency_ms.p50:+5%``, ``file_bytes:+10KiB``, ``accuracy:-0.5%``."""
+"""Limits on regressions, such as ``latency_ms.p50:+5%``, ``file_bytes:+10KiB`` or ``accuracy:-0.5%``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ _DEFAULT = 0.01
 
 @dataclass(frozen=True)
 class RegressionLimit:
-    """A limit for how much worse a quantity may become.
+    """Limit on the regression of one quantity.
 
     Attributes:
-        key: Quantity: ``latency_ms.p50``.
-        limit: A fraction of the base's value; with ``absolute`` an amount in its unit.
-        absolute: See ``limit``. For accuracy both mean a difference.
-        text: The option as the user wrote it; empty for a default limit.
+        key: Name of the quantity, such as ``latency_ms.p50``.
+        limit: Allowed regression: a fraction of the base's value, or with ``absolute`` an amount in its unit. For
+            accuracy, it is always a difference.
+        absolute: Whether ``limit`` is an amount instead of a fraction.
+        text: Text of the command-line option; empty for a default limit.
     """
 
     key: str
@@ -35,24 +36,24 @@ class RegressionLimit:
 
     @property
     def is_default(self) -> bool:
-        """Whether no user asked for it."""
+        """Whether the limit is a default instead of a command-line option."""
         return not self.text
 
     @classmethod
     def parse(cls, text: str) -> RegressionLimit:
-        """Read ``KEY:+5%`` (a share), ``KEY:+3ms`` (an amount), or for accuracy ``accuracy:-0.5%`` (points).
+        """Parse ``KEY:+5%`` (a fraction), ``KEY:+3ms`` (an amount) or ``accuracy:-0.5%`` (percentage points).
 
         Raises:
-            InputError: It is something else, or of a sign that would be an improvement.
+            InputError: The text has another format, or its sign would allow only an improvement.
         """
-        found = _TEXT.fullmatch(text)
-        if found is None:
+        match = _TEXT.fullmatch(text)
+        if match is None:
             raise InputError(f"got '{text}', must be KEY:+5%, KEY:+10KiB, or accuracy:-0.5%")
-        key, amount, unit = found["key"], float(found["amount"]), found["unit"]
+        key, amount, unit = match["key"], float(match["amount"]), match["unit"]
         lower = key == ACCURACY
-        if (found["sign"] == "-") != lower:
+        if (match["sign"] == "-") != lower:
             raise InputError(
-                f"got '{text}': {key} is worse when it {'falls: -' if lower else 'grows: +'}{amount:g}{unit}"
+                f"got '{text}': {key} is worse if it {'falls, write -' if lower else 'grows, write +'}{amount:g}{unit}"
             )
         if unit == "%":
             return cls(key, amount / 100, absolute=lower, text=text)
@@ -64,10 +65,10 @@ class RegressionLimit:
 
 
 def default_rule(key: str, kind: Evidence) -> RegressionLimit | None:
-    """Default rules: no loss of accuracy beyond noise, and no cost that grows by more than 1 %.
+    """Return the default limit: no significant loss of accuracy, and no cost that grows by more than 1 %.
 
-    Of latency that is the median: of several figures that each err in one of twenty cases, one soon does. An emulated
-    one is that of the emulator, and may be anything.
+    Only the median of latency has a limit, because testing several statistics at the 95 % level would often cause false
+    alarms. Emulated latency has no limit, because it does not predict the latency of the device.
     """
     if key == ACCURACY:
         return RegressionLimit(key, 0.0, absolute=True)

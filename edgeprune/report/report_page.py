@@ -1,4 +1,4 @@
-"""``report.html``: one file for a browser, with nothing from elsewhere and no script."""
+"""``report.html``: a single HTML file without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from edgeprune.report.result_warnings import result_warnings
 from edgeprune.report.sections import SECTIONS
 
 NAME = "report.html"
-# Nothing of a name that went into the page could load or run anything, even if it were not escaped.
+# Second line of defense after escaping: names in the page cannot load or run anything.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def render(
     manifest: Manifest, facts: ReportData, profile: Profile | None = None, verdicts: Sequence[BudgetReport] = ()
 ) -> str:
-    """The page.
+    """Return the HTML of the report page.
 
     Args:
-        manifest: Of the bundle.
-        facts: Its ``report.json``.
-        profile: Its ``profile.json``; None: nothing was measured.
-        verdicts: On what was measured; those on all else are in the manifest.
+        manifest: Manifest of the bundle.
+        facts: Content of ``report.json``.
+        profile: Content of ``profile.json``; None if nothing was measured.
+        verdicts: Results of the budgets on measured quantities; the manifest contains the others.
     """
     source = ReportSource(manifest, facts, profile, combined(manifest.budgets, verdicts))
     sections = [section for make in SECTIONS if (section := make(source)) is not None]
@@ -55,14 +55,16 @@ def render(
 
 
 def of_bundle(folder: Path) -> str:
-    """The page of the bundle ``folder``.
+    """Return the HTML of the report page for the bundle ``folder``.
 
     Raises:
-        BundleError: It is no bundle, or a file of it is missing or damaged.
-        InputError: Its profile is damaged.
+        BundleError: The folder is not a bundle, or one of its files is missing or damaged.
+        InputError: The profile is damaged.
     """
     if not folder.is_dir():
-        raise BundleError(f"cannot read {folder}: there is no bundle; give the folder or the .tar.gz that a build made")
+        raise BundleError(
+            f"cannot read {folder}: it is not a bundle; give the folder or the .tar.gz that a build created"
+        )
     manifest = Manifest.load(folder)
     profile = None
     if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():
@@ -93,7 +95,7 @@ def _header(source: ReportSource, sections: list[Section]) -> Markup:
 
 
 def _headlines(source: ReportSource) -> list[Markup]:
-    """The figures that most readers came for; of a microcontroller, first what decides whether the model fits."""
+    """Return the tiles with the main figures; for a microcontroller, RAM and flash come first."""
     dense, shipped = source.manifest.metrics.dense, source.manifest.metrics.shipped
     tiles = _board_tiles(source.manifest)
     tiles += [_tile("multiply-adds", _ratio(dense.macs, shipped.macs), quantity_text.count(shipped.macs), "exact")]
@@ -110,7 +112,7 @@ def _headlines(source: ReportSource) -> list[Markup]:
 
 
 def _board_tiles(manifest: Manifest) -> list[Markup]:
-    """Arena, flash and latency on a microcontroller; none for another target."""
+    """Return the tiles for arena, flash and latency of a microcontroller; empty for another target."""
     board = manifest.microcontroller
     if board is None:
         return []
@@ -130,17 +132,21 @@ def _board_tiles(manifest: Manifest) -> list[Markup]:
 
 
 def _latency(source: ReportSource) -> Markup | None:
-    """The latency on the target, where it was measured there; beside dense, if that was measured on the same device."""
+    """Return the tile for the latency on the target, relative to dense if known; None if it was not measured there."""
     profile = source.profile
     if profile is None or not profile.models or not _is_of_target(source, profile):
         return None
     name = profiled(source.manifest, profile)
     after = profile.models.get(name, next(iter(profile.models.values()))).latency_ms
     change, value = quantity_text.milliseconds(after.p50), "median"
-    beside = profile if DENSE in profile.models else profile.reference
-    if beside is not None and name in beside.models and (beside is profile or is_same_device(profile, beside)):
+    reference = profile if DENSE in profile.models else profile.reference
+    if (
+        reference is not None
+        and name in reference.models
+        and (reference is profile or is_same_device(profile, reference))
+    ):
         value = change
-        change = _ratio(beside.models[DENSE].latency_ms.p50, beside.models[name].latency_ms.p50)
+        change = _ratio(reference.models[DENSE].latency_ms.p50, reference.models[name].latency_ms.p50)
     return _tile(f"latency on {profile.device['uri']}", change, value, after.kind)
 
 
@@ -150,7 +156,7 @@ def _is_of_target(source: ReportSource, profile: Profile) -> bool:
 
 
 def _latency_note(source: ReportSource) -> Content:
-    """A line below the tiles if the latency of the target is not known."""
+    """Return a note below the tiles if the latency was not measured on the target."""
     profile = source.profile
     if profile is None or not profile.models or _is_of_target(source, profile):
         return None
@@ -181,9 +187,9 @@ def _section(section: Section) -> Markup:
 
 def _footer(manifest: Manifest) -> Markup:
     kinds: list[Content] = [
-        [kind("exact"), " counted from the network or the file. "],
-        [kind("measured"), " taken on samples or on the device named. "],
-        [kind("emulated"), " taken on an imitation of the device. "],
+        [kind("exact"), " counted in the network or the file. "],
+        [kind("measured"), " measured on samples or on the named device. "],
+        [kind("emulated"), " measured on an emulator of the device. "],
         [kind("estimated"), " computed from a model. "],
     ]
     return element("footer", element("p", join(kinds)), element("p", f"Written by EdgePrune {manifest.edgeprune}."))

@@ -1,4 +1,4 @@
-"""Warnings about the result of a build: accuracy that was lost, and budget that was left."""
+"""Warnings about the result of a build: lost accuracy, and unused budget."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from edgeprune.report.quantity_text import shown
 from edgeprune.report.regression_limits import ACCURACY
 
 _LARGEST_LOSS = 0.05
-"""Fraction that a metric other than accuracy may lose: no interval of it is known."""
+"""Fraction that a metric other than accuracy may lose without a warning, because its interval is not known."""
 LEAST_USE = 0.95
-"""Fraction of the tightest budget below which a result is worth a warning."""
+"""Used fraction of the tightest budget below which a warning is given."""
 _MORE_BUDGET = 1.2
 
 
 @dataclass(frozen=True)
 class ResultWarning:
-    """One warning.
+    """Warning about the result of a build.
 
     Attributes:
-        code: ``accuracy_lost`` or ``budget_unused``.
-        message: One sentence with the values.
-        values: The values by name, for machines.
-        suggestions: Options of ``edgeprune build`` that may help, each with a reason.
+        code: Identifier of the warning, ``accuracy_lost`` or ``budget_unused``.
+        message: Sentence with the values.
+        values: Values by name, for JSON.
+        suggestions: Suggested changes, each with the option of ``edgeprune build``.
     """
 
     code: Literal["accuracy_lost", "budget_unused"]
@@ -37,18 +37,18 @@ class ResultWarning:
 
     @property
     def sentence(self) -> str:
-        """The message, followed by the suggestions."""
+        """Message, followed by the suggestions."""
         return f"{self.message}; try {', or '.join(self.suggestions)}"
 
 
 def result_warnings(manifest: Manifest) -> tuple[ResultWarning, ...]:
-    """All warnings about the bundle of ``manifest``."""
-    found = (_accuracy_lost(manifest), _budget_unused(manifest))
-    return tuple(warning for warning in found if warning is not None)
+    """Return all warnings about the bundle of ``manifest``."""
+    warnings = (_accuracy_lost(manifest), _budget_unused(manifest))
+    return tuple(warning for warning in warnings if warning is not None)
 
 
 def budget_use(budgets: Iterable[BudgetReport]) -> tuple[str, float] | None:
-    """Name of the tightest budget that pruning aimed for, and the fraction of it that is used; None without one."""
+    """Return the name and the used fraction of the tightest budget of a pruning cost; None without such a budget."""
     used = {
         report.name: report.value / report.limit
         for report in budgets
@@ -58,10 +58,10 @@ def budget_use(budgets: Iterable[BudgetReport]) -> tuple[str, float] | None:
 
 
 def _accuracy_lost(manifest: Manifest) -> ResultWarning | None:
-    """The shipped model is significantly less accurate than the dense network.
+    """Return a warning if the shipped model is significantly less accurate than the dense network.
 
-    Accuracy: the 95 % interval of the drop lies above 0, on the same samples (McNemar, Tango) or, without results of
-    each sample, on independent ones (Newcombe). Another metric: it fell by more than 5 % of its value.
+    A drop of accuracy is significant if its 95 % interval lies above 0, for paired samples (McNemar, Tango) or, without
+    results of each sample, for independent samples (Newcombe). Another metric must fall by more than 5 % of its value.
     """
     dense, shipped = manifest.metrics.dense, manifest.metrics.shipped
     if dense.accuracy is None or shipped.accuracy is None:
@@ -92,28 +92,28 @@ def _accuracy_lost(manifest: Manifest) -> ResultWarning | None:
 
 
 def ways_to_more_accuracy(manifest: Manifest) -> Iterator[str]:
-    """Ways to a more accurate network, each with the option of ``edgeprune build``."""
+    """Yield suggestions for a more accurate network, each with the option of ``edgeprune build``."""
     training, use = manifest.training, budget_use(manifest.budgets)
     if training is None:
         yield "training (--set training.epochs=auto)"
     elif training.still_rising is not False:
         yield f"more epochs (--epochs {2 * training.epochs})"
     if use is not None and use[1] < LEAST_USE:
-        yield "any number of channels (--set prune.align=1), as budget is left"
+        yield "any number of channels (--set prune.align=1), because budget is unused"
     yield "another criterion (--criterion; 'edgeprune criteria' lists them)"
     if use is not None and (dense := _of_dense(manifest, use[0])) is not None and dense < 1:
         yield f"a larger budget (--budget {use[0]}={min(1.0, _MORE_BUDGET * dense):.2g})"
 
 
 def _of_dense(manifest: Manifest, name: str) -> float | None:
-    """The limit of the cost ``name`` as a fraction of the dense network's, where the manifest has that."""
+    """Return the limit of the cost ``name`` as a fraction of the dense network's cost; None if that is not known."""
     dense: float | None = getattr(manifest.metrics.dense, name, None)
     limit = next(report.limit for report in manifest.budgets if report.name == name)
     return limit / dense if dense else None
 
 
 def _budget_unused(manifest: Manifest) -> ResultWarning | None:
-    """More than 5 % of the tightest budget is left, although something was removed."""
+    """Return a warning if more than 5 % of the tightest budget is unused although units were removed."""
     use = budget_use(manifest.budgets)
     if use is None or use[1] >= LEAST_USE or manifest.metrics.pruned.params == manifest.metrics.dense.params:
         return None

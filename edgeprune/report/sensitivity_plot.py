@@ -1,4 +1,4 @@
-"""How sensitive the groups of a network are, as a picture (PNG): accuracy against removed MACs, and their scores."""
+"""Plot (PNG) of the sensitivity of groups: accuracy against removed MACs, and the scores of each group."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from edgeprune.selection.sensitivity_scan import GroupSensitivity, SensitivityScan
 
 _NAMED = 4
-"""Groups that are named at either end."""
+"""Number of labeled groups among the most sensitive, and among the least sensitive."""
 _MOST, _LEAST, _OTHER, _INK, _FAINT = "#d55e00", "#0072b2", "#9aa0a6", "#202124", "#dadce0"
-"""Told apart by the colour-blind (Okabe and Ito 2008); markers tell groups of one colour apart."""
+"""Colors that color-blind readers can distinguish (Okabe and Ito 2008); markers distinguish groups of one color."""
 _MARKERS = "os^D"
 _FEW_DECADES = 1e3
 _TICKS = 48
-"""Groups whose names fit along the axis."""
+"""Maximum number of group names along the axis."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class _Look:
 
 
 def png(measured: SensitivityScan, scores: Mapping[str, Sequence[float]], *, title: str, criterion: str) -> bytes:
-    """The picture as the content of a PNG file; the same for the same numbers.
+    """Return the plot as the content of a PNG file, which is reproducible.
 
     Args:
-        measured: At least one group.
-        scores: Of the units of each group, at least 0, by the group's name.
-        title: What was measured.
-        criterion: What gave the scores.
+        measured: Sensitivity of at least one group.
+        scores: Scores of the units, at least 0, by the name of the group.
+        title: Name of the network.
+        criterion: Name of the importance score.
     """
     with extras.required("plots"):
         from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ def png(measured: SensitivityScan, scores: Mapping[str, Sequence[float]], *, tit
     ratios = ", ".join(map(share_text, dict.fromkeys(point.ratio for point in measured.groups[0].points)))
     figure.suptitle(f"Sensitivity of {title}", fontsize=14, color=_INK)
     above.set_title(
-        f"One group alone without {ratios} of its units, the lowest by {criterion} first; {measured.samples:,} samples",
+        f"One group at a time without {ratios} of its units, lowest {criterion} first; {measured.samples:,} samples",
         fontsize=10,
         color=_INK,
     )
@@ -71,19 +71,19 @@ def png(measured: SensitivityScan, scores: Mapping[str, Sequence[float]], *, tit
 
 
 def share_text(ratio: float) -> str:
-    """A share as a fraction: ``1/8``."""
+    """Format a ratio as a fraction, such as ``1/8``."""
     return str(Fraction(ratio).limit_denominator(100))
 
 
 def lost(measured: SensitivityScan, group: GroupSensitivity) -> tuple[float, float]:
-    """Mean loss of accuracy (0 to 1; 0 if unknown) and mean rise of the loss over the points of a group."""
+    """Return the mean drop of accuracy (0 to 1; 0 if unknown) and the mean increase of the loss of a group."""
     count = len(group.points)
     accuracy = sum((measured.accuracy or 0.0) - (point.accuracy or 0.0) for point in group.points) / count
     return accuracy, sum(point.loss for point in group.points) / count - measured.loss
 
 
 def _looks(measured: SensitivityScan) -> dict[str, _Look]:
-    """How groups are drawn that lose the most, the least, and what lies between, most first."""
+    """Return the style of each group, from the most to the least sensitive one."""
     ranked = [group.group for group in sorted(measured.groups, key=lambda group: lost(measured, group), reverse=True)]
     most = ranked[: min(_NAMED, -(-len(ranked) // 2))]
     least = ranked[::-1][: min(_NAMED, len(ranked) // 2)]
@@ -118,7 +118,7 @@ def _draw_curves(axes: Axes, measured: SensitivityScan, looks: Mapping[str, _Loo
 
 
 def _explain(axes: Axes, measured: SensitivityScan, looks: Mapping[str, _Look], lines: Mapping[str, Line2D]) -> None:
-    """The legend: beside the curves, so that it covers none."""
+    """Draw the legend next to the curves."""
     from matplotlib.lines import Line2D
 
     blank = Line2D([], [], linestyle="none")
@@ -129,7 +129,7 @@ def _explain(axes: Axes, measured: SensitivityScan, looks: Mapping[str, _Look], 
         named = [name for name, look in looks.items() if look.colour == colour]
         if named:
             rows += [(blank, ""), (blank, heading)]
-            # What it loses comes first: matplotlib leaves out entries that begin with an underscore, as names may.
+            # The figure comes first: matplotlib omits entries that begin with an underscore, as names may.
             rows += [(lines[name], f"{_lost_text(measured, by_name[name])}  {name}") for name in named]
     others = [name for name, look in looks.items() if look.colour == _OTHER]
     if others:
@@ -144,7 +144,7 @@ def _lost_text(measured: SensitivityScan, group: GroupSensitivity) -> str:
 
 
 def _logarithmic(axis: Axis) -> None:
-    """Ticks as plain numbers; at 1, 2 and 5 of each decade where these are few."""
+    """Format ticks as decimal numbers, at 1, 2 and 5 times the powers of ten on an axis of few decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = axis.get_view_interval()
@@ -168,7 +168,7 @@ def _draw_scores(
     title = f"Scores of the units of each group by {criterion}: all (thin), middle half (thick), median (dot)"
     if len(positive):
         if len(positive) < table.size:
-            title += "; 0 stands at the lower edge"  # a logarithmic axis has none
+            title += "; 0 is drawn at the lower edge"  # a logarithmic axis has no 0
         table = table.clip(min=float(positive.min()))
         axes.set_yscale("log")
     at = np.arange(len(names))

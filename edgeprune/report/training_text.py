@@ -1,4 +1,4 @@
-"""Training in words: what it ran with, and whether more of it would help."""
+"""Settings of the training and advice on more epochs, as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
 
 
 def settings(training: TrainingReport) -> str:
-    """The values that training ran with: ``AdamW, batch size 32, 20 epochs, peak learning rate 0.013 (range test)``."""
+    """Return the settings, such as ``AdamW, batch size 32, 20 epochs, peak learning rate 0.013 (range test)``."""
     values = [
         _OPTIMIZERS[training.optimizer],
         f"batch size {training.batch_size}",
@@ -20,14 +20,14 @@ def settings(training: TrainingReport) -> str:
 
 
 def advice(training: TrainingReport) -> str | None:
-    """Whether more epochs would help, in a sentence; None where that cannot be said."""
+    """Return a clause on whether more epochs would help; None if that is not known."""
     if training.still_rising:
         return f"accuracy was still rising: try --set training.epochs={2 * training.epochs}"
     if training.best_epoch == 0 and training.phases > 1:
         return (
             f"in the last of {training.phases} training phases, no epoch was better on validation data than the "
-            "network that was pruned before it, which was kept"
+            "pruned network before it, which is used"
         )
     if training.best_epoch == 0:
-        return "no epoch was better on validation data than the network before training, which was kept"
+        return "no epoch was better on validation data than the network before training, which is used"
     return None if training.still_rising is None else "more epochs are not expected to help"

@@ -140,7 +140,7 @@ def test_report_shows_the_operator_at_the_memory_peak(built: BuildResult) -> Non
     text = markdown(built.manifest, built.profile)
     assert "The arena's peak, dense: CONV_2D /residual/conv2/Conv (" in text
     assert "The arena's peak, shipped: " in text
-    assert "TFLite Micro: the class of LiteRT for" in text
+    assert "TFLite Micro: same class as LiteRT for" in text
     page = (built.folder / "report.html").read_text()
     assert "Alive at the arena's peak, dense: CONV_2D /residual/conv2/Conv" in html.unescape(page)
     assert "Alive at the arena's peak, shipped: " in html.unescape(page)

@@ -150,7 +150,7 @@ def test_bundle_is_measured_interleaved_with_a_baseline(
     assert stored.models["base"].sha256 == sha256(ships / "model.onnx")
     assert "over base" in (bundle / "report.html").read_text()
     assert run(["compare", str(ships), str(bundle), "--fail-on", "macs:+1%"]) == 0
-    assert "Base and new were measured in turn on local:." in capsys.readouterr().out
+    assert "Base and new were measured in alternating blocks on local:." in capsys.readouterr().out
     assert verification.verify(bundle)
 
 

@@ -135,8 +135,8 @@ def test_terminal_and_markdown_show_the_same() -> None:
 @pytest.mark.parametrize(
     ("measured", "p50", "ratio", "says"),
     [
-        (True, 0.8, 0.4, "of pruned are those of the int8 file, which ships"),
-        (False, 1.5, 0.75, "of pruned are those of its float32 file; int8 ships, and was not measured here"),
+        (True, 0.8, 0.4, "of pruned are those of the shipped int8 file"),
+        (False, 1.5, 0.75, "of pruned are those of its float32 file; the shipped int8 file was not measured"),
     ],
 )
 def test_latency_is_that_of_the_file_that_ships(measured: bool, p50: float, ratio: float, says: str) -> None:

@@ -164,7 +164,7 @@ def test_interleaved_measurements_are_compared_as_pairs() -> None:
     assert p50(1.06, 0, side("base", manifest())).failed
     assert p50(1.06, 0, side("base", found=profile(pruned=0.1))).failed
     alone = compared(side("base", manifest()), side("new", found=in_turn(1.06)))
-    assert alone.notes == ("Base and new were measured in turn on local:.",)
+    assert alone.notes == ("Base and new were measured in alternating blocks on local:.",)
     assert "latency_ms.p50" in {change.key for change in alone.failed}
     # Another file than what the base ships is no base: its own measurement counts.
     assert p50(1.0, 0, sha256="7").failed
@@ -214,8 +214,8 @@ def test_rules_take_the_place_of_the_defaults() -> None:
     [
         ("latency_ms.p50", "must be KEY:"),
         ("latency_ms.p50:5%", "must be KEY:"),
-        ("latency_ms.p50:-5%", "latency_ms.p50 is worse when it grows"),
-        ("accuracy:+1%", "accuracy is worse when it falls"),
+        ("latency_ms.p50:-5%", "latency_ms.p50 is worse if it grows"),
+        ("accuracy:+1%", "accuracy is worse if it falls"),
         ("latency_ms.p50:+5KiB", "one of '%', 'us', 'ms', 's'"),
         ("macs:+5kB", "one of '%'"),
     ],
@@ -228,11 +228,11 @@ def test_invalid_rule_is_refused(text: str, told: str) -> None:
 def test_bundles_of_different_recipes_are_refused() -> None:
     base = side("base", manifest(), profile())
     for change in ({"recipe": "other"}, {"target": "rpi"}, {"metric": "-loss"}):
-        with pytest.raises(InputError, match=f"base is of the {next(iter(change))} .* they cannot be compared"):
+        with pytest.raises(InputError, match=f"base has the {next(iter(change))} .* two bundles of the same"):
             compared(base, side("new", manifest().model_copy(update=change)))
     with pytest.raises(InputError, match="nothing in common"):
         compared(side("base", manifest()), side("new", found=profile()))
-    with pytest.raises(InputError, match="none is in both"):
+    with pytest.raises(InputError, match="no model in common"):
         compared(side("a", found=profile()), side("b", found=replace(profile(), models={"m": model(1, 1.0)})))
     with pytest.raises(InputError, match=r"--fail-on.*energy_mj:\+5%.*energy_mj"):
         compared(base, base, "energy_mj:+5%")

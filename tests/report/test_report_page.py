@@ -127,7 +127,7 @@ def test_page_without_a_profile_has_no_latencies() -> None:
     drawn = report_page.render(manifest(), facts(), None)
     assert tuple(outline(drawn).sections) == _SECTIONS
     assert "Nothing was measured." in drawn
-    assert "No device reported the memory of a process." in drawn
+    assert "No device reported the memory of the process." in drawn
     assert "latency on" not in drawn
 
 
@@ -141,11 +141,11 @@ def test_device_state_is_shown() -> None:
         assert told in drawn, told
     for told in ("3 layers take 1 ms; the slowest is conv, 0.5 ms", "soft temperature limit", "1400 MHz", "energy, mJ"):
         assert told in drawn, told
-    assert "reported no times of single layers" not in drawn
+    assert "reported no layer times" not in drawn
     judged = profile("Cortex").validity
     assert judged is not None
     free = dataclasses.replace(profile("Cortex"), validity=dataclasses.replace(judged, noise_limit=None))
-    assert "how noisy they may be was not asked" in report_page.render(manifest(), facts(), free)
+    assert "The noise was not checked" in report_page.render(manifest(), facts(), free)
     invalid = report_page.render(manifest(), facts(), profile("Cortex", valid=False))
     assert "✗ Not valid: Cortex was throttled." in invalid
     assert "may be used" not in invalid
@@ -154,7 +154,7 @@ def test_device_state_is_shown() -> None:
 def test_measurement_on_another_device_is_an_estimate() -> None:
     there = manifest().model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="aarch64")})
     here = dataclasses.replace(profile(), device={**profile().device, "machine": "x86_64"})
-    assert "For board these are estimates: x86_64 is not what runs there." in report_page.render(there, facts(), here)
+    assert "For board these are estimates: it does not run on x86_64." in report_page.render(there, facts(), here)
     assert "latency" not in tiles(report_page.render(there, facts(), here))
     assert "measured on this machine (x86_64), not measured on board" in report_page.render(there, facts(), here)
     there = there.model_copy(update={"platform": Platform(runtime="onnxruntime", architecture="x86_64")})
@@ -188,7 +188,7 @@ def test_the_dense_network_of_an_earlier_profile_is_shown_with_its_device() -> N
     drawn = report_page.render(told, facts(), board.with_reference(built))
     assert "latency on ssh://pi@kitchen" in tiles(drawn)
     assert "\N{MULTIPLICATION SIGN}" not in tiles(drawn).partition("latency on")[2]  # no ratio across machines
-    assert "Beside the dense network" in drawn
+    assert "Comparison with the dense network" in drawn
     assert "Latency, median, on this machine (x86_64)" in drawn
     # On one device the earlier ratio is that of the headline.
     same = dataclasses.replace(board, device={**board.device, "fingerprint": "f"})
@@ -203,7 +203,7 @@ def test_unknown_device_state_is_omitted() -> None:
     models = {name: dataclasses.replace(model, layers=None, energy_mj=None) for name, model in whole.models.items()}
     bare = dataclasses.replace(whole, models=models, environment=None, validity=None)
     drawn = report_page.render(manifest(), facts(), bare)
-    assert "The device reported no times of single layers." in drawn
+    assert "The device reported no layer times." in drawn
     for told in ("energy", "may be used", "State of the device"):
         assert told not in drawn, told
 
@@ -231,9 +231,9 @@ def test_one_shot_without_training_without_scores() -> None:
     assert tuple(outline(drawn).sections) == _SECTIONS
     for told in (
         "everything was removed in one step",
-        "Nothing was trained",
-        "gives units no scores",
-        "makes no activations",
+        "not trained after pruning",
+        "does not score units",
+        "has no activations",
     ):
         assert told in drawn, told
 
@@ -243,9 +243,9 @@ def test_scores_of_zero_and_below() -> None:
         groups = [facts().groups[0].model_copy(update={"kept": scores, "removed": ()})]
         return report_page.render(manifest(), facts().model_copy(update={"groups": tuple(groups)}), None)
 
-    assert "scores below 1 stand at the left edge" in with_scores(0.0, 1.0, 2.0)
+    assert "scores below 1 are drawn at the left edge" in with_scores(0.0, 1.0, 2.0)
     assert "logarithmic of" in with_scores(1.0, 2.0).replace(",", "")
-    assert "scores below 0.1 stand" in with_scores(1e-20, *[1.0] * 99)
+    assert "scores below 0.1 are drawn" in with_scores(1e-20, *[1.0] * 99)
     assert "linear" in with_scores(-1.0, 2.0)
     assert "linear" in with_scores(0.0, 0.0)
 
@@ -272,7 +272,7 @@ def test_facts_are_read_back_as_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, "build again"),
+        (None, "build the bundle again"),
         ("no", "is not a report"),
         ("[]", "is not a report"),
         ("{}", "'schema'"),
@@ -352,9 +352,9 @@ def test_values_that_no_report_can_show_end_with_3(tmp_path: Path, file: str, pa
 
 def test_sensitivity_section_shows_curves_and_selection() -> None:
     drawn = report_page.render(manifest(), facts(layers=2, units=16), None)
-    assert "Rise of the loss on 119 validation samples" in drawn
-    assert "every chart goes from 0 to 0.24, by the square root" in drawn  # 12 of 16 units at 0.02 each
-    assert "without 12 of 16 units the loss rises by 0.12" in drawn
+    assert "Increase of the loss on 119 validation samples" in drawn
+    assert "each chart goes from 0 to 0.24 on a square-root scale" in drawn  # 12 of 16 units at 0.02 each
+    assert "without 12 of 16 units the loss increases by 0.12" in drawn
     assert "<strong>layer0</strong> −50 %" in drawn
     without = report_page.render(manifest(), facts().model_copy(update={"sensitivity": None}), None)
-    assert "It was not measured." in without
+    assert "The sensitivity was not measured." in without

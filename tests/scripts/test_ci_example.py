@@ -103,7 +103,10 @@ def test_ci_script_fails_on_planted_regressions_and_passes_noise(tmp_path: Path)
         assert profile.device["uri"].startswith("emulator:")
         assert {model.latency_ms.kind for model in profile.models.values()} == {"emulated"}
     comment = (tmp_path / "dist" / "comment.md").read_text()
-    assert (comment.count("no regression"), comment.count("Base and new were measured in turn on")) == (3, 3)
+    assert (comment.count("no regression"), comment.count("Base and new were measured in alternating blocks on")) == (
+        3,
+        3,
+    )
     assert [steps.failed(target) for target in _TARGETS] == [set(), set(), set()]
 
     # How much slower a larger network is depends on what else the machine does: a thousand times is seen on any.

@@ -1,4 +1,4 @@
-"""The sections of a report, one file each or one small family, in the order a reader meets them; None is left out."""
+"""Sections of the report in their order on the page; a function that returns None omits its section."""
 
 from __future__ import annotations
 

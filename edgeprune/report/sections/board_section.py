@@ -1,4 +1,4 @@
-"""Section on a microcontroller: RAM, flash and time, available and used."""
+"""Section on a microcontroller: available and used RAM and flash, and latency."""
 
 from __future__ import annotations
 
@@ -16,79 +16,87 @@ from edgeprune.report.markup import Content, Markup, element
 
 
 def section(source: ReportSource) -> Section | None:
-    """Nothing for a target that is no microcontroller."""
-    found = source.manifest.microcontroller
-    if found is None:
+    """Return the section; None if the target is not a microcontroller."""
+    board = source.manifest.microcontroller
+    if board is None:
         return None
     pairs: list[tuple[Content, Content]] = [
-        ("latency", _latency(found.latency)),
-        ("TFLite Micro", None if found.agreement is None else _agreement(source, found.agreement)),
+        ("latency", _latency(board.latency)),
+        ("TFLite Micro", None if board.agreement is None else _agreement(source, board.agreement)),
     ]
     body = [
-        paragraph(f"What {source.manifest.target} has for a model, and what the model takes of it.", look="lede"),
-        _fit(found),
+        paragraph(
+            f"Memory of {source.manifest.target} that is available to a model, and memory that the model uses.",
+            look="lede",
+        ),
+        _fit(board),
         terms(pairs),
-        *_compilers(found.dense.compiler, found.shipped.compiler),
-        *_peak("Alive at the arena's peak, dense", found.dense.peak),
-        *_peak("Alive at the arena's peak, shipped", found.shipped.peak),
-        folded("The arena by part", _arena(found)),
-        folded("The flash by part", [_flash(found), paragraph(found.shipped.flash.source, look="note")]),
+        *_compilers(board.dense.compiler, board.shipped.compiler),
+        *_peak("Live tensors at the arena's peak, dense", board.dense.peak),
+        *_peak("Live tensors at the arena's peak, shipped", board.shipped.peak),
+        folded("The arena by part", _arena(board)),
+        folded("The flash by part", [_flash(board), paragraph(board.shipped.flash.source, look="note")]),
     ]
     return Section("board", "On the board", body)
 
 
-def _fit(found: MicrocontrollerReport) -> Markup:
+def _fit(board: MicrocontrollerReport) -> Markup:
     columns = (
-        Column("of the board", False),
-        *map(Column, ("dense", "shipped", "it has", "left")),
-        Column("from", False),
+        Column("memory", False),
+        *map(Column, ("dense", "shipped", "available", "remaining")),
+        Column("provenance", False),
     )
-    takes = {
-        "arena": ("arena_bytes", found.dense.arena.arena_bytes, found.shipped.arena.arena_bytes),
-        "flash": ("flash_bytes", found.dense.flash.flash_bytes, found.shipped.flash.flash_bytes),
+    usage = {
+        "arena": ("arena_bytes", board.dense.arena.arena_bytes, board.shipped.arena.arena_bytes),
+        "flash": ("flash_bytes", board.dense.flash.flash_bytes, board.shipped.flash.flash_bytes),
     }
     rows: list[list[Content]] = []
-    for name, (cost, before, after) in takes.items():
-        has = found.limits.get(cost)
-        room = ("–", "–") if has is None else (quantity_text.size(has), quantity_text.size(has - after))
-        rows.append([name, quantity_text.size(before), quantity_text.size(after), *room, kind("estimated")])
+    for name, (cost, before, after) in usage.items():
+        available = board.limits.get(cost)
+        limits = (
+            ("–", "–") if available is None else (quantity_text.size(available), quantity_text.size(available - after))
+        )
+        rows.append([name, quantity_text.size(before), quantity_text.size(after), *limits, kind("estimated")])
     return table("Arena and flash", columns, rows)
 
 
-def _latency(found: LatencyEstimate) -> Content:
-    clock = f"at {found.clock_mhz} MHz "
-    if found.cycles_per_mac is None:
-        cycles = [] if found.cycles is None else [f": {found.cycles:,} cycles {clock}"]
-        figures = [quantity_text.milliseconds(found.latency_ms), *cycles]
+def _latency(latency: LatencyEstimate) -> Content:
+    clock = f"at {latency.clock_mhz} MHz "
+    if latency.cycles_per_mac is None:
+        cycles = [] if latency.cycles is None else [f": {latency.cycles:,} cycles {clock}"]
+        figures = [quantity_text.milliseconds(latency.latency_ms), *cycles]
     else:
-        low, typical, high = found.cycles_per_mac
+        low, typical, high = latency.cycles_per_mac
         figures = [
-            f"{quantity_text.milliseconds(found.latency_ms)}{_latency_band(found)}: ",
-            f"{quantity_text.count(found.macs)} multiply-adds of {typical:g} cycles ({low:g} to {high:g}) {clock}",
+            f"{quantity_text.milliseconds(latency.latency_ms)}{_latency_band(latency)}: ",
+            f"{quantity_text.count(latency.macs)} multiply-adds of {typical:g} cycles ({low:g} to {high:g}) {clock}",
         ]
     return [
         *figures,
-        kind(found.kind),
+        kind(latency.kind),
         element("br"),
-        found.source,
+        latency.source,
     ]
 
 
-def _latency_band(found: LatencyEstimate) -> str:
-    if found.low_ms is None or found.high_ms is None:
+def _latency_band(latency: LatencyEstimate) -> str:
+    if latency.low_ms is None or latency.high_ms is None:
         return ""
-    return f", in a band from {found.low_ms:.3g} to {found.high_ms:.3g} ms"
+    return f", error band {latency.low_ms:.3g} to {latency.high_ms:.3g} ms"
 
 
-def _agreement(source: ReportSource, found: AgreementReport) -> Content:
-    agreeing = "" if found.top1_agreement is None else quantity_text.percent(found.top1_agreement)
-    same = f"the class of LiteRT for {agreeing} of the labels of " if agreeing else ""
-    right = "" if found.accuracy is None else f"; {source.manifest.metric} {source.accuracy(found.accuracy)}"
-    return [f"{same}{found.samples:,} samples, at most {found.worst_steps} int8 steps apart{right} ", kind("measured")]
+def _agreement(source: ReportSource, agreement: AgreementReport) -> Content:
+    agreeing = "" if agreement.top1_agreement is None else quantity_text.percent(agreement.top1_agreement)
+    same = f"same class as LiteRT for {agreeing} of " if agreeing else ""
+    right = "" if agreement.accuracy is None else f"; {source.manifest.metric} {source.accuracy(agreement.accuracy)}"
+    return [
+        f"{same}{agreement.samples:,} samples, at most {agreement.worst_steps} int8 steps apart{right} ",
+        kind("measured"),
+    ]
 
 
 def _compilers(dense: CompilerReport | None, shipped: CompilerReport | None) -> list[Markup]:
-    """Estimates of an accelerator's compiler, and the operators that it leaves to the CPU; empty without a compiler."""
+    """Return tables of a compiler's estimates and of operators on the CPU; empty without an accelerator."""
     if dense is None or shipped is None:
         return []
     rows: list[list[Content]] = [
@@ -96,16 +104,16 @@ def _compilers(dense: CompilerReport | None, shipped: CompilerReport | None) -> 
         ["flash", quantity_text.size(dense.flash_bytes), quantity_text.size(shipped.flash_bytes), kind(shipped.kind)],
         ["cycles", f"{dense.cycles:,}", f"{shipped.cycles:,}", kind(shipped.kind)],
     ]
-    columns = (Column("figure", False), Column("dense"), Column("shipped"), Column("from", False))
-    found = [table(f"Estimates of {shipped.name}", columns, rows)]
+    columns = (Column("figure", False), Column("dense"), Column("shipped"), Column("provenance", False))
+    tables = [table(f"Estimates of {shipped.name}", columns, rows)]
     if shipped.fallback:
         named = (Column("operator", False), Column("output", False), Column("reason", False))
-        found.append(
+        tables.append(
             table(
                 "Operators on the CPU, shipped", named, [[one.kind, one.name, one.reason] for one in shipped.fallback]
             )
         )
-    return found
+    return tables
 
 
 def _peak(caption: str, peak: PeakReport | None) -> list[Markup]:
@@ -116,8 +124,8 @@ def _peak(caption: str, peak: PeakReport | None) -> list[Markup]:
     return [table(f"{caption}: {peak.operator} {peak.name}", columns, rows)]
 
 
-def _arena(found: MicrocontrollerReport) -> Markup:
-    dense, shipped = found.dense.arena, found.shipped.arena
+def _arena(board: MicrocontrollerReport) -> Markup:
+    dense, shipped = board.dense.arena, board.shipped.arena
     rows = [
         _row(
             "activations",
@@ -138,13 +146,13 @@ def _arena(found: MicrocontrollerReport) -> Markup:
             shipped.scratch_bytes,
             "buffers at the peak, and their indices",
         ),
-        _row("all", dense.arena_bytes, shipped.arena_bytes, "what the firmware reserves"),
+        _row("all", dense.arena_bytes, shipped.arena_bytes, "size that the firmware reserves"),
     ]
-    return table("Tensor arena, with 32-bit pointers", _columns("how the shipped one follows from the host's"), rows)
+    return table("Tensor arena, with 32-bit pointers", _columns("calculation for the shipped model"), rows)
 
 
-def _flash(found: MicrocontrollerReport) -> Markup:
-    dense, shipped = found.dense.flash, found.shipped.flash
+def _flash(board: MicrocontrollerReport) -> Markup:
+    dense, shipped = board.dense.flash, board.shipped.flash
     rows = [
         _row("model", dense.file_bytes, shipped.file_bytes, "the file", "exact"),
         _row("golden vectors", dense.golden_bytes, shipped.golden_bytes, "inputs and outputs to compare with", "exact"),
@@ -154,16 +162,28 @@ def _flash(found: MicrocontrollerReport) -> Markup:
         ),
         _row("all", dense.flash_bytes, shipped.flash_bytes, _band(shipped)),
     ]
-    return table("Flash: the image of the firmware", _columns("what"), rows)
+    return table("Flash: the image of the firmware", _columns("content"), rows)
 
 
 def _band(flash: FlashReport) -> str:
     return "" if flash.band_bytes is None else " to ".join(map(quantity_text.size, flash.band_bytes))
 
 
-def _row(name: str, dense: int, shipped: int, explanation: str, found: str = "estimated") -> list[Content]:
-    return [name.replace("_", " "), quantity_text.size(dense), quantity_text.size(shipped), explanation, kind(found)]
+def _row(name: str, dense: int, shipped: int, explanation: str, provenance: str = "estimated") -> list[Content]:
+    return [
+        name.replace("_", " "),
+        quantity_text.size(dense),
+        quantity_text.size(shipped),
+        explanation,
+        kind(provenance),
+    ]
 
 
 def _columns(title: str) -> tuple[Column, ...]:
-    return (Column("part", False), Column("dense"), Column("shipped"), Column(title, False), Column("from", False))
+    return (
+        Column("part", False),
+        Column("dense"),
+        Column("shipped"),
+        Column(title, False),
+        Column("provenance", False),
+    )

@@ -1,4 +1,4 @@
-"""The candidate plans that the build compared."""
+"""Section on the candidate plans that the build compared."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _COLUMNS = (
     Column("metric"),
     Column("loss, trained"),
     Column("metric, trained"),
-    Column("from", False),
+    Column("provenance", False),
 )
 
 
 def section(source: ReportSource) -> Section | None:
-    """Every candidate with its scores; None where there was no choice."""
+    """Return the section with loss and metric of each candidate; None without candidates."""
     manifest = source.manifest
     if not manifest.candidates:
         return None
@@ -28,10 +28,10 @@ def section(source: ReportSource) -> Section | None:
         used = "\N{NO-BREAK SPACE}(used)" if plan.chosen else ""
         rows.append([name + used, *(figure or "–" for figure in figures), kind("measured")])
     text = (
-        "Each candidate keeps the budget. The build repaired each network and used the one with the lowest loss on "
-        "validation samples, or a better aligned one that is as good within one standard error. The best were also "
-        "trained for a short time where that was affordable; the better state counts. A later build with the same "
-        "edgeprune.lock repeats the choice."
+        "Each candidate meets the budget. The build repaired each network and used the one with the lowest loss on "
+        "validation samples, or a better aligned one whose loss is within one standard error. If affordable, the best "
+        "candidates were also trained for a short time, and the better state counts. A later build with the same "
+        "edgeprune.lock uses the same plan."
     )
     caption = f"Candidate plans on the same validation samples; the metric is {manifest.metric}"
     return Section("candidates", "Candidate plans", [paragraph(text), table(caption, _COLUMNS, rows)])

@@ -1,4 +1,4 @@
-"""Section on the device: times of layers, state of the device, validity of the figures."""
+"""Parts of the latency section about the device: layer times, state of the device, and validity of the figures."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from edgeprune.report.markup import Content, Markup, element
 
 
 def layer_times(profile: Profile) -> Content:
-    """A chart a model, and what is behind it; one line where no model's layers were timed."""
+    """Return a chart and a table of layer times for each model, or a note if the device reported none."""
     timed = {name: model.layers for name, model in profile.models.items() if model.layers}
     if not timed:
-        return paragraph("The device reported no times of single layers.", look="note")
+        return paragraph("The device reported no layer times.", look="note")
     highest = max(layer.ms for layers in timed.values() for layer in layers)
     origin = next(iter(profile.models.values())).latency_ms.kind
-    drawn = [_drawn(name, layers, highest) for name, layers in timed.items()]
+    charts = [_drawn(name, layers, highest) for name, layers in timed.items()]
     caption = (
-        "Time of each layer as the runtime runs it, in order. Timing slows it down: compare layers with each other. "
+        "Time of each layer in the order of execution. Timing adds overhead, so compare layers only with each other. "
     )
-    listed = [
+    tables = [
         folded(f"All {len(layers)} layers of {name}", _listed(name, layers, origin)) for name, layers in timed.items()
     ]
-    return [figure([caption, kind(origin)], drawn), listed]
+    return [figure([caption, kind(origin)], charts), tables]
 
 
 def validity(profile: Profile) -> Content:
-    """Whether the figures may be used, and why not."""
-    found = profile.validity
-    if found is None:
+    """Return whether the figures are valid, with the reasons if not."""
+    result = profile.validity
+    if result is None:
         return None
-    limit = "" if found.noise_limit is None else f" (at most {100 * found.noise_limit:g} % is allowed)"
-    noise = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found.noise.items())
-    golden = ", ".join(f"{name} on {check.samples:,} samples" for name, check in found.golden.items())
-    if found.valid and found.noise_limit is None:
-        verdict = element("span", "Nothing speaks against these figures; how noisy they may be was not asked.")
-    elif found.valid:
+    limit = "" if result.noise_limit is None else f" (at most {100 * result.noise_limit:g} % is allowed)"
+    noise = ", ".join(f"{name} {100 * value:.1f} %" for name, value in result.noise.items())
+    golden = ", ".join(f"{name} on {check.samples:,} samples" for name, check in result.golden.items())
+    if result.valid and result.noise_limit is None:
+        verdict = element("span", "No problems found. The noise was not checked.")
+    elif result.valid:
         verdict = element("strong", "✓ These figures may be used.", class_="good")
     else:
-        verdict = element("strong", f"✗ Not valid: {'; '.join(found.problems)}.", class_="bad")
+        verdict = element("strong", f"✗ Not valid: {'; '.join(result.problems)}.", class_="bad")
     return [
         paragraph(verdict),
-        paragraph(f"Medians of blocks lie apart by: {noise}{limit}.", look="note") if noise else None,
-        paragraph(f"Outputs were those of the bundle: {golden}.", look="note") if golden and found.valid else None,
+        paragraph(f"Differences between medians of blocks: {noise}{limit}.", look="note") if noise else None,
+        paragraph(f"Outputs match those of the bundle: {golden}.", look="note") if golden and result.valid else None,
     ]
 
 
 def state(profile: Profile) -> Content:
-    """Temperature, clock, governor and throttling around the measurement."""
-    found = profile.environment
-    if found is None:
+    """Return a table of temperature, clock, governor and throttling before, during and after the measurement."""
+    environment = profile.environment
+    if environment is None:
         return None
-    moments = {"before": found.before, "during": found.during, "after": found.after}
+    moments = {"before": environment.before, "during": environment.during, "after": environment.after}
     states = {when: _state_figures(moment) for when, moment in moments.items()}
     names = dict.fromkeys(name for moment in states.values() for name in moment)
     if not names:
@@ -87,8 +87,8 @@ def _drawn(name: str, layers: tuple[LayerTime, ...], highest: float) -> Markup:
         ChartAxis(0, 1.05 * highest, "", quantity_text.milliseconds),
     )
     marks = bars([layer.ms for layer in layers], x, y, model_look(name))
-    drawn = plot(f"Layers of {name}", description, marks, x=x, y=y, height_rem=5)
-    return element("div", element("p", element("strong", name), " ", description, class_="name"), drawn, class_="named")
+    chart = plot(f"Layers of {name}", description, marks, x=x, y=y, height_rem=5)
+    return element("div", element("p", element("strong", name), " ", description, class_="name"), chart, class_="named")
 
 
 def _listed(name: str, layers: tuple[LayerTime, ...], origin: str) -> Markup:
@@ -98,7 +98,7 @@ def _listed(name: str, layers: tuple[LayerTime, ...], origin: str) -> Markup:
         Column("layer", False),
         Column("operation", False),
         Column("ms"),
-        Column("share"),
+        Column("fraction"),
         Column("of all", False),
     )
     rows: list[list[Content]] = [

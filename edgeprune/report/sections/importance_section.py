@@ -1,4 +1,4 @@
-"""The scores of every group's units and which of them stay; and the groups that had to stay whole."""
+"""Sections on the importance scores of units by group, and on the frozen groups."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from edgeprune.report.components import Column, ReportSource, Section, figure, k
 from edgeprune.report.markup import Content, Markup, element
 
 _FEW, _ROOM = 20, 10
-"""The axis of scores begins at the lowest, but not further below the lowest twentieth than by this factor."""
+"""Lower end of the score axis: the lowest score, but at least the 5th percentile (1/20) divided by the factor 10."""
 
 
 def section(source: ReportSource) -> Section:
-    """A strip a group: what stays stands above the line, what went below."""
+    """Return the section with a strip of scores for each group: remaining units above the line, removed ones below."""
     groups = [group for group in source.facts.groups if group.frozen is None]
-    title = "Importance, and what was kept"
+    title = "Importance scores and remaining units"
     if not groups:
         return Section("importance", title, paragraph("No group could be pruned."))
-    units, left = sum(group.units for group in groups), sum(group.left for group in groups)
-    lede = paragraph(f"{left:,} of {units:,} units that could go stay. ", kind("exact"), look="lede")
+    units, remaining = sum(group.units for group in groups), sum(group.left for group in groups)
+    lede = paragraph(f"{remaining:,} of {units:,} prunable units remain. ", kind("exact"), look="lede")
     scores = [score for group in groups for score in (*group.kept, *group.removed)]
     if not scores:
-        return Section("importance", title, [lede, paragraph("This schedule gives units no scores."), _counts(groups)])
+        return Section("importance", title, [lede, paragraph("This schedule does not score units."), _counts(groups)])
     x = _axis(scores)
     below = plot("Axis of scores", f"From {x.low:.3g} to {x.high:.3g}", None, x=x, y=ChartAxis(0, 1), height_rem=0)
     rows = [*(_strip(group, x) for group in groups), element("div", below, class_="strip scale")]
-    remark = f"; scores below {x.low:.3g} stand at the left edge" if min(scores) < x.low else ""
-    asked = source.facts.asked
+    remark = f"; scores below {x.low:.3g} are drawn at the left edge" if min(scores) < x.low else ""
+    settings = source.facts.asked
     caption = (
-        f"Scores by {asked.criterion}, {'logarithmic' if x.logarithmic else 'linear'}, of each unit of each group"
-        f"{remark}. Above the line: units that stay. Below: units that went. "
+        f"Scores by {settings.criterion}, {'logarithmic' if x.logarithmic else 'linear'}, of each unit of each group"
+        f"{remark}. Above the line: remaining units. Below: removed units. "
     )
     if len(source.facts.steps) > 1:
-        caption += "Scores are those of the last choice among all units; later steps scored anew. "
+        caption += "Scores are those of the last selection among all units; later steps computed new scores. "
     return Section("importance", title, [lede, figure([caption, kind("estimated")], rows)])
 
 
 def frozen(source: ReportSource) -> Section:
-    """Why what is whole had to stay so."""
+    """Return the section with the reason for each frozen group."""
     groups = [group for group in source.facts.groups if group.frozen is not None]
     title = "Frozen groups"
     if not groups:
         return Section("frozen", title, paragraph("Every group of the network could be pruned."))
-    columns = (Column("group", False), Column("units"), Column("why it stays whole", False))
+    columns = (Column("group", False), Column("units"), Column("reason", False))
     rows = [[group.name, f"{group.units:,}", group.frozen] for group in groups]
-    return Section("frozen", title, table("Groups that must stay whole", columns, rows))
+    return Section("frozen", title, table("Groups that cannot be pruned", columns, rows))
 
 
 def _axis(scores: list[float]) -> ChartAxis:
-    """Logarithmic where it can be. The few units that do next to nothing must not take all the room."""
+    """Return the axis of scores: logarithmic if possible, and not dominated by a few units with very low scores."""
     positive = sorted(score for score in scores if score > 0)
     if not positive or min(scores) < 0:
         return ChartAxis(min(scores), max(scores), "score", "{:.3g}".format)
@@ -63,8 +63,8 @@ def _strip(group: ReportGroup, x: ChartAxis) -> Markup:
         ticks((x.at(score) for score in group.kept), 6, 50, "pruned"),
         ticks((x.at(score) for score in group.removed), 56, 94, "dense"),
     ]
-    description = f"{group.left:,} of {group.units:,} stay"
-    drawn = plot(
+    description = f"{group.left:,} of {group.units:,} remain"
+    chart = plot(
         f"Scores of {group.name}",
         description,
         marks,
@@ -73,9 +73,9 @@ def _strip(group: ReportGroup, x: ChartAxis) -> Markup:
         height_rem=2,
     )
     name = element("span", element("strong", group.name), " ", description, class_="name")
-    return element("div", name, drawn, class_="strip")
+    return element("div", name, chart, class_="strip")
 
 
 def _counts(groups: list[ReportGroup]) -> Markup:
-    columns = (Column("group", False), Column("units"), Column("stay"))
+    columns = (Column("group", False), Column("units"), Column("remaining"))
     return table("Units by group", columns, [[group.name, f"{group.units:,}", f"{group.left:,}"] for group in groups])

@@ -1,4 +1,4 @@
-"""Latency of an inference: histograms, percentiles, and layers if the device reports them."""
+"""Section on latency: histograms, percentiles, and layer times if the device reports them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ _PERCENTILES = ("p50", "p90", "p95", "p99", "min", "mean")
 
 
 def section(source: ReportSource) -> Section:
-    """Nothing but a line where nothing was measured."""
+    """Return the section, which is a single sentence if nothing was measured."""
     profile = source.profile
     if profile is None or not profile.models:
         return Section("latency", "Latency", paragraph("Nothing was measured."))
-    where = profile.device
+    device = profile.device
     threads = next(iter(profile.models.values())).threads
     comparison = (
-        f"On {where['uri']} ({where.get('cpu') or where.get('machine', '')}), {where.get('runtime', '')} "
-        f"{where.get('runtime_version', '')}, {threads} thread{'' if threads == 1 else 's'}; the models took turns."
+        f"On {device['uri']} ({device.get('cpu') or device.get('machine', '')}), {device.get('runtime', '')} "
+        f"{device.get('runtime_version', '')}, {threads} thread{'' if threads == 1 else 's'}; the models were "
+        "measured in alternating blocks."
     )
     body = [
         paragraph(comparison, look="lede"),
@@ -49,22 +50,22 @@ def _elsewhere(source: ReportSource, profile: Profile) -> Content:
     machine = None if platform is None else measured_elsewhere(platform, profile)
     if machine is None:
         return None
-    way_out = element("code", "edgeprune profile BUNDLE --device URI")
+    profile_command = element("code", "edgeprune profile BUNDLE --device URI")
     target = source.manifest.target
     return paragraph(
-        f"Measured on {device_name(profile)}. For {target} these are estimates: {machine} is not what runs there. ",
-        way_out,
-        " measures there.",
+        f"Measured on {device_name(profile)}. For {target} these are estimates: it does not run on {machine}. ",
+        profile_command,
+        " measures on the target.",
     )
 
 
 def _earlier(source: ReportSource, profile: Profile | None) -> Content:
-    """Figures of the dense network from an earlier profile, which may be of another device."""
+    """Return the figures of the dense network from an earlier profile, possibly of another device."""
     if profile is None:
         return None
     where = f"{device_name(profile)}, {profile.device.get('runtime', '')} {profile.device.get('runtime_version', '')}"
     return [
-        element("h3", "Beside the dense network"),
+        element("h3", "Comparison with the dense network"),
         paragraph(f"Measured earlier, on {where.rstrip()}. Do not compare these times with those above."),
         _table(source, profile),
     ]
@@ -75,13 +76,13 @@ def _histograms(profile: Profile) -> Markup:
     low = min(float(values.min()) for values in runs.values())
     high = max(low, *(1.1 * model.latency_ms.p90 for model in profile.models.values()))
     x = ChartAxis(low - 0.05 * (high - low), high, "ms", "{:g}".format)
-    drawn = [
+    charts = [
         _histogram(name, values, profile.models[name], x if last else replace(x, title="", show=None))
         for name, values in runs.items()
         for last in [name == list(runs)[-1]]
     ]
     origin = next(iter(profile.models.values())).latency_ms.kind
-    return figure(["How many runs took how long; the upright line is the median. ", kind(origin)], drawn)
+    return figure(["Number of runs by latency. The vertical line is the median. ", kind(origin)], charts)
 
 
 def _histogram(name: str, values: np.ndarray, model: ModelProfile, x: ChartAxis) -> Markup:
@@ -98,9 +99,9 @@ def _histogram(name: str, values: np.ndarray, model: ModelProfile, x: ChartAxis)
         line([(0, 100), (100, 100)], "grid"),
         line([(median, 0), (median, 100)], "median"),
     ]
-    drawn = plot(f"Latency of {name}", description, marks, x=x, y=y, height_rem=3.5)
+    chart = plot(f"Latency of {name}", description, marks, x=x, y=y, height_rem=3.5)
     return element(
-        "div", element("p", element("strong", name), " ", description, class_="name"), drawn, class_="named histogram"
+        "div", element("p", element("strong", name), " ", description, class_="name"), chart, class_="named histogram"
     )
 
 
@@ -119,7 +120,7 @@ def _table(source: ReportSource, profile: Profile) -> Markup:
         figures = model.latency_ms
         rows.append(
             [
-                name + ("\N{NO-BREAK SPACE}(ships)" if name == source.shipped else ""),
+                name + ("\N{NO-BREAK SPACE}(shipped)" if name == source.shipped else ""),
                 *(f"{getattr(figures, percentile):.4g}" for percentile in _PERCENTILES),
                 f"{model.first_ms.value:.4g}",
                 "–" if model.load_ms is None else f"{model.load_ms.value:.4g}",
@@ -131,7 +132,7 @@ def _table(source: ReportSource, profile: Profile) -> Markup:
         )
     origin = next(iter(profile.models.values())).latency_ms.kind
     caption = (
-        f"Latency of one inference in milliseconds ({origin}). Variation: standard deviation over mean. "
+        f"Latency of one inference in milliseconds ({origin}). Variation: standard deviation / mean. "
         f"Over {first}: ratio of medians with its 95 % interval."
     )
     return table(caption, columns, rows)

@@ -1,4 +1,4 @@
-"""Activations that are alive from call to call, and the peak that was measured."""
+"""Section on memory: live activations by operation, and the measured peak."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LINE = 9
 
 
 def section(source: ReportSource) -> Section:
-    """The timeline of the float32 network, a microcontroller's arena, and what the process took on the device."""
+    """Return the section with the live activations of the float32 network and the measured memory."""
     body: list[Content] = [_timeline(source), _measured(source)]
     return Section("memory", "Peak memory", body)
 
@@ -20,52 +20,52 @@ def section(source: ReportSource) -> Section:
 def _timeline(source: ReportSource) -> Content:
     calls = source.facts.calls
     if not calls:
-        return paragraph("The network makes no activations that were followed.")
-    dense, left = [call.bytes[0] for call in calls], [call.bytes[1] for call in calls]
-    peaks = [values.index(max(values)) for values in (dense, left)]
-    x = numbers(len(calls), "call, in the order of the program", [call.name for call in calls])
-    y = ChartAxis(0, 1.4 * max(dense), "bytes alive", quantity_text.size)
-    before, after = stairs(dense, x, y), stairs(left, x, y)
-    # One above the other over the highest peak, or they would cover the lines.
+        return paragraph("The network has no activations in this analysis.")
+    dense, pruned = [call.bytes[0] for call in calls], [call.bytes[1] for call in calls]
+    peaks = [values.index(max(values)) for values in (dense, pruned)]
+    x = numbers(len(calls), "operation, in the order of execution", [call.name for call in calls])
+    y = ChartAxis(0, 1.4 * max(dense), "live bytes", quantity_text.size)
+    before, after = stairs(dense, x, y), stairs(pruned, x, y)
+    # Labels are stacked above the highest peak, so that they do not cover the lines.
     tops = [100 - y.at(max(dense)), 100 - y.at(max(dense)) - _LINE]
     labels = [
         ChartLabel((x.at(at + 1), top), [element("strong", name), f" {quantity_text.size(values[at])}"], look)
         for name, at, values, top, look in zip(
-            ("dense", "pruned"), peaks, (dense, left), tops, ("dense", ""), strict=True
+            ("dense", "pruned"), peaks, (dense, pruned), tops, ("dense", ""), strict=True
         )
     ]
     description = (
         f"At most {quantity_text.size(dense[peaks[0]])} in the dense network, at {calls[peaks[0]].name}; "
-        f"{quantity_text.size(left[peaks[1]])} in the pruned one, at {calls[peaks[1]].name}."
+        f"{quantity_text.size(pruned[peaks[1]])} in the pruned network, at {calls[peaks[1]].name}."
     )
     marks = [area(before, "dense"), line(before, "dense"), area(after, "pruned"), line(after, "pruned")]
-    drawn = plot("Activation bytes by call", description, marks, x=x, y=y, labels=labels)
+    chart = plot("Activation bytes by operation", description, marks, x=x, y=y, labels=labels)
     caption = [
-        "Activations alive at each call for one sample in float32, weights not counted. In front: pruned. ",
+        "Live activations at each operation for one sample in float32, without weights. Front: pruned network. ",
         f"{description} ",
         kind("exact"),
     ]
     rows = [
         [str(n), call.name, call.kind, *map(quantity_text.size, call.bytes)] for n, call in enumerate(calls, start=1)
     ]
-    columns = (Column("call"), Column("layer", False), Column("operation", False), Column("dense"), Column("pruned"))
-    listed = folded(f"All {len(calls)} calls", table("Activation bytes alive by call (exact)", columns, rows))
-    return [figure(caption, drawn), listed]
+    columns = (Column("number"), Column("layer", False), Column("operation", False), Column("dense"), Column("pruned"))
+    listed = folded(f"All {len(calls)} operations", table("Live activation bytes by operation (exact)", columns, rows))
+    return [figure(caption, chart), listed]
 
 
 def _measured(source: ReportSource) -> Markup:
     models = {} if source.profile is None else source.profile.models
     rows = [
-        [name, what, quantity_text.size(found.value), kind(found.kind)]
+        [name, memory, quantity_text.size(figure.value), kind(figure.kind)]
         for name, model in models.items()
-        for what, found in (
+        for memory, figure in (
             (f"process, by {model.memory_source}", model.peak_memory_bytes),
             ("GPU", model.gpu_memory_bytes),
             ("tensor arena", model.arena_bytes),
         )
-        if found is not None
+        if figure is not None
     ]
     if not rows:
-        return paragraph("No device reported the memory of a process.", look="note")
-    columns = (Column("model", False), Column("memory", False), Column("peak"), Column("from", False))
-    return table("Peak memory on the device; of a process over that of the runtime alone", columns, rows)
+        return paragraph("No device reported the memory of the process.", look="note")
+    columns = (Column("model", False), Column("memory", False), Column("peak"), Column("provenance", False))
+    return table("Peak memory on the device; for a process, without the memory of the runtime", columns, rows)

@@ -1,4 +1,4 @@
-"""Section on the exported precisions: their errors, and the one that is shipped."""
+"""Sections on the errors of the exported precisions, and on the selected one."""
 
 from __future__ import annotations
 
@@ -11,26 +11,32 @@ from edgeprune.report.markup import Content, element
 
 
 def parity(source: ReportSource) -> Section:
-    """Errors of every form against PyTorch, and the result of the equivalence check."""
+    """Return the section with the errors of each precision and the result of the equivalence check."""
     columns = (
-        Column("form", False),
+        Column("precision", False),
         Column("same class"),
         Column("largest error"),
         Column("relative"),
         Column("samples"),
-        Column("from", False),
+        Column("provenance", False),
     )
-    forms = source.facts.forms
-    rows = [_row(name, form, ships=name == source.shipped) for name, form in forms.items() if form.problem is None]
-    held = table("Outputs of each file on its runtime, against PyTorch", columns, rows)
-    missing = [paragraph(f"No {name}: {form.problem}") for name, form in forms.items() if form.problem is not None]
-    return Section("parity", "Parity and equivalence", [_equivalence(source), held, _outputs(forms), missing])
+    variants = source.facts.forms
+    rows = [
+        _row(name, variant, ships=name == source.shipped)
+        for name, variant in variants.items()
+        if variant.problem is None
+    ]
+    errors = table("Outputs of each file on its runtime, compared with PyTorch", columns, rows)
+    missing = [
+        paragraph(f"No {name}: {variant.problem}") for name, variant in variants.items() if variant.problem is not None
+    ]
+    return Section("parity", "Parity and equivalence", [_equivalence(source), errors, _outputs(variants), missing])
 
 
-def _outputs(forms: Mapping[str, PrecisionVariant]) -> Content:
-    """Every output by itself, with the channel that differs most."""
+def _outputs(variants: Mapping[str, PrecisionVariant]) -> Content:
+    """Return a table of all outputs with the channel that differs most; None without outputs."""
     columns = (
-        Column("form", False),
+        Column("precision", False),
         Column("output"),
         Column("relative"),
         Column("of its channel"),
@@ -46,42 +52,44 @@ def _outputs(forms: Mapping[str, PrecisionVariant]) -> Content:
             f"{output.channel} (dimension {output.dimension})" if output.dimension else "–",
             "ok" if output.ok else element("strong", "over the limit"),
         ]
-        for name, form in forms.items()
-        for output in form.outputs
+        for name, variant in variants.items()
+        for output in variant.outputs
     ]
     title = "Each output: largest error over its largest value, and over that of the channel that differs most"
     return table(title, columns, rows) if rows else None
 
 
 def precision(source: ReportSource) -> Section:
-    """The shipped precision, and the reason for it."""
+    """Return the section with the shipped precision and the reason for it."""
     report = source.manifest.precision
     title = "Precision"
     if report is None:
-        return Section("precision", title, paragraph("float32 ships: there was no choice."))
-    decision = paragraph(element("strong", f"{report.shipped} ships: "), report.reason, ".")
-    along = paragraph(f"With it: {', '.join(report.along)}.") if report.along else None
-    nodes = paragraph(f"Nodes that stay in float: {', '.join(report.float_nodes)}.") if report.float_nodes else None
-    columns = (Column("form", False), Column("accuracy"), Column("file"), Column("from", False))
+        return Section("precision", title, paragraph("float32 is the only precision of this target."))
+    decision = paragraph(element("strong", f"{report.shipped} is shipped: "), report.reason, ".")
+    along = paragraph(f"Other precisions in the bundle: {', '.join(report.along)}.") if report.along else None
+    nodes = (
+        paragraph(f"Nodes that are computed in float: {', '.join(report.float_nodes)}.") if report.float_nodes else None
+    )
+    columns = (Column("precision", False), Column("accuracy"), Column("file"), Column("provenance", False))
     rows: list[list[Content]] = [
         [
-            name + ("\N{NO-BREAK SPACE}(ships)" if name == report.shipped else ""),
-            "–" if found.accuracy is None else quantity_text.percent(found.accuracy),
-            quantity_text.size(found.file_bytes),
+            name + ("\N{NO-BREAK SPACE}(shipped)" if name == report.shipped else ""),
+            "–" if candidate.accuracy is None else quantity_text.percent(candidate.accuracy),
+            quantity_text.size(candidate.file_bytes),
             kind("measured"),
         ]
-        for name, found in report.candidates.items()
+        for name, candidate in report.candidates.items()
     ]
-    candidates = table("What there was to choose from; accuracy on validation samples", columns, rows)
+    candidates = table("Compared precisions; accuracy on validation samples", columns, rows)
     return Section("precision", title, [decision, along, nodes, candidates])
 
 
-def _row(name: str, form: PrecisionVariant, *, ships: bool) -> list[Content]:
+def _row(name: str, variant: PrecisionVariant, *, ships: bool) -> list[Content]:
     return [
-        name + ("\N{NO-BREAK SPACE}(ships)" if ships else ""),
-        "–" if form.top1_agreement is None else quantity_text.percent(form.top1_agreement),
-        *("–" if error is None else f"{error:.2e}" for error in (form.max_error, form.relative_error)),
-        "–" if form.samples is None else f"{form.samples:,}",
+        name + ("\N{NO-BREAK SPACE}(shipped)" if ships else ""),
+        "–" if variant.top1_agreement is None else quantity_text.percent(variant.top1_agreement),
+        *("–" if error is None else f"{error:.2e}" for error in (variant.max_error, variant.relative_error)),
+        "–" if variant.samples is None else f"{variant.samples:,}",
         kind("measured"),
     ]
 

@@ -28,29 +28,29 @@ _COLUMNS = (
     Column("limit"),
     Column("value"),
     Column("margin"),
-    Column("from", False),
+    Column("provenance", False),
     Column("note", False),
 )
 
 
 def section(source: ReportSource) -> Section:
-    """The request in words, and each limit with its verdict."""
-    asked = source.facts.asked
-    judged = table("Budgets", _COLUMNS, (_verdict(source, budget) for budget in source.verdicts))
+    """Return the section with the request, the result, and a table of all budgets."""
+    settings = source.facts.asked
+    budgets = table("Budgets", _COLUMNS, (_verdict(source, budget) for budget in source.verdicts))
     pairs: list[tuple[Content, Content]] = [
-        ("network", [source.manifest.recipe, f": {asked.description}" if asked.description else None]),
-        ("limits", ", ".join(_limit(name, limit) for name, limit in asked.budget.items())),
-        ("units chosen by", f"{asked.criterion} scores, {asked.select} selection"),
-        ("repaired with", ", ".join(asked.repairs).replace("_", " ") or "nothing"),
-        ("schedule", [asked.schedule.replace("_", " "), _options(asked.options), f", {_training(source)}"]),
-        ("precision", _precision(asked.precision, asked.max_accuracy_drop)),
-        ("target", [source.manifest.target, f": {asked.target}" if asked.target else None]),
-        ("runtime", f"{asked.runtime} {asked.versions}".rstrip()),
-        ("board", ", ".join(starmap(_fact, asked.hardware.items()))),
+        ("network", [source.manifest.recipe, f": {settings.description}" if settings.description else None]),
+        ("limits", ", ".join(_limit(name, limit) for name, limit in settings.budget.items())),
+        ("unit selection", f"{settings.criterion} scores, {settings.select} selection"),
+        ("repairs", ", ".join(settings.repairs).replace("_", " ") or "none"),
+        ("schedule", [settings.schedule.replace("_", " "), _options(settings.options), f", {_training(source)}"]),
+        ("precision", _precision(settings.precision, settings.max_accuracy_drop)),
+        ("target", [source.manifest.target, f": {settings.target}" if settings.target else None]),
+        ("runtime", f"{settings.runtime} {settings.versions}".rstrip()),
+        ("board", ", ".join(starmap(_fact, settings.hardware.items()))),
     ]
-    came = terms([("ships", _shipped(source)), ("cost", _costs(source))])
-    body = [element("h3", "Asked"), terms(pairs), element("h3", "Came out"), came, judged]
-    return Section("asked", "What was asked, and what came out", body)
+    result = terms([("shipped model", _shipped(source)), ("cost", _costs(source))])
+    body = [element("h3", "Request"), terms(pairs), element("h3", "Result"), result, budgets]
+    return Section("asked", "Request and result", body)
 
 
 def _shipped(source: ReportSource) -> str:
@@ -118,7 +118,7 @@ def _training(source: ReportSource) -> str:
     return f"{count} epoch{'' if count == 1 else 's'} of training" if count else "no training"
 
 
-def _precision(demanded: str, drop: float) -> str:
-    if demanded == "auto":
-        return f"auto: the fastest that was measured and loses at most {100 * drop:g} points"
-    return demanded
+def _precision(requested: str, drop: float) -> str:
+    if requested == "auto":
+        return f"auto: the fastest measured one with a loss of at most {100 * drop:g} points"
+    return requested

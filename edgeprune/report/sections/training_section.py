@@ -1,4 +1,4 @@
-"""Accuracy against multiply-adds, step by step, and over the epochs of training."""
+"""Section on accuracy by multiply-adds for each step of the schedule, and by epoch of training."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from edgeprune.report.components import Column, ReportSource, Section, figure, f
 from edgeprune.report.markup import Content, Markup, element
 
 _Point = tuple[str, float, float]
-"""Name, multiply-adds, accuracy."""
+"""Name, multiply-adds and accuracy of a network."""
 _NAMED = 6
-"""Points that all have their names in the plot; of more, only the ends."""
+"""Maximum number of points for which all are labeled; otherwise only the first and the last are."""
 
 
 def section(source: ReportSource) -> Section:
-    """Rounds where the schedule has them; else the one step from dense to shipped."""
+    """Return the section with the steps of the schedule, or else a single step from dense to shipped."""
     metrics, facts = source.manifest.metrics, source.facts
     steps = [(f"step {n}", step.macs, step.accuracy) for n, step in enumerate(facts.steps, start=1)]
     points: list[_Point] = [(name, macs, accuracy) for name, macs, accuracy in steps if accuracy is not None]
@@ -25,7 +25,7 @@ def section(source: ReportSource) -> Section:
     split = "validation samples, after the training of each step"
     if not any(name != "dense" for name, *_ in points):
         ends = (("dense", metrics.dense), ("shipped", metrics.shipped))
-        points = [(name, found.macs, found.accuracy) for name, found in ends if found.accuracy is not None]
+        points = [(name, network.macs, network.accuracy) for name, network in ends if network.accuracy is not None]
         split = "the reported split; everything was removed in one step"
     body: list[Content] = []
     if points:
@@ -57,7 +57,7 @@ def section(source: ReportSource) -> Section:
 
 def _drawn(source: ReportSource, points: Sequence[_Point]) -> Markup:
     dense = source.manifest.metrics.dense.macs or 1
-    x = ChartAxis(0, 1.05, "MACs left, of dense (0 to 1)", "{:g}".format)
+    x = ChartAxis(0, 1.05, "MACs, fraction of dense (0 to 1)", "{:g}".format)
     y = source.accuracy_axis([accuracy for *_, accuracy in points], room=0.5)
     places = [(x.at(macs / dense), 100 - y.at(accuracy)) for _, macs, accuracy in points]
     last = len(points) - 1
@@ -81,7 +81,7 @@ def _drawn(source: ReportSource, points: Sequence[_Point]) -> Markup:
 def _training(source: ReportSource) -> Content:
     epochs = source.facts.epochs
     if not epochs:
-        return paragraph("Nothing was trained after pruning.")
+        return paragraph("The network was not trained after pruning.")
     values = [epoch.validation_accuracy for epoch in epochs]
     x = ChartAxis(0, len(epochs), "epoch", "{:.0f}".format, whole=True)
     y = source.accuracy_axis(values, room=0.1)
@@ -91,14 +91,14 @@ def _training(source: ReportSource) -> Content:
     description = (
         f"From {source.accuracy(values[0])} after the first epoch to {source.accuracy(values[-1])} after the last."
     )
-    drawn = plot(
+    chart = plot(
         "Accuracy by epoch", description, [bounds, line(places, "pruned"), dots(places, "pruned small")], x=x, y=y
     )
     caption = f"{source.manifest.metric.capitalize()} on validation samples after each epoch."
     if bounds:
-        caption += " Upright lines: a new step begins."
+        caption += " Vertical lines: start of a new step."
     report = source.manifest.training
     advice = None if report is None else training_text.advice(report)
     if advice is not None:
         caption += f" {advice[0].upper()}{advice[1:]}."
-    return figure([caption, " ", kind("measured")], drawn)
+    return figure([caption, " ", kind("measured")], chart)

@@ -1,4 +1,4 @@
-"""From dense to shipped, step by step: multiply-adds, bytes, accuracy and latency."""
+"""Section with waterfall charts from dense to shipped: multiply-adds, bytes, accuracy and latency."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from edgeprune.report.markup import Content, Markup, element
 
 @dataclass(frozen=True)
 class _Stop:
-    """A network on the way, and what led to it."""
+    """A network in a waterfall chart.
+
+    Attributes:
+        name: Name of the network.
+        step: Name of the step that led to it; empty for the dense network.
+        value: Value of the quantity.
+    """
 
     name: str
     step: str
@@ -24,14 +30,15 @@ class _Stop:
 
 @dataclass(frozen=True)
 class _Fall:
-    """One quantity.
+    """Waterfall chart of one quantity.
 
     Attributes:
-        title: What it is.
-        kind: Where its values come from.
-        stops: Dense first.
-        show: A value with its unit; ``change`` a difference.
-        zero: Whether bars begin at 0; else they are places on a part of the axis.
+        title: Title with the name of the quantity.
+        kind: Provenance of the values.
+        stops: Networks in order, starting with dense.
+        show: Function that formats a value with its unit.
+        change: Function that formats a difference with its unit.
+        zero: Whether the axis starts at 0; otherwise values are drawn as marks on a part of the axis.
     """
 
     title: str
@@ -43,10 +50,10 @@ class _Fall:
 
 
 def section(source: ReportSource) -> Section:
-    """One small waterfall a quantity."""
+    """Return the section with one small waterfall chart for each quantity."""
     falls = [fall for fall in (_macs(source), _bytes(source), _accuracy(source), _latency(source)) if fall is not None]
     lede = paragraph(
-        "Each bar between two networks is what that step changed. FLOPs are twice the multiply-adds.", look="lede"
+        "Each bar between two networks is the change by that step. FLOPs are twice the multiply-adds.", look="lede"
     )
     return Section("waterfall", "From dense to shipped", [lede, element("div", map(_drawn, falls), class_="panels")])
 
@@ -104,7 +111,7 @@ def _latency(source: ReportSource) -> _Fall | None:
 
 
 def _stops(values: Sequence[float | None], first: str, second: str | None) -> list[_Stop] | None:
-    """Dense, pruned and shipped; without pruned where nothing came between."""
+    """Return the networks dense, pruned and shipped, or only dense and shipped if pruned is not a separate step."""
     dense, pruned, shipped = values
     if dense is None or shipped is None:
         return None
@@ -151,7 +158,7 @@ def _row(
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
-    """Round ends of an axis that shows how ``values`` differ without making much of nothing."""
+    """Return round ends of an axis that shows the differences of ``values`` without exaggerating small ones."""
     low, high = min(values), max(values)
     room = max(high - low, 0.01 * max(abs(high), abs(low)), 1e-9)
     step = 10.0 ** math.floor(math.log10(room))
