@@ -1,4 +1,4 @@
-"""Schedules: when, in the course of training, units go. One file each; a new one is a class with ``@register``."""
+"""Pruning schedules, one file each. To add one, decorate a subclass of ``Schedule`` with ``@register``."""
 
 from __future__ import annotations
 

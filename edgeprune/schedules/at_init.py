@@ -21,15 +21,15 @@ class AtInit(Schedule):
     """Prune before training, by scores of the initial weights, and use all steps to train the small network.
 
     Lee et al., "SNIP: Single-Shot Network Pruning Based on Connection Sensitivity" (2019); of units van Amersfoort et
-    al., "Single Shot Structured Pruning Before Training" (2020). With several ``draws`` the first is what the criterion
-    says and the others have widths drawn at random, the units ranked as the criterion does; each is trained for a
-    while, its removed units held at zero, and the best on validation data is pruned. Li et al., "Revisiting Random
-    Channel Pruning for Neural Network Compression" (2022).
+    al., "Single Shot Structured Pruning Before Training" (2020). With several ``draws``, the first candidate follows
+    the criterion. The others have random widths, with units ranked by the criterion. Each candidate is trained for a
+    short time with its removed units held at zero, and the best one on validation data is pruned. Li et al.,
+    "Revisiting Random Channel Pruning for Neural Network Compression" (2022).
 
     Args:
-        criterion: Name of one, such as ``snip`` or ``random``; None: the one that is chosen for pruning.
-        draws: How many choices are compared.
-        proxy: Share of all steps that the comparison takes, where there are several.
+        criterion: Name of a criterion, such as ``snip`` or ``random``. None: the criterion of the session.
+        draws: Number of candidates that are compared. Defaults to 1.
+        proxy: Fraction of all steps used for the comparison if there are several candidates. Defaults to 0.2.
     """
 
     name = "at_init"
@@ -59,7 +59,7 @@ class AtInit(Schedule):
             initial = session.snapshot()
             values = []
             for removed in candidates:
-                yield Phase(fraction=self.proxy / self.draws, hook=_Without(session, removed))
+                yield Phase(fraction=self.proxy / self.draws, hook=_MaskedTraining(session, removed))
                 values.append(session.value())
                 session.rewind(initial)
             best = candidates[values.index(max(values))]
@@ -67,7 +67,7 @@ class AtInit(Schedule):
         yield Phase(fraction=1 - self.proxy if self.draws > 1 else 1.0)
 
     def _candidate(self, session: PruningSession, draw: int) -> Tensor:
-        """Mask of the units that one choice removes, (units,)."""
+        """Return the mask of the units that candidate ``draw`` removes, (units,)."""
         criterion = session.choice.criterion
         if self.criterion is not None:
             criterion = criteria.create(self.criterion, data=session.samples is not None)
@@ -77,15 +77,15 @@ class AtInit(Schedule):
         return session.choose(scores, additive=criterion.additive)
 
 
-class _Without(GateHook):
-    """Trains a network without some of its units, which stay in place."""
+class _MaskedTraining(GateHook):
+    """Training of a network with a fixed mask of closed units."""
 
     def __init__(self, session: PruningSession, removed: Tensor) -> None:
         super().__init__(session)
-        self._left = 1.0 - removed.float()
+        self._gates = 1.0 - removed.float()
 
     def draw(self, step: int) -> Tensor:
-        return self._left
+        return self._gates
 
     def lasting(self) -> Tensor:
-        return self._left
+        return self._gates

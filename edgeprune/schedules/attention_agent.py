@@ -1,4 +1,4 @@
-"""Masks that are learned by the gradient of the loss: a small network looks at the units and gives their logits."""
+"""Mask learning by the gradient of the loss, with a small network that computes the logits of all units."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _TINY = 1e-30
 
 
 class Attention(LearnedGates):
-    """Squeeze and excite: two layers see the statistics of a unit and their means over its group, and give its logit.
+    """Squeeze-and-excite agent: two layers compute the logit of a unit from its statistics and their group means.
 
-    Statistics of a unit: the norm of what scales it (of normalisations, else of its filters), the norm of the weights
-    that read it, the mean and the mean square of the gradients by its gate. They are taken anew with every mask. All
-    groups share the two layers, so that what one shows serves the others.
+    Statistics of a unit: the norm of its scales (of normalizations, otherwise of its filters), the norm of the weights
+    that read it, and the mean and mean square of the gradients of its gate. They are updated with every mask. All
+    groups share the two layers, so that each group benefits from the others.
     """
 
     network: _SqueezeAndExcite
@@ -42,30 +42,30 @@ class Attention(LearnedGates):
         self._slices = [
             WeightSlices(self.session.model, len(units), find(units, named)[0]) for find in (scaling, giving)
         ]
-        self._moments = torch.zeros(2, len(units))
-        self.look()
+        self._gradient_means = torch.zeros(2, len(units))
+        self.update_scores()
 
     def learn(self, step: int, gradients: Tensor) -> None:
-        seen = gradients.cpu()
-        self._moments.lerp_(torch.stack([seen, seen**2]), 1 - _MEMORY)
+        values = gradients.cpu()
+        self._gradient_means.lerp_(torch.stack([values, values**2]), 1 - _MEMORY)
         super().learn(step, gradients)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "moments": self._moments}
+        return {**super().state_dict(), "moments": self._gradient_means}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
-        self._moments.copy_(state["moments"])
+        self._gradient_means.copy_(state["moments"])
 
     @torch.no_grad()
-    def look(self) -> None:
-        super().look()
+    def update_scores(self) -> None:
+        super().update_scores()
         norms = [slices.sums(slices.reduce([it**2 for it in slices.parameters])).cpu() for slices in self._slices]
-        mean, square = self._moments
+        mean, square = self._gradient_means
         sizes = [torch.log(it / (it.mean() + _TINY) + 1e-6) for it in (*norms, square)]
         statistics = torch.stack([*sizes, mean / (square.sqrt() + _TINY)], 1)
         spread, middle = torch.std_mean(statistics[self._learns], 0, correction=0)
-        self.network.see((statistics - middle) / (spread + 1e-6))
+        self.network.set_statistics((statistics - middle) / (spread + 1e-6))
 
 
 class _SqueezeAndExcite(nn.Module):
@@ -79,8 +79,8 @@ class _SqueezeAndExcite(nn.Module):
         nn.init.zeros_(self.excite.weight)
         nn.init.zeros_(self.excite.bias)
 
-    def see(self, statistics: Tensor) -> None:
-        """Look at statistics of each unit, (units, 4)."""
+    def set_statistics(self, statistics: Tensor) -> None:
+        """Set the inputs of the network from the statistics of each unit, (units, 4)."""
         self.seen = torch.cat([statistics, self._units.group_means(statistics)[self._units.group_of]], 1)
 
     def forward(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Base class of schedules, which say when units are removed and what is trained in between."""
+"""Base class of schedules, which decide when units are removed and how the network is trained in between."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Schedule(ABC):
     def run(self, session: PruningSession) -> Iterator[Phase]:
         """Prune ``session`` until its budget holds; yield each phase of training, which ends before ``run`` resumes.
 
-        The shares of all phases sum to 1. To resume an interrupted run, ``run`` is called again with the same
+        The fractions of all phases sum to 1. To resume an interrupted run, ``run`` is called again with the same
         weights and must do the same, so all random choices must depend on ``session.seed`` alone.
 
         Raises:

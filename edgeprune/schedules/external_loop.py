@@ -1,4 +1,4 @@
-"""A schedule around a training loop that is the user's own."""
+"""Pruning schedule within a user's own training loop."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ logger = logging.getLogger(__name__)
 class ExternalLoop:
     """Result of ``Schedule.attach``: within its ``with`` block, optimizer updates are counted and units are removed.
 
-    A phase of training ends right after its last update, before the loop goes on. Parameters stay the same objects,
-    so that the loop's network, optimiser and scheduler stay valid. Where the forward of the network has sizes written
-    down, it is replaced by the captured program over the same tensors.
+    A training phase ends immediately after its last update, before the loop continues. Parameters remain the same
+    objects, so that the loop's network, optimizer and scheduler remain valid. If the forward of the network has
+    hard-coded sizes, it is replaced by the captured program over the same tensors.
 
-    An optimiser whose ``step`` takes a closure does not fit schedules that reach into gradients.
+    An optimizer whose ``step`` takes a closure cannot be used with schedules that change gradients.
 
     Attributes:
-        step: Updates so far.
-        done: Whether all that is to go is gone. Further updates are plain training.
+        step: Number of updates so far.
+        done: Whether all removals are done. Further updates only train the network.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class ExternalLoop:
 
     @property
     def model(self) -> nn.Module:
-        """The network as it is now: the user's own module, or the captured program that stands in."""
+        """Current network: the user's module, or the captured program that replaces it."""
         return self._session.model
 
     @property
     def plan(self) -> Plan:
-        """All that was removed so far; replays on the dense network."""
+        """Plan of all removals so far, for the dense network."""
         choice, schedule = self._session.choice, self._schedule
         return self._session.plan(
             {
@@ -103,30 +103,32 @@ class ExternalLoop:
         if kind is not None or self.done:
             return
         logger.warning(
-            "%s: the training ended after %d of %d steps; what is left to remove goes without them",
+            "%s: the training ended after %d of %d steps; the remaining units are removed without further training",
             self._schedule.name, self.step, self._steps,
         )  # fmt: skip
         while not self.done:
             self._end_phase()
 
     def state_dict(self) -> dict[str, Any]:
-        """State of the training as tensors and plain values: the weights at the end of every phase, on the CPU.
+        """Return the state as tensors and plain values, including the weights at the end of every phase, on the CPU.
 
-        The network, the optimiser and the scheduler have states of their own to keep beside it.
+        The states of the network, the optimizer and the scheduler must be saved separately.
         """
         return {"step": self.step, "ends": self._ends, "hook": self._hook.state_dict(), "kept": self._session.kept()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what ``state_dict`` gave, in the ``with`` block and before any update.
+        """Restore the state of ``state_dict``, in the ``with`` block and before any update.
 
-        Attach to the dense network with the weights it had then, and call this before the states of the network, the
-        optimiser and the scheduler are loaded, which then fit. All that was removed is removed again.
+        Attach to the dense network with its original weights. Call this method before loading the states of the
+        network, the optimizer and the scheduler, because it repeats all removals and so restores their shapes.
 
         Raises:
-            InputError: There were updates already, or other units would go now.
+            InputError: There were updates before, or other units would be removed.
         """
         if self.step:
-            raise InputError(f"schedule: load_state_dict: got it after {self.step} updates; allowed is before any")
+            raise InputError(
+                f"schedule: load_state_dict: called after {self.step} updates; call it before the first update"
+            )
         for end in state["ends"]:
             self._expect(end["kept"])
             self._hook.load_state_dict(end["hook"])
@@ -137,15 +139,15 @@ class ExternalLoop:
         self.step = state["step"]
 
     def _expect(self, kept: Mapping[str, Mapping[int, Tensor]]) -> None:
-        """The network must be what it was before the interruption."""
-        flat, others = (
-            {(name, dim): index for name, dims in every.items() for dim, index in dims.items()}
-            for every in (self._session.kept(), kept)
+        """Raise InputError unless the network has the same units as before the interruption."""
+        own, expected = (
+            {(name, dim): index for name, dims in removals.items() for dim, index in dims.items()}
+            for removals in (self._session.kept(), kept)
         )
-        if flat.keys() != others.keys() or not all(torch.equal(flat[key], others[key]) for key in flat):
+        if own.keys() != expected.keys() or not all(torch.equal(own[key], expected[key]) for key in own):
             raise InputError(
                 f"schedule: load_state_dict: {self._schedule.name} removes other units than those of the state; attach "
-                "to the same dense network, with the weights, the options and the data it had then"
+                "to the same dense network, with the same weights, options and data as before"
             )
 
     def _before_update(self, *_: Any) -> None:
@@ -164,23 +166,23 @@ class ExternalLoop:
             self._end_phase()
 
     def _end_phase(self, weights: Mapping[str, Any] | None = None) -> None:
-        """Go on with the schedule; ``weights`` instead of those that the network has now."""
+        """End the phase and continue the schedule, with ``weights`` in place of the current ones if given."""
         hook = self._hook.state_dict()
         self._hook.end()
         if weights is not None:
             self._session.model.load_state_dict(weights)
         if self._curve is not None:
             self._curve.at = self._phase.rate[1]
-        held = {name: tensor.detach().cpu().clone() for name, tensor in self._session.model.state_dict().items()}
-        self._ends.append({"model": held, "hook": copy.deepcopy(hook), "kept": self._session.kept()})
+        state = {name: tensor.detach().cpu().clone() for name, tensor in self._session.model.state_dict().items()}
+        self._ends.append({"model": state, "hook": copy.deepcopy(hook), "kept": self._session.kept()})
         self._advance()
 
     def _advance(self) -> None:
         """Let the schedule change the network, up to the next phase."""
         phase = next(self._run, None)
-        for own, now in zip(self._own, (self._session.model, *self._session.followers), strict=True):
-            if now is not own:
-                own.forward = ForwardOverride(own, now)
+        for module, current in zip(self._own, (self._session.model, *self._session.followers), strict=True):
+            if current is not module:
+                module.forward = ForwardOverride(module, current)
         self._replicas.renew()
         if phase is None:
             self.done, self._hook = True, Hook()
@@ -188,7 +190,7 @@ class ExternalLoop:
         if not self._fraction and phase.fraction * self._steps < 1 - 1e-9:
             raise InputError(
                 f"schedule: steps: got {self._steps}, and each phase of {self._schedule.name} takes at least one; "
-                f"allowed is a whole number, at least {math.ceil(1 / phase.fraction - 1e-9)}"
+                f"give a whole number, at least {math.ceil(1 / phase.fraction - 1e-9)}"
             )
         self._fraction += phase.fraction
         self._begin, self._end = self._end, max(self._end + 1, round(self._fraction * self._steps))

@@ -1,4 +1,4 @@
-"""A captured program in the place of a forward that fits the dense network alone."""
+"""Replacement of a forward with hard-coded sizes by the captured program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class ForwardOverride:
-    """The forward of ``model``, whose own fits the dense network alone: ``program``, over the same tensors."""
+    """Forward of ``model`` that runs ``program`` over the same tensors, with the training modes of ``model``."""
 
     def __init__(self, model: nn.Module, program: nn.Module) -> None:
         self.model = model

@@ -1,7 +1,8 @@
-"""Gates: factors on what each unit gives to the layers that read it, without a change of the network.
+"""Gates: factors on the outputs of units, applied to the weights that read them, without changing the network.
 
-Between updates the parameters hold ``dense * gate``: any loop trains the gated network, and saves and evaluates it. For
-the update itself the dense weights are put back, with gradients of their own, so that the optimiser never sees a gate.
+Between updates, the parameters hold ``dense * gate``, so that any loop trains, saves and evaluates the gated network.
+For the update itself, the dense weights and their gradients are restored, so that the optimizer is not affected by
+gates.
 """
 
 from __future__ import annotations
@@ -20,31 +21,31 @@ from edgeprune.training.phase import Hook
 
 
 def due(step: int, steps: int, times: int) -> bool:
-    """Whether ``step`` is one of ``times`` spread evenly over ``steps``, the last of them ``steps`` itself."""
+    """Return whether ``step`` is one of ``times`` steps spread evenly over ``steps``, the last of them ``steps``."""
     return step > 0 and step * times // steps > (step - 1) * times // steps
 
 
 class Gates:
-    """Scales what the units of ``model`` give, in the weights of the layers that read it, see ``giving``.
+    """Gates of the units of ``model``, applied to the weights of the layers that read them; see ``giving``.
 
-    A hard gate of 0 is the network without the unit, but for normalisations that mix channels, which still see it.
+    A gate of 0 is equivalent to removing the unit, except in normalizations that mix channels, which still read it.
 
     Attributes:
-        gated: Mask of the units that have a gate, (units,). The others stay as they are: something reads them that no
-            parameter scales.
-        values: The gates now, float32 (units,).
+        gated: Mask of the units that have a gate, (units,). The others are read by an operator without a parameter that
+            could scale them.
+        values: Current gates, float32 (units,).
     """
 
     def __init__(self, model: nn.Module, units: Units) -> None:
         places, self.gated = giving(units, dict(model.named_parameters(remove_duplicate=False)))
         self._slices = WeightSlices(model, len(units), places)
         self._dense = [parameter.detach().clone() for parameter in self._slices.parameters]
-        self._factors: list[Tensor] = []  # none while the parameters hold the dense weights
+        self._factors: list[Tensor] = []  # empty while the parameters hold the dense weights
         self.values = torch.ones(len(units), device=self._slices.device)
 
     @torch.no_grad()
     def set(self, values: Tensor) -> None:
-        """Take what the parameters hold for the dense weights, and make it ``dense * values``, (units,)."""
+        """Save the parameters as dense weights, and set them to ``dense * values``; ``values`` has shape (units,)."""
         self.values = torch.where(self.gated.to(self.values.device), values.to(self.values), 1.0)
         for parameter, dense in zip(self._slices.parameters, self._dense, strict=True):
             dense.copy_(parameter)
@@ -52,18 +53,18 @@ class Gates:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the dense weights back."""
+        """Restore the dense weights."""
         for parameter, dense in zip(self._slices.parameters, self._dense, strict=True):
             parameter.copy_(dense)
         self._factors = []
 
     @torch.no_grad()
     def gradients(self, *, straight: bool = False) -> Tensor:
-        """Put the dense weights back and their gradients into ``.grad``; returns dL/dgate, float32 (units,).
+        """Restore the dense weights, set ``.grad`` to their gradients, and return dL/dgate, float32 (units,).
 
-        ``.grad`` is dL/d(dense * gate). By the chain rule dL/dgate is its sum over the slice times the dense weights,
-        and dL/ddense is it times the gate; ``straight`` leaves it as it is, so that closed units learn too (the
-        straight-through estimator; Lin et al., "Dynamic Model Pruning with Feedback", 2020).
+        On entry, ``.grad`` is dL/d(dense * gate). By the chain rule, dL/dgate is the sum of ``.grad * dense`` over the
+        slice, and dL/ddense is ``.grad * gate``. With ``straight``, ``.grad`` is unchanged, so that closed units also
+        learn (the straight-through estimator; Lin et al., "Dynamic Model Pruning with Feedback", 2020).
         """
         parameters = self._slices.parameters
         products = [
@@ -79,13 +80,13 @@ class Gates:
         return self._slices.sums(flat)
 
     def state_dict(self) -> dict[str, Any]:
-        """The dense weights and the gates; no weights while the parameters hold the dense ones."""
+        """Return the gates and the dense weights; without weights while the parameters hold them."""
         dense = dict(zip(self._slices.names, self._dense, strict=True)) if self._factors else {}
         return {"gates": self.values, "dense": dense}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what ``state_dict`` gave, and bring the parameters into that state."""
+        """Restore the state of ``state_dict``, including the parameters."""
         self.values.copy_(state["gates"])
         if state["dense"]:
             for name, dense, parameter in zip(self._slices.names, self._dense, self._slices.parameters, strict=True):
@@ -99,16 +100,16 @@ class Gates:
 
 
 class GateHook(Hook):
-    """Trains a network under gates that may change with every update.
+    """Hook that trains a network with gates, which may change with every update.
 
     Attributes:
-        session: Whose network it is.
-        steps: Updates of the phase.
-        gates: There are some from ``begin`` on.
+        session: Session of the network.
+        steps: Number of updates in the phase.
+        gates: Gates of the units; defined from ``begin`` on.
     """
 
     straight = False
-    """Whether dense weights get the gradient by the scaled ones as it is, see ``Gates.gradients``."""
+    """Whether dense weights receive the unscaled gradient, see ``Gates.gradients``."""
 
     def __init__(self, session: PruningSession) -> None:
         self.session = session
@@ -116,17 +117,17 @@ class GateHook(Hook):
         self.gates: Gates
 
     def make(self) -> None:
-        """The phase begins: ``steps`` is known, and all gates are open."""
+        """Prepare the phase; ``steps`` is set, and all gates are open."""
 
     def draw(self, step: int) -> Tensor:
-        """The gates of update ``step``, (units,). The parameters hold the dense weights."""
+        """Return the gates of update ``step``, (units,); called while the parameters hold the dense weights."""
         raise NotImplementedError
 
     def learn(self, step: int, gradients: Tensor) -> None:
-        """Update ``step`` is due; ``gradients`` are dL/dgate, (units,)."""
+        """Learn from dL/dgate, (units,), before update ``step``."""
 
     def lasting(self) -> Tensor | None:
-        """The gates that stay in the weights when the phase is over, (units,); None: the dense weights stay."""
+        """Return the gates to apply to the final weights, (units,); None: the final weights are the dense ones."""
         return None
 
     def begin(self, steps: int) -> None:

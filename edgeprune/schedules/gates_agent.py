@@ -1,4 +1,4 @@
-"""Masks that are learned by the gradient of the loss: a logit for each unit."""
+"""Mask learning by the gradient of the loss, with one logit for each unit."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from edgeprune.schedules.session import PruningSession
 
 
 class LearnedGates(Agent):
-    """A logit for each unit, trained by what the loss says of its gate, open or closed (straight-through).
+    """Agent with one logit for each unit, trained by the gradient of its gate (straight-through estimator).
 
-    What is descended is ``loss + price * cost``: the gradient by a gate is that of the loss plus the price of what the
-    unit costs. The price is the one at which the step leaves the cost of all as it is, to first order. So a logit rises
-    where a unit gives more for its MACs than the others do, and what is of no use falls.
+    The objective is ``loss + price * cost``. The price is chosen so that a step does not change the total cost, to
+    first order. The logit of a unit therefore rises if the unit is worth more for its cost than the others, and falls
+    otherwise.
 
     Args:
-        session: Of the network.
-        choices: How often masks are made anew.
-        reach: About how far a logit goes where its gradient has one sign all along: Adam looks at no scale.
+        session: Session of the network.
+        choices: Number of times that masks are computed.
+        reach: Approximate distance that a logit moves if its gradient always has the same sign; Adam ignores the scale.
     """
 
     weights_of_one = 1
-    """How many weights of the network move one logit."""
+    """Number of weights of the network that affect one logit."""
 
     def __init__(self, session: PruningSession, choices: int, reach: float) -> None:
         super().__init__(session, choices)

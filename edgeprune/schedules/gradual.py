@@ -1,4 +1,4 @@
-"""The budget falls while the network trains, and units may come back."""
+"""Gradual pruning: units are closed during training under a falling budget, and may reopen."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from edgeprune.training.phase import Phase
 
 @register
 class Gradual(Schedule):
-    """Close units while the network trains, ever more of them; then remove those that are closed and train the rest.
+    """Close more and more units while the network trains, then remove the closed units and train the remaining network.
 
-    After part t of the ramp all costs are within ``dense - (dense - limit) * (1 - (1 - t)**3)``. Zhu and Gupta, "To
-    Prune, or not to Prune" (2017), of units. Nothing is lost while they are closed, and every choice scores all of them
-    anew, so that units come back where others become weaker; after He et al., "Soft Filter Pruning" (2018).
+    After fraction t of the ramp, all costs are within ``dense - (dense - limit) * (1 - (1 - t)**3)``. Zhu and Gupta,
+    "To Prune, or not to Prune" (2017), applied to units. Closed units keep their weights, and every choice scores all
+    units again, so that a unit reopens if others become weaker. After He et al., "Soft Filter Pruning" (2018).
 
     Args:
-        ramp: Share of the steps until the budget holds.
-        choices: How often units are chosen anew on the ramp.
-        straight: What reads closed units learns as if they were open, and so shows what they would be worth: the
-            straight-through estimator of Lin et al., "Dynamic Model Pruning with Feedback" (2020). Else it rests.
+        ramp: Fraction of the steps until the budget holds. Defaults to 0.4.
+        choices: Number of times that units are chosen on the ramp. Defaults to 20.
+        straight: Whether weights that read closed units are trained as if the units were open (the straight-through
+            estimator of Lin et al., "Dynamic Model Pruning with Feedback", 2020). Defaults to True.
     """
 
     name = "gradual"
@@ -42,7 +42,7 @@ class Gradual(Schedule):
 
 
 class _Ramp(GateHook):
-    """Closes the units that would go by the budget of the moment."""
+    """Hook that closes the units that the current budget would remove."""
 
     def __init__(self, session: PruningSession, options: Gradual) -> None:
         super().__init__(session)
@@ -57,5 +57,5 @@ class _Ramp(GateHook):
 
 
 def _scores(session: PruningSession) -> Tensor:
-    # Without what the repairs add: a pass over the samples for every choice.
+    # Without the constant units of repairs, which would need a pass over the samples for every choice.
     return session.score(session.choice.criterion)

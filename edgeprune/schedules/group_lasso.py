@@ -1,4 +1,4 @@
-"""Penalties on all that is coupled to a unit, as one group."""
+"""Group-lasso penalties on all weights that are coupled to a unit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from edgeprune.schedules.scaling_parameters import coupled
 
 
 class GroupLasso(PricedPenalty):
-    """``ratio * |w|_1 / sqrt(n) + (1 - ratio) * |w|_2`` of the ``n`` weights w that go with a unit, wherever they are.
+    """``ratio * |w|_1 / sqrt(n) + (1 - ratio) * |w|_2`` of all ``n`` weights w that are coupled to a unit.
 
-    With ``ratio`` 0 the group lasso (Yuan & Lin 2006; of channels Wen et al., "Learning Structured Sparsity in Deep
-    Neural Networks", 2016; of all that is coupled Fang et al., "DepGraph", 2023), else the sparse group lasso (Simon et
-    al. 2013), which also clears single weights.
+    ``ratio`` 0 is the group lasso (Yuan & Lin 2006; for channels: Wen et al., "Learning Structured Sparsity in Deep
+    Neural Networks", 2016; for all coupled weights: Fang et al., "DepGraph", 2023). Other values are the sparse group
+    lasso (Simon et al. 2013), which also sets single weights to zero.
 
-    Its arguments are those of ``PricedPenalty``.
+    The arguments are those of ``PricedPenalty``.
     """
 
     where = staticmethod(coupled)

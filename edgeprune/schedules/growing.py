@@ -1,4 +1,4 @@
-"""A penalty of its own for each unit, which grows while the unit would go."""
+"""Ridge penalty for each unit, which grows while the unit would be removed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from edgeprune.schedules.session import PruningSession
 
 
 class Growing(ProximalPenalty):
-    """A ridge on all that is coupled to a unit, which grows while the unit would go, and falls while it would not.
+    """Ridge penalty on all weights coupled to a unit, which grows while the unit would be removed and falls otherwise.
 
-    Units are chosen anew ``choices`` times, by the scores of the chosen criterion at the start times what is left of
-    each. The ridge of a unit that would go every time grows evenly, and leaves ``exp(-strength)`` of it. Wang et al.,
+    Units are chosen ``choices`` times, by their initial scores times their remaining relative length. If a unit is
+    chosen every time, its ridge grows linearly and shrinks it to ``exp(-strength)`` of its length. Wang et al.,
     "Neural Pruning via Growing Regularization" (2021); falling as in Wang et al., "Structured Pruning for Efficient
     ConvNets via Incremental Regularization" (2019).
 
     Args:
-        session: Whose network it is.
-        strength: Above 0.
-        choices: At least 1.
+        session: Session of the network.
+        strength: Negative logarithm of the remaining length of a unit that is always chosen, above 0.
+        choices: Number of times that units are chosen, at least 1.
     """
 
     def __init__(self, session: PruningSession, strength: float, choices: int) -> None:
@@ -50,10 +50,10 @@ class Growing(ProximalPenalty):
 
     @torch.no_grad()
     def scores(self) -> Tensor:
-        """The scores at the start times what is left of each unit, float64 (units,)."""
+        """Return the initial scores times the remaining relative length of each unit, float64 (units,)."""
         self._find()
-        left = (self.lengths() / self.start.to(self.slices.device)).cpu().double()
-        return self.first * torch.where(self.held, left, 1.0)
+        remaining = (self.lengths() / self.start.to(self.slices.device)).cpu().double()
+        return self.first * torch.where(self.held, remaining, 1.0)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "first": self.first, "ridge": self.ridge, "going": self.going}

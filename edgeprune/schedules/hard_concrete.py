@@ -1,4 +1,4 @@
-"""Gates that are closed with a probability that is learned."""
+"""Hard-concrete gates, which are closed with a learned probability."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LOW, _HIGH, _TEMPERATURE = -0.1, 1.1, 2 / 3
 
 
 class HardConcrete(LearnedGates):
-    """Gates ``clamp(s * (high - low) + low, 0, 1)``, s binary concrete; the price is how many are not closed.
+    """Gates ``clamp(s * (high - low) + low, 0, 1)``, s binary concrete, penalized by the number of open gates.
 
-    ``s = sigmoid((log u - log(1 - u) + log_alpha) / temperature)``, u uniform, drawn anew for every update. Louizos et
-    al., "Learning Sparse Neural Networks through L0 Regularization" (2018), of units.
+    ``s = sigmoid((log u - log(1 - u) + log_alpha) / temperature)``, with u drawn uniformly for every update.
+    Louizos et al., "Learning Sparse Neural Networks through L0 Regularization" (2018), applied to units.
     """
 
-    initial = 3.0  # open with a probability of 0.99: the network is a trained one
+    initial = 3.0  # open with a probability of 0.99, because the network is already trained
     least, most = -6.0, 6.0
 
     def gate(self, step: int) -> Tensor:

@@ -9,17 +9,17 @@ from edgeprune.schedules.session import PruningSession
 from edgeprune.training.phase import Phase
 
 Way = Callable[[float, float], float]
-"""Limit of a cost on the way, of its dense value and the limit in the end."""
+"""Function from the dense value and the final limit of a cost to its current limit."""
 
 
 @register
 class Iterative(Schedule):
-    """Several ``rounds`` of pruning and fine-tuning, each with an equal part of the steps and a whole curve of rates.
+    """Prune and fine-tune in several ``rounds``, each with an equal part of the steps and a whole learning-rate curve.
 
-    The ``path`` leads from dense costs to the limits: ``exponential``, where every round takes the same share of what
-    is left, ``dense * (limit / dense)**(r / n)`` after round r of n; or ``polynomial`` of degree ``power``, where the
-    first rounds take the most, ``dense - (dense - limit) * (1 - (1 - r / n)**power)``. Han et al., "Learning both
-    Weights and Connections for Efficient Neural Networks" (2015).
+    ``path`` defines the limits from the dense costs to the budget. ``exponential`` removes the same fraction of the
+    remaining cost in every round: ``dense * (limit / dense)**(r / n)`` after round r of n. ``polynomial`` of degree
+    ``power`` removes the most in the first rounds: ``dense - (dense - limit) * (1 - (1 - r / n)**power)``. Han et al.,
+    "Learning both Weights and Connections for Efficient Neural Networks" (2015).
     """
 
     name = "iterative"
@@ -39,10 +39,10 @@ class Iterative(Schedule):
 
 
 def exponential(part: float) -> Way:
-    """A path of which equal parts remove equal fractions of what remains."""
+    """Return the path on which equal parts remove equal fractions of the remaining cost."""
     return lambda dense, limit: dense * (limit / dense) ** part
 
 
 def polynomial(part: float, power: float) -> Way:
-    """A path of which the first parts remove the most, the more so the larger ``power``."""
+    """Return the path on which the first parts remove the most; more so with a larger ``power``."""
     return lambda dense, limit: dense - (dense - limit) * (1 - (1 - part) ** power)

@@ -1,4 +1,4 @@
-"""Search a small network that trains as well as the dense one, among those that training and pruning lead to."""
+"""Lottery tickets: repeated training, pruning and rewinding to early weights."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class LotteryTicket(Schedule):
         self.control = OPTIONS.boolean("control", control)
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
-        rest = 1 - self.rewind
-        # The beginning is trained once, the rest in every round, and then the ticket.
-        one = 1 / (self.rewind + rest * self.rounds + (1 if self.control else rest))
+        remainder = 1 - self.rewind
+        # The beginning is trained once. The remainder is trained in every round, and then for the ticket.
+        one = 1 / (self.rewind + remainder * self.rounds + (1 if self.control else remainder))
         if self.rewind:
             yield Phase(fraction=one * self.rewind, rate=(0.0, self.rewind))
-        early = session.snapshot()
-        again = Phase(fraction=one * rest, rate=(self.rewind, 1.0))
+        rewind_point = session.snapshot()
+        training = Phase(fraction=one * remainder, rate=(self.rewind, 1.0))
         for done in range(1, self.rounds + 1):
-            yield again
+            yield training
             session.prune(session.limits(exponential(done / self.rounds)), repair=False)
-            session.rewind(early)
+            session.rewind(rewind_point)
         if self.control:
-            session.reinitialize(derive_seed(session.seed, 1))  # of the session's seed may be what training began with
+            session.reinitialize(derive_seed(session.seed, 1))  # the session's seed may have been used before
             yield Phase(fraction=one)
         else:
-            yield again
+            yield training

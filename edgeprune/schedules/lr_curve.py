@@ -1,4 +1,4 @@
-"""The learning-rate curve of a training loop that is the user's own."""
+"""Learning-rate curve of a user's own training loop."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from edgeprune.training.phase import Phase
 
 
 class LrCurve:
-    """The learning-rate curve that a scheduler draws from the state it has now.
+    """Learning-rate curve of a scheduler, from its state at construction.
 
     Attributes:
-        at: How much of the curve is behind.
+        at: Current position on the curve, 0 to 1.
     """
 
     def __init__(self, scheduler: LRScheduler) -> None:
@@ -25,16 +25,16 @@ class LrCurve:
         self._settings = [{key: copy.copy(group[key]) for key in group if key != "params"} for group in groups]
 
     def enter(self, phase: Phase, steps: int) -> None:
-        """Go to where ``phase`` of so many steps begins, unless the last one ended there."""
+        """Move the scheduler to the beginning of ``phase`` with ``steps`` steps, unless it is already there."""
         begin, end = phase.rate
         if begin == self.at:
             return
         self._scheduler.load_state_dict(copy.deepcopy(self._initial))
         for group, settings in zip(self._scheduler.optimizer.param_groups, self._settings, strict=True):
             group.update(settings)
-        if isinstance(self._scheduler, ReduceLROnPlateau):  # draws no curve of its own
+        if isinstance(self._scheduler, ReduceLROnPlateau):  # has no predefined curve
             return
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of steps of the scheduler without an update
+            warnings.simplefilter("ignore")  # warnings of scheduler steps without an update
             for _ in range(round(begin / (end - begin) * steps)):
                 self._scheduler.step()

@@ -1,4 +1,4 @@
-"""Prune, keep the weights, train along the original learning-rate curve."""
+"""Learning-rate rewinding: prune, keep the weights, and train along the original learning-rate curve."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from edgeprune.training.phase import Phase
 class LrRewinding(Schedule):
     """Prune the trained network, keep its weights, and train along the learning-rate curve from early on.
 
-    ``rewind`` is the part of the curve that is left out: 0.1 begins where a tenth of the training would be done, behind
-    a warm-up and near the largest rate. ``rounds`` do so several times, each taking the same share of what is left.
+    ``rewind`` is the fraction of the curve that is skipped: 0.1 begins after a tenth of the training, behind a warm-up
+    and near the largest rate. This is repeated in ``rounds``, each of which removes the same fraction of the remaining
+    cost.
     Renda et al., "Comparing Rewinding and Fine-tuning in Neural Network Pruning" (2020).
     """
 

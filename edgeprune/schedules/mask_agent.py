@@ -1,4 +1,4 @@
-"""Agents that learn masks: they weight the scores of a criterion, and a selection makes masks of them."""
+"""Agents that learn masks by weighting the scores of a criterion, from which a selection computes masks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from edgeprune.schedules.iterative import polynomial
 from edgeprune.schedules.session import PruningSession
 
 _LEAST = 0.01
-"""Lowest initial score as a fraction of its group's mean, so that no unit is lost for good."""
+"""Lowest initial score as a fraction of its group's mean, so that every unit can reopen."""
 
 
 class Agent(GateHook):
-    """Trains a network under masks that keep the budget of the moment, and learns ``logits``.
+    """Hook that trains a network with masks within the current budget, and learns a logit for each unit.
 
-    A unit is worth ``score * exp(logit)``. Of that the selection makes a mask, time and again: what it would remove is
-    closed, and opens where it becomes worth more.
+    The importance of a unit is ``score * exp(logit)``. The selection computes a mask from it several times: units that
+    it would remove are closed, and reopen if they become more important.
 
     Attributes:
-        network: What is learned, on the CPU: there from ``begin`` on, its logits all 0 at first.
+        network: Learned network on the CPU, whose logits are initially 0; defined from ``begin`` on.
     """
 
     straight = True
@@ -37,7 +37,7 @@ class Agent(GateHook):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """The network that learns, fresh; called without arguments it gives the logits, float32 (units,)."""
+        """Return a new network that, called without arguments, returns the logits, float32 (units,)."""
 
     def make(self) -> None:
         self.network = self.build()
@@ -45,19 +45,19 @@ class Agent(GateHook):
     def draw(self, step: int) -> Tensor:
         if not due(step, self.steps, self._choices):
             return self.gates.values
-        self.look()
+        self.update_scores()
         limits = self.session.limits(polynomial(step / self.steps, 3.0))
         return 1.0 - self.removed(self.network(), limits).float()
 
-    def look(self) -> None:
-        """Masks are about to be made, of the weights as they are now, which are the dense ones."""
+    def update_scores(self) -> None:
+        """Update the scores before masks are computed; called while the parameters hold the dense weights."""
         session = self.session
-        scores = session.score(session.choice.criterion)  # without what the repairs add, as nothing is repaired yet
+        scores = session.score(session.choice.criterion)  # without the constant units of repairs, which run later
         units = session.units
         self._scores = scores.maximum(_LEAST * units.group_means(scores)[units.group_of])
 
     def removed(self, logits: Tensor, limits: Mapping[str, float] | None = None) -> Tensor:
-        """Mask of the units that go by these logits within ``limits`` (those of the budget), (units,)."""
+        """Return the mask of the units to remove for ``logits`` within ``limits``, by default the budget, (units,)."""
         return self.session.choose(self._scores * logits.detach().double().exp(), limits)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Masks are learned while the network trains under them."""
+"""Mask learning: masks are learned while the network is trained with them."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from edgeprune.training.phase import Phase
 
 @register
 class MaskLearning(Schedule):
-    """Learn which units to close while the network trains without them; then remove those and train the rest.
+    """Learn which units to close during training, then remove them and train the remaining network.
 
-    An agent learns a logit for each unit, which raises or lowers what the criterion says of it to begin with:
-    ``score * exp(logit)``. Masks are chosen by that, within costs that fall to the budget as in ``gradual``:
+    An agent learns a logit for each unit, which raises or lowers its importance: ``score * exp(logit)``. Masks are
+    chosen by this importance, within costs that fall to the budget as in ``gradual``. Agents:
 
-    - ``gates``: every unit has a logit of its own. The loss trains it through the hard gate as if there were none (the
-      straight-through estimator; Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons",
-      2013), against the price of the unit's MACs, or of whatever the budget limits; after Kim et al., "Plug-in,
+    - ``gates``: one logit for each unit, trained by the loss through the hard gate (the straight-through estimator;
+      Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons",
+      2013), against the price of the costs that the budget limits. After Kim et al., "Plug-in,
       Trainable Gate for Streamlining Arbitrary Neural Networks" (2020).
-    - ``attention``: in the same way a small network learns that looks at every unit (norms of its weights, gradients by
-      its gate) and its group, as in Hu et al., "Squeeze-and-Excitation Networks" (2018); after Luo and Wu,
+    - ``attention``: a small network, trained in the same way, computes the logits from statistics of every unit (norms
+      of its weights, gradients of its gate) and of its group, as in Hu et al., "Squeeze-and-Excitation Networks"
+      (2018). After Luo and Wu,
       "AutoPruner" (2020), and Li et al., "Weight-Dependent Gates for Network Pruning" (2020).
-    - ``policy``: how much to keep of each group is drawn, always within the budget, and rewarded by how good the
-      network is on validation data: REINFORCE with a baseline, Williams, "Simple Statistical Gradient-Following
-      Algorithms" (1992); after He et al., "AMC" (2018).
+    - ``policy``: the widths of the groups are sampled within the budget, and rewarded by the quality of the network
+      on validation data: REINFORCE with a baseline, Williams, "Simple Statistical Gradient-Following
+      Algorithms" (1992). After He et al., "AMC" (2018).
 
     Args:
-        agent: ``gates``, ``attention`` or ``policy``.
-        learning: Share of the steps in which masks are learned.
-        choices: How often the mask is chosen anew while they are.
-        reach: About how far logits can go; one of 0.5 makes a unit 1.6 times as important. Small, masks keep to what
-            the criterion says; large, they change so often that what is left trains less well.
-        evaluations: Of masks by ``policy``.
-        samples: Number of validation samples, drawn once, on which a build computes the rewards of ``policy``. In
-            ``attach``, ``LoopOptions.evaluate`` computes them.
+        agent: Agent: ``gates``, ``attention`` or ``policy``. Defaults to ``gates``.
+        learning: Fraction of the steps in which masks are learned. Defaults to 0.4.
+        choices: Number of times that the mask is chosen in these steps. Defaults to 20.
+        reach: Approximate maximum of logits; a logit of 0.5 makes a unit 1.6 times as important. With a small value,
+            masks follow the criterion. With a large value, they change so often that the network trains less well.
+            Defaults to 0.5.
+        evaluations: Number of masks that ``policy`` evaluates. Defaults to 48.
+        samples: Number of validation samples, a fixed random subset, on which a build computes the rewards of
+            ``policy``. In ``attach``, ``LoopOptions.evaluate`` computes them.
     """
 
     name = "mask_learning"
@@ -73,7 +75,7 @@ class MaskLearning(Schedule):
     def run(self, session: PruningSession) -> Iterator[Phase]:
         agent = self._agent(session)
         yield Phase(fraction=self.learning, rate=(0.0, self.learning), hook=agent)
-        agent.look()
+        agent.update_scores()
         session.remove(agent.removed(agent.network()))
         yield Phase(fraction=1 - self.learning, rate=(self.learning, 1.0))
 

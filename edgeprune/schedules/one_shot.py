@@ -1,4 +1,4 @@
-"""Everything at once, then fine-tuning."""
+"""One-shot pruning: remove all units at once, then fine-tune."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from edgeprune.training.phase import Phase
 class OneShot(Schedule):
     """Prune a trained network once, then fine-tune it for all steps.
 
-    LeCun et al., "Optimal Brain Damage" (1990), of filters as Li et al., "Pruning Filters for Efficient ConvNets"
-    (2017).
+    LeCun et al., "Optimal Brain Damage" (1990); applied to filters by Li et al., "Pruning Filters for Efficient
+    ConvNets" (2017).
     """
 
     name = "one_shot"

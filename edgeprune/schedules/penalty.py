@@ -1,4 +1,4 @@
-"""Train under a penalty that shrinks units, then remove the small ones."""
+"""Training with a penalty that shrinks units, and removal of the smallest ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHOICES = 20
 
 @register
 class Penalty(Schedule):
-    """Train under a penalty that shrinks units, remove those of which the least is left, and train the rest without.
+    """Train with a penalty that shrinks units, remove the smallest units, and train the remaining network without it.
 
     - ``l1``: ``|g|`` of the scales of normalizations, or of filters without one: Liu et al., "Network Slimming" (2017).
     - ``elastic_net``: ``|g| / 2 + g**2 / 4`` of the same: Zou & Hastie (2005).
@@ -32,15 +32,16 @@ class Penalty(Schedule):
     - ``l0``: the expected number of open gates, random in training: Louizos et al., "L0 Regularization" (2018).
 
     Args:
-        kind: See above. ``growing`` needs the least time to tell what can go.
-        strength: Of ``growing``, the logarithm of how small it makes units; of ``l0``, the price of all gates, in
-            terms of the loss, while all are open; it falls as they close as the budget wants. Of the others, what a
-            unit of mean size would lose if nothing held against it, in mean sizes. None: what the kind does well with.
-        share: Of the steps with the penalty.
-        by_cost: A unit's penalty is in proportion to what it would save of the costs that are limited; else all are
-            alike. ``growing`` looks at what units save in any case.
-        emphasis: Of lassos and scales: the weakest unit of a group pays ``2 ** emphasis`` times as much as the
-            strongest (Fang et al., "DepGraph", 2023); 0: all alike.
+        kind: Penalty, see above. ``growing`` needs the fewest steps. Defaults to ``growing``.
+        strength: Strength of the penalty. For ``growing``, the negative logarithm of the remaining size of a unit. For
+            ``l0``, the penalty of all gates in units of the loss while all are open. For the others, the loss in size
+            of a unit of mean size without a counteracting gradient, in mean sizes. None: a default for each kind.
+        share: Fraction of the steps with the penalty. Defaults to 0.5.
+        by_cost: Whether the penalty of a unit is proportional to its savings of the limited costs. Otherwise, all units
+            have the same penalty. ``growing`` always considers savings. Defaults to True.
+        emphasis: Emphasis on weak units for lassos and scales: the penalty of the weakest unit of a group is
+            ``2 ** emphasis`` times that of the strongest (Fang et al., "DepGraph", 2023). 0: the same penalty for all.
+            Defaults to 4.
     """
 
     name = "penalty"
@@ -78,7 +79,7 @@ class Penalty(Schedule):
 
 
 def unit_weights(session: PruningSession, *, by_cost: bool) -> Tensor:
-    """How much is taken of each unit that may go, 1 on average and 0 for the others, float64 (units,)."""
+    """Return the relative penalty of each unit, with mean 1 over prunable units and 0 for others, float64 (units,)."""
     prunable = session.units.prunable
     weights = session.savings() if by_cost else torch.ones(len(prunable), dtype=torch.float64)
     return torch.where(prunable, weights / weights[prunable].mean().clamp(min=1e-30), 0.0)

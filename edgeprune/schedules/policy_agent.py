@@ -1,4 +1,4 @@
-"""Masks that are drawn and rewarded: the policy gradient."""
+"""Mask learning by policy gradient: masks are sampled and rewarded."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from edgeprune.schedules.mask_agent import Agent
 from edgeprune.schedules.session import PruningSession
 
 _SPREAD = 0.5
-"""Standard deviation of logits that are drawn."""
+"""Standard deviation of sampled logits."""
 _PAIRS = 4
 
 
 class Policy(Agent):
-    """A normal distribution over one logit for each group; those that are drawn make masks within the budget.
+    """Normal distribution over one logit for each group, from whose samples masks within the budget are computed.
 
-    A mask is rewarded by how good the network is under it. Every few steps some are drawn in mirrored pairs, and the
-    means of the distribution follow REINFORCE: a step towards what was drawn, as far as its reward is above the
-    baseline, the mean reward of those that were drawn with it; in units of their standard deviation.
+    The reward of a mask is the quality of the network with it. Every few steps, masks are sampled in mirrored pairs,
+    and the means of the distribution are updated by REINFORCE: a step towards each sample, proportional to its
+    advantage. The advantage is the reward minus the mean reward of the samples, divided by their standard deviation.
 
     Args:
-        session: Of the network.
-        choices: How often the mask under which the network is trained is made anew.
-        reach: About how far the means go in all, where the rewards of all draws point one way.
-        evaluations: Masks that are drawn at most.
-        samples: That each is rewarded on.
+        session: Session of the network.
+        choices: Number of times that the mask for training is computed.
+        reach: Approximate distance that the means move if all rewards point in one direction.
+        evaluations: Maximum number of sampled masks.
+        samples: Number of validation samples for each reward.
     """
 
     network: _Means
@@ -49,21 +49,21 @@ class Policy(Agent):
 
     @torch.no_grad()
     def explore(self, step: int) -> None:
-        """Draw masks and learn from their rewards; the parameters hold the dense weights, before and after."""
-        self.look()
+        """Sample masks and learn from their rewards; the parameters hold the dense weights before and after."""
+        self.update_scores()
         means = self.network.means
         noise = torch.randn(self._pairs, len(means), generator=generator(self.session.seed, step))
         noise = torch.cat([noise, -noise])
-        now = self.gates.values
+        current = self.gates.values
         rewards = torch.tensor([self.reward(means + _SPREAD * it) for it in noise], dtype=torch.float64)
-        self.gates.values = now
+        self.gates.values = current
         spread, baseline = torch.std_mean(rewards, correction=0)
         if spread > 0:
             advantages = ((rewards - baseline) / spread).float()
             means.add_(advantages @ noise, alpha=self._rate / len(noise))
 
     def reward(self, logits: Tensor) -> float:
-        """How good the network is under the mask that ``logits`` make within the budget, (groups,)."""
+        """Return the quality of the network with the mask of ``logits``, (groups,), within the budget."""
         removed = self.removed(logits[self.network.group])
         self.gates.set(1.0 - removed.float())
         try:

@@ -1,9 +1,9 @@
-"""Penalties as proximal steps: behind every update the slices of units lose a little of their length.
+"""Penalties as proximal steps, which shorten the weight slices of units after every update.
 
-Each step does what the penalty alone would do to the weights, apart from the optimiser: momentum does not gather it,
-Adam does not divide it by the size of gradients, and slices become exactly zero (Parikh & Boyd, "Proximal Algorithms",
-2014; weight decay is taken out of Adam for the same reasons, Loshchilov & Hutter 2019). Lengths are measured in those
-at the start, and steps by their number, so that a strength means the same for every network and length of training.
+The proximal step of the penalty is separate from the optimizer: momentum does not accumulate it, Adam does not divide
+it by the size of gradients, and slices become exactly zero (Parikh & Boyd, "Proximal Algorithms", 2014; weight decay is
+separated from Adam for the same reasons, Loshchilov & Hutter 2019). Lengths are relative to those at the start, and
+steps to their number, so that a strength has the same meaning for every network and length of training.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from edgeprune.schedules.weight_slices import WeightSlices
 from edgeprune.training.phase import Hook
 
 TINY = 1e-30
-"""In the place of a length of zero that something is divided by."""
+"""Smallest divisor, in place of a length of zero."""
 _CHECKS = 20
-_GONE = 0.01
-"""Fraction of the mean length."""
+_NEGLIGIBLE = 0.01
+"""Length of a negligible slice as a fraction of the mean length."""
 
 Where = Callable[[Units, Mapping[str, Any]], tuple[list[ScalingParameter], Tensor]]
-"""Gives the places of the slices that shrink, and a mask of the units that have some, (units,)."""
+"""Function that returns the scaling parameters to shrink, and the mask of the units that have some, (units,)."""
 
 
 class ProximalPenalty(Hook):
-    """Shrinks slices of the session's network.
+    """Hook that shrinks weight slices of the network.
 
     Args:
-        session: Whose network it is.
-        strength: What a slice of mean length loses over the phase if nothing holds against it, in mean lengths.
-        where: The slices are.
+        session: Session of the network.
+        strength: Reduction of a slice of mean length over the phase without a counteracting gradient, in mean lengths.
+        where: Function that finds the slices to shrink.
     """
 
     def __init__(self, session: PruningSession, strength: float, where: Where) -> None:
@@ -46,33 +46,33 @@ class ProximalPenalty(Hook):
         self._places, self.held = where(session.units, dict(session.model.named_parameters(remove_duplicate=False)))
 
     def reference(self) -> Tensor:
-        """The lengths to measure in, at the start: as those that ``shrink`` works on."""
+        """Return the initial lengths that ``shrink`` is relative to."""
         raise NotImplementedError
 
     def shrink(self, step: int, force: float) -> None:
-        """The proximal step behind update ``step``; ``force`` is the part of a mean length that it takes."""
+        """Apply the proximal step after update ``step``; ``force`` is the reduction relative to the mean length."""
         raise NotImplementedError
 
     @torch.no_grad()
     def scores(self) -> Tensor:
         """Remaining length of each unit relative to its layer's initial mean, summed over layers; float64 (units,).
 
-        A unit without slices has as much as the one with the most.
+        Units without slices get the largest score.
         """
         self._find()  # the network may be on another device than in training
-        left = self.slices.sums(self.each() / self.means.to(self.slices.device)).cpu()
-        return torch.where(self.held, left, left.max()).double()
+        remaining = self.slices.sums(self.each() / self.means.to(self.slices.device)).cpu()
+        return torch.where(self.held, remaining, remaining.max()).double()
 
     def each(self) -> Tensor:
-        """The length of each slice, flat."""
+        """Return the length of each slice, flat."""
         return self._squares().sqrt()
 
     def lengths(self) -> Tensor:
-        """The length of all slices of each unit together, (units,)."""
+        """Return the joint length of all slices of each unit, (units,)."""
         return self.slices.sums(self._squares()).sqrt()
 
     def scale(self, flat: Tensor) -> None:
-        """Multiply slices with factors."""
+        """Multiply each slice by its factor, flat."""
         for parameter, factor in zip(self.slices.parameters, self.slices.expand(flat), strict=True):
             parameter.mul_(factor)
 
@@ -86,7 +86,7 @@ class ProximalPenalty(Hook):
 
     @torch.no_grad()
     def after_update(self, step: int) -> None:
-        # In proportion to the learning rate: where that falls, the loss holds against less.
+        # Proportional to the learning rate, because the gradient counteracts less as the rate falls.
         optimizer = self.session.optimizer
         rate = 1.0 if optimizer is None else float(optimizer.param_groups[0]["lr"])
         self.highest = max(self.highest, rate)
@@ -108,21 +108,21 @@ class ProximalPenalty(Hook):
 
 
 class PricedPenalty(ProximalPenalty):
-    """Shrinks slices by a price for each unit, until enough of them are gone for the budget.
+    """Penalty with a price for each unit, which stops when the negligible units satisfy the budget.
 
     Args:
-        session: Whose network it is.
+        session: Session of the network.
         strength: See ``ProximalPenalty``.
-        weights: By unit, what multiplies ``strength``, (units,).
-        ratio: In [0, 1]: how much of the penalty is on absolute values.
-        emphasis: The weakest unit of a group pays ``2 ** emphasis`` times as much as the strongest, those between by
-            their length, and all together as much as without it: Fang et al., "DepGraph" (2023), who take 4. Where all
-            pay alike, a layer goes as a whole before the loss has told its units apart.
+        weights: Factor of ``strength`` for each unit, (units,).
+        ratio: Fraction of the penalty on absolute values, in [0, 1].
+        emphasis: Emphasis on weak units. The price of the weakest unit of a group is ``2 ** emphasis`` times that of
+            the strongest, with the same mean price: Fang et al., "DepGraph" (2023), who use 4. With equal prices, a
+            whole layer can vanish before the loss distinguishes its units.
     """
 
     @staticmethod
     def where(units: Units, named: Container[str]) -> tuple[list[ScalingParameter], Tensor]:
-        """Places of the slices; see ``Where``."""
+        """Return the scaling parameters to shrink; see ``Where``."""
         raise NotImplementedError
 
     def __init__(
@@ -143,13 +143,13 @@ class PricedPenalty(ProximalPenalty):
             return
         super().after_update(step)
         if due(step + 1, self.steps, _CHECKS):
-            self.met = self.session.within(self.gone())
+            self.met = self.session.within(self.negligible())
 
-    def gone(self) -> Tensor:
-        """Units that may go and of which next to nothing is left, a mask (units,)."""
+    def negligible(self) -> Tensor:
+        """Return the mask of prunable units whose slices are negligible, (units,)."""
         count = self.slices.sums(torch.ones_like(self.means))
-        little = self.slices.sums(self.each() / self.means) <= _GONE * count
-        return little.cpu() & self.held & self.session.units.prunable
+        is_small = self.slices.sums(self.each() / self.means) <= _NEGLIGIBLE * count
+        return is_small.cpu() & self.held & self.session.units.prunable
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "met": self.met}
@@ -159,16 +159,16 @@ class PricedPenalty(ProximalPenalty):
         self.met = state["met"]
 
     def prices(self) -> Tensor:
-        """``weights``, with the emphasis on units that are weak now, (units,)."""
+        """Return ``weights`` with the emphasis on the currently weak units, (units,)."""
         weights = self.weights.to(self.slices.device, torch.float32)
         if not self.emphasis:
             return weights
         units = self.session.units
-        left = self.slices.sums(self.each() / self.means)
-        group = units.group_of.to(left.device)
+        lengths = self.slices.sums(self.each() / self.means)
+        group = units.group_of.to(lengths.device)
         most, least = (
-            left.new_zeros(len(units.groups)).scatter_reduce(0, group, left, end, include_self=False)[group]
+            lengths.new_zeros(len(units.groups)).scatter_reduce(0, group, lengths, end, include_self=False)[group]
             for end in ("amax", "amin")
         )
-        more = torch.exp2(self.emphasis * (most - left) / (most - least).clamp(min=TINY))
+        more = torch.exp2(self.emphasis * (most - lengths) / (most - least).clamp(min=TINY))
         return weights * more / units.group_means(more)[group]

@@ -1,4 +1,4 @@
-"""A cost that is known for the dense network alone, for what is left of it."""
+"""Cost model of a pruned network, computed by a cost model of the dense network."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ if TYPE_CHECKING:
 
 
 class RemappedCost(CostModel):
-    """``dense``, a model of the dense network's cost, in terms of the units of a smaller one that it became.
+    """Cost model of the dense network in terms of the units of a pruned network.
 
     Args:
-        dense: It is copied.
-        whole: Units of the dense network.
-        units: Units of the smaller network.
-        kept: What is left of the dense network's tensors: indices by dimension.
+        dense: Cost model of the dense network, which is copied.
+        dense_units: Units of the dense network.
+        units: Units of the pruned network.
+        kept: Remaining indices of each tensor of the dense network, by dimension.
     """
 
-    def __init__(self, dense: CostModel, whole: Units, units: Units, kept: Mapping[str, Mapping[int, Tensor]]) -> None:
+    def __init__(
+        self, dense: CostModel, dense_units: Units, units: Units, kept: Mapping[str, Mapping[int, Tensor]]
+    ) -> None:
         self._dense = dense.copy()
-        self._dense.remove(whole.removed(kept))
-        self._place = _places(whole, units, kept)
-        self._size = len(whole)
+        self._dense.remove(dense_units.removed(kept))
+        self._dense_index = _dense_indices(dense_units, units, kept)
+        self._size = len(dense_units)
         super().__init__(self._dense.terms)
 
     def total(self) -> float:
         return self._dense.total()
 
     def savings(self, limit: float = -math.inf) -> Tensor:
-        return self._dense.savings(limit)[self._place]
+        return self._dense.savings(limit)[self._dense_index]
 
     def gains(self) -> Tensor:
-        return self._dense.gains()[self._place]
+        return self._dense.gains()[self._dense_index]
 
     def taken(self, masks: Tensor) -> Tensor:
-        whole = torch.zeros(len(masks), self._size, dtype=torch.bool)
-        whole[:, self._place] = masks
-        return self._dense.taken(whole)
+        dense_masks = torch.zeros(len(masks), self._size, dtype=torch.bool)
+        dense_masks[:, self._dense_index] = masks
+        return self._dense.taken(dense_masks)
 
     def totals(self, left: Tensor) -> Tensor:
         return self._dense.totals(left)
@@ -55,10 +57,10 @@ class RemappedCost(CostModel):
         return self._dense.as_largest_sum()
 
     def remove(self, mask: Tensor) -> None:
-        self._dense.remove(self._whole(mask))
+        self._dense.remove(self._dense_mask(mask))
 
     def restore(self, mask: Tensor) -> None:
-        self._dense.restore(self._whole(mask))
+        self._dense.restore(self._dense_mask(mask))
 
     def copy(self) -> Self:
         twin = copy.copy(self)
@@ -66,22 +68,22 @@ class RemappedCost(CostModel):
         twin.terms = twin._dense.terms  # noqa: SLF001
         return twin
 
-    def _whole(self, mask: Tensor) -> Tensor:
-        whole = torch.zeros(self._size, dtype=torch.bool)
-        whole[self._place[mask]] = True
-        return whole
+    def _dense_mask(self, mask: Tensor) -> Tensor:
+        dense_mask = torch.zeros(self._size, dtype=torch.bool)
+        dense_mask[self._dense_index[mask]] = True
+        return dense_mask
 
 
-def _places(whole: Units, units: Units, kept: Mapping[str, Mapping[int, Tensor]]) -> Tensor:
-    """The unit of the dense network that each unit of the smaller one is, (units,)."""
-    owners = {(owner.name, owner.dim): owner for owner in whole.coordinates.coupling.owners if owner.parameter}
-    places = torch.full((len(units),), -1)
+def _dense_indices(dense_units: Units, units: Units, kept: Mapping[str, Mapping[int, Tensor]]) -> Tensor:
+    """Return the unit of the dense network for each unit of the pruned one, (units,)."""
+    owners = {(owner.name, owner.dim): owner for owner in dense_units.coordinates.coupling.owners if owner.parameter}
+    indices = torch.full((len(units),), -1)
     for owner in units.coordinates.coupling.owners:
         dense = owners.get((owner.name, owner.dim))
         if owner.parameter and dense is not None:
             index = kept.get(owner.name, {}).get(owner.dim, torch.arange(dense.size))
             own = units.unit_of[owner.start : owner.start + owner.size]
-            held = own >= 0
-            places[own[held]] = whole.unit_of[dense.start : dense.start + dense.size][index][held]
-    assert bool((places >= 0).all()), "every unit has a parameter"
-    return places
+            is_unit = own >= 0
+            indices[own[is_unit]] = dense_units.unit_of[dense.start : dense.start + dense.size][index][is_unit]
+    assert bool((indices >= 0).all()), "every unit has a parameter"
+    return indices

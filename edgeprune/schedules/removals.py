@@ -1,4 +1,4 @@
-"""Removals of units from one network, in order, and what they leave of its tensors."""
+"""Removals of units from one network in order, and the remaining indices of its tensors."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 from edgeprune.graph.rewrite import Kept, slice_tensor
 
 State = Mapping[str, Tensor]
-"""Tensors of a network by name, as ``state_dict`` gives them."""
+"""Tensors of a network by name, as ``state_dict`` returns them."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Weights of a moment, and how often units had been removed by then."""
+    """Copy of the weights at one time, and the number of removals before it."""
 
     state: State
     removals: int
 
 
 class Removals:
-    """Removals from one network; each has the indices that it kept, in the network before it."""
+    """Removals from one network, each as the indices that it kept in the network before it."""
 
     def __init__(self) -> None:
         self._removals: list[Kept] = []
@@ -47,7 +47,7 @@ class Removals:
         return composed
 
     def sliced(self, state: State, *, since: int) -> State:
-        """``state``, of the network after the first ``since`` removals, as the others leave it."""
+        """Return ``state``, of the network after the first ``since`` removals, sliced by the later removals."""
         small = dict(state)
         for removal in self._removals[since:]:
             for name, dims in removal.items():
@@ -57,9 +57,9 @@ class Removals:
 
 
 def scaled_to_inputs(dense: State, small: State) -> State:
-    """Weights of ``dense``, scaled by the square root of how much fewer inputs each filter has in ``small``.
+    """Return the weights of ``dense``, scaled by the square root of the ratio of inputs of each filter to ``small``.
 
-    Initial weights are drawn with a spread that follows from the number of inputs (He et al., "Delving Deep into
+    The spread of initial weights depends on the number of inputs (He et al., "Delving Deep into
     Rectifiers", 2015).
     """
     scaled = {}
@@ -72,5 +72,5 @@ def scaled_to_inputs(dense: State, small: State) -> State:
 
 
 def copied(state: State) -> State:
-    """``state`` with tensors of its own."""
+    """Return a deep copy of ``state`` without gradients."""
     return {name: tensor.detach().clone() for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""Several processes that train one network together."""
+"""Copies of one network in the processes that train it together."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgeprune.training.distributed import ProcessGroup
 
 
 class Replicas:
-    """The copies of a network in the processes that train it; one alone where ``model`` is not distributed.
+    """Copies of a network in the processes that train it; a single copy if ``model`` is not distributed.
 
     Raises:
-        InputError: They are some of all processes only.
+        InputError: The process group of ``model`` does not contain all processes.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -25,8 +25,8 @@ class Replicas:
         if isinstance(model, DistributedDataParallel):
             if model.process_group is not torch.distributed.group.WORLD:
                 raise InputError(
-                    "schedule: model: got DistributedDataParallel over a process group of its own; allowed is the one "
-                    "of all processes"
+                    "schedule: model: got DistributedDataParallel over a subset of the processes; use the default "
+                    "process group"
                 )
             self._parallel = model
             self._processes = ProcessGroup(torch.distributed.get_rank(), torch.distributed.get_world_size())
@@ -37,10 +37,10 @@ class Replicas:
         return self._processes.broadcast
 
     def renew(self) -> None:
-        """The network was changed: its weights are those of process 0 again, and gradients are gathered by its shapes.
+        """Broadcast the changed network of process 0, and adapt the gradient buckets to its shapes.
 
-        Buckets of gradients are laid out when DistributedDataParallel is made, or unpickled: that part of it is done
-        again, so that it stays the same object, with what was set and registered.
+        DistributedDataParallel creates its gradient buckets on construction and on unpickling. This method repeats the
+        latter, so that the object, its settings and its hooks are preserved.
         """
         if self._parallel is None:
             return

@@ -1,4 +1,4 @@
-"""The baseline: what the widths alone are worth."""
+"""Baseline: training of the pruned architecture from newly initialized weights."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from edgeprune.schedules.session import PruningSession
 from edgeprune.training.phase import Phase
 
 SPREAD = 4.0
-"""Scores of a group are multiplied by a factor from ``1 / SPREAD`` to ``SPREAD`` where widths are drawn."""
+"""Random factors of the scores of a group are between ``1 / SPREAD`` and ``SPREAD``."""
 
 
 @register
 class RetrainFromScratch(Schedule):
     """Prune, reinitialize the remaining network, and train it: the accuracy of the widths alone.
 
-    ``widths`` are those the criterion has ``chosen``, or ``random`` ones within the same budget, drawn by the seed.
-    What a schedule gains over this is what it gains by the weights it keeps. Liu et al., "Rethinking the Value of
-    Network Pruning" (2019).
+    ``widths`` are those ``chosen`` by the criterion, or ``random`` ones within the same budget. The difference between
+    a schedule and this baseline is the value of the weights that the schedule keeps. Liu et al., "Rethinking the Value
+    of Network Pruning" (2019).
     """
 
     name = "retrain_from_scratch"
@@ -44,10 +44,10 @@ class RetrainFromScratch(Schedule):
 
 
 def random_widths(units: Units, *key: int) -> Tensor:
-    """A factor for the score of each unit, the same within a group, log-uniform: groups get narrow or wide by chance.
+    """Return a log-uniform factor for the score of each unit, (units,), equal within a group, for random widths.
 
-    Random scores alone leave all groups about as wide in every draw, as chance levels out over their units.
+    Random scores alone give all groups about the same width, because they average out over the units.
     """
-    drawn = torch.rand(len(units.groups), generator=generator(*key), dtype=torch.float64)
+    uniform = torch.rand(len(units.groups), generator=generator(*key), dtype=torch.float64)
     sizes = torch.tensor([len(group) for group in units.groups])
-    return torch.repeat_interleave(SPREAD ** (2 * drawn - 1), sizes)
+    return torch.repeat_interleave(SPREAD ** (2 * uniform - 1), sizes)

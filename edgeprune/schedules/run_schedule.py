@@ -1,4 +1,4 @@
-"""A schedule with the training that EdgePrune brings."""
+"""Pruning schedule with EdgePrune's own trainer."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def train(
     *,
     before: Callable[[nn.Module], None] = lambda _model: None,
 ) -> History | None:
-    """Bring ``session`` within its budget as ``schedule`` says.
+    """Prune ``session`` to its budget by ``schedule``, with training in between.
 
-    An interrupted run resumes: what was trained is not trained again, what was chosen is chosen again.
+    An interrupted run resumes: finished training is loaded, and units are chosen again with the same result.
 
     Args:
         schedule: Decides when units are removed.
         session: The network, which is changed in place.
-        trainer_of: Makes the trainer of the network as it is before the first phase; None: nothing is trained.
-        before: Called with the network before each phase of training, during which its shape stays.
+        trainer_of: Function from the network before the first phase to its trainer. None: nothing is trained.
+        before: Function that is called with the network before each training phase.
 
     Returns:
         History of the training; None if nothing is trained.
 
     Raises:
-        InputError: The session lacks what the schedule looks at.
+        InputError: The session lacks an input that the schedule needs.
         BudgetError: The budget cannot be reached.
-        TrainingError: As ``Trainer``.
+        TrainingError: See ``Trainer``.
     """
     schedule.check(session)
     trainer: Trainer | None = None
@@ -54,7 +54,7 @@ def train(
 
 
 def _follow(trainer: Trainer, session: PruningSession) -> None:
-    """Captured programs may have taken the place of the networks."""
+    """Update the networks of the trainer, which captured programs may have replaced."""
     trainer.network.model = session.model
     if trainer.network.average is not None:
         (trainer.network.average.model,) = session.followers

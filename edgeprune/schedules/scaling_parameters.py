@@ -18,7 +18,7 @@ from edgeprune.statistics.consumer_sites import Site, argument_node, sites_of
 
 @dataclass(frozen=True, eq=False)
 class ScalingParameter:
-    """Dimension ``dim`` of the tensor ``name``, and the unit of each of its indices, (n,); -1 for none."""
+    """Dimension ``dim`` of the tensor ``name``, with the unit of each of its indices, (n,); -1 for no unit."""
 
     name: str
     dim: int
@@ -26,30 +26,30 @@ class ScalingParameter:
 
 
 def giving(units: Units, named: Container[str]) -> tuple[list[ScalingParameter], Tensor]:
-    """The places that scale what units give, and a mask of the units that they scale wherever they are read, (units,).
+    """Return the parameters that scale unit outputs, and the mask of units that they scale at all consumers, (units,).
 
-    They are in the weights that multiply what is consumed: ``weight[:, i]`` of a convolution that reads channel i.
-    Where no weight does (a product of two activations), they are in the affine layer before it, weight and bias, if
-    zeros stay zeros on the way from there. A table of words that is also the last layer is one place for both.
+    These are the weights that multiply a consumed output: ``weight[:, i]`` of a convolution that reads channel i. If no
+    weight does (a product of two activations), they are weight and bias of the affine layer before it, provided that
+    zeros remain zeros in between. An embedding table that is also the last layer counts once.
 
     Args:
-        units: Of the program.
+        units: Units of the program.
         named: Names of the parameters that may be scaled.
     """
     found: list[ScalingParameter] = []
     reached, missed = (torch.zeros(len(units), dtype=torch.bool) for _ in range(2))
     for site in sites_of(units):
         places = _behind(units, site) or _before(units, site)
-        there = bool(places) and all(place.name in named for place in places)
-        (reached if there else missed)[site.units[site.units >= 0]] = True
-        found += places if there else []
+        is_scalable = bool(places) and all(place.name in named for place in places)
+        (reached if is_scalable else missed)[site.units[site.units >= 0]] = True
+        found += places if is_scalable else []
     held = reached & ~missed
     keep = [torch.where((place.units >= 0) & held[place.units], place.units, -1) for place in found]
     return [ScalingParameter(place.name, place.dim, unit) for place, unit in zip(found, keep, strict=True)], held
 
 
 def scaling(units: Units, named: Container[str]) -> tuple[list[ScalingParameter], Tensor]:
-    """The scales of normalisations and, of units without one, the filters; and a mask of the units that have either."""
+    """Return scales of normalizations, or filters of units without one, and the mask of units that have either."""
     program = units.coordinates.program
     found = []
     scaled = torch.zeros(len(units), dtype=torch.bool)
@@ -72,9 +72,9 @@ def scaling(units: Units, named: Container[str]) -> tuple[list[ScalingParameter]
 
 
 def coupled(units: Units, named: Container[str]) -> tuple[list[ScalingParameter], Tensor]:
-    """All that goes with units, in every parameter and along every dimension; and a mask of the units that have some.
+    """Return all parameter dimensions that are coupled to units, and the mask of the units that have some.
 
-    Where both dimensions of a weight belong to units, its places cross.
+    If two dimensions of a weight belong to units, its slices cross.
     """
     found = []
     held = torch.zeros(len(units), dtype=torch.bool)
@@ -87,7 +87,7 @@ def coupled(units: Units, named: Container[str]) -> tuple[list[ScalingParameter]
 
 
 def _behind(units: Units, site: Site) -> list[ScalingParameter]:
-    """In the tensor that multiplies what is consumed at ``site``."""
+    """Return the parameters in the tensor that multiplies the output consumed at ``site``."""
     read = argument_node(site)
     if read.op == "get_attr":  # a recurrent layer, or a matrix from the left
         return _along(units, read, site.consumption.dim)
@@ -98,13 +98,13 @@ def _behind(units: Units, site: Site) -> list[ScalingParameter]:
     if ATEN[call.name].layer == "linear":
         return _along(units, call["weight"], 1)
     if ATEN[call.name].is_convolution:
-        # Where whole groups of channels go, the rows of the weight go with the channels that they read.
+        # If whole groups of channels are removed, the rows of the weight are removed with the channels that they read.
         return _along(units, call["weight"], 0 if _transposed(call) else 1) or _along(units, call["weight"], 0)
     return []
 
 
 def _before(units: Units, site: Site) -> list[ScalingParameter]:
-    """In the affine layer that gives what is consumed at ``site``."""
+    """Return the parameters of the affine layer that produces the output consumed at ``site``."""
     node = argument_node(site)
     while _keeps_zero(node):
         node = node.all_input_nodes[0]
@@ -122,7 +122,7 @@ def _before(units: Units, site: Site) -> list[ScalingParameter]:
     made = _labels(units, node).vector(channel)
     if made is None or call["weight"] is None:
         return []
-    # A joint projection of queries and keys gives both factors of the product, so that its gate counts twice.
+    # A joint projection of queries and keys produces both factors of the product, so its gate applies twice.
     unit = units.unit_of[made]
     unit = torch.where(torch.isin(unit, site.units), unit, -1)
     tensors = [(call["weight"], row), (call["bias"], 0)]
@@ -136,7 +136,7 @@ def _keeps_zero(node: fx.Node) -> bool:
 
 
 def _along(units: Units, node: object, dim: int) -> list[ScalingParameter]:
-    """Along ``dim`` of a tensor that the program reads as it is."""
+    """Return the parameter along ``dim`` of ``node``, if the program reads it without a transformation."""
     if not isinstance(node, fx.Node) or node.op != "get_attr":
         return []
     ids = _labels(units, node).vector(dim)

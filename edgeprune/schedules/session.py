@@ -81,7 +81,7 @@ class PruningSession:
         if self.planned is not None:
             self._units = self.planned.units
             return
-        self._whole = self.units
+        self._dense_units = self.units
         self._dense_costs = {name: model.total() for name, model in self._costs().items()}
         self._limits = self.budget.limits(self._dense_costs)
         self._before = cost_of(self.units, self.model)
@@ -156,17 +156,17 @@ class PruningSession:
 
     def _within(self, problem: Problem, selection: Selection) -> Tensor:
         """Return the mask of the units that ``selection`` removes so that the limits hold, also when measured."""
-        aim = dict(problem.limits)
+        targets = dict(problem.limits)
         while True:
-            removed = self.broadcast(selection.choose(replace(problem, limits=aim)))
+            removed = self.broadcast(selection.choose(replace(problem, limits=targets)))
             if self.choice.measured is None:
                 return removed
-            found = self.choice.measured(self.model, problem.units, removed)
-            over = {name: found[name] - limit for name, limit in problem.limits.items() if name in found}
+            costs = self.choice.measured(self.model, problem.units, removed)
+            over = {name: costs[name] - limit for name, limit in problem.limits.items() if name in costs}
             if all(excess <= 0 for excess in over.values()):
                 return removed
             for name, excess in over.items():
-                aim[name] -= max(excess, 0)
+                targets[name] -= max(excess, 0)
 
     def remove(self, removed: Tensor, *, repair: bool = True) -> None:
         """Remove the units in the mask (units,) from network and optimizer state, and repair the remaining network.
@@ -178,15 +178,15 @@ class PruningSession:
         if not (copy or bool(removed.any())):
             return
         units, optimizer = self.units, self.optimizer
-        mending = None
+        repairs = None
         if repair and self.samples is not None and self.choice.repairs:
-            mending = Repair(self.choice.repairs, units, removed, self.samples, seed=self.seed)
+            repairs = Repair(self.choice.repairs, units, removed, self.samples, seed=self.seed)
         self.followers = [rewrite(follower, units, removed, copy=False).model for follower in self.followers]
         rewritten, _ = graph.shrink(
             self.model, units, removed, verify=self.choice.verify, copy=copy, optimizer=optimizer
         )
-        if mending is not None:
-            mending.apply(rewritten)
+        if repairs is not None:
+            repairs.apply(rewritten)
         self.model = rewritten.model
         self._removals.add(rewritten.kept)
         self._units = None
@@ -226,10 +226,10 @@ class PruningSession:
                 reset = getattr(module, "reset_parameters", None)
                 if callable(reset):
                     reset()
-        self._forget()
+        self._reset_state()
 
     def value(self, samples: int | None = None) -> float:
-        """How good the network is now on validation data, or on ``samples`` of it; the larger, the better."""
+        """Return the current quality on validation data, or on ``samples`` samples of it; larger is better."""
         with evaluating(self.model):  # the user's evaluate may change the mode
             if samples is not None and self.reward is not None:
                 value = self.reward(self.model, samples)
@@ -278,17 +278,19 @@ class PruningSession:
     def _costs(self) -> dict[str, CostModel]:
         """Return a model of each limited cost for the current network."""
         kept = self.kept()
-        given = {name: RemappedCost(model, self._whole, self.units, kept) for name, model in self.choice.costs.items()}
-        return {name: given.get(name) or cost_model(name, self.units, self.model) for name in self.budget.costs}
+        remapped = {
+            name: RemappedCost(model, self._dense_units, self.units, kept) for name, model in self.choice.costs.items()
+        }
+        return {name: remapped.get(name) or cost_model(name, self.units, self.model) for name in self.budget.costs}
 
     def _load(self, state: State, removals: int) -> None:
         small = self._removals.sliced(state, since=removals)
         with torch.no_grad():
             for name, tensor in self.model.state_dict().items():
                 tensor.copy_(small[name])
-        self._forget()
+        self._reset_state()
 
-    def _forget(self) -> None:
+    def _reset_state(self) -> None:
         """Reset the optimizer state and the followers, which hold averages over other weights."""
         if self.optimizer is not None:
             self.optimizer.state.clear()

@@ -1,4 +1,4 @@
-"""Penalties on the scale of each channel by itself."""
+"""Penalties on the scale of each channel."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from edgeprune.schedules.scaling_parameters import scaling
 
 
 class ScalePenalty(PricedPenalty):
-    """``ratio * |g| + (1 - ratio) * g**2 / 2`` of each scale of a normalisation, of filters where there is none.
+    """``ratio * |g| + (1 - ratio) * g**2 / 2`` of each scale g of a normalization, or of a filter without one.
 
-    With ``ratio`` 1 the L1 penalty of Liu et al., "Learning Efficient Convolutional Networks through Network Slimming"
-    (2017), else an elastic net (Zou & Hastie, "Regularization and Variable Selection via the Elastic Net", 2005).
+    ``ratio`` 1 is the L1 penalty of Liu et al., "Learning Efficient Convolutional Networks through Network Slimming"
+    (2017). Other values are an elastic net (Zou & Hastie, "Regularization and Variable Selection via the Elastic Net",
+    2005).
 
-    Its arguments are those of ``PricedPenalty``.
+    The arguments are those of ``PricedPenalty``.
     """
 
     where = staticmethod(scaling)

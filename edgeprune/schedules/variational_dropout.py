@@ -1,4 +1,4 @@
-"""A dropout rate for each unit is learned; units that can do with much noise go."""
+"""Variational dropout: learn a dropout rate for each unit, and remove the units with the highest rates."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from edgeprune.training.phase import Phase
 
 @register
 class VariationalDropout(Schedule):
-    """Train under noise whose size is learned for each unit, remove the units with the most, and train the rest.
+    """Train with learned noise for each unit, remove the units with the most noise, and train the remaining network.
 
-    What a unit gives is multiplied with ``1 + sqrt(alpha) * e``, e of a normal distribution, drawn for every update:
-    dropout with the rate ``alpha / (1 + alpha)``. The loss holds alpha down, the divergence from a log-uniform prior
-    lifts it, ever more until the units that are left keep the budget. Molchanov et al., "Variational Dropout Sparsifies
+    The output of a unit is multiplied by ``1 + sqrt(alpha) * e``, with e drawn from a normal distribution for every
+    update: dropout with the rate ``alpha / (1 + alpha)``. The loss lowers alpha, and the divergence from a log-uniform
+    prior raises it until the remaining units satisfy the budget. Molchanov et al., "Variational Dropout Sparsifies
     Deep Neural Networks" (2017); one rate for a unit after Neklyudov et al., "Structured Bayesian Pruning via
     Log-Normal Multiplicative Noise" (2017) and Louizos et al., "Bayesian Compression for Deep Learning" (2017).
 
     Args:
-        strength: What multiplies the divergence, averaged over units, while none is as noisy as it must be; it falls as
-            they become so.
-        share: Of the steps with noise.
-        by_cost: A unit's part of the divergence is in proportion to what it would save of the costs that are limited;
-            else all are alike.
+        strength: Initial factor of the divergence, averaged over units; it falls as units become noisy. Defaults to 10.
+        share: Fraction of the steps with noise. Defaults to 0.5.
+        by_cost: Whether the divergence of a unit is weighted by its savings of the limited costs. Otherwise, all units
+            have the same weight. Defaults to True.
     """
 
     name = "variational_dropout"
@@ -52,14 +51,14 @@ class DropoutNoise(LearnedGates):
     """Gates of ``1 + sqrt(alpha) * e``; log alpha is learned."""
 
     initial = -5.0
-    least, most = -8.0, 2.0  # where more noise no longer says anything
+    least, most = -8.0, 2.0  # more noise has no further effect
 
     def gate(self, step: int) -> Tensor:
         noise = torch.randn(len(self.learned), generator=generator(self.session.seed, step))
         return 1 + (self.learned / 2).exp() * noise.to(self.learned.device)
 
     def price(self) -> Tensor:
-        """The divergence, in the approximation of Molchanov et al., equation 14."""
+        """Return the divergence of each unit, (units,), in the approximation of Molchanov et al., equation 14."""
         return 0.63576 * torch.sigmoid(-1.87320 - 1.48695 * self.learned) + 0.5 * functional.softplus(-self.learned)
 
     def opened(self) -> Tensor:

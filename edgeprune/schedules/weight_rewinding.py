@@ -29,7 +29,7 @@ class WeightRewinding(Schedule):
 
     def run(self, session: PruningSession) -> Iterator[Phase]:
         for done in range(1, self.rounds + 1):
-            # What a repair would write is not kept.
+            # Rewinding would overwrite the weights of a repair.
             session.prune(session.limits(exponential(done / self.rounds)), repair=False)
             session.load_rewind_weights()
             yield Phase(fraction=1 / self.rounds, rate=(self.rewind, 1.0))

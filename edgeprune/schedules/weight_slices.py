@@ -1,4 +1,4 @@
-"""The slices of parameters that belong to units, all of them at once."""
+"""Vectorized operations on the parameter slices that belong to units."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from edgeprune.schedules.scaling_parameters import ScalingParameter
 
 
 class WeightSlices:
-    """Slices of the parameters of ``model``: one for each index of each of ``places``, and the unit it belongs to.
+    """Slices of the parameters of ``model``: one for each index of each of ``places``, with its unit.
 
-    Values of slices are *flat*: one number for each, place after place, float32 (slices,). All operations take a few
-    operators for each parameter, whatever the number of units.
+    Values of slices are *flat*: one number for each slice, place after place, float32 (slices,). All operations use a
+    few operators for each parameter, independent of the number of units.
 
     Attributes:
-        count: Of the units.
+        count: Number of units.
         names: State-dict names of the parameters, each once.
-        parameters: They themselves.
-        unit: The unit of each slice, flat; ``count`` for those of none.
-        place: The number of the place of each slice, flat.
+        parameters: Parameters, in the order of ``names``.
+        unit: Unit of each slice, flat; ``count`` for slices without a unit.
+        place: Index in ``places`` of each slice, flat.
     """
 
     def __init__(self, model: nn.Module, count: int, places: Iterable[ScalingParameter]) -> None:
@@ -29,8 +29,8 @@ class WeightSlices:
         found: dict[int, tuple[str, dict[int, Tensor]]] = {}
         for place in places:
             _, dims = found.setdefault(id(named[place.name]), (place.name, {}))
-            known = dims.get(place.dim, place.units)
-            dims[place.dim] = torch.where(known >= 0, known, place.units)
+            units_of_dim = dims.get(place.dim, place.units)
+            dims[place.dim] = torch.where(units_of_dim >= 0, units_of_dim, place.units)
         self.count = count
         self.names = [name for name, _ in found.values()]
         self.parameters = [named[name] for name in self.names]
@@ -44,23 +44,23 @@ class WeightSlices:
         self.place = self.place.to(self.device)
 
     def of_units(self, values: Tensor, rest: float = 1.0) -> Tensor:
-        """The value of each slice's unit, flat; ``rest`` for slices of none."""
+        """Return the value of each slice's unit, flat; ``rest`` for slices without a unit."""
         values = values.to(self.device, torch.float32)
         return torch.cat([values, values.new_full((1,), rest)])[self.unit]
 
     def sums(self, flat: Tensor) -> Tensor:
-        """The sum over the slices of each unit, (units,)."""
+        """Return the sum over the slices of each unit, (units,)."""
         return flat.new_zeros(self.count + 1).index_add_(0, self.unit, flat)[:-1]
 
     def means(self, flat: Tensor) -> Tensor:
-        """The mean over its place, for each slice, flat."""
+        """Return the mean over the place of each slice, flat."""
         places = torch.zeros(len(self._sizes), device=self.device).index_add_(0, self.place, flat)
         return (places / torch.bincount(self.place, minlength=len(self._sizes)))[self.place]
 
     def reduce(self, tensors: Sequence[Tensor | None], factors: Tensor | None = None) -> Tensor:
-        """The sum of ``tensors``, shaped like the parameters, over each slice, flat; None stands for zeros.
+        """Return the sum of ``tensors``, shaped like the parameters, over each slice, flat; None means zeros.
 
-        Where slices cross, each is summed times the other's of ``factors``, flat.
+        If slices cross, each is multiplied by the ``factors``, flat, of the other before the sum.
         """
         parts: list[Tensor] = []
         spread = [[] for _ in tensors] if factors is None else self._spread(factors)
@@ -74,21 +74,21 @@ class WeightSlices:
         return torch.cat([torch.zeros(0, device=self.device), *parts])
 
     def expand(self, flat: Tensor) -> list[Tensor]:
-        """For each parameter the values of its slices, shaped to multiply it; their product where slices cross."""
+        """Return the values of the slices of each parameter, broadcastable to it; the product where slices cross."""
         return [
             _product(parts[0], parts[1:]).to(parameter.dtype)
             for parameter, parts in zip(self.parameters, self._spread(flat), strict=True)
         ]
 
     def thresholds(self, flat: Tensor) -> list[Tensor]:
-        """Expand like ``expand``, with sums where slices cross."""
+        """Return values like ``expand``, with the sum where slices cross."""
         return [
             sum(parts[1:], parts[0]).to(parameter.dtype)
             for parameter, parts in zip(self.parameters, self._spread(flat), strict=True)
         ]
 
     def _spread(self, flat: Tensor) -> list[list[Tensor]]:
-        """For each parameter the values along each of its dimensions that holds slices."""
+        """Return, for each parameter, the values along each dimension that has slices."""
         parts = iter(torch.split(flat, self._sizes))
         return [
             [next(parts).reshape([-1 if other == dim else 1 for other in range(parameter.ndim)]) for dim in dims]
@@ -103,6 +103,6 @@ def _product(tensor: Tensor, factors: Iterable[Tensor]) -> Tensor:
 
 
 def _sum_along(tensor: Tensor, dim: int) -> Tensor:
-    """Over all dimensions but ``dim``, float32."""
+    """Return the float32 sum over all dimensions except ``dim``."""
     others = [other for other in range(tensor.ndim) if other != dim]
     return tensor.sum(others, dtype=torch.float32) if others else tensor.float()

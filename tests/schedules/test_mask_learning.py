@@ -92,7 +92,7 @@ def test_learned_mask_prefers_cheap_units() -> None:
     assert session.savings()[stem[0]] > 1.5 * session.savings()[conv1[0]]
 
     def gone() -> list[int]:
-        agent.look()
+        agent.update_scores()
         removed = agent.removed(agent.network())
         return [int(removed[slice(*group)].sum()) for group in (stem, conv1)]
 
@@ -112,7 +112,7 @@ def test_the_reward_rises_over_the_start_of_the_policy() -> None:
     session = _session(_misleading(), {"macs": 0.35})
     policy = Policy(session, choices=1, reach=4.0, evaluations=64, samples=256)
     policy.begin(8)
-    policy.look()
+    policy.update_scores()
     noise = 0.5 * torch.randn(24, len(session.units.groups), generator=torch.Generator().manual_seed(5))
 
     def expected() -> float:

@@ -123,11 +123,11 @@ def test_penalty_is_zero_within_the_budget(kind: str) -> None:
     hook = _SHRINKING[kind](session, 5.0)
     assert isinstance(hook, PricedPenalty)
     hook.begin(100)
-    assert not session.within(hook.gone())
+    assert not session.within(hook.negligible())
     for step in range(100):
         hook.after_update(step)
-    assert session.within(hook.gone())
-    assert not bool(hook.gone()[session.units.prunable].all())
+    assert session.within(hook.negligible())
+    assert not bool(hook.negligible()[session.units.prunable].all())
 
     begun_anew = _SHRINKING[kind](session, 5.0)
     begun_anew.begin(100)
@@ -276,7 +276,7 @@ def test_penalty_strength_follows_the_budget(kind: type[HardConcrete | DropoutNo
     drive(Under(hook), session, split(), 100, batch_size=16)
     opened = hook.opened().detach()
     assert float(opened[session.units.prunable].std()) > 0.15, "units are told apart"
-    assert float((hook.shares * opened).sum()) == pytest.approx(hook.due, abs=0.1)
+    assert float((hook.fractions * opened).sum()) == pytest.approx(hook.due, abs=0.1)
 
 
 def test_ungated_units_count_as_open() -> None:
