@@ -1,4 +1,4 @@
-"""Candidate plans: a few ways to choose what is removed, compared on validation data, of which the best is used."""
+"""Comparison of candidate plans on validation data, and choice of the best one."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from edgeprune.training.evaluate import device_of, moved
 CRITERIA = ("fisher", "l2")
 """Importance scores that ``auto`` compares where there are labelled samples; docs/selection.md has the reasons."""
 CRITERION_WITHOUT_DATA = "l2"
-"""Meaning of ``auto`` where there is no data to compare on."""
+"""Meaning of ``auto`` without data to compare on."""
 BALANCES = (0.0, 1.0)
 """Values of the option ``balance`` of the selection ``global`` that ``auto`` compares."""
 SAMPLES = 1024
-"""Validation samples that candidates are compared on, at most."""
+"""Maximum number of validation samples for the comparison."""
 FINALISTS = 2
-"""Candidates that are trained for a short time, where training follows."""
+"""Number of candidates that are trained for a short time, if training follows."""
 TRAINING_FRACTION = 0.05
-"""Fraction of all training steps for which each of them is trained."""
+"""Fraction of all training steps for which each finalist is trained."""
 FEWEST_STEPS = 8
-"""Training steps below which a short training says nothing and is skipped."""
+"""Minimum number of steps of a short training, which is otherwise skipped as inconclusive."""
 _FEWEST_BATCHES = 8
-"""Batches below which a standard error says nothing."""
+"""Minimum number of batches for a standard error."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to choose which units are removed.
+    """Settings by which the units to remove are chosen.
 
     Attributes:
         criterion: Name of the importance score.
@@ -59,7 +59,7 @@ class Candidate:
     align: int = 1
 
     def selection(self, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> Selection:
-        """The selection, made with its ``balance`` or else with ``options``; file names are relative to ``base``."""
+        """Create the selection with ``options``, and ``balance`` if set; file names are relative to ``base``."""
         balanced = {} if self.balance is None else {"balance": self.balance}
         return selections.create(self.select, {**(options or {}), **balanced}, base=base)
 
@@ -74,8 +74,8 @@ class Score:
 
     Attributes:
         loss: Mean loss over the samples.
-        accuracy: Fraction of right labels, or the user's metric; None where neither is defined.
-        losses: Mean loss of each batch, to compare two networks on the same batches; () where only ``loss`` is known.
+        accuracy: Fraction of correct labels, or the user's metric; None if neither is defined.
+        losses: Mean loss of each batch, to compare two networks on the same batches; () if only ``loss`` is known.
     """
 
     loss: float
@@ -85,13 +85,13 @@ class Score:
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """A candidate that was compared with others.
+    """Result of the comparison for one candidate.
 
     Attributes:
-        candidate: The way to choose.
+        candidate: Settings of the candidate.
         macs: Fraction of the dense network's MACs that remain.
         repaired: Score after repair, before any training.
-        trained: Score after the short training; None where the candidate was not trained.
+        trained: Score after the short training; None if the candidate was not trained.
         chosen: Whether this candidate is used.
     """
 
@@ -103,7 +103,7 @@ class CandidateResult:
 
     @property
     def score(self) -> Score:
-        """The better one of both, as training keeps the best state, the one before it included."""
+        """Better one of both scores, because training keeps the best state, including the initial one."""
         return min((one for one in (self.trained, self.repaired) if one is not None), key=_rank)
 
 
@@ -111,20 +111,20 @@ class Trial(Protocol):
     """Operations that the comparison needs from its caller."""
 
     def plan(self, candidate: Candidate) -> tuple[float, Tensor]:
-        """Fraction of the MACs that remain, and the mask of the units that ``candidate`` removes, (units,).
+        """Return the remaining fraction of the MACs, and the mask of the units that ``candidate`` removes, (units,).
 
         Raises:
-            BudgetError: The budget cannot be reached this way.
+            BudgetError: The candidate cannot reach the budget.
         """
 
     def build(self, removed: Tensor) -> RewrittenModel:
-        """The network without the units in the mask ``removed``, repaired; the dense network is not changed."""
+        """Return the repaired network without the units in the mask ``removed``; the dense network is not changed."""
 
     def score(self, model: nn.Module) -> Score:
-        """Quality of ``model`` on validation samples, the same samples at every call."""
+        """Return the quality of ``model`` on validation samples, the same samples at every call."""
 
     def train(self, number: int, rewritten: RewrittenModel) -> bool:
-        """Train candidate ``number`` in place for a short time; False where nothing is trained."""
+        """Train candidate ``number`` in place for a short time; return False if nothing is trained."""
 
 
 def combinations(
@@ -160,7 +160,7 @@ def compare(
     trial: Trial,
     *,
     locked: Candidate | None = None,
-    agree: Callable[[Any], Any] = lambda value: value,
+    broadcast: Callable[[Any], Any] = lambda value: value,
     progress: Progress = SILENT,
 ) -> tuple[CandidateResult, ...]:
     """Results of all candidates that differ, in their order; exactly one is chosen.
@@ -176,22 +176,22 @@ def compare(
 
     Args:
         candidates: At least one.
-        trial: Makes, scores and trains the networks.
-        locked: The candidate that an earlier comparison chose; it counts if it reaches the budget.
-        agree: Returns the value of the first process in all processes that work together.
-        progress: Advances once for each candidate and once for each finalist.
+        trial: Operations that create, score and train the networks.
+        locked: Candidate that an earlier comparison chose; it is chosen again if it reaches the budget.
+        broadcast: Function that returns the value of process 0 in all processes.
+        progress: Progress bar, which advances once for each candidate and once for each finalist.
 
     Raises:
-        BudgetError: No candidate reaches the budget; the error of the last one.
+        BudgetError: No candidate reaches the budget; the error is that of the last one.
     """
     progress.start(len(candidates) + FINALISTS)
-    plans = _plans(candidates, trial, locked, agree)
+    plans = _plans(candidates, trial, locked, broadcast)
     progress.advance(len(candidates) - len(plans))
     results: list[CandidateResult] = []
     finalists: dict[int, RewrittenModel] = {}
     for number, (candidate, macs, removed) in enumerate(plans):
         rewritten = trial.build(removed)
-        results.append(CandidateResult(candidate, macs, agree(trial.score(rewritten.model))))
+        results.append(CandidateResult(candidate, macs, broadcast(trial.score(rewritten.model))))
         finalists[number] = rewritten
         if len(finalists) > FINALISTS:
             del finalists[max(finalists, key=lambda index: _rank(results[index].repaired))]
@@ -199,7 +199,7 @@ def compare(
     for number, rewritten in sorted(finalists.items()) if len(results) > 1 else ():
         if not trial.train(number, rewritten):
             break
-        results[number] = replace(results[number], trained=agree(trial.score(rewritten.model)))
+        results[number] = replace(results[number], trained=broadcast(trial.score(rewritten.model)))
         progress.advance()
     repeated = [number for number, result in enumerate(results) if result.candidate == locked]
     winner = repeated[0] if repeated else best(results)
@@ -208,9 +208,9 @@ def compare(
 
 
 def best(results: Sequence[CandidateResult]) -> int:
-    """Index of the result with the lowest loss, or of a better aligned one that is as good.
+    """Return the index of the result with the lowest loss, or of a better aligned one with an equivalent loss.
 
-    A result is as good if its loss exceeds the lowest by at most one standard error of the mean difference on the same
+    A loss is equivalent if its loss exceeds the lowest by at most one standard error of the mean difference on the same
     batches (the rule of Breiman et al., 1984). An aligned network is often the faster one on the target.
     """
     order = sorted(range(len(results)), key=lambda index: _rank(results[index].score))
@@ -220,9 +220,9 @@ def best(results: Sequence[CandidateResult]) -> int:
 
 
 def score(model: nn.Module, samples: Samples) -> Score:
-    """Mean loss of ``model`` on ``samples``, in evaluation mode, with the loss of each batch.
+    """Return the mean loss of ``model`` on ``samples``, in evaluation mode, with the loss of each batch.
 
-    The accuracy is that of class labels, None for other labels. A loss that is not finite counts as infinite.
+    The accuracy is that of class labels; None for other labels. A loss that is not finite is treated as infinite.
 
     Raises:
         EdgePruneError: The loss fails on the outputs.
@@ -243,11 +243,11 @@ def score(model: nn.Module, samples: Samples) -> Score:
 
 
 def _plans(
-    candidates: Sequence[Candidate], trial: Trial, locked: Candidate | None, agree: Callable[[Any], Any]
+    candidates: Sequence[Candidate], trial: Trial, locked: Candidate | None, broadcast: Callable[[Any], Any]
 ) -> list[tuple[Candidate, float, Tensor]]:
-    """Each candidate with a plan of its own: the fraction of the MACs that remain, and the units it removes.
+    """Return candidate, remaining fraction of the MACs, and mask of removed units for each distinct plan.
 
-    Of candidates that remove the same units the first counts, or the one that is ``locked``.
+    Of candidates that remove the same units, only the first is included, or the one that is ``locked``.
     """
     plans: dict[bytes, tuple[Candidate, float, Tensor]] = {}
     failure: BudgetError | None = None
@@ -257,7 +257,7 @@ def _plans(
         except BudgetError as problem:
             failure = problem
             continue
-        removed = agree(removed)
+        removed = broadcast(removed)
         units = removed.numpy().tobytes()
         if units not in plans or candidate == locked:
             plans[units] = candidate, macs, removed

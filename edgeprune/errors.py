@@ -1,6 +1,6 @@
-"""Every error EdgePrune raises on purpose, each class with the exit code the command line ends with.
+"""Deliberate errors of EdgePrune, each class with its exit code on the command line.
 
-A message says what was got, what is allowed, where (key, node, file) and what to do.
+A message has four parts: what was expected, what was found, where (key, node, file) and what to do.
 Errors are raised in the library and printed in one place, ``edgeprune.cli``.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 
 class EdgePruneError(Exception):
-    """Base of all deliberate errors; ``exit_code`` is what the process ends with."""
+    """Base of all deliberate errors; ``exit_code`` is the exit code of the process."""
 
     exit_code = 1
 
 
 class InputError(EdgePruneError):
-    """Something handed to EdgePrune cannot be used as it is."""
+    """An input of EdgePrune is not valid."""
 
     exit_code = 3
 
@@ -58,7 +58,7 @@ class MissingPackageError(InputError):
 
 
 class TrainingError(EdgePruneError):
-    """Fine-tuning went wrong: the loss is no longer finite, or its folder belongs to another run."""
+    """Fine-tuning failed: the loss diverged, or its folder is damaged or belongs to another run."""
 
     exit_code = 1
 
@@ -69,7 +69,7 @@ class BudgetError(EdgePruneError):
     Attributes:
         nearest: The closest value that can be reached, by cost.
         held_back: Cause that prevents a lower value.
-        frozen: The part of the dense network's cost that can never be removed, by cost.
+        frozen: Part of the dense network's cost that cannot be removed, by cost.
     """
 
     exit_code = 4
@@ -89,13 +89,13 @@ class BudgetError(EdgePruneError):
 
 
 class DeviceError(EdgePruneError):
-    """A device cannot be reached, or what ran there failed."""
+    """A device cannot be reached, or a program on it failed."""
 
     exit_code = 5
 
 
 class MeasurementError(EdgePruneError):
-    """A measurement ended, but is not valid."""
+    """A measurement finished, but is not valid."""
 
     exit_code = 6
 
@@ -107,6 +107,6 @@ class EquivalenceError(EdgePruneError):
 
 
 class ParityError(EdgePruneError):
-    """An exported model does not compute what the network it came from computes."""
+    """An exported model does not compute the same outputs as the network."""
 
     exit_code = 7

@@ -1,4 +1,4 @@
-"""Provenance of numbers, and how much each kind of it is worth."""
+"""Provenance of values, and its order of reliability."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ Evidence = Literal["estimated", "emulated", "measured", "exact"]
 
 
 def is_at_least(kind: Evidence, required: Evidence) -> bool:
-    """Whether a value of ``kind`` is as sure as one of the ``required`` kind."""
+    """Return whether the provenance ``kind`` is at least as reliable as ``required``."""
     order = get_args(Evidence)
     return order.index(kind) >= order.index(required)

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: temporary name, fsync, rename; and content hashes."""
+"""Atomic writing of files (temporary name, fsync, rename), and content hashes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on a clean exit it takes the place of ``path``, else it is removed.
+    """Yield a temporary path next to ``path``, which replaces ``path`` on a clean exit and is removed otherwise.
 
-    Folders above ``path`` are made. A reader sees the old file or the new one, never a part.
+    Missing parent folders are created. A reader sees the old file or the new one, never a part.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -30,13 +30,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write ``content`` (text as UTF-8) to ``path`` as a whole or not at all."""
+    """Write ``content`` (text as UTF-8) to ``path`` atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def sync(path: Path) -> None:
-    """Have what was written to a file, or the names in a folder, on the disk before going on."""
+    """Flush a written file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -45,14 +45,14 @@ def sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of the file's content."""
+    """Return the hex SHA-256 of the content of a file."""
     with open(path, "rb") as file:
         return digest(file)
 
 
 def digest(file: BinaryIO) -> str:
-    """Hex SHA-256 of what is left to read of an open file."""
-    found = hashlib.sha256()
+    """Return the hex SHA-256 of the unread remainder of an open file."""
+    hasher = hashlib.sha256()
     while chunk := file.read(_CHUNK_BYTES):
-        found.update(chunk)
-    return found.hexdigest()
+        hasher.update(chunk)
+    return hasher.hexdigest()

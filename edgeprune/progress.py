@@ -1,4 +1,4 @@
-"""How long-running library code tells its caller how far it is. The command line draws bars from it."""
+"""Progress interface of long-running library code; the command line draws progress bars with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """One bar: its total is set once, then it advances; ``figures`` are shown beside it (``loss=0.31``)."""
+    """Progress bar: its total is set once, then it advances; ``figures`` are printed next to it (``loss=0.31``)."""
 
     def start(self, total: int) -> None: ...
 

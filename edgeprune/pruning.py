@@ -41,11 +41,11 @@ class PruneResult:
         before: Costs of the dense network.
         after: Costs of ``model``.
         equivalence: Result of the equivalence check, made before repair; None without one.
-        frozen: Groups that must stay whole, with the reason.
+        frozen: Groups that cannot be pruned, with the reason.
         form: ``module`` for the user's own module with sliced weights; ``captured`` for the captured program, which is
-            used where the forward has sizes written down.
-        repaired: Repairs that were made.
-        candidates: Candidate plans that were compared, see ``prune``; () where there was one way to choose.
+            used if the forward has hard-coded sizes.
+        repaired: Names of the applied repairs.
+        candidates: Results of the compared candidates, see ``prune``; () if there was only one candidate.
     """
 
     model: nn.Module
@@ -116,20 +116,20 @@ def prune(
     model = unwrap(model)
     graph.check_optimizer(optimizer, model, copy=copy)
     samples = options.read_samples(data)
-    ways = _candidates(options, data=samples is not None)
-    compared = samples is not None and len(ways) > 1
+    choices = _candidates(options, data=samples is not None)
+    compared = samples is not None and len(choices) > 1
     repairs = chosen_repairs(options.repair, data=samples is not None, training=will_finetune and not compared)
-    for way in ways:  # a wrong name fails before the capture
-        options.create_criterion(way.criterion, data=samples is not None)
-        _selection(options, way)
+    for choice in choices:  # a wrong name fails before the capture
+        options.create_criterion(choice.criterion, data=samples is not None)
+        _selection(options, choice)
     units = graph.units_of(graph.capture(model, example), exclude=options.exclude, attention=options.attention)
     trial = _Trial(model, units, limits, options, repairs, samples)
     results: tuple[CandidateResult, ...] = ()
     if samples is not None and compared:
         trial.samples, trial.validation = held_out(samples, validation)
-        results = candidates.compare(ways, trial)
-        ways = tuple(result.candidate for result in results if result.chosen)
-    plan, removed = trial.choose(ways[0])
+        results = candidates.compare(choices, trial)
+        choices = tuple(result.candidate for result in results if result.chosen)
+    plan, removed = trial.choose(choices[0])
     repair = None if samples is None else Repair(repairs, units, removed, samples, seed=options.seed)
     rewritten, equivalence = graph.shrink(model, units, removed, verify=options.verify, copy=copy, optimizer=optimizer)
     if repair is not None:

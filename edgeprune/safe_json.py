@@ -1,4 +1,4 @@
-"""The one reader of JSON from others: bounded size, depth and numbers, and no key twice."""
+"""Safe reader of untrusted JSON: limited size, depth and numbers, and unique keys."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def load(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
     """Read the JSON value in the file ``path``; see ``loads``.
 
     Raises:
-        ValueError: As ``loads``.
-        OSError: It is not a regular file, is larger than ``max_bytes``, or cannot be read.
+        ValueError: See ``loads``.
+        OSError: The path is not a regular file, is larger than ``max_bytes``, or cannot be read.
     """
     return loads(input_files.read_bytes(path, max_bytes=max_bytes), max_bytes=max_bytes)
 
@@ -34,11 +34,11 @@ def loads(content: str | bytes, *, max_bytes: int = MAX_BYTES, unique_keys: bool
     Args:
         content: Text, or its UTF-8 bytes.
         max_bytes: Largest size of ``content``.
-        unique_keys: Refuse a key that an object has twice: two readers could see two different values.
+        unique_keys: Whether duplicate keys in an object are an error, because two readers could see different values.
 
     Raises:
-        ValueError: ``content`` is too large, is not UTF-8 or JSON, is nested deeper than ``MAX_DEPTH``, or holds NaN,
-            infinity, an integer beyond 64 bits, half a surrogate pair or a key twice.
+        ValueError: ``content`` is too large, is not UTF-8 or JSON, is nested deeper than ``MAX_DEPTH``, or contains
+            NaN, infinity, an integer of more than 64 bits, half a surrogate pair or a duplicate key.
     """
     if len(content) > max_bytes:
         raise ValueError(f"it has {len(content):,} bytes, and at most {max_bytes:,} are read")

@@ -1,4 +1,4 @@
-"""The one gate for subprocesses: argument lists, a timeout, logged, never a shell."""
+"""Subprocesses from argument lists, with a timeout and a log entry, without a shell."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str | IO[bytes] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``argv`` to its end and return what it printed; a non-zero exit is the caller's to judge.
+    """Run ``argv`` to its end and return its output and exit code; a non-zero exit code is not an error.
 
-    ``stdin`` is text, or a file that is read from where it stands.
+    ``stdin`` is text, or a file that is read from its current position.
 
-    Raises ``subprocess.TimeoutExpired`` after ``timeout_s`` seconds and ``OSError`` where it cannot start.
+    Raises ``subprocess.TimeoutExpired`` after ``timeout_s`` seconds, and ``OSError`` if it cannot start.
     """
     logger.debug("run: %s", shlex.join(argv))
     return subprocess.run(
         list(argv),
         cwd=cwd,
         env=None if env is None else dict(env),
-        **_fed(stdin),
+        **_stdin_arguments(stdin),
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -39,7 +39,7 @@ def run(
     )
 
 
-def _fed(stdin: str | IO[bytes] | None) -> dict[str, Any]:
+def _stdin_arguments(stdin: str | IO[bytes] | None) -> dict[str, Any]:
     if isinstance(stdin, str):
         return {"input": stdin}
     return {"stdin": subprocess.DEVNULL if stdin is None else stdin}
@@ -53,9 +53,9 @@ def start(
     stderr: IO[Any] | int | None = subprocess.PIPE,
     apart: bool = False,
 ) -> subprocess.Popen[str]:
-    """Start ``argv`` with text pipes on stdin and stdout, for a conversation; the caller ends it.
+    """Start ``argv`` with text pipes on stdin and stdout, for interactive use; the caller ends it.
 
-    ``apart``: in a session of its own, so that Ctrl-C in the terminal does not reach it.
+    ``apart``: start it in a separate session, so that Ctrl-C in the terminal does not reach it.
     """
     logger.debug("start: %s", shlex.join(argv))
     return subprocess.Popen(

@@ -19,36 +19,36 @@ from edgeprune.errors import RecipeError
 logger = logging.getLogger(__name__)
 
 COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
-"""The costs that pruning can aim for."""
+"""Costs that pruning can limit."""
 _ALLOWED_TIME = "milliseconds above 1, or a time such as '0.8ms' or '800us'"
 _ALLOWED_BYTES = "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'"
 
 
 def checked_amount(name: str, value: float | str | None) -> float | str | None:
-    """A limit of time or bytes as it was given: a fraction of dense, an amount, or text with ``%`` or a unit.
+    """Return a limit of time or bytes unchanged: a fraction of dense, an amount, or text with ``%`` or a unit.
 
     A number below 1 is a fraction, a number above 1 an amount. The number 1 could be either and is refused. A fraction
     of a time is logged once as a warning, because it could be meant in milliseconds.
 
     Raises:
-        ValueError: It is none of them; says what is allowed.
+        ValueError: The value is none of them; the message names the allowed values.
     """
     units = units_of(name)
-    whole = units is BYTES
+    is_size = units is BYTES
     if value is None:
         return None
     if isinstance(value, str):
         amount, fraction = _amount(value, units), _fraction(value)
-        good = amount is not None and (not whole or amount.is_integer()) and amount > 0
-        good = good or (fraction is not None and 0 < fraction <= 1)
+        is_valid = amount is not None and (not is_size or amount.is_integer()) and amount > 0
+        is_valid = is_valid or (fraction is not None and 0 < fraction <= 1)
     elif value == 1:
-        raise ValueError(f"not the ambiguous number 1: '100%' of dense, or '1{'B' if whole else 'ms'}'")
+        raise ValueError(f"not the ambiguous number 1: '100%' of dense, or '1{'B' if is_size else 'ms'}'")
     else:
-        good = 0 < value < 1 or (value > 1 and (not whole or float(value).is_integer()))
-        if good and value < 1 and not whole:
+        is_valid = 0 < value < 1 or (value > 1 and (not is_size or float(value).is_integer()))
+        if is_valid and value < 1 and not is_size:
             _warn_of_fraction(name, value)
-    if not good:
-        raise ValueError(f"a share of dense such as 0.5 or '50%', {_ALLOWED_BYTES if whole else _ALLOWED_TIME}")
+    if not is_valid:
+        raise ValueError(f"a share of dense such as 0.5 or '50%', {_ALLOWED_BYTES if is_size else _ALLOWED_TIME}")
     return value
 
 
@@ -61,7 +61,7 @@ def _warn_of_fraction(name: str, value: float) -> None:
 
 
 class Costs(Settings):
-    """Limits of costs that pruning can aim for, whatever the device."""
+    """Limits of costs that do not depend on the device."""
 
     macs: float | int | None = None
     params: float | int | None = None
@@ -87,19 +87,20 @@ class Costs(Settings):
 class Budget(Costs):
     """Largest costs of the pruned network; at least one cost is limited.
 
-    A number in (0, 1] is a share of the dense network's cost, one above 1 is absolute: ``Budget(macs=0.5)`` is half the
-    multiply-adds, ``Budget(params=250_000)`` at most 250,000 parameters. Text with a unit is absolute as well:
-    ``Budget(flash_bytes="64KiB", latency_ms="0.8ms")``. Times and bytes may be fractions as text: ``"60%"``. For them
-    the number 1 is refused, as it could be all of dense or one millisecond.
+    A number in (0, 1] is a fraction of the dense network's cost, and a number above 1 is absolute: ``Budget(macs=0.5)``
+    is half the multiply-adds, ``Budget(params=250_000)`` at most 250,000 parameters. Text with a unit is also absolute:
+    ``Budget(flash_bytes="64KiB", latency_ms="0.8ms")``. Times and bytes may be fractions as text: ``"60%"``. For them,
+    the number 1 is not allowed, because it could mean all of dense or one millisecond.
 
     Attributes:
         macs: Multiply-accumulate operations of one forward pass with batch size 1.
-        params: Parameters.
-        latency_ms: Predicted from the target's latency table, or a microcontroller's cycles per MAC; us, ms and s.
-        peak_activation_bytes: The most bytes of activations at once; kB = 1000 bytes, KiB = 1024, likewise M and G.
-        flash_bytes: Bytes of the weights as they are shipped; on a microcontroller of the model file, TFLite Micro and
-            its kernels.
-        arena_bytes: On a microcontroller: the tensor arena of TFLite Micro.
+        params: Number of parameters.
+        latency_ms: Latency predicted from the target's latency table or a microcontroller's cycles per MAC, in us, ms
+            or s.
+        peak_activation_bytes: Maximum size of all activations at one time; kB = 1000 bytes, KiB = 1024, likewise M, G.
+        flash_bytes: Size of the exported weights; on a microcontroller, of the model file, TFLite Micro and its
+            kernels.
+        arena_bytes: Size of the tensor arena of TFLite Micro, on a microcontroller.
     """
 
     latency_ms: float | int | str | None = None
@@ -117,10 +118,10 @@ class Budget(Costs):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any] | Budget, *, where: str = "budget") -> Budget:
-        """Take a Budget as it is, or build one from a mapping such as ``{"macs": 0.5}``.
+        """Return a Budget unchanged, or create one from a mapping such as ``{"macs": 0.5}``.
 
         Raises:
-            RecipeError: An unknown cost or a value out of range; ``where`` names its origin.
+            RecipeError: A cost is unknown or a value is out of range; ``where`` names its origin.
         """
         return values if isinstance(values, Budget) else validate(cls, values, where=where, error=RecipeError)
 
@@ -130,34 +131,34 @@ class Budget(Costs):
         return tuple(name for name in COSTS if getattr(self, name) is not None)
 
     def limits(self, dense: Mapping[str, float | None]) -> dict[str, float]:
-        """Absolute upper limits by cost name; whole numbers, but for ``latency_ms``.
+        """Return the absolute upper limits by cost name; whole numbers, except for ``latency_ms``.
 
-        ``dense`` is what the dense network costs; it needs the costs that are limited by a share.
+        ``dense`` has the costs of the dense network; only costs that are limited by a fraction are needed.
 
         Raises:
-            RecipeError: A share of a cost that is not known.
+            RecipeError: A limit is a fraction of an unknown cost.
         """
         return {name: self.limit(name, dense.get(name)) for name in self.costs}
 
     def limit(self, name: str, dense: float | None) -> float:
-        """Absolute upper limit of one cost that is limited, of which ``dense`` is that of the dense network.
+        """Return the absolute upper limit of one limited cost; ``dense`` is the cost of the dense network.
 
         Raises:
-            RecipeError: It is a share, and ``dense`` is not known.
+            RecipeError: The limit is a fraction, and ``dense`` is None.
         """
         return absolute(name, getattr(self, name), dense)
 
 
 def absolute(name: str, limit: float | str, dense: float | None) -> float:
-    """The upper limit of the cost ``name`` in its own unit: a whole number, but for times.
+    """Return the upper limit of the cost ``name`` in its own unit: a whole number, except for times.
 
     Args:
-        name: Of the cost: ``macs``, ``latency_ms.p95``, ``file_bytes``.
-        limit: As it was given and checked.
-        dense: What the dense network costs; a share is of it.
+        name: Name of the cost, such as ``macs``, ``latency_ms.p95`` or ``file_bytes``.
+        limit: Validated limit: a fraction of dense, an amount, or text.
+        dense: Cost of the dense network; None: unknown.
 
     Raises:
-        RecipeError: A share of a cost that is not known.
+        RecipeError: The limit is a fraction, and ``dense`` is None.
     """
     units = units_of(name)
     fraction = _fraction(limit) if isinstance(limit, str) else None
@@ -175,18 +176,18 @@ def absolute(name: str, limit: float | str, dense: float | None) -> float:
 
 
 def is_fraction(limit: float | str) -> bool:
-    """Whether an upper limit is a fraction of the dense network's value."""
+    """Return whether an upper limit is a fraction of the dense network's value."""
     return _fraction(limit) is not None if isinstance(limit, str) else limit <= 1
 
 
 def _fraction(text: str) -> float | None:
-    """``60%`` as 0.6; None for other text."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text.strip())
-    return float(Fraction(found[1]) / 100) if found else None
+    """Return ``60%`` as 0.6; None for other text."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text.strip())
+    return float(Fraction(match[1]) / 100) if match else None
 
 
 def _amount(text: str, units: Mapping[str, float]) -> float | None:
-    """``64KiB`` in bytes, ``800us`` in milliseconds; None for other text."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)", text.strip())
+    """Return ``64KiB`` in bytes, ``800us`` in milliseconds; None for other text."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)", text.strip())
     # Fraction: 1.001 kB are 1001 bytes.
-    return float(Fraction(found[1]) * Fraction(units[found[2]])) if found and found[2] in units else None
+    return float(Fraction(match[1]) * Fraction(units[match[2]])) if match and match[2] in units else None

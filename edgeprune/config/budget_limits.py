@@ -1,4 +1,4 @@
-"""The budget of a recipe: limits that pruning aims for, and limits on what came out, also by target."""
+"""Budget of a recipe: limits for pruning, and limits on the result, also by target."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
 
 @dataclass(frozen=True)
 class BudgetConstraint:
-    """A limit on what came out, judged when it is known.
+    """Limit on a value of the result, which is checked when the value is known.
 
     Attributes:
-        name: What is limited: ``accuracy``, ``latency_ms.p95``, ``memory_bytes``, ``file_bytes``.
-        limit: As it was given: a share of dense, an amount, or text.
+        name: Name of the value: ``accuracy``, ``latency_ms.p95``, ``memory_bytes`` or ``file_bytes``.
+        limit: Limit from the recipe: a fraction of dense, an amount, or text.
     """
 
     name: str
     limit: float | str
 
     def resolved(self, dense: float | None) -> float:
-        """The limit in the unit of the value: a lower one for accuracy, an upper one for all else.
+        """Return the limit in the unit of the value: a lower limit for accuracy, an upper limit for other values.
 
         Args:
-            dense: What the dense network has; shares and drops are of it.
+            dense: Value of the dense network, to which fractions and drops refer; None: unknown.
 
         Raises:
-            RecipeError: It is relative to dense, and that is not known.
+            RecipeError: The limit is relative to dense, and ``dense`` is None.
         """
         if self.name != ACCURACY:
             return absolute(self.name, self.limit, dense)
@@ -55,11 +55,12 @@ class BudgetConstraint:
 
 
 class LatencyLimits(Settings):
-    """Limits of latency: one that pruning aims for, and those of statistics that a profile holds.
+    """Limits of latency: of the prediction during pruning, and of measured statistics in a profile.
 
     Attributes:
-        predicted: By the target's latency table; ``latency_ms = 0.6`` is the same as ``latency_ms.predicted = 0.6``.
-        p50: Median of what was measured; p90, p95, p99, min and mean likewise. Shares are of the dense network's, on
+        predicted: Limit of the latency predicted by the target's latency table; ``latency_ms = 0.6`` is the same as
+            ``latency_ms.predicted = 0.6``.
+        p50: Limit of the measured median; p90, p95, p99, min and mean likewise. Fractions refer to the dense network on
             the same device.
     """
 
@@ -78,7 +79,7 @@ class LatencyLimits(Settings):
 
 
 def _as_table(value: Any) -> Any:
-    """``latency_ms = 0.6`` is the limit that pruning aims for."""
+    """Convert ``latency_ms = 0.6`` to a table with the limit of the prediction."""
     return value if isinstance(value, Mapping | LatencyLimits) else {_PREDICTED: value}
 
 
@@ -104,7 +105,7 @@ class _Limits(Costs):
         return value
 
     def given(self) -> dict[str, Any]:
-        """The limits that are set, by dotted key, with what is required of them."""
+        """Return the limits that are set, by dotted key, including ``require``."""
         values = self.model_dump(exclude_none=True, exclude={"targets"})
         latency = values.pop("latency_ms", {})
         return {**values, **{f"latency_ms.{name}": limit for name, limit in latency.items()}}
@@ -115,17 +116,17 @@ class TargetLimits(_Limits):
 
 
 class RecipeBudget(_Limits):
-    """``[budget]`` of a recipe. Limits of costs are what pruning aims for; all limits are judged in the end.
+    """``[budget]`` table of a recipe. Pruning satisfies the limits of costs; all limits are checked on the result.
 
     Attributes:
-        accuracy: Of the shipped file: the least there may be (``0.985``, ``"98.5%"``), or how many points less than the
-            dense network has (``"drop 0.5%"``, ``"drop 0.005"``).
-        latency_ms: A limit on the prediction, or a table of limits on what a profile says: ``latency_ms.p95 = "5ms"``.
-        file_bytes: Of the shipped model file; a share is of the dense network's.
-        memory_bytes: Peak of the process over that of the runtime alone, as a profile says.
-        require: The weakest evidence that counts: ``measured``, ``emulated`` (on an emulator of the board) or
+        accuracy: Minimum accuracy of the selected model file (``0.985``, ``"98.5%"``), or maximum drop in points below
+            the dense network (``"drop 0.5%"``, ``"drop 0.005"``).
+        latency_ms: Limit of the predicted latency, or a table of limits on a profile: ``latency_ms.p95 = "5ms"``.
+        file_bytes: Maximum size of the selected model file; a fraction refers to the file of the dense network.
+        memory_bytes: Maximum peak memory of the process in a profile, minus that of the runtime without a model.
+        require: Weakest provenance that satisfies a limit: ``measured``, ``emulated`` (on an emulator of the board) or
             ``estimated``. None: any.
-        targets: Limits that hold for one target instead, by its name or alias.
+        targets: Limits for one target in place of the general ones, by its name or alias.
     """
 
     targets: Annotated[Mapping[str, TargetLimits], Field(strict=False)] = {}
@@ -148,7 +149,7 @@ class RecipeBudget(_Limits):
 
     @property
     def aims(self) -> Budget:
-        """Budget of costs that pruning aims for."""
+        """Budget of costs that pruning must satisfy."""
         return Budget(**self._aims)
 
     @property
@@ -165,11 +166,11 @@ class RecipeBudget(_Limits):
 
     @property
     def required(self) -> Evidence:
-        """The weakest evidence that counts."""
+        """Weakest provenance that satisfies a limit."""
         return self.require or "estimated"
 
     def for_target(self, *names: str) -> RecipeBudget:
-        """The budget of one target, which is called any of ``names``: its own limits in place of those for all."""
+        """Return the budget of the target with any of ``names``: its own limits override the general ones."""
         values = self.given()
         for name, limits in self.targets.items():
             if name in names:
@@ -177,14 +178,14 @@ class RecipeBudget(_Limits):
         return RecipeBudget.model_validate(_nested(values))
 
     def check_targets(self, known: Callable[[str], bool], names: list[str]) -> None:
-        """Tell a table of a target that there is not: its limits would hold for nothing.
+        """Check that every table of a target belongs to an existing target.
 
         Args:
-            known: Whether there is such a target.
-            names: Of targets, for the one that was meant.
+            known: Function that returns whether a target exists.
+            names: Names of the targets, for suggestions.
 
         Raises:
-            RecipeError: There is one.
+            RecipeError: A table has the name of an unknown target.
         """
         for name in self.targets:
             if not known(name):
@@ -193,10 +194,10 @@ class RecipeBudget(_Limits):
                 raise RecipeError(f"'budget.targets.{name}': there is no such target; {hint}")
 
     def check_evidence(self) -> None:
-        """Tell a limit that can never be kept with what is required of it.
+        """Check that every limit can have the required provenance.
 
         Raises:
-            RecipeError: There is one.
+            RecipeError: A limit is on a value that is always estimated.
         """
         if self.required == "estimated":
             return

@@ -1,4 +1,4 @@
-"""The tables ``[hardware]`` and ``[microcontroller]`` of a target."""
+"""Tables ``[hardware]`` and ``[microcontroller]`` of a target."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from edgeprune.config.settings_base import Settings
 
 
 class HardwareSettings(Settings):
-    """Facts about the board, each with its source in ``sources``; None where the board leaves it open.
+    """Properties of the board, each with its source in ``sources``; None if the board does not define it.
 
     Attributes:
-        architecture: As ``platform.machine()`` gives it there: ``aarch64``, ``x86_64``.
+        architecture: Value of ``platform.machine()`` on the board: ``aarch64``, ``x86_64``.
         cpu: Name of the processor.
-        cores: Physical CPU cores.
-        clock_mhz: Highest standard clock.
-        memory_bytes: Main memory of the smallest variant sold; a GPU on the board shares it. Of a microcontroller all
-            its RAM.
-        flash_bytes: Of a microcontroller: where program and model lie.
-        features: Instructions of the CPU that kernels choose by, as Linux names them: ``asimddp`` is the int8 dot
-            product, ``i8mm`` the int8 matrix product, ``asimdhp`` half precision. Of microcontrollers what CMSIS-NN
-            chooses by: ``dsp`` two 16-bit products at once, ``mve`` vectors of 128 bits; and ``fpu``.
+        cores: Number of physical CPU cores.
+        clock_mhz: Highest standard clock frequency in MHz.
+        memory_bytes: Main memory in bytes of the smallest variant sold, shared with a GPU on the board. For a
+            microcontroller: all of its RAM.
+        flash_bytes: Flash memory of a microcontroller in bytes, for program and model.
+        features: Instruction sets of the CPU that kernels depend on, with their names in Linux: ``asimddp`` is the int8
+            dot product, ``i8mm`` the int8 matrix product, ``asimdhp`` half precision. For microcontrollers, those that
+            CMSIS-NN depends on: ``dsp`` two 16-bit products at once, ``mve`` vectors of 128 bits; and ``fpu``.
         gpu: Name of the GPU that inference runs on.
     """
 
@@ -38,13 +38,13 @@ class HardwareSettings(Settings):
 
 
 class CyclesPerMac(Settings):
-    """Cycles of a core for one multiply-add of an int8 network, all else included: for estimates of latency.
+    """CPU cycles for one multiply-add of an int8 network, including overhead, for estimates of latency.
 
     Attributes:
-        typical: Value that the estimated latency follows from.
-        low: Lower end of its error band.
-        high: Upper end.
-        source: Of the figures.
+        typical: Cycles from which the latency is estimated.
+        low: Lower end of the error band.
+        high: Upper end of the error band.
+        source: Source of the values.
     """
 
     typical: Annotated[float, Field(gt=0)]
@@ -63,11 +63,12 @@ class MicrocontrollerSettings(Settings):
     """Memory of a microcontroller that a model may use.
 
     Attributes:
-        ram_bytes: The largest stretch of RAM without a gap: the arena is one array.
-        reserved_ram_bytes: Of it, for stack, drivers and the rest of the firmware: an allowance, not a fact.
-        reserved_flash_bytes: The same of the flash; TFLite Micro and its kernels are counted with the model.
-        kernels: What TFLite Micro is built with there.
-        cycles_per_mac: Of the core, with these kernels.
+        ram_bytes: Largest contiguous block of RAM in bytes, because the arena is one array.
+        reserved_ram_bytes: Part of ``ram_bytes`` for stack, drivers and other firmware: an assumed allowance.
+        reserved_flash_bytes: Flash for other firmware: an assumed allowance. TFLite Micro and its kernels are counted
+            with the model.
+        kernels: Kernel library with which TFLite Micro is built for the board.
+        cycles_per_mac: Cycles per multiply-add of the core with these kernels.
     """
 
     ram_bytes: Positive

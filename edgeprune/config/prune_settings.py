@@ -1,4 +1,4 @@
-"""The table ``[prune]`` of a recipe."""
+"""Table ``[prune]`` of a recipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Repair = Literal["constants", "bias", "least_squares", "recalibrate"]
 
 
 class LayerSettings(Settings):
-    """Settings of some layers: a ``[[prune.layers]]`` table. If several match, the last one with the key counts.
+    """Settings of some layers: a ``[[prune.layers]]`` table. The last match that sets a key takes precedence.
 
     Attributes:
         match: Glob pattern on group names, and on the layers or parameters that make a group.

@@ -1,4 +1,4 @@
-"""The recipe: what to do to a model. ``recipes/<name>/recipe.toml``."""
+"""Recipe: the settings of a build, in ``recipes/<name>/recipe.toml``."""
 
 from __future__ import annotations
 
@@ -39,14 +39,15 @@ _Shape = Annotated[tuple[_Dimension, ...], Field(strict=False), AfterValidator(_
 
 
 class ModelSettings(Settings):
-    """Which network, with which weights.
+    """Network and weights.
 
     Attributes:
-        factory: Builds the network without arguments: ``model.py:build`` beside the recipe, or ``package.module:name``.
-        weights: ``.safetensors``, or ``.pt``/``.pth`` with tensors alone, relative to the recipe, or to
-            the data folder. None: those the factory gives.
-        rewind_weights: File of weights from early in the training of the same network, found like ``weights``; for
-            schedules that rewind to them.
+        factory: Function without arguments that returns the network: ``model.py:build`` next to the recipe, or
+            ``package.module:name``.
+        weights: Weights file: ``.safetensors``, or ``.pt``/``.pth`` with tensors only, relative to the recipe or to the
+            data folder. None: the weights that the factory returns.
+        rewind_weights: Weights file from early in the training of the same network, located like ``weights``, for
+            schedules that rewind to it.
         input: Shape of the example input with the batch first, such as (1, 3, 32, 32).
     """
 
@@ -57,12 +58,12 @@ class ModelSettings(Settings):
 
 
 class DataSettings(Settings):
-    """Which data set.
+    """Data set.
 
     Attributes:
-        function: Gives the splits: ``data.py:load`` beside the recipe, or ``package.module:function``.
-        dir: Folder handed to the function, relative to the recipe. ``${NAME:-default}`` stands for a variable of the
-            environment. None: the function's own default.
+        function: Function that returns the splits: ``data.py:load`` next to the recipe, or ``package.module:function``.
+        dir: Folder that is passed to the function, relative to the recipe. ``${NAME:-default}`` is replaced by an
+            environment variable. None: the default of the function.
     """
 
     function: Spec
@@ -70,11 +71,11 @@ class DataSettings(Settings):
 
 
 class ScheduleSettings(Settings):
-    """When units go: before, during or after training, at once or in rounds.
+    """Pruning schedule: when units are removed before, during or after training.
 
     Attributes:
-        name: ``one_shot`` prunes the trained network, then fine-tunes; see ``edgeprune schedules``;
-            ``file.py:Class`` for one's own.
+        name: Name of the schedule, see ``edgeprune schedules``, or ``file.py:Class`` for your own. ``one_shot`` prunes
+            the trained network, then fine-tunes it.
 
     Other keys are options of the schedule: ``rounds = 5``.
     """
@@ -85,17 +86,17 @@ class ScheduleSettings(Settings):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The other keys: arguments of its constructor."""
+        """Other keys: arguments of the constructor of the schedule."""
         return dict(self.model_extra or {})
 
 
 class ExportSettings(Settings):
-    """How the network leaves PyTorch.
+    """Export of the network to ONNX.
 
     Attributes:
-        dynamic_batch: Leave the batch dimension open; False fixes it to the batch of ``model.input``.
-        simplify: Run onnxsim.
-        parity_samples: Validation samples on which exported models are compared with PyTorch; None: all.
+        dynamic_batch: Whether the batch dimension is dynamic; otherwise it is that of ``model.input``.
+        simplify: Whether to run onnxsim.
+        parity_samples: Number of validation samples on which exported models are compared with PyTorch. None: all.
     """
 
     dynamic_batch: bool = False
@@ -104,18 +105,18 @@ class ExportSettings(Settings):
 
 
 class QuantizeSettings(Settings):
-    """Precision of what is shipped.
+    """Precision of the exported model.
 
     Attributes:
-        precision: ``auto`` makes every one that the target runs, and ships the one that is faster where it was measured
-            and keeps the accuracy; another one is demanded.
-        calibration: How ranges of activations are found: ``minmax``, ``percentile`` or ``entropy``. ``auto`` is
-            ``percentile``, which changed the outputs of the packaged networks least (docs/results.md). Those of TFLite
-            files are always by ``minmax``.
-        samples: Training samples that ranges are found with.
-        max_accuracy_drop: Share of the samples that a quantised model may lose against float32, on validation data;
-            nodes are left in float until it holds.
-        equalize: Even out weights across layers first (Nagel et al., 2019); not of TFLite files.
+        precision: Required precision. ``auto`` exports every precision that the target supports, and selects the one
+            that is measurably faster and keeps the accuracy.
+        calibration: Calibration method for ranges of activations: ``minmax``, ``percentile`` or ``entropy``. ``auto``
+            is ``percentile``, which changed the outputs of the packaged networks least (docs/results.md). TFLite files
+            always use ``minmax``.
+        samples: Number of training samples for calibration.
+        max_accuracy_drop: Maximum drop of the accuracy of a quantized model below float32 on validation data, as a
+            fraction of the samples. Nodes remain in float32 until it is satisfied.
+        equalize: Whether to equalize weights across layers first (Nagel et al., 2019); not for TFLite files.
     """
 
     precision: Literal["auto", "float32", "float16", "int8"] = "auto"
@@ -148,25 +149,25 @@ class Recipe(Settings):
 
     @property
     def weights_path(self) -> Path | None:
-        """The weights file: beside the recipe, else in the data folder; None where the factory brings its own."""
-        return self._found(self.model.weights)
+        """Weights file: next to the recipe, otherwise in the data folder; None if the factory returns the weights."""
+        return self._locate(self.model.weights)
 
     @property
     def rewind_weights_path(self) -> Path | None:
-        """File of the rewind weights, found in the same way; None if the recipe names none."""
-        return self._found(self.model.rewind_weights)
+        """File of the rewind weights, located in the same way; None if the recipe has none."""
+        return self._locate(self.model.rewind_weights)
 
-    def _found(self, file: str | None) -> Path | None:
+    def _locate(self, file: str | None) -> Path | None:
         if file is None:
             return None
-        beside = self.folder / file
-        if self.data_dir is not None and not beside.exists() and (self.data_dir / file).exists():
+        path = self.folder / file
+        if self.data_dir is not None and not path.exists() and (self.data_dir / file).exists():
             return self.data_dir / file
-        return beside
+        return path
 
     @property
     def data_dir(self) -> Path | None:
-        """The data folder, or None for the data function's own default."""
+        """Data folder; None: the default of the data function."""
         return None if self.data.dir is None else self.folder / _VARIABLE.sub(_expanded, self.data.dir)
 
     @classmethod
@@ -174,41 +175,42 @@ class Recipe(Settings):
         """Load a recipe: an explicit path (a folder with ``recipe.toml``, or the file), ``./recipes``, the package.
 
         Raises:
-            RecipeError: Unknown name (lists the known ones), or a file that is not valid (lists every problem).
+            RecipeError: The name is unknown (the message lists the known ones), or the file is not valid (the message
+                lists every problem).
         """
         path = _find(name_or_path)
         return cls.parse(read_toml(path, RecipeError), folder=path.parent, where=file_lookup.shown(path))
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, folder: Path, where: str) -> Recipe:
-        """Build a recipe from the tables of a file; ``where`` names their origin in messages."""
+        """Create a recipe from the tables of a file; ``where`` names their origin in messages."""
         if "folder" in values:
             raise RecipeError(unknown_key("folder", cls, where))
         return validate(cls, {**values, "folder": folder}, where=where, error=RecipeError)
 
     @classmethod
     def available(cls) -> dict[str, Path]:
-        """Recipe files by name: the working folder's ``recipes/`` and the packaged ones."""
-        found: dict[str, Path] = {}
+        """Return the recipe files by name: those in ``recipes/`` of the working folder and the packaged ones."""
+        files: dict[str, Path] = {}
         for folder in file_lookup.folders("recipes"):
             for file in sorted(folder.glob(f"*/{_FILE}")):
-                found.setdefault(file.parent.name, file)
-        return dict(sorted(found.items()))
+                files.setdefault(file.parent.name, file)
+        return dict(sorted(files.items()))
 
     @classmethod
     def names(cls) -> list[str]:
-        """Names that ``load`` takes."""
+        """Return the names that ``load`` accepts."""
         return list(cls.available())
 
     def for_target(self, *names: str) -> Recipe:
-        """The same recipe with the budget of one target, which is called any of ``names``."""
+        """Return a copy with the budget of the target that has any of ``names``."""
         return self.model_copy(update={"budget": self.budget.for_target(*names)})
 
     def override(self, settings: Mapping[str, Any], *, where: str = "the settings given") -> Recipe:
-        """The same recipe with some settings replaced, by dotted key: ``{"training.epochs": 1}``.
+        """Return a copy with some settings replaced, by dotted key: ``{"training.epochs": 1}``.
 
         Raises:
-            RecipeError: An unknown key, or a value that is not allowed.
+            RecipeError: A key is unknown, or a value is not allowed.
         """
         values = self.model_dump()
         for key, value in settings.items():
@@ -225,7 +227,7 @@ class Recipe(Settings):
 
 
 def _expanded(variable: re.Match[str]) -> str:
-    """The value of a variable, which is relative to the working folder as everywhere else, or its default."""
+    """Return the value of an environment variable, relative to the working folder, or its default."""
     value = os.environ.get(variable[1])
     if value:
         return str(Path(value).absolute())

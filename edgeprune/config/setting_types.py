@@ -1,4 +1,4 @@
-"""Types of settings that several tables have."""
+"""Types of settings that several tables share."""
 
 from __future__ import annotations
 

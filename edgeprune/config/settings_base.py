@@ -1,4 +1,4 @@
-"""The base of every settings class: immutable, strict, and with errors that name the file, the key and the way out."""
+"""Base of every settings class: immutable and strict, with errors that name the file, the key and the remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Name = Annotated[str, AfterValidator(_is_name)]
 
 
 class Settings(BaseModel):
-    """Immutable settings. ``strict``: a TOML value of the wrong type is an error, never converted."""
+    """Immutable settings. A TOML value of the wrong type is an error; it is not converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -63,10 +63,10 @@ def toml_value(text: str) -> Any:
 
 
 def _toml(text: str) -> dict[str, Any]:
-    """The tables of ``text``; depth and integers have the limits of ``json_text``.
+    """Return the tables of ``text``, with the limits of ``safe_json`` on depth and integers.
 
     Raises:
-        ValueError: It is not TOML, or exceeds a limit.
+        ValueError: The text is not TOML, or exceeds a limit.
     """
     if len(text) > _MAX_TOML_BYTES:
         raise ValueError(f"it has {len(text):,} characters, and at most {_MAX_TOML_BYTES:,} are read")
@@ -92,7 +92,7 @@ def _check_integers(value: Any) -> None:
 
 
 def validate(model: type[_Model], values: Mapping[str, Any], *, where: str, error: type[InputError]) -> _Model:
-    """Build ``model`` from ``values``; every problem found becomes one line of one ``error``.
+    """Create ``model`` from ``values``; raise one ``error`` with a line for each problem.
 
     ``where`` names the origin of the values in the message: a file, or the command line.
     """
@@ -108,9 +108,9 @@ def error_text(problems: ValidationError, model: type[BaseModel], where: str) ->
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every dotted key that ``model`` takes, tables before what they hold: ``training``, ``training.epochs``, ...
+    """Yield every dotted key of ``model``, tables before their keys: ``training``, ``training.epochs``, ...
 
-    ``*`` stands for a name that the user chooses: ``budget.targets.*.macs``.
+    ``*`` is a placeholder for a name that the user chooses: ``budget.targets.*.macs``.
     """
     for name, field in model.model_fields.items():
         if field.exclude:
@@ -125,13 +125,13 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def nearest(name: str, known: list[str], *, cutoff: float = 0.6) -> str | None:
-    """The known name that is most like ``name``, or None where none is near."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-    return found[0] if found else None
+    """Return the known name most similar to ``name``; None if there is none."""
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return matches[0] if matches else None
 
 
 def unknown_key(key: str, model: type[BaseModel], where: str) -> str:
-    """The message for a key that ``model`` does not take: the nearest one, else all that its table takes."""
+    """Return the message for an unknown key of ``model``, with the most similar key or all keys of its table."""
     known = list(keys(model))
     near = nearest(key, known)
     if near is None:  # a right name in the wrong table, or without its table
@@ -140,8 +140,8 @@ def unknown_key(key: str, model: type[BaseModel], where: str) -> str:
     if near is not None:
         return f"{message}; did you mean '{near}'?"
     table = key.rpartition(".")[0]
-    beside = [other for other in known if other.rpartition(".")[0] == table]
-    return f"{message}; allowed here: {', '.join(beside or known)}"
+    siblings = [other for other in known if other.rpartition(".")[0] == table]
+    return f"{message}; allowed here: {', '.join(siblings or known)}"
 
 
 def _line(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
@@ -155,7 +155,7 @@ def _line(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
 
 
 def _key(problem: ErrorDetails, model: type[BaseModel]) -> str:
-    """The dotted key of a problem, without the names pydantic adds for the members of a union."""
+    """Return the dotted key of a problem, without the names that pydantic adds for members of a union."""
     known = set(keys(model))
     path = general = ""
     for part in problem["loc"]:

@@ -1,4 +1,4 @@
-"""The target: where a network will run. ``targets/<name>.toml``."""
+"""Target: the device and runtime of a build, in ``targets/<name>.toml``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _specifier(text: str) -> str:
     try:
         SpecifierSet(text)
     except InvalidSpecifier:
-        raise ValueError(f"'{text}' is no range of versions such as '>=1.17,<2'") from None
+        raise ValueError(f"'{text}' is not a range of versions such as '>=1.17,<2'") from None
     return text
 
 
@@ -30,14 +30,14 @@ class RuntimeSettings(Settings):
     """Runtime that executes the model.
 
     Attributes:
-        name: The runtime: the name of a backend.
-        others: Runtimes that run there as well; ``build --runtime`` takes one of them.
-        versions: Of the runtime that this is right for, as pip writes it: ``>=1.17,<2``.
-        precisions: It can run, the plainest first; which one ships is measured.
-        threads: Threads of one inference; None takes every core of the machine it runs on.
-        spinning: Threads wait busily for work: faster, unless others want the cores.
-        align: Channel counts that its kernels run best are multiples of this.
-        align_int8: The same where int8 is demanded.
+        name: Name of the runtime, which is the name of a backend.
+        others: Other runtimes of the device, which ``build --runtime`` accepts.
+        versions: Versions of the runtime that the target is valid for, in the syntax of pip: ``>=1.17,<2``.
+        precisions: Supported precisions, float32 first; measurements decide which one is selected.
+        threads: Number of threads of one inference. None: one for each core of the machine.
+        spinning: Whether threads wait actively for work, which is faster unless other programs need the cores.
+        align: Multiple of channels with which the kernels run best.
+        align_int8: Multiple of channels if int8 is required. None: ``align``.
         options: Settings of the backend by name; each backend checks its own.
     """
 
@@ -53,14 +53,14 @@ class RuntimeSettings(Settings):
 
 
 class OnnxSettings(Settings):
-    """The ONNX dialect the runtime reads.
+    """ONNX operators and opsets that the runtime supports.
 
     Attributes:
-        opset: That is written; 17 is the floor that every supported runtime has.
-        opset_max: The highest that the runtime reads; None: not known.
-        unsupported: Operators without a kernel there.
-        slow: Operators that run badly there.
-        remarks: Of such operators: the way out, or the reason.
+        opset: Opset of exported models; every supported runtime reads opset 17.
+        opset_max: Highest opset that the runtime reads. None: unknown.
+        unsupported: Operators without a kernel in the runtime.
+        slow: Operators that are slow in the runtime.
+        remarks: Remedy or reason for each of these operators.
     """
 
     opset: Annotated[int, Field(ge=17, le=23)] = 17
@@ -71,16 +71,17 @@ class OnnxSettings(Settings):
 
 
 class ParitySettings(Settings):
-    """How far the exported model may be from the PyTorch one.
+    """Allowed differences between the exported model and the PyTorch model.
 
     Attributes:
         max_error: Largest absolute difference of an output, relative to the largest absolute reference output.
         channel_error: Largest absolute difference of a channel of an output, relative to the largest absolute reference
             value of that channel.
         int8_channel_error: The same for an int8 model; a build warns of every output that exceeds it.
-        top1_agreement: Fraction of classes, one for each label, that must be the same.
-        int8_top1_agreement: The same for an int8 model, whose outputs differ by its steps.
-        accuracy_drop: Largest share of samples that a float model may lose; what int8 may lose the recipe says.
+        top1_agreement: Minimum fraction of equal classes, one for each label.
+        int8_top1_agreement: The same for an int8 model, whose outputs are quantized.
+        accuracy_drop: Maximum accuracy drop of a float model, as a fraction of the samples. The recipe has that of
+            int8.
     """
 
     max_error: Annotated[float, Field(gt=0)] = 1e-3
@@ -92,14 +93,14 @@ class ParitySettings(Settings):
 
 
 class ProfileSettings(Settings):
-    """How latency and memory are measured.
+    """Measurement of latency and memory.
 
     Attributes:
-        warmup: Unmeasured inferences at the start of each block.
-        runs: Measured inferences a model, over all blocks.
-        blocks: Blocks in which the models take turns, so that drift hits all of them.
-        noise: How far the medians of a model's blocks may lie apart, over their median, for ``edgeprune profile``.
-        retries: How often it measures anew what is too noisy.
+        warmup: Number of unmeasured inferences at the start of each block.
+        runs: Number of measured inferences for each model, over all blocks.
+        blocks: Number of interleaved blocks of each model, so that drift affects all models.
+        noise: Maximum spread of the medians of a model's blocks, relative to their median, for ``edgeprune profile``.
+        retries: Number of repetitions of measurements that are too noisy.
     """
 
     warmup: Annotated[int, Field(ge=0)] = 20
@@ -146,14 +147,14 @@ class Target(Settings):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All that it is called."""
+        """Name and aliases."""
         return (self.name, *self.aliases)
 
     @property
     def latency_table(self) -> Path | None:
-        """Its latency table: in the working folder's ``targets/tables``, else in the package; None: nowhere."""
-        found = (folder / "tables" / f"{self.name}.json" for folder in file_lookup.folders("targets"))
-        return next((path for path in found if path.is_file()), None)
+        """Latency table in ``targets/tables`` of the working folder, otherwise in the package; None if missing."""
+        tables = (folder / "tables" / f"{self.name}.json" for folder in file_lookup.folders("targets"))
+        return next((path for path in tables if path.is_file()), None)
 
     def require_latency_table(self) -> Path:
         """Path of the latency table of this target.
@@ -170,10 +171,10 @@ class Target(Settings):
         return table
 
     def with_runtime(self, name: str) -> Target:
-        """The same board with another runtime; its bundles are named after both.
+        """Return the same board with another runtime; the name of its bundles contains both.
 
         Raises:
-            TargetError: It does not run there.
+            TargetError: The board does not have this runtime.
         """
         runtime = self.runtime
         if name == runtime.name:
@@ -182,7 +183,7 @@ class Target(Settings):
             raise TargetError(f"runtime: got '{name}'; {self.name} has {', '.join((runtime.name, *runtime.others))}")
         changed = runtime.model_dump() | {"name": name, "others": (), "versions": "", "options": {}}
         return self.parse(
-            # What is said of the board, such as a budget, holds for it with any runtime.
+            # Settings for the board, such as a budget, apply with any runtime.
             self.model_dump() | {"name": f"{self.name}-{name}", "aliases": self.labels, "runtime": changed},
             where=self.name,
         )
@@ -192,7 +193,8 @@ class Target(Settings):
         """Load a target: an explicit path of a ``.toml`` file, a name or alias in ``./targets``, then in the package.
 
         Raises:
-            TargetError: Unknown name (lists the known ones), or a file that is not valid (lists every problem).
+            TargetError: The name is unknown (the message lists the known ones), or the file is not valid (the message
+                lists every problem).
         """
         path = Path(name_or_path)
         if path.suffix == ".toml" and path.is_file():
@@ -214,26 +216,26 @@ class Target(Settings):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str) -> Target:
-        """Build a target from the tables of a file; ``where`` names their origin in messages."""
+        """Create a target from the tables of a file; ``where`` names their origin in messages."""
         return validate(cls, values, where=where, error=TargetError)
 
     @classmethod
     def available(cls) -> dict[str, Path]:
-        """Target files by name: the working folder's ``targets/`` and the packaged ones."""
-        found: dict[str, Path] = {}
+        """Return the target files by name: those in ``targets/`` of the working folder and the packaged ones."""
+        files: dict[str, Path] = {}
         for folder in file_lookup.folders("targets"):
             for file in sorted(folder.glob("*.toml")):
-                found.setdefault(file.stem, file)
-        return dict(sorted(found.items()))
+                files.setdefault(file.stem, file)
+        return dict(sorted(files.items()))
 
     @classmethod
     def names(cls) -> list[str]:
-        """Names that ``load`` takes; aliases are taken as well."""
+        """Return the names that ``load`` accepts, without aliases, which it also accepts."""
         return list(cls.available())
 
     @classmethod
     def is_known(cls, name: str) -> bool:
-        """Whether ``load`` takes ``name``."""
+        """Return whether ``load`` accepts ``name``."""
         available = cls.available()
         return name in available or any(name in cls._read(path).labels for path in available.values())
 

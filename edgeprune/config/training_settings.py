@@ -1,4 +1,4 @@
-"""The table ``[training]`` of a recipe."""
+"""Table ``[training]`` of a recipe."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edgeprune.config.settings_base import Settings
 
 
 class DistillationSettings(Settings):
-    """Learning from the dense network besides the labels.
+    """Knowledge distillation from the dense network.
 
     Attributes:
         weight: Weight of the dense network's outputs in the loss, from 0 to 1; labels have the rest. None: 0.9, or 0
             if ``training.step`` hides the outputs, or if ``features`` is 0 and the dense network classifies less than
             95 % of its training samples correctly.
-        temperature: That softens both answers.
-        features: Weight of the distance between what BatchNorm layers give; 0 is none.
+        temperature: Temperature that softens the outputs of both networks.
+        features: Weight of the distance between the outputs of BatchNorm layers; 0 disables it.
     """
 
     weight: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -37,26 +37,26 @@ class TrainingSettings(Settings):
         optimizer: ``sgd`` (Nesterov momentum) or ``adamw``. ``auto`` is ``adamw`` if ``lr`` is ``auto``, and ``sgd``
             if ``lr`` is a number.
         lr: Peak learning rate. ``auto`` is found by a range test on the network to be trained.
-        momentum: Of ``sgd``.
-        weight_decay: L2 decay of weights, in the optimizer's own sense.
-        batch_size: Samples a step. ``auto`` follows from the number of samples.
-        warmup_epochs: Length of the linear warm-up.
-        label_smoothing: Of the cross entropy.
-        gradient_clip: Largest norm of the gradient; None leaves it.
-        ema: Decay of an exponential moving average of the weights, which is what is judged and kept; 0 is none.
-        distillation: Learning from the dense network.
-        batchnorm: Statistics of BatchNorm layers: ``train`` follows the batches; ``freeze`` keeps those there are;
-            ``recalibrate`` follows the batches, and takes them anew of unchanged training samples at the end.
-        keep: What training ends with: the network of the ``best`` epoch on validation, which may be the one before
-            training, or of the ``last``.
-        loss: The user's own: ``file.py:name`` of a function or module of (outputs, labels) that gives a scalar.
-        step: The user's own training step: a function of (model, inputs, labels) that gives the loss, or a dict
-            of losses, which are added. A build needs ``metric`` beside it.
-        metric: How good a network is, the larger the better: a function of (model, split) that gives a number, where
-            the model is called as the network is, but has no parts: it may be the exported file. None: accuracy of
-            class labels, minus the mean loss for others.
-        precision: Of the forward pass; ``auto`` takes bfloat16 where a measurement on this machine says it is faster.
-        channels_last: Memory format; ``auto`` measures as well.
+        momentum: Momentum of ``sgd``.
+        weight_decay: Weight decay of the optimizer: L2 for ``sgd``, decoupled for ``adamw``.
+        batch_size: Number of samples per step. ``auto`` follows from the number of samples.
+        warmup_epochs: Length of the linear warm-up in epochs.
+        label_smoothing: Label smoothing of the cross entropy.
+        gradient_clip: Maximum norm of the gradient. None: gradients are not clipped.
+        ema: Decay of an exponential moving average of the weights, which is evaluated and returned; 0 disables it.
+        distillation: Knowledge distillation from the dense network.
+        batchnorm: Statistics of BatchNorm layers: ``train`` updates them from the batches; ``freeze`` does not change
+            them; ``recalibrate`` updates them, and recomputes them from unaugmented training samples at the end.
+        keep: Network that training returns: that of the ``best`` epoch on validation data, which may be the one before
+            training, or that of the ``last`` epoch.
+        loss: User-defined loss: ``file.py:name`` of a function or module of (outputs, labels) that returns a scalar.
+        step: User-defined training step: a function of (model, inputs, labels) that returns the loss, or a dict of
+            losses, which are added. A build also needs ``metric``.
+        metric: User-defined quality of a network, larger is better: a function of (model, split) that returns a number.
+            The model is a callable with the signature of the network and without submodules, because it may be an
+            exported file. None: accuracy for class labels, otherwise the negative mean loss.
+        precision: Precision of the forward pass. ``auto`` is bfloat16 if a measurement on this machine is faster.
+        channels_last: Whether the memory format is channels-last. ``auto`` is the format that measures faster.
     """
 
     epochs: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"

@@ -1,5 +1,6 @@
 """Inputs of a build: the user's network with its weights, an example input, and the data.
 
-``sources`` finds user code, ``network`` builds and tries it, ``weights`` reads and writes checkpoints,
-``data`` is what a data function returns, ``splits`` how samples become batches.
+- ``user_objects`` loads user code, and ``network`` creates and tests the network.
+- ``weights`` reads and writes checkpoints.
+- ``data`` checks the result of a data function, and ``splits`` divides samples into batches.
 """

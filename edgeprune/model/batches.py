@@ -1,4 +1,4 @@
-"""Which samples belong to which batch, and to which process."""
+"""Assignment of samples to batches and processes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ Batch = tuple[Tensor, Tensor]
 
 
 def part_bounds(size: int, rank: int, count: int) -> tuple[int, int]:
-    """The first index of a part, and the first behind it."""
+    """Return the first index of part ``rank`` of ``count``, and the index after its last one."""
     return size * rank // count, size * (rank + 1) // count
 
 
 def training_steps(samples: int, size: int) -> int:
-    """Batches in one shuffled pass: a small last batch would give BatchNorm poor statistics, so it is left out."""
+    """Return the number of batches in a shuffled pass, without an incomplete last one (poor BatchNorm statistics)."""
     return max(1, samples // size)
 
 
 def index_batches(
     samples: int, size: int, rng_key: tuple[int, ...] | None, start: int
 ) -> list[tuple[tuple[int, ...], Tensor]]:
-    """Sample indices of each batch, with the key for what is drawn at random in it."""
+    """Return the sample indices of each batch, with the key of its random numbers."""
     if samples == 0:
         return []
     if rng_key is None:

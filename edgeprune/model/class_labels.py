@@ -1,4 +1,4 @@
-"""Class labels as torch's cross entropy takes them: one for each position, and one value that is left out."""
+"""Class labels for torch's cross entropy: one for each position, and one value that is ignored."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from edgeprune.errors import DataError
 
 IGNORED = -100
-"""Label that the loss and the accuracy leave out: the default ``ignore_index`` of ``functional.cross_entropy``."""
+"""Label that the loss and the accuracy ignore: the default ``ignore_index`` of ``functional.cross_entropy``."""
 
 
 def fit(labels: Sequence[int], outputs: Sequence[int]) -> bool:
-    """Whether labels of the shape ``labels`` belong to logits (N, classes, ...) of the shape ``outputs``."""
+    """Return whether the shape ``labels`` fits logits (N, classes, ...) of the shape ``outputs``."""
     return len(outputs) > 1 and tuple(labels) == (outputs[0], *outputs[2:])
 
 

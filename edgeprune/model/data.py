@@ -32,10 +32,10 @@ class Data:
     """A data set.
 
     Attributes:
-        train: What weights are learned from.
-        validation: What every choice is made on.
-        test: Looked at once, at the end; None: the validation split is all there is.
-        classes: Names by label; empty: unknown.
+        train: Samples for training.
+        validation: Samples for every choice, such as the best epoch.
+        test: Samples for the final evaluation. None: the validation split is used.
+        classes: Class names by label; empty if unknown.
     """
 
     train: Split
@@ -44,21 +44,21 @@ class Data:
     classes: tuple[str, ...] = ()
 
     def splits(self) -> dict[str, Split]:
-        """The splits there are, by role."""
+        """Return the existing splits, by role."""
         named = {role: getattr(self, role) for role in _ROLES}
         return {role: split for role, split in named.items() if split is not None}
 
 
 def load(function: str, *, base: Path, folder: Path | None = None) -> Data:
-    """Call the data function that ``function`` names (see ``sources.load_object``).
+    """Call the data function that ``function`` names (see ``user_objects.load_object``).
 
     Args:
-        function: Returns a ``Data``, or what ``as_data`` takes.
+        function: Name of a function that returns ``Data``, or a value that ``as_data`` accepts.
         base: Folder that file names are relative to.
-        folder: Handed to the function as its only argument; None: called without, so that its own default holds.
+        folder: Only argument of the function. None: it is called without arguments.
 
     Raises:
-        DataError: The function cannot be called so, fails, or returns something else.
+        DataError: The function does not accept the arguments, fails, or returns another type.
     """
     load_splits = load_object(function, base=base, error=DataError)
     arguments = () if folder is None else (folder,)
@@ -72,15 +72,15 @@ def load(function: str, *, base: Path, folder: Path | None = None) -> Data:
 
 
 def as_data(loaded: Any, *, where: str = "the data function") -> Data:
-    """Take a ``Data`` as it is, or make one from a dict.
+    """Return a ``Data`` unchanged, or create one from a dict.
 
     Args:
         loaded: ``{"train": ..., "validation": ..., "test": ...}``, each a map-style ``torch.utils.data.Dataset``
-            of (input, label) or a ``Split``; "test" may be left out.
-        where: What messages call its origin.
+            of (input, label) or a ``Split``; "test" is optional.
+        where: Origin of the value, for messages.
 
     Raises:
-        DataError: Something else.
+        DataError: The value is neither, or a split is missing.
     """
     if isinstance(loaded, Data):
         return loaded
@@ -102,21 +102,21 @@ def as_data(loaded: Any, *, where: str = "the data function") -> Data:
 
 
 def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None, classes: bool = True) -> None:
-    """Look for what would make the work on ``data`` worthless, before it is begun.
+    """Check that ``data`` fits the network before work on it starts.
 
-    Labels of a ``TensorSplit`` are all looked at, of other splits those of the first samples; evaluation and training
-    look at the rest as they read it.
+    All labels of a ``TensorSplit`` are checked, and the first samples of other splits. Evaluation and training check
+    the other samples when they read them.
 
     Args:
-        data: The data.
-        outputs: What the network gave for an example: (N, classes, ...), with labels (N, ...).
-        sample: Shape of one sample of that example, without the batch; None compares no shapes.
-        classes: Labels are classes, and outputs logits of them. Otherwise a loss of the user's own makes sense of both.
+        data: Data to check.
+        outputs: Outputs of the network for an example: (N, classes, ...), for labels (N, ...).
+        sample: Shape of one sample of that example, without the batch. None: shapes are not compared.
+        classes: Whether labels are classes and outputs their logits. Otherwise, a user-defined loss interprets them.
 
     Raises:
-        DataError: An empty split, samples of another shape, labels of another shape or out of range, or inputs that
-            are not finite.
-        ModelError: ``outputs`` is something else.
+        DataError: A split is empty, samples or labels have the wrong shape, labels are out of range, or inputs are not
+            finite.
+        ModelError: ``outputs`` are not logits.
     """
     if classes and (not isinstance(outputs, Tensor) or outputs.ndim < 2):
         got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__

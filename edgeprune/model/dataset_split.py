@@ -18,13 +18,14 @@ from edgeprune.model.user_code_guard import user_code
 class DatasetSplit:
     """A split over a user's own map-style ``torch.utils.data.Dataset`` of (input, label) samples.
 
-    What the data set draws at random (torchvision transforms, say) is seeded sample by sample, so it repeats as well.
+    Random numbers of the data set, for example in torchvision transforms, are seeded for each sample, so that they are
+    repeatable.
 
     Args:
-        dataset: Its samples are (input, label): a tensor or array, and an integer or a tensor or array of integers.
-        workers: Above 0, as many processes read batches ahead; they come out the same.
-        collate: Makes a batch of a list of samples, for samples of another kind (boxes, masks, texts), which are then
-            taken as they are; for ``training.loss`` or ``training.step`` to make sense of.
+        dataset: Data set of samples (input, label): a tensor or array, and an integer or a tensor or array of integers.
+        workers: Number of processes that read batches ahead, without an effect on the batches. 0: none.
+        collate: Function from a list of samples to a batch, for other samples (boxes, masks, texts), which are not
+            checked; ``training.loss`` or ``training.step`` must interpret them.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class DatasetSplit:
     ) -> None:
         if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
             raise DataError(
-                f"{type(dataset).__name__} is no map-style data set: it needs __len__ and __getitem__, "
+                f"{type(dataset).__name__} is not a map-style data set: it needs __len__ and __getitem__, "
                 "which returns (input, label)"
             )
         self._dataset = dataset
@@ -43,7 +44,7 @@ class DatasetSplit:
         return len(self._dataset)
 
     def content(self) -> list[Any] | None:
-        """All that decides the samples, where the data set is known to lie in memory; else None."""
+        """Return all values that determine the samples if the data set is known to be in memory; otherwise None."""
         return None if type(self) is not DatasetSplit else _content(self._dataset)
 
     def read_some(self, count: int) -> None:
@@ -53,7 +54,7 @@ class DatasetSplit:
                 _ = self._dataset[index]
 
     def part(self, indices: Tensor) -> DatasetSplit:
-        """The samples at ``indices`` alone."""
+        """Return a split of the samples at ``indices``."""
         return DatasetSplit(Subset(self._dataset, indices.tolist()), workers=self._workers, collate=self._collate)
 
     def batches(
@@ -62,13 +63,13 @@ class DatasetSplit:
         *,
         rng_key: tuple[int, ...] | None = None,
         start: int = 0,
-        augment: bool = True,  # not used: what the data set does to its samples is its own
+        augment: bool = True,  # not used: the data set itself augments its samples
         part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
-        """See ``Split.batches``; ``part`` as ``read_part``."""
+        """See ``Split.batches``, and ``read_part`` for ``part``."""
         batches = _DatasetBatches(self._dataset, index_batches(len(self), size, rng_key, start), part, self._collate)
         if self._workers:
-            own = torch.Generator()  # else it draws a seed for its workers, which do not need it, from the global one
+            own = torch.Generator()  # otherwise the DataLoader draws an unused seed from the global generator
             yield from DataLoader(batches, batch_size=None, num_workers=self._workers, generator=own)
         else:
             yield from (batches[step] for step in range(len(batches)))
@@ -89,9 +90,9 @@ def _content(dataset: Any) -> list[Any] | None:
 
 
 def _input_and_label(dataset: Any) -> tuple[Tensor, Tensor] | None:
-    """The two tensors of a TensorDataset of classes, which draws nothing at random; None for any other data set.
+    """Return the two tensors of a TensorDataset with class labels, which has no randomness; None for other data sets.
 
-    Batches are taken from them at once: reading and seeding each sample took more time than training a small network.
+    Whole batches are indexed in them: reading and seeding each sample took longer than training a small network.
     """
     if type(dataset) is not TensorDataset or len(dataset.tensors) != 2 or dataset.tensors[1].is_floating_point():
         return None
@@ -100,7 +101,7 @@ def _input_and_label(dataset: Any) -> tuple[Tensor, Tensor] | None:
 
 
 class _DatasetBatches(Dataset[Batch]):
-    """Whole batches as items: each sample is seeded by itself, whichever process reads it."""
+    """Data set of whole batches: each sample has its own seed, independent of the process that reads it."""
 
     def __init__(
         self,
@@ -148,7 +149,7 @@ class _DatasetBatches(Dataset[Batch]):
             got = f"{type(inputs).__name__} and {getattr(labels, 'dtype', type(labels).__name__)}"
             raise DataError(f"a sample of {self._name} must be a tensor or array and an integer label, got {got}")
         if inputs.dtype == torch.uint8 or not (inputs.is_floating_point() or inputs.is_complex()):
-            raise DataError(f"inputs of {self._name} must be float, got {inputs.dtype}: scale and normalise them")
+            raise DataError(f"inputs of {self._name} must be float, got {inputs.dtype}: scale and normalize them")
         return inputs.to(torch.float32), labels.to(torch.int64)
 
     @property

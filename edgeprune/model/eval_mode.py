@@ -1,4 +1,4 @@
-"""Training and evaluation mode of a network, changed for a while and restored module by module."""
+"""Temporary changes of the training and evaluation mode of a network, restored module by module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def kept_modes(model: nn.Module) -> Iterator[None]:
-    """Restore the mode of every module of ``model`` at the end: a frozen BatchNorm stays frozen."""
+    """Restore the mode of every module of ``model`` at the end, so that a frozen BatchNorm remains frozen."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield
@@ -23,7 +23,7 @@ def kept_modes(model: nn.Module) -> Iterator[None]:
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put ``model`` into evaluation mode, and restore the mode of every module at the end.
 
-    A program of ``torch.export`` has its mode fixed when it is captured, and is left as it is.
+    The mode of a ``torch.export`` program is fixed at capture, and is not changed.
     """
     with kept_modes(model):
         if any(module.training for module in model.modules()):

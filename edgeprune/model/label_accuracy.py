@@ -1,4 +1,4 @@
-"""Accuracy over batches whose outputs may be anything: of class labels, or none."""
+"""Accuracy of class labels over batches, undefined for other outputs."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class LabelAccuracy:
 
     @property
     def value(self) -> float | None:
-        """0 to 1; None where a batch was of another kind, or no label counts."""
+        """Accuracy, 0 to 1; None if a batch has no class labels, or all labels are ignored."""
         return self._right / self._counted if self._defined and self._counted else None

@@ -1,4 +1,4 @@
-"""Modules that run another module: the network that EdgePrune works on is the one inside."""
+"""Unwrapping of parallel, averaged and compiled modules."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ COMPONENTS = frozenset({"module", "_orig_mod"})
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The network that ``model`` runs in parallel, averages or has compiled; ``model`` itself if it does none of these.
+    """Return the network inside a parallel, averaged or compiled ``model``; otherwise ``model`` itself.
 
     Raises:
-        ModelError: The network, or a part of it, is a TorchScript program.
+        ModelError: The network, or a submodule of it, is a TorchScript program.
     """
     while True:
         if isinstance(model, (DataParallel, DistributedDataParallel, AveragedModel)):

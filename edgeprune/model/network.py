@@ -1,4 +1,4 @@
-"""The user's network: built from its factory, with its weights, and tried once before any work is spent on it."""
+"""The user's network: created by its factory, loaded with weights, and tested with one forward pass."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from edgeprune.model.user_objects import load_object
 
 
 def load_model(factory: str, weights_path: Path | None, *, base: Path, seed: int = 0) -> nn.Module:
-    """Build the network that ``factory`` names (see ``sources.load_object``); otherwise as ``build``."""
+    """Build the network that ``factory`` names (see ``user_objects.load_object``); otherwise like ``build``."""
     return build(load_object(factory, base=base, error=ModelError), weights_path, seed=seed, name=factory)
 
 
 def build(
     factory: Callable[[], nn.Module], weights_path: Path | None = None, *, seed: int = 0, name: str = "the factory"
 ) -> nn.Module:
-    """Call ``factory`` without arguments and load ``weights_path`` into what it gives.
+    """Call ``factory`` without arguments and load ``weights_path`` into the network.
 
     Args:
-        factory: A function, or the class of the network itself.
-        weights_path: As ``weights.read``; None keeps what the factory gives, drawn from ``seed`` if it is random.
-        seed: Of the initial weights.
-        name: What messages call the factory.
+        factory: Function that returns the network, or its class.
+        weights_path: Weights file, see ``weights.read``. None: the weights of the factory.
+        seed: Seed of random initial weights.
+        name: Name of the factory in messages.
 
     Returns:
-        The network in eval mode, without what runs it in parallel or has compiled it.
+        The network in eval mode, without parallel or compiled wrappers.
 
     Raises:
-        ModelError: The factory cannot be called, fails, or gives no ``nn.Module`` with parameters.
+        ModelError: The factory cannot be called, fails, or does not return an ``nn.Module`` with parameters.
         WeightsError: The weights cannot be read or do not fit.
     """
     if not callable(factory):
-        raise ModelError(f"{name} is no factory: got {type(factory).__name__}, want a function without arguments")
+        raise ModelError(
+            f"{name} is not a factory: got {type(factory).__name__}, expected a function without arguments"
+        )
     with user_code(f"{name} fails when called without arguments", ModelError), seeded(seed):
         model = factory()
     if not isinstance(model, nn.Module):
@@ -56,7 +58,7 @@ def build(
 
 
 def example_inputs(shape: tuple[int, ...], seed: int = 0) -> tuple[Tensor, ...]:
-    """One standard normal float32 tensor of ``shape`` (batch first), as the tuple that a forward takes."""
+    """Return one standard normal float32 tensor of ``shape`` (batch first), in a tuple of forward arguments."""
     return (torch.randn(shape, generator=generator(seed)),)
 
 

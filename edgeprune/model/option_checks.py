@@ -11,10 +11,10 @@ from edgeprune.errors import InputError
 
 @dataclass(frozen=True)
 class OptionChecks:
-    """Checks that return a valid value, and raise InputError with the rule and the value for any other.
+    """Checks that return a valid value, and otherwise raise InputError with the rule and the value.
 
     Attributes:
-        owner: Kind of class that has the options: messages begin with it.
+        owner: Kind of class with the options, which begins messages: ``criterion``, ``selection`` or ``schedule``.
     """
 
     owner: str
@@ -29,7 +29,7 @@ class OptionChecks:
         most: float | None = None,
         below: float | None = None,
     ) -> float:
-        """A finite number within limits: ``least`` and ``most`` are allowed values, ``above`` and ``below`` are not."""
+        """Check a finite number: ``least`` and ``most`` are inclusive limits, ``above`` and ``below`` exclusive."""
         limits = {"at least": least, "above": above, "at most": most, "below": below}
         is_number = not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
         if not (
@@ -44,19 +44,19 @@ class OptionChecks:
         return value
 
     def integer(self, option: str, value: Any, *, least: int) -> int:
-        """An integer that is not below ``least``."""
+        """Check an integer of at least ``least``."""
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{self.owner}: {option}: got {value!r}; must be an integer, at least {least}")
         return value
 
     def one_of(self, option: str, value: Any, allowed: tuple[str, ...]) -> str:
-        """One of the texts in ``allowed``."""
+        """Check a text that must be in ``allowed``."""
         if value not in allowed:
             raise InputError(f"{self.owner}: {option}: got {value!r}; must be {' or '.join(map(repr, allowed))}")
         return str(value)
 
     def boolean(self, option: str, value: Any) -> bool:
-        """True or False."""
+        """Check a value that must be True or False."""
         if not isinstance(value, bool):
             raise InputError(f"{self.owner}: {option}: got {value!r}; must be True or False")
         return value

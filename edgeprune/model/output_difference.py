@@ -12,14 +12,14 @@ from torch.utils import _pytree as pytree
 
 
 def tensors(outputs: Any) -> list[Tensor]:
-    """All tensors among the outputs of a network, in order: those are what variants are compared by."""
+    """Return all tensors in the outputs of a network, in order; variants are compared by them."""
     return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
 
 def distance(
     expected: Sequence[Tensor], got: Sequence[Tensor], *, smallest: float = 0.0, nan_equal: bool = False
 ) -> float:
-    """Largest relative error of any output.
+    """Return the largest relative error of any output.
 
     - Numbers: the largest difference over the largest finite magnitude of that output. Infinities of the same sign
       are equal.
@@ -28,12 +28,12 @@ def distance(
 
     Args:
         expected: Outputs of the reference.
-        got: The same outputs of the variant.
-        smallest: Magnitude that differences are at least divided by.
-        nan_equal: NaN equals NaN; otherwise it is infinitely far from everything.
+        got: Outputs of the variant.
+        smallest: Lower bound of the magnitude that differences are divided by.
+        nan_equal: Whether NaN equals NaN; otherwise the distance of NaN from every value is infinite.
 
     Returns:
-        0 or more; infinite where number, shapes or kinds of outputs differ, or where only one side is finite.
+        Distance of at least 0; infinite if number, shapes or types of outputs differ, or if only one side is finite.
     """
     if len(expected) != len(got):
         return math.inf

@@ -1,4 +1,4 @@
-"""Classes found by name: those that EdgePrune has, and a user's own."""
+"""Registry of classes by name: those of EdgePrune, and user-defined ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeprune.errors import InputError
 from edgeprune.model.user_objects import load_object
 
 REQUIRED = "(required)"
-"""The default of an option that has none."""
+"""Default of an option that has no default."""
 
 
 class Registered(Protocol):
@@ -26,42 +26,42 @@ K = TypeVar("K", bound=type[Any])
 
 
 class Registry(Generic[T]):
-    """Classes derived from one base, found by their ``name``; a user's own as ``module:Class`` or ``file.py:Class``.
+    """Classes of one base by their ``name``; user-defined ones by ``module:Class`` or ``file.py:Class``.
 
     Args:
-        base: What they all derive from.
-        label: What messages begin with.
-        also: Names that the caller understands besides, for messages to list.
+        base: Base of all classes.
+        label: Kind of class, which begins messages.
+        also: Other names that the caller accepts, listed in messages.
     """
 
     def __init__(self, base: type, label: str, *, also: tuple[str, ...] = ()) -> None:
-        self._base: type[T] = base  # given as type: mypy takes no abstract class for a type[T]
+        self._base: type[T] = base  # declared as type: mypy rejects abstract classes for type[T]
         self._label = label
         self._also = also
         self._kinds: dict[str, type[T]] = {}
 
     def register(self, kind: K) -> K:
-        """Class decorator: make the class known by its ``name``."""
+        """Class decorator: register the class under its ``name``."""
         assert kind.name not in self._kinds, f"{self._label}: two are named {kind.name}"
         self._kinds[kind.name] = kind
         return kind
 
     def registered(self) -> Mapping[str, type[T]]:
-        """All of them by name."""
+        """Return all registered classes by name."""
         return dict(sorted(self._kinds.items()))
 
     def find(self, name: str, folder: Path | None = None) -> type[T]:
-        """The class called ``name``; file names are relative to ``folder``, None being the working folder.
+        """Return the class ``name``; file names are relative to ``folder``, by default the working folder.
 
         Raises:
-            InputError: There is none (names the nearest), or the user's own does not derive from the base.
+            InputError: The name is unknown (the message suggests a similar one), or the class has another base.
         """
         if ":" in name:
-            found = load_object(name, base=folder or Path.cwd(), error=InputError)
-            if not (inspect.isclass(found) and issubclass(found, self._base)):
+            kind = load_object(name, base=folder or Path.cwd(), error=InputError)
+            if not (inspect.isclass(kind) and issubclass(kind, self._base)):
                 package = self._base.__module__.rpartition(".")[0]
-                raise InputError(f"{self._label}: {name} is no class derived from {package}.{self._base.__name__}")
-            return found
+                raise InputError(f"{self._label}: {name} is not a class derived from {package}.{self._base.__name__}")
+            return kind
         if name not in self._kinds:
             near = nearest(name, list(self._kinds))
             hint = f"; did you mean {near!r}?" if near else ""
@@ -70,41 +70,41 @@ class Registry(Generic[T]):
         return self._kinds[name]
 
     def create(self, name: str, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> T:
-        """The one called ``name``, made with ``options``.
+        """Create an instance of the class ``name`` with ``options``.
 
         Args:
-            name: One of ``registered()``; ``package.module:Class`` or ``file.py:Class`` for one's own.
-            options: Arguments of its constructor.
-            base: Folder that file names are relative to; None: the working folder.
+            name: Name in ``registered()``, or ``package.module:Class`` or ``file.py:Class`` for your own class.
+            options: Arguments of the constructor.
+            base: Folder that file names are relative to. None: the working folder.
 
         Raises:
-            InputError: There is none (names the nearest), or it does not take the options.
+            InputError: The name is unknown (the message suggests a similar one), or the options are not accepted.
         """
         return self.make(self.find(name, base), options)
 
     def make(self, kind: type[T], options: Mapping[str, Any] | None) -> T:
-        """One of ``kind``, made with ``options``.
+        """Create an instance of ``kind`` with ``options``.
 
         Raises:
-            InputError: It has no such option, or needs one that is not given; or as its constructor does.
+            InputError: An option is unknown or missing, or the constructor rejects a value.
         """
-        given = dict(options or {})
+        values = dict(options or {})
         allowed = options_of(kind)
-        unknown = [key for key in given if key not in allowed]
-        missing = [key for key, default in allowed.items() if default is REQUIRED and key not in given]
+        unknown = [key for key in values if key not in allowed]
+        missing = [key for key, default in allowed.items() if default is REQUIRED and key not in values]
         if unknown or missing:
             wrong = f"has no option {unknown[0]!r}" if unknown else f"needs option {missing[0]!r}"
             raise InputError(f"{self._label}: {kind.name} {wrong}; allowed are {', '.join(allowed) or 'none'}")
-        return kind(**given)
+        return kind(**values)
 
 
 def options_of(kind: type) -> dict[str, Any]:
-    """The options of a class with their defaults, by name; ``REQUIRED`` for one that must be given."""
+    """Return the options of a class with their defaults, by name; ``REQUIRED`` for an option without a default."""
     parameters = inspect.signature(kind).parameters.values()
     return {one.name: REQUIRED if one.default is one.empty else one.default for one in parameters}
 
 
 def documentation(kind: type, base: type) -> str:
-    """The docstring of ``kind``, followed by those of the classes between it and ``base``."""
+    """Return the docstring of ``kind``, followed by those of the classes between it and ``base``."""
     family = kind.__mro__[: kind.__mro__.index(base)]
     return "\n\n".join(inspect.cleandoc(one.__doc__) for one in family if one.__doc__)

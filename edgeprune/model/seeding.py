@@ -1,4 +1,4 @@
-"""Randomness as a pure function of a key, so that whatever was interrupted can be repeated exactly."""
+"""Random numbers as a pure function of a key, so that interrupted work can be repeated exactly."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 
 
 def derive_seed(*key: int) -> int:
-    """A well mixed seed in [0, 2**63) from non-negative integers; the same on every machine."""
+    """Return a well-mixed seed in [0, 2**63) from non-negative integers; the same on every machine."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
 
 
 def generator(*key: int) -> torch.Generator:
-    """A CPU generator of its own, seeded from ``key``."""
+    """Return a new CPU generator, seeded from ``key``."""
     return torch.Generator().manual_seed(derive_seed(*key))
 
 
@@ -31,7 +31,7 @@ def seed_generators(seed: int) -> None:
 
 @contextmanager
 def seeded(*key: int) -> Iterator[None]:
-    """Seed the global generators of Python, NumPy and torch from ``key``; on exit they are as they were."""
+    """Seed the global generators of Python, NumPy and torch from ``key``, and restore their states on exit."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
     seed_generators(derive_seed(*key))

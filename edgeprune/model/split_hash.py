@@ -1,4 +1,4 @@
-"""A hash of the samples of a split, to recognize that two evaluations used the same ones."""
+"""Hash of the samples of a split, to recognize evaluations on the same samples."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from edgeprune.model.splits import Split
 
 
 class HashedSplit:
-    """A split that hashes inputs and labels while they are read once, in order. The batch size has no influence.
+    """Split that hashes inputs and labels while they are read in order, independent of the batch size.
 
     Args:
-        split: The samples.
+        split: Split to read from.
     """
 
     def __init__(self, split: Split) -> None:
@@ -31,7 +31,7 @@ class HashedSplit:
     def batches(
         self, size: int, *, rng_key: tuple[int, ...] | None = None, start: int = 0, augment: bool = True
     ) -> Iterator[Batch]:
-        """Batches of the split, see ``Split.batches``; each pass starts a new hash."""
+        """Yield the batches of the split, see ``Split.batches``; each pass starts a new hash."""
         self._streams = []
         for batch in self._split.batches(size, rng_key=rng_key, start=start, augment=augment):
             self._update(batch)
@@ -39,7 +39,7 @@ class HashedSplit:
 
     @property
     def sha256(self) -> str:
-        """Hex SHA-256 of what the last pass read."""
+        """Hex SHA-256 of the samples of the last pass."""
         total = hashlib.sha256()
         for stream in self._streams:
             total.update(stream.digest())

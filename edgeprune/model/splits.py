@@ -1,4 +1,4 @@
-"""How samples become batches. A pass over a split is a pure function of its key, so that it repeats exactly."""
+"""Splits of a data set, read in batches. A pass over a split is a pure function of its key, so it is repeatable."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Split(Protocol):
         """Read the split once, from batch ``start`` on.
 
         Args:
-            size: Samples a batch.
+            size: Number of samples in a batch.
             rng_key: None: every sample, in fixed order, without augmentation. Non-negative integers such as
-                (seed, epoch): shuffled and augmented, the same batches for the same key; the last batch is left out
-                where it is not full, unless it is the only one (``training_steps`` batches).
-            start: Batches to skip; those that follow are the same as without it.
-            augment: False: shuffled, but not augmented, as far as the split can tell the two apart.
+                (seed, epoch): shuffled and augmented, with the same batches for the same key. An incomplete last batch
+                is then skipped, unless it is the only one (``training_steps`` batches).
+            start: Number of batches to skip, without an effect on later batches.
+            augment: Whether shuffled batches are augmented, if the split supports the choice.
         """
         ...
 
@@ -43,40 +43,40 @@ class Split(Protocol):
 def read_part(
     split: Split, size: int, *, rng_key: tuple[int, ...], start: int = 0, part: tuple[int, int] = (0, 1)
 ) -> Iterator[tuple[Any, Any, float]]:
-    """Part ``part[0]`` of ``part[1]`` of each shuffled batch, for processes that train together.
+    """Yield inputs, labels and weight of part ``part[0]`` of ``part[1]`` of each shuffled batch, for one process.
 
-    Comes with the weight that makes the mean over the processes of their mean losses that of the whole batch. Splits of
-    this module read their part alone; of another the whole batch is read, and cut along the first dimension.
+    With the weights, the mean over processes of their mean losses equals the mean loss of the whole batch. Splits of
+    EdgePrune read only their part. Other splits read the whole batch, which is cut along the first dimension.
 
     Raises:
-        DataError: A batch of another split holds tensors that are not one sample a row.
+        DataError: A batch of another split contains a tensor whose first dimension is not the samples.
     """
     rank, count = part
     if count == 1:
         yield from ((inputs, labels, 1.0) for inputs, labels in split.batches(size, rng_key=rng_key, start=start))
         return
-    own = isinstance(split, (TensorSplit, DatasetSplit))
-    cutting: dict[str, Any] = {"part": part} if own else {}
-    for inputs, labels in split.batches(size, rng_key=rng_key, start=start, **cutting):
-        whole = min(size, len(split))
-        cut = slice(*part_bounds(whole, rank, count))
-        here = (inputs, labels) if own else _cut((inputs, labels), cut, whole, split)
-        yield *here, (cut.stop - cut.start) * count / whole
+    is_own = isinstance(split, (TensorSplit, DatasetSplit))
+    arguments: dict[str, Any] = {"part": part} if is_own else {}
+    for inputs, labels in split.batches(size, rng_key=rng_key, start=start, **arguments):
+        total = min(size, len(split))
+        cut = slice(*part_bounds(total, rank, count))
+        own_part = (inputs, labels) if is_own else _cut((inputs, labels), cut, total, split)
+        yield *own_part, (cut.stop - cut.start) * count / total
 
 
-def _cut(batch: Any, cut: slice, whole: int, split: Split) -> Any:
+def _cut(batch: Any, cut: slice, total: int, split: Split) -> Any:
     for leaf in pytree.tree_leaves(batch):
-        if not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != whole:
+        if not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != total:
             got = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
             raise DataError(
-                f"{type(split).__name__}: a batch of {whole} samples holds {got}, which cannot be shared among "
+                f"{type(split).__name__}: a batch of {total} samples holds {got}, which cannot be shared among "
                 "processes; its tensors must have one sample a row, or take DatasetSplit with collate=..."
             )
     return pytree.tree_map(itemgetter(cut), batch)
 
 
 def some(split: Split, count: int, *, key: tuple[int, ...]) -> Split:
-    """``count`` samples of ``split``, drawn once by ``key``, for those who ask often; all of one of another class."""
+    """Return a fixed random subset of ``count`` samples, seeded by ``key``; other classes of splits are unchanged."""
     if len(split) <= count or not isinstance(split, (TensorSplit, DatasetSplit)):
         return split
     return split.part(torch.randperm(len(split), generator=generator(*key))[:count])
@@ -87,24 +87,25 @@ class Augment:
     """Random changes to training images.
 
     Attributes:
-        crop_padding: Pixels of black added on every side before a crop of the original size: shifts by up to as many.
-        flip: Mirror left to right with probability 1/2.
+        crop_padding: Number of black pixels added on every side before a random crop to the original size. Defaults to
+            0.
+        flip: Whether images are mirrored left to right with probability 1/2. Defaults to False.
     """
 
     crop_padding: int = 0
     flip: bool = False
 
     def __call__(self, images: Tensor, rng: torch.Generator, *, first: int = 0, of: int | None = None) -> Tensor:
-        """Change ``images`` (N, C, H, W) of any type, each on its own, in one gather.
+        """Return ``images`` (N, C, H, W) of any type with independent random changes.
 
-        They are those from ``first`` on ``of`` as many: each is changed as if all were given.
+        ``first`` is the index of the first image in a batch of ``of`` images; each image changes as in the whole batch.
         """
         count, channels, height, width = images.shape
-        pad, whole = self.crop_padding, of or count
-        here = slice(first, first + count)
-        top = torch.randint(2 * pad + 1, (whole, 1), generator=rng)[here]
-        left = torch.randint(2 * pad + 1, (whole, 1), generator=rng)[here]
-        mirrored = torch.rand(whole, 1, generator=rng)[here] < (0.5 if self.flip else 0.0)
+        pad, total = self.crop_padding, of or count
+        own = slice(first, first + count)
+        top = torch.randint(2 * pad + 1, (total, 1), generator=rng)[own]
+        left = torch.randint(2 * pad + 1, (total, 1), generator=rng)[own]
+        mirrored = torch.rand(total, 1, generator=rng)[own] < (0.5 if self.flip else 0.0)
         rows = top + torch.arange(height)
         columns = left + torch.where(mirrored, torch.arange(width - 1, -1, -1), torch.arange(width))
         padded = functional.pad(images, (pad, pad, pad, pad))
@@ -114,17 +115,17 @@ class Augment:
 
 
 class TensorSplit:
-    """A split that lies in memory as one tensor: the fast way for data sets of small samples.
+    """Split in memory as one tensor, which is fast for data sets of small samples.
 
     Args:
-        images: (N, C, H, W) uint8, scaled to 0..1 when read; or float (N, ...), taken as it is.
-        labels: (N, ...) integers: (N,) for one class a sample, (N, H, W) for segmentation.
-        mean: Per channel, subtracted from the scaled images; None: zero.
-        std: Per channel, divides what is left; None: one.
-        augment: What shuffled passes change; needs (N, C, H, W) and labels (N,).
+        images: uint8 images (N, C, H, W), scaled to 0..1 when read, or float inputs (N, ...), which are not scaled.
+        labels: Integer labels (N, ...): (N,) for one class per sample, (N, H, W) for segmentation.
+        mean: Mean of each channel, subtracted from the scaled images. None: 0.
+        std: Standard deviation of each channel, by which they are then divided. None: 1.
+        augment: Augmentation of shuffled passes, for images (N, C, H, W) and labels (N,). None: no augmentation.
 
     Raises:
-        DataError: Shapes or types that do not fit, or values that are not finite.
+        DataError: Shapes or types are not valid, or values are not finite.
     """
 
     def __init__(
@@ -169,17 +170,17 @@ class TensorSplit:
         return len(self.labels)
 
     def content(self) -> list[Any] | None:
-        """All that decides the samples; None where a subclass may fill them in later."""
+        """Return all values that determine the samples; None if a subclass may load them later."""
         if type(self) is not TensorSplit or type(self._augment) not in (type(None), Augment):
             return None
         return [self.images, self.labels, self._mean, self._std, repr(self._augment)]
 
     def part(self, indices: Tensor) -> TensorSplit:
-        """The samples at ``indices`` alone, which are not augmented."""
+        """Return a split of the samples at ``indices``, without augmentation."""
         return TensorSplit(self.take(indices), self.labels[indices], mean=self._mean, std=self._std)
 
     def take(self, indices: Tensor) -> Tensor:
-        """The images at ``indices``, as stored. A subclass may fill them in here when they are first asked for."""
+        """Return the stored images at ``indices``. A subclass may load them here on first use."""
         return self.images[indices]
 
     def batches(
@@ -191,7 +192,7 @@ class TensorSplit:
         augment: bool = True,
         part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
-        """See ``Split.batches``; ``part`` as ``read_part``."""
+        """See ``Split.batches``, and ``read_part`` for ``part``."""
         for key, indices in index_batches(len(self), size, rng_key, start):
             first, stop = part_bounds(len(indices), *part)
             own = indices[first:stop]

@@ -1,4 +1,4 @@
-"""A guard around code of the user: whatever it raises is one deliberate error, and it cannot end the process."""
+"""Guard around user code: every exception becomes one deliberate error, and user code cannot end the process."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MAX_CHARACTERS = 2000
 
 @contextmanager
 def user_code(failure: str, error: type[EdgePruneError], *, advice: str = "") -> Iterator[None]:
-    """Raise ``error`` for whatever the code inside raises, ``SystemExit`` and its own ``KeyboardInterrupt`` included.
+    """Raise ``error`` for every exception of the code inside, also ``SystemExit`` and its own ``KeyboardInterrupt``.
 
-    Deliberate errors of EdgePrune pass, and so does the interrupt of a user who presses Ctrl-C.
+    Deliberate errors of EdgePrune, and the interrupt of a user who presses Ctrl-C, are not converted.
 
     Args:
         failure: Beginning of the message, such as "the data function f fails".
         error: Class of the error.
-        advice: Remedy, printed behind the description of the failure.
+        advice: Remedy, printed after the description of the failure.
     """
     try:
         yield
@@ -38,14 +38,14 @@ def user_code(failure: str, error: type[EdgePruneError], *, advice: str = "") ->
 
 
 def is_failure(problem: BaseException) -> bool:
-    """Whether user code failed with ``problem``; False for the interrupt of a person, and for a generator's end."""
+    """Return whether ``problem`` is a failure of user code; False for Ctrl-C and for the end of a generator."""
     if isinstance(problem, KeyboardInterrupt):
         return _is_raised_by_user_code(problem)
     return isinstance(problem, (Exception, SystemExit))
 
 
 def describe(problem: BaseException) -> str:
-    """One line for a failure in user code: type, message, and the innermost line of user code it passed through."""
+    """Return one line for a failure in user code: type, message, and the innermost line of user code."""
     try:
         text = str(problem).strip()
     except Exception:  # noqa: BLE001  an exception of the user's own may fail to describe itself
@@ -61,12 +61,12 @@ def describe(problem: BaseException) -> str:
 
 
 def is_user_code(filename: str) -> bool:
-    """Whether a source file belongs neither to EdgePrune nor to Python nor to an installed package."""
+    """Return whether a source file belongs neither to EdgePrune nor to Python nor to an installed package."""
     return "site-packages" not in filename and not filename.startswith(_NOT_USER_CODE)
 
 
 def _is_raised_by_user_code(problem: BaseException) -> bool:
-    """Whether a ``raise`` of user code made ``problem``; an interrupt from outside arrives between instructions."""
+    """Return whether a ``raise`` in user code caused ``problem``; an interrupt arrives between instructions."""
     trace = problem.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""User code by name: ``file.py:name`` beside a recipe, or ``package.module:name`` on the import path."""
+"""Loading of user code by name: ``file.py:name`` next to a recipe, or ``package.module:name`` on the import path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeprune.model.user_code_guard import user_code
 
 
 def load_object(spec: str, *, base: Path, error: type[InputError] = ModelError) -> Any:
-    """Import what ``spec`` names.
+    """Import the object that ``spec`` names.
 
     Args:
         spec: ``file.py:name`` with the file relative to ``base``, or ``package.module:name`` importable from the
@@ -27,7 +27,8 @@ def load_object(spec: str, *, base: Path, error: type[InputError] = ModelError) 
         error: Class of every error raised here.
 
     Raises:
-        InputError: As ``error``: not such a spec, no such file, module or name, or code that fails on import.
+        InputError: Raised as ``error``. The spec is not valid, its file, module or name does not exist, or its import
+            fails.
     """
     source, colon, name = spec.rpartition(":")
     if not (colon and source and name):
@@ -43,7 +44,7 @@ def load_object(spec: str, *, base: Path, error: type[InputError] = ModelError) 
 
 
 class _NoAttributeError(EdgePruneError):
-    """A module has no such name."""
+    """The name does not exist in the module."""
 
 
 def _attribute(module: ModuleType, name: str) -> Any:
@@ -79,13 +80,13 @@ def _from_package(name: str, error: type[InputError]) -> ModuleType:
             return importlib.import_module(name)
         except ModuleNotFoundError as problem:
             if problem.name is None or not (name == problem.name or name.startswith(problem.name + ".")):
-                raise  # the module is there, and itself imports one that is not
+                raise  # the module exists, and imports one that does not
             raise error(f"no module '{name}' in {Path.cwd()} or among the installed packages") from None
 
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Let code in ``folder`` import its neighbours, as it can when Python runs it as a script."""
+    """Let code in ``folder`` import modules of the same folder, as if Python ran it as a script."""
     entry = str(folder)
     sys.path.insert(0, entry)
     try:

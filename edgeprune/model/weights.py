@@ -1,4 +1,4 @@
-"""Checkpoints: read without running code from them, fit into a module, write with the same bytes every time."""
+"""Weights files: safe reading without running code, loading into a module, and reproducible writing."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SHOWN = 5
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from ``.safetensors``, or from a ``.pt``/``.pth`` of tensors and plain containers alone.
+    """Read a state dict from ``.safetensors``, or from a ``.pt``/``.pth`` with only tensors and plain containers.
 
-    A checkpoint that wraps it as ``state_dict``, ``model_state_dict`` or ``model`` is unwrapped. All is on the CPU.
+    A checkpoint with the key ``state_dict``, ``model_state_dict`` or ``model`` is unwrapped. Tensors are on the CPU.
 
     Raises:
-        WeightsError: No such file, another format, damaged, or a pickle that would have to run code.
+        WeightsError: The file does not exist, has another format, is damaged, or is a pickle that would run code.
     """
     if not path.is_file():
         raise WeightsError(f"no weights file {path}")

@@ -44,7 +44,7 @@ def test_the_test_split_may_be_left_out_and_class_names_are_taken_over() -> None
         ([1, 2], "dict of data sets with the keys train, validation, test; got list"),
         ({"train": _dataset(0)}, "returned a dict with train; it must have train and validation"),
         ({"train": _dataset(0), "val": _dataset(0)}, "returned a dict with train, val; it must have"),
-        ({"train": _dataset(0), "validation": iter([])}, "no map-style data set"),
+        ({"train": _dataset(0), "validation": iter([])}, "not a map-style data set"),
     ],
 )
 def test_other_types_are_refused(loaded: Any, message: str) -> None:

@@ -45,7 +45,7 @@ def test_load_model_takes_code_and_weights_from_the_folder(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        (3, "is no factory: got int"),
+        (3, "is not a factory: got int"),
         (lambda width: nn.Linear(width, 2), "fails when called without arguments: TypeError"),
         (lambda: {"weight": torch.ones(1)}, "must return a torch.nn.Module, got dict"),
         (nn.ReLU, "without parameters"),

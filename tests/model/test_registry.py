@@ -76,7 +76,7 @@ def test_unknown_name_lists_all_names_and_the_nearest(animals: Registry[Animal])
 def test_own_class_is_found_in_the_folder(animals: Registry[Animal], tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(f"from {__name__} import Cat\nclass Own(Cat): ...\nclass Thing: ...\n")
     assert issubclass(animals.find("own.py:Own", tmp_path), Cat)
-    with pytest.raises(InputError, match=r"^animal: own\.py:Thing is no class derived from .*\.Animal$"):
+    with pytest.raises(InputError, match=r"^animal: own\.py:Thing is not a class derived from .*\.Animal$"):
         animals.find("own.py:Thing", tmp_path)
 
 

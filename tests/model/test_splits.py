@@ -233,5 +233,5 @@ def test_invalid_samples_are_refused(samples: list[object], message: str) -> Non
 
 
 def test_an_iterable_is_no_map_style_data_set() -> None:
-    with pytest.raises(DataError, match="list_iterator is no map-style data set"):
+    with pytest.raises(DataError, match="list_iterator is not a map-style data set"):
         DatasetSplit(iter([1, 2]))  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def _run(context: BuildContext, stage_dir: StageDir) -> CandidatesResult:
     locked = _locked(context)
     trial = _Trial(context, stage_dir)
     compared = compare(
-        context.candidates, trial, locked=locked, agree=process_group().broadcast, progress=stage_dir.progress
+        context.candidates, trial, locked=locked, broadcast=process_group().broadcast, progress=stage_dir.progress
     )
     (winner,) = [result.candidate for result in compared if result.chosen]
     return replace(
