@@ -81,11 +81,11 @@ def command(
     """
     from edgeprune.bundle.unpack import as_folder, is_archive
     from edgeprune.profile import profile_fleet
-    from edgeprune.profile.workload import subject
+    from edgeprune.profile.workload import load_workload
 
     stack = click.get_current_context()  # archives stay extracted until the command ends
     folder = stack.with_resource(as_folder(what))
-    workload = subject(folder, None if baseline is None else stack.with_resource(as_folder(baseline)))
+    workload = load_workload(folder, None if baseline is None else stack.with_resource(as_folder(baseline)))
     names = list(dict.fromkeys(devices)) or ["local:"]
     options = {name: value for name, value in conditions.items() if value is not None}
     for path, kind in ((trace, TRACE), (output, PROFILE), (png, PNG)):
@@ -105,7 +105,7 @@ def command(
         print_json(reports[0] if len(reports) == 1 else reports)
     else:
         _show(outcomes, workload, files)
-    missed = _judged(workload, files, as_json=as_json)
+    missed = _check_limit(workload, files, as_json=as_json)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         print_error(str(outcome.error) if len(outcomes) == 1 else f"{outcome.device}: {outcome.error}")
@@ -117,7 +117,7 @@ def _inputs(*paths: Path | None) -> list[Path]:
     return [file for path in paths for file in files_of(path) if not file.match("profile*.json")]
 
 
-def _judged(workload: Workload, files: _Files, *, as_json: bool) -> int:
+def _check_limit(workload: Workload, files: _Files, *, as_json: bool) -> int:
     """Print the budget results of a bundle with a new profile, and return the exit code."""
     if not files.judged or workload.bundle is None or workload.manifest is None:
         return 0
@@ -204,7 +204,7 @@ class _Files:
         several devices are additional files.
         """
         from edgeprune.bundle import measurements, report_data
-        from edgeprune.profile.measured_limits import judge
+        from edgeprune.profile.measured_limits import check_limits
         from edgeprune.report import report_page
 
         assert self._workload.manifest is not None
@@ -213,7 +213,7 @@ class _Files:
             measurements.replace(bundle, {name: profile.to_json()})
             return bundle / name
         name = "profile.json"
-        verdicts = judge(self._workload.manifest, profile)
+        verdicts = check_limits(self._workload.manifest, profile)
         measurements.replace(bundle, {name: profile.to_json()}, verdicts)
         self.judged = True
         if (bundle / report_data.NAME).is_file():

@@ -1,7 +1,7 @@
 """Latency and memory of models on a device.
 
-The room is also the function: ``edgeprune.profile(bundle, device)`` is ``edgeprune.profile.profile(bundle, device)``.
-Names are loaded on first use (PEP 562): what only reads profiles needs no numpy.
+The package is callable: ``edgeprune.profile(bundle, device)`` is ``edgeprune.profile.profile(bundle, device)``. Names
+are loaded on first use (PEP 562), so code that only reads profiles does not need numpy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
     "profile_fleet",
 ]
 
-_HOMES = {
+_MODULES = {
     "DeviceOutcome": "profile_devices",
     "Profile": "profile_result",
     "measure": "interleaved_bench",
@@ -37,14 +37,14 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module 'edgeprune.profile' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"edgeprune.profile.{home}"), name)
+    return getattr(importlib.import_module(f"edgeprune.profile.{module}"), name)
 
 
 class _Callable(ModuleType):
-    """A package shares its name with its main function, and importing it must not hide that."""
+    """Callable package, because it shares its name with its main function."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Profile:
         from edgeprune.profile.profile_devices import profile

@@ -1,7 +1,7 @@
-"""A profile as a Chrome trace, for chrome://tracing and ui.perfetto.dev.
+"""Export of profiles as a Chrome trace, for chrome://tracing and ui.perfetto.dev.
 
-Format: "Trace Event Format" (Google, 2016), complete events. Inferences of a block stand one right after the other: how
-long they took was measured, not when they began. The layers of one mean inference have a row of their own.
+Format: "Trace Event Format" (Google, 2016), complete events. Inferences of a block follow each other without gaps,
+because their durations were measured, but not their start times. The layers of one mean inference are a separate row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _US = 1000.0
 
 
 def to_json(profiles: Sequence[Profile]) -> str:
-    """The text of a trace file with a process for each device."""
+    """Return the text of a trace file with one process per device."""
     events = [event for process, profile in enumerate(profiles, 1) for event in _events(process, profile)]
     return json.dumps({"displayTimeUnit": "ms", "traceEvents": events}, allow_nan=False) + "\n"
 
@@ -30,8 +30,8 @@ def _events(process: int, profile: Profile) -> Iterator[Mapping[str, Any]]:
     for block in range(max(len(model.blocks_ms) for model in profile.models.values())):
         for name, model in profile.models.items():
             for latency_ms in model.blocks_ms[block] if block < len(model.blocks_ms) else ():
-                place = {"pid": process, "tid": rows[name], "ts": at_us, "dur": latency_ms * _US}
-                yield {"name": name, "ph": "X", **place, "args": {"block": block}}
+                position = {"pid": process, "tid": rows[name], "ts": at_us, "dur": latency_ms * _US}
+                yield {"name": name, "ph": "X", **position, "args": {"block": block}}
                 at_us += latency_ms * _US
     for name, model in profile.models.items():
         yield from _layers(process, rows[name] + 1, name, model)
@@ -43,10 +43,10 @@ def _layers(process: int, row: int, name: str, model: ModelProfile) -> Iterator[
     yield _named("thread_name", process, row, f"{name}: layers of one inference ({model.latency_ms.kind})")
     at_us = 0.0
     for layer in model.layers:
-        place = {"pid": process, "tid": row, "ts": at_us, "dur": layer.ms * _US}
-        yield {"name": layer.name or layer.kind, "ph": "X", **place, "args": {"kind": layer.kind}}
+        position = {"pid": process, "tid": row, "ts": at_us, "dur": layer.ms * _US}
+        yield {"name": layer.name or layer.kind, "ph": "X", **position, "args": {"kind": layer.kind}}
         at_us += layer.ms * _US
 
 
-def _named(what: str, process: int, row: int, name: str) -> Mapping[str, Any]:
-    return {"name": what, "ph": "M", "pid": process, "tid": row, "args": {"name": name}}
+def _named(event: str, process: int, row: int, name: str) -> Mapping[str, Any]:
+    return {"name": event, "ph": "M", "pid": process, "tid": row, "args": {"name": name}}

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Tells the state of a Linux device while others work on it: temperature, clock, governor, throttling, power.
+"""Report the state of a Linux device during a measurement: temperature, clock, governor, throttling, power.
 
-Needs Python 3.8 or newer and nothing else. What the device does not tell is left out.
+The script needs only Python 3.8 or newer. Values that the device does not report are omitted.
 
-    python device_monitor.py       one sample as JSON
-    python device_monitor.py --gpu   with the first NVIDIA GPU
+    python device_monitor.py         prints one sample as JSON
+    python device_monitor.py --gpu   includes the first NVIDIA GPU
 
-With --serve it takes samples by itself all the time, and answers every line {"do": "take"} on stdin with those since
-the last one, the newest with what takes a program to find out. The first line, "ready", comes by itself and says what
-this device is. It ends when stdin does.
+With --serve it takes samples continuously. It answers each line {"do": "take"} on stdin with the samples since the last
+such line; the newest one includes values that other programs report. The first line that it prints, "ready", describes
+the device. It ends when stdin is closed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _GPU_THROTTLE = ("clocks_event_reasons.active", "clocks_throttle_reasons.active"
 
 
 class Reader:
-    """Reads what Linux tells below ``root``, which is / but for tests."""
+    """Reader of device state from files of Linux below ``root``, which is / except in tests."""
 
     def __init__(self, root: Path, gpu: bool) -> None:
         self._root = root
@@ -50,7 +50,7 @@ class Reader:
         self._counted: dict[str, Any] = {}
 
     def sample(self) -> dict[str, Any]:
-        """Values that are read from files alone."""
+        """Return the values that are read from files."""
         power_mw = {name: rail() for name, rail in self._rails.items()}
         power_mw.update((name, self._power_since(name, path)) for name, path in self._counters.items())
         found = {
@@ -61,7 +61,7 @@ class Reader:
         return dict({name: values for name, values in found.items() if values}, at_s=time.monotonic())
 
     def settings(self) -> dict[str, Any]:
-        """Values that programs report, and settings."""
+        """Return settings, and values that programs report."""
         governors = {path.name: _text(path / "scaling_governor") for path in self._policies}
         found = {
             "governor": {name: value for name, value in governors.items() if value},
@@ -82,7 +82,7 @@ class Reader:
         return {}
 
     def device(self) -> dict[str, Any]:
-        """Description of this device, as far as it reports one."""
+        """Return the description of this device, as far as it reports one."""
         memory = [line.split()[1] for line in _text(self._root / "proc/meminfo").splitlines() if "MemTotal" in line]
         found = {
             "model": _text(self._root / "proc/device-tree/model").strip("\0"),
@@ -92,7 +92,7 @@ class Reader:
         return {name: value for name, value in found.items() if value}
 
     def _named(self, pattern: str, name: str) -> dict[str, Path]:
-        """Folders by what their file ``name`` says; those of one name are numbered."""
+        """Return folders by the content of their file ``name``; equal contents get the folder name appended."""
         found: dict[str, Path] = {}
         for folder in sorted(self._root.glob(pattern)):
             label = _text(folder / name) or folder.name
@@ -100,7 +100,7 @@ class Reader:
         return found
 
     def _power_since(self, name: str, counter: Path) -> float | None:
-        """Mean power since the last time, by a counter of energy."""
+        """Return the mean power since the last call in mW, from an energy counter; None at the first call."""
         energy_uj, now_s = _number(counter / "energy_uj"), time.monotonic()
         if energy_uj is None:
             return None
@@ -111,7 +111,7 @@ class Reader:
         return float((energy_uj - before[0]) / (now_s - before[1]) / 1e3)
 
     def _power_rails(self) -> dict[str, Any]:
-        """Rails of power sensors: their power, or voltage and current."""
+        """Return functions that read the power of each sensor rail in mW, by name."""
         found: dict[str, Any] = {}
         for sensor in sorted(self._root.glob("sys/class/hwmon/hwmon*")):
             chip = _text(sensor / "name") or sensor.name
@@ -127,7 +127,7 @@ class Reader:
 
 
 class Watch:
-    """Takes a sample again and again, and keeps the newest line of tegrastats."""
+    """Periodic sampler of the device state and of the newest line of tegrastats."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -142,14 +142,14 @@ class Watch:
         threading.Thread(target=self._sample, daemon=True).start()
 
     def take(self) -> list[dict[str, Any]]:
-        """The samples since the last time, and one of this moment."""
+        """Return the samples since the last call, and a current one."""
         settings = self._reader.settings()
         with self._lock:
-            taken, self._samples = [*self._samples, self._with_board(dict(self._reader.sample(), **settings))], []
-        return taken
+            samples, self._samples = [*self._samples, self._with_board(dict(self._reader.sample(), **settings))], []
+        return samples
 
     def end(self) -> None:
-        """End what was started."""
+        """Stop tegrastats."""
         if self._tegrastats is not None:
             self._tegrastats.kill()
             self._tegrastats.wait()
@@ -191,7 +191,7 @@ def _each(values: dict[str, Any]) -> dict[str, float]:
 
 
 def _printed(*argv: str) -> str:
-    """Output of a tool; empty if it is missing or fails."""
+    """Return the output of a program; empty if it is missing or fails."""
     try:
         ended = subprocess.run(argv, input="", capture_output=True, text=True, timeout=_TOOL_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -200,7 +200,7 @@ def _printed(*argv: str) -> str:
 
 
 def serve(reader: Reader) -> None:
-    """Answer until stdin ends."""
+    """Answer lines on stdin until it is closed."""
 
     def answer(**value: Any) -> None:
         sys.stdout.write(json.dumps(value) + "\n")
@@ -216,16 +216,18 @@ def serve(reader: Reader) -> None:
 
 
 def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Tell the state of this device.")
-    parser.add_argument("--gpu", action="store_true", help="with the first NVIDIA GPU")
-    parser.add_argument("--root", type=Path, default=Path("/"), help="where sys and proc lie (/)")
-    parser.add_argument("--serve", action="store_true", help="take samples, and answer lines on stdin with them")
-    given = parser.parse_args()
-    reader = Reader(given.root, given.gpu)
-    if given.serve:
+    """Run the command line interface."""
+    parser = argparse.ArgumentParser(description="Print the state of this device.")
+    parser.add_argument("--gpu", action="store_true", help="include the first NVIDIA GPU")
+    parser.add_argument("--root", type=Path, default=Path("/"), help="folder of sys and proc (/)")
+    parser.add_argument(
+        "--serve", action="store_true", help="take samples continuously, and answer lines on stdin with them"
+    )
+    options = parser.parse_args()
+    reader = Reader(options.root, options.gpu)
+    if options.serve:
         serve(reader)
-        # Not the usual way out: the thread that samples may hold a lock of the interpreter's.
+        # Exit without cleanup, because the sampling thread may hold a lock of the interpreter.
         os._exit(0)
     print(json.dumps(dict(reader.device(), **reader.sample(), **reader.settings()), indent=1))
 

@@ -24,31 +24,32 @@ def predict(
     runner: Path | None = None,
     timeout_s: float = 600.0,
 ) -> dict[str, Array]:
-    """Run samples through a model on a device, by the runner that a bundle is shipped with.
+    """Run samples through a model on a device, with the runner of its bundle.
 
     Args:
-        model: Its file, such as ``model.onnx`` of a bundle.
-        samples: (N, ...), scaled as in training.
-        device: Where; default: this machine.
-        runner: The script that runs it there: ``run.py`` of a bundle; None: the one of its backend.
-        timeout_s: Longest wait.
+        model: Model file, such as ``model.onnx`` of a bundle.
+        samples: Inputs (N, ...), preprocessed as in training.
+        device: Device that runs the model. Defaults to this machine.
+        runner: Script that runs the model, such as ``run.py`` of a bundle. Defaults to the runner of the backend.
+        timeout_s: Timeout in seconds.
 
     Returns:
-        All outputs (N, ...) by name.
+        Outputs (N, ...) by name.
 
     Raises:
-        DeviceError: The device cannot be reached, or the runner fails, as it does where samples do not fit the model.
+        DeviceError: The device cannot be reached, or the runner fails, for example because of samples that
+            do not match the model.
     """
     runner = runner or default_scripts(model)[0]
     with tempfile.TemporaryDirectory() as folder, (device or Local()).open() as workspace:
-        given, got = Path(folder) / "samples.npy", Path(folder) / "outputs.npz"
-        np.save(given, samples)
-        there = workspace.path(got.name)
-        arguments = [workspace.push(runner), workspace.push(model), "--input", workspace.push(given)]
-        workspace.run([*arguments, "--output", there], timeout_s=timeout_s)
-        workspace.pull(there, got)
+        input_file, output_file = Path(folder) / "samples.npy", Path(folder) / "outputs.npz"
+        np.save(input_file, samples)
+        remote_path = workspace.path(output_file.name)
+        arguments = [workspace.push(runner), workspace.push(model), "--input", workspace.push(input_file)]
+        workspace.run([*arguments, "--output", remote_path], timeout_s=timeout_s)
+        workspace.pull(remote_path, output_file)
         try:
-            with np.load(got) as outputs:
+            with np.load(output_file) as outputs:
                 return {name: outputs[name] for name in outputs.files}
         except (ValueError, OSError) as problem:
             raise DeviceError(f"{runner.name} wrote outputs that cannot be read: {problem}") from problem

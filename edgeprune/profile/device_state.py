@@ -1,4 +1,4 @@
-"""The state of a device around a measurement, as ``device_monitor.py`` reports it."""
+"""State of a device before, during and after a measurement, as ``device_monitor.py`` reports it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SINCE_BOOT = " since boot"
 # Of clocks_throttle_reasons.active: slowdowns by hardware, heat and power brake (docs.nvidia.com/deploy/nvml-api).
 _GPU_SLOWED = 0x8 | 0x20 | 0x40 | 0x80
 # Rails that feed a whole board, or a whole processor: Orin Nano and NX, Xavier NX and Nano, Intel's and AMD's counters.
-_WHOLE = ("VDD_IN", "POM_5V_IN", "package-0")
+_TOTAL_POWER_RAILS = ("VDD_IN", "POM_5V_IN", "package-0")
 _CLOCK_DROP = 0.1
 _FEWEST_SAMPLES = 4
 _LARGEST = 1e9
@@ -42,9 +42,9 @@ class DeviceSample:
     """State of a device at one moment.
 
     Attributes:
-        at_s: By the device's monotonic clock.
-        state: What is told as it is.
-        gpu_memory_bytes: In use; None: there is no GPU, or it does not tell.
+        at_s: Time of the sample in seconds, by the monotonic clock of the device.
+        state: Reported state.
+        gpu_memory_bytes: GPU memory in use in bytes; None without a GPU, or if it is not reported.
     """
 
     at_s: float
@@ -53,11 +53,11 @@ class DeviceSample:
 
 
 class DeviceMonitor:
-    """Watches a device from a program of its own.
+    """Monitor of a device, which runs as a separate program there.
 
     Attributes:
-        device: What it says of itself: ``model``, ``memory_bytes``.
-        boot: The same for all that runs on one machine; None: it does not tell.
+        device: Description of the device: ``model``, ``memory_bytes``.
+        boot: Boot identifier, which is equal for devices that are one machine; None if it is not reported.
     """
 
     def __init__(self, workspace: Workspace, *, gpu: bool) -> None:
@@ -67,11 +67,11 @@ class DeviceMonitor:
         self.device: dict[str, Any] = {name: ready[name] for name in ("model", "memory_bytes") if name in ready}
 
     def take(self) -> list[DeviceSample]:
-        """The samples since the last time; the last is of this moment."""
+        """Return the samples since the last call; the last one is current."""
         self._conversation.send(json.dumps({"do": "take"}))
         samples = self._answer("samples").get("samples")
         if not isinstance(samples, list) or not samples:
-            raise DeviceError(f"the device tells its state in another form: {samples!r:.200}")
+            raise DeviceError(f"unexpected device state message: {samples!r:.200}")
         return [sample(reading) for reading in samples]
 
     def _answer(self, event: str) -> dict[str, Any]:
@@ -81,15 +81,15 @@ class DeviceMonitor:
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or answer.get("event") != event:
-            raise DeviceError(f"the device tells its state in another form: {line[:200]!r}")
+            raise DeviceError(f"unexpected device state message: {line[:200]!r}")
         return answer
 
 
 def sample(reading: Mapping[str, Any]) -> DeviceSample:
-    """Read one sample of the script. What a tool says that nobody understands is absent, and logged.
+    """Parse one sample of the script. Values that cannot be parsed are omitted, with a warning in the log.
 
     Raises:
-        DeviceError: It is no sample.
+        DeviceError: The message is not a sample.
     """
     try:
         state = DeviceState(
@@ -97,10 +97,10 @@ def sample(reading: Mapping[str, Any]) -> DeviceSample:
             clock_mhz=_figures(reading.get("clock_mhz", {})),
             power_mw=_figures(reading.get("power_mw", {})),
             governor={name: str(value) for name, value in dict(reading.get("governor", {})).items()},
-            throttle=_understood(_throttle, reading.get("throttled")),
-            power_mode=_understood(lambda text: read_nvpmodel(text).name, reading.get("nvpmodel")),
+            throttle=_parsed(_throttle, reading.get("throttled")),
+            power_mode=_parsed(lambda text: read_nvpmodel(text).name, reading.get("nvpmodel")),
         )
-        board = _understood(read_tegrastats, reading.get("tegrastats"))
+        board = _parsed(read_tegrastats, reading.get("tegrastats"))
         state = state if board is None else _with_board(state, board)
         gpu: Mapping[str, str] = reading.get("gpu", {})
         state = _with_gpu(state, gpu) if gpu else state
@@ -110,11 +110,11 @@ def sample(reading: Mapping[str, Any]) -> DeviceSample:
             _figures(figures)
         return DeviceSample(_figure(reading["at_s"]), state, used)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
-        raise DeviceError(f"the device tells its state in another form: {problem!r}") from problem
+        raise DeviceError(f"unexpected device state message: {problem!r}") from problem
 
 
 def environment(before: DeviceSample, during: Sequence[DeviceSample], after: DeviceSample) -> Environment:
-    """The state around the blocks, and over them."""
+    """Return the state before, during and after the blocks."""
     states = [one.state for one in during]
     over = DeviceState(
         temperature_c=_over(max, (state.temperature_c for state in states)),
@@ -125,27 +125,27 @@ def environment(before: DeviceSample, during: Sequence[DeviceSample], after: Dev
 
 
 def mean_power_mw(samples: Sequence[DeviceSample]) -> dict[str, float]:
-    """Mean power by rail."""
+    """Return the mean power in mW by rail."""
     return _over(fmean, (one.state.power_mw for one in samples))
 
 
 def energy_mj(power_mw: Mapping[str, float], latency_ms: float) -> float | None:
-    """Millijoules of one inference, from the rail that feeds everything; None: there is no such rail."""
-    whole = next((power_mw[rail] for rail in _WHOLE if rail in power_mw), None)
-    return None if whole is None else whole * latency_ms / 1e3
+    """Return the energy of one inference in mJ, from the rail of the total power; None without such a rail."""
+    total_mw = next((power_mw[rail] for rail in _TOTAL_POWER_RAILS if rail in power_mw), None)
+    return None if total_mw is None else total_mw * latency_ms / 1e3
 
 
 def problems(before: DeviceSample, during: Sequence[DeviceSample], after: DeviceSample, *, gpu: bool) -> list[str]:
-    """Why the device was not as it has to be, for people: it throttled, or its clock fell.
+    """Return messages about throttling and about a falling clock.
 
-    Of several clusters of cores the fastest clock counts, as an idle one is slow. A GPU's counts where ``gpu`` says
-    that it did the work.
+    Of several clusters of cores, the fastest clock counts, because idle clusters are slow. With ``gpu``, the clock of
+    the GPU counts.
     """
-    found = []
+    messages = []
     now, earlier = (set(one.state.throttle or ()) for one in (after, before))
     bad = sorted(flag for flag in now if flag not in earlier or not flag.endswith(_SINCE_BOOT))
     if bad:
-        found.append(f"the device throttled: {', '.join(bad)}")
+        messages.append(f"the device throttled: {', '.join(bad)}")
     series = [
         [mhz for name, mhz in one.state.clock_mhz.items() if (name == "gpu") == gpu and name != "memory"]
         for one in during
@@ -154,25 +154,25 @@ def problems(before: DeviceSample, during: Sequence[DeviceSample], after: Device
     if len(clocks) >= _FEWEST_SAMPLES:
         first, last = median(clocks[: len(clocks) // 2]), median(clocks[len(clocks) // 2 :])
         if last < (1 - _CLOCK_DROP) * first:
-            found.append(f"the clock of the {'GPU' if gpu else 'CPU'} fell from {first:.0f} to {last:.0f} MHz")
-    return found
+            messages.append(f"the clock of the {'GPU' if gpu else 'CPU'} fell from {first:.0f} to {last:.0f} MHz")
+    return messages
 
 
-def _understood(read: Callable[[str], _Read], text: str | None) -> _Read | None:
+def _parsed(read: Callable[[str], _Read], text: str | None) -> _Read | None:
     if text is None:
         return None
     try:
         return read(text)
     except (DeviceError, ValueError, OverflowError) as problem:
-        logger.warning("left out: %s", problem)
+        logger.warning("omitted from the device state: %s", problem)
         return None
 
 
 def _throttle(text: str) -> tuple[str, ...]:
-    found = re.search(r"throttled=0x([0-9a-fA-F]+)", text)
-    if found is None:
-        raise ValueError(f"vcgencmd says {text!r}")
-    bits = int(found[1], 16)
+    match = re.search(r"throttled=0x([0-9a-fA-F]+)", text)
+    if match is None:
+        raise ValueError(f"vcgencmd get_throttled printed {text!r}")
+    bits = int(match[1], 16)
     now = [name for bit, name in enumerate(_BITS) if bits >> bit & 1]
     return (*now, *(name + _SINCE_BOOT for bit, name in enumerate(_BITS) if bits >> (bit + 16) & 1))
 

@@ -1,4 +1,4 @@
-"""Golden samples: a few inputs, and the outputs of the shipped model on the building machine."""
+"""Golden samples: a few inputs, and the outputs of the shipped model on the build machine."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from edgeprune.profile.profile_result import GoldenCheck
 Array = NDArray[Any]
 
 NAME = "golden.npz"
-"""In a bundle."""
+"""Name of the file in a bundle."""
 SAMPLES = 4
 _MAX_BYTES = 1 << 30
-"""Bytes of all arrays of a file together."""
+"""Largest total size of the arrays of a file in bytes."""
 _INPUT, _TOLERANCE, _OUTPUT = "input", "tolerance", "output_{}"
 _INT8_TOLERANCE = 0.1
-"""Kernels of other processors round some values of every layer the other way."""
+"""Tolerance of int8, whose kernels round some values of each layer differently on other processors."""
 _FLOAT_TOLERANCE = {"float32": 1e-3, "float16": 1e-2}
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Samples and what is expected of them.
+    """Samples and their expected outputs.
 
     Attributes:
-        inputs: (N, ...), scaled as in training.
-        outputs: Each output (N, ...), in the order of the model.
-        tolerance: Largest difference of an output, relative to the largest expected value of that output.
-        along: By precision, what the model answers in others that ship with it.
+        inputs: Samples (N, ...), preprocessed as in training.
+        outputs: Expected outputs (N, ...), in the order of the model.
+        tolerance: Largest allowed difference of an output, relative to the largest expected value of that output.
+        along: Expected outputs in other precisions of the bundle, by precision.
     """
 
     inputs: Array
@@ -47,11 +47,11 @@ class Golden:
     along: Mapping[str, Golden] = field(default_factory=dict)
 
     def of(self, precision: str | None) -> Golden:
-        """Expected outputs of a model in ``precision``, such as ``float16``; None: the shipped precision."""
+        """Return the expected outputs in ``precision``, such as ``float16``; None: the shipped precision."""
         return self if precision is None else self.along.get(precision, self)
 
     def save(self, path: Path) -> None:
-        """Write it; the same values give the same bytes."""
+        """Write the samples to ``path``; equal values give equal bytes."""
         stored: dict[str, Any] = {_INPUT: self.inputs}
         for prefix, golden in {"": self, **{f"{name}.": other for name, other in self.along.items()}}.items():
             stored[f"{prefix}{_TOLERANCE}"] = np.float64(golden.tolerance)
@@ -60,29 +60,29 @@ class Golden:
 
     @classmethod
     def load(cls, path: Path) -> Golden:
-        """Read what ``save`` wrote.
+        """Read a file that ``save`` wrote.
 
         Raises:
-            BundleError: It is something else.
+            BundleError: The file does not contain golden samples.
         """
         try:
             stored = arrays(path)
             inputs = stored.pop(_INPUT)
-            parts: dict[str, dict[str, Array]] = {}
+            by_precision: dict[str, dict[str, Array]] = {}
             for name, value in stored.items():
-                precision, _, what = name.rpartition(".")
-                parts.setdefault(precision, {})[what] = value
-            whole = {precision: cls(inputs, *_answers(part)) for precision, part in parts.items()}
-            return replace(whole.pop(""), along=whole)
+                precision, _, key = name.rpartition(".")
+                by_precision.setdefault(precision, {})[key] = value
+            goldens = {precision: cls(inputs, *_outputs(values)) for precision, values in by_precision.items()}
+            return replace(goldens.pop(""), along=goldens)
         except (OSError, ValueError, TypeError, KeyError) as problem:
-            raise BundleError(f"{path} holds no samples with outputs: {problem}") from problem
+            raise BundleError(f"{path} is not a valid file of golden samples: {problem}") from problem
 
     def compare(self, found: Sequence[Array]) -> GoldenCheck:
-        """Hold what a device answered against what is expected."""
-        same_form = len(found) == len(self.outputs) and all(
+        """Compare the outputs ``found`` on a device with the expected outputs."""
+        same_shape = len(found) == len(self.outputs) and all(
             ours.size == theirs.size for ours, theirs in zip(self.outputs, found, strict=True)
         )
-        if not same_form:
+        if not same_shape:
             return GoldenCheck(len(self.inputs), None, self.tolerance, 0.0)
         found = [_ordered(theirs, ours.shape) for ours, theirs in zip(self.outputs, found, strict=True)]
         errors = [_error(ours, theirs) for ours, theirs in zip(self.outputs, found, strict=True)]
@@ -92,11 +92,11 @@ class Golden:
 
 
 def arrays(path: Path) -> dict[str, Array]:
-    """The arrays of an ``.npz`` file by name.
+    """Return the arrays of an ``.npz`` file by name.
 
     Raises:
-        ValueError: It is something else, damaged, or unpacks to more than 1 GiB.
-        OSError: It cannot be read.
+        ValueError: The file is damaged, not an ``.npz`` file, or larger than 1 GiB unpacked.
+        OSError: The file cannot be read.
     """
     content = io.BytesIO(input_files.read_bytes(path, max_bytes=_MAX_BYTES))
     try:
@@ -111,34 +111,34 @@ def arrays(path: Path) -> dict[str, Array]:
         raise ValueError(str(problem)) from problem
 
 
-def _answers(stored: Mapping[str, Array]) -> tuple[tuple[Array, ...], float]:
-    """Outputs in their order, and the tolerance."""
+def _outputs(stored: Mapping[str, Array]) -> tuple[tuple[Array, ...], float]:
+    """Return the outputs in their order, and the tolerance."""
     outputs = tuple(stored[_OUTPUT.format(index)] for index in range(len(stored) - 1))
     return outputs, float(stored[_TOLERANCE])
 
 
 def tolerance(precision: str) -> float:
-    """Allowed relative error between processors that compute in ``precision``."""
+    """Return the allowed relative error between processors that compute in ``precision``."""
     return _FLOAT_TOLERANCE.get(precision, _INT8_TOLERANCE)
 
 
 def problems(checks: Mapping[str, GoldenCheck]) -> list[str]:
-    """Messages about models whose outputs differ from the expected ones."""
+    """Return messages about models whose outputs differ from the expected ones."""
     return [
-        f"{name} answers something else than its bundle expects: {_how_far(check)}"
+        f"outputs of {name} differ from those that its bundle expects: {_difference(check)}"
         for name, check in checks.items()
         if check.max_error is None or check.max_error > check.tolerance
     ]
 
 
-def _how_far(check: GoldenCheck) -> str:
+def _difference(check: GoldenCheck) -> str:
     if check.max_error is None:
-        return "its outputs have another form, or are not finite"
-    return f"an output is off by {check.max_error:.2g} of the largest, {check.tolerance:.2g} is allowed"
+        return "the shapes differ, or values are not finite"
+    return f"the error is {check.max_error:.2g} of the largest value, {check.tolerance:.2g} is allowed"
 
 
 def _ordered(found: Array, shape: tuple[int, ...]) -> Array:
-    """An output in the layout of the network: TFLite files have images as (N, H, W, C)."""
+    """Return an output in the layout of the network, as TFLite files have images as (N, H, W, C)."""
     if found.ndim == len(shape) == 4 and found.shape != shape and found.transpose(0, 3, 1, 2).shape == shape:
         found = found.transpose(0, 3, 1, 2)
     return np.reshape(found, shape)

@@ -1,7 +1,8 @@
-"""How models are measured: each in a process of its own, in turn and in blocks, so that drift hits all of them.
+"""Interleaved measurement of models in blocks, so that drift affects all models equally.
 
-The models A and B are loaded and warmed up one after the other; then follow the blocks A B A B ... Their processes stay
-alive in between, and only one of them works at any time. Around and during the blocks the state of the device is read.
+Each model runs in a separate process. The models A and B are loaded and warmed up one after the other; then the blocks
+A B A B ... follow. All processes remain alive, and only one of them works at any time. The state of the device is read
+before, during and after the blocks.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ _NO_SETTINGS = ("threads", "timeout_s", "load_s")
 
 @dataclass(frozen=True)
 class MeasurementSettings:
-    """How to measure.
+    """Settings of a measurement.
 
     Attributes:
-        threads: Of one inference; None: every core of the device.
-        warmup: Fewest inferences of the first warm-up, and unmeasured ones at the start of each block.
-        runs: Measured inferences of each model, over all blocks; a fast model makes more.
-        blocks: How often the models take turns.
-        block_s: Shortest block in seconds, so that a fast model is not judged by one moment (at most 2000 inferences).
-        spinning: Threads of the runtime wait busily for work: faster, unless others want the cores.
+        threads: Number of threads of one inference; None: all cores of the device.
+        warmup: Minimum number of inferences of the first warm-up, and number of unmeasured inferences per block.
+        runs: Minimum number of measured inferences of each model over all blocks.
+        blocks: Number of blocks of each model.
+        block_s: Minimum duration of a block in seconds, with at most 2000 inferences.
+        spinning: Whether threads of the runtime wait busily, which is faster unless other programs need the cores.
         seed: Seed of the random input.
-        timeout_s: Longest wait for one answer of the device.
-        load_s: Longest wait until a model is loaded, where that may take longer.
-        noise: How far the medians of a model's blocks may lie apart, over their median; None: any.
-        retries: How often all blocks are measured anew where they are too noisy.
+        timeout_s: Timeout of one answer of the device in seconds.
+        load_s: Timeout of loading a model in seconds, if it is larger.
+        noise: Largest allowed range of the block medians of a model, relative to their median; None: any.
+        retries: Number of times that all blocks are measured again if they are too noisy.
     """
 
     threads: int | None = None
@@ -60,10 +61,10 @@ class MeasurementSettings:
 
 
 def default_scripts(model: Path) -> tuple[Path, ...]:
-    """The scripts that run the file ``model``, by its suffix; the first is started.
+    """Return the runner scripts for the file ``model``, by its suffix; the first one is started.
 
     Raises:
-        ModelError: No backend has this suffix.
+        ModelError: No backend supports this suffix.
     """
     runner = backends.for_file(model).runner
     assert runner is not None
@@ -79,18 +80,18 @@ def measure(
     progress: Progress = SILENT,
     **conditions: Any,
 ) -> Profile:
-    """Measure latency and memory of models on a device. Whether the figures may be used its ``validity`` tells.
+    """Measure latency and memory of models on a device. ``Profile.validity`` states whether the results may be used.
 
     Args:
-        models: Model files by name; ratios are over the first.
-        device: Where; default: this machine.
-        runner: The script that runs them there, and those that have to lie beside it; None: that of their backend.
-        golden: By model, what it must answer.
-        progress: Advances by a block.
-        conditions: See ``MeasurementSettings``.
+        models: Model files by name; latency ratios are relative to the first.
+        device: Device to measure on. Defaults to this machine.
+        runner: Script that runs the models, and its companion scripts. Defaults to those of the backend.
+        golden: Expected outputs by model.
+        progress: Progress, which advances by a block.
+        conditions: Fields of ``MeasurementSettings``.
 
     Raises:
-        DeviceError: The device cannot be reached, or the runner fails, answers nonsense or not in time.
+        DeviceError: The device cannot be reached, or the runner fails, times out or sends an invalid answer.
     """
     device = device or Local()
     with device.open() as workspace:
@@ -101,10 +102,10 @@ def measure(
 
 
 class InterleavedBench:
-    """Models that are ready to be measured on a device: their files are there, and their runners wait.
+    """Measurement of models whose files and runners are on a device.
 
     Attributes:
-        host: The same for devices that are one machine, and so must not measure at the same time.
+        host: Identifier of the machine. Devices with the same identifier must not measure at the same time.
     """
 
     def __init__(
@@ -115,35 +116,37 @@ class InterleavedBench:
         conditions: MeasurementSettings,
         *,
         runner: Path | Sequence[Path] | None = None,
-        beside: Mapping[str, Sequence[Path]] | None = None,
+        companion_files: Mapping[str, Sequence[Path]] | None = None,
         golden: Mapping[str, Golden] | None = None,
     ) -> None:
         self._device = device
         self._models = models
         self._golden: Mapping[str, Golden] = golden or {}
         scripts = [runner] if isinstance(runner, Path) else list(runner or default_scripts(next(iter(models.values()))))
-        there = {name: workspace.push(path, *(beside or {}).get(name, ())) for name, path in models.items()}
+        remote_paths = {
+            name: workspace.push(path, *(companion_files or {}).get(name, ())) for name, path in models.items()
+        }
         script = workspace.push(*scripts)
         self._runners = {name: Runner(workspace, script, name, conditions.timeout_s) for name in models}
-        self._there = there
+        self._remote_paths = remote_paths
         machine: Mapping[str, Any] = next(iter(self._runners.values())).machine
         self._kind: Kind = "emulated" if machine.get("emulated") is True else device.kind
-        # How noisy an emulated time is matters to nobody.
+        # Emulated latency has no noise limit.
         self._conditions = conditions if self._kind == "measured" else replace(conditions, noise=None)
         self._gpu = machine.get("provider", "cpu") != "cpu"
-        knows = Capability.STATE in device.capabilities
-        self._monitor = DeviceMonitor(workspace, gpu=machine.get("provider") == "cuda") if knows else None
+        has_state = Capability.STATE in device.capabilities
+        self._monitor = DeviceMonitor(workspace, gpu=machine.get("provider") == "cuda") if has_state else None
         self._machine: dict[str, Any] = {**machine, **(self._monitor.device if self._monitor else {})}
         self.host = (self._monitor.boot if self._monitor else None) or device.uri
 
     def measure(self, progress: Progress = SILENT) -> Profile:
-        """Load, warm up, measure and compare; the bench is of no use afterwards.
+        """Load, warm up, measure and compare the models. It can be called once.
 
         Raises:
-            DeviceError: As ``measure``.
+            DeviceError: See the function ``measure``.
         """
-        how, device = self._conditions, self._device
-        progress.start(len(self._models) * how.blocks)
+        settings, device = self._conditions, self._device
+        progress.start(len(self._models) * settings.blocks)
         gpu_bytes = {name: self._load(name) for name in self._models}
         passed = self._quiet_pass(progress)
         measured: dict[str, ModelProfile] = {}
@@ -151,9 +154,9 @@ class InterleavedBench:
         for name, runner in self._runners.items():
             memory = runner.memory() if Capability.MEMORY in device.capabilities else {}
             layers = runner.layers() if Capability.PER_LAYER in device.capabilities else None
-            answered = runner.outputs(self._golden[name].inputs) if name in self._golden else None
-            if answered is not None:
-                checks[name] = self._golden[name].of(runner.precision).compare(answered)
+            outputs = runner.outputs(self._golden[name].inputs) if name in self._golden else None
+            if outputs is not None:
+                checks[name] = self._golden[name].of(runner.precision).compare(outputs)
             runner.end()
             mean_ms = latency_statistics.latency(runner.blocks_ms).mean
             energy = device_state.energy_mj(device_state.mean_power_mw(passed.during[name]), mean_ms)
@@ -169,27 +172,33 @@ class InterleavedBench:
         noise = {name: latency_statistics.noise(runner.blocks_ms) for name, runner in self._runners.items()}
         return Profile(
             device={"uri": device.uri, **self._machine, "fingerprint": fingerprint(self._machine)},
-            settings={name: value for name, value in asdict(how).items() if name not in _NO_SETTINGS},
+            settings={name: value for name, value in asdict(settings).items() if name not in _NO_SETTINGS},
             models=measured,
             ratios=_ratios(measured, self._kind),
             environment=passed.environment,
-            validity=Validity(not problems, tuple(problems), noise, how.noise, passed.attempts, checks),
+            validity=Validity(not problems, tuple(problems), noise, settings.noise, passed.attempts, checks),
         )
 
     def _load(self, name: str) -> float | None:
-        """Load and warm up; returns the bytes that this took of the GPU's memory, where there is one."""
-        how, before = self._conditions, self._take()
+        """Load and warm up a model; return the GPU memory that it took in bytes, or None without a GPU."""
+        settings, before = self._conditions, self._take()
         runner = self._runners[name]
-        longest_s = max(how.load_s, how.timeout_s)
-        runner.load(self._there[name], threads=how.threads, spinning=how.spinning, seed=how.seed, timeout_s=longest_s)
-        runner.warm_up(how.warmup)
+        timeout_s = max(settings.load_s, settings.timeout_s)
+        runner.load(
+            self._remote_paths[name],
+            threads=settings.threads,
+            spinning=settings.spinning,
+            seed=settings.seed,
+            timeout_s=timeout_s,
+        )
+        runner.warm_up(settings.warmup)
         after = self._take()
         if not (before and after) or before[-1].gpu_memory_bytes is None or after[-1].gpu_memory_bytes is None:
             return None
         return max(0, after[-1].gpu_memory_bytes - before[-1].gpu_memory_bytes)
 
     def _quiet_pass(self, progress: Progress) -> _Pass:
-        """All blocks, again where they were too noisy and may be measured anew."""
+        """Measure all blocks, again while they are too noisy and retries remain."""
         for attempt in range(1, self._conditions.retries + 2):
             for runner in self._runners.values():
                 runner.forget()
@@ -199,19 +208,19 @@ class InterleavedBench:
         return passed
 
     def _pass(self, progress: Progress) -> _Pass:
-        how = self._conditions
+        settings = self._conditions
         before = self._take()
         during: dict[str, list[DeviceSample]] = {name: [] for name in self._models}
-        for block in range(how.blocks):
-            share = how.runs // how.blocks + (block < how.runs % how.blocks)
+        for block in range(settings.blocks):
+            runs = settings.runs // settings.blocks + (block < settings.runs % settings.blocks)
             for name, runner in self._runners.items():
-                median = runner.measure(how.warmup, max(1, share), how.block_s)
+                median = runner.measure(settings.warmup, max(1, runs), settings.block_s)
                 during[name] += self._take()
                 progress.advance(p50_ms=median)
         noisy = [
-            f"{name} is too noisy: the medians of its blocks lie {noise:.1%} apart, {how.noise:.1%} is allowed"
+            f"{name} is too noisy: the range of its block medians is {noise:.1%}, {settings.noise:.1%} is allowed"
             for name, runner in self._runners.items()
-            if how.noise is not None and (noise := latency_statistics.noise(runner.blocks_ms)) > how.noise
+            if settings.noise is not None and (noise := latency_statistics.noise(runner.blocks_ms)) > settings.noise
         ]
         return _Pass(before, during, noisy, gpu=self._gpu)
 
@@ -221,7 +230,7 @@ class InterleavedBench:
 
 @dataclass(frozen=True)
 class _Pass:
-    """All blocks once, and the state of the device meanwhile."""
+    """One pass over all blocks, with the state of the device during the pass."""
 
     before: Sequence[DeviceSample]
     during: Mapping[str, Sequence[DeviceSample]]
@@ -249,7 +258,7 @@ class _Pass:
 
 
 def fingerprint(machine: Mapping[str, Any]) -> str:
-    """Sixteen hexadecimal digits, the same for the same device, system and runtime."""
+    """Return sixteen hexadecimal digits that identify device, system and runtime."""
     return hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -258,7 +267,7 @@ def _figure(value: float | None, kind: Kind) -> Figure | None:
 
 
 def _ratios(measured: Mapping[str, ModelProfile], kind: Kind) -> dict[str, RatioFigure]:
-    """Ratios over the first model; none for a single block, which has no interval."""
+    """Return latency ratios to the first model; none for a single block, which has no interval."""
     first, *others = measured
     base = measured[first].blocks_ms
     ratios = {name: latency_noise.ratio(base, measured[name].blocks_ms) for name in others if len(base) > 1}

@@ -1,7 +1,7 @@
-"""Measure what the layers of a network take on a device, over a grid of channel counts: a latency table.
+"""Measurement of a latency table: latency of the layers of a network over a grid of channel counts.
 
-The time of a layer is the difference of two probes over the number of layers they differ by. Every probe is measured
-once in each of several passes, and its fastest pass counts: other programs only ever add time.
+The latency of a layer is the difference of two probes, divided by the number of layers they differ by. Each probe is
+measured once in each of several passes. The fastest pass counts, because other programs only add time.
 """
 
 from __future__ import annotations
@@ -34,28 +34,27 @@ from edgeprune.profile.runner_client import Runner
 from edgeprune.progress import SILENT, Progress
 
 STEPS = (4, 8, 16, 32)
-"""Alignments that are looked for."""
-"""Runtime that runs the probes."""
+"""Alignments to detect."""
 _COPIES = 1, 4
 _RUNS = 5
 _VISITS = 4
-"""Times that whole networks are measured in a pass: other programs may hold the caches for half a minute."""
+"""Measurements of whole networks per pass, as other programs may use the caches for half a minute."""
 _TIMEOUT_S = 300.0
 _NOISE = 0.04
-"""Share of a latency below which a difference says nothing."""
+"""Fraction of a latency below which a difference is not significant."""
 _NOISE_MS = 1e-4
-"""A difference below this says nothing either: it is a few ticks of the clock."""
+"""Difference in milliseconds below which it is not significant: a few ticks of the clock."""
 _SMALL = (1, 4, 8, 12, 15, 16)
 
 
 @dataclass(frozen=True)
 class CalibrationEffort:
-    """How thoroughly.
+    """Effort of a calibration.
 
     Attributes:
-        passes: Times each probe is measured.
-        block_s: Shortest measurement of one pass, in seconds.
-        anchors: Shares of the dense channels around which the grid is fine.
+        passes: Number of measurements of each probe.
+        block_s: Minimum duration of one measurement in seconds.
+        anchors: Fractions of the dense channels around which the grid is fine.
     """
 
     passes: int = 3
@@ -67,50 +66,50 @@ QUICK = CalibrationEffort(passes=2, block_s=0.003, anchors=(0.5, 1.0))
 
 
 def counts(dense: int, *, shrinks: bool, anchors: Sequence[float]) -> tuple[int, ...]:
-    """The counts of channels that are measured: few small ones, and both neighbours of some multiples of 16."""
+    """Return the measured channel counts: a few small ones, and both neighbors of some multiples of 16."""
     if not shrinks:
         return (dense,)
-    near = [16 * round(share * dense / 16) for share in anchors]
-    wanted = {*_SMALL, dense, *(anchor + step for anchor in near for step in (-1, 0, 1, 4))}
-    return tuple(sorted(count for count in wanted if 1 <= count <= dense))
+    near = [16 * round(fraction * dense / 16) for fraction in anchors]
+    candidates = {*_SMALL, dense, *(anchor + step for anchor in near for step in (-1, 0, 1, 4))}
+    return tuple(sorted(count for count in candidates if 1 <= count <= dense))
 
 
 def check_device(device: Device) -> None:
-    """See to it that a device can be calibrated.
+    """Check that a device can be calibrated.
 
     Raises:
-        InputError: It runs no programs, or its time is not that of a board.
+        InputError: The device does not run programs, or its latency is emulated.
     """
     if Capability.RUN not in device.capabilities:
         raise InputError(
             f"{device.uri} cannot be calibrated: layers are measured with ONNX Runtime, which it does not run"
         )
     if device.kind != "measured":
-        raise InputError(f"{device.uri} cannot be calibrated: its time is {device.kind}, and says nothing of the board")
+        raise InputError(f"{device.uri} cannot be calibrated: its latency is {device.kind}, not measured on the board")
 
 
 def check_machine(target: Target, device: Device, machine: str) -> None:
-    """See to it that what is measured on a device counts for the target.
+    """Check that measurements on a device are valid for the target.
 
     Args:
-        target: Whose table it is.
-        device: Where it is measured.
-        machine: Its architecture, as ``platform.machine()`` gives it there.
+        target: Target of the latency table.
+        device: Device to measure on.
+        machine: Architecture of the device, as ``platform.machine()`` returns it there.
 
     Raises:
-        TargetError: The target is of another architecture.
+        TargetError: The target has another architecture.
     """
-    wanted = target.hardware.architecture
-    if wanted not in (None, machine):
-        this = "this machine" if device.uri == "local:" else device.uri
+    expected = target.hardware.architecture
+    if expected not in (None, machine):
+        name = "this machine" if device.uri == "local:" else device.uri
         raise TargetError(
-            f"the target {target.name} is {wanted}, {this} is {machine}: what is measured there says nothing of it; "
-            "give the board itself with --device, or a target of that machine, such as host"
+            f"the target {target.name} has the architecture {expected}, but {name} has {machine}: "
+            "give the board itself with --device, or a target of that architecture, such as host"
         )
 
 
 def check_runtime(target: Target) -> RunnerScripts:
-    """Check that a latency table of ``target`` can be measured; returns the scripts that measure it.
+    """Check that a latency table of ``target`` can be measured; return the runner scripts.
 
     Raises:
         TargetError: Single layers cannot be measured with the runtime of the target.
@@ -147,21 +146,21 @@ def calibrate(
     """Measure every distinct layer, and whole networks.
 
     Args:
-        layers: Of the dense network.
+        layers: Layers of the dense network.
         networks: ``.onnx`` files by name, the dense network first.
-        name: Of the dense network, for people.
-        target: Whose session settings are used.
-        device: Where.
-        effort: How thoroughly; None: thoroughly.
-        progress: Advances by a probe.
+        name: Name of the dense network, for messages.
+        target: Target whose session settings are used.
+        device: Device to measure on.
+        effort: Effort of the calibration. Defaults to ``CalibrationEffort()``.
+        progress: Progress, which advances by a probe.
 
     Returns:
-        The table, and the milliseconds of each of ``networks``.
+        The table, and the latency of each of ``networks`` in milliseconds.
 
     Raises:
         InputError: The device cannot be calibrated.
         TargetError: The device has another architecture, runtime or version of the runtime than the target.
-        DeviceError: The device cannot be reached, or the runner fails or answers nonsense.
+        DeviceError: The device cannot be reached, or the runner fails or sends an invalid answer.
     """
     check_device(device)
     scripts = check_runtime(target)
@@ -177,22 +176,22 @@ def calibrate(
         _check_version(target, device, str(runner.machine["runtime_version"]))
         cores = int(runner.machine["cores"])
         bench = _Bench(runner, workspace, Path(folder), min(target.runtime.threads or cores, cores), effort)
-        taken, floor, whole = bench.measure(points, networks, progress)
+        layer_ms, floor_ms, network_ms = bench.measure(points, networks, progress)
     alignment = {
         kind: (
-            alignment_step([(point[1], taken[point]) for point in lines[kind, 0]]),
-            alignment_step([(point[2], taken[point]) for point in lines[kind, 1]]),
+            alignment_step([(point[1], layer_ms[point]) for point in lines[kind, 0]]),
+            alignment_step([(point[2], layer_ms[point]) for point in lines[kind, 1]]),
         )
         for kind, axis in lines
         if axis == 0
     }
-    found = [
-        Grid(shape, *axes, tuple(tuple(taken[shape, into, out] for out in axes[1]) for into in axes[0]))
+    measured_grids = [
+        Grid(shape, *axes, tuple(tuple(layer_ms[shape, into, out] for out in axes[1]) for into in axes[0]))
         for shape, axes in grids.items()
     ]
-    dense_ms = next(iter(whole.values()))
-    by_shape = {grid.shape: grid.ms[-1][-1] for grid in found}
-    rest_ms = dense_ms - floor - sum(by_shape[layer.shape] for layer in layers)
+    dense_ms = next(iter(network_ms.values()))
+    by_shape = {grid.shape: grid.ms[-1][-1] for grid in measured_grids}
+    remainder_ms = dense_ms - floor_ms - sum(by_shape[layer.shape] for layer in layers)
     table = LatencyTable(
         target=target.name,
         device={"uri": device.uri, **runner.machine},
@@ -200,12 +199,12 @@ def calibrate(
         runtime_version=str(runner.machine["runtime_version"]),
         threads=bench.threads,
         date=dt.datetime.now(dt.timezone.utc).date().isoformat(),
-        floor_ms=floor,
+        floor_ms=floor_ms,
         alignment=alignment,
-        grids=tuple(found),
-        rests=(RemainderLatency(name, fingerprint(layers), dense_ms, rest_ms),),
+        grids=tuple(measured_grids),
+        rests=(RemainderLatency(name, fingerprint(layers), dense_ms, remainder_ms),),
     )
-    return table, whole
+    return table, network_ms
 
 
 Point = tuple[LayerShape, int, int]
@@ -213,7 +212,7 @@ Point = tuple[LayerShape, int, int]
 
 @dataclass
 class _Bench:
-    """One runner that takes model after model; ``fastest`` holds the milliseconds of each so far."""
+    """Measurement of many models with one runner; ``fastest`` is the lowest latency of each in milliseconds."""
 
     runner: Runner
     workspace: Workspace
@@ -225,7 +224,7 @@ class _Bench:
     def measure(
         self, points: Iterable[Point], networks: Mapping[str, Path], progress: Progress
     ) -> tuple[dict[Point, float], float, dict[str, float]]:
-        """Milliseconds of each point, of an empty model, and of each network."""
+        """Return the latency in milliseconds of each point, of an empty model, and of each network."""
         ordered = sorted(points, key=repr)
         file = self.folder / "probe.onnx"
         every = -(-len(ordered) // _VISITS)
@@ -242,8 +241,8 @@ class _Bench:
                     file.write_bytes(probe(*point, copies))
                     self._time((point, copies), file, progress)
         few, many = ({point: self.fastest[point, copies] for point in ordered} for copies in _COPIES)
-        taken = {point: max(0.0, many[point] - few[point]) / (_COPIES[1] - _COPIES[0]) for point in ordered}
-        return taken, self.fastest["floor"], {name: self.fastest[name,] for name in networks}
+        layer_ms = {point: max(0.0, many[point] - few[point]) / (_COPIES[1] - _COPIES[0]) for point in ordered}
+        return layer_ms, self.fastest["floor"], {name: self.fastest[name,] for name in networks}
 
     def _time(self, key: object, path: Path, progress: Progress, *, longer: int = 1) -> None:
         self.runner.load(self.workspace.push(path), threads=self.threads, spinning=True, seed=0)
@@ -253,11 +252,14 @@ class _Bench:
 
 
 def alignment_step(line: Sequence[tuple[int, float]]) -> int:
-    """The smallest of ``STEPS`` at whose multiples latency is lower than at their neighbours; 1: none is.
+    """Return the smallest of ``STEPS`` at whose multiples latency is lower than at their neighbors; 1 if there is none.
 
-    ``line`` holds (channels, milliseconds) for counts one after the other. A multiple counts as lower where one channel
-    fewer takes more, or one channel more takes three times as much more as channels do on average. Multiples of twice
-    the step are left out where there are others: they are those of larger steps as well.
+    A multiple counts as lower if one channel fewer has a higher latency, or if one channel more adds at least three
+    times the average latency per channel. Multiples of twice the step are ignored if there are others, because they
+    belong to larger steps too.
+
+    Args:
+        line: Channel counts one after the other, with latencies in milliseconds.
     """
     latency = dict(line)
     if len(latency) < 2:
@@ -265,17 +267,17 @@ def alignment_step(line: Sequence[tuple[int, float]]) -> int:
     slope = (latency[max(latency)] - latency[min(latency)]) / (max(latency) - min(latency))
     for step in STEPS:
         multiples = [count for count in latency if count % step == 0 and {count - 1, count + 1} <= latency.keys()]
-        own = [count for count in multiples if count % (2 * step)] or multiples
-        drops = [_is_lower(latency, count, slope) for count in own]
+        odd_multiples = [count for count in multiples if count % (2 * step)] or multiples
+        drops = [_is_lower(latency, count, slope) for count in odd_multiples]
         if drops and np.mean(drops) > 0.5:
             return step
     return 1
 
 
 def _is_lower(latency: Mapping[int, float], count: int, slope: float) -> bool:
-    here = latency[count]
-    margin = max(_NOISE * here, _NOISE_MS)
-    return latency[count - 1] - here > margin or latency[count + 1] - here > max(margin, 3 * slope)
+    current = latency[count]
+    margin = max(_NOISE * current, _NOISE_MS)
+    return latency[count - 1] - current > margin or latency[count + 1] - current > max(margin, 3 * slope)
 
 
 def _grid_counts(shape: LayerShape, anchors: Sequence[float]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -292,7 +294,7 @@ def _grid_counts(shape: LayerShape, anchors: Sequence[float]) -> tuple[tuple[int
 
 
 def _line(kind: str, axis: int, shapes: Sequence[LayerShape]) -> list[Point]:
-    """Counts one after the other along ``axis`` of the widest layer of ``kind``; the other is dense."""
+    """Return consecutive counts along ``axis`` of the widest layer of ``kind``; the other axis is dense."""
     usable = [shape for shape in shapes if shape.kind == kind and shape.shrinks[axis]]
     usable = [shape for shape in usable if shape.groups == (shape.channels[1] if kind == "depthwise" else 1)]
     if not usable:

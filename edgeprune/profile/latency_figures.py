@@ -1,4 +1,4 @@
-"""Figures of a latency, and of the ratio of two. Imports no numpy: profiles are read without it."""
+"""Latency statistics and latency ratios. The module does not import numpy, so profiles are read without it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ class Latency:
     """Latency of one inference, in milliseconds.
 
     Attributes:
-        p50: Median; p90, p95 and p99 likewise.
-        min: Of all runs.
-        mean: Of all runs.
+        p50: Median.
+        p90: 90th percentile.
+        p95: 95th percentile.
+        p99: 99th percentile.
+        min: Minimum over all runs.
+        mean: Mean over all runs.
         variation: Coefficient of variation: standard deviation over mean.
-        runs: How many.
+        runs: Number of runs.
     """
 
     p50: Milliseconds
@@ -46,13 +49,13 @@ class Latency:
 
 @dataclass(frozen=True)
 class Ratio:
-    """One median over another.
+    """Ratio of two median latencies.
 
     Attributes:
-        value: New over base; below 1 is faster.
+        value: New median over base median; below 1 is faster.
         low: Lower end of the confidence interval.
-        high: Upper end.
-        confidence: Of the interval, such as 0.95.
+        high: Upper end of the confidence interval.
+        confidence: Confidence level of the interval, such as 0.95.
     """
 
     value: Finite

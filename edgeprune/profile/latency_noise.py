@@ -1,6 +1,7 @@
-"""Confidence intervals for the ratio of two latencies: the one statistic by which a model counts as faster or slower.
+"""Confidence intervals for the ratio of two latencies, which decide whether a model is faster or slower.
 
-The build (is int8 faster?), ``profile`` and ``compare`` use it. Imports no numpy or scipy: ``compare`` starts fast.
+The build (is int8 faster?), ``profile`` and ``compare`` use them. The module imports neither numpy nor scipy, so that
+``compare`` starts fast.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from dataclasses import dataclass
 from edgeprune.profile.latency_figures import Ratio
 
 PROCESS_NOISE = 0.03
-"""Half width of the 95 % interval of what the latency of one file differs by from process to process, as a fraction.
+"""Half width of the 95 % interval of the latency difference of one file between processes, as a fraction.
 
 Memory is laid out again in each process, so blocks of one process agree with each other better than processes do.
 ``scripts/bench_noise.py`` measures it on a machine.
 """
 MEMORY_NOISE = 0.05
-"""The same for peak memory."""
+"""Half width of the 95 % interval of the difference of peak memory between processes, as a fraction."""
 _CONFIDENCE = 0.95
 _Z = 1.959964
 """97.5 % quantile of the normal distribution."""
@@ -32,12 +33,12 @@ Statistic = Callable[[Sequence[float]], float]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The percentile with linear interpolation, as in ``numpy.percentile``."""
+    """Return the percentile with linear interpolation, as in ``numpy.percentile``."""
     ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100
-    low = math.floor(place)
+    position = (len(ordered) - 1) * percent / 100
+    low = math.floor(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
 def median(values: Sequence[float]) -> float:
@@ -70,7 +71,7 @@ class Spread:
     means: int
 
     def half_width(self, times: int = 1) -> float:
-        """Half width of the 95 % interval for ``times`` as many blocks: Student's t, and what processes differ by.
+        """Return the half width of the 95 % interval for ``times`` as many blocks: Student's t and ``PROCESS_NOISE``.
 
         Infinite for a single block, which has no measurable noise.
         """
@@ -80,15 +81,15 @@ class Spread:
         return math.hypot(blocks, math.log1p(PROCESS_NOISE))
 
     def blocks_to_decide(self, margin: float) -> int | None:
-        """Number of blocks of each model at which the half width is at most ``margin``; None: no number is enough."""
+        """Return the number of blocks per model for a half width of at most ``margin``; None if no number is enough."""
         times = next((1 << step for step in range(1, _DOUBLINGS) if self.half_width(1 << step) <= margin), None)
         return None if times is None else -(-self.blocks * times // self.means)
 
 
 def spread(base: Blocks, new: Blocks, statistic: Statistic) -> Spread:
-    """Spread for two models that were measured independently.
+    """Return the spread of two models that were measured independently.
 
-    Both sides need two blocks, or nothing is known of their noise.
+    Both models need at least two blocks; otherwise the noise is unknown.
     """
     logs = [[math.log(statistic(block)) for block in blocks] for blocks in (base, new)]
     if min(map(len, logs)) < 2:
@@ -97,7 +98,7 @@ def spread(base: Blocks, new: Blocks, statistic: Statistic) -> Spread:
 
 
 def paired_spread(base: Blocks, new: Blocks, statistic: Statistic) -> Spread:
-    """Spread for two models whose blocks were measured interleaved: drift that hits both blocks of a pair cancels."""
+    """Return the spread of two interleaved models: drift that affects both blocks of a pair cancels."""
     logs = [math.log(statistic(ours) / statistic(its)) for its, ours in zip(base, new, strict=True)]
     if len(logs) < 2:
         return Spread(0.0, 0, 1)
@@ -105,13 +106,13 @@ def paired_spread(base: Blocks, new: Blocks, statistic: Statistic) -> Spread:
 
 
 def ratio(base: Blocks, new: Blocks) -> Ratio:
-    """Ratio of the medians of two models whose blocks were measured interleaved, with its 95 % interval.
+    """Return the ratio of the medians of two interleaved models, with its 95 % interval.
 
     The interval is ``paired_spread`` of the block medians. A single block gives the interval from 0 to infinity.
 
     Args:
-        base: Latencies in milliseconds, by block.
-        new: Latencies of the other model, in as many blocks.
+        base: Latencies of the base model in milliseconds, by block.
+        new: Latencies of the new model in milliseconds, with the same number of blocks.
     """
     value = median([run for block in new for run in block]) / median([run for block in base for run in block])
     width = paired_spread(base, new, median).half_width()
@@ -119,10 +120,10 @@ def ratio(base: Blocks, new: Blocks) -> Ratio:
 
 
 def student_t(freedom: int) -> float:
-    """97.5 % quantile of Student's t distribution, to a relative error of 1e-5.
+    """Return the 97.5 % quantile of Student's t distribution, to a relative error of 1e-5.
 
-    Above ten degrees of freedom by the asymptotic expansion of Hill (Communications of the ACM 13, 1970, algorithm 396;
-    Abramowitz and Stegun, 26.7.5).
+    Values above ten degrees of freedom come from the asymptotic expansion of Hill (Communications of the ACM 13, 1970,
+    algorithm 396; Abramowitz and Stegun, 26.7.5).
 
     Args:
         freedom: Degrees of freedom, from 1.

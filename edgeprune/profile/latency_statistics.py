@@ -1,4 +1,4 @@
-"""Figures of a list of latencies: percentiles, mean and noise. ``latency_noise`` compares two lists."""
+"""Statistics of latencies: percentiles, mean and noise. ``latency_noise`` compares two models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeprune.profile.latency_figures import Latency
 
 
 def latency(blocks: Sequence[Sequence[float]]) -> Latency:
-    """Describe all runs of all blocks (milliseconds); percentiles are interpolated linearly."""
+    """Return the statistics of all runs in milliseconds; percentiles are interpolated linearly."""
     values = np.concatenate([np.asarray(block, np.float64) for block in blocks])
     p50, p90, p95, p99 = (float(value) for value in np.percentile(values, (50, 90, 95, 99)))
     mean = float(values.mean())
@@ -27,10 +27,10 @@ def latency(blocks: Sequence[Sequence[float]]) -> Latency:
 
 
 def noise(blocks: Sequence[Sequence[float]]) -> float:
-    """How far the medians of blocks lie apart, over the median of all runs: 0 for a single block.
+    """Return the range of the block medians, relative to the median of all runs; 0 for a single block.
 
-    Unlike the coefficient of variation it does not see the rare slow run that any system has, but it sees what makes
-    two measurements differ: other programs, and clocks that change.
+    Unlike the coefficient of variation, it ignores rare slow runs, which every system has. It detects causes of
+    differences between measurements: other programs, and changing clocks.
     """
     medians = [float(np.median(block)) for block in blocks]
     return (max(medians) - min(medians)) / latency(blocks).p50

@@ -1,4 +1,4 @@
-"""``profile``: a bundle or a model on a device, or on several at once."""
+"""Measure a bundle or a model on one device, or on several devices at once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from edgeprune.devices.base import LineLostError
 from edgeprune.errors import DeviceError, EdgePruneError, MeasurementError
 from edgeprune.profile.interleaved_bench import InterleavedBench
 from edgeprune.profile.profile_result import Profile
-from edgeprune.profile.workload import Workload, subject
+from edgeprune.profile.workload import Workload, load_workload
 from edgeprune.progress import SILENT, Progress
 
 logger = logging.getLogger(__name__)
 
 _When = Callable[[str], AbstractContextManager[None]]
-_TRIES = 3
-_AGAIN_S = 1.0
+_ATTEMPTS = 3
+_RETRY_DELAY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class DeviceOutcome:
     """Outcome of one device.
 
     Attributes:
-        device: As it was named.
-        profile: None where there is an error instead.
-        error: Why there is no profile, or why it is not valid.
+        device: Name or URI of the device, as it was given.
+        profile: Profile; None if it could not be measured.
+        error: Error that prevented the profile or makes it invalid; None without an error.
     """
 
     device: str
@@ -54,23 +54,23 @@ def profile(
     """Measure a bundle or a model on a device.
 
     Args:
-        what: The folder of a bundle, its ``.tar.gz``, or an ``.onnx`` or ``.tflite`` file.
+        what: Folder of a bundle, its ``.tar.gz``, or an ``.onnx`` or ``.tflite`` file.
         device: A device, its URI, or its name in ``devices.toml``.
-        baseline: Another model (``dense``) or bundle (``base``) that takes turns with it; ratios are over it.
-        progress: Advances by a block.
-        conditions: See ``protocol.Conditions``; those that are not given are as the bundle's target says.
+        baseline: Another model (``dense``) or bundle (``base``), measured interleaved; ratios are relative to it.
+        progress: Progress, which advances by a block.
+        conditions: Fields of ``MeasurementSettings``. Defaults to the values of the bundle's target.
 
     Raises:
-        InputError: There is nothing to profile, or no such device (exit code 3).
-        BundleError: The bundle is not what its manifest says; nothing of it was run (3).
+        InputError: There is no bundle or model to profile, or the device is unknown (exit code 3).
+        BundleError: The bundle does not match its manifest; no part of it was run (3).
         DeviceError: The device cannot be reached, or fails (5).
-        MeasurementError: What was measured is not valid (6).
+        MeasurementError: The measurements are not valid (6).
     """
-    there = known.device(device) if isinstance(device, str) else device
+    target_device = known.device(device) if isinstance(device, str) else device
     with ExitStack() as stack:
         model, *other = [stack.enter_context(as_folder(Path(path))) for path in (what, baseline) if path is not None]
-        found = subject(model, other[0] if other else None)
-        measured = _measured(found, there, conditions, _alone, progress)
+        workload = load_workload(model, other[0] if other else None)
+        measured = _measured(workload, target_device, conditions, _alone, progress)
     problem = invalid(measured)
     if problem is not None:
         raise problem
@@ -78,22 +78,22 @@ def profile(
 
 
 def profile_fleet(
-    found: Workload, names: Sequence[str], *, progress: Progress = SILENT, **conditions: Any
+    workload: Workload, names: Sequence[str], *, progress: Progress = SILENT, **conditions: Any
 ) -> list[DeviceOutcome]:
-    """Measure on several devices at once; those that are one machine take turns.
+    """Measure on several devices at once. Devices that are one machine measure one after the other.
 
     Args:
-        found: What is measured.
+        workload: Models to measure.
         names: URIs or names of devices.
-        progress: With one device it advances by a block, else by a device.
+        progress: Progress, which advances by a block for a single device, else by a device.
         conditions: See ``profile``.
 
     Raises:
-        InputError: A device is named that there is none of; nothing was measured.
+        InputError: A device is unknown; nothing was measured.
     """
     devices = [_device(name) for name in names]
     if len(devices) == 1:
-        return [_outcome(names[0], found, devices[0], conditions, progress=progress)]
+        return [_outcome(names[0], workload, devices[0], conditions, progress=progress)]
     progress.start(len(devices))
     all_prepared, locks = threading.Barrier(len(devices)), _Locks()
     turns = [_Turn(all_prepared, locks) for _ in devices]
@@ -102,14 +102,14 @@ def profile_fleet(
 
     def run(index: int) -> None:
         try:
-            outcomes[index] = _outcome(names[index], found, devices[index], conditions, turns[index])
-        except Exception as bug:  # noqa: BLE001 - raised again below: nobody hears of a thread
+            outcomes[index] = _outcome(names[index], workload, devices[index], conditions, turns[index])
+        except Exception as bug:  # noqa: BLE001 - raised again below, as threads do not propagate errors
             bugs.append(bug)
         finally:
             turns[index].prepared()
             progress.advance()
 
-    # Daemons: Ctrl-C ends the process at once, and what runs on a device ends with its connection.
+    # Daemon threads: Ctrl-C ends the process at once, and programs on a device end with the connection.
     threads = [threading.Thread(target=run, args=(index,), daemon=True) for index in range(len(devices))]
     for thread in threads:
         thread.start()
@@ -121,7 +121,7 @@ def profile_fleet(
 
 
 def invalid(measured: Profile) -> MeasurementError | None:
-    """The error that says why a profile may not be used; None: it may."""
+    """Return the error that states why a profile is not valid; None if it is valid."""
     validity = measured.validity
     if validity is None or validity.valid:
         return None
@@ -130,7 +130,7 @@ def invalid(measured: Profile) -> MeasurementError | None:
 
 
 class _Locks:
-    """One lock a machine."""
+    """Locks by machine."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -142,7 +142,7 @@ class _Locks:
 
 
 class _Turn:
-    """When a device of a fleet may measure: when no other is being prepared, and none measures on the same machine."""
+    """Turn of one device of a fleet: it measures when all devices are prepared and its machine is free."""
 
     def __init__(self, all_prepared: threading.Barrier, locks: _Locks) -> None:
         self._all_prepared = all_prepared
@@ -156,7 +156,7 @@ class _Turn:
             yield
 
     def prepared(self) -> None:
-        """Say that nothing more is copied or started for it, at least in its first try, and wait for the others."""
+        """Report that files are copied and runners are started, and wait for the other devices (first attempt only)."""
         if not self._waited:
             self._waited = True
             self._all_prepared.wait()
@@ -167,7 +167,7 @@ def _alone(_host: str) -> AbstractContextManager[None]:
 
 
 def _device(name: str) -> Device | DeviceError:
-    """The device; that it is known not to be there is an outcome like any other, a wrong name is not."""
+    """Return the device, or the error if it is not available. An unknown name raises."""
     try:
         return known.device(name)
     except DeviceError as problem:
@@ -176,7 +176,7 @@ def _device(name: str) -> Device | DeviceError:
 
 def _outcome(
     name: str,
-    found: Workload,
+    workload: Workload,
     device: Device | DeviceError,
     conditions: dict[str, Any],
     turn: _When | None = None,
@@ -186,35 +186,37 @@ def _outcome(
     if isinstance(device, DeviceError):
         return DeviceOutcome(name, error=device)
     try:
-        measured = _measured(found, device, conditions, turn or _alone, progress)
+        measured = _measured(workload, device, conditions, turn or _alone, progress)
     except EdgePruneError as problem:
         return DeviceOutcome(name, error=problem)
     return DeviceOutcome(name, measured, invalid(measured))
 
 
-def _measured(found: Workload, device: Device, conditions: dict[str, Any], turn: _When, progress: Progress) -> Profile:
-    """Measure, and try again where the line was lost."""
-    how = replace(found.conditions, **conditions)
-    models = found.models
+def _measured(
+    workload: Workload, device: Device, conditions: dict[str, Any], turn: _When, progress: Progress
+) -> Profile:
+    """Measure, and try again if the connection was lost."""
+    settings = replace(workload.conditions, **conditions)
+    models = workload.models
     if len(models) > 1 and Capability.PUSH not in device.capabilities:
         baseline, name = models
-        logger.warning("%s runs the one model in its firmware: it is measured without %s", device.uri, baseline)
+        logger.warning("%s runs only the model in its firmware, so it is measured without %s", device.uri, baseline)
         models = {name: models[name]}
     lost: DeviceError | None = None
-    for attempt in range(_TRIES):
+    for attempt in range(_ATTEMPTS):
         if lost is not None:
             logger.warning("%s; trying again", lost)
-            time.sleep(_AGAIN_S * attempt)
+            time.sleep(_RETRY_DELAY_S * attempt)
         try:
             with device.open() as workspace:
                 bench = InterleavedBench(
                     workspace,
                     device,
                     models,
-                    how,
-                    runner=found.runner,
-                    beside=found.beside,
-                    golden=found.golden,
+                    settings,
+                    runner=workload.runner,
+                    companion_files=workload.companion_files,
+                    golden=workload.golden,
                 )
                 with turn(bench.host):
                     return bench.measure(progress)
@@ -223,4 +225,6 @@ def _measured(found: Workload, device: Device, conditions: dict[str, Any], turn:
                 raise
             lost = problem
     assert lost is not None
-    raise DeviceError(f"{device.uri} was lost, and {_TRIES - 1} more tries did not help: {lost}") from lost
+    raise DeviceError(
+        f"the connection to {device.uri} was lost, and {_ATTEMPTS - 1} more attempts failed: {lost}"
+    ) from lost

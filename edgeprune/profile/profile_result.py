@@ -1,4 +1,4 @@
-"""Results of a measurement. Every figure states its provenance."""
+"""Results of a measurement. Every value has a provenance."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SCHEMA = 1
 DENSE = "dense"
 """Name of the network before pruning."""
 PRUNED = "pruned"
-"""Name of its float32 form after; other forms have the name of their precision."""
+"""Name of the pruned network in float32; other precisions have the name of their precision."""
 BASE = "base"
-"""Name of what ships today, where a new bundle was measured in turn with it."""
+"""Name of the currently shipped model, measured interleaved with a new bundle."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number and where it comes from."""
+    """Value and its provenance."""
 
     value: Finite
     kind: Kind = "measured"
@@ -38,26 +38,26 @@ class Figure:
 
 @dataclass(frozen=True)
 class LatencyFigures(Latency):
-    """Latency and where it comes from."""
+    """Latency and its provenance."""
 
     kind: Kind = "measured"
 
 
 @dataclass(frozen=True)
 class RatioFigure(Ratio):
-    """A ratio and where it comes from."""
+    """Ratio and its provenance."""
 
     kind: Kind = "measured"
 
 
 @dataclass(frozen=True)
 class LayerTime:
-    """One node that the runtime made of the model.
+    """Latency of one node of the runtime.
 
     Attributes:
-        name: As the runtime names it; it may stand for several nodes of the file.
-        kind: Of operator; empty where the runtime does not tell.
-        ms: In one inference; of several, the mean of the middle half, or the median.
+        name: Name of the node in the runtime, which may combine several nodes of the file.
+        kind: Operator type; empty if the runtime does not report it.
+        ms: Latency per inference in milliseconds: the mean of the middle half of several, or the median.
     """
 
     name: str
@@ -67,29 +67,27 @@ class LayerTime:
 
 @dataclass(frozen=True)
 class ModelProfile:
-    """One model on one device. What the device cannot tell is None.
+    """Profile of one model on one device. Values that the device cannot report are None.
 
-    Where layers are timed, the runtime is slowed down by it: their sum is more than the latency.
+    Timing layers slows the runtime down, so the sum of the layers exceeds the latency.
 
     Attributes:
-        sha256: Of its file.
-        latency_ms: Over all blocks.
-        first_ms: First inference, which fills caches.
-        load_ms: From the file to a session that can run; None where there is no such thing.
-        peak_memory_bytes: Highest resident memory of its own process, over ``runtime_memory_bytes``; None where the
-            device cannot tell.
-        runtime_memory_bytes: Resident memory of that process before: Python, numpy, and the runtime once it had run a
-            model of a single node.
-        memory_source: Where the device read it: ``VmHWM`` or ``ru_maxrss``.
-        warm_up_runs: Inferences before the first block.
-        stable: Warm-up ended because latency no longer changed; else its time was over.
-        threads: Of one inference.
-        blocks_ms: Every latency, by block.
-        layers: In the order they run.
-        gpu_memory_bytes: In use on the whole GPU with the model loaded and warm, over before.
-        arena_bytes: Of the tensor arena of TFLite Micro that are in use.
-        energy_mj: Of one inference, from the rail that feeds the whole board, or the whole processor: what is drawn at
-            rest is in it.
+        sha256: SHA-256 of the model file.
+        latency_ms: Latency over all blocks in milliseconds.
+        first_ms: Latency of the first inference, which fills caches, in milliseconds.
+        load_ms: Duration of loading the file in milliseconds; None if the runtime does not load files.
+        peak_memory_bytes: Peak resident memory of the process minus ``runtime_memory_bytes``.
+        runtime_memory_bytes: Resident memory of the process before loading: Python, numpy, and the runtime after a run
+            of a model with a single node.
+        memory_source: Source of the memory values: ``VmHWM`` or ``ru_maxrss``.
+        warm_up_runs: Number of inferences before the first block.
+        stable: Whether warm-up ended because latency was stable; otherwise it reached its time limit.
+        threads: Number of threads of one inference.
+        blocks_ms: All latencies in milliseconds, by block.
+        layers: Latencies of the layers in execution order.
+        gpu_memory_bytes: Increase of used GPU memory by loading and warming up the model, in bytes.
+        arena_bytes: Used bytes of the tensor arena of TFLite Micro.
+        energy_mj: Energy of one inference in mJ, from the rail of the whole board or processor, including idle power.
     """
 
     sha256: str
@@ -111,16 +109,16 @@ class ModelProfile:
 
 @dataclass(frozen=True)
 class DeviceState:
-    """The state of a device at one moment, or over some time; what it does not tell is left out.
+    """State of a device at one time, or over an interval. Values that it does not report are omitted.
 
     Attributes:
-        temperature_c: By sensor; over some time: the highest.
-        clock_mhz: By policy of the CPU, or ``gpu``, ``memory``; over some time: the median.
-        power_mw: By rail; over some time: the mean.
-        governor: By policy of the CPU.
-        throttle: What is set: ``under-voltage``, ``frequency capped``, ``throttled``, ``soft temperature limit``, with
-            ``since boot`` behind if it was so since; None: the device does not tell.
-        power_mode: Of nvpmodel.
+        temperature_c: Temperature in degrees Celsius by sensor; over an interval: the maximum.
+        clock_mhz: Clock in MHz by CPU policy, or ``gpu``, ``memory``; over an interval: the median.
+        power_mw: Power in mW by rail; over an interval: the mean.
+        governor: Frequency governor by CPU policy.
+        throttle: Throttle flags: ``under-voltage``, ``frequency capped``, ``throttled``, ``soft temperature limit``,
+            with the suffix ``since boot`` for past events; None if the device does not report them.
+        power_mode: Power mode of nvpmodel.
     """
 
     temperature_c: Mapping[str, float] = field(default_factory=dict)
@@ -133,12 +131,12 @@ class DeviceState:
 
 @dataclass(frozen=True)
 class Environment:
-    """How the device was around and during the measurement.
+    """State of the device before, during and after the measurement.
 
     Attributes:
-        before: Before the first block.
-        during: Over all blocks.
-        after: After the last.
+        before: State before the first block.
+        during: State over all blocks.
+        after: State after the last block.
     """
 
     before: DeviceState
@@ -151,11 +149,11 @@ class GoldenCheck:
     """Comparison of a model's outputs on the device with those that its bundle expects.
 
     Attributes:
-        samples: How many were compared.
-        max_error: Largest difference of an output, relative to the largest expected one; None: the outputs have another
-            form, or are not finite.
-        tolerance: That is allowed.
-        top1_agreement: Fraction of classes by the first output, (N, classes, ...), that are the same, 0..1.
+        samples: Number of compared samples.
+        max_error: Largest difference of an output, relative to the largest expected value; None if the shapes differ or
+            values are not finite.
+        tolerance: Largest allowed ``max_error``.
+        top1_agreement: Fraction of equal classes by the first output, (N, classes, ...), from 0 to 1.
     """
 
     samples: int
@@ -166,15 +164,15 @@ class GoldenCheck:
 
 @dataclass(frozen=True)
 class Validity:
-    """Whether the figures may be used.
+    """Validity of a measurement.
 
     Attributes:
-        valid: There are no problems.
-        problems: Why not, for people.
-        noise: By model: how far the medians of its blocks lie apart, over their median.
-        noise_limit: That is allowed; None: any.
-        attempts: How often all blocks were measured until they were quiet enough.
-        golden: By model, where there is something to compare with.
+        valid: Whether there are no problems.
+        problems: Messages about problems.
+        noise: Range of the block medians relative to their median, by model.
+        noise_limit: Largest allowed noise; None: any.
+        attempts: Number of measurements of all blocks until the noise was low enough.
+        golden: Comparison with golden samples, by model that has them.
     """
 
     valid: bool
@@ -194,18 +192,18 @@ def _check_device(device: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Profile:
-    """Models measured in turn on one device.
+    """Models measured interleaved on one device.
 
     Attributes:
-        device: ``uri`` and what the device says of itself: machine, system, cpu, cores, python, runtime. Its
-            ``fingerprint`` is the same for the same device, system and runtime.
-        settings: How it was measured: the arguments of ``protocol.measure``.
-        models: By name, in the order they took turns.
-        ratios: Median latency over that of the first model, by name of each other model.
-        environment: None where the device does not tell.
-        validity: Whether the figures may be used; None in files of older versions.
-        schema: Of the file.
-        edgeprune: Version that measured.
+        device: ``uri`` and description of the device: machine, system, cpu, cores, python, runtime. The ``fingerprint``
+            identifies device, system and runtime.
+        settings: Settings of the measurement; see ``MeasurementSettings``.
+        models: Profiles of the models by name, in the order of measurement.
+        ratios: Ratio of the median latency to that of the first model, by name of each other model.
+        environment: State of the device; None if it does not report it.
+        validity: Validity of the measurement; None in files of older versions.
+        schema: Schema version of the file.
+        edgeprune: Version of EdgePrune that measured.
         reference: An earlier profile of the same bundle that includes the dense network, on its own device. None if
             this profile includes it, or if it was never measured.
     """
@@ -221,9 +219,9 @@ class Profile:
     reference: Profile | None = None
 
     def with_reference(self, earlier: Profile | None) -> Profile:
-        """This profile, with what ``earlier`` has of the dense network if this one does not include it.
+        """Return this profile, with ``earlier`` as the reference for the dense network if this profile lacks it.
 
-        The figures of the two are never mixed: each keeps its own device and ratios.
+        The values of the two are never mixed: each profile keeps its device and ratios.
         """
         if earlier is None or DENSE in self.models:
             return self
@@ -231,7 +229,7 @@ class Profile:
         return replace(self, reference=None if reference is None else replace(reference, reference=None))
 
     def to_json(self) -> str:
-        """The text of ``profile.json``."""
+        """Return the text of ``profile.json``."""
         values = asdict(self)
         if values["reference"] is None:
             del values["reference"]
@@ -245,7 +243,7 @@ class Profile:
         """Read the profile in the file ``path``.
 
         Raises:
-            InputError: It cannot be read, is not a profile, or is of a newer schema.
+            InputError: The file cannot be read, is not a profile, or has a newer schema.
         """
         try:
             return cls.from_json(input_files.read_bytes(path), where=path)
@@ -254,10 +252,10 @@ class Profile:
 
     @classmethod
     def from_json(cls, text: str | bytes, *, where: Path | str = NAME) -> Profile:
-        """Read what ``to_json`` wrote.
+        """Parse the text that ``to_json`` returned.
 
         Raises:
-            InputError: It is something else, or of a newer schema.
+            InputError: The text is not a profile, or has a newer schema.
         """
         try:
             values = safe_json.loads(text)

@@ -1,6 +1,6 @@
-"""A runner on a device, and what it answers.
+"""Client of a runner on a device.
 
-The scripts of backends (``RunnerScripts``) are pushed to a device, and need nothing of EdgePrune there.
+The scripts of backends (``RunnerScripts``) are copied to a device, where they do not need EdgePrune.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _WARM_UP_S = 10
 _LAYER_RUNS = 20
 _SHOWN = 200
 _REASON_SHOWN = 1000
-_ANY = ("load", "warm_up", "measure", "memory")
-"""Commands of runners that do not name theirs, as in earlier bundles."""
+_DEFAULT_COMMANDS = ("load", "warm_up", "measure", "memory")
+"""Commands of runners that do not list them, as in earlier bundles."""
 
 
 class Runner:
-    """A runner on a device, as its answers describe it. It holds one model at a time.
+    """Client of a runner on a device. The runner holds one model at a time.
 
     Attributes:
-        machine: What the device and the runtime say of themselves.
+        machine: Description of device and runtime.
     """
 
     def __init__(self, workspace: Workspace, script: str, name: str, timeout_s: float) -> None:
@@ -52,9 +52,9 @@ class Runner:
         ready = self._answer("ready", {"protocol": int})
         if ready["protocol"] != _PROTOCOL:
             raise self._error(f"speaks protocol {ready['protocol']}, not {_PROTOCOL}")
-        commands = ready.get("commands", _ANY)
+        commands = ready.get("commands", _DEFAULT_COMMANDS)
         if not isinstance(commands, (list, tuple)) or not all(isinstance(name, str) for name in commands):
-            raise self._error(f"names its commands in another form: {commands!r:.{_SHOWN}}")
+            raise self._error(f"sent an invalid list of commands: {commands!r:.{_SHOWN}}")
         self._commands = tuple(commands)
         self.machine = {key: value for key, value in ready.items() if key not in ("event", "protocol", "commands")}
         self._loaded: dict[str, Any] = {}
@@ -69,7 +69,7 @@ class Runner:
 
     @property
     def blocks_ms(self) -> tuple[tuple[float, ...], ...]:
-        """Every latency so far, by block."""
+        """All latencies in milliseconds, by block."""
         return tuple(self._blocks)
 
     def load(
@@ -78,38 +78,38 @@ class Runner:
         self._send(do="load", model=model, threads=threads, spinning=spinning, seed=seed)
         self._loaded = self._answer("loaded", {"first_ms": float, "threads": int}, timeout_s)
         if not isinstance(self._loaded.get("load_ms"), (int, float, NoneType)):
-            raise self._error(f"gave no time to load: {self._loaded['load_ms']!r:.{_SHOWN}}")
+            raise self._error(f"sent an invalid time of loading: {self._loaded['load_ms']!r:.{_SHOWN}}")
 
     def warm_up(self, at_least: int) -> None:
         self._send(do="warm_up", at_least=at_least, at_most_s=_WARM_UP_S)
         self._warm = self._answer("warm", {"runs": int, "stable": bool})
 
     def measure(self, warmup: int, runs: int, block_s: float) -> float:
-        """Measure one block; returns its median in milliseconds."""
+        """Measure one block; return its median in milliseconds."""
         self._send(do="measure", warm_up=warmup, runs=runs, at_least_s=block_s)
         latencies = self._answer("block", {"latency_ms": list})["latency_ms"]
         if len(latencies) < runs or not all(isinstance(value, float) and value > 0 for value in latencies):
-            raise self._error(f"gave {len(latencies)} latencies, or some that are no time, for {runs} runs")
+            raise self._error(f"sent {len(latencies)} latencies for {runs} runs, or invalid values")
         self._blocks.append(tuple(latencies))
         return latency_statistics.latency([latencies]).p50
 
     def forget(self) -> None:
-        """Forget the blocks so far: they were too noisy."""
+        """Discard the measured blocks, which were too noisy."""
         self._blocks.clear()
 
     def memory(self) -> dict[str, Any]:
-        """Peak and baseline, or the arena; nothing where the runner does not tell."""
+        """Return peak and baseline memory, or the arena, in bytes; empty if the runner does not report memory."""
         if "memory" not in self._commands:
             return {}
         self._send(do="memory")
         kinds = {"peak_bytes": int, "baseline_bytes": int, "source": str, "arena_bytes": int}
         memory = {key: value for key, value in self._answer("memory", {}).items() if key in kinds}
         if not all(isinstance(value, kinds[key]) for key, value in memory.items()):
-            raise self._error(f"tells no memory: {memory!r:.{_SHOWN}}")
+            raise self._error(f"sent invalid memory values: {memory!r:.{_SHOWN}}")
         return memory
 
     def layers(self) -> tuple[LayerTime, ...] | None:
-        """The time of each layer; None where the runner does not tell."""
+        """Return the latency of each layer; None if the runner does not report it."""
         if "layers" not in self._commands:
             return None
         self._send(do="layers", runs=_LAYER_RUNS)
@@ -123,43 +123,43 @@ class Runner:
             layers = answer["layers"] or ()  # a board's firmware may not time its operators
             return tuple(LayerTime(str(each["name"]), str(each["kind"]), float(each["ms"])) for each in layers) or None
         except (KeyError, TypeError, ValueError) as problem:
-            raise self._error(f"tells its layers in another form: {problem!r}") from problem
+            raise self._error(f"sent invalid layers: {problem!r}") from problem
 
     def outputs(self, inputs: Array) -> list[Array] | None:
-        """Outputs of the loaded model for samples (N, ...); None if the runner or firmware cannot return them."""
+        """Return the outputs of the loaded model for samples (N, ...); None if the runner cannot return them."""
         if "outputs" not in self._commands:
             return None
         with tempfile.TemporaryDirectory() as folder:
-            given, got = Path(folder) / "samples.npy", Path(folder) / "outputs.npz"
-            np.save(given, inputs)
-            there = self._workspace.path(f"{secrets.token_hex(4)}.npz")
-            self._send(do="outputs", input=self._workspace.push(given), output=there)
+            input_file, output_file = Path(folder) / "samples.npy", Path(folder) / "outputs.npz"
+            np.save(input_file, inputs)
+            remote_path = self._workspace.path(f"{secrets.token_hex(4)}.npz")
+            self._send(do="outputs", input=self._workspace.push(input_file), output=remote_path)
             if self._answer("outputs", {}).get("unknown"):
                 return None
-            self._workspace.pull(there, got)
+            self._workspace.pull(remote_path, output_file)
             try:
-                return list(arrays(got).values())
+                return list(arrays(output_file).values())
             except (ValueError, OSError) as problem:
                 raise self._error(f"wrote outputs that cannot be read ({problem})") from problem
 
     def end(self) -> None:
-        """Let it end."""
+        """End the runner."""
         self._send(do="end")
 
-    def result(self, sha256: str, kind: Kind, memory: Mapping[str, Any], **found: Any) -> ModelProfile:
-        """The profile of the model, with other values that were ``found``."""
+    def result(self, sha256: str, kind: Kind, memory: Mapping[str, Any], **values: Any) -> ModelProfile:
+        """Return the profile of the model, with further ``values`` of its fields."""
 
         def figure(value: float | None) -> Figure | None:
             return None if value is None else Figure(value, kind)
 
         peak, baseline = memory.get("peak_bytes"), memory.get("baseline_bytes")
-        over = None if peak is None or baseline is None else max(0, peak - baseline)
+        model_bytes = None if peak is None or baseline is None else max(0, peak - baseline)
         return ModelProfile(
             sha256=sha256,
             latency_ms=LatencyFigures(**asdict(latency_statistics.latency(self._blocks)), kind=kind),
             first_ms=Figure(self._loaded["first_ms"], kind),
             load_ms=figure(self._loaded.get("load_ms")),
-            peak_memory_bytes=figure(over),
+            peak_memory_bytes=figure(model_bytes),
             runtime_memory_bytes=figure(baseline),
             memory_source=memory.get("source"),
             arena_bytes=figure(memory.get("arena_bytes")),
@@ -167,7 +167,7 @@ class Runner:
             stable=self._warm["stable"],
             threads=self._loaded["threads"],
             blocks_ms=self.blocks_ms,
-            **found,
+            **values,
         )
 
     def _send(self, **command: Any) -> None:
@@ -189,18 +189,18 @@ class Runner:
         try:
             answer = safe_json.loads(line)
         except ValueError:
-            raise self._error(f"answers with no JSON: {line[:_SHOWN]!r}") from None
+            raise self._error(f"sent a line that is not JSON: {line[:_SHOWN]!r}") from None
         if isinstance(answer, dict) and answer.get("event") == "error":
             reason = " ".join(str(answer.get("message")).split())  # runtimes use several lines
-            raise DeviceError(f"measuring {self._name}: the runner fails: {reason[:_REASON_SHOWN]}")
+            raise DeviceError(f"measuring {self._name}: the runner failed: {reason[:_REASON_SHOWN]}")
         if not isinstance(answer, dict) or answer.get("event") != event:
-            raise self._error(f"answers with something else than '{event}': {line[:_SHOWN]!r}")
+            raise self._error(f"sent another answer than '{event}': {line[:_SHOWN]!r}")
         wrong = [key for key, kind in keys.items() if not isinstance(answer.get(key), kind)]
         if wrong:
-            raise self._error(f"answers '{event}' without {', '.join(wrong)}: {line[:_SHOWN]!r}")
+            raise self._error(f"sent '{event}' without a valid value of {', '.join(wrong)}: {line[:_SHOWN]!r}")
         return answer
 
-    def _error(self, what: str) -> DeviceError:
+    def _error(self, problem: str) -> DeviceError:
         words = self._conversation.last_words()
-        said = f"; its last words: {words}" if words else ""
-        return DeviceError(f"measuring {self._name}: the runner {what}{said}")
+        stderr = f"; its last words: {words}" if words else ""
+        return DeviceError(f"measuring {self._name}: the runner {problem}{stderr}")

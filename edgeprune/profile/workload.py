@@ -1,4 +1,4 @@
-"""Subjects of profiling: a bundle with its own runner, or a model file."""
+"""Workload of a measurement: a bundle with its runner, or a model file."""
 
 from __future__ import annotations
 
@@ -19,62 +19,60 @@ from edgeprune.profile.profile_result import BASE, DENSE, PRUNED
 
 @dataclass(frozen=True)
 class Workload:
-    """Models that are measured in turn.
+    """Models that are measured interleaved.
 
     Attributes:
-        models: Files by name; ratios are over the first.
-        runner: The script that runs them, and those that have to lie beside it.
-        beside: By model, files that have to lie beside it.
-        golden: By model, what it must answer.
-        conditions: How it is measured, unless told otherwise.
-        bundle: Its folder; None: a bare model file.
-        manifest: Of the bundle.
+        models: Model files by name; latency ratios are relative to the first.
+        runner: Script that runs the models, and its companion scripts.
+        companion_files: Files in the folder of each model, by model.
+        golden: Expected outputs by model.
+        conditions: Default settings of the measurement.
+        bundle: Folder of the bundle; None for a single model file.
+        manifest: Manifest of the bundle; None for a single model file.
     """
 
     models: Mapping[str, Path]
     runner: Sequence[Path]
-    beside: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    companion_files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     golden: Mapping[str, Golden] = field(default_factory=dict)
     conditions: MeasurementSettings = field(default_factory=MeasurementSettings)
     bundle: Path | None = None
     manifest: Manifest | None = None
 
 
-def subject(what: Path, baseline: Path | None = None) -> Workload:
-    """Find out what is to be profiled.
+def load_workload(what: Path, baseline: Path | None = None) -> Workload:
+    """Load the workload of a bundle or a model file.
 
     Args:
-        what: The folder of a bundle, every byte of which must be accounted for, or an ``.onnx`` or ``.tflite`` file.
-        baseline: Another one, which it is measured in turn with: a file as ``dense``, a bundle as ``base``.
+        what: Folder of a bundle, which is verified against its manifest, or an ``.onnx`` or ``.tflite`` file.
+        baseline: Another bundle (measured as ``base``) or file (measured as ``dense``), measured interleaved.
 
     Raises:
-        InputError: It is something else, or the two do not run on the same runtime.
+        InputError: An argument is neither a bundle nor a model file, or the two need different runtimes.
         ModelError: The TFLite file is damaged.
         BundleError: The bundle is damaged, or has no model.
     """
-    found = _bundle(what) if what.is_dir() else _file(what)
+    workload = _bundle(what) if what.is_dir() else _file(what)
     if baseline is None:
-        return found
+        return workload
     other = _bundle(baseline) if baseline.is_dir() else _file(baseline)
-    (name, model), (its_name, base) = *found.models.items(), *other.models.items()
+    (name, model), (other_name, base) = *workload.models.items(), *other.models.items()
     if model.suffix != base.suffix:
-        raise InputError(f"the baseline is {base.name}, the model {model.name}: both must run on one runtime")
-    as_name = DENSE if other.bundle is None else BASE
-    if name == as_name:
-        raise InputError(f"{what} is called '{as_name}', as the baseline is: give it another name")
-    # What the baseline answers is not checked: a new bundle may be there to mend it.
-    beside = {**found.beside, as_name: other.beside.get(its_name, ())}
-    return replace(found, models={as_name: base, **found.models}, beside=beside)
+        raise InputError(f"the baseline is {base.name} and the model {model.name}; both must run on the same runtime")
+    baseline_name = DENSE if other.bundle is None else BASE
+    if name == baseline_name:
+        raise InputError(f"{what} has the name '{baseline_name}' of the baseline: rename the file")
+    # Outputs of the baseline are not checked, as the new bundle may be the fix for them.
+    companion_files = {**workload.companion_files, baseline_name: other.companion_files.get(other_name, ())}
+    return replace(workload, models={baseline_name: base, **workload.models}, companion_files=companion_files)
 
 
 def _file(path: Path) -> Workload:
     if path.suffix not in backends.suffixes():
-        raise InputError(
-            f"got {path}; what is profiled is the folder of a bundle, its .tar.gz, or an .onnx or .tflite file"
-        )
+        raise InputError(f"got {path}; expected the folder of a bundle, its .tar.gz, or an .onnx or .tflite file")
     if not path.exists():
-        raise InputError(f"cannot read {path}: there is no such file")
-    backends.for_file(path).check_file(path)  # runtimes believe what a file says of itself
+        raise InputError(f"cannot read {path}: the file does not exist")
+    backends.for_file(path).check_file(path)  # runtimes do not check files
     settings = Target.load("host").profile
     return Workload({path.stem: path}, default_scripts(path), conditions=MeasurementSettings(**settings.model_dump()))
 
@@ -96,7 +94,7 @@ def _bundle(folder: Path) -> Workload:
 
 
 def _conditions(manifest: Manifest) -> MeasurementSettings:
-    """Conditions that the target sets; the defaults for an unknown target."""
+    """Return the measurement settings of the target; the defaults for an unknown target."""
     target = _target(manifest)
     runtime, scripts = target.runtime, backends.for_target(target).runner
     load_s = 0.0 if scripts is None else scripts.load_s

@@ -18,7 +18,7 @@ from edgeprune.bundle.manifest import Manifest
 from edgeprune.errors import MeasurementError
 from edgeprune.profile import profile_fleet
 from edgeprune.profile.golden_samples import Golden
-from edgeprune.profile.workload import subject
+from edgeprune.profile.workload import load_workload
 from tests.profile import recorded_trtexec
 
 pytestmark = pytest.mark.long
@@ -153,7 +153,7 @@ def test_engines_of_the_baseline_are_built_from_all_its_forms_too(bundle: Path, 
     recorded_trtexec.install(tools, "10.3")
     recorded_trtexec.compute_ms(tools, fp32=1.2, fp16=0.7, int8=0.4)
     ships = Path(shutil.copytree(bundle, tmp_path / "ships"))
-    found = subject(bundle, ships)
+    found = load_workload(bundle, ships)
     (found,) = profile_fleet(replace(found, golden={}), ["local:"], runs=2, blocks=2, block_s=0, warmup=0, noise=None)
     assert found.profile is not None, found.error
     assert list(found.profile.models) == ["base", "int8"]
@@ -162,5 +162,5 @@ def test_engines_of_the_baseline_are_built_from_all_its_forms_too(bundle: Path, 
 
 
 def test_engine_builds_have_a_longer_timeout(built: Path) -> None:
-    conditions = subject(built).conditions
+    conditions = load_workload(built).conditions
     assert conditions.load_s > 60 * 60 > conditions.timeout_s

@@ -28,7 +28,7 @@ from edgeprune.errors import BundleError, DeviceError, InputError, MeasurementEr
 from edgeprune.files import sha256
 from edgeprune.profile import Profile, profile_fleet
 from edgeprune.profile.golden_samples import Golden
-from edgeprune.profile.workload import subject
+from edgeprune.profile.workload import load_workload
 from tests.devices import sshd
 
 _QUICK = {"runs": 6, "blocks": 2, "block_s": 0, "warmup": 1, "threads": 1, "noise": 100.0, "retries": 0}
@@ -131,10 +131,10 @@ def test_models_are_measured_interleaved_with_a_baseline(bundle: Path, shared_da
     found = ep.profile(str(lite), **_QUICK)
     assert (found.device["runtime"], list(found.models)) == ("ai-edge-litert", ["mlperf_tiny_ad01_int8"])
     assert found.models["mlperf_tiny_ad01_int8"].layers is None  # LiteRT's Python does not tell
-    with pytest.raises(InputError, match="both must run on one runtime"):
-        subject(lite, model)
+    with pytest.raises(InputError, match="both must run on the same runtime"):
+        load_workload(lite, model)
     with pytest.raises(InputError, match="called 'base', as the baseline is"):
-        subject(Path(shutil.copy(model, bundle.parent / "base.onnx")), bundle)
+        load_workload(Path(shutil.copy(model, bundle.parent / "base.onnx")), bundle)
 
 
 @pytest.mark.long
@@ -200,7 +200,7 @@ def wrong_answers(bundle: Path) -> None:
 def test_wrong_outputs_make_a_profile_invalid(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong_answers(bundle)
     before = (bundle / "profile.json").read_bytes()
-    with pytest.raises(MeasurementError, match="answers something else than its bundle expects") as raised:
+    with pytest.raises(MeasurementError, match="differ from those that its bundle expects") as raised:
         ep.profile(bundle, **_QUICK)
     assert raised.value.exit_code == 6
     assert run(["profile", str(bundle), *_FLAGS]) == 6
@@ -369,7 +369,7 @@ def test_lost_device_is_an_error(
         assert run(["profile", str(bundle), *_FLAGS, "--runs", str(10**9), "--device", own.uri()]) == 5
         killer.join()
         said = capsys.readouterr().err
-        assert "was lost, and 2 more tries did not help: cannot reach ssh://" in said
+        assert "was lost, and 2 more attempts failed: cannot reach ssh://" in said
         assert "Connection refused" in said
         assert own.is_clean()
 
@@ -405,7 +405,7 @@ def test_ctrl_c_leaves_nothing_on_the_device(bundle: Path, server: sshd.Server, 
 def test_invalid_output_of_the_runner_is_an_error(bundle: Path, server: sshd.Server) -> None:
     (bundle / "run.py").write_text("print('\\x00\\x01 Segmentation fault')\n")
     account_for(bundle, "run.py")
-    with pytest.raises(DeviceError, match=r"the runner answers with no JSON: .*Segmentation fault"):
+    with pytest.raises(DeviceError, match=r"the runner sent a line that is not JSON: .*Segmentation fault"):
         ep.profile(bundle, server.uri(), **_QUICK)
     assert server.is_clean()
 
@@ -450,7 +450,7 @@ def test_devices_of_one_machine_are_measured_one_after_another(bundle: Path, mon
 
     monkeypatch.setattr(interleaved_bench.InterleavedBench, "measure", watched)
     monkeypatch.setattr("edgeprune.profile.profile_devices.known.device", lambda name: device("local:"))
-    outcomes = profile_fleet(subject(bundle), ["a", "b", "c"], **_QUICK)
+    outcomes = profile_fleet(load_workload(bundle), ["a", "b", "c"], **_QUICK)
     assert [outcome.error for outcome in outcomes] == [None] * 3
     assert most == 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeprune.errors import ModelError
-from edgeprune.profile.workload import subject
+from edgeprune.profile.workload import load_workload
 from tests.tflite.tflite_files import fully_connected
 
 
@@ -15,7 +15,7 @@ def test_a_damaged_tflite_file_reaches_no_runtime(tmp_path: Path) -> None:
     file, x, y = fully_connected()
     path = tmp_path / "m.tflite"
     path.write_bytes(file.content((x,), (y,)))
-    assert subject(path).models == {"m": path}
+    assert load_workload(path).models == {"m": path}
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(ModelError, match=r"m\.tflite.*TFLite"):
-        subject(path)
+        load_workload(path)

@@ -45,7 +45,7 @@ from edgeprune.pipeline.results.pruning_results import CandidatesResult, Equival
 from edgeprune.pipeline.stage import Stage, StageDir
 from edgeprune.pipeline.stages import compare_candidates, select_units
 from edgeprune.profile import Profile
-from edgeprune.profile.measured_limits import judge
+from edgeprune.profile.measured_limits import check_limits
 from edgeprune.report import report_page
 
 
@@ -97,7 +97,7 @@ def _run(context: BuildContext, _stage_dir: StageDir, results: BuildResults) -> 
     )
     manifest = _manifest(context, results)
     profile = Profile.load(results.profiled.profile)
-    verdicts = judge(manifest, profile, model=files.sha256(results.shipped_file))
+    verdicts = check_limits(manifest, profile, model=files.sha256(results.shipped_file))
     packed = pack.write(
         settings.bundle_folder,
         {
