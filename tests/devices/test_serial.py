@@ -328,7 +328,7 @@ class Resetting:
 
 @pytest.mark.long
 def test_board_that_was_reset_is_measured_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeprune.profile.profile_devices._AGAIN_S", 0)
+    monkeypatch.setattr("edgeprune.profile.profile_devices._RETRY_DELAY_S", 0)
     with board(model, Resetting(2)) as port:
         found = profiled(port, model)
         assert found.models[model.stem].latency_ms.p50 == pytest.approx(1.5)

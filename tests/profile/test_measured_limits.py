@@ -20,7 +20,7 @@ from edgeprune.bundle.manifest import (
 from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.evidence import Kind
 from edgeprune.profile import Profile
-from edgeprune.profile.measured_limits import device_name, is_on_target, judge
+from edgeprune.profile.measured_limits import check_limits, device_name, is_on_target
 from edgeprune.profile.profile_result import Figure, LatencyFigures, ModelProfile
 
 
@@ -64,10 +64,10 @@ P50, MEMORY = ConstraintReport(name="latency_ms.p50", limit="3ms"), ConstraintRe
 
 
 def test_limits_apply_to_the_selected_model() -> None:
-    latency, memory = judge(manifest(P50, MEMORY), profile())
+    latency, memory = check_limits(manifest(P50, MEMORY), profile())
     assert (latency.value, latency.limit, latency.ok, latency.kind) == (2.0, 3.0, True, "measured")
     assert (memory.value, memory.ok) == (5e6, True)
-    (share,) = judge(manifest(ConstraintReport(name="latency_ms.p95", limit=0.4)), profile())
+    (share,) = check_limits(manifest(ConstraintReport(name="latency_ms.p95", limit=0.4)), profile())
     assert (share.limit, share.ok) == (pytest.approx(0.4 * 4.0 * 1.2), False)
 
 
@@ -82,19 +82,19 @@ def test_limits_apply_to_the_selected_model() -> None:
     ],
 )
 def test_a_measurement_elsewhere_is_an_estimate(target: Manifest, found: Profile, kind: str) -> None:
-    (report,) = judge(target, found)
+    (report,) = check_limits(target, found)
     assert (report.kind, report.ok) == (kind, True)
     strict = target.model_copy(update={"gates": (P50.model_copy(update={"require": "measured"}),)})
-    assert judge(strict, found)[0].ok == (kind == "measured")
+    assert check_limits(strict, found)[0].ok == (kind == "measured")
 
 
 def test_arena_is_the_one_that_the_board_reports() -> None:
     gate = ConstraintReport(name="arena_bytes", limit=9000, require="measured")
     board = manifest(gate, runtime="tflm", architecture="armv7e-m")
-    (unknown,) = judge(board, profile("armv7e-m", "tflm"))
+    (unknown,) = check_limits(board, profile("armv7e-m", "tflm"))
     assert not unknown.ok
     told = profile("armv7e-m", "tflm", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
-    (found,) = judge(board, told)
+    (found,) = check_limits(board, told)
     assert (found.value, found.kind, found.ok) == (8000.0, "measured", True)
 
 
@@ -108,7 +108,7 @@ def test_the_arena_of_a_board_replaces_the_estimate(arena: float, kind: Kind) ->
     budget, macs = _arena_budget(8800, 9000), verdict("macs", 2, 1, "exact")
     board = manifest(runtime="tflm", architecture="armv7e-m").model_copy(update={"budgets": (macs, budget)})
     device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(arena, kind)))
-    (found,) = judge(board, device)
+    (found,) = check_limits(board, device)
     assert (found.name, found.value, found.limit, found.kind, found.ok) == (
         "arena_bytes",
         arena,
@@ -117,34 +117,34 @@ def test_the_arena_of_a_board_replaces_the_estimate(arena: float, kind: Kind) ->
         arena < 9000,
     )
     assert combined(board.budgets, [found]) == (macs, found)
-    assert judge(board, profile("microcontroller", "firmware")) == ()  # it did not say
+    assert check_limits(board, profile("microcontroller", "firmware")) == ()  # it did not say
     assert combined(board.budgets, []) == (macs, budget)
 
 
 def test_measurement_of_firmware_has_the_kind_measured() -> None:
     gates = (ConstraintReport(name="arena_bytes", limit=9000, require="measured"), P50)
     device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
-    found = judge(manifest(*gates, runtime="tflm", architecture="armv7e-m"), device)
+    found = check_limits(manifest(*gates, runtime="tflm", architecture="armv7e-m"), device)
     assert [(report.kind, report.ok) for report in found] == [("measured", True)] * 2
-    found = judge(manifest(P50, runtime="litert", architecture="aarch64"), device)
+    found = check_limits(manifest(P50, runtime="litert", architecture="aarch64"), device)
     assert [report.kind for report in found] == ["estimated"]
 
 
 def test_measurement_on_an_emulator_has_the_kind_emulated() -> None:
     slow = model("1", 2.0)
     emulated = profile(int8=replace(slow, latency_ms=replace(slow.latency_ms, kind="emulated")))
-    assert judge(manifest(P50), emulated)[0].kind == "emulated"
+    assert check_limits(manifest(P50), emulated)[0].kind == "emulated"
     strict = P50.model_copy(update={"require": "measured"})
-    assert not judge(manifest(strict), emulated)[0].ok
+    assert not check_limits(manifest(strict), emulated)[0].ok
 
 
 def test_limit_without_a_measurement_is_missed_with_advice() -> None:
-    (unknown,) = judge(manifest(P50), profile(pruned=model("3", 1.0)))
+    (unknown,) = check_limits(manifest(P50), profile(pruned=model("3", 1.0)))
     assert (unknown.value, unknown.ok) == (None, False)
     assert "was not measured; 'edgeprune profile" in unknown.note
-    (memory,) = judge(manifest(MEMORY), profile(int8=model("1", 1.0, memory=None)))
+    (memory,) = check_limits(manifest(MEMORY), profile(int8=model("1", 1.0, memory=None)))
     assert not memory.ok
-    (share,) = judge(manifest(ConstraintReport(name="latency_ms.p50", limit=0.5)), profile(int8=model("1", 1.0)))
+    (share,) = check_limits(manifest(ConstraintReport(name="latency_ms.p50", limit=0.5)), profile(int8=model("1", 1.0)))
     assert not share.ok
     assert "share of dense" in share.note
 
@@ -153,10 +153,10 @@ def test_a_fraction_of_dense_uses_an_earlier_dense_of_the_same_device_only() -> 
     half = manifest(ConstraintReport(name="latency_ms.p50", limit=0.6))
     earlier = replace(profile(), device={**profile().device, "fingerprint": "f"})
     now = replace(profile(int8=model("1", 2.0)), device={**profile().device, "fingerprint": "f"})
-    (known,) = judge(half, now.with_reference(earlier))
+    (known,) = check_limits(half, now.with_reference(earlier))
     assert (known.limit, known.ok) == (pytest.approx(0.6 * 4.0), True)
     elsewhere = replace(earlier, device={**earlier.device, "fingerprint": "g"})
-    (unknown,) = judge(half, now.with_reference(elsewhere))
+    (unknown,) = check_limits(half, now.with_reference(elsewhere))
     assert (unknown.value, unknown.ok) == (None, False)
 
 

@@ -363,7 +363,7 @@ def test_lost_device_is_an_error(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("edgeprune.profile.profile_devices._AGAIN_S", 0.1)
+    monkeypatch.setattr("edgeprune.profile.profile_devices._RETRY_DELAY_S", 0.1)
     with sshd.server(tmp_path / "own") as own:
         killer = kill_when_it_runs(own, listener=True)
         assert run(["profile", str(bundle), *_FLAGS, "--runs", str(10**9), "--device", own.uri()]) == 5
