@@ -144,7 +144,9 @@ def _configure(made: Server) -> None:
     (folder / "server").write_text(
         f"ListenAddress 127.0.0.1\nPort {made.port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        f"PermitRootLogin prohibit-password\nPidFile none\nSetEnv TMPDIR={made.tmp} BASH_ENV={folder}/greeting\n"
+        "PermitRootLogin prohibit-password\nPidFile none\n"
+        # An empty home: start-up files of the developer's shell may wait for locks of other shells.
+        f"SetEnv HOME={folder} TMPDIR={made.tmp} BASH_ENV={folder}/greeting\n"
     )
     key = (folder / "host.pub").read_text().split()[:2]
     (folder / "known").write_text(f"[127.0.0.1]:{made.port} {' '.join(key)}\n")
