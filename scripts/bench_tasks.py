@@ -233,7 +233,10 @@ def _mean(rows: list[Row], name: str) -> float:
 
 def _difference(rows: list[Row], name: str) -> str:
     points = [100 * (row[name] - row["dense"]) for row in rows]
-    return f"{statistics.fmean(points):+.2f} ({min(points):+.2f} to {max(points):+.2f})"
+    mean, low, high = (
+        round(value, 2) + 0.0 for value in (statistics.fmean(points), min(points), max(points))
+    )  # no -0.00
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _read(journal: Path) -> list[Row]:
