@@ -128,17 +128,15 @@ def _exit_codes() -> str:
 def _operators() -> str:
     parts = [f"# Operators\n\n{_OPERATORS}\n"]
     for title, table in (("ATen", ATEN), ("ONNX", ONNX), ("TFLite", TFLITE)):
-        facts = {name: vars(table[name]) for name in sorted(table.names())}
-        keys = list(next(iter(facts.values())))
-        rows = [(f"`{name}`", *(_fact(fact[key]) for key in keys)) for name, fact in facts.items()]
-        parts.append(f"## {title}\n\n{_table(('operator', *(key.replace('_', ' ') for key in keys)), rows)}")
+        operators: dict[str, list[str]] = {}
+        for name in sorted(table.names()):
+            for key, value in vars(table[name]).items():
+                if value not in (None, False):
+                    fact = key.replace("_", " ") + ("" if value is True else f": {value}")
+                    operators.setdefault(fact, []).append(f"`{name}`")
+        rows = [(fact, ", ".join(names)) for fact, names in sorted(operators.items())]
+        parts.append(f"## {title}\n\n{_table(('fact', 'operators'), rows)}")
     return "\n".join(parts)
-
-
-def _fact(value: object) -> str:
-    if value is None or value is False:
-        return ""
-    return "yes" if value is True else str(value)
 
 
 def main() -> None:
@@ -149,7 +147,7 @@ def main() -> None:
     _write(
         "reference/command-line.md",
         "# Command line\n\n::: mkdocs-click\n    :module: edgeprune.cli\n    :command: _edgeprune\n"
-        "    :prog_name: edgeprune\n    :depth: 1\n    :style: table\n    :list_subcommands: true\n",
+        "    :prog_name: edgeprune\n    :depth: 1\n    :style: plain\n    :list_subcommands: true\n",
     )
     for name, file in _SCHEMAS.items():
         _write(f"reference/{name}.md", _schema(name, file))
