@@ -1,4 +1,4 @@
-"""Live connections to things that can run a model. One file a transport; imports no torch, onnx or onnxruntime."""
+"""Devices that run models. Each transport is one file. The package imports no torch, onnx or onnxruntime."""
 
 from __future__ import annotations
 

@@ -19,68 +19,68 @@ class Capability(str, Enum):
 
     PUSH = "push"  # take files
     RUN = "run"  # run a program on them
-    MEMORY = "memory"  # tell a program's peak memory
-    PER_LAYER = "per-layer"  # tell the time of each layer
-    STATE = "state"  # tell temperature, clock and throttling
+    MEMORY = "memory"  # peak memory of a program
+    PER_LAYER = "per-layer"  # time of each layer
+    STATE = "state"  # temperature, clock and throttling
 
 
 class Conversation(Protocol):
     """A program running on the device that reads and writes lines."""
 
     def send(self, line: str) -> None:
-        """Send one line, given without its end.
+        """Send one line, without its line ending.
 
         Raises:
-            DeviceError: The program has ended; with its last words.
+            DeviceError: The program has ended; the message has the end of its stderr.
         """
         ...
 
     def receive(self, *, timeout_s: float) -> str:
-        """The next line, without its end.
+        """Return the next line, without its line ending.
 
         Raises:
-            DeviceError: No line in time, or the program has ended; with its last words.
+            DeviceError: No line arrived in time, or the program has ended; the message has the end of its stderr.
         """
         ...
 
     def last_words(self) -> str:
-        """The end of what it wrote to stderr, on one line; empty if nothing."""
+        """Return the end of the program's stderr on one line; empty if it wrote nothing."""
         ...
 
 
 class Workspace(Protocol):
-    """A private place on the device; it and every program started from it are gone when it is closed."""
+    """Private folder on a device. Closing it removes the folder and ends every program that was started from it."""
 
     def push(self, file: Path, *beside: Path) -> str:
-        """Bring a file there, and others beside it, all under their own names; returns its path as the device knows it.
+        """Copy a file and its companion files to the device, and return the path of the file there.
 
         Raises:
-            DeviceError: It does not arrive whole.
+            DeviceError: A file was not copied completely.
         """
         ...
 
     def path(self, name: str) -> str:
-        """Path on the device where a program may write a file called ``name``."""
+        """Return the path on the device where a program may write a file called ``name``."""
         ...
 
     def pull(self, path: str, file: Path) -> None:
-        """Bring a file from there to ``file``.
+        """Copy a file from the device to ``file``.
 
         Raises:
-            DeviceError: There is none.
+            DeviceError: The file does not exist on the device.
         """
         ...
 
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
-        """Run the device's Python with ``arguments`` to its end; returns what it printed.
+        """Run the device's Python with ``arguments``, wait until it ends, and return its stdout.
 
         Raises:
-            DeviceError: It cannot be started, fails, or does not end in time; with its last words.
+            DeviceError: It cannot be started, fails, or does not end in time; the message has the end of its stderr.
         """
         ...
 
     def converse(self, arguments: Sequence[str]) -> Conversation:
-        """Start the device's Python with ``arguments``, the first of which is a pushed script.
+        """Start the device's Python with ``arguments``; the first one is a script that was pushed.
 
         Raises:
             DeviceError: It cannot be started.
@@ -89,12 +89,12 @@ class Workspace(Protocol):
 
 
 class Device(Protocol):
-    """A thing that can run models.
+    """Device that can run models.
 
     Attributes:
-        uri: Such as ``local:``.
-        kind: What the numbers are that are taken there.
-        capabilities: What it can do.
+        uri: URI of the device, such as ``local:``.
+        kind: Provenance of figures from the device.
+        capabilities: Capabilities of the device.
     """
 
     @property
@@ -107,16 +107,16 @@ class Device(Protocol):
     def capabilities(self) -> frozenset[Capability]: ...
 
     def open(self) -> AbstractContextManager[Workspace]:
-        """Connect.
+        """Connect to the device.
 
         Raises:
-            DeviceError: It cannot be reached.
+            DeviceError: The device cannot be reached.
         """
         ...
 
 
 class LineLostError(DeviceError):
-    """The connection to a device ended by itself; nothing is left there, and another try may succeed."""
+    """Lost connection to a device. Nothing is left on the device, and another attempt may succeed."""
 
 
 _transports: dict[str, Callable[[str], Device]] = {}
@@ -124,7 +124,7 @@ _Make = TypeVar("_Make", bound=Callable[[str], Device])
 
 
 def transport(scheme: str) -> Callable[[_Make], _Make]:
-    """Decorator: make a device of a URI that begins with ``scheme`` and a colon from what follows it."""
+    """Register a function that creates a device from the part of a URI after ``scheme:``."""
 
     def register(make: _Make) -> _Make:
         assert scheme not in _transports, f"two transports are for {scheme}:"
@@ -135,14 +135,14 @@ def transport(scheme: str) -> Callable[[_Make], _Make]:
 
 
 def device(uri: str) -> Device:
-    """The device that ``uri`` names, such as ``local:`` or ``emulator:raspberry-pi-4``; nothing is connected yet.
+    """Return the device with a URI such as ``local:`` or ``emulator:raspberry-pi-4``, without connecting to it.
 
     Args:
-        uri: ``scheme:...``, where ``?option=value&...`` may follow; or a name from ``devices.toml``.
+        uri: ``scheme:...``, optionally followed by ``?option=value&...``, or a name from ``devices.toml``.
 
     Raises:
-        InputError: No transport is for such a URI, it does not take what follows the colon, or no device has the name.
-        DeviceError: The device is known not to be there.
+        InputError: The URI or the name is unknown, or the part after the colon is not valid.
+        DeviceError: The device is known to be absent.
     """
     known = ", ".join(f"{name}:" for name in sorted(_transports))
     scheme, colon, rest = (uri if ":" in uri else device_config.uri_of(uri, schemes=known)).partition(":")
@@ -156,7 +156,7 @@ EMULATED = "emulated"
 
 
 def kind_option(given: Mapping[str, str], *, uri: str) -> Kind:
-    """Kind of the figures of a device: ``emulated`` with the option ``emulated=1``, else ``measured``.
+    """Return the provenance of a device's figures: ``emulated`` with the option ``emulated=1``, otherwise ``measured``.
 
     Raises:
         InputError: The option is neither 0 nor 1.
@@ -169,10 +169,10 @@ def kind_option(given: Mapping[str, str], *, uri: str) -> Kind:
 
 
 def options(rest: str, allowed: Collection[str], *, uri: str) -> tuple[str, dict[str, str]]:
-    """Part what follows the colon of a URI into what is before the ``?``, and the options behind it.
+    """Split the part of a URI after the colon into the part before ``?`` and the options after it.
 
     Raises:
-        InputError: An option that is not ``allowed``, or one without a value.
+        InputError: An option is not in ``allowed``, or has no value.
     """
     before, _, query = rest.partition("?")
     try:

@@ -1,6 +1,6 @@
 """Devices by name: ``devices.toml`` of the working folder, then of the user.
 
-A table a device, with its ``uri`` and the options of its transport::
+Each table is a device, with its ``uri`` and the options of its transport::
 
     [kitchen]
     uri = "ssh://pi@kitchen.local"
@@ -22,17 +22,17 @@ FILE = "devices.toml"
 
 
 def files() -> list[Path]:
-    """Files of named devices, by descending priority; not all need exist."""
+    """Return the files of named devices by descending priority; they need not exist."""
     given = Path(os.environ.get("XDG_CONFIG_HOME", ""))  # the specification has relative paths ignored
     user = given if given.is_absolute() else Path.home() / ".config"
     return [Path(FILE), user / "edgeprune" / FILE]
 
 
 def devices() -> dict[str, str]:
-    """The URI of every named device, with its options.
+    """Return the URI of every named device, with its options.
 
     Raises:
-        InputError: A file is not TOML, or a table in it has no ``uri``, or something else than text.
+        InputError: A file is not valid TOML, or a table in it has no ``uri``, or a value that is not text.
     """
     found: dict[str, str] = {}
     for file in files():
@@ -43,10 +43,10 @@ def devices() -> dict[str, str]:
 
 
 def uri_of(name: str, *, schemes: str) -> str:
-    """The URI of the device called ``name``; ``schemes`` are what a URI may begin with, for the message.
+    """Return the URI of the device called ``name``; ``schemes`` are named in the error message.
 
     Raises:
-        InputError: There is none, or a file is not valid.
+        InputError: No device has this name, or a file is not valid.
     """
     known = devices()
     if name not in known:

@@ -1,7 +1,7 @@
-"""Boards that this machine imitates.
+"""Emulated boards.
 
-A board with Linux is its own Python and runtimes, run by QEMU, instruction by instruction. A microcontroller is TFLite
-Micro's interpreter behind a pseudo-terminal, which answers as a board on a serial port does.
+For a board with Linux, QEMU runs the board's own Python and runtimes. A microcontroller is TFLite Micro's interpreter
+behind a pseudo-terminal, which answers like a board on a serial port.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _START_S = 120.0
 
 @dataclass(frozen=True)
 class Emulator:
-    """An emulated board.
+    """Emulated board with Linux.
 
-    Outputs are those of the board's instructions. Memory is that of QEMU's process: over the board's own it has the
-    code that QEMU translates as it goes. Time says nothing of the board.
+    Outputs are computed with the board's instructions. Memory is that of QEMU's process, which also has the code that
+    QEMU translates. Latency says nothing about the board.
 
     Attributes:
-        name: Of an emulator in ``emulation.BOARDS``.
+        name: Name of an emulator in ``emulation.BOARDS``.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Emulator:
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:
-        """A workspace whose programs are ended, and waited for, when it is closed.
+        """Yield a workspace; at the end, terminate its programs and wait for them.
 
         Raises:
             DeviceError: The emulator is not installed.
@@ -60,9 +60,10 @@ class Emulator:
 
 @dataclass(frozen=True)
 class EmulatedMicrocontroller:
-    """TFLite Micro on this machine, spoken to as a board.
+    """Emulated microcontroller: TFLite Micro on this machine.
 
-    Outputs are those of its reference kernels. The arena is restated for 32-bit pointers. Time says nothing of a board.
+    Outputs are those of the reference kernels. The arena is converted to 32-bit pointers. Latency says nothing about a
+    board.
     """
 
     uri: str = f"emulator:{MICROCONTROLLER}"
@@ -71,7 +72,7 @@ class EmulatedMicrocontroller:
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:
-        """A workspace with a board for each conversation, gone when it is closed.
+        """Yield a workspace that starts a board for each conversation, and ends them at the end.
 
         Raises:
             MissingPackageError: TFLite Micro is not installed.
@@ -82,7 +83,7 @@ class EmulatedMicrocontroller:
 
 
 class _EmulatedTalk(BoardConversation):
-    """A board of its own, and the talk with it."""
+    """Conversation with an emulated board that this conversation starts."""
 
     def __init__(self) -> None:
         self._child = ChildProcess([sys.executable, "-m", _FIRMWARE], name="the emulated board")

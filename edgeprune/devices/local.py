@@ -26,7 +26,7 @@ class Local:
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:
-        """A workspace whose programs are ended, and waited for, when it is closed."""
+        """Yield a workspace; at the end, terminate its programs and wait for them."""
         # -B: what it imports lies in the bundle, where nothing may be that its manifest does not name.
         with local_workspace([sys.executable, "-B"]) as workspace:
             yield workspace
@@ -41,11 +41,11 @@ def _local(rest: str) -> Local:
 
 @contextmanager
 def local_workspace(python: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[Workspace]:
-    """A workspace on this machine's disk, whose programs are processes of this machine.
+    """Yield a workspace whose folder and processes are on this machine.
 
     Args:
-        python: The arguments that start the Python that runs them.
-        env: Their environment; None: that of this process.
+        python: Arguments that start the Python for scripts.
+        env: Environment of the processes. None: that of this process.
     """
     with opened(lambda folder: _LocalWorkspace(python, env, folder)) as workspace:
         yield workspace

@@ -1,4 +1,4 @@
-"""Workspaces whose files lie on this machine, whatever it is that works on them."""
+"""Workspaces whose files are on this machine, such as those of emulators and boards on a serial port."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class _Closing(Protocol):
 
 
 class LocalFiles:
-    """The files of a ``Workspace``, in ``folder`` of this machine, and conversations that end with it."""
+    """Files of a ``Workspace`` in a folder of this machine, and its conversations."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._conversations: list[_Closing] = []
 
     def push(self, file: Path, *beside: Path) -> str:
-        """Nothing to bring: the files are here."""
+        """Return the path of the file, which is on this machine already."""
         return str(file.resolve())
 
     def path(self, name: str) -> str:
@@ -48,7 +48,7 @@ _Files = TypeVar("_Files", bound=LocalFiles)
 
 @contextmanager
 def opened(make: Callable[[Path], _Files]) -> Iterator[_Files]:
-    """A workspace in a folder of its own, both of which end with the context."""
+    """Yield a workspace in a temporary folder, which is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="edgeprune-") as folder:
         workspace = make(Path(folder))
         try:

@@ -1,4 +1,4 @@
-"""A microcontroller on a serial port, which speaks MLPerf Tiny's protocol; see ``board.grammar``."""
+"""Microcontroller on a serial port, with MLPerf Tiny's protocol; see ``board.board_protocol``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CAPABILITIES = frozenset({Capability.MEMORY, Capability.PER_LAYER})
 
 @dataclass(frozen=True)
 class SerialBoard:
-    """A board with a model in its firmware. Arena and layers are those that its firmware tells, if it does.
+    """Board with a model in its firmware. Arena and layer times are reported if the firmware provides them.
 
     Attributes:
-        port: Such as ``/dev/ttyACM0``.
-        baud: Bits a second.
-        kind: ``emulated`` where the port is that of an emulator, such as QEMU's.
+        port: Path such as ``/dev/ttyACM0``.
+        baud: Bits per second.
+        kind: ``emulated`` if the port is that of an emulator, such as QEMU.
     """
 
     port: str
@@ -36,7 +36,7 @@ class SerialBoard:
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:
-        """A workspace with the one conversation that the port carries.
+        """Yield a workspace with the only conversation of the port.
 
         Raises:
             DeviceError: The port cannot be opened, or is in use.

@@ -38,7 +38,7 @@ from edgeprune.devices.subprocess_channel import ChildProcess, ProgramEndedError
 from edgeprune.errors import DeviceError, InputError
 
 CONFIG = "EDGEPRUNE_SSH_CONFIG"
-"""Environment variable with a config file for ssh, in place of the user's own."""
+"""Environment variable with a config file for ssh, instead of the user's."""
 _CONNECT_S = 15
 _READY_S = 60.0
 _ANSWER_S = 60.0
@@ -68,15 +68,15 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class Ssh:
-    """A device that is reached over ssh.
+    """Device that is reached over SSH.
 
     Attributes:
-        host: Name, address, or an alias of the user's ssh config.
-        user: Who to be there; None: as the ssh config says.
-        port: None: as the ssh config says.
-        python: Command that starts Python there; relative paths start in the user's home folder.
-        ssh_config: A config file for ssh; None: ``$EDGEPRUNE_SSH_CONFIG``, or the user's own.
-        kind: ``emulated`` where the host is an emulator, such as QEMU's system mode.
+        host: Name, address, or an alias in the ssh config.
+        user: User name. None: from the ssh config.
+        port: Port. None: from the ssh config.
+        python: Command that starts Python on the device; relative paths start in the home folder.
+        ssh_config: Config file for ssh. None: ``$EDGEPRUNE_SSH_CONFIG``, or the user's config.
+        kind: ``emulated`` if the host is an emulator, such as QEMU's system mode.
     """
 
     host: str
@@ -94,10 +94,10 @@ class Ssh:
 
     @contextmanager
     def open(self) -> Iterator[Workspace]:
-        """A workspace there; its folder and its programs are gone when it is closed.
+        """Yield a workspace on the device; at the end, remove its folder and end its programs.
 
         Raises:
-            DeviceError: There is no way there, or no Python; in the words of ssh.
+            DeviceError: The device cannot be reached, or has no Python; the message has the output of ssh.
         """
         with ExitStack() as stack:
             control = _control_folder()
@@ -108,7 +108,7 @@ class Ssh:
             yield workspace
 
     def client(self, *more: str) -> list[str]:
-        """The arguments of an ssh client up to the host."""
+        """Return the arguments of an ssh client up to the host."""
         config = self.ssh_config or os.environ.get(CONFIG)
         argv = ["ssh", *(["-F", str(Path(config).expanduser())] if config else [])]
         argv += [part for setting in (*more, *_SETTINGS) for part in ("-o", setting)]
@@ -136,7 +136,7 @@ def _ssh(rest: str) -> Ssh:
 
 
 def _control_folder() -> Path:
-    """A private folder for the socket of the connection."""
+    """Create a private folder for the socket of the connection."""
     usual = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="edgeprune-", dir=usual if len(usual) <= _LONGEST_FOLDER else "/tmp"))  # noqa: S108
 
@@ -176,7 +176,7 @@ class _SshWorkspace:
             ) from problem
 
     def _beginning(self) -> str:
-        """The folder, from the agent's first line; before it may stand what the login shell there says."""
+        """Return the folder from the agent's first line; output of the login shell may come before it."""
         assert self._agent is not None
         end = time.monotonic() + _READY_S
         while True:
@@ -221,7 +221,7 @@ class _SshWorkspace:
         return conversation
 
     def close(self) -> None:
-        """Have the agent end what runs there and remove the folder, and end what runs here for it."""
+        """Let the agent end the programs and remove the folder, and end the ssh clients on this machine."""
         if self._agent is not None:
             self._agent.close()
         for conversation in self._conversations:
@@ -237,7 +237,7 @@ class _SshWorkspace:
 
     @property
     def _start(self) -> str:
-        """The line before what a program prints: what the login shell says comes earlier."""
+        """Return the line that separates output of the login shell from that of a program."""
         return f"{MARK}={self._folder}"
 
     def _put(self, file: Path, name: str) -> str:
@@ -277,7 +277,7 @@ class _SshWorkspace:
         return answer
 
     def _unreachable(self, words: str) -> DeviceError:
-        """Why there is no connection, and what to do."""
+        """Return the error for a failed connection, with what to do."""
         advice = ""
         if "has changed" in words:
             advice = "; its host key is not the one that is known: make sure that it is the same device before you "

@@ -1,4 +1,4 @@
-"""A conversation with a program on a device over SSH."""
+"""Conversation with a program on a device over SSH."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from edgeprune.devices.base import LineLostError
 from edgeprune.devices.subprocess_channel import ChildProcess, ProgramEndedError
 
 LOST, NOT_FOUND = 255, 127
-"""Exit codes of the ssh client whose connection is lost, and of a shell that does not find a program."""
+"""Exit codes of an ssh client that lost its connection, and of a shell that does not find a program."""
 
 
 class SshConversation:
-    """A program on the device.
+    """Conversation with a program on the device.
 
     Args:
-        child: The ssh client that carries it.
+        child: Process of the ssh client.
         uri: URI of the device, for messages.
-        after: Line after which its answers begin; None: with the first.
+        after: Line after which the program's output begins. None: it begins with the first line.
     """
 
     def __init__(self, child: ChildProcess, uri: str, *, after: str | None = None) -> None:
@@ -45,7 +45,7 @@ class SshConversation:
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Tell a lost connection from a program that ended."""
+        """Distinguish a lost connection from a program that ended."""
         try:
             yield
         except ProgramEndedError as problem:
@@ -55,10 +55,10 @@ class SshConversation:
 
 
 def lost_line(uri: str, words: str) -> LineLostError:
-    """The error for a lost connection; ``words`` are those of the ssh client."""
+    """Return the error for a lost connection; ``words`` is the output of the ssh client."""
     return LineLostError(f"the connection to {uri} was lost" + (f": {words}" if words else ""))
 
 
 def exit_code(code: int) -> int:
-    """A shell's exit code as of a child process: negative where a signal ended it."""
+    """Convert the exit code of a shell to that of a child process: negative if a signal ended it."""
     return 128 - code if code > 128 else code

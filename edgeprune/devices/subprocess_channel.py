@@ -1,4 +1,4 @@
-"""A child process as a conversation."""
+"""Conversation with a child process."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _END_S = 5
 
 
 class ProgramEndedError(DeviceError):
-    """A program has ended, which was not asked to.
+    """Unexpected end of a program.
 
     Attributes:
-        name: Of the program, for messages.
-        code: It ended with; negative: the signal that killed it.
-        words: The end of what it wrote to stderr, on one line.
+        name: Name of the program, for messages.
+        code: Exit code; negative for the signal that killed it.
+        words: End of its stderr on one line.
     """
 
     def __init__(self, name: str, code: int, words: str) -> None:
@@ -36,16 +36,16 @@ class ProgramEndedError(DeviceError):
 
 
 class ChildProcess:
-    """A child process. A thread reads its lines, so that waiting for one can end; its stderr goes to a file.
+    """Child process. A thread reads its lines, so that waiting can time out; its stderr is written to a file.
 
     Args:
         argv: Program and arguments.
-        env: Its environment; None: that of this process.
-        name: Of the program, for messages.
-        apart: In a session of its own, so that Ctrl-C in the terminal does not reach it.
+        env: Environment. None: that of this process.
+        name: Name of the program, for messages.
+        apart: Whether to start a new session, so that Ctrl-C in the terminal does not reach the process.
 
     Raises:
-        DeviceError: It cannot be started.
+        DeviceError: The program cannot be started.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ChildProcess:
         return last_words(self._stderr.read().decode(errors="replace"))
 
     def close(self) -> None:
-        """Ask it to end by closing its stdin; kill it if it does not."""
+        """Close stdin so that the process ends, and kill it if it does not."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._closing = True
@@ -121,16 +121,16 @@ class ChildProcess:
 
 
 def cannot_start(program: str, problem: OSError) -> DeviceError:
-    """The error for a program of this machine that does not start."""
+    """Return the error for a program of this machine that does not start."""
     return DeviceError(f"cannot start {program} on this machine: {problem.strerror}")
 
 
 def last_words(text: str) -> str:
-    """The end of ``text``, on one line."""
+    """Return the end of ``text`` on one line."""
     return " ".join(text.split())[-_WORDS_SHOWN:]
 
 
 def how_it_ended(code: int, words: str) -> str:
-    """How a program ended, in words."""
+    """Describe how a program ended."""
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     return how + (f"; its last words: {words}" if words else "")

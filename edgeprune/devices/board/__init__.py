@@ -1,1 +1,1 @@
-"""Boards that answer over a serial line: the protocol, and how it is spoken from this side."""
+"""Boards on a serial port: the protocol and its client."""

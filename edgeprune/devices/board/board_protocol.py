@@ -67,76 +67,76 @@ _REPLY = re.compile(
 
 
 def command(*words: str | int) -> bytes:
-    """A command as it is sent."""
+    """Return a command with its terminator, as it is sent."""
     return (" ".join(map(str, words)) + END).encode("ascii")
 
 
 def input_commands(content: bytes) -> Iterator[bytes]:
-    """The commands that bring ``content`` over, after ``db load``."""
+    """Return the commands that transfer ``content``, after ``db load``."""
     for start in range(0, len(content), MOST_INPUT_BYTES):
         yield command("db", content[start : start + MOST_INPUT_BYTES].hex())
 
 
 def reply(line: str) -> str | None:
-    """The reply at the end of a line; None: there is none, or only a part of one."""
+    """Return the reply at the end of a line; None if there is none, or only a part of one."""
     found = _REPLY.search(line)
     return found[0] if found else None
 
 
 def error(said: str) -> str | None:
-    """The text of an ``e-[...]``; None: it is no error."""
+    """Return the text of ``e-[...]``; None if the reply is not an error."""
     return said[3:-1] if said.startswith("e-[") else None
 
 
 def bracketed(said: str, key: str) -> str | None:
-    """Text between the brackets of ``m-KEY-[...]``; None: it is another reply, or cut off."""
+    """Return the text between the brackets of ``m-KEY-[...]``; None for another reply, or one that is cut off."""
     start = f"m-{key}-["
     return said[len(start) : -1] if said.startswith(start) and said.endswith("]") else None
 
 
 def lap_us(said: str) -> int | None:
-    """Microseconds of ``m-lap-us-...``; None: it is another reply, or cut off."""
+    """Return the microseconds of ``m-lap-us-...``; None for another reply, or one that is cut off."""
     digits = said.removeprefix("m-lap-us-")
     return int(digits) if digits != said and digits.isascii() and digits.isdigit() else None
 
 
 def elapsed_us(first: int, last: int) -> int:
-    """Microseconds between two readings of the clock, which may have wrapped around once."""
+    """Return the microseconds between two readings of the clock, which may have wrapped around once."""
     return (last - first) % CLOCK_WRAPS_US
 
 
 def results(text: str) -> list[float]:
-    """The numbers of ``m-results-[...]``.
+    """Return the numbers of ``m-results-[...]``.
 
     Raises:
-        ValueError: One is no number.
+        ValueError: A value is not a number.
     """
     return [float(number) for number in text.split(",")]
 
 
 def layers(text: str) -> list[tuple[str, int]]:
-    """Operator and microseconds of ``m-layers-[...]``; empty where the firmware times no operators.
+    """Return the operators of ``m-layers-[...]`` with their microseconds; empty if the firmware does not time them.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: The text has another format.
     """
     pairs = [part.rpartition(":") for part in text.split(",")] if text else []
     return [(name, int(microseconds)) for name, _, microseconds in pairs]
 
 
 def model_id(name: str, sha256: str) -> str:
-    """MODEL of a firmware of EdgePrune."""
+    """Return the MODEL of a firmware that EdgePrune writes."""
     return f"{name}-{sha256[:_HASH_DIGITS]}"
 
 
 def is_other_model(model: str, sha256: str) -> bool | None:
-    """Whether a board that reports the name ``model`` runs another file; None: the name does not say which file."""
+    """Return whether a board that reports ``model`` runs another file; None if the name does not identify a file."""
     found = _OWN_MODEL.fullmatch(model)
     return None if found is None else not sha256.startswith(found["hash"])
 
 
 class LineBuffer:
-    """Puts lines together from reads of any size."""
+    """Buffer that assembles lines from reads of any size."""
 
     _LONGEST = 1 << 16
 
@@ -144,7 +144,7 @@ class LineBuffer:
         self._rest = b""
 
     def feed(self, received: bytes) -> Sequence[str]:
-        """The lines that are whole now. What is no ASCII is replaced; a line without end is cut."""
+        """Return the lines that are complete. Bytes outside ASCII are replaced, and a line that is too long is cut."""
         *whole, self._rest = (self._rest + received).split(b"\n")
         self._rest = self._rest[-self._LONGEST :]
         return [line.decode("ascii", errors="replace").strip("\r") for line in whole]

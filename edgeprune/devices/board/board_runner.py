@@ -1,4 +1,4 @@
-"""A board in the place of a runner: it is asked in the words that runners take, and answers from the serial line."""
+"""Adapter that lets a board on a serial port answer the protocol of runners."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _WINDOW = 5
 
 
 class BoardConversation:
-    """A ``Conversation``.
+    """``Conversation`` with a board.
 
     Args:
-        link: With the board.
-        machine: What the device says of itself beside what the board tells.
-        flash: Puts the model of a file on the board; None: it has one, which cannot be changed.
-        timeout_s: Longest wait for the answer to one command.
+        link: Serial link to the board.
+        machine: Description of the device, in addition to that of the board.
+        flash: Function that writes a model file to the board. None: the board has a fixed model.
+        timeout_s: Maximum time for the answer to one command in seconds.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class BoardConversation:
         self._waiting.append(line)
 
     def receive(self, *, timeout_s: float) -> str:
-        """Do what was asked for, and answer; ``timeout_s`` is the longest wait for the end of one of its commands."""
+        """Execute the request that was sent and return the answer, waiting at most ``timeout_s`` for each command."""
         self._timeout_s = timeout_s
         command = json.loads(self._waiting.pop(0))
         try:
@@ -142,7 +142,7 @@ class BoardConversation:
         return {"event": "layers", "layers": named}
 
     def _outputs(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Results of samples; a board whose firmware takes its input in an unknown form is not asked."""
+        """Return the outputs for samples; empty if the input format of the firmware is unknown."""
         import numpy as np
 
         if self._same is None:
@@ -167,7 +167,7 @@ class BoardConversation:
         return {"event": "end"}
 
     def _put(self, content: bytes) -> None:
-        """Bring an input over."""
+        """Transfer an input to the board."""
         replies = self._ask("db", "load", len(content))
         for command in board_protocol.input_commands(content):
             replies = self._link.ask(command, timeout_s=self._timeout_s)
@@ -175,7 +175,7 @@ class BoardConversation:
             raise self._nonsense("the last of the input", replies)
 
     def _infer(self, count: int, warm_up: int) -> float:
-        """Microseconds of one of ``count`` inferences."""
+        """Return the microseconds of one inference, measured over ``count`` inferences."""
         replies = self._ask("infer", count, warm_up)
         laps = [lap for said in replies if (lap := board_protocol.lap_us(said)) is not None]
         if len(laps) != 2:
@@ -186,7 +186,7 @@ class BoardConversation:
         return taken
 
     def _addition(self, command: str) -> str | None:
-        """The answer to a command that not every firmware has; None: it does not have it."""
+        """Return the answer to an optional command; None if the firmware does not have it."""
         try:
             return _first(self._ask(command), command)
         except CommandError as problem:
@@ -207,11 +207,11 @@ class BoardConversation:
 
 
 class BoardWorkspace(LocalFiles):
-    """A ``Workspace`` of a device that runs no programs: the model is in its firmware, and files are read here.
+    """``Workspace`` of a device that cannot run programs: the model is in its firmware, and files stay on this machine.
 
     Args:
-        connect: Makes the one conversation there is.
-        folder: For files.
+        connect: Function that opens the only conversation.
+        folder: Folder for files.
     """
 
     def __init__(self, connect: Callable[[], BoardConversation], folder: Path) -> None:
@@ -229,18 +229,18 @@ class BoardWorkspace(LocalFiles):
 
 @contextmanager
 def board_workspace(connect: Callable[[], BoardConversation]) -> Iterator[Workspace]:
-    """A workspace whose conversations are closed with it."""
+    """Yield a workspace, and close its conversations at the end."""
     with opened(lambda folder: BoardWorkspace(connect, folder)) as workspace:
         yield workspace
 
 
 def _first(replies: Sequence[str], key: str) -> str | None:
-    """Text in the brackets of the first reply with this key."""
+    """Return the text in the brackets of the first reply with this key."""
     return next((value for said in replies if (value := board_protocol.bracketed(said, key)) is not None), None)
 
 
 def _ports(path: Path) -> tuple[Port, Port]:
-    """The input and the first output of a TFLite file."""
+    """Return the input and the first output of a TFLite file."""
     from edgeprune.backends import backend
     from edgeprune.tflite.tflite_file import input_ports, output_ports, read
 
@@ -255,7 +255,7 @@ def _ports(path: Path) -> tuple[Port, Port]:
 
 
 def _random(port: Port, seed: int) -> bytes:
-    """Any input, as the file stores it."""
+    """Return a random input in the type of the file."""
     import numpy as np
 
     values = np.random.default_rng(seed).standard_normal(port.onnx_shape).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One conversation with a board on a serial port: a command goes out, replies come in until the board is ready."""
+"""Serial link to a board: sends a command, and reads replies until the board is ready."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _ADVICE = {
 
 
 class CommandError(DeviceError):
-    """The board has answered ``e-[...]``."""
+    """Error reply ``e-[...]`` of a board."""
 
 
 class SerialLink:
-    """An open port.
+    """Open serial port.
 
     Args:
-        port: Such as ``/dev/ttyACM0``.
-        baud: Bits a second.
+        port: Path such as ``/dev/ttyACM0``.
+        baud: Bits per second.
 
     Raises:
         DeviceError: The port cannot be opened, or is in use.
@@ -67,16 +67,16 @@ class SerialLink:
         self._serial.close()
 
     def last_words(self) -> str:
-        """The end of what the board said."""
+        """Return the end of the board's output."""
         return last_words(self._heard)
 
     def synchronise(self, *, timeout_s: float = _SYNC_S) -> None:
-        """Wait until the board answers a command as it must, whatever it was doing, and whatever is on the line.
+        """Wait until the board answers a command correctly, whatever its state and whatever is on the line.
 
-        Opening a port resets many boards; others may be in the middle of something, or have half a command.
+        Opening a port resets many boards. Others may be executing a command, or have received half of one.
 
         Raises:
-            DeviceError: It does not answer in time.
+            DeviceError: The board does not answer in time.
         """
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
@@ -94,12 +94,12 @@ class SerialLink:
         )
 
     def ask(self, command: bytes, *, timeout_s: float) -> list[str]:
-        """Send one command; returns the replies before ``m-ready``. Lines that are no reply are left out.
+        """Send one command and return the replies before ``m-ready``. Other lines are skipped.
 
         Raises:
             CommandError: The board answers with an error.
-            LineLostError: It was reset meanwhile, or the port is gone.
-            DeviceError: It does not answer in time.
+            LineLostError: The board was reset meanwhile, or the port disappeared.
+            DeviceError: The board does not answer in time.
         """
         self._write(command)
         replies: list[str] = []
@@ -120,7 +120,7 @@ class SerialLink:
         )
 
     def _until_ready(self, timeout_s: float) -> Iterator[str]:
-        """Replies up to ``m-ready``, or to the end of the time."""
+        """Return the replies up to ``m-ready``, or until the time is over."""
         end = time.monotonic() + timeout_s
         while True:
             while self._waiting:
@@ -133,7 +133,7 @@ class SerialLink:
             self._read()
 
     def _drain(self, end: float) -> None:
-        """Read until the line is quiet for a moment, and forget it."""
+        """Discard input until the line is quiet for a moment."""
         quiet = time.monotonic() + _QUIET_S
         while time.monotonic() < min(quiet, end):
             if self._read():

@@ -1,4 +1,4 @@
-"""Boards that are emulated on this machine: what they are, where they are installed, and how."""
+"""Emulated boards: descriptions, folders and installation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Packages of another architecture from the apt sources of this machine, into a folder: nothing is installed here.
+"""Debian packages of another architecture, downloaded into a folder with the apt sources of this machine.
 
-apt works in a folder of its own, with its own index and an empty list of installed packages, so that it needs no root
-and finds all that a package depends on. Sources, keys and proxies are those of the machine.
+apt works in a separate folder with its own index and an empty list of installed packages. It therefore needs no root
+privileges and resolves all dependencies. Sources, keys and proxies are those of the machine.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from edgeprune.errors import DeviceError
 
 
 def native_architecture() -> str:
-    """Debian's name of this machine's architecture.
+    """Return Debian's name of this machine's architecture.
 
     Raises:
-        DeviceError: This is no Debian, nor a relative of it.
+        DeviceError: This machine does not run Debian or a derivative.
     """
     for tool in ("apt-get", "dpkg", "dpkg-deb"):
         if shutil.which(tool) is None:
@@ -31,18 +31,18 @@ def native_architecture() -> str:
 
 
 def download(packages: Sequence[str], architectures: Sequence[str], folder: Path) -> list[Path]:
-    """Bring packages and all they depend on into ``folder``, where an earlier download goes on.
+    """Download packages and their dependencies into ``folder``; an earlier download resumes.
 
     Args:
-        packages: Such as ``python3:arm64``.
-        architectures: That there are packages of; those that depend on each other are of the first.
-        folder: apt's own; is made.
+        packages: Names such as ``python3:arm64``.
+        architectures: Architectures to index; dependencies are resolved in the first one.
+        folder: Folder for apt, which is created.
 
     Returns:
-        The ``.deb`` files; apt has checked them against the signed index.
+        Paths of the ``.deb`` files, which apt has compared with the signed index.
 
     Raises:
-        DeviceError: apt fails; with its last words.
+        DeviceError: apt fails; the message has the end of its output.
     """
     archives = folder / "archives"
     for inner in (archives / "partial", folder / "state/lists/partial"):
@@ -74,7 +74,7 @@ def download(packages: Sequence[str], architectures: Sequence[str], folder: Path
 
 
 def _apt(arguments: Sequence[str]) -> tuple[int, str]:
-    """Run apt-get; its exit code and its errors."""
+    """Run apt-get and return its exit code and its stderr."""
     ended = host_tools.run(["apt-get", "-q", *arguments], env={**os.environ, "LC_ALL": "C.UTF-8"})
     return ended.returncode, "".join(
         f"{line}\n" for line in ended.stderr.splitlines() if line.startswith(("E:", "Err:"))
@@ -82,10 +82,10 @@ def _apt(arguments: Sequence[str]) -> tuple[int, str]:
 
 
 def unpack(package: Path, root: Path) -> Mapping[str, str]:
-    """Unpack a ``.deb`` into ``root``; returns its name, version, architecture and sha256.
+    """Unpack a ``.deb`` into ``root`` and return its name, version, architecture and SHA-256.
 
     Raises:
-        DeviceError: It is damaged, or the disk is full.
+        DeviceError: The file is damaged, or the disk is full.
     """
     ended = host_tools.run(["dpkg-deb", "--extract", str(package), str(root)])
     if ended.returncode != 0:

@@ -1,4 +1,4 @@
-"""The boards there are emulators for, and what an installed emulator is: a folder in the user's cache."""
+"""Boards that have an emulator, and installed emulators: folders in the user's cache."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from edgeprune.errors import DeviceError, InputError
 MANIFEST = "manifest.json"
 SCHEMA = 1
 ROOT = "root"
-"""Name of the board's file system in the folder of an emulator."""
+"""Name of the folder with the board's file system."""
 QEMU = "usr/bin/qemu-aarch64-static"
-"""In ``ROOT``, though it is a program of this machine."""
+"""Path of QEMU below ``ROOT``, although it is a program of this machine."""
 ENVIRONMENT = {"LANG": "C.UTF-8", "PYTHONNOUSERSITE": "1"}
-"""Environment of programs on the board. This machine's has paths and Python settings for another architecture."""
+"""Environment of programs on the board. That of this machine has paths and Python settings of another architecture."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """A board that an emulator imitates.
+    """Board that can be emulated.
 
     Attributes:
-        name: As in ``emulator:NAME``; that of its target.
-        model: For people.
-        cpu: As QEMU calls it.
-        cores: How many.
-        part: The core's number in ``/proc/cpuinfo``, by which runtimes choose their kernels.
-        revision: Of the core.
-        features: Instructions it has, as the kernel names them.
+        name: Name in ``emulator:NAME``, equal to the name of the target.
+        model: Display name.
+        cpu: QEMU's name of the processor.
+        cores: Number of cores.
+        part: Part number of the core in ``/proc/cpuinfo``, by which runtimes choose their kernels.
+        revision: Revision of the core.
+        features: Instruction set extensions, named as in the Linux kernel.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Board:
     features: str
 
     def cpuinfo(self) -> str:
-        """Its ``/proc/cpuinfo``."""
+        """Return the content of the board's ``/proc/cpuinfo``."""
         cores = (
             f"processor\t: {core}\nFeatures\t: {self.features}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
             f"CPU variant\t: 0x0\nCPU part\t: {self.part:#x}\nCPU revision\t: {self.revision}\n\n"
@@ -71,11 +71,11 @@ BOARDS = {
 
 @dataclass(frozen=True)
 class Image:
-    """An installed emulator.
+    """Installed emulator.
 
     Attributes:
-        board: What it imitates.
-        folder: Where it is.
+        board: Emulated board.
+        folder: Folder of the installation.
         manifest: ``requirements``, ``packages`` with versions and hashes, the version of ``python``, ``bytes``.
     """
 
@@ -85,7 +85,7 @@ class Image:
 
     @property
     def command(self) -> list[str]:
-        """The arguments that start the board's Python here."""
+        """Return the arguments that start the board's Python on this machine."""
         root = self.folder / ROOT
         python = root / "usr/bin" / f"python{self.manifest['python']}"
         # Where a path exists under -L, programs see that file instead of this machine's: their libraries, and the
@@ -94,10 +94,10 @@ class Image:
 
 
 def board(name: str) -> Board:
-    """The board called ``name``.
+    """Return the board called ``name``.
 
     Raises:
-        InputError: There is no emulator of it.
+        InputError: The board has no emulator.
     """
     if name not in BOARDS:
         raise InputError(f"there is no emulator {name!r}; there are: {', '.join(BOARDS)}")
@@ -105,18 +105,18 @@ def board(name: str) -> Board:
 
 
 def folder(name: str) -> Path:
-    """Folder of the emulator ``name``, installed or not: in ``$XDG_CACHE_HOME``, which is ``~/.cache`` if unset."""
+    """Return the folder of the emulator ``name``, below ``$XDG_CACHE_HOME`` (default ``~/.cache``)."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))  # the specification has relative paths ignored
     cache = given if given.is_absolute() else Path.home() / ".cache"
     return cache / "edgeprune" / "emulators" / name
 
 
 def find(name: str) -> Image:
-    """The installed emulator ``name``.
+    """Return the installed emulator ``name``.
 
     Raises:
-        InputError: There is no emulator of that name.
-        DeviceError: It is not installed, or by an EdgePrune that does it differently.
+        InputError: The board has no emulator.
+        DeviceError: The emulator is not installed, or was installed by an incompatible version of EdgePrune.
     """
     place = folder(board(name).name)
     try:

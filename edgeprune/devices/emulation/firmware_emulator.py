@@ -32,7 +32,7 @@ _MOST_COMMAND = 79
 
 
 class Board:
-    """Commands of the firmware. ``microseconds`` is its clock."""
+    """Emulated firmware that executes commands; ``microseconds`` is its clock."""
 
     def __init__(self, microseconds: Callable[[], int]) -> None:
         self._microseconds = microseconds
@@ -43,21 +43,21 @@ class Board:
         self._results: list[float] = []
 
     def flash(self, path: Path) -> None:
-        """Take another model.
+        """Load another model.
 
         Raises:
-            ModelError: TFLite Micro cannot run it.
+            ModelError: TFLite Micro cannot run the model.
         """
         self._interpreter, self._path = Interpreter(path), path
         self._loaded, self._expected, self._results = bytearray(), 0, []
 
     def boot(self) -> Iterator[str]:
-        """Greeting at the start."""
+        """Yield the lines that the firmware prints at its start."""
         yield board_protocol.INIT_DONE
         yield board_protocol.READY
 
     def answer(self, command: str) -> Iterator[str]:
-        """The lines it answers a command with, as it comes to them."""
+        """Yield the lines of the answer to a command."""
         words = command.strip("\r\n").split(" ")
         known = {
             "name": self._name,
@@ -170,7 +170,7 @@ def _microseconds() -> int:
 
 
 def serve(board: Board) -> None:
-    """Answer on a new pseudo-terminal until stdin ends."""
+    """Serve a new pseudo-terminal until stdin is closed."""
     terminal, other = os.openpty()
     tty.setraw(other, termios.TCSANOW)
 

@@ -1,4 +1,4 @@
-"""Python packages of another architecture, with this machine's pip and its settings."""
+"""Python packages of another architecture, installed with this machine's pip and its settings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edgeprune.devices.emulation import host_tools
 from edgeprune.errors import DeviceError
 
 _OLDEST_GLIBC = 17
-"""The minor version of glibc 2 that the first wheels for aarch64 were built for."""
+"""Minor version of glibc 2 that the first wheels for aarch64 were built for."""
 
 
 def same_as_here(names: Sequence[str]) -> list[str]:
-    """Requirements of the versions installed here; of any version where there is none."""
+    """Return requirements of the installed versions, without a version for packages that are not installed."""
     return [_same_as_here(name) for name in names]
 
 
@@ -30,21 +30,21 @@ def _same_as_here(name: str) -> str:
 def install(
     requirements: Sequence[str], folder: Path, *, machine: str, python: str, glibc_minor: int, report: Path
 ) -> list[Mapping[str, str]]:
-    """Install requirements, and what they need, into ``folder``.
+    """Install requirements and their dependencies into ``folder``.
 
     Args:
-        requirements: As pip takes them.
-        folder: Such as a ``dist-packages``; is made.
-        machine: In the names of wheels: ``aarch64``.
-        python: Version of the Python they are for, such as ``3.11``.
-        glibc_minor: Of that machine's glibc 2.
-        report: A file for pip's account of it.
+        requirements: Requirements in pip's syntax.
+        folder: Destination such as ``dist-packages``, which is created.
+        machine: Architecture in the names of wheels, such as ``aarch64``.
+        python: Version of the target's Python, such as ``3.11``.
+        glibc_minor: Minor version of the target's glibc 2.
+        report: File for pip's installation report.
 
     Returns:
-        Name, version, architecture and sha256 of the wheel of each.
+        Name, version, architecture and SHA-256 of each wheel.
 
     Raises:
-        DeviceError: pip is missing, or fails; with its last words.
+        DeviceError: pip is missing, or fails; the message has the end of its output.
     """
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
     argv += ["--target", str(folder), "--report", str(report)]

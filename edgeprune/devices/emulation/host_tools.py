@@ -1,4 +1,4 @@
-"""Programs of this machine that an installation calls."""
+"""Programs of this machine that the installation of an emulator calls."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def run(
 
 
 def last_words(text: str) -> str:
-    """The end of ``text`` on one line."""
+    """Return the end of ``text`` on one line."""
     return " ".join(text.split())[-_WORDS_SHOWN:]

@@ -1,7 +1,7 @@
-"""Install an emulator: a board's Python and runtimes, and the QEMU that runs them, in the user's cache.
+"""Installation of an emulator into the user's cache: a board's Python and runtimes, and QEMU.
 
-Debian's packages come through apt, the runtimes through pip, both as they are set up on this machine. Nothing is
-installed on the machine itself, and nothing needs root.
+Debian packages are downloaded with apt and the runtimes with pip, with the settings of this machine. Nothing is
+installed on the machine itself, and no root privileges are needed.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _CHECK_TIMEOUT_S = 300
 def install(name: str, *, progress: Progress = SILENT) -> Image:
     """Install the emulator ``name`` with the versions of the runtimes that are installed here.
 
-    Returns at once where it is there with these versions; replaces it where it has others. The folder is whole or not
-    there. What was downloaded before an interruption is not downloaded again.
+    Return immediately if it is installed with these versions, and replace an installation with other versions. The
+    folder appears only when it is complete. An interrupted download resumes.
 
     Args:
-        name: One of ``BOARDS``.
-        progress: Advances by a step.
+        name: Name in ``BOARDS``.
+        progress: Progress, which advances by one for each step.
 
     Raises:
-        InputError: There is no emulator of that name.
-        DeviceError: apt or pip is missing or fails, or what they brought does not run.
+        InputError: The board has no emulator.
+        DeviceError: apt or pip is missing or fails, or the installed programs do not run.
     """
     place = emulator_image.folder(emulator_image.board(name).name)
     requirements = foreign_wheels.same_as_here(RUNTIMES)
@@ -63,7 +63,7 @@ def install(name: str, *, progress: Progress = SILENT) -> Image:
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """Wait until no other process installs the same."""
+    """Wait until no other process installs the same emulator."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with open(place.with_name(f".{place.name}.lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -110,7 +110,7 @@ def _make(
 
 
 def _tidy(root: Path) -> None:
-    """Remove what no run needs, such as the QEMUs of other architectures, and complete what packages leave out."""
+    """Remove files that are not needed, such as QEMU for other architectures, and add files that packages lack."""
     qemu = root / emulator_image.QEMU
     program = qemu.resolve()  # newer Debians have a link to it
     if not program.is_file():
@@ -131,7 +131,7 @@ def _glibc_minor(packages: list[Mapping[str, str]]) -> int:
 
 
 def _check(made: Image) -> None:
-    """Import the runtimes on the board, which also leaves their compiled files behind for later runs."""
+    """Import the runtimes on the board, which also writes their compiled files for later runs."""
     ended = host_tools.run([*made.command, "-c", _CHECK], timeout_s=_CHECK_TIMEOUT_S, env=emulator_image.ENVIRONMENT)
     if ended.returncode != 0:
         words = host_tools.last_words(ended.stderr)

@@ -1,6 +1,6 @@
-"""Scripts that run on a device over ssh, besides the runner."""
+"""Scripts that run on a device over SSH, besides the runner."""
 
 from __future__ import annotations
 
 MARK = "EDGEPRUNE_WORKSPACE"
-"""In the environment of every program that was started there: the folder that it was started for."""
+"""Environment variable of every program that is started on the device: the folder it was started for."""
