@@ -48,7 +48,7 @@ def checked_amount(name: str, value: float | str | None) -> float | str | None:
         if is_valid and value < 1 and not is_size:
             _warn_of_fraction(name, value)
     if not is_valid:
-        raise ValueError(f"a share of dense such as 0.5 or '50%', {_ALLOWED_BYTES if is_size else _ALLOWED_TIME}")
+        raise ValueError(f"a fraction of dense such as 0.5 or '50%', {_ALLOWED_BYTES if is_size else _ALLOWED_TIME}")
     return value
 
 
@@ -76,7 +76,7 @@ class Costs(Settings):
             return value
         if value > 1 and float(value).is_integer():
             return int(value)
-        raise ValueError("a share of dense in (0, 1], or a whole number above 1")
+        raise ValueError("a fraction of dense in (0, 1], or a whole number above 1")
 
     @field_validator("peak_activation_bytes", "flash_bytes", "arena_bytes")
     @classmethod
@@ -171,7 +171,7 @@ def absolute(name: str, limit: float | str, dense: float | None) -> float:
     if limit > 1:
         return float(limit) if units is MILLISECONDS else int(limit)
     if dense is None:
-        raise RecipeError(f"'budget.{name}': {limit} is a share of dense, whose {name} is not known here")
+        raise RecipeError(f"'budget.{name}': {limit} is a fraction of dense, whose {name} is not known here")
     return limit * dense if units is MILLISECONDS else math.floor(limit * dense)
 
 

@@ -86,7 +86,10 @@ def test_a_table_for_another_processor_is_refused(folder: Path, capsys: pytest.C
     target = Path("other.toml")
     target.write_text('name = "other"\n[hardware]\narchitecture = "pdp11"\n')
     assert _calibrate("--target", "other.toml") == 3
-    assert "the target other is pdp11, this machine is" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "target other" in error
+    assert "pdp11" in error
+    assert platform.machine() in error
 
 
 @pytest.mark.long
@@ -99,7 +102,9 @@ def test_a_device_over_ssh_is_calibrated(folder: Path, capsys: pytest.CaptureFix
         target = Path("other.toml")
         target.write_text('name = "other"\n[hardware]\narchitecture = "pdp11"\n')
         assert _calibrate("--target", "other.toml", "--device", server.uri()) == 3
-        assert f"ssh://{getpass.getuser()}@127.0.0.1:{server.port} is {platform.machine()}" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert f"ssh://{getpass.getuser()}@127.0.0.1:{server.port}" in error
+        assert platform.machine() in error
         assert server.is_clean()
 
 

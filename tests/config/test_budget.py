@@ -59,11 +59,11 @@ def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"macs": 0}, r"'macs' in budget: got 0, must be a share of dense in \(0, 1\], or a whole number above 1"),
+        ({"macs": 0}, r"'macs' in budget: got 0, must be a fraction of dense in \(0, 1\], or a whole number above 1"),
         ({"macs": 1.5}, "'macs' in budget: got 1.5"),
         ({"macs": "1MB"}, "'macs' in budget: got '1MB'"),
         ({"params": -3}, "'params' in budget: got -3"),
-        ({"latency_ms": -1.0}, r"'latency_ms' in budget: got -1.0, must be a share .* '0.8ms' or '800us'"),
+        ({"latency_ms": -1.0}, r"'latency_ms' in budget: got -1.0, must be a fraction .* '0.8ms' or '800us'"),
         ({"latency_ms": 1}, "'latency_ms' in budget: got 1, .*'100%'.*'1ms'"),
         ({"latency_ms": 1.0}, "'latency_ms' in budget: got 1"),
         ({"arena_bytes": 1}, "'arena_bytes' in budget: got 1, .*'100%'.*'1B'"),

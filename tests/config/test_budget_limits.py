@@ -95,7 +95,7 @@ def test_relative_limits_are_resolved_to_absolute_ones(
 def test_relative_limit_needs_a_dense_value() -> None:
     with pytest.raises(RecipeError, match=r"'drop 1%' is below dense, whose accuracy is not known"):
         BudgetConstraint("accuracy", "drop 1%").resolved(None)
-    with pytest.raises(RecipeError, match=r"latency_ms.p95': 0.5 is a share of dense"):
+    with pytest.raises(RecipeError, match=r"latency_ms.p95': 0.5 is a fraction of dense"):
         BudgetConstraint("latency_ms.p95", 0.5).resolved(None)
 
 
