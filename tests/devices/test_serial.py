@@ -186,9 +186,9 @@ def test_only_boards_that_load_models_are_measured_interleaved(
     with board(model) as port:
         found = ep.profile(model, f"serial:{port}", baseline=other, **_QUICK, noise=100.0)
     assert [one.sha256 for one in found.models.values()] == [sha256(model)]
-    assert caplog.messages == [
-        f"serial:{port}?baud=115200 runs the one model in its firmware: it is measured without dense"
-    ]
+    (warning,) = caplog.messages
+    assert f"serial:{port}?baud=115200" in warning
+    assert "without dense" in warning
 
 
 @pytest.mark.long
