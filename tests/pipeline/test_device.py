@@ -36,7 +36,7 @@ def test_precision_is_chosen_only_by_measurements_on_the_device(tmp_path: Path) 
 
 @pytest.mark.parametrize("target", ["jetson-orin-nano", "arduino-nano-33-ble"])
 def test_targets_that_choose_by_no_measurement_take_no_device(target: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"what ships to {target} is not chosen by .* 'edgeprune profile BUNDLE"):
+    with pytest.raises(InputError, match=rf"{target} .*'edgeprune profile BUNDLE"):
         edgeprune.build("digits", target, device="local:", output=tmp_path, cache=tmp_path)
 
 

@@ -142,8 +142,8 @@ def test_report_shows_the_operator_at_the_memory_peak(built: BuildResult) -> Non
     assert "The arena's peak, shipped: " in text
     assert "TFLite Micro: same class as LiteRT for" in text
     page = (built.folder / "report.html").read_text()
-    assert "Alive at the arena's peak, dense: CONV_2D /residual/conv2/Conv" in html.unescape(page)
-    assert "Alive at the arena's peak, shipped: " in html.unescape(page)
+    assert "Live tensors at the arena's peak, dense: CONV_2D /residual/conv2/Conv" in html.unescape(page)
+    assert "Live tensors at the arena's peak, shipped: " in html.unescape(page)
     assert "Tensor arena, with 32-bit pointers" in page
     assert "measured on" not in page.partition('id="provenance"')[2]
 
