@@ -130,7 +130,7 @@ def test_ctrl_c_exits_with_130_and_says_how_to_resume(tmp_path: Path) -> None:
     assert out == ""
     assert err.count("error: ") == 1
     assert "Traceback" not in err
-    assert "the same command goes on" in err
+    assert "same command again" in err
 
 
 def test_cached_build_imports_no_torch(
