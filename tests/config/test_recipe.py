@@ -66,7 +66,10 @@ def test_packaged_recipes_are_found_from_any_folder(tmp_path: Path, monkeypatch:
         ("training.optimizer = 'adam'", "'training.optimizer' in {file}: got 'adam', must be 'auto', 'sgd' or 'adamw'"),
         ("training.lr = nan", "'training.lr' in {file}: got nan, must be a finite number"),
         ("budget.flops = 0.5", "unknown key 'budget.flops' in {file}"),
-        ("budget.params = 1.5", "'budget.params' in {file}: got 1.5, must be a fraction of dense in (0, 1], or a whole"),
+        (
+            "budget.params = 1.5",
+            "'budget.params' in {file}: got 1.5, must be a fraction of dense in (0, 1], or a whole",
+        ),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path: Path, extra: str, message: str) -> None:

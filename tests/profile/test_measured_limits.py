@@ -67,8 +67,8 @@ def test_limits_apply_to_the_selected_model() -> None:
     latency, memory = check_limits(manifest(P50, MEMORY), profile())
     assert (latency.value, latency.limit, latency.ok, latency.kind) == (2.0, 3.0, True, "measured")
     assert (memory.value, memory.ok) == (5e6, True)
-    (share,) = check_limits(manifest(ConstraintReport(name="latency_ms.p95", limit=0.4)), profile())
-    assert (share.limit, share.ok) == (pytest.approx(0.4 * 4.0 * 1.2), False)
+    (fraction,) = check_limits(manifest(ConstraintReport(name="latency_ms.p95", limit=0.4)), profile())
+    assert (fraction.limit, fraction.ok) == (pytest.approx(0.4 * 4.0 * 1.2), False)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,11 @@ def test_limit_without_a_measurement_is_missed_with_advice() -> None:
     assert "was not measured; 'edgeprune profile" in unknown.note
     (memory,) = check_limits(manifest(MEMORY), profile(int8=model("1", 1.0, memory=None)))
     assert not memory.ok
-    (share,) = check_limits(manifest(ConstraintReport(name="latency_ms.p50", limit=0.5)), profile(int8=model("1", 1.0)))
-    assert not share.ok
-    assert "share of dense" in share.note
+    (fraction,) = check_limits(
+        manifest(ConstraintReport(name="latency_ms.p50", limit=0.5)), profile(int8=model("1", 1.0))
+    )
+    assert not fraction.ok
+    assert "fraction of dense" in fraction.note
 
 
 def test_a_fraction_of_dense_uses_an_earlier_dense_of_the_same_device_only() -> None:
