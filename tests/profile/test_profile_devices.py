@@ -133,7 +133,7 @@ def test_models_are_measured_interleaved_with_a_baseline(bundle: Path, shared_da
     assert found.models["mlperf_tiny_ad01_int8"].layers is None  # LiteRT's Python does not tell
     with pytest.raises(InputError, match="both must run on the same runtime"):
         load_workload(lite, model)
-    with pytest.raises(InputError, match="called 'base', as the baseline is"):
+    with pytest.raises(InputError, match="'base' of the baseline"):
         load_workload(Path(shutil.copy(model, bundle.parent / "base.onnx")), bundle)
 
 
