@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edgeprune.bundle.manifest import BudgetReport
+from edgeprune.bundle.budget_report import BudgetReport
 from edgeprune.evidence import Evidence, is_at_least
 
 _LOWER = "accuracy"

@@ -22,12 +22,12 @@ from pydantic import (
 
 from edgeprune import input_files, safe_json
 from edgeprune.bundle import strict_json
+from edgeprune.bundle.budget_report import BudgetReport, ConstraintReport
 from edgeprune.bundle.microcontroller_report import MicrocontrollerReport
 from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.pruning_report import EquivalenceReport, PlanReport, TrainingReport
 from edgeprune.bundle.schema_base import Count, Figure, ManifestPart, RelativePath, Share
 from edgeprune.errors import BundleError
-from edgeprune.evidence import Evidence
 
 NAME = "manifest.json"
 SCHEMA = 1
@@ -126,42 +126,6 @@ class PairsReport(ManifestPart):
 
     lost: Count
     gained: Count
-
-
-class BudgetReport(ManifestPart):
-    """One limit of the budget and the value that is compared with it.
-
-    Attributes:
-        name: Name of the limited quantity, such as ``macs``, ``latency_ms.p95`` or ``accuracy``.
-        limit: Limit as an absolute value: a minimum for accuracy, a maximum for every other quantity.
-        value: Actual value; None if it is not known.
-        margin: Distance from the value to the limit, in the unit of the value; negative if the limit is missed.
-        kind: Provenance of the value.
-        ok: Whether the value meets the limit and has the required provenance.
-        note: Remark, such as the reason for a missing value; empty if there is none.
-    """
-
-    name: str
-    limit: Figure
-    value: Figure | None
-    margin: Figure | None = None
-    kind: Evidence = "exact"
-    ok: bool
-    note: str = ""
-
-
-class ConstraintReport(ManifestPart):
-    """A limit on a measured quantity; ``measured.json`` contains its result, which each new profile replaces.
-
-    Attributes:
-        name: Name of the limited quantity, such as ``latency_ms.p95``.
-        limit: Limit as written in the recipe: a fraction of the dense network's value, an amount, or text with a unit.
-        require: Weakest provenance that is accepted.
-    """
-
-    name: str
-    limit: float | str
-    require: Evidence = "estimated"
 
 
 class Platform(ManifestPart):

@@ -16,7 +16,8 @@ from pydantic import Field
 from edgeprune import files as whole_files
 from edgeprune import input_files
 from edgeprune.bundle import strict_json
-from edgeprune.bundle.manifest import BudgetReport, FileEntry, Sha256
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import FileEntry, Sha256
 from edgeprune.bundle.schema_base import ManifestPart
 from edgeprune.errors import BundleError
 

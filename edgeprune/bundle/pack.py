@@ -21,7 +21,8 @@ from edgeprune.bundle import archive as archives
 from edgeprune.bundle import bundle_paths, measurements, signature
 from edgeprune.bundle import manifest as manifests
 from edgeprune.bundle.atomic_swap import exchange
-from edgeprune.bundle.manifest import BudgetReport, FileEntry, Manifest
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import FileEntry, Manifest
 from edgeprune.bundle.measurements import Measurements
 from edgeprune.bundle.replacement_check import check_replaceable
 from edgeprune.errors import BundleError

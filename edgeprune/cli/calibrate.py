@@ -52,7 +52,8 @@ def command(
     from edgeprune.devices import device as device_of
     from edgeprune.export.onnx_export import export
     from edgeprune.model import network
-    from edgeprune.profile.latency_calibration import QUICK, calibrate, check_device, check_machine, check_runtime
+    from edgeprune.profile.calibration_checks import check_device, check_machine, check_runtime
+    from edgeprune.profile.latency_calibration import QUICK, calibrate
 
     target_config, measured_device = Target.load(target), device_of(device)
     check_device(measured_device)

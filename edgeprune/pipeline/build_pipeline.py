@@ -10,7 +10,8 @@ from pathlib import Path
 from edgeprune import backends, devices
 from edgeprune.bundle import pack
 from edgeprune.bundle.budget_check import combined, missed
-from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import Manifest
 from edgeprune.bundle.measurements import Measurements
 from edgeprune.bundle.replacement_check import check_replaceable
 from edgeprune.config import Recipe, RecipeBudget, Target

@@ -15,21 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from edgeprune import backends
-from edgeprune.backends.runner_scripts import RunnerScripts
 from edgeprune.config import Target
 from edgeprune.cost.latency_probes import empty, probe
 from edgeprune.cost.latency_table import (
     Grid,
     LatencyTable,
     RemainderLatency,
-    allowed_versions,
     fingerprint,
-    is_version_in,
 )
 from edgeprune.cost.layer_shapes import CostLayer, LayerShape
-from edgeprune.devices import Capability, Device, Workspace
-from edgeprune.errors import InputError, TargetError
+from edgeprune.devices import Device, Workspace
+from edgeprune.profile.calibration_checks import check_device, check_machine, check_runtime, check_version
 from edgeprune.profile.runner_client import Runner
 from edgeprune.progress import SILENT, Progress
 
@@ -74,65 +70,6 @@ def counts(dense: int, *, shrinks: bool, anchors: Sequence[float]) -> tuple[int,
     return tuple(sorted(count for count in candidates if 1 <= count <= dense))
 
 
-def check_device(device: Device) -> None:
-    """Check that a device can be calibrated.
-
-    Raises:
-        InputError: The device does not run programs, or its latency is emulated.
-    """
-    if Capability.RUN not in device.capabilities:
-        raise InputError(
-            f"{device.uri} cannot be calibrated: layers are measured with ONNX Runtime, which it does not run"
-        )
-    if device.kind != "measured":
-        raise InputError(f"{device.uri} cannot be calibrated: its latency is {device.kind}, not measured on the board")
-
-
-def check_machine(target: Target, device: Device, machine: str) -> None:
-    """Check that measurements on a device are valid for the target.
-
-    Args:
-        target: Target of the latency table.
-        device: Device to measure on.
-        machine: Architecture of the device, as ``platform.machine()`` returns it there.
-
-    Raises:
-        TargetError: The target has another architecture.
-    """
-    expected = target.hardware.architecture
-    if expected not in (None, machine):
-        name = "this machine" if device.uri == "local:" else device.uri
-        raise TargetError(
-            f"the target {target.name} has the architecture {expected}, but {name} has {machine}: "
-            "give the board itself with --device, or a target of that architecture, such as host"
-        )
-
-
-def check_runtime(target: Target) -> RunnerScripts:
-    """Check that a latency table of ``target`` can be measured; return the runner scripts.
-
-    Raises:
-        TargetError: Single layers cannot be measured with the runtime of the target.
-    """
-    backend = backends.for_target(target)
-    if not backend.measures_layers or backend.runner is None:
-        able = [name for name in backends.names() if backends.backend(name).measures_layers]
-        raise TargetError(
-            f"the target {target.name} cannot be calibrated: its runtime is {backend.name}, and layers are measured "
-            f"with {' or '.join(able)}"
-        )
-    return backend.runner
-
-
-def _check_version(target: Target, device: Device, version: str) -> None:
-    versions = allowed_versions(target, backends.for_target(target).installed_version)
-    if not is_version_in(versions, version):
-        raise TargetError(
-            f"the target {target.name} is for {target.runtime.name} {versions}, {device.uri} has {version}: "
-            "install such a version there"
-        )
-
-
 def calibrate(
     layers: Sequence[CostLayer],
     networks: Mapping[str, Path],
@@ -173,7 +110,7 @@ def calibrate(
     with tempfile.TemporaryDirectory() as folder, device.open() as workspace:
         runner = Runner(workspace, workspace.push(*scripts.files), "latency probes", _TIMEOUT_S)
         check_machine(target, device, str(runner.machine["machine"]))
-        _check_version(target, device, str(runner.machine["runtime_version"]))
+        check_version(target, device, str(runner.machine["runtime_version"]))
         cores = int(runner.machine["cores"])
         bench = _Bench(runner, workspace, Path(folder), min(target.runtime.threads or cores, cores), effort)
         layer_ms, floor_ms, network_ms = bench.measure(points, networks, progress)

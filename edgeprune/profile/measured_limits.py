@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edgeprune import backends
 from edgeprune.bundle.budget_check import verdict
-from edgeprune.bundle.manifest import BudgetReport, ConstraintReport, Manifest, Platform
+from edgeprune.bundle.budget_report import BudgetReport, ConstraintReport
+from edgeprune.bundle.manifest import Manifest, Platform
 from edgeprune.config.budget import is_fraction
 from edgeprune.config.budget_limits import BudgetConstraint
 from edgeprune.errors import TargetError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeprune.bundle.manifest import BudgetReport
+from edgeprune.bundle.budget_report import BudgetReport
 from edgeprune.report.quantity_text import shown
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import Manifest
 from edgeprune.profile.measured_limits import device_name, is_on_target
 from edgeprune.profile.profile_result import Profile
 from edgeprune.report import budget_output, build_table

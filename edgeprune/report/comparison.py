@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from edgeprune.bundle.bundle_reader import BundleContent
@@ -22,46 +22,13 @@ from edgeprune.profile.latency_noise import (
 )  # fmt: skip
 from edgeprune.profile.profile_result import BASE, DENSE, PRUNED, ModelProfile, Profile
 from edgeprune.report.accuracy_change import accuracy_change
+from edgeprune.report.comparison_result import Comparison
 from edgeprune.report.quantity_change import QuantityChange
 from edgeprune.report.regression_limits import ACCURACY, RegressionLimit, default_rule
 
 _DEVICE = ("machine", "cpu", "runtime")
 _NOT_COMPARED = ("accuracy", "samples")
 _Pair = tuple[ModelProfile, ModelProfile]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All changes from one bundle to another.
-
-    Attributes:
-        title: Recipe and target, or the two paths.
-        metric: Name of the metric under the key ``accuracy``.
-        changes: One for each quantity, in the order of the table.
-        notes: Remarks on the whole comparison.
-        undecided_fails: Whether an undecided limit counts as failed.
-    """
-
-    title: str
-    metric: str
-    changes: tuple[QuantityChange, ...]
-    notes: tuple[str, ...] = ()
-    undecided_fails: bool = True
-
-    @property
-    def failed(self) -> tuple[QuantityChange, ...]:
-        """Changes whose whole interval is beyond the limit."""
-        return tuple(change for change in self.changes if change.failed)
-
-    @property
-    def undecided(self) -> tuple[QuantityChange, ...]:
-        """Changes whose interval contains the limit."""
-        return tuple(change for change in self.changes if change.decision == "undecided")
-
-    @property
-    def passed(self) -> bool:
-        """Whether no limit fails."""
-        return not self.failed and not (self.undecided and self.undecided_fails)
 
 
 def compare(

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from edgeprune.report.comparison import Comparison
+from edgeprune.report.comparison_result import Comparison
 from edgeprune.report.quantity_change import QuantityChange
 from edgeprune.report.quantity_text import points, shown, signed
 from edgeprune.report.regression_limits import ACCURACY

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import Manifest
 from edgeprune.bundle.report_data import ReportData
 from edgeprune.profile import Profile
 from edgeprune.profile.profile_result import BASE, DENSE

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from edgeprune.bundle.budget_check import combined
-from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import Manifest
 from edgeprune.bundle.measurements import Measurements
 from edgeprune.bundle.report_data import ReportData
 from edgeprune.errors import BundleError

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeprune.bundle.manifest import BudgetReport, Manifest
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import Manifest
 from edgeprune.config.budget import COSTS
 from edgeprune.report import accuracy_intervals, quantity_text
 from edgeprune.report.quantity_text import shown

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from edgeprune.training.distillation import Teacher, feature_layers, is_accurate
+from edgeprune.training.distillation import Teacher, is_accurate
 from edgeprune.training.distributed import process_group
 from edgeprune.training.evaluate import Evaluation, evaluate
 from edgeprune.training.evaluator import Evaluator
+from edgeprune.training.feature_distance import feature_layers
 from edgeprune.training.finetune import finetune
 from edgeprune.training.history import Epoch, History
 from edgeprune.training.objective import Objective

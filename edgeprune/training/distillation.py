@@ -5,18 +5,16 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from edgeprune.config import DistillationSettings, TrainingSettings
 from edgeprune.errors import InputError
-from edgeprune.graph import Group
 from edgeprune.model.data import Split
 from edgeprune.model.eval_mode import eval_mode
 from edgeprune.model.splits import some
@@ -256,20 +254,6 @@ class Teacher:
             pairs.append((layer, remaining.float(), own))
         recorded.clear()
         return pairs
-
-
-def feature_layers(
-    groups: Sequence[Group], dense: nn.Module, small: nn.Module, kept: Mapping[str, Mapping[int, Tensor]]
-) -> dict[str, Tensor | None]:
-    """Return the last BatchNorm layer of each group that both networks have, with its remaining channels."""
-    layers: dict[str, Tensor | None] = {}
-    modules = dict(small.named_modules())
-    for group in groups:
-        names = [member.tensor.rpartition(".")[0] for member in group.members if member.tensor.endswith(".weight")]
-        norms = [name for name in names if isinstance(modules.get(name), _BatchNorm)]
-        if norms and isinstance(dense.get_submodule(norms[-1]), _BatchNorm):
-            layers[norms[-1]] = kept.get(f"{norms[-1]}.weight", {}).get(0)
-    return layers
 
 
 def _close(one: Any, other: Any) -> bool:

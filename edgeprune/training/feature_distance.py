@@ -1,11 +1,29 @@
-"""Squared distance between features of two networks, with a fast backward pass."""
+"""Features of two networks: the layers to compare, and their squared distance with a fast backward pass."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from edgeprune.graph import Group
+
+
+def feature_layers(
+    groups: Sequence[Group], dense: nn.Module, small: nn.Module, kept: Mapping[str, Mapping[int, Tensor]]
+) -> dict[str, Tensor | None]:
+    """Return the last BatchNorm layer of each group that both networks have, with its remaining channels."""
+    layers: dict[str, Tensor | None] = {}
+    modules = dict(small.named_modules())
+    for group in groups:
+        names = [member.tensor.rpartition(".")[0] for member in group.members if member.tensor.endswith(".weight")]
+        norms = [name for name in names if isinstance(modules.get(name), _BatchNorm)]
+        if norms and isinstance(dense.get_submodule(norms[-1]), _BatchNorm):
+            layers[norms[-1]] = kept.get(f"{norms[-1]}.weight", {}).get(0)
+    return layers
 
 
 class _SquaredDistance(torch.autograd.Function):

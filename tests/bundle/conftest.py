@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metrics, Provenance
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, Provenance
 from edgeprune.bundle.parity_report import ParityReport
 
 

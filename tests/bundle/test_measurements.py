@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeprune.bundle import measurements
-from edgeprune.bundle.manifest import BudgetReport
+from edgeprune.bundle.budget_report import BudgetReport
 from edgeprune.bundle.measurements import Measurements
 from edgeprune.errors import BundleError
 

@@ -143,7 +143,7 @@ _CASES = {
         _change("data.py:good", "data.py:untrained"), ["--schedule", "iterative"], 3, ("train split is empty",),
     ),
     "rewinding without rewind weights": (
-        None, ["--schedule", "weight_rewinding"], 3, ("model.rewind_weights", "weight_rewinding", "name their file"),
+        None, ["--schedule", "weight_rewinding"], 3, ("model.rewind_weights", "weight_rewinding", "path of their file"),
     ),
     "data that yields NaN": (_change("data.py:good", "data.py:nan"), [], 3, ("1 of 48 samples", "NaN")),
     "labels out of range": (_change("data.py:good", "data.py:labels"), [], 3, ("train", "0 to 4", "0 to 2")),

@@ -17,7 +17,7 @@ from edgeprune.devices import Emulator
 from edgeprune.errors import InputError
 from edgeprune.graph import capture, units_of
 from edgeprune.model import network
-from edgeprune.profile.latency_calibration import check_device
+from edgeprune.profile.calibration_checks import check_device
 from tests.devices import sshd
 
 _NETWORK = """

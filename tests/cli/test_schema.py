@@ -71,7 +71,7 @@ def test_properties_have_the_descriptions_of_the_attributes() -> None:
     schema = json_schema("recipe")
     quantize = schema["$defs"]["QuantizeSettings"]
     assert "Attributes" not in quantize["description"]
-    assert "Training samples" in quantize["properties"]["samples"]["description"]
+    assert "training samples" in quantize["properties"]["samples"]["description"]
     assert "\n" not in quantize["properties"]["precision"]["description"]
 
 

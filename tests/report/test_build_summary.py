@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgeprune.bundle.manifest import BudgetReport, Manifest, Platform, PrecisionReport
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import Manifest, Platform, PrecisionReport
 from edgeprune.profile import Profile
 from edgeprune.report.build_summary import COLUMNS, BuildOutcome, FinishedBuild, cells, markdown
 from tests.report.test_comparison import manifest, profile

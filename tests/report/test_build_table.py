@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from edgeprune.bundle.manifest import AllMetrics, BudgetReport, Manifest, Metrics, Platform, PrecisionReport, Provenance
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import AllMetrics, Manifest, Metrics, Platform, PrecisionReport, Provenance
 from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.profile import Profile
 from edgeprune.profile.profile_result import Figure, LatencyFigures, ModelProfile, RatioFigure

@@ -31,7 +31,8 @@ from edgeprune.errors import InputError, MeasurementError
 from edgeprune.profile import Profile, latency_statistics
 from edgeprune.profile.profile_result import Figure, LatencyFigures, ModelProfile, Validity
 from edgeprune.report import comparison_output
-from edgeprune.report.comparison import Comparison, compare
+from edgeprune.report.comparison import compare
+from edgeprune.report.comparison_result import Comparison
 from edgeprune.report.quantity_change import QuantityChange
 from edgeprune.report.regression_limits import RegressionLimit
 

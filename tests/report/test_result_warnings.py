@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgeprune.bundle.manifest import BudgetReport, Manifest, PairsReport
+from edgeprune.bundle.budget_report import BudgetReport
+from edgeprune.bundle.manifest import Manifest, PairsReport
 from edgeprune.bundle.pruning_report import TrainingReport
 from edgeprune.report import report_page
 from edgeprune.report.result_warnings import result_warnings

@@ -218,7 +218,7 @@ def test_a_selection_is_found_by_name_or_by_class(tmp_path: Path) -> None:
         create("global", {"beta": 1})
     with pytest.raises(InputError, match=r"alpha.*-1"):
         create("global", {"alpha": -1})
-    with pytest.raises(InputError, match=r"is not a class derived from edgeprune\.select\.Selection"):
+    with pytest.raises(InputError, match=r"is not a class derived from edgeprune\.selection\.Selection"):
         create("torch.nn:Linear")
 
 

@@ -100,6 +100,6 @@ def test_a_kill_within_an_epoch_changes_nothing_but_another_number_of_processes_
 
 def test_fewer_samples_a_step_than_processes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = run.process_group().__class__(rank=0, count=17)
-    monkeypatch.setattr("edgeprune.training.trainer.processes", lambda: many)
+    monkeypatch.setattr("edgeprune.training.trainer.process_group", lambda: many)
     with pytest.raises(InputError, match=r"training\.batch_size.*16.*50.*17"):
         run.train("plain", tmp_path)

@@ -11,12 +11,11 @@ from typing import Any, Literal
 from edgeprune import files
 from edgeprune.bundle import evaluation, pack, provenance, report_data, sbom
 from edgeprune.bundle.budget_check import verdict
+from edgeprune.bundle.budget_report import BudgetReport, ConstraintReport
 from edgeprune.bundle.manifest import NAME as MANIFEST
 from edgeprune.bundle.manifest import (
     AllMetrics,
-    BudgetReport,
     CandidateReport,
-    ConstraintReport,
     Manifest,
     Metrics,
     PairsReport,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import starmap
 from typing import Any
 
-from edgeprune.bundle.manifest import BudgetReport
+from edgeprune.bundle.budget_report import BudgetReport
 from edgeprune.report import budget_output, quantity_text, training_text
 from edgeprune.report.components import Column, ReportSource, Section, kind, table, terms
 from edgeprune.report.markup import Content, element
