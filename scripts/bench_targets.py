@@ -1,4 +1,4 @@
-"""Build networks for every target that runs Linux, and tell what ships there.
+"""Builds of networks for every target that runs Linux: selected precision, file size and accuracy.
 
     python scripts/bench_targets.py --recipes cifar10-resnet56 --epochs 0 --write docs/targets.md
 
@@ -52,7 +52,7 @@ def main() -> None:
     text = "\n\n".join([f"{versions}, {processor()}.", *sections])
     print(text)
     if arguments.write:
-        write_between(arguments.write, "targets", "What ships to every target", text)
+        write_between(arguments.write, "targets", "Selected precision, file size and accuracy per target", text)
 
 
 def _row(result: BuildResult) -> tuple[str, ...]:
