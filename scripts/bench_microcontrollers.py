@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints what ships to every microcontroller: accuracy, arena, flash, latency; as Markdown.
+"""Accuracy, arena, flash and latency for every microcontroller, as Markdown.
 
     python scripts/bench_microcontrollers.py
     python scripts/bench_microcontrollers.py --recipes digits cifar10-resnet8 --epochs 1 --journal runs.jsonl
@@ -63,7 +63,7 @@ def main() -> None:
     text = "\n\n".join([f"EdgePrune {__version__}, torch {torch.__version__}, {processor()}.", *sections])
     print(text)
     if arguments.write:
-        write_between(arguments.write, "microcontrollers", "What ships to every microcontroller", text)
+        write_between(arguments.write, "microcontrollers", "Accuracy, memory and latency per board", text)
 
 
 def _built(name: str, target: Target, budget: str, arguments: argparse.Namespace) -> dict[str, Any]:
