@@ -12,7 +12,7 @@ from edgeprune.files import write_atomic
 def write_between(path: Path, marker: str, heading: str, text: str) -> None:
     """Put ``text`` between the markers of that name, under ``heading`` at the end of the page where there are none."""
     begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
-    page = path.read_text(encoding="utf-8") if path.exists() else "# What to remove\n"
+    page = path.read_text(encoding="utf-8") if path.exists() else "# Criteria, selections and repairs\n"
     if begin not in page:
         page += f"\n## {heading}\n\n{begin}\n{end}\n"
     marked = f"{begin}\n{text}\n{end}"
