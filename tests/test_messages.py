@@ -54,6 +54,8 @@ _CASES: dict[str, Callable[[Path], object]] = {
     "unknown setting": lambda folder: _digits(prune__criterions="l2"),
     "setting out of range": lambda folder: _digits(training__epochs=-1),
     "invalid budget": lambda folder: _digits(budget__macs=0),
+    "mistyped budget": lambda folder: _digits(budget__macs="2%%"),
+    "unknown repair": lambda folder: _digits(prune__repair=["biases"]),
     "unknown target": lambda folder: Target.load("rasberry-pi"),
     "unknown runtime": lambda folder: Target.load("host").with_runtime("tflite"),
     "unknown criterion": lambda folder: criteria.create("l3"),

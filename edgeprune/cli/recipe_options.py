@@ -79,8 +79,8 @@ def recipe_options(function: _F) -> _F:
                 multiple=True,
                 callback=assignments,
                 metavar="COST=LIMIT",
-                help="Limit of a cost: macs=0.5 is half of the dense network, macs=4000000 is absolute. Pruning also "
-                "targets params, latency_ms, peak_activation_bytes, flash_bytes=64KiB, and arena_bytes. "
+                help="Limit of a cost: macs=0.5 or 50% is half of the dense network, macs=4000000 is absolute. "
+                "Pruning also targets params, latency_ms, peak_activation_bytes, flash_bytes=64KiB, and arena_bytes. "
                 "Checked after the build: accuracy='drop 0.5%' or 0.985, latency_ms.p95=5ms, memory_bytes, file_bytes. "
                 "For one target: rpi:macs=0.3.",
             ),

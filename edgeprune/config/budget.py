@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from pydantic import field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from edgeprune.config.settings_base import Settings, validate
 from edgeprune.config.units_of_measure import BYTES, MILLISECONDS, units_of
@@ -20,36 +20,52 @@ logger = logging.getLogger(__name__)
 
 COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
 """Costs that pruning can limit."""
-_ALLOWED_TIME = "milliseconds above 1, or a time such as '0.8ms' or '800us'"
-_ALLOWED_BYTES = "a whole number of bytes above 1, or a size such as '64KiB' or '1MB'"
+_FRACTION = "a fraction of dense such as 0.5 or '50%'"
+_ALLOWED_COUNT = f"{_FRACTION}, or a whole number above 1"
+_ALLOWED_TIME = f"{_FRACTION}, milliseconds above 1, or a time such as '0.8ms' or '800us'"
+_ALLOWED_BYTES = f"{_FRACTION}, a whole number of bytes above 1, or a size such as '64KiB' or '1MB'"
 
 
-def checked_amount(name: str, value: float | str | None) -> float | str | None:
-    """Return a limit of time or bytes unchanged: a fraction of dense, an amount, or text with ``%`` or a unit.
+def checked_amount(name: str, value: object) -> float | int | str | None:
+    """Return a limit unchanged: a fraction of dense, an amount, or text with ``%`` or a unit.
 
-    A number below 1 is a fraction, a number above 1 an amount. The number 1 could be either and is refused. A fraction
-    of a time is logged once as a warning, because it could be meant in milliseconds.
+    A number below 1 is a fraction, a number above 1 an amount. The number 1 is all of dense for a count. For a time or
+    a size it could be either and is refused. A fraction of a time is logged once as a warning, because it could be
+    meant in milliseconds.
+
+    Args:
+        name: Name of the limited quantity, such as ``macs``, ``latency_ms`` or ``flash_bytes``.
+        value: Value from TOML or Python, of any type.
 
     Raises:
         ValueError: The value is none of them; the message names the allowed values.
     """
     units = units_of(name)
-    is_size = units is BYTES
     if value is None:
         return None
     if isinstance(value, str):
         amount, fraction = _amount(value, units), _fraction(value)
-        is_valid = amount is not None and (not is_size or amount.is_integer()) and amount > 0
+        is_valid = amount is not None and (units is not BYTES or amount.is_integer()) and amount > 0
         is_valid = is_valid or (fraction is not None and 0 < fraction <= 1)
-    elif value == 1:
-        raise ValueError(f"not the ambiguous number 1: '100%' of dense, or '1{'B' if is_size else 'ms'}'")
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        is_valid = False
+    elif value == 1 and units:
+        raise ValueError(f"not the ambiguous number 1: '100%' of dense, or '1{'B' if units is BYTES else 'ms'}'")
     else:
-        is_valid = 0 < value < 1 or (value > 1 and (not is_size or float(value).is_integer()))
-        if is_valid and value < 1 and not is_size:
+        is_whole = units is MILLISECONDS or float(value).is_integer()
+        is_valid = 0 < value <= 1 or (value > 1 and is_whole and math.isfinite(value))
+        if 0 < value < 1 and units is MILLISECONDS:
             _warn_of_fraction(name, value)
     if not is_valid:
-        raise ValueError(f"a fraction of dense such as 0.5 or '50%', {_ALLOWED_BYTES if is_size else _ALLOWED_TIME}")
-    return value
+        raise ValueError(_allowed(units))
+    assert isinstance(value, int | float | str)
+    return int(value) if not isinstance(value, str) and value > 1 and units is not MILLISECONDS else value
+
+
+def _allowed(units: Mapping[str, float]) -> str:
+    if units is MILLISECONDS:
+        return _ALLOWED_TIME
+    return _ALLOWED_BYTES if units is BYTES else _ALLOWED_COUNT
 
 
 @cache
@@ -63,25 +79,17 @@ def _warn_of_fraction(name: str, value: float) -> None:
 class Costs(Settings):
     """Limits of costs that do not depend on the device."""
 
-    macs: float | int | None = None
-    params: float | int | None = None
+    macs: float | int | str | None = None
+    params: float | int | str | None = None
     peak_activation_bytes: float | int | str | None = None
     flash_bytes: float | int | str | None = None
     arena_bytes: float | int | str | None = None
 
-    @field_validator("macs", "params")
+    # Before the alternatives of the type are tried, so that a wrong value gives one sentence.
+    @field_validator("macs", "params", "peak_activation_bytes", "flash_bytes", "arena_bytes", mode="before")
     @classmethod
-    def _share_or_count(cls, value: float | None) -> float | int | None:
-        if value is None or 0 < value <= 1:
-            return value
-        if value > 1 and float(value).is_integer():
-            return int(value)
-        raise ValueError("a fraction of dense in (0, 1], or a whole number above 1")
-
-    @field_validator("peak_activation_bytes", "flash_bytes", "arena_bytes")
-    @classmethod
-    def _share_or_bytes(cls, value: float | str | None, info: Any) -> float | int | str | None:
-        return checked_amount(info.field_name, value)
+    def _is_amount(cls, value: object, info: ValidationInfo) -> float | int | str | None:
+        return checked_amount(str(info.field_name), value)
 
 
 class Budget(Costs):
@@ -89,7 +97,7 @@ class Budget(Costs):
 
     A number in (0, 1] is a fraction of the dense network's cost, and a number above 1 is absolute: ``Budget(macs=0.5)``
     is half the multiply-adds, ``Budget(params=250_000)`` at most 250,000 parameters. Text with a unit is also absolute:
-    ``Budget(flash_bytes="64KiB", latency_ms="0.8ms")``. Times and bytes may be fractions as text: ``"60%"``. For them,
+    ``Budget(flash_bytes="64KiB", latency_ms="0.8ms")``. A fraction may be text: ``"60%"``. For times and bytes,
     the number 1 is not allowed, because it could mean all of dense or one millisecond.
 
     Attributes:
@@ -105,9 +113,9 @@ class Budget(Costs):
 
     latency_ms: float | int | str | None = None
 
-    @field_validator("latency_ms")
+    @field_validator("latency_ms", mode="before")
     @classmethod
-    def _share_or_time(cls, value: float | str | None) -> float | int | str | None:
+    def _is_time(cls, value: object) -> float | int | str | None:
         return checked_amount("latency_ms", value)
 
     @model_validator(mode="after")

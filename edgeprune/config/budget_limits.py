@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from edgeprune.config.budget import COSTS, Budget, Costs, absolute, checked_amount
 from edgeprune.config.settings_base import Settings, nearest
@@ -72,9 +72,9 @@ class LatencyLimits(Settings):
     min: float | int | str | None = None
     mean: float | int | str | None = None
 
-    @field_validator("*")
+    @field_validator("*", mode="before")
     @classmethod
-    def _share_or_time(cls, value: float | str | None) -> float | int | str | None:
+    def _is_time(cls, value: object) -> float | int | str | None:
         return checked_amount("latency_ms", value)
 
 
@@ -92,16 +92,20 @@ class _Limits(Costs):
     memory_bytes: float | int | str | None = None
     require: Literal["estimated", "emulated", "measured"] | None = None
 
-    @field_validator("file_bytes", "memory_bytes")
+    @field_validator("file_bytes", "memory_bytes", mode="before")
     @classmethod
-    def _share_or_size(cls, value: float | str | None, info: Any) -> float | int | str | None:
-        return checked_amount(info.field_name, value)
+    def _is_size(cls, value: object, info: ValidationInfo) -> float | int | str | None:
+        return checked_amount(str(info.field_name), value)
 
-    @field_validator("accuracy")
+    @field_validator("accuracy", mode="before")
     @classmethod
-    def _least_or_drop(cls, value: float | str | None) -> float | str | None:
-        if isinstance(value, str) and not (_DROP.fullmatch(value) or _PERCENT.fullmatch(value)):
-            raise ValueError("the least there may be, such as 0.985 or '98.5%', or 'drop 0.5%': points below dense")
+    def _is_minimum_or_drop(cls, value: object) -> object:
+        if isinstance(value, str):
+            is_valid = (_DROP.fullmatch(value) or _PERCENT.fullmatch(value)) is not None
+        else:
+            is_valid = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        if not is_valid:
+            raise ValueError("a minimum such as 0.985 or '98.5%', or a drop below dense such as 'drop 0.5%'")
         return value
 
     def given(self) -> dict[str, Any]:

@@ -22,6 +22,17 @@ else:
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MAX_TOML_BYTES = 1 << 20
+_EXPECTED_TYPES = {
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "mapping_type": "a table",
+    "model_type": "a table",
+    "dict_type": "a table",
+}
+"""Expected types of TOML, by the type of pydantic's error."""
 
 
 def _is_name(value: str) -> str:
@@ -103,8 +114,14 @@ def validate(model: type[_Model], values: Mapping[str, Any], *, where: str, erro
 
 
 def error_text(problems: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Return one line for each of ``problems`` of ``model``; ``where`` names the origin of its values."""
-    return "\n".join(_line(problem, model, where) for problem in problems.errors())
+    """Return one line for each wrong key of ``model``; ``where`` names the origin of its values.
+
+    A value that fits no alternative of a union has one problem for each alternative; they share a line.
+    """
+    by_key: dict[str, list[ErrorDetails]] = {}
+    for problem in problems.errors():
+        by_key.setdefault(_key(problem, model), []).append(problem)
+    return "\n".join(_line(key, found, model, where) for key, found in by_key.items())
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -144,14 +161,22 @@ def unknown_key(key: str, model: type[BaseModel], where: str) -> str:
     return f"{message}; allowed here: {', '.join(siblings or known)}"
 
 
-def _line(problem: ErrorDetails, model: type[BaseModel], where: str) -> str:
-    key = _key(problem, model)
+def _line(key: str, problems: list[ErrorDetails], model: type[BaseModel], where: str) -> str:
+    # The deepest alternative is meant: in repair = ["x"], the list and not the text 'auto'.
+    problem = max(problems, key=lambda alternative: len(alternative["loc"]))
+    alternatives = [other for other in problems if len(other["loc"]) == len(problem["loc"])]
     if problem["type"] == "extra_forbidden":
         return unknown_key(key, model, where)
     if problem["type"] == "missing":
         return f"missing key '{key}' in {where}"
-    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"'{key}' in {where}: got {_shown(problem['input'])}, must be {reason}"
+    expected = ", or ".join(dict.fromkeys(map(_expected, alternatives)))
+    return f"'{key}' in {where}: got {_shown(problem['input'])}, must be {expected}"
+
+
+def _expected(problem: ErrorDetails) -> str:
+    """Return what was expected, as the object of "must be"."""
+    by_type = _EXPECTED_TYPES.get(problem["type"])
+    return by_type or problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
 
 
 def _key(problem: ErrorDetails, model: type[BaseModel]) -> str:

@@ -25,6 +25,7 @@ _DENSE = {
         ({"macs": 0.5}, {"macs": 500}),
         ({"macs": 1.0}, {"macs": 1001}),
         ({"macs": 250_000, "params": 0.1}, {"macs": 250_000, "params": 50}),
+        ({"macs": "50%", "params": "12.5 %"}, {"macs": 500, "params": 62}),
         ({"macs": 2e6}, {"macs": 2_000_000}),
         ({"latency_ms": 0.5}, {"latency_ms": 0.4}),
         ({"latency_ms": 12.5}, {"latency_ms": 12.5}),
@@ -59,7 +60,9 @@ def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"macs": 0}, r"'macs' in budget: got 0, must be a fraction of dense in \(0, 1\], or a whole number above 1"),
+        ({"macs": 0}, "'macs' in budget: got 0, must be a fraction of dense such as 0.5 or '50%', or a whole number"),
+        ({"macs": "2%%"}, "'macs' in budget: got '2%%', must be a fraction of dense such as 0.5 or '50%', or a whole"),
+        ({"macs": True}, "'macs' in budget: got True"),
         ({"macs": 1.5}, "'macs' in budget: got 1.5"),
         ({"macs": "1MB"}, "'macs' in budget: got '1MB'"),
         ({"params": -3}, "'params' in budget: got -3"),

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from edgeprune.config import Budget, Recipe
+from edgeprune.config.settings_base import keys
 from edgeprune.errors import RecipeError
 
 _WHOLE = """
@@ -61,19 +64,37 @@ def test_packaged_recipes_are_found_from_any_folder(tmp_path: Path, monkeypatch:
         ("training.epoch = 3", "unknown key 'training.epoch' in {file}; did you mean 'training.epochs'?"),
         ("epochs = 3", "unknown key 'epochs' in {file}; did you mean 'training.epochs'?"),
         ("folder = 'x'", "unknown key 'folder' in {file}; allowed here: name, description, "),
-        ("training.epochs = -1", "'training.epochs' in {file}: got -1, must be greater than or equal to 0"),
-        ("training.epochs = true", "'training.epochs' in {file}: got True, must be a valid integer"),
+        ("training.epochs = -1", "'training.epochs' in {file}: got -1, must be 'auto', or greater than or equal to 0"),
+        ("training.epochs = true", "'training.epochs' in {file}: got True, must be 'auto', or a whole number"),
         ("training.optimizer = 'adam'", "'training.optimizer' in {file}: got 'adam', must be 'auto', 'sgd' or 'adamw'"),
-        ("training.lr = nan", "'training.lr' in {file}: got nan, must be a finite number"),
+        ("training.lr = nan", "'training.lr' in {file}: got nan, must be 'auto', or a finite number"),
         ("budget.flops = 0.5", "unknown key 'budget.flops' in {file}"),
         (
             "budget.params = 1.5",
-            "'budget.params' in {file}: got 1.5, must be a fraction of dense in (0, 1], or a whole",
+            "'budget.params' in {file}: got 1.5, must be a fraction of dense such as 0.5 or '50%', or a whole",
         ),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path: Path, extra: str, message: str) -> None:
     _is_refused(tmp_path, extra, message)
+
+
+def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the keys of ``model`` that are no tables."""
+    return (key for key in keys(model, prefix) if not any(other.startswith(f"{key}.") for other in keys(model, prefix)))
+
+
+@pytest.mark.parametrize("value", ["2%%", [[1]], {"a": [1]}, True, -1, float("nan")], ids=str)
+@pytest.mark.parametrize("key", [key for key in _settings(Recipe) if "*" not in key])
+def test_invalid_value_gives_one_line(key: str, value: object) -> None:
+    try:
+        Recipe.load("digits").override({key: value})
+    except RecipeError as error:
+        message = str(error)
+    else:
+        return
+    assert len(message.splitlines()) == 1
+    assert key in message
 
 
 def test_all_problems_are_in_one_error(tmp_path: Path) -> None:
@@ -167,7 +188,10 @@ def test_layer_settings_override_global_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ("prune.align = 0", "'prune.align' in {file}: got 0, must be greater than or equal to 1"),
+        (
+            "prune.align = 0",
+            "'prune.align' in {file}: got 0, must be 'auto' or 'target', or greater than or equal to 1",
+        ),
         (
             "prune.min_units = 1.5",
             "'prune.min_units' in {file}: got 1.5, must be a fraction in (0, 1], or a whole number above 1",
