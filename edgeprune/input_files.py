@@ -66,7 +66,7 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_TEXT_BYTES, follow_links: boo
         size = os.fstat(file.fileno()).st_size
         content = file.read(max_bytes + 1) if size <= max_bytes else b""
     if max(size, len(content)) > max_bytes:
-        raise InputFileError(errno.EINVAL, f"it has {size:,} bytes, and at most {max_bytes:,} are read", str(path))
+        raise InputFileError(errno.EINVAL, f"it has {size:,} bytes, but the limit is {max_bytes:,}", str(path))
     return content
 
 

@@ -41,7 +41,7 @@ def loads(content: str | bytes, *, max_bytes: int = MAX_BYTES, unique_keys: bool
             NaN, infinity, an integer of more than 64 bits, half a surrogate pair or a duplicate key.
     """
     if len(content) > max_bytes:
-        raise ValueError(f"it has {len(content):,} bytes, and at most {max_bytes:,} are read")
+        raise ValueError(f"it has {len(content):,} bytes, but the limit is {max_bytes:,}")
     text = input_files.decode(content) if isinstance(content, bytes) else content
     try:
         value = json.loads(
@@ -78,7 +78,7 @@ def check_depth(value: Any) -> None:
 def check_integer(value: int) -> int:
     """Return ``value``; raise ValueError if it has more than 64 bits."""
     if abs(value) > MAX_INTEGER:
-        raise ValueError("it holds an integer of more than 64 bits")
+        raise ValueError("it contains an integer of more than 64 bits")
     return value
 
 
@@ -89,7 +89,7 @@ def _integer(text: str) -> int:
 def _number(text: str) -> float:
     value = float(text)
     if not isfinite(value):
-        raise ValueError(f"the number {text[:40]} is too large")
+        raise ValueError(f"the number {text[:40]} is too large for a 64-bit float")
     return value
 
 
@@ -101,5 +101,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         ((doubled, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the key '{printable(doubled)}' is there twice")
+        raise ValueError(f"the key '{printable(doubled)}' occurs twice in one object")
     return values

@@ -118,7 +118,7 @@ def test_json_within_the_limits_is_read() -> None:
     assert safe_json.loads(b'{"a": [1, null, 18446744073709551615, -1.5e300]}') == {"a": [1, None, 2**64 - 1, -1.5e300]}
     deep = "[" * safe_json.MAX_DEPTH + "]" * safe_json.MAX_DEPTH
     assert safe_json.loads(deep)
-    with pytest.raises(ValueError, match="deeper"):
+    with pytest.raises(ValueError, match="64"):
         safe_json.loads(f"[{deep}]")
 
 
@@ -156,7 +156,7 @@ def test_a_file_larger_than_the_limit_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with open(path, "wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(input_files.InputFileError, match="at most"):
+    with pytest.raises(input_files.InputFileError, match=f"{1 << 40:,}.*{input_files.MAX_MODEL_BYTES:,}"):
         input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
 
 

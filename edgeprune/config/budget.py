@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 COSTS = ("macs", "params", "latency_ms", "peak_activation_bytes", "flash_bytes", "arena_bytes")
 """Costs that pruning can limit."""
-_FRACTION = "a fraction of dense such as 0.5 or '50%'"
+_FRACTION = "a fraction of the dense network's value such as 0.5 or '50%'"
 _ALLOWED_COUNT = f"{_FRACTION}, or a whole number above 1"
 _ALLOWED_TIME = f"{_FRACTION}, milliseconds above 1, or a time such as '0.8ms' or '800us'"
 _ALLOWED_BYTES = f"{_FRACTION}, a whole number of bytes above 1, or a size such as '64KiB' or '1MB'"
@@ -50,7 +50,7 @@ def checked_amount(name: str, value: object) -> float | int | str | None:
     elif isinstance(value, bool) or not isinstance(value, int | float):
         is_valid = False
     elif value == 1 and units:
-        raise ValueError(f"not the ambiguous number 1: '100%' of dense, or '1{'B' if units is BYTES else 'ms'}'")
+        raise ValueError(f"'100%' or '1{'B' if units is BYTES else 'ms'}': the number 1 could mean either")
     else:
         is_whole = units is MILLISECONDS or float(value).is_integer()
         is_valid = 0 < value <= 1 or (value > 1 and is_whole and math.isfinite(value))
@@ -71,7 +71,7 @@ def _allowed(units: Mapping[str, float]) -> str:
 @cache
 def _warn_of_fraction(name: str, value: float) -> None:
     logger.warning(
-        "budget: %s = %g is %g %% of the dense network's; write '%g%%' for that, or '%gms' for a time",
+        "budget: %s = %g means %g %% of the dense network's value: write '%g%%' to confirm, or '%gms' for a time",
         name, value, 100 * value, 100 * value, value,
     )  # fmt: skip
 
@@ -121,7 +121,7 @@ class Budget(Costs):
     @model_validator(mode="after")
     def _limits_something(self) -> Budget:
         if all(getattr(self, name) is None for name in COSTS):
-            raise ValueError(f"at least one limit: {', '.join(COSTS)} (macs = 0.5: half of dense)")
+            raise ValueError(f"a table with at least one of {', '.join(COSTS)}, such as macs = 0.5 for half")
         return self
 
     @classmethod
@@ -179,7 +179,10 @@ def absolute(name: str, limit: float | str, dense: float | None) -> float:
     if limit > 1:
         return float(limit) if units is MILLISECONDS else int(limit)
     if dense is None:
-        raise RecipeError(f"'budget.{name}': {limit} is a fraction of dense, whose {name} is not known here")
+        raise RecipeError(
+            f"'budget.{name}': got {limit}, a fraction of the dense network's value, which is unknown: "
+            "set an absolute limit"
+        )
     return limit * dense if units is MILLISECONDS else math.floor(limit * dense)
 
 

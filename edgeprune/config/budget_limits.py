@@ -50,7 +50,10 @@ class BudgetConstraint:
         if drop is None:
             return float(self.limit.rstrip("% ")) / 100
         if dense is None:
-            raise RecipeError(f"'budget.{self.name}': '{self.limit}' is below dense, whose accuracy is not known here")
+            raise RecipeError(
+                f"'budget.{self.name}': got '{self.limit}', which refers to the dense network's {self.name}, which is "
+                "unknown: set an absolute limit such as 0.985"
+            )
         return dense - float(drop[1]) / (100 if drop[2] else 1)
 
 
@@ -105,7 +108,7 @@ class _Limits(Costs):
         else:
             is_valid = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
         if not is_valid:
-            raise ValueError("a minimum such as 0.985 or '98.5%', or a drop below dense such as 'drop 0.5%'")
+            raise ValueError("a minimum such as 0.985 or '98.5%', or a maximum drop such as 'drop 0.5%'")
         return value
 
     def given(self) -> dict[str, Any]:
@@ -138,9 +141,7 @@ class RecipeBudget(_Limits):
     @model_validator(mode="after")
     def _aims_for_something(self) -> RecipeBudget:
         if not self._aims:
-            raise ValueError(
-                f"at least one limit that pruning can aim for: {', '.join(COSTS)} (macs = 0.5: half of dense)"
-            )
+            raise ValueError(f"a table with a limit of at least one cost that pruning can reduce: {', '.join(COSTS)}")
         return self
 
     @property
@@ -195,7 +196,7 @@ class RecipeBudget(_Limits):
             if not known(name):
                 near = nearest(name, names)
                 hint = f"did you mean '{near}'?" if near else f"known targets: {', '.join(names)}"
-                raise RecipeError(f"'budget.targets.{name}': there is no such target; {hint}")
+                raise RecipeError(f"'budget.targets.{name}': unknown target '{name}'; {hint}")
 
     def check_evidence(self) -> None:
         """Check that every limit can have the required provenance.
@@ -206,13 +207,11 @@ class RecipeBudget(_Limits):
         if self.required == "estimated":
             return
         ways = {
-            "latency_ms": "is predicted by a table; limit what a profile says: budget.latency_ms.p50",
-            "flash_bytes": "is counted from the weights before there is a file; limit budget.file_bytes",
+            "latency_ms": "predicted from a table: set a limit of the measured latency, such as budget.latency_ms.p50",
+            "flash_bytes": "counted from the weights before export: set budget.file_bytes instead",
         }
         for name in self._aims.keys() & ways.keys():
-            raise RecipeError(
-                f"'budget.{name}' is estimated, and budget.require asks for {self.required}: it {ways[name]}"
-            )
+            raise RecipeError(f"'budget.{name}': budget.require is '{self.required}', but {name} is {ways[name]}")
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class CyclesPerMac(Settings):
     @model_validator(mode="after")
     def _ordered(self) -> CyclesPerMac:
         if not self.low <= self.typical <= self.high:
-            raise ValueError("low <= typical <= high")
+            raise ValueError("a table with low <= typical <= high")
         return self
 
 

@@ -206,7 +206,7 @@ class Recipe(Settings):
         """Return a copy with the budget of the target that has any of ``names``."""
         return self.model_copy(update={"budget": self.budget.for_target(*names)})
 
-    def override(self, settings: Mapping[str, Any], *, where: str = "the settings given") -> Recipe:
+    def override(self, settings: Mapping[str, Any], *, where: str = "the overridden settings") -> Recipe:
         """Return a copy with some settings replaced, by dotted key: ``{"training.epochs": 1}``.
 
         Raises:
@@ -233,7 +233,7 @@ def _expanded(variable: re.Match[str]) -> str:
         return str(Path(value).absolute())
     if variable[2] is None:
         raise RecipeError(
-            f"data.dir: the environment variable {variable[1]} is not set, and {variable[0]} has no default"
+            f"data.dir: the environment variable {variable[1]} is not set: set it, or write ${{{variable[1]}:-DEFAULT}}"
         )
     return variable[2]
 
@@ -249,8 +249,8 @@ def _find(name_or_path: str | Path) -> Path:
     if name in known:
         return known[name]
     near = nearest(name, list(known))
-    hint = f"did you mean '{near}'? " if near else ""
+    hint = f"; did you mean '{near}'?" if near else ""
     raise RecipeError(
-        f"unknown recipe '{name}': {hint}known recipes: {', '.join(known) or 'none'}; "
-        f"or give the path of a folder with a {_FILE}"
+        f"unknown recipe '{name}': expected the path of a folder with {_FILE}, or one of the known recipes "
+        f"({', '.join(known) or 'none'}){hint}"
     )

@@ -37,7 +37,7 @@ _EXPECTED_TYPES = {
 
 def _is_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError("a name of letters, digits, '.', '_' and '-': folders and files are called by it")
+        raise ValueError("letters, digits, '.', '_' and '-', first a letter or digit: it is part of file names")
     return value
 
 
@@ -80,7 +80,7 @@ def _toml(text: str) -> dict[str, Any]:
         ValueError: The text is not TOML, or exceeds a limit.
     """
     if len(text) > _MAX_TOML_BYTES:
-        raise ValueError(f"it has {len(text):,} characters, and at most {_MAX_TOML_BYTES:,} are read")
+        raise ValueError(f"it has {len(text):,} characters, but the limit is {_MAX_TOML_BYTES:,}")
     try:
         tables = tomllib.loads(text)
     except RecursionError:
@@ -168,9 +168,10 @@ def _line(key: str, problems: list[ErrorDetails], model: type[BaseModel], where:
     if problem["type"] == "extra_forbidden":
         return unknown_key(key, model, where)
     if problem["type"] == "missing":
-        return f"missing key '{key}' in {where}"
+        return f"required key '{key}' is missing in {where}"
     expected = ", or ".join(dict.fromkeys(map(_expected, alternatives)))
-    return f"'{key}' in {where}: got {_shown(problem['input'])}, must be {expected}"
+    location = f"'{key}' in {where}" if key else where
+    return f"{location}: got {_shown(problem['input'])}, must be {expected}"
 
 
 def _expected(problem: ErrorDetails) -> str:

@@ -22,7 +22,7 @@ def _specifier(text: str) -> str:
     try:
         SpecifierSet(text)
     except InvalidSpecifier:
-        raise ValueError(f"'{text}' is not a range of versions such as '>=1.17,<2'") from None
+        raise ValueError("a range of versions such as '>=1.17,<2'") from None
     return text
 
 
@@ -128,7 +128,9 @@ class Target(Settings):
     def _whole_board(self) -> Target:
         hardware = self.hardware
         if self.microcontroller is not None and (hardware.clock_mhz is None or hardware.flash_bytes is None):
-            raise ValueError("hardware.clock_mhz and hardware.flash_bytes of a microcontroller")
+            raise ValueError(
+                "a target with hardware.clock_mhz and hardware.flash_bytes, as it has the table [microcontroller]"
+            )
         return self
 
     @property
@@ -165,7 +167,7 @@ class Target(Settings):
         table = self.latency_table
         if table is None:
             raise TargetError(
-                f"the target {self.name} has no latency table, from which budget.latency_ms is predicted: measure one "
+                f"target {self.name}: budget.latency_ms needs a latency table, but this target has none: measure it "
                 f"with 'edgeprune calibrate --target {self.name}' and the same recipe or --model as the build"
             )
         return table
@@ -180,7 +182,8 @@ class Target(Settings):
         if name == runtime.name:
             return self
         if name not in runtime.others:
-            raise TargetError(f"runtime: got '{name}'; {self.name} has {', '.join((runtime.name, *runtime.others))}")
+            known = ", ".join((runtime.name, *runtime.others))
+            raise TargetError(f"runtime of target {self.name}: got '{name}', must be one of {known}")
         changed = runtime.model_dump() | {"name": name, "others": (), "versions": "", "options": {}}
         return self.parse(
             # Settings for the board, such as a budget, apply with any runtime.
@@ -208,10 +211,10 @@ class Target(Settings):
         if name in known:
             return known[name]
         near = nearest(name, list(known))
-        hint = f"did you mean '{near}'? " if near else ""
+        hint = f"; did you mean '{near}'?" if near else ""
         raise TargetError(
-            f"unknown target '{name}': {hint}known targets: {', '.join(available) or 'none'}; "
-            "or give the path of a .toml file"
+            f"unknown target '{name}': expected the path of a .toml file, or one of the known targets "
+            f"({', '.join(available) or 'none'}){hint}"
         )
 
     @classmethod

@@ -79,11 +79,14 @@ def test_evidence_that_is_too_weak_is_refused(shared_own: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["--budget", "accuracy=98.5"], "'budget.accuracy': got 98.5, must be a fraction"),
-        (["--budget", "latency_ms=0.5", "--budget", "require=measured"], "'budget.latency_ms' is estimated"),
-        (["--budget", "latency_ms=60%"], "the target board has no latency table"),
-        (["--budget", "bord:macs=0.3"], "'budget.targets.bord': there is no such target"),
-        (["--budget", "energy_mj=3"], "unknown key 'budget.energy_mj'"),
+        (["--budget", "accuracy=98.5"], "'budget.accuracy': got 98.5"),
+        (
+            ["--budget", "latency_ms=0.5", "--budget", "require=measured"],
+            "'budget.latency_ms': budget.require is 'measured'",
+        ),
+        (["--budget", "latency_ms=60%"], "target board: budget.latency_ms"),
+        (["--budget", "bord:macs=0.3"], "'budget.targets.bord'"),
+        (["--budget", "energy_mj=3"], "'budget.energy_mj'"),
     ],
 )
 def test_impossible_limits_are_refused_before_the_build(

@@ -60,27 +60,27 @@ def test_limits(given: dict[str, Any], limits: dict[str, float]) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"macs": 0}, "'macs' in budget: got 0, must be a fraction of dense such as 0.5 or '50%', or a whole number"),
-        ({"macs": "2%%"}, "'macs' in budget: got '2%%', must be a fraction of dense such as 0.5 or '50%', or a whole"),
-        ({"macs": True}, "'macs' in budget: got True"),
-        ({"macs": 1.5}, "'macs' in budget: got 1.5"),
-        ({"macs": "1MB"}, "'macs' in budget: got '1MB'"),
-        ({"params": -3}, "'params' in budget: got -3"),
-        ({"latency_ms": -1.0}, r"'latency_ms' in budget: got -1.0, must be a fraction .* '0.8ms' or '800us'"),
-        ({"latency_ms": 1}, "'latency_ms' in budget: got 1, .*'100%'.*'1ms'"),
-        ({"latency_ms": 1.0}, "'latency_ms' in budget: got 1"),
-        ({"arena_bytes": 1}, "'arena_bytes' in budget: got 1, .*'100%'.*'1B'"),
-        ({"flash_bytes": "0%"}, "'flash_bytes' in budget: got '0%'"),
-        ({"flash_bytes": "101%"}, "'flash_bytes' in budget: got '101%'"),
-        ({"latency_ms": "0ms"}, "'latency_ms' in budget: got '0ms'"),
-        ({"latency_ms": "3 days"}, "'latency_ms' in budget: got '3 days'"),
-        ({"latency_ms": "0.5"}, "'latency_ms' in budget: got '0.5'"),
-        ({"flash_bytes": "64kib"}, "'flash_bytes' in budget: got '64kib', must be .* such as '64KiB' or '1MB'"),
-        ({"flash_bytes": "0.3B"}, "'flash_bytes' in budget: got '0.3B'"),
-        ({"arena_bytes": "64ms"}, "'arena_bytes' in budget: got '64ms', must be"),
-        ({"peak_activation_bytes": 1.5}, "'peak_activation_bytes' in budget: got 1.5"),
-        ({"latency": 0.5}, "unknown key 'latency' in budget; did you mean 'latency_ms'"),
-        ({}, "at least one limit: macs, params, latency_ms"),
+        ({"macs": 0}, "'macs' in budget.* 0,.*'50%'"),
+        ({"macs": "2%%"}, "'macs' in budget.*'2%%'"),
+        ({"macs": True}, "'macs' in budget.*True"),
+        ({"macs": 1.5}, r"'macs' in budget.*1\.5"),
+        ({"macs": "1MB"}, "'macs' in budget.*'1MB'"),
+        ({"params": -3}, "'params' in budget.*-3"),
+        ({"latency_ms": -1.0}, r"'latency_ms' in budget.*-1\.0.*'0\.8ms'.*'800us'"),
+        ({"latency_ms": 1}, "'latency_ms' in budget.* 1,.*'100%'.*'1ms'"),
+        ({"latency_ms": 1.0}, r"'latency_ms' in budget.* 1\.0,.*'100%'"),
+        ({"arena_bytes": 1}, "'arena_bytes' in budget.* 1,.*'100%'.*'1B'"),
+        ({"flash_bytes": "0%"}, "'flash_bytes' in budget.*'0%'"),
+        ({"flash_bytes": "101%"}, "'flash_bytes' in budget.*'101%'"),
+        ({"latency_ms": "0ms"}, "'latency_ms' in budget.*'0ms'"),
+        ({"latency_ms": "3 days"}, "'latency_ms' in budget.*'3 days'"),
+        ({"latency_ms": "0.5"}, r"'latency_ms' in budget.*'0\.5'"),
+        ({"flash_bytes": "64kib"}, "'flash_bytes' in budget.*'64kib'.*'64KiB'.*'1MB'"),
+        ({"flash_bytes": "0.3B"}, r"'flash_bytes' in budget.*'0\.3B'"),
+        ({"arena_bytes": "64ms"}, "'arena_bytes' in budget.*'64ms'"),
+        ({"peak_activation_bytes": 1.5}, r"'peak_activation_bytes' in budget.*1\.5"),
+        ({"latency": 0.5}, "'latency' in budget.*'latency_ms'"),
+        ({}, r"^budget: .*\{\}.*macs, params, latency_ms"),
     ],
 )
 def test_invalid_budgets_are_refused(given: dict[str, Any], told: str) -> None:
@@ -99,6 +99,6 @@ def test_fraction_of_a_time_is_warned_about_once(caplog: pytest.LogCaptureFixtur
 
 
 def test_fraction_of_an_unknown_cost_is_an_error() -> None:
-    with pytest.raises(RecipeError, match=r"'budget.latency_ms'.*0.5.*latency_ms"):
+    with pytest.raises(RecipeError, match=r"'budget\.latency_ms'.*0\.5"):
         Budget(latency_ms=0.5).limits({"macs": 10})
     assert Budget(latency_ms="2ms").limits({}) == {"latency_ms": 2.0}

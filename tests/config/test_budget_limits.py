@@ -93,23 +93,23 @@ def test_relative_limits_are_resolved_to_absolute_ones(
 
 
 def test_relative_limit_needs_a_dense_value() -> None:
-    with pytest.raises(RecipeError, match=r"'drop 1%' is below dense, whose accuracy is not known"):
+    with pytest.raises(RecipeError, match=r"'budget\.accuracy'.*'drop 1%'"):
         BudgetConstraint("accuracy", "drop 1%").resolved(None)
-    with pytest.raises(RecipeError, match=r"latency_ms.p95': 0.5 is a fraction of dense"):
+    with pytest.raises(RecipeError, match=r"'budget\.latency_ms\.p95'.*0\.5"):
         BudgetConstraint("latency_ms.p95", 0.5).resolved(None)
 
 
 @pytest.mark.parametrize(
     ("budget", "told"),
     [
-        ("[budget]\naccuracy = 0.9\n", r"'budget' .* at least one limit that pruning can aim for: macs, params"),
-        ("[budget]\nmacs = 0.5\naccuracy = '-0.5'\n", r"'budget.accuracy' .*: got '-0.5', must be .* 'drop 0.5%'"),
-        ("[budget]\nmacs = 0.5\nlatency_ms.p96 = 3\n", r"unknown key 'budget.latency_ms.p96' .*did you mean .*p9"),
-        ("[budget]\nmacs = 0.5\nlatency_ms.p95 = '3kB'\n", r"'budget.latency_ms.p95' .*: got '3kB', must be .*'0.8ms'"),
-        ("[budget]\nmacs = 0.5\nmemory_bytes = '3ms'\n", r"'budget.memory_bytes' .*: got '3ms', must be .*'64KiB'"),
-        ("[budget]\nmacs = 0.5\nrequire = 'guessed'\n", r"'budget.require' .*: got 'guessed'"),
-        ("[budget]\nmacs = 0.5\n[budget.targets.rpi]\nmac = 3\n", r"unknown key 'budget.targets.rpi.mac'.*\.macs'"),
-        ("[budget]\nmacs = 0.5\n[budget.targets.rpi]\nmacs = 0\n", r"'budget.targets.rpi.macs' .*: got 0, must be"),
+        ("[budget]\naccuracy = 0.9\n", r"'budget' .*macs, params"),
+        ("[budget]\nmacs = 0.5\naccuracy = '-0.5'\n", r"'budget\.accuracy' .*'-0\.5'.*'drop 0\.5%'"),
+        ("[budget]\nmacs = 0.5\nlatency_ms.p96 = 3\n", r"'budget\.latency_ms\.p96' .*p9[059]'"),
+        ("[budget]\nmacs = 0.5\nlatency_ms.p95 = '3kB'\n", r"'budget\.latency_ms\.p95' .*'3kB'.*'0\.8ms'"),
+        ("[budget]\nmacs = 0.5\nmemory_bytes = '3ms'\n", r"'budget\.memory_bytes' .*'3ms'.*'64KiB'"),
+        ("[budget]\nmacs = 0.5\nrequire = 'guessed'\n", r"'budget\.require' .*'guessed'.*'measured'"),
+        ("[budget]\nmacs = 0.5\n[budget.targets.rpi]\nmac = 3\n", r"'budget\.targets\.rpi\.mac'.*\.macs'"),
+        ("[budget]\nmacs = 0.5\n[budget.targets.rpi]\nmacs = 0\n", r"'budget\.targets\.rpi\.macs' .* 0,"),
     ],
 )
 def test_invalid_limits_are_refused(tmp_path: Path, budget: str, told: str) -> None:
@@ -119,7 +119,7 @@ def test_invalid_limits_are_refused(tmp_path: Path, budget: str, told: str) -> N
 
 def test_unknown_target_and_impossible_evidence_are_refused() -> None:
     budget = RecipeBudget.model_validate({"macs": 0.5, "targets": {"rasberry": {"macs": 0.3}}})
-    with pytest.raises(RecipeError, match=r"budget.targets.rasberry.*did you mean 'raspberry-pi-4'"):
+    with pytest.raises(RecipeError, match=r"'budget\.targets\.rasberry'.*'raspberry-pi-4'"):
         budget.check_targets(lambda _name: False, ["host", "raspberry-pi-4"])
     budget.check_targets(lambda _name: True, [])
     for cost in ("latency_ms", "flash_bytes"):

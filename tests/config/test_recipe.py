@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,10 @@ def _write(folder: Path, text: str) -> Path:
 
 
 def _is_refused(folder: Path, extra: str, told: str) -> None:
-    """A recipe with ``extra`` in it, with a message that has ``told`` in it."""
+    """A recipe with ``extra`` in it, with a message that matches ``told``."""
     file = _write(folder, f"{extra}\n{_WHOLE}")
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(RecipeError, match=told.format(file=re.escape(str(file)))):
         Recipe.load(file)
-    assert told.format(file=file) in str(caught.value)
 
 
 def test_a_recipe_is_read_from_its_folder_or_its_file(tmp_path: Path) -> None:
@@ -61,17 +61,17 @@ def test_packaged_recipes_are_found_from_any_folder(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ("training.epoch = 3", "unknown key 'training.epoch' in {file}; did you mean 'training.epochs'?"),
-        ("epochs = 3", "unknown key 'epochs' in {file}; did you mean 'training.epochs'?"),
-        ("folder = 'x'", "unknown key 'folder' in {file}; allowed here: name, description, "),
-        ("training.epochs = -1", "'training.epochs' in {file}: got -1, must be 'auto', or greater than or equal to 0"),
-        ("training.epochs = true", "'training.epochs' in {file}: got True, must be 'auto', or a whole number"),
-        ("training.optimizer = 'adam'", "'training.optimizer' in {file}: got 'adam', must be 'auto', 'sgd' or 'adamw'"),
-        ("training.lr = nan", "'training.lr' in {file}: got nan, must be 'auto', or a finite number"),
-        ("budget.flops = 0.5", "unknown key 'budget.flops' in {file}"),
+        ("training.epoch = 3", r"'training\.epoch'.*{file}.*'training\.epochs'"),
+        ("epochs = 3", r"'epochs'.*{file}.*'training\.epochs'"),
+        ("folder = 'x'", "'folder'.*{file}.*name, description, "),
+        ("training.epochs = -1", r"'training\.epochs'.*{file}.* -1,.* 0$"),
+        ("training.epochs = true", r"'training\.epochs'.*{file}.*True"),
+        ("training.optimizer = 'adam'", r"'training\.optimizer'.*{file}.*'adam'.*'auto', 'sgd'.*'adamw'"),
+        ("training.lr = nan", r"'training\.lr'.*{file}.*nan"),
+        ("budget.flops = 0.5", r"'budget\.flops'.*{file}"),
         (
             "budget.params = 1.5",
-            "'budget.params' in {file}: got 1.5, must be a fraction of dense such as 0.5 or '50%', or a whole",
+            r"'budget\.params'.*{file}.*1\.5",
         ),
     ],
 )
@@ -102,18 +102,18 @@ def test_all_problems_are_in_one_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe.load(file)
     told = str(caught.value)
-    for part in ("'training.epoch'", "'training.lr'", "'name'", "missing key 'model'", "missing key 'budget'"):
+    for part in ("'training.epoch'", "'training.lr'", "'name'", "'model'", "'budget'"):
         assert part in told
 
 
 def test_broken_toml_names_file_and_line(tmp_path: Path) -> None:
     file = _write(tmp_path, "name = 'x'\nseed = = 3\n")
-    with pytest.raises(RecipeError, match=r"recipe\.toml is not valid TOML: .*line 2"):
+    with pytest.raises(RecipeError, match=r"recipe\.toml.*line 2"):
         Recipe.load(file)
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"'digit'.*'digits'.*cifar10"):
+    with pytest.raises(RecipeError, match=r"'digit'.*cifar10.*'digits'"):
         Recipe.load("digit")
 
 
@@ -146,7 +146,7 @@ def test_a_data_folder_may_come_from_the_environment(tmp_path: Path, monkeypatch
     assert recipe.data_dir == Path.cwd() / "elsewhere" / "cifar10"
     bare = recipe.override({"data.dir": "${TEST_DATA}/cifar10"})
     monkeypatch.delenv("TEST_DATA")
-    with pytest.raises(RecipeError, match="TEST_DATA is not set"):
+    with pytest.raises(RecipeError, match=r"data\.dir.*TEST_DATA"):
         _ = bare.data_dir
 
 
@@ -188,21 +188,18 @@ def test_layer_settings_override_global_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        (
-            "prune.align = 0",
-            "'prune.align' in {file}: got 0, must be 'auto' or 'target', or greater than or equal to 1",
-        ),
+        ("prune.align = 0", r"'prune\.align'.*{file}.* 0,.* 1$"),
         (
             "prune.min_units = 1.5",
-            "'prune.min_units' in {file}: got 1.5, must be a fraction in (0, 1], or a whole number above 1",
+            r"'prune\.min_units'.*{file}.*1\.5.*\(0, 1\]",
         ),
-        ("prune.layers = [{min_units = 2}]", "missing key 'prune.layers[0].match' in {file}"),
+        ("prune.layers = [{min_units = 2}]", r"'prune\.layers\[0\]\.match'.*{file}"),
         (
             "prune.layers = [{match = 'a'}]",
-            "must be a table that sets at least one of min_units, max_units, align, exclude",
+            r"'prune\.layers\[0\]'.*{file}.*min_units, max_units, align, exclude",
         ),
-        ("prune.layers = [{match = 'a', min_unit = 2}]", "unknown key 'prune.layers[0].min_unit' in {file}"),
-        ("prune.layers = [{match = 'a', max_units = 0}]", "'prune.layers[0].max_units' in {file}: got 0"),
+        ("prune.layers = [{match = 'a', min_unit = 2}]", r"'prune\.layers\[0\]\.min_unit'.*{file}"),
+        ("prune.layers = [{match = 'a', max_units = 0}]", r"'prune\.layers\[0\]\.max_units'.*{file}.* 0,"),
     ],
 )
 def test_a_wrong_layer_table_is_named(tmp_path: Path, table: str, told: str) -> None:

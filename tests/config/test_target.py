@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,8 @@ def test_an_unknown_target_lists_the_known_ones() -> None:
 def test_an_unknown_key_names_the_file_and_the_nearest(tmp_path: Path) -> None:
     file = tmp_path / "board.toml"
     file.write_text("name = 'board'\n[runtime]\nthread = 2\n")
-    with pytest.raises(TargetError) as caught:
+    with pytest.raises(TargetError, match=rf"'runtime\.thread'.*{re.escape(str(file))}.*'runtime\.threads'"):
         Target.load(file)
-    assert f"unknown key 'runtime.thread' in {file}; did you mean 'runtime.threads'?" in str(caught.value)
 
 
 _BOARDS = [target for target in map(Target.load, Target.names()) if target.microcontroller is not None]
@@ -92,10 +92,10 @@ def test_onnx_limits_of_a_target_are_read() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"hardware": {"clock_mhz": 100}}, r"hardware\.clock_mhz and hardware\.flash_bytes of a microcontroller"),
+        ({"hardware": {"clock_mhz": 100}}, r"a test.*hardware\.clock_mhz.*hardware\.flash_bytes.*microcontroller"),
         (
             {"microcontroller": {**_BOARD["microcontroller"], "cycles_per_mac": {**_CYCLES, "low": 2.5}}},  # type: ignore[dict-item]
-            "low <= typical <= high",
+            r"'microcontroller' in a test.*'low': 2\.5.*low <= typical <= high",
         ),
     ],
 )
