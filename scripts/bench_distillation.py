@@ -102,7 +102,7 @@ def _rows(
         )
         rewritten = rewrite(dense, units, removed)
         Repair(_REPAIRS, units, removed, samples, seed=seed).apply(rewritten)
-        layers = feature_layers(units.groups, dense, rewritten.model, rewritten.kept)
+        layers = feature_layers(units.groups, dense, rewritten.model, rewritten.kept_indices)
         teacher = Teacher(dense, settings.distillation, layers=layers)
         with tempfile.TemporaryDirectory() as folder:
             history = finetune(

@@ -141,7 +141,7 @@ def _ours(session: schedules.PruningSession, case: str, steps: int) -> float:
     teacher, hook = None, Hook()
     if Teacher.is_enabled(settings):
         dense = _network()
-        layers = feature_layers(_session(None).units.groups, dense, session.model, session.kept())
+        layers = feature_layers(_session(None).units.groups, dense, session.model, session.kept_indices())
         teacher = Teacher(dense, settings.distillation, layers=layers)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(session.model, _data(steps), settings, folder=Path(folder), teacher=teacher)

@@ -309,7 +309,7 @@ def measure(found: Study) -> Row:
         there = [weight.where(~gone.isnan(), math.nan) for weight, gone in zip(own[A], own[B], strict=True)]
         row.update(_correlations(f"{case}: {OTHER_BATCHES}", there, other[OTHER_BATCHES], start))
         for number, name in enumerate(WEIGHTS[:2], 1):
-            kept = [set(plan.kept[name][0].tolist()) for plan in (pair.plan_a, pair.plan_b)]
+            kept = [set(plan.kept_indices[name][0].tolist()) for plan in (pair.plan_a, pair.plan_b)]
             row[f"{case}: common {number}"] = len(kept[0] & kept[1])
     return row
 
@@ -353,7 +353,7 @@ def weights(model: nn.Module, plan: Plan | None = None) -> list[Tensor]:
             placed.append(state[name].double())
             continue
         shape = plan.shapes[name]
-        rows, columns = (plan.kept[name].get(dim, torch.arange(size)) for dim, size in enumerate(shape))
+        rows, columns = (plan.kept_indices[name].get(dim, torch.arange(size)) for dim, size in enumerate(shape))
         placed.append(torch.full(shape, math.nan, dtype=torch.float64))
         placed[-1][rows[:, None], columns] = state[name].double()
     return placed

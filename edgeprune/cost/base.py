@@ -43,19 +43,19 @@ class CostModel(ABC):
     def gains(self) -> Tensor:
         """Return the exact increase of ``total`` by restoration of each unit alone, float64 (units,)."""
 
-    def taken(self, masks: Tensor) -> Tensor:
-        """Return the reduction of ``terms.left`` by the units of each mask, (n, units) -> (n, terms, rank)."""
-        return self.terms.taken(masks)
+    def reduction(self, masks: Tensor) -> Tensor:
+        """Return the reduction of ``terms.remaining`` by the units of each mask, (n, units) -> (n, terms, rank)."""
+        return self.terms.reduction(masks)
 
-    def totals(self, left: Tensor) -> Tensor:
-        """Return ``total`` for many states, given by their sizes ``terms.left``, (n, terms, rank) -> (n,).
+    def totals(self, remaining: Tensor) -> Tensor:
+        """Return ``total`` for many states, given by their sizes ``terms.remaining``, (n, terms, rank) -> (n,).
 
         This implementation evaluates one state after another. Most costs override it with one vector expression.
         """
         twin = self.copy()
-        totals = torch.zeros(len(left), dtype=torch.float64)
-        for index, sizes in enumerate(left):
-            twin.terms.left = sizes
+        totals = torch.zeros(len(remaining), dtype=torch.float64)
+        for index, sizes in enumerate(remaining):
+            twin.terms.remaining = sizes
             totals[index] = twin.total()
         return totals
 

@@ -14,7 +14,7 @@ from edgeprune.graph import Units
 from edgeprune.graph.graph_operators import module_path, operator_name
 from edgeprune.graph.index_labels import Labels
 from edgeprune.graph.operator_call import Call
-from edgeprune.graph.units import shape_left
+from edgeprune.graph.units import remaining_shape
 from edgeprune.operator_facts.aten_operators import ATEN
 
 
@@ -59,27 +59,27 @@ def layer_costs(units: Units, removed: Tensor) -> list[LayerCost]:
     before = none.index_add(0, of_node, terms.values())
     terms.shift(removed, -1.0)
     after = none.index_add(0, of_node, terms.values())
-    gone = units.gone(removed)
+    removed_ids = units.removed_ids(removed)
     return [
-        LayerCost(_name(node), *_kind(units, node, gone), (round(dense), round(left)))
-        for node, dense, left in zip(products, before.tolist(), after.tolist(), strict=True)
+        LayerCost(_name(node), *_kind(units, node, removed_ids), (round(dense), round(pruned)))
+        for node, dense, pruned in zip(products, before.tolist(), after.tolist(), strict=True)
     ]
 
 
 def live_bytes(units: Units, removed: Tensor) -> list[LiveBytes]:
     """Return the live bytes at each call that creates a tensor, in order. The maximum is the peak of ``cost_of``."""
-    gone = units.gone(removed)
+    removed_ids = units.removed_ids(removed)
     nodes = list(units.coordinates.program.graph.nodes)
     tensors = list(activations(units))
     change = torch.zeros(len(nodes) + 1, 2, dtype=torch.long)
     for tensor in tensors:
-        elements = math.prod(tensor.labels.shape), math.prod(shape_left(tensor.labels, gone))
+        elements = math.prod(tensor.labels.shape), math.prod(remaining_shape(tensor.labels, removed_ids))
         size = torch.tensor(elements) * tensor.element_bytes
-        change[tensor.made] += size
-        change[tensor.read + 1] -= size
+        change[tensor.creator] += size
+        change[tensor.last_reader + 1] -= size
     live = change.cumsum(0).tolist()
-    makes = sorted({tensor.made for tensor in tensors})
-    return [LiveBytes(_name(nodes[at]), _operator(nodes[at]), (live[at][0], live[at][1])) for at in makes]
+    creators = sorted({tensor.creator for tensor in tensors})
+    return [LiveBytes(_name(nodes[at]), _operator(nodes[at]), (live[at][0], live[at][1])) for at in creators]
 
 
 def _name(node: fx.Node) -> str:
@@ -90,7 +90,7 @@ def _operator(node: fx.Node) -> str:
     return "input" if node.op == "placeholder" else operator_name(node.target).removeprefix("aten.")
 
 
-def _kind(units: Units, node: fx.Node, gone: Tensor) -> tuple[str, tuple[int, int] | None]:
+def _kind(units: Units, node: fx.Node, removed_ids: Tensor) -> tuple[str, tuple[int, int] | None]:
     coordinates = units.coordinates
     call = Call(coordinates.program, node, coordinates.labels)
     labels = coordinates.labels[node]
@@ -103,4 +103,4 @@ def _kind(units: Units, node: fx.Node, gone: Tensor) -> tuple[str, tuple[int, in
         kind, channel = "linear", len(labels.shape) - 1
     else:
         return _operator(node), None
-    return kind, (labels.shape[channel], shape_left(labels, gone)[channel])
+    return kind, (labels.shape[channel], remaining_shape(labels, removed_ids)[channel])

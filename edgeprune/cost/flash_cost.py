@@ -44,7 +44,7 @@ def _stored(units: Units, weight_bytes: int) -> Iterator[Product]:
     program, labels = units.coordinates.program, units.coordinates.labels
     constant = _constants(program.graph)
     folded: set[fx.Node] = set()
-    seen: set[int] = set()
+    counted: set[int] = set()
     for node in program.graph.nodes:
         if is_operator_call(node) and ATEN[operator_name(node.target)].folds_into_layer and _folds(node, constant):
             folded.add(node)
@@ -54,24 +54,24 @@ def _stored(units: Units, weight_bytes: int) -> Iterator[Product]:
                 yield _vector(labels[node])  # type: ignore[arg-type]
     for node in constant:
         if node.op == "get_attr" and isinstance(value := program.attribute(node), torch.Tensor):
-            if id(value) in seen:
+            if id(value) in counted:
                 continue
-            seen.add(id(value))
+            counted.add(id(value))
         if all(user in constant or user in folded for user in node.users):
             continue
-        value, found = node.meta.get("val"), labels.get(node)
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and isinstance(found, Labels):
-            yield elements(units, found, weight_bytes if value.ndim > 1 else _VECTOR_BYTES)
+        value, node_labels = node.meta.get("val"), labels.get(node)
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and isinstance(node_labels, Labels):
+            yield elements(units, node_labels, weight_bytes if value.ndim > 1 else _VECTOR_BYTES)
 
 
 def _constants(graph: fx.Graph) -> dict[fx.Node, None]:
     """Return the nodes that depend on weights alone, in order."""
-    found: dict[fx.Node, None] = {}
+    constants: dict[fx.Node, None] = {}
     for node in graph.nodes:
         reads = node.all_input_nodes
-        if node.op == "get_attr" or (node.op == "call_function" and reads and all(read in found for read in reads)):
-            found[node] = None
-    return found
+        if node.op == "get_attr" or (node.op == "call_function" and reads and all(read in constants for read in reads)):
+            constants[node] = None
+    return constants
 
 
 def _folds(norm: fx.Node, constant: dict[fx.Node, None]) -> bool:

@@ -27,30 +27,30 @@ class LatencyCost(CostModel):
     """
 
     def __init__(self, units: Units, table: LatencyTable) -> None:
-        found = list(layers(units))
-        rest = table.rest(found)
+        cost_layers = list(layers(units))
+        remainder = table.remainder(cost_layers)
         tensors = [elements(units, tensor.labels, tensor.element_bytes) for tensor in activations(units)]
-        super().__init__(MultilinearTerms(units, [*(layer.sizes for layer in found), *tensors]))
-        self._layers = len(found)
-        self._lookup = LatencyLookup([table.grid(layer) for layer in found], table)
+        super().__init__(MultilinearTerms(units, [*(layer.sizes for layer in cost_layers), *tensors]))
+        self._layers = len(cost_layers)
+        self._lookup = LatencyLookup([table.grid(layer) for layer in cost_layers], table)
         self._floor_ms = table.floor_ms
-        self._ms_per_byte = rest.rest_ms / self._activation_bytes()
+        self._ms_per_byte = remainder.rest_ms / self._activation_bytes()
 
     def total(self) -> float:
-        return self._floor_ms + float(self.layers_ms().sum()) + self.rest_ms()
+        return self._floor_ms + float(self.layers_ms().sum()) + self.remainder_ms()
 
-    def totals(self, left: Tensor) -> Tensor:
-        sizes = left[:, : self._layers, :2]
-        layer = torch.arange(self._layers).repeat(len(left))
-        layers_ms = self._lookup.at(layer, sizes.reshape(-1, 2)).reshape(len(left), self._layers)
-        activation_bytes = self.terms.at(left).values()[:, self._layers :].sum(1)
+    def totals(self, remaining: Tensor) -> Tensor:
+        sizes = remaining[:, : self._layers, :2]
+        layer = torch.arange(self._layers).repeat(len(remaining))
+        layers_ms = self._lookup.at(layer, sizes.reshape(-1, 2)).reshape(len(remaining), self._layers)
+        activation_bytes = self.terms.at(remaining).values()[:, self._layers :].sum(1)
         return self._floor_ms + layers_ms.sum(1) + self._ms_per_byte * activation_bytes
 
     def layers_ms(self) -> Tensor:
         """Return the latency of each layer in milliseconds, in the order of execution, (layers,)."""
         return self._lookup.at(torch.arange(self._layers), self._sizes())
 
-    def rest_ms(self) -> float:
+    def remainder_ms(self) -> float:
         return self._ms_per_byte * self._activation_bytes()
 
     def savings(self, limit: float = -math.inf) -> Tensor:
@@ -58,20 +58,20 @@ class LatencyCost(CostModel):
         steepest = torch.zeros(len(terms.counts), terms.loss.shape[1], dtype=torch.float64)
         steepest[: self._layers, :2] = self._lookup.steepest(self._sizes())
         of_layers = (steepest[terms.pair_term] * terms.loss).sum(1)
-        of_rest = max(self._ms_per_byte, 0.0) * terms.lost()
-        return terms.per_unit(torch.where(of_layer, of_layers, of_rest))
+        remainder_ms = max(self._ms_per_byte, 0.0) * terms.decrease()
+        return terms.per_unit(torch.where(of_layer, of_layers, remainder_ms))
 
     def gains(self) -> Tensor:
         terms, of_layer = self.terms, self.terms.pair_term < self._layers
         changed, now = terms.pair_term[of_layer], self._sizes()
-        gained = self._ms_per_byte * terms.gained()
+        increase = self._ms_per_byte * terms.increase()
         after = self._lookup.at(changed, now[changed] + terms.loss[of_layer, :2])
-        gained[of_layer] = after - self._lookup.at(changed, now[changed])
-        return terms.per_unit(gained)
+        increase[of_layer] = after - self._lookup.at(changed, now[changed])
+        return terms.per_unit(increase)
 
     def _sizes(self) -> Tensor:
         """Return the remaining (in, out) channels of each layer, (layers, 2)."""
-        return self.terms.left[: self._layers, :2]
+        return self.terms.remaining[: self._layers, :2]
 
     def _activation_bytes(self) -> float:
         return float(self.terms.values()[self._layers :].sum())

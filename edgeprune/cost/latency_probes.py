@@ -73,8 +73,8 @@ def _convolutions(shape: LayerShape, into: int, out: int, copies: int) -> bytes:
         into = groups * shape.channels[0] // shape.groups
     rank = len(shape.positions)
     model = _Model()
-    made = model.node("Conv", ["x", model.weight("w", into, 1, *[1] * rank), model.weight("b", into)], "made")
-    read = model.node("Relu", [made], "read")
+    expanded = model.node("Conv", ["x", model.weight("w", into, 1, *[1] * rank), model.weight("b", into)], "expanded")
+    read = model.node("Relu", [expanded], "read")
     total = ""
     for i in range(copies):
         weights = [model.weight(f"w{i}", out, into // groups, *shape.kernel), model.weight(f"b{i}", out)]

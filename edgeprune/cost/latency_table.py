@@ -117,17 +117,17 @@ class LatencyTable:
             f"measure this network with 'edgeprune calibrate --target {self.target}'"
         )
 
-    def rest(self, layers: Sequence[CostLayer]) -> RemainderLatency:
+    def remainder(self, layers: Sequence[CostLayer]) -> RemainderLatency:
         """Return the latency, beyond the layers, of the dense network with these ``layers``.
 
         Raises:
             TargetError: The table does not contain the network.
         """
         expected = fingerprint(layers)
-        for rest in self.rests:
-            if rest.fingerprint == expected:
-                return rest
-        available = ", ".join(rest.network for rest in self.rests) or "none"
+        for remainder in self.rests:
+            if remainder.fingerprint == expected:
+                return remainder
+        available = ", ".join(remainder.network for remainder in self.rests) or "none"
         raise TargetError(
             f"the latency table of {self.target} was not made for this network (for: {available}); "
             f"measure it with 'edgeprune calibrate --target {self.target}'"
@@ -139,11 +139,14 @@ class LatencyTable:
         if any(getattr(self, name) != getattr(older, name) for name in same):
             return self
         shapes = {grid.shape for grid in self.grids}
-        networks = {rest.fingerprint for rest in self.rests}
+        networks = {remainder.fingerprint for remainder in self.rests}
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["alignment"] = {**older.alignment, **self.alignment}
         values["grids"] = (*self.grids, *(grid for grid in older.grids if grid.shape not in shapes))
-        values["rests"] = (*self.rests, *(rest for rest in older.rests if rest.fingerprint not in networks))
+        values["rests"] = (
+            *self.rests,
+            *(remainder for remainder in older.rests if remainder.fingerprint not in networks),
+        )
         return LatencyTable(**values)
 
     def to_json(self) -> str:

@@ -15,7 +15,7 @@ from edgeprune.graph import Units
 from edgeprune.graph.coupling import Product
 from edgeprune.graph.graph_operators import aliases, is_operator_call, operator_name
 from edgeprune.graph.index_labels import Labels
-from edgeprune.graph.units import shape_left
+from edgeprune.graph.units import remaining_shape
 from edgeprune.operator_facts.aten_operators import ATEN
 
 _CHANNEL_BYTES = 8
@@ -27,14 +27,14 @@ class Activation:
     """Tensor of the network with separate memory.
 
     Attributes:
-        made: Index of the call that creates the tensor.
-        read: Index of the last call that reads it.
+        creator: Index of the call that creates the tensor.
+        last_reader: Index of the last call that reads it.
         labels: Labels of the tensor.
         element_bytes: Size of one element in bytes.
     """
 
-    made: int
-    read: int
+    creator: int
+    last_reader: int
     labels: Labels
     element_bytes: int
 
@@ -46,23 +46,23 @@ def activations(units: Units, *, fused: bool = False) -> Iterator[Activation]:
     """
     coordinates = units.coordinates
     owner: dict[fx.Node, fx.Node] = {}
-    made: dict[fx.Node, int] = {}
-    last: dict[fx.Node, int] = {}
+    creator: dict[fx.Node, int] = {}
+    last_reader: dict[fx.Node, int] = {}
     for index, node in enumerate(coordinates.program.graph.nodes):
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
         shares = aliases(node) or (fused and source is not None and _fuses(node, source))
         owner[node] = owner[source] if source is not None and shares else node
-        made.setdefault(owner[node], index)
+        creator.setdefault(owner[node], index)
         for read in (node, *node.all_input_nodes):
-            last[owner[read]] = index
-    for node, index in made.items():
+            last_reader[owner[read]] = index
+    for node, index in creator.items():
         if node.op in ("get_attr", "output"):
             continue
         value, labels = node.meta.get("val"), coordinates.labels.get(node)
         values = value if isinstance(value, (list, tuple)) else [value]
-        for item, found in zip(values, labels if isinstance(labels, list) else [labels], strict=False):
-            if isinstance(item, torch.Tensor) and isinstance(found, Labels):
-                yield Activation(index, last[node], found, item.element_size())
+        for item, item_labels in zip(values, labels if isinstance(labels, list) else [labels], strict=False):
+            if isinstance(item, torch.Tensor) and isinstance(item_labels, Labels):
+                yield Activation(index, last_reader[node], item_labels, item.element_size())
 
 
 def _fuses(node: fx.Node, source: fx.Node) -> bool:
@@ -78,12 +78,12 @@ def peak_activation_bytes(units: Units, removed: Tensor) -> int:
 
     Inputs and outputs of the network are counted, weights are not. ``PeakActivation`` is the corresponding cost model.
     """
-    gone = units.gone(removed)
+    removed_ids = units.removed_ids(removed)
     change: dict[int, int] = {}
     for tensor in activations(units):
-        size = math.prod(shape_left(tensor.labels, gone)) * tensor.element_bytes
-        change[tensor.made] = change.get(tensor.made, 0) + size
-        change[tensor.read + 1] = change.get(tensor.read + 1, 0) - size
+        size = math.prod(remaining_shape(tensor.labels, removed_ids)) * tensor.element_bytes
+        change[tensor.creator] = change.get(tensor.creator, 0) + size
+        change[tensor.last_reader + 1] = change.get(tensor.last_reader + 1, 0) - size
     live = peak = 0
     for _, step in sorted(change.items()):
         live += step
@@ -97,25 +97,27 @@ class _Peak(CostModel):
     Args:
         units: Units of the network.
         sizes: Size of each object in bytes.
-        made: Index of the first call at which each object is alive.
+        creator: Index of the first call at which each object is alive.
         after: Index of the first call at which each object is no longer alive.
     """
 
-    def __init__(self, units: Units, sizes: Sequence[Product], made: Sequence[int], after: Sequence[int]) -> None:
+    def __init__(
+        self, units: Units, sizes: Sequence[Product], first_calls: Sequence[int], end_calls: Sequence[int]
+    ) -> None:
         super().__init__(MultilinearTerms(units, sizes))
-        self._made = torch.tensor(made, dtype=torch.long)
-        self._after = torch.tensor(after, dtype=torch.long)
-        self._calls = max(after, default=0)
+        self._first_calls = torch.tensor(first_calls, dtype=torch.long)
+        self._end_calls = torch.tensor(end_calls, dtype=torch.long)
+        self._calls = max(end_calls, default=0)
 
     def total(self) -> float:
         return float(self._live(self.terms).max())
 
-    def totals(self, left: Tensor) -> Tensor:
-        return self._live(self.terms.at(left)).amax(-1)
+    def totals(self, remaining: Tensor) -> Tensor:
+        return self._live(self.terms.at(remaining)).amax(-1)
 
     def as_largest_sum(self) -> tuple[Tensor, float]:
         call = torch.arange(self._calls)[:, None]
-        return ((self._made <= call) & (call < self._after)).double(), 0.0
+        return ((self._first_calls <= call) & (call < self._end_calls)).double(), 0.0
 
     def savings(self, limit: float = -math.inf) -> Tensor:
         """Return the mean reduction over the calls whose live bytes are above ``limit``, (units,).
@@ -127,23 +129,23 @@ class _Peak(CostModel):
         if math.isinf(limit) or not bool(over.any()):
             over = live == live.max()
         before = torch.cat([torch.zeros(1, dtype=torch.float64), over.double().cumsum(0)])
-        weight = (before[self._after] - before[self._made]) / over.sum()
-        return self.terms.per_unit(self.terms.lost() * weight[self.terms.pair_term])
+        weight = (before[self._end_calls] - before[self._first_calls]) / over.sum()
+        return self.terms.per_unit(self.terms.decrease() * weight[self.terms.pair_term])
 
     def gains(self) -> Tensor:
         terms, live = self.terms, self._live(self.terms)
         more = torch.zeros(terms.classes, self._calls + 1, dtype=torch.float64)
-        gained = terms.gained()
-        more.index_put_((terms.pair_class, self._made[terms.pair_term]), gained, accumulate=True)
-        more.index_put_((terms.pair_class, self._after[terms.pair_term]), -gained, accumulate=True)
+        increase = terms.increase()
+        more.index_put_((terms.pair_class, self._first_calls[terms.pair_term]), increase, accumulate=True)
+        more.index_put_((terms.pair_class, self._end_calls[terms.pair_term]), -increase, accumulate=True)
         return ((more.cumsum_(1)[:, :-1] + live).amax(1) - live.max())[terms.class_of]
 
     def _live(self, terms: MultilinearTerms) -> Tensor:
         """Return the live bytes at each call, (calls,), or (n, calls) for terms with many sizes."""
         sizes = terms.values()
         change = torch.zeros(*sizes.shape[:-1], self._calls + 1, dtype=torch.float64)
-        change.index_add_(-1, self._made, sizes)
-        change.index_add_(-1, self._after, -sizes)
+        change.index_add_(-1, self._first_calls, sizes)
+        change.index_add_(-1, self._end_calls, -sizes)
         return change.cumsum(-1)[..., :-1]
 
 
@@ -153,7 +155,9 @@ class PeakActivation(_Peak):
     def __init__(self, units: Units) -> None:
         tensors = list(activations(units))
         sizes = [elements(units, tensor.labels, tensor.element_bytes) for tensor in tensors]
-        super().__init__(units, sizes, [tensor.made for tensor in tensors], [tensor.read + 1 for tensor in tensors])
+        super().__init__(
+            units, sizes, [tensor.creator for tensor in tensors], [tensor.last_reader + 1 for tensor in tensors]
+        )
 
 
 class Int8Arena(_Peak):
@@ -166,10 +170,12 @@ class Int8Arena(_Peak):
     def __init__(self, units: Units) -> None:
         tensors = list(activations(units, fused=True))
         sizes = [elements(units, tensor.labels) for tensor in tensors]
-        made, after = [tensor.made for tensor in tensors], [tensor.read + 1 for tensor in tensors]
-        kept = list(_channels(units))
-        end = max(after, default=0)
-        super().__init__(units, [*sizes, *kept], [*made, *[0] * len(kept)], [*after, *[end] * len(kept)])
+        first_calls, end_calls = [tensor.creator for tensor in tensors], [tensor.last_reader + 1 for tensor in tensors]
+        channels = list(_channels(units))
+        end = max(end_calls, default=0)
+        super().__init__(
+            units, [*sizes, *channels], [*first_calls, *[0] * len(channels)], [*end_calls, *[end] * len(channels)]
+        )
 
 
 def _channels(units: Units) -> Iterator[Product]:

@@ -23,17 +23,17 @@ class Multilinear(CostModel):
     def total(self) -> float:
         return float(self.terms.values().sum())
 
-    def totals(self, left: Tensor) -> Tensor:
-        return self.terms.at(left).values().sum(-1)
+    def totals(self, remaining: Tensor) -> Tensor:
+        return self.terms.at(remaining).values().sum(-1)
 
     def as_largest_sum(self) -> tuple[Tensor, float]:
         return torch.ones(1, len(self.terms.counts), dtype=torch.float64), 0.0
 
     def savings(self, limit: float = -math.inf) -> Tensor:
-        return self.terms.per_unit(self.terms.lost())
+        return self.terms.per_unit(self.terms.decrease())
 
     def gains(self) -> Tensor:
-        return self.terms.per_unit(self.terms.gained())
+        return self.terms.per_unit(self.terms.increase())
 
 
 def macs(units: Units) -> Multilinear:

@@ -39,19 +39,20 @@ class MultilinearTerms:
     def __init__(self, units: Units, products: Sequence[Product]) -> None:
         rank = max((len(product.factors) for product in products), default=0)
         self.counts = torch.tensor([product.count for product in products], dtype=torch.float64)
-        self.left = torch.ones(len(products), rank, dtype=torch.float64)
+        self.remaining = torch.ones(len(products), rank, dtype=torch.float64)
         """Remaining indices of each factor of each term, (terms, rank). 1 if a term has fewer factors."""
-        slots, lost = [torch.zeros(0, dtype=torch.long)], [torch.zeros(0, dtype=torch.long)]
+        slots, units_of_slots = [torch.zeros(0, dtype=torch.long)], [torch.zeros(0, dtype=torch.long)]
         for term, product in enumerate(products):
             for axis, ids in enumerate(product.factors):
-                self.left[term, axis] = len(ids)
+                self.remaining[term, axis] = len(ids)
                 unit = units.unit_of[ids]
-                lost.append(unit[unit >= 0])
-                slots.append(torch.full_like(lost[-1], term * rank + axis))
-        held, count = torch.unique(torch.stack([torch.cat(lost), torch.cat(slots)]), dim=1, return_counts=True)
-        self.class_of, examples = _classes(len(units), held[0], held[1], count, self.left.numel())
-        shown = examples[held[0]]
-        classes, at, count = self.class_of[held[0][shown]], held[1][shown], count[shown]
+                units_of_slots.append(unit[unit >= 0])
+                slots.append(torch.full_like(units_of_slots[-1], term * rank + axis))
+        unit_and_slot = torch.stack([torch.cat(units_of_slots), torch.cat(slots)])
+        (unit, slot), count = torch.unique(unit_and_slot, dim=1, return_counts=True)
+        self.class_of, examples = _classes(len(units), unit, slot, count, self.remaining.numel())
+        is_example = examples[unit]
+        classes, at, count = self.class_of[unit[is_example]], slot[is_example], count[is_example]
         pairs, pair = torch.unique(classes * len(products) + at // max(rank, 1), return_inverse=True)
         self.pair_class, self.pair_term = pairs // max(len(products), 1), pairs % max(len(products), 1)
         """Class and term of each pair of a class and a term that depends on it, (pairs,)."""
@@ -62,23 +63,23 @@ class MultilinearTerms:
 
     def values(self) -> Tensor:
         """Return the current value of each term, (terms,)."""
-        return self.counts * self.left.prod(-1)
+        return self.counts * self.remaining.prod(-1)
 
-    def taken(self, masks: Tensor) -> Tensor:
+    def reduction(self, masks: Tensor) -> Tensor:
         """Return the indices that the units of each mask remove from each factor, (n, units) -> (n, terms, rank)."""
         many = torch.zeros(len(masks), self.classes, dtype=torch.float64).index_add_(1, self.class_of, masks.double())
-        taken = torch.zeros(len(masks), *self.left.shape, dtype=torch.float64)
-        return taken.index_add_(1, self.pair_term, many[:, self.pair_class, None] * self.loss)
+        reduction = torch.zeros(len(masks), *self.remaining.shape, dtype=torch.float64)
+        return reduction.index_add_(1, self.pair_term, many[:, self.pair_class, None] * self.loss)
 
-    def lost(self) -> Tensor:
+    def decrease(self) -> Tensor:
         """Return the decrease of the term of each pair by removal of one unit of its class, (pairs,)."""
-        left = self.left[self.pair_term]
-        return self.counts[self.pair_term] * (left.prod(1) - (left - self.loss).prod(1))
+        remaining = self.remaining[self.pair_term]
+        return self.counts[self.pair_term] * (remaining.prod(1) - (remaining - self.loss).prod(1))
 
-    def gained(self) -> Tensor:
+    def increase(self) -> Tensor:
         """Return the increase of the term of each pair by restoration of one unit of its class, (pairs,)."""
-        left = self.left[self.pair_term]
-        return self.counts[self.pair_term] * ((left + self.loss).prod(1) - left.prod(1))
+        remaining = self.remaining[self.pair_term]
+        return self.counts[self.pair_term] * ((remaining + self.loss).prod(1) - remaining.prod(1))
 
     def per_unit(self, values: Tensor) -> Tensor:
         """Return the sum of the values of pairs for each unit, (pairs,) -> (units,)."""
@@ -88,16 +89,16 @@ class MultilinearTerms:
     def shift(self, mask: Tensor, sign: float) -> None:
         """Remove (``sign`` -1) or restore (+1) the units in ``mask``, (units,)."""
         many = torch.bincount(self.class_of[mask], minlength=self.classes).double()
-        self.left.index_add_(0, self.pair_term, sign * many[self.pair_class, None] * self.loss)
+        self.remaining.index_add_(0, self.pair_term, sign * many[self.pair_class, None] * self.loss)
 
     def copy(self) -> MultilinearTerms:
         """Return an independent copy of the state. Constant data is shared."""
-        return self.at(self.left.clone())
+        return self.at(self.remaining.clone())
 
-    def at(self, left: Tensor) -> MultilinearTerms:
-        """Return the same terms with other sizes ``left``, (terms, rank), or with many sizes, (n, terms, rank)."""
+    def at(self, remaining: Tensor) -> MultilinearTerms:
+        """Return the same terms with other sizes ``remaining``, (terms, rank), or with many sizes, (n, terms, rank)."""
         twin = copy.copy(self)
-        twin.left = left
+        twin.remaining = remaining
         return twin
 
 

@@ -37,11 +37,11 @@ class ScaledCost(CostModel):
     def gains(self) -> Tensor:
         return self._factor * self._base.gains()
 
-    def taken(self, masks: Tensor) -> Tensor:
-        return self._base.taken(masks)
+    def reduction(self, masks: Tensor) -> Tensor:
+        return self._base.reduction(masks)
 
-    def totals(self, left: Tensor) -> Tensor:
-        return self._factor * self._base.totals(left) + self._offset
+    def totals(self, remaining: Tensor) -> Tensor:
+        return self._factor * self._base.totals(remaining) + self._offset
 
     def as_largest_sum(self) -> tuple[Tensor, float] | None:
         base = self._base.as_largest_sum()

@@ -16,8 +16,8 @@ class _Activation(Aggregated):
     needs = "data"
 
     def _score(self, network: Network, read: Callable[[Moments], Tensor]) -> Tensor:
-        found = gather(network.units, network.data, Moments)
-        return self._together(network.units, ((view.units, read(one)) for view, one in found))
+        moments = gather(network.units, network.data, Moments)
+        return self._together(network.units, ((view.units, read(one)) for view, one in moments))
 
 
 @register
@@ -31,7 +31,7 @@ class MeanActivation(_Activation):
     name = "mean_activation"
 
     def score(self, network: Network) -> Tensor:
-        return self._score(network, lambda found: found.mean_size)
+        return self._score(network, lambda moments: moments.mean_size)
 
 
 @register
@@ -45,7 +45,7 @@ class ActivationStd(_Activation):
     name = "activation_std"
 
     def score(self, network: Network) -> Tensor:
-        return self._score(network, lambda found: found.std)
+        return self._score(network, lambda moments: moments.std)
 
 
 @register
@@ -65,8 +65,8 @@ class Apoz(Aggregated):
         self._threshold = OPTIONS.number("threshold", threshold, least=0, below=1)
 
     def score(self, network: Network) -> Tensor:
-        found = gather(network.units, network.data, lambda: _Active(self._threshold))
-        return self._together(network.units, ((view.units, one.share) for view, one in found))
+        active_counts = gather(network.units, network.data, lambda: _Active(self._threshold))
+        return self._together(network.units, ((view.units, one.share) for view, one in active_counts))
 
 
 class _Active:

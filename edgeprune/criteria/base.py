@@ -193,15 +193,15 @@ def aggregate(
     """
     total = torch.zeros(len(units), dtype=torch.float64)
     count = torch.zeros(len(units), dtype=torch.float64)
-    for unit, given in parts:
-        held = unit >= 0
-        values = given.detach().to("cpu", torch.float64)
+    for unit, layer_values in parts:
+        has_unit = unit >= 0
+        values = layer_values.detach().to("cpu", torch.float64)
         if normalize != "none":
             size = values.abs()
             values = values / (size.mean() if normalize == "mean" else size.max()).clamp(min=1e-12)
         if how == "max":
-            total.scatter_reduce_(0, unit[held], values[held], "amax")
+            total.scatter_reduce_(0, unit[has_unit], values[has_unit], "amax")
         else:
-            total.index_add_(0, unit[held], values[held])
-        count.index_add_(0, unit[held], torch.ones(int(held.sum()), dtype=torch.float64))
+            total.index_add_(0, unit[has_unit], values[has_unit])
+        count.index_add_(0, unit[has_unit], torch.ones(int(has_unit.sum()), dtype=torch.float64))
     return total / count.clamp(min=1) if how == "mean" else total

@@ -80,8 +80,8 @@ class Obs(Criterion):
             read = [_Inverse.of(network, layer, gram, group) for layer, gram in grams.items() if _reads(layer, group)]
             if read:
                 scores[group.start : group.stop] = _eliminate(read, len(group))
-        known = scores >= 0
-        return torch.where(known, scores, scores[known].mean() if bool(known.any()) else 0.0)
+        has_score = scores >= 0
+        return torch.where(has_score, scores, scores[has_score].mean() if bool(has_score.any()) else 0.0)
 
 
 @dataclass
@@ -107,20 +107,20 @@ class _Inverse:
         features = []
         for unit in range(group.start, group.stop):
             inputs = (layer.site.units == unit).nonzero().flatten()
-            found = (inputs[:, None] * per_input + torch.arange(per_input)).flatten()
-            features.append(found if len(found) else None)
+            indices = (inputs[:, None] * per_input + torch.arange(per_input)).flatten()
+            features.append(indices if len(indices) else None)
         return _Inverse(weight / power.sqrt(), torch.linalg.inv(damped), features)
 
-    def errors(self, left: list[int]) -> Tensor:
-        """Return the increase of the error of the layer by removal of each unit of ``left`` alone, (len(left),)."""
-        errors = torch.zeros(len(left), dtype=torch.float64)
+    def errors(self, remaining: list[int]) -> Tensor:
+        """Return the increase of the error of the layer by removal of each ``remaining`` unit alone, (n,)."""
+        errors = torch.zeros(len(remaining), dtype=torch.float64)
         by_size: dict[int, list[int]] = {}
-        for at, unit in enumerate(left):
-            found = self.features[unit]
-            if found is not None:
-                by_size.setdefault(len(found), []).append(at)
+        for at, unit in enumerate(remaining):
+            indices = self.features[unit]
+            if indices is not None:
+                by_size.setdefault(len(indices), []).append(at)
         for places in by_size.values():
-            index = torch.stack([found for at in places if (found := self.features[left[at]]) is not None])
+            index = torch.stack([indices for at in places if (indices := self.features[remaining[at]]) is not None])
             block = self.inverse[index[:, :, None], index[:, None, :]]
             weight = self.weight[:, index].movedim(1, 0)
             errors[places] = (weight.mT * torch.linalg.solve(block, weight.mT)).sum((1, 2))
@@ -139,15 +139,15 @@ class _Inverse:
 def _eliminate(layers: list[_Inverse], size: int) -> Tensor:
     """Return the scores of the units of a group, (size,): the error at removal, in ascending order."""
     scores = torch.zeros(size, dtype=torch.float64)
-    left, worst = list(range(size)), 0.0
-    while left:
-        errors = torch.stack([layer.errors(left) for layer in layers]).sum(0)
+    remaining, worst = list(range(size)), 0.0
+    while remaining:
+        errors = torch.stack([layer.errors(remaining) for layer in layers]).sum(0)
         weakest = int(errors.argmin())
         worst = max(worst, float(errors[weakest]))
-        scores[left[weakest]] = worst
+        scores[remaining[weakest]] = worst
         for layer in layers:
-            layer.remove(left[weakest])
-        left.pop(weakest)
+            layer.remove(remaining[weakest])
+        remaining.pop(weakest)
     return scores
 
 

@@ -55,6 +55,6 @@ class ActivationEntropy(Aggregated):
 
     def score(self, network: Network) -> Tensor:
         ranges = gather(network.units, network.data, Range)
-        found = [(view, Histogram(one, self._bins)) for view, one in ranges]
-        stream(found, network.units, network.data)
-        return self._together(network.units, ((view.units, one.entropy) for view, one in found))
+        histograms = [(view, Histogram(one, self._bins)) for view, one in ranges]
+        stream(histograms, network.units, network.data)
+        return self._together(network.units, ((view.units, one.entropy) for view, one in histograms))

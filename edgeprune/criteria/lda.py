@@ -31,22 +31,22 @@ class Lda(Aggregated):
     needs = "labels"
 
     def score(self, network: Network) -> Tensor:
-        found = [(view, ClassMoments()) for view in views_of(network.units)]
+        class_moments = [(view, ClassMoments()) for view in views_of(network.units)]
         classes: set[int] = set()
 
         def read(labels: Any) -> None:
-            known = _class_labels(labels)
-            classes.update(torch.unique(known[known != IGNORED]).tolist())
-            for _, one in found:
-                one.labels = known
+            classes_of_batch = _class_labels(labels)
+            classes.update(torch.unique(classes_of_batch[classes_of_batch != IGNORED]).tolist())
+            for _, one in class_moments:
+                one.labels = classes_of_batch
 
-        stream(found, network.units, network.data, labels=read)
+        stream(class_moments, network.units, network.data, labels=read)
         if len(classes) < 2:
             raise InputError(
                 f"criterion: lda needs samples of two classes at least; the labels have {sorted(classes)}: give data "
                 "of more classes, or set another prune.criterion"
             )
-        return self._together(network.units, ((view.units, _ratio(one)) for view, one in found))
+        return self._together(network.units, ((view.units, _ratio(one)) for view, one in class_moments))
 
 
 def _class_labels(labels: Any) -> Tensor:
@@ -55,16 +55,16 @@ def _class_labels(labels: Any) -> Tensor:
         raise InputError(
             f"criterion: lda needs class labels, whole numbers (samples,); got {got}: set another prune.criterion"
         )
-    known = labels.to("cpu", torch.long)
-    if bool(((known < 0) & (known != IGNORED)).any()):
+    class_labels = labels.to("cpu", torch.long)
+    if bool(((class_labels < 0) & (class_labels != IGNORED)).any()):
         raise InputError(
             f"criterion: lda needs class labels of 0 or above, or {IGNORED} for samples to leave out; got "
-            f"{int(known[known != IGNORED].min())}: correct them in the data function"
+            f"{int(class_labels[class_labels != IGNORED].min())}: correct them in the data function"
         )
-    return known
+    return class_labels
 
 
-def _ratio(found: ClassMoments) -> Tensor:
-    between, within = found.between, found.within
+def _ratio(moments: ClassMoments) -> Tensor:
+    between, within = moments.between, moments.within
     least = (_LEAST * (between + within)).clamp(min=torch.finfo(torch.float64).tiny)
     return between / torch.maximum(within, least)

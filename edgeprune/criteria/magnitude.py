@@ -16,10 +16,10 @@ def filters(network: Network, tensors: Mapping[str, Tensor] | None = None) -> It
     ``tensors`` replace the weights and have their names and shapes. They default to the weights of the network.
     """
     units = network.units
-    made = {(member.tensor, member.dim) for group in units.groups for member in group.producers}
+    producers = {(member.tensor, member.dim) for group in units.groups for member in group.producers}
     state = dict(network.model.named_parameters(remove_duplicate=False)) if tensors is None else tensors
     for owner in units.coordinates.coupling.owners:
-        if (owner.name, owner.dim) in made and owner.name in state:
+        if (owner.name, owner.dim) in producers and owner.name in state:
             unit = units.unit_of[owner.start : owner.start + owner.size]
             yield unit, state[owner.name].detach().movedim(owner.dim, 0).reshape(owner.size, -1)
 

@@ -45,16 +45,16 @@ def _scales(network: Network) -> Iterator[tuple[Tensor, Tensor]]:
     coordinates = network.units.coordinates
     owners = {(owner.name, owner.dim): owner for owner in coordinates.coupling.owners}
     state = dict(network.model.named_parameters(remove_duplicate=False))
-    seen = set()
+    names = set()
     for node in coordinates.program.graph.nodes:
         if not is_operator_call(node):
             continue
         if not isinstance(rule_for(operator_name(node.target)), (ChannelNorm, LayerNorm, GroupNorm)):
             continue
-        given = {**dict(zip(argument_names(node.target), node.args, strict=False)), **node.kwargs}
-        name = str(getattr(given.get("weight"), "target", ""))
+        arguments = {**dict(zip(argument_names(node.target), node.args, strict=False)), **node.kwargs}
+        name = str(getattr(arguments.get("weight"), "target", ""))
         owner = owners.get((coordinates.aliases.get(name, name), 0))
-        if owner is not None and name in state and state[name].ndim == 1 and owner.name not in seen:
-            seen.add(owner.name)
+        if owner is not None and name in state and state[name].ndim == 1 and owner.name not in names:
+            names.add(owner.name)
             unit = network.units.unit_of[owner.start : owner.start + owner.size]
             yield unit, state[name].detach().float().abs()

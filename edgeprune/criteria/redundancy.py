@@ -43,7 +43,7 @@ class _StoodInFor(Aggregated):
             raise InputError(f"criterion: weighted: got {weighted!r}; allowed are true and false")
         self._weighted = weighted
 
-    def _left(self, products: Tensor, *, opposed: bool) -> Tensor:
+    def _residuals(self, products: Tensor, *, opposed: bool) -> Tensor:
         """Return the magnitude of each unit without its component along the most similar stronger unit, (n,).
 
         Args:
@@ -53,8 +53,8 @@ class _StoodInFor(Aggregated):
         size = products.diagonal().clamp(min=0).sqrt()
         scale = size.clamp(min=torch.finfo(size.dtype).tiny)
         alike = products / scale[:, None] / scale[None, :]
-        left = (1 - _to_stronger(alike.abs() if opposed else alike, size).square()).sqrt()
-        return left * size if self._weighted else torch.where(size > 0, left, 0.0)
+        residual = (1 - _to_stronger(alike.abs() if opposed else alike, size).square()).sqrt()
+        return residual * size if self._weighted else torch.where(size > 0, residual, 0.0)
 
 
 @register
@@ -71,15 +71,17 @@ class Cosine(_StoodInFor):
 
     def score(self, network: Network) -> Tensor:
         parts = ((unit, rows.float()) for unit, rows in filters(network))
-        return self._together(network.units, ((unit, self._left(rows @ rows.T, opposed=True)) for unit, rows in parts))
+        return self._together(
+            network.units, ((unit, self._residuals(rows @ rows.T, opposed=True)) for unit, rows in parts)
+        )
 
 
 class _Pairwise(_StoodInFor):
     needs = "data"
 
     def _score(self, network: Network, products: Callable[[Covariance], Tensor]) -> Tensor:
-        found = gather(network.units, network.data, Covariance)
-        parts = ((view.units, self._left(products(one), opposed=False)) for view, one in found)
+        covariances = gather(network.units, network.data, Covariance)
+        parts = ((view.units, self._residuals(products(one), opposed=False)) for view, one in covariances)
         return self._together(network.units, parts)
 
 
@@ -96,7 +98,7 @@ class ActivationSimilarity(_Pairwise):
     name = "activation_similarity"
 
     def score(self, network: Network) -> Tensor:
-        return self._score(network, lambda found: found.second_moment)
+        return self._score(network, lambda covariance: covariance.second_moment)
 
 
 @register
@@ -113,7 +115,7 @@ class Correlation(_Pairwise):
     name = "correlation"
 
     def score(self, network: Network) -> Tensor:
-        return self._score(network, lambda found: found.covariance)
+        return self._score(network, lambda covariance: covariance.covariance)
 
 
 def _to_stronger(similarity: Tensor, strength: Tensor) -> Tensor:

@@ -54,32 +54,32 @@ def _restore_norm(root: nn.Module, node: fx.Node) -> None:
     """Replace a batch normalization over the state of one module by that module, under its name."""
     if operator_name(node.target) != "aten.batch_norm":
         return
-    given = bind_arguments(node.target, node.args, node.kwargs)
-    held = {name: str(value.target) for name in _NORM_STATE if (value := given[name]) is not None}
-    path = held.get("running_mean", "").removesuffix(".running_mean")
-    if given["training"] or not path or any(target != f"{path}.{name}" for name, target in held.items()):
+    arguments = bind_arguments(node.target, node.args, node.kwargs)
+    state_names = {name: str(value.target) for name in _NORM_STATE if (value := arguments[name]) is not None}
+    path = state_names.get("running_mean", "").removesuffix(".running_mean")
+    if arguments["training"] or not path or any(target != f"{path}.{name}" for name, target in state_names.items()):
         return
-    tensor = given["running_mean"].meta["val"]
-    kind = _NORMS[given["input"].meta["val"].ndim]
-    momentum = given["momentum"] or None  # what a cumulative average (momentum None) is captured as
-    norm = kind(len(tensor), given["eps"], momentum, affine="weight" in held)
-    _replace(root, node, path, norm, given["input"])
+    tensor = arguments["running_mean"].meta["val"]
+    kind = _NORMS[arguments["input"].meta["val"].ndim]
+    momentum = arguments["momentum"] or None  # what a cumulative average (momentum None) is captured as
+    norm = kind(len(tensor), arguments["eps"], momentum, affine="weight" in state_names)
+    _replace(root, node, path, norm, arguments["input"])
 
 
 def _restore_random(root: nn.Module, node: fx.Node) -> None:
     name = operator_name(node.target)
     if name not in ("aten.rrelu", "aten.feature_dropout") and name not in _DROPOUTS:
         return
-    given = bind_arguments(node.target, node.args, node.kwargs)
-    if given["training" if name == "aten.rrelu" else "train"]:  # in evaluation too, so that no mode turns it off
+    arguments = bind_arguments(node.target, node.args, node.kwargs)
+    if arguments["training" if name == "aten.rrelu" else "train"]:  # in evaluation too, so that no mode turns it off
         return
     value, in_place = node.args[0], mutates(node)
     assert isinstance(value, fx.Node)
     if name == "aten.rrelu":
-        module: nn.Module = nn.RReLU(given["lower"], given["upper"], in_place)
+        module: nn.Module = nn.RReLU(arguments["lower"], arguments["upper"], in_place)
     else:
         feature = _FEATURE_DROPOUTS.get(value.meta["val"].ndim, nn.Dropout2d)
-        module = _DROPOUTS.get(name, feature)(given["p"], in_place)
+        module = _DROPOUTS.get(name, feature)(arguments["p"], in_place)
     _replace(root, node, f"{node.name}_mode", module, value)
 
 

@@ -34,12 +34,12 @@ class ConsumerInterpreter(fx.Interpreter):
     def arguments(self, node: fx.Node) -> dict[str, Any]:
         """Return the arguments of a call by name, with consumed tensors replaced."""
         args, kwargs = self.fetch_args_kwargs_from_env(node)
-        given = {**dict(zip(argument_names(node.target), args, strict=False)), **kwargs}
+        arguments = {**dict(zip(argument_names(node.target), args, strict=False)), **kwargs}
         for consumption in self._consumed.get(node, ()):
             name, _, index = consumption.argument.partition(".")
             if index:
-                given[name] = list(given[name])
-                given[name][int(index)] = self.consume(node, consumption, given[name][int(index)])
+                arguments[name] = list(arguments[name])
+                arguments[name][int(index)] = self.consume(node, consumption, arguments[name][int(index)])
             else:
-                given[name] = self.consume(node, consumption, given[name])
-        return given
+                arguments[name] = self.consume(node, consumption, arguments[name])
+        return arguments

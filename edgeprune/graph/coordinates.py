@@ -86,9 +86,9 @@ def _walk(
             if shape is not None:
                 labels[node] = Labels(shape)
         elif node.op == "call_function":
-            found = _label_call(program, node, labels, coupling)
-            if found is not None:
-                labels[node] = found
+            label = _label_call(program, node, labels, coupling)
+            if label is not None:
+                labels[node] = label
         elif node.op == "output":
             for source in node.all_input_nodes:
                 if isinstance(labels.get(source), Labels):

@@ -134,7 +134,7 @@ class Coupling:
         """
         rank = len(labels.shape)
         dims = range(rank) if allowed is None else sorted(dim % rank for dim in allowed)
-        found: dict[int, Tensor] = {}
+        vectors: dict[int, Tensor] = {}
         for track in labels.tracks:
             candidates = [dim for dim in track.dims if dim in dims]
             if not candidates:
@@ -149,8 +149,8 @@ class Coupling:
                     # Not a pixel of a PixelShuffle: its rows come back every few pixels.
                     dim = next((d for d in reversed(candidates) if distinct(rows[d].amax(1)) == len(rows[d])), dim)
                 ids = self.tie_rows(rows[dim])
-            if dim in found:
-                weaker, ids = sorted((found[dim], ids), key=distinct)
+            if dim in vectors:
+                weaker, ids = sorted((vectors[dim], ids), key=distinct)
                 self.freeze(weaker, reason)
-            found[dim] = ids
-        return found
+            vectors[dim] = ids
+        return vectors

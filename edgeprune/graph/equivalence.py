@@ -25,7 +25,7 @@ from edgeprune.errors import EquivalenceError
 from edgeprune.graph.capture import evaluating
 from edgeprune.graph.masked_execution import MaskedProgram
 from edgeprune.graph.random_draws import constant_draws
-from edgeprune.graph.rewrite import Kept, RewrittenModel, rewrite, slice_tensor
+from edgeprune.graph.rewrite import KeptIndices, RewrittenModel, rewrite, slice_tensor
 from edgeprune.graph.units import Units
 from edgeprune.graph.weight_noise import jittered
 from edgeprune.model.output_difference import distance, tensors
@@ -98,30 +98,37 @@ def reference(units: Units, removed: Tensor, *, seed: int = 0, dtype: torch.dtyp
 
 
 def measure(
-    model: nn.Module, units: Units, kept: Kept, want: ReferenceOutputs, *, dtype: torch.dtype | None = None
+    model: nn.Module,
+    units: Units,
+    kept_indices: KeptIndices,
+    expected: ReferenceOutputs,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Equivalence:
-    """Measure the difference between the outputs of the pruned ``model`` and the expected outputs ``want``."""
+    """Measure the difference between the outputs of the pruned ``model`` and the expected outputs."""
     begin = time.perf_counter()
     program = units.coordinates.program
     # A tensor with several names is given once; functional_call finds the others.
     own = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
     error = 0.0
-    for at, (state, outputs) in enumerate(zip(want.states, want.outputs, strict=True)):
-        given = (
+    for at, (state, outputs) in enumerate(zip(expected.states, expected.outputs, strict=True)):
+        replacements = (
             {}
             if at == 0 and dtype is None
-            else {name: slice_tensor(tensor, kept.get(name, {})) for name, tensor in state.items() if name in own}
+            else {
+                name: slice_tensor(tensor, kept_indices.get(name, {})) for name, tensor in state.items() if name in own
+            }
         )
         args, kwargs = pytree.tree_map(
             lambda leaf: _convert(leaf, dtype, copy=True), (program.args, dict(program.kwargs))
         )
         try:
             with evaluating(model), torch.no_grad(), constant_draws(program):
-                got = tensors(torch.func.functional_call(model, given, args, kwargs))
+                pruned_outputs = tensors(torch.func.functional_call(model, replacements, args, kwargs))
         except Exception as problem:
             raise EquivalenceError(f"the pruned network does not run: {problem}. {_DEFECT}") from problem
-        error = max(error, distance(outputs, got))
-    return Equivalence(error, want.exact, want.seconds + time.perf_counter() - begin)
+        error = max(error, distance(outputs, pruned_outputs))
+    return Equivalence(error, expected.exact, expected.seconds + time.perf_counter() - begin)
 
 
 def shrink(
@@ -151,12 +158,12 @@ def shrink(
     """
     want = reference(units, removed) if verify and not copy else None
     rewritten = rewrite(model, units, removed, copy=copy, optimizer=optimizer)
-    equivalence = verify_equivalence(rewritten.model, units, removed, rewritten.kept, want) if verify else None
+    equivalence = verify_equivalence(rewritten.model, units, removed, rewritten.kept_indices, want) if verify else None
     return rewritten, equivalence
 
 
 def verify_equivalence(
-    model: nn.Module, units: Units, removed: Tensor, kept: Kept, want: ReferenceOutputs | None = None
+    model: nn.Module, units: Units, removed: Tensor, kept_indices: KeptIndices, expected: ReferenceOutputs | None = None
 ) -> Equivalence:
     """Check that ``model`` is equivalent to the dense network without the units in the mask ``removed``.
 
@@ -164,18 +171,18 @@ def verify_equivalence(
         model: Pruned network.
         units: Units of the dense network.
         removed: Mask of the removed units, (units,).
-        kept: Remaining indices of each sliced tensor, by dimension.
-        want: Expected outputs; needed if the dense weights were sliced in place. None: they are computed.
+        kept_indices: Remaining indices of each sliced tensor, by dimension.
+        expected: Expected outputs; needed if the dense weights were sliced in place. None: they are computed.
 
     Raises:
         EquivalenceError: The outputs differ by more than ``TOLERANCE``.
     """
-    equivalence = measure(model, units, kept, want or reference(units, removed))
-    if not equivalence.max_error <= TOLERANCE and want is None:
+    equivalence = measure(model, units, kept_indices, expected or reference(units, removed))
+    if not equivalence.max_error <= TOLERANCE and expected is None:
         # Deep networks amplify rounding: in float64 only a mistake is left.
         try:
             double = reference(units, removed, dtype=torch.float64)
-            equivalence = measure(model, units, kept, double, dtype=torch.float64)
+            equivalence = measure(model, units, kept_indices, double, dtype=torch.float64)
         except Exception as problem:  # noqa: BLE001  a forward may insist on float32
             logger.info("no equivalence check in float64: %s", problem)
     if not equivalence.max_error <= TOLERANCE:

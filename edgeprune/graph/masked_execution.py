@@ -30,7 +30,7 @@ class MaskedProgram(ConsumerInterpreter):
 
     def __init__(self, units: Units, removed: Tensor, state: Mapping[str, Tensor] | None = None) -> None:
         super().__init__(units)
-        self.gone = units.gone(removed)
+        self.removed_ids = units.removed_ids(removed)
         self.state = state or {}
         self.exact = True
         """Whether zeros were the reference everywhere. False if a call ran on the remaining slice."""
@@ -39,8 +39,8 @@ class MaskedProgram(ConsumerInterpreter):
         return self.state[target] if target in self.state else super().get_attr(target, args, kwargs)
 
     def consume(self, node: fx.Node, consumption: Consumption, value: Tensor) -> Tensor:
-        lost = self.gone[consumption.ids]
-        return value.index_fill(consumption.dim, lost.nonzero().flatten(), 0) if bool(lost.any()) else value
+        removed = self.removed_ids[consumption.ids]
+        return value.index_fill(consumption.dim, removed.nonzero().flatten(), 0) if bool(removed.any()) else value
 
     def run_node(self, node: fx.Node) -> Any:
         if node not in self.units.coordinates.coupling.inexact:
@@ -52,8 +52,12 @@ class MaskedProgram(ConsumerInterpreter):
         """Run the operator on the remaining slice, and scatter the result into zeros of the dense shape."""
         labels = self.units.coordinates.labels[call.node]
         outputs = labels if isinstance(labels, list) else [labels]
-        keep = {name: keep_masks(found, self.gone) or {} for name in arguments if (found := call.labels(name))}
-        out = [keep_masks(found, self.gone) or {} for found in outputs]
+        keep = {
+            name: keep_masks(part_labels, self.removed_ids) or {}
+            for name in arguments
+            if (part_labels := call.labels(name))
+        }
+        out = [keep_masks(part_labels, self.removed_ids) or {} for part_labels in outputs]
         if not any(keep.values()):
             return call_operator(call.node.target, arguments)
         self.exact = False
@@ -65,7 +69,9 @@ class MaskedProgram(ConsumerInterpreter):
         }
         results = call_operator(call.node.target, {**small, **rule.resize(call, keep, out)})
         parts = results if isinstance(results, (list, tuple)) else [results]
-        spread = [_scatter(part, found.shape, mask) for part, found, mask in zip(parts, outputs, out, strict=True)]
+        spread = [
+            _scatter(part, part_labels.shape, mask) for part, part_labels, mask in zip(parts, outputs, out, strict=True)
+        ]
         return spread if isinstance(results, (list, tuple)) else spread[0]
 
 

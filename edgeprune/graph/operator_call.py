@@ -21,12 +21,12 @@ class Call:
     Attributes:
         program: Program that contains the call.
         node: Node of the call.
-        known: Labels of the nodes before this one.
+        node_labels: Labels of the nodes before this one.
     """
 
     program: Program
     node: fx.Node
-    known: Mapping[fx.Node, Any]
+    node_labels: Mapping[fx.Node, Any]
 
     @cached_property
     def name(self) -> str:
@@ -60,8 +60,8 @@ class Call:
         return self.labels_of(self.arguments.get(name))
 
     def labels_of(self, value: Any) -> Labels | None:
-        found = self.known.get(value) if isinstance(value, fx.Node) else None
-        return found if isinstance(found, Labels) else None
+        labels = self.node_labels.get(value) if isinstance(value, fx.Node) else None
+        return labels if isinstance(labels, Labels) else None
 
     def tensor(self, name: str) -> Labels:
         """Return the labels of a required tensor argument."""

@@ -41,14 +41,14 @@ def check_optimizer(optimizer: torch.optim.Optimizer | None, model: nn.Module, *
                 )
 
 
-def slice_optimizer(optimizer: torch.optim.Optimizer, parameter: Tensor, kept: Mapping[int, Tensor]) -> None:
-    """Slice all state of the dense ``parameter`` to the indices ``kept``. Scalars such as the step count are unchanged.
+def slice_optimizer(optimizer: torch.optim.Optimizer, parameter: Tensor, kept_indices: Mapping[int, Tensor]) -> None:
+    """Slice all state of the dense ``parameter`` to the indices in ``kept_indices``.
 
-    A reduced dimension of the state (size 1, as in Adafactor) is unchanged too.
+    Scalars such as the step count and reduced dimensions of the state (size 1, as in Adafactor) are unchanged.
     """
     for key, value in _state(optimizer, parameter):
         small = value
-        for dim, index in kept.items():
+        for dim, index in kept_indices.items():
             if small.ndim and value.shape[dim] > 1:
                 small = small.index_select(dim, index.to(value.device))
         optimizer.state[parameter][key] = small

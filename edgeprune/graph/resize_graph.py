@@ -18,7 +18,7 @@ from edgeprune.graph.operator_call import Call
 from edgeprune.graph.rules import Keep, rule_for
 from edgeprune.graph.rules.base import TARGET
 from edgeprune.graph.rules.data_movement import move
-from edgeprune.graph.units import Units, keep_masks, shape_left
+from edgeprune.graph.units import Units, keep_masks, remaining_shape
 from edgeprune.operator_facts.aten_operators import ATEN
 
 _ATTRIBUTES = ("groups", "num_groups", "normalized_shape")
@@ -56,7 +56,7 @@ class _Resizer:
     def __init__(self, units: Units, removed: Tensor) -> None:
         self.program = units.coordinates.program
         self.labels = units.coordinates.labels
-        self.gone = units.gone(removed)
+        self.removed_ids = units.removed_ids(removed)
         self.result = ResizedGraph(fx.Graph())
         self.new: dict[fx.Node, fx.Node] = {}
         self.parts: dict[fx.Node, list[fx.Node]] = {}
@@ -81,13 +81,13 @@ class _Resizer:
         return self.result
 
     def _copy(self, node: fx.Node) -> None:
-        lost = [source for source in node.all_input_nodes if source in self.irregular]
-        if lost and node.target is operator.getitem:
+        irregular_sources = [source for source in node.all_input_nodes if source in self.irregular]
+        if irregular_sources and node.target is operator.getitem:
             self.irregular.add(node)
-        elif lost:
+        elif irregular_sources:
             raise PlanError(
-                f"{node.name} in {module_path(node) or 'the network'}: what is left of {lost[0].name} has no regular "
-                "shape there; exclude the layers around it"
+                f"{node.name} in {module_path(node) or 'the network'}: what is left of {irregular_sources[0].name} "
+                "has no regular shape there; exclude the layers around it"
             )
         else:
             self.new[node] = self.result.graph.node_copy(node, self.new.__getitem__)
@@ -95,16 +95,18 @@ class _Resizer:
     def _call(self, call: Call) -> None:
         node = call.node
         keep = {
-            name: keep_masks(labels, self.gone) for name in call.arguments if (labels := call.labels(name)) is not None
+            name: keep_masks(labels, self.removed_ids)
+            for name in call.arguments
+            if (labels := call.labels(name)) is not None
         }
-        out = [keep_masks(labels, self.gone) for labels in self._outputs(node)]
-        lost = any(source in self.irregular for source in node.all_input_nodes)
+        out = [keep_masks(labels, self.removed_ids) for labels in self._outputs(node)]
+        has_irregular_source = any(source in self.irregular for source in node.all_input_nodes)
         moves = ATEN[call.name].moves or ATEN[call.name].copies
         if moves and any(mask is None for mask in out):
             self.irregular.add(node)
-        elif moves and (lost or any(keep.values()) or any(out)):
-            self._move(call, None if lost else keep[call.first], out)  # type: ignore[arg-type]
-        elif lost or not (any(keep.values()) or any(out)):
+        elif moves and (has_irregular_source or any(keep.values()) or any(out)):
+            self._move(call, None if has_irregular_source else keep[call.first], out)  # type: ignore[arg-type]
+        elif has_irregular_source or not (any(keep.values()) or any(out)):
             self._copy(node)
         else:
             rule = rule_for(call.name)
@@ -112,9 +114,9 @@ class _Resizer:
             changed = {name: value for name, value in resized.items() if value != call.get(name)}
             self._emit(call, changed)
             attributes = {name: value for name, value in changed.items() if name in _ATTRIBUTES}
-            held = {} if rule is None else rule.held(call, out)  # type: ignore[arg-type]
-            if attributes or held:
-                self.result.attributes.setdefault(module_path(node), {}).update({**attributes, **held})
+            module_attributes = {} if rule is None else rule.module_attributes(call, out)  # type: ignore[arg-type]
+            if attributes or module_attributes:
+                self.result.attributes.setdefault(module_path(node), {}).update({**attributes, **module_attributes})
             if len(attributes) < len(changed):
                 self.result.rewritten.append(node.name)
 
@@ -136,10 +138,10 @@ class _Resizer:
                     return
         self.result.rewritten.append(call.node.name)
         ancestor, places = self._origin(call.node)
-        kept = keep_masks(self._outputs(ancestor)[0], self.gone)
-        assert kept is not None
+        keep = keep_masks(self._outputs(ancestor)[0], self.removed_ids)
+        assert keep is not None
         gathered = [
-            self._gather(call, ancestor, kept, select(part, mask)) for part, mask in zip(places, out, strict=True)
+            self._gather(call, ancestor, keep, select(part, mask)) for part, mask in zip(places, out, strict=True)
         ]
         if call.many:
             self.parts[call.node] = gathered
@@ -151,7 +153,7 @@ class _Resizer:
         other = call.labels("other")
         if other is None:
             return {}
-        return {"other": torch.zeros(()).expand(shape_left(other, self.gone))}
+        return {"other": torch.zeros(()).expand(remaining_shape(other, self.removed_ids))}
 
     def _origin(self, node: fx.Node) -> tuple[fx.Node, list[Tensor]]:
         """Return the nearest source of ``node`` with a regular shape, and the position of each element in it."""
@@ -170,19 +172,19 @@ class _Resizer:
         assert moved is not None
         return ancestor, moved
 
-    def _gather(self, call: Call, ancestor: fx.Node, kept: Keep, places: Tensor) -> fx.Node:
+    def _gather(self, call: Call, ancestor: fx.Node, keep: Keep, places: Tensor) -> fx.Node:
         """Read ``places``, numbers of elements of the dense ancestor, from the small ancestor."""
         shape = self._outputs(ancestor)[0].shape
-        elements = select(_numbered(shape), kept)
+        elements = select(_numbered(shape), keep)
         place_of = torch.full((FIRST + math.prod(shape),), -1)
         place_of[elements.flatten()] = torch.arange(elements.numel())
         source = place_of[places]
         if bool((source < 0).any()):
             raise PlanError(f"{call.node.name}: what is left has no regular shape; exclude {module_path(call.node)}")
         graph, value = self.result.graph, self.new[ancestor]
-        found = _along_one(source, tuple(elements.shape))
-        if found is not None:
-            dim, index = found
+        selection = _along_one(source, tuple(elements.shape))
+        if selection is not None:
+            dim, index = selection
             return graph.call_function(torch.ops.aten.index_select.default, (value, dim, self._table(index)))
         rows = source.reshape(source.shape[0], -1)
         stride = elements.numel() // elements.shape[0]
@@ -209,8 +211,8 @@ class _Resizer:
             self.new[call.node] = graph.call_function(target, (self.new[source], *changed.values()))
             return
         names = argument_names(call.node.target)
-        given = {**dict(zip(names, call.node.args, strict=False)), **call.node.kwargs}
-        resized = {name: self._symbolic(given.get(name), value) for name, value in changed.items()}
+        arguments = {**dict(zip(names, call.node.args, strict=False)), **call.node.kwargs}
+        resized = {name: self._symbolic(arguments.get(name), value) for name, value in changed.items()}
         copied = graph.node_copy(call.node, self.new.__getitem__)
         for name, value in resized.items():
             if names.index(name) < len(call.node.args):
@@ -257,16 +259,16 @@ def _along_one(source: Tensor, shape: tuple[int, ...]) -> tuple[int, Tensor] | N
     """Return the dimension and indices of an ``index_select`` that reads the flat positions ``source``, or None."""
     if source.ndim != len(shape):
         return None
-    found = None
+    selection = None
     for dim, at in enumerate(torch.unravel_index(source, shape)):
         line = at.movedim(dim, 0).flatten(1)[:, 0]
         if not bool((at.movedim(dim, 0).flatten(1) == line[:, None]).all()):
             return None
         if len(line) != shape[dim] or not torch.equal(line, torch.arange(len(line))):
-            if found is not None:
+            if selection is not None:
                 return None
-            found = dim, line
-    return found
+            selection = dim, line
+    return selection
 
 
 def _numbered(shape: tuple[int, ...]) -> Tensor:

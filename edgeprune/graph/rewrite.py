@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-4
 """Largest relative error between two variants of the same program."""
-Kept = Mapping[str, Mapping[int, Tensor]]
+KeptIndices = Mapping[str, Mapping[int, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RewrittenModel:
 
     Attributes:
         model: Pruned network.
-        kept: Remaining indices of each sliced tensor, by dimension.
+        kept_indices: Remaining indices of each sliced tensor, by dimension.
         form: ``module`` for the user's module with sliced tensors, ``captured`` for the captured program. The captured
             program is used if the forward contains sizes of the dense network, or computes with a size that pruning
             changes.
@@ -44,7 +44,7 @@ class RewrittenModel:
     """
 
     model: nn.Module
-    kept: Kept
+    kept_indices: KeptIndices
     form: Literal["module", "captured"]
     rewritten: tuple[str, ...]
 
@@ -72,35 +72,41 @@ def rewrite(
         PlanError: A part of the network cannot be expressed at the smaller size.
     """
     check_optimizer(optimizer, model, copy=copy)
-    kept = units.kept(removed)
+    kept_indices = units.kept_indices(removed)
     resized = resize(units, removed)
     program = units.coordinates.program
     dense = dict(named_tensors(model))
     if copy:
-        small = {id(dense[name]): slice_tensor(dense[name], kept[name]) for name in kept if name in dense}
+        small = {
+            id(dense[name]): slice_tensor(dense[name], kept_indices[name]) for name in kept_indices if name in dense
+        }
         own = copying.deepcopy(model, small)
     else:
         own = model
         # One tensor under two names is sliced once.
-        for tensor, dims in {id(dense[name]): (dense[name], kept[name]) for name in kept if name in dense}.values():
+        for tensor, dims in {
+            id(dense[name]): (dense[name], kept_indices[name]) for name in kept_indices if name in dense
+        }.values():
             if optimizer is not None:
                 slice_optimizer(optimizer, tensor, dims)
             _slice_in_place(tensor, dims)
     fix_attributes(own, resized.attributes)
-    made_inside = [name for name in kept if name not in dense]
+    captured_names = [name for name in kept_indices if name not in dense]
     reads = [node for node in program.graph.nodes if node.op == "get_attr" and str(node.target) not in dense]
-    held = {str(node.target): program.attribute(node) for node in reads}
-    constants = {name: slice_tensor(it, kept.get(name, {})) for name, it in held.items() if isinstance(it, Tensor)}
-    bodies = {name: it for name, it in held.items() if isinstance(it, nn.Module)}
+    attributes = {str(node.target): program.attribute(node) for node in reads}
+    constants = {
+        name: slice_tensor(it, kept_indices.get(name, {})) for name, it in attributes.items() if isinstance(it, Tensor)
+    }
+    bodies = {name: it for name, it in attributes.items() if isinstance(it, nn.Module)}
     volatile = frozenset({*_volatile(model), *constants, *resized.tables})
     state = {**dict(named_tensors(own)), **constants, **resized.tables}
     captured = captured_module(resized.graph, state, volatile, bodies).train(model.training)
     if _same_output(program, own, captured):
-        return RewrittenModel(own, kept, "module", ())
+        return RewrittenModel(own, kept_indices, "module", ())
     logger.info(
         "the forward of %s depends on sizes that pruning changes; using the captured program", type(model).__name__
     )
-    return RewrittenModel(captured, kept, "captured", tuple(resized.rewritten) + tuple(made_inside))
+    return RewrittenModel(captured, kept_indices, "captured", tuple(resized.rewritten) + tuple(captured_names))
 
 
 def _same_output(program: Program, own: nn.Module, captured: nn.Module) -> bool:
@@ -135,13 +141,13 @@ def _outputs(program: Program, model: nn.Module, state: Mapping[str, Tensor]) ->
 
     Random draws of the forward (noise, a dropout that is always active) are the same in every run.
     """
-    known = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
-    given = {name: tensor for name, tensor in state.items() if name in known}
+    names = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
+    arguments = {name: tensor for name, tensor in state.items() if name in names}
     with torch.no_grad(), torch.random.fork_rng(devices=[]), constant_draws(program):
         torch.manual_seed(0)
         # A forward may write into its inputs.
         args, kwargs = pytree.tree_map_only(Tensor, torch.clone, (program.args, dict(program.kwargs)))
-        return tensors(torch.func.functional_call(model, given, args, kwargs))
+        return tensors(torch.func.functional_call(model, arguments, args, kwargs))
 
 
 def _volatile(model: nn.Module) -> set[str]:
@@ -150,10 +156,10 @@ def _volatile(model: nn.Module) -> set[str]:
     return names - set(model.state_dict())
 
 
-def _slice_in_place(tensor: Tensor, kept: Mapping[int, Tensor]) -> None:
+def _slice_in_place(tensor: Tensor, kept_indices: Mapping[int, Tensor]) -> None:
     """Slice ``tensor`` and its gradient in place, without a new tensor object."""
-    grad = None if tensor.grad is None else slice_tensor(tensor.grad, kept)
-    small = slice_tensor(tensor, kept).data
+    grad = None if tensor.grad is None else slice_tensor(tensor.grad, kept_indices)
+    small = slice_tensor(tensor, kept_indices).data
     if tensor.requires_grad:
         # While a loss from before is alive, so is its record of the dense shape, and the next gradient would not fit.
         # Torch drops that record when the type changes.
@@ -162,9 +168,9 @@ def _slice_in_place(tensor: Tensor, kept: Mapping[int, Tensor]) -> None:
     tensor.data, tensor.grad = small, grad
 
 
-def slice_tensor(tensor: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
-    """Return the indices ``kept`` of ``tensor``. The slice of a parameter is a parameter."""
+def slice_tensor(tensor: Tensor, kept_indices: Mapping[int, Tensor]) -> Tensor:
+    """Return the slice of ``tensor`` with the indices in ``kept_indices``. The slice of a parameter is a parameter."""
     small = tensor.detach()
-    for dim, index in kept.items():
+    for dim, index in kept_indices.items():
         small = small.index_select(dim, index.to(tensor.device))
     return nn.Parameter(small, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else small

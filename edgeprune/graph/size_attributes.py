@@ -35,8 +35,10 @@ def _sizes(module: nn.Module) -> dict[str, int]:
     if isinstance(module, nn.Linear):
         return {"out_features": module.weight.shape[0], "in_features": module.weight.shape[1]}
     if isinstance(module, _NormBase):
-        held = next((tensor for tensor in (module.weight, module.running_mean) if isinstance(tensor, Tensor)), None)
-        return {} if held is None else {"num_features": held.shape[0]}
+        per_feature = next(
+            (tensor for tensor in (module.weight, module.running_mean) if isinstance(tensor, Tensor)), None
+        )
+        return {} if per_feature is None else {"num_features": per_feature.shape[0]}
     if isinstance(module, nn.GroupNorm) and module.weight is not None:
         return {"num_channels": module.weight.shape[0]}
     if isinstance(module, nn.Embedding):

@@ -17,7 +17,7 @@ from torch import Tensor
 from edgeprune.graph.coordinates import Coordinates, layer_name
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.index_labels import FIRST, Labels
-from edgeprune.graph.rules.base import Keep, left
+from edgeprune.graph.rules.base import Keep, remaining_size
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,15 @@ class Units:
         """Sets of units of which one must remain: each group, and each dimension of a tensor without a whole group."""
         sizes = torch.tensor([len(group) for group in self.groups])
         floors = [torch.arange(group.start, group.stop) for group in self.groups if group.frozen is None]
-        seen: set[bytes] = set()
+        keys: set[bytes] = set()
         for ids in self._dimensions():
             units = torch.unique(self.unit_of[ids])
             key = units.numpy().tobytes()
-            if key not in seen and int(units[0]) >= 0 and bool(self.prunable[units].all()):
-                held = torch.bincount(self.group_of[units], minlength=len(sizes))
-                if not bool((held == sizes).any()):
+            if key not in keys and int(units[0]) >= 0 and bool(self.prunable[units].all()):
+                counts = torch.bincount(self.group_of[units], minlength=len(sizes))
+                if not bool((counts == sizes).any()):
                     floors.append(units)
-            seen.add(key)
+            keys.add(key)
         return floors
 
     def _dimensions(self) -> Iterator[Tensor]:
@@ -123,31 +123,31 @@ class Units:
         """Names of the frozen groups, each with its reason."""
         return [(group.name, group.frozen) for group in self.groups if group.frozen is not None]
 
-    def gone(self, removed: Tensor) -> Tensor:
+    def removed_ids(self, removed: Tensor) -> Tensor:
         """Return the mask of the coordinate ids, (ids,), that the units in the mask ``removed``, (units,), remove."""
         return torch.where(self.unit_of >= 0, removed[self.unit_of.clamp(min=0)], False)
 
-    def kept(self, removed: Tensor) -> dict[str, dict[int, Tensor]]:
+    def kept_indices(self, removed: Tensor) -> dict[str, dict[int, Tensor]]:
         """Return the remaining indices by dimension of each tensor that shrinks, under each of its names."""
-        gone = self.gone(removed)
-        kept: dict[str, dict[int, Tensor]] = {}
+        removed_ids = self.removed_ids(removed)
+        kept_indices: dict[str, dict[int, Tensor]] = {}
         for owner in self.coordinates.coupling.owners:
-            lost = gone[owner.start : owner.start + owner.size]
-            if owner.parameter and bool(lost.any()):
-                kept.setdefault(owner.name, {})[owner.dim] = (~lost).nonzero().flatten()
+            removed_mask = removed_ids[owner.start : owner.start + owner.size]
+            if owner.parameter and bool(removed_mask.any()):
+                kept_indices.setdefault(owner.name, {})[owner.dim] = (~removed_mask).nonzero().flatten()
         for name, first in self.coordinates.aliases.items():
-            if first in kept:
-                kept[name] = kept[first]
-        return kept
+            if first in kept_indices:
+                kept_indices[name] = kept_indices[first]
+        return kept_indices
 
-    def removed(self, kept: Mapping[str, Mapping[int, Tensor]]) -> Tensor:
-        """Return the mask of the removed units, (units,), for the remaining indices ``kept``."""
+    def removed(self, kept_indices: Mapping[str, Mapping[int, Tensor]]) -> Tensor:
+        """Return the mask of the removed units, (units,), for the remaining indices ``kept_indices``."""
         removed = torch.zeros(len(self), dtype=torch.bool)
         for owner in self.coordinates.coupling.owners:
-            if owner.dim in kept.get(owner.name, {}):
-                lost = torch.ones(owner.size, dtype=torch.bool)
-                lost[kept[owner.name][owner.dim]] = False
-                units = self.unit_of[owner.start : owner.start + owner.size][lost]
+            if owner.dim in kept_indices.get(owner.name, {}):
+                removed_mask = torch.ones(owner.size, dtype=torch.bool)
+                removed_mask[kept_indices[owner.name][owner.dim]] = False
+                units = self.unit_of[owner.start : owner.start + owner.size][removed_mask]
                 removed[units[units >= 0]] = True
         return removed
 
@@ -168,15 +168,15 @@ def group_units(coordinates: Coordinates) -> Units:
     owner_of = np.searchsorted(starts, np.arange(coupling.size), side="right") - 1
     component = _components(coupling)
     reason = _reasons(coupling, component)
-    made = torch.cat([torch.zeros(0, dtype=torch.long), *coupling.produced]).numpy()
-    made = made[(made >= FIRST)]
-    _, first_made = np.unique(owner_of[made], return_index=True)
-    order = {int(owner_of[made[at]]): at for at in first_made}
+    produced_ids = torch.cat([torch.zeros(0, dtype=torch.long), *coupling.produced]).numpy()
+    produced_ids = produced_ids[(produced_ids >= FIRST)]
+    _, first_produced = np.unique(owner_of[produced_ids], return_index=True)
+    order = {int(owner_of[produced_ids[at]]): at for at in first_produced}
 
     unit_of_component = np.full(len(component), -1)
     drafts: list[tuple[tuple[int, ...], str | None, int, int]] = []
     position = 0
-    for makers, components in _by_makers(component[made], owner_of[made], reason, order):
+    for makers, components in _by_makers(component[produced_ids], owner_of[produced_ids], reason, order):
         why = coupling.freezes[reason[components[0]]][1] if reason[components[0]] >= 0 else None
         if why is None and len(components) == 1:
             why = "a single unit, which must stay"
@@ -233,12 +233,12 @@ def _by_makers(
     texts = np.unique(reason[components], return_inverse=True)[1]
     signature = signature * 31 + random.integers(1, 2**62, size=int(texts.max()) + 1)[texts]
     _, index, inverse = np.unique(signature, return_index=True, return_inverse=True)
-    found = []
+    groups = []
     for group, at in enumerate(index):
         end = begin[at + 1] if at + 1 < len(begin) else len(pairs)
         makers = tuple(sorted((int(owner) for owner in pairs[begin[at] : end, 1]), key=order.__getitem__))
-        found.append((makers, components[inverse == group]))
-    yield from sorted(found, key=lambda item: (order[item[0][0]], len(item[0]), item[1][0]))
+        groups.append((makers, components[inverse == group]))
+    yield from sorted(groups, key=lambda item: (order[item[0][0]], len(item[0]), item[1][0]))
 
 
 def _members(
@@ -246,9 +246,9 @@ def _members(
 ) -> list[dict[int, Member]]:
     """Return for each group the owners that shrink with it, in the order of the program."""
     group_of_unit = np.repeat(np.arange(len(drafts)), [stop - start for *_, start, stop in drafts])
-    held = unit_of >= 0
+    is_unit = unit_of >= 0
     pairs, counts = np.unique(
-        np.stack([group_of_unit[unit_of[held]], owner_of[held]], axis=1), axis=0, return_counts=True
+        np.stack([group_of_unit[unit_of[is_unit]], owner_of[is_unit]], axis=1), axis=0, return_counts=True
     )
     members: list[dict[int, Member]] = [{} for _ in drafts]
     for (group, index), count in zip(pairs, counts, strict=True):
@@ -261,37 +261,40 @@ def _members(
 
 def _names(layers: list[str]) -> list[str]:
     """Return the names of layers, numbered where several groups begin at one layer."""
-    seen: Counter[str] = Counter()
+    occurrences: Counter[str] = Counter()
     names = []
     for layer in layers:
-        seen[layer] += 1
-        names.append(layer if seen[layer] == 1 else f"{layer}:{seen[layer]}")
+        occurrences[layer] += 1
+        names.append(layer if occurrences[layer] == 1 else f"{layer}:{occurrences[layer]}")
     return names
 
 
-def shape_left(labels: Labels, gone: Tensor) -> list[int]:
-    """Return the shape of a tensor without the coordinates ``gone``, or its dense shape if the rest is not a box."""
-    keep = keep_masks(labels, gone) or {}
-    return [left(keep, dim, size) for dim, size in enumerate(labels.shape)]
+def remaining_shape(labels: Labels, removed_ids: Tensor) -> list[int]:
+    """Return the shape of a tensor without removed coordinates, or its dense shape if the remainder is not a box.
+
+    ``removed_ids`` is a mask over ids, (ids,).
+    """
+    keep = keep_masks(labels, removed_ids) or {}
+    return [remaining_size(keep, dim, size) for dim, size in enumerate(labels.shape)]
 
 
-def keep_masks(labels: Labels, gone: Tensor) -> Keep | None:
-    """Return the masks of the remaining indices of each dimension after removal of the coordinates ``gone``.
+def keep_masks(labels: Labels, removed_ids: Tensor) -> Keep | None:
+    """Return the masks of the remaining indices of each dimension after removal of the coordinates ``removed_ids``.
 
-    ``gone`` is a mask over ids, (ids,). Only dimensions that lose an index are listed. The result is None if the
+    ``removed_ids`` is a mask over ids, (ids,). Only dimensions that lose an index are listed. The result is None if the
     remaining elements are not a box, because a removed element of a split dimension is not a whole index.
     """
     keep: dict[int, Tensor] = {}
     for track in labels.tracks:
-        lost = gone[track.ids]
-        if not bool(lost.any()):
+        removed = removed_ids[track.ids]
+        if not bool(removed.any()):
             continue
-        box = torch.zeros_like(lost)
+        box = torch.zeros_like(removed)
         for axis, dim in enumerate(track.dims):
-            whole = lost.movedim(axis, 0).flatten(1).all(1) if len(track.dims) > 1 else lost
+            whole = removed.movedim(axis, 0).flatten(1).all(1) if len(track.dims) > 1 else removed
             if bool(whole.any()):
                 keep[dim] = keep.get(dim, True) & ~whole
                 box |= whole.reshape([-1 if at == axis else 1 for at in range(len(track.dims))])
-        if not torch.equal(box, lost):
+        if not torch.equal(box, removed):
             return None
     return keep

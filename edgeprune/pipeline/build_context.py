@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgeprune.criteria import Criterion
     from edgeprune.devices import Device
     from edgeprune.graph import Program, Units
-    from edgeprune.graph.rewrite import Kept
+    from edgeprune.graph.rewrite import KeptIndices
     from edgeprune.model.data import Data, Split
     from edgeprune.pipeline.results.pruning_results import CandidatesResult, PlanResult, TrainResult
     from edgeprune.schedules import Schedule
@@ -203,18 +203,18 @@ class BuildContext:
         explicit = settings.distillation.weight is not None or settings.distillation.features > 0
         return Teacher.is_enabled(settings) and (explicit or is_accurate(self.dense, self.data.train))
 
-    def teacher(self, small: nn.Module, kept: Kept) -> Teacher | None:
+    def teacher(self, small: nn.Module, kept_indices: KeptIndices) -> Teacher | None:
         """Return the teacher for knowledge distillation; None if the recipe uses none.
 
         Args:
             small: The pruned network.
-            kept: Indices of the dense network that ``small`` keeps.
+            kept_indices: Indices of the dense network that ``small`` keeps.
         """
         from edgeprune.training import Teacher, feature_layers
 
         if not self._distils:
             return None
-        layers = feature_layers(self.units.groups, self.dense, small, kept)
+        layers = feature_layers(self.units.groups, self.dense, small, kept_indices)
         return Teacher(self.dense, self.recipe.training.distillation, layers=layers)
 
     @property

@@ -99,7 +99,7 @@ def run_schedule(context: BuildContext, stage_dir: StageDir, session: PruningSes
     def before_phase(model: nn.Module) -> None:
         macs.append(round(cost_model("macs", session.units, model).total()))
         if teacher is not None:
-            teacher.compare(feature_layers(context.units.groups, context.dense, model, session.kept()))
+            teacher.compare(feature_layers(context.units.groups, context.dense, model, session.kept_indices()))
 
     # After a plan that was made before training there is a single phase, which the other values describe.
     start = session.value() if schedule.starts == "trained" and not planned else None

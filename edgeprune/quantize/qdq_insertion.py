@@ -49,13 +49,13 @@ def quantized(
     unfused: set[str] = set()
     requantized: set[str] = set()
     while True:
-        left = (set(kept_float) - requantized) | unfused
-        proto, names = written(model, ranges, activations=activations, kept_float=left)
-        ran = executed(proto, activations)
-        if ran.float32.isdisjoint(names) and ran.integer.isdisjoint(left):
+        float_nodes = (set(kept_float) - requantized) | unfused
+        proto, names = written(model, ranges, activations=activations, kept_float=float_nodes)
+        execution = executed(proto, activations)
+        if execution.float32.isdisjoint(names) and execution.integer.isdisjoint(float_nodes):
             return proto, names
-        unfused |= ran.float32.intersection(names)
-        requantized |= ran.integer & left
+        unfused |= execution.float32.intersection(names)
+        requantized |= execution.integer & float_nodes
         logger.info("no integer kernel: %s; quantized by the runtime: %s", sorted(unfused), sorted(requantized))
 
 

@@ -41,7 +41,7 @@ class PairedMoments:
         return square - pruned[:, :, None] * pruned[:, None, :], cross - pruned[:, :, None] * dense[:, None, :]
 
 
-def least_squares(weight: Tensor, kept: Tensor, moments: PairedMoments, *, shifts: bool) -> Tensor:
+def least_squares(weight: Tensor, remaining: Tensor, moments: PairedMoments, *, shifts: bool) -> Tensor:
     """Fit the matrix that maps rows of the pruned network to the outputs of ``weight`` in the dense network.
 
     This is a ridge regression towards ``weight``. He et al., "Channel Pruning for Accelerating Very Deep Neural
@@ -50,7 +50,7 @@ def least_squares(weight: Tensor, kept: Tensor, moments: PairedMoments, *, shift
 
     Args:
         weight: Dense weight, float64 (groups, out, features).
-        kept: Mask of the remaining features, (groups, features).
+        remaining: Mask of the remaining features, (groups, features).
         moments: Moments of the rows of the layer.
         shifts: Whether the bias is adapted with ``shift``. If False, the matrix also compensates for means.
 
@@ -58,11 +58,11 @@ def least_squares(weight: Tensor, kept: Tensor, moments: PairedMoments, *, shift
         Fitted weight, float64 (groups, out, features), zero for removed features.
     """
     square, cross = moments.second(centred=shifts)
-    mask = kept.double()
+    mask = remaining.double()
     variance = square.diagonal(dim1=-2, dim2=-1)
     ridge = _RIDGE * (variance * mask).sum(1) / mask.sum(1).clamp(min=1)
     ridge = ridge.clamp(min=1e-12)[:, None]
-    system = square * mask[:, :, None] * mask[:, None, :] + torch.diag_embed(torch.where(kept, ridge, 1.0))
+    system = square * mask[:, :, None] * mask[:, None, :] + torch.diag_embed(torch.where(remaining, ridge, 1.0))
     target = (weight @ cross.mT + ridge[:, :, None] * weight) * mask[:, None, :]
     fitted: Tensor = torch.linalg.solve(system, target.mT)
     return fitted.mT

@@ -72,16 +72,16 @@ def reconstruct(
     """
     layers = layers_of(units)
     execution = PairedExecution(units, removed, _stored_batches(units, samples))
-    removed_ids, dense = units.gone(removed), _state(units)
+    removed_ids, dense = units.removed_ids(removed), _state(units)
     progress.start(len(units.coordinates.program.graph.nodes))
     for node in execution.calls():
         layer = layers.get(node)
         if layer is None:
             execution.change(_refit_norm(units, node, execution, dense))
         else:
-            kept = ~removed_ids[layer.site.consumption.ids]
+            kept_inputs = ~removed_ids[layer.site.consumption.ids]
             inputs = list(execution.inputs(node, "input"))
-            execution.change(_refit_layer(layer, kept, inputs, dense, method=method, seed=seed))
+            execution.change(_refit_layer(layer, kept_inputs, inputs, dense, method=method, seed=seed))
         progress.advance()
     return execution.state
 
@@ -92,12 +92,12 @@ def put(tensors: Mapping[str, Tensor], rewritten: RewrittenModel) -> None:
     own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     with torch.no_grad():
         for name, tensor in tensors.items():
-            own[name].copy_(slice_tensor(tensor, rewritten.kept.get(name, {})))
+            own[name].copy_(slice_tensor(tensor, rewritten.kept_indices.get(name, {})))
 
 
 def _refit_layer(
     layer: LinearLayer,
-    kept: Tensor,
+    kept_inputs: Tensor,
     inputs: list[tuple[Tensor, Tensor]],
     state: Mapping[str, Tensor],
     *,
@@ -108,7 +108,7 @@ def _refit_layer(
     if all(torch.equal(pruned, dense) for pruned, dense in inputs):
         return {}
     weight = state[layer.weight]
-    matrix, remaining = layer.matrix(weight.cpu()), layer.kept_features(kept)
+    matrix, remaining = layer.matrix(weight.cpu()), layer.kept_features(kept_inputs)
     moments = PairedMoments(layer.groups, matrix.shape[2])
     fraction = _ROWS_PER_FEATURE * matrix.shape[2] / sum(layer.positions(dense) for _, dense in inputs)
     for index, pair in enumerate(inputs):

@@ -33,12 +33,12 @@ def chosen_repairs(repair: str | Sequence[str] | None, *, data: bool, training: 
     """
     if repair == "auto":
         return () if not data else AUTO_BEFORE_TRAINING if training else AUTO
-    wanted = () if repair is None else (repair,) if isinstance(repair, str) else tuple(repair)
-    unknown = [name for name in wanted if name not in REPAIRS]
+    names = () if repair is None else (repair,) if isinstance(repair, str) else tuple(repair)
+    unknown = [name for name in names if name not in REPAIRS]
     if unknown:
         raise InputError(f"repair: got {unknown[0]!r}; allowed are 'auto', None, and any of {', '.join(REPAIRS)}")
-    if {"bias", "least_squares"} <= set(wanted):
+    if {"bias", "least_squares"} <= set(names):
         raise InputError("repair: got bias and least_squares; least_squares refits biases as well, so give one of them")
-    if wanted and not data:
-        raise InputError(f"repair: {', '.join(wanted)} need data, and there is none; give data=..., or repair=()")
-    return wanted
+    if names and not data:
+        raise InputError(f"repair: {', '.join(names)} need data, and there is none; give data=..., or repair=()")
+    return names

@@ -69,20 +69,20 @@ class Attention(LearnedGates):
 
 
 class _SqueezeAndExcite(nn.Module):
-    seen: Tensor
+    features: Tensor
 
     def __init__(self, units: Units) -> None:
         super().__init__()
         self._units = units
-        self.register_buffer("seen", torch.zeros(len(units), 8))
+        self.register_buffer("features", torch.zeros(len(units), 8))
         self.squeeze, self.excite = nn.Linear(8, _HIDDEN), nn.Linear(_HIDDEN, 1)
         nn.init.zeros_(self.excite.weight)
         nn.init.zeros_(self.excite.bias)
 
     def set_statistics(self, statistics: Tensor) -> None:
         """Set the inputs of the network from the statistics of each unit, (units, 4)."""
-        self.seen = torch.cat([statistics, self._units.group_means(statistics)[self._units.group_of]], 1)
+        self.features = torch.cat([statistics, self._units.group_means(statistics)[self._units.group_of]], 1)
 
     def forward(self) -> Tensor:
-        logits: Tensor = self.excite(self.squeeze(self.seen).relu())
+        logits: Tensor = self.excite(self.squeeze(self.features).relu())
         return logits.flatten()

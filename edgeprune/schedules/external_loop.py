@@ -114,7 +114,12 @@ class ExternalLoop:
 
         The states of the network, the optimizer and the scheduler must be saved separately.
         """
-        return {"step": self.step, "ends": self._ends, "hook": self._hook.state_dict(), "kept": self._session.kept()}
+        return {
+            "step": self.step,
+            "ends": self._ends,
+            "hook": self._hook.state_dict(),
+            "kept": self._session.kept_indices(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state of ``state_dict``, in the ``with`` block and before any update.
@@ -138,11 +143,11 @@ class ExternalLoop:
         self._hook.load_state_dict(state["hook"])
         self.step = state["step"]
 
-    def _expect(self, kept: Mapping[str, Mapping[int, Tensor]]) -> None:
+    def _expect(self, kept_indices: Mapping[str, Mapping[int, Tensor]]) -> None:
         """Raise InputError unless the network has the same units as before the interruption."""
         own, expected = (
             {(name, dim): index for name, dims in removals.items() for dim, index in dims.items()}
-            for removals in (self._session.kept(), kept)
+            for removals in (self._session.kept_indices(), kept_indices)
         )
         if own.keys() != expected.keys() or not all(torch.equal(own[key], expected[key]) for key in own):
             raise InputError(
@@ -174,7 +179,7 @@ class ExternalLoop:
         if self._curve is not None:
             self._curve.at = self._phase.rate[1]
         state = {name: tensor.detach().cpu().clone() for name, tensor in self._session.model.state_dict().items()}
-        self._ends.append({"model": state, "hook": copy.deepcopy(hook), "kept": self._session.kept()})
+        self._ends.append({"model": state, "hook": copy.deepcopy(hook), "kept": self._session.kept_indices()})
         self._advance()
 
     def _advance(self) -> None:

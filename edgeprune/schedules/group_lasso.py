@@ -30,7 +30,7 @@ class GroupLasso(PricedPenalty):
     def shrink(self, step: int, force: float) -> None:
         own = force * self.prices() * self.start
         if self.ratio:
-            each = self.slices.thresholds(self.slices.of_units(self.ratio * own / self._root, rest=0.0))
+            each = self.slices.thresholds(self.slices.of_units(self.ratio * own / self._root, default=0.0))
             for parameter, least in zip(self.slices.parameters, each, strict=True):
                 parameter.sub_(torch.minimum(torch.maximum(parameter, -least), least))
         factor = (1 - (1 - self.ratio) * own / self.lengths().clamp(min=TINY)).clamp(min=0)

@@ -28,11 +28,11 @@ class RemappedCost(CostModel):
     """
 
     def __init__(
-        self, dense: CostModel, dense_units: Units, units: Units, kept: Mapping[str, Mapping[int, Tensor]]
+        self, dense: CostModel, dense_units: Units, units: Units, kept_indices: Mapping[str, Mapping[int, Tensor]]
     ) -> None:
         self._dense = dense.copy()
-        self._dense.remove(dense_units.removed(kept))
-        self._dense_index = _dense_indices(dense_units, units, kept)
+        self._dense.remove(dense_units.removed(kept_indices))
+        self._dense_index = _dense_indices(dense_units, units, kept_indices)
         self._size = len(dense_units)
         super().__init__(self._dense.terms)
 
@@ -45,13 +45,13 @@ class RemappedCost(CostModel):
     def gains(self) -> Tensor:
         return self._dense.gains()[self._dense_index]
 
-    def taken(self, masks: Tensor) -> Tensor:
+    def reduction(self, masks: Tensor) -> Tensor:
         dense_masks = torch.zeros(len(masks), self._size, dtype=torch.bool)
         dense_masks[:, self._dense_index] = masks
-        return self._dense.taken(dense_masks)
+        return self._dense.reduction(dense_masks)
 
-    def totals(self, left: Tensor) -> Tensor:
-        return self._dense.totals(left)
+    def totals(self, remaining: Tensor) -> Tensor:
+        return self._dense.totals(remaining)
 
     def as_largest_sum(self) -> tuple[Tensor, float] | None:
         return self._dense.as_largest_sum()
@@ -74,14 +74,14 @@ class RemappedCost(CostModel):
         return dense_mask
 
 
-def _dense_indices(dense_units: Units, units: Units, kept: Mapping[str, Mapping[int, Tensor]]) -> Tensor:
+def _dense_indices(dense_units: Units, units: Units, kept_indices: Mapping[str, Mapping[int, Tensor]]) -> Tensor:
     """Return the unit of the dense network for each unit of the pruned one, (units,)."""
     owners = {(owner.name, owner.dim): owner for owner in dense_units.coordinates.coupling.owners if owner.parameter}
     indices = torch.full((len(units),), -1)
     for owner in units.coordinates.coupling.owners:
         dense = owners.get((owner.name, owner.dim))
         if owner.parameter and dense is not None:
-            index = kept.get(owner.name, {}).get(owner.dim, torch.arange(dense.size))
+            index = kept_indices.get(owner.name, {}).get(owner.dim, torch.arange(dense.size))
             own = units.unit_of[owner.start : owner.start + owner.size]
             is_unit = own >= 0
             indices[own[is_unit]] = dense_units.unit_of[dense.start : dense.start + dense.size][index][is_unit]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from edgeprune.graph.rewrite import Kept, slice_tensor
+from edgeprune.graph.rewrite import KeptIndices, slice_tensor
 
 State = Mapping[str, Tensor]
 """Tensors of a network by name, as ``state_dict`` returns them."""
@@ -26,16 +26,16 @@ class Removals:
     """Removals from one network, each as the indices that it kept in the network before it."""
 
     def __init__(self) -> None:
-        self._removals: list[Kept] = []
+        self._removals: list[KeptIndices] = []
 
     def __len__(self) -> int:
         return len(self._removals)
 
-    def add(self, kept: Kept) -> None:
+    def add(self, kept_indices: KeptIndices) -> None:
         """Add a removal."""
-        self._removals.append(kept)
+        self._removals.append(kept_indices)
 
-    def kept(self, names: Container[str]) -> dict[str, dict[int, Tensor]]:
+    def kept_indices(self, names: Container[str]) -> dict[str, dict[int, Tensor]]:
         """Remaining indices of the tensors called ``names``, by dimension, in the network before all removals."""
         composed: dict[str, dict[int, Tensor]] = {}
         for removal in self._removals:

@@ -36,39 +36,39 @@ def giving(units: Units, named: Container[str]) -> tuple[list[ScalingParameter],
         units: Units of the program.
         named: Names of the parameters that may be scaled.
     """
-    found: list[ScalingParameter] = []
+    parameters: list[ScalingParameter] = []
     reached, missed = (torch.zeros(len(units), dtype=torch.bool) for _ in range(2))
     for site in sites_of(units):
         places = _behind(units, site) or _before(units, site)
         is_scalable = bool(places) and all(place.name in named for place in places)
         (reached if is_scalable else missed)[site.units[site.units >= 0]] = True
-        found += places if is_scalable else []
-    held = reached & ~missed
-    keep = [torch.where((place.units >= 0) & held[place.units], place.units, -1) for place in found]
-    return [ScalingParameter(place.name, place.dim, unit) for place, unit in zip(found, keep, strict=True)], held
+        parameters += places if is_scalable else []
+    scaled = reached & ~missed
+    keep = [torch.where((place.units >= 0) & scaled[place.units], place.units, -1) for place in parameters]
+    return [ScalingParameter(place.name, place.dim, unit) for place, unit in zip(parameters, keep, strict=True)], scaled
 
 
 def scaling(units: Units, named: Container[str]) -> tuple[list[ScalingParameter], Tensor]:
     """Return scales of normalizations, or filters of units without one, and the mask of units that have either."""
     program = units.coordinates.program
-    found = []
+    parameters = []
     scaled = torch.zeros(len(units), dtype=torch.bool)
     for node in program.graph.nodes:
         if is_operator_call(node) and ATEN[operator_name(node.target)].scales_channels:
             for place in _along(units, _call(units, node)["weight"], 0):
                 if place.name in named:
-                    found.append(place)
+                    parameters.append(place)
                     scaled[place.units[place.units >= 0]] = True
-    made = {(member.tensor, member.dim) for group in units.groups for member in group.producers}
-    held = scaled.clone()
+    producers = {(member.tensor, member.dim) for group in units.groups for member in group.producers}
+    has_parameter = scaled.clone()
     for owner in units.coordinates.coupling.owners:
-        if (owner.name, owner.dim) in made and owner.name in named:
+        if (owner.name, owner.dim) in producers and owner.name in named:
             unit = units.unit_of[owner.start : owner.start + owner.size]
             bare = (unit >= 0) & ~scaled[unit]
             if bool(bare.any()):
-                found.append(ScalingParameter(owner.name, owner.dim, torch.where(bare, unit, -1)))
-                held[unit[bare]] = True
-    return found, held
+                parameters.append(ScalingParameter(owner.name, owner.dim, torch.where(bare, unit, -1)))
+                has_parameter[unit[bare]] = True
+    return parameters, has_parameter
 
 
 def coupled(units: Units, named: Container[str]) -> tuple[list[ScalingParameter], Tensor]:
@@ -76,14 +76,14 @@ def coupled(units: Units, named: Container[str]) -> tuple[list[ScalingParameter]
 
     If two dimensions of a weight belong to units, its slices cross.
     """
-    found = []
-    held = torch.zeros(len(units), dtype=torch.bool)
+    parameters = []
+    has_parameter = torch.zeros(len(units), dtype=torch.bool)
     for owner in units.coordinates.coupling.owners:
         unit = units.unit_of[owner.start : owner.start + owner.size]
         if owner.parameter and owner.name in named and bool((unit >= 0).any()):
-            found.append(ScalingParameter(owner.name, owner.dim, unit))
-            held[unit[unit >= 0]] = True
-    return found, held
+            parameters.append(ScalingParameter(owner.name, owner.dim, unit))
+            has_parameter[unit[unit >= 0]] = True
+    return parameters, has_parameter
 
 
 def _behind(units: Units, site: Site) -> list[ScalingParameter]:
@@ -119,11 +119,11 @@ def _before(units: Units, site: Site) -> list[ScalingParameter]:
         channel, row = 1 - len(call.shape("weight")), int(_transposed(call))
     else:
         return []
-    made = _labels(units, node).vector(channel)
-    if made is None or call["weight"] is None:
+    channel_ids = _labels(units, node).vector(channel)
+    if channel_ids is None or call["weight"] is None:
         return []
     # A joint projection of queries and keys produces both factors of the product, so its gate applies twice.
-    unit = units.unit_of[made]
+    unit = units.unit_of[channel_ids]
     unit = torch.where(torch.isin(unit, site.units), unit, -1)
     tensors = [(call["weight"], row), (call["bias"], 0)]
     return [ScalingParameter(str(tensor.target), dim, unit) for tensor, dim in tensors if tensor is not None]

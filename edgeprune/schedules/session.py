@@ -188,7 +188,7 @@ class PruningSession:
         if repairs is not None:
             repairs.apply(rewritten)
         self.model = rewritten.model
-        self._removals.add(rewritten.kept)
+        self._removals.add(rewritten.kept_indices)
         self._units = None
 
     def prune(self, limits: Mapping[str, float] | None = None, *, repair: bool = True) -> None:
@@ -256,14 +256,14 @@ class PruningSession:
             cost.remove(removed)
         return all(cost.total() <= self._limits[name] for name, cost in costs.items())
 
-    def kept(self) -> dict[str, dict[int, Tensor]]:
+    def kept_indices(self) -> dict[str, dict[int, Tensor]]:
         """Remaining indices of sliced tensors, by dimension, in the network that the session began with."""
-        return self._removals.kept(self._dense_shapes)
+        return self._removals.kept_indices(self._dense_shapes)
 
     def plan(self, origin: Mapping[str, Any]) -> Plan:
         """Return all removals as one plan for the network at the start of the session."""
         return Plan(
-            self.kept(),
+            self.kept_indices(),
             self._dense_shapes,
             before=self._before,
             after=cost_of(self.units, self.model),
@@ -277,9 +277,10 @@ class PruningSession:
 
     def _costs(self) -> dict[str, CostModel]:
         """Return a model of each limited cost for the current network."""
-        kept = self.kept()
+        kept_indices = self.kept_indices()
         remapped = {
-            name: RemappedCost(model, self._dense_units, self.units, kept) for name, model in self.choice.costs.items()
+            name: RemappedCost(model, self._dense_units, self.units, kept_indices)
+            for name, model in self.choice.costs.items()
         }
         return {name: remapped.get(name) or cost_model(name, self.units, self.model) for name in self.budget.costs}
 

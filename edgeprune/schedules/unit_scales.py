@@ -24,6 +24,6 @@ class ScalePenalty(PricedPenalty):
         return self.means
 
     def shrink(self, step: int, force: float) -> None:
-        own = force * self.slices.of_units(self.prices(), rest=0.0)
+        own = force * self.slices.of_units(self.prices(), default=0.0)
         factor = (1 - self.ratio * own * self.start / self.each().clamp(min=TINY)).clamp(min=0)
         self.scale(factor / (1 + (1 - self.ratio) * own))

@@ -26,27 +26,27 @@ class WeightSlices:
 
     def __init__(self, model: nn.Module, count: int, places: Iterable[ScalingParameter]) -> None:
         named = dict(model.named_parameters(remove_duplicate=False))
-        found: dict[int, tuple[str, dict[int, Tensor]]] = {}
+        dims_by_tensor: dict[int, tuple[str, dict[int, Tensor]]] = {}
         for place in places:
-            _, dims = found.setdefault(id(named[place.name]), (place.name, {}))
+            _, dims = dims_by_tensor.setdefault(id(named[place.name]), (place.name, {}))
             units_of_dim = dims.get(place.dim, place.units)
             dims[place.dim] = torch.where(units_of_dim >= 0, units_of_dim, place.units)
         self.count = count
-        self.names = [name for name, _ in found.values()]
+        self.names = [name for name, _ in dims_by_tensor.values()]
         self.parameters = [named[name] for name in self.names]
-        self.device = self.parameters[0].device if found else torch.device("cpu")
-        self._dims = [tuple(dims) for _, dims in found.values()]
-        units = [unit for _, dims in found.values() for unit in dims.values()]
+        self.device = self.parameters[0].device if dims_by_tensor else torch.device("cpu")
+        self._dims = [tuple(dims) for _, dims in dims_by_tensor.values()]
+        units = [unit for _, dims in dims_by_tensor.values() for unit in dims.values()]
         self._sizes = [len(unit) for unit in units]
         unit = torch.cat([torch.zeros(0, dtype=torch.long), *units])
         self.unit = torch.where(unit >= 0, unit, count).to(self.device)
         self.place = torch.repeat_interleave(torch.arange(len(units)), torch.tensor(self._sizes, dtype=torch.long))
         self.place = self.place.to(self.device)
 
-    def of_units(self, values: Tensor, rest: float = 1.0) -> Tensor:
-        """Return the value of each slice's unit, flat; ``rest`` for slices without a unit."""
+    def of_units(self, values: Tensor, default: float = 1.0) -> Tensor:
+        """Return the value of each slice's unit, flat; ``default`` for slices without a unit."""
         values = values.to(self.device, torch.float32)
-        return torch.cat([values, values.new_full((1,), rest)])[self.unit]
+        return torch.cat([values, values.new_full((1,), default)])[self.unit]
 
     def sums(self, flat: Tensor) -> Tensor:
         """Return the sum over the slices of each unit, (units,)."""

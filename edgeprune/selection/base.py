@@ -21,18 +21,19 @@ class LossCurve:
     """Measured loss when only the strongest units of one group remain.
 
     Attributes:
-        kept: Numbers of remaining units, in ascending order.
+        unit_counts: Numbers of remaining units, in ascending order.
         loss: Increase of the validation loss, or of the error, at each number. All groups use the same quantity.
     """
 
-    kept: tuple[int, ...]
+    unit_counts: tuple[int, ...]
     loss: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        ascending = all(one < other for one, other in zip(self.kept, self.kept[1:], strict=False))
-        if not self.kept or len(self.kept) != len(self.loss) or not ascending:
+        ascending = all(one < other for one, other in zip(self.unit_counts, self.unit_counts[1:], strict=False))
+        if not self.unit_counts or len(self.unit_counts) != len(self.loss) or not ascending:
             raise InputError(
-                f"curve: kept must be in ascending order, with one loss each; got {self.kept} and {self.loss}"
+                f"curve: unit_counts must be in ascending order, with one loss each; got {self.unit_counts} and "
+                f"{self.loss}"
             )
 
 

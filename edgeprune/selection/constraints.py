@@ -33,7 +33,7 @@ class Constraint:
     align: int = 1
     excluded: str | None = None
 
-    def kept(self, group: Group) -> list[int]:
+    def allowed_counts(self, group: Group) -> list[int]:
         """Return the allowed numbers of remaining units of ``group``, in descending order.
 
         Raises:

@@ -167,25 +167,27 @@ def _sums(state: SearchState, cost: CostModel, options: Sequence[tuple[int, int]
     masks = [
         (pruning_levels.group == group) & (pruning_levels.step <= level) & ~state.removed for group, level in options
     ]
-    taken = cost.taken(torch.stack(masks))
-    shrinks = (taken != 0).any(0)
+    reduction = cost.reduction(torch.stack(masks))
+    shrinks = (reduction != 0).any(0)
     if bool((shrinks.sum(1) > 2).any()):
         return None
     # The two factors of each term that can shrink come first; the others are constant.
     order = torch.argsort(shrinks.double(), dim=1, descending=True, stable=True)
-    left, taken = terms.left.gather(1, order), taken.gather(2, order.expand_as(taken))
-    if left.shape[1] < 2:
-        left = torch.cat([left, torch.ones(len(left), 2 - left.shape[1], dtype=left.dtype)], 1)
-        taken = torch.cat([taken, torch.zeros(*taken.shape[:2], 2 - taken.shape[2], dtype=taken.dtype)], 2)
+    remaining, reduction = terms.remaining.gather(1, order), reduction.gather(2, order.expand_as(reduction))
+    if remaining.shape[1] < 2:
+        remaining = torch.cat([remaining, torch.ones(len(remaining), 2 - remaining.shape[1], dtype=remaining.dtype)], 1)
+        reduction = torch.cat(
+            [reduction, torch.zeros(*reduction.shape[:2], 2 - reduction.shape[2], dtype=reduction.dtype)], 2
+        )
     result = []
     for row in _undominated(weights):
-        factor = row * terms.counts * left[:, 2:].prod(1) / limit
-        one, other = factor * left[:, 0], factor * left[:, 1]
+        factor = row * terms.counts * remaining[:, 2:].prod(1) / limit
+        one, other = factor * remaining[:, 0], factor * remaining[:, 1]
         result.append(
             _Sum(
-                float((one * left[:, 1]).sum()) + offset / limit,
-                -(taken[:, :, 0] @ other + taken[:, :, 1] @ one).numpy(),
-                ((taken[:, :, 0] * factor) @ taken[:, :, 1].T).numpy(),
+                float((one * remaining[:, 1]).sum()) + offset / limit,
+                -(reduction[:, :, 0] @ other + reduction[:, :, 1] @ one).numpy(),
+                ((reduction[:, :, 0] * factor) @ reduction[:, :, 1].T).numpy(),
             )
         )
     return result

@@ -26,7 +26,7 @@ class Plan:
     """Pruning plan of one dense network.
 
     Attributes:
-        kept: Remaining indices by dimension, for each sliced tensor by name.
+        kept_indices: Remaining indices by dimension, for each sliced tensor by name.
         shapes: Shape of each tensor of the dense network, by name.
         before: Cost of the dense network.
         after: Cost of the pruned network.
@@ -35,7 +35,7 @@ class Plan:
         origin: Criterion, budget, seed and options from which the plan was computed.
     """
 
-    kept: Mapping[str, Mapping[int, Tensor]]
+    kept_indices: Mapping[str, Mapping[int, Tensor]]
     shapes: Mapping[str, tuple[int, ...]]
     before: Cost
     after: Cost
@@ -44,9 +44,9 @@ class Plan:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def of(model: nn.Module, kept: Mapping[str, Mapping[int, Tensor]], **fields: Any) -> Plan:
-        """Return the plan that keeps the indices ``kept`` of the dense ``model``."""
-        return Plan(kept, {name: tuple(tensor.shape) for name, tensor in named_tensors(model)}, **fields)
+    def of(model: nn.Module, kept_indices: Mapping[str, Mapping[int, Tensor]], **fields: Any) -> Plan:
+        """Return the plan that keeps ``kept_indices`` of the dense ``model``."""
+        return Plan(kept_indices, {name: tuple(tensor.shape) for name, tensor in named_tensors(model)}, **fields)
 
     def __eq__(self, other: object) -> bool:
         """Return whether both plans keep the same indices of the same network, whatever their origin."""
@@ -55,17 +55,19 @@ class Plan:
         return self._decision() == other._decision()
 
     def __hash__(self) -> int:
-        return hash((frozenset(self.kept), frozenset(self.shapes.items()), self.after.macs))
+        return hash((frozenset(self.kept_indices), frozenset(self.shapes.items()), self.after.macs))
 
     def _decision(self) -> tuple[Any, ...]:
-        kept = {(name, dim): index.tolist() for name, dims in self.kept.items() for dim, index in dims.items()}
-        return kept, dict(self.shapes), self.before, self.after, self.exclude, self.attention
+        kept_indices = {
+            (name, dim): index.tolist() for name, dims in self.kept_indices.items() for dim, index in dims.items()
+        }
+        return kept_indices, dict(self.shapes), self.before, self.after, self.exclude, self.attention
 
     def __repr__(self) -> str:
         criterion = self.origin.get("criterion")
         suffix = f" by {criterion}" if criterion else ""
         return (
-            f"Plan({len(self.kept)} of {len(self.shapes)} tensors sliced{suffix}, MACs {self.before.macs:,} -> "
+            f"Plan({len(self.kept_indices)} of {len(self.shapes)} tensors sliced{suffix}, MACs {self.before.macs:,} -> "
             f"{self.after.macs:,}, parameters {self.before.params:,} -> {self.after.params:,})"
         )
 
@@ -83,7 +85,8 @@ class Plan:
             "exclude": list(self.exclude),
             "attention": self.attention,
             "kept": {
-                name: {str(dim): index.tolist() for dim, index in dims.items()} for name, dims in self.kept.items()
+                name: {str(dim): index.tolist() for dim, index in dims.items()}
+                for name, dims in self.kept_indices.items()
             },
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
         }
@@ -105,7 +108,7 @@ class Plan:
             raise PlanError(f"{path}: not a plan of schema {_SCHEMA} (got {got!r})")
         try:
             return Plan(
-                kept={
+                kept_indices={
                     name: {int(dim): torch.tensor(index, dtype=torch.long) for dim, index in dims.items()}
                     for name, dims in content["kept"].items()
                 },
@@ -159,10 +162,10 @@ class Plan:
         Raises:
             PlanError: The plan keeps a part of a unit, so it was computed for other couplings.
         """
-        removed = units.removed(self.kept)
-        kept_by_units = units.kept(removed)
-        for name in {**self.kept, **kept_by_units}:
-            expected, actual = self.kept.get(name, {}), kept_by_units.get(name, {})
+        removed = units.removed(self.kept_indices)
+        kept_by_units = units.kept_indices(removed)
+        for name in {**self.kept_indices, **kept_by_units}:
+            expected, actual = self.kept_indices.get(name, {}), kept_by_units.get(name, {})
             if expected.keys() != actual.keys() or any(not torch.equal(expected[dim], actual[dim]) for dim in expected):
                 raise PlanError(f"the plan does not fit: what it keeps of {name} is not a whole number of units here")
         return removed

@@ -72,7 +72,7 @@ def make_plan(
     removed = selection.choose(problem)
     plan = Plan.of(
         model,
-        units.kept(removed),
+        units.kept_indices(removed),
         before=cost_of(units, model),
         after=cost_of(units, model, removed),
         exclude=units.coordinates.exclude,

@@ -31,14 +31,14 @@ class PruningLevels:
     padded.
 
     Attributes:
-        kept: Number of remaining units at each level, (groups, steps + 1), padded with the last number.
+        unit_counts: Number of remaining units at each level, (groups, steps + 1), padded with the last number.
         steps: Number of steps of each group, (groups,).
         group: Index of the group of each unit, (units,).
         step: Step that removes each unit, (units,). 0 means always removed. A step above the steps of the group means
             never removed.
     """
 
-    kept: Tensor
+    unit_counts: Tensor
     steps: Tensor
     group: Tensor
     step: Tensor
@@ -52,11 +52,11 @@ class PruningLevels:
         """
         protected = _strongest(units, scores)
         step = torch.zeros(len(units), dtype=torch.long)
-        kept = []
+        counts_of_groups = []
         for group, constraint in zip(units.groups, constraints, strict=True):
             own = slice(group.start, group.stop)
             minimum = int(protected[own].sum())
-            counts = [count for count in constraint.kept(group) if count >= minimum]
+            counts = [count for count in constraint.allowed_counts(group) if count >= minimum]
             if not counts:
                 raise InputError(
                     f"prune.layers: max_units allows {group.name} at most {constraint.max_units} units, but {minimum} "
@@ -66,10 +66,10 @@ class PruningLevels:
             order = group.start + by_score[torch.argsort(protected[own][by_score].long(), stable=True)]
             num_removed = len(group) - torch.tensor(counts)
             step[order] = torch.searchsorted(num_removed, torch.arange(len(group)), right=True)
-            kept.append(torch.tensor(counts))
-        steps = torch.tensor([len(counts) - 1 for counts in kept], dtype=torch.long)
-        max_steps = max([1, *(len(counts) - 1 for counts in kept)])
-        padded = [torch.cat([counts, counts[-1:].expand(max_steps + 1 - len(counts))]) for counts in kept]
+            counts_of_groups.append(torch.tensor(counts))
+        steps = torch.tensor([len(counts) - 1 for counts in counts_of_groups], dtype=torch.long)
+        max_steps = max([1, *(len(counts) - 1 for counts in counts_of_groups)])
+        padded = [torch.cat([counts, counts[-1:].expand(max_steps + 1 - len(counts))]) for counts in counts_of_groups]
         return PruningLevels(
             torch.stack(padded) if padded else torch.zeros(0, 2, dtype=torch.long), steps, units.group_of, step
         )
@@ -77,16 +77,16 @@ class PruningLevels:
     @property
     def exists(self) -> Tensor:
         """Mask of the blocks that are not padding, (groups, steps)."""
-        return torch.arange(self.kept.shape[1] - 1) < self.steps[:, None]
+        return torch.arange(self.unit_counts.shape[1] - 1) < self.steps[:, None]
 
     @property
     def sizes(self) -> Tensor:
         """Number of units in each block, (groups, steps)."""
-        return self.kept[:, :-1] - self.kept[:, 1:]
+        return self.unit_counts[:, :-1] - self.unit_counts[:, 1:]
 
     def blocks(self, values: Tensor) -> Tensor:
         """Return the sum over each block, (groups, steps), of the ``values`` of its units, (units,)."""
-        sums = torch.zeros(self.kept.shape[0], self.kept.shape[1] - 1, dtype=values.dtype)
+        sums = torch.zeros(self.unit_counts.shape[0], self.unit_counts.shape[1] - 1, dtype=values.dtype)
         in_block = (self.step > 0) & (self.step <= self.steps[self.group])
         return sums.index_put((self.group[in_block], self.step[in_block] - 1), values[in_block], accumulate=True)
 
@@ -101,7 +101,7 @@ class PruningLevels:
             level: Current level of each group, (groups,).
             blocks: Indices into the flattened blocks.
         """
-        max_steps = self.kept.shape[1] - 1
+        max_steps = self.unit_counts.shape[1] - 1
         return level.scatter_reduce(0, blocks // max_steps, blocks % max_steps + 1, "amax")
 
 

@@ -99,8 +99,8 @@ def _exchanges(state: SearchState, values: Tensor, lowest: Tensor) -> tuple[Tens
         removals += [(group, target) for target in range(current + 1, min(current + distance, end) + 1)]
     pairs = [(*one, *other) for one in restorations for other in removals if one[0] != other[0]]
     one, up, other, down = torch.tensor(pairs, dtype=torch.long).reshape(-1, 4).T
-    lost = torch.cat([torch.zeros(len(values), 1, dtype=values.dtype), values.cumsum(1)], 1)
-    gain = lost[one, level[one]] - lost[one, up] + lost[other, level[other]] - lost[other, down]
+    level_loss = torch.cat([torch.zeros(len(values), 1, dtype=values.dtype), values.cumsum(1)], 1)
+    gain = level_loss[one, level[one]] - level_loss[one, up] + level_loss[other, level[other]] - level_loss[other, down]
     levels = level.repeat(len(pairs), 1)
     levels[torch.arange(len(pairs)), one] = up
     levels[torch.arange(len(pairs)), other] = down

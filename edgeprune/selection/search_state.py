@@ -81,15 +81,15 @@ class SearchState:
 
     def totals_at(self, levels: Tensor) -> dict[str, Tensor]:
         """Return ``totals`` at several combinations of levels, (n, groups) -> (n,) for each cost."""
-        remaining = {name: cost.terms.left.repeat(len(levels), 1, 1) for name, cost in self.costs.items()}
+        remaining = {name: cost.terms.remaining.repeat(len(levels), 1, 1) for name, cost in self.costs.items()}
         for group in (levels != self.level).any(0).nonzero().flatten().tolist():
             changed = (levels[:, group] != self.level[group]).nonzero().flatten()
             candidates, index = torch.unique(levels[changed, group], return_inverse=True)
             in_group = self.pruning_levels.group == group
             removed = in_group & (self.pruning_levels.step <= candidates[:, None])
             for name, cost in self.costs.items():
-                taken = cost.taken(removed) - cost.taken((in_group & self.removed)[None])
-                remaining[name][changed] -= taken[index]
+                reduction = cost.reduction(removed) - cost.reduction((in_group & self.removed)[None])
+                remaining[name][changed] -= reduction[index]
         return {name: cost.totals(remaining[name]) for name, cost in self.costs.items()}
 
     def descend(self, blocks: Tensor, limits: Mapping[str, float] | None = None) -> None:

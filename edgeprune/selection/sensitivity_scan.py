@@ -123,11 +123,11 @@ def measure_sensitivity(
         index: [_remaining_units(pruning_levels, index, ratio) for ratio in ratios] for index in prunable
     }
     removed_masks = {
-        (index, kept): _removed_units(pruning_levels, index, kept)
+        (index, num_units): _removed_units(pruning_levels, index, num_units)
         for index in prunable
-        for kept in requested_counts[index]
+        for num_units in requested_counts[index]
     }
-    removed_coordinates = {case: units.gone(mask) for case, mask in removed_masks.items()}
+    removed_coordinates = {case: units.removed_ids(mask) for case, mask in removed_masks.items()}
     start_nodes = _start_nodes(units, pruning_levels.group)
     cases_by_node: dict[fx.Node, list[_Case]] = {}
     for case in removed_masks:
@@ -144,16 +144,18 @@ def measure_sensitivity(
             dense.add(run.dense_outputs, labels, count)
     macs_fractions = _removed_macs_fractions(units, removed_masks)
 
-    def point(index: int, ratio: float, kept: int) -> ScanPoint:
-        case = index, kept
-        where = f"without {len(units.groups[index]) - kept} units of {units.groups[index].name}"
-        return ScanPoint(ratio, kept, macs_fractions[case], tallies[case].loss(where), tallies[case].accuracy)
+    def point(index: int, ratio: float, num_units: int) -> ScanPoint:
+        case = index, num_units
+        where = f"without {len(units.groups[index]) - num_units} units of {units.groups[index].name}"
+        return ScanPoint(ratio, num_units, macs_fractions[case], tallies[case].loss(where), tallies[case].accuracy)
 
     groups = tuple(
         GroupSensitivity(
             units.groups[index].name,
             len(units.groups[index]),
-            tuple(point(index, ratio, kept) for ratio, kept in zip(ratios, requested_counts[index], strict=True)),
+            tuple(
+                point(index, ratio, num_units) for ratio, num_units in zip(ratios, requested_counts[index], strict=True)
+            ),
         )
         for index in prunable
     )
@@ -183,16 +185,16 @@ class _Branching(MaskedProgram):
 
         No node before ``begin`` may read these coordinates.
         """
-        saved_state = self.env, self.gone
+        saved_state = self.env, self.removed_ids
         computed = {node: value for node, value in self.env.items() if node.op != "get_attr"}
         # Copies, as calls may change their arguments in place.
         copies = zip(computed, copy.deepcopy(list(computed.values())), strict=True)
-        self.env, self.gone = {**self.env, **dict(copies)}, removed_coordinates
+        self.env, self.removed_ids = {**self.env, **dict(copies)}, removed_coordinates
         try:
             for node in self._order[self._position[begin] :]:
                 output = self._step(node)
         finally:
-            self.env, self.gone = saved_state
+            self.env, self.removed_ids = saved_state
         return output
 
     def _step(self, node: fx.Node) -> Any:
@@ -232,14 +234,14 @@ class _Tally:
 
 def _remaining_units(pruning_levels: PruningLevels, index: int, ratio: float) -> int:
     """Return the number of remaining units of a group if the fraction ``ratio`` is to be removed."""
-    size, minimum = int(pruning_levels.kept[index, 0]), int(pruning_levels.kept[index, -1])
+    size, minimum = int(pruning_levels.unit_counts[index, 0]), int(pruning_levels.unit_counts[index, -1])
     return max(minimum, size - round(ratio * size))
 
 
-def _removed_units(pruning_levels: PruningLevels, index: int, kept: int) -> Tensor:
-    """Return the mask of the removed units, (units,), if ``kept`` units of one group and all other groups remain."""
+def _removed_units(pruning_levels: PruningLevels, index: int, unit_count: int) -> Tensor:
+    """Return the mask of the removed units, (units,), if one group keeps ``unit_count`` units."""
     level = torch.zeros_like(pruning_levels.steps)
-    level[index] = int((pruning_levels.kept[index] == kept).nonzero()[0])
+    level[index] = int((pruning_levels.unit_counts[index] == unit_count).nonzero()[0])
     return pruning_levels.removed(level)
 
 
@@ -277,5 +279,5 @@ def _read(units: Units, node: fx.Node) -> list[Tensor]:
 
 def _curve(group: Group, points: Sequence[ScanPoint], dense: float) -> LossCurve:
     increase = {len(group): 0.0, **{point.kept: point.loss - dense for point in points}}
-    kept = tuple(sorted(increase))
-    return LossCurve(kept, tuple(increase[count] for count in kept))
+    counts = tuple(sorted(increase))
+    return LossCurve(counts, tuple(increase[count] for count in counts))

@@ -39,23 +39,25 @@ class Sensitivity(Selection):
                 f"got {len(problem.curves)}; give data to measure them on, or take global, knapsack or uniform"
             )
         state = SearchState(problem)
-        kept = state.pruning_levels.kept.numpy()
-        losses = np.array([loss_increase(curve, counts) for curve, counts in zip(problem.curves, kept, strict=True)])
-        values = torch.from_numpy(losses).reshape(kept.shape).diff(dim=1)
+        unit_counts = state.pruning_levels.unit_counts.numpy()
+        losses = np.array(
+            [loss_increase(curve, counts) for curve, counts in zip(problem.curves, unit_counts, strict=True)]
+        )
+        values = torch.from_numpy(losses).reshape(unit_counts.shape).diff(dim=1)
         # Where a curve is flat, scores decide: a block without a measured loss is not removed without need.
         scores = state.pruning_levels.blocks(problem.scores)
         tie_break = _TIE_BREAK * values.sum() if bool(values.any()) else torch.ones(1)
         return solve(state, values + tie_break * scores / scores.sum().clamp(min=1e-300))
 
 
-def loss_increase(curve: LossCurve, kept: np.ndarray) -> np.ndarray:
-    """Return the loss at each number of remaining units in ``kept``, which is in descending order.
+def loss_increase(curve: LossCurve, unit_counts: np.ndarray) -> np.ndarray:
+    """Return the loss at each number of remaining units in ``unit_counts``, which is in descending order.
 
     The curve is linear between measurements. Below the smallest measured number, it is extrapolated with the slope of
     the last segment. The result never decreases as more units are removed, so that noise does not reward removal.
     """
-    counts, losses = np.array(curve.kept, dtype=float), np.array(curve.loss, dtype=float)
+    counts, losses = np.array(curve.unit_counts, dtype=float), np.array(curve.loss, dtype=float)
     if len(counts) > 1 and counts[0] > 0:
         slope = (losses[1] - losses[0]) / (counts[1] - counts[0])
         counts, losses = np.insert(counts, 0, 0.0), np.insert(losses, 0, losses[0] - slope * counts[0])
-    return np.asarray(np.maximum.accumulate(np.interp(kept, counts, losses)))
+    return np.asarray(np.maximum.accumulate(np.interp(unit_counts, counts, losses)))

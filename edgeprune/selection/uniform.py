@@ -37,9 +37,9 @@ class Uniform(Selection):
         pruning_levels = state.pruning_levels
         if state.fits():
             return state.removed
-        kept = pruning_levels.kept.double()
-        sizes = torch.bincount(pruning_levels.group, minlength=len(kept))[:, None]
-        removed_fractions = 1 - kept / sizes
+        unit_counts = pruning_levels.unit_counts.double()
+        sizes = torch.bincount(pruning_levels.group, minlength=len(unit_counts))[:, None]
+        removed_fractions = 1 - unit_counts / sizes
         prunable = pruning_levels.steps > 0
 
         def unevenness(levels: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class Uniform(Selection):
         blocks = pruning_levels.exists.flatten().nonzero().flatten()
         state.descend(blocks[torch.argsort(midpoint.flatten()[blocks], stable=True)])
         # Refilling must not undo the uniform fraction: at most one block of each group is restored or exchanged.
-        within_one_step = torch.arange(pruning_levels.kept.shape[1] - 1) >= state.level[:, None] - 1
+        within_one_step = torch.arange(pruning_levels.unit_counts.shape[1] - 1) >= state.level[:, None] - 1
         lowest = torch.minimum(state.level + 1, pruning_levels.steps)
         refill(state, torch.where(within_one_step, pruning_levels.blocks(problem.scores), 0.0), lowest)
         return state.removed

@@ -45,8 +45,8 @@ class Site:
 
     def add(self, values: Tensor, into: Tensor) -> None:
         """Add ``values`` of indices, (..., n), to the entries of their units in ``into``, (..., units)."""
-        held = self.units >= 0
-        into.index_add_(-1, self.units[held], values.to(into)[..., held])
+        has_unit = self.units >= 0
+        into.index_add_(-1, self.units[has_unit], values.to(into)[..., has_unit])
 
 
 def sites_of(units: Units) -> list[Site]:
@@ -69,8 +69,8 @@ def argument_node(site: Site) -> fx.Node:
 
 def _argument(node: fx.Node, consumption: Consumption) -> fx.Node:
     name, _, index = consumption.argument.partition(".")
-    given: dict[str, Any] = {**dict(zip(argument_names(node.target), node.args, strict=False)), **node.kwargs}
-    value = given[name]
+    arguments: dict[str, Any] = {**dict(zip(argument_names(node.target), node.args, strict=False)), **node.kwargs}
+    value = arguments[name]
     if index:
         value = value[int(index)]
     assert isinstance(value, fx.Node)
@@ -82,9 +82,9 @@ def _batch_dim(units: Units, node: fx.Node, consumption: Consumption) -> int | N
     program = units.coordinates.program
     value = _argument(node, consumption).meta["val"]
     if program.dynamic_batch:
-        found = [dim for dim, size in enumerate(value.shape) if isinstance(size, torch.SymInt)]
+        batch_dims = [dim for dim, size in enumerate(value.shape) if isinstance(size, torch.SymInt)]
     else:
         leaves = [leaf for leaf in (*program.args, *program.kwargs.values()) if isinstance(leaf, Tensor) and leaf.ndim]
         batch = leaves[0].shape[0] if leaves else 0
-        found = [0] if batch and value.ndim and value.shape[0] % batch == 0 else []
-    return next((dim for dim in found if dim != consumption.dim), None)
+        batch_dims = [0] if batch and value.ndim and value.shape[0] % batch == 0 else []
+    return next((dim for dim in batch_dims if dim != consumption.dim), None)

@@ -17,28 +17,28 @@ from edgeprune.graph.graph_operators import is_operator_call, mutates, operator_
 from edgeprune.statistics.consumer_sites import Site, argument_node, sites_of
 from edgeprune.statistics.sample_batches import Samples, samples_in
 
-Seen = Callable[[Site, Tensor], None]
+SiteCallback = Callable[[Site, Tensor], None]
 """Callback with the value, (samples, n, positions), that a site consumes."""
-SeenGradient = Callable[[Site, Tensor, Tensor], None]
+GradientCallback = Callable[[Site, Tensor, Tensor], None]
 """Callback with that value and the gradient of the mean loss by it, both (samples, n, positions)."""
 
 
 def forward(
     units: Units,
     samples: Samples,
-    seen: Seen,
+    callback: SiteCallback,
     *,
     labels: Callable[[Any], None] | None = None,
 ) -> None:
-    """Run the dense program over ``samples`` without gradients, and pass the values of each site to ``seen``.
+    """Run the dense program over ``samples`` without gradients, and pass the values of each site to ``callback``.
 
     Args:
         units: Units of the program.
         samples: Samples to run. Labels are read, but not required.
-        seen: Callback for each site, called in the order of the program.
+        callback: Callback for each site, called in the order of the program.
         labels: Callback with the labels of each batch, called before the batch. Defaults to none.
     """
-    run = _Forward(units, seen)
+    run = _Forward(units, callback)
     for inputs, labelled, count in batches(units, samples):
         if labels is not None:
             labels(labelled)
@@ -47,15 +47,15 @@ def forward(
             run.run(*inputs, enable_io_processing=False)
 
 
-def backward(units: Units, samples: Samples, seen: SeenGradient, done: Callable[[int], None]) -> float:
-    """Run the dense program over ``samples``, and pass the gradients of the loss by the values of sites to ``seen``.
+def backward(units: Units, samples: Samples, callback: GradientCallback, done: Callable[[int], None]) -> float:
+    """Run the dense program over ``samples``, and pass the gradients of the loss by the values of sites on.
 
     Gradients by weights are not computed.
 
     Args:
         units: Units of the program.
         samples: Samples to run.
-        seen: Callback for each site.
+        callback: Callback for each site.
         done: Callback with the size of each batch, called after the batch.
 
     Returns:
@@ -64,7 +64,7 @@ def backward(units: Units, samples: Samples, seen: SeenGradient, done: Callable[
     Raises:
         InputError: The loss fails on the outputs of the network, or is not a scalar.
     """
-    run = _Backward(units, seen)
+    run = _Backward(units, callback)
     total = read = 0.0
     for inputs, labels, count in batches(units, samples):
         run.samples = count
@@ -77,35 +77,35 @@ def backward(units: Units, samples: Samples, seen: SeenGradient, done: Callable[
     return total / read
 
 
-def parameter_gradients(units: Units, samples: Samples, seen: Callable[[Mapping[str, Tensor], int], None]) -> None:
-    """Pass the gradients of the mean loss of each batch by the parameters, and the batch size, to ``seen``."""
+def parameter_gradients(units: Units, samples: Samples, callback: Callable[[Mapping[str, Tensor], int], None]) -> None:
+    """Pass the gradients of the mean loss of each batch by the parameters, and the batch size, to ``callback``."""
     for inputs, labels, count in batches(units, samples):
         run = _Parameters(units.coordinates.program.module)
         with torch.enable_grad():
             loss = loss_of(units, samples, run.run(*inputs, enable_io_processing=False), labels)
             names = list(run.leaves)
-            found = torch.autograd.grad(loss, [run.leaves[name] for name in names], allow_unused=True)
-        seen({name: grad for name, grad in zip(names, found, strict=True) if grad is not None}, count)
+            gradients = torch.autograd.grad(loss, [run.leaves[name] for name in names], allow_unused=True)
+        callback({name: grad for name, grad in zip(names, gradients, strict=True) if grad is not None}, count)
 
 
 class _Forward(ConsumerInterpreter):
-    def __init__(self, units: Units, seen: Seen) -> None:
+    def __init__(self, units: Units, callback: SiteCallback) -> None:
         super().__init__(units)
-        self.seen = seen
+        self.callback = callback
         self.samples = 1
         self._sites = {id(site.consumption): site for site in sites_of(units)}
 
     def consume(self, _node: fx.Node, consumption: Consumption, value: Tensor) -> Tensor:
         site = self._sites.get(id(consumption))
         if site is not None:
-            self.seen(site, site.per_sample(value, self.samples))
+            self.callback(site, site.per_sample(value, self.samples))
         return value
 
 
 class _Backward(ConsumerInterpreter):
-    def __init__(self, units: Units, seen: SeenGradient) -> None:
+    def __init__(self, units: Units, callback: GradientCallback) -> None:
         super().__init__(units)
-        self.seen = seen
+        self.callback = callback
         self.samples = 1
         self._sites = {id(site.consumption): site for site in sites_of(units)}
         self._changed_later = {
@@ -124,12 +124,12 @@ class _Backward(ConsumerInterpreter):
             value = value.detach().requires_grad_()
         # A tensor of this consumer's own: its gradient is what flows back through here, not through others.
         own = value.clone() if id(consumption) in self._changed_later else value.view_as(value)
-        known, samples = own.detach(), self.samples
+        consumed, samples = own.detach(), self.samples
 
-        def tell(gradient: Tensor) -> None:
-            self.seen(site, site.per_sample(known, samples), site.per_sample(gradient, samples))
+        def report_gradient(gradient: Tensor) -> None:
+            self.callback(site, site.per_sample(consumed, samples), site.per_sample(gradient, samples))
 
-        own.register_hook(tell)  # type: ignore[no-untyped-call]
+        own.register_hook(report_gradient)  # type: ignore[no-untyped-call]
         return own
 
 
@@ -171,7 +171,7 @@ def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Any, in
             _check_rows(labels, count, size)
         for start in range(0, count - size + 1, size):
             cut = slice(start, start + size) if size != count else None
-            inputs, part = ([_rows(leaf, cut) for leaf in found] for found in (leaves, labels))
+            inputs, part = ([_rows(leaf, cut) for leaf in every_leaf] for every_leaf in (leaves, labels))
             ordered = [_ordered(leaf) if channels_last else leaf for leaf in inputs]
             yield ordered, pytree.tree_unflatten(part, structure), size
 

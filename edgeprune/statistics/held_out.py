@@ -23,16 +23,16 @@ class _Every:
         return (batch for number, batch in enumerate(self.source) if (number % _HELD_OUT == 1) != self.others)
 
 
-def held_out(given: Samples, validation: Iterable[Any] | None) -> tuple[Samples, Samples]:
+def held_out(samples: Samples, validation: Iterable[Any] | None) -> tuple[Samples, Samples]:
     """Return the samples for scores, selection and repair, and the samples for comparison of networks.
 
     Args:
-        given: All samples. A single batch is used for both.
-        validation: Batches for comparison. Defaults to every fourth batch of ``given``.
+        samples: All samples. A single batch is used for both.
+        validation: Batches for comparison. Defaults to every fourth batch of ``samples``.
     """
     if validation is not None:
-        return given, replace(given, source=validation)
-    compared = replace(given, source=_Every(given.source, others=False))
+        return samples, replace(samples, source=validation)
+    compared = replace(samples, source=_Every(samples.source, others=False))
     if next(iter(compared.source), None) is None:
-        return given, given
-    return replace(given, source=_Every(given.source, others=True)), compared
+        return samples, samples
+    return replace(samples, source=_Every(samples.source, others=True)), compared

@@ -26,11 +26,11 @@ class Histogram:
     The bins of all units are of one width, those of the widest range: what hardly varies fills few of them.
     """
 
-    def __init__(self, known: Range, bins: int) -> None:
-        self._low = known.low
-        self._width = ((known.high - known.low).max() / bins).clamp(min=torch.finfo(torch.float32).tiny)
+    def __init__(self, value_range: Range, bins: int) -> None:
+        self._low = value_range.low
+        self._width = ((value_range.high - value_range.low).max() / bins).clamp(min=torch.finfo(torch.float32).tiny)
         self._bins = bins
-        self.counts = torch.zeros(len(known.low), bins, dtype=torch.float64)
+        self.counts = torch.zeros(len(value_range.low), bins, dtype=torch.float64)
 
     def add(self, values: Tensor) -> None:
         """Take in ``values`` (samples, m, positions)."""

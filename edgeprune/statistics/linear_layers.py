@@ -47,9 +47,9 @@ class LinearLayer:
         """Return ``weight`` as a matrix for each group, float64 (groups, out_ch / groups, features)."""
         return weight.detach().double().reshape(self.groups, weight.shape[0] // self.groups, -1)
 
-    def kept_features(self, kept: Tensor) -> Tensor:
-        """Return the mask of the features, (groups, features), of the input indices in the mask ``kept``, (in_ch,)."""
-        return kept.reshape(self.groups, -1).repeat_interleave(math.prod(self.kernel), dim=1)
+    def kept_features(self, kept_inputs: Tensor) -> Tensor:
+        """Return the mask of the features, (groups, features), that read the inputs in the mask ``kept_inputs``."""
+        return kept_inputs.reshape(self.groups, -1).repeat_interleave(math.prod(self.kernel), dim=1)
 
     def positions(self, value: Tensor) -> int:
         """Return the number of rows that the layer reads from ``value``."""
@@ -93,7 +93,7 @@ def layers_of(units: Units) -> dict[fx.Node, LinearLayer]:
     reads = Counter(
         id(program.attribute(node)) for node in program.graph.nodes if node.op == "get_attr" for _ in node.users
     )
-    found = {}
+    layers = {}
     for site in sites_of(units):
         call = Call(program, site.node, units.coordinates.labels)
         if ATEN[call.name].layer != "linear" and not _is_batched_convolution(call):
@@ -105,7 +105,7 @@ def layers_of(units: Units) -> dict[fx.Node, LinearLayer]:
         geometry = {key: _spread(call.get(key), len(kernel)) for key in ("stride", "padding", "dilation")}
         if kernel and not all(isinstance(size, int) for sizes in geometry.values() for size in sizes):
             continue  # padding by name
-        found[site.node] = LinearLayer(
+        layers[site.node] = LinearLayer(
             site,
             str(weight.target),
             None if bias is None else str(bias.target),
@@ -114,7 +114,7 @@ def layers_of(units: Units) -> dict[fx.Node, LinearLayer]:
             tuple(kernel),
             geometry,
         )
-    return found
+    return layers
 
 
 def _is_batched_convolution(call: Call) -> bool:

@@ -81,8 +81,8 @@ class ClassMoments:
     @property
     def between(self) -> Tensor:
         """Sum over samples of the squared distance between the mean of their class and the total mean, (m,)."""
-        seen = self._counts.sum().clamp(min=1)
-        centred = self._sums / self._counts.clamp(min=1)[:, None] - self._sums.sum(0) / seen
+        total = self._counts.sum().clamp(min=1)
+        centred = self._sums / self._counts.clamp(min=1)[:, None] - self._sums.sum(0) / total
         return (self._counts[:, None] * centred.square()).sum(0)
 
 

@@ -13,7 +13,7 @@ from edgeprune.graph import Group
 
 
 def feature_layers(
-    groups: Sequence[Group], dense: nn.Module, small: nn.Module, kept: Mapping[str, Mapping[int, Tensor]]
+    groups: Sequence[Group], dense: nn.Module, small: nn.Module, kept_indices: Mapping[str, Mapping[int, Tensor]]
 ) -> dict[str, Tensor | None]:
     """Return the last BatchNorm layer of each group that both networks have, with its remaining channels."""
     layers: dict[str, Tensor | None] = {}
@@ -22,7 +22,7 @@ def feature_layers(
         names = [member.tensor.rpartition(".")[0] for member in group.members if member.tensor.endswith(".weight")]
         norms = [name for name in names if isinstance(modules.get(name), _BatchNorm)]
         if norms and isinstance(dense.get_submodule(norms[-1]), _BatchNorm):
-            layers[norms[-1]] = kept.get(f"{norms[-1]}.weight", {}).get(0)
+            layers[norms[-1]] = kept_indices.get(f"{norms[-1]}.weight", {}).get(0)
     return layers
 
 

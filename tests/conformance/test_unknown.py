@@ -142,7 +142,7 @@ def test_a_plan_for_another_network_names_the_first_parameter(other: object, fir
 def test_a_plan_that_splits_a_unit_is_refused() -> None:
     example = (torch.randn(2, 4),)
     plan = prune(_small(), example, budget={"macs": 0.7}, options={"criterion": "random"}).plan
-    kept = {**plan.kept, "2.weight": {1: torch.arange(6)[1:]}}
+    kept = {**plan.kept_indices, "2.weight": {1: torch.arange(6)[1:]}}
     broken = Plan(kept, plan.shapes, before=plan.before, after=plan.after)
     with pytest.raises(PlanError, match="not a whole number of units"):
         broken.apply(_small(), example)

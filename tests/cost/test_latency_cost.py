@@ -62,8 +62,8 @@ def test_total_is_the_floor_the_layers_and_a_rest_by_activations() -> None:
     sizes = [(3, 13), (16, 13), (13, 20), (20, 10)]  # of the depthwise layer only what it makes changes
     expected = [formula(shape, *size) for shape, size in zip(shapes, sizes, strict=True)]
     assert model.layers_ms().tolist() == pytest.approx(expected)
-    assert 0 < model.rest_ms() < REST_MS
-    assert model.total() == pytest.approx(FLOOR_MS + sum(expected) + model.rest_ms())
+    assert 0 < model.remainder_ms() < REST_MS
+    assert model.total() == pytest.approx(FLOOR_MS + sum(expected) + model.remainder_ms())
 
 
 def test_gains_are_exact_and_removing_is_undone() -> None:
@@ -90,7 +90,7 @@ def test_totals_of_many_states_are_those_of_each() -> None:
         twin = model.copy()
         twin.remove(mask)
         each.append(twin.total())
-    assert model.totals(model.terms.left - model.taken(masks)).tolist() == pytest.approx(each)
+    assert model.totals(model.terms.remaining - model.reduction(masks)).tolist() == pytest.approx(each)
 
 
 def test_savings_spread_a_step_over_its_channels() -> None:

@@ -204,7 +204,7 @@ def test_totals_of_many_states_are_those_of_each(name: str, cost: str) -> None:
     whole = model.total()
     masks = torch.stack([_some(units, share=share, seed=seed) for seed, share in enumerate((0.0, 0.3, 0.8))])
     scaled = ScaledCost(model, factor=0.5, offset=3.0)
-    left = model.terms.left - model.taken(masks)
+    left = model.terms.remaining - model.reduction(masks)
     each = [_moved(model, lambda twin, mask=mask: twin.remove(mask)) for mask in masks]
     assert model.totals(left).tolist() == each
     assert scaled.totals(left).tolist() == [0.5 * total + 3.0 for total in each]

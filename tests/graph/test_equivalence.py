@@ -31,7 +31,7 @@ def test_one_index_off_in_any_tensor_is_caught(name: str, monkeypatch: pytest.Mo
     network, example = make(name)
     units = units_of(capture(network, example))
     removed = _third(units)
-    right = units.kept(removed)
+    right = units.kept_indices(removed)
     for tensor, dims in right.items():
         for dim in dims:
             size = dict([*network.named_parameters(), *network.named_buffers()])[tensor].shape[dim]
@@ -47,7 +47,7 @@ def test_a_tensor_that_was_missed_is_caught(name: str, monkeypatch: pytest.Monke
     network, example = make(name)
     units = units_of(capture(network, example))
     removed = _third(units)
-    right: Mapping[str, Mapping[int, Tensor]] = units.kept(removed)
+    right: Mapping[str, Mapping[int, Tensor]] = units.kept_indices(removed)
     for tensor in right:
         missed = {name: dims for name, dims in right.items() if name != tensor}
         monkeypatch.setattr(Units, "kept", lambda self, mask, missed=missed: missed)
@@ -74,7 +74,7 @@ def test_skipped_equivalence_check_reports_none() -> None:
     units = units_of(capture(network, example))
     rewritten, equivalence = shrink(network, units, _third(units), verify=False)
     assert equivalence is None
-    assert rewritten.kept
+    assert rewritten.kept_indices
 
 
 @pytest.mark.long

@@ -69,7 +69,7 @@ def test_state_is_sliced_like_the_weights_and_training_goes_on(name: str, maker:
     assert dict(pruned.model.named_parameters()).keys() == parameters.keys()
     for path, parameter in pruned.model.named_parameters():
         assert parameter is parameters[path]
-        kept = pruned.plan.kept.get(path, {})
+        kept = pruned.plan.kept_indices.get(path, {})
         torch.testing.assert_close(parameter.grad, _sliced(kept, grads[path]), rtol=0, atol=0)
         assert optimiser.state[parameter].keys() == held[path].keys()
         for key, value in held[path].items():
@@ -78,7 +78,7 @@ def test_state_is_sliced_like_the_weights_and_training_goes_on(name: str, maker:
     again = pruned.plan.apply(twin, example)
     fresh = maker(again.parameters())
     for path, parameter in again.named_parameters():
-        kept = pruned.plan.kept.get(path, {})
+        kept = pruned.plan.kept_indices.get(path, {})
         fresh.state[parameter] = {key: _sliced(kept, value) for key, value in held[path].items()}
     # The loss from before is still alive here, and with it what autograd recorded of the dense shapes.
     assert _train(pruned.model, optimiser, example, 3) == _train(again, fresh, example, 3)
@@ -103,7 +103,7 @@ def test_training_equals_that_of_the_dense_network_with_zeros(name: str, maker: 
         network, example, budget={"macs": 0.5}, options={"criterion": "random"}, copy=False, optimizer=optimiser
     )
     for path, parameter in dense.named_parameters():
-        for dim, index in pruned.plan.kept.get(path, {}).items():
+        for dim, index in pruned.plan.kept_indices.get(path, {}).items():
             gone = torch.ones(parameter.shape[dim], dtype=torch.bool)
             gone[index] = False
             for tensor in (parameter.data, *(value for value in masked.state[parameter].values() if value.ndim)):
@@ -114,7 +114,7 @@ def test_training_equals_that_of_the_dense_network_with_zeros(name: str, maker: 
     torch.testing.assert_close(got, want)
     for path, parameter in dense.named_parameters():
         small = dict(pruned.model.named_parameters())[path]
-        torch.testing.assert_close(small.data, _sliced(pruned.plan.kept.get(path, {}), parameter.data))
+        torch.testing.assert_close(small.data, _sliced(pruned.plan.kept_indices.get(path, {}), parameter.data))
 
 
 def test_a_plan_slices_the_optimiser_too() -> None:

@@ -86,7 +86,7 @@ def test_a_pruned_network_equals_the_dense_one_in_training_mode(middle: nn.Modul
     network, example = Network(middle), (torch.randn(2, 3, 8, 8),)
     pruned = prune(network, example, budget={"macs": 0.5}, options={"criterion": "random"})
     for name, weight in network.named_parameters():
-        kept = pruned.plan.kept.get(name, {})
+        kept = pruned.plan.kept_indices.get(name, {})
         if 1 in kept:
             read = torch.zeros(weight.shape[1], dtype=torch.bool).index_fill(0, kept[1], True)
             weight.data[:, ~read] = 0

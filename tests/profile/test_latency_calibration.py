@@ -121,7 +121,7 @@ def test_table_has_the_latencies_of_the_device(tmp_path: Path) -> None:
                 size = 3 if grid.shape.kind == "depthwise" else into
                 assert ms == pytest.approx(_latency(size, out) + 0.002)
     dense = sum(table.grid(layer).ms[-1][-1] for layer in found)
-    assert table.rest(found).rest_ms == pytest.approx(30 - 0.01 - dense)
+    assert table.remainder(found).rest_ms == pytest.approx(30 - 0.01 - dense)
     assert {threads for _, threads in device.loaded} == {table.threads} == {2}
 
 

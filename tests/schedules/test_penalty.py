@@ -262,7 +262,7 @@ def test_dead_units_are_removed_first(schedule: Schedule) -> None:
         model.conv1.weight[useless] *= 0.5
     session = _session(model)
     drive(schedule, session, split(), 60, lr=1e-3, batch_size=16)
-    gone = set(range(12)) - set(session.kept()["conv2.weight"][1].tolist())
+    gone = set(range(12)) - set(session.kept_indices()["conv2.weight"][1].tolist())
     assert gone
     assert gone <= set(useless) or set(useless) <= gone
 

@@ -57,7 +57,7 @@ def _walk(
 
 def _sliced(session: PruningSession, dense: dict[str, Tensor]) -> dict[str, Tensor]:
     """What is left of the ``dense`` weights."""
-    kept = session.kept()
+    kept = session.kept_indices()
     return {name: slice_tensor(tensor, kept.get(name, {})) for name, tensor in dense.items()}
 
 
@@ -229,7 +229,7 @@ def test_the_best_of_several_draws_is_removed(best: int) -> None:
     assert shares == pytest.approx([0.15, 0.15, 0.7])
     assert not torch.equal(*closed)
     gone = torch.ones(12, dtype=torch.bool)
-    gone[session.kept().get("conv2.weight", {}).get(1, torch.arange(12))] = False
+    gone[session.kept_indices().get("conv2.weight", {}).get(1, torch.arange(12))] = False
     assert torch.equal(gone, closed[best])
     assert _equal(session.model.state_dict(), _sliced(session, dense))
 
@@ -250,7 +250,7 @@ def test_a_criterion_of_its_own_may_look_at_data() -> None:
     _walk(schedule, session)
     other = _session()
     _walk(create("one_shot"), other)
-    assert session.kept()["conv2.weight"][1].tolist() != other.kept()["conv2.weight"][1].tolist()
+    assert session.kept_indices()["conv2.weight"][1].tolist() != other.kept_indices()["conv2.weight"][1].tolist()
 
 
 @pytest.mark.parametrize(

@@ -114,11 +114,11 @@ def test_which_units_both_paths_keep(short: Study, compensated: bool) -> None:
     for case in CASES:
         pair = short.pairs[case]
         if case.criterion == "random" or case.informed:
-            assert pair.plan_a.kept.keys() == pair.plan_b.kept.keys()
-            for name, dims in pair.plan_a.kept.items():
-                assert all(torch.equal(index, pair.plan_b.kept[name][dim]) for dim, index in dims.items())
+            assert pair.plan_a.kept_indices.keys() == pair.plan_b.kept_indices.keys()
+            for name, dims in pair.plan_a.kept_indices.items():
+                assert all(torch.equal(index, pair.plan_b.kept_indices[name][dim]) for dim, index in dims.items())
         other = short.pairs[Case(case.criterion, case.informed, compensated)]
-        assert torch.equal(pair.plan_b.kept[WEIGHTS[0]][0], other.plan_b.kept[WEIGHTS[0]][0])
+        assert torch.equal(pair.plan_b.kept_indices[WEIGHTS[0]][0], other.plan_b.kept_indices[WEIGHTS[0]][0])
 
 
 def _with_constant_units() -> tuple[nn.Sequential, Tensor]:
@@ -140,7 +140,7 @@ def test_removing_constant_units_with_compensation_leaves_the_outputs(points: Po
     model, varying = _with_constant_units()
     dense = decide(model, points.inputs)
     pruned = prune(model, points, "activation_std", compensated=True, seed=0)
-    assert all(torch.equal(pruned.plan.kept[name][0], varying) for name in WEIGHTS[:2])
+    assert all(torch.equal(pruned.plan.kept_indices[name][0], varying) for name in WEIGHTS[:2])
     torch.testing.assert_close(decide(pruned.model, points.inputs), dense, rtol=0, atol=1e-5)
     without = prune(model, points, "activation_std", compensated=False, seed=0)
     assert (decide(without.model, points.inputs) - dense).abs().min() > 0.1
@@ -155,7 +155,7 @@ def test_compensation_adds_the_mean_of_what_is_gone_to_the_bias(points: Points) 
     assert isinstance(second, nn.Linear)
     pruned = prune(model, points, "random", compensated=True, seed=3, layers=["0"])
     gone = torch.ones(50, dtype=torch.bool)
-    gone[pruned.plan.kept[WEIGHTS[0]][0]] = False
+    gone[pruned.plan.kept_indices[WEIGHTS[0]][0]] = False
     with torch.no_grad():
         mean = torch.relu(first(points.inputs)).mean(0)
         expected = second.bias + second.weight[:, gone] @ mean[gone]

@@ -98,7 +98,7 @@ def _combinations(problem: Problem) -> list[tuple[float, float]]:
     """Of all numbers of units that may stay and keep the limits: the use of the budgets, and the scores that go."""
     groups = problem.units.groups
     ranked = [group.start + torch.argsort(problem.scores[group.start : group.stop]) for group in groups]
-    numbers = [constraint.kept(group) for group, constraint in zip(groups, problem.constraints, strict=True)]
+    numbers = [constraint.allowed_counts(group) for group, constraint in zip(groups, problem.constraints, strict=True)]
     found = []
     for kept in product(*numbers):
         removed = torch.zeros(len(problem.units), dtype=torch.bool)

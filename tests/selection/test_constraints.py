@@ -31,7 +31,7 @@ _UNITS = _units()
 def _kept(name: str, layers: list[dict[str, Any]], **everywhere: Any) -> list[int]:
     constraints = resolve(_UNITS, layers=[LayerSettings(**layer) for layer in layers], **everywhere)
     at = [group.name for group in _UNITS.groups].index(name)
-    return constraints[at].kept(_UNITS.groups[at])
+    return constraints[at].allowed_counts(_UNITS.groups[at])
 
 
 def test_no_constraints_without_settings() -> None:
@@ -80,7 +80,7 @@ def test_alignment_counts_channels_of_the_layers_that_make_a_group() -> None:
     found = {group.name: group for group in units.groups if group.frozen is None}
     up = found["up"]
     assert up.producers[0].per_unit == 4
-    assert Constraint(align=8).kept(up) == [count for count in range(len(up), 0, -1) if count % 2 == 0]
+    assert Constraint(align=8).allowed_counts(up) == [count for count in range(len(up), 0, -1) if count % 2 == 0]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_preferred_alignment_leaves_narrow_groups_their_steps() -> None:
     for group, constraint in zip(_UNITS.groups, preferred, strict=True):
         if group.frozen is None:
             assert constraint.align in (1, 2, 4, 8, 16)
-            assert constraint.align == 1 or len(constraint.kept(group)) >= 4
+            assert constraint.align == 1 or len(constraint.allowed_counts(group)) >= 4
             assert constraint.align == 16 or len(group) < 8 * constraint.align
     own = prefer_alignment(_UNITS, [Constraint(align=3)] * len(_UNITS.groups), 16)
     assert {constraint.align for constraint in own} == {3}

@@ -144,7 +144,7 @@ def test_a_group_of_dead_units_is_flat() -> None:
     assert {(point.loss, point.accuracy) for point in dead.points} == {(measured.loss, measured.accuracy)}
     curve = measured.curves(units)[[group.name for group in units.groups].index("third")]
     assert set(curve.loss) == {0.0}
-    assert curve.kept == (1, 2, 4, 6, 7, 8)
+    assert curve.unit_counts == (1, 2, 4, 6, 7, 8)
 
 
 def test_measurement_repeats_and_changes_nothing() -> None:
@@ -167,7 +167,7 @@ def test_sensitivity_selection_removes_units_without_loss() -> None:
     with torch.no_grad():
         model.get_parameter("last.weight")[:, :4] = 0
     curves = measure_sensitivity(units, scores, samples).curves(units)
-    assert [curve.kept[-1] for curve in curves] == [len(group) for group in units.groups]
+    assert [curve.unit_counts[-1] for curve in curves] == [len(group) for group in units.groups]
     idle = _without(units, scores, "third", 4)
     limit = {"macs": float(cost_of(units, model, idle).macs)}
     removed = create("sensitivity").choose(
@@ -183,7 +183,7 @@ def test_small_groups_keep_one_unit() -> None:
     measured = measure_sensitivity(units, _random(units), samples)
     assert [point.kept for point in measured.groups[0].points] == [3, 2, 1, 1, 1]
     assert measured.groups[0].points[0].loss == measured.loss
-    assert measured.curves(units)[0].kept == (1, 2, 3)
+    assert measured.curves(units)[0].unit_counts == (1, 2, 3)
 
 
 def test_progress_counts_every_network_and_sample() -> None:

@@ -130,7 +130,7 @@ def _pruned() -> tuple[nn.Module, nn.Module, dict[str, Tensor | None]]:
     dense = _net(1)
     units = graph.units_of(graph.capture(dense, (_images(2),)))
     pruned = edgeprune.prune(dense, (_images(2),), budget={"params": 0.5}, options={"criterion": "l1"})
-    return dense, pruned.model, feature_layers(units.groups, dense, pruned.model, pruned.plan.kept)
+    return dense, pruned.model, feature_layers(units.groups, dense, pruned.model, pruned.plan.kept_indices)
 
 
 def test_features_of_a_pruned_network_are_compared_channel_by_channel() -> None:

@@ -29,15 +29,15 @@ class Attention(Rule):
         coupling.consume(call.node, "query", rank - 1, width)
         vectors: dict[int, Tensor | None] = {rank - 1: v.get(rank - 1)}
         for dim in range(rank - 2):
-            shared: list[Tensor | None] = [found.get(dim) for found in (k, v)]
+            shared: list[Tensor | None] = [source_vectors.get(dim) for source_vectors in (k, v)]
             if key.shape[dim] < query.shape[dim] and key.shape[dim] > 1:
                 repeats = query.shape[dim] // key.shape[dim]
                 shared = [None if ids is None else ids.repeat_interleave(repeats) for ids in shared]
             elif key.shape[dim] < query.shape[dim]:
                 shared = []
             vectors[dim] = coupling.tie(q.get(dim), *shared, reason=_FIXED)
-        for found in (k, v):
-            coupling.freeze(found.get(rank - 2), "sources of an attention")
+        for source_vectors in (k, v):
+            coupling.freeze(source_vectors.get(rank - 2), "sources of an attention")
         vectors[rank - 2] = q.get(rank - 2)
         mask = call.labels("attn_mask")
         if mask is not None:
@@ -46,9 +46,9 @@ class Attention(Rule):
                 of_scores = dim - len(mask.shape) + len(scores)
                 vectors[of_scores] = coupling.tie(vectors.get(of_scores), ids, reason=_FIXED)
         outer = (*query.shape[:-1], key.shape[-2])
-        left = [*(vectors.get(dim) for dim in range(rank - 1)), None]
-        coupling.multiply(call.node, (*outer, query.shape[-1]), (*left, width))
-        coupling.multiply(call.node, (*outer, value.shape[-1]), (*left, v.get(rank - 1)))
+        row_vectors = [*(vectors.get(dim) for dim in range(rank - 1)), None]
+        coupling.multiply(call.node, (*outer, query.shape[-1]), (*row_vectors, width))
+        coupling.multiply(call.node, (*outer, value.shape[-1]), (*row_vectors, v.get(rank - 1)))
         return Labels.of(call.out_shape, vectors)
 
     def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:

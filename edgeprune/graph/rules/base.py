@@ -36,7 +36,7 @@ class Rule:
         """
         return {}
 
-    def held(self, call: Call, out: Sequence[Keep]) -> Mapping[str, Any]:
+    def module_attributes(self, call: Call, out: Sequence[Keep]) -> Mapping[str, Any]:
         """Return the size attributes of the torch module of the call that cannot be derived from weights.
 
         ``out`` contains the masks of each output. Like ``resize``, it is called only if indices are removed.
@@ -70,7 +70,7 @@ def registered() -> Mapping[str, Rule]:
     return dict(_rules)
 
 
-def left(keep: Keep | None, dim: int, size: int) -> int:
+def remaining_size(keep: Keep | None, dim: int, size: int) -> int:
     """Return the number of remaining indices of the ``size`` indices along ``dim``."""
     mask = (keep or {}).get(dim)
     return size if mask is None else int(mask.sum())

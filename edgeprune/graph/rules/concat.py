@@ -26,14 +26,14 @@ class Concatenation(Rule):
         dim = call["dim"] % len(call.out_shape)
         resolved = [coupling.resolve(labels, reason=_FIXED) for labels in sources]
         vectors: dict[int, Tensor | None] = {
-            other: coupling.tie(*(found.get(other) for found in resolved), reason=_FIXED)
+            other: coupling.tie(*(operand_vectors.get(other) for operand_vectors in resolved), reason=_FIXED)
             for other, size in enumerate(call.out_shape)
             if other != dim and size > 1
         }
-        if any(dim in found for found in resolved):
+        if any(dim in operand_vectors for operand_vectors in resolved):
             parts = [
-                found.get(dim, torch.full((labels.shape[dim],), OPAQUE))
-                for labels, found in zip(sources, resolved, strict=True)
+                operand_vectors.get(dim, torch.full((labels.shape[dim],), OPAQUE))
+                for labels, operand_vectors in zip(sources, resolved, strict=True)
             ]
             vectors[dim] = torch.cat(parts)
         return Labels.of(call.out_shape, vectors)

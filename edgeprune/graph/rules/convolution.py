@@ -12,7 +12,7 @@ from torch import Tensor
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.index_labels import Labels
 from edgeprune.graph.operator_call import Call
-from edgeprune.graph.rules.base import Keep, Rule, left, register
+from edgeprune.graph.rules.base import Keep, Rule, register, remaining_size
 from edgeprune.operator_facts.aten_operators import ATEN
 
 _FIXED = "a convolution reads data whose channels are fixed"
@@ -55,10 +55,10 @@ class Convolution(Rule):
         # The dimension that the weight splits by groups, over what one group has of it.
         channel = _channel(call)
         if _transposed(call):
-            total = left(out[0], channel, call.out_shape[channel])
+            total = remaining_size(out[0], channel, call.out_shape[channel])
         else:
-            total = left(keep.get("input"), channel, call.shape("input")[channel])
-        return {"groups": total // left(keep.get("weight"), 1, call.shape("weight")[1])}
+            total = remaining_size(keep.get("input"), channel, call.shape("input")[channel])
+        return {"groups": total // remaining_size(keep.get("weight"), 1, call.shape("weight")[1])}
 
 
 def _couple_groups(

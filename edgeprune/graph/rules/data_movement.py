@@ -12,7 +12,7 @@ from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.graph_operators import call_operator
 from edgeprune.graph.index_labels import CONSTANT, Labels, Track, gather, spread
 from edgeprune.graph.operator_call import Call
-from edgeprune.graph.rules.base import TARGET, Keep, Rule, left, register
+from edgeprune.graph.rules.base import TARGET, Keep, Rule, register, remaining_size
 from edgeprune.operator_facts.aten_operators import ATEN
 
 _TRIANGLES = ("aten.tril", "aten.triu")
@@ -38,11 +38,11 @@ class Movement(Rule):
                 coupling.freeze(track.ids, f"{call.name} with indices that depend on the data")
                 continue
             for tracks, elements in zip(moved, parts, strict=True):
-                found = gather(elements)
-                if found is not None and found.dims:
-                    tracks.append(_name_constants(call, coupling, found))
-                elif found is not None:
-                    coupling.freeze(found.ids.reshape(1), f"read by a fixed index in {call.name}")
+                output_track = gather(elements)
+                if output_track is not None and output_track.dims:
+                    tracks.append(_name_constants(call, coupling, output_track))
+                elif output_track is not None:
+                    coupling.freeze(output_track.ids.reshape(1), f"read by a fixed index in {call.name}")
         outputs = [Labels(shape, tuple(tracks)) for shape, tracks in zip(call.out_shapes, moved, strict=True)]
         return outputs if call.many else outputs[0]
 
@@ -51,13 +51,13 @@ class Movement(Rule):
         name = call.name.removeprefix("aten.").removeprefix("unsafe_")
         if name in _SPLITS:
             dim = call["dim"] % len(call.shape(call.first))
-            sizes = [left(part, dim, shape[dim]) for part, shape in zip(out, call.out_shapes, strict=True)]
+            sizes = [remaining_size(part, dim, shape[dim]) for part, shape in zip(out, call.out_shapes, strict=True)]
             return {TARGET: torch.ops.aten.split_with_sizes.default, "split_sizes": sizes, "dim": dim}
         if name in ("slice", "narrow", "select"):
             return _resize_window(call, source)
         if name in ("constant_pad_nd", "pad"):
             return {"pad": _resize_padding(call["pad"], out[0], call.out_shape)}
-        sizes = [left(out[0], dim, size) for dim, size in enumerate(call.out_shape)]
+        sizes = [remaining_size(out[0], dim, size) for dim, size in enumerate(call.out_shape)]
         if name == "unflatten":
             dim = call["dim"] % len(call.shape(call.first))
             return {"sizes": sizes[dim : dim + len(call["sizes"])]}

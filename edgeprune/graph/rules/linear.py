@@ -100,7 +100,7 @@ class Einsum(Rule):
         if not result and "->" not in call["equation"]:
             joined = "".join(letters)
             result = "".join(sorted(letter for letter in set(joined) if joined.count(letter) == 1))
-        found: dict[str, Tensor | None] = {}
+        by_letter: dict[str, Tensor | None] = {}
         sizes: dict[str, int] = {}
         holders: dict[str, int] = {}
         for index, (term, labels) in enumerate(zip(letters, operands, strict=True)):
@@ -108,14 +108,14 @@ class Einsum(Rule):
             for dim, letter in enumerate(term):
                 sizes[letter] = labels.shape[dim]
                 holders.setdefault(letter, index)
-                known = found.get(letter, vectors.get(dim))
-                found[letter] = coupling.tie(known, vectors.get(dim), reason=_FIXED)
-        for letter in sorted(set(found) - set(result)):
+                previous = by_letter.get(letter, vectors.get(dim))
+                by_letter[letter] = coupling.tie(previous, vectors.get(dim), reason=_FIXED)
+        for letter in sorted(set(by_letter) - set(result)):
             dim = letters[holders[letter]].index(letter)
-            coupling.consume(call.node, f"tensors.{holders[letter]}", dim, found[letter])
-        for ids in (found[letter] for letter in result):
+            coupling.consume(call.node, f"tensors.{holders[letter]}", dim, by_letter[letter])
+        for ids in (by_letter[letter] for letter in result):
             if ids is not None:
                 coupling.produced.append(ids)
         if len(operands) > 1:
-            coupling.multiply(call.node, [sizes[letter] for letter in sizes], [found[letter] for letter in sizes])
-        return Labels.of(call.out_shape, {dim: found[letter] for dim, letter in enumerate(result)})
+            coupling.multiply(call.node, [sizes[letter] for letter in sizes], [by_letter[letter] for letter in sizes])
+        return Labels.of(call.out_shape, {dim: by_letter[letter] for dim, letter in enumerate(result)})

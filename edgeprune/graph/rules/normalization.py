@@ -10,7 +10,7 @@ from torch import Tensor
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.index_labels import Labels
 from edgeprune.graph.operator_call import Call
-from edgeprune.graph.rules.base import Keep, Rule, left, register
+from edgeprune.graph.rules.base import Keep, Rule, register, remaining_size
 from edgeprune.graph.rules.reduction import keep_outside
 
 _FIXED = "normalized together with data whose size is fixed"
@@ -35,8 +35,8 @@ class ChannelNorm(Rule):
         outputs = [Labels.of(inputs.shape, {1: ids}), *statistics]
         return outputs if call.many else outputs[0]
 
-    def held(self, call: Call, out: Sequence[Keep]) -> Mapping[str, Any]:
-        return {"num_features": left(out[0], 1, call.shape("input")[1])}
+    def module_attributes(self, call: Call, out: Sequence[Keep]) -> Mapping[str, Any]:
+        return {"num_features": remaining_size(out[0], 1, call.shape("input")[1])}
 
 
 @register
@@ -65,7 +65,7 @@ class LayerNorm(Rule):
     def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
         shape = call.shape("input")
         first = len(shape) - len(call["normalized_shape"])
-        return {"normalized_shape": [left(out[0], dim, shape[dim]) for dim in range(first, len(shape))]}
+        return {"normalized_shape": [remaining_size(out[0], dim, shape[dim]) for dim in range(first, len(shape))]}
 
 
 @register
@@ -94,7 +94,7 @@ class GroupNorm(Rule):
     def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
         channels, groups = call.out_shape[1], call["num_groups"]
         width = channels // groups
-        return {"num_groups": left(out[0], 1, channels) // width} if groups >= width else {}
+        return {"num_groups": remaining_size(out[0], 1, channels) // width} if groups >= width else {}
 
 
 @register

@@ -89,12 +89,12 @@ def join(coupling: Coupling, operands: list[Labels], shape: tuple[int, ...]) -> 
     resolved = [coupling.resolve(labels, reason=_FIXED) for labels in operands]
     vectors: dict[int, Tensor | None] = {}
     for dim, size in enumerate(shape):
-        along = [
-            found.get(dim - len(shape) + len(labels.shape))
-            for labels, found in zip(operands, resolved, strict=True)
+        operand_ids = [
+            operand_vectors.get(dim - len(shape) + len(labels.shape))
+            for labels, operand_vectors in zip(operands, resolved, strict=True)
             if dim - len(shape) + len(labels.shape) >= 0 and labels.shape[dim - len(shape)] == size > 1
         ]
-        vectors[dim] = coupling.tie(*along, reason=_FIXED)
+        vectors[dim] = coupling.tie(*operand_ids, reason=_FIXED)
     return Labels.of(shape, vectors)
 
 
@@ -106,10 +106,10 @@ class PRelu(Rule):
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         labels, weight = call.tensor("self"), call.tensor("weight")
-        found: dict[int, Tensor | None] = dict(coupling.resolve(labels, reason=_FIXED))
+        vectors: dict[int, Tensor | None] = dict(coupling.resolve(labels, reason=_FIXED))
         if len(weight.shape) == 1 and weight.shape[0] > 1:
-            found[1] = coupling.tie(found.get(1), weight.vector(0), reason=_FIXED)
-        return Labels.of(labels.shape, found)
+            vectors[1] = coupling.tie(vectors.get(1), weight.vector(0), reason=_FIXED)
+        return Labels.of(labels.shape, vectors)
 
 
 @register
@@ -120,9 +120,9 @@ class GatedLinearUnit(Rule):
 
     def couple(self, call: Call, coupling: Coupling) -> Labels:
         labels = call.tensor("self")
-        found: dict[int, Tensor | None] = dict(coupling.resolve(labels, reason=_FIXED))
+        vectors: dict[int, Tensor | None] = dict(coupling.resolve(labels, reason=_FIXED))
         dim = call["dim"] % len(labels.shape)
-        ids = found.get(dim)
+        ids = vectors.get(dim)
         if ids is not None:
-            found[dim] = coupling.tie(*ids.chunk(2), reason=_FIXED)
-        return Labels.of(call.out_shape, found)
+            vectors[dim] = coupling.tie(*ids.chunk(2), reason=_FIXED)
+        return Labels.of(call.out_shape, vectors)

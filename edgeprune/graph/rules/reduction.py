@@ -28,8 +28,8 @@ class Reduction(Rule):
         dims = call.get("dim")
         dims = [dims] if isinstance(dims, int) else list(dims or range(rank))
         reduced = {dim % rank for dim in dims}
-        found = keep_outside(coupling, labels, reduced, reason=f"reduced by {call.name}")
-        inside = {dim: ids for dim, ids in found.items() if dim in reduced}
+        input_vectors = keep_outside(coupling, labels, reduced, reason=f"reduced by {call.name}")
+        inside = {dim: ids for dim, ids in input_vectors.items() if dim in reduced}
         if call.name == "aten.sum":
             for dim, ids in inside.items():
                 coupling.consume(call.node, call.first, dim, ids)
@@ -40,8 +40,8 @@ class Reduction(Rule):
             coupling.inexact.add(call.node)
         shape = call.out_shape
         keepdim = len(shape) == rank
-        kept = [dim for dim in range(rank) if keepdim or dim not in reduced]
-        vectors = {at: found.get(dim) for at, dim in enumerate(kept) if dim not in reduced}
+        remaining_dims = [dim for dim in range(rank) if keepdim or dim not in reduced]
+        vectors = {at: input_vectors.get(dim) for at, dim in enumerate(remaining_dims) if dim not in reduced}
         outputs = [Labels.of(shape, vectors) for shape in call.out_shapes]
         return outputs if call.many else outputs[0]
 
@@ -62,13 +62,13 @@ class AlongDimension(Rule):
         labels = call.tensor(call.first)
         rank, dim = len(labels.shape), call.get("dim")
         dims = set(range(rank)) if dim is None else {dim % rank}
-        found = keep_outside(coupling, labels, dims, reason=f"ordered or normalized by {call.name}")
+        input_vectors = keep_outside(coupling, labels, dims, reason=f"ordered or normalized by {call.name}")
         for dim in dims:
-            coupling.freeze(found.pop(dim, None), f"ordered or normalized by {call.name}")
+            coupling.freeze(input_vectors.pop(dim, None), f"ordered or normalized by {call.name}")
         outputs = []
         for shape in call.out_shapes:
-            left = [d for d in range(rank) if len(shape) == rank or d not in dims]
-            outputs.append(Labels.of(shape, {at: found.get(d) for at, d in enumerate(left)}))
+            remaining_dims = [d for d in range(rank) if len(shape) == rank or d not in dims]
+            outputs.append(Labels.of(shape, {at: input_vectors.get(d) for at, d in enumerate(remaining_dims)}))
         return outputs if call.many else outputs[0]
 
 
@@ -76,6 +76,6 @@ def keep_outside(coupling: Coupling, labels: Labels, inside: set[int], *, reason
     """Resolve ``labels`` so that a split dimension keeps, if possible, a factor that is not in ``inside``."""
     outside = [dim for dim in range(len(labels.shape)) if dim not in inside]
     mixed = tuple(track for track in labels.tracks if any(dim in outside for dim in track.dims))
-    rest = tuple(track for track in labels.tracks if not any(dim in outside for dim in track.dims))
-    found = coupling.resolve(Labels(labels.shape, mixed), outside, reason=reason)
-    return found | coupling.resolve(Labels(labels.shape, rest), reason=reason)
+    inner = tuple(track for track in labels.tracks if not any(dim in outside for dim in track.dims))
+    resolved = coupling.resolve(Labels(labels.shape, mixed), outside, reason=reason)
+    return resolved | coupling.resolve(Labels(labels.shape, inner), reason=reason)

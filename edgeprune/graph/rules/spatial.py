@@ -48,6 +48,6 @@ class FractionalMaxPool(Rule):
         channel = len(inputs.shape) - samples.shape[2] - 1
         reason = f"positions of {call.name}"
         ids = coupling.resolve(inputs, [channel], reason=reason).get(channel)
-        drawn = coupling.resolve(samples, [1], reason=reason).get(1)
-        ids = coupling.tie(ids, drawn, reason="pooled at places whose number is fixed")
+        sample_ids = coupling.resolve(samples, [1], reason=reason).get(1)
+        ids = coupling.tie(ids, sample_ids, reason="pooled at places whose number is fixed")
         return [Labels.of(shape, {channel: ids}) for shape in call.out_shapes]

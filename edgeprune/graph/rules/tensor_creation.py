@@ -8,7 +8,7 @@ from typing import Any
 from edgeprune.graph.coupling import Coupling
 from edgeprune.graph.index_labels import Labels
 from edgeprune.graph.operator_call import Call
-from edgeprune.graph.rules.base import Keep, Rule, aten, left, register
+from edgeprune.graph.rules.base import Keep, Rule, aten, register, remaining_size
 
 
 @register
@@ -26,7 +26,7 @@ class FilledTensor(Rule):
         return Labels.of(call.out_shape, vectors)
 
     def resize(self, call: Call, keep: Mapping[str, Keep], out: Sequence[Keep]) -> Mapping[str, Any]:
-        return {"size": [left(out[0], dim, size) for dim, size in enumerate(call.out_shape)]}
+        return {"size": [remaining_size(out[0], dim, size) for dim, size in enumerate(call.out_shape)]}
 
 
 @register

@@ -165,7 +165,7 @@ class _Trial:
             context.recipe.training.model_copy(update={"precision": "float32", "channels_last": False}),
             seed=context.recipe.seed,
             folder=folder,
-            teacher=context.teacher(model, rewritten.kept),
+            teacher=context.teacher(model, rewritten.kept_indices),
             base=context.recipe.folder,
         )
         if trainer.plan.steps * TRAINING_FRACTION < FEWEST_STEPS:

@@ -24,7 +24,7 @@ def _run(context: BuildContext, _stage_dir: StageDir, plan: PlanResult) -> Equiv
 
     removed = context.removed(plan)
     rewritten = rewrite(context.dense, context.units, removed)
-    equivalence = verify_equivalence(rewritten.model, context.units, removed, rewritten.kept)
+    equivalence = verify_equivalence(rewritten.model, context.units, removed, rewritten.kept_indices)
     return EquivalenceResult(
         report=EquivalenceReport(verified=True, max_error=equivalence.max_error, exact=equivalence.exact)
     )
