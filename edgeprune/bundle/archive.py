@@ -117,7 +117,7 @@ def read_member(path: Path, member: str) -> tuple[Manifest, bytes | None]:
         if name == member:
             content.extend(part)
             if len(content) > _MOST_MEMBER_BYTES:
-                raise BundleError(f"{path}: {member} has more than {_MOST_MEMBER_BYTES:,} bytes")
+                raise BundleError(f"{path}: {member} is larger than the limit of {_MOST_MEMBER_BYTES:,} bytes")
 
     manifest, _ = read(path, receive)
     return manifest, bytes(content) if member in manifest.files else None
@@ -138,7 +138,7 @@ def extract(path: Path, folder: Path) -> Path:
     """
     size, free = sum(entry.bytes for entry in read(path)[0].files.values()), shutil.disk_usage(folder).free
     if size > free:
-        raise BundleError(f"{path} has {size:,} bytes when extracted; {folder} has room for {free:,}")
+        raise BundleError(f"{path} needs {size:,} bytes when extracted, but {folder} has {free:,} bytes free")
     bundle = folder / "bundle"
     bundle.mkdir()
 
@@ -194,7 +194,7 @@ class _Reader:
         self._zeros(2 * _BLOCK_BYTES, "the end", manifest=manifest)
         self._zeros(-self._file.tell() % tarfile.RECORDSIZE, "the end")
         if self._file.read(1):
-            raise BundleError(f"{self._path}: something follows the end of the archive")
+            raise BundleError(f"{self._path}: data follow the end of the archive")
         self._file.finish()
         return manifest, text
 
@@ -211,13 +211,17 @@ class _Reader:
         name = bundle_paths.shown(info.name)
         if member != manifests.NAME or not bundle_paths.is_inside(root):
             raise BundleError(
-                f"{self._path}: the first member is '{name}'; it must be the {manifests.NAME} of one folder"
+                f"{self._path}: expected {manifests.NAME} in one folder as the first member, found '{name}'"
             )
         if info.size > _MOST_MANIFEST_BYTES:
-            raise BundleError(f"{self._path}: {name} has {info.size:,} bytes; at most {_MOST_MANIFEST_BYTES:,}")
+            raise BundleError(
+                f"{self._path}: {name} has {info.size:,} bytes, but the limit is {_MOST_MANIFEST_BYTES:,}"
+            )
         epoch = int(info.mtime)
         if epoch != self._file.epoch:
-            raise BundleError(f"{self._path}: its gzip header has another time than its members")
+            raise BundleError(
+                f"{self._path}: the gzip header has the time {self._file.epoch}, but the members have {epoch}"
+            )
         self._compare(header, _header(root, member, info.size, epoch), info.name, None)
         return root, info.size, epoch
 
@@ -232,7 +236,7 @@ class _Reader:
                 self._receive(member, chunk)
             remaining -= len(chunk)
         if digest.hexdigest() != entry.sha256:
-            raise BundleError(f"{self._path}: {member} was changed: its SHA-256 is not that of the manifest")
+            raise BundleError(f"{self._path}: {member} was changed: its SHA-256 differs from the manifest")
         self._zeros(-entry.bytes % _BLOCK_BYTES, member)
 
     def _compare(self, header: bytes, expected: bytes, name: str, manifest: Manifest | None) -> None:
@@ -245,22 +249,22 @@ class _Reader:
         """Raise the error that describes how a header differs from the expected one."""
         inner, name = info.name.partition("/")[2], bundle_paths.shown(info.name)
         if info.type in _KINDS:
-            reason = f"'{name}' is {_KINDS[info.type]}; a bundle has files alone"
+            reason = f"'{name}' is {_KINDS[info.type]}, but a bundle contains only regular files"
         elif info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):  # the first block of a long name, or an extension
-            reason = f"another member is where '{expected}' must be"
+            reason = f"expected the member '{expected}', found a header of type {info.type!r}"
         elif not bundle_paths.is_inside(info.name):
-            reason = f"'{name}' leaves the bundle"
+            reason = f"'{name}' is outside the bundle"
         elif info.name == expected:
-            reason = f"'{name}' is not written as EdgePrune does: another size, time, owner or mode"
+            reason = f"the size, time, owner or mode of '{name}' differs from what EdgePrune writes"
         elif manifest is not None and (inner == manifests.NAME or inner in manifest.files):
-            reason = f"'{name}' is there twice, or out of order, where '{expected}' must be"
+            reason = f"expected the member '{expected}', found '{name}', which occurs twice or is out of order"
         else:
-            reason = f"'{name}' is not in the manifest, or '{expected}' is missing"
+            reason = f"'{name}' is not listed in the manifest, or '{expected}' is missing"
         raise BundleError(f"{self._path}: {reason}")
 
     def _header_info(self, header: bytes) -> tarfile.TarInfo:
         if not any(header):
-            raise BundleError(f"{self._path} ends before all files of its manifest are there")
+            raise BundleError(f"{self._path} ends before the last file of its manifest")
         try:
             return tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
         except (tarfile.TarError, ValueError) as problem:
@@ -272,7 +276,7 @@ class _Reader:
             parts.append(part)
             remaining -= len(part)
         if remaining:
-            raise BundleError(f"{self._path} is cut off in {what}")
+            raise BundleError(f"{self._path} is truncated in {what}")
         return b"".join(parts)
 
     def _zeros(self, size: int, what: str, manifest: Manifest | None = None) -> None:
@@ -280,4 +284,4 @@ class _Reader:
         if any(padding):
             if manifest is not None:
                 self._refuse(self._header_info(padding[:_BLOCK_BYTES]), "the end", manifest)
-            raise BundleError(f"{self._path}: something is hidden behind {what}")
+            raise BundleError(f"{self._path}: the padding after {what} contains data")

@@ -35,7 +35,7 @@ def verdict(
     margin = value - limit if name == _LOWER else limit - value
     is_accepted = is_at_least(kind, required)
     if not is_accepted:
-        note = f"it is {kind}, and budget.require asks for {required}{f'; {note}' if note else ''}"
+        note = f"the value is {kind}, but budget.require is '{required}'{f'; {note}' if note else ''}"
     is_within = margin >= -_ROUNDING * max(1.0, abs(limit))
     return BudgetReport(
         name=name, limit=limit, value=value, margin=margin, kind=kind, ok=is_within and is_accepted, note=note

@@ -24,14 +24,14 @@ def check(paths: Iterable[str], own: Iterable[str] = ()) -> None:
     names = set(own)
     for path in paths:
         if not is_inside(path):
-            raise BundleError(f"'{shown(path)}' is not a path inside a bundle")
+            raise BundleError(f"expected a relative, printable path inside the bundle, found '{shown(path)}'")
         if path in names:
-            raise BundleError(f"a bundle cannot have two files of the name {path}")
+            raise BundleError(f"a bundle cannot contain two files with the name {path}")
         names.add(path)
     for path in names:
         for folder in PurePosixPath(path).parents:
             if str(folder) in names:
-                raise BundleError(f"{folder} is both a file and a folder in the bundle")
+                raise BundleError(f"{folder} cannot be both a file and a folder in the bundle")
 
 
 def shown(name: str) -> str:

@@ -47,7 +47,7 @@ def read(path: Path) -> BundleContent:
             path, manifest, _text(profile) if profile.is_file() else None, _evaluation_in_folder(path, manifest)
         )
     if not path.exists():
-        raise BundleError(f"cannot read {path}: there is no such file")
+        raise BundleError(f"cannot read {path}: the file does not exist")
     if path.name.endswith((".tar.gz", ".tgz")):
         manifest, content = archive.read_member(path, evaluation.NAME)
         return BundleContent(path, manifest, None, None if content is None else _parsed(manifest, content, path))
@@ -55,7 +55,7 @@ def read(path: Path) -> BundleContent:
     try:
         is_profile = "models" in safe_json.loads(text)
     except (ValueError, TypeError) as problem:
-        raise BundleError(f"{path} is neither a bundle, a manifest nor a profile: {problem}") from problem
+        raise BundleError(f"{path} is not a bundle, a manifest or a profile: {problem}") from problem
     return BundleContent(path, None, text) if is_profile else BundleContent(path, Manifest.load(path), None)
 
 
@@ -65,7 +65,7 @@ def _evaluation_in_folder(folder: Path, manifest: Manifest) -> Evaluation | None
         return None
     file = folder / evaluation.NAME
     if not file.is_file():
-        raise BundleError(f"{file} is missing: the manifest lists it")
+        raise BundleError(f"{file} is listed in the manifest, but does not exist")
     try:
         content = input_files.read_bytes(file, max_bytes=_MOST_BYTES)
     except OSError as problem:
@@ -80,14 +80,16 @@ def _parsed(manifest: Manifest, content: bytes, where: Path) -> Evaluation:
     results = Evaluation.parse(content, where=f"{evaluation.NAME} of {where}")
     if results.samples != manifest.metrics.shipped.samples:
         raise BundleError(
-            f"{evaluation.NAME} of {where} has {results.samples} samples; the manifest has "
+            f"{evaluation.NAME} of {where} has {results.samples} samples, but the manifest has "
             f"{manifest.metrics.shipped.samples}"
         )
     accuracy = manifest.metrics.shipped.accuracy
     fraction = _fraction(results)
     is_accuracy = results.correct is not None or manifest.metric == "accuracy"
     if is_accuracy and (accuracy is None or abs(fraction - accuracy) > _ROUNDING):
-        raise BundleError(f"{evaluation.NAME} of {where} has an accuracy of {fraction}; the manifest has {accuracy}")
+        raise BundleError(
+            f"{evaluation.NAME} of {where} has an accuracy of {fraction}, but the manifest has {accuracy}"
+        )
     return results
 
 

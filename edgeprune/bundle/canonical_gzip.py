@@ -33,12 +33,14 @@ class CanonicalGzip:
         self._checksum = self._size = 0
         header = file.read(_HEADER.size)
         if len(header) < _HEADER.size:
-            raise EOFError("it ends within its gzip header")
+            raise EOFError("its gzip header is truncated")
         magic, method, flags, self.epoch, level, system = _HEADER.unpack(header)
         if (magic, method) != (b"\x1f\x8b", 8):
             raise gzip.BadGzipFile("it is not a gzip file")
         if (flags, level, system) != (0, 0, 255):
-            raise gzip.BadGzipFile("its gzip header has a file name, a comment or other fields that no bundle has")
+            raise gzip.BadGzipFile(
+                "its gzip header has a file name, a comment or other fields, which EdgePrune does not write"
+            )
 
     def read(self, size: int) -> bytes:
         """Return up to ``size`` bytes; fewer or none at the end of the stream."""
@@ -46,7 +48,7 @@ class CanonicalGzip:
         while not content and size and not self._inflate.eof:
             chunk = self._inflate.unconsumed_tail or self._file.read(_CHUNK_BYTES)
             if not chunk:
-                raise EOFError("it is cut off")
+                raise EOFError("it is truncated")
             content = self._inflate.decompress(chunk, size)
         self._checksum = zlib.crc32(content, self._checksum)
         self._size += len(content)
@@ -64,8 +66,8 @@ class CanonicalGzip:
         """
         trailer = self._inflate.unused_data + self._file.read(_TRAILER.size + 1)
         if len(trailer) < _TRAILER.size:
-            raise EOFError("it is cut off in its gzip trailer")
+            raise EOFError("its gzip trailer is truncated")
         if _TRAILER.unpack(trailer[: _TRAILER.size]) != (self._checksum, self._size & 0xFFFFFFFF):
-            raise gzip.BadGzipFile("the checksum of its gzip trailer is wrong")
+            raise gzip.BadGzipFile("the checksum or size in its gzip trailer is wrong")
         if len(trailer) > _TRAILER.size:
-            raise gzip.BadGzipFile("bytes follow its gzip stream")
+            raise gzip.BadGzipFile("data follow its gzip stream")

@@ -55,7 +55,7 @@ class Evaluation(ManifestPart):
             bits = self.bits
             padding = -self.samples % 8
             if bits >> (self.samples + padding) or bits & ((1 << padding) - 1):
-                raise ValueError(f"'correct' must hold {self.samples} bits and be padded with zeros")
+                raise ValueError(f"'correct' must have {self.samples} bits, padded with zeros")
         if self.losses is not None and len(self.losses) != -(-self.samples // (self.batch_size or 1)):
             raise ValueError(f"'losses' has {len(self.losses)} values, which does not match {self.samples} samples")
         return self
@@ -68,7 +68,9 @@ class Evaluation(ManifestPart):
         except (binascii.Error, ValueError) as problem:
             raise ValueError(f"'correct' is not base64: {problem}") from problem
         if self.correct is not None and len(content) != -(-self.samples // 8):
-            raise ValueError(f"'correct' has {len(content)} bytes; {self.samples} samples take {-(-self.samples // 8)}")
+            raise ValueError(
+                f"'correct' has {len(content)} bytes, but {self.samples} samples need {-(-self.samples // 8)}"
+            )
         return int.from_bytes(content, "big")
 
     def to_json(self) -> str:

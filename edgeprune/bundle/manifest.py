@@ -234,10 +234,12 @@ class Manifest(ManifestPart):
         networks = (self.metrics.dense, self.metrics.pruned, self.metrics.shipped)
         values = [network.accuracy for network in networks if network.accuracy is not None]
         if self.metric == "accuracy" and not all(0 <= value <= 1 for value in values):
-            raise ValueError("metrics: accuracy must be from 0 to 1")
+            raise ValueError(f"metrics: accuracy must be from 0 to 1, got {', '.join(map(str, values))}")
         samples = self.metrics.shipped.samples
         if self.pairs is not None and samples is not None and self.pairs.lost + self.pairs.gained > samples:
-            raise ValueError(f"pairs: more samples differ than the {samples} that were evaluated")
+            raise ValueError(
+                f"pairs: {self.pairs.lost + self.pairs.gained} samples differ, but only {samples} were evaluated"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -273,13 +275,14 @@ class Manifest(ManifestPart):
         try:
             values = safe_json.loads(content)
         except ValueError as problem:
-            raise BundleError(f"{where} is not JSON: {problem}") from problem
+            raise BundleError(f"{where} is not valid JSON: {problem}") from problem
         schema = values.get("schema") if isinstance(values, dict) else None
         if not isinstance(schema, int) or isinstance(schema, bool):
-            raise BundleError(f"{where} is not a manifest: it has no key 'schema' with a whole number")
+            raise BundleError(f"{where} is not a manifest: the key 'schema' must be a whole number")
         if schema > SCHEMA:
             raise BundleError(
-                f"{where} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}: use a newer one"
+                f"{where} has schema {schema}, but EdgePrune {version('edgeprune')} supports schemas up to {SCHEMA}: "
+                "install a newer EdgePrune"
             )
         try:
             return cls.model_validate(values)

@@ -135,7 +135,7 @@ def source_date_epoch() -> int | None:
     if text is None:
         return None
     if not text.isascii() or not text.isdigit():
-        raise BundleError(f"SOURCE_DATE_EPOCH is '{text}': it must be whole seconds since 1970")
+        raise BundleError(f"SOURCE_DATE_EPOCH: got '{text}', must be a whole number of seconds since 1970")
     return int(text)
 
 

@@ -67,7 +67,7 @@ class RequestedSettings(ManifestPart):
     def _check_sizes(self) -> RequestedSettings:
         for name, value in self.hardware.items():
             if name.endswith("_bytes") and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-                raise ValueError(f"hardware.{name} must be a number of bytes")
+                raise ValueError(f"hardware.{name}: got {value!r:.80}, must be a number of bytes")
         return self
 
 
@@ -125,7 +125,7 @@ class ReportGroup(ManifestPart):
     @model_validator(mode="after")
     def _check_counts(self) -> ReportGroup:
         if self.left > self.units:
-            raise ValueError(f"{self.left} of {self.units} units remain")
+            raise ValueError(f"left: got {self.left}, must be at most {self.units}, the units of the group")
         return self
 
 
@@ -159,7 +159,7 @@ class SensitivityCurve(ManifestPart):
     @model_validator(mode="after")
     def _check_counts(self) -> SensitivityCurve:
         if any(point.kept > self.units for point in self.points):
-            raise ValueError(f"a point keeps more than the {self.units} units of the group")
+            raise ValueError(f"points: kept must be at most {self.units}, the units of the group")
         return self
 
 
@@ -181,7 +181,7 @@ class ReportSensitivity(ManifestPart):
     @model_validator(mode="after")
     def _check_lengths(self) -> ReportSensitivity:
         if len({len(curve.points) for curve in self.groups}) > 1:
-            raise ValueError("the groups have different numbers of points")
+            raise ValueError("groups: all curves must have the same number of points")
         return self
 
 
@@ -278,9 +278,9 @@ class ReportData(ManifestPart):
             return cls.model_validate({**values, "schema": values["schema"]})
         except OSError as problem:
             raise BundleError(
-                f"cannot read {path}: {problem.strerror}; it is needed for the report: build the bundle again"
+                f"cannot read {path}, which the report needs: {problem.strerror}; build the bundle again"
             ) from problem
         except ValidationError as problems:
             raise BundleError(f"{path} is not a report of schema {SCHEMA}: {strict_json.described(problems)}") from None
         except (ValueError, TypeError, KeyError) as problem:
-            raise BundleError(f"{path} is not a report: {problem!r}") from problem
+            raise BundleError(f"{path} is not a report of schema {SCHEMA}: {problem!r}") from problem

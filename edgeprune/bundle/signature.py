@@ -80,12 +80,15 @@ def verify(content: bytes, name: str, signature: Path, allowed_signers: Path | N
             ``allowed_signers``.
     """
     if signature.stat().st_size > _MOST_BYTES:
-        raise BundleError(f"{signature} is not a valid signature: it has {signature.stat().st_size:,} bytes")
+        raise BundleError(
+            f"{signature} is not a valid signature: it has {signature.stat().st_size:,} bytes, but the limit is "
+            f"{_MOST_BYTES:,}"
+        )
     arguments = ["-n", _NAMESPACES[name], "-s", str(signature)]
     novalidate = _run(["check-novalidate", *arguments], content)
     key = _KEY.search(novalidate.stdout)
     if novalidate.returncode or key is None:
-        raise BundleError(f"{signature} is not a valid signature of this {name}: {_last(novalidate)}")
+        raise BundleError(f"{signature} is not a valid signature of the content of {name}: {_last(novalidate)}")
     shown_key = f"{key[1]} {key[2]}"
     if allowed_signers is None:
         return Signer(None, shown_key)
@@ -106,11 +109,13 @@ def _run(arguments: list[str], content: bytes, *, timeout_s: float = _TIMEOUT_S)
         try:
             return subprocesses.run(["ssh-keygen", "-Y", *arguments], timeout_s=timeout_s, stdin=file)
         except FileNotFoundError as problem:
-            raise BundleError("signatures need OpenSSH's ssh-keygen, 8.2 or newer: install openssh-client") from problem
+            raise BundleError(
+                "ssh-keygen is not installed, but signatures need it: install OpenSSH 8.2 or newer"
+            ) from problem
         except TimeoutExpired as problem:
             raise BundleError(f"ssh-keygen did not finish within {timeout_s:.0f} s") from problem
 
 
 def _last(process: CompletedProcess[str]) -> str:
     lines = [line.strip() for line in (process.stderr + process.stdout).splitlines() if line.strip()]
-    return lines[-1] if lines else f"ssh-keygen ended with {process.returncode}"
+    return lines[-1] if lines else f"ssh-keygen ended with exit code {process.returncode}"

@@ -133,12 +133,15 @@ class _Folder:
         own = (manifests.NAME, measurements.NAME, *signature.NAMES)
         bundle_paths.check([*self.manifest.files, *self._measured.files], own=own)
         if self._measured.manifest not in (None, _sha256(self.text)):
-            raise BundleError(f"{self._path / measurements.NAME} belongs to another {manifests.NAME}")
+            raise BundleError(
+                f"{self._path / measurements.NAME} belongs to another {manifests.NAME}: its SHA-256 of the manifest "
+                "differs"
+            )
         entries = {**self.manifest.files, **self._measured.files}
         actual = dict(_walk(self._path))
         problems = [f"{bundle_paths.shown(name)} is {kind}" for name, kind in actual.items() if kind]
         problems += [
-            f"{bundle_paths.shown(name)} is extra"
+            f"{bundle_paths.shown(name)} is not listed"
             for name, kind in actual.items()
             if not kind and name not in {*entries, *own}
         ]
@@ -164,7 +167,7 @@ def _signer(text: bytes, name: str, signature_path: Path, allowed_signers: Path 
     if signature_path.is_file():
         return signature.verify(text, name, signature_path, allowed_signers)
     if allowed_signers is not None:
-        raise BundleError(f"{name} is not signed: {signature_path} does not exist; create it with 'edgeprune sign'")
+        raise BundleError(f"{name} is not signed: {signature_path} does not exist; sign it with 'edgeprune sign'")
     return None
 
 

@@ -79,6 +79,6 @@ def test_folder_without_a_bundle_is_refused(tmp_path: Path, packed: pack.PackedB
         with pytest.raises(BundleError) as told:
             read(path)
         assert str(path) in str(told.value), told.value
-    with pytest.raises(BundleError, match=r"schema 9; EdgePrune .* reads up to 1: use a newer one"):
+    with pytest.raises(BundleError, match=r"schema 9\b.* 1\b"):
         read(tmp_path / "newer.tar.gz")
     assert sorted(path.name for path in tmp_path.iterdir()) == before

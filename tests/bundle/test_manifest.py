@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,9 +45,9 @@ def test_keys_of_a_later_writer_of_the_same_schema_are_skipped(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"schema": 2}, "schema 2; EdgePrune .* reads up to 1"),
-        ({"schema": None}, "no key 'schema'"),
-        ({"schema": True}, "no key 'schema'"),
+        ({"schema": 2}, r"schema 2\b.* 1\b"),
+        ({"schema": None}, "'schema'"),
+        ({"schema": True}, "'schema'"),
         ({"schema": 0}, "schema: "),
         ({"recipe": 3}, "recipe: "),
         ({"files": {"a": {"sha256": "xyz", "bytes": 1}}}, r"files\.a\.sha256"),
@@ -67,7 +69,7 @@ def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, content: bytes) -
 
 
 def test_missing_manifest_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"cannot read .*manifest\.json: No such file"):
+    with pytest.raises(BundleError, match=rf"manifest\.json.*{os.strerror(errno.ENOENT)}"):
         Manifest.load(tmp_path)
 
 

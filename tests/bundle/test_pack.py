@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_source_date_epoch_is_honoured(tmp_path: Path, manifest: Manifest, monke
         assert {member.mtime for member in archive.getmembers()} == {1700000000}
     for wrong in ("", "yesterday", "-1", "1.5"):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
-        with pytest.raises(BundleError, match=f"SOURCE_DATE_EPOCH is '{wrong}'"):
+        with pytest.raises(BundleError, match=f"SOURCE_DATE_EPOCH.*'{re.escape(wrong)}'"):
             pack.write(tmp_path / "b", contents(tmp_path), manifest)
 
 
@@ -102,14 +103,14 @@ def test_new_bundle_replaces_every_file_of_the_old_one(tmp_path: Path, manifest:
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", ".", "", "a//b", "./a"])
 def test_paths_that_leave_the_bundle_are_refused(tmp_path: Path, manifest: Manifest, path: str) -> None:
-    with pytest.raises(BundleError, match="not a path inside a bundle"):
+    with pytest.raises(BundleError, match=rf"'{re.escape(path)}'$"):
         pack.write(tmp_path / "dist" / "b", {path: "x"}, manifest)
     assert not (tmp_path / "dist").exists()
 
 
 def test_duplicate_names_are_refused(tmp_path: Path, manifest: Manifest) -> None:
     for measured in ({"a": "2"}, {"manifest.json": "2"}, {"measured.json": "2"}):
-        with pytest.raises(BundleError, match="two files of the name"):
+        with pytest.raises(BundleError, match=rf" {re.escape(next(iter(measured)))}$"):
             pack.write(tmp_path / "b", {"a": "1"}, manifest, measured=measured)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeprune.bundle import archive, pack
+from edgeprune.bundle import archive, bundle_paths, pack
 from edgeprune.bundle.manifest import FileEntry, Manifest
 from edgeprune.bundle.pack import PackedBundle
 from edgeprune.bundle.verification import sign, verify
@@ -148,29 +150,30 @@ def _no_manifest(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (_change, "model.onnx was changed"),
-        (_lengthen, "empty was changed"),
-        (_remove, "plan/plan.json is missing"),
-        (_add, "plan/extra.sh is extra"),
-        (_add_folder, "more is an empty folder"),
-        (_link, "run.py is a link"),
-        (_link_folder, "plan is a link"),
-        (_pipe, "run.py is a device, pipe or socket"),
-        (_socket, "s is a device, pipe or socket"),
-        (_replace_by_folder, "run.py/inner is extra"),
-        (_change_measured, "profile.json was changed"),
-        (_change_manifest, "measured.json belongs to another manifest.json"),
-        (_link_manifest, "manifest.json: Too many levels of symbolic links"),
-        (_pipe_as_manifest, "manifest.json"),
-        (_no_manifest, "manifest.json: No such file"),
+        (_change, ("model.onnx",)),
+        (_lengthen, ("empty",)),
+        (_remove, ("plan/plan.json",)),
+        (_add, ("plan/extra.sh",)),
+        (_add_folder, ("more is", "folder")),
+        (_link, ("run.py", "link")),
+        (_link_folder, ("plan is", "link")),
+        (_pipe, ("run.py", "pipe")),
+        (_socket, (": s is", "socket")),
+        (_replace_by_folder, ("run.py/inner",)),
+        (_change_measured, ("profile.json",)),
+        (_change_manifest, ("measured.json", "manifest.json", "SHA-256")),
+        (_link_manifest, ("manifest.json", os.strerror(errno.ELOOP))),
+        (_pipe_as_manifest, ("manifest.json", "pipe")),
+        (_no_manifest, ("manifest.json", os.strerror(errno.ENOENT))),
     ],
 )
 def test_every_change_of_a_folder_is_reported(
-    packed: PackedBundle, damage: Callable[[Path], None], told: str, capsys: pytest.CaptureFixture[str]
+    packed: PackedBundle, damage: Callable[[Path], None], told: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(packed.folder)
     assert run(["verify", str(packed.folder)]) == 3
-    assert told in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert all(part in message for part in told), message
 
 
 def test_all_problems_are_in_one_error(packed: PackedBundle) -> None:
@@ -183,7 +186,7 @@ def test_all_problems_are_in_one_error(packed: PackedBundle) -> None:
 def test_names_that_a_terminal_would_obey_are_escaped(packed: PackedBundle, capsys: pytest.CaptureFixture[str]) -> None:
     (packed.folder / "\x1b[2Jextra").write_text("x")
     assert run(["verify", str(packed.folder)]) == 3
-    assert "'\\x1b[2Jextra' is extra" in capsys.readouterr().err
+    assert "'\\x1b[2Jextra'" in capsys.readouterr().err
     members = _members(packed)
     members[-1][0].name = "\x1b[2Jx"
     _rewrite(packed, members)
@@ -192,7 +195,7 @@ def test_names_that_a_terminal_would_obey_are_escaped(packed: PackedBundle, caps
 
 
 def test_missing_bundle_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"cannot read .*none: No such file"):
+    with pytest.raises(BundleError, match=f"none.*{os.strerror(errno.ENOENT)}"):
         verify(tmp_path / "none")
 
 
@@ -224,21 +227,21 @@ def test_paths_in_a_manifest_that_leave_the_bundle(packed: PackedBundle, path: s
     values = json.loads((packed.folder / "manifest.json").read_text())
     values["files"][path] = _entry()
     (packed.folder / "manifest.json").write_text(json.dumps(values))
-    with pytest.raises(BundleError, match=r"not a path inside a bundle|two files of the name"):
+    with pytest.raises(BundleError, match=re.escape(bundle_paths.shown(path)) + "'*$"):
         verify(packed.folder)
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"schema": 2}', "schema 2; EdgePrune .* reads up to 1"),
-        ('{"schema": 1, "schema": 1}', "the key 'schema' is there twice"),
-        ('{"a":' * 100_000, "nested deeper|not JSON"),
-        ("[" * 100_000, "nested deeper"),
-        ('{"schema": ' + "9" * 5000 + "}", "not JSON|newer"),
-        ('{"schema": NaN}', "not JSON"),
-        ("\ufeff{}", "not JSON"),
-        ('{"schema": 1, "recipe": "\\ud800"}', "not JSON: .*surrogates not allowed"),
+        ('{"schema": 2}', r"schema 2\b.* 1\b"),
+        ('{"schema": 1, "schema": 1}', "'schema'"),
+        ('{"a":' * 100_000, r"64|manifest\.json.*JSON"),
+        ("[" * 100_000, " 64 "),
+        ('{"schema": ' + "9" * 5000 + "}", "JSON.* 64 "),
+        ('{"schema": NaN}', "JSON.*NaN"),
+        ("\ufeff{}", "JSON.*EF BB BF"),
+        ('{"schema": 1, "recipe": "\\ud800"}', r"JSON.*\\ud800"),
         (" " * (17 << 20), "17,825,792"),
     ],
 )
@@ -252,7 +255,7 @@ def test_a_file_that_is_a_folder_as_well(packed: PackedBundle) -> None:
     values = json.loads((packed.folder / "manifest.json").read_text())
     values["files"]["run.py/inner"] = _entry()
     (packed.folder / "manifest.json").write_text(json.dumps(values))
-    with pytest.raises(BundleError, match=r"run.py is both a file and a folder"):
+    with pytest.raises(BundleError, match=r"^run\.py "):
         verify(packed.folder)
 
 
@@ -413,33 +416,33 @@ def _nothing(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (_renamed(f"{_ROOT}/../../x"), f"'{_ROOT}/../../x' leaves the bundle"),
-        (_renamed("/etc/cron.d/x"), "'/etc/cron.d/x' leaves the bundle"),
-        (_renamed("../x"), "'../x' leaves the bundle"),
-        (_typed(tarfile.SYMTYPE, "/etc/passwd"), f"'{_ROOT}/run.py' is a link"),
-        (_typed(tarfile.LNKTYPE, f"{_ROOT}/empty"), f"'{_ROOT}/run.py' is a link"),
-        (_typed(tarfile.CHRTYPE), f"'{_ROOT}/run.py' is a device"),
-        (_typed(tarfile.BLKTYPE), f"'{_ROOT}/run.py' is a device"),
-        (_typed(tarfile.FIFOTYPE), f"'{_ROOT}/run.py' is a pipe"),
-        (_typed(tarfile.DIRTYPE), f"'{_ROOT}/run.py' is a folder"),
-        (_again, f"'{_ROOT}/empty' is there twice"),
-        (_another, f"'{_ROOT}/zzz' is not in the manifest"),
-        (_without_last, "ends before all files of its manifest are there"),
-        (_swapped, f"another member is where '{_ROOT}/empty' must be"),
-        (_exchanged, "is there twice, or out of order"),
-        (_manifest_last, "the first member is"),
-        (_other_content, "run.py was changed"),
-        (_larger, "another size"),
-        (_owned, f"'{_ROOT}/run.py' is not written as EdgePrune does"),
-        (_of_two_roots, "'other/run.py' is there twice, or out of order"),
-        (_nothing, "ends before"),
+        (_renamed(f"{_ROOT}/../../x"), (f"'{_ROOT}/../../x'",)),
+        (_renamed("/etc/cron.d/x"), ("'/etc/cron.d/x'",)),
+        (_renamed("../x"), ("'../x'",)),
+        (_typed(tarfile.SYMTYPE, "/etc/passwd"), (f"'{_ROOT}/run.py'", "link")),
+        (_typed(tarfile.LNKTYPE, f"{_ROOT}/empty"), (f"'{_ROOT}/run.py'", "link")),
+        (_typed(tarfile.CHRTYPE), (f"'{_ROOT}/run.py'", "device")),
+        (_typed(tarfile.BLKTYPE), (f"'{_ROOT}/run.py'", "device")),
+        (_typed(tarfile.FIFOTYPE), (f"'{_ROOT}/run.py'", "pipe")),
+        (_typed(tarfile.DIRTYPE), (f"'{_ROOT}/run.py'", "folder")),
+        (_again, (f"'{_ROOT}/empty'",)),
+        (_another, (f"'{_ROOT}/zzz'",)),
+        (_without_last, (f"{_ROOT}.tar.gz ends",)),
+        (_swapped, (f"'{_ROOT}/empty'",)),
+        (_exchanged, (f"'{_ROOT}/empty'", f"'{_ROOT}/run.py'")),
+        (_manifest_last, ("expected manifest.json",)),
+        (_other_content, ("run.py", "SHA-256")),
+        (_larger, ("size", f"'{_ROOT}/")),
+        (_owned, ("owner", f"'{_ROOT}/run.py'")),
+        (_of_two_roots, ("'other/run.py'",)),
+        (_nothing, (f"{_ROOT}.tar.gz ends",)),
     ],
 )
 def test_every_change_of_an_archive_is_reported(
     packed: PackedBundle,
     tmp_path: Path,
     change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], None],
-    told: str,
+    told: tuple[str, ...],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     members = _members(packed)
@@ -447,13 +450,14 @@ def test_every_change_of_an_archive_is_reported(
     _rewrite(packed, members)
     before = sorted(tmp_path.rglob("*"))
     assert run(["verify", str(packed.archive)]) == 3
-    assert told in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert all(part in message for part in told), message
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_data_after_the_end_of_the_archive_is_refused(packed: PackedBundle) -> None:
     _rewrite(packed, _members(packed), behind=b"\0" * 512 + b"more")
-    with pytest.raises(BundleError, match="follows the end"):
+    with pytest.raises(BundleError, match=rf"{_ROOT}\.tar\.gz.*\bend\b"):
         verify(packed.archive)
 
 
@@ -462,7 +466,7 @@ def test_data_after_the_end_of_the_archive_is_refused(packed: PackedBundle) -> N
 )
 def test_bytes_after_the_gzip_stream_are_refused(packed: PackedBundle, behind: bytes) -> None:
     packed.archive.write_bytes(packed.archive.read_bytes() + behind)
-    with pytest.raises(BundleError, match="bytes follow"):
+    with pytest.raises(BundleError, match=rf"{_ROOT}\.tar\.gz.*gzip stream"):
         verify(packed.archive)
 
 
@@ -498,7 +502,7 @@ def test_data_in_the_padding_is_refused(packed: PackedBundle) -> None:
     end = written.index(b"print(1)\n") + len(b"print(1)\n")
     written[end + 3] = 7
     packed.archive.write_bytes(_compress(bytes(written)))
-    with pytest.raises(BundleError, match=r"hidden behind run\.py"):
+    with pytest.raises(BundleError, match=r"run\.py"):
         verify(packed.archive)
 
 
@@ -630,7 +634,7 @@ def test_ssh_keygen_alone_verifies_the_signature(packed: PackedBundle, keys: Pat
 def test_an_unknown_signer_is_refused(packed: PackedBundle, keys: Path) -> None:
     sign(packed.folder, keys / "theirs")
     for path in (packed.folder, packed.archive):
-        with pytest.raises(BundleError, match=r"\.sig: key ED25519 .* is not listed in .*ours"):
+        with pytest.raises(BundleError, match=r"\.sig.*ED25519 .*ours\.allowed"):
             verify(path, keys / "ours.allowed")
         assert verify(path, keys / "theirs.allowed").signer is not None
 
@@ -644,21 +648,19 @@ def test_a_signer_may_be_allowed_for_something_else(packed: PackedBundle, keys: 
     assert found.principal == "ship@example.org"
     for refused in ('namespaces="git"', 'valid-before="20200101"'):
         allowed.write_text(f"ship@example.org {refused} {public}")
-        with pytest.raises(BundleError, match="is not listed in"):
+        with pytest.raises(BundleError, match=rf"ED25519 .*{allowed}"):
             verify(packed.folder, allowed)
 
 
 def test_unsigned_bundle_is_refused_if_signers_are_required(packed: PackedBundle, keys: Path) -> None:
     for path in (packed.folder, packed.archive):
-        with pytest.raises(
-            BundleError, match=r"manifest\.json is not signed: .*sig does not exist; create it with 'edgeprune sign'"
-        ):
+        with pytest.raises(BundleError, match=r"manifest\.json.*\.sig .*'edgeprune sign'"):
             verify(path, keys / "ours.allowed")
     sign(packed.folder, keys / "ours")
-    with pytest.raises(BundleError, match=r"file of allowed signers .*none does not exist"):
+    with pytest.raises(BundleError, match=str(keys / "none")):
         verify(packed.folder, keys / "none")
     (packed.folder / "measured.json.sig").unlink()
-    with pytest.raises(BundleError, match=r"measured\.json is not signed"):
+    with pytest.raises(BundleError, match=r"measured\.json\.sig .*'edgeprune sign'"):
         verify(packed.folder, keys / "ours.allowed")
 
 
@@ -670,7 +672,7 @@ def test_a_signature_over_another_file_is_refused(packed: PackedBundle, keys: Pa
     other.archive.with_name(f"{other.archive.name}.sig").replace(packed.archive.with_name(f"{packed.archive.name}.sig"))
     for path in (packed.folder, packed.archive):
         for allowed in (None, keys / "ours.allowed"):
-            with pytest.raises(BundleError, match=r"\.sig is not a valid signature of this manifest\.json"):
+            with pytest.raises(BundleError, match=r"\.sig .*manifest\.json"):
                 verify(path, allowed)
 
 
@@ -679,7 +681,7 @@ def test_signature_of_measurements_does_not_sign_a_manifest(packed: PackedBundle
 
     made = signature.sign((packed.folder / "manifest.json").read_bytes(), "measured.json", keys / "ours")
     (packed.folder / "manifest.json.sig").write_bytes(made)
-    with pytest.raises(BundleError, match="not a valid signature of this manifest"):
+    with pytest.raises(BundleError, match=r"manifest\.json\.sig .*manifest\.json:"):
         verify(packed.folder)
 
 
@@ -688,13 +690,13 @@ def test_signature_of_measurements_does_not_sign_a_manifest(packed: PackedBundle
 )
 def test_invalid_signatures_are_refused(packed: PackedBundle, content: bytes) -> None:
     (packed.folder / "manifest.json.sig").write_bytes(content)
-    with pytest.raises(BundleError, match=r"manifest\.json\.sig is not a valid signature"):
+    with pytest.raises(BundleError, match=r"manifest\.json\.sig"):
         verify(packed.folder)
 
 
 def test_damaged_bundle_is_not_signed(packed: PackedBundle, keys: Path) -> None:
     _change(packed.folder)
-    with pytest.raises(BundleError, match=r"model\.onnx was changed"):
+    with pytest.raises(BundleError, match=r"model\.onnx"):
         sign(packed.folder, keys / "ours")
     assert not list(packed.folder.parent.rglob("*.sig"))
 
@@ -703,7 +705,7 @@ def test_invalid_keys_are_refused(packed: PackedBundle, keys: Path, tmp_path: Pa
     (tmp_path / "key").write_text("no key")
     (tmp_path / "key").chmod(0o600)
     for key in (tmp_path / "key", tmp_path / "none", keys / "ours.allowed"):
-        with pytest.raises(BundleError, match=f"cannot sign with {key}"):
+        with pytest.raises(BundleError, match=str(key)):
             sign(packed.folder, key)
 
 

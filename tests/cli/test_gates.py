@@ -73,7 +73,7 @@ def test_evidence_that_is_too_weak_is_refused(shared_own: Path, capsys: pytest.C
     assert run([*build, "--budget", "latency_ms.p95=10s", "--budget", "require=measured"]) == 4
     found = verdicts(capsys)["latency_ms.p95"]
     assert (found["kind"], found["ok"], found["value"] < 10_000) == ("estimated", False, True)
-    assert "asks for measured" in found["note"]
+    assert "'measured'" in found["note"]
 
 
 @pytest.mark.parametrize(
