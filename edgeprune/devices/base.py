@@ -147,7 +147,7 @@ def device(uri: str) -> Device:
     known = ", ".join(f"{name}:" for name in sorted(_transports))
     scheme, colon, rest = (uri if ":" in uri else device_config.uri_of(uri, schemes=known)).partition(":")
     if not colon or scheme not in _transports:
-        raise InputError(f"got the device {uri!r}; a device begins with one of {known}")
+        raise InputError(f"device: got {uri!r}, must start with one of {known}")
     return _transports[scheme](rest)
 
 
@@ -164,7 +164,7 @@ def kind_option(given: Mapping[str, str], *, uri: str) -> Kind:
     kinds: Mapping[str, Kind] = {"0": "measured", "1": "emulated"}
     value = given.get(EMULATED, "0")
     if value not in kinds:
-        raise InputError(f"the device {uri}: got the option '{EMULATED}={value}'; it must be 0 or 1")
+        raise InputError(f"device {uri}: option {EMULATED}: got '{value}', must be 0 or 1")
     return kinds[value]
 
 
@@ -178,8 +178,10 @@ def options(rest: str, allowed: Collection[str], *, uri: str) -> tuple[str, dict
     try:
         found = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     except ValueError:
-        raise InputError(f"the device {uri}: got '?{query}', options are written ?name=value&name=value") from None
+        raise InputError(f"device {uri}: got the options '?{query}', expected ?name=value&name=value") from None
     for name, value in found.items():
         if name not in allowed or not value:
-            raise InputError(f"the device {uri}: got the option '{name}={value}'; it takes {', '.join(allowed)}")
+            raise InputError(
+                f"device {uri}: got the option '{name}={value}', expected a value for one of {', '.join(allowed)}"
+            )
     return before, found

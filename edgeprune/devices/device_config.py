@@ -51,20 +51,22 @@ def uri_of(name: str, *, schemes: str) -> str:
     known = devices()
     if name not in known:
         near = nearest(name, list(known))
-        hint = f"did you mean '{near}'? " if near else ""
+        hint = f"; did you mean '{near}'?" if near else ""
         raise InputError(
-            f"got the device {name!r}; {hint}a device begins with one of {schemes}, or is named in {FILE} here or in "
-            f"{files()[1].parent} ({', '.join(known) or 'which name none'})"
+            f"device: got {name!r}, must start with one of {schemes}, or be a name in {FILE} of the working folder or "
+            f"{files()[1].parent} ({', '.join(known) or 'no names are defined'}){hint}"
         )
     return known[name]
 
 
 def _uri(file: Path, name: str, table: object) -> str:
     if not isinstance(table, dict) or not isinstance(table.get("uri"), str):
-        raise InputError(f"{file}: '{name}' must be a table with a uri: [{name}] and uri = \"ssh://user@host\"")
+        raise InputError(f"{file}: '{name}' must be a table with the key uri: [{name}] and uri = \"ssh://user@host\"")
     wrong = [key for key, value in table.items() if not isinstance(value, str | int)]
     if wrong:
-        raise InputError(f"{file}: {name}.{wrong[0]} must be text, a whole number, true or false")
+        raise InputError(
+            f"{file}: {name}.{wrong[0]}: got {table[wrong[0]]!r:.80}, must be text, a whole number, true or false"
+        )
     options = {key: int(value) if isinstance(value, bool) else value for key, value in table.items() if key != "uri"}
     uri = table["uri"]
     return uri if not options else f"{uri}{'&' if '?' in uri else '?'}{urlencode(options)}"

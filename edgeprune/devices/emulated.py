@@ -114,6 +114,6 @@ def _emulator(name: str) -> Device:
         return EmulatedMicrocontroller()
     if name not in emulator_image.BOARDS:
         known = ", ".join([*emulator_image.BOARDS, MICROCONTROLLER])
-        raise InputError(f"there is no emulator {name!r}; there are: {known}")
+        raise InputError(f"device: unknown emulator {name!r}, must be one of {known}")
     emulator_image.find(name)
     return Emulator(name)

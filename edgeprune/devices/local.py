@@ -35,7 +35,7 @@ class Local:
 @transport("local")
 def _local(rest: str) -> Local:
     if rest:
-        raise InputError(f"got the device 'local:{rest}'; this machine is 'local:', with nothing behind")
+        raise InputError(f"device: got 'local:{rest}', must be 'local:' for this machine")
     return Local()
 
 
@@ -62,7 +62,7 @@ class _LocalWorkspace(LocalFiles):
         try:
             ended = subprocesses.run([*self._python, *arguments], timeout_s=timeout_s, env=self._env)
         except subprocess.TimeoutExpired as problem:
-            raise DeviceError(f"{script} did not end in {timeout_s:g} s") from problem
+            raise DeviceError(f"{script} did not finish within {timeout_s:g} s") from problem
         except OSError as problem:
             raise cannot_start(self._python[0], problem) from problem
         if ended.returncode != 0:

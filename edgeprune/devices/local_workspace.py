@@ -33,7 +33,7 @@ class LocalFiles:
 
     def pull(self, path: str, file: Path) -> None:
         if not Path(path).is_file():
-            raise DeviceError(f"nothing has written {path}")
+            raise DeviceError(f"{path} does not exist: no program wrote it")
         with files.replacing(file) as temporary:
             shutil.copyfile(path, temporary)
 

@@ -122,15 +122,15 @@ def _ssh(rest: str) -> Ssh:
     address, given = options(rest, ("python", "ssh_config", EMULATED), uri=f"ssh:{rest}")
     found = _ADDRESS.fullmatch(address)
     if found is None or found["host"].startswith("-") or (found["user"] or "").startswith("-"):
-        raise InputError(f"got the device 'ssh:{rest}'; it is written ssh://user@host:port, user and port if need be")
+        raise InputError(f"device: got 'ssh:{rest}', must be ssh://user@host:port, where user and port are optional")
     port = None if found["port"] is None else int(found["port"])
     if port is not None and not 0 < port < 1 << 16:
-        raise InputError(f"got the device 'ssh:{rest}'; a port is 1 to 65535")
+        raise InputError(f"device ssh:{rest}: got port {port}, must be from 1 to 65535")
     python = given.get("python", "python3")
     try:
         shlex.split(python)
     except ValueError as problem:
-        raise InputError(f"the device 'ssh:{rest}': python is {python!r}: {problem}") from problem
+        raise InputError(f"device ssh:{rest}: option python: got {python!r}, must be a command: {problem}") from problem
     kind = kind_option(given, uri=f"ssh:{rest}")
     return Ssh(found["host"], found["user"], port, python=python, ssh_config=given.get("ssh_config"), kind=kind)
 
@@ -168,8 +168,8 @@ class _SshWorkspace:
         except ProgramEndedError as problem:
             if problem.code == NOT_FOUND:
                 raise DeviceError(
-                    f"there is no {python} on {self._device.uri} ({problem.words}): install Python 3.8 or newer there "
-                    '(sudo apt install python3), or say in devices.toml which it is (python = "venv/bin/python")'
+                    f"{python} does not exist on {self._device.uri} ({problem.words}): install Python 3.8 or newer "
+                    '(sudo apt install python3), or set its path in devices.toml (python = "venv/bin/python")'
                 ) from problem
             raise DeviceError(
                 f"{python} on {self._device.uri} {how_it_ended(problem.code, problem.words)}"
@@ -204,7 +204,7 @@ class _SshWorkspace:
         try:
             ended = subprocesses.run(self._session(arguments), timeout_s=timeout_s)
         except subprocess.TimeoutExpired as problem:
-            raise DeviceError(f"{script} did not end in {timeout_s:g} s") from problem
+            raise DeviceError(f"{script} did not finish within {timeout_s:g} s") from problem
         except OSError as problem:
             raise cannot_start("ssh", problem) from problem
         words = last_words(ended.stderr)
@@ -255,7 +255,10 @@ class _SshWorkspace:
                     break
                 part, following, first = following, content.read(_PART_BYTES), False
         if got["sha256"] != expected:
-            raise DeviceError(f"{file.name} arrived damaged on {self._device.uri}: its sha256 is another there")
+            raise DeviceError(
+                f"{file.name} was damaged during the transfer to {self._device.uri}: expected SHA-256 {expected}, "
+                f"got {got['sha256']!s:.80}"
+            )
         self._there[name] = (expected, str(got["path"]))
         return str(got["path"])
 
@@ -271,7 +274,7 @@ class _SshWorkspace:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise DeviceError(f"{self._device.uri} answers with something else than expected: {line[:200]!r}")
+            raise DeviceError(f"{self._device.uri}: expected a JSON object as the answer, got {line[:200]!r}")
         if "error" in answer:
             raise DeviceError(f"{self._device.uri}: {of}: {answer['error']}")
         return answer
@@ -280,13 +283,15 @@ class _SshWorkspace:
         """Return the error for a failed connection, with what to do."""
         advice = ""
         if "has changed" in words:
-            advice = "; its host key is not the one that is known: make sure that it is the same device before you "
+            advice = (
+                "; its host key differs from the one in known_hosts: make sure that it is the same device before you "
+            )
             advice += "remove the old key from known_hosts"
         elif "ost key verification failed" in words:
-            advice = "; its host key is not known: connect once by hand, compare the key, and accept it"
+            advice = "; its host key is unknown: connect once with ssh, compare the key, and accept it"
         elif "Permission denied" in words:
-            advice = "; no password is ever asked for: give it a key (ssh-copy-id)"
-        return DeviceError(f"cannot reach {self._device.uri}: {words or 'ssh ended without a word'}{advice}")
+            advice = "; EdgePrune does not ask for passwords: install a key on the device with ssh-copy-id"
+        return DeviceError(f"cannot reach {self._device.uri}: {words or 'ssh ended without a message'}{advice}")
 
 
 def _words(command: str) -> str:

@@ -77,7 +77,7 @@ class ChildProcess:
         except queue.Empty:
             words = self.last_words()
             raise DeviceError(
-                f"{self._name} gave no answer in {timeout_s:g} s" + (f"; its last words: {words}" if words else "")
+                f"{self._name} did not answer within {timeout_s:g} s" + (f"; last output: {words}" if words else "")
             ) from None
         if line is None:
             self._lines.put(None)
@@ -133,4 +133,4 @@ def last_words(text: str) -> str:
 def how_it_ended(code: int, words: str) -> str:
     """Describe how a program ended."""
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    return how + (f"; its last words: {words}" if words else "")
+    return how + (f"; last output: {words}" if words else "")

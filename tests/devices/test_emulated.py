@@ -61,7 +61,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def image(interrupted: Path) -> Image:
     """The emulator, installed on top of ``interrupted`` without another download by apt."""
-    with pytest.raises(DeviceError, match="is not installed"):
+    with pytest.raises(DeviceError, match=f"emulator install {_NAME}"):
         find(_NAME)
     nowhere = interrupted.parent / "apt.conf"
     nowhere.write_text('Acquire::http::Proxy "http://127.0.0.1:9"; Acquire::https::Proxy "http://127.0.0.1:9";\n')
@@ -95,7 +95,7 @@ def test_installing_again_changes_nothing(image: Image) -> None:
 def test_failed_reinstallation_keeps_the_installed_emulator(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeprune.devices.emulation.foreign_wheels.version", lambda name: "0.0.1")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(DeviceError, match="needs apt-get"):
+    with pytest.raises(DeviceError, match="apt-get"):
         install(_NAME)
     assert find(_NAME) == image
 
@@ -139,7 +139,7 @@ def test_timeout_leaves_no_process(image: Image, tmp_path: Path, monkeypatch: py
     with device(_URI).open() as workspace:
         talk = workspace.converse([workspace.push(script)])
         pid = int(talk.receive(timeout_s=60))
-        with pytest.raises(DeviceError, match=r"no answer in 0\.1 s"):
+        with pytest.raises(DeviceError, match=r"\b0\.1 s"):
             talk.receive(timeout_s=0.1)
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):

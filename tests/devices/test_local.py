@@ -55,9 +55,9 @@ def test_error_has_exit_code_and_last_output(tmp_path: Path) -> None:
         talk = workspace.converse([workspace.push(path)])
         assert talk.receive(timeout_s=300) == "one"
         for _ in range(2):
-            with pytest.raises(DeviceError, match="ended with exit code 1; its last words: no runtime here"):
+            with pytest.raises(DeviceError, match=r"exit code 1\b.*no runtime here"):
                 talk.receive(timeout_s=300)
-        with pytest.raises(DeviceError, match="exit code 1"):
+        with pytest.raises(DeviceError, match=r"exit code 1\b"):
             talk.send("x" * 1_000_000)  # more than a pipe holds
 
 
@@ -66,7 +66,7 @@ def test_line_that_was_cut_is_not_an_answer(tmp_path: Path) -> None:
     with Local().open() as workspace:
         talk = workspace.converse([workspace.push(path)])
         assert talk.receive(timeout_s=300) == "whole"
-        with pytest.raises(DeviceError, match="exit code 3"):
+        with pytest.raises(DeviceError, match=r"exit code 3\b"):
             talk.receive(timeout_s=300)
 
 
@@ -75,7 +75,7 @@ def test_error_names_the_signal_of_a_killed_program(tmp_path: Path) -> None:
     with Local().open() as workspace:
         talk = workspace.converse([workspace.push(path)])
         os.kill(int(talk.receive(timeout_s=300)), signal.SIGKILL)
-        with pytest.raises(DeviceError, match="killed by signal 9"):
+        with pytest.raises(DeviceError, match=r"signal 9\b"):
             talk.receive(timeout_s=300)
 
 
@@ -86,7 +86,7 @@ def test_timeout_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         talk = workspace.converse([workspace.push(script(tmp_path, code))])
         pid = int(talk.receive(timeout_s=300))
         os.kill(pid, signal.SIGSTOP)  # a stopped process does not even hear a request to end
-        with pytest.raises(DeviceError, match=r"no answer in 0\.1 s"):
+        with pytest.raises(DeviceError, match=r"\b0\.1 s"):
             talk.receive(timeout_s=0.1)
     assert not alive(pid)
 
@@ -130,7 +130,7 @@ def test_files_written_by_a_program_are_fetched(tmp_path: Path) -> None:
     path = script(tmp_path, "import sys\nopen(sys.argv[1], 'w').write('written')\nprint('printed')\n")
     with Local().open() as workspace:
         there = workspace.path("out.txt")
-        with pytest.raises(DeviceError, match=r"nothing has written .*out\.txt"):
+        with pytest.raises(DeviceError, match=r"out\.txt"):
             workspace.pull(there, tmp_path / "here.txt")
         assert workspace.run([workspace.push(path), there], timeout_s=300) == "printed\n"
         workspace.pull(there, tmp_path / "here.txt")
@@ -141,9 +141,9 @@ def test_files_written_by_a_program_are_fetched(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("raise SystemExit('no')", r"script\.py ended with exit code 1; its last words: no"),
-        ("import os; os.abort()", r"script\.py was killed by signal 6"),
-        ("import time; time.sleep(600)", r"script\.py did not end in 0\.5 s"),
+        ("raise SystemExit('no')", r"script\.py .*exit code 1\b.* no$"),
+        ("import os; os.abort()", r"script\.py .*signal 6\b"),
+        ("import time; time.sleep(600)", r"script\.py .*\b0\.5 s"),
     ],
     ids=["exit", "abort", "silence"],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import termios
@@ -158,10 +159,10 @@ def test_every_command_of_the_protocol_is_answered(model: Path) -> None:
         assert ask("results") == said[-1:]
         assert len(board_protocol.results(board_protocol.bracketed(said[-1], "results") or "")) == 640
         for wrong, reason in {
-            ("db", "load", 3): "640 bytes",
-            ("db", "00"): "db load comes first",
+            ("db", "load", 3): "640",
+            ("db", "00"): "db load",
             ("infer", 0): "must be >0",
-            ("nonsense",): "Unknown command: nonsense",
+            ("nonsense",): r"command: nonsense",
             ("db", "load", 640): "",
         }.items():
             if reason:
@@ -303,12 +304,12 @@ def test_figures_of_an_emulator_on_a_serial_port_are_emulated(
 
 def test_a_board_with_another_model_is_not_measured(model: Path, shared_data: Path) -> None:
     other = shared_data / "models" / "mlperf_tiny_ic_int8.tflite"
-    with board(other) as port, pytest.raises(DeviceError, match=r"runs the model .*, which is not .*: build and flash"):
+    with board(other) as port, pytest.raises(DeviceError, match=rf"{model.name}.*{other.stem}"):
         profiled(port, model)
 
 
 def test_board_without_a_model_is_an_error(model: Path) -> None:
-    with board(None) as port, pytest.raises(DeviceError, match=r"'db load 640%' with the error 'there is no model'"):
+    with board(None) as port, pytest.raises(DeviceError, match=r"'the firmware has no model'.*'db load 640%'"):
         profiled(port, model)
 
 
@@ -334,7 +335,7 @@ def test_board_that_was_reset_is_measured_again(model: Path, monkeypatch: pytest
         assert found.models[model.stem].latency_ms.p50 == pytest.approx(1.5)
     with (
         board(model, Resetting(10**9)) as port,
-        pytest.raises(DeviceError, match="was reset while it worked") as raised,
+        pytest.raises(DeviceError, match=r"reset.*'infer") as raised,
     ):
         profiled(port, model)
     assert raised.value.exit_code == 5
@@ -350,11 +351,11 @@ def nonsense(start: str, said: str) -> Say:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (nonsense("infer", "m-lap-us-1"), "answers infer with something else"),
-        (nonsense("db", "m-ready"), "answers the last of the input with something else"),
-        (nonsense("arena", "m-arena-[many]"), "answers arena with something else: 'many'"),
-        (nonsense("layers", "m-layers-[CONV]"), "answers layers with something else: 'CONV'"),
-        (nonsense("infer", "e-[out of memory]"), "with the error 'out of memory'"),
+        (nonsense("infer", "m-lap-us-1"), r"infer: .*'m-lap-us-1'"),
+        (nonsense("db", "m-ready"), r"input: \[\]"),
+        (nonsense("arena", "m-arena-[many]"), "arena: 'many'"),
+        (nonsense("layers", "m-layers-[CONV]"), "layers: 'CONV'"),
+        (nonsense("infer", "e-[out of memory]"), "'out of memory'.*'infer"),
     ],
 )
 def test_unexpected_answer_is_an_error(model: Path, answer: Say, reason: str) -> None:
@@ -372,7 +373,7 @@ def dies(start: str) -> Say:
 
 @pytest.mark.long
 def test_silent_board_is_an_error_with_its_last_output(model: Path) -> None:
-    silent = pytest.raises(DeviceError, match=r"answer to 'infer 1 0%' in 5 s; it said: .*m-load-done")
+    silent = pytest.raises(DeviceError, match=r"'infer 1 0%'.* 5 s.*m-load-done")
     with board(model, dies("infer")) as port, silent:
         ep.profile(model, f"serial:{port}", **_QUICK, timeout_s=5.0)
 
@@ -380,7 +381,7 @@ def test_silent_board_is_an_error_with_its_last_output(model: Path) -> None:
 def test_silent_port_is_an_error() -> None:
     terminal, other = os.openpty()
     link = SerialLink(os.ttyname(other))
-    with pytest.raises(DeviceError, match=r"does not answer in 0\.5 s and says nothing: is it powered"):
+    with pytest.raises(DeviceError, match=r"\b0\.5 s.*baud"):
         link.synchronise(timeout_s=0.5)
     link.close()
     os.close(other)
@@ -389,7 +390,7 @@ def test_silent_port_is_an_error() -> None:
 
 def test_busy_port_is_an_error(model: Path) -> None:
     with board(model) as port, serial.Serial(port, exclusive=True):
-        with pytest.raises(DeviceError, match=r"cannot open .*; another program is using it: close it") as raised:
+        with pytest.raises(DeviceError, match=f"{port}.*{os.strerror(errno.EAGAIN)}") as raised:
             profiled(port, model)
         assert raised.value.exit_code == 5
 
@@ -400,7 +401,7 @@ def test_unplugged_board_is_an_error(model: Path) -> None:
     link = SerialLink(os.ttyname(other))
     os.close(other)
     os.close(terminal)
-    with pytest.raises(LineLostError, match="is gone"):
+    with pytest.raises(LineLostError, match=r"/dev/pts/\d+"):
         link.ask(board_protocol.command("name"), timeout_s=5)
     link.close()
 
@@ -408,11 +409,11 @@ def test_unplugged_board_is_an_error(model: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("serial:", "it is written serial:/dev/ttyACM0"),
-        ("serial:/dev/ttyACM0?baud=fast", "baud is 'fast'"),
-        ("serial:/dev/ttyACM0?baud=0", "baud is '0'"),
-        ("serial:/dev/ttyACM0?bauds=9600", "it takes baud"),
-        ("serial:/dev/ttyACM0?emulated=yes", "emulated=yes"),
+        ("serial:", "'serial:'.*serial:/dev/ttyACM0"),
+        ("serial:/dev/ttyACM0?baud=fast", "baud.*'fast'"),
+        ("serial:/dev/ttyACM0?baud=0", "baud.*'0'"),
+        ("serial:/dev/ttyACM0?bauds=9600", "'bauds=9600'.*baud, emulated"),
+        ("serial:/dev/ttyACM0?emulated=yes", "emulated.*'yes'"),
     ],
 )
 def test_uri_without_a_port_is_refused(uri: str, reason: str) -> None:
@@ -422,7 +423,7 @@ def test_uri_without_a_port_is_refused(uri: str, reason: str) -> None:
 
 def test_missing_port_is_an_error(model: Path) -> None:
     assert device("serial:/dev/ttyACM7?baud=9600") == SerialBoard("/dev/ttyACM7", 9600)
-    with pytest.raises(DeviceError, match=r"cannot open /dev/none: No such file or directory; is the board plugged in"):
+    with pytest.raises(DeviceError, match=f"/dev/none: {os.strerror(errno.ENOENT)}"):
         profiled("/dev/none", model)
 
 
@@ -430,9 +431,9 @@ def test_missing_port_is_an_error(model: Path) -> None:
 def test_file_other_than_tflite_is_refused(tmp_path: Path) -> None:
     for name, content in (("x.onnx", b""), ("x.tflite", b"no model")):
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=r"a microcontroller runs \.tflite files"):
+    with pytest.raises(InputError, match=r"x\.onnx.*\.tflite"):
         measure({"x": tmp_path / "x.onnx"}, device("emulator:microcontroller"))
-    with pytest.raises(DeviceError, match="is no TFLite file"):
+    with pytest.raises(DeviceError, match=r"x\.tflite.*TFLite"):
         measure({"x": tmp_path / "x.tflite"}, device("emulator:microcontroller"))
 
 
@@ -442,7 +443,7 @@ def test_closed_conversation_leaves_no_process(model: Path) -> None:
         assert isinstance(talk, BoardConversation)
         pid = talk._child._process.pid
         talk.receive(timeout_s=60)
-        with pytest.raises(DeviceError, match="runs no programs"):
+        with pytest.raises(DeviceError, match="firmware"):
             workspace.run(["x.py"], timeout_s=1)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -71,7 +72,7 @@ def test_files_programs_and_conversations(server: Server, tmp_path: Path) -> Non
         assert workspace.run([workspace.push(double), model, there], timeout_s=300) == ""
         workspace.pull(there, tmp_path / "back.bin")
         assert (tmp_path / "back.bin").read_bytes() == 2 * content
-        with pytest.raises(DeviceError, match=r"none\.bin: No such file"):
+        with pytest.raises(DeviceError, match=rf"none\.bin: {os.strerror(errno.ENOENT)}"):
             workspace.pull(workspace.path("none.bin"), tmp_path / "none.bin")
         talks = [workspace.converse([workspace.push(script(tmp_path, _ECHO, "echo.py"))]) for _ in range(2)]
         for index, talk in enumerate(talks):
@@ -141,9 +142,9 @@ def test_pushed_files_keep_their_folders(server: Server, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("raise SystemExit('no')", r"script\.py ended with exit code 1; its last words: no"),
-        ("import os; os.abort()", r"script\.py was killed by signal 6"),
-        ("import time; time.sleep(600)", r"script\.py did not end in 0\.5 s"),
+        ("raise SystemExit('no')", r"script\.py .*exit code 1\b.* no$"),
+        ("import os; os.abort()", r"script\.py .*signal 6\b"),
+        ("import time; time.sleep(600)", r"script\.py .*\b0\.5 s"),
     ],
     ids=["exit", "abort", "silence"],
 )
@@ -159,10 +160,10 @@ def test_failed_program_is_an_error_with_its_output(server: Server, tmp_path: Pa
     [
         (
             "print(1, flush=True); raise SystemExit('out of words')",
-            "ended with exit code 1; its last words: out of words",
+            r"exit code 1\b.* out of words$",
         ),
-        ("import os; print(1, flush=True); os.kill(os.getpid(), 11)", "was killed by signal 11"),
-        ("import os, signal; print(1, flush=True); os.kill(os.getpid(), signal.SIGSTOP)", r"no answer in 0\.5 s"),
+        ("import os; print(1, flush=True); os.kill(os.getpid(), 11)", r"signal 11\b"),
+        ("import os, signal; print(1, flush=True); os.kill(os.getpid(), signal.SIGSTOP)", r"\b0\.5 s"),
     ],
     ids=["exit", "crash", "stopped"],
 )
@@ -232,7 +233,7 @@ def test_lost_connection_is_an_error_and_the_device_is_cleaned(own: Server, tmp_
         talk = workspace.converse([workspace.push(busy)])
         assert talk.receive(timeout_s=300) == "1"
         own.kill()
-        with pytest.raises(LineLostError, match=r"the connection to ssh://.* was lost") as raised:
+        with pytest.raises(LineLostError, match=r"ssh://") as raised:
             talk.receive(timeout_s=60)
         with pytest.raises(LineLostError):
             workspace.push(script(tmp_path, _ECHO, "other.py"))
@@ -273,12 +274,12 @@ def test_unknown_host_key_is_refused(own: Server) -> None:
     line = known.read_text()
     known.write_text("")
     started = time.monotonic()
-    with pytest.raises(DeviceError, match=r"cannot reach ssh://.*verification failed.*connect once by hand"):
+    with pytest.raises(DeviceError, match=r"ssh://.*verification failed"):
         device(own.uri()).open().__enter__()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(own.folder / "other")], check=True)
     key = (own.folder / "other.pub").read_text().split()[1]
     known.write_text(f"{' '.join(line.split()[:2])} {key}\n")
-    with pytest.raises(DeviceError, match=r"has changed.*make sure that it is the same device"):
+    with pytest.raises(DeviceError, match=r"ssh://.*has changed.*known_hosts"):
         device(own.uri()).open().__enter__()
     assert time.monotonic() - started < 300
 
@@ -286,7 +287,7 @@ def test_unknown_host_key_is_refused(own: Server) -> None:
 def test_refused_login_is_an_error_without_a_prompt(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     (own.folder / "user.pub").write_text("")
     monkeypatch.setenv("SSH_ASKPASS", "/bin/false")
-    with pytest.raises(DeviceError, match=r"Permission denied.*no password is ever asked for"):
+    with pytest.raises(DeviceError, match=r"ssh://.*Permission denied.*ssh-copy-id"):
         device(own.uri()).open().__enter__()
 
 
@@ -311,13 +312,13 @@ def test_jump_host_of_the_ssh_config_is_used(server: Server, own: Server, tmp_pa
 @pytest.mark.long
 def test_jump_host_never_prompts(server: Server, own: Server) -> None:
     (own.folder / "known").write_text("")
-    with pytest.raises(DeviceError, match=r"cannot reach ssh://board: .*verification failed"):
+    with pytest.raises(DeviceError, match=r"ssh://board: .*verification failed"):
         device(behind(own, server)).open().__enter__()
 
 
 def test_unreachable_host_is_an_error(own: Server) -> None:
     own.stop()
-    with pytest.raises(DeviceError, match=r"cannot reach ssh://.*Connection refused"):
+    with pytest.raises(DeviceError, match=r"ssh://.*Connection refused"):
         device(own.uri()).open().__enter__()
 
 
@@ -325,9 +326,9 @@ def test_unreachable_host_is_an_error(own: Server) -> None:
 def test_device_without_python_is_an_error_with_the_package_to_install(server: Server) -> None:
     with pytest.raises(DeviceError, match=r"/opt/none/python.*ssh://.*3\.8"):
         device(server.uri(python="/opt/none/python")).open().__enter__()
-    with pytest.raises(DeviceError, match=r"/bin/false on ssh://.* ended with exit code 1"):
+    with pytest.raises(DeviceError, match=r"/bin/false .*ssh://.* exit code 1\b"):
         device(server.uri(python="/bin/false")).open().__enter__()
-    with pytest.raises(DeviceError, match=r"/bin/echo hello on ssh://.* ended with exit code 0"):
+    with pytest.raises(DeviceError, match=r"/bin/echo hello .*ssh://.* exit code 0\b"):
         device(server.uri(python="/bin/echo hello")).open().__enter__()
 
 
@@ -352,7 +353,7 @@ def test_full_disk_of_the_device_is_reported(tmp_path: Path, small: Path) -> Non
     model = tmp_path / "model.onnx"
     model.write_bytes(bytes(3_000_000))
     with sshd.server(tmp_path / "sshd", tmp=small) as server:
-        full = pytest.raises(DeviceError, match=r"ssh://.*: model\.onnx: No space left on device")
+        full = pytest.raises(DeviceError, match=rf"ssh://.*: model\.onnx: {os.strerror(errno.ENOSPC)}")
         with device(server.uri()).open() as workspace, full as raised:
             workspace.push(model)
         assert raised.value.exit_code == 5
@@ -370,7 +371,7 @@ def test_file_size_limit_of_the_device_is_reported(tmp_path: Path) -> None:
     model = tmp_path / "model.onnx"
     model.write_bytes(bytes(3_000_000))
     with sshd.server(tmp_path / "sshd", file_bytes=1 << 20) as server:
-        large = pytest.raises(DeviceError, match=r"ssh://.*: model\.onnx: File too large")
+        large = pytest.raises(DeviceError, match=rf"ssh://.*: model\.onnx: {os.strerror(errno.EFBIG)}")
         with device(server.uri()).open() as workspace, large:
             workspace.push(model)
         assert server.is_clean()
@@ -379,14 +380,14 @@ def test_file_size_limit_of_the_device_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("ssh:kitchen", "it is written ssh://user@host:port"),
-        ("ssh://", "it is written ssh://"),
-        ("ssh://-oProxyCommand=x", "it is written ssh://"),
-        ("ssh://-l@host", "it is written ssh://"),
-        ("ssh://pi@host:99999", "a port is 1 to 65535"),
-        ("ssh://pi@host?pyton=x", "got the option 'pyton=x'; it takes python, ssh_config"),
-        ("ssh://pi@host?python", "options are written"),
-        ("ssh://pi@host?python='", "No closing quotation"),
+        ("ssh:kitchen", "'ssh:kitchen'.*ssh://user@host:port"),
+        ("ssh://", "'ssh://'.*ssh://user@host:port"),
+        ("ssh://-oProxyCommand=x", "'ssh://-oProxyCommand=x'.*ssh://user@host:port"),
+        ("ssh://-l@host", "'ssh://-l@host'.*ssh://user@host:port"),
+        ("ssh://pi@host:99999", r"\b99999\b.*\b65535\b"),
+        ("ssh://pi@host?pyton=x", "'pyton=x'.*python, ssh_config"),
+        ("ssh://pi@host?python", r"'\?python'.*\?name=value"),
+        ("ssh://pi@host?python='", "python: .*No closing quotation"),
     ],
 )
 def test_invalid_address_is_refused(uri: str, reason: str) -> None:
@@ -407,7 +408,7 @@ def test_devices_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     found = device("kitchen")
     assert (found.uri, found.python) == ("ssh://pi@new", "my venv/bin/python -I")
     assert device("shed").uri.endswith(":22")
-    with pytest.raises(InputError, match=r"did you mean 'kitchen'\?"):
+    with pytest.raises(InputError, match=r"'kitchn'.*'kitchen'"):
         device("kitchn")
     for wrong in ("kitchen = 1", "[kitchen]\nurl = 'x'", "[kitchen]\nuri = 'ssh://x'\npython = ['a']", "="):
         (tmp_path / "devices.toml").write_text(wrong)

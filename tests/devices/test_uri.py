@@ -19,13 +19,13 @@ def test_local_uri_is_this_machine() -> None:
     [
         (
             "",
-            "got the device ''; a device begins with one of emulator:, local:, serial:, ssh:, or is named in devices",
+            r"''.* emulator:, local:, serial:, ssh:,.*devices\.toml",
         ),
-        ("local", "got the device 'local'"),
-        ("telnet://board", "got the device 'telnet://board'"),
-        ("local:here", "got the device 'local:here'; this machine is 'local:'"),
-        ("emulator:", "there is no emulator ''; there are: raspberry-pi-4, microcontroller"),
-        ("emulator:../x", r"there is no emulator '\.\./x'"),
+        ("local", "'local'"),
+        ("telnet://board", "'telnet://board'"),
+        ("local:here", "'local:here'.*'local:'"),
+        ("emulator:", "''.*raspberry-pi-4, microcontroller"),
+        ("emulator:../x", r"'\.\./x'.*raspberry-pi-4"),
     ],
 )
 def test_invalid_uri_is_refused(uri: str, reason: str) -> None:
@@ -35,8 +35,8 @@ def test_invalid_uri_is_refused(uri: str, reason: str) -> None:
 
 def test_missing_emulator_is_an_error_with_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(DeviceError, match="run 'edgeprune emulator install raspberry-pi-4'") as raised:
+    with pytest.raises(DeviceError, match="'edgeprune emulator install raspberry-pi-4'") as raised:
         device("emulator:raspberry-pi-4")
     assert raised.value.exit_code == 5
-    with pytest.raises(DeviceError, match="is not installed"), Emulator("raspberry-pi-4").open():
+    with pytest.raises(DeviceError, match="emulator install raspberry-pi-4"), Emulator("raspberry-pi-4").open():
         pass

@@ -99,8 +99,8 @@ class BoardConversation:
         self._same = board_protocol.is_other_model(model, hashlib.sha256(path.read_bytes()).hexdigest())
         if self._same:
             raise DeviceError(
-                f"the board on {self._link.port} runs the model {model}, which is not {path.name}: build and flash the "
-                "firmware of this bundle"
+                f"board on {self._link.port}: expected firmware with {path.name}, found the model {model}: "
+                "build and flash the firmware of this bundle"
             )
         self._put(_random(self._input, command["seed"]))
         taken_us = self._infer(1, 0)
@@ -172,7 +172,7 @@ class BoardConversation:
         for command in board_protocol.input_commands(content):
             replies = self._link.ask(command, timeout_s=self._timeout_s)
         if board_protocol.LOAD_DONE not in replies:
-            raise self._nonsense("the last of the input", replies)
+            raise self._nonsense("the end of the input", replies)
 
     def _infer(self, count: int, warm_up: int) -> float:
         """Return the microseconds of one inference, measured over ``count`` inferences."""
@@ -203,7 +203,7 @@ class BoardConversation:
         return int(text)
 
     def _nonsense(self, what: str, reply: object) -> DeviceError:
-        return DeviceError(f"the board on {self._link.port} answers {what} with something else: {reply!r:.200}")
+        return DeviceError(f"board on {self._link.port}: unexpected answer to {what}: {reply!r:.200}")
 
 
 class BoardWorkspace(LocalFiles):
@@ -219,7 +219,7 @@ class BoardWorkspace(LocalFiles):
         self._connect = connect
 
     def run(self, arguments: Sequence[str], *, timeout_s: float) -> str:
-        raise DeviceError("a microcontroller runs no programs: its model is in its firmware")
+        raise DeviceError("a microcontroller cannot run programs: its firmware contains the model")
 
     def converse(self, arguments: Sequence[str]) -> BoardConversation:
         talk = self._connect()
@@ -246,11 +246,11 @@ def _ports(path: Path) -> tuple[Port, Port]:
 
     suffix = backend("tflm").suffix  # the firmware is that of this backend
     if path.suffix != suffix:
-        raise InputError(f"got {path.name}; a microcontroller runs {suffix} files")
+        raise InputError(f"model {path.name}: a microcontroller runs only {suffix} files")
     model = read(path)
     inputs = input_ports(model)
     if len(inputs) != 1:
-        raise InputError(f"{path.name} takes {len(inputs)} inputs; the serial protocol brings one")
+        raise InputError(f"model {path.name} has {len(inputs)} inputs, but the serial protocol supports one")
     return inputs[0], output_ports(model)[0]
 
 

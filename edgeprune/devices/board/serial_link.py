@@ -27,8 +27,8 @@ _ANSWER_S = 2.0
 _SYNC_S = 15.0
 _WRITE_S = 5.0
 _ADVICE = {
-    errno.ENOENT: "is the board plugged in, and is this its port?",
-    errno.EACCES: "may this user read it? On most systems members of the group dialout may",
+    errno.ENOENT: "check that the board is connected, and that this is its port",
+    errno.EACCES: "give this user access: on most systems, add the user to the group dialout",
     errno.EAGAIN: "another program is using it: close it",
     errno.EBUSY: "another program is using it: close it",
 }
@@ -89,8 +89,8 @@ class SerialLink:
                 return
         heard = self.last_words()
         raise DeviceError(
-            f"the board on {self.port} does not answer in {timeout_s:g} s"
-            + (f"; it said: {heard}" if heard else " and says nothing: is it powered, and is the baud rate right?")
+            f"board on {self.port}: no answer within {timeout_s:g} s"
+            + (f"; last output: {heard}" if heard else " and no output: check its power supply and the baud rate")
         )
 
     def ask(self, command: bytes, *, timeout_s: float) -> list[str]:
@@ -105,18 +105,18 @@ class SerialLink:
         replies: list[str] = []
         for said in self._until_ready(timeout_s):
             if said == board_protocol.INIT_DONE:
-                raise LineLostError(f"the board on {self.port} was reset while it worked on {_shown(command)}")
+                raise LineLostError(f"board on {self.port}: it was reset during the command {_shown(command)}")
             if (error := board_protocol.error(said)) is not None:
                 for _ in self._until_ready(timeout_s):  # what else it says of this command
                     pass
-                raise CommandError(f"the board on {self.port} answers {_shown(command)} with the error '{error}'")
+                raise CommandError(f"board on {self.port}: error '{error}' for the command {_shown(command)}")
             if said == board_protocol.READY:
                 return replies
             replies.append(said)
         heard = self.last_words()
         raise DeviceError(
-            f"the board on {self.port} does not end its answer to {_shown(command)} in {timeout_s:g} s"
-            + (f"; it said: {heard}" if heard else "")
+            f"board on {self.port}: the answer to {_shown(command)} did not end within {timeout_s:g} s"
+            + (f"; last output: {heard}" if heard else "")
         )
 
     def _until_ready(self, timeout_s: float) -> Iterator[str]:
@@ -166,9 +166,9 @@ class SerialLink:
         try:
             yield
         except serial.SerialTimeoutException as problem:
-            raise DeviceError(f"the board on {self.port} takes nothing for {_WRITE_S:g} s") from problem
+            raise DeviceError(f"board on {self.port}: it accepted no data for {_WRITE_S:g} s") from problem
         except (serial.SerialException, OSError, TypeError) as problem:  # TypeError: pyserial, once it is closed
-            raise LineLostError(f"the board on {self.port} is gone: {problem}") from problem
+            raise LineLostError(f"board on {self.port}: the connection was lost: {problem}") from problem
 
 
 def _why(problem: Exception) -> str:

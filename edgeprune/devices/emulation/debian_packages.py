@@ -25,7 +25,7 @@ def native_architecture() -> str:
     for tool in ("apt-get", "dpkg", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise DeviceError(
-                f"installing an emulator needs {tool}, of Debian, Ubuntu and their relatives; it is missing"
+                f"{tool} is not installed, but installing an emulator needs it: use Debian, Ubuntu or a derivative"
             )
     return host_tools.run(["dpkg", "--print-architecture"]).stdout.strip()
 
@@ -68,7 +68,7 @@ def download(packages: Sequence[str], architectures: Sequence[str], folder: Path
     if code != 0:
         raise DeviceError(
             f"apt-get cannot download {', '.join(packages)}: {host_tools.last_words(said + more)} "
-            f"(the apt sources of this machine must be of a distribution that has {architectures[0]}, such as Debian)"
+            f"(the apt sources of this machine must have packages for {architectures[0]}, such as those of Debian)"
         )
     return sorted(archives.glob("*.deb"))
 

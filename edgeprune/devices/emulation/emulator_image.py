@@ -100,7 +100,7 @@ def board(name: str) -> Board:
         InputError: The board has no emulator.
     """
     if name not in BOARDS:
-        raise InputError(f"there is no emulator {name!r}; there are: {', '.join(BOARDS)}")
+        raise InputError(f"unknown emulator {name!r}, must be one of {', '.join(BOARDS)}")
     return BOARDS[name]
 
 
@@ -130,7 +130,7 @@ def find(name: str) -> Image:
         ) from problem
     if schema != SCHEMA:
         raise DeviceError(
-            f"the emulator in {place} has schema {schema}, this EdgePrune needs {SCHEMA}: run "
+            f"the emulator in {place} has schema {schema}, but this EdgePrune needs {SCHEMA}: run "
             f"'edgeprune emulator install {name}'"
         )
     return Image(BOARDS[name], place, manifest)

@@ -22,7 +22,7 @@ def run(
     try:
         return subprocesses.run(argv, timeout_s=timeout_s, env=env)
     except subprocess.TimeoutExpired as problem:
-        raise DeviceError(f"{argv[0]} did not end in {timeout_s:g} s") from problem
+        raise DeviceError(f"{argv[0]} did not finish within {timeout_s:g} s") from problem
     except OSError as problem:
         raise DeviceError(f"cannot start {argv[0]}: {problem.strerror}") from problem
 

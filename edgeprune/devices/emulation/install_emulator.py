@@ -114,7 +114,7 @@ def _tidy(root: Path) -> None:
     qemu = root / emulator_image.QEMU
     program = qemu.resolve()  # newer Debians have a link to it
     if not program.is_file():
-        raise DeviceError(f"the packages that apt brought hold no {qemu.name}")
+        raise DeviceError(f"the downloaded Debian packages do not contain {qemu.name}")
     program.replace(root / "qemu")
     for other in qemu.parent.glob("qemu-*"):
         other.unlink()
