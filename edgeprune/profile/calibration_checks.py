@@ -18,10 +18,13 @@ def check_device(device: Device) -> None:
     """
     if Capability.RUN not in device.capabilities:
         raise InputError(
-            f"{device.uri} cannot be calibrated: layers are measured with ONNX Runtime, which it does not run"
+            f"device {device.uri} cannot be calibrated: it must run ONNX Runtime, but it cannot run programs"
         )
     if device.kind != "measured":
-        raise InputError(f"{device.uri} cannot be calibrated: its latency is {device.kind}, not measured on the board")
+        raise InputError(
+            f"device {device.uri} cannot be calibrated: expected latencies measured on the board, but they are "
+            f"{device.kind}"
+        )
 
 
 def check_machine(target: Target, device: Device, machine: str) -> None:
@@ -39,8 +42,8 @@ def check_machine(target: Target, device: Device, machine: str) -> None:
     if expected not in (None, machine):
         name = "this machine" if device.uri == "local:" else device.uri
         raise TargetError(
-            f"the target {target.name} has the architecture {expected}, but {name} has {machine}: "
-            "give the board itself with --device, or a target of that architecture, such as host"
+            f"target {target.name}: expected the architecture {expected}, but {name} has {machine}: "
+            f"give the board with --device, or a target with the architecture {machine}, such as host"
         )
 
 
@@ -54,8 +57,8 @@ def check_runtime(target: Target) -> RunnerScripts:
     if not backend.measures_layers or backend.runner is None:
         able = [name for name in backends.names() if backends.backend(name).measures_layers]
         raise TargetError(
-            f"the target {target.name} cannot be calibrated: its runtime is {backend.name}, and layers are measured "
-            f"with {' or '.join(able)}"
+            f"target {target.name} cannot be calibrated: its runtime is {backend.name}, but layers can be measured "
+            f"only with {' or '.join(able)}"
         )
     return backend.runner
 
@@ -64,6 +67,6 @@ def check_version(target: Target, device: Device, version: str) -> None:
     versions = allowed_versions(target, backends.for_target(target).installed_version)
     if not is_version_in(versions, version):
         raise TargetError(
-            f"the target {target.name} is for {target.runtime.name} {versions}, {device.uri} has {version}: "
-            "install such a version there"
+            f"target {target.name}: expected {target.runtime.name} {versions}, but {device.uri} has {version}: "
+            "install one of the expected versions on the device"
         )

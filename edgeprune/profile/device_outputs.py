@@ -52,4 +52,4 @@ def predict(
             with np.load(output_file) as outputs:
                 return {name: outputs[name] for name in outputs.files}
         except (ValueError, OSError) as problem:
-            raise DeviceError(f"{runner.name} wrote outputs that cannot be read: {problem}") from problem
+            raise DeviceError(f"the outputs of {runner.name} cannot be read: {problem}") from problem

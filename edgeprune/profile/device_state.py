@@ -71,7 +71,7 @@ class DeviceMonitor:
         self._conversation.send(json.dumps({"do": "take"}))
         samples = self._answer("samples").get("samples")
         if not isinstance(samples, list) or not samples:
-            raise DeviceError(f"unexpected device state message: {samples!r:.200}")
+            raise DeviceError(f"device monitor: expected a list of samples, got {samples!r:.200}")
         return [sample(reading) for reading in samples]
 
     def _answer(self, event: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class DeviceMonitor:
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or answer.get("event") != event:
-            raise DeviceError(f"unexpected device state message: {line[:200]!r}")
+            raise DeviceError(f"device monitor: expected the event '{event}', got {line[:200]!r}")
         return answer
 
 
@@ -110,7 +110,7 @@ def sample(reading: Mapping[str, Any]) -> DeviceSample:
             _figures(figures)
         return DeviceSample(_figure(reading["at_s"]), state, used)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
-        raise DeviceError(f"unexpected device state message: {problem!r}") from problem
+        raise DeviceError(f"device monitor: invalid sample: {problem!r}") from problem
 
 
 def environment(before: DeviceSample, during: Sequence[DeviceSample], after: DeviceSample) -> Environment:
@@ -171,7 +171,7 @@ def _parsed(read: Callable[[str], _Read], text: str | None) -> _Read | None:
 def _throttle(text: str) -> tuple[str, ...]:
     match = re.search(r"throttled=0x([0-9a-fA-F]+)", text)
     if match is None:
-        raise ValueError(f"vcgencmd get_throttled printed {text!r}")
+        raise ValueError(f"vcgencmd get_throttled: expected throttled=0x..., got {text!r}")
     bits = int(match[1], 16)
     now = [name for bit, name in enumerate(_BITS) if bits >> bit & 1]
     return (*now, *(name + _SINCE_BOOT for bit, name in enumerate(_BITS) if bits >> (bit + 16) & 1))

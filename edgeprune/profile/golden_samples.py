@@ -103,7 +103,7 @@ def arrays(path: Path) -> dict[str, Array]:
         with zipfile.ZipFile(content) as packed:  # no member unpacks to more than it declares
             size = sum(member.file_size for member in packed.infolist())
         if size > _MAX_BYTES:
-            raise ValueError(f"its arrays have {size:,} bytes, and at most {_MAX_BYTES:,} are read")
+            raise ValueError(f"its arrays have {size:,} bytes, but the limit is {_MAX_BYTES:,}")
         content.seek(0)
         with np.load(content) as stored:
             return {name: stored[name] for name in stored.files}

@@ -12,7 +12,7 @@ _Sized = TypeVar("_Sized", bound=tuple[object, ...])
 
 def _some(values: _Sized) -> _Sized:
     if not values:
-        raise ValueError("there must be at least one")
+        raise ValueError("at least one value is required")
     return values
 
 

@@ -126,7 +126,9 @@ def invalid(measured: Profile) -> MeasurementError | None:
     if validity is None or validity.valid:
         return None
     again = f" (measured {validity.attempts} times)" if validity.attempts > 1 else ""
-    return MeasurementError(f"not valid on {measured.device['uri']}{again}: {'; '.join(validity.problems)}")
+    return MeasurementError(
+        f"the measurement on '{measured.device['uri']}' is not valid{again}: {'; '.join(validity.problems)}"
+    )
 
 
 class _Locks:
@@ -200,7 +202,7 @@ def _measured(
     models = workload.models
     if len(models) > 1 and Capability.PUSH not in device.capabilities:
         baseline, name = models
-        logger.warning("%s runs only the model in its firmware, so it is measured without %s", device.uri, baseline)
+        logger.warning("%s can run only the model in its firmware, so %s is not measured", device.uri, baseline)
         models = {name: models[name]}
     lost: DeviceError | None = None
     for attempt in range(_ATTEMPTS):

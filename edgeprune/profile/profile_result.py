@@ -186,7 +186,7 @@ class Validity:
 def _check_device(device: Mapping[str, Any]) -> Mapping[str, Any]:
     missing = [name for name in ("uri", "runtime", "runtime_version") if not isinstance(device.get(name), str)]
     if missing:
-        raise ValueError(f"it must name {' and '.join(missing)} as text")
+        raise ValueError(f"{', '.join(missing)} must be text")
     return device
 
 
@@ -260,16 +260,19 @@ class Profile:
         try:
             values = safe_json.loads(text)
         except ValueError as problem:
-            raise InputError(f"{where} is not a profile: {problem}") from problem
+            raise InputError(f"{where} is not a valid profile: {problem}") from problem
         schema = values.get("schema") if isinstance(values, dict) else None
         if isinstance(schema, int) and schema > SCHEMA:
-            raise InputError(f"{where} has schema {schema}; EdgePrune {version('edgeprune')} reads up to {SCHEMA}")
+            raise InputError(
+                f"{where} has schema {schema}, but EdgePrune {version('edgeprune')} supports schemas up to {SCHEMA}: "
+                "install a newer EdgePrune"
+            )
         try:
             profile = _reader().validate_python(values)
         except ValidationError as problems:
-            raise InputError(f"{where} is not a profile: {strict_json.described(problems)}") from None
+            raise InputError(f"{where} is not a valid profile: {strict_json.described(problems)}") from None
         if profile.reference is not None and DENSE not in profile.reference.models:
-            raise InputError(f"{where} is not a profile: its reference lacks the model '{DENSE}'")
+            raise InputError(f"{where} is not a valid profile: reference.models has no model '{DENSE}'")
         return profile
 
 

@@ -51,7 +51,7 @@ class Runner:
         self._conversation: Conversation = workspace.converse([script, "--serve"])
         ready = self._answer("ready", {"protocol": int})
         if ready["protocol"] != _PROTOCOL:
-            raise self._error(f"speaks protocol {ready['protocol']}, not {_PROTOCOL}")
+            raise self._error(f"has protocol {ready['protocol']}, but this EdgePrune needs protocol {_PROTOCOL}")
         commands = ready.get("commands", _DEFAULT_COMMANDS)
         if not isinstance(commands, (list, tuple)) or not all(isinstance(name, str) for name in commands):
             raise self._error(f"sent an invalid list of commands: {commands!r:.{_SHOWN}}")
@@ -78,7 +78,7 @@ class Runner:
         self._send(do="load", model=model, threads=threads, spinning=spinning, seed=seed)
         self._loaded = self._answer("loaded", {"first_ms": float, "threads": int}, timeout_s)
         if not isinstance(self._loaded.get("load_ms"), (int, float, NoneType)):
-            raise self._error(f"sent an invalid time of loading: {self._loaded['load_ms']!r:.{_SHOWN}}")
+            raise self._error(f"sent an invalid load time: {self._loaded['load_ms']!r:.{_SHOWN}}")
 
     def warm_up(self, at_least: int) -> None:
         self._send(do="warm_up", at_least=at_least, at_most_s=_WARM_UP_S)
@@ -89,7 +89,7 @@ class Runner:
         self._send(do="measure", warm_up=warmup, runs=runs, at_least_s=block_s)
         latencies = self._answer("block", {"latency_ms": list})["latency_ms"]
         if len(latencies) < runs or not all(isinstance(value, float) and value > 0 for value in latencies):
-            raise self._error(f"sent {len(latencies)} latencies for {runs} runs, or invalid values")
+            raise self._error(f"sent {len(latencies)} latencies, expected at least {runs} numbers above 0")
         self._blocks.append(tuple(latencies))
         return latency_statistics.latency([latencies]).p50
 
@@ -140,7 +140,7 @@ class Runner:
             try:
                 return list(arrays(output_file).values())
             except (ValueError, OSError) as problem:
-                raise self._error(f"wrote outputs that cannot be read ({problem})") from problem
+                raise self._error(f"wrote invalid outputs: {problem}") from problem
 
     def end(self) -> None:
         """End the runner."""
@@ -194,7 +194,7 @@ class Runner:
             reason = " ".join(str(answer.get("message")).split())  # runtimes use several lines
             raise DeviceError(f"measuring {self._name}: the runner failed: {reason[:_REASON_SHOWN]}")
         if not isinstance(answer, dict) or answer.get("event") != event:
-            raise self._error(f"sent another answer than '{event}': {line[:_SHOWN]!r}")
+            raise self._error(f"sent an unexpected answer, expected the event '{event}': {line[:_SHOWN]!r}")
         wrong = [key for key, kind in keys.items() if not isinstance(answer.get(key), kind)]
         if wrong:
             raise self._error(f"sent '{event}' without a valid value of {', '.join(wrong)}: {line[:_SHOWN]!r}")
@@ -202,5 +202,5 @@ class Runner:
 
     def _error(self, problem: str) -> DeviceError:
         words = self._conversation.last_words()
-        stderr = f"; its last words: {words}" if words else ""
+        stderr = f"; last output: {words}" if words else ""
         return DeviceError(f"measuring {self._name}: the runner {problem}{stderr}")

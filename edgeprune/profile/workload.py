@@ -58,10 +58,13 @@ def load_workload(what: Path, baseline: Path | None = None) -> Workload:
     other = _bundle(baseline) if baseline.is_dir() else _file(baseline)
     (name, model), (other_name, base) = *workload.models.items(), *other.models.items()
     if model.suffix != base.suffix:
-        raise InputError(f"the baseline is {base.name} and the model {model.name}; both must run on the same runtime")
+        raise InputError(
+            f"baseline {base.name} and model {model.name}: expected files for the same runtime, but the formats are "
+            f"{base.suffix} and {model.suffix}"
+        )
     baseline_name = DENSE if other.bundle is None else BASE
     if name == baseline_name:
-        raise InputError(f"{what} has the name '{baseline_name}' of the baseline: rename the file")
+        raise InputError(f"{what}: the name '{baseline_name}' is reserved for the baseline: rename the file")
     # Outputs of the baseline are not checked, as the new bundle may be the fix for them.
     companion_files = {**workload.companion_files, baseline_name: other.companion_files.get(other_name, ())}
     return replace(workload, models={baseline_name: base, **workload.models}, companion_files=companion_files)
@@ -69,7 +72,7 @@ def load_workload(what: Path, baseline: Path | None = None) -> Workload:
 
 def _file(path: Path) -> Workload:
     if path.suffix not in backends.suffixes():
-        raise InputError(f"got {path}; expected the folder of a bundle, its .tar.gz, or an .onnx or .tflite file")
+        raise InputError(f"{path}: expected the folder of a bundle, its .tar.gz, or an .onnx or .tflite file")
     if not path.exists():
         raise InputError(f"cannot read {path}: the file does not exist")
     backends.for_file(path).check_file(path)  # runtimes do not check files
@@ -82,7 +85,7 @@ def _bundle(folder: Path) -> Workload:
     candidates = [f"model{suffix}" for suffix in backends.suffixes()]
     model = next((folder / name for name in candidates if name in manifest.files), None)
     if model is None:
-        raise BundleError(f"{folder} has no {' or '.join(candidates)}")
+        raise BundleError(f"bundle {folder}: expected {' or '.join(candidates)} in its manifest, found neither")
     scripts = sorted(folder / path for path in manifest.files if path.endswith(".py") and "/" not in path)
     run = folder / "run.py"
     runner = [run, *(path for path in scripts if path != run)] if run in scripts else default_scripts(model)

@@ -144,7 +144,7 @@ def test_outputs_are_compared_with_golden_samples(models: dict[str, Path], tmp_p
     assert "other" in other_problem
     assert Profile.from_json(found.to_json()) == found
     (tmp_path / "golden.npz").write_bytes(written[:100])
-    with pytest.raises(BundleError, match=r"golden\.npz is not a valid file of golden samples"):
+    with pytest.raises(BundleError, match=r"golden\.npz"):
         Golden.load(tmp_path / "golden.npz")
 
 
@@ -194,7 +194,7 @@ def test_gpu_memory_is_the_increase_by_the_model(models: dict[str, Path], tools:
 def test_invalid_model_is_reported_with_the_message_of_the_runtime(tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a model")
-    with pytest.raises(DeviceError, match=r"measuring dense: the runner failed: .*broken\.onnx"):
+    with pytest.raises(DeviceError, match=r"dense: .*broken\.onnx"):
         measure({"dense": path}, runs=1, blocks=1)
     assert runners() == 0
 
@@ -207,16 +207,16 @@ _READY = 'print(\'{"event": "ready", "protocol": 1}\', flush=True)\n'
     [
         (
             "import sys; sys.exit('ModuleNotFoundError: onnxruntime')",
-            "exit code 1; its last words: ModuleNotFoundError",
+            r"exit code 1\b.*ModuleNotFoundError: onnxruntime$",
         ),
-        ("import os; os.abort()", "killed by signal 6"),
+        ("import os; os.abort()", r"signal 6\b"),
         ("print('Segmentation fault')", "JSON: 'Segmentation fault'"),
         ("print('[1, 2]')", "'ready'"),
-        ('print(\'{"event": "ready"}\')', "'ready' without .*protocol"),
-        ('print(\'{"event": "ready", "protocol": 99}\')', "speaks protocol 99, not 1"),
-        (_READY + "import time; input(); time.sleep(600)", r"no answer in 0\.5 s"),
+        ('print(\'{"event": "ready"}\')', r"'ready' .* protocol: '\{"),
+        ('print(\'{"event": "ready", "protocol": 99}\')', r"protocol 99\b.* 1\b"),
+        (_READY + "import time; input(); time.sleep(600)", r"\b0\.5 s"),
         (_READY + "input(); print('\\x00\\x01{')", "JSON"),
-        (_READY + 'input(); print(\'{"event": "loaded", "load_ms": 1.0}\')', "without .*first_ms, threads"),
+        (_READY + 'input(); print(\'{"event": "loaded", "load_ms": 1.0}\')', "'loaded' .*first_ms, threads"),
     ],
     ids=["no-runtime", "abort", "garbage", "list", "no-version", "version", "silence", "binary", "incomplete"],
 )
@@ -241,7 +241,7 @@ def test_invalid_latencies_are_refused(tmp_path: Path, models: dict[str, Path], 
         f'{{"event": "block", "latency_ms": {latencies}}}',
     ]
     runner.write_text(_READY + f"for answer in {answers!r}:\n    input()\n    print(answer, flush=True)\n")
-    with pytest.raises(DeviceError, match="latenc"):
+    with pytest.raises(DeviceError, match=r"dense: .*latenc"):
         measure({"dense": models["pruned"]}, runner=runner, runs=2, blocks=1, timeout_s=20)
 
 
@@ -297,14 +297,14 @@ def measured(models: dict[str, Path]) -> str:
 @pytest.mark.parametrize(
     ("where", "value", "told"),
     [
-        (("latency_ms", "p50"), 0, r"models\.pruned\.latency_ms\.p50: Input should be greater"),
-        (("latency_ms", "p50"), "soon", r"models\.pruned\.latency_ms\.p50: Input should be a valid number"),
-        (("latency_ms", "kind"), "guessed", r"models\.pruned\.latency_ms\.kind: Input should be 'estimated', "),
-        (("blocks_ms",), [[1.0], []], r"models\.pruned\.blocks_ms\.1: Value error, there must be at least one"),
-        (("blocks_ms",), [], r"models\.pruned\.blocks_ms: Value error, there must be at least one"),
-        (("blocks_ms",), [[-1.0]], r"models\.pruned\.blocks_ms\.0\.0: Input should be greater"),
+        (("latency_ms", "p50"), 0, r"models\.pruned\.latency_ms\.p50: .* 0"),
+        (("latency_ms", "p50"), "soon", r"models\.pruned\.latency_ms\.p50: .*number"),
+        (("latency_ms", "kind"), "guessed", r"models\.pruned\.latency_ms\.kind: .*'estimated', "),
+        (("blocks_ms",), [[1.0], []], r"models\.pruned\.blocks_ms\.1: "),
+        (("blocks_ms",), [], r"models\.pruned\.blocks_ms: "),
+        (("blocks_ms",), [[-1.0]], r"models\.pruned\.blocks_ms\.0\.0: .* 0"),
         (("peak_memory_bytes", "value"), math.nan, "NaN"),
-        (("threads",), None, r"models\.pruned\.threads: Input should be a valid integer"),
+        (("threads",), None, r"models\.pruned\.threads: .*integer"),
     ],
 )
 def test_invalid_figures_in_a_profile_are_refused(
@@ -316,7 +316,7 @@ def test_invalid_figures_in_a_profile_are_refused(
     for folder in folders:
         inner = inner[folder]
     inner[name] = value
-    with pytest.raises(InputError, match=rf"here\.json is not a profile: {told}"):
+    with pytest.raises(InputError, match=rf"here\.json.*{told}"):
         Profile.from_json(json.dumps(values), where="here.json")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -131,9 +132,9 @@ def test_models_are_measured_interleaved_with_a_baseline(bundle: Path, shared_da
     found = ep.profile(str(lite), **_QUICK)
     assert (found.device["runtime"], list(found.models)) == ("ai-edge-litert", ["mlperf_tiny_ad01_int8"])
     assert found.models["mlperf_tiny_ad01_int8"].layers is None  # LiteRT's Python does not tell
-    with pytest.raises(InputError, match="both must run on the same runtime"):
+    with pytest.raises(InputError, match=rf"{model.name}.*{lite.name}"):
         load_workload(lite, model)
-    with pytest.raises(InputError, match="'base' of the baseline"):
+    with pytest.raises(InputError, match="'base'"):
         load_workload(Path(shutil.copy(model, bundle.parent / "base.onnx")), bundle)
 
 
@@ -157,11 +158,11 @@ def test_bundle_is_measured_interleaved_with_a_baseline(
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda bundle: (bundle / "run.py").write_text("import os\n"), r"run\.py was changed"),
-        (lambda bundle: (bundle / "numpy.py").write_text("import os\n"), r"numpy\.py is extra"),
-        (lambda bundle: (bundle / "model.onnx").unlink(), r"model\.onnx is missing"),
-        (lambda bundle: (bundle / "manifest.json").write_text("{"), "manifest.json"),
-        (lambda bundle: (bundle / "manifest.json").unlink(), "cannot read"),
+        (lambda bundle: (bundle / "run.py").write_text("import os\n"), r"run\.py"),
+        (lambda bundle: (bundle / "numpy.py").write_text("import os\n"), r"numpy\.py"),
+        (lambda bundle: (bundle / "model.onnx").unlink(), r"model\.onnx"),
+        (lambda bundle: (bundle / "manifest.json").write_text("{"), r"manifest\.json.*JSON"),
+        (lambda bundle: (bundle / "manifest.json").unlink(), rf"manifest\.json.*{os.strerror(errno.ENOENT)}"),
     ],
     ids=["changed", "extra", "gone", "damaged", "none"],
 )
@@ -200,11 +201,11 @@ def wrong_answers(bundle: Path) -> None:
 def test_wrong_outputs_make_a_profile_invalid(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong_answers(bundle)
     before = (bundle / "profile.json").read_bytes()
-    with pytest.raises(MeasurementError, match="differ from those that its bundle expects") as raised:
+    with pytest.raises(MeasurementError, match=r"local:.*outputs of pruned") as raised:
         ep.profile(bundle, **_QUICK)
     assert raised.value.exit_code == 6
     assert run(["profile", str(bundle), *_FLAGS]) == 6
-    assert "error: not valid on local:" in capsys.readouterr().err
+    assert "local:" in capsys.readouterr().err
     assert (bundle / "profile.json").read_bytes() == before
     output = bundle.parent / "invalid.json"
     assert run(["profile", str(bundle), *_FLAGS, "--output", str(output)]) == 6
@@ -320,7 +321,7 @@ def test_stopped_runner_times_out_and_is_killed(
     watcher = threading.Thread(target=stop)
     watcher.start()
     try:
-        with pytest.raises(DeviceError, match=r"measuring pruned: the runner gave no answer in 10 s"):
+        with pytest.raises(DeviceError, match=r"pruned: .* 10 s"):
             ep.profile(bundle, server.uri(), **_QUICK | {"runs": 10**9}, timeout_s=10)
     finally:
         stopped.set()
@@ -405,7 +406,7 @@ def test_ctrl_c_leaves_nothing_on_the_device(bundle: Path, server: sshd.Server, 
 def test_invalid_output_of_the_runner_is_an_error(bundle: Path, server: sshd.Server) -> None:
     (bundle / "run.py").write_text("print('\\x00\\x01 Segmentation fault')\n")
     account_for(bundle, "run.py")
-    with pytest.raises(DeviceError, match=r"the runner sent a line that is not JSON: .*Segmentation fault"):
+    with pytest.raises(DeviceError, match=r"JSON: .*Segmentation fault"):
         ep.profile(bundle, server.uri(), **_QUICK)
     assert server.is_clean()
 
