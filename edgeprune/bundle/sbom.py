@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 from urllib.parse import quote
 
@@ -113,15 +114,20 @@ def installed(names: Iterable[str]) -> dict[str, Package]:
         name = todo.pop()
         if name in packages:
             continue
-        try:
-            packages[name] = _package(distribution(name))
-        except PackageNotFoundError:  # needed elsewhere, or not at all here
-            continue
-        todo.extend(packages[name].needs)
+        package = _package(name)
+        if package is not None:
+            packages[name] = package
+            todo.extend(package.needs)
     return packages
 
 
-def _package(package: Distribution) -> Package:
+@cache
+def _package(name: str) -> Package | None:
+    """Return the metadata of a package; None if it is not installed, as when another platform needs it."""
+    try:
+        package = distribution(name)
+    except PackageNotFoundError:
+        return None
     metadata = package.metadata  # parsed by each access
     licenses = metadata.get_all("License-Expression", ())
     return Package(

@@ -97,7 +97,8 @@ def run_schedule(context: BuildContext, stage_dir: StageDir, session: PruningSes
         )
 
     def before_phase(model: nn.Module) -> None:
-        macs.append(round(cost_model("macs", session.units, model).total()))
+        if not planned:  # the units are those of the pruned network, which is captured for them
+            macs.append(round(cost_model("macs", session.units, model).total()))
         if teacher is not None:
             teacher.compare(feature_layers(context.units.groups, context.dense, model, session.kept_indices()))
 
@@ -125,7 +126,7 @@ def run_schedule(context: BuildContext, stage_dir: StageDir, session: PruningSes
         epochs=_epochs(history),
         execution=_execution(context, history),
         start=start,
-        macs_by_phase=() if planned else tuple(macs),
+        macs_by_phase=tuple(macs),
         locked=bool(context.lock.get("training")),
     )
 

@@ -21,6 +21,7 @@ from edgeprune.report.result_warnings import result_warnings
 from tests.cli.own import ARGUMENTS, NETWORK
 
 
+@pytest.mark.long
 def test_own_network_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*ARGUMENTS, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

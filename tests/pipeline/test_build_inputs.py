@@ -68,7 +68,7 @@ def _project(folder: Path, data: str) -> Recipe:
     (folder / "width.json").write_text("{}")
     generator = torch.Generator().manual_seed(0)
     torch.save((torch.rand(8, 1, 2, 2, generator=generator), torch.arange(8) % 2), folder / "photos" / "samples.pt")
-    for index in range(200):
+    for index in range(130):  # only every second one is read
         (folder / "photos" / f"{index:03}.bin").write_bytes(bytes([index]))
     (folder / "recipe.toml").write_text(
         "name = 'r'\nmodel = {factory = 'net.py:make', input = [1, 1, 2, 2]}\n"
@@ -166,7 +166,7 @@ def test_change_of_imported_or_read_file_changes_inputs(name: str, inputs: set[s
 def test_change_of_samples_changes_the_data_digest(build: _Build) -> None:
     first = build()
     photos = build.recipe.folder / "photos"
-    file = photos / ("150.bin" if "glob" in (build.recipe.folder / "data.py").read_text() else "samples.pt")
+    file = photos / ("051.bin" if "glob" in (build.recipe.folder / "data.py").read_text() else "samples.pt")
     if file.suffix == ".bin":
         file.write_bytes(b"x")
     else:

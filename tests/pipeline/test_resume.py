@@ -18,7 +18,9 @@ from tests import processes, quick_host
 
 pytestmark = pytest.mark.long
 
-_ARGUMENTS = ("digits", "--epochs", "3", "--set", "prune.samples=64", "--json")
+_ARGUMENTS = (
+    "digits", "--epochs", "3", "--set", "prune.samples=64", "--set", "quantize.precision=float32", "--json",
+)  # fmt: skip
 _ITERATIVE = ("--schedule", "iterative", "--set", "training.distillation.features=0.5")
 _MASKS = ("--schedule", "mask_learning", "--set", "schedule.agent=attention")
 
@@ -140,7 +142,8 @@ def test_cached_build_imports_no_torch(
     assert not any(stage["cached"] for stage in first["stages"])
     code = (
         "import sys, edgeprune\n"
-        "recipe = edgeprune.Recipe.load('digits').override({'training.epochs': 3, 'prune.samples': 64})\n"
+        "recipe = edgeprune.Recipe.load('digits').override({'training.epochs': 3, 'prune.samples': 64,"
+        " 'quantize.precision': 'float32'})\n"
         "result = edgeprune.build(recipe, 'host')\n"
         "assert all(stage.cached for stage in result.stages), result.stages\n"
         "assert 'torch' not in sys.modules and 'onnxruntime' not in sys.modules\n"
