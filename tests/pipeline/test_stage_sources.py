@@ -35,8 +35,8 @@ _ON_DEVICES = {"tflite_runtime"}
 """Packages that a script of a bundle imports on the device."""
 
 # Runs each stage of a build in a process of its own, in which no other stage has loaded anything. For each stage, it
-# prints the files of EdgePrune and the packages that the stage loaded. Torch, with numpy, is loaded before: almost every
-# stage uses it, and loading it takes seconds.
+# prints the files of EdgePrune and the packages that the stage loaded. Torch, with numpy, is loaded before, as almost
+# every stage uses it and loading it takes seconds.
 _BUILD_IN_PROCESSES = """
 import json, os, sys
 import torch.export._trace
