@@ -18,6 +18,7 @@ from edgeprune.errors import EdgePruneError, InputError
 
 # Help texts by command, stored here so that `edgeprune --help` does not import the commands.
 _COMMANDS = {
+    "init": "Write the files of a project for your own network, and check them.",
     "build": "Prune, fine-tune, export, check, measure and pack a network.",
     "profile": "Measure a bundle or a model on devices.",
     "inspect": "Show which units of a network can be pruned, and which layers are coupled.",

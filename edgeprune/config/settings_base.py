@@ -53,7 +53,7 @@ class Settings(BaseModel):
 def read_toml(path: Path, error: type[InputError]) -> dict[str, Any]:
     """Read a TOML file; ``error`` names the file and, for a syntax error, the line."""
     try:
-        return _toml(input_files.read_text(path, max_bytes=_MAX_TOML_BYTES))
+        return parse_toml(input_files.read_text(path, max_bytes=_MAX_TOML_BYTES))
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror}") from problem
     except ValueError as problem:
@@ -67,13 +67,13 @@ def toml_value(text: str) -> Any:
         ValueError: It is TOML that is nested too deeply, or that holds an integer of more than 64 bits.
     """
     try:
-        values = _toml(f"value = {text}")
+        values = parse_toml(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     return values["value"] if len(values) == 1 else text
 
 
-def _toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, Any]:
     """Return the tables of ``text``, with the limits of ``safe_json`` on depth and integers.
 
     Raises:

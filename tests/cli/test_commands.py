@@ -13,6 +13,7 @@ import edgeprune
 from edgeprune.cli import run
 
 _SHOWN = (
+    "init",
     "build",
     "profile",
     "calibrate",

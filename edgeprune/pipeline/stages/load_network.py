@@ -48,7 +48,15 @@ def load_inputs(context: BuildContext) -> Data:
     return loaded
 
 
-def _run(context: BuildContext, _stage_dir: StageDir) -> LoadResult:
+def check_inputs(context: BuildContext) -> tuple[Data, Any]:
+    """Load the inputs, and check that network, data and training settings fit together.
+
+    Returns:
+        The data, and the outputs of the dense network for the example input.
+
+    Raises:
+        InputError: Code, data or weights cannot be loaded, or do not fit together.
+    """
     from edgeprune.errors import RecipeError
     from edgeprune.model import data, network
 
@@ -63,6 +71,11 @@ def _run(context: BuildContext, _stage_dir: StageDir) -> LoadResult:
         )
     if not objective.is_default:
         objective.check_batch(context.dense, loaded.train, batch_size=training.sample_batch)
+    return loaded, outputs
+
+
+def _run(context: BuildContext, _stage_dir: StageDir) -> LoadResult:
+    loaded, _ = check_inputs(context)
     return LoadResult(
         samples={role: len(split) for role, split in loaded.splits().items()},
         settings=_settings(context.recipe, context.target),
