@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli import github_actions
+from edgeprune.cli import build_forecast, github_actions
 from edgeprune.cli.build_progress import BuildProgress
 from edgeprune.cli.console_output import (
     echo,
@@ -48,6 +48,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--cache", default=".edgeprune", show_default=True, type=_FOLDER, help="Folder for stage results.")
 @click.option("--device", metavar="URI", help="Device for measurements, if not this machine; see 'edgeprune profile'.")
 @click.option("--force", is_flag=True, help="Replace the bundle's folder and archive regardless of their content.")
+@click.option("--dry-run", is_flag=True, help="Print the stages and whether they are cached, and run nothing.")
 @click.option("--update-lock", is_flag=True, help="Repeat the measurements in edgeprune.lock and overwrite them.")
 @json_option
 def command(
@@ -59,6 +60,7 @@ def command(
     cache: Path,
     device: str | None,
     force: bool,
+    dry_run: bool,
     update_lock: bool,
     as_json: bool,
     **options: Any,
@@ -70,6 +72,9 @@ def command(
     would be lost, the build stops with exit code 3 before it starts, unless --force is given.
 
     The exit code is 4 if a budget is missed. For several targets, it is the highest exit code of all.
+
+    --dry-run prints the stages of each build in order: cached, or with the reason why they run, and with the duration
+    of their latest run for this recipe where the cache has one.
 
     Measurements that decisions depend on are recorded in edgeprune.lock, next to the recipe, or in the working folder
     for a packaged recipe. Another build with this file makes the same decisions and produces the same bytes.
@@ -84,6 +89,7 @@ def command(
       edgeprune build --target corstone-300-u55-128
       edgeprune build cifar10-resnet56 --data-dir cifar10 --budget macs=0.4 --epochs 1
       edgeprune build --model net.py:make --weights net.safetensors --data net.py:data --input 1,3,224,224
+      edgeprune build --target raspberry-pi-4 --epochs 20 --dry-run
       edgeprune build --schedule iterative --set schedule.rounds=5
       torchrun --nproc-per-node 2 -m edgeprune build
     """
@@ -97,10 +103,13 @@ def command(
         raise click.UsageError(
             f"--device needs a single --target: got {', '.join(target.name for target in selected_targets)}"
         )
+    options_of_build = {"output": output, "cache": cache, "device": device, "update_lock": update_lock, "force": force}
+    if dry_run:
+        build_forecast.show(base_recipe, selected_targets, as_json=as_json, **options_of_build)
+        return 0
     if not force:
         for target in selected_targets:
             check_output(base_recipe, target, output)
-    options_of_build = {"output": output, "cache": cache, "device": device, "update_lock": update_lock, "force": force}
     results: list[tuple[BuildOutcome, BuildResult | None]] = []
     for target in selected_targets:
         if len(selected_targets) > 1 and is_first():

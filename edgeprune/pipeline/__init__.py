@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from edgeprune.pipeline.build_pipeline import BuildResult, build, check_output, check_targets
+from edgeprune.pipeline.build_pipeline import BuildResult, build, check_output, check_targets, dry_run
 from edgeprune.pipeline.stage import BuildObserver, Stage
+from edgeprune.pipeline.stage_forecast import StageForecast
 from edgeprune.pipeline.stage_runner import StageReport
 
-__all__ = ["BuildObserver", "BuildResult", "Stage", "StageReport", "build", "check_output", "check_targets"]
+__all__ = [
+    "BuildObserver",
+    "BuildResult",
+    "Stage",
+    "StageForecast",
+    "StageReport",
+    "build",
+    "check_output",
+    "check_targets",
+    "dry_run",
+]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from edgeprune.pipeline import lock_file
 from edgeprune.pipeline.file_recorder import FileRecorder, recording
 from edgeprune.pipeline.fingerprint import Hashes, digest, packages
 from edgeprune.pipeline.import_closure import ImportClosure, is_installed, relative_name
+from edgeprune.pipeline.input_digests import OWN_SOURCE, Inputs
 from edgeprune.pipeline.stage_sources import all_sources
 
 if TYPE_CHECKING:
@@ -34,54 +35,7 @@ if TYPE_CHECKING:
 _SCHEMA = 1
 _DOCUMENTS = (".md", ".rst", ".txt", ".pdf", ".html", ".tmp", ".log")
 _DOCUMENT_NAMES = ("readme", "license", "licence", "changelog", "thumbs.db")
-_SHOWN_FILES = 4
-_OWN = "edgeprune"
-"""Name of EdgePrune's source in the environment."""
 _CHECKED = {"criterion", "criterion_options", "selection", "selection_options", "repair"}
-_TITLES = {
-    "factory": "model code",
-    "function": "data code",
-    "loss": "loss code",
-    "step": "training step code",
-    "metric": "metric code",
-    "criterion": "criterion code",
-    "selection": "selection code",
-    "schedule": "schedule code",
-    "weights": "weights",
-    "rewind_weights": "rewind weights",
-    "data": "data",
-}
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Content digests of all inputs.
-
-    Attributes:
-        digests: SHA-256 by input name, for cache keys and the manifest; None for an input that does not exist.
-        parts: SHA-256 of each file of each input, for messages.
-        environment: EdgePrune's source digest and the versions of packages, for messages.
-    """
-
-    digests: Mapping[str, str | None]
-    parts: Mapping[str, Mapping[str, str]]
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    def changes(self, earlier: Inputs) -> list[str]:
-        """Return one sentence per set of changed files, such as "data changed: photos/samples.pt"."""
-        titles: dict[str, list[str]] = {}
-        for name, title in _TITLES.items():
-            if self.digests.get(name) != earlier.digests.get(name):
-                changed = _changed(self.parts.get(name, {}), earlier.parts.get(name, {}))
-                titles.setdefault(_listed(changed), []).append(title)
-        changed = _changed(self.environment, earlier.environment)
-        packages = [name for name in changed if name != _OWN]
-        if packages:
-            titles.setdefault(_listed(packages), []).append("package versions")
-        own = ["EdgePrune's own code or version changed"] if _OWN in changed else []
-        return own + [
-            f"{', '.join(names)} changed{f': {listed}' if listed else ''}" for listed, names in titles.items()
-        ]
 
 
 @dataclass(frozen=True)
@@ -166,17 +120,41 @@ class InputTracker:
         self._hashes.save()
         return inputs
 
+    def unloaded(self) -> Inputs | None:
+        """Return the current inputs without loading or storing anything; None if they must be loaded.
+
+        ``changes`` then has the differences in files that the earlier build of this recipe read.
+        """
+        record = _Record.load(self._path)
+        if record is None:
+            return None
+        if self._is_current(record):
+            inputs = self._inputs(record.inputs.parts["data"], record.inputs.digests["data"])
+        else:
+            read = {self._name(Path(path)): self._file(Path(path)) for path in record.read}
+            data = {**record.inputs.parts["data"], **{name: content or "" for name, content in read.items()}}
+            is_same = data == record.inputs.parts["data"] and record.folder == self._folder_digest()
+            inputs = self._inputs(data, record.inputs.digests["data"] if is_same else None)
+        self.changes = inputs.changes(record.inputs)
+        if not self.changes and record.checked != self._checked:
+            self.changes = ["settings of pruning or of the schedule changed"]
+        return inputs if self._is_current(record) else None
+
     def _recorded_inputs(self, record: _Record | None) -> Inputs | None:
         """Return the inputs of ``record`` with new hashes of the weights; None if anything else changed."""
-        if record is None or record.code != digest(self._parts) or record.folder != self._folder_digest():
+        if record is None or not self._is_current(record):
             return None
-        if record.checked != self._checked:
-            return None
-        if any(self._file(Path(path)) != content for path, content in record.read.items()):
-            return None
-        if any(_names(Path(path)) != names for path, names in record.listed.items()):
-            return None
-        return self._inputs(record.inputs.parts["data"], record.inputs.digests["data"], record)
+        return self._saved(self._inputs(record.inputs.parts["data"], record.inputs.digests["data"]), record)
+
+    def _is_current(self, record: _Record) -> bool:
+        """Return whether ``record`` holds for everything except the weights."""
+        return (
+            record.code == digest(self._parts)
+            and record.folder == self._folder_digest()
+            and record.checked == self._checked
+            and all(self._file(Path(path)) == content for path, content in record.read.items())
+            and all(_names(Path(path)) == names for path, names in record.listed.items())
+        )
 
     def _loaded_inputs(self, recorder: FileRecorder, data: Data) -> Inputs:
         """Return the inputs that were just loaded, and store their record."""
@@ -206,17 +184,20 @@ class InputTracker:
             folder=self._folder_digest(),
             checked=self._checked,
         )
-        return self._inputs(parts, content, record)
+        return self._saved(self._inputs(parts, content), record)
 
-    def _inputs(self, data: Mapping[str, str], content: str | None, record: _Record) -> Inputs:
+    def _inputs(self, data: Mapping[str, str], content: str | None) -> Inputs:
         weights = {name: path for name, path in self._weights().items() if path is not None}
         hashes = {name: {path.name: self._hashes.file(path)} for name, path in weights.items()}
         digests = {name: digest(parts) if parts else None for name, parts in self._parts.items()}
-        inputs = Inputs(
+        return Inputs(
             {**digests, **{name: next(iter(parts.values())) for name, parts in hashes.items()}, "data": content},
             {**self._parts, **hashes, "data": dict(data)},
-            {_OWN: digest(all_sources()), **packages()},
+            {OWN_SOURCE: digest(all_sources()), **packages()},
         )
+
+    def _saved(self, inputs: Inputs, record: _Record) -> Inputs:
+        """Store ``inputs`` in the record, and return them."""
         replace(record, inputs=inputs).save(self._path)
         return inputs
 
@@ -278,12 +259,3 @@ def _is_document(path: Path, read_suffixes: Iterable[str] = ()) -> bool:
     if path.name.startswith(".") or path.name == lock_file.NAME or suffix in (".py", ".pyc"):
         return True
     return suffix not in read_suffixes and (suffix in _DOCUMENTS or path.stem.lower() in _DOCUMENT_NAMES)
-
-
-def _changed(now: Mapping[str, str], earlier: Mapping[str, str]) -> list[str]:
-    return sorted(name for name in {*now, *earlier} if now.get(name) != earlier.get(name))
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
-    return ", ".join(names[:_SHOWN_FILES]) + more

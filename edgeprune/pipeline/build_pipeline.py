@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeprune import backends, devices
@@ -24,6 +24,7 @@ from edgeprune.pipeline.lock_file import Lock
 from edgeprune.pipeline.results.deployment_results import ProfileResult, ShippedEvaluationResult
 from edgeprune.pipeline.stage import BuildObserver, Results, SilentObserver
 from edgeprune.pipeline.stage_cache import Cache
+from edgeprune.pipeline.stage_forecast import StageForecast, forecast
 from edgeprune.pipeline.stage_runner import StageReport, StageRunner
 from edgeprune.pipeline.stages import STAGES, write_bundle
 from edgeprune.profile import Profile
@@ -98,28 +99,22 @@ def build(
         MeasurementError: The measurements are not valid (6).
         EquivalenceError, ParityError: The pruned or the exported network has wrong outputs (7).
     """
-    target = target if isinstance(target, Target) else Target.load(target)
-    recipe = _for_target(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), target)
-    pack.source_date_epoch()  # raises now if it is not valid
-    if not force:
-        check_output(recipe, target, output)
+    settings = _settings(recipe, target, output=output, device=device, force=force)
     hint_at_wait_policy()
     watcher = watcher or SilentObserver()
     store = Cache(Path(cache))
-    measuring_device = _device(device, target)
-    build_lock = Lock(None if lock is None else Path(lock), recipe.name, update=update_lock)
+    build_lock = Lock(None if lock is None else Path(lock), settings.recipe.name, update=update_lock)
 
     def attempt(recipe: Recipe) -> StageRunner:
-        settings = BuildSettings(recipe, target, Path(output).resolve(), measuring_device, force=force)
-        runner = StageRunner(BuildContext(settings, build_lock), store, watcher)
+        runner = StageRunner(BuildContext(replace(settings, recipe=recipe), build_lock), store, watcher)
         watcher.expect(len({stage.result for stage in STAGES}))
         for stage in STAGES:
             if stage is not write_bundle.STAGE and stage.is_needed(runner.results):
                 runner.run(stage)
         return runner
 
-    chosen = attempt(recipe)
-    relaxed = _relaxed_recipe(recipe, target, chosen.results)
+    chosen = attempt(settings.recipe)
+    relaxed = _relaxed_recipe(settings.recipe, settings.target, chosen.results)
     if relaxed is not None:
         watcher.note(
             "the accuracy budget is missed and other budget is unused: building again with any number of channels"
@@ -131,6 +126,47 @@ def build(
             watcher.note("the first plan is more accurate: packing it")
             watcher.expect(1)
     return _pack(chosen)
+
+
+def dry_run(
+    recipe: Recipe | str | Path = "digits",
+    target: Target | str | Path = "host",
+    *,
+    output: Path | str = "dist",
+    cache: Path | str = ".edgeprune",
+    lock: Path | str | None = None,
+    update_lock: bool = False,
+    device: Device | str | None = None,
+    force: bool = False,
+) -> tuple[StageForecast, ...]:
+    """Return which stages ``build`` would run with these arguments, in order, without running or storing anything.
+
+    The arguments are those of ``build``. A second attempt with any number of channels, which follows from results, is
+    not part of the forecast.
+
+    Raises:
+        InputError: The recipe, the target or the device cannot be used, or other files would be lost.
+    """
+    settings = _settings(recipe, target, output=output, device=device, force=force)
+    build_lock = Lock(None if lock is None else Path(lock), settings.recipe.name, update=update_lock)
+    return forecast(settings, Cache(Path(cache)), build_lock)
+
+
+def _settings(
+    recipe: Recipe | str | Path,
+    target: Target | str | Path,
+    *,
+    output: Path | str,
+    device: Device | str | None,
+    force: bool,
+) -> BuildSettings:
+    """Return the settings of a build after the checks that need neither network nor data; see ``build``."""
+    target = target if isinstance(target, Target) else Target.load(target)
+    recipe = _for_target(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), target)
+    pack.source_date_epoch()  # raises now if it is not valid
+    if not force:
+        check_output(recipe, target, output)
+    return BuildSettings(recipe, target, Path(output).resolve(), _device(device, target), force=force)
 
 
 def _relaxed_recipe(recipe: Recipe, target: Target, results: Results) -> Recipe | None:

@@ -3,6 +3,7 @@
 Layout of the root, usually ``.edgeprune/``::
 
     cache/<stage>-<key>/result.json   result of the stage, next to its files
+    cache/<stage>-<key>/key.json      what the key was computed from, and the recipe and target, for 'build --dry-run'
     work/<stage>-<key>/out/           incomplete result; emptied when the stage starts, renamed when it is complete
     work/<stage>-<key>/keep/          checkpoints of an interrupted stage
     locks/<stage>-<key>               lock held while the stage runs, so that two builds do not compute the same result
@@ -17,11 +18,12 @@ import fcntl
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 from edgeprune import safe_json
 from edgeprune.files import sync
@@ -30,6 +32,7 @@ from edgeprune.pipeline.stage_result import ResultT
 logger = logging.getLogger(__name__)
 
 _RESULT = "result.json"
+_KEY = "key.json"
 _MAX_BYTES = 256 << 20
 
 
@@ -43,6 +46,19 @@ class CachedResult(Generic[ResultT]):
     """
 
     result: ResultT
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """Earlier run of a stage, whose result is in the cache.
+
+    Attributes:
+        origin: What the key of its result was computed from, and the names of the recipe and the target.
+        seconds: Duration of the run.
+    """
+
+    origin: Mapping[str, Any]
     seconds: float
 
 
@@ -90,12 +106,23 @@ class Cache:
         """Return the checkpoint folder of ``entry``, which remains if its stage is interrupted."""
         return self._work(entry) / "keep"
 
-    def store(self, entry: str, result: ResultT, seconds: float) -> CachedResult[ResultT]:
-        """Store ``result`` with the files in the ``out`` folder, and remove the checkpoints."""
+    def store(
+        self, entry: str, result: ResultT, seconds: float, origin: Mapping[str, Any] | None = None
+    ) -> CachedResult[ResultT]:
+        """Store ``result`` with the files in the ``out`` folder, and remove the checkpoints.
+
+        Args:
+            entry: Name of the entry.
+            result: Result of the stage.
+            seconds: Duration of the run.
+            origin: What the key was computed from, for ``earlier_runs``. None: not stored.
+        """
         out = self._work(entry) / "out"
         seconds = round(seconds, 3)
         content = {"values": result.to_json(), "seconds": seconds, "files": _sizes(out)}
         (out / _RESULT).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+        if origin is not None:
+            (out / _KEY).write_text(json.dumps(origin, indent=1), encoding="utf-8")
         for path in out.rglob("*"):
             sync(path)
         sync(out)
@@ -107,10 +134,28 @@ class Cache:
         shutil.rmtree(self._work(entry))
         return CachedResult(type(result).from_json(content["values"], folder), seconds)
 
+    def earlier_runs(self, stage: str) -> list[EarlierRun]:
+        """Return the runs of ``stage`` whose results are in the cache, the latest first."""
+        files = (self.root / "cache").glob(f"{stage}-*/{_KEY}")
+        runs = [(file.stat().st_mtime_ns, run) for file in files if (run := _earlier_run(file)) is not None]
+        # The pattern also matches stages whose names continue with a dash.
+        return [run for _, run in sorted(runs, key=itemgetter(0), reverse=True) if run.origin.get("stage") == stage]
+
     def _work(self, entry: str) -> Path:
         return self.root / "work" / entry
 
 
+def _earlier_run(file: Path) -> EarlierRun | None:
+    """Return the run that wrote the ``key.json`` ``file``; None if it is damaged."""
+    try:
+        origin = safe_json.load(file, max_bytes=_MAX_BYTES)
+        result = safe_json.load(file.with_name(_RESULT), max_bytes=_MAX_BYTES)
+        return EarlierRun(dict(origin), float(result["seconds"]))
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        logger.debug("%s is skipped: %s", file, problem)
+        return None
+
+
 def _sizes(folder: Path) -> dict[str, int]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _RESULT)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (_RESULT, _KEY))
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

@@ -46,6 +46,19 @@ class StageReport:
     cached: bool
 
 
+@dataclass(frozen=True)
+class CacheEntry:
+    """Cache entry of a stage.
+
+    Attributes:
+        name: Name of the entry.
+        origin: What its key was computed from, and the names of the recipe and the target.
+    """
+
+    name: str
+    origin: Mapping[str, Any]
+
+
 class StageRunner:
     """Runner of the stages of one build. Each result is stored under a key of everything that it depends on.
 
@@ -79,25 +92,22 @@ class StageRunner:
         loading_s = 0.0
         if stage.reads_inputs:
             loading_s, self._changes = _read_inputs(context, store)
-        key = key_of(stage, context, self._keys, self._foreign_backend)
+        origin = origin_of(stage, context, self._keys, self._foreign_backend)
+        key = fingerprint.digest(origin)[:20]
         entry = f"{stage.name}-{key}"
         if self._changes and store.find(entry, stage.result) is None:
             for change in self._changes:
                 self._watcher.note(change)
             self._changes = []
         finish = _finish if started_processes() == 1 else _finish_distributed
-        finished, cached = finish(stage, entry, self, store, progress)
+        names = {"recipe": context.recipe.name, "target": context.target.name}
+        finished, cached = finish(stage, CacheEntry(entry, {**names, **origin}), self, store, progress)
         result = finished.result
         lock_entries = stage.lock_entries(context, result)
         if lock_entries:
             self.lock_entries.append(lock_entries)
             context.lock.add(lock_entries)
-            values = sorted((list(table), dict(values)) for table, values in lock_entries.items())
-            key = fingerprint.digest([key, values])[:20]
-        content = None if stage.content is None else stage.content(result)
-        if content is not None:
-            key = fingerprint.digest([stage.name, [self._keys[kind] for kind in stage.depends_on], content])[:20]
-        self._keys[stage.result] = key
+        self._keys[stage.result] = key_for_later_stages(stage, context, key, result, self._keys)
         self.results.add(result)
         seconds = finished.seconds if cached else finished.seconds + loading_s
         self.reports.append(StageReport(stage.name, seconds, cached))
@@ -110,7 +120,17 @@ def key_of(
     keys: Mapping[type[StageResult], str],
     foreign_backend: Mapping[str, str],
 ) -> str:
-    """Return the cache key of the result of ``stage``.
+    """Return the cache key of the result of ``stage``, which is computed from its ``origin_of``."""
+    return fingerprint.digest(origin_of(stage, context, keys, foreign_backend))[:20]
+
+
+def origin_of(
+    stage: Stage[Any],
+    context: BuildContext,
+    keys: Mapping[type[StageResult], str],
+    foreign_backend: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return everything that the result of ``stage`` depends on, as JSON values.
 
     Args:
         stage: The stage.
@@ -119,18 +139,38 @@ def key_of(
         foreign_backend: See ``foreign_backend``.
     """
     sources = stage_sources(stage.run.__module__, context.recipe.schedule.name)
-    return fingerprint.digest(
-        {
-            "stage": stage.name,
-            "sources": dict(sources.files),
-            "packages": fingerprint.packages(sources.imports),
-            "backend": dict(foreign_backend) if _BACKENDS in sources.files else None,
-            "settings": dict(stage.settings(context.recipe, context.target)),
-            "inputs": dict(context.inputs) if stage.reads_inputs else None,
-            "device": context.device.uri if stage.reads_device else None,
-            "after": [keys[kind] for kind in stage.depends_on],
-        }
-    )[:20]
+    return {
+        "stage": stage.name,
+        "sources": dict(sources.files),
+        "packages": fingerprint.packages(sources.imports),
+        "backend": dict(foreign_backend) if _BACKENDS in sources.files else None,
+        "settings": dict(stage.settings(context.recipe, context.target)),
+        "inputs": dict(context.inputs) if stage.reads_inputs else None,
+        "device": context.device.uri if stage.reads_device else None,
+        "after": [keys[kind] for kind in stage.depends_on],
+    }
+
+
+def key_for_later_stages(
+    stage: Stage[ResultT], context: BuildContext, key: str, result: ResultT, keys: Mapping[type[StageResult], str]
+) -> str:
+    """Return the key by which later stages depend on the result of ``stage``.
+
+    Args:
+        stage: The stage.
+        context: Build context.
+        key: Cache key of the result.
+        result: Result of the stage.
+        keys: Keys of the results of earlier stages.
+    """
+    content = None if stage.content is None else stage.content(result)
+    if content is not None:
+        return fingerprint.digest([stage.name, [keys[kind] for kind in stage.depends_on], content])[:20]
+    lock_entries = stage.lock_entries(context, result)
+    if not lock_entries:
+        return key
+    values = sorted((list(table), dict(values)) for table, values in lock_entries.items())
+    return fingerprint.digest([key, values])[:20]
 
 
 def foreign_backend(target: Target, root: Path) -> dict[str, str]:
@@ -163,18 +203,19 @@ def _read_inputs(context: BuildContext, store: Cache) -> tuple[float, list[str]]
 
 
 def _finish(
-    stage: Stage[ResultT], entry: str, runner: StageRunner, store: Cache, progress: Progress
+    stage: Stage[ResultT], entry: CacheEntry, runner: StageRunner, store: Cache, progress: Progress
 ) -> tuple[CachedResult[ResultT], bool]:
     """Return the result of ``stage``, and whether it was read from the cache."""
-    finished = _cached(stage, entry, runner.context, store)
+    finished = cached_result(stage, entry.name, runner.context, store)
     if finished is None:
-        with store.locked(entry):
-            finished = _cached(stage, entry, runner.context, store)  # another build may have stored it meanwhile
+        with store.locked(entry.name):
+            # Another build may have stored it meanwhile.
+            finished = cached_result(stage, entry.name, runner.context, store)
             if finished is None:
-                out, keep = store.start(entry)
+                out, keep = store.start(entry.name)
                 started = time.perf_counter()
                 result = stage(runner.context, StageDir(out, keep, progress), runner.results)
-                finished = store.store(entry, result, time.perf_counter() - started)
+                finished = store.store(entry.name, result, time.perf_counter() - started, entry.origin)
                 logger.info("%s: %.2f s", stage.name, finished.seconds)
                 return finished, False
     logger.info("%s: cached", stage.name)
@@ -182,30 +223,32 @@ def _finish(
 
 
 def _finish_distributed(
-    stage: Stage[ResultT], entry: str, runner: StageRunner, store: Cache, progress: Progress
+    stage: Stage[ResultT], entry: CacheEntry, runner: StageRunner, store: Cache, progress: Progress
 ) -> tuple[CachedResult[ResultT], bool]:
     """``_finish`` for several processes: the first one stores the result, and the others read it."""
     from edgeprune.training import process_group
 
     group = process_group()
-    is_cached = group.broadcast(_cached(stage, entry, runner.context, store) is not None)
+    is_cached = group.broadcast(cached_result(stage, entry.name, runner.context, store) is not None)
     if group.first:
         result = _finish(stage, entry, runner, store, progress)
         group.barrier()
         return result
     if stage.all_processes and not is_cached:
         with tempfile.TemporaryDirectory() as discarded:
-            stage(runner.context, StageDir(Path(discarded), store.checkpoints(entry), progress), runner.results)
+            stage(runner.context, StageDir(Path(discarded), store.checkpoints(entry.name), progress), runner.results)
     group.barrier()
-    finished = store.find(entry, stage.result)
+    finished = store.find(entry.name, stage.result)
     if finished is None:
         raise InputError(
-            f"process {group.rank} cannot find {entry} in {store.root}: all processes must share the cache folder"
+            f"process {group.rank} cannot find {entry.name} in {store.root}: all processes must share the cache folder"
         )
     return finished, True
 
 
-def _cached(stage: Stage[ResultT], entry: str, context: BuildContext, store: Cache) -> CachedResult[ResultT] | None:
+def cached_result(
+    stage: Stage[ResultT], entry: str, context: BuildContext, store: Cache
+) -> CachedResult[ResultT] | None:
     """Return the cached result if it is valid and matches the lock; else None.
 
     While the lock is being updated, a result that an earlier lock decided is not valid.
