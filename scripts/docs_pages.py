@@ -1,4 +1,4 @@
-"""Generated pages of the documentation site: the reference from registries and schemas, the overview from the README.
+"""Generated pages of the documentation site: reference, tutorials that are notebooks, overview from the README.
 
 mkdocs runs this file through its plugin gen-files; ``scripts/docs`` builds the site.
 """
@@ -15,10 +15,13 @@ from typing import Any
 import mkdocs_gen_files
 
 from edgeprune import criteria, errors, schedules
+from edgeprune.config import Target
+from edgeprune.graph.rules.base import registered as rules
 from edgeprune.model.registry import documentation
 from edgeprune.operator_facts.aten_operators import ATEN
 from edgeprune.operator_facts.onnx_operators import ONNX
 from edgeprune.operator_facts.tflite_operators import TFLITE
+from edgeprune.tflite.conversion.ops import registered as lowerings
 
 _ROOT = Path(__file__).parents[1]
 _PYTHON = (
@@ -34,9 +37,20 @@ _REGISTRIES: tuple[tuple[str, Mapping[str, type], type, str], ...] = (
     ),
     ("schedules", schedules.registered(), schedules.Schedule, "Orders of pruning and training: `--schedule NAME`."),
 )
-_OPERATORS = """Facts about operators by name. Operators of a captured program that are not listed are run on index ids,
-which shows how they move data. Those that cannot be understood freeze the layers around them."""
-_EXIT_CODES = "Each error class of `edgeprune.errors` has one exit code. Python code raises the same errors."
+_OPERATORS = (
+    """EdgePrune reports an operator that it does not know before training starts, with the node and the module."""
+)
+_PRUNED = """EdgePrune follows channels through these ATen operators by a rule of their own. Operators that only move
+data, such as views, transpositions and slices, and operators that compute element by element need no rule: they are
+observed on index ids. Any other operator freezes the layers around it
+([why is this layer not pruned?](../guides/frozen-layers.md))."""
+_RUNTIMES = """The exported ONNX file uses the opset of the target. ONNX Runtime has kernels for all operators of the
+standard; for other runtimes, the target lists those without one (`unsupported`), and those that are slow (`slow`)."""
+_LITERT = "ONNX operators that EdgePrune converts to TFLite, also for microcontrollers."
+_TFLM = """TFLite operators that EdgePrune knows, and their kernels in TensorFlow Lite Micro. *int8*: integer
+arithmetic, or *float* between DEQUANTIZE and QUANTIZE, or not possible. On an Arm Ethos-U, Vela decides for each node
+whether it runs on the accelerator; a build lists the nodes that run on the CPU, with the reason."""
+_FACTS = """Other facts about operators, as the code uses them."""
 
 
 def _write(path: str, text: str) -> None:
@@ -117,26 +131,64 @@ def _type(field: Mapping[str, Any]) -> str:
     return str(field.get("type", "any"))
 
 
+def _notebook(path: Path) -> str:
+    """Return a Jupyter notebook as a page. Files that a cell writes get their name as a title."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        magic, _, rest = source.partition("\n")
+        if magic.startswith("%%writefile "):
+            name = magic.split()[1]
+            parts.append(f'```{Path(name).suffix[1:].replace("py", "python")} title="{name}"\n{rest}\n```')
+        else:
+            parts.append(f"```bash\n{rest}\n```" if magic == "%%bash" else f"```python\n{source}\n```")
+        parts.extend(f"```text\n{''.join(output['text']).rstrip()}\n```" for output in cell["outputs"])
+    title, *others = parts
+    heading, _, introduction = title.partition("\n")
+    note = f"This page is a notebook: [download it]({path.name}) to follow along."
+    return "\n\n".join([heading, introduction.strip(), note, *others]) + "\n"
+
+
 def _exit_codes() -> str:
     classes = [value for value in vars(errors).values() if isinstance(value, type)]
     rows = [(cls.exit_code, f"`{cls.__name__}`", _summary(inspect.getdoc(cls))) for cls in classes
             if issubclass(cls, errors.EdgePruneError)]  # fmt: skip
-    rows += [(0, "", "Success."), (2, "", "The command line is not valid.")]
-    return f"# Exit codes\n\n{_EXIT_CODES}\n\n{_table(('exit code', 'error', 'meaning'), sorted(rows))}"
+    return _table(("exit code", "class", "meaning"), sorted(rows))
 
 
 def _operators() -> str:
-    parts = [f"# Operators\n\n{_OPERATORS}\n"]
+    targets = [Target.load(name) for name in Target.names()]
+    limited = [(f"`{target.name}`", target.runtime.name, _names(target.onnx.unsupported), _names(target.onnx.slow))
+               for target in targets if target.onnx.unsupported or target.onnx.slow]  # fmt: skip
+    tflite = [(f"`{name}`", "yes" if TFLITE[name].micro_kernel else "no", TFLITE[name].int8 or "no")
+              for name in sorted(TFLITE.names())]  # fmt: skip
+    parts = [
+        f"# Operators\n\n{_OPERATORS}",
+        f"## Pruning\n\n{_PRUNED}\n\n{_names(sorted(rules()))}",
+        f"## ONNX Runtime and TensorRT\n\n{_RUNTIMES}\n\n"
+        + _table(("target", "runtime", "without a kernel", "slow"), limited),
+        f"## LiteRT\n\n{_LITERT}\n\n{_names(sorted(lowerings()))}",
+        f"## TensorFlow Lite Micro and Ethos-U\n\n{_TFLM}\n\n"
+        + _table(("operator", "kernel in TensorFlow Lite Micro", "int8"), tflite),
+        f"## Facts by operator\n\n{_FACTS}",
+    ]
     for title, table in (("ATen", ATEN), ("ONNX", ONNX), ("TFLite", TFLITE)):
         operators: dict[str, list[str]] = {}
         for name in sorted(table.names()):
             for key, value in vars(table[name]).items():
-                if value not in (None, False):
+                if value not in (None, False, (), 0) and key not in ("kernel_bytes", "micro_kernel", "int8"):
                     fact = key.replace("_", " ") + ("" if value is True else f": {value}")
-                    operators.setdefault(fact, []).append(f"`{name}`")
-        rows = [(fact, ", ".join(names)) for fact, names in sorted(operators.items())]
-        parts.append(f"## {title}\n\n{_table(('fact', 'operators'), rows)}")
-    return "\n".join(parts)
+                    operators.setdefault(fact, []).append(name)
+        rows = [(fact, _names(names)) for fact, names in sorted(operators.items())]
+        parts.append(f"### {title}\n\n{_table(('fact', 'operators'), rows)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def main() -> None:
@@ -149,11 +201,14 @@ def main() -> None:
         "# Command line\n\n::: mkdocs-click\n    :module: edgeprune.cli\n    :command: _edgeprune\n"
         "    :prog_name: edgeprune\n    :depth: 1\n    :style: plain\n    :list_subcommands: true\n",
     )
+    for notebook in (_ROOT / "docs").rglob("*.ipynb"):
+        _write(str(notebook.relative_to(_ROOT / "docs").with_suffix(".md")), _notebook(notebook))
     for name, file in _SCHEMAS.items():
         _write(f"reference/{name}.md", _schema(name, file))
     for title, members, base, introduction in _REGISTRIES:
         _write(f"reference/{title}.md", _registry(title, members, base, introduction))
-    _write("reference/exit-codes.md", _exit_codes())
+    with mkdocs_gen_files.open("reference/exit-codes.md", "a") as page:
+        page.write(_exit_codes())
     _write("reference/operators.md", _operators())
 
 

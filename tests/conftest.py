@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # './scripts/test fast' leaves out tests of whole programs in these folders, tests with these fixtures, which are whole
 # bundles, and all tests marked 'long'.
-_LONG_FOLDERS = ("packaging", "recipes", "scripts", "zoo")
+_LONG_FOLDERS = ("docs", "packaging", "recipes", "scripts", "zoo")
 _LONG_FIXTURES = {"built", "digits_bundle"}
 
 # The same examples every time, so that a red run is the fault of a change; 'pytest --hypothesis-profile explore' draws

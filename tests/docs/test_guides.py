@@ -1,0 +1,89 @@
+"""Code and settings on the pages of how-to guides work as they are written."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import edgeprune
+from edgeprune.cli import run
+from edgeprune.config import Recipe, Target
+from edgeprune.model.data import DatasetSplit
+
+_GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Function that writes the titled code blocks of a guide into the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(guide: str) -> list[str]:
+        page = (_GUIDES / f"{guide}.md").read_text(encoding="utf-8")
+        blocks = re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', page, re.DOTALL)
+        for title, code in blocks:
+            path = tmp_path / title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code, encoding="utf-8")
+        return [title for title, _ in blocks]
+
+    return write
+
+
+def test_criterion_of_the_guide_prunes(written: Any) -> None:
+    assert written("criterion") == ["mine.py"]
+    assert run(["criteria", "mine.py:LargestWeight"]) == 0
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
+    mine = importlib.import_module("mine")
+    result = edgeprune.prune(
+        model, (torch.rand(1, 3, 8, 8),), budget={"macs": 0.6}, options={"criterion": mine.LargestWeight(factor=2.0)}
+    )
+    before, after = (layer.weight.detach().abs().amax((1, 2, 3)) for layer in (model[0], result.model[0]))
+    assert len(after) < len(before)
+    assert sorted(after.tolist()) == sorted(before.tolist())[-len(after) :]
+
+
+@pytest.mark.parametrize("name", ["kitchen-pi", "my-m4"])
+def test_board_of_the_guide_is_a_target(name: str, written: Any) -> None:
+    assert f"targets/{name}.toml" in written("board")
+    assert Target.load(name).name == name
+    assert run(["targets", "show", name]) == 0
+
+
+def test_transport_of_the_guide_measures(written: Any, digits_bundle: Any) -> None:
+    written("transport")
+    importlib.import_module("other_python")
+    bundle = digits_bundle("host", {"training.epochs": 0})
+    profile = edgeprune.profile(bundle, f"python:{sys.executable}", warmup=1, runs=4, blocks=2, noise=100.0)
+    assert profile.device["uri"] == f"python:{sys.executable}"
+
+
+def test_detector_of_the_guide_is_built(written: Any) -> None:
+    assert written("detection") == ["detector.py", "recipe.toml"]
+    detector = importlib.import_module("detector")
+    torch.manual_seed(0)
+    torch.save(detector.Detector().state_dict(), "detector.pt")
+    recipe = Recipe.load(".").override({"training.epochs": 1, "training.lr": 0.01, "prune.samples": 64})
+    result = edgeprune.build(recipe, "raspberry-pi-4", lock=None)
+    assert result.manifest.metric == "recall"
+    assert result.manifest.metrics.pruned.macs <= result.manifest.metrics.dense.macs / 2
+
+
+def test_objective_of_the_guide_takes_outputs_and_targets(written: Any) -> None:
+    assert written("custom-loss") == ["objective.py", "step.py"]
+    objective, step = importlib.import_module("objective"), importlib.import_module("step")
+    model = nn.Linear(4, 3)
+    inputs, targets = torch.rand(6, 4), torch.rand(6, 3)
+    assert float(objective.loss(model(inputs), targets)) > 0
+    with torch.no_grad():
+        assert objective.metric(model, DatasetSplit(TensorDataset(inputs, targets))) < 0
+    assert step.step(model, inputs, targets).keys() == {"task", "smoothness"}
