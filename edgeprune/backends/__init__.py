@@ -41,8 +41,8 @@ def backend(name: str) -> Backend:
         point = next(iter(entry_points(group=_GROUP, name=name)), None)
         if point is None:
             near = nearest(name, list(names()))
-            hint = f"did you mean '{near}'? " if near else ""
-            raise TargetError(f"runtime.name: got '{name:.80}': {hint}there are {', '.join(names())}")
+            hint = f"; did you mean '{near}'?" if near else ""
+            raise TargetError(f"runtime.name: got '{name:.80}', must be one of {', '.join(names())}{hint}")
         instance = point.load()
     assert isinstance(instance, Backend), f"{name}: {instance!r} is not an instance of edgeprune.backends.Backend"
     return instance
@@ -80,4 +80,4 @@ def for_file(path: Path) -> Backend:
     for instance in map(backend, names()):
         if instance.is_default_for_suffix and instance.suffix == path.suffix:
             return instance
-    raise ModelError(f"{path}: expected a model file with the suffix {' or '.join(suffixes())}")
+    raise ModelError(f"{path}: expected a model file with the suffix {' or '.join(suffixes())}, got '{path.suffix}'")

@@ -68,7 +68,7 @@ def accuracy(
     """
     total = len(split) if samples is None else min(samples, len(split))
     if total < 1:
-        raise DataError("the split is empty: there is nothing to evaluate on")
+        raise DataError("the split for the evaluation is empty: it must have at least one sample")
     progress.start(total)
     correct, counted = np.zeros(total, np.int64), np.zeros(total, np.int64)
     done = 0
@@ -77,7 +77,7 @@ def accuracy(
         scores = predict(inputs)[0]
         check_shape(labels.shape, scores.shape, where=f"the accuracy of {path}")
         if not np.isfinite(scores).all():
-            raise ModelError(f"{path} gives NaN or infinity on {runtime}")
+            raise ModelError(f"{path} must have finite outputs, but returns NaN or infinity on {runtime}")
         rows = slice(done, done + len(labels))
         correct[rows] = _by_sample(scores.argmax(axis=1) == labels)
         counted[rows] = _by_sample(labels != IGNORED)
@@ -86,7 +86,9 @@ def accuracy(
         if done == total:
             break
     if not counted.any():
-        raise DataError(f"there is nothing to evaluate on: all labels of the split are {IGNORED}, which is ignored")
+        raise DataError(
+            f"all labels of the split for the evaluation are {IGNORED}, which is ignored: label some samples"
+        )
     fraction = float(correct.sum() / counted.sum())
     if (counted == 1).all():
         return Accuracy(fraction, total, np.packbits(correct.astype(bool)).tobytes())

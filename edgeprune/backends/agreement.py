@@ -53,12 +53,12 @@ class Agreement:
         """
         problems = []
         if self.worst_steps > most_steps:
-            problems.append(f"an output differs by {self.worst_steps} steps, of which rounding explains {most_steps}")
+            problems.append(f"an output differs by {self.worst_steps} quantization steps, allowed are {most_steps}")
         allowed = max(1, int((1 - _TOP1_AGREEMENT) * self.samples))
         if self.top1_agreement is not None and round((1 - self.top1_agreement) * self.samples) > allowed:
             problems.append(
-                f"{self.top1_agreement:.2%} of the labels of {self.samples} samples get the same class, "
-                f"{_TOP1_AGREEMENT:.1%} must"
+                f"{self.top1_agreement:.2%} of the labels of {self.samples} samples have the same class, required are "
+                f"{_TOP1_AGREEMENT:.1%}"
             )
         if problems:
-            raise ParityError(f"{path} gives something else on {runtime} than on LiteRT: {'; '.join(problems)}")
+            raise ParityError(f"{path} has other outputs on {runtime} than on LiteRT: {'; '.join(problems)}")

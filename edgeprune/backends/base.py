@@ -78,8 +78,8 @@ class Backend(ABC):
         """
         if target.microcontroller is not None:
             raise TargetError(
-                f"{target.name}: the table [microcontroller] is for TFLite Micro, its runtime is {self.name}: remove "
-                "the table, or set runtime.name = 'tflm'"
+                f"{target.name}: the table [microcontroller] needs the runtime tflm, but runtime.name is "
+                f"'{self.name}': remove the table, or set runtime.name = 'tflm'"
             )
         self.check_options(target)
 

@@ -29,7 +29,7 @@ def named(inputs: Inputs, names: Sequence[str], path: Path) -> dict[str, Array]:
         values = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
         feed = dict(zip(names, values, strict=False)) if len(values) == len(names) else {}
     if set(feed) != set(names):
-        raise ModelError(f"{path} takes the inputs {', '.join(names)}; got {len(inputs)} others")
+        raise ModelError(f"{path}: expected the {len(names)} inputs {', '.join(names)}, got {len(inputs)} inputs")
     return {name: np.ascontiguousarray(feed[name]) for name in names}
 
 

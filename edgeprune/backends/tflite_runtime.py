@@ -76,11 +76,11 @@ class TfliteRuntime(ABC):
         """
         for port, values in zip(self.inputs, inputs, strict=True):
             if values.shape != port.onnx_shape:
-                raise self._failure(f"input {port.name} takes the shape {port.onnx_shape}, got {values.shape}")
+                raise self._failure(f"input {port.name}: expected the shape {port.onnx_shape}, got {values.shape}")
         stored = [port.stored(values) for port, values in zip(self.inputs, inputs, strict=True)]
         for port, values in zip(self.inputs, stored, strict=True):
             if values.dtype != port.dtype:
-                raise self._failure(f"input {port.name} takes {port.dtype}, got {values.dtype}")
+                raise self._failure(f"input {port.name}: expected the type {port.dtype}, got {values.dtype}")
         return stored
 
     @abstractmethod
@@ -96,4 +96,4 @@ class TfliteRuntime(ABC):
         return accuracy(self.predict, split, path=self.path, runtime=self.name, samples=samples, progress=progress)
 
     def _failure(self, problem: object) -> ModelError:
-        return ModelError(f"{self.path} fails on {self.name}: {problem}")
+        return ModelError(f"inference of {self.path} failed on {self.name}: {problem}")

@@ -61,7 +61,7 @@ def test_accuracy_of_a_map_of_classes_is_that_of_pytorch(tmp_path: Path) -> None
     wrong = (counted & ~right).sum((1, 2)) * 30 / counted.sum()
     assert found.losses == pytest.approx(wrong.tolist())
     assert np.mean(found.losses) == pytest.approx(1 - found.accuracy)
-    with pytest.raises(DataError, match=r"\(30, 8, 6\).*got \(30, 6, 8\)"):
+    with pytest.raises(DataError, match=r"\(30, 8, 6\).*\(30, 6, 8\)"):
         backend.evaluate(path, TensorSplit(images, labels.mT))
     with pytest.raises(DataError, match="-100"):
         backend.evaluate(path, TensorSplit(images, torch.full_like(labels, -100)))
@@ -110,25 +110,25 @@ def test_options_follow_the_target() -> None:
 def test_invalid_model_file_is_named_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a model")
-    with pytest.raises(ModelError, match=r"cannot load .*broken\.onnx"):
+    with pytest.raises(ModelError, match=r"broken\.onnx"):
         backend.predict(path, np.zeros((1, 3, 8, 8), np.float32))
 
 
 def test_inputs_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
     session = backend.OnnxRuntimeSession(model(tmp_path))
-    with pytest.raises(ModelError, match="fails on ONNX Runtime"):
+    with pytest.raises(ModelError, match=r"model\.onnx.*Got: 9 Expected: 8"):
         session.predict(np.zeros((1, 3, 9, 9), np.float32))
-    with pytest.raises(ModelError, match="takes the inputs input; got 2"):
+    with pytest.raises(ModelError, match=r"input\b.* 2 "):
         session.predict([np.zeros((1, 3, 8, 8), np.float32)] * 2)
 
 
 def test_an_empty_split_and_outputs_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     path = model(tmp_path)
-    with pytest.raises(DataError, match="empty"):
+    with pytest.raises(DataError):
         backend.evaluate(path, split(0))
     proto = onnx.load(path)
     bias = next(tensor for tensor in proto.graph.initializer if tensor.name == "3.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(5, np.nan, np.float32), bias.name))
     onnx.save(proto, path)
-    with pytest.raises(ModelError, match="NaN or infinity"):
+    with pytest.raises(ModelError, match=rf"{path}.*NaN"):
         backend.evaluate(path, split(3))

@@ -61,21 +61,24 @@ def test_suffixes_name_one_backend_each() -> None:
 
 @pytest.mark.parametrize("name", ["onn" + "A" * 100_000, "../backends/tflm", "tflm/linting", "..", ""])
 def test_name_of_a_runtime_is_not_used_as_a_path(name: str) -> None:
-    with pytest.raises(TargetError, match=r"runtime\.name: got ") as refused:
+    with pytest.raises(TargetError, match=rf"runtime\.name: .*'{re.escape(name[:80])}'") as refused:
         backend(name)
     assert len(str(refused.value)) < 300
 
 
 def test_unknown_runtime_names_the_nearest() -> None:
-    with pytest.raises(TargetError, match="did you mean 'litert'"):
+    with pytest.raises(TargetError, match=r"'litrt'.*'litert'"):
         for_target(Target.parse({"name": "board", "runtime": {"name": "litrt"}}, where="test"))
 
 
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ({"runtime": {"name": "tflm"}}, r"\[microcontroller\] is required"),
-        ({"runtime": {"name": "litert"}, "microcontroller": "as nucleo-l4r5zi"}, r"\[microcontroller\] is for"),
+        ({"runtime": {"name": "tflm"}}, r"board: .*'tflm'.*\[microcontroller\]"),
+        (
+            {"runtime": {"name": "litert"}, "microcontroller": "as nucleo-l4r5zi"},
+            r"board: .*\[microcontroller\].*'litert'",
+        ),
     ],
 )
 def test_table_microcontroller_belongs_to_tflite_micro(target: dict[str, object], message: str) -> None:

@@ -102,7 +102,7 @@ def test_a_build_that_fails_leaves_the_engine_before_it(tools: Path, bundle: Pat
     engine, _ = found.build(bundle / "model.onnx", "fp16", bundle / "engines")
     before = {path: path.read_bytes() for path in (bundle / "engines").iterdir() if path.suffix != ".log"}
     (bundle / "model.onnx").write_text("broken")
-    with pytest.raises(EngineError, match=r"exit code 1; its output is in .*: .*Failed to parse onnx file"):
+    with pytest.raises(EngineError, match=r"exit code 1;.*\.log: .*Failed to parse onnx file"):
         found.build(bundle / "model.onnx", "fp16", bundle / "engines")
     assert {path: path.read_bytes() for path in (bundle / "engines").iterdir() if path.suffix != ".log"} == before
     assert engine.is_file()
@@ -111,7 +111,7 @@ def test_a_build_that_fails_leaves_the_engine_before_it(tools: Path, bundle: Pat
 def test_a_build_that_writes_nothing_fails(tools: Path, bundle: Path) -> None:
     found = builder(tools)
     (tools / "engine").write_bytes(b"")
-    with pytest.raises(EngineError, match="wrote no engine"):
+    with pytest.raises(EngineError, match=r"\.log$"):
         found.build(bundle / "model.onnx", "fp16", bundle / "engines")
     assert not list((bundle / "engines").glob("*.engine*"))
 
@@ -119,7 +119,7 @@ def test_a_build_that_writes_nothing_fails(tools: Path, bundle: Path) -> None:
 def test_a_build_that_hangs_is_ended(tools: Path, bundle: Path) -> None:
     found = builder(tools)
     (tools / "trtexec").write_text("#!/bin/sh\nexec sleep 60\n")
-    with pytest.raises(EngineError, match=r"ended after 0\.2 s"):
+    with pytest.raises(EngineError, match=r"0\.2 s"):
         found.build(bundle / "model.onnx", "fp16", bundle / "engines", timeout_s=0.2)
     assert not list((bundle / "engines").glob(".*"))
 
@@ -223,17 +223,17 @@ def test_a_precision_that_cannot_be_built_is_left_out(tools: Path, bundle: Path)
     (bundle / "model.int8.onnx").write_text("broken")
     made = found.prepare(bundle / "model.onnx", bundle / "engines")
     assert made.precision == "fp32"
-    assert "; there is no engine of int8: trtexec failed with exit code 1" in made.reason
+    assert "int8 failed: trtexec failed with exit code 1" in made.reason
     assert set(measured(tools)) == {"fp32", "fp16"}
     (bundle / "model.onnx").write_text("broken")
-    with pytest.raises(EngineError, match=r"no engine of fp32: .*; there is no engine of fp16: .*of int8"):
+    with pytest.raises(EngineError, match=r"fp32 failed: .*fp16 failed: .*int8 failed: "):
         found.prepare(bundle / "model.onnx", bundle / "engines", force=True)
 
 
 def test_an_old_release_is_refused(tools: Path) -> None:
     program = recorded_trtexec.install(tools, "8.5")
     program.write_text(program.read_text().replace("v8502", "v8201"))
-    with pytest.raises(EngineError, match=r"TensorRT 8\.2\.1 is too old: 8\.5"):
+    with pytest.raises(EngineError, match=r"TensorRT 8\.2\.1 .*8\.5"):
         Builder()
 
 
@@ -241,7 +241,7 @@ def test_trtexec_without_a_version_is_refused(tools: Path) -> None:
     program = tools / "trtexec"
     program.write_text("#!/bin/sh\necho something else\n")
     program.chmod(0o755)
-    with pytest.raises(EngineError, match="prints no version"):
+    with pytest.raises(EngineError, match=f"{program}.*libnvinfer-bin"):
         Builder()
 
 
@@ -298,8 +298,8 @@ def test_the_script_shows_the_command_and_runs_nothing(tools: Path, bundle: Path
 
 def test_script_names_missing_tools(tools: Path, bundle: Path) -> None:
     without = run("--bundle", str(bundle))
-    assert (without.returncode, without.stderr.startswith("error: no trtexec on PATH")) == (5, True)
+    assert (without.returncode, "trtexec" in without.stderr) == (5, True)
     recorded_trtexec.install(tools, "11.4")
     (bundle / "model.fp16.onnx").unlink()
     missing = run("--bundle", str(bundle), "--precision", "fp16")
-    assert (missing.returncode, "has no model.fp16.onnx" in missing.stderr) == (3, True)
+    assert (missing.returncode, "model.fp16.onnx" in missing.stderr) == (3, True)

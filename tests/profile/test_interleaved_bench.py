@@ -391,7 +391,7 @@ def test_runner_works_on_the_command_line(tmp_path: Path, models: dict[str, Path
     np.save(tmp_path / "x.npy", samples[:, :3])
     refused = run("--input", "x.npy")
     assert refused.returncode == 1
-    assert "the model takes [1, 64], the file holds [3, 3]" in refused.stderr
+    assert all(shape in refused.stderr for shape in ("[1, 64]", "[3, 3]"))
     assert run().returncode == 2
     golden = {"input": samples, "output_0": expected, "tolerance": np.float64(1e-3)}
     np.savez(tmp_path / "golden.npz", **golden)

@@ -94,4 +94,4 @@ def test_samples_that_do_not_fit_are_refused(model: Path, tmp_path: Path) -> Non
     argv = [sys.executable, str(_LITERT), str(model), "--input", str(tmp_path / "x.npy")]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 1
-    assert "the model takes [1, 32, 32, 3], the file holds [2, 3, 16, 16]" in ended.stderr
+    assert all(shape in ended.stderr for shape in ("[1, 32, 32, 3]", "[2, 3, 16, 16]"))

@@ -134,5 +134,5 @@ GOOD = json.dumps(recorded_trtexec.TIMES[:2])
     ],
 )
 def test_broken_times_are_refused(text: str) -> None:
-    with pytest.raises(EngineError, match="times that trtexec exported"):
+    with pytest.raises(EngineError, match=r"times .*trtexec"):
         read_times(text)

@@ -59,7 +59,11 @@ class EthosU(TfliteMicro):
                 reason,
             )
         if len(compiler.fallback) > _SHOWN:
-            logger.warning("%s: %d more operators run on the CPU", dense.target.name, len(compiler.fallback) - _SHOWN)
+            logger.warning(
+                "%s: %d more operators run on the CPU, not on the Ethos-U",
+                dense.target.name,
+                len(compiler.fallback) - _SHOWN,
+            )
         return path
 
     def write(self, precision: Precision, conversion: Quantization) -> ConvertedModel:

@@ -50,7 +50,7 @@ class LiteRT(Backend):
         settings = conversion.settings
         if settings.calibration not in ("auto", "minmax") or settings.equalize:
             ignored = "equalize = true" if settings.equalize else f"calibration = '{settings.calibration}'"
-            logger.warning("quantize.%s does not apply to TFLite files, which use the observed ranges", ignored)
+            logger.warning("quantize.%s is ignored: int8 TFLite files always use the observed ranges", ignored)
         path = conversion.folder / f"{conversion.file.stem}-{precision}.tflite"
         quantized = tflite_quantizing.quantize(
             conversion.file,

@@ -95,10 +95,10 @@ class Session:
             (number for number, candidate in enumerate(shapes) if candidate[1:] == list(samples.shape[1:])), None
         )
         if match is None:
-            raise ValueError(f"the model takes {shapes[0]}, the file holds {list(samples.shape)}")
+            raise ValueError(f"expected samples of shape {shapes[0]}, but the file has {list(samples.shape)}")
         batch, order = shapes[match][0], layouts[match]
         if len(samples) % batch:
-            raise ValueError(f"the model takes {batch} samples at a time, the file holds {len(samples)}")
+            raise ValueError(f"the model needs batches of {batch} samples, but the file has {len(samples)}")
         parts = [
             self.run(None, {details["name"]: stored(details, samples[start : start + batch].transpose(order))})
             for start in range(0, len(samples), batch)

@@ -73,7 +73,7 @@ class Session:
         for value in self.session.get_inputs():
             shape = [size if isinstance(size, int) and size > 0 else 1 for size in value.shape]
             if value.type not in _TYPES:
-                raise ValueError(f"input {value.name} has type {value.type}")
+                raise ValueError(f"input {value.name} has the unsupported type {value.type}")
             kind = _TYPES[value.type]
             values = rng.standard_normal(shape) if np.issubdtype(kind, np.floating) else rng.randint(0, 2, shape)
             inputs[value.name] = values.astype(kind)
@@ -84,9 +84,9 @@ class Session:
         value = self.session.get_inputs()[0]
         batch = value.shape[0] if isinstance(value.shape[0], int) else 1
         if list(samples.shape[1:]) != list(value.shape[1:]):
-            raise ValueError(f"the model takes {value.shape}, the file holds {list(samples.shape)}")
+            raise ValueError(f"expected samples of shape {value.shape}, but the file has {list(samples.shape)}")
         if len(samples) % batch:
-            raise ValueError(f"the model takes {batch} samples at a time, the file holds {len(samples)}")
+            raise ValueError(f"the model needs batches of {batch} samples, but the file has {len(samples)}")
         parts = [
             self.run(None, {value.name: np.ascontiguousarray(samples[start : start + batch], _TYPES[value.type])})
             for start in range(0, len(samples), batch)
@@ -119,7 +119,7 @@ def open_session(
         session = onnxruntime.InferenceSession(model, options, providers=providers)
         if provider_name in session.get_providers():  # the runtime skips a provider that fails to start
             return session
-    raise RuntimeError(f"ONNX Runtime {onnxruntime.__version__} cannot start {provider_name} here")
+    raise RuntimeError(f"ONNX Runtime {onnxruntime.__version__} cannot start {provider_name} on this device")
 
 
 class Server(SessionServer):

@@ -110,7 +110,7 @@ class OnnxRuntimeSession:
         try:
             outputs = self._session.run(None, portion)
         except Exception as problem:  # its exceptions share no base class of their own
-            raise ModelError(f"{self.path} fails on ONNX Runtime: {problem}") from problem
+            raise ModelError(f"inference of {self.path} failed on ONNX Runtime: {problem}") from problem
         return [output[:count] for output in outputs]
 
 

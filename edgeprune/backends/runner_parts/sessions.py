@@ -158,7 +158,7 @@ def read_samples(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     if not hasattr(stored, "files"):
         return stored, {}
     if "input" not in stored.files:
-        raise ValueError(f"{path} has no array 'input'")
+        raise ValueError(f"{path}: expected an array 'input', found {', '.join(stored.files) or 'none'}")
     return stored["input"], {key: stored[key] for key in stored.files}
 
 
@@ -230,7 +230,7 @@ def run_command(
         return
     if options.input is None and options.benchmark is None:
         if not golden.is_file():
-            parser.error(f"give --input or --benchmark: {golden.name} with samples is not in the folder of this file")
+            parser.error(f"give --input or --benchmark: {golden.name} does not exist in the folder of this file")
         options.input = golden
     session = open_session(str(options.model), options.threads, True)
     if options.input is not None:

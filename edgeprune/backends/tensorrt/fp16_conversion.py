@@ -56,7 +56,7 @@ def write_fp16(model: ModelProto, magnitudes: Mapping[str, float] | None = None)
         OnnxModel(converted).topological_sort(is_deterministic=True)  # casts were put at the end
         onnx.checker.check_model(converted, full_check=True)
     except Exception as problem:  # whatever the converter or the checker throws
-        raise ModelError(f"the network cannot be written in fp16: {problem}") from problem
+        raise ModelError(f"the conversion to fp16 failed: {problem}") from problem
     return converted
 
 
@@ -80,7 +80,7 @@ def magnitudes(path: Path, samples: Iterable[Mapping[str, Array]]) -> dict[str, 
         def get_next(self) -> Mapping[str, Array] | None:
             sample = next(self._samples, None)
             if sample is not None and not all(np.isfinite(value).all() for value in sample.values()):
-                raise DataError("a calibration sample holds NaN or infinity")
+                raise DataError("calibration: a sample contains NaN or infinity; all inputs must be finite")
             return sample
 
     with tempfile.TemporaryDirectory() as folder:
@@ -95,11 +95,11 @@ def magnitudes(path: Path, samples: Iterable[Mapping[str, Array]]) -> dict[str, 
         except DataError:
             raise
         except Exception as problem:  # its exceptions share no base class of their own
-            raise ModelError(f"{path} fails on ONNX Runtime: {problem}") from problem
+            raise ModelError(f"inference of {path} failed on ONNX Runtime: {problem}") from problem
     largest = {name: float(np.max(np.abs(np.array(limits, np.float64)))) for name, limits in ranges.items()}
     not_finite = next((name for name, value in largest.items() if not math.isfinite(value)), None)
     if not_finite is not None:
-        raise ModelError(f"{path} computes NaN or infinity in {not_finite}")
+        raise ModelError(f"{path}: tensor {not_finite} is NaN or infinity on a calibration sample; it must be finite")
     return largest
 
 
@@ -159,7 +159,7 @@ def _raised(model: ModelProto) -> ModelProto:
     try:
         raised: ModelProto = onnx.version_converter.convert_version(model, _QDQ_OPSET)
     except Exception as problem:  # whatever its C++ side throws
-        raise ModelError(f"the network cannot be raised from opset {version} to {_QDQ_OPSET}: {problem}") from problem
+        raise ModelError(f"the model cannot be converted from opset {version} to {_QDQ_OPSET}: {problem}") from problem
     return raised
 
 

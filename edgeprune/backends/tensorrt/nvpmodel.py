@@ -32,5 +32,5 @@ def read_nvpmodel(text: str) -> PowerMode:
     """
     match = _MODE.search(text)
     if match is None:
-        raise DeviceError(f"nvpmodel -q names no power mode: {text[:120]!r}")
+        raise DeviceError(f"nvpmodel -q: expected a power mode, got {text[:120]!r}")
     return PowerMode(match[1], int(match[2]))

@@ -91,7 +91,7 @@ def check(model: ModelProto, *, float_weights: bool = False) -> None:
     if problems:
         listed = "; ".join(f"{violation.node}: {violation.message}" for violation in problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise ModelError(f"TensorRT would not run this Q/DQ network as int8 kernels: {listed}{more}")
+        raise ModelError(f"TensorRT cannot run these nodes as int8 kernels: {listed}{more}")
 
 
 def violations(model: ModelProto, *, float_weights: bool = False) -> list[Violation]:

@@ -63,7 +63,7 @@ def read_tegrastats(line: str) -> BoardSample:
         DeviceError: The line has no value of tegrastats, or a number is too long.
     """
     if _LONG_NUMBER.search(line):
-        raise DeviceError(f"tegrastats printed a number of more than 12 digits: {line[:120]!r}")
+        raise DeviceError(f"tegrastats: expected numbers of at most 12 digits, got {line[:120]!r}")
     ram, emc, gpu = _RAM.search(line), _EMC.search(line), _GPU.search(line)
     cores = _cores(line)
     clocks = tuple(mhz for _, mhz in cores if mhz is not None)
@@ -80,7 +80,7 @@ def read_tegrastats(line: str) -> BoardSample:
         power_mw={rail: int(power) for rail, power, _ in _RAIL.findall(line)},
     )
     if not any(vars(sample).values()):
-        raise DeviceError(f"this is not a line of tegrastats: {line[:120]!r}")
+        raise DeviceError(f"tegrastats: unexpected line {line[:120]!r}")
     return sample
 
 

@@ -49,20 +49,20 @@ def read_profile(content: str | Sequence[Any]) -> list[LayerTime]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
+        raise TypeError(f"expected text, got {value!r:.80}")
     return value
 
 
 def _number(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < float("inf"):
-        raise TypeError(f"{value!r} is not a time or fraction")
+        raise TypeError(f"expected a time or a fraction, got {value!r:.80}")
     return float(value)
 
 
 def _parsed(content: Any, kind: type[Any]) -> Any:
     parsed = safe_json.loads(content, unique_keys=False) if isinstance(content, str) else content
     if not isinstance(parsed, kind):
-        raise TypeError(f"a {kind.__name__} is expected, not {parsed!r:.80}")
+        raise TypeError(f"expected a {kind.__name__}, got {parsed!r:.80}")
     return parsed
 
 
@@ -74,4 +74,4 @@ class _Reading:
 
     def __exit__(self, _kind: object, problem: BaseException | None, _trace: object) -> None:
         if isinstance(problem, (ValueError, TypeError, KeyError, AttributeError)):
-            raise DeviceError(f"the output of trtexec --exportProfile cannot be read: {problem!r}") from problem
+            raise DeviceError(f"invalid output of trtexec --exportProfile: {problem!r}") from problem

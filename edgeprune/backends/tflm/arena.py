@@ -47,7 +47,7 @@ def parsed(text: str) -> Arena:
     """
     totals = {name: int(count) for name, count in _TOTAL.findall(text)}
     if set(totals) != {"total", "head", "tail"}:
-        raise ModelError(f"could not parse the arena size from TFLite Micro's allocator log: {text.strip()!r}")
+        raise ModelError(f"expected the arena size in the log of TFLite Micro's allocator, got {text.strip()[:200]!r}")
     kinds = {name: _kind(name, int(host_bytes), int(count)) for name, host_bytes, count in _KIND.findall(text)}
     remainder = totals["tail"] - sum(kind.host_bytes for kind in kinds.values())
     arithmetic = f"{remainder} on the host, less {_HOST_ONLY_BYTES} of its recording allocator"

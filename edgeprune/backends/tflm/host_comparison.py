@@ -108,8 +108,8 @@ def step_sizes(path: Path) -> list[Array]:
             pending.extend(int(read) for read in maker.inputs if graph.tensors[read].type == _FLOAT32)
         else:
             raise ModelError(
-                f"{path}: output {tflite_file.tensor_name(graph, index)} is computed in float ({name}): "
-                "its differences cannot be given in steps"
+                f"{path}: expected quantized outputs, but {tflite_file.tensor_name(graph, index)} is computed in float "
+                f"({name}): give an int8 file"
             )
     filled = {index: np.full(graph.tensors[index].shape, size, np.float32) for index, size in sources.items()}
     joined = _joined_outputs(model, [op for op in graph.operators if id(op) in operators], filled)

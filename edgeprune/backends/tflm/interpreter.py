@@ -65,8 +65,8 @@ class Interpreter(TfliteRuntime):
         arena_bytes = _arena_size(model, content)
         if arena_bytes > _MOST_ARENA_BYTES:
             raise ModelError(
-                f"TFLite Micro cannot run {path}: its tensors may take {arena_bytes:,} bytes; no microcontroller "
-                f"has {_MOST_ARENA_BYTES:,}"
+                f"TFLite Micro cannot run {path}: its tensors may need {arena_bytes:,} bytes, but the limit is "
+                f"{_MOST_ARENA_BYTES:,}"
             )
         try:
             with captured(2) as printed:
@@ -107,7 +107,7 @@ def _check_buffers(content: bytes, path: Path) -> None:
     outside_count = sum(stored.Buffers(index).Offset() > 1 for index in range(stored.BuffersLength()))
     if outside_count:
         raise ModelError(
-            f"{path}: {outside_count} buffers lie behind the flatbuffer, where TFLite Micro does not look; "
+            f"{path}: {outside_count} buffers are stored after the flatbuffer, where TFLite Micro does not read them: "
             "write the file again with edgeprune.tflite.tflite_file.pack"
         )
 

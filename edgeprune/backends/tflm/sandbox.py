@@ -33,16 +33,16 @@ def arena(path: Path, *, timeout_s: float = _TIMEOUT_S) -> Arena:
     try:
         completed = subprocesses.run([sys.executable, "-m", __name__, str(path)], timeout_s=timeout_s)
     except TimeoutExpired as problem:
-        raise ModelError(f"TFLite Micro does not come to an end with {path} within {timeout_s:.0f} s") from problem
+        raise ModelError(f"TFLite Micro did not finish running {path} within {timeout_s:g} s") from problem
     if completed.returncode < 0:
         name = signal.Signals(-completed.returncode).name
         raise ModelError(
-            f"TFLite Micro crashes on {path} ({name}): an operator has inputs that its kernel does not expect"
+            f"TFLite Micro crashed on {path} ({name}): an operator has inputs that its kernel does not support"
         )
     try:
         answer = safe_json.loads(completed.stdout)
     except ValueError as problem:
-        raise ModelError(f"TFLite Micro fails on {path}: {completed.stderr.strip()[-500:]}") from problem
+        raise ModelError(f"TFLite Micro failed on {path}: {completed.stderr.strip()[-500:]}") from problem
     if "problem" in answer:
         raise ModelError(answer["problem"])
     return Arena(**{**answer, "by_kind": {name: AllocationKind(**kind) for name, kind in answer["by_kind"].items()}})

@@ -51,9 +51,7 @@ class TfliteMicro(LiteRT):
 
     def check_target(self, target: Target) -> None:
         if target.microcontroller is None:
-            raise TargetError(
-                f"{target.name}: runtime.name is '{self.name}', so the table [microcontroller] is required"
-            )
+            raise TargetError(f"{target.name}: runtime.name = '{self.name}' needs the table [microcontroller]: add it")
         self.check_options(target)
 
     def check_network(self, dense: Conversion) -> Path:

@@ -136,6 +136,6 @@ def test_options_are_checked(target: str, changed: Mapping[str, str | int | None
 
 
 def test_timeout_is_a_model_error(convolutions: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"Vela.*within 0 s"):
+    with pytest.raises(ModelError, match=r"Vela.* 0 s"):
         vela.compile_file(convolutions, tmp_path / "compiled.tflite", _OPTIONS, timeout_s=0.01)
     assert not (tmp_path / "compiled.tflite").exists()

@@ -104,13 +104,13 @@ def test_magnitudes_are_the_largest_of_all_samples(folder: Path, plain: ModelPro
 
 def test_a_sample_with_nan_is_refused(folder: Path, plain: ModelProto) -> None:
     broken = [{"input": np.full((1, 3, 16, 16), np.nan, np.float32)}]
-    with pytest.raises(DataError, match="holds NaN or infinity"):
+    with pytest.raises(DataError, match=r"sample .*NaN"):
         magnitudes(folder / "model.onnx", broken)
 
 
 def test_a_network_that_overflows_float32_is_refused(folder: Path) -> None:
     exported(folder / "inf.onnx", nn.Sequential(nn.Conv2d(3, 4, 3), Exponential()).eval())
-    with pytest.raises(ModelError, match="computes NaN or infinity in"):
+    with pytest.raises(ModelError, match=r"inf\.onnx: tensor \S+ .*NaN"):
         magnitudes(folder / "inf.onnx", [{"input": sample["input"] * 1000} for sample in samples(2)])
 
 

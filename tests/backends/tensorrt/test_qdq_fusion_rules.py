@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -248,9 +249,8 @@ def test_a_planted_violation_is_found_at_its_node(fitted: ModelProto, plant: Cal
     found = violations(model)
     assert (PLANTED[plant], node) in {(violation.rule, violation.node) for violation in found}
     assert {violation.rule for violation in found} == {PLANTED[plant]}
-    with pytest.raises(ModelError, match="TensorRT would not run") as caught:
+    with pytest.raises(ModelError, match=rf"{re.escape(node)}: "):
         check(model)
-    assert f"{node}: " in str(caught.value)
 
 
 @pytest.mark.parametrize("plant", [quantised_bias, main_input_quantised, before_a_relu, shared_by_two])

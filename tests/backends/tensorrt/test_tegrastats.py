@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from edgeprune.backends.tensorrt.nvpmodel import PowerMode, read_nvpmodel
@@ -120,7 +122,7 @@ def test_every_beginning_of_a_line_is_read_or_refused() -> None:
     "line", ["", "\n", "tegrastats: command not found", "\x00\xff\xfe", "%@[", "RAM /MB CPU [] @C"]
 )
 def test_other_lines_are_refused(line: str) -> None:
-    with pytest.raises(DeviceError, match="not a line of tegrastats"):
+    with pytest.raises(DeviceError, match="tegrastats"):
         read_tegrastats(line)
 
 
@@ -144,7 +146,7 @@ def test_the_power_mode_has_a_name_and_a_number(text: str, mode: PowerMode) -> N
 
 @pytest.mark.parametrize("text", ["", "NV Power Mode: ", "NV Power Mode: MAXN", "nvpmodel: command not found\n1\n"])
 def test_no_power_mode_is_an_error(text: str) -> None:
-    with pytest.raises(DeviceError, match="names no power mode"):
+    with pytest.raises(DeviceError, match=rf"nvpmodel.*{re.escape(repr(text))}"):
         read_nvpmodel(text)
 
 

@@ -34,7 +34,7 @@ def test_only_structures_with_pointers_shrink_on_32_bit() -> None:
 
 
 def test_unknown_output_of_the_allocator_is_an_error() -> None:
-    with pytest.raises(ModelError, match=r"could not parse the arena size .*: 'something else'"):
+    with pytest.raises(ModelError, match="'something else'"):
         parsed("something else\n")
 
 

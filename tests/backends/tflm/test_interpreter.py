@@ -80,7 +80,7 @@ def test_error_of_a_wrong_kernel_is_larger_than_rounding(tmp_path: Path, monkeyp
     monkeypatch.setitem(TFLITE._facts, "SUM", replace(TFLITE["SUM"], int8="integer"))  # wrong in TFLite Micro
     made = _quantized(_Sums(), tmp_path)
     assert made.float_nodes == ()
-    with pytest.raises(ParityError, match=r"differs by \d+ steps, of which rounding explains 4"):
+    with pytest.raises(ParityError, match=r"\b\d+ quantization steps,.* 4\b"):
         host_comparison.compare(made.path, _images(10), classes=False)
 
 
@@ -96,13 +96,13 @@ def test_agreement_and_accuracy_of_a_map_of_classes_count_its_pixels(tmp_path: P
     assert 0.95 < found.top1_agreement <= 1
     assert found.accuracy is not None
     assert 0.9 < found.accuracy <= 1
-    with pytest.raises(DataError, match=r"\(20, 8, 8\).*got \(20, 8\)"):
+    with pytest.raises(DataError, match=r"\(20, 8, 8\).*\(20, 8\)"):
         host_comparison.compare(made.path, _images(20), made.inputs, made.outputs, labels=labels[:, 0].numpy())
 
 
 def test_disagreement_on_classes_is_an_error(tmp_path: Path) -> None:
     found = Agreement(top1_agreement=0.9, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
-    with pytest.raises(ParityError, match=r"90\.00% of the labels of 100 samples get the same class, 99\.5% must"):
+    with pytest.raises(ParityError, match=r"m\.tflite.*90\.00%.* 100 samples.*99\.5%"):
         found.check(tmp_path / "m.tflite", "TFLite Micro")
     tie = Agreement(top1_agreement=0.99, worst_steps=2, mean_steps=0.1, samples=100, kernels="reference")
     tie.check(tmp_path / "m.tflite", "TFLite Micro")
@@ -115,7 +115,7 @@ def test_a_float_file_has_no_steps(tmp_path: Path) -> None:
 
 def test_an_operator_without_kernel_is_named(tmp_path: Path) -> None:
     path = _converted(nn.Sequential(nn.GELU(), nn.Conv2d(3, 2, 3)).eval(), tmp_path).path
-    with pytest.raises(ModelError, match=r"TFLite Micro cannot run .*m\.tflite: .*'GELU'"):
+    with pytest.raises(ModelError, match=r"m\.tflite: .*'GELU'"):
         Interpreter(path)
 
 
@@ -132,9 +132,9 @@ def test_failing_kernel_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_inputs_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
     interpreter = Interpreter(_converted(_network(), tmp_path).path)
-    with pytest.raises(ModelError, match=r"fails on TFLite Micro: input input takes the shape \(1, 3, 8, 8\), got"):
+    with pytest.raises(ModelError, match=r"TFLite Micro: input input.*\(1, 3, 8, 8\).*\(1, 3, 8, 9\)"):
         interpreter.predict(np.zeros((1, 3, 8, 9), np.float32))
-    with pytest.raises(ModelError, match="input input takes float32, got int16"):
+    with pytest.raises(ModelError, match=r"input input.*float32.*int16"):
         interpreter.predict(np.zeros((1, 3, 8, 8), np.int16))
 
 
@@ -145,7 +145,7 @@ def test_invalid_files_are_refused(tmp_path: Path) -> None:
     refused = 0
     for cut in (0, 3, 50, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:cut])
-        with pytest.raises(ModelError, match=r"LiteRT cannot load .*m\.tflite"):
+        with pytest.raises(ModelError, match=r"LiteRT.*m\.tflite"):
             Interpreter(path)
     for _ in range(30):
         hostile = bytearray(content)
@@ -163,7 +163,7 @@ def test_weights_behind_the_flatbuffer_are_refused(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(192, 2048), nn.Linear(2048, 5)).eval()
     path = _converted(network, tmp_path).path
     path.write_bytes(quantizer.Quantizer(path.read_bytes(), recipe.dynamic_wi8_afp32()).quantize().quantized_model)
-    with pytest.raises(ModelError, match=r"\d buffers lie behind the flatbuffer"):
+    with pytest.raises(ModelError, match=r"\d buffers "):
         Interpreter(path)
 
 

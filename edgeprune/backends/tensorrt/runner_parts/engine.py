@@ -80,7 +80,7 @@ class Engine:
             output_file.unlink()
         self._trtexec(times, **settings, inputs=f"{inputs[0]}:{input_file}", outputs=str(output_file))
         if not output_file.is_file():
-            raise EngineError("trtexec ended well but exported no outputs")
+            raise EngineError("trtexec succeeded, but did not export outputs")
         values_by_name = read_outputs(output_file.read_text())
         return [values_by_name[name] for name in names] if set(names) == set(values_by_name) else None
 
@@ -91,4 +91,4 @@ class Engine:
         timeout_s = _MEASURE_TIMEOUT_S + settings["duration_s"]
         self.printed = run_trtexec(argv, log=self._folder / "measure.log", timeout_s=timeout_s)
         if not times.is_file():
-            raise EngineError("trtexec ended well but exported no times")
+            raise EngineError("trtexec succeeded, but did not export times")

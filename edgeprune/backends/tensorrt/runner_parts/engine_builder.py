@@ -100,7 +100,7 @@ class Builder:
         program = find_trtexec()
         if program is None:
             raise EngineError(
-                f"no trtexec on PATH nor at {USUAL_PLACE}: install TensorRT (JetPack: sudo apt install tensorrt)"
+                f"trtexec is not on PATH or at {USUAL_PLACE}: install TensorRT (JetPack: sudo apt install tensorrt)"
             )
         self.program = program
         self.version = find_version(program)
@@ -121,7 +121,9 @@ class Builder:
         existing = {name: path for name, path in files.items() if path.is_file()}
         if not existing:
             missing = ", ".join(dict.fromkeys(path.name for path in files.values()))
-            raise EngineError(f"{model.parent} has no {missing}, which TensorRT {self.version} needs", exit_code=3)
+            raise EngineError(
+                f"{missing} of {model.parent} does not exist, but TensorRT {self.version} needs it", exit_code=3
+            )
         return existing
 
     def prepare(
@@ -165,7 +167,7 @@ class Builder:
             try:
                 candidates[name] = self.build(onnx, name, engines, force=force, timeout_s=timeout_s)
             except EngineError as problem:
-                problems.append(f"there is no engine of {name}: {problem}")
+                problems.append(f"the engine for {name} failed: {problem}")
         if not candidates:
             raise EngineError("; ".join(problems))
         choice = self._measured_choice({name: engine for name, (engine, _) in candidates.items()})
@@ -226,7 +228,7 @@ class Builder:
             )
             run_trtexec(argv, log=engine.with_suffix(".log"), timeout_s=timeout_s)
             if not new_engine.is_file() or new_engine.stat().st_size == 0:
-                raise EngineError(f"trtexec ended well but wrote no engine; see {engine.with_suffix('.log')}")
+                raise EngineError(f"trtexec succeeded, but did not write an engine; see {engine.with_suffix('.log')}")
             record = {"key": key, "engine_sha256": sha256(new_engine), "command": argv}
             replace_file(new_engine, engine)
             if new_cache.is_file():

@@ -49,9 +49,9 @@ def parse_array(content: bytes) -> Array:
         header = ast.literal_eval(content[start:end].decode("latin1"))
         is_supported = content[:6] == b"\x93NUMPY" and not header["fortran_order"] and header["descr"] in _TYPE_CODES
     except (SyntaxError, ValueError, KeyError, TypeError):
-        raise EngineError("not an .npy file", exit_code=3) from None
+        raise EngineError("expected an array in .npy format, found other content", exit_code=3) from None
     if not is_supported:
-        raise EngineError(f"arrays must be numbers in C order, this one is {header}", exit_code=3)
+        raise EngineError(f"expected an array of numbers in C order, found {header}", exit_code=3)
     return Array(header["descr"], header["shape"], content[end:])
 
 
@@ -64,12 +64,12 @@ def read_samples(path: Path) -> list[bytes]:
     if zipfile.is_zipfile(str(path)):
         with zipfile.ZipFile(str(path)) as file:
             if "input.npy" not in file.namelist():
-                raise EngineError(f"{path} has no array 'input'", exit_code=3)
+                raise EngineError(f"{path}: expected an array 'input', found {', '.join(file.namelist())}", exit_code=3)
             stored = parse_array(file.read("input.npy"))
     else:
         stored = parse_array(path.read_bytes())
     if 0 in (stored.shape or (0,)):
-        raise EngineError(f"{path} must hold samples (N, ...), its shape is {stored.shape}", exit_code=3)
+        raise EngineError(f"{path}: expected samples of shape (N, ...), found the shape {stored.shape}", exit_code=3)
     count = stored.shape[0]
     size = len(stored.content) // count
     return [stored.content[index * size : (index + 1) * size] for index in range(count)]

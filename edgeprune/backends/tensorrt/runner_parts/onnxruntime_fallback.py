@@ -34,8 +34,8 @@ def fall_back(precision: str | None, *, serve: bool) -> None:
     bundle = Path(__file__).resolve().parent
     runner = bundle / _FALLBACK
     if not runner.is_file():
-        raise EngineError(f"found neither trtexec nor {_FALLBACK} in the folder of this file")
-    say("no trtexec: ONNX Runtime with its CUDA provider")
+        raise EngineError(f"trtexec is not installed, and {runner} does not exist: install TensorRT")
+    say("trtexec is not installed: running ONNX Runtime with CUDAExecutionProvider")
     argv = [sys.executable, str(runner), "--provider", "cuda"]
     if serve:
         argv.append("--serve")
@@ -51,7 +51,7 @@ def _fallback_model(argv: Sequence[str], bundle: Path, precision: str | None) ->
     files = {name: bundle / onnx_name(STRONGLY_TYPED, name) for name in precisions}
     existing = {name: path for name, path in files.items() if path.is_file()}
     if not existing:
-        raise EngineError(f"{bundle} has no {', '.join(path.name for path in files.values())}", exit_code=3)
+        raise EngineError(f"{bundle}: expected {' or '.join(path.name for path in files.values())}", exit_code=3)
     if len(existing) == 1:
         return next(iter(existing.values()))
     with contextlib.ExitStack() as stack:
@@ -75,7 +75,7 @@ def _measuring_process(argv: Sequence[str], model: Path) -> Iterator[Callable[[]
                 print(json.dumps(command), file=process.stdin, flush=True)
             line = process.stdout.readline()
             response: dict[str, Any] = (
-                json.loads(line) if line else {"event": "error", "message": "it ended; see above"}
+                json.loads(line) if line else {"event": "error", "message": "its process ended; see its output above"}
             )
             if response["event"] == "error":
                 raise EngineError(f"ONNX Runtime cannot run {model.name}: {response['message']}")

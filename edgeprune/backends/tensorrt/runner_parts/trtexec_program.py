@@ -54,9 +54,11 @@ def find_version(trtexec: str) -> Version:
     if version is None:
         version = parse_package(query(["dpkg-query", "--showformat=${Version}", "--show", "libnvinfer-bin"]))
     if version is None:
-        raise EngineError(f"{trtexec} prints no version, and there is no package libnvinfer-bin")
+        raise EngineError(
+            f"unknown version of TensorRT: {trtexec} does not print it, and the package libnvinfer-bin is not installed"
+        )
     if version < _OLDEST:
-        raise EngineError(f"TensorRT {version} is too old: 8.5 (JetPack 5.1) is the first that is supported")
+        raise EngineError(f"TensorRT {version} is not supported: install 8.5 (JetPack 5.1) or newer")
     return version
 
 
@@ -100,7 +102,7 @@ def run_trtexec(argv: Sequence[str], *, log: Path, timeout_s: float) -> str:
                 check=False,
             )
     except subprocess.TimeoutExpired:
-        raise EngineError(f"trtexec was ended after {timeout_s:g} s; its output is in {log}") from None
+        raise EngineError(f"trtexec did not finish within {timeout_s:g} s; its output is in {log}") from None
     except OSError as problem:
         raise EngineError(f"cannot run {argv[0]}: {problem}") from problem
     output = read_text(log)

@@ -29,10 +29,12 @@ def read_outputs(text: str) -> dict[str, tuple[tuple[int, ...], list[float]]]:
             shape = tuple(int(length) for length in entry["dimensions"].split("x"))
             outputs[str(entry["name"])] = shape, [float(value) for value in entry["values"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise EngineError(f"outputs that trtexec exported cannot be read: {problem!r}") from None
+        raise EngineError(f"invalid outputs exported by trtexec: {problem!r}") from None
     for name, (shape, values) in outputs.items():
         if math.prod(shape) != len(values):
-            raise EngineError(f"trtexec exported {len(values)} values of {name}, which has the shape {shape}")
+            raise EngineError(
+                f"invalid outputs exported by trtexec: output {name} has the shape {shape}, but {len(values)} values"
+            )
     return outputs
 
 
@@ -48,8 +50,8 @@ def read_times(text: str) -> list[dict[str, float]]:
         entries = json.loads(text)
         times = [{"latency_ms": entry["latencyMs"], "compute_ms": entry["computeMs"]} for entry in entries]
     except (ValueError, TypeError, KeyError, IndexError) as problem:
-        raise EngineError(f"the times that trtexec exported cannot be read: {problem!r}") from problem
+        raise EngineError(f"invalid times exported by trtexec: {problem!r}") from problem
     numbers = [value for entry in times for value in entry.values()]
     if not times or not all(type(value) in (int, float) and 0 < value < float("inf") for value in numbers):
-        raise EngineError(f"the {len(times)} times that trtexec exported are none, or not all above 0")
+        raise EngineError(f"invalid times exported by trtexec: expected times above 0, got {times!r:.80}")
     return [{name: float(value) for name, value in entry.items()} for entry in times]

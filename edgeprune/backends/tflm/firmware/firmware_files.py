@@ -65,7 +65,7 @@ def golden(file: Path, samples: Array) -> Golden:
     """
     interpreter = Interpreter(file)
     if len(interpreter.inputs) != 1:
-        raise ModelError(f"{file} has {len(interpreter.inputs)} inputs; firmware is written for one")
+        raise ModelError(f"{file} has {len(interpreter.inputs)} inputs, but the firmware supports one")
     inputs, outputs = [], []
     (port,) = interpreter.inputs
     input_bytes = int(np.prod(port.shape, dtype=int)) * np.dtype(port.dtype).itemsize

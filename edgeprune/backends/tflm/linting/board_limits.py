@@ -64,7 +64,7 @@ def named(names: Sequence[str]) -> list[Target]:
     for target in targets:
         if target.microcontroller is None:
             available = ", ".join(board.name for board in microcontrollers())
-            raise TargetError(f"{target.name} is not a microcontroller; available boards: {available}")
+            raise TargetError(f"target {target.name} is not a microcontroller, must be one of {available}")
     return targets
 
 
@@ -80,14 +80,14 @@ def misfits(fits: Sequence[BoardFit]) -> Iterator[Finding]:
         if board_fit.arena_bytes is not None and not board_fit.arena_fits:
             yield Finding(
                 "error", "arena-too-large",
-                f"the arena takes {board_fit.arena_bytes:,} bytes (estimated), {board_fit.board} has room for "
+                f"the arena needs {board_fit.arena_bytes:,} bytes (estimated), but {board_fit.board} has "
                 f"{board_fit.arena_limit:,}",
-                "prune with a budget of arena_bytes, or take a smaller input",
+                "prune with a budget of arena_bytes, or use a smaller input",
             )  # fmt: skip
         if not board_fit.flash_fits:
             yield Finding(
                 "error", "flash-too-large",
-                f"file and code: {board_fit.flash_bytes:,} bytes (estimated), {board_fit.board} has room for "
+                f"file and code need {board_fit.flash_bytes:,} bytes (estimated), but {board_fit.board} has "
                 f"{board_fit.flash_limit:,}",
                 "prune with a budget of flash_bytes",
             )  # fmt: skip

@@ -35,8 +35,8 @@ def unpacked_weights(network: TfliteNetwork) -> Iterator[Finding]:
             yield op.finding(
                 "warning",
                 "unpacked-weights",
-                f"weights ({first.name}) become floats at run time: all of them lie in the arena",
-                "quantize statically instead of storing weights alone as float16 or int8",
+                f"weights ({first.name}) are converted to float at run time, so the arena contains all of them",
+                "quantize weights and activations statically, not only the weights as float16 or int8",
             )
 
 
@@ -51,12 +51,17 @@ def outside(network: TfliteNetwork) -> Iterator[Finding]:
                 yield op.finding(
                     "error",
                     "offset-buffer",
-                    "its content lies behind the flatbuffer (Buffer.offset): TFLite Micro would compute with garbage",
+                    "its content is stored after the flatbuffer (Buffer.offset), where TFLite Micro does not read it",
                     remedy,
                     tensor=tensor.name,
                 )
         if op.has_outside_options:
-            yield op.finding("error", "offset-buffer", "its options lie behind the flatbuffer", remedy)
+            yield op.finding(
+                "error",
+                "offset-buffer",
+                "its options are stored after the flatbuffer, where TFLite Micro does not read them",
+                remedy,
+            )
 
 
 def dynamic(network: TfliteNetwork) -> Iterator[Finding]:
@@ -66,14 +71,14 @@ def dynamic(network: TfliteNetwork) -> Iterator[Finding]:
             if -1 in tensor.shape:
                 yield Finding(
                     "error", "dynamic-shape",
-                    f"its shape is {list(tensor.shape)}: TFLite Micro plans memory beforehand",
+                    f"its shape is {list(tensor.shape)}, but TFLite Micro needs fixed sizes to plan memory",
                     "export with fixed shapes, batch 1", tensor=tensor.name, graph=number,
                 )  # fmt: skip
         for tensor in graph.inputs:
             if -1 in tensor.signature and -1 not in tensor.shape:
                 yield Finding(
                     "note", "open-shape",
-                    f"its shape may be {list(tensor.signature)}; TFLite Micro takes {list(tensor.shape)}",
+                    f"its signature has the open shape {list(tensor.signature)}; TFLite Micro uses {list(tensor.shape)}",
                     "export with fixed shapes, batch 1", tensor=tensor.name, graph=number,
                 )  # fmt: skip
     for op in network.operators:
@@ -84,8 +89,8 @@ def dynamic(network: TfliteNetwork) -> Iterator[Finding]:
             yield op.finding(
                 "error",
                 "dynamic-tensor",
-                "how large its output is depends on values: TFLite Micro plans memory beforehand",
-                "make the sizes constants in the network, or compute this part outside",
+                "the size of its output depends on values, but TFLite Micro needs fixed sizes to plan memory",
+                "use constant sizes in the network, or compute this part outside it",
             )
 
 
@@ -99,8 +104,8 @@ def kernel(network: TfliteNetwork) -> Iterator[Finding]:
             )  # fmt: skip
         elif op.kind != "CUSTOM" and not TFLITE[op.kind].micro_kernel:
             yield op.finding(
-                "error", "no-kernel", "TFLite Micro has no kernel for it",
-                "replace the operator in the network; docs/architecture.md names those that EdgePrune writes",
+                "error", "no-kernel", "TFLite Micro has no kernel for this operator",
+                "replace the operator in the network",
             )  # fmt: skip
 
 
@@ -112,7 +117,7 @@ def floats(network: TfliteNetwork) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "float-model",
-            f"nothing is quantized: all {len(floating)} operators run in float, four bytes a value, on plain C kernels",
+            f"no operator is quantized: all {len(floating)} run in float on plain C kernels, with four bytes a value",
             "quantize it: 'edgeprune build' for a microcontroller writes int8",
         )
         return
@@ -122,7 +127,7 @@ def floats(network: TfliteNetwork) -> Iterator[Finding]:
         yield island[0].finding(
             "warning",
             "float-island",
-            f"{len(island)} float operator{'s' * (len(island) > 1)}{last} in an int8 file, with casts around: {kinds}",
+            f"{len(island)} float operator{'s' * (len(island) > 1)}{last} between casts in an int8 file: {kinds}",
             "use an operator that has an int8 kernel, such as RELU for ELU",
         )
     activations = {activation for op in floating for activation in _float_activations(op)}
@@ -133,8 +138,8 @@ def floats(network: TfliteNetwork) -> Iterator[Finding]:
                     yield Finding(
                         "note",
                         "float-port",
-                        f"the {port_kind} is float, and cast: four bytes a value, and one more operator",
-                        "quantize with int8 in and out",
+                        f"the {port_kind} is float and cast: it needs four bytes a value and one more operator",
+                        "quantize with int8 inputs and outputs",
                         tensor=tensor.name,
                         graph=number,
                     )

@@ -78,7 +78,7 @@ def lint(path: Path, targets: Sequence[str] = ()) -> LintReport:
             file_footprint = footprint(path, sandbox.arena(path))
         except ModelError as problem:
             findings.append(
-                Finding("error", "tflm-refuses", str(problem), "the message of TFLite Micro names operator and reason")
+                Finding("error", "tflm-refuses", str(problem), "replace the operator that the message names")
             )
     slow_on = slow_paths.boards_with_dsp(boards)
     if slow_on:

@@ -59,9 +59,9 @@ def _dense(op: Operator, weights: tuple[int, ...]) -> Iterator[Finding]:
     outputs, products = weights[0], prod(weights[1:])
     reasons = []
     if products % _WORD:
-        reasons.append(f"{products % _WORD} of {products} products of each sum are taken one at a time")
+        reasons.append(f"{products % _WORD} of {products} products of each sum are computed one at a time")
     if outputs % _PAIR:
-        reasons.append(f"1 of {outputs} output channels is computed alone, not in a pair")
+        reasons.append(f"1 of {outputs} output channels is not computed in a pair")
     if reasons:
         yield op.finding("note", _CODE, f"CMSIS-NN: {'; '.join(reasons)}", _ALIGN)
 
@@ -81,13 +81,13 @@ def _depthwise(op: Operator, weights: tuple[int, ...], image: tuple[int, ...]) -
         yield op.finding(
             "warning",
             _CODE,
-            f"CMSIS-NN: for {' and '.join(reasons)} the plain C kernel runs, without the DSP extension",
+            f"CMSIS-NN runs the plain C kernel without the DSP extension, because of {' and '.join(reasons)}",
             "one filter for each input channel, no dilation, batch 1",
         )
     elif channels % _WORD:
         yield op.finding(
             "note",
             _CODE,
-            f"CMSIS-NN: {channels % _WORD} of {channels} channels are computed one at a time, not by fours",
+            f"CMSIS-NN: {channels % _WORD} of {channels} channels are computed one at a time, not in groups of four",
             _ALIGN,
         )

@@ -64,7 +64,7 @@ def test_hybrid_operators_are_errors(tmp_path: Path) -> None:
 
 def test_tflite_micro_refuses_hybrid_operators(tmp_path: Path) -> None:
     test_hybrid_operators_are_errors(tmp_path)
-    with pytest.raises(ModelError, match="FLOAT32 with filter type: INT8 not supported"):
+    with pytest.raises(ModelError, match=r"FLOAT32.*INT8"):
         sandbox.arena(tmp_path / "m.tflite")
 
 
@@ -301,7 +301,7 @@ def test_board_that_is_too_small_is_an_error_only_if_requested(tmp_path: Path) -
 
 def test_a_target_that_is_no_microcontroller_is_refused(tmp_path: Path) -> None:
     file, x, y = fully_connected()
-    with pytest.raises(TargetError, match=r"raspberry-pi-4 is not a microcontroller; .*nucleo-l4r5zi"):
+    with pytest.raises(TargetError, match=r"raspberry-pi-4\b.*nucleo-l4r5zi"):
         _lint(tmp_path, file.content((x,), (y,)), "rpi")
 
 
@@ -311,20 +311,20 @@ def test_file_that_crashes_tflite_micro_is_an_error(tmp_path: Path) -> None:
     x, y = file.tensor("x", (1, 4), FLOAT), file.tensor("y", (1, 4), FLOAT)
     file.op("MEAN", (x,), (y,))
     report = _lint(tmp_path, file.content((x,), (y,)))
-    assert re.search(r"crashes on .*m\.tflite \(SIG", _only(report, "tflm-refuses").message)
+    assert re.search(r"m\.tflite \(SIG", _only(report, "tflm-refuses").message)
 
 
 def test_a_process_that_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, x, y = fully_connected()
     (tmp_path / "m.tflite").write_bytes(file.content((x,), (y,)))
     monkeypatch.setattr("sys.executable", str(_script(tmp_path, "kill -SEGV $$")))
-    with pytest.raises(ModelError, match=r"crashes on .*m\.tflite \(SIGSEGV\)"):
+    with pytest.raises(ModelError, match=r"m\.tflite \(SIGSEGV\)"):
         sandbox.arena(tmp_path / "m.tflite")
     monkeypatch.setattr("sys.executable", str(_script(tmp_path, "exec sleep 60")))
-    with pytest.raises(ModelError, match="does not come to an end"):
+    with pytest.raises(ModelError, match=r"m\.tflite .*0\.2 s"):
         sandbox.arena(tmp_path / "m.tflite", timeout_s=0.2)
     monkeypatch.setattr("sys.executable", str(_script(tmp_path, "echo MemoryError >&2; exit 1")))
-    with pytest.raises(ModelError, match=r"fails on .*MemoryError"):
+    with pytest.raises(ModelError, match=r"m\.tflite: MemoryError"):
         sandbox.arena(tmp_path / "m.tflite")
 
 
