@@ -149,7 +149,7 @@ def nearest(name: str, known: list[str], *, cutoff: float = 0.6) -> str | None:
 
 def unknown_key(key: str, model: type[BaseModel], where: str) -> str:
     """Return the message for an unknown key of ``model``, with the most similar key or all keys of its table."""
-    known = list(keys(model))
+    known = [other for other in keys(model) if not key.startswith(f"{other}.")]
     near = nearest(key, known)
     if near is None:  # a right name in the wrong table, or without its table
         near = next((other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]), None)

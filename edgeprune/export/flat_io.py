@@ -38,9 +38,11 @@ class FlatNetwork(nn.Module):
             outputs = self(*self.inputs)
         except Exception as problem:
             shapes = ", ".join(str(tuple(value.shape)) for value in self.inputs)
-            raise ModelError(f"the network's forward fails on the example of shape {shapes}: {problem}") from problem
+            raise ModelError(
+                f"forward of the network fails on the example input of shape {shapes}: {problem}"
+            ) from problem
         if not outputs:
-            raise ModelError("the network returns no tensor, so there is nothing to export")
+            raise ModelError("the network must return at least one tensor to be exported")
         self.input_names = self._keywords or _numbered("input", len(self.inputs))
         self.output_names = _numbered("output", len(outputs))
 

@@ -116,7 +116,7 @@ def _first_that_works(request: ExportRequest, *, simplify: bool) -> tuple[onnx.M
             logger.info("export by %s: %s", exporter.name, problem)
             problems.append(f"by {exporter.name}: {problem}")
     raise ModelError(
-        f"the network cannot be written as ONNX with opset {request.opset}"
+        f"the network cannot be exported to ONNX with opset {request.opset}"
         f"{' and an open batch size' if request.dynamic_batch else ''}\n  " + "\n  ".join(problems)
     )
 
@@ -139,7 +139,7 @@ def _simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
         # Parity with PyTorch on real samples follows; onnxsim's own check on random input would add nothing.
         simplified: onnx.ModelProto = onnxsim.simplify(proto, check_n=0)[0]
     except Exception as problem:  # whatever its C++ side throws
-        raise ExportFailed(f"onnxsim fails: {problem}; export.simplify = false leaves it out") from problem
+        raise ExportFailed(f"onnxsim fails: {problem}; set export.simplify = false to skip it") from problem
     return simplified
 
 
@@ -168,7 +168,7 @@ def _check(proto: onnx.ModelProto, flat: FlatNetwork, *, twice: bool = False) ->
         raise ExportFailed(f"fails {where}: {problem}") from problem
     error = distance(expected, [torch.from_numpy(array) for array in got], smallest=_SMALL)
     if not error <= _TOLERANCE:
-        raise ExportFailed(f"gives other outputs {where} (relative error {error:.2g})")
+        raise ExportFailed(f"returns other outputs than the network {where} (relative error {error:.2g})")
 
 
 def _finished(proto: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
@@ -179,4 +179,4 @@ def _finished(proto: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
         onnx.checker.check_model(proto, full_check=True)
         return bytes(proto.SerializeToString(deterministic=True))
     except ValueError as problem:  # protobuf ends at 2 GB
-        raise ModelError(f"the network does not fit into one ONNX file: {problem}") from problem
+        raise ModelError(f"the network is too large for one ONNX file: {problem}") from problem

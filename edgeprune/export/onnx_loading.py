@@ -40,7 +40,7 @@ def load_file(path: Path) -> ModelProto:
     try:
         content = input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
     except FileNotFoundError as problem:
-        raise ModelError(f"there is no file {path}") from problem
+        raise ModelError(f"cannot read {path}: the file does not exist") from problem
     except OSError as problem:
         raise ModelError(f"cannot read {path}: {problem.strerror}") from problem
     try:
@@ -86,14 +86,14 @@ def check_limits(model: ModelProto) -> None:
     for entry in model.opset_import:
         newest = onnx.defs.onnx_opset_version() if entry.domain in ("", "ai.onnx") else MAX_ELEMENTS
         if not 1 <= entry.version <= newest:
-            raise ModelError(f"it has opset {entry.version} of '{entry.domain or 'ai.onnx'}'; 1 to {newest} are known")
+            raise ModelError(f"opset of '{entry.domain or 'ai.onnx'}': got {entry.version}, must be from 1 to {newest}")
     _check_tensors(model.graph)
     functions: _Functions = {
         (function.domain, function.name, function.overload): function.node for function in model.functions
     }
     count, _ = _Expansion(functions).size(model.graph.node)
     if count > MAX_NODES:
-        raise ModelError(f"it has {count:,} nodes when its functions are inlined; at most {MAX_NODES:,} are read")
+        raise ModelError(f"it has {count:,} nodes with inlined functions, but the limit is {MAX_NODES:,}")
 
 
 def _check_strings(message: Any) -> None:
@@ -150,7 +150,9 @@ def _check_content(tensor: TensorProto) -> None:
 def _check_shape(name: str, shape: Iterable[int]) -> None:
     sizes = list(shape)
     if any(size < 0 for size in sizes) or prod(sizes) > MAX_ELEMENTS:
-        raise ModelError(f"'{name}' has the shape {sizes}; sizes are from 0, with at most {MAX_ELEMENTS:,} elements")
+        raise ModelError(
+            f"'{name}' has the shape {sizes}; expected sizes from 0, and at most {MAX_ELEMENTS:,} elements"
+        )
 
 
 def _all_graphs(graph: GraphProto) -> Iterator[GraphProto]:

@@ -36,7 +36,7 @@ def lower(model: ModelProto, opset: int) -> ModelProto:
     lowered = ir.from_proto(onnx.shape_inference.infer_shapes(model))
     for node in lowered.graph:
         if not node.domain and not _exists(node.op_type, opset):
-            raise ExportFailed(f"{node.op_type} of node {node.name} came with opset 18")
+            raise ExportFailed(f"{node.op_type} of node {node.name} needs opset 18 or newer")
         if node.op_type in _DOWN and not node.domain:
             _DOWN[node.op_type](node, lowered.graph)
     lowered.opset_imports[""] = opset
@@ -70,7 +70,7 @@ def _reduction(node: ir.Node, _graph: ir.Graph) -> None:
     """Convert the axes to an attribute. They are an input in 18."""
     axes = _integers(node, 1) if len(node.inputs) > 1 and node.inputs[1] is not None else []
     if node.attributes.get_int("noop_with_empty_axes", 0) and not axes:
-        raise ExportFailed(f"{node.op_type} of node {node.name} reduces nothing, which opset 17 cannot say")
+        raise ExportFailed(f"{node.op_type} of node {node.name} reduces no axes, which opset 17 does not support")
     node.attributes.pop("noop_with_empty_axes", None)
     node.resize_inputs(1)
     if axes:
@@ -83,7 +83,7 @@ def _split(node: ir.Node, graph: ir.Graph) -> None:
         axis, shape, parts = node.attributes.get_int("axis", 0), _shape(node), len(node.outputs)
         length = shape[axis] if len(shape) else None
         if not isinstance(length, int):
-            raise ExportFailed(f"{node.op_type} of node {node.name}: the size of its input is not known")
+            raise ExportFailed(f"{node.op_type} of node {node.name}: the size of its input must be fixed")
         part = -(-length // parts)
         sizes = [part] * (parts - 1) + [length - part * (parts - 1)]
         node.resize_inputs(2)
@@ -94,7 +94,7 @@ def _resize(node: ir.Node, _graph: ir.Graph) -> None:
     """Reject antialiasing and a selection of axes, which are new in 18."""
     for name in ("antialias", "axes"):
         if name in node.attributes and node.attributes[name].value:
-            raise ExportFailed(f"Resize of node {node.name} has {name}, which came with opset 18")
+            raise ExportFailed(f"Resize of node {node.name} has {name}, which needs opset 18 or newer")
     for name in ("antialias", "keep_aspect_ratio_policy"):
         node.attributes.pop(name, None)
 
@@ -102,21 +102,23 @@ def _resize(node: ir.Node, _graph: ir.Graph) -> None:
 def _scatter(node: ir.Node, _graph: ir.Graph) -> None:
     """Reject reductions by minimum and maximum, which are new in 18."""
     if node.attributes.get_string("reduction", "none") in ("max", "min"):
-        raise ExportFailed(f"{node.op_type} of node {node.name} takes maxima or minima, which came with opset 18")
+        raise ExportFailed(
+            f"{node.op_type} of node {node.name} computes maxima or minima, which needs opset 18 or newer"
+        )
 
 
 def _integers(node: ir.Node, index: int) -> list[int]:
     value = node.inputs[index]
     tensor = None if value is None else ir.convenience.get_const_tensor(value)
     if tensor is None:
-        raise ExportFailed(f"{node.op_type} of node {node.name} has computed axes, which opset 17 does not allow")
+        raise ExportFailed(f"{node.op_type} of node {node.name} has computed axes, which opset 17 does not support")
     return [int(number) for number in tensor.numpy().reshape(-1)]
 
 
 def _shape(node: ir.Node) -> ir.Shape:
     value = node.inputs[0]
     if value is None or value.shape is None:
-        raise ExportFailed(f"{node.op_type} of node {node.name}: the rank of its input is not known")
+        raise ExportFailed(f"{node.op_type} of node {node.name}: the rank of its input must be fixed")
     return value.shape
 
 

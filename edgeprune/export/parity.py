@@ -69,7 +69,7 @@ def compare_variants(
         ParityError: The number or the shapes of the outputs of a variant differ.
     """
     if len(split) == 0:
-        raise DataError("the split is empty: there is nothing to compare on")
+        raise DataError("the split for the comparison is empty: it must have at least one sample")
     count = len(split) if samples is None else min(samples, len(split))
     progress.start(count)
     remaining, label_count = count, 0
@@ -108,7 +108,7 @@ def check(parity: Parity, *, max_error: float, top1_agreement: float, channel_er
     """
     problems = _limit_problems(parity, max_error, channel_error, top1_agreement)
     if problems:
-        raise ParityError("the exported model does not compute what the network computes: " + "; ".join(problems))
+        raise ParityError("the outputs of the exported model differ from those of the network: " + "; ".join(problems))
 
 
 def check_variants(comparisons: Mapping[str, Comparison], limits: Mapping[str, Limits]) -> None:
@@ -129,13 +129,13 @@ def check_variants(comparisons: Mapping[str, Comparison], limits: Mapping[str, L
         )
         if comparison.drop > allowed.accuracy_drop + ROUNDING:
             variant_problems.append(
-                f"its accuracy is {comparison.accuracy:.2%}, that of the network {comparison.reference_accuracy:.2%}; "
+                f"its accuracy is {comparison.accuracy:.2%}, and {comparison.reference_accuracy:.2%} for the network; "
                 f"parity.accuracy_drop allows {allowed.accuracy_drop:.2%}"
             )
         if variant_problems:
             problems.append(f"{name}: " + "; ".join(variant_problems))
     if problems:
-        raise ParityError("what was exported does not compute what the network computes: " + "\n  ".join(problems))
+        raise ParityError("the outputs of exported models differ from those of the network: " + "\n  ".join(problems))
 
 
 def _limit_problems(parity: Parity, max_error: float, channel_error: float, top1_agreement: float) -> list[str]:
@@ -143,8 +143,8 @@ def _limit_problems(parity: Parity, max_error: float, channel_error: float, top1
     problems = [problem for output in parity.outputs for problem in output.missed(**limits)]
     if parity.top1_agreement is not None and not parity.top1_agreement >= top1_agreement:
         problems.append(
-            f"{parity.top1_agreement:.2%} of the labels of {parity.samples} samples get the same class; "
-            f"parity.top1_agreement asks for {top1_agreement:.2%}"
+            f"{parity.top1_agreement:.2%} of the labels of {parity.samples} samples have the same class; "
+            f"parity.top1_agreement requires {top1_agreement:.2%}"
         )
     return problems
 
@@ -161,7 +161,7 @@ class _Sums:
     def add(self, references: list[Array], others: list[Array]) -> None:
         shapes = [value.shape for value in references], [value.shape for value in others]
         if shapes[0] != shapes[1]:
-            raise ParityError(f"the exported model gives outputs of shape {shapes[1]}, the network {shapes[0]}")
+            raise ParityError(f"the exported model returns the shapes {shapes[1]}, but the network {shapes[0]}")
         self._errors = self._errors or [_Errors(reference.shape) for reference in references]
         for errors, reference, other in zip(self._errors, references, others, strict=True):
             reference_values, values = reference.astype(np.float64), other.astype(np.float64)

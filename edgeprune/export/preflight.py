@@ -57,13 +57,15 @@ def preflight(path: Path, target: Target, *, installed: str | None = None) -> Pr
     room = target.hardware.memory_bytes if target.hardware.flash_bytes is None else None
     if room is not None and memory > room:
         problems.append(
-            f"its weights and its largest operator alone need {memory:,} bytes, the board has {room:,}: take a smaller "
+            f"its weights and its largest operator need {memory:,} bytes, but the board has {room:,}: use a smaller "
             "input (model.input), a smaller network or another board"
         )
     if problems:
         raise TargetError(f"{target.name} cannot run this network:\n  " + "\n  ".join(problems))
     slow = _named(proto.graph.node, target.onnx.slow)
-    return Preflight(memory, tuple(_line(kind, nodes, "runs badly there", target) for kind, nodes in slow.items()))
+    return Preflight(
+        memory, tuple(_line(kind, nodes, "runs slowly on this target", target) for kind, nodes in slow.items())
+    )
 
 
 def _versions(target: Target, installed: str | None) -> Iterable[str]:
@@ -71,7 +73,7 @@ def _versions(target: Target, installed: str | None) -> Iterable[str]:
     runtime = target.runtime
     if installed is not None and not SpecifierSet(runtime.versions).contains(installed, prereleases=True):
         yield (
-            f"it is for {runtime.name} {runtime.versions}, installed is {installed}: install a version in that range, "
+            f"it needs {runtime.name} {runtime.versions}, installed is {installed}: install a version in that range, "
             "or correct runtime.versions of the target"
         )
 
@@ -82,11 +84,11 @@ def _opset(proto: onnx.ModelProto, target: Target) -> Iterable[str]:
         if entry.domain in ("", "ai.onnx"):
             if highest is not None and entry.version > highest:
                 yield (
-                    f"it has opset {entry.version}, the runtime reads up to {highest}: no exporter writes it lower, so "
-                    "an operator has to be replaced, or another board taken"
+                    f"it needs opset {entry.version}, but the runtime supports opsets up to {highest}: replace the "
+                    "operators that need it, or use another board"
                 )
         else:
-            yield f"it has operators of '{entry.domain}', which the runtime does not know: use those of ONNX"
+            yield f"it has operators of '{entry.domain}', which the runtime does not support: use those of ONNX"
 
 
 def _open_inputs(proto: onnx.ModelProto) -> Iterable[str]:

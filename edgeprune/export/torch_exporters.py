@@ -107,7 +107,7 @@ def _torch_export(request: ExportRequest) -> onnx.ModelProto:
         verbose=False,
     )
     if program is None:
-        raise RuntimeError("the exporter gave no model")
+        raise RuntimeError("the exporter returned no model")
     return program.model_proto
 
 

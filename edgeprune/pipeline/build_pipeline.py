@@ -246,8 +246,8 @@ def _for_target(recipe: Recipe, target: Target) -> Recipe:
     backend = backends.for_target(target)
     if not target.limits and recipe.budget.arena_bytes is not None:
         raise RecipeError(
-            f"'budget.arena_bytes': {target.name} runs {backend.title}, which has no arena; only TFLite Micro on "
-            "microcontrollers has one: set budget.peak_activation_bytes instead"
+            f"'budget.arena_bytes': only TFLite Micro on microcontrollers has an arena, but {target.name} runs "
+            f"{backend.title}: set budget.peak_activation_bytes instead"
         )
     if "latency_ms" in recipe.budget.aims.costs and target.ms_per_mac is None:
         target.require_latency_table()
@@ -272,7 +272,7 @@ def _device(device: Device | str | None, target: Target) -> Device:
     backend = backends.for_target(target)
     if backend.host is not backend:
         raise InputError(
-            f"device: a build for {target.name} does not measure models on a device; measure the bundle with "
+            f"device: a build for {target.name} cannot measure models on a device: measure the bundle with "
             "'edgeprune profile BUNDLE --device URI'"
         )
     return devices.device(device) if isinstance(device, str) else device

@@ -47,7 +47,10 @@ def demanded_precision(recipe: Recipe, target: Target) -> Precision | Literal["a
     if demanded == "auto":
         return supported[0] if len(supported) == 1 else "auto"
     if demanded not in supported:
-        raise RecipeError(f"quantize.precision: got '{demanded}'; {target.name} runs {', '.join(supported)}, or 'auto'")
+        raise RecipeError(
+            f"quantize.precision: got '{demanded}', but {target.name} supports only {', '.join(supported)}: set one "
+            "of them, or 'auto'"
+        )
     return demanded
 
 

@@ -129,13 +129,14 @@ class Lock:
         except ValueError as problem:
             raise self._damaged(str(problem)) from problem
         if not isinstance(values, dict):
-            raise self._damaged("not a table with a schema")
+            raise self._damaged("it must be an object with the key 'schema'")
         schema = values.get("schema")
         if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
             raise self._damaged("the key 'schema' must be a whole number from 1")
         if schema > _SCHEMA:
             raise RecipeError(
-                f"{self.path} has schema {values['schema']}; this EdgePrune reads up to {_SCHEMA}: use a newer version"
+                f"{self.path} has schema {values['schema']}, but this EdgePrune supports schemas up to {_SCHEMA}: "
+                "install a newer EdgePrune"
             )
         recipes = values.get("recipes", {})
         if not isinstance(recipes, dict) or not all(isinstance(section, dict) for section in recipes.values()):

@@ -90,7 +90,7 @@ class Cache:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                logger.warning("another build is computing %s; waiting for it", entry)
+                logger.warning("another build computes %s; waiting until it has finished", entry)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -241,7 +241,8 @@ def _finish_distributed(
     finished = store.find(entry.name, stage.result)
     if finished is None:
         raise InputError(
-            f"process {group.rank} cannot find {entry.name} in {store.root}: all processes must share the cache folder"
+            f"process {group.rank}: {entry.name} does not exist in {store.root}: all processes must share the cache "
+            "folder"
         )
     return finished, True
 

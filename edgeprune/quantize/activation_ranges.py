@@ -87,7 +87,7 @@ def calibrate(
             try:
                 calibrator.collect_data(_Reader(prepared.input_name, part))
             except Exception as problem:  # its exceptions share no base class of their own
-                raise ModelError(f"calibration fails on ONNX Runtime: {problem}") from problem
+                raise ModelError(f"calibration failed on ONNX Runtime: {problem}") from problem
             progress.advance(len(part))
         ranges: TensorsData = calibrator.compute_data()
     for name, data in ranges.items():

@@ -53,14 +53,14 @@ class CalibrationSamples:
             if batch.shape[1:] != shape or not np.issubdtype(batch.dtype, np.floating):
                 raise DataError(
                     f"calibration data: got samples of shape {batch.shape[1:]} and type {batch.dtype}; "
-                    f"the model takes {shape}, float: give the data it was trained on, prepared in the same way"
+                    f"the model needs {shape}, float: give data as in training, prepared in the same way"
                 )
             finite = np.isfinite(batch).reshape(len(batch), -1).all(axis=1)
             if not finite.all():
                 first = checked + int(np.flatnonzero(~finite)[0])
                 raise DataError(
-                    f"calibration data: sample {first} of those drawn with seed {self.seed} holds NaN or infinity; "
-                    "ranges cannot be computed from it: fix or remove it"
+                    f"calibration data: sample {first} of those drawn with seed {self.seed} has NaN or infinity: "
+                    "fix or remove it"
                 )
             checked += len(batch)
         return checked

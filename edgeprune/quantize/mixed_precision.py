@@ -122,5 +122,5 @@ def _outputs(model: ModelProto, input_name: str, samples: Sequence[Array]) -> ND
     try:
         outputs = [output for sample in samples for output in session.run(None, {input_name: sample})]
     except Exception as problem:  # its exceptions share no base class of their own
-        raise ModelError(f"ONNX Runtime cannot run a partly quantized model: {problem}") from problem
+        raise ModelError(f"ONNX Runtime cannot run the partly quantized model: {problem}") from problem
     return np.concatenate([np.asarray(output, np.float64).reshape(-1) for output in outputs])

@@ -44,4 +44,4 @@ def load(
             model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
         )
     except Exception as problem:  # its exceptions share no base class of their own
-        raise ModelError(f"ONNX Runtime cannot load a model that is being quantized: {problem}") from problem
+        raise ModelError(f"ONNX Runtime cannot load the model during quantization: {problem}") from problem

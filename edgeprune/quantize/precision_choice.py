@@ -115,16 +115,16 @@ def decide(demand: Demand, facts: PrecisionInputs, *, accuracy_drop: float) -> P
         return PrecisionDecision("float32", "float32 is demanded")
     if facts.int8 is None:
         if demand == "int8":
-            raise BudgetError(f"int8 is demanded, but there is none: {facts.why_no_int8}")
+            raise BudgetError(f"quantize.precision: int8 is required, but cannot be written: {facts.why_no_int8}")
         return PrecisionDecision("float32", f"there is no int8 file: {facts.why_no_int8}")
     drop = facts.float32.accuracy - facts.int8.accuracy
     accuracies = f"{facts.int8.accuracy:.2%} instead of {facts.float32.accuracy:.2%}"
     if drop > accuracy_drop + ROUNDING:
-        loss_text = f"int8 loses {_points(drop)} ({accuracies}), and {_points(accuracy_drop)} are allowed"
+        loss_text = f"int8 loses {_points(drop)} ({accuracies}), allowed are {_points(accuracy_drop)}"
         if demand == "int8":
             raise BudgetError(
-                f"int8 is demanded, but {loss_text}: try another calibration, equalization or more nodes in float, "
-                "allow a larger drop, or set the precision to auto where the target runs others",
+                f"quantize.precision: int8 is required, but {loss_text}: try another calibration, equalization or more "
+                "nodes in float, allow a larger drop, or set 'auto' if the target supports other precisions",
                 {"accuracy_drop": drop},
             )
         return PrecisionDecision("float32", loss_text)
@@ -164,11 +164,13 @@ def decide_for_board(
         drop = baseline - candidate.accuracy
         remarks[name] = f"{candidate.accuracy:.2%}"
         if drop > accuracy_drop + ROUNDING:
-            remarks[name] += f", which loses {_points(drop)} and is left out: {_points(accuracy_drop)} are allowed"
+            remarks[name] += f", which loses {_points(drop)} and is excluded: allowed are {_points(accuracy_drop)}"
         else:
             accepted.append(name)
     if demand not in ("auto", *accepted):
-        raise BudgetError(f"{demand} is demanded, but {remarks.get(demand, 'it was not made')}")
+        raise BudgetError(
+            f"quantize.precision: {demand} is required, but not available: {remarks.get(demand, 'it was not written')}"
+        )
     summary = "; ".join(f"{name}: {remark}" for name, remark in remarks.items())
     if demand != "auto":
         return PrecisionDecision(demand, f"{demand} is demanded ({summary})")

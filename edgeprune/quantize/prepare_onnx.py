@@ -65,15 +65,16 @@ def _signature(model: ModelProto, path: Path) -> tuple[str, tuple[int, ...]]:
     inputs = [value for value in model.graph.input if value.name not in constants]
     kinds = {node.op_type for node in model.graph.node}
     if "QuantizeLinear" in kinds or "QLinearConv" in kinds:
-        raise ModelError(f"{path} is quantized already: give the float model")
+        raise ModelError(f"{path}: expected a float model, found a quantized one")
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
         got = ", ".join(f"{value.name} of type {value.type.tensor_type.elem_type}" for value in inputs)
-        raise ModelError(f"{path}: static quantization takes models with one float32 input, got {got or 'none'}")
+        raise ModelError(f"{path}: static quantization needs a model with one float32 input, got {got or 'none'}")
     sizes = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]  # 0: open
     if not sizes or sizes[0] > 1 or not all(sizes[1:]):
         raise ModelError(
-            f"{path}: input {inputs[0].name} has shape {sizes} (0: open); static quantization takes batch 1 or an open "
-            "batch, and all else fixed: export it so"
+            f"{path}: input {inputs[0].name} has shape {sizes} (0: open), but static quantization needs batch 1 or "
+            "an open "
+            "batch, and fixed other sizes: export the model again"
         )
     return inputs[0].name, tuple(sizes[1:])
 

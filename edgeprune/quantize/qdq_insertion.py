@@ -65,9 +65,7 @@ def written(
     """Quantize like ``quantized``, including nodes without integer kernels in ONNX Runtime."""
     names = chosen(model, {*kept_float, *_joins(model, ranges)})
     if not names:
-        raise ModelError(
-            "no node of the model can be quantized: it has no convolution or matrix product that may be int8"
-        )
+        raise ModelError("no node can be quantized: expected a Conv, MatMul or Gemm that is not excluded from int8")
     pairs = ir.from_proto(inserted(model, ranges, OP_TYPES, activations=activations, nodes=names))
     _free_logits(pairs.graph)
     return tidy(pairs), names

@@ -109,7 +109,7 @@ def quantize(
         ModelError: The model cannot be read, run or quantized.
     """
     if method not in METHODS:
-        raise InputError(f"calibration: got {method!r}; there are {', '.join(METHODS)}")
+        raise InputError(f"calibration: got {method!r}, must be one of {', '.join(METHODS)}")
     prepared = prepare(source)
     calibration = CalibrationSamples(split, samples, seed)
     count = calibration.check(prepared.shape)

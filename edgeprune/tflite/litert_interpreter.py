@@ -53,4 +53,4 @@ def check(content: bytes) -> None:
     try:
         load_interpreter(content, "optimized", 1)
     except (RuntimeError, ValueError) as problem:
-        raise ModelError(f"the network cannot run as TFLite: {problem}") from problem
+        raise ModelError(f"LiteRT cannot run the network: {problem}") from problem

@@ -172,7 +172,7 @@ def _stated_orders(model: schema.ModelT, direction: str) -> list[Order] | None:
         orders = [tuple(order) for order in safe_json.loads(bytes(model.buffers[entry.buffer].data))[direction]]
         matches = [sorted(order) for order in orders] == [list(range(rank)) for rank in ranks]
     except (IndexError, KeyError, TypeError, ValueError) as problem:
-        raise ModelError(f"the metadata {_ORDERS} cannot be read: {problem!r}") from problem
+        raise ModelError(f"the metadata {_ORDERS} are not valid: {problem!r}") from problem
     if not matches:
         raise ModelError(f"the metadata {_ORDERS} has the orders {orders} for {direction} of ranks {ranks}")
     return orders
@@ -212,7 +212,7 @@ def pack(model: schema.ModelT) -> bytes:
     """
     total = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     if total > _MOST_BYTES:
-        raise ModelError(f"the weights have {total:,} bytes; a TFLite file holds at most {_MOST_BYTES:,}")
+        raise ModelError(f"the weights have {total:,} bytes, but a TFLite file can have at most {_MOST_BYTES:,}")
     model.buffers = [_Buffer(buffer.data) for buffer in model.buffers]
     builder = flatbuffers.Builder(total + (1 << 16))
     builder.Finish(model.Pack(builder), _IDENTIFIER)

@@ -37,7 +37,7 @@ def load_file(path: Path) -> tuple[schema.ModelT, bytes]:
         content = input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
         return load(content), content
     except (OSError, ValueError) as problem:
-        raise ModelError(f"{path} is no TFLite file: {problem}") from problem
+        raise ModelError(f"{path} is not a valid TFLite file: {problem}") from problem
 
 
 def load(content: bytes) -> schema.ModelT:
@@ -50,10 +50,10 @@ def load(content: bytes) -> schema.ModelT:
     verify(content)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
     if model.version != _VERSION:
-        raise ValueError(f"it has version {model.version} of the format; {_VERSION} is known")
+        raise ValueError(f"it has version {model.version} of the format, but {_VERSION} is supported")
     for name in ("operatorCodes", "subgraphs", "buffers"):
         if getattr(model, name) is None or not len(getattr(model, name)):
-            raise ValueError(f"it has no {name}")
+            raise ValueError(f"its {name} are missing")
     for number, buffer in enumerate(model.buffers):
         _check_behind(buffer.offset, buffer.size, f"buffer {number}", len(content))
     for graph in model.subgraphs:
@@ -67,7 +67,7 @@ def _check_references(model: schema.ModelT) -> None:
     """Reject metadata and signatures that refer to buffers, graphs or tensors that the file does not have."""
     for entry in model.metadata or ():
         if entry.buffer >= len(model.buffers):
-            raise ValueError(f"metadata {entry.name!r} is in buffer {entry.buffer} of {len(model.buffers)}")
+            raise ValueError(f"metadata {entry.name!r} refers to buffer {entry.buffer} of {len(model.buffers)}")
     for signature in model.signatureDefs or ():
         key = signature.signatureKey
         if signature.subgraphIndex >= len(model.subgraphs):
@@ -98,7 +98,7 @@ def _check_behind(offset: int, size: int, description: str, file_bytes: int) -> 
     if is_outside(offset) and offset + size > file_bytes:
         raise ValueError(
             f"{description} would be at bytes {offset:,} to {offset + size:,} of a file of {file_bytes:,}: "
-            "it is cut off"
+            "it is truncated"
         )
 
 
@@ -128,7 +128,9 @@ class _Graph:
         for number, op in enumerate(self._graph.operators):
             where = f"operator {number}"
             if op.opcodeIndex >= len(self._model.operatorCodes):
-                raise ValueError(f"{where} is number {op.opcodeIndex} of {len(self._model.operatorCodes)} kinds")
+                raise ValueError(
+                    f"{where} refers to operator code {op.opcodeIndex} of {len(self._model.operatorCodes)}"
+                )
             self._check_indices((index for index in op.inputs if index != _OPTIONAL), f"an input of {where}")
             self._check_indices(op.outputs, f"an output of {where}")
             _check_behind(
@@ -136,16 +138,16 @@ class _Graph:
             )
             for index in op.inputs:
                 if index != _OPTIONAL and index not in ready:
-                    raise ValueError(f"{where} reads tensor {index}, which nothing has written")
+                    raise ValueError(f"{where} reads tensor {index}, which no operator writes before")
             ready.update(map(int, op.outputs))
         for index in self._graph.outputs:
             if index not in ready:
-                raise ValueError(f"output tensor {index} is written by nothing")
+                raise ValueError(f"output tensor {index} is not written by any operator")
 
     def _check_indices(self, indices: Iterable[int], description: str) -> None:
         for index in indices:
             if not 0 <= index < len(self._graph.tensors):
-                raise ValueError(f"{description} is tensor {index} of {len(self._graph.tensors)}")
+                raise ValueError(f"{description} refers to tensor {index} of {len(self._graph.tensors)}")
 
     def _is_stored(self, number: int) -> bool:
         """Return whether the tensor has values before inference: a constant, a variable, or an empty tensor."""
@@ -160,19 +162,23 @@ class _Graph:
 
     def _check_tensor(self, tensor: schema.TensorT, where: str) -> None:
         if tensor.type not in _KNOWN_TYPES:
-            raise ValueError(f"{where} is of type {tensor.type}, which is not known")
+            raise ValueError(f"{where} is of type {tensor.type}, which is not supported")
         if tensor.buffer >= len(self._model.buffers):
-            raise ValueError(f"{where} is in buffer {tensor.buffer} of {len(self._model.buffers)}")
+            raise ValueError(f"{where} refers to buffer {tensor.buffer} of {len(self._model.buffers)}")
         shape = dimensions(tensor)
         if any(size < -1 for size in shape):
-            raise ValueError(f"{where} has the shape {list(shape)}")
+            raise ValueError(f"{where} has the invalid shape {list(shape)}")
         stored, needed = self._stored_bytes(tensor), element_bytes(prod(max(1, size) for size in shape), tensor.type)
         if needed is not None and needed > _MOST_BYTES:
-            raise ValueError(f"{where} has the shape {list(shape)}: {needed:,} bytes")
+            raise ValueError(
+                f"{where} has the shape {list(shape)}, which needs {needed:,} bytes, but the limit is {_MOST_BYTES:,}"
+            )
         if stored and needed is not None and tensor.sparsity is None:
             needed = element_bytes(prod(shape), tensor.type)
             if stored != needed:
-                raise ValueError(f"{where} has the shape {list(shape)}, which takes {needed:,} bytes, but {stored:,}")
+                raise ValueError(
+                    f"{where} has the shape {list(shape)}, which needs {needed:,} bytes, but {stored:,} are stored"
+                )
         if tensor.quantization is not None:
             _check_quantization(tensor.quantization, shape, where)
 
@@ -181,10 +187,12 @@ def _check_quantization(steps: schema.QuantizationParametersT, shape: Sequence[i
     scale = () if steps.scale is None else [float(value) for value in steps.scale]
     zero_point = () if steps.zeroPoint is None else list(steps.zeroPoint)
     if not all(isfinite(value) and value >= 0 for value in scale):
-        raise ValueError(f"{where} has a step that is not finite, or negative")
+        raise ValueError(f"{where} has a quantization step that is negative or not finite")
     if scale and zero_point and len(zero_point) != len(scale):
-        raise ValueError(f"{where} has {len(scale)} steps and {len(zero_point)} zero points")
+        raise ValueError(f"{where} has {len(scale)} quantization steps, but {len(zero_point)} zero points")
     if len(scale) > 1 and not 0 <= steps.quantizedDimension < len(shape):
         raise ValueError(f"{where} is quantized along dimension {steps.quantizedDimension} of {len(shape)}")
     if len(scale) > 1 and len(scale) != shape[steps.quantizedDimension]:
-        raise ValueError(f"{where} has {len(scale)} steps along a dimension of {shape[steps.quantizedDimension]}")
+        raise ValueError(
+            f"{where} has {len(scale)} quantization steps along a dimension of size {shape[steps.quantizedDimension]}"
+        )

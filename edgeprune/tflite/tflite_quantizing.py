@@ -150,21 +150,22 @@ def quantize(
 def _check(model: schema.ModelT, inputs: Sequence[Port], path: Path) -> None:
     graph = model.subgraphs[0]
     if any(scales(tensor) for tensor in graph.tensors):
-        raise ModelError(f"{path} is quantized already: give the float file")
+        raise ModelError(f"{path}: expected a float file, found a quantized one")
     if len(inputs) != 1 or inputs[0].dtype != "float32" or inputs[0].batch_size != 1:
         got = ", ".join(f"{port.name}: {port.dtype} {list(port.shape)}" for port in inputs)
-        raise ModelError(f"{path}: static quantization takes models with one float32 input of batch 1, got {got}")
+        raise ModelError(f"{path}: static quantization needs a model with one float32 input of batch 1, got {got}")
     for op in graph.operators:
         name = operator_name(model, op)
         if _computes_floats(graph, op) and TFLITE[name].int8 is None:
             raise ModelError(
-                f"{path}: node {_name(graph, op)} ({name}) has no kernel in TFLite Micro, neither for int8 nor for "
-                f"float; there are some for {', '.join(sorted(TFLITE.names(lambda facts: facts.int8)))}"
+                f"{path}: node {_name(graph, op)} ({name}) has no int8 or float kernel in TFLite Micro; supported are "
+                f"{', '.join(sorted(TFLITE.names(lambda facts: facts.int8)))}"
             )
         if name == "CONCATENATION" and len(op.inputs) > _MOST_CONCATENATED:
             raise ModelError(
-                f"{path}: node {_name(graph, op)} ({name}) has {len(op.inputs)} inputs; TFLite Micro takes at most "
-                f"{_MOST_CONCATENATED}: concatenate in parts"
+                f"{path}: node {_name(graph, op)} ({name}) has {len(op.inputs)} inputs, but TFLite Micro supports at "
+                "most "
+                f"{_MOST_CONCATENATED}: concatenate in several steps"
             )
 
 
@@ -196,7 +197,7 @@ def _ranges(
             highest = np.maximum(highest, [value.max() for value in values])
             progress.advance()
     except (RuntimeError, ValueError) as problem:
-        raise ModelError(f"calibration of {path} fails on LiteRT: {problem}") from problem
+        raise ModelError(f"calibration of {path} failed on LiteRT: {problem}") from problem
     ranges = {}
     for index, low, high in zip(activations, lowest, highest, strict=True):
         name = graph.tensors[index].name.decode()

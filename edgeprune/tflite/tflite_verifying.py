@@ -136,11 +136,11 @@ def verify(content: bytes) -> None:
             string is not UTF-8.
     """
     if len(content) < _HEADER_BYTES or content[4:_HEADER_BYTES] != _IDENTIFIER:
-        raise ValueError(f"it does not have '{_IDENTIFIER.decode()}' at byte 4")
+        raise ValueError(f"expected '{_IDENTIFIER.decode()}' at byte 4")
     try:
         _Walk(content).table(_uint(content, 0), "Model", "Model")
     except _OutOfBoundsError as problem:
-        raise ValueError(f"damaged or cut off, {problem} of {len(content):,}") from None
+        raise ValueError(f"it is damaged or truncated: {problem} of {len(content):,}") from None
 
 
 class _OutOfBoundsError(Exception):
@@ -214,7 +214,7 @@ class _Walk:
             raise _OutOfBoundsError(f"{path} is at byte {position:,}, not at a multiple of {alignment}")
         self._remaining -= size
         if self._remaining < 0:
-            raise _OutOfBoundsError(f"its tables share each other so often that they unfold beyond {path}")
+            raise _OutOfBoundsError(f"its tables refer to each other so often that they expand beyond {path}")
 
 
 def _check_utf8(text: bytes, path: str) -> None:

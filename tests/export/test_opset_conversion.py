@@ -58,11 +58,11 @@ def test_downgraded_model_computes_the_same(node: NodeProto, outputs: int, const
     ("node", "reason"),
     [
         (helper.make_node("ReduceMean", ["x", "x"], ["y0"]), "computed axes"),
-        (helper.make_node("ReduceMean", ["x"], ["y0"], noop_with_empty_axes=1), "reduces nothing"),
-        (helper.make_node("Mish", ["x"], ["y0"]), "came with opset 18"),
+        (helper.make_node("ReduceMean", ["x"], ["y0"], noop_with_empty_axes=1), "no axes"),
+        (helper.make_node("Mish", ["x"], ["y0"]), r"Mish .*\b18\b"),
         (helper.make_node("Resize", ["x", "", "", "s"], ["y0"], antialias=1), "antialias"),
         (helper.make_node("ScatterND", ["x", "i", "x"], ["y0"], reduction="max"), "maxima"),
-        (helper.make_node("Split", ["x"], ["y0"], axis=0, num_outputs=1), "size of its input is not known"),
+        (helper.make_node("Split", ["x"], ["y0"], axis=0, num_outputs=1), "Split .*size of its input"),
     ],
 )
 def test_operator_missing_in_opset_17_is_named(node: NodeProto, reason: str) -> None:
@@ -74,5 +74,5 @@ def test_operator_missing_in_opset_17_is_named(node: NodeProto, reason: str) -> 
 def test_other_opsets_cannot_be_downgraded_to() -> None:
     proto = model(helper.make_node("Relu", ["x"], ["y0"]))
     proto.opset_import[0].version = 20
-    with pytest.raises(ExportFailed, match="opset 20, which cannot be converted to 17"):
+    with pytest.raises(ExportFailed, match=r"opset 20\b.*\b17\b"):
         lower(proto, 17)

@@ -72,7 +72,7 @@ def test_limits() -> None:
     off = compare(_REFERENCE, np.roll(_REFERENCE, 1, axis=1))
     with pytest.raises(ParityError, match=r"6.*parity\.max_error.*0\.001.*0\.00%.*2"):
         check(off, max_error=1e-3, top1_agreement=0.99)
-    with pytest.raises(ParityError, match="top1_agreement asks for 50"):
+    with pytest.raises(ParityError, match=r"parity\.top1_agreement .*50\.00%"):
         check(off, max_error=10, top1_agreement=0.5)
 
 
@@ -86,7 +86,7 @@ def test_non_finite_outputs_fail(value: float) -> None:
 
 
 def test_other_shapes_are_refused() -> None:
-    with pytest.raises(ParityError, match=r"shape \[\(2, 2\)\], the network \[\(2, 3\)\]"):
+    with pytest.raises(ParityError, match=r"\[\(2, 2\)\].*\[\(2, 3\)\]"):
         compare(_REFERENCE, _REFERENCE[:, :2])
 
 
@@ -136,7 +136,7 @@ def test_every_form_has_limits_of_its_own() -> None:
     found = compare_variants(_network, {"onnx": _network, "int8": _rounded}, _split(100))
     loose = _Limits(max_error=0.5, channel_error=1.0, top1_agreement=0.5, accuracy_drop=1.0)
     check_variants(found, {"onnx": _Limits(), "int8": loose})
-    with pytest.raises(ParityError, match=r"(?s)computes: int8: output 0 is off by .*same class") as caught:
+    with pytest.raises(ParityError, match=r"(?s): int8: output 0 .*parity\.top1_agreement") as caught:
         check_variants(found, {"onnx": _Limits(), "int8": _Limits()})
     assert "onnx:" not in str(caught.value)
 
@@ -150,7 +150,7 @@ def test_lost_accuracy_above_the_limit_fails() -> None:
 
 
 def test_an_empty_split_compares_nothing() -> None:
-    with pytest.raises(DataError, match="empty"):
+    with pytest.raises(DataError):
         compare_variants(_network, {"onnx": _network}, _split(0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,9 @@ def test_every_target_runs_a_plain_network(name: str, tmp_path: Path) -> None:
 
 
 def test_operator_without_kernel_is_named_with_its_layer(file: Path) -> None:
-    with pytest.raises(
-        TargetError, match=r"jetson-xavier-nx cannot run this network:\n  LayerNormalization has no"
-    ) as e:
+    layer = r"\n  LayerNormalization .*tensorrt >=8\.4,<9 \(/norm/LayerNormalization in norm\): .*8\.6"
+    with pytest.raises(TargetError, match=f"jetson-xavier-nx .*{layer}"):
         preflight(file, Target.load("jetson-xavier-nx"))
-    assert "kernel in tensorrt >=8.4,<9 (/norm/LayerNormalization in norm): TensorRT 8.6 is the first" in str(e.value)
 
 
 def test_all_problems_are_in_one_error(file: Path) -> None:
@@ -75,18 +74,17 @@ def test_all_problems_are_in_one_error(file: Path) -> None:
     with pytest.raises(TargetError) as caught:
         preflight(file, target, installed="1.22.0")
     versions, *kinds, memory = str(caught.value).splitlines()[1:]
-    assert "it is for onnxruntime <1, installed is 1." in versions
+    assert re.search(r"onnxruntime <1\b.* 1\.22\.0\b", versions)
     assert {line.split()[0] for line in kinds} == {"CumSum", "Conv"}
     assert any("/body/body.1/body.1.1/Conv in body.1.1" in line for line in kinds)
     assert any(line.endswith(": do it later") for line in kinds)
-    assert "alone need" in memory
-    assert "the board has 1,000" in memory
+    assert " 1,000" in memory
 
 
 def test_slow_operators_are_remarks(file: Path) -> None:
     target = _target(onnx={"slow": ["Relu"], "remarks": {"Relu": "it is slow"}})
     assert preflight(file, target).remarks == (
-        "Relu runs badly there (/body/body.1/body.1.0/Relu in body.1.0): it is slow",
+        "Relu runs slowly on this target (/body/body.1/body.1.0/Relu in body.1.0): it is slow",
     )
 
 
@@ -108,9 +106,7 @@ def test_open_dimensions_but_the_batch_are_refused(tmp_path: Path) -> None:
         return path
 
     preflight(model("batch", 3, 8, 8), _target())
-    with pytest.raises(
-        TargetError, match=r"input x is \(1, 3, height, 8\): every dimension but the batch needs a size"
-    ):
+    with pytest.raises(TargetError, match=r"input x .*\(1, 3, height, 8\)"):
         preflight(model(1, 3, "height", 8), _target())
 
 
@@ -122,7 +118,5 @@ def test_an_opset_that_is_too_high_and_operators_of_others_are_refused(tmp_path:
         onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", value[:1], value[1:]), opset_imports=opsets),
         tmp_path / "m.onnx",
     )
-    with pytest.raises(
-        TargetError, match=r"has opset 21, the runtime reads up to 17.*\n.*operators of 'com.microsoft'"
-    ):
+    with pytest.raises(TargetError, match=r"opset 21\b.* 17\b.*\n.*'com\.microsoft'"):
         preflight(tmp_path / "m.onnx", _target(onnx={"opset_max": 17}))

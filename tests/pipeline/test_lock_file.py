@@ -41,7 +41,7 @@ def test_lock_is_in_the_folder_of_the_recipe_or_the_working_folder(
 def test_a_schema_that_no_version_wrote_is_refused(tmp_path: Path, schema: object) -> None:
     path = tmp_path / "edgeprune.lock"
     path.write_text(json.dumps({"schema": schema, "recipes": {}}))
-    with pytest.raises(RecipeError, match="schema"):
+    with pytest.raises(RecipeError, match=r"edgeprune\.lock.*'schema'"):
         Lock(path, "one")
 
 
@@ -85,11 +85,11 @@ def test_build_without_measured_choices_writes_no_lock(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{", "is not a lock file of EdgePrune"),
-        ("[]", "schema"),
-        ('{"schema": 2}', "has schema 2; this EdgePrune reads up to 1"),
-        ('{"schema": 1, "recipes": []}', "'recipes' must be a table"),
-        ('{"schema": 1, "recipes": {"one": 3}}', "'recipes' must be a table"),
+        ("{", r"edgeprune\.lock.*line 1"),
+        ("[]", "'schema'"),
+        ('{"schema": 2}', r"schema 2\b.* 1\b"),
+        ('{"schema": 1, "recipes": []}', "'recipes'"),
+        ('{"schema": 1, "recipes": {"one": 3}}', "'recipes'"),
     ],
 )
 def test_invalid_lock_is_refused(tmp_path: Path, text: str, told: str) -> None:
@@ -120,7 +120,7 @@ _BAD = [
     ({"training": {"precision": None}}, "training.precision", "None"),
     ({"training": {"channels_last": 1}}, "training.channels_last", "1"),
     ({"training": {"channels_last": "true"}}, "training.channels_last", "'true'"),
-    ({"training": {"lr": 1e300}}, "training.lr", "unknown key"),
+    ({"training": {"lr": 1e300}}, "training.lr", "precision"),
     ({"training": None}, "training", "None"),
 ]
 

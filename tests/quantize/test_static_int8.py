@@ -128,10 +128,10 @@ def _split(kind: type[TensorSplit], *shape: int) -> TensorSplit:
 @pytest.mark.parametrize(
     ("split", "samples", "message"),
     [
-        (_split(_Broken, 20, 1, 8, 8), 256, r"sample \d+ of those drawn with seed 0 holds NaN"),
-        (_split(TensorSplit, 20, 1, 9, 8), 256, r"shape \(1, 9, 8\).*takes \(1, 8, 8\)"),
-        (_split(TensorSplit, 0, 1, 8, 8), 256, "got 0 samples; at least one"),
-        (_split(TensorSplit, 20, 1, 8, 8), 0, "got 0 samples; at least one"),
+        (_split(_Broken, 20, 1, 8, 8), 256, r"sample \d+ .*seed 0 .*NaN"),
+        (_split(TensorSplit, 20, 1, 9, 8), 256, r"\(1, 9, 8\).*\(1, 8, 8\)"),
+        (_split(TensorSplit, 0, 1, 8, 8), 256, "got 0 samples"),
+        (_split(TensorSplit, 20, 1, 8, 8), 0, "got 0 samples"),
     ],
 )
 def test_invalid_calibration_data_is_refused(
@@ -147,15 +147,15 @@ def test_unquantizable_models_are_refused(source: Path, tmp_path: Path) -> None:
     train = digits().train
     with pytest.raises(ModelError, match=r"absent\.onnx"):
         quantize(tmp_path / "absent.onnx", made, train)
-    with pytest.raises(ModelError, match=r"shape \[2, 1, 8, 8\].*batch 1 or an open batch"):
+    with pytest.raises(ModelError, match=r"two\.onnx: .*\[2, 1, 8, 8\].*batch 1\b"):
         quantize(write(trained(), tmp_path / "two.onnx", shape=(2, 1, 8, 8)), made, train)
-    with pytest.raises(ModelError, match="no convolution or matrix product"):
+    with pytest.raises(ModelError, match="Conv, MatMul"):
         quantize(write(nn.Sequential(nn.ReLU(), nn.Flatten()), tmp_path / "none.onnx"), made, train)
-    with pytest.raises(InputError, match="got 'best'; there are minmax, entropy, percentile"):
+    with pytest.raises(InputError, match=r"'best'.*minmax, entropy, percentile"):
         quantize(source, made, train, method="best")  # type: ignore[arg-type]
     assert not made.exists()
     quantize(source, made, train, samples=8)
-    with pytest.raises(ModelError, match="is quantized already"):
+    with pytest.raises(ModelError, match=r"int8\.onnx"):
         quantize(made, tmp_path / "again.onnx", train)
 
 
@@ -166,7 +166,7 @@ def test_activations_that_overflow_are_refused(source: Path, tmp_path: Path, met
     huge = np.full(tuple(weights.dims), 3e38, np.float32)
     weights.CopyFrom(onnx.numpy_helper.from_array(huge, weights.name))
     onnx.save(model, tmp_path / "huge.onnx")
-    with pytest.raises(ModelError, match=r"must stay finite|not finite"):
+    with pytest.raises(ModelError, match="finite"):
         quantize(tmp_path / "huge.onnx", tmp_path / "int8.onnx", digits().train, samples=4, method=method)
 
 

@@ -273,21 +273,21 @@ def _large(name: str, values: list[int]) -> onnx.ModelProto:
         (lambda: _large("dilations", [1, 1 << 31]), r"/pool.*'dilations'.*2,147,483,648"),
         (_computed_size, r"/fill.*constant of shape \(1099511627776,\)"),
         (lambda: _computed_size(stated=(4,)), r"/fill.*constant of shape \(1099511627776,\)"),
-        (_endless_rounds, "more than 64 rounds"),
-        (_open_batch, r"input 'x' has the shape \(batch, 3, 8, 8\).*fixed sizes.*dynamic_batch = false"),
+        (_endless_rounds, "64 rounds"),
+        (_open_batch, r"'x' .*\(batch, 3, 8, 8\).*dynamic_batch = false"),
         (
             _unknown,
-            r"node /body/head/head\.2/Det \(Det\) of module body\.head\.2: there is no lowering.*Abs, Add, .*Unsqueeze",
+            r"node /body/head/head\.2/Det \(Det\) of module body\.head\.2: .*Abs, Add, .*Unsqueeze",
         ),
-        (_custom, r"/a/Fused \(com\.vendor\.Fused\).*no lowering"),
-        (_loop, r"node /forever \(Loop\): there is no lowering"),
-        (_indices, "'i' is read, but only the first output"),
-        (_cubic, r"node /up/Resize \(Resize\) of module up has mode 'cubic'.*must be nearest or linear"),
-        (_data_dependent, r"node /a/Reshape \(Reshape\) of module a: the shape of 'y' is not known"),
-        (_computed_weights, r"/a/Conv.*weights that are computed"),
-        (_wrong_shapes, "not a valid ONNX model"),
+        (_custom, r"/a/Fused \(com\.vendor\.Fused\): "),
+        (_loop, r"node /forever \(Loop\): "),
+        (_indices, "^'i' "),
+        (_cubic, r"node /up/Resize \(Resize\) of module up .*mode 'cubic'.*nearest or linear"),
+        (_data_dependent, r"node /a/Reshape \(Reshape\) of module a: .*'y'"),
+        (_computed_weights, r"/a/Conv.*weights.*constant"),
+        (_wrong_shapes, "valid ONNX model"),
         (_enormous_constant, r"/fill.*constant of shape \(1048576, 1048576\)"),
-        (lambda: model(relu(), dtype=TensorProto.DOUBLE), "input: 'x' is of type float64; allowed are .*float32"),
+        (lambda: model(relu(), dtype=TensorProto.DOUBLE), "input: 'x' .*float64.*float32"),
     ],
 )
 def test_unsupported_operator_is_named_with_its_node(build: Any, told: str, tmp_path: Path) -> None:
@@ -301,15 +301,15 @@ def test_unsupported_operator_is_named_with_its_node(build: Any, told: str, tmp_
 
 def test_more_than_a_flatbuffer_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tflite_file, "_MOST_BYTES", 100_000)
-    with pytest.raises(ModelError, match=r"the weights have \d{3},\d{3} bytes.*at most 100,000"):
+    with pytest.raises(ModelError, match=r"weights .*\d{3},\d{3} bytes.*100,000"):
         convert(convolution(), tmp_path / "m.tflite")
 
 
 def test_wrong_inputs_are_refused(tmp_path: Path) -> None:
     session = LiteRTSession(convert(model(relu()), tmp_path / "m.tflite").path)
-    with pytest.raises(ModelError, match="takes the inputs x; got 2 others"):
+    with pytest.raises(ModelError, match=r"m\.tflite.* x\b.* 2 "):
         session.predict([np.zeros((1, 4, 8, 8), np.float32)] * 2)
-    with pytest.raises(ModelError, match="fails on LiteRT"):
+    with pytest.raises(ModelError, match=r"m\.tflite.*LiteRT.*\(1, 4, 8, 9\)"):
         session.predict(np.zeros((1, 4, 8, 9), np.float32))
 
 

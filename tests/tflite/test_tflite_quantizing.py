@@ -151,12 +151,12 @@ class _Many(nn.Module):
     [
         (
             lambda folder: _converted(nn.Sequential(nn.GELU(), nn.Conv2d(1, 2, 3)), folder).path,
-            r"node /network\.0/\S+ \(GELU\) has no kernel in TFLite Micro",
+            r"m\.tflite: node /network\.0/\S+ \(GELU\)",
         ),
-        (lambda folder: _converted(_Many(), folder).path, r"\(CONCATENATION\) has 11 inputs.*at most 10"),
-        (lambda folder: _converted(nn.ReLU(), folder, batch=2).path, r"float32 input of batch 1, got .*\[2, 8, 8, 1\]"),
-        (lambda folder: folder / "none.tflite", r"none\.tflite is no TFLite file"),
-        (_truncated, r"short\.tflite is no TFLite file"),
+        (lambda folder: _converted(_Many(), folder).path, r"\(CONCATENATION\).*\b11 inputs.* 10\b"),
+        (lambda folder: _converted(nn.ReLU(), folder, batch=2).path, r"float32.*batch 1\b.*\[2, 8, 8, 1\]"),
+        (lambda folder: folder / "none.tflite", r"none\.tflite"),
+        (_truncated, r"short\.tflite .*TFLite.* of 200"),
     ],
 )
 def test_unquantizable_files_are_refused(build: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_unquantizable_files_are_refused(build: Callable[[Path], Path], message:
 
 def test_quantized_file_is_refused(source: TfliteConversion, tmp_path: Path) -> None:
     made = quantize(source, tmp_path / "int8.tflite", digits().train, samples=8)
-    with pytest.raises(ModelError, match="quantized already"):
+    with pytest.raises(ModelError, match=r"int8\.tflite"):
         quantize(made.path, tmp_path / "twice.tflite", digits().train, samples=8)
 
 
@@ -179,7 +179,7 @@ def test_an_activation_that_leaves_all_bounds_is_named(source: TfliteConversion,
     weights.data = np.full(len(weights.data) // 4, 3e38, np.float32).view(np.uint8)
     path = tmp_path / "huge.tflite"
     path.write_bytes(pack(model))
-    with pytest.raises(ModelError, match=r"activation /\S+ reaches .*must stay finite"):
+    with pytest.raises(ModelError, match=r"activation /\S+ .*finite"):
         quantize(path, tmp_path / "int8.tflite", digits().train, samples=8)
 
 
@@ -189,7 +189,7 @@ def _split(*shape: int) -> TensorSplit:
 
 @pytest.mark.parametrize(
     ("split", "message"),
-    [(_split(20, 1, 9, 8), r"shape \(1, 9, 8\).*takes \(1, 8, 8\)"), (_split(0, 1, 8, 8), "got 0 samples")],
+    [(_split(20, 1, 9, 8), r"\(1, 9, 8\).*\(1, 8, 8\)"), (_split(0, 1, 8, 8), "got 0 samples")],
 )
 def test_invalid_calibration_data_is_refused(
     source: TfliteConversion, tmp_path: Path, split: Any, message: str

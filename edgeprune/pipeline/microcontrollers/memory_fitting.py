@@ -213,14 +213,12 @@ class _Fitting:
             return _Choice(plan, removed, least, {})
         shortfalls = [
             f"budget {name}: {self.limits[name]:,} cannot be reached{_limit_origin(context, name, self.limits[name])}, "
-            f"the closest is {smallest.costs[name]:,} by TFLite Micro's allocator"
+            f"the smallest possible value is {smallest.costs[name]:,}, measured with TFLite Micro's allocator"
             for name in excess
         ]
         held_back = "; ".join([*(_memory_parts(smallest, name) for name in excess), problem.held_back])
         nearest = {**problem.nearest, **smallest.costs}
-        raise BudgetError(
-            f"{'; '.join(shortfalls)}. What holds it back: {held_back}", nearest, held_back=held_back
-        ) from problem
+        raise BudgetError(f"{'; '.join(shortfalls)}. The cause: {held_back}", nearest, held_back=held_back) from problem
 
     @property
     def _recipe_budget(self) -> Budget:

@@ -113,8 +113,8 @@ def _check_agreement(context: BuildContext, precision: Precision, parity: Parity
     limit = context.target.parity.int8_top1_agreement
     if precision == "int8" and agreement is not None and agreement < limit:
         raise ParityError(
-            f"the int8 model predicts another class than PyTorch for {1 - agreement:.2%} of the validation data; "
-            f"parity.int8_top1_agreement of {context.target.name} requires agreement on {limit:.2%}: try another "
+            f"int8: {agreement:.2%} of the predicted classes equal those of PyTorch on the validation data, but "
+            f"parity.int8_top1_agreement of {context.target.name} requires {limit:.2%}: try another "
             "quantize.calibration, or quantize.precision = 'float32'"
         )
 

@@ -234,7 +234,9 @@ def _locked(context: BuildContext) -> Candidate | None:
         if str(candidate) == name:
             return candidate
     allowed = "; ".join(map(str, context.candidates))
-    raise RecipeError(f"{context.lock.path}: {'.'.join(_table(context))}.{key} is {name!r}, must be one of: {allowed}")
+    raise RecipeError(
+        f"{context.lock.path}: {'.'.join(_table(context))}.{key}: got {name!r:.200}, must be one of: {allowed}"
+    )
 
 
 def _lock_entries(context: BuildContext, result: CandidatesResult) -> LockEntries:

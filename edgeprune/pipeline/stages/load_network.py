@@ -38,8 +38,8 @@ def load_inputs(context: BuildContext) -> Data:
         _ = context.criterion(candidate.criterion), context.selection(candidate)
     if context.schedule.needs_rewind_weights and context.recipe.model.rewind_weights is None:
         raise RecipeError(
-            f"model.rewind_weights: the schedule {context.schedule.name} rewinds to weights from early in the training "
-            "of the network; set the path of their file"
+            f"model.rewind_weights: the schedule {context.schedule.name} needs weights from early in the training "
+            "of the network, but the key is not set: set the path of their file"
         )
     loaded = context.data  # before the network: a missing data folder may also be the folder of the weights
     _ = context.dense, context.objective
@@ -66,8 +66,8 @@ def check_inputs(context: BuildContext) -> tuple[Data, Any]:
     data.check(loaded, outputs, sample=context.recipe.model.input[1:], classes=objective.is_default)
     if training.step is not None and training.metric is None:
         raise RecipeError(
-            "training.step: set training.metric as well; a step may use submodules of the network, and an "
-            "exported file, which a build also evaluates, has none"
+            "training.metric: it must be set together with training.step, because a build also evaluates exported "
+            "files, on which a step cannot run: set a function of outputs and labels"
         )
     if not objective.is_default:
         objective.check_batch(context.dense, loaded.train, batch_size=training.sample_batch)

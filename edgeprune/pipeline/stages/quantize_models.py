@@ -58,7 +58,7 @@ def _run(context: BuildContext, stage_dir: StageDir, exported: ExportResult) -> 
         try:
             converted = backend.write(precision, conversion)
         except ModelError as problem:  # noqa: PERF203 - there are three
-            logger.warning("the %s model could not be written: %s", precision, problem)
+            logger.warning("the %s model cannot be written: %s", precision, problem)
             models[precision] = PrecisionFiles(problem=str(problem))
         else:
             models[precision] = PrecisionFiles(

@@ -100,7 +100,11 @@ def choose(
     except BudgetError:
         if preferred == 1 or context.recipe.prune.align == "auto":
             raise
-        logger.warning("the budget cannot be reached with the channel counts that %s prefers", context.target.name)
+        logger.warning(
+            "the budget cannot be reached with channel counts in multiples of %d, which %s prefers: using other counts",
+            preferred,
+            context.target.name,
+        )
         return plan_aligned(1)
 
 
@@ -115,8 +119,9 @@ def check_table(context: BuildContext) -> None:
         return
     if table is None or files.sha256(table) != locked:
         raise TargetError(
-            f"{context.lock.path} was made with another latency table of {context.target.name} than "
-            f"{table or 'targets/tables has now'}: restore that table, or use the current one with --update-lock"
+            f"{context.lock.path}: expected the latency table of {context.target.name} with the SHA-256 {locked}, but "
+            f"{table or 'the table'} {'differs' if table else 'is missing'}: restore it, or use the current one with "
+            "--update-lock"
         )
 
 

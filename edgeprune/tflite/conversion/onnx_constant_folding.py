@@ -34,7 +34,7 @@ def folded(model: ModelProto) -> ModelProto:
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
         visited, rounds = visited + len(model.graph.node), rounds + 1
         if rounds > _ROUNDS and visited > _MOST_VISITED:
-            raise ModelError(f"its shapes depend on constants that take more than {_ROUNDS} rounds to compute")
+            raise ModelError(f"its shapes depend on constants that need more than {_ROUNDS} rounds of constant folding")
         initializers = {tensor.name for tensor in model.graph.initializer}
         constants = set(initializers)
         shapes = _shapes(model)
@@ -121,8 +121,9 @@ def _run(
         for name in node.output:
             if prod(shapes.get(name, [])) > _MOST_ELEMENTS:
                 raise ModelError(
-                    f"node {node.name or name} ({node.op_type}) computes a constant of shape {tuple(shapes[name])}; at "
-                    f"most {_MOST_ELEMENTS:,} elements are allowed"
+                    f"node {node.name or name} ({node.op_type}) computes a constant of shape {tuple(shapes[name])}, "
+                    "but "
+                    f"at most {_MOST_ELEMENTS:,} elements are allowed"
                 )
     outputs = [name for node in nodes for name in node.output if name in needed]
     if not outputs:

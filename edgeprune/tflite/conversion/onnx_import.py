@@ -50,10 +50,10 @@ def check_values(graph: OnnxGraph) -> None:
     computed = [(name, node.where) for node in graph.nodes for name in node.outputs if name]
     for name, where in [*((name, "input") for name in graph.inputs), *computed]:
         if name not in graph.shapes:
-            raise ModelError(f"{where}: the shape of '{name}' is not known before the model runs")
+            raise ModelError(f"{where}: the shape of '{name}' must be fixed, but depends on values")
         if graph.dtypes[name] not in _DTYPES:
             raise ModelError(
-                f"{where}: '{name}' is of type {graph.dtypes[name]}; "
+                f"{where}: '{name}' has the unsupported type {graph.dtypes[name]}; "
                 f"allowed are {', '.join(sorted(str(dtype) for dtype in _DTYPES))}"
             )
 
@@ -73,8 +73,9 @@ def _check_inputs(proto: ModelProto, name: str) -> None:
         if value.name not in constants and _shape(value) is None:
             sizes = [dim.dim_param or (dim.dim_value if dim.HasField("dim_value") else "?") for dim in _dims(value)]
             raise ModelError(
-                f"{name}: input '{value.name}' has the shape ({', '.join(map(str, sizes))}); a TFLite file needs fixed "
-                "sizes from 1, so export the network for one batch size (dynamic_batch = false)"
+                f"{name}: input '{value.name}' has the shape ({', '.join(map(str, sizes))}), but a TFLite file needs "
+                "fixed "
+                "sizes from 1: export the network for one batch size (dynamic_batch = false)"
             )
 
 

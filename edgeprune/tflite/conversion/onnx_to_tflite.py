@@ -108,8 +108,8 @@ def _check_operators(source: OnnxGraph) -> None:
     if unknown:
         more = f" (and {len(unknown) - 1} more nodes)" if len(unknown) > 1 else ""
         raise ModelError(
-            f"{unknown[0].where}: there is no lowering to TFLite for the operator {unknown[0].op}{more}; "
-            f"there is one for {', '.join(supported)}"
+            f"{unknown[0].where}: the operator {unknown[0].op} cannot be converted to TFLite{more}; "
+            f"supported operators are {', '.join(supported)}"
         )
 
 

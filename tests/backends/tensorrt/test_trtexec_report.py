@@ -25,7 +25,7 @@ def test_older_releases_give_no_median() -> None:
 
 @pytest.mark.parametrize("text", [PROFILE[:end] for end in range(0, len(PROFILE) - 1, 7)])
 def test_a_profile_that_is_cut_off_is_refused(text: str) -> None:
-    with pytest.raises(DeviceError, match="--exportProfile cannot be read"):
+    with pytest.raises(DeviceError, match="--exportProfile"):
         read_profile(text)
 
 
@@ -43,5 +43,5 @@ def test_a_profile_that_is_cut_off_is_refused(text: str) -> None:
     ],
 )
 def test_other_profiles_are_refused(text: str) -> None:
-    with pytest.raises(DeviceError, match="--exportProfile cannot be read"):
+    with pytest.raises(DeviceError, match="--exportProfile"):
         read_profile(text)

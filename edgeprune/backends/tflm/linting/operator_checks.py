@@ -78,7 +78,8 @@ def dynamic(network: TfliteNetwork) -> Iterator[Finding]:
             if -1 in tensor.signature and -1 not in tensor.shape:
                 yield Finding(
                     "note", "open-shape",
-                    f"its signature has the open shape {list(tensor.signature)}; TFLite Micro uses {list(tensor.shape)}",
+                    f"its signature has the open shape {list(tensor.signature)}; TFLite Micro uses "
+                    f"{list(tensor.shape)}",
                     "export with fixed shapes, batch 1", tensor=tensor.name, graph=number,
                 )  # fmt: skip
     for op in network.operators:
