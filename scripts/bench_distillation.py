@@ -174,7 +174,7 @@ def _drawn(name: str) -> Data | None:
             parts = [torch.utils.data.Subset(small_tasks.shapes_data()["train"], range(1000))]
     else:
         return None
-    drawn = ConcatDataset(parts)
+    drawn: ConcatDataset[Any] = ConcatDataset(parts)
     return data.as_data({"train": drawn, "validation": drawn})
 
 

@@ -88,13 +88,17 @@ def export(name: str, case: str, path: str, *, threads: int, samples: int) -> di
     return {**facts, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **_contents(Path(path))}
 
 
-def _ours(model: nn.Module, example: tuple[Tensor], path: Path, exporter: str | None, samples: int) -> dict[str, float]:
+def _ours(
+    model: nn.Module, example: tuple[Tensor, ...], path: Path, exporter: str | None, samples: int
+) -> dict[str, float]:
+    from unittest import mock
+
     from edgeprune.backends.onnxruntime.onnxruntime_session import OnnxRuntimeSession
     from edgeprune.export import onnx_export, parity, torch_exporters
 
-    if exporter == "torch.export":
-        onnx_export.by_tracing = torch_exporters.by_torch_export
-    onnx_export.export(model, example, path)
+    first = torch_exporters.by_torch_export if exporter == "torch.export" else torch_exporters.by_tracing
+    with mock.patch.object(onnx_export, "by_tracing", first):
+        onnx_export.export(model, example, path)
     started = time.perf_counter()
     session = OnnxRuntimeSession(path, threads=torch.get_num_threads())
     images = torch.randn(samples, *example[0].shape[1:], generator=torch.Generator().manual_seed(0))
@@ -106,7 +110,7 @@ def _ours(model: nn.Module, example: tuple[Tensor], path: Path, exporter: str | 
     return {"parity_seconds": time.perf_counter() - started}
 
 
-def _plain(model: nn.Module, example: tuple[Tensor], path: str, exporter: str | None) -> dict[str, float]:
+def _plain(model: nn.Module, example: tuple[Tensor, ...], path: str, exporter: str | None) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if exporter == "tracing":
@@ -127,7 +131,7 @@ def _contents(path: Path) -> dict[str, int]:
     }
 
 
-def _network(name: str) -> tuple[nn.Module, tuple[Tensor]]:
+def _network(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     if name.startswith("cifar10-"):
         from edgeprune.config import Recipe
         from edgeprune.model import network

@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from edgeprune.report.board import notes  # noqa: E402
 
 from edgeprune import __version__  # noqa: E402
 from edgeprune.bundle.manifest import Manifest  # noqa: E402
@@ -32,6 +31,7 @@ from edgeprune.bundle.microcontroller_report import LatencyEstimate  # noqa: E40
 from edgeprune.config import Recipe, Target  # noqa: E402
 from edgeprune.errors import EdgePruneError  # noqa: E402
 from edgeprune.pipeline import build  # noqa: E402
+from edgeprune.report.microcontroller_notes import notes  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
 
 COLUMNS = (
@@ -48,18 +48,19 @@ def main() -> None:
     sections = []
     for name in arguments.recipes:
         for budget in arguments.budgets:
-            rows, said = [], {}
+            rows: list[str] = []
+            peaks: dict[str, None] = {}
             for target in boards:
                 key = f"{name} {target.name} {arguments.epochs} {budget}"
                 if key not in known:
                     known[key] = _built(name, target, budget, arguments)
                     _write(arguments.journal, key, known[key])
                 rows.append(" | ".join(known[key]["row"]))
-                said[known[key]["peaks"]] = None
+                peaks[known[key]["peaks"]] = None
                 print(rows[-1], file=sys.stderr, flush=True)
             head = f"**{name}**{f', {budget}' if budget else ''}, epochs of fine-tuning: {arguments.epochs or 'all'}"
             table = [" | ".join(COLUMNS), "|".join("---" for _ in COLUMNS), *rows]
-            sections.append("\n".join([head, "", *(f"| {line} |" for line in table), "", *said]))
+            sections.append("\n".join([head, "", *(f"| {line} |" for line in table), "", *peaks]))
     text = "\n\n".join([f"EdgePrune {__version__}, torch {torch.__version__}, {processor()}.", *sections])
     print(text)
     if arguments.write:

@@ -20,7 +20,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -32,11 +34,19 @@ from torch import nn  # noqa: E402
 
 from edgeprune.export.onnx_export import export  # noqa: E402
 from edgeprune.profile import Profile, profile_fleet  # noqa: E402
-from edgeprune.profile.workload import Workload, subject  # noqa: E402
+from edgeprune.profile.workload import Workload, load_workload  # noqa: E402
 from scripts.page import processor  # noqa: E402
 from tests.devices import sshd  # noqa: E402
 
-HOW = {"threads": 1, "warmup": 20, "runs": 300, "blocks": 3, "block_s": 0.25, "noise": None, "retries": 0}
+HOW: dict[str, Any] = {
+    "threads": 1,
+    "warmup": 20,
+    "runs": 300,
+    "blocks": 3,
+    "block_s": 0.25,
+    "noise": None,
+    "retries": 0,
+}
 
 
 def main() -> None:
@@ -44,7 +54,7 @@ def main() -> None:
     print(f"onnxruntime {onnxruntime.__version__}, {processor()}, load {os.getloadavg()[0]:.1f} at the beginning\n")
     with tempfile.TemporaryDirectory() as folder, sshd.server(Path(folder) / "sshd") as server:
         model = _model(Path(folder) / "model.onnx")
-        found = subject(model)
+        found = load_workload(model)
         overheads, ratios, errors = [], [], []
         for _ in range(given.rounds):
             wall_s, (one,) = _timed(lambda: _profiles(found, [server.uri()]))
@@ -52,7 +62,7 @@ def main() -> None:
             overheads.append(wall_s - measuring_s)
             # Each has its own name: what else is in a URI does not matter to sshd.
             fleet = [server.uri(python=f"{sys.executable} {'-E ' * index}".strip()) for index in range(given.fleet)]
-            fleet_s, several = _timed(lambda names=fleet: _profiles(found, names))
+            fleet_s, several = _timed(partial(_profiles, found, fleet))
             ratios.append((fleet_s - sum(map(_measuring_s, several))) / (wall_s - measuring_s))
             (local,) = _profiles(found, ["local:"])
             errors.append(_p50(local) / _own_loop(model) - 1)

@@ -45,7 +45,7 @@ def main() -> None:
     weights = work / f"dense-{given.seed}.safetensors"
     if not weights.is_file():
         save_file(train_dense(task, splits, given.seed), weights)
-    rows = []
+    rows: list[str] = []
     for name, options in _WAYS.items():
         metrics = run_build(task, weights, None, work, given.seed, options=options)["manifest"]["metrics"]
         if not rows:

@@ -124,14 +124,16 @@ class Bench:
         if self._recipe.training.precision == "auto":  # which every run would measure anew
             self._recipe = self._recipe.override({"training.precision": "bfloat16", "training.channels_last": True})
         self._data = load_data(self._recipe)
-        batch = self._recipe.training.batch_size
+        batch, recipe_epochs = self._recipe.training.batch_size, self._recipe.training.epochs
+        if batch == "auto" or recipe_epochs == "auto":
+            raise SystemExit(f"recipe {recipe}: training.batch_size and training.epochs must be numbers")
         if steps is not None:
             parts: dict[str, Any] = {role: First(split, steps * batch) for role, split in self._data.splits().items()}
             self._data = replace(self._data, **parts)
         self._epoch_steps = training_steps(len(self._data.train), batch)
-        self._epochs = epochs or self._recipe.training.epochs
+        self._epochs = epochs or recipe_epochs
         trained = train_dense.SETTINGS.get(recipe)
-        self._dense_epochs = None if trained is None else trained.epochs
+        self._dense_epochs = None if trained is None or trained.epochs == "auto" else trained.epochs
         self._cases = cases()
 
     def wanted(self, patterns: Iterable[str], budgets: Iterable[float], seeds: Iterable[int]) -> Iterator[Row]:

@@ -55,7 +55,7 @@ from edgeprune.repair.reconstruct import Method  # noqa: E402
 from edgeprune.statistics import Samples  # noqa: E402
 from edgeprune.training import evaluate  # noqa: E402
 from scripts.page import processor, write_between  # noqa: E402
-from scripts.schedule_runs import PARTS, First, unhidden  # noqa: E402
+from scripts.schedule_runs import PARTS, First, Row, unhidden  # noqa: E402
 from scripts.selection_report import (  # noqa: E402
     BATCH,
     DENSE,
@@ -73,7 +73,6 @@ from scripts.selection_report import (  # noqa: E402
     Case,
     Journal,
     Report,
-    Row,
     Settings,
     Variant,
     as_text,

@@ -18,9 +18,9 @@ they lay outside.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import random
+import runpy
 import statistics
 import subprocess
 import sys
@@ -61,10 +61,7 @@ class Network:
     def load(self) -> nn.Module:
         from safetensors.torch import load_file
 
-        spec = importlib.util.spec_from_file_location("benched", self.code)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        model = getattr(module, self.factory)()
+        model = runpy.run_path(self.code)[self.factory]()
         model.load_state_dict(load_file(self.weights))
         return model.eval()
 

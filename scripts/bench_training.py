@@ -35,7 +35,7 @@ from edgeprune.config import Budget, DistillationSettings, Recipe, TrainingSetti
 from edgeprune.model import network
 from edgeprune.model.data import Augment, Data, TensorSplit
 from edgeprune.training import Hook, Phase, Teacher, Trainer, feature_layers
-from edgeprune.training.precision_and_layout import StepExecution
+from edgeprune.training.precision_and_layout import Precision, StepExecution
 
 BATCH = 128
 NETWORKS = {"dense": None, "half the MACs": 0.5}
@@ -56,7 +56,7 @@ HOOKS: dict[str, tuple[str, dict[str, Any]]] = {
 _LONG = 1000  # updates that a hook is told of: what it does now and then, twenty times in all, is not in a median step
 
 
-def measure(share: float | None, precision: str, channels_last: bool, threads: int) -> dict[str, float]:
+def measure(share: float | None, precision: Precision, channels_last: bool, threads: int) -> dict[str, float]:
     torch.set_num_threads(threads)
     model, recipe = _network(), _recipe()
     if share is not None:
@@ -159,6 +159,7 @@ def _bare(model: nn.Module, steps: int) -> float:
     """Seconds of a step as one writes it down."""
     settings, clock = _settings(TEACHERS["labels alone"]), _Clock(Hook())
     model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    assert settings.lr != "auto"
     optimizer = torch.optim.SGD(model.parameters(), settings.lr, settings.momentum, weight_decay=5e-4, nesterov=True)
     for step, (images, labels) in enumerate(_data(steps).train.batches(BATCH, rng_key=(0, 1))):
         optimizer.zero_grad()

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,7 +71,8 @@ def photos_data() -> Splits:
     """
     generator = np.random.default_rng(0)
     photographs = load_sample_images().images
-    images, labels = [], []
+    images: list[np.ndarray[Any, Any]] = []
+    labels = []
     while len(images) < 5000:
         number = int(generator.integers(len(photographs)))
         height, width, _ = photographs[number].shape

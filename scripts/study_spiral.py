@@ -202,7 +202,7 @@ def train(model: nn.Module, points: Points, steps: int, *key: int) -> nn.Module:
     for batch in torch.randint(len(points.inputs), (steps, BATCH), generator=generator(*key)):
         optimizer.zero_grad()
         loss: Tensor = binary_cross_entropy_with_logits(model(points.inputs[batch]), points.labels[batch])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     return model
@@ -227,7 +227,7 @@ def prune(
         options=edgeprune.PruneOptions(
             min_units=KEPT / HIDDEN,
             # To exclude the whole layer would also keep all of its inputs.
-            exclude=[f"{layer}.bias" for layer in HIDDEN_LAYERS if layer not in layers],
+            exclude=tuple(f"{layer}.bias" for layer in HIDDEN_LAYERS if layer not in layers),
             criterion=criterion,
             selection="uniform",
             repair=("bias",) if compensated else (),

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import atheris
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from explore import readers
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from scripts.explore import readers
 
 
 def main() -> None:

@@ -34,8 +34,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from explore import mutations
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from scripts.explore import mutations
 
 TIME_LIMIT_S = 10
 _MEASURING_S = 120

@@ -10,7 +10,8 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,7 @@ def board(content: bytes) -> None:
         ):
             text = board_protocol.bracketed(said, key)
             if text is not None:
-                _value_error(lambda read=read, text=text: read(text))
+                _value_error(partial(read, text))
 
 
 @reader
@@ -248,7 +249,7 @@ def jetson(content: bytes) -> None:
 
     text = content.decode(errors="replace")
     for read in (tegrastats.read_tegrastats, nvpmodel.read_nvpmodel, trtexec_report.read_profile):
-        _first_error(lambda read=read: read(text))
+        _first_error(partial(read, text))
 
 
 @reader
@@ -287,12 +288,11 @@ def options(content: bytes) -> None:
     _first_error(lambda: cli_options.shape(context, option, text), lambda: RegressionLimit.parse(text))
     for name in ("", "macs=", "training.lr=", "model.input=", "latency_ms.p95=", "accuracy="):
         values: dict[str, Any] = {}
-        _first_error(lambda name=name, values=values: values.update(
-            cli_options.assignments(context, option, (name + text,))
-        ))  # fmt: skip
+        with suppress(*ALLOWED):
+            values = cli_options.assignments(context, option, (name + text,))
         budget = {f"budget.{key}": value for key, value in values.items()}
         for settings in (values, budget):
-            _first_error(lambda settings=settings: _digits().override(settings))
+            _first_error(partial(_digits().override, settings))
 
 
 @cache

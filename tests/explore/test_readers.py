@@ -17,11 +17,9 @@ from edgeprune.bundle import archive
 from edgeprune.errors import BundleError, ModelError
 from edgeprune.export import onnx_loading
 from edgeprune.tflite import tflite_loading
+from scripts.explore import mutations, readers
 
 _SCRIPTS = Path(__file__).parents[2] / "scripts"
-sys.path.insert(0, str(_SCRIPTS))
-
-from explore import mutations, readers  # noqa: E402
 
 _SEEDS = _SCRIPTS / "explore" / "seeds"
 _REGRESSIONS = _SCRIPTS / "explore" / "regressions"
