@@ -28,8 +28,8 @@ def as_module(predict: Callable[[Inputs], list[Array]], outputs: Any) -> nn.Modu
     class Module(nn.Module):
         def forward(self, *args: torch.Tensor, **kwargs: torch.Tensor) -> Any:
             named = {name: tensor.numpy() for name, tensor in kwargs.items()}
-            found = iter(predict(named or [tensor.numpy() for tensor in args]))
-            answers = [torch.from_numpy(next(found)) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+            arrays = iter(predict(named or [tensor.numpy() for tensor in args]))
+            answers = [torch.from_numpy(next(arrays)) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
             return pytree.tree_unflatten(answers, structure)
 
     return Module().eval()

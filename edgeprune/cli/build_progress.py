@@ -95,9 +95,9 @@ class _StageBar:
 
     def advance(self, steps: int = 1, **figures: float) -> None:
         self._estimate.advance(steps)
-        shown = "  ".join(f"{name}={value:.4g}" for name, value in figures.items())
+        text = "  ".join(f"{name}={value:.4g}" for name, value in figures.items())
         if self._task is not None:
-            self._progress.update(self._task, advance=steps, figures=shown)
+            self._progress.update(self._task, advance=steps, figures=text)
 
     def remove(self) -> None:
         if self._task is not None:

@@ -182,18 +182,18 @@ class RecipeBudget(_Limits):
                 values |= limits.given()
         return RecipeBudget.model_validate(_nested(values))
 
-    def check_targets(self, known: Callable[[str], bool], names: list[str]) -> None:
+    def check_targets(self, exists: Callable[[str], bool], names: list[str]) -> None:
         """Check that every table of a target belongs to an existing target.
 
         Args:
-            known: Function that returns whether a target exists.
+            exists: Function that returns whether a target exists.
             names: Names of the targets, for suggestions.
 
         Raises:
             RecipeError: A table has the name of an unknown target.
         """
         for name in self.targets:
-            if not known(name):
+            if not exists(name):
                 near = nearest(name, names)
                 hint = f"did you mean '{near}'?" if near else f"known targets: {', '.join(names)}"
                 raise RecipeError(f"'budget.targets.{name}': unknown target '{name}'; {hint}")

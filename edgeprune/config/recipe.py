@@ -244,13 +244,13 @@ def _find(name_or_path: str | Path) -> Path:
         return path / _FILE
     if path.is_file():
         return path
-    known = Recipe.available()
+    available = Recipe.available()
     name = str(name_or_path)
-    if name in known:
-        return known[name]
-    near = nearest(name, list(known))
+    if name in available:
+        return available[name]
+    near = nearest(name, list(available))
     hint = f"; did you mean '{near}'?" if near else ""
     raise RecipeError(
         f"unknown recipe '{name}': expected the path of a folder with {_FILE}, or one of the known recipes "
-        f"({', '.join(known) or 'none'}){hint}"
+        f"({', '.join(available) or 'none'}){hint}"
     )

@@ -182,8 +182,8 @@ class Target(Settings):
         if name == runtime.name:
             return self
         if name not in runtime.others:
-            known = ", ".join((runtime.name, *runtime.others))
-            raise TargetError(f"runtime of target {self.name}: got '{name}', must be one of {known}")
+            labels = ", ".join((runtime.name, *runtime.others))
+            raise TargetError(f"runtime of target {self.name}: got '{name}', must be one of {labels}")
         changed = runtime.model_dump() | {"name": name, "others": (), "versions": "", "options": {}}
         return self.parse(
             # Settings for the board, such as a budget, apply with any runtime.
@@ -207,10 +207,10 @@ class Target(Settings):
         if name in available:
             return cls._read(available[name])
         targets = map(cls._read, available.values())
-        known = {label: target for target in targets for label in target.labels}
-        if name in known:
-            return known[name]
-        near = nearest(name, list(known))
+        by_label = {label: target for target in targets for label in target.labels}
+        if name in by_label:
+            return by_label[name]
+        near = nearest(name, list(by_label))
         hint = f"; did you mean '{near}'?" if near else ""
         raise TargetError(
             f"unknown target '{name}': expected the path of a .toml file, or one of the known targets "

@@ -144,44 +144,44 @@ def device(uri: str) -> Device:
         InputError: The URI or the name is unknown, or the part after the colon is not valid.
         DeviceError: The device is known to be absent.
     """
-    known = ", ".join(f"{name}:" for name in sorted(_transports))
-    scheme, colon, rest = (uri if ":" in uri else device_config.uri_of(uri, schemes=known)).partition(":")
+    schemes = ", ".join(f"{name}:" for name in sorted(_transports))
+    scheme, colon, location = (uri if ":" in uri else device_config.uri_of(uri, schemes=schemes)).partition(":")
     if not colon or scheme not in _transports:
-        raise InputError(f"device: got {uri!r}, must start with one of {known}")
-    return _transports[scheme](rest)
+        raise InputError(f"device: got {uri!r}, must start with one of {schemes}")
+    return _transports[scheme](location)
 
 
 EMULATED = "emulated"
 """Option of the URI of a device that may be an emulator."""
 
 
-def kind_option(given: Mapping[str, str], *, uri: str) -> Kind:
+def kind_option(query_options: Mapping[str, str], *, uri: str) -> Kind:
     """Return the provenance of a device's figures: ``emulated`` with the option ``emulated=1``, otherwise ``measured``.
 
     Raises:
         InputError: The option is neither 0 nor 1.
     """
     kinds: Mapping[str, Kind] = {"0": "measured", "1": "emulated"}
-    value = given.get(EMULATED, "0")
+    value = query_options.get(EMULATED, "0")
     if value not in kinds:
         raise InputError(f"device {uri}: option {EMULATED}: got '{value}', must be 0 or 1")
     return kinds[value]
 
 
-def options(rest: str, allowed: Collection[str], *, uri: str) -> tuple[str, dict[str, str]]:
+def options(location: str, allowed: Collection[str], *, uri: str) -> tuple[str, dict[str, str]]:
     """Split the part of a URI after the colon into the part before ``?`` and the options after it.
 
     Raises:
         InputError: An option is not in ``allowed``, or has no value.
     """
-    before, _, query = rest.partition("?")
+    before, _, query = location.partition("?")
     try:
-        found = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+        query_options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     except ValueError:
         raise InputError(f"device {uri}: got the options '?{query}', expected ?name=value&name=value") from None
-    for name, value in found.items():
+    for name, value in query_options.items():
         if name not in allowed or not value:
             raise InputError(
                 f"device {uri}: got the option '{name}={value}', expected a value for one of {', '.join(allowed)}"
             )
-    return before, found
+    return before, query_options

@@ -23,8 +23,8 @@ FILE = "devices.toml"
 
 def files() -> list[Path]:
     """Return the files of named devices by descending priority; they need not exist."""
-    given = Path(os.environ.get("XDG_CONFIG_HOME", ""))  # the specification has relative paths ignored
-    user = given if given.is_absolute() else Path.home() / ".config"
+    xdg_folder = Path(os.environ.get("XDG_CONFIG_HOME", ""))  # the specification has relative paths ignored
+    user = xdg_folder if xdg_folder.is_absolute() else Path.home() / ".config"
     return [Path(FILE), user / "edgeprune" / FILE]
 
 
@@ -34,12 +34,12 @@ def devices() -> dict[str, str]:
     Raises:
         InputError: A file is not valid TOML, or a table in it has no ``uri``, or a value that is not text.
     """
-    found: dict[str, str] = {}
+    uris: dict[str, str] = {}
     for file in files():
         if file.is_file():
             for name, table in read_toml(file, InputError).items():
-                found.setdefault(name, _uri(file, name, table))
-    return found
+                uris.setdefault(name, _uri(file, name, table))
+    return uris
 
 
 def uri_of(name: str, *, schemes: str) -> str:
@@ -48,15 +48,15 @@ def uri_of(name: str, *, schemes: str) -> str:
     Raises:
         InputError: No device has this name, or a file is not valid.
     """
-    known = devices()
-    if name not in known:
-        near = nearest(name, list(known))
+    uris = devices()
+    if name not in uris:
+        near = nearest(name, list(uris))
         hint = f"; did you mean '{near}'?" if near else ""
         raise InputError(
             f"device: got {name!r}, must start with one of {schemes}, or be a name in {FILE} of the working folder or "
-            f"{files()[1].parent} ({', '.join(known) or 'no names are defined'}){hint}"
+            f"{files()[1].parent} ({', '.join(uris) or 'no names are defined'}){hint}"
         )
-    return known[name]
+    return uris[name]
 
 
 def _uri(file: Path, name: str, table: object) -> str:

@@ -113,7 +113,7 @@ def _emulator(name: str) -> Device:
     if name == MICROCONTROLLER:
         return EmulatedMicrocontroller()
     if name not in emulator_image.BOARDS:
-        known = ", ".join([*emulator_image.BOARDS, MICROCONTROLLER])
-        raise InputError(f"device: unknown emulator {name!r}, must be one of {known}")
+        available = ", ".join([*emulator_image.BOARDS, MICROCONTROLLER])
+        raise InputError(f"device: unknown emulator {name!r}, must be one of {available}")
     emulator_image.find(name)
     return Emulator(name)

@@ -33,9 +33,9 @@ class Local:
 
 
 @transport("local")
-def _local(rest: str) -> Local:
-    if rest:
-        raise InputError(f"device: got 'local:{rest}', must be 'local:' for this machine")
+def _local(location: str) -> Local:
+    if location:
+        raise InputError(f"device: got 'local:{location}', must be 'local:' for this machine")
     return Local()
 
 

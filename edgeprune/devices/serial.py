@@ -46,12 +46,12 @@ class SerialBoard:
 
 
 @transport("serial")
-def _serial(rest: str) -> SerialBoard:
-    uri = f"serial:{rest}"
-    port, given = options(rest, ("baud", EMULATED), uri=uri)
+def _serial(location: str) -> SerialBoard:
+    uri = f"serial:{location}"
+    port, query_options = options(location, ("baud", EMULATED), uri=uri)
     if not port:
         raise InputError("device: got 'serial:', must name a port, such as serial:/dev/ttyACM0?baud=9600")
-    baud = given.get("baud", str(board_protocol.BAUD))
+    baud = query_options.get("baud", str(board_protocol.BAUD))
     if not baud.isascii() or not baud.isdigit() or not 0 < int(baud) <= 4_000_000:
         raise InputError(f"device {uri}: option baud: got '{baud}', must be a whole number from 1 to 4000000")
-    return SerialBoard(port, int(baud), kind_option(given, uri=uri))
+    return SerialBoard(port, int(baud), kind_option(query_options, uri=uri))

@@ -118,21 +118,25 @@ class Ssh:
 
 
 @transport("ssh")
-def _ssh(rest: str) -> Ssh:
-    address, given = options(rest, ("python", "ssh_config", EMULATED), uri=f"ssh:{rest}")
-    found = _ADDRESS.fullmatch(address)
-    if found is None or found["host"].startswith("-") or (found["user"] or "").startswith("-"):
-        raise InputError(f"device: got 'ssh:{rest}', must be ssh://user@host:port, where user and port are optional")
-    port = None if found["port"] is None else int(found["port"])
+def _ssh(location: str) -> Ssh:
+    address, query_options = options(location, ("python", "ssh_config", EMULATED), uri=f"ssh:{location}")
+    match = _ADDRESS.fullmatch(address)
+    if match is None or match["host"].startswith("-") or (match["user"] or "").startswith("-"):
+        raise InputError(
+            f"device: got 'ssh:{location}', must be ssh://user@host:port, where user and port are optional"
+        )
+    port = None if match["port"] is None else int(match["port"])
     if port is not None and not 0 < port < 1 << 16:
-        raise InputError(f"device ssh:{rest}: got port {port}, must be from 1 to 65535")
-    python = given.get("python", "python3")
+        raise InputError(f"device ssh:{location}: got port {port}, must be from 1 to 65535")
+    python = query_options.get("python", "python3")
     try:
         shlex.split(python)
     except ValueError as problem:
-        raise InputError(f"device ssh:{rest}: option python: got {python!r}, must be a command: {problem}") from problem
-    kind = kind_option(given, uri=f"ssh:{rest}")
-    return Ssh(found["host"], found["user"], port, python=python, ssh_config=given.get("ssh_config"), kind=kind)
+        raise InputError(
+            f"device ssh:{location}: option python: got {python!r}, must be a command: {problem}"
+        ) from problem
+    kind = kind_option(query_options, uri=f"ssh:{location}")
+    return Ssh(match["host"], match["user"], port, python=python, ssh_config=query_options.get("ssh_config"), kind=kind)
 
 
 def _control_folder() -> Path:
@@ -242,8 +246,8 @@ class _SshWorkspace:
 
     def _put(self, file: Path, name: str) -> str:
         expected = files.sha256(file)
-        known, path = self._there.get(name, ("", ""))
-        if known == expected:
+        digest, path = self._there.get(name, ("", ""))
+        if digest == expected:
             return path
         with open(file, "rb") as content:
             part, following, first = content.read(_PART_BYTES), content.read(_PART_BYTES), True

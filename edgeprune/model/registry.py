@@ -65,8 +65,8 @@ class Registry(Generic[T]):
         if name not in self._kinds:
             near = nearest(name, list(self._kinds))
             hint = f"; did you mean {near!r}?" if near else ""
-            known = ", ".join((*self._also, *sorted(self._kinds)))
-            raise InputError(f"{self._label}: got {name!r}; there are {known}, or module:Class of your own{hint}")
+            available = ", ".join((*self._also, *sorted(self._kinds)))
+            raise InputError(f"{self._label}: got {name!r}; there are {available}, or module:Class of your own{hint}")
         return self._kinds[name]
 
     def create(self, name: str, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> T:

@@ -103,11 +103,11 @@ class Augment:
         count, channels, height, width = images.shape
         pad, total = self.crop_padding, of or count
         own = slice(first, first + count)
-        top = torch.randint(2 * pad + 1, (total, 1), generator=rng)[own]
-        left = torch.randint(2 * pad + 1, (total, 1), generator=rng)[own]
+        row_offset = torch.randint(2 * pad + 1, (total, 1), generator=rng)[own]
+        column_offset = torch.randint(2 * pad + 1, (total, 1), generator=rng)[own]
         mirrored = torch.rand(total, 1, generator=rng)[own] < (0.5 if self.flip else 0.0)
-        rows = top + torch.arange(height)
-        columns = left + torch.where(mirrored, torch.arange(width - 1, -1, -1), torch.arange(width))
+        rows = row_offset + torch.arange(height)
+        columns = column_offset + torch.where(mirrored, torch.arange(width - 1, -1, -1), torch.arange(width))
         padded = functional.pad(images, (pad, pad, pad, pad))
         sample = torch.arange(count)[:, None, None, None]
         channel = torch.arange(channels)[None, :, None, None]

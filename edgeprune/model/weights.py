@@ -90,8 +90,8 @@ def _unpickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:
-        wanted = re.search(r"GLOBAL (\S+)", str(problem))
-        if wanted is None:
+        match = re.search(r"GLOBAL (\S+)", str(problem))
+        if match is None:
             raise WeightsError(f"{path} cannot be read as a torch checkpoint of tensors alone") from problem
         code = (
             "import torch; from safetensors.torch import save_file; "
@@ -100,7 +100,7 @@ def _unpickle(path: Path) -> Any:
             f"save_file({{k: v.clone().contiguous() for k, v in s.items()}}, '{path.stem}.safetensors')"
         )
         raise WeightsError(
-            f"{path} is refused: it asks for {wanted[1]}, and a pickle of more than tensors can run any code. "
+            f"{path} is refused: it asks for {match[1]}, and a pickle of more than tensors can run any code. "
             f"If you trust it, convert it once, in its folder and where its classes can be imported:\n"
             f'  python -c "{code}"'
         ) from problem

@@ -53,24 +53,24 @@ class Reader:
         """Return the values that are read from files."""
         power_mw = {name: rail() for name, rail in self._rails.items()}
         power_mw.update((name, self._power_since(name, path)) for name, path in self._counters.items())
-        found = {
+        values_by_kind = {
             "temperature_c": _each({name: _number(zone / "temp", 1e-3) for name, zone in self._zones.items()}),
             "clock_mhz": _each({path.name: _number(path / "scaling_cur_freq", 1e-3) for path in self._policies}),
             "power_mw": _each(power_mw),
         }
-        return dict({name: values for name, values in found.items() if values}, at_s=time.monotonic())
+        return dict({name: readings for name, readings in values_by_kind.items() if readings}, at_s=time.monotonic())
 
     def settings(self) -> dict[str, Any]:
         """Return settings, and values that programs report."""
         governors = {path.name: _text(path / "scaling_governor") for path in self._policies}
-        found = {
+        settings = {
             "governor": {name: value for name, value in governors.items() if value},
             "throttled": _printed("vcgencmd", "get_throttled"),
             "nvpmodel": _printed("nvpmodel", "-q"),
         }
         if self._gpu:
-            found["gpu"] = self._gpu_settings()
-        return {name: value for name, value in found.items() if value}
+            settings["gpu"] = self._gpu_settings()
+        return {name: value for name, value in settings.items() if value}
 
     def _gpu_settings(self) -> dict[str, str]:
         for throttle in _GPU_THROTTLE:
@@ -84,20 +84,20 @@ class Reader:
     def device(self) -> dict[str, Any]:
         """Return the description of this device, as far as it reports one."""
         memory = [line.split()[1] for line in _text(self._root / "proc/meminfo").splitlines() if "MemTotal" in line]
-        found = {
+        description = {
             "model": _text(self._root / "proc/device-tree/model").strip("\0"),
             "boot": _text(self._root / "proc/sys/kernel/random/boot_id"),
             "memory_bytes": int(memory[0]) * 1024 if memory else None,
         }
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in description.items() if value}
 
     def _named(self, pattern: str, name: str) -> dict[str, Path]:
         """Return folders by the content of their file ``name``; equal contents get the folder name appended."""
-        found: dict[str, Path] = {}
+        folders: dict[str, Path] = {}
         for folder in sorted(self._root.glob(pattern)):
             label = _text(folder / name) or folder.name
-            found[label if label not in found else f"{label} {folder.name}"] = folder
-        return found
+            folders[label if label not in folders else f"{label} {folder.name}"] = folder
+        return folders
 
     def _power_since(self, name: str, counter: Path) -> float | None:
         """Return the mean power since the last call in mW, from an energy counter; None at the first call."""
@@ -112,18 +112,18 @@ class Reader:
 
     def _power_rails(self) -> dict[str, Any]:
         """Return functions that read the power of each sensor rail in mW, by name."""
-        found: dict[str, Any] = {}
+        readers: dict[str, Any] = {}
         for sensor in sorted(self._root.glob("sys/class/hwmon/hwmon*")):
             chip = _text(sensor / "name") or sensor.name
             for file in sorted(sensor.glob("power*_input")):
                 label = _text(sensor / file.name.replace("_input", "_label")) or f"{chip} {file.name[:-6]}"
-                found[label] = lambda path=file: _number(path, 1e-3)
+                readers[label] = lambda path=file: _number(path, 1e-3)
             for file in sorted(sensor.glob("curr*_input")):
                 voltage = sensor / file.name.replace("curr", "in")
                 label = _text(sensor / voltage.name.replace("_input", "_label"))
                 if voltage.is_file() and label:
-                    found[label] = lambda volt=voltage, ampere=file: _product(_number(volt), _number(ampere, 1e-3))
-        return found
+                    readers[label] = lambda volt=voltage, ampere=file: _product(_number(volt), _number(ampere, 1e-3))
+        return readers
 
 
 class Watch:

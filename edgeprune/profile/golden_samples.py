@@ -77,16 +77,16 @@ class Golden:
         except (OSError, ValueError, TypeError, KeyError) as problem:
             raise BundleError(f"{path} is not a valid file of golden samples: {problem}") from problem
 
-    def compare(self, found: Sequence[Array]) -> GoldenCheck:
-        """Compare the outputs ``found`` on a device with the expected outputs."""
-        same_shape = len(found) == len(self.outputs) and all(
-            ours.size == theirs.size for ours, theirs in zip(self.outputs, found, strict=True)
+    def compare(self, outputs: Sequence[Array]) -> GoldenCheck:
+        """Compare ``outputs`` of a device with the expected outputs."""
+        same_shape = len(outputs) == len(self.outputs) and all(
+            ours.size == theirs.size for ours, theirs in zip(self.outputs, outputs, strict=True)
         )
         if not same_shape:
             return GoldenCheck(len(self.inputs), None, self.tolerance, 0.0)
-        found = [_ordered(theirs, ours.shape) for ours, theirs in zip(self.outputs, found, strict=True)]
-        errors = [_error(ours, theirs) for ours, theirs in zip(self.outputs, found, strict=True)]
-        classes = [output.argmax(min(1, output.ndim - 1)) for output in (self.outputs[0], found[0])]
+        outputs = [_ordered(theirs, ours.shape) for ours, theirs in zip(self.outputs, outputs, strict=True)]
+        errors = [_error(ours, theirs) for ours, theirs in zip(self.outputs, outputs, strict=True)]
+        classes = [output.argmax(min(1, output.ndim - 1)) for output in (self.outputs[0], outputs[0])]
         worst = None if not np.isfinite(errors).all() else max(errors)
         return GoldenCheck(len(self.inputs), worst, self.tolerance, float((classes[0] == classes[1]).mean()))
 
@@ -137,13 +137,13 @@ def _difference(check: GoldenCheck) -> str:
     return f"the error is {check.max_error:.2g} of the largest value, {check.tolerance:.2g} is allowed"
 
 
-def _ordered(found: Array, shape: tuple[int, ...]) -> Array:
+def _ordered(output: Array, shape: tuple[int, ...]) -> Array:
     """Return an output in the layout of the network, as TFLite files have images as (N, H, W, C)."""
-    if found.ndim == len(shape) == 4 and found.shape != shape and found.transpose(0, 3, 1, 2).shape == shape:
-        found = found.transpose(0, 3, 1, 2)
-    return np.reshape(found, shape)
+    if output.ndim == len(shape) == 4 and output.shape != shape and output.transpose(0, 3, 1, 2).shape == shape:
+        output = output.transpose(0, 3, 1, 2)
+    return np.reshape(output, shape)
 
 
-def _error(expected: Array, found: Array) -> float:
+def _error(expected: Array, output: Array) -> float:
     largest = float(np.abs(expected).max()) or 1.0
-    return float(np.abs(found.astype(np.float64) - expected).max()) / largest
+    return float(np.abs(output.astype(np.float64) - expected).max()) / largest

@@ -204,10 +204,10 @@ def _measured(
         baseline, name = models
         logger.warning("%s can run only the model in its firmware, so %s is not measured", device.uri, baseline)
         models = {name: models[name]}
-    lost: DeviceError | None = None
+    connection_error: DeviceError | None = None
     for attempt in range(_ATTEMPTS):
-        if lost is not None:
-            logger.warning("%s; trying again", lost)
+        if connection_error is not None:
+            logger.warning("%s; trying again", connection_error)
             time.sleep(_RETRY_DELAY_S * attempt)
         try:
             with device.open() as workspace:
@@ -223,10 +223,10 @@ def _measured(
                 with turn(bench.host):
                     return bench.measure(progress)
         except DeviceError as problem:
-            if lost is None and not isinstance(problem, LineLostError):
+            if connection_error is None and not isinstance(problem, LineLostError):
                 raise
-            lost = problem
-    assert lost is not None
+            connection_error = problem
+    assert connection_error is not None
     raise DeviceError(
-        f"the connection to {device.uri} was lost, and {_ATTEMPTS - 1} more attempts failed: {lost}"
-    ) from lost
+        f"the connection to {device.uri} was lost, and {_ATTEMPTS - 1} more attempts failed: {connection_error}"
+    ) from connection_error

@@ -68,18 +68,18 @@ def accuracy_change(base: BundleContent, new: BundleContent) -> QuantityChange:
 
 def _paired_classes(change: QuantityChange, base: Evaluation, new: Evaluation) -> QuantityChange:
     samples, before, now = base.samples, base.bits, new.bits
-    lost, gained = (before & ~now).bit_count(), (now & ~before).bit_count()
-    low, high = accuracy_intervals.paired_drop(lost, gained, samples)
+    only_base, only_new = (before & ~now).bit_count(), (now & ~before).bit_count()
+    low, high = accuracy_intervals.paired_drop(only_base, only_new, samples)
 
     def interval(count: float) -> accuracy_intervals.Interval:
-        return accuracy_intervals.paired_drop(lost * count / samples, gained * count / samples, count)
+        return accuracy_intervals.paired_drop(only_base * count / samples, only_new * count / samples, count)
 
     return replace(
         change,
         low=low,
         high=high,
-        note=f"of the same {samples:,} samples, only base classifies {lost:,} correctly, and only new {gained:,} "
-        f"(McNemar's test: p = {accuracy_intervals.mcnemar(lost, gained):.2g})",
+        note=f"of the same {samples:,} samples, only base classifies {only_base:,} correctly, and only new "
+        f"{only_new:,} (McNemar's test: p = {accuracy_intervals.mcnemar(only_base, only_new):.2g})",
         repeats="samples",
         repeats_needed=lambda limit: accuracy_intervals.samples_to_decide(interval, samples, limit),
     )

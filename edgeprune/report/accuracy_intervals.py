@@ -19,28 +19,28 @@ _DOUBLINGS = 30
 """Maximum number of doublings in the search for a number of samples that decides a comparison."""
 
 
-def mcnemar(lost: int, gained: int) -> float:
+def mcnemar(only_base: int, only_new: int) -> float:
     """Return the two-sided p-value of McNemar's test.
 
     It is the probability of a split at least this uneven if neither model is better. Given the number of discordant
-    pairs, ``lost`` is binomial with probability 1/2 under the hypothesis of no change. The test is exact below 25
+    pairs, ``only_base`` is binomial with probability 1/2 under the hypothesis of no change. The test is exact below 25
     pairs, and the chi-squared test without continuity correction from there on. Source:
     McNemar, "Note on the sampling error of the difference between correlated proportions or percentages", Psychometrika
     12 (1947).
 
     Args:
-        lost: Number of samples that only the base classifies correctly.
-        gained: Number of samples that only the new model classifies correctly.
+        only_base: Number of samples that only the base classifies correctly.
+        only_new: Number of samples that only the new model classifies correctly.
     """
-    pairs, fewer = lost + gained, min(lost, gained)
+    pairs, fewer = only_base + only_new, min(only_base, only_new)
     if pairs >= _FEW_PAIRS:
-        return math.erfc(abs(lost - gained) / math.sqrt(2 * pairs))
+        return math.erfc(abs(only_base - only_new) / math.sqrt(2 * pairs))
     tail = sum(math.comb(pairs, count) for count in range(fewer + 1))
     return min(1.0, 2 * tail / (1 << pairs))
 
 
-def paired_drop(lost: float, gained: float, samples: float) -> Interval:
-    """Return the 95 % interval for the drop ``(lost - gained) / samples`` of two models on the same samples.
+def paired_drop(only_base: float, only_new: float, samples: float) -> Interval:
+    """Return the 95 % interval for the drop ``(only_base - only_new) / samples`` of two models on the same samples.
 
     This is Tango's score interval: all drops that a score test does not reject. For a drop of 0, the score test is
     McNemar's test. With fewer than 25 discordant pairs, the exact test replaces it: the interval then contains 0 unless
@@ -50,29 +50,29 @@ def paired_drop(lost: float, gained: float, samples: float) -> Interval:
     bisection, in constant time.
 
     Args:
-        lost: Number of samples that only the base classifies correctly; not an integer if it is extrapolated.
-        gained: Number of samples that only the new model classifies correctly.
+        only_base: Number of samples that only the base classifies correctly; not an integer if it is extrapolated.
+        only_new: Number of samples that only the new model classifies correctly.
         samples: Number of samples in the split, above 0.
     """
-    drop = (lost - gained) / samples
+    drop = (only_base - only_new) / samples
 
     def score(hypothesis: float) -> float:
-        variance = _paired_variance(lost, gained, samples, hypothesis)
+        variance = _paired_variance(only_base, only_new, samples, hypothesis)
         distance = drop - hypothesis
         return distance / math.sqrt(variance / samples) if variance > 0 else math.copysign(math.inf, distance)
 
     low = _bisect(lambda hypothesis: score(hypothesis) > _Z, -1.0, drop)
     high = _bisect(lambda hypothesis: score(hypothesis) >= -_Z, drop, 1.0)
-    if lost + gained < _FEW_PAIRS and mcnemar(round(lost), round(gained)) >= _ALPHA:
+    if only_base + only_new < _FEW_PAIRS and mcnemar(round(only_base), round(only_new)) >= _ALPHA:
         return min(low, 0.0), max(high, 0.0)
     return low, high
 
 
-def _paired_variance(lost: float, gained: float, samples: float, hypothesis: float) -> float:
+def _paired_variance(only_base: float, only_new: float, samples: float, hypothesis: float) -> float:
     """Return the maximum-likelihood variance of the drop for one sample, if the true drop is ``hypothesis``."""
     a = 2 * samples
-    b = -lost - gained + (2 * samples - lost + gained) * hypothesis
-    c = -gained * hypothesis * (1 - hypothesis)
+    b = -only_base - only_new + (2 * samples - only_base + only_new) * hypothesis
+    c = -only_new * hypothesis * (1 - hypothesis)
     gains = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
     return 2 * gains + hypothesis * (1 - hypothesis)
 

@@ -29,7 +29,7 @@ class TableRow:
         dense: Value of the dense network.
         pruned: Value of the pruned network.
         kind: Provenance of both values.
-        shown: ``dense`` and ``pruned`` as text with units.
+        texts: ``dense`` and ``pruned`` as text with units.
         change: Ratio as text; for accuracy the difference in points, for another metric the difference.
         ratio: ``pruned / dense``; None for accuracy, and if ``dense`` is 0.
         where: Device of both values if it is not the target, such as ``this machine (x86_64)``; else empty.
@@ -40,7 +40,7 @@ class TableRow:
     dense: float
     pruned: float
     kind: Kind
-    shown: tuple[str, str]
+    texts: tuple[str, str]
     change: str
     ratio: float | None
     where: str = ""
@@ -95,7 +95,7 @@ def render(manifest: Manifest, profile: Profile | None = None) -> Table:
     for column in ("", "dense", "pruned", "ratio", ""):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for row in rows(manifest, profile):
-        table.add_row(row.name, *row.shown, row.change, row.origin)
+        table.add_row(row.name, *row.texts, row.change, row.origin)
     return table
 
 
@@ -103,7 +103,7 @@ def markdown(manifest: Manifest, profile: Profile | None = None) -> str:
     """Return the table as Markdown, with its title above and its notes below."""
     lines = [f"**{title(manifest)}**", "", "| | dense | pruned | ratio | |", "|---|---:|---:|---:|---|"]
     lines += [
-        f"| {row.name} | {row.shown[0]} | {row.shown[1]} | {row.change} | {row.origin} |"
+        f"| {row.name} | {row.texts[0]} | {row.texts[1]} | {row.change} | {row.origin} |"
         for row in rows(manifest, profile)
     ]
     return "\n".join([*lines, "", _caption(manifest, profile), ""])
@@ -195,10 +195,10 @@ def _ratio_row(
 
 def _accuracy_row(name: str, key: str, dense: float, pruned: float) -> TableRow:
     if name.startswith("accuracy"):
-        shown, change = (f"{100 * dense:.2f} %", f"{100 * pruned:.2f} %"), f"{100 * (pruned - dense):+.2f} points"
+        text, change = (f"{100 * dense:.2f} %", f"{100 * pruned:.2f} %"), f"{100 * (pruned - dense):+.2f} points"
     else:
-        shown, change = (f"{dense:.4g}", f"{pruned:.4g}"), f"{pruned - dense:+.4g}"
-    return TableRow(name, key, dense, pruned, "exact", shown, change, None)
+        text, change = (f"{dense:.4g}", f"{pruned:.4g}"), f"{pruned - dense:+.4g}"
+    return TableRow(name, key, dense, pruned, "exact", text, change, None)
 
 
 def _caption(manifest: Manifest, profile: Profile | None) -> str:

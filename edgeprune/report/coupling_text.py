@@ -123,15 +123,15 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
         cost.restore(mask)
         makes = tuple(dict.fromkeys(_layer(member.tensor) for member in group.producers))
         members = dict.fromkeys(_layer(member.tensor) for member in group.members)
-        along = tuple(name for name in members if name not in makes and name not in readers)
-        rails.append(CouplingRail(group.name, len(group), share, group.frozen, makes, tuple(readers), along))
+        others = tuple(name for name in members if name not in makes and name not in readers)
+        rails.append(CouplingRail(group.name, len(group), share, group.frozen, makes, tuple(readers), others))
 
     params: dict[str, int] = {}
     for name, parameter in network.named_parameters():
         params[_layer(name)] = params.get(_layer(name), 0) + parameter.numel()
     coupled = [name for rail in rails for name in (*rail.makes, *rail.reads, *rail.along)]
-    shown = {*params, *coupled}
-    names = [name for name in dict.fromkeys([*macs, *params, *coupled]) if macs.get(name) or name in shown]
+    names_with_state = {*params, *coupled}
+    names = [name for name in dict.fromkeys([*macs, *params, *coupled]) if macs.get(name) or name in names_with_state]
     sizes: dict[str, dict[tuple[str, int], float]] = {}
     for group in units.groups:
         for member in group.producers:

@@ -41,8 +41,8 @@ def _fallback(compiler: CompilerReport | None) -> list[str]:
 def _peak(network: str, peak: PeakReport | None) -> list[str]:
     if peak is None:
         return []
-    shown = ", ".join(f"{one.name}{' (the input)' * one.input} {one.bytes:,}" for one in peak.tensors)
-    return [f"The arena's peak, {network}: {peak.operator} {peak.name} ({shown})"]
+    tensors = ", ".join(f"{one.name}{' (the input)' * one.input} {one.bytes:,}" for one in peak.tensors)
+    return [f"The arena's peak, {network}: {peak.operator} {peak.name} ({tensors})"]
 
 
 def _agreement(board: MicrocontrollerReport) -> list[str]:

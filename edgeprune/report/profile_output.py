@@ -80,7 +80,7 @@ def notes(profile: Profile, manifest: Manifest | None = None) -> list[str]:
     environment = profile.environment
     if environment is not None:
         moments = {"before": environment.before, "during": environment.during, "after": environment.after}
-        states = [f"{when}: {shown}" for when, state in moments.items() if (shown := _state(state))]
+        states = [f"{when}: {text}" for when, state in moments.items() if (text := _state(state))]
         remarks += [f"Device {'; '.join(states)}."] if states else []
     validity = profile.validity
     if validity is not None:
@@ -154,14 +154,14 @@ def _draw_histogram(axes: Axes, profile: Profile) -> None:
 def _draw_layers(axes: Axes, name: str, model: ModelProfile, colour: str) -> None:
     layers = list(model.layers or ())
     slowest = set(sorted(range(len(layers)), key=lambda index: -layers[index].ms)[:_LAYERS])
-    shown = [(layers[index].name or layers[index].kind, layers[index].ms) for index in sorted(slowest)]
+    bars = [(layers[index].name or layers[index].kind, layers[index].ms) for index in sorted(slowest)]
     remaining_ms = [layer.ms for index, layer in enumerate(layers) if index not in slowest]
     if remaining_ms:
-        shown.append((f"{len(remaining_ms)} others", sum(remaining_ms)))
-    places = range(len(shown))
-    axes.barh(places, [ms for _, ms in shown], color=colour, height=0.7)
+        bars.append((f"{len(remaining_ms)} others", sum(remaining_ms)))
+    places = range(len(bars))
+    axes.barh(places, [ms for _, ms in bars], color=colour, height=0.7)
     axes.set_yticks(
-        places, [label if len(label) <= _NAME else f"…{label[1 - _NAME :]}" for label, _ in shown], fontsize=7
+        places, [label if len(label) <= _NAME else f"…{label[1 - _NAME :]}" for label, _ in bars], fontsize=7
     )
     axes.invert_yaxis()
     axes.set_title(f"{name}: time of layers, in the order of execution (ms)", fontsize=9, color=_INK, loc="left")

@@ -105,8 +105,8 @@ def _headlines(source: ReportSource) -> list[Markup]:
         tiles.append(_tile("file", change, quantity_text.size(shipped.file_bytes), "exact"))
     if dense.accuracy is not None and shipped.accuracy is not None:
         change = source.accuracy_change(shipped.accuracy - dense.accuracy)
-        lost = any(warning.code == "accuracy_lost" for warning in result_warnings(source.manifest))
-        look = "bad" if lost else ""
+        has_lost_accuracy = any(warning.code == "accuracy_lost" for warning in result_warnings(source.manifest))
+        look = "bad" if has_lost_accuracy else ""
         tiles.append(_tile(source.manifest.metric, change, source.accuracy(shipped.accuracy), "measured", look))
     latency = _latency(source)
     return [*tiles, latency] if latency is not None else tiles

@@ -38,7 +38,7 @@ def test_table_of_a_build_fits(width: int, monkeypatch: pytest.MonkeyPatch, caps
     assert "…" not in printed
     for row in build_table.rows(made, measured):
         assert row.change in printed
-        assert all(text in printed for text in row.shown)
+        assert all(text in printed for text in row.texts)
 
 
 def test_table_that_fits_exactly_stays_a_table(

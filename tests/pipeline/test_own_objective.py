@@ -132,7 +132,7 @@ def test_segmentation_network_is_built_with_own_loss_and_metric(folder: Path) ->
     assert [output.shape for output in session.get_outputs()] == [[1, 2, 12, 12], [1, 1]]
     told = {row.key: row for row in rows(built.manifest)}
     assert told["accuracy"].name == "mean_iou"
-    assert told["accuracy"].shown[1] == f"{pruned['accuracy']:.4g}"
+    assert told["accuracy"].texts[1] == f"{pruned['accuracy']:.4g}"
 
 
 def test_step_that_calls_parts_of_the_network_needs_only_a_metric(folder: Path) -> None:

@@ -87,8 +87,8 @@ def test_rows_as_data() -> None:
         "latency_ms.p50", "latency_ms.p90", "latency_ms.p99", "latency_ms.min", "peak_memory_bytes",
     ]  # fmt: skip
     assert found["macs"].ratio == pytest.approx(0.4997, abs=1e-4)
-    assert found["macs"].shown == ("125.5 M", "62.7 M")
-    assert found["file_bytes"].shown == ("3.431 MB", "1.62 MB")
+    assert found["macs"].texts == ("125.5 M", "62.7 M")
+    assert found["file_bytes"].texts == ("3.431 MB", "1.62 MB")
     assert (found["accuracy"].change, found["accuracy"].ratio) == ("-1.12 points", None)
     assert found["shipped_accuracy"].change == "-1.14 points"
     assert found["latency_ms.p50"].change == "0.75 (0.74 to 0.77)"
@@ -115,7 +115,7 @@ def test_terminal_and_markdown_show_the_same() -> None:
     Console(file=out, width=120, color_system=None).print(render(manifest, profile()))
     shown, text = out.getvalue(), markdown(manifest, profile())
     for row in rows(manifest, profile()):
-        for part in (row.name, *row.shown, row.change):
+        for part in (row.name, *row.texts, row.change):
             assert part in shown
             assert part in text
     for part in (

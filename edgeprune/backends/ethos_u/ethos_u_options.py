@@ -51,9 +51,9 @@ class Options:
                 )
         for name, allowed in _VALUES.items():
             if options.get(name) not in allowed:
-                found = repr(options[name]) if name in options else "nothing"
+                actual = repr(options[name]) if name in options else "nothing"
                 raise TargetError(
-                    f"{target.name}: expected {' or '.join(map(repr, allowed))} as {name}, found {found} in "
+                    f"{target.name}: expected {' or '.join(map(repr, allowed))} as {name}, found {actual} in "
                     f"[runtime.options]: set runtime.options.{name}"
                 )
         return cls(**{name: str(options[name]) for name in _VALUES})

@@ -79,25 +79,25 @@ def input_commands(content: bytes) -> Iterator[bytes]:
 
 def reply(line: str) -> str | None:
     """Return the reply at the end of a line; None if there is none, or only a part of one."""
-    found = _REPLY.search(line)
-    return found[0] if found else None
+    match = _REPLY.search(line)
+    return match[0] if match else None
 
 
-def error(said: str) -> str | None:
+def error(reply_text: str) -> str | None:
     """Return the text of ``e-[...]``; None if the reply is not an error."""
-    return said[3:-1] if said.startswith("e-[") else None
+    return reply_text[3:-1] if reply_text.startswith("e-[") else None
 
 
-def bracketed(said: str, key: str) -> str | None:
+def bracketed(reply_text: str, key: str) -> str | None:
     """Return the text between the brackets of ``m-KEY-[...]``; None for another reply, or one that is cut off."""
     start = f"m-{key}-["
-    return said[len(start) : -1] if said.startswith(start) and said.endswith("]") else None
+    return reply_text[len(start) : -1] if reply_text.startswith(start) and reply_text.endswith("]") else None
 
 
-def lap_us(said: str) -> int | None:
+def lap_us(reply_text: str) -> int | None:
     """Return the microseconds of ``m-lap-us-...``; None for another reply, or one that is cut off."""
-    digits = said.removeprefix("m-lap-us-")
-    return int(digits) if digits != said and digits.isascii() and digits.isdigit() else None
+    digits = reply_text.removeprefix("m-lap-us-")
+    return int(digits) if digits != reply_text and digits.isascii() and digits.isdigit() else None
 
 
 def elapsed_us(first: int, last: int) -> int:
@@ -131,8 +131,8 @@ def model_id(name: str, sha256: str) -> str:
 
 def is_other_model(model: str, sha256: str) -> bool | None:
     """Return whether a board that reports ``model`` runs another file; None if the name does not identify a file."""
-    found = _OWN_MODEL.fullmatch(model)
-    return None if found is None else not sha256.startswith(found["hash"])
+    match = _OWN_MODEL.fullmatch(model)
+    return None if match is None else not sha256.startswith(match["hash"])
 
 
 class LineBuffer:

@@ -119,10 +119,10 @@ class BoardConversation:
 
     def _measure(self, command: dict[str, Any]) -> dict[str, Any]:
         end = time.monotonic() + command["at_least_s"]
-        taken = [self._infer(self._count, command["warm_up"]) / 1e3]
-        while len(taken) < command["runs"] or time.monotonic() < end:
-            taken.append(self._infer(self._count, 0) / 1e3)
-        return {"event": "block", "latency_ms": taken}
+        latencies_ms = [self._infer(self._count, command["warm_up"]) / 1e3]
+        while len(latencies_ms) < command["runs"] or time.monotonic() < end:
+            latencies_ms.append(self._infer(self._count, 0) / 1e3)
+        return {"event": "block", "latency_ms": latencies_ms}
 
     def _memory(self, _command: dict[str, Any]) -> dict[str, Any]:
         arena = self._addition("arena")
@@ -149,7 +149,7 @@ class BoardConversation:
             return {"event": "outputs", "unknown": True}
         assert self._input is not None
         assert self._output is not None
-        found = []
+        outputs = []
         for sample in np.load(command["input"]):
             self._put(self._input.stored(sample[None].reshape(self._input.onnx_shape)).tobytes())
             self._infer(1, 0)
@@ -158,9 +158,9 @@ class BoardConversation:
                 values = np.asarray(board_protocol.results(reply or ""), np.float32)
             except ValueError:
                 raise self._nonsense("results", reply) from None
-            whole = values.size == math.prod(self._output.shape)
-            found.append(self._output.moved(values.reshape(self._output.shape)).ravel() if whole else values)
-        np.savez(command["output"], results=np.asarray(found, np.float32))
+            complete = values.size == math.prod(self._output.shape)
+            outputs.append(self._output.moved(values.reshape(self._output.shape)).ravel() if complete else values)
+        np.savez(command["output"], results=np.asarray(outputs, np.float32))
         return {"event": "outputs"}
 
     def _end(self, _command: dict[str, Any]) -> dict[str, Any]:
@@ -177,13 +177,13 @@ class BoardConversation:
     def _infer(self, count: int, warm_up: int) -> float:
         """Return the microseconds of one inference, measured over ``count`` inferences."""
         replies = self._ask("infer", count, warm_up)
-        laps = [lap for said in replies if (lap := board_protocol.lap_us(said)) is not None]
+        laps = [lap for reply in replies if (lap := board_protocol.lap_us(reply)) is not None]
         if len(laps) != 2:
             raise self._nonsense("infer", replies)
-        taken = board_protocol.elapsed_us(laps[0], laps[1]) / count
-        if taken <= 0:
+        inference_us = board_protocol.elapsed_us(laps[0], laps[1]) / count
+        if inference_us <= 0:
             raise self._nonsense("infer", replies)
-        return taken
+        return inference_us
 
     def _addition(self, command: str) -> str | None:
         """Return the answer to an optional command; None if the firmware does not have it."""
@@ -236,7 +236,7 @@ def board_workspace(connect: Callable[[], BoardConversation]) -> Iterator[Worksp
 
 def _first(replies: Sequence[str], key: str) -> str | None:
     """Return the text in the brackets of the first reply with this key."""
-    return next((value for said in replies if (value := board_protocol.bracketed(said, key)) is not None), None)
+    return next((value for reply in replies if (value := board_protocol.bracketed(reply, key)) is not None), None)
 
 
 def _ports(path: Path) -> tuple[Port, Port]:

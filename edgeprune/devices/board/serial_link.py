@@ -84,13 +84,17 @@ class SerialLink:
             self._write(board_protocol.command("name"))
             replies = list(self._until_ready(min(_ANSWER_S, max(0.0, end - time.monotonic()))))
             # The first may end what was left of an earlier command, which is then an error.
-            if any(said.startswith("m-name-") for said in replies) and replies[-1] == board_protocol.READY:
+            if any(reply.startswith("m-name-") for reply in replies) and replies[-1] == board_protocol.READY:
                 self._drain(end)
                 return
-        heard = self.last_words()
+        last_words = self.last_words()
         raise DeviceError(
             f"board on {self.port}: no answer within {timeout_s:g} s"
-            + (f"; last output: {heard}" if heard else " and no output: check its power supply and the baud rate")
+            + (
+                f"; last output: {last_words}"
+                if last_words
+                else " and no output: check its power supply and the baud rate"
+            )
         )
 
     def ask(self, command: bytes, *, timeout_s: float) -> list[str]:
@@ -103,20 +107,20 @@ class SerialLink:
         """
         self._write(command)
         replies: list[str] = []
-        for said in self._until_ready(timeout_s):
-            if said == board_protocol.INIT_DONE:
+        for reply in self._until_ready(timeout_s):
+            if reply == board_protocol.INIT_DONE:
                 raise LineLostError(f"board on {self.port}: it was reset during the command {_shown(command)}")
-            if (error := board_protocol.error(said)) is not None:
+            if (error := board_protocol.error(reply)) is not None:
                 for _ in self._until_ready(timeout_s):  # what else it says of this command
                     pass
                 raise CommandError(f"board on {self.port}: error '{error}' for the command {_shown(command)}")
-            if said == board_protocol.READY:
+            if reply == board_protocol.READY:
                 return replies
-            replies.append(said)
-        heard = self.last_words()
+            replies.append(reply)
+        last_words = self.last_words()
         raise DeviceError(
             f"board on {self.port}: the answer to {_shown(command)} did not end within {timeout_s:g} s"
-            + (f"; last output: {heard}" if heard else "")
+            + (f"; last output: {last_words}" if last_words else "")
         )
 
     def _until_ready(self, timeout_s: float) -> Iterator[str]:
@@ -124,9 +128,9 @@ class SerialLink:
         end = time.monotonic() + timeout_s
         while True:
             while self._waiting:
-                said = self._waiting.pop(0)
-                yield said
-                if said == board_protocol.READY:
+                reply = self._waiting.pop(0)
+                yield reply
+                if reply == board_protocol.READY:
                     return
             if time.monotonic() >= end:
                 return
@@ -148,9 +152,9 @@ class SerialLink:
             for line in self._lines.feed(received):
                 logger.debug("%s -> %s", self.port, line)
                 self._heard = f"{self._heard} {line}"[-1000:]
-                said = board_protocol.reply(line)
-                if said is not None:
-                    self._waiting.append(said)
+                reply = board_protocol.reply(line)
+                if reply is not None:
+                    self._waiting.append(reply)
         return bool(received)
 
     def _write(self, command: bytes) -> None:
@@ -175,8 +179,8 @@ def _why(problem: Exception) -> str:
     number = getattr(problem, "errno", None)
     if "exclusively lock" in str(problem):
         number = errno.EAGAIN
-    said = os.strerror(number) if number else str(problem)
-    return said + (f"; {_ADVICE[number]}" if number in _ADVICE else "")
+    message = os.strerror(number) if number else str(problem)
+    return message + (f"; {_ADVICE[number]}" if number in _ADVICE else "")
 
 
 def _shown(command: bytes) -> str:

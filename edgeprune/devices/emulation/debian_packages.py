@@ -62,12 +62,12 @@ def download(packages: Sequence[str], architectures: Sequence[str], folder: Path
     options = [argument for key, value in settings.items() for argument in ("-o", f"{key}={value}")]
     options += [argument for name in architectures for argument in ("-o", f"APT::Architectures::={name}")]
     # An index that cannot be had may belong to a source without what is needed, so the next step decides.
-    said = _apt([*options, "update"])[1]
+    update_output = _apt([*options, "update"])[1]
     _apt([*options, "autoclean"])  # versions of an earlier download that have been replaced since
-    code, more = _apt([*options, "install", "--yes", "--no-install-recommends", "--download-only", *packages])
+    code, install_output = _apt([*options, "install", "--yes", "--no-install-recommends", "--download-only", *packages])
     if code != 0:
         raise DeviceError(
-            f"apt-get cannot download {', '.join(packages)}: {host_tools.last_words(said + more)} "
+            f"apt-get cannot download {', '.join(packages)}: {host_tools.last_words(update_output + install_output)} "
             f"(the apt sources of this machine must have packages for {architectures[0]}, such as those of Debian)"
         )
     return sorted(archives.glob("*.deb"))

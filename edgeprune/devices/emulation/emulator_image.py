@@ -106,8 +106,8 @@ def board(name: str) -> Board:
 
 def folder(name: str) -> Path:
     """Return the folder of the emulator ``name``, below ``$XDG_CACHE_HOME`` (default ``~/.cache``)."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))  # the specification has relative paths ignored
-    cache = given if given.is_absolute() else Path.home() / ".cache"
+    xdg_folder = Path(os.environ.get("XDG_CACHE_HOME", ""))  # the specification has relative paths ignored
+    cache = xdg_folder if xdg_folder.is_absolute() else Path.home() / ".cache"
     return cache / "edgeprune" / "emulators" / name
 
 

@@ -59,7 +59,7 @@ class Board:
     def answer(self, command: str) -> Iterator[str]:
         """Yield the lines of the answer to a command."""
         words = command.strip("\r\n").split(" ")
-        known = {
+        commands = {
             "name": self._name,
             "profile": self._profile,
             "timestamp": self._timestamp,
@@ -70,8 +70,8 @@ class Board:
             "layers": self._layers,
         }
         try:
-            if words[0] in known:
-                yield from known[words[0]](words[1:])
+            if words[0] in commands:
+                yield from commands[words[0]](words[1:])
             else:
                 yield f"e-[{board_protocol.UNKNOWN}: {words[0]}]"
         except (ModelError, ValueError) as problem:
@@ -94,9 +94,9 @@ class Board:
     def _db(self, words: list[str]) -> Iterator[str]:
         if len(words) == 2 and words[0] == "load":
             size = _count(words[1], "db load takes the number of bytes")
-            wanted = self._input_bytes()
-            if size != wanted:
-                raise ValueError(f"the input has {wanted} bytes")
+            expected = self._input_bytes()
+            if size != expected:
+                raise ValueError(f"the input has {expected} bytes")
             self._loaded, self._expected = bytearray(), size
             yield f"m-[Expecting {size} bytes]"
             return
@@ -135,8 +135,8 @@ class Board:
     def _layers(self, _words: list[str]) -> Iterator[str]:
         self._model()
         assert self._path is not None
-        taken = layer_times_us(self._path)
-        yield f"m-layers-[{','.join(f'{kind}:{round(us)}' for kind, us in taken)}]"
+        layer_times = layer_times_us(self._path)
+        yield f"m-layers-[{','.join(f'{kind}:{round(us)}' for kind, us in layer_times)}]"
 
     def _run(self, inputs: list[np.ndarray[Any, Any]]) -> None:
         model = self._model()

@@ -47,14 +47,14 @@ def install(name: str, *, progress: Progress = SILENT) -> Image:
     progress.start(_STEPS)
     with _alone(place):
         with suppress(DeviceError):
-            there = emulator_image.find(name)
-            if there.manifest["requirements"] == requirements:
-                return there
+            installed = emulator_image.find(name)
+            if installed.manifest["requirements"] == requirements:
+                return installed
         downloads, new = place.with_name(f".{name}.download"), place.with_name(f".{name}.new")
         shutil.rmtree(new, ignore_errors=True)  # of an installation that was killed
         try:
-            made = _make(emulator_image.board(name), new, downloads, requirements, progress)
-            exchange(made.folder, place)
+            image = _make(emulator_image.board(name), new, downloads, requirements, progress)
+            exchange(image.folder, place)
         finally:
             shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(downloads)
@@ -76,8 +76,8 @@ def _make(
     root = folder / emulator_image.ROOT
     root.mkdir(parents=True)
     native = debian_packages.native_architecture()
-    wanted = [f"python3:{_ARCHITECTURE}", f"libstdc++6:{_ARCHITECTURE}", f"qemu-user-static:{native}"]
-    archives = debian_packages.download(wanted, (_ARCHITECTURE, native), downloads)
+    package_names = [f"python3:{_ARCHITECTURE}", f"libstdc++6:{_ARCHITECTURE}", f"qemu-user-static:{native}"]
+    archives = debian_packages.download(package_names, (_ARCHITECTURE, native), downloads)
     progress.advance()
     packages = [debian_packages.unpack(archive, root) for archive in archives]
     _tidy(root)
@@ -94,8 +94,8 @@ def _make(
         report=downloads / "wheels.json",
     )
     progress.advance()
-    made = Image(board, folder, {"python": python})
-    _check(made)
+    image = Image(board, folder, {"python": python})
+    _check(image)
     manifest = {
         "schema": emulator_image.SCHEMA,
         "name": board.name,
@@ -106,7 +106,7 @@ def _make(
     }
     files.write_atomic(folder / emulator_image.MANIFEST, json.dumps(manifest, indent=1) + "\n")
     progress.advance()
-    return made
+    return image
 
 
 def _tidy(root: Path) -> None:
@@ -130,9 +130,9 @@ def _glibc_minor(packages: list[Mapping[str, str]]) -> int:
     return int(version.partition("-")[0].split(".")[1])
 
 
-def _check(made: Image) -> None:
+def _check(image: Image) -> None:
     """Import the runtimes on the board, which also writes their compiled files for later runs."""
-    ended = host_tools.run([*made.command, "-c", _CHECK], timeout_s=_CHECK_TIMEOUT_S, env=emulator_image.ENVIRONMENT)
-    if ended.returncode != 0:
-        words = host_tools.last_words(ended.stderr)
-        raise DeviceError(f"the emulator {made.board.name} does not run on this machine: {words}")
+    result = host_tools.run([*image.command, "-c", _CHECK], timeout_s=_CHECK_TIMEOUT_S, env=emulator_image.ENVIRONMENT)
+    if result.returncode != 0:
+        words = host_tools.last_words(result.stderr)
+        raise DeviceError(f"the emulator {image.board.name} does not run on this machine: {words}")

@@ -65,31 +65,31 @@ def started_for(folder: str, connection: int) -> set[int]:
     A session may not be so far yet: its login shell may run what its user has it run first.
     """
     mark = os.fsencode(MARK + "=" + folder)
-    found, parents = set(), {}
+    processes, parents = set(), {}
     for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):  # noqa: PTH112, PTH208
         with contextlib.suppress(OSError):
             with open("/proc/" + name + "/stat", "rb") as file:
                 parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
             with open("/proc/" + name + "/environ", "rb") as file:
                 if mark in file.read().split(b"\0"):
-                    found.add(int(name))
+                    processes.add(int(name))
     above = {connection}
     while above:
         above = {pid for pid, parent in parents.items() if parent in above}
-        found |= above
-    return found - {os.getpid()}
+        processes |= above
+    return processes - {os.getpid()}
 
 
 def end_programs(folder: str, connection: int) -> None:
     """Kill them; one that was stopped dies of this signal as well."""
     end = time.monotonic() + _KILL_S
-    left = started_for(folder, connection)
-    while left and time.monotonic() < end:
-        for pid in left:
+    remaining = started_for(folder, connection)
+    while remaining and time.monotonic() < end:
+        for pid in remaining:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
-        left = started_for(folder, connection)
+        remaining = started_for(folder, connection)
 
 
 def answer(folder: str, line: str) -> None:

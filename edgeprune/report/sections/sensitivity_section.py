@@ -62,14 +62,14 @@ def _listed(sensitivity: ReportSensitivity) -> Markup:
     ratios = [
         f"−{100 * (1 - point.kept / sensitivity.groups[0].units):.0f} %" for point in sensitivity.groups[0].points
     ]
-    shown = "loss" if sensitivity.accuracy is None else "accuracy"
-    columns = (Column("group", False), Column("units"), *(Column(f"{shown}, about {ratio}") for ratio in ratios))
+    quantity = "loss" if sensitivity.accuracy is None else "accuracy"
+    columns = (Column("group", False), Column("units"), *(Column(f"{quantity}, about {ratio}") for ratio in ratios))
     rows: list[list[Content]] = [
         [curve.group, f"{curve.units:,}", *(_value(point.loss, point.accuracy) for point in curve.points)]
         for curve in sensitivity.groups
     ]
     dense = _value(sensitivity.loss, sensitivity.accuracy)
-    return folded("The same as a table", table(f"Dense: {shown} {dense} (measured)", columns, rows))
+    return folded("The same as a table", table(f"Dense: {quantity} {dense} (measured)", columns, rows))
 
 
 def _value(loss: float, accuracy: float | None) -> str:

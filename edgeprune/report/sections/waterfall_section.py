@@ -147,11 +147,11 @@ def _row(
 ) -> Markup:
     low, high = axis
     left, right = (100 * (end - low) / (high - low or 1.0) for end in sorted(ends))
-    drawn = element("span", class_=look, style=f"left:{left:.4g}%;width:{right - left:.4g}%")
+    bar = element("span", class_=look, style=f"left:{left:.4g}%;width:{right - left:.4g}%")
     return element(
         "tr",
         element("th", name, scope="row"),
-        element("td", element("span", drawn, class_="track", aria_hidden="true")),
+        element("td", element("span", bar, class_="track", aria_hidden="true")),
         element("td", value, class_="number"),
         class_="stop" if stop else "change",
     )

@@ -55,29 +55,29 @@ def matmul(node: Node, low: Lowering) -> None:
     low.write(node.outputs[0], low.reshaped(result, low.source.shapes[node.outputs[0]]))
 
 
-def _fully_connected(low: Lowering, left: LayoutView, matrix: Array, bias: Array | None) -> LayoutView:
-    """Multiply ``left`` (..., in) by ``matrix`` (in, out).
+def _fully_connected(low: Lowering, x_view: LayoutView, matrix: Array, bias: Array | None) -> LayoutView:
+    """Multiply ``x_view`` (..., in) by ``matrix`` (in, out).
 
     The input may be stored in any order in which the summed dimension is last. The weights are permuted to this order.
     The operator flattens its input, so it needs no RESHAPE.
     """
-    summed = left.dims[-1]
-    first = len(left.factors) - len(summed)
-    if sorted(summed) != list(range(first, len(left.factors))):
-        left = LayoutView.of(low.arranged(left, identity(left.rank)))
-        summed = left.dims[-1]
-        first = len(left.factors) - len(summed)
+    summed = x_view.dims[-1]
+    first = len(x_view.factors) - len(summed)
+    if sorted(summed) != list(range(first, len(x_view.factors))):
+        x_view = LayoutView.of(low.arranged(x_view, identity(x_view.rank)))
+        summed = x_view.dims[-1]
+        first = len(x_view.factors) - len(summed)
     inner, out = matrix.shape
-    spread = matrix.T.reshape(out, *(left.factors[factor] for factor in summed))
+    spread = matrix.T.reshape(out, *(x_view.factors[factor] for factor in summed))
     order = sorted(range(len(summed)), key=summed.__getitem__)
     weights = spread.transpose(0, *(1 + dimension for dimension in order)).reshape(out, inner)
-    x = left.tensor
-    keep = left.rank > 2 and x.shape[-1:] == (inner,)
-    shape = (*x.shape[:-1], out) if keep else (prod(left.shape[:-1]), out)
+    x = x_view.tensor
+    keep = x_view.rank > 2 and x.shape[-1:] == (inner,)
+    shape = (*x.shape[:-1], out) if keep else (prod(x_view.shape[:-1]), out)
     inputs = [x, low.constant("weights", weights), None if bias is None else low.constant("bias", bias)]
     y = low.emit("FULLY_CONNECTED", inputs, shape, schema.FullyConnectedOptionsT(keepNumDims=keep))
-    outer = left.factors[:first]
-    return LayoutView(y, (*outer, out) if out > 1 else outer, (*left.dims[:-1], (first,) if out > 1 else ()))
+    outer = x_view.factors[:first]
+    return LayoutView(y, (*outer, out) if out > 1 else outer, (*x_view.dims[:-1], (first,) if out > 1 else ()))
 
 
 def _as_bias(addend: Array, columns: int) -> Array | None:

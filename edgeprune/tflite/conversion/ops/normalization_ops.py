@@ -34,14 +34,16 @@ def layer_normalization(node: Node, low: Lowering) -> None:
     x, order = low.with_onnx_dims(view)
     first = node.get("axis", -1) % view.rank
     axes = low.constant("axes", np.array(sorted(order.index(axis) for axis in range(first, view.rank)), np.int32))
-    kept = tuple(1 if axis >= first else size for axis, size in zip(order, x.shape, strict=True))
-    keep = schema.ReducerOptionsT(keepDims=True)
-    mean = low.emit("MEAN", [x, axes], kept, keep)
+    reduced_shape = tuple(1 if axis >= first else size for axis, size in zip(order, x.shape, strict=True))
+    keep_dims = schema.ReducerOptionsT(keepDims=True)
+    mean = low.emit("MEAN", [x, axes], reduced_shape, keep_dims)
     centred = low.emit("SUB", [x, mean], x.shape, schema.SubOptionsT())
     squares = low.emit("MUL", [centred, centred], x.shape, schema.MulOptionsT())
-    variance = low.emit("MEAN", [squares, axes], kept, keep)
+    variance = low.emit("MEAN", [squares, axes], reduced_shape, keep_dims)
     epsilon = low.constant("epsilon", np.array(node.get("epsilon", 1e-5), np.float32))
-    inverse = low.emit("RSQRT", [low.emit("ADD", [variance, epsilon], kept, schema.AddOptionsT())], kept)
+    inverse = low.emit(
+        "RSQRT", [low.emit("ADD", [variance, epsilon], reduced_shape, schema.AddOptionsT())], reduced_shape
+    )
     result = LayoutView.of(low.emit("MUL", [centred, inverse], x.shape, schema.MulOptionsT()), order)
     result = _with(low, "MUL", result, low.view(node.inputs[1]), schema.MulOptionsT())
     if node.input(2):

@@ -22,12 +22,12 @@ def reduction(node: Node, low: Lowering) -> None:
     if axes:
         x, order = low.with_onnx_dims(view)
         stored = sorted(order.index(axis) for axis in axes)
-        kept = tuple(1 if index in stored else size for index, size in enumerate(x.shape))
+        reduced_shape = tuple(1 if index in stored else size for index, size in enumerate(x.shape))
         if _CODES[node.op] == "MEAN" and len(x.shape) == 4 and stored == [1, 2]:
             y = global_pooling("AVERAGE_POOL_2D", low, x)
         else:
             over = low.constant("axes", np.array(stored, np.int32))
-            y = low.emit(_CODES[node.op], [x, over], kept, schema.ReducerOptionsT(keepDims=True))
+            y = low.emit(_CODES[node.op], [x, over], reduced_shape, schema.ReducerOptionsT(keepDims=True))
         view = LayoutView.of(y, order)
     low.write(node.outputs[0], low.reshaped(view, low.source.shapes[node.outputs[0]]))
 
@@ -36,10 +36,10 @@ def _axes(node: Node, low: Lowering, rank: int) -> list[int]:
     """Return the axes, from the attribute or, since opset 13 (sum) and 18 (others), from the second input."""
     axes = node.get("axes")
     if axes is None and node.input(1):
-        given = low.array(node.inputs[1])
-        if given is None:
+        constant = low.array(node.inputs[1])
+        if constant is None:
             raise node.unsupported("axes that are computed", "constant")
-        axes = given.tolist()
+        axes = constant.tolist()
     if not axes:
         return [] if node.get("noop_with_empty_axes", 0) else list(range(rank))
     return [axis % rank for axis in axes]
