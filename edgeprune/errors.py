@@ -68,7 +68,7 @@ class BudgetError(EdgePruneError):
 
     Attributes:
         nearest: The closest value that can be reached, by cost.
-        held_back: Cause that prevents a lower value.
+        cause: Cause that prevents a lower value.
         frozen: Part of the dense network's cost that cannot be removed, by cost.
     """
 
@@ -79,12 +79,12 @@ class BudgetError(EdgePruneError):
         message: str,
         nearest: Mapping[str, float] | None = None,
         *,
-        held_back: str = "",
+        cause: str = "",
         frozen: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(message)
         self.nearest = dict(nearest or {})
-        self.held_back = held_back
+        self.cause = cause
         self.frozen = dict(frozen or {})
 
 

@@ -208,7 +208,7 @@ class _Reader:
     def _first(self, header: bytes) -> tuple[str, int, int]:
         info = self._header_info(header)
         root, _, member = info.name.partition("/")
-        name = bundle_paths.shown(info.name)
+        name = bundle_paths.printable(info.name)
         if member != manifests.NAME or not bundle_paths.is_inside(root):
             raise BundleError(
                 f"{self._path}: expected {manifests.NAME} in one folder as the first member, found '{name}'"
@@ -247,7 +247,7 @@ class _Reader:
 
     def _refuse(self, info: tarfile.TarInfo, expected: str, manifest: Manifest | None) -> None:
         """Raise the error that describes how a header differs from the expected one."""
-        inner, name = info.name.partition("/")[2], bundle_paths.shown(info.name)
+        inner, name = info.name.partition("/")[2], bundle_paths.printable(info.name)
         if info.type in _KINDS:
             reason = f"'{name}' is {_KINDS[info.type]}, but a bundle contains only regular files"
         elif info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):  # the first block of a long name, or an extension

@@ -11,7 +11,7 @@ _LOWER = "accuracy"
 _ROUNDING = 1e-9
 
 
-def verdict(
+def compare_with_limit(
     name: str,
     limit: float,
     value: float | None,

@@ -24,7 +24,7 @@ def check(paths: Iterable[str], own: Iterable[str] = ()) -> None:
     names = set(own)
     for path in paths:
         if not is_inside(path):
-            raise BundleError(f"expected a relative, printable path inside the bundle, found '{shown(path)}'")
+            raise BundleError(f"expected a relative, printable path inside the bundle, found '{printable(path)}'")
         if path in names:
             raise BundleError(f"a bundle cannot contain two files with the name {path}")
         names.add(path)
@@ -34,7 +34,7 @@ def check(paths: Iterable[str], own: Iterable[str] = ()) -> None:
                 raise BundleError(f"{folder} cannot be both a file and a folder in the bundle")
 
 
-def shown(name: str) -> str:
+def printable(name: str) -> str:
     """Return ``name`` for a message, on one line and with control characters escaped."""
     return name if name.isprintable() else ascii(name)
 

@@ -26,7 +26,7 @@ from edgeprune.bundle.budget_report import BudgetReport, ConstraintReport
 from edgeprune.bundle.microcontroller_report import MicrocontrollerReport
 from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.pruning_report import EquivalenceReport, PlanReport, TrainingReport
-from edgeprune.bundle.schema_base import Count, Figure, ManifestPart, RelativePath, Share
+from edgeprune.bundle.schema_base import Count, Figure, Fraction, ManifestPart, RelativePath
 from edgeprune.errors import BundleError
 
 NAME = "manifest.json"
@@ -93,8 +93,8 @@ class CandidateReport(ManifestPart):
         file_bytes: Size of the model file in bytes.
     """
 
-    accuracy: Share | None
-    top1_agreement: Share | None
+    accuracy: Fraction | None
+    top1_agreement: Fraction | None
     file_bytes: Count
 
 

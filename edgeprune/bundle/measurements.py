@@ -71,13 +71,13 @@ class Measurements(ManifestPart):
         return strict_json.parse(cls, content, where=where)
 
 
-def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[BudgetReport] | None = None) -> None:
+def replace(folder: Path, contents: Mapping[str, str], budgets: Sequence[BudgetReport] | None = None) -> None:
     """Write measured files of the bundle ``folder`` atomically, update their hashes and remove their signature.
 
     Args:
         folder: Folder of the bundle.
         contents: Text of the files by path in the bundle.
-        verdicts: New results of the budgets on measured quantities; None keeps the existing ones.
+        budgets: New results of the budgets on measured quantities; None keeps the existing ones.
 
     Raises:
         BundleError: ``measured.json`` is damaged.
@@ -88,7 +88,7 @@ def replace(folder: Path, contents: Mapping[str, str], verdicts: Sequence[Budget
     for path, content in contents.items():
         whole_files.write_atomic(folder / path, content)
         entries[path] = FileEntry(sha256=whole_files.sha256(folder / path), bytes=(folder / path).stat().st_size)
-    budgets = current.budgets if verdicts is None else tuple(verdicts)
-    updated = current.model_copy(update={"files": dict(sorted(entries.items())), "budgets": budgets})
+    updated_budgets = current.budgets if budgets is None else tuple(budgets)
+    updated = current.model_copy(update={"files": dict(sorted(entries.items())), "budgets": updated_budgets})
     whole_files.write_atomic(folder / NAME, updated.to_json())
     (folder / f"{NAME}{SIGNED}").unlink(missing_ok=True)  # it is the signature of the previous file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from edgeprune.bundle.schema_base import Count, ManifestPart, Share
+from edgeprune.bundle.schema_base import Count, Fraction, ManifestPart
 from edgeprune.evidence import Evidence
 
 
@@ -180,13 +180,13 @@ class LatencyEstimate(ManifestPart):
 class AgreementReport(ManifestPart):
     """Agreement of TFLite Micro with LiteRT on the same samples; see ``edgeprune.backends.agreement.Agreement``."""
 
-    top1_agreement: Share | None
+    top1_agreement: Fraction | None
     worst_steps: Count
     mean_steps: float
     samples: Count
     kernels: str
-    accuracy: Share | None
-    litert_accuracy: Share | None
+    accuracy: Fraction | None
+    litert_accuracy: Fraction | None
 
 
 class MicrocontrollerReport(ManifestPart):

@@ -55,7 +55,7 @@ def write(
     manifest: Manifest,
     *,
     measured: Mapping[str, ContentSource] | None = None,
-    verdicts: Sequence[BudgetReport] = (),
+    budgets: Sequence[BudgetReport] = (),
     force: bool = False,
 ) -> PackedBundle:
     """Write the bundle ``folder`` and the archive ``<folder>.tar.gz``, and replace earlier ones.
@@ -70,7 +70,7 @@ def write(
         measured: Files that change from run to run, such as ``profile.json``, or functions that create them from the
             complete manifest. They are stored in the folder, but are part of neither the manifest nor the archive;
             ``measured.json`` contains their hashes.
-        verdicts: Results of the budgets on measured quantities, for ``measured.json``.
+        budgets: Results of the budgets on measured quantities, for ``measured.json``.
         force: Whether to replace ``folder`` and the archive regardless of their content.
 
     Raises:
@@ -96,7 +96,7 @@ def write(
             _write(new / path, source(manifest) if callable(source) else source)
         if measured:
             record = Measurements(
-                manifest=files.sha256(new / manifests.NAME), files=_entries(new, measured), budgets=tuple(verdicts)
+                manifest=files.sha256(new / manifests.NAME), files=_entries(new, measured), budgets=tuple(budgets)
             )
             _write(new / measurements.NAME, record.to_json())
         archives.write(temporary / archive.name, new, [*contents, manifests.NAME], epoch)
@@ -108,7 +108,7 @@ def write(
             exchange(temporary / archive.name, archive)
         else:
             (temporary / archive.name).replace(archive)
-        signature.beside(archive).unlink(missing_ok=True)  # of the earlier archive
+        signature.signature_path(archive).unlink(missing_ok=True)  # of the earlier archive
         files.sync(folder.parent)
     return PackedBundle(folder, archive, manifest)
 

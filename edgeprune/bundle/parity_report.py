@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeprune.bundle.schema_base import Count, ManifestPart, Share
+from edgeprune.bundle.schema_base import Count, Fraction, ManifestPart
 
 
 class OutputParityReport(ManifestPart):
@@ -27,6 +27,6 @@ class ParityReport(ManifestPart):
     max_error: float
     mean_error: float
     relative_error: float
-    top1_agreement: Share | None
+    top1_agreement: Fraction | None
     samples: Count
     outputs: tuple[OutputParityReport, ...] = ()

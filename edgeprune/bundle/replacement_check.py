@@ -45,7 +45,7 @@ def _check_folder(folder: Path) -> None:
         ) from problem
     foreign = sorted(path for path in _contents(folder) if path not in listed)
     if foreign:
-        names = ", ".join(bundle_paths.shown(path) for path in foreign[:_SHOWN_FILES])
+        names = ", ".join(bundle_paths.printable(path) for path in foreign[:_SHOWN_FILES])
         more = f" and {len(foreign) - _SHOWN_FILES} more" if len(foreign) > _SHOWN_FILES else ""
         raise BundleError(
             f"cannot replace the bundle {folder}: it holds files that are not part of it ({names}{more}); {_HINT}"

@@ -11,7 +11,7 @@ from edgeprune.bundle import bundle_paths
 Figure = Annotated[float, Field(ge=-1e100, le=1e100)]
 """A finite number that stays finite when a report scales it or takes differences."""
 Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 def _check_inside(path: str) -> str:

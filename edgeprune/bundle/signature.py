@@ -42,7 +42,7 @@ class Signer:
     key: str
 
 
-def beside(path: Path) -> Path:
+def signature_path(path: Path) -> Path:
     """Return the path of a file's signature."""
     return path.with_name(f"{path.name}{SUFFIX}")
 

@@ -39,7 +39,7 @@ def described(problems: ValidationError) -> str:
     """Return a sentence with the first problems and their keys."""
     errors = problems.errors(include_url=False, include_input=False)
     lines = [
-        f"{bundle_paths.shown('.'.join(map(str, error['loc'])))}: {error['msg']}" for error in errors[:_MOST_SHOWN]
+        f"{bundle_paths.printable('.'.join(map(str, error['loc'])))}: {error['msg']}" for error in errors[:_MOST_SHOWN]
     ]
     more = [f"and {len(errors) - _MOST_SHOWN} more"] if len(errors) > _MOST_SHOWN else []
     return "; ".join([*lines, *more])

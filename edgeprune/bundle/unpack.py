@@ -17,7 +17,7 @@ def is_archive(path: Path) -> bool:
     return not path.is_dir() and path.name.endswith(_SUFFIXES)
 
 
-def beside(path: Path, name: str) -> Path:
+def sibling_path(path: Path, name: str) -> Path:
     """Return the path of a file next to the archive ``path``, such as ``digits-host-report.html``."""
     stem = next(path.name.removesuffix(end) for end in _SUFFIXES if path.name.endswith(end))
     return path.with_name(f"{stem}-{name}")

@@ -61,7 +61,7 @@ def verify(path: Path, allowed_signers: Path | None = None) -> VerifiedBundle:
     if path.is_dir():
         return _Folder(path).verify(allowed_signers)
     manifest, text = archive.read(path)
-    signer = _signer(text, manifests.NAME, signature.beside(path), allowed_signers)
+    signer = _signer(text, manifests.NAME, signature.signature_path(path), allowed_signers)
     return VerifiedBundle(
         path, "archive", manifest, _sha256(text), len(manifest.files) + 1, _size(manifest.files) + len(text), signer, ()
     )
@@ -84,7 +84,7 @@ def sign(path: Path, key: Path) -> list[Path]:
     """
     if not path.is_dir():
         _, text = archive.read(path)
-        return [_written(signature.beside(path), signature.sign(text, manifests.NAME, key))]
+        return [_written(signature.signature_path(path), signature.sign(text, manifests.NAME, key))]
     folder = _Folder(path)
     folder.check()
     content = signature.sign(folder.text, manifests.NAME, key)
@@ -94,7 +94,7 @@ def sign(path: Path, key: Path) -> list[Path]:
         paths.append(_written(path / f"{measurements.NAME}{signature.SUFFIX}", measured_content))
     packed = path.resolve().with_name(f"{path.resolve().name}.tar.gz")
     if packed.is_file() and archive.read(packed)[1] == folder.text:
-        paths.append(_written(signature.beside(packed), content))
+        paths.append(_written(signature.signature_path(packed), content))
     return paths
 
 
@@ -139,9 +139,9 @@ class _Folder:
             )
         entries = {**self.manifest.files, **self._measured.files}
         actual = dict(_walk(self._path))
-        problems = [f"{bundle_paths.shown(name)} is {kind}" for name, kind in actual.items() if kind]
+        problems = [f"{bundle_paths.printable(name)} is {kind}" for name, kind in actual.items() if kind]
         problems += [
-            f"{bundle_paths.shown(name)} is not listed"
+            f"{bundle_paths.printable(name)} is not listed"
             for name, kind in actual.items()
             if not kind and name not in {*entries, *own}
         ]

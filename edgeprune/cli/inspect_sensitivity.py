@@ -138,10 +138,10 @@ def as_json(scan: ScanOutput) -> dict[str, Any]:
 
 def show(scan: ScanOutput) -> None:
     """Print the accuracy, or else the loss, by group and by fraction of removed units."""
-    from edgeprune.report.sensitivity_plot import share_text
+    from edgeprune.report.sensitivity_plot import fraction_text
 
     measured = scan.measured
-    fractions = [f"-{share_text(point.ratio)}" for point in measured.groups[0].points]
+    fractions = [f"-{fraction_text(point.ratio)}" for point in measured.groups[0].points]
     print_text(
         f"{'loss' if measured.accuracy is None else 'accuracy'} on {measured.samples:,} validation samples, dense "
         f"{_figure(measured)}; one group at a time without a fraction of its units, those with the lowest "

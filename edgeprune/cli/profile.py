@@ -176,7 +176,7 @@ class _Files:
 
     def write(self, outcome: DeviceOutcome) -> None:
         """Write the result of one device."""
-        from edgeprune.bundle.unpack import beside
+        from edgeprune.bundle.unpack import sibling_path
         from edgeprune.files import write_atomic
         from edgeprune.report import profile_output
 
@@ -191,7 +191,7 @@ class _Files:
         elif self._workload.bundle is not None and outcome.error is None:
             written = self._into_bundle(self._workload.bundle, slug, profile)
             if self._archive is not None:  # the archive is not changed
-                written = beside(self._archive, written.name)
+                written = sibling_path(self._archive, written.name)
                 write_atomic(written, profile.to_json())
             self.written[outcome.device] = written
         if self._png is not None:
@@ -213,8 +213,8 @@ class _Files:
             measurements.replace(bundle, {name: profile.to_json()})
             return bundle / name
         name = "profile.json"
-        verdicts = check_limits(self._workload.manifest, profile)
-        measurements.replace(bundle, {name: profile.to_json()}, verdicts)
+        budgets = check_limits(self._workload.manifest, profile)
+        measurements.replace(bundle, {name: profile.to_json()}, budgets)
         self.judged = True
         if (bundle / report_data.NAME).is_file():
             measurements.replace(bundle, {report_page.NAME: report_page.of_bundle(bundle)})

@@ -81,7 +81,7 @@ class Listing:
             if as_json or json_before:
                 print_json(members)
             else:
-                rows = [(one["name"], one[self.fact], _plain(one["description"])) for one in members]
+                rows = [(one["name"], one[self.fact], _single_backticks(one["description"])) for one in members]
                 print_table(self.columns, rows)
                 print_text(f"'edgeprune {self.command} NAME' shows the formula, source and options of one.")
 
@@ -96,7 +96,7 @@ class Listing:
                 return
             echo(f"{name} ({self.remark.format(one[self.fact])})\n")
             for paragraph in one["documentation"].split("\n\n"):
-                for item in _items(_plain(paragraph)):
+                for item in _items(_single_backticks(paragraph)):
                     print_text(item, indent=2 * _ARGUMENT_INDENT if item[0] == " " else 2 if item[0] == "-" else 0)
                 echo()
             for option, default in one["options"].items():
@@ -118,7 +118,7 @@ class Listing:
         }
 
 
-def _plain(text: str) -> str:
+def _single_backticks(text: str) -> str:
     """Return the text of a docstring with single instead of double backticks."""
     return text.replace("``", "`")
 

@@ -32,10 +32,10 @@ def command(bundle: Path, output: Path | None, as_json: bool) -> None:
       edgeprune report dist/digits-host --output report.html --json
       edgeprune report dist/digits-host.tar.gz
     """
-    from edgeprune.bundle.unpack import as_folder, beside, is_archive
+    from edgeprune.bundle.unpack import as_folder, is_archive, sibling_path
 
     if output is None and is_archive(bundle):
-        output = beside(bundle, "report.html")
+        output = sibling_path(bundle, "report.html")
     if output is not None:
         check_output_file(output, HTML, inputs=[file for file in files_of(bundle) if file.name != "report.html"])
     from edgeprune.bundle import measurements

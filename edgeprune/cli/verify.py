@@ -31,7 +31,7 @@ def command(bundle: Path, allowed_signers: Path | None, as_json: bool) -> None:
       edgeprune verify dist/digits-host.tar.gz --allowed-signers allowed_signers
       edgeprune verify dist/digits-host --json
     """
-    from edgeprune.bundle.bundle_paths import shown
+    from edgeprune.bundle.bundle_paths import printable
     from edgeprune.bundle.verification import verify
 
     verified = verify(bundle, allowed_signers)
@@ -50,7 +50,7 @@ def command(bundle: Path, allowed_signers: Path | None, as_json: bool) -> None:
             }
         )
         return
-    echo(f"{verified.path}: {shown(verified.manifest.recipe)} for {shown(verified.manifest.target)}")
+    echo(f"{verified.path}: {printable(verified.manifest.recipe)} for {printable(verified.manifest.target)}")
     echo(f"verified  {verified.files} files, {verified.bytes:,} bytes; manifest {verified.manifest_sha256}")
     if verified.signer is None:
         echo("signed    no")

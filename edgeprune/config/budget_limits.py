@@ -111,8 +111,8 @@ class _Limits(Costs):
             raise ValueError("a minimum such as 0.985 or '98.5%', or a maximum drop such as 'drop 0.5%'")
         return value
 
-    def given(self) -> dict[str, Any]:
-        """Return the limits that are set, by dotted key, including ``require``."""
+    def settings(self) -> dict[str, Any]:
+        """Return the limits and ``require`` by dotted key, without those that are not set."""
         values = self.model_dump(exclude_none=True, exclude={"targets"})
         latency = values.pop("latency_ms", {})
         return {**values, **{f"latency_ms.{name}": limit for name, limit in latency.items()}}
@@ -139,13 +139,13 @@ class RecipeBudget(_Limits):
     targets: Annotated[Mapping[str, TargetLimits], Field(strict=False)] = {}
 
     @model_validator(mode="after")
-    def _aims_for_something(self) -> RecipeBudget:
-        if not self._aims:
+    def _limits_some_cost(self) -> RecipeBudget:
+        if not self._cost_limits:
             raise ValueError(f"a table with a limit of at least one cost that pruning can reduce: {', '.join(COSTS)}")
         return self
 
     @property
-    def _aims(self) -> dict[str, Any]:
+    def _cost_limits(self) -> dict[str, Any]:
         return {
             name: limit
             for name in COSTS
@@ -153,20 +153,20 @@ class RecipeBudget(_Limits):
         }
 
     @property
-    def aims(self) -> Budget:
+    def pruning_targets(self) -> Budget:
         """Budget of costs that pruning must satisfy."""
-        return Budget(**self._aims)
+        return Budget(**self._cost_limits)
 
     @property
-    def gates(self) -> tuple[BudgetConstraint, ...]:
+    def constraints(self) -> tuple[BudgetConstraint, ...]:
         """Limits that are only checked, and limits of pruned costs that must be measured on a board."""
-        aims = {_PREDICTED if name == "latency_ms" else name for name in self._aims}
+        cost_names = {_PREDICTED if name == "latency_ms" else name for name in self._cost_limits}
         if self.required != "estimated":
-            aims.discard(_ARENA)
+            cost_names.discard(_ARENA)
         return tuple(
             BudgetConstraint(name, limit)
-            for name, limit in self.given().items()
-            if name != "require" and name.removeprefix("latency_ms.") not in aims
+            for name, limit in self.settings().items()
+            if name != "require" and name.removeprefix("latency_ms.") not in cost_names
         )
 
     @property
@@ -176,10 +176,10 @@ class RecipeBudget(_Limits):
 
     def for_target(self, *names: str) -> RecipeBudget:
         """Return the budget of the target with any of ``names``: its own limits override the general ones."""
-        values = self.given()
+        values = self.settings()
         for name, limits in self.targets.items():
             if name in names:
-                values |= limits.given()
+                values |= limits.settings()
         return RecipeBudget.model_validate(_nested(values))
 
     def check_targets(self, exists: Callable[[str], bool], names: list[str]) -> None:
@@ -210,7 +210,7 @@ class RecipeBudget(_Limits):
             "latency_ms": "predicted from a table: set a limit of the measured latency, such as budget.latency_ms.p50",
             "flash_bytes": "counted from the weights before export: set budget.file_bytes instead",
         }
-        for name in self._aims.keys() & ways.keys():
+        for name in self._cost_limits.keys() & ways.keys():
             raise RecipeError(f"'budget.{name}': budget.require is '{self.required}', but {name} is {ways[name]}")
 
 

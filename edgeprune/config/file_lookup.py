@@ -18,7 +18,7 @@ def folders(kind: str) -> list[Path]:
     return [Path.cwd() / kind, packaged(kind)]
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """Return ``path`` for messages: relative if it is in the working folder."""
     try:
         return str(path.resolve().relative_to(Path.cwd().resolve()))

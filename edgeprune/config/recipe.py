@@ -179,7 +179,7 @@ class Recipe(Settings):
                 lists every problem).
         """
         path = _find(name_or_path)
-        return cls.parse(read_toml(path, RecipeError), folder=path.parent, where=file_lookup.shown(path))
+        return cls.parse(read_toml(path, RecipeError), folder=path.parent, where=file_lookup.display_path(path))
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, folder: Path, where: str) -> Recipe:

@@ -141,24 +141,24 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from keys(value, f"{prefix}{name}.*.")
 
 
-def nearest(name: str, known: list[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known name most similar to ``name``; None if there is none."""
-    matches = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+def nearest(name: str, candidates: list[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the candidate most similar to ``name``; None if none is similar."""
+    matches = difflib.get_close_matches(name, candidates, n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 
 def unknown_key(key: str, model: type[BaseModel], where: str) -> str:
     """Return the message for an unknown key of ``model``, with the most similar key or all keys of its table."""
-    known = [other for other in keys(model) if not key.startswith(f"{other}.")]
-    near = nearest(key, known)
+    available = [other for other in keys(model) if not key.startswith(f"{other}.")]
+    near = nearest(key, available)
     if near is None:  # a right name in the wrong table, or without its table
-        near = next((other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]), None)
+        near = next((other for other in available if other.rpartition(".")[2] == key.rpartition(".")[2]), None)
     message = f"unknown key '{key}' in {where}"
     if near is not None:
         return f"{message}; did you mean '{near}'?"
     table = key.rpartition(".")[0]
-    siblings = [other for other in known if other.rpartition(".")[0] == table]
-    return f"{message}; allowed here: {', '.join(siblings or known)}"
+    siblings = [other for other in available if other.rpartition(".")[0] == table]
+    return f"{message}; allowed here: {', '.join(siblings or available)}"
 
 
 def _line(key: str, problems: list[ErrorDetails], model: type[BaseModel], where: str) -> str:
@@ -171,7 +171,7 @@ def _line(key: str, problems: list[ErrorDetails], model: type[BaseModel], where:
         return f"required key '{key}' is missing in {where}"
     expected = ", or ".join(dict.fromkeys(map(_expected, alternatives)))
     location = f"'{key}' in {where}" if key else where
-    return f"{location}: got {_shown(problem['input'])}, must be {expected}"
+    return f"{location}: got {_value_text(problem['input'])}, must be {expected}"
 
 
 def _expected(problem: ErrorDetails) -> str:
@@ -182,18 +182,18 @@ def _expected(problem: ErrorDetails) -> str:
 
 def _key(problem: ErrorDetails, model: type[BaseModel]) -> str:
     """Return the dotted key of a problem, without the names that pydantic adds for members of a union."""
-    known = set(keys(model))
+    available = set(keys(model))
     path = general = ""
     for part in problem["loc"]:
         step = f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-        whole = general in known and not any(other.startswith(general + ".") for other in known)
-        if whole and not isinstance(part, int):
+        is_value = general in available and not any(other.startswith(general + ".") for other in available)
+        if is_value and not isinstance(part, int):
             break
         path += step
-        general += ".*" if f"{general}.*" in known else step
+        general += ".*" if f"{general}.*" in available else step
     return path
 
 
-def _shown(value: object) -> str:
+def _value_text(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -244,4 +244,4 @@ class Target(Settings):
 
     @classmethod
     def _read(cls, path: Path) -> Target:
-        return cls.parse(read_toml(path, TargetError), where=file_lookup.shown(path))
+        return cls.parse(read_toml(path, TargetError), where=file_lookup.display_path(path))

@@ -110,9 +110,9 @@ class LatencyLookup:
             counts = self._counts[axis]
             tried = sizes[:, None].repeat(1, counts.shape[1], 1)
             tried[..., axis] = counts
-            there = self.at(layer.repeat_interleave(counts.shape[1]), tried.flatten(0, 1)).reshape(counts.shape)
+            tried_ms = self.at(layer.repeat_interleave(counts.shape[1]), tried.flatten(0, 1)).reshape(counts.shape)
             fewer = sizes[:, axis, None] - counts
-            slope = (now[:, None] - there) / fewer
+            slope = (now[:, None] - tried_ms) / fewer
             slopes.append(torch.where(fewer > 0, slope, 0.0).amax(1).clamp(min=0.0))
         return torch.stack(slopes, 1)
 

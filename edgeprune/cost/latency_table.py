@@ -160,7 +160,7 @@ class LatencyTable:
         Raises:
             TargetError: The file cannot be read, is not a latency table, or has another schema version.
         """
-        where = file_lookup.shown(path)
+        where = file_lookup.display_path(path)
         try:
             return LatencyTable.from_json(input_files.read_bytes(path), where=where)
         except OSError as problem:
@@ -227,7 +227,7 @@ def load_table(target: Target, path: Path | None = None, *, installed: str | Non
         wrong.append(f"{table.runtime} {table.runtime_version} instead of {versions}")
     if wrong:
         raise TargetError(
-            f"the latency table {file_lookup.shown(path)} was measured with {', '.join(wrong)}; "
+            f"the latency table {file_lookup.display_path(path)} was measured with {', '.join(wrong)}; "
             f"measure again with 'edgeprune calibrate --target {target.name}'"
         )
     return table

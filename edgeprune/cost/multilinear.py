@@ -44,15 +44,15 @@ def macs(units: Units) -> Multilinear:
 
 def params(units: Units, model: nn.Module) -> Multilinear:
     """Return the number of parameters. A parameter with several names is counted once."""
-    along: dict[str, dict[int, Tensor]] = {}
+    ids_by_tensor: dict[str, dict[int, Tensor]] = {}
     for owner in units.coordinates.coupling.owners:
         if owner.parameter:
-            along.setdefault(owner.name, {})[owner.dim] = torch.arange(owner.start, owner.start + owner.size)
+            ids_by_tensor.setdefault(owner.name, {})[owner.dim] = torch.arange(owner.start, owner.start + owner.size)
     return Multilinear(
-        units, [_parameter(parameter, along.get(name, {})) for name, parameter in model.named_parameters()]
+        units, [_parameter(parameter, ids_by_tensor.get(name, {})) for name, parameter in model.named_parameters()]
     )
 
 
-def _parameter(parameter: Tensor, along: Mapping[int, Tensor]) -> Product:
-    fixed = math.prod(size for dim, size in enumerate(parameter.shape) if dim not in along)
-    return Product(fixed, tuple(along.values()))
+def _parameter(parameter: Tensor, ids_by_dim: Mapping[int, Tensor]) -> Product:
+    fixed = math.prod(size for dim, size in enumerate(parameter.shape) if dim not in ids_by_dim)
+    return Product(fixed, tuple(ids_by_dim.values()))

@@ -66,7 +66,7 @@ class Apoz(Aggregated):
 
     def score(self, network: Network) -> Tensor:
         active_counts = gather(network.units, network.data, lambda: _Active(self._threshold))
-        return self._together(network.units, ((view.units, one.share) for view, one in active_counts))
+        return self._together(network.units, ((view.units, one.fraction) for view, one in active_counts))
 
 
 class _Active:
@@ -74,14 +74,14 @@ class _Active:
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
-        self._seen = 0
+        self._count = 0
         self._active = torch.zeros((), dtype=torch.float64)
 
     def add(self, values: Tensor) -> None:
         limit = self._threshold * values.square().mean((1, 2), keepdim=True).sqrt()
         self._active = self._active + (values.abs() > limit).sum((0, 2)).to("cpu", torch.float64)
-        self._seen += values.shape[0] * values.shape[2]
+        self._count += values.shape[0] * values.shape[2]
 
     @property
-    def share(self) -> Tensor:
-        return self._active / self._seen
+    def fraction(self) -> Tensor:
+        return self._active / self._count

@@ -38,14 +38,14 @@ class Obd(Aggregated):
         total: dict[str, Tensor] = {}
         count = 0
 
-        def seen(gradients: Mapping[str, Tensor], samples: int) -> None:
+        def record(gradients: Mapping[str, Tensor], samples: int) -> None:
             nonlocal count
             count += samples
             for name, gradient in gradients.items():
                 # Samples of a batch are independent: the square of their mean is a samples-th of the mean square.
                 total[name] = total.get(name, torch.zeros_like(gradient)) + samples * samples * gradient.square()
 
-        parameter_gradients(network.units, network.data, seen)
+        parameter_gradients(network.units, network.data, record)
         state = dict(network.model.named_parameters(remove_duplicate=False))
         saliency = {name: square / count * state[name].detach().square() / 2 for name, square in total.items()}
         parts = ((unit, rows.sum(1)) for unit, rows in filters(network, saliency))

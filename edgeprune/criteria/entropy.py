@@ -32,8 +32,8 @@ class WeightEntropy(Aggregated):
         largest = rows.abs().max().clamp(min=torch.finfo(rows.dtype).tiny)
         bins = ((rows / largest + 1) / 2 * self._bins).long().clamp(0, self._bins - 1)
         counts = torch.zeros(len(rows), self._bins, device=rows.device)
-        share = counts.scatter_add_(1, bins, torch.ones_like(rows)) / rows.shape[1]
-        return -torch.xlogy(share, share).sum(1)
+        fraction = counts.scatter_add_(1, bins, torch.ones_like(rows)) / rows.shape[1]
+        return -torch.xlogy(fraction, fraction).sum(1)
 
 
 @register

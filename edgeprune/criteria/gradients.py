@@ -83,11 +83,11 @@ class Snip(Aggregated):
     def score(self, network: Network) -> Tensor:
         total: dict[str, Tensor] = {}
 
-        def seen(gradients: Mapping[str, Tensor], samples: int) -> None:
+        def record(gradients: Mapping[str, Tensor], samples: int) -> None:
             for name, gradient in gradients.items():
                 total[name] = total.get(name, torch.zeros_like(gradient)) + samples * gradient
 
-        parameter_gradients(network.units, network.data, seen)
+        parameter_gradients(network.units, network.data, record)
         state = dict(network.model.named_parameters(remove_duplicate=False))
         sensitivity = {name: (gradient * state[name].detach()).abs() for name, gradient in total.items()}
         parts = ((unit, rows.sum(1)) for unit, rows in filters(network, sensitivity))
@@ -110,7 +110,7 @@ class _Gates:
         self.sum, self.magnitude, self.square = (torch.zeros(size, dtype=torch.float64) for _ in range(3))
         open_gates: list[tuple[Site, Tensor]] = []
 
-        def seen(site: Site, value: Tensor, gradient: Tensor) -> None:
+        def record(site: Site, value: Tensor, gradient: Tensor) -> None:
             open_gates.append((site, (value * gradient).sum(2).cpu()))
 
         def done(samples: int) -> None:
@@ -125,4 +125,4 @@ class _Gates:
             self.magnitude += gates.abs().sum(0)
             self.square += gates.square().sum(0)
 
-        backward(network.units, network.data, seen, done)
+        backward(network.units, network.data, record, done)

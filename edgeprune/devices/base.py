@@ -51,7 +51,7 @@ class Conversation(Protocol):
 class Workspace(Protocol):
     """Private folder on a device. Closing it removes the folder and ends every program that was started from it."""
 
-    def push(self, file: Path, *beside: Path) -> str:
+    def push(self, file: Path, *companions: Path) -> str:
         """Copy a file and its companion files to the device, and return the path of the file there.
 
         Raises:
@@ -115,7 +115,7 @@ class Device(Protocol):
         ...
 
 
-class LineLostError(DeviceError):
+class ConnectionLostError(DeviceError):
     """Lost connection to a device. Nothing is left on the device, and another attempt may succeed."""
 
 

@@ -78,11 +78,11 @@ class EmulatedMicrocontroller:
             MissingPackageError: TFLite Micro is not installed.
         """
         extras.check("mcu")
-        with board_workspace(_EmulatedTalk) as workspace:
+        with board_workspace(_EmulatedConversation) as workspace:
             yield workspace
 
 
-class _EmulatedTalk(BoardConversation):
+class _EmulatedConversation(BoardConversation):
     """Conversation with an emulated board that this conversation starts."""
 
     def __init__(self) -> None:

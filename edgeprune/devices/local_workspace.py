@@ -24,7 +24,7 @@ class LocalFiles:
         self._folder = folder
         self._conversations: list[_Closing] = []
 
-    def push(self, file: Path, *beside: Path) -> str:
+    def push(self, file: Path, *companions: Path) -> str:
         """Return the path of the file, which is on this machine already."""
         return str(file.resolve())
 

@@ -25,15 +25,15 @@ from edgeprune import files, safe_json, subprocesses
 from edgeprune.devices.base import (
     EMULATED,
     Capability,
+    ConnectionLostError,
     Kind,
-    LineLostError,
     Workspace,
     kind_option,
     options,
     transport,
 )
 from edgeprune.devices.remote import MARK
-from edgeprune.devices.ssh_conversation import LOST, NOT_FOUND, SshConversation, exit_code, lost_line
+from edgeprune.devices.ssh_conversation import LOST, NOT_FOUND, SshConversation, connection_lost, exit_code
 from edgeprune.devices.subprocess_channel import ChildProcess, ProgramEndedError, cannot_start, how_it_ended, last_words
 from edgeprune.errors import DeviceError, InputError
 
@@ -119,23 +119,20 @@ class Ssh:
 
 @transport("ssh")
 def _ssh(location: str) -> Ssh:
-    address, query_options = options(location, ("python", "ssh_config", EMULATED), uri=f"ssh:{location}")
+    uri = f"ssh:{location}"
+    address, query_options = options(location, ("python", "ssh_config", EMULATED), uri=uri)
     match = _ADDRESS.fullmatch(address)
     if match is None or match["host"].startswith("-") or (match["user"] or "").startswith("-"):
-        raise InputError(
-            f"device: got 'ssh:{location}', must be ssh://user@host:port, where user and port are optional"
-        )
+        raise InputError(f"device: got '{uri}', must be ssh://user@host:port, where user and port are optional")
     port = None if match["port"] is None else int(match["port"])
     if port is not None and not 0 < port < 1 << 16:
-        raise InputError(f"device ssh:{location}: got port {port}, must be from 1 to 65535")
+        raise InputError(f"device {uri}: got port {port}, must be from 1 to 65535")
     python = query_options.get("python", "python3")
     try:
         shlex.split(python)
     except ValueError as problem:
-        raise InputError(
-            f"device ssh:{location}: option python: got {python!r}, must be a command: {problem}"
-        ) from problem
-    kind = kind_option(query_options, uri=f"ssh:{location}")
+        raise InputError(f"device {uri}: option python: got {python!r}, must be a command: {problem}") from problem
+    kind = kind_option(query_options, uri=uri)
     return Ssh(match["host"], match["user"], port, python=python, ssh_config=query_options.get("ssh_config"), kind=kind)
 
 
@@ -167,7 +164,7 @@ class _SshWorkspace:
         self._agent = SshConversation(child, self._device.uri)
         try:
             self._folder = self._beginning()
-        except LineLostError as problem:
+        except ConnectionLostError as problem:
             raise self._unreachable(child.last_words()) from problem
         except ProgramEndedError as problem:
             if problem.code == NOT_FOUND:
@@ -188,9 +185,9 @@ class _SshWorkspace:
             with suppress(ValueError, TypeError, KeyError):
                 return str(safe_json.loads(line)["folder"])
 
-    def push(self, file: Path, *beside: Path) -> str:
+    def push(self, file: Path, *companions: Path) -> str:
         place = self._places.setdefault(file.resolve(), str(len(self._places) + 1))
-        for other in beside:
+        for other in companions:
             self._put(other, f"{place}/{other.name}")
         return self._put(file, f"{place}/{file.name}")
 
@@ -213,7 +210,7 @@ class _SshWorkspace:
             raise cannot_start("ssh", problem) from problem
         words = last_words(ended.stderr)
         if ended.returncode == LOST:
-            raise lost_line(self._device.uri, words)
+            raise connection_lost(self._device.uri, words)
         if ended.returncode != 0:
             raise DeviceError(f"{script} {how_it_ended(exit_code(ended.returncode), words)}")
         return ended.stdout.partition(self._start + "\n")[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edgeprune.devices.base import LineLostError
+from edgeprune.devices.base import ConnectionLostError
 from edgeprune.devices.subprocess_channel import ChildProcess, ProgramEndedError
 
 LOST, NOT_FOUND = 255, 127
@@ -27,11 +27,11 @@ class SshConversation:
         self._after = after
 
     def send(self, line: str) -> None:
-        with self._telling():
+        with self._translate_errors():
             self._child.send(line)
 
     def receive(self, *, timeout_s: float) -> str:
-        with self._telling():
+        with self._translate_errors():
             while self._after is not None:
                 if self._child.receive(timeout_s=timeout_s) == self._after:
                     self._after = None
@@ -44,19 +44,19 @@ class SshConversation:
         self._child.close()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Distinguish a lost connection from a program that ended."""
         try:
             yield
         except ProgramEndedError as problem:
             if problem.code == LOST:
-                raise lost_line(self._uri, problem.words) from problem
+                raise connection_lost(self._uri, problem.words) from problem
             raise ProgramEndedError(problem.name, exit_code(problem.code), problem.words) from problem
 
 
-def lost_line(uri: str, words: str) -> LineLostError:
+def connection_lost(uri: str, words: str) -> ConnectionLostError:
     """Return the error for a lost connection; ``words`` is the output of the ssh client."""
-    return LineLostError(f"the connection to {uri} was lost" + (f": {words}" if words else ""))
+    return ConnectionLostError(f"the connection to {uri} was lost" + (f": {words}" if words else ""))
 
 
 def exit_code(code: int) -> int:

@@ -47,7 +47,7 @@ def _recipe(name: str, path: Path) -> Finding:
         recipe = Recipe.load(path)
         data, weights = recipe.data_dir, recipe.weights_path
     except RecipeError as problem:
-        return Finding(name, "bad", str(problem), f"edgeprune recipes show {file_lookup.shown(path.parent)}")
+        return Finding(name, "bad", str(problem), f"edgeprune recipes show {file_lookup.display_path(path.parent)}")
     if data is not None and not data.is_dir():
         message = f"data folder {data} does not exist"
         return Finding(name, "absent", message, f"edgeprune build {name} --data-dir FOLDER")

@@ -26,7 +26,7 @@ def _target(name: str, path: Path) -> Finding:
         target = Target.load(path)
         backend = backends.for_target(target)
     except TargetError as problem:
-        return Finding(name, "bad", str(problem), f"edgeprune targets show {file_lookup.shown(path)}")
+        return Finding(name, "bad", str(problem), f"edgeprune targets show {file_lookup.display_path(path)}")
     runtime = target.runtime
     package = backend.package or backend.host.package
     assert package is not None

@@ -20,8 +20,8 @@ from torch.utils import _pytree as pytree
 
 from edgeprune.errors import CaptureError, ModelError
 from edgeprune.graph.constant_folding import fold_constants
-from edgeprune.graph.graph_operators import draws, is_operator_call
-from edgeprune.model.eval_mode import kept_modes
+from edgeprune.graph.graph_operators import is_operator_call, is_random
+from edgeprune.model.eval_mode import preserve_modes
 from edgeprune.model.user_code_guard import user_code
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Program:
         if node.op == "get_attr":
             value = self.tensor(node)
             return None if isinstance(value, nn.Parameter) else value.clone()
-        if not is_operator_call(node) or draws(node):
+        if not is_operator_call(node) or is_random(node):
             return None
         values: dict[fx.Node, Any] = {}
         for source in node.all_input_nodes:
@@ -247,7 +247,7 @@ def evaluating(model: nn.Module) -> AbstractContextManager[None]:
 @contextmanager
 def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     fused = torch.backends.mha.get_fastpath_enabled()
-    with kept_modes(model):
+    with preserve_modes(model):
         model.train(training)
         torch.backends.mha.set_fastpath_enabled(False)
         try:

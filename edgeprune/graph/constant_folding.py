@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from edgeprune.graph.graph_operators import aliases, draws, is_operator_call, mutates
+from edgeprune.graph.graph_operators import aliases, is_operator_call, is_random, mutates
 
 
 def fold_constants(module: fx.GraphModule, state: frozenset[str]) -> None:
@@ -56,7 +56,7 @@ def _constant_nodes(graph: fx.Graph, state: frozenset[str]) -> set[fx.Node]:
                 fixed = (
                     node.op == "call_function"
                     and all(source in constant for source in node.all_input_nodes)
-                    and not draws(node)
+                    and not is_random(node)
                     and (bool(node.all_input_nodes) or is_operator_call(node))
                 )
             if fixed and root[node] not in varying:

@@ -45,7 +45,7 @@ def aliases(node: fx.Node) -> bool:
     return any(result.alias_info is not None for result in schema(node.target).returns)
 
 
-def draws(node: fx.Node) -> bool:
+def is_random(node: fx.Node) -> bool:
     """Return whether the call may draw random numbers, so that its result differs between runs."""
     return is_operator_call(node) and torch.Tag.nondeterministic_seeded in node.target.tags  # type: ignore[union-attr]
 

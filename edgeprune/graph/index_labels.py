@@ -78,9 +78,9 @@ def gather(elements: Tensor) -> Track | None:
         if elements.shape[dim] == 1 or elements.stride(dim) == 0:
             elements = elements.select(dim, 0)
         else:
-            whole = elements.amax(dim, keepdim=True)
-            if bool(((elements == whole) | (elements == CONSTANT)).all()):
-                elements = whole.select(dim, 0)
+            maxima = elements.amax(dim, keepdim=True)
+            if bool(((elements == maxima) | (elements == CONSTANT)).all()):
+                elements = maxima.select(dim, 0)
             else:
                 dims.insert(0, dim)
     if not bool((elements >= FIRST).any()):

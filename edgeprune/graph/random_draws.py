@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgeprune.graph.capture import Program
-from edgeprune.graph.graph_operators import bind_arguments, call_operator, draws, operator_name
+from edgeprune.graph.graph_operators import bind_arguments, call_operator, is_random, operator_name
 
 
 def _normal(arguments: Mapping[str, Any]) -> Any:
@@ -87,5 +87,5 @@ def constant_draws(program: Program) -> AbstractContextManager[Any]:
     """
     # Blocks such as autocast have separate graphs.
     graphs = [module.graph for module in program.module.modules() if isinstance(module, fx.GraphModule)]
-    random = any(draws(node) for graph in graphs for node in graph.nodes)
+    random = any(is_random(node) for graph in graphs for node in graph.nodes)
     return _ConstantDraws() if random else nullcontext()  # type: ignore[no-untyped-call]

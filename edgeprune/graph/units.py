@@ -270,10 +270,7 @@ def _names(layers: list[str]) -> list[str]:
 
 
 def remaining_shape(labels: Labels, removed_ids: Tensor) -> list[int]:
-    """Return the shape of a tensor without removed coordinates, or its dense shape if the remainder is not a box.
-
-    ``removed_ids`` is a mask over ids, (ids,).
-    """
+    """Return the shape of a tensor without the ids in a mask, (ids,); its dense shape if the rest is not a box."""
     keep = keep_masks(labels, removed_ids) or {}
     return [remaining_size(keep, dim, size) for dim, size in enumerate(labels.shape)]
 
@@ -291,10 +288,10 @@ def keep_masks(labels: Labels, removed_ids: Tensor) -> Keep | None:
             continue
         box = torch.zeros_like(removed)
         for axis, dim in enumerate(track.dims):
-            whole = removed.movedim(axis, 0).flatten(1).all(1) if len(track.dims) > 1 else removed
-            if bool(whole.any()):
-                keep[dim] = keep.get(dim, True) & ~whole
-                box |= whole.reshape([-1 if at == axis else 1 for at in range(len(track.dims))])
+            lost_indices = removed.movedim(axis, 0).flatten(1).all(1) if len(track.dims) > 1 else removed
+            if bool(lost_indices.any()):
+                keep[dim] = keep.get(dim, True) & ~lost_indices
+                box |= lost_indices.reshape([-1 if at == axis else 1 for at in range(len(track.dims))])
         if not torch.equal(box, removed):
             return None
     return keep

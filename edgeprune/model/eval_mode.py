@@ -9,7 +9,7 @@ from torch import nn
 
 
 @contextmanager
-def kept_modes(model: nn.Module) -> Iterator[None]:
+def preserve_modes(model: nn.Module) -> Iterator[None]:
     """Restore the mode of every module of ``model`` at the end, so that a frozen BatchNorm remains frozen."""
     modes = [(module, module.training) for module in model.modules()]
     try:
@@ -25,7 +25,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
     The mode of a ``torch.export`` program is fixed at capture, and is not changed.
     """
-    with kept_modes(model):
+    with preserve_modes(model):
         if any(module.training for module in model.modules()):
             with suppress(NotImplementedError):
                 model.eval()

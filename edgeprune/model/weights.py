@@ -131,11 +131,11 @@ def _renamed(state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> Mapping
         state = {name: tensor for name, tensor in state.items() if name != _AVERAGES}
     if all(name in want for name in state):
         return state
-    names = {_plain(name): name for name in want}
-    renamed = {names.get(_plain(name), _plain(name)): tensor for name, tensor in state.items()}
+    names = {_without_wrappers(name): name for name in want}
+    renamed = {names.get(_without_wrappers(name), _without_wrappers(name)): tensor for name, tensor in state.items()}
     return renamed if len(names) == len(want) and len(renamed) == len(state) else state
 
 
-def _plain(name: str) -> str:
+def _without_wrappers(name: str) -> str:
     """``name`` without the components that wrappers add."""
     return ".".join(part for part in name.split(".") if part not in COMPONENTS)

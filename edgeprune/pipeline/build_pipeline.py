@@ -249,7 +249,7 @@ def _for_target(recipe: Recipe, target: Target) -> Recipe:
             f"'budget.arena_bytes': only TFLite Micro on microcontrollers has an arena, but {target.name} runs "
             f"{backend.title}: set budget.peak_activation_bytes instead"
         )
-    if "latency_ms" in recipe.budget.aims.costs and target.ms_per_mac is None:
+    if "latency_ms" in recipe.budget.pruning_targets.costs and target.ms_per_mac is None:
         target.require_latency_table()
     accuracy, training = recipe.budget.accuracy, recipe.training
     if isinstance(accuracy, float | int) and accuracy > 1 and training.metric is None:

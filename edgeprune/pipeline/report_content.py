@@ -32,7 +32,7 @@ def report_content(settings: BuildSettings, results: ReportResults) -> ReportDat
         groups=description.groups,
         asked=RequestedSettings(
             description=recipe.description,
-            budget={name: limit for name, limit in recipe.budget.given().items() if name != "require"},
+            budget={name: limit for name, limit in recipe.budget.settings().items() if name != "require"},
             criterion=description.criterion,
             select=description.select,
             repairs=description.repairs,

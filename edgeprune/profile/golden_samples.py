@@ -38,22 +38,25 @@ class Golden:
         inputs: Samples (N, ...), preprocessed as in training.
         outputs: Expected outputs (N, ...), in the order of the model.
         tolerance: Largest allowed difference of an output, relative to the largest expected value of that output.
-        along: Expected outputs in other precisions of the bundle, by precision.
+        other_precisions: Expected outputs in other precisions of the bundle, by precision.
     """
 
     inputs: Array
     outputs: tuple[Array, ...]
     tolerance: float
-    along: Mapping[str, Golden] = field(default_factory=dict)
+    other_precisions: Mapping[str, Golden] = field(default_factory=dict)
 
     def of(self, precision: str | None) -> Golden:
         """Return the expected outputs in ``precision``, such as ``float16``; None: the shipped precision."""
-        return self if precision is None else self.along.get(precision, self)
+        return self if precision is None else self.other_precisions.get(precision, self)
 
     def save(self, path: Path) -> None:
         """Write the samples to ``path``; equal values give equal bytes."""
         stored: dict[str, Any] = {_INPUT: self.inputs}
-        for prefix, golden in {"": self, **{f"{name}.": other for name, other in self.along.items()}}.items():
+        for prefix, golden in {
+            "": self,
+            **{f"{name}.": other for name, other in self.other_precisions.items()},
+        }.items():
             stored[f"{prefix}{_TOLERANCE}"] = np.float64(golden.tolerance)
             stored |= {f"{prefix}{_OUTPUT.format(index)}": output for index, output in enumerate(golden.outputs)}
         np.savez(path, **stored)
@@ -73,7 +76,7 @@ class Golden:
                 precision, _, key = name.rpartition(".")
                 by_precision.setdefault(precision, {})[key] = value
             goldens = {precision: cls(inputs, *_outputs(values)) for precision, values in by_precision.items()}
-            return replace(goldens.pop(""), along=goldens)
+            return replace(goldens.pop(""), other_precisions=goldens)
         except (OSError, ValueError, TypeError, KeyError) as problem:
             raise BundleError(f"{path} is not a valid file of golden samples: {problem}") from problem
 

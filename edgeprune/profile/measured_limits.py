@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeprune import backends
-from edgeprune.bundle.budget_check import verdict
+from edgeprune.bundle.budget_check import compare_with_limit
 from edgeprune.bundle.budget_report import BudgetReport, ConstraintReport
 from edgeprune.bundle.manifest import Manifest, Platform
 from edgeprune.config.budget import is_fraction
@@ -45,14 +45,16 @@ def _check_limit(
     value, kind = _figure(gate.name, shipped) if shipped is not None else (None, "measured")
     if is_fraction(gate.limit) and base is None:
         # A fraction of an unknown value has no absolute limit; no value is within a limit of 0.
-        return verdict(gate.name, 0.0, None, kind, note=f"it is a fraction of dense, which was not measured; {_ADVICE}")
+        return compare_with_limit(
+            gate.name, 0.0, None, kind, note=f"it is a fraction of dense, which was not measured; {_ADVICE}"
+        )
     limit = BudgetConstraint(gate.name, gate.limit).resolved(base)
     if value is None:
-        return verdict(gate.name, limit, None, kind, note=f"the shipped model was not measured; {_ADVICE}")
+        return compare_with_limit(gate.name, limit, None, kind, note=f"the shipped model was not measured; {_ADVICE}")
     if kind == "measured" and not is_on_target(platform, profile):
         note = f"measured on {device_name(profile)}; {_ADVICE}"
-        return verdict(gate.name, limit, value, "estimated", required=gate.require, note=note)
-    return verdict(gate.name, limit, value, kind, required=gate.require)
+        return compare_with_limit(gate.name, limit, value, "estimated", required=gate.require, note=note)
+    return compare_with_limit(gate.name, limit, value, kind, required=gate.require)
 
 
 def _dense(profile: Profile) -> ModelProfile | None:

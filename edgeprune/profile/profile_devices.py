@@ -14,7 +14,7 @@ from typing import Any
 from edgeprune import devices as known
 from edgeprune.bundle.unpack import as_folder
 from edgeprune.devices import Capability, Device
-from edgeprune.devices.base import LineLostError
+from edgeprune.devices.base import ConnectionLostError
 from edgeprune.errors import DeviceError, EdgePruneError, MeasurementError
 from edgeprune.profile.interleaved_bench import InterleavedBench
 from edgeprune.profile.profile_result import Profile
@@ -223,7 +223,7 @@ def _measured(
                 with turn(bench.host):
                     return bench.measure(progress)
         except DeviceError as problem:
-            if connection_error is None and not isinstance(problem, LineLostError):
+            if connection_error is None and not isinstance(problem, ConnectionLostError):
                 raise
             connection_error = problem
     assert connection_error is not None

@@ -20,7 +20,7 @@ import numpy as np
 from edgeprune import safe_json
 from edgeprune.backends.tensorrt.trtexec_report import read_profile
 from edgeprune.devices import Conversation, Kind, Workspace
-from edgeprune.devices.base import LineLostError
+from edgeprune.devices.base import ConnectionLostError
 from edgeprune.errors import DeviceError
 from edgeprune.profile import latency_statistics
 from edgeprune.profile.golden_samples import Array, arrays
@@ -174,7 +174,7 @@ class Runner:
         logger.debug("%s <- %s", self._name, command)
         try:
             self._conversation.send(json.dumps(command))
-        except LineLostError:
+        except ConnectionLostError:
             raise
         except DeviceError as problem:
             raise DeviceError(f"measuring {self._name}: {problem}") from problem
@@ -182,7 +182,7 @@ class Runner:
     def _answer(self, event: str, keys: Mapping[str, type], timeout_s: float | None = None) -> dict[str, Any]:
         try:
             line = self._conversation.receive(timeout_s=timeout_s or self._timeout_s)
-        except LineLostError:
+        except ConnectionLostError:
             raise
         except DeviceError as problem:
             raise DeviceError(f"measuring {self._name}: {problem}") from problem

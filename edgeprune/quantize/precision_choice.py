@@ -97,7 +97,7 @@ class PrecisionDecision:
     other_precisions: tuple[Precision, ...] = ()
 
 
-def decide(demand: Demand, facts: PrecisionInputs, *, accuracy_drop: float) -> PrecisionDecision:
+def decide(demand: Demand, inputs: PrecisionInputs, *, accuracy_drop: float) -> PrecisionDecision:
     """Select a precision.
 
     ``auto`` selects int8 if it is significantly faster (the whole confidence interval is below 1) and its accuracy drop
@@ -105,7 +105,7 @@ def decide(demand: Demand, facts: PrecisionInputs, *, accuracy_drop: float) -> P
 
     Args:
         demand: Precision in the recipe.
-        facts: Measurements.
+        inputs: Measurements.
         accuracy_drop: Largest allowed drop of top-1 accuracy of int8 against float32, 0..1.
 
     Raises:
@@ -113,12 +113,12 @@ def decide(demand: Demand, facts: PrecisionInputs, *, accuracy_drop: float) -> P
     """
     if demand == "float32":
         return PrecisionDecision("float32", "float32 is demanded")
-    if facts.int8 is None:
+    if inputs.int8 is None:
         if demand == "int8":
-            raise BudgetError(f"quantize.precision: int8 is required, but cannot be written: {facts.why_no_int8}")
-        return PrecisionDecision("float32", f"there is no int8 file: {facts.why_no_int8}")
-    drop = facts.float32.accuracy - facts.int8.accuracy
-    accuracies = f"{facts.int8.accuracy:.2%} instead of {facts.float32.accuracy:.2%}"
+            raise BudgetError(f"quantize.precision: int8 is required, but cannot be written: {inputs.why_no_int8}")
+        return PrecisionDecision("float32", f"there is no int8 file: {inputs.why_no_int8}")
+    drop = inputs.float32.accuracy - inputs.int8.accuracy
+    accuracies = f"{inputs.int8.accuracy:.2%} instead of {inputs.float32.accuracy:.2%}"
     if drop > accuracy_drop + ROUNDING:
         loss_text = f"int8 loses {_points(drop)} ({accuracies}), allowed are {_points(accuracy_drop)}"
         if demand == "int8":
@@ -130,13 +130,13 @@ def decide(demand: Demand, facts: PrecisionInputs, *, accuracy_drop: float) -> P
         return PrecisionDecision("float32", loss_text)
     accuracy_text = f"it keeps the accuracy ({accuracies}; a drop of {_points(accuracy_drop)} is allowed)"
     if demand == "int8":
-        return PrecisionDecision("int8", f"int8 is demanded, and {accuracy_text}; {_speed(facts)}", _figures(facts))
-    if facts.speed != "faster":
+        return PrecisionDecision("int8", f"int8 is demanded, and {accuracy_text}; {_speed(inputs)}", _figures(inputs))
+    if inputs.speed != "faster":
         return PrecisionDecision(
-            "float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(facts)}", _figures(facts)
+            "float32", f"int8 keeps the accuracy ({accuracies}), but {_speed(inputs)}", _figures(inputs)
         )
-    size_text = f"{facts.int8.file_bytes:,} bytes instead of {facts.float32.file_bytes:,}"
-    return PrecisionDecision("int8", f"{_speed(facts)}, and {accuracy_text}; {size_text}", _figures(facts))
+    size_text = f"{inputs.int8.file_bytes:,} bytes instead of {inputs.float32.file_bytes:,}"
+    return PrecisionDecision("int8", f"{_speed(inputs)}, and {accuracy_text}; {size_text}", _figures(inputs))
 
 
 def decide_for_board(
@@ -179,26 +179,26 @@ def decide_for_board(
     return PrecisionDecision(lowest, reason, other_precisions=tuple(other_precisions))
 
 
-def _speed(facts: PrecisionInputs) -> str:
+def _speed(inputs: PrecisionInputs) -> str:
     """Describe the speed comparison of int8 with float32."""
-    ratio = facts.ratio
+    ratio = inputs.ratio
     if ratio is None:
         return "its latency was not measured"
     if ratio.kind != "measured":
         return f"its latency on {ratio.where} is {ratio.kind}, not measured"
     comparison = {"faster": "is faster", "slower": "is slower", "unsure": "is not significantly faster"}[
-        facts.locked or ratio.speed
+        inputs.locked or ratio.speed
     ]
     return f"int8 {comparison} on {ratio.where}"
 
 
-def _figures(facts: PrecisionInputs) -> str:
-    ratio = facts.ratio
+def _figures(inputs: PrecisionInputs) -> str:
+    ratio = inputs.ratio
     if ratio is None:
         return ""
     medians = (
-        f", {facts.int8.latency_ms:.3g} ms after {facts.float32.latency_ms:.3g} ms"
-        if facts.int8 and facts.int8.latency_ms is not None and facts.float32.latency_ms is not None
+        f", {inputs.int8.latency_ms:.3g} ms after {inputs.float32.latency_ms:.3g} ms"
+        if inputs.int8 and inputs.int8.latency_ms is not None and inputs.float32.latency_ms is not None
         else ""
     )
     interval = f"{ratio.low:.2f} to {ratio.high:.2f}"

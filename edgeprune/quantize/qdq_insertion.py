@@ -129,11 +129,11 @@ def _free_logits(graph: ir.Graph) -> None:
     """Remove Q/DQ pairs between a matrix product and an output of the model."""
     for output in list(graph.outputs):
         source = pair_source(output)
-        if source is not None and made_by(source, "Gemm", "MatMul") and not source.is_graph_output():
+        if source is not None and producer(source, "Gemm", "MatMul") and not source.is_graph_output():
             replace_output(output, source)
 
 
-def made_by(value: ir.Value | None, *kinds: str) -> ir.Node | None:
+def producer(value: ir.Value | None, *kinds: str) -> ir.Node | None:
     """Return the node that computes ``value`` if its operator is one of ``kinds``; else None."""
     node = None if value is None else value.producer()
     return node if node is not None and node.op_type in kinds else None
@@ -141,8 +141,8 @@ def made_by(value: ir.Value | None, *kinds: str) -> ir.Node | None:
 
 def pair_source(value: ir.Value | None) -> ir.Value | None:
     """Return the activation that reaches ``value`` through Q and DQ; None if there is no such pair."""
-    dequantize = made_by(value, "DequantizeLinear")
-    quantize = made_by(dequantize.inputs[0], "QuantizeLinear") if dequantize else None
+    dequantize = producer(value, "DequantizeLinear")
+    quantize = producer(dequantize.inputs[0], "QuantizeLinear") if dequantize else None
     source = quantize.inputs[0] if quantize else None
     return None if source is None or source.is_initializer() else source
 

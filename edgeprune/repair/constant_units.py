@@ -20,16 +20,16 @@ def constant_units(units: Units, samples: Samples) -> Tensor:
     pads its input with zeros.
     """
     varies = torch.zeros(len(units), dtype=torch.float64)
-    seen_at = torch.zeros(len(units), dtype=torch.float64)
+    consumptions = torch.zeros(len(units), dtype=torch.float64)
     lowest: dict[Site, Tensor] = {}
     highest: dict[Site, Tensor] = {}
 
-    def seen(site: Site, value: Tensor) -> None:
+    def record(site: Site, value: Tensor) -> None:
         low, high = value.amin((0, 2)).cpu(), value.amax((0, 2)).cpu()
         lowest[site] = torch.minimum(lowest.get(site, low), low)
         highest[site] = torch.maximum(highest.get(site, high), high)
 
-    forward(units, samples, seen)
+    forward(units, samples, record)
     for site, low in lowest.items():
         high = highest[site]
         allowed = _SAME * float(torch.maximum(low.abs(), high.abs()).max())
@@ -37,8 +37,8 @@ def constant_units(units: Units, samples: Samples) -> Tensor:
         if _pads(units, site):
             moves |= torch.maximum(low.abs(), high.abs()) > allowed
         site.add(moves, varies)
-        site.add(torch.ones(len(low)), seen_at)
-    return (varies == 0) & (seen_at > 0)
+        site.add(torch.ones(len(low)), consumptions)
+    return (varies == 0) & (consumptions > 0)
 
 
 def _pads(units: Units, site: Site) -> bool:

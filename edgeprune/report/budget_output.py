@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeprune.bundle.budget_report import BudgetReport
-from edgeprune.report.quantity_text import shown
+from edgeprune.report.quantity_text import format_quantity
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,8 +21,8 @@ def cells(report: BudgetReport, metric: str = "accuracy") -> tuple[str, ...]:
     sign = "at least" if report.name == LEAST else "at most"
     return (
         report.name,
-        "unknown" if report.value is None else shown(report.name, report.value, metric=metric),
-        f"{sign} {shown(report.name, report.limit, metric=metric)}",
+        "unknown" if report.value is None else format_quantity(report.name, report.value, metric=metric),
+        f"{sign} {format_quantity(report.name, report.limit, metric=metric)}",
         "" if report.margin is None else _margin(report, metric),
         "" if report.kind == "exact" or report.value is None else report.kind,
         "kept" if report.ok else "MISSED",
@@ -62,4 +62,6 @@ def _margin(report: BudgetReport, metric: str) -> str:
     assert report.margin is not None
     if report.name == LEAST:
         return f"{100 * report.margin:+.2f} points" if metric == "accuracy" else f"{report.margin:+.4g}"
-    return f"{100 * report.margin / report.limit:+.1f} %" if report.limit else shown(report.name, report.margin)
+    return (
+        f"{100 * report.margin / report.limit:+.1f} %" if report.limit else format_quantity(report.name, report.margin)
+    )

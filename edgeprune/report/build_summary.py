@@ -11,7 +11,7 @@ from edgeprune.bundle.manifest import Manifest
 from edgeprune.profile.measured_limits import device_name, is_on_target
 from edgeprune.profile.profile_result import Profile
 from edgeprune.report import budget_output, build_table
-from edgeprune.report.quantity_text import count, milliseconds, shown, size
+from edgeprune.report.quantity_text import count, format_quantity, milliseconds, size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,7 +63,7 @@ def cells(outcome: BuildOutcome) -> tuple[str, ...]:
         "" if manifest.precision is None else manifest.precision.shipped,
         count(shipped.macs),
         "" if shipped.file_bytes is None else size(shipped.file_bytes),
-        "" if shipped.accuracy is None else shown("accuracy", shipped.accuracy, metric=manifest.metric),
+        "" if shipped.accuracy is None else format_quantity("accuracy", shipped.accuracy, metric=manifest.metric),
         _latency(outcome.finished),
         f"{num_met} of {len(budgets)} kept",
         str(outcome.exit_code),

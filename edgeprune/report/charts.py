@@ -108,7 +108,7 @@ def plot(
         labels: Labels of points.
         height_rem: Height in units of the font size.
     """
-    grid = [line([(0, 100 - y.at(tick)), (100, 100 - y.at(tick))], "grid") for tick in _shown(y)]
+    grid = [line([(0, 100 - y.at(tick)), (100, 100 - y.at(tick))], "grid") for tick in _labelled_ticks(y)]
     chart = element(
         "svg",
         element("title", title),
@@ -120,8 +120,8 @@ def plot(
         role="img",
     )
     texts = [
-        *(_tick("y", f"top:{_n(100 - y.at(tick))}%", y, tick) for tick in _shown(y)),
-        *(_tick("x", f"left:{_n(x.at(tick))}%", x, tick) for tick in _shown(x)),
+        *(_tick("y", f"top:{_n(100 - y.at(tick))}%", y, tick) for tick in _labelled_ticks(y)),
+        *(_tick("x", f"left:{_n(x.at(tick))}%", x, tick) for tick in _labelled_ticks(x)),
         *(_label(label) for label in labels),
     ]
     area = element("div", chart, texts, class_="area", style=f"height:{height_rem:g}rem")
@@ -182,7 +182,7 @@ def _end(name: str) -> str:
     return name if len(name) <= _TICK_LETTERS else f"…{name[1 - _TICK_LETTERS :]}"
 
 
-def _shown(axis: ChartAxis) -> list[float]:
+def _labelled_ticks(axis: ChartAxis) -> list[float]:
     return axis.ticks() if axis.show is not None else []
 
 

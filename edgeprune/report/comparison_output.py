@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from edgeprune.report.comparison_result import Comparison
 from edgeprune.report.quantity_change import QuantityChange
-from edgeprune.report.quantity_text import points, shown, signed
+from edgeprune.report.quantity_text import format_quantity, points, signed
 from edgeprune.report.regression_limits import ACCURACY
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ _COUNTED = {"failures": "failure", "skipped": "skipped", "errors": "error"}
 
 def cells(change: QuantityChange, metric: str) -> tuple[str, ...]:
     """Return the texts of the columns for one change."""
-    values = ("" if value is None else shown(change.key, value, metric=metric) for value in (change.base, change.new))
+    values = (
+        "" if value is None else format_quantity(change.key, value, metric=metric)
+        for value in (change.base, change.new)
+    )
     return (
         change.key,
         *values,
@@ -111,7 +114,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "worse": _finite(change.worse),
                 "low": _finite(change.low),
                 "high": _finite(change.high),
-                "verdict": change.verdict,
+                "direction": change.direction,
                 "decision": change.decision,
                 "failed": change.failed,
                 "needed": {change.repeats: change.needed}
@@ -141,11 +144,11 @@ def _summary(comparison: Comparison) -> str:
 def _outcome(change: QuantityChange, metric: str) -> str:
     """Return the displayed decision, with the limit if the change failed or is undecided."""
     if change.decision not in ("failed", "undecided") or change.rule is None:
-        return change.verdict
+        return change.direction
     limit = change.rule.limit
     if change.failed and not limit:
         return "WORSE, beyond noise"
-    allowed = shown(change.key, limit) if change.rule.absolute else f"{100 * limit:g} %"
+    allowed = format_quantity(change.key, limit) if change.rule.absolute else f"{100 * limit:g} %"
     if change.key == ACCURACY:
         allowed = f"{100 * limit:g} points" if metric == ACCURACY else f"{limit:g}"
     return f"{'WORSE' if change.failed else 'UNDECIDED'}, {allowed} is allowed"

@@ -21,15 +21,15 @@ class ReportSource:
 
     Attributes:
         manifest: Manifest of the bundle.
-        facts: Content of ``report.json``.
+        data: Content of ``report.json``.
         profile: Content of ``profile.json``; None if nothing was measured.
-        verdicts: Results of all budgets, including those on measurements.
+        budgets: Results of all budgets, including those on measurements.
     """
 
     manifest: Manifest
-    facts: ReportData
+    data: ReportData
     profile: Profile | None
-    verdicts: Sequence[BudgetReport]
+    budgets: Sequence[BudgetReport]
 
     @property
     def shipped(self) -> str:

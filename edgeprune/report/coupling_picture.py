@@ -156,7 +156,7 @@ def _colours(coupling: Coupling) -> list[str]:
 
 def _rail_text(rail: CouplingRail) -> str:
     units = f"{rail.name}, {rail.units:,} unit{'s' if rail.units > 1 else ''}"
-    return f"{units}, frozen: {rail.frozen}" if rail.frozen else f"{units}, {100 * rail.share:.1f} % of MACs"
+    return f"{units}, frozen: {rail.frozen}" if rail.frozen else f"{units}, {100 * rail.macs_fraction:.1f} % of MACs"
 
 
 def _width(*texts: str) -> float:
@@ -181,7 +181,7 @@ def _line(begin: tuple[float, float], end: tuple[float, float], colour: str, wid
 
 
 def _mark(x: float, y: float, role: str, colour: str) -> str:
-    if role == "along":
+    if role == "other":
         return _line((x - 4, y), (x + 4, y), colour, 2)
     fill = colour if role == "makes" else "#ffffff"
     ring = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}" stroke="{colour}" stroke-width="1.8"/>'

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 NETWORK = "(network)"
 """Name of operations in the network itself, outside any layer."""
 
-_GLYPHS = {"makes": "●", "reads": "○", "both": "◉", "along": "┼", "by": "│"}
-_ASCII = {"makes": "#", "reads": "o", "both": "@", "along": "+", "by": "|"}
-MEANING = {"makes": "computes the units", "reads": "reads them", "both": "both", "along": "shrinks with them"}
+_GLYPHS = {"makes": "●", "reads": "○", "both": "◉", "other": "┼", "by": "│"}
+_ASCII = {"makes": "#", "reads": "o", "both": "@", "other": "+", "by": "|"}
+MEANING = {"makes": "computes the units", "reads": "reads them", "both": "both", "other": "shrinks with them"}
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,27 @@ class CouplingRail:
     Attributes:
         name: Name of the group.
         units: Number of units.
-        share: Fraction of the network's MACs, 0 to 1, that depends on the group. A MAC can depend on two groups, so the
-            sum over all groups may exceed 1.
+        macs_fraction: Fraction of the network's MACs, 0 to 1, that depends on the group. A MAC can depend on two
+            groups, so the sum over all groups may exceed 1.
         frozen: Reason why the group cannot be pruned; None if it can.
         makes: Names of the layers that compute the units.
         reads: Names of the layers that read the units.
-        along: Names of the other layers that shrink with the group.
+        others: Names of the other layers that shrink with the group.
     """
 
     name: str
     units: int
-    share: float
+    macs_fraction: float
     frozen: str | None
     makes: tuple[str, ...]
     reads: tuple[str, ...]
-    along: tuple[str, ...]
+    others: tuple[str, ...]
 
     def role(self, layer: str) -> str | None:
-        """Return the role of a layer: ``makes``, ``reads``, ``both`` or ``along``; None if it is not in the group."""
+        """Return the role of a layer: ``makes``, ``reads``, ``both`` or ``other``; None if it is not in the group."""
         if layer in self.makes:
             return "both" if layer in self.reads else "makes"
-        return "reads" if layer in self.reads else "along" if layer in self.along else None
+        return "reads" if layer in self.reads else "other" if layer in self.others else None
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,17 @@ def coupling_of(units: Units, network: nn.Module) -> Coupling:
         mask = units.prunable.new_zeros(len(units))
         mask[group.start : group.stop] = True
         cost.remove(mask)
-        share = 1 - cost.total() / total if total else 0.0
+        macs_fraction = 1 - cost.total() / total if total else 0.0
         cost.restore(mask)
         makes = tuple(dict.fromkeys(_layer(member.tensor) for member in group.producers))
         members = dict.fromkeys(_layer(member.tensor) for member in group.members)
         others = tuple(name for name in members if name not in makes and name not in readers)
-        rails.append(CouplingRail(group.name, len(group), share, group.frozen, makes, tuple(readers), others))
+        rails.append(CouplingRail(group.name, len(group), macs_fraction, group.frozen, makes, tuple(readers), others))
 
     params: dict[str, int] = {}
     for name, parameter in network.named_parameters():
         params[_layer(name)] = params.get(_layer(name), 0) + parameter.numel()
-    coupled = [name for rail in rails for name in (*rail.makes, *rail.reads, *rail.along)]
+    coupled = [name for rail in rails for name in (*rail.makes, *rail.reads, *rail.others)]
     names_with_state = {*params, *coupled}
     names = [name for name in dict.fromkeys([*macs, *params, *coupled]) if macs.get(name) or name in names_with_state]
     sizes: dict[str, dict[tuple[str, int], float]] = {}

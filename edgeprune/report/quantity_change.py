@@ -50,7 +50,7 @@ class QuantityChange:
     repeats_needed: Callable[[float], int | None] = field(default=_unknown, compare=False, repr=False)
 
     @property
-    def verdict(self) -> str:
+    def direction(self) -> str:
         """``worse`` or ``better`` if the change is significant, else ``noise``, ``same`` or ``not compared``."""
         if self.worse is None:
             return "not compared"

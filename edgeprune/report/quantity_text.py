@@ -10,7 +10,7 @@ _COUNTS: Steps = (("G", 1e9), ("M", 1e6), ("k", 1e3))
 _BYTES: Steps = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
-def shown(name: str, value: float, *, metric: str = "accuracy") -> str:
+def format_quantity(name: str, value: float, *, metric: str = "accuracy") -> str:
     """Format the value of a quantity with its unit.
 
     Args:

@@ -28,17 +28,17 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def render(
-    manifest: Manifest, facts: ReportData, profile: Profile | None = None, verdicts: Sequence[BudgetReport] = ()
+    manifest: Manifest, data: ReportData, profile: Profile | None = None, measured_budgets: Sequence[BudgetReport] = ()
 ) -> str:
     """Return the HTML of the report page.
 
     Args:
         manifest: Manifest of the bundle.
-        facts: Content of ``report.json``.
+        data: Content of ``report.json``.
         profile: Content of ``profile.json``; None if nothing was measured.
-        verdicts: Results of the budgets on measured quantities; the manifest contains the others.
+        measured_budgets: Results of the budgets on measured quantities; the manifest contains the others.
     """
-    source = ReportSource(manifest, facts, profile, combined(manifest.budgets, verdicts))
+    source = ReportSource(manifest, data, profile, combined(manifest.budgets, measured_budgets))
     sections = [section for make in SECTIONS if (section := make(source)) is not None]
     name = title(manifest)
     head = element(
@@ -70,8 +70,8 @@ def of_bundle(folder: Path) -> str:
     profile = None
     if manifest.profile is not None and (path := folder / manifest.profile.path).is_file():
         profile = Profile.load(path)
-    facts, verdicts = ReportData.load(folder), Measurements.load(folder).budgets
-    return render(manifest, facts, profile, verdicts)
+    data, measured_budgets = ReportData.load(folder), Measurements.load(folder).budgets
+    return render(manifest, data, profile, measured_budgets)
 
 
 @cache
@@ -80,14 +80,14 @@ def _style() -> Markup:
 
 
 def _header(source: ReportSource, sections: list[Section]) -> Markup:
-    missed = [budget.name for budget in source.verdicts if not budget.ok]
-    verdict = f"✗ missed: {', '.join(missed)}" if missed else "✓ all budgets kept"
+    missed = [budget.name for budget in source.budgets if not budget.ok]
+    status = f"✗ missed: {', '.join(missed)}" if missed else "✓ all budgets kept"
     links = (element("li", element("a", section.title, href=f"#{section.name}")) for section in sections)
     return element(
         "header",
         element("p", "EdgePrune report", class_="over"),
         element("h1", source.manifest.recipe, element("span", " for "), source.manifest.target),
-        element("p", verdict, class_=f"verdict {'bad' if missed else 'good'}"),
+        element("p", status, class_=f"status {'bad' if missed else 'good'}"),
         [element("p", f"⚠ {warning.sentence}.", class_="bad warning") for warning in result_warnings(source.manifest)],
         element("ul", _headlines(source), class_="tiles"),
         _latency_note(source),

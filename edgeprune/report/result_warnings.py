@@ -10,7 +10,7 @@ from edgeprune.bundle.budget_report import BudgetReport
 from edgeprune.bundle.manifest import Manifest
 from edgeprune.config.budget import COSTS
 from edgeprune.report import accuracy_intervals, quantity_text
-from edgeprune.report.quantity_text import shown
+from edgeprune.report.quantity_text import format_quantity
 from edgeprune.report.regression_limits import ACCURACY
 
 _LARGEST_LOSS = 0.05
@@ -123,8 +123,8 @@ def _budget_unused(manifest: Manifest) -> ResultWarning | None:
     assert report.value is not None
     return ResultWarning(
         "budget_unused",
-        f"{100 * (1 - fraction):.0f} % of the budget of {name} is unused: {shown(name, report.value)} of "
-        f"{shown(name, report.limit)}",
+        f"{100 * (1 - fraction):.0f} % of the budget of {name} is unused: {format_quantity(name, report.value)} of "
+        f"{format_quantity(name, report.limit)}",
         {"name": name, "value": report.value, "limit": report.limit, "used": fraction},
         ("any number of channels (--set prune.align=1)", "another selection (--set prune.selection=knapsack)"),
     )

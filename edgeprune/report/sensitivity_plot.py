@@ -52,7 +52,7 @@ def png(measured: SensitivityScan, scores: Mapping[str, Sequence[float]], *, tit
     looks = _looks(measured)
     figure = Figure(figsize=(12, 9), dpi=120, layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(3, 2))
-    ratios = ", ".join(map(share_text, dict.fromkeys(point.ratio for point in measured.groups[0].points)))
+    ratios = ", ".join(map(fraction_text, dict.fromkeys(point.ratio for point in measured.groups[0].points)))
     figure.suptitle(f"Sensitivity of {title}", fontsize=14, color=_INK)
     above.set_title(
         f"One group at a time without {ratios} of its units, lowest {criterion} first; {measured.samples:,} samples",
@@ -70,12 +70,12 @@ def png(measured: SensitivityScan, scores: Mapping[str, Sequence[float]], *, tit
     return content.getvalue()
 
 
-def share_text(ratio: float) -> str:
+def fraction_text(ratio: float) -> str:
     """Format a ratio as a fraction, such as ``1/8``."""
     return str(Fraction(ratio).limit_denominator(100))
 
 
-def lost(measured: SensitivityScan, group: GroupSensitivity) -> tuple[float, float]:
+def largest_change(measured: SensitivityScan, group: GroupSensitivity) -> tuple[float, float]:
     """Return the mean drop of accuracy (0 to 1; 0 if unknown) and the mean increase of the loss of a group."""
     count = len(group.points)
     accuracy = sum((measured.accuracy or 0.0) - (point.accuracy or 0.0) for point in group.points) / count
@@ -84,7 +84,10 @@ def lost(measured: SensitivityScan, group: GroupSensitivity) -> tuple[float, flo
 
 def _looks(measured: SensitivityScan) -> dict[str, _Look]:
     """Return the style of each group, from the most to the least sensitive one."""
-    ranked = [group.group for group in sorted(measured.groups, key=lambda group: lost(measured, group), reverse=True)]
+    ranked = [
+        group.group
+        for group in sorted(measured.groups, key=lambda group: largest_change(measured, group), reverse=True)
+    ]
     most = ranked[: min(_NAMED, -(-len(ranked) // 2))]
     least = ranked[::-1][: min(_NAMED, len(ranked) // 2)]
     looks = dict.fromkeys(ranked, _Look(_OTHER))
@@ -130,15 +133,15 @@ def _explain(axes: Axes, measured: SensitivityScan, looks: Mapping[str, _Look], 
         if named:
             rows += [(blank, ""), (blank, heading)]
             # The figure comes first: matplotlib omits entries that begin with an underscore, as names may.
-            rows += [(lines[name], f"{_lost_text(measured, by_name[name])}  {name}") for name in named]
+            rows += [(lines[name], f"{_largest_change_text(measured, by_name[name])}  {name}") for name in named]
     others = [name for name, look in looks.items() if look.colour == _OTHER]
     if others:
         rows += [(blank, ""), (lines[others[0]], f"{len(others)} between")]
     axes.legend(*zip(*rows, strict=True), loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
 
 
-def _lost_text(measured: SensitivityScan, group: GroupSensitivity) -> str:
-    accuracy, loss = lost(measured, group)
+def _largest_change_text(measured: SensitivityScan, group: GroupSensitivity) -> str:
+    accuracy, loss = largest_change(measured, group)
     points = round(-100 * accuracy, 1) + 0.0  # no -0.0
     return f"loss {loss:+.3g}" if measured.accuracy is None else f"{points:+.1f} points"
 

@@ -53,7 +53,7 @@ class Growing(ProximalPenalty):
         """Return the initial scores times the remaining relative length of each unit, float64 (units,)."""
         self._find()
         remaining = (self.lengths() / self.start.to(self.slices.device)).cpu().double()
-        return self.first * torch.where(self.held, remaining, 1.0)
+        return self.first * torch.where(self.has_slices, remaining, 1.0)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "first": self.first, "ridge": self.ridge, "going": self.going}

@@ -43,7 +43,9 @@ class ProximalPenalty(Hook):
     def __init__(self, session: PruningSession, strength: float, where: Where) -> None:
         self.session = session
         self.strength = strength
-        self._places, self.held = where(session.units, dict(session.model.named_parameters(remove_duplicate=False)))
+        self._places, self.has_slices = where(
+            session.units, dict(session.model.named_parameters(remove_duplicate=False))
+        )
 
     def reference(self) -> Tensor:
         """Return the initial lengths that ``shrink`` is relative to."""
@@ -61,7 +63,7 @@ class ProximalPenalty(Hook):
         """
         self._find()  # the network may be on another device than in training
         remaining = self.slices.sums(self.each() / self.means.to(self.slices.device)).cpu()
-        return torch.where(self.held, remaining, remaining.max()).double()
+        return torch.where(self.has_slices, remaining, remaining.max()).double()
 
     def each(self) -> Tensor:
         """Return the length of each slice, flat."""
@@ -149,7 +151,7 @@ class PricedPenalty(ProximalPenalty):
         """Return the mask of prunable units whose slices are negligible, (units,)."""
         count = self.slices.sums(torch.ones_like(self.means))
         is_small = self.slices.sums(self.each() / self.means) <= _NEGLIGIBLE * count
-        return is_small.cpu() & self.held & self.session.units.prunable
+        return is_small.cpu() & self.has_slices & self.session.units.prunable
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "met": self.met}

@@ -64,12 +64,12 @@ class WeightSlices:
         """
         parts: list[Tensor] = []
         spread = [[] for _ in tensors] if factors is None else self._spread(factors)
-        for parameter, tensor, dims, along in zip(self.parameters, tensors, self._dims, spread, strict=True):
+        for parameter, tensor, dims, spread_of_tensor in zip(self.parameters, tensors, self._dims, spread, strict=True):
             for at, dim in enumerate(dims):
                 if tensor is None:
                     parts.append(torch.zeros(parameter.shape[dim], device=self.device))
                 else:
-                    others = [part for other, part in enumerate(along) if other != at]
+                    others = [part for other, part in enumerate(spread_of_tensor) if other != at]
                     parts.append(_sum_along(_product(tensor, others), dim))
         return torch.cat([torch.zeros(0, device=self.device), *parts])
 

@@ -21,6 +21,7 @@ import torch
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
+from torch.nn import functional
 
 from edgeprune.cost import CostModel
 from edgeprune.selection.search_state import MIN_BUDGET_USE, SearchState
@@ -162,8 +163,7 @@ def _sums(state: SearchState, cost: CostModel, options: Sequence[tuple[int, int]
     weighted = cost.as_largest_sum()
     if weighted is None:
         return None
-    weights, offset = weighted
-    pruning_levels, terms = state.pruning_levels, cost.terms
+    (weights, offset), pruning_levels, terms = weighted, state.pruning_levels, cost.terms
     masks = [
         (pruning_levels.group == group) & (pruning_levels.step <= level) & ~state.removed for group, level in options
     ]
@@ -174,11 +174,9 @@ def _sums(state: SearchState, cost: CostModel, options: Sequence[tuple[int, int]
     # The two factors of each term that can shrink come first; the others are constant.
     order = torch.argsort(shrinks.double(), dim=1, descending=True, stable=True)
     remaining, reduction = terms.remaining.gather(1, order), reduction.gather(2, order.expand_as(reduction))
-    if remaining.shape[1] < 2:
-        remaining = torch.cat([remaining, torch.ones(len(remaining), 2 - remaining.shape[1], dtype=remaining.dtype)], 1)
-        reduction = torch.cat(
-            [reduction, torch.zeros(*reduction.shape[:2], 2 - reduction.shape[2], dtype=reduction.dtype)], 2
-        )
+    missing = max(0, 2 - remaining.shape[1])
+    remaining = functional.pad(remaining, (0, missing), value=1.0)
+    reduction = functional.pad(reduction, (0, missing))
     result = []
     for row in _undominated(weights):
         factor = row * terms.counts * remaining[:, 2:].prod(1) / limit
@@ -240,15 +238,15 @@ class _Program:
         scaled = _SCALE * losses / losses.max()
         options, count = len(losses), len(self.sums)
         size = options + len(self.pairs) + 2 * count
-        least_lost, most_used = np.zeros(size), np.zeros(size)
-        least_lost[:options] = scaled
+        least_loss, most_used = np.zeros(size), np.zeros(size)
+        least_loss[:options] = scaled
         most_used[size - 2 * count : size - count] = -1.0
-        status, result = self._minimize(least_lost, MIN_BUDGET_USE + _SOLVER_TOLERANCE, margin)
+        status, result = self._minimize(least_loss, MIN_BUDGET_USE + _SOLVER_TOLERANCE, margin)
         if status == _INFEASIBLE:
             # No levels use so much of a budget. Compute the largest possible use.
             status, result = self._minimize(most_used, 0.0, margin)
             if status == 0:
-                status, result = self._minimize(least_lost, -float(most_used @ result) - _TIE, margin)
+                status, result = self._minimize(least_loss, -float(most_used @ result) - _TIE, margin)
         return np.flatnonzero(result[:options] > 0.5).tolist() if status == 0 else None
 
     def _minimize(self, objective: np.ndarray, used: float, margin: float) -> tuple[int, np.ndarray]:

@@ -29,9 +29,7 @@ def check_reachable(problem: Problem, constraints: Sequence[Constraint], nearest
     ]
     frozen = _totals(problem, removable(problem.units))
     reasons = "; ".join(_reasons(problem, constraints, nearest, unreachable, frozen))
-    raise BudgetError(
-        f"{'; '.join(shortfalls)}. What holds it back: {reasons}", nearest, held_back=reasons, frozen=frozen
-    )
+    raise BudgetError(f"{'; '.join(shortfalls)}. What holds it back: {reasons}", nearest, cause=reasons, frozen=frozen)
 
 
 def removable(units: Units) -> Tensor:

@@ -83,8 +83,8 @@ def stream(
     """Update the accumulator of each view with the values that its site consumes. ``labels`` is as in ``forward``."""
     by_site = {id(view.site.consumption): (view, into) for view, into in views}
 
-    def seen(site: Site, value: Tensor) -> None:
+    def record(site: Site, value: Tensor) -> None:
         view, into = by_site[id(site.consumption)]
         into.add(view.values(value))
 
-    forward(units, samples, seen, labels=labels)
+    forward(units, samples, record, labels=labels)

@@ -139,15 +139,15 @@ class _Parameters(fx.Interpreter):
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.leaves: dict[str, Tensor] = {}
-        self._known: dict[int, Tensor] = {}
+        self._leaf_of: dict[int, Tensor] = {}
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         value = super().get_attr(target, args, kwargs)
         if not isinstance(value, torch.nn.Parameter) or not value.is_floating_point():
             return value.detach() if isinstance(value, Tensor) else value
-        if id(value) not in self._known:
-            self._known[id(value)] = self.leaves[str(target)] = value.detach().requires_grad_()
-        return self._known[id(value)]
+        if id(value) not in self._leaf_of:
+            self._leaf_of[id(value)] = self.leaves[str(target)] = value.detach().requires_grad_()
+        return self._leaf_of[id(value)]
 
 
 def batches(units: Units, samples: Samples) -> Iterator[tuple[list[Any], Any, int]]:

@@ -41,5 +41,5 @@ class Histogram:
     @property
     def entropy(self) -> Tensor:
         """Shannon entropy of each unit in nats, 0 to log(bins), (m,)."""
-        share = self.counts / self.counts.sum(1, keepdim=True).clamp(min=1)
-        return -torch.xlogy(share, share).sum(1)
+        fraction = self.counts / self.counts.sum(1, keepdim=True).clamp(min=1)
+        return -torch.xlogy(fraction, fraction).sum(1)

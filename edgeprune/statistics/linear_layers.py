@@ -55,15 +55,15 @@ class LinearLayer:
         """Return the number of rows that the layer reads from ``value``."""
         return math.prod(value.shape[:-1]) if not self.kernel else value.shape[0] * math.prod(self._out_sizes(value))
 
-    def rows(self, value: Tensor, share: float, rng: torch.Generator) -> Tensor:
-        """Return a ``share`` of the rows of the input ``value``, drawn by ``rng``, (groups, rows, features)."""
+    def rows(self, value: Tensor, fraction: float, rng: torch.Generator) -> Tensor:
+        """Return a ``fraction`` of the rows of the input ``value``, drawn by ``rng``, (groups, rows, features)."""
         if not self.kernel:
             flat = value.reshape(-1, value.shape[-1])
-            return flat[_draw(len(flat), share, rng)].unsqueeze(0)
+            return flat[_draw(len(flat), fraction, rng)].unsqueeze(0)
         geometry, rank = self._geometry, len(self.kernel)
         padded = functional.pad(value, [size for pad in reversed(geometry["padding"]) for size in (pad, pad)])
         sizes = self._out_sizes(value)
-        corners = torch.unravel_index(_draw(math.prod(sizes), share, rng), sizes)
+        corners = torch.unravel_index(_draw(math.prod(sizes), fraction, rng), sizes)
         index = []
         for dim, (corner, size) in enumerate(zip(corners, self.kernel, strict=True)):
             reach = torch.arange(size) * geometry["dilation"][dim]
@@ -141,7 +141,7 @@ def _spread(value: Any, rank: int) -> list[Any]:
     return values * rank if len(values) == 1 else values
 
 
-def _draw(count: int, share: float, rng: torch.Generator) -> Tensor:
-    if share >= 1:
+def _draw(count: int, fraction: float, rng: torch.Generator) -> Tensor:
+    if fraction >= 1:
         return torch.arange(count)
-    return torch.randperm(count, generator=rng)[: max(1, math.ceil(share * count))]
+    return torch.randperm(count, generator=rng)[: max(1, math.ceil(fraction * count))]

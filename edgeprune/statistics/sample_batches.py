@@ -48,7 +48,7 @@ class Samples:
     def of(split: Split, *, count: int, batch_size: int = 64, seed: int = 0, loss: Loss | None = None) -> Samples:
         """Return ``count`` samples of ``split``, drawn by ``seed`` and not augmented."""
         size = max(1, min(batch_size, len(split), count))
-        return Samples(_Drawn(split, size, seed), loss or functional.cross_entropy, count, seed)
+        return Samples(_RandomBatches(split, size, seed), loss or functional.cross_entropy, count, seed)
 
     def __iter__(self) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], Any]]:
         """Yield positional inputs, keyword inputs and labels of each batch."""
@@ -65,7 +65,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class _RandomBatches:
     split: Split
     size: int
     seed: int

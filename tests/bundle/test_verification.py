@@ -227,7 +227,7 @@ def test_paths_in_a_manifest_that_leave_the_bundle(packed: PackedBundle, path: s
     values = json.loads((packed.folder / "manifest.json").read_text())
     values["files"][path] = _entry()
     (packed.folder / "manifest.json").write_text(json.dumps(values))
-    with pytest.raises(BundleError, match=re.escape(bundle_paths.shown(path)) + "'*$"):
+    with pytest.raises(BundleError, match=re.escape(bundle_paths.printable(path)) + "'*$"):
         verify(packed.folder)
 
 

@@ -39,19 +39,19 @@ def parse(folder: Path, budget: str) -> Recipe:
 
 def test_costs_are_aimed_for_and_the_rest_is_judged(tmp_path: Path) -> None:
     budget = parse(tmp_path, "[budget]" + _TEXT.partition("[budget]")[2]).budget
-    assert budget.aims == Budget(macs=0.5, latency_ms=0.6)
-    assert set(budget.gates) == {
+    assert budget.pruning_targets == Budget(macs=0.5, latency_ms=0.6)
+    assert set(budget.constraints) == {
         BudgetConstraint("accuracy", "drop 0.5%"),
         BudgetConstraint("latency_ms.p95", "5ms"),
         BudgetConstraint("memory_bytes", "20MB"),
     }
     assert budget.required == "estimated"
     board = budget.for_target(*Target.load("rpi").labels)
-    assert board.aims == Budget(macs=0.3, latency_ms=0.6)
-    assert BudgetConstraint("latency_ms.p95", "9ms") in board.gates
-    assert BudgetConstraint("accuracy", "drop 0.5%") in board.gates
+    assert board.pruning_targets == Budget(macs=0.3, latency_ms=0.6)
+    assert BudgetConstraint("latency_ms.p95", "9ms") in board.constraints
+    assert BudgetConstraint("accuracy", "drop 0.5%") in board.constraints
     assert board.required == "emulated"
-    assert budget.for_target("host").given() == budget.given()
+    assert budget.for_target("host").settings() == budget.settings()
     assert budget.for_target(*Target.load("rpi").with_runtime("litert").labels) == board
 
 
@@ -65,9 +65,9 @@ def test_a_single_limit_is_set_by_its_dotted_key(tmp_path: Path) -> None:
             "budget.targets.rpi.macs": 0.3,
         }
     ).budget
-    assert more.given() == {"latency_ms.predicted": 0.6, "latency_ms.p50": 0.5, "accuracy": 0.98}
-    assert more.for_target("rpi").given() == {**more.given(), "latency_ms.p50": "3ms", "macs": 0.3}
-    assert recipe.override({"budget.latency_ms": 0.4}).budget.aims == Budget(latency_ms=0.4)
+    assert more.settings() == {"latency_ms.predicted": 0.6, "latency_ms.p50": 0.5, "accuracy": 0.98}
+    assert more.for_target("rpi").settings() == {**more.settings(), "latency_ms.p50": "3ms", "macs": 0.3}
+    assert recipe.override({"budget.latency_ms": 0.4}).budget.pruning_targets == Budget(latency_ms=0.4)
     assert Recipe.parse(recipe.model_dump(), folder=tmp_path, where="again") == recipe
 
 
@@ -131,11 +131,11 @@ def test_unknown_target_and_impossible_evidence_are_refused() -> None:
 
 def test_arena_limit_with_required_measurement_needs_the_board() -> None:
     budget = RecipeBudget.model_validate({"arena_bytes": "64KiB"})
-    assert budget.gates == ()
+    assert budget.constraints == ()
     strict = RecipeBudget.model_validate({"arena_bytes": "64KiB", "require": "measured"})
     strict.check_evidence()
-    assert strict.gates == (BudgetConstraint("arena_bytes", "64KiB"),)
-    assert strict.aims == budget.aims
+    assert strict.constraints == (BudgetConstraint("arena_bytes", "64KiB"),)
+    assert strict.pruning_targets == budget.pruning_targets
 
 
 def test_evidence_has_an_order() -> None:

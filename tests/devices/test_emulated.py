@@ -188,7 +188,7 @@ def quantized(model: Path, inputs: Array, path: Path) -> Path:
 
 
 def compare(model: Path, inputs: Array, runner: Path) -> tuple[float, float]:
-    """Share of samples with the same best class here and on the board, and the largest difference of an output."""
+    """Fraction of samples with the same best class here and on the board, and the largest difference of an output."""
     (here,) = predict(model, inputs, runner=runner).values()
     (there,) = predict(model, inputs, device(_URI), runner=runner, timeout_s=_RUN_S).values()
     assert here.shape == there.shape == (len(inputs), here.shape[1])

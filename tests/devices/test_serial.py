@@ -20,7 +20,7 @@ import edgeprune as ep
 from edgeprune.backends.litert.litert_session import LiteRTSession
 from edgeprune.cli import run
 from edgeprune.devices import device
-from edgeprune.devices.base import LineLostError
+from edgeprune.devices.base import ConnectionLostError
 from edgeprune.devices.board import board_protocol
 from edgeprune.devices.board.board_runner import BoardConversation
 from edgeprune.devices.board.serial_link import CommandError, SerialLink
@@ -401,7 +401,7 @@ def test_unplugged_board_is_an_error(model: Path) -> None:
     link = SerialLink(os.ttyname(other))
     os.close(other)
     os.close(terminal)
-    with pytest.raises(LineLostError, match=r"/dev/pts/\d+"):
+    with pytest.raises(ConnectionLostError, match=r"/dev/pts/\d+"):
         link.ask(board_protocol.command("name"), timeout_s=5)
     link.close()
 

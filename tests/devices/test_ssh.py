@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import pytest
 
 from edgeprune.devices import device
-from edgeprune.devices.base import LineLostError
+from edgeprune.devices.base import ConnectionLostError
 from edgeprune.devices.remote import MARK, remote_agent
 from edgeprune.errors import DeviceError, InputError
 from tests.devices import sshd
@@ -151,7 +151,7 @@ def test_pushed_files_keep_their_folders(server: Server, tmp_path: Path) -> None
 def test_failed_program_is_an_error_with_its_output(server: Server, tmp_path: Path, code: str, reason: str) -> None:
     with device(server.uri()).open() as workspace, pytest.raises(DeviceError, match=reason) as raised:
         workspace.run([workspace.push(script(tmp_path, code))], timeout_s=0.5 if "sleep" in code else 20)
-    assert not isinstance(raised.value, LineLostError)
+    assert not isinstance(raised.value, ConnectionLostError)
 
 
 @pytest.mark.long
@@ -233,9 +233,9 @@ def test_lost_connection_is_an_error_and_the_device_is_cleaned(own: Server, tmp_
         talk = workspace.converse([workspace.push(busy)])
         assert talk.receive(timeout_s=300) == "1"
         own.kill()
-        with pytest.raises(LineLostError, match=r"ssh://") as raised:
+        with pytest.raises(ConnectionLostError, match=r"ssh://") as raised:
             talk.receive(timeout_s=60)
-        with pytest.raises(LineLostError):
+        with pytest.raises(ConnectionLostError):
             workspace.push(script(tmp_path, _ECHO, "other.py"))
     assert raised.value.exit_code == 5
     assert own.is_clean()
@@ -261,7 +261,7 @@ def test_a_lost_line_leaves_the_file_that_was_to_be_fetched_as_it_was(own: Serve
 
         writer = threading.Thread(target=write_and_hang_up)
         writer.start()
-        with pytest.raises(LineLostError):
+        with pytest.raises(ConnectionLostError):
             workspace.pull(str(there / "slow.bin"), folder / "file.bin")
         writer.join()
     assert [path.name for path in folder.iterdir()] == ["file.bin"]

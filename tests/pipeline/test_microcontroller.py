@@ -121,11 +121,11 @@ def test_report_shows_available_and_used_memory_of_the_board(built: BuildResult)
 
 
 def test_memory_of_the_board_is_a_limit_by_default(built: BuildResult) -> None:
-    verdicts = {budget.name: budget for budget in built.manifest.budgets}
-    assert set(verdicts) == {"macs", "arena_bytes", "flash_bytes"}
-    assert verdicts["arena_bytes"].limit == 196_608
-    assert all(budget.ok for budget in verdicts.values())
-    assert verdicts["arena_bytes"].kind == verdicts["flash_bytes"].kind == "estimated"
+    budgets = {budget.name: budget for budget in built.manifest.budgets}
+    assert set(budgets) == {"macs", "arena_bytes", "flash_bytes"}
+    assert budgets["arena_bytes"].limit == 196_608
+    assert all(budget.ok for budget in budgets.values())
+    assert budgets["arena_bytes"].kind == budgets["flash_bytes"].kind == "estimated"
 
 
 def test_the_bundle_has_firmware_and_no_runner(built: BuildResult) -> None:
@@ -185,12 +185,12 @@ def test_precision_missing_in_tflite_is_an_error(
 @pytest.mark.parametrize("share", [0.9, 0.77, 0.6])
 def test_network_is_pruned_until_the_arena_fits(share: float, folder: Path) -> None:
     made = _build(folder, budget__arena_bytes=share, budget__macs=None)
-    (verdict,) = (budget for budget in made.manifest.budgets if budget.name == "arena_bytes")
+    (budget,) = (budget for budget in made.manifest.budgets if budget.name == "arena_bytes")
     report = made.manifest.microcontroller
     assert report is not None
-    assert verdict.ok
-    assert verdict.value == report.shipped.arena.arena_bytes == footprint(made.folder / "model.tflite").arena_bytes
-    assert 0.6 * verdict.limit < verdict.value <= verdict.limit == int(share * report.dense.arena.arena_bytes)
+    assert budget.ok
+    assert budget.value == report.shipped.arena.arena_bytes == footprint(made.folder / "model.tflite").arena_bytes
+    assert 0.6 * budget.limit < budget.value <= budget.limit == int(share * report.dense.arena.arena_bytes)
     before, after = (sum(one.bytes for one in side.peak.tensors) for side in (report.dense, report.shipped))
     assert after < before
 
@@ -208,10 +208,10 @@ def test_a_board_that_is_too_small_is_a_limit(folder: Path) -> None:
 @pytest.mark.long
 def test_flash_is_the_file_and_the_code(folder: Path) -> None:
     made = _build(folder, budget__flash_bytes=130_000, budget__macs=None)
-    (verdict,) = (budget for budget in made.manifest.budgets if budget.name == "flash_bytes")
-    assert verdict.ok
-    assert 100_000 < verdict.value <= 130_000
-    assert verdict.value == footprint(made.folder / "model.tflite").flash_bytes
+    (budget,) = (budget for budget in made.manifest.budgets if budget.name == "flash_bytes")
+    assert budget.ok
+    assert 100_000 < budget.value <= 130_000
+    assert budget.value == footprint(made.folder / "model.tflite").flash_bytes
 
 
 @pytest.mark.long
@@ -300,9 +300,9 @@ def test_a_schedule_keeps_within_the_arena_too(folder: Path) -> None:
         budget__macs=None,
         budget__arena_bytes=0.7,
     )
-    (verdict,) = (budget for budget in made.manifest.budgets if budget.name == "arena_bytes")
-    assert verdict.ok
-    assert verdict.value <= verdict.limit
+    (budget,) = (budget for budget in made.manifest.budgets if budget.name == "arena_bytes")
+    assert budget.ok
+    assert budget.value <= budget.limit
 
 
 def test_manifest_without_microcontroller_section_is_read(built: BuildResult, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgeprune.bundle.budget_check import combined, verdict
+from edgeprune.bundle.budget_check import combined, compare_with_limit
 from edgeprune.bundle.manifest import (
     AllMetrics,
     BudgetReport,
@@ -99,13 +99,13 @@ def test_arena_is_the_one_that_the_board_reports() -> None:
 
 
 def _arena_budget(value: float, limit: float) -> BudgetReport:
-    return verdict("arena_bytes", limit, value, "estimated")
+    return compare_with_limit("arena_bytes", limit, value, "estimated")
 
 
 @pytest.mark.parametrize("arena", [8000.0, 9500.0])
 @pytest.mark.parametrize("kind", ["measured", "emulated"])
 def test_the_arena_of_a_board_replaces_the_estimate(arena: float, kind: Kind) -> None:
-    budget, macs = _arena_budget(8800, 9000), verdict("macs", 2, 1, "exact")
+    budget, macs = _arena_budget(8800, 9000), compare_with_limit("macs", 2, 1, "exact")
     board = manifest(runtime="tflm", architecture="armv7e-m").model_copy(update={"budgets": (macs, budget)})
     device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(arena, kind)))
     (found,) = check_limits(board, device)

@@ -88,8 +88,8 @@ def compared(base: BundleContent, new: BundleContent, *rules: str) -> Comparison
     return compare(base, new, [RegressionLimit.parse(rule) for rule in rules])
 
 
-def verdicts(comparison: Comparison) -> dict[str, str]:
-    return {change.key: change.verdict for change in comparison.changes}
+def directions(comparison: Comparison) -> dict[str, str]:
+    return {change.key: change.direction for change in comparison.changes}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_planted_regression_is_the_only_one(shipped: dict[str, Any], found: Pr
     assert [change.key for change in comparison.failed] == [key]
     back = compared(side("new", manifest(**shipped), found), side("base", manifest(), profile()))
     assert back.failed == ()
-    assert verdicts(back)[key] == "better"
+    assert directions(back)[key] == "better"
 
 
 def test_noise_is_no_regression() -> None:
@@ -158,9 +158,9 @@ def test_interleaved_measurements_are_compared_as_pairs() -> None:
         return next(change for change in found.changes if change.key == "latency_ms.p50")
 
     for seed in range(40):
-        assert p50(1.0, seed).verdict == "noise"
+        assert p50(1.0, seed).direction == "noise"
         assert p50(1.06, seed).failed  # although each block of both took up to 60 % more than another one
-        assert p50(0.9, seed).verdict == "better"
+        assert p50(0.9, seed).direction == "better"
     # Nothing else is asked for: neither the base's own measurement, nor a manifest.
     assert p50(1.06, 0, side("base", manifest())).failed
     assert p50(1.06, 0, side("base", found=profile(pruned=0.1))).failed
@@ -189,7 +189,7 @@ def test_blocks_that_drift_widen_the_interval() -> None:
     assert interval(0.1) > 2 * interval(0.005)
     one_block = replace(profile(), models={"pruned": model(3, 1.0, blocks=1)})
     comparison = compared(side("a", found=one_block), side("b", found=profile(1, pruned=9.0)))
-    assert verdicts(comparison)["latency_ms.p50"] == "not compared"
+    assert directions(comparison)["latency_ms.p50"] == "not compared"
 
 
 def test_rules_take_the_place_of_the_defaults() -> None:
@@ -256,7 +256,7 @@ def test_measurements_of_different_devices_or_kinds_are_not_compared() -> None:
     ):
         comparison = compared(base, side("new", found=new))
         found = {change.key: change for change in comparison.changes}
-        assert (found["latency_ms.p50"].verdict, found["latency_ms.p50"].note) == ("not compared", told)
+        assert (found["latency_ms.p50"].direction, found["latency_ms.p50"].note) == ("not compared", told)
         assert comparison.failed == ()
         with pytest.raises(MeasurementError, match=f"latency_ms.p50 cannot be compared: {told}"):
             compared(base, side("new", found=new), "latency_ms.p50:+5%")
@@ -264,7 +264,7 @@ def test_measurements_of_different_devices_or_kinds_are_not_compared() -> None:
 
 def test_two_profiles_are_compared() -> None:
     both = replace(profile(), models={**profile().models, "int8": model(5, 0.5)})
-    found = verdicts(compared(side("a", found=both), side("b", found=both)))
+    found = directions(compared(side("a", found=both), side("b", found=both)))
     assert found["latency_ms.p50"] == found["int8.latency_ms.p95"] == found["memory_bytes"] == "same"
     assert not any(key.startswith("dense") for key in found)
     assert compared(side("a", manifest(), profile()), side("b", found=profile(1))).changes
@@ -286,7 +286,7 @@ def test_every_output_format_has_the_same_verdict() -> None:
     assert all(case.get("classname") == "digits for host" for case in suite)
     told = json.loads(json.dumps(comparison_output.as_json(comparison), allow_nan=False))
     assert told["failed"] == ["accuracy"]
-    assert {change["key"]: change["verdict"] for change in told["changes"]} == verdicts(comparison)
+    assert {change["key"]: change["direction"] for change in told["changes"]} == directions(comparison)
     assert "accuracy went from 99.00 % to 90.00 % (−9.00 points" in comparison_output.sentence(
         comparison.failed[0], "accuracy"
     )
@@ -429,10 +429,10 @@ def test_losses_of_batches_are_paired() -> None:
         files = {"model.onnx": FileEntry(sha256="2" * 64, bytes=4000)}
         assert new.manifest is not None
         found = accuracy(compared(base, replace(new, manifest=new.manifest.model_copy(update={"files": files}))))
-        assert found.verdict == expected
+        assert found.direction == expected
     assert accuracy(compared(base, worse, "accuracy:-0.05")).decision == "undecided"
     alone = replace(worse, evaluation=None)
-    assert accuracy(compared(base, alone)).verdict == "worse"  # by the values alone
+    assert accuracy(compared(base, alone)).direction == "worse"  # by the values alone
 
 
 def test_fractions_of_wrong_labels_are_paired_sample_by_sample() -> None:
@@ -448,12 +448,12 @@ def test_fractions_of_wrong_labels_are_paired_sample_by_sample() -> None:
 
     base = segmented("base", before, "1", "a")
     paired = accuracy(compared(base, segmented("new", worse, "2", "a"), "accuracy:-0.5%"))
-    assert (paired.verdict, paired.decision) == ("worse", "failed")
+    assert (paired.direction, paired.decision) == ("worse", "failed")
     assert paired.low is not None
     assert paired.high is not None
     assert 0.007 < paired.low < 0.01 < paired.high < 0.013
     independent = accuracy(compared(base, segmented("new", worse, "2", "b"), "accuracy:-0.5%"))
-    assert (independent.verdict, independent.decision) == ("noise", "undecided")
+    assert (independent.direction, independent.decision) == ("noise", "undecided")
 
 
 def test_undecided_limits_show_in_every_output() -> None:

@@ -81,7 +81,7 @@ def test_figures_are_those_of_the_network(name: str) -> None:
     for rail, group in zip(coupling.rails, units.groups, strict=True):
         removed = torch.zeros(len(units), dtype=torch.bool)
         removed[group.start : group.stop] = True
-        assert rail.share == pytest.approx(1 - cost_of(units, network, removed).macs / cost.macs)
+        assert rail.macs_fraction == pytest.approx(1 - cost_of(units, network, removed).macs / cost.macs)
         assert (rail.units, rail.frozen) == (len(group), group.frozen)
 
 
@@ -91,11 +91,11 @@ def test_roles_of_a_residual_network() -> None:
     roles = {layer.name: stem.role(layer.name) for layer in coupling.layers}
     assert roles == {
         "stem.0": "makes",
-        "stem.1": "along",
+        "stem.1": "other",
         "one.0": "both",
-        "one.1": "along",
+        "one.1": "other",
         "conv": "both",
-        "norm": "along",
+        "norm": "other",
         "head.linear": "reads",
     }
 

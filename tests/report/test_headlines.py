@@ -77,7 +77,7 @@ def test_significant_loss_of_accuracy_is_red() -> None:
 
 
 def test_valid_figures_that_vary_come_with_advice() -> None:
-    def verdict(variation: float) -> str:
+    def compare_with_limit(variation: float) -> str:
         made = profile()
         models = {
             name: replace(model, latency_ms=replace(model.latency_ms, variation=variation))
@@ -86,9 +86,9 @@ def test_valid_figures_that_vary_come_with_advice() -> None:
         (note,) = (note for note in profile_output.notes(replace(made, models=models)) if note.startswith("Valid"))
         return note
 
-    assert "rely" not in verdict(0.05)
-    assert "409%" in verdict(4.09)
-    assert "rely on the median" in verdict(4.09)
+    assert "rely" not in compare_with_limit(0.05)
+    assert "409%" in compare_with_limit(4.09)
+    assert "rely on the median" in compare_with_limit(4.09)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeprune.report.sensitivity_plot import lost, png, share_text
+from edgeprune.report.sensitivity_plot import fraction_text, largest_change, png
 from edgeprune.selection.sensitivity_scan import RATIOS, GroupSensitivity, ScanPoint, SensitivityScan
 
 
@@ -79,11 +79,11 @@ def test_a_network_without_classes_a_name_with_an_underscore_and_a_group_without
 def test_sensitivity_is_the_mean_loss_over_the_ratios() -> None:
     points = (ScanPoint(0.25, 12, 0.1, 0.7, 0.8), ScanPoint(0.5, 8, 0.2, 1.1, 0.5))
     measured = SensitivityScan(100, 0.4, 0.9, (GroupSensitivity("conv", 16, points),))
-    assert lost(measured, measured.groups[0]) == pytest.approx((0.25, 0.5))
+    assert largest_change(measured, measured.groups[0]) == pytest.approx((0.25, 0.5))
     bare = tuple(replace(point, accuracy=None) for point in points)
     measured = SensitivityScan(100, 0.4, None, (GroupSensitivity("conv", 16, bare),))
-    assert lost(measured, measured.groups[0]) == pytest.approx((0.0, 0.5))
+    assert largest_change(measured, measured.groups[0]) == pytest.approx((0.0, 0.5))
 
 
 def test_ratios_are_printed_as_fractions() -> None:
-    assert [share_text(ratio) for ratio in RATIOS] == ["1/8", "1/4", "1/2", "3/4", "7/8"]
+    assert [fraction_text(ratio) for ratio in RATIOS] == ["1/8", "1/4", "1/2", "3/4", "7/8"]

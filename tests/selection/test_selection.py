@@ -121,7 +121,7 @@ def test_curves_are_read_between_and_below_what_was_measured() -> None:
 
 @pytest.mark.parametrize(("kept", "loss"), [((), ()), ((4, 2), (0.1, 0.0)), ((2, 4), (0.1,))])
 def test_invalid_curve_is_refused(kept: tuple[int, ...], loss: tuple[float, ...]) -> None:
-    with pytest.raises(InputError, match="curve: kept must be in ascending order"):
+    with pytest.raises(InputError, match="curve: unit_counts must be in ascending order"):
         LossCurve(kept, loss)
 
 

@@ -25,7 +25,7 @@ from onnx import ModelProto
 from edgeprune.backends.tensorrt.qdq_graph import WEIGHTED, main_input, main_inputs, stored, wants_pair
 from edgeprune.errors import ModelError
 from edgeprune.operator_facts.onnx_operators import ONNX
-from edgeprune.quantize.qdq_insertion import inserted, made_by, pair_source
+from edgeprune.quantize.qdq_insertion import inserted, pair_source, producer
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
@@ -137,7 +137,7 @@ def _type_violations(node: ir.Node) -> Iterator[Violation]:
 
 def _weighted_violations(node: ir.Node, *, float_weights: bool) -> Iterator[Violation]:
     name = str(node.name)
-    pairs = [made_by(value, "DequantizeLinear") for value in node.inputs]
+    pairs = [producer(value, "DequantizeLinear") for value in node.inputs]
     weights, dequantize = stored(node.inputs[1]), pairs[1]
     if not all(pairs[:2]):
         if any(pairs[:2]):

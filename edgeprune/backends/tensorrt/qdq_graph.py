@@ -5,17 +5,17 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from edgeprune.operator_facts.onnx_operators import ONNX
-from edgeprune.quantize.qdq_insertion import made_by, pair_source
+from edgeprune.quantize.qdq_insertion import pair_source, producer
 
 WEIGHTED = ONNX.names(lambda facts: facts.has_weights)
 
 
 def stored(value: ir.Value | None) -> ir.Value | None:
     """Return the constant that reaches ``value`` through DQ, with or without Q before it."""
-    dequantize = made_by(value, "DequantizeLinear")
+    dequantize = producer(value, "DequantizeLinear")
     if dequantize is None:
         return None
-    source = (made_by(dequantize.inputs[0], "QuantizeLinear") or dequantize).inputs[0]
+    source = (producer(dequantize.inputs[0], "QuantizeLinear") or dequantize).inputs[0]
     return source if source is not None and source.is_initializer() else None
 
 
@@ -26,7 +26,7 @@ def main_inputs(add: ir.Node) -> list[int]:
         source = pair_source(value) or value
         if source is None or source.is_initializer() or stored(value):
             return []
-        if len(source.uses()) == 1 and not source.is_graph_output() and made_by(source, *WEIGHTED):
+        if len(source.uses()) == 1 and not source.is_graph_output() and producer(source, *WEIGHTED):
             indices.append(index)
     return indices
 
@@ -34,7 +34,7 @@ def main_inputs(add: ir.Node) -> list[int]:
 def main_input(add: ir.Node) -> int | None:
     """Return the index of the input whose int8 kernel is fused with ``add``; None if the addition is not fused."""
     for index in main_inputs(add):
-        weighted = made_by(pair_source(add.inputs[index]) or add.inputs[index], *WEIGHTED)
+        weighted = producer(pair_source(add.inputs[index]) or add.inputs[index], *WEIGHTED)
         if weighted is not None and pair_source(weighted.inputs[0]):
             return index
     return None

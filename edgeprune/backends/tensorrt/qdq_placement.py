@@ -8,7 +8,7 @@ from onnx import ModelProto
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgeprune.backends.tensorrt.qdq_graph import WEIGHTED, main_input, stored, wants_pair
-from edgeprune.quantize.qdq_insertion import made_by, pair_source, replace_output
+from edgeprune.quantize.qdq_insertion import pair_source, producer, replace_output
 
 
 def fit(model: ModelProto) -> ModelProto:
@@ -36,7 +36,7 @@ def fit(model: ModelProto) -> ModelProto:
 def _split_shared(graph: ir.Graph) -> None:
     """Give every reader of an activation's DQ a separate Q and DQ."""
     for node in list(graph):
-        quantize = made_by(node.inputs[0], "QuantizeLinear") if pair_source(node.outputs[0]) else None
+        quantize = producer(node.inputs[0], "QuantizeLinear") if pair_source(node.outputs[0]) else None
         if quantize is None:
             continue
         uses = list(node.outputs[0].uses())
@@ -59,7 +59,7 @@ def _copy(node: ir.Node, number: int, source: ir.Value | None) -> ir.Node:
 def _unquantize_biases(graph: ir.Graph) -> None:
     for node in graph:
         bias = node.inputs[2] if node.op_type in WEIGHTED and len(node.inputs) > 2 else None
-        constant, dequantize = stored(bias), made_by(bias, "DequantizeLinear")
+        constant, dequantize = stored(bias), producer(bias, "DequantizeLinear")
         scale = dequantize.inputs[1] if dequantize else None
         if not bias or not constant or not constant.const_value or not scale or not scale.const_value:
             continue

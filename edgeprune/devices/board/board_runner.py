@@ -103,9 +103,9 @@ class BoardConversation:
                 "build and flash the firmware of this bundle"
             )
         self._put(_random(self._input, command["seed"]))
-        taken_us = self._infer(1, 0)
-        self._count = max(1, math.ceil(_SHORTEST_LAP_US / max(1.0, taken_us)))
-        return {"event": "loaded", "first_ms": taken_us / 1e3, "threads": 1}
+        inference_us = self._infer(1, 0)
+        self._count = max(1, math.ceil(_SHORTEST_LAP_US / max(1.0, inference_us)))
+        return {"event": "loaded", "first_ms": inference_us / 1e3, "threads": 1}
 
     def _warm_up(self, command: dict[str, Any]) -> dict[str, Any]:
         end = time.monotonic() + command["at_most_s"]
@@ -222,9 +222,9 @@ class BoardWorkspace(LocalFiles):
         raise DeviceError("a microcontroller cannot run programs: its firmware contains the model")
 
     def converse(self, arguments: Sequence[str]) -> BoardConversation:
-        talk = self._connect()
-        self._conversations.append(talk)
-        return talk
+        conversation = self._connect()
+        self._conversations.append(conversation)
+        return conversation
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from edgeprune import extras
-from edgeprune.devices.base import LineLostError
+from edgeprune.devices.base import ConnectionLostError
 from edgeprune.devices.board import board_protocol
 from edgeprune.devices.subprocess_channel import last_words
 from edgeprune.errors import DeviceError
@@ -102,24 +102,26 @@ class SerialLink:
 
         Raises:
             CommandError: The board answers with an error.
-            LineLostError: The board was reset meanwhile, or the port disappeared.
+            ConnectionLostError: The board was reset meanwhile, or the port disappeared.
             DeviceError: The board does not answer in time.
         """
         self._write(command)
         replies: list[str] = []
         for reply in self._until_ready(timeout_s):
             if reply == board_protocol.INIT_DONE:
-                raise LineLostError(f"board on {self.port}: it was reset during the command {_shown(command)}")
+                raise ConnectionLostError(
+                    f"board on {self.port}: it was reset during the command {_command_text(command)}"
+                )
             if (error := board_protocol.error(reply)) is not None:
                 for _ in self._until_ready(timeout_s):  # what else it says of this command
                     pass
-                raise CommandError(f"board on {self.port}: error '{error}' for the command {_shown(command)}")
+                raise CommandError(f"board on {self.port}: error '{error}' for the command {_command_text(command)}")
             if reply == board_protocol.READY:
                 return replies
             replies.append(reply)
         last_words = self.last_words()
         raise DeviceError(
-            f"board on {self.port}: the answer to {_shown(command)} did not end within {timeout_s:g} s"
+            f"board on {self.port}: the answer to {_command_text(command)} did not end within {timeout_s:g} s"
             + (f"; last output: {last_words}" if last_words else "")
         )
 
@@ -146,7 +148,7 @@ class SerialLink:
         self._waiting.clear()
 
     def _read(self) -> bool:
-        with self._telling():
+        with self._translate_errors():
             received = self._serial.read(max(1, self._serial.in_waiting))
         if received:
             for line in self._lines.feed(received):
@@ -159,12 +161,12 @@ class SerialLink:
 
     def _write(self, command: bytes) -> None:
         logger.debug("%s <- %s", self.port, command)
-        with self._telling():
+        with self._translate_errors():
             self._serial.write(command)
             self._serial.flush()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         import serial
 
         try:
@@ -172,7 +174,7 @@ class SerialLink:
         except serial.SerialTimeoutException as problem:
             raise DeviceError(f"board on {self.port}: it accepted no data for {_WRITE_S:g} s") from problem
         except (serial.SerialException, OSError, TypeError) as problem:  # TypeError: pyserial, once it is closed
-            raise LineLostError(f"board on {self.port}: the connection was lost: {problem}") from problem
+            raise ConnectionLostError(f"board on {self.port}: the connection was lost: {problem}") from problem
 
 
 def _why(problem: Exception) -> str:
@@ -183,6 +185,6 @@ def _why(problem: Exception) -> str:
     return message + (f"; {_ADVICE[number]}" if number in _ADVICE else "")
 
 
-def _shown(command: bytes) -> str:
+def _command_text(command: bytes) -> str:
     text = command.decode("ascii")
     return f"'{text if len(text) <= 24 else f'{text[:20]}...%'}'"

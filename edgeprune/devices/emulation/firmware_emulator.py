@@ -65,7 +65,7 @@ class Board:
             "timestamp": self._timestamp,
             "db": self._db,
             "infer": self._infer,
-            "results": self._tell_results,
+            "results": self._results_reply,
             "arena": self._arena,
             "layers": self._layers,
         }
@@ -124,9 +124,9 @@ class Board:
         yield f"m-lap-us-{start % board_protocol.CLOCK_WRAPS_US}"
         yield f"m-lap-us-{end % board_protocol.CLOCK_WRAPS_US}"
         yield "m-infer-done"
-        yield from self._tell_results([])
+        yield from self._results_reply([])
 
-    def _tell_results(self, _words: list[str]) -> Iterator[str]:
+    def _results_reply(self, _words: list[str]) -> Iterator[str]:
         yield f"m-results-[{','.join(f'{value:.3f}' for value in self._results)}]"
 
     def _arena(self, _words: list[str]) -> Iterator[str]:
@@ -178,11 +178,11 @@ def serve(board: Board) -> None:
         for line in lines:
             _write(terminal, (line + "\r\n").encode("ascii", errors="replace"))
 
-    def tell(**value: Any) -> None:
+    def write_json(**value: Any) -> None:
         sys.stdout.write(json.dumps(value) + "\n")
         sys.stdout.flush()
 
-    tell(port=os.ttyname(other))
+    write_json(port=os.ttyname(other))
     say(board.boot())
     command = ""
     while True:
@@ -193,9 +193,9 @@ def serve(board: Board) -> None:
                 return
             try:
                 board.flash(Path(json.loads(line)["flash"]))
-                tell(flashed=True)
+                write_json(flashed=True)
             except ModelError as problem:
-                tell(error=str(problem))
+                write_json(error=str(problem))
             command = ""
             say(board.boot())
         if terminal in ready:

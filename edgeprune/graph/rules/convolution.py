@@ -80,8 +80,8 @@ def _couple_groups(
     rows = outer.reshape(groups, -1)
     if groups >= own.shape[1]:
         coupling.freeze(inner, "channels of one group of a grouped convolution")
-        whole = coupling.tie_rows(torch.cat([own, rows], 1))
-        return whole.repeat_interleave(weight[1] if transposed else rows.shape[1])
+        tied_rows = coupling.tie_rows(torch.cat([own, rows], 1))
+        return tied_rows.repeat_interleave(weight[1] if transposed else rows.shape[1])
     if transposed:
         coupling.tie_rows(torch.cat([own, rows]).T)
         return None if inner is None else inner.repeat(groups)

@@ -78,11 +78,11 @@ def move(call: Call, elements: Tensor, changed: Mapping[str, Any] | None = None)
     target = arguments.pop(TARGET, call.node.target)
     for name, value in arguments.items():
         if isinstance(value, (list, tuple)):
-            arguments[name] = [_known(call, item) for item in value]
+            arguments[name] = [_constant(call, item) for item in value]
             if any(isinstance(item, fx.Node) for item in arguments[name]):
                 return None
         else:
-            arguments[name] = _known(call, value)
+            arguments[name] = _constant(call, value)
             if isinstance(arguments[name], fx.Node) and name != call.first:
                 return None
     if "value" in arguments:
@@ -101,7 +101,7 @@ def move(call: Call, elements: Tensor, changed: Mapping[str, Any] | None = None)
     return [part.long() for part in (parts if isinstance(parts, (list, tuple)) else [parts])]
 
 
-def _known(call: Call, value: Any) -> Any:
+def _constant(call: Call, value: Any) -> Any:
     """Return the value of an argument: a constant tensor, or a tensor of the right shape for ``expand_as``."""
     if not isinstance(value, fx.Node):
         return value

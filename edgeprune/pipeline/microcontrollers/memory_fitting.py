@@ -87,13 +87,13 @@ def board_costs(context: BuildContext, dense: Footprint) -> dict[str, CostModel]
     for name, value in dense.costs.items():
         base = cost_model(name, context.units, context.dense, precision="int8")
         models[name] = ScaledCost(base, offset=value - base.total())
-    latency = context.latency_model(required="latency_ms" in context.recipe.budget.aims.costs)
+    latency = context.latency_model(required="latency_ms" in context.recipe.budget.pruning_targets.costs)
     return models if latency is None else {**models, "latency_ms": latency}
 
 
 def limits(context: BuildContext, dense: Footprint) -> dict[str, int]:
     """Return the limits of arena and flash in bytes: those of the board, or lower ones of the budget."""
-    budget = context.recipe.budget.aims
+    budget = context.recipe.budget.pruning_targets
     budget_limits = {name: budget.limit(name, dense.costs[name]) for name in dense.costs if name in budget.costs}
     return {name: min(limit, int(budget_limits.get(name, limit))) for name, limit in context.target.limits.items()}
 
@@ -216,13 +216,13 @@ class _Fitting:
             f"the smallest possible value is {smallest.costs[name]:,}, measured with TFLite Micro's allocator"
             for name in excess
         ]
-        held_back = "; ".join([*(_memory_parts(smallest, name) for name in excess), problem.held_back])
+        cause = "; ".join([*(_memory_parts(smallest, name) for name in excess), problem.cause])
         nearest = {**problem.nearest, **smallest.costs}
-        raise BudgetError(f"{'; '.join(shortfalls)}. The cause: {held_back}", nearest, held_back=held_back) from problem
+        raise BudgetError(f"{'; '.join(shortfalls)}. The cause: {cause}", nearest, cause=cause) from problem
 
     @property
     def _recipe_budget(self) -> Budget:
-        return self.context.recipe.budget.aims
+        return self.context.recipe.budget.pruning_targets
 
     def _budget(self, model_limits: ModelLimits) -> Budget:
         return self._recipe_budget.model_copy(

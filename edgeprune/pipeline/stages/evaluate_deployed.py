@@ -96,7 +96,7 @@ def _golden(context: BuildContext, files: Mapping[Precision, Path], choice: Choi
         return Golden(inputs, tuple(outputs), tolerance(context.backend.effective_precision(precision)))
 
     other_precisions: dict[str, Golden] = {precision: golden(precision, files[precision]) for precision in choice.along}
-    return replace(golden(choice.precision, files[choice.precision]), along=other_precisions)
+    return replace(golden(choice.precision, files[choice.precision]), other_precisions=other_precisions)
 
 
 STAGE = Stage("evaluate-shipped", "evaluate shipped", _run, _settings)

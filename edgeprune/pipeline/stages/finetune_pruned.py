@@ -21,7 +21,7 @@ def _run(context: BuildContext, stage_dir: StageDir, chosen: CandidatesResult, s
         verify=context.recipe.prune.verify,
     )
     planned = PresetPlan(context.units, Plan.load(selected.plan).removed(context.units))
-    budget = context.recipe.budget.aims
+    budget = context.recipe.budget.pruning_targets
     session = resumable_schedule.create_session(context, context.dense, choice, budget, planned=planned)
     return resumable_schedule.run_schedule(context, stage_dir, session)
 

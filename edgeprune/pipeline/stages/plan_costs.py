@@ -34,7 +34,7 @@ def _run(
     removed = plan.removed(context.units)
     before: dict[str, float] = asdict(plan.before)
     after: dict[str, float] = asdict(plan.after)
-    budget = context.recipe.budget.aims
+    budget = context.recipe.budget.pruning_targets
     table = context.target.latency_table if "latency_ms" in budget.costs else None
     latency = context.latency_model(required="latency_ms" in budget.costs)
     if latency is not None:

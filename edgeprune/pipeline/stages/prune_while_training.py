@@ -51,7 +51,7 @@ def _run(context: BuildContext, stage_dir: StageDir, chosen: CandidatesResult) -
 
 def _budget_and_costs(context: BuildContext) -> tuple[Budget, Mapping[str, CostModel]]:
     """Return the budget, with those limits of a microcontroller that the dense network exceeds, and its cost models."""
-    budget = context.recipe.budget.aims
+    budget = context.recipe.budget.pruning_targets
     if not context.target.limits:
         latency = context.latency_model(required="latency_ms" in budget.costs)
         return budget, {} if latency is None else {"latency_ms": latency}

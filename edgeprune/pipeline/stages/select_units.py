@@ -39,9 +39,9 @@ def settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "align": prune.align,
         "preferred": preferred_alignment(recipe, target),
         "layers": [layer.model_dump(mode="json") for layer in prune.layers],
-        "budget": recipe.budget.aims.model_dump(mode="json"),
+        "budget": recipe.budget.pruning_targets.model_dump(mode="json"),
         "latency_table": None if table is None else files.sha256(table),
-        "board": [target.limits, target.ms_per_mac if "latency_ms" in recipe.budget.aims.costs else None],
+        "board": [target.limits, target.ms_per_mac if "latency_ms" in recipe.budget.pruning_targets.costs else None],
     }
 
 
@@ -90,7 +90,7 @@ def choose(
             from edgeprune.pipeline.microcontrollers.memory_fitting import fit
 
             return fit(context, plan_within)
-        budget = context.recipe.budget.aims
+        budget = context.recipe.budget.pruning_targets
         latency = context.latency_model(required="latency_ms" in budget.costs)
         return plan_within(budget, {} if latency is None else {"latency_ms": latency})
 
@@ -115,7 +115,7 @@ def check_table(context: BuildContext) -> None:
         TargetError: The table differs or is missing.
     """
     table, locked = context.target.latency_table, context.lock.get("targets", context.target.name).get("latency_table")
-    if locked is None or "latency_ms" not in context.recipe.budget.aims.costs:
+    if locked is None or "latency_ms" not in context.recipe.budget.pruning_targets.costs:
         return
     if table is None or files.sha256(table) != locked:
         raise TargetError(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from edgeprune import files
 from edgeprune.bundle import evaluation, pack, provenance, report_data, sbom
-from edgeprune.bundle.budget_check import verdict
+from edgeprune.bundle.budget_check import compare_with_limit
 from edgeprune.bundle.budget_report import BudgetReport, ConstraintReport
 from edgeprune.bundle.manifest import NAME as MANIFEST
 from edgeprune.bundle.manifest import (
@@ -56,7 +56,7 @@ def _settings(recipe: Recipe, target: Target) -> Mapping[str, Any]:
         "plan": dict(select_units.settings(recipe, target)),
         # Settings of the candidates: later stages depend on the chosen candidate only.
         "candidates": dict(compare_candidates.settings(recipe, target)),
-        "budget": recipe.budget.given(),
+        "budget": recipe.budget.settings(),
         "epoch": os.environ.get("SOURCE_DATE_EPOCH"),
         "board": [target.microcontroller and target.microcontroller.model_dump(), target.limits, target.ms_per_mac],
     }
@@ -96,7 +96,7 @@ def _run(context: BuildContext, _stage_dir: StageDir, results: BuildResults) -> 
     )
     manifest = _manifest(context, results)
     profile = Profile.load(results.profiled.profile)
-    verdicts = check_limits(manifest, profile, model=files.sha256(results.shipped_file))
+    budgets = check_limits(manifest, profile, model=files.sha256(results.shipped_file))
     packed = pack.write(
         settings.bundle_folder,
         {
@@ -112,9 +112,9 @@ def _run(context: BuildContext, _stage_dir: StageDir, results: BuildResults) -> 
         manifest,
         measured={
             PROFILE: results.profiled.profile,
-            report_page.NAME: lambda manifest: report_page.render(manifest, description, profile, verdicts),
+            report_page.NAME: lambda manifest: report_page.render(manifest, description, profile, budgets),
         },
-        verdicts=verdicts,
+        budgets=budgets,
         force=settings.force,
     )
     return BundleResult(manifest=files.sha256(packed.folder / MANIFEST), archive=files.sha256(packed.archive))
@@ -145,7 +145,7 @@ def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
         budgets=_budgets(recipe, target, results, metrics),
         gates=tuple(
             ConstraintReport(name=gate.name, limit=limits.get(gate.name, gate.limit), require=recipe.budget.required)
-            for gate in recipe.budget.gates
+            for gate in recipe.budget.constraints
             if gate.name not in _REPRODUCIBLE_LIMITS
         ),
         provenance=provenance.collect(
@@ -253,17 +253,21 @@ def _budgets(recipe: Recipe, target: Target, results: BuildResults, metrics: All
     The required provenance of the recipe applies to its own limits, not to those of a board.
     """
     reached, budget = board_figures.reached(results.plan, results.profiled), recipe.budget
-    required = dict.fromkeys(budget.aims.costs, budget.required)
-    gated = {gate.name for gate in budget.gates}
+    required = dict.fromkeys(budget.pruning_targets.costs, budget.required)
+    gated = {gate.name for gate in budget.constraints}
     return (
         *(
-            verdict(name, limit, reached[name], _KINDS.get(name, "exact"), required=required.get(name, "estimated"))
+            compare_with_limit(
+                name, limit, reached[name], _KINDS.get(name, "exact"), required=required.get(name, "estimated")
+            )
             for name, limit in board_figures.limits(target, results.plan).items()
             if name not in gated
         ),
         *(
-            verdict(name, gate.resolved(getattr(metrics.dense, name)), getattr(metrics.shipped, name), "exact")
-            for gate in budget.gates
+            compare_with_limit(
+                name, gate.resolved(getattr(metrics.dense, name)), getattr(metrics.shipped, name), "exact"
+            )
+            for gate in budget.constraints
             if (name := gate.name) in _REPRODUCIBLE_LIMITS
         ),
     )

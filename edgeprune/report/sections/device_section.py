@@ -19,7 +19,7 @@ def layer_times(profile: Profile) -> Content:
         return paragraph("The device reported no layer times.", look="note")
     highest = max(layer.ms for layers in timed.values() for layer in layers)
     origin = next(iter(profile.models.values())).latency_ms.kind
-    charts = [_drawn(name, layers, highest) for name, layers in timed.items()]
+    charts = [_layer_chart(name, layers, highest) for name, layers in timed.items()]
     caption = (
         "Time of each layer in the order of execution. Timing adds overhead, so compare layers only with each other. "
     )
@@ -38,13 +38,13 @@ def validity(profile: Profile) -> Content:
     noise = ", ".join(f"{name} {100 * value:.1f} %" for name, value in result.noise.items())
     golden = ", ".join(f"{name} on {check.samples:,} samples" for name, check in result.golden.items())
     if result.valid and result.noise_limit is None:
-        verdict = element("span", "No problems found. The noise was not checked.")
+        status = element("span", "No problems found. The noise was not checked.")
     elif result.valid:
-        verdict = element("strong", "✓ These figures may be used.", class_="good")
+        status = element("strong", "✓ These figures may be used.", class_="good")
     else:
-        verdict = element("strong", f"✗ Not valid: {'; '.join(result.problems)}.", class_="bad")
+        status = element("strong", f"✗ Not valid: {'; '.join(result.problems)}.", class_="bad")
     return [
-        paragraph(verdict),
+        paragraph(status),
         paragraph(f"Differences between medians of blocks: {noise}{limit}.", look="note") if noise else None,
         paragraph(f"Outputs match those of the bundle: {golden}.", look="note") if golden and result.valid else None,
     ]
@@ -77,7 +77,7 @@ def _state_figures(moment: DeviceState) -> Mapping[str, str]:
     return figures
 
 
-def _drawn(name: str, layers: tuple[LayerTime, ...], highest: float) -> Markup:
+def _layer_chart(name: str, layers: tuple[LayerTime, ...], highest: float) -> Markup:
     slowest = max(layers, key=lambda layer: layer.ms)
     total = quantity_text.milliseconds(sum(layer.ms for layer in layers))
     description = f"{len(layers)} layers take {total}; the slowest is {slowest.name or slowest.kind}"

@@ -15,7 +15,7 @@ _FEW, _ROOM = 20, 10
 
 def section(source: ReportSource) -> Section:
     """Return the section with a strip of scores for each group: remaining units above the line, removed ones below."""
-    groups = [group for group in source.facts.groups if group.frozen is None]
+    groups = [group for group in source.data.groups if group.frozen is None]
     title = "Importance scores and remaining units"
     if not groups:
         return Section("importance", title, paragraph("No group could be pruned."))
@@ -28,19 +28,19 @@ def section(source: ReportSource) -> Section:
     below = plot("Axis of scores", f"From {x.low:.3g} to {x.high:.3g}", None, x=x, y=ChartAxis(0, 1), height_rem=0)
     rows = [*(_strip(group, x) for group in groups), element("div", below, class_="strip scale")]
     remark = f"; scores below {x.low:.3g} are drawn at the left edge" if min(scores) < x.low else ""
-    settings = source.facts.asked
+    settings = source.data.asked
     caption = (
         f"Scores by {settings.criterion}, {'logarithmic' if x.logarithmic else 'linear'}, of each unit of each group"
         f"{remark}. Above the line: remaining units. Below: removed units. "
     )
-    if len(source.facts.steps) > 1:
+    if len(source.data.steps) > 1:
         caption += "Scores are those of the last selection among all units; later steps computed new scores. "
     return Section("importance", title, [lede, figure([caption, kind("estimated")], rows)])
 
 
 def frozen(source: ReportSource) -> Section:
     """Return the section with the reason for each frozen group."""
-    groups = [group for group in source.facts.groups if group.frozen is not None]
+    groups = [group for group in source.data.groups if group.frozen is not None]
     title = "Frozen groups"
     if not groups:
         return Section("frozen", title, paragraph("Every group of the network could be pruned."))

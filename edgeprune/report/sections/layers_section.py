@@ -14,7 +14,7 @@ _FEW = 20
 
 def section(source: ReportSource) -> Section:
     """Return the section with a bar chart of channels and a table of all layers."""
-    layers = source.facts.layers
+    layers = source.data.layers
     wide = [(layer.name, *layer.channels) for layer in layers if layer.channels is not None]
     body: list[Content] = []
     if wide:

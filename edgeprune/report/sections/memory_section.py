@@ -18,7 +18,7 @@ def section(source: ReportSource) -> Section:
 
 
 def _timeline(source: ReportSource) -> Content:
-    calls = source.facts.calls
+    calls = source.data.calls
     if not calls:
         return paragraph("The network has no activations in this analysis.")
     dense, pruned = [call.bytes[0] for call in calls], [call.bytes[1] for call in calls]

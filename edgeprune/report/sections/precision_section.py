@@ -20,7 +20,7 @@ def parity(source: ReportSource) -> Section:
         Column("samples"),
         Column("provenance", False),
     )
-    variants = source.facts.forms
+    variants = source.data.forms
     rows = [
         _row(name, variant, ships=name == source.shipped)
         for name, variant in variants.items()
@@ -41,7 +41,7 @@ def _outputs(variants: Mapping[str, PrecisionVariant]) -> Content:
         Column("relative"),
         Column("of its channel"),
         Column("channel"),
-        Column("verdict", False),
+        Column("result", False),
     )
     rows: list[list[Content]] = [
         [

@@ -14,14 +14,14 @@ _TITLE = "Sensitivity"
 
 def section(source: ReportSource) -> Section:
     """Return the section with the increase of the loss by the fraction of removed units, for each group."""
-    sensitivity = source.facts.sensitivity
+    sensitivity = source.data.sensitivity
     if sensitivity is None or not sensitivity.groups:
         return Section("sensitivity", _TITLE, paragraph("The sensitivity was not measured."))
     highest = max(max(0.0, point.loss - sensitivity.loss) for curve in sensitivity.groups for point in curve.points)
     # Heights are square roots, because the increase of a few groups is ten times that of most others.
     y = ChartAxis(0, math.sqrt(highest) or 1.0)
-    groups = {group.name: group for group in source.facts.groups}
-    charts = [_drawn(curve, groups.get(curve.group), sensitivity, y) for curve in sensitivity.groups]
+    groups = {group.name: group for group in source.data.groups}
+    charts = [_curve_chart(curve, groups.get(curve.group), sensitivity, y) for curve in sensitivity.groups]
     caption = (
         f"Increase of the loss on {sensitivity.samples:,} validation samples while one group shrinks to a quarter, "
         f"without repair or training. The vertical axis of each chart goes from 0 to {highest:.3g} on a square-root "
@@ -34,7 +34,9 @@ def section(source: ReportSource) -> Section:
     )
 
 
-def _drawn(curve: SensitivityCurve, group: ReportGroup | None, sensitivity: ReportSensitivity, y: ChartAxis) -> Markup:
+def _curve_chart(
+    curve: SensitivityCurve, group: ReportGroup | None, sensitivity: ReportSensitivity, y: ChartAxis
+) -> Markup:
     x = ChartAxis(0, 1)
     places = [(0.0, 100.0)] + [
         (x.at(1 - point.kept / curve.units), 100 - y.at(math.sqrt(max(0.0, point.loss - sensitivity.loss))))

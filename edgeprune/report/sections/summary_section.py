@@ -24,7 +24,7 @@ _NAMES = {
 }
 _COLUMNS = (
     Column("budget", False),
-    Column("verdict", False),  # visible on a phone without scrolling
+    Column("result", False),  # visible on a phone without scrolling
     Column("limit"),
     Column("value"),
     Column("margin"),
@@ -35,8 +35,8 @@ _COLUMNS = (
 
 def section(source: ReportSource) -> Section:
     """Return the section with the request, the result, and a table of all budgets."""
-    settings = source.facts.asked
-    budgets = table("Budgets", _COLUMNS, (_verdict(source, budget) for budget in source.verdicts))
+    settings = source.data.asked
+    budgets = table("Budgets", _COLUMNS, (_budget_row(source, budget) for budget in source.budgets))
     pairs: list[tuple[Content, Content]] = [
         ("network", [source.manifest.recipe, f": {settings.description}" if settings.description else None]),
         ("limits", ", ".join(_limit(name, limit) for name, limit in settings.budget.items())),
@@ -63,7 +63,7 @@ def _costs(source: ReportSource) -> str:
     return f"{quantity_text.count(shipped.macs)} multiply-adds, {quantity_text.count(shipped.params)} parameters"
 
 
-def _verdict(source: ReportSource, budget: BudgetReport) -> list[Content]:
+def _budget_row(source: ReportSource, budget: BudgetReport) -> list[Content]:
     _, value, limit, margin, _, _ = budget_output.cells(budget, source.manifest.metric)
     return [
         _name(budget.name),
@@ -87,11 +87,11 @@ def _limit(name: str, limit: float | str) -> str:
         return f"{_name(name)} {bound} {limit}"
     if name != budget_output.LEAST and limit <= 1:
         return f"{_name(name)} {bound} {100 * limit:g} % of the dense network's"
-    return f"{_name(name)} {bound} {quantity_text.shown(name, limit)}"
+    return f"{_name(name)} {bound} {quantity_text.format_quantity(name, limit)}"
 
 
 def _options(options: Mapping[str, Any]) -> str:
-    settings = (f"{name.replace('_', ' ')} {_plain(value)}" for name, value in options.items())
+    settings = (f"{name.replace('_', ' ')} {_value_text(value)}" for name, value in options.items())
     return f" ({', '.join(settings)})" if options else ""
 
 
@@ -101,10 +101,10 @@ def _fact(name: str, value: Any) -> str:
         return f"{quantity_text.size(value)} of {what.replace('_', ' ')}"
     if unit == "mhz":
         return f"{what} {value} MHz"
-    return f"{name.replace('_', ' ')} {_plain(value)}"
+    return f"{name.replace('_', ' ')} {_value_text(value)}"
 
 
-def _plain(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value)
@@ -114,7 +114,7 @@ def _training(source: ReportSource) -> str:
     report = source.manifest.training
     if report is not None:
         return training_text.settings(report)
-    count = source.facts.asked.epochs
+    count = source.data.asked.epochs
     return f"{count} epoch{'' if count == 1 else 's'} of training" if count else "no training"
 
 

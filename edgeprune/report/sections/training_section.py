@@ -17,11 +17,11 @@ _NAMED = 6
 
 def section(source: ReportSource) -> Section:
     """Return the section with the steps of the schedule, or else a single step from dense to shipped."""
-    metrics, facts = source.manifest.metrics, source.facts
-    steps = [(f"step {n}", step.macs, step.accuracy) for n, step in enumerate(facts.steps, start=1)]
+    metrics, data = source.manifest.metrics, source.data
+    steps = [(f"step {n}", step.macs, step.accuracy) for n, step in enumerate(data.steps, start=1)]
     points: list[_Point] = [(name, macs, accuracy) for name, macs, accuracy in steps if accuracy is not None]
-    if facts.start is not None:
-        points.insert(0, ("dense", metrics.dense.macs, facts.start))
+    if data.start is not None:
+        points.insert(0, ("dense", metrics.dense.macs, data.start))
     split = "validation samples, after the training of each step"
     if not any(name != "dense" for name, *_ in points):
         ends = (("dense", metrics.dense), ("shipped", metrics.shipped))
@@ -31,7 +31,7 @@ def section(source: ReportSource) -> Section:
     if points:
         metric = source.manifest.metric.capitalize()
         body += [
-            figure([f"{metric} on {split}. ", kind("measured")], _drawn(source, points)),
+            figure([f"{metric} on {split}. ", kind("measured")], _accuracy_chart(source, points)),
             folded(
                 "The same as a table",
                 table(
@@ -55,7 +55,7 @@ def section(source: ReportSource) -> Section:
     return Section("rounds", "Accuracy against multiply-adds", body)
 
 
-def _drawn(source: ReportSource, points: Sequence[_Point]) -> Markup:
+def _accuracy_chart(source: ReportSource, points: Sequence[_Point]) -> Markup:
     dense = source.manifest.metrics.dense.macs or 1
     x = ChartAxis(0, 1.05, "MACs, fraction of dense (0 to 1)", "{:g}".format)
     y = source.accuracy_axis([accuracy for *_, accuracy in points], room=0.5)
@@ -79,7 +79,7 @@ def _drawn(source: ReportSource, points: Sequence[_Point]) -> Markup:
 
 
 def _training(source: ReportSource) -> Content:
-    epochs = source.facts.epochs
+    epochs = source.data.epochs
     if not epochs:
         return paragraph("The network was not trained after pruning.")
     values = [epoch.validation_accuracy for epoch in epochs]

@@ -55,7 +55,9 @@ def section(source: ReportSource) -> Section:
     lede = paragraph(
         "Each bar between two networks is the change by that step. FLOPs are twice the multiply-adds.", look="lede"
     )
-    return Section("waterfall", "From dense to shipped", [lede, element("div", map(_drawn, falls), class_="panels")])
+    return Section(
+        "waterfall", "From dense to shipped", [lede, element("div", map(_waterfall, falls), class_="panels")]
+    )
 
 
 def _macs(source: ReportSource) -> _Fall:
@@ -124,7 +126,7 @@ def _less(show: Callable[[float], str]) -> Callable[[float], str]:
     return lambda change: f"{'+' if change > 0 else '−'}{show(abs(change))}" if change else "none"
 
 
-def _drawn(fall: _Fall) -> Markup:
+def _waterfall(fall: _Fall) -> Markup:
     values = [stop.value for stop in fall.stops]
     low, high = (0.0, max(values)) if fall.zero else _around(values)
     rows: list[Markup] = []

@@ -45,8 +45,8 @@ def _path(gather: TfliteOp, uses: Uses) -> list[TfliteOp] | None:
 
 
 def _select_channels(layer: TfliteOp, indices: Array) -> None:
-    facts = TFLITE[layer.code]
-    for input_index, axis in ((1, facts.channel_axis), (facts.bias_input, 0)):
+    operator = TFLITE[layer.code]
+    for input_index, axis in ((1, operator.channel_axis), (operator.bias_input, 0)):
         assert input_index is not None
         old = layer.inputs[input_index]
         if old is not None:
