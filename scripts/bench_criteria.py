@@ -1,6 +1,6 @@
 """How well each criterion ranks units: Spearman's rank correlation with what removing each unit alone really costs.
 
-    python scripts/bench_criteria.py --rows criteria.jsonl --write docs/selection.md
+    python scripts/bench_criteria.py --rows criteria.jsonl --write docs/benchmarks/criteria.md
     python scripts/bench_criteria.py digits --images 359 --samples 512
 
 The oracle: the change of the mean cross entropy over validation images when one unit is zeroed where it is consumed,

@@ -1,7 +1,8 @@
 """Distillation with and without the features of BatchNorm layers, on data that is not the test part.
 
-    python scripts/bench_distillation.py --journal docs/data/distillation.jsonl
-    python scripts/bench_distillation.py --journal docs/data/distillation.jsonl --write docs/benchmarks/distillation.md
+    python scripts/bench_distillation.py --journal docs/benchmarks/data/distillation.jsonl
+    python scripts/bench_distillation.py --journal docs/benchmarks/data/distillation.jsonl \\
+        --write docs/benchmarks/distillation.md
 
 Each network of ``bench_tasks.py`` is pruned by the candidate plan that its build chose (``--plans``), repaired, and
 trained with the defaults but for the weight of features. The accuracy is that of the last epoch, on the validation
@@ -56,7 +57,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--journal", type=Path, required=True, help="JSON lines to read and to append to")
     parser.add_argument(
-        "--plans", type=Path, default=ROOT / "docs/data/tasks-features.jsonl", help="journal of bench_tasks.py"
+        "--plans",
+        type=Path,
+        default=ROOT / "docs/benchmarks/data/tasks-features.jsonl",
+        help="journal of bench_tasks.py",
     )
     parser.add_argument("--work", type=Path, default=ROOT / ".scratch" / "distillation", help="folder of weights")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder that has fsdd/")

@@ -3,7 +3,8 @@
     python scripts/bench_finetuning.py --cases default --budgets 0.5 0.33 --seeds 0 1 2 --journal tuned.jsonl
     python scripts/bench_finetuning.py --cases plain ema frozen --budgets 0.5 --journal tuned.jsonl
     python scripts/bench_finetuning.py --cases default --budgets 0.4 --epochs 10 --journal tuned.jsonl
-    python scripts/bench_finetuning.py --journal tuned.jsonl --peers docs/data/selection.jsonl --write docs/schedules.md
+    python scripts/bench_finetuning.py --journal tuned.jsonl --peers docs/benchmarks/data/selection.jsonl \\
+        --write docs/benchmarks/finetuning.md
 
 A case is one way to prune and train, at a share of the dense MACs, for so many epochs, with one seed: that of the
 images for scoring and repair, and of the order of training. Accuracies are those of the last epoch, never of the best.

@@ -3,7 +3,7 @@
     python scripts/bench_schedules.py --cases '*' --budgets 0.1 --seeds 0 1 2 3 4 --journal schedules.jsonl
     python scripts/bench_schedules.py --cases 'penalty*' gradual --budgets 0.1 --journal schedules.jsonl
     python scripts/bench_schedules.py --recipe cifar10-resnet56 --cases one_shot gradual --journal schedules.jsonl
-    python scripts/bench_schedules.py --journal schedules.jsonl --write docs/schedules.md
+    python scripts/bench_schedules.py --journal schedules.jsonl --write docs/benchmarks/schedules.md
 
 A case is a schedule with options, at a share of the dense MACs, with one seed: that of the samples for scoring and
 repair, of the order of training, and of fresh weights. All are trained as the recipe says, but with labels alone. Cases

@@ -2,7 +2,8 @@
 
     python scripts/bench_selection.py --cases all-criteria --journal criteria.jsonl
     python scripts/bench_selection.py --cases finetuned --journal finetuned.jsonl --only ' 0.5 '
-    python scripts/bench_selection.py --journal criteria.jsonl --journal finetuned.jsonl --write docs/selection.md
+    python scripts/bench_selection.py --journal criteria.jsonl --journal finetuned.jsonl \\
+        --write docs/benchmarks/selection.md
 
 A case is one way to prune, at one budget, with one seed: that of the images for scoring and repair, and of the order in
 which fine-tuning reads. Accuracies are taken right after pruning (raw), with new BatchNorm statistics (recalibrated),

@@ -1,6 +1,6 @@
 """Builds of networks for every target that runs Linux: selected precision, file size and accuracy.
 
-    python scripts/bench_targets.py --recipes cifar10-resnet56 --epochs 0 --write docs/targets.md
+    python scripts/bench_targets.py --recipes cifar10-resnet56 --epochs 0 --write docs/benchmarks/targets.md
 
 Bytes and accuracy are those of the files themselves, run by ONNX Runtime on this machine; the latency is this machine's
 too, float32 and int8 in turn, and says nothing of the boards. Stages are cached (--cache), so that a second run, or a

@@ -1,7 +1,7 @@
 """The default build on six small tasks (``small_tasks.py``), next to Torch-Pruning 1.6.1 with the same training.
 
-    python scripts/bench_tasks.py --journal docs/data/tasks.jsonl
-    python scripts/bench_tasks.py --journal docs/data/tasks.jsonl --write docs/benchmarks/tasks.md
+    python scripts/bench_tasks.py --journal docs/benchmarks/data/tasks.jsonl
+    python scripts/bench_tasks.py --journal docs/benchmarks/data/tasks.jsonl --write docs/benchmarks/tasks.md
 
 For each task and seed, a dense network is trained. ``edgeprune build`` prunes it with its defaults. Torch-Pruning
 prunes the same network by the L2 norm, globally, until its MACs are within the same budget, followed by the training

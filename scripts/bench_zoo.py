@@ -3,7 +3,7 @@
     python scripts/bench_zoo.py                             # all networks, at 0.5 and 0.75 of their MACs
     python scripts/bench_zoo.py resnet50 swin_t --share 0.5
     python scripts/bench_zoo.py --against torch-pruning     # the same with Torch-Pruning 1.6.1 beside it (extra: bench)
-    python scripts/bench_zoo.py --write docs/zoo.md
+    python scripts/bench_zoo.py --write docs/benchmarks/zoo.md
 
 Each network runs in its own process. Seconds are from capture to the rewritten network, without the equivalence check.
 Peak memory is that of the process over what it held with the network loaded. Needs torchvision and timm (see README).

@@ -1,6 +1,6 @@
 """Does pruning commute with training? A two-arm spiral, a 2-50-50-1 network, and half of each hidden layer pruned.
 
-    python scripts/study_spiral.py --write docs/study-spiral.md
+    python scripts/study_spiral.py --write docs/benchmarks/study-spiral.md
     python scripts/study_spiral.py --seeds 0 --steps 200
 
 From one initialisation, path A trains the network and then prunes it; path B prunes the initial network, and then

@@ -111,8 +111,8 @@ class QuantizeSettings(Settings):
         precision: Required precision. ``auto`` exports every precision that the target supports, and selects the one
             that is measurably faster and keeps the accuracy.
         calibration: Calibration method for ranges of activations: ``minmax``, ``percentile`` or ``entropy``. ``auto``
-            is ``percentile``, which changed the outputs of the packaged networks least (docs/results.md). TFLite files
-            always use ``minmax``.
+            is ``percentile``, which changed the outputs of the packaged networks least (docs/benchmarks/results.md).
+            TFLite files always use ``minmax``.
         samples: Number of training samples for calibration.
         max_accuracy_drop: Maximum drop of the accuracy of a quantized model below float32 on validation data, as a
             fraction of the samples. Nodes remain in float32 until it is satisfied.

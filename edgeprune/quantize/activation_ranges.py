@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 Method = Literal["minmax", "entropy", "percentile"]
 METHODS: tuple[Method, ...] = get_args(Method)
 DEFAULT: Method = "percentile"
-"""Default method. It changed the outputs of the packaged networks least (docs/results.md)."""
+"""Default method. It changed the outputs of the packaged networks least (docs/benchmarks/results.md)."""
 
 _AT_ONCE = 16
 """Number of samples whose activations are in memory at the same time."""
