@@ -58,8 +58,8 @@ class PruneOptions(PruneSettings):
             value, arguments = getattr(options, name), getattr(options, f"{name}_options")
             if arguments and not isinstance(value, str):
                 raise InputError(
-                    f"'{name}_options' in PruneOptions: got {arguments!r} together with an instance of "
-                    f"{type(value).__name__}; give them to its constructor"
+                    f"'{name}_options' in PruneOptions: got {arguments!r} and an instance of "
+                    f"{type(value).__name__}: pass them to its constructor"
                 )
         return options
 

@@ -264,6 +264,6 @@ def choose(
     curves: tuple[LossCurve, ...] = ()
     if method.selection.needs_curves:
         if samples is None:
-            raise InputError(f"selection: {method.selection.name} measures the network and needs data; give data=...")
+            raise InputError(f"selection: {method.selection.name} measures the network and needs data: pass data=...")
         curves = measure_sensitivity(units, scores, samples, progress=progress).curves(units)
     return make_plan(model, units, scores, budget, method, curves=curves)

@@ -110,13 +110,13 @@ def test_own_criterion_ranks_units() -> None:
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        (None, {"criterion": "taylor"}, "'taylor' needs data with labels, and there is none"),
-        (_model()[2], {"criterion": "tailor"}, "did you mean 'taylor'"),
-        (None, {"selection": "sensitivity"}, "needs data"),
-        (None, {"selection": "globl"}, "did you mean 'global'"),
-        (None, {"repair": ["bias"]}, "need data, and there is none"),
-        (iter([1, 2]), {}, "can be read only once"),
-        ([(torch.zeros(2, 1, 4, 4), torch.zeros(2))], {"criterion": "apoz"}, "allowed is that of the example"),
+        (None, {"criterion": "taylor"}, "'taylor' .*data with labels"),
+        (_model()[2], {"criterion": "tailor"}, "'tailor'.*'taylor'"),
+        (None, {"selection": "sensitivity"}, "sensitivity .*data="),
+        (None, {"selection": "globl"}, "'globl'.*'global'"),
+        (None, {"repair": ["bias"]}, "bias .*data="),
+        (iter([1, 2]), {}, "list_iterator"),
+        ([(torch.zeros(2, 1, 4, 4), torch.zeros(2))], {"criterion": "apoz"}, r"data: .*\(2, 1, 4, 4\)"),
     ],
 )
 def test_bad_input_is_one_clear_error(data: Any, options: dict[str, Any], message: str) -> None:
@@ -128,15 +128,15 @@ def test_bad_input_is_one_clear_error(data: Any, options: dict[str, Any], messag
 @pytest.mark.parametrize(
     ("options", "key", "message"),
     [
-        ({"criteron": "l2"}, "criteron", "did you mean 'criterion'"),
+        ({"criteron": "l2"}, "criteron", "'criterion'"),
         ({"criterion": 3}, "criterion", "got 3"),
-        ({"min_units": 1.5}, "min_units", "got 1.5, must be a fraction"),
+        ({"min_units": 1.5}, "min_units", r"got 1\.5,"),
         ({"align": "target"}, "align", "got 'target'"),
         ({"repair": "bias"}, "repair", "got 'bias'"),
-        ({"samples": 0}, "samples", "greater than or equal to 1"),
+        ({"samples": 0}, "samples", " 0,.* 1$"),
         ({"attention": "head"}, "attention", "'heads' or 'head_dim'"),
-        ({"layers": [{"match": "a"}]}, "layers", "at least one of min_units"),
-        ({"criterion": _Last(), "criterion_options": {"a": 1}}, "criterion_options", "instance of _Last"),
+        ({"layers": [{"match": "a"}]}, "layers", "min_units"),
+        ({"criterion": _Last(), "criterion_options": {"a": 1}}, "criterion_options", "_Last"),
     ],
 )
 def test_invalid_option_is_named_when_options_are_created(options: dict[str, Any], key: str, message: str) -> None:
@@ -162,7 +162,7 @@ def test_settings_of_layers_apply() -> None:
 @pytest.mark.parametrize("name", ["criterion", "selection"])
 def test_constructor_arguments_reach_criterion_and_selection(name: str) -> None:
     model, example, _ = _model()
-    with pytest.raises(InputError, match=f"{name}: .* has no option 'nonsense'"):
+    with pytest.raises(InputError, match=f"{name}: .*'nonsense'"):
         ep.prune(model, example, budget={"macs": 0.5}, options={f"{name}_options": {"nonsense": 1}})
 
 

@@ -43,7 +43,7 @@ def command(as_json: bool) -> None:
         for result in results:
             _show(result)
     if broken:
-        raise InputError(f"builds do not work here: {', '.join(broken)}; run the command after 'fix' above for each")
+        raise InputError(f"builds cannot run because of {', '.join(broken)}: run the commands after 'fix' above")
 
 
 def _show(result: CheckResult) -> None:

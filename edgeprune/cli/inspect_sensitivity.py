@@ -113,7 +113,7 @@ class ScanInputs:
         name, seed = self.recipe.name, self.recipe.seed
         if not bool(units.prunable.any()):
             raise InputError(
-                f"{name}: no group can be pruned; run 'edgeprune inspect' without --sensitivity for the reasons"
+                f"{name}: no group can be pruned: run 'edgeprune inspect' without --sensitivity for the reasons"
             )
         scored, measured_on = (
             Samples.of(split, count=min(count, len(split)), seed=seed, loss=self.objective.of_outputs)

@@ -168,7 +168,7 @@ class _Files:
             except OSError as error:
                 raise click.UsageError(f"{option}: cannot use {folder}: {error.strerror}") from error
             if not self._several and path.is_dir():
-                raise click.UsageError(f"{option}: {path} is a folder; one device gives one file")
+                raise click.UsageError(f"{option}: expected a file for a profile of one device, got the folder {path}")
         for slug in self._slugs.values():
             for path, kind, suffix in ((output, PROFILE, "json"), (png, PNG, "png")):
                 if path is not None and self._several:

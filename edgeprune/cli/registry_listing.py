@@ -66,7 +66,7 @@ class Listing:
             hint = f"; did you mean '{matches[0]}'?" if matches else ""
             available = ", ".join(members)
             raise InputError(
-                f"{self.command}: '{name}' does not exist; available are {available}, or your own module:Class{hint}"
+                f"{self.command}: got '{name}', must be one of {available}, or your own module:Class{hint}"
             )
         return members[name]
 

@@ -73,9 +73,9 @@ def cost_model(
         return Int8Arena(units)
     if name == "latency_ms":
         if table is None:
-            raise InputError("latency_ms needs the latency table of a target; make one with 'edgeprune calibrate'")
+            raise InputError("latency_ms needs the latency table of a target: measure it with 'edgeprune calibrate'")
         return LatencyCost(units, table)
-    raise InputError(f"no cost is called {name!r}; there are {', '.join(COSTS)}")
+    raise InputError(f"unknown cost {name!r}, must be one of {', '.join(COSTS)}")
 
 
 def cost_of(units: Units, model: nn.Module, removed: Tensor | None = None) -> Cost:

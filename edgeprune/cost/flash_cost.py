@@ -36,7 +36,9 @@ def flash_bytes(units: Units, precision: str = "float32") -> Multilinear:
         InputError: The precision is not supported.
     """
     if precision not in _WEIGHT_BYTES:
-        raise InputError(f"precision of weights: got {precision!r}; allowed are {', '.join(map(repr, _WEIGHT_BYTES))}")
+        raise InputError(
+            f"precision of weights: got {precision!r}, must be one of {', '.join(map(repr, _WEIGHT_BYTES))}"
+        )
     return Multilinear(units, list(_stored(units, _WEIGHT_BYTES[precision])))
 
 

@@ -52,7 +52,7 @@ class Grid:
         )
         complete = len(self.ms) == len(self.into) and all(len(row) == len(self.out) for row in self.ms)
         if not (rising and complete):
-            raise TargetError(f"{where} is not a latency table: its grid of {self.shape} is incomplete")
+            raise TargetError(f"{where} is not a valid latency table: its grid of {self.shape} is incomplete")
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ class LatencyTable:
                 return remainder
         available = ", ".join(remainder.network for remainder in self.rests) or "none"
         raise TargetError(
-            f"the latency table of {self.target} was not made for this network (for: {available}); "
-            f"measure it with 'edgeprune calibrate --target {self.target}'"
+            f"the latency table of {self.target} was measured for other networks ({available}): "
+            f"measure this network with 'edgeprune calibrate --target {self.target}'"
         )
 
     def joined(self, older: LatencyTable) -> LatencyTable:
@@ -176,17 +176,19 @@ class LatencyTable:
         try:
             values = safe_json.loads(text)
             if values["schema"] != SCHEMA:
-                raise TargetError(f"{where}: a latency table of schema {values['schema']}, must be {SCHEMA}")
+                raise TargetError(
+                    f"{where}: expected a latency table of schema {SCHEMA}, got schema {values['schema']}"
+                )
             table = _reader().validate_json(text, strict=True)
         except ValidationError as problems:
             first = problems.errors(include_url=False)[0]
             key = ".".join(map(str, first["loc"]))
             raise TargetError(
-                f"{where} is not a latency table: {key}: {first['msg']}, got {first['input']!r:.80}; "
+                f"{where} is not a valid latency table: {key}: {first['msg']}, got {first['input']!r:.80}; "
                 "measure it again with 'edgeprune calibrate'"
             ) from None
         except (ValueError, TypeError, KeyError) as problem:
-            raise TargetError(f"{where} is not a latency table: {problem!r}") from problem
+            raise TargetError(f"{where} is not a valid latency table: {problem!r}") from problem
         for grid in table.grids:
             grid.check(where)
         return table
@@ -218,13 +220,13 @@ def load_table(target: Target, path: Path | None = None, *, installed: str | Non
         "threads": min(target.runtime.threads or cores, cores),
     }
     wrong = [
-        f"{name} {getattr(table, name)} instead of {value}"
+        f"{name} {getattr(table, name)} (expected {value})"
         for name, value in expected.items()
         if getattr(table, name) != value
     ]
     versions = allowed_versions(target, installed)
     if not is_version_in(versions, table.runtime_version):
-        wrong.append(f"{table.runtime} {table.runtime_version} instead of {versions}")
+        wrong.append(f"{table.runtime} {table.runtime_version} (expected {versions})")
     if wrong:
         raise TargetError(
             f"the latency table {file_lookup.display_path(path)} was measured with {', '.join(wrong)}; "

@@ -132,8 +132,7 @@ def create(
         free = ", ".join(name for name, other in registered().items() if other.needs == "weights")
         labelled = "data" if criterion.needs == "data" else "data with labels"
         raise InputError(
-            f"criterion: {name!r} needs {labelled}, and there is none; give data=..., or take one of those that look "
-            f"at weights alone: {free}"
+            f"criterion: {name!r} needs {labelled}: pass data=..., or use a criterion that needs only weights: {free}"
         )
     return _registry.make(criterion, options)
 
@@ -147,13 +146,15 @@ def score(criterion: Criterion, network: Network) -> Tensor:
     scores = criterion.score(network)
     if not isinstance(scores, Tensor) or scores.shape != (len(network.units),):
         got = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
-        raise InputError(f"criterion: {criterion.name} gives {got}; a tensor ({len(network.units)},) must come of it")
+        raise InputError(
+            f"criterion: {criterion.name} must return a tensor of shape ({len(network.units)},), got {got}"
+        )
     wrong = ~(scores.isfinite() & (scores >= 0))
     if bool(wrong.any()):
         first = int(wrong.nonzero()[0])
         raise InputError(
-            f"criterion: {criterion.name} gives {float(scores[first]):g} for unit {first}, one of "
-            f"{_group(network.units, first)}; allowed are finite scores of 0 or above"
+            f"criterion: {criterion.name} must return finite scores of at least 0, got {float(scores[first]):g} for "
+            f"unit {first} of {_group(network.units, first)}"
         )
     return scores.to("cpu", torch.float64)
 

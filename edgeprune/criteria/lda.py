@@ -43,8 +43,8 @@ class Lda(Aggregated):
         stream(class_moments, network.units, network.data, labels=read)
         if len(classes) < 2:
             raise InputError(
-                f"criterion: lda needs samples of two classes at least; the labels have {sorted(classes)}: give data "
-                "of more classes, or set another prune.criterion"
+                f"criterion: lda needs samples of at least two classes, but the labels have {sorted(classes)}: use "
+                "data with more classes, or set another prune.criterion"
             )
         return self._together(network.units, ((view.units, _ratio(one)) for view, one in class_moments))
 
@@ -53,12 +53,12 @@ def _class_labels(labels: Any) -> Tensor:
     if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
         got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
         raise InputError(
-            f"criterion: lda needs class labels, whole numbers (samples,); got {got}: set another prune.criterion"
+            f"criterion: lda needs integer class labels of shape (samples,), got {got}: set another prune.criterion"
         )
     class_labels = labels.to("cpu", torch.long)
     if bool(((class_labels < 0) & (class_labels != IGNORED)).any()):
         raise InputError(
-            f"criterion: lda needs class labels of 0 or above, or {IGNORED} for samples to leave out; got "
+            f"criterion: lda needs class labels of at least 0, or {IGNORED} for ignored samples, got "
             f"{int(class_labels[class_labels != IGNORED].min())}: correct them in the data function"
         )
     return class_labels

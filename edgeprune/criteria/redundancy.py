@@ -40,7 +40,7 @@ class _StoodInFor(Aggregated):
     def __init__(self, weighted: bool = True, aggregate: Aggregate = "sum", normalize: Normalize = "mean") -> None:
         super().__init__(aggregate, normalize)
         if not isinstance(weighted, bool):
-            raise InputError(f"criterion: weighted: got {weighted!r}; allowed are true and false")
+            raise InputError(f"criterion: weighted: got {weighted!r}, must be True or False")
         self._weighted = weighted
 
     def _residuals(self, products: Tensor, *, opposed: bool) -> Tensor:

@@ -80,7 +80,7 @@ def _device(name: str, uri: str, *, fix: str | None = None, needed: bool = False
         assert scripts is not None
         needs = " ".join(f"'{requirement}'" for requirement in scripts.requirements.split())
         line = f"{response['executable']} -m pip install {needs}     (run it on the device)"
-        return Finding(name, "bad", f"{versions}, but no runtime", line, needed=needed)
+        return Finding(name, "bad", f"{versions}, but no supported runtime is installed", line, needed=needed)
     return Finding(name, "ok", versions, needed=needed)
 
 

@@ -60,7 +60,9 @@ def _cache(name: str, folder: Path, origin: str) -> Finding:
     if not folder.is_dir():
         return Finding(name, "absent", origin)
     total = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-    return Finding(name, "ok", f"{folder}, {size(total)}; it can be removed, and is created again when needed")
+    return Finding(
+        name, "ok", f"{folder}, {size(total)}; it can be removed, and EdgePrune creates it again when needed"
+    )
 
 
 def _remove(cache: Path) -> str | None:

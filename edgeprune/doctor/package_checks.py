@@ -131,12 +131,12 @@ def _package(requirement: Requirement, problems: Mapping[str, str | None]) -> Fi
     name, version = requirement.name, installed(requirement.name)
     fix = install_line(str(requirement))
     if version is None:
-        return Finding(name, "bad", f"not installed ({requirement.specifier} is needed)", fix, needed=True)
+        return Finding(name, "bad", f"not installed, needs {requirement.specifier}", fix, needed=True)
     if not requirement.specifier.contains(version, prereleases=True):
         return Finding(name, "bad", _against(version, requirement.specifier), fix, needed=True)
     if problem := problems.get(name):
         reinstall = install_line("--force-reinstall", str(requirement))
-        return Finding(name, "bad", f"{version} does not load: {problem}", reinstall, needed=True)
+        return Finding(name, "bad", f"{version} cannot be imported: {problem}", reinstall, needed=True)
     return Finding(name, "ok", _against(version, requirement.specifier), needed=True)
 
 

@@ -34,7 +34,7 @@ def _target(name: str, path: Path) -> Finding:
     if version is None:
         state: State = "bad" if backend.extra is None else "absent"
         return Finding(
-            name, state, f"{package}, which runs the files of this target, is not installed", install_line(package)
+            name, state, f"{package} is not installed, but runs the files of this target", install_line(package)
         )
     if backend.package is None:
         message = f"files are exported and checked on this machine ({package} {version}); the board builds the engine"

@@ -66,6 +66,6 @@ def _check_tool(tool: _Tool) -> Finding:
     try:
         process = subprocesses.run([path, tool.version], timeout_s=_VERSION_S)
     except (OSError, TimeoutExpired) as problem:
-        return Finding(tool.name, "bad", f"{path} does not run: {problem}")
+        return Finding(tool.name, "bad", f"{path} cannot run: {problem}")
     lines = (process.stdout.strip() or process.stderr.strip()).splitlines()
     return Finding(tool.name, "ok", lines[0] if lines else path)

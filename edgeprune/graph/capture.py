@@ -142,7 +142,10 @@ def _capture_training(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[s
     with _mode(model, training=True):
         program = _capture_dynamic(model, args, kwargs)
     if program is None:
-        logger.warning("%s has parameters that only training uses, but cannot be captured there", type(model).__name__)
+        logger.warning(
+            "%s cannot be captured in training mode, so parameters that only training uses are not pruned",
+            type(model).__name__,
+        )
     return program
 
 

@@ -52,7 +52,7 @@ def follow(program: Program, *, exclude: Sequence[str] = (), attention: str = "h
             positions of each head.
     """
     if attention not in ("heads", "head_dim"):
-        raise InputError(f"attention: got {attention!r}; allowed are 'heads' and 'head_dim'")
+        raise InputError(f"attention: got {attention!r}, must be 'heads' or 'head_dim'")
     coupling = Coupling(attention=attention)
     labels: dict[fx.Node, Any] = {}
     shared: dict[int, tuple[str, Labels]] = {}
@@ -152,7 +152,7 @@ def _exclude(coupling: Coupling, patterns: Sequence[str]) -> None:
         if not matched:
             names = sorted({layer_name(owner.name) for owner in coupling.owners if owner.parameter})
             raise InputError(
-                f"exclude: {pattern!r} matches no layer and no parameter; there are {', '.join(names[:12])}"
+                f"exclude: {pattern!r} matches no layer or parameter, expected a pattern for {', '.join(names[:12])}"
                 + (", ..." if len(names) > 12 else "")
             )
         for owner in matched:

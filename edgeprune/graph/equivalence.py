@@ -187,8 +187,8 @@ def verify_equivalence(
             logger.info("no equivalence check in float64: %s", problem)
     if not equivalence.max_error <= TOLERANCE:
         raise EquivalenceError(
-            f"the pruned network is wrong: its output is off by {equivalence.max_error:.1e} of the largest value, "
-            f"allowed is {TOLERANCE:.0e}. {_DEFECT}"
+            f"the pruned network is not equivalent: its output differs by {equivalence.max_error:.1e} (relative), "
+            f"allowed are {TOLERANCE:.0e}. {_DEFECT}"
         )
     return equivalence
 

@@ -22,22 +22,22 @@ def check_optimizer(optimizer: torch.optim.Optimizer | None, model: nn.Module, *
     name = type(optimizer).__name__
     if copy:
         raise InputError(
-            f"optimizer: got {name} together with copy=True, but the copy has parameters of its own, which {name} does "
-            "not step; pass copy=False to prune the network in place, or make a new optimizer afterwards"
+            f"optimizer: got {name} with copy=True, but {name} does not update the parameters of the copy: pass "
+            "copy=False to prune the network in place, or create a new optimizer afterwards"
         )
     stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     own = {path: parameter for path, parameter in model.named_parameters() if id(parameter) in stepped}
     if not own:
         raise InputError(
-            f"optimizer: {name} steps no parameter of this {type(model).__name__}; pass the one made for it"
+            f"optimizer: {name} has no parameter of this {type(model).__name__}: pass the optimizer of this network"
         )
     for path, parameter in own.items():
         for key, value in _state(optimizer, parameter):
             if not _follows(value, parameter.shape):
                 raise InputError(
                     f"optimizer: {name} keeps {key!r} of shape {tuple(value.shape)} for {path} of shape "
-                    f"{tuple(parameter.shape)}; only state along the dimensions of its parameter can be sliced. "
-                    "Make a new optimizer after pruning"
+                    f"{tuple(parameter.shape)}, but state can be sliced only if its shape is that of the parameter: "
+                    "create a new optimizer after pruning"
                 )
 
 

@@ -86,8 +86,8 @@ class _Resizer:
             self.irregular.add(node)
         elif irregular_sources:
             raise PlanError(
-                f"{node.name} in {module_path(node) or 'the network'}: what is left of {irregular_sources[0].name} "
-                "has no regular shape there; exclude the layers around it"
+                f"{node.name} in {module_path(node) or 'the network'}: the remaining part of "
+                f"{irregular_sources[0].name} has no regular shape: exclude the layers around it"
             )
         else:
             self.new[node] = self.result.graph.node_copy(node, self.new.__getitem__)
@@ -180,7 +180,9 @@ class _Resizer:
         place_of[elements.flatten()] = torch.arange(elements.numel())
         source = place_of[places]
         if bool((source < 0).any()):
-            raise PlanError(f"{call.node.name}: what is left has no regular shape; exclude {module_path(call.node)}")
+            raise PlanError(
+                f"{call.node.name}: the remaining part has no regular shape: exclude {module_path(call.node)}"
+            )
         graph, value = self.result.graph, self.new[ancestor]
         selection = _along_one(source, tuple(elements.shape))
         if selection is not None:
@@ -191,7 +193,9 @@ class _Resizer:
         if elements.shape[0] != source.shape[0] or not torch.equal(
             rows, rows[0] + stride * torch.arange(len(rows))[:, None]
         ):
-            raise PlanError(f"{call.node.name}: samples of the batch are mixed; exclude {module_path(call.node)}")
+            raise PlanError(
+                f"{call.node.name}: the operation mixes samples of the batch: exclude {module_path(call.node)}"
+            )
         flat = graph.call_function(torch.ops.aten.flatten.using_ints, (value, 1))
         read = graph.call_function(torch.ops.aten.index_select.default, (flat, 1, self._table(rows[0])))
         return graph.call_function(torch.ops.aten.unflatten.int, (read, 1, list(source.shape[1:])))

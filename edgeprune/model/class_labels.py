@@ -25,7 +25,7 @@ def check_shape(labels: Sequence[int], outputs: Sequence[int], *, where: str) ->
     """
     if not fit(labels, outputs):
         raise DataError(
-            f"{where}: labels must have shape (N, *outputs.shape[2:]), here {(outputs[0], *outputs[2:])} for outputs "
+            f"{where}: expected labels of shape {(outputs[0], *outputs[2:])} for outputs of shape "
             f"{tuple(outputs)}, got {tuple(labels)}: give one integer for each position of the outputs in the data "
-            "function, or set training.loss and training.metric for labels of another kind"
+            "function, or set training.loss and training.metric for other labels"
         )

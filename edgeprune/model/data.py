@@ -93,8 +93,8 @@ def as_data(loaded: Any, *, where: str = "the data function") -> Data:
     missing = [role for role in _ROLES[:2] if loaded.get(role) is None]
     if unknown or missing:
         raise DataError(
-            f"{where} returned a dict with {', '.join(map(str, loaded)) or 'no keys'}; "
-            f"it must have train and validation, may have test, and nothing else"
+            f"{where} must return a dict with train, validation and optionally test, "
+            f"got {', '.join(map(str, loaded)) or 'no keys'}"
         )
     splits = {role: _as_split(value) for role, value in loaded.items() if value is not None}
     names = getattr(loaded["train"], "classes", ())
@@ -121,28 +121,28 @@ def check(data: Data, outputs: Any, *, sample: tuple[int, ...] | None = None, cl
     if classes and (not isinstance(outputs, Tensor) or outputs.ndim < 2):
         got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ModelError(
-            f"a network with class labels must return one tensor (N, classes, ...), got {got}; for another set "
+            f"a network with class labels must return one tensor (N, classes, ...), got {got}: for other outputs set "
             "training.loss and training.metric"
         )
     for role, split in data.splits().items():
         if len(split) == 0:
-            raise DataError(f"the {role} split is empty: it must hold at least one sample")
+            raise DataError(f"the {role} split is empty: it must have at least one sample")
         if classes and isinstance(split, TensorSplit):
             _check_labels(split.labels, outputs.shape[1], where=f"the {role} split")
         inputs, labels = next(iter(split.batches(min(_CHECKED_SAMPLES, len(split)))))
         if not isinstance(inputs, Tensor):
-            raise DataError(f"the {role} split gives inputs that are {type(inputs).__name__}; they must be one tensor")
+            raise DataError(f"inputs of the {role} split must be one tensor, got {type(inputs).__name__}")
         if sample is not None and tuple(inputs.shape[1:]) != sample:
             raise DataError(
-                f"the {role} split has samples of shape {tuple(inputs.shape[1:])}, the network's input has {sample} "
-                "behind the batch (--input, or model.input in a recipe): make them agree"
+                f"samples of the {role} split have the shape {tuple(inputs.shape[1:])}, but the network needs "
+                f"{sample}: change the data, or the input (model.input in a recipe, or --input)"
             )
         if classes:
             if not isinstance(labels, Tensor) or labels.is_floating_point():
                 got = str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
                 raise DataError(
-                    f"the {role} split gives labels that are {got}; class labels are a tensor of integers, for "
-                    "others set training.loss or training.step, and training.metric"
+                    f"labels of the {role} split must be a tensor of integers, got {got}: for "
+                    "other labels set training.loss or training.step, and training.metric"
                 )
             check_shape(labels.shape, (len(inputs), *outputs.shape[1:]), where=f"the {role} split")
             _check_labels(labels, outputs.shape[1], where=f"the {role} split")
@@ -160,7 +160,8 @@ def _check_finite(inputs: Tensor, *, where: str) -> None:
     if not bool(finite.all()):
         bad = (~finite).nonzero().flatten()
         raise DataError(
-            f"{where}: {len(bad)} of {len(inputs)} samples of a batch hold NaN or infinity, first at {int(bad[0])}"
+            f"{where}: {len(bad)} of {len(inputs)} samples of a batch contain NaN or infinity, the first at "
+            f"{int(bad[0])}"
         )
 
 
@@ -170,8 +171,8 @@ def _check_labels(labels: Tensor, classes: int, *, where: str) -> None:
     if len(outside):
         low, high = (int(end) for end in labels[counted].aminmax())
         raise DataError(
-            f"{where}: {len(outside)} labels are out of range: got {low} to {high}, allowed are 0 to {classes - 1}, as "
-            f"the network has {classes} outputs, and {IGNORED} to leave a label out; first at "
+            f"{where}: {len(outside)} labels are out of range: got {low} to {high}, allowed are 0 to {classes - 1} for "
+            f"{classes} outputs, and {IGNORED} for ignored labels; the first is at "
             f"{', '.join(map(str, outside[0].tolist()))}"
         )
 

@@ -33,8 +33,8 @@ class DatasetSplit:
     ) -> None:
         if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
             raise DataError(
-                f"{type(dataset).__name__} is not a map-style data set: it needs __len__ and __getitem__, "
-                "which returns (input, label)"
+                f"expected a map-style data set with __len__ and __getitem__, which returns (input, label), "
+                f"got {type(dataset).__name__}"
             )
         self._dataset = dataset
         self._workers = workers
@@ -138,16 +138,16 @@ class _DatasetBatches(Dataset[Batch]):
     def _checked(self, samples: list[Any]) -> Batch:
         first = samples[0]
         if not (isinstance(first, (tuple, list)) and len(first) == 2):
-            raise DataError(f"a sample of {self._name} must be (input, label), got {type(first).__name__}")
+            raise DataError(f"samples of {self._name} must be (input, label), got {type(first).__name__}")
         try:
             inputs, labels = default_collate([tuple(sample) for sample in samples])
         except (TypeError, RuntimeError) as problem:
             raise DataError(
-                f"samples of {self._name} do not make a batch: {problem}; inputs must be tensors or arrays of one shape"
+                f"inputs of {self._name} must be tensors or arrays of one shape, to be stacked to a batch: {problem}"
             ) from problem
         if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor) or labels.is_floating_point():
             got = f"{type(inputs).__name__} and {getattr(labels, 'dtype', type(labels).__name__)}"
-            raise DataError(f"a sample of {self._name} must be a tensor or array and an integer label, got {got}")
+            raise DataError(f"samples of {self._name} must be a tensor or array and an integer label, got {got}")
         if inputs.dtype == torch.uint8 or not (inputs.is_floating_point() or inputs.is_complex()):
             raise DataError(f"inputs of {self._name} must be float, got {inputs.dtype}: scale and normalize them")
         return inputs.to(torch.float32), labels.to(torch.int64)

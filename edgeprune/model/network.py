@@ -42,16 +42,14 @@ def build(
         WeightsError: The weights cannot be read or do not fit.
     """
     if not callable(factory):
-        raise ModelError(
-            f"{name} is not a factory: got {type(factory).__name__}, expected a function without arguments"
-        )
+        raise ModelError(f"{name}: expected a factory, a function without arguments, got {type(factory).__name__}")
     with user_code(f"{name} fails when called without arguments", ModelError), seeded(seed):
         model = factory()
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} must return a torch.nn.Module, got {type(model).__name__}")
     model = unwrap(model)
     if next(model.parameters(), None) is None:
-        raise ModelError(f"{name} returns a {type(model).__name__} without parameters: there is nothing to prune")
+        raise ModelError(f"{name} must return a network with parameters, got {type(model).__name__} without parameters")
     if weights_path is not None:
         weights.load_into(model, weights_path)
     return model.eval()
@@ -74,5 +72,8 @@ def check_forward(model: nn.Module, example: tuple[Tensor, ...]) -> Any:
     with user_code(failure, ModelError, advice=advice), eval_mode(model), torch.no_grad():
         outputs = model(*example)
     if isinstance(outputs, Tensor) and not bool(torch.isfinite(outputs).all()):
-        raise ModelError(f"{type(model).__name__} gives NaN or infinite values on an example input of shape {shapes}")
+        raise ModelError(
+            f"{type(model).__name__} must return finite values, but returns NaN or infinity for an example of shape "
+            f"{shapes}"
+        )
     return outputs

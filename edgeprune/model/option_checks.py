@@ -40,23 +40,23 @@ class OptionChecks:
             and (below is None or value < below)
         ):
             rule = " and ".join(f"{name} {limit:g}" for name, limit in limits.items() if limit is not None)
-            raise InputError(f"{self.owner}: {option}: got {value!r}; must be a number {rule}".rstrip())
+            raise InputError(f"{self.owner}: {option}: got {value!r}, must be a number {rule}".rstrip())
         return value
 
     def integer(self, option: str, value: Any, *, least: int) -> int:
         """Check an integer of at least ``least``."""
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{self.owner}: {option}: got {value!r}; must be an integer, at least {least}")
+            raise InputError(f"{self.owner}: {option}: got {value!r}, must be an integer of at least {least}")
         return value
 
     def one_of(self, option: str, value: Any, allowed: tuple[str, ...]) -> str:
         """Check a text that must be in ``allowed``."""
         if value not in allowed:
-            raise InputError(f"{self.owner}: {option}: got {value!r}; must be {' or '.join(map(repr, allowed))}")
+            raise InputError(f"{self.owner}: {option}: got {value!r}, must be {' or '.join(map(repr, allowed))}")
         return str(value)
 
     def boolean(self, option: str, value: Any) -> bool:
         """Check a value that must be True or False."""
         if not isinstance(value, bool):
-            raise InputError(f"{self.owner}: {option}: got {value!r}; must be True or False")
+            raise InputError(f"{self.owner}: {option}: got {value!r}, must be True or False")
         return value

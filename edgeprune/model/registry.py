@@ -60,13 +60,13 @@ class Registry(Generic[T]):
             kind = load_object(name, base=folder or Path.cwd(), error=InputError)
             if not (inspect.isclass(kind) and issubclass(kind, self._base)):
                 package = self._base.__module__.rpartition(".")[0]
-                raise InputError(f"{self._label}: {name} is not a class derived from {package}.{self._base.__name__}")
+                raise InputError(f"{self._label}: {name} must be a class derived from {package}.{self._base.__name__}")
             return kind
         if name not in self._kinds:
             near = nearest(name, list(self._kinds))
             hint = f"; did you mean {near!r}?" if near else ""
             available = ", ".join((*self._also, *sorted(self._kinds)))
-            raise InputError(f"{self._label}: got {name!r}; there are {available}, or module:Class of your own{hint}")
+            raise InputError(f"{self._label}: got {name!r}, must be one of {available}, or your own module:Class{hint}")
         return self._kinds[name]
 
     def create(self, name: str, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> T:

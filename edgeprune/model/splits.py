@@ -69,8 +69,8 @@ def _cut(batch: Any, cut: slice, total: int, split: Split) -> Any:
         if not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != total:
             got = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
             raise DataError(
-                f"{type(split).__name__}: a batch of {total} samples holds {got}, which cannot be shared among "
-                "processes; its tensors must have one sample a row, or take DatasetSplit with collate=..."
+                f"{type(split).__name__}: a batch of {total} samples contains {got}, which cannot be divided among "
+                "processes: use tensors with one row for each sample, or DatasetSplit with collate=..."
             )
     return pytree.tree_map(itemgetter(cut), batch)
 
@@ -141,13 +141,13 @@ class TensorSplit:
             raise DataError(f"images must be uint8 or float, got {images.dtype}")
         if labels.ndim < 1 or labels.is_floating_point() or len(labels) != len(images):
             raise DataError(
-                f"labels must be integers of shape ({len(images)}, ...); got {labels.dtype} of shape "
+                f"labels must be integers of shape ({len(images)}, ...), got {labels.dtype} of shape "
                 f"{tuple(labels.shape)}"
             )
         if augment is not None and labels.ndim > 1:
             raise DataError(
-                f"augment moves images alone and needs one label a sample, got labels of shape {tuple(labels.shape)}: "
-                "take DatasetSplit with a data set that changes input and label together"
+                "augment needs one label for each sample, because it moves only images, got the shape "
+                f"{tuple(labels.shape)}: use DatasetSplit with a data set that changes input and label together"
             )
         if augment is not None and images.ndim != 4:
             raise DataError(f"augmentation needs images of shape (N, C, H, W), got {tuple(images.shape)}")
@@ -155,7 +155,9 @@ class TensorSplit:
             finite = torch.isfinite(images).flatten(1).all(1)
             if not bool(finite.all()):
                 first = int((~finite).nonzero()[0])
-                raise DataError(f"{int((~finite).sum())} of {len(images)} samples hold NaN or infinity, first: {first}")
+                raise DataError(
+                    f"{int((~finite).sum())} of {len(images)} samples contain NaN or infinity, the first is {first}"
+                )
         scale = 1 / 255 if images.dtype == torch.uint8 else 1.0
         shape = (1, -1) + (1,) * (images.ndim - 2)
         deviation = torch.tensor(std or [1.0], dtype=torch.float32).reshape(shape)

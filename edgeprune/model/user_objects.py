@@ -32,7 +32,7 @@ def load_object(spec: str, *, base: Path, error: type[InputError] = ModelError) 
     """
     source, colon, name = spec.rpartition(":")
     if not (colon and source and name):
-        raise error(f"'{spec}' is not 'file.py:name' or 'package.module:name'")
+        raise error(f"expected 'file.py:name' or 'package.module:name', got '{spec}'")
     with user_code(f"{source} cannot be imported", error):
         module = _from_file(base / source, error) if source.endswith(".py") else _from_package(source, error)
     try:
@@ -40,7 +40,9 @@ def load_object(spec: str, *, base: Path, error: type[InputError] = ModelError) 
             return _attribute(module, name)
     except _NoAttributeError:
         defined = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
-        raise error(f"{source} has no '{name}'; it has: {', '.join(defined) or 'nothing to call'}") from None
+        raise error(
+            f"{source} does not define '{name}', only {', '.join(defined) or 'no functions or classes'}"
+        ) from None
 
 
 class _NoAttributeError(EdgePruneError):
@@ -57,7 +59,7 @@ def _attribute(module: ModuleType, name: str) -> Any:
 def _from_file(path: Path, error: type[InputError]) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
-        raise error(f"no file {path}")
+        raise error(f"cannot read {path}: the file does not exist")
     # Two recipes may both have a model.py: the name in sys.modules comes from the whole path.
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(f"edgeprune_user_{path.stem}_{digest}", path)
@@ -81,7 +83,7 @@ def _from_package(name: str, error: type[InputError]) -> ModuleType:
         except ModuleNotFoundError as problem:
             if problem.name is None or not (name == problem.name or name.startswith(problem.name + ".")):
                 raise  # the module exists, and imports one that does not
-            raise error(f"no module '{name}' in {Path.cwd()} or among the installed packages") from None
+            raise error(f"module '{name}' does not exist in {Path.cwd()} or in the installed packages") from None
 
 
 @contextmanager

@@ -32,14 +32,16 @@ def read(path: Path) -> dict[str, Tensor]:
         WeightsError: The file does not exist, has another format, is damaged, or is a pickle that would run code.
     """
     if not path.is_file():
-        raise WeightsError(f"no weights file {path}")
+        raise WeightsError(f"cannot read {path}: the weights file does not exist")
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)
         except (SafetensorError, OSError) as problem:
-            raise WeightsError(f"{path} cannot be read as safetensors: {problem}") from problem
+            raise WeightsError(f"{path} is not a valid safetensors file: {problem}") from problem
     if path.suffix not in _PICKLED:
-        raise WeightsError(f"{path}: weights must be .safetensors or {', '.join(_PICKLED)}, got '{path.suffix}'")
+        raise WeightsError(
+            f"{path}: expected weights with the suffix .safetensors, {' or '.join(_PICKLED)}, got '{path.suffix}'"
+        )
     return _state_dict(_unpickle(path), path)
 
 
@@ -73,7 +75,9 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             bad = int((~torch.isfinite(tensor)).sum())
-            raise WeightsError(f"{where}: {name} has {bad} values that are not finite (of {tensor.numel()})")
+            raise WeightsError(
+                f"{where}: all weights must be finite, but {bad} of {tensor.numel()} values of {name} are not"
+            )
     module.load_state_dict(dict(state), strict=False)  # strictness is checked above, counters of old checkpoints aside
 
 
@@ -92,7 +96,7 @@ def _unpickle(path: Path) -> Any:
     except pickle.UnpicklingError as problem:
         match = re.search(r"GLOBAL (\S+)", str(problem))
         if match is None:
-            raise WeightsError(f"{path} cannot be read as a torch checkpoint of tensors alone") from problem
+            raise WeightsError(f"{path} is not a valid torch checkpoint of tensors") from problem
         code = (
             "import torch; from safetensors.torch import save_file; "
             f"c = torch.load('{path.name}', weights_only=False); c = c.get('state_dict', c.get('model', c)) "
@@ -100,12 +104,12 @@ def _unpickle(path: Path) -> Any:
             f"save_file({{k: v.clone().contiguous() for k, v in s.items()}}, '{path.stem}.safetensors')"
         )
         raise WeightsError(
-            f"{path} is refused: it asks for {match[1]}, and a pickle of more than tensors can run any code. "
-            f"If you trust it, convert it once, in its folder and where its classes can be imported:\n"
+            f"{path} is not loaded: it needs {match[1]}, and a pickle with other objects can run any code. "
+            f"If you trust the file, convert it in its folder, where its classes can be imported:\n"
             f'  python -c "{code}"'
         ) from problem
     except (RuntimeError, EOFError, OSError, ValueError) as problem:
-        raise WeightsError(f"{path} cannot be read as a torch checkpoint: {problem}") from problem
+        raise WeightsError(f"{path} is not a valid torch checkpoint: {problem}") from problem
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
@@ -122,7 +126,7 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         got = f"a dict with {', '.join(others[:_SHOWN])}" if others else "an empty dict"
     else:
         got = type(content).__name__
-    raise WeightsError(f"{path} holds no state dict: got {got}; save it with torch.save(model.state_dict(), path)")
+    raise WeightsError(f"{path}: expected a state dict, got {got}: save it with torch.save(model.state_dict(), path)")
 
 
 def _renamed(state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -62,5 +62,5 @@ def _checked(value: Any, device: torch.device) -> Any:
     if not isinstance(value, Tensor):
         return value
     if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-        raise DataError("BatchNorm recalibration: a batch holds NaN or infinity; all inputs must be finite")
+        raise DataError("BatchNorm recalibration: all inputs must be finite, but a batch contains NaN or infinity")
     return to_device(value, device, channels_last=device.type == "cpu")

@@ -36,9 +36,9 @@ def chosen_repairs(repair: str | Sequence[str] | None, *, data: bool, training: 
     names = () if repair is None else (repair,) if isinstance(repair, str) else tuple(repair)
     unknown = [name for name in names if name not in REPAIRS]
     if unknown:
-        raise InputError(f"repair: got {unknown[0]!r}; allowed are 'auto', None, and any of {', '.join(REPAIRS)}")
+        raise InputError(f"repair: got {unknown[0]!r}, must be 'auto', None, or any of {', '.join(REPAIRS)}")
     if {"bias", "least_squares"} <= set(names):
-        raise InputError("repair: got bias and least_squares; least_squares refits biases as well, so give one of them")
+        raise InputError("repair: got bias and least_squares, but least_squares also refits biases: use one of them")
     if names and not data:
-        raise InputError(f"repair: {', '.join(names)} need data, and there is none; give data=..., or repair=()")
+        raise InputError(f"repair: {', '.join(names)} need data: pass data=..., or repair=()")
     return names

@@ -72,7 +72,7 @@ def compare(
         changes += _measured(base, new, before, now, notes)
     if not changes:
         raise InputError(
-            f"{base.path} and {new.path} have nothing in common to compare: give two bundles, manifests or profiles"
+            f"{base.path} and {new.path} have no common values to compare: give two bundles, manifests or profiles"
         )
     return Comparison(title, metric, tuple(_with_rules(changes, rules)), tuple(notes), undecided == "fail")
 
@@ -82,7 +82,8 @@ def _check_same(base: BundleContent, new: BundleContent, before: Manifest, now: 
         one, other = getattr(before, field), getattr(now, field)
         if one != other:
             raise InputError(
-                f"{base.path} has the {field} '{one}', {new.path} has '{other}': give two bundles of the same {field}"
+                f"{base.path} has the {field} '{one}', but {new.path} has '{other}': give two bundles with the same "
+                f"{field}"
             )
 
 
@@ -91,7 +92,9 @@ def _with_rules(changes: Sequence[QuantityChange], rules: Sequence[RegressionLim
     for rule in rules:
         change = by_name.get(rule.key)
         if change is None or change.base is None or change.new is None:
-            raise InputError(f"--fail-on {rule}: {rule.key} is not in both bundles; available are {', '.join(by_name)}")
+            raise InputError(
+                f"--fail-on {rule}: {rule.key} does not exist in both bundles, must be one of {', '.join(by_name)}"
+            )
         if change.worse is None:
             raise MeasurementError(f"--fail-on {rule}: {rule.key} cannot be compared: {change.note}")
     by_key = {rule.key: rule for rule in rules}
@@ -138,8 +141,8 @@ def _measured(
         return  # the profile of a microcontroller without measurements on a board
     if not pairs:
         raise InputError(
-            f"{base.path} has the models {', '.join(before.models)}, {new.path} has {', '.join(now.models)}: "
-            "they have no model in common"
+            f"{base.path} has the models {', '.join(before.models)}, but {new.path} has {', '.join(now.models)}: "
+            "give two profiles with a common model"
         )
     drift = _drift(before, now)
     if drift is not None:

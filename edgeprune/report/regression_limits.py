@@ -53,7 +53,8 @@ class RegressionLimit:
         lower = key == ACCURACY
         if (match["sign"] == "-") != lower:
             raise InputError(
-                f"got '{text}': {key} is worse if it {'falls, write -' if lower else 'grows, write +'}{amount:g}{unit}"
+                f"got '{text}', must be {key}:{'-' if lower else '+'}{amount:g}{unit}, because {key} is worse if it "
+                f"{'falls' if lower else 'grows'}"
             )
         if unit == "%":
             return cls(key, amount / 100, absolute=lower, text=text)

@@ -64,7 +64,7 @@ def of_bundle(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise BundleError(
-            f"cannot read {folder}: it is not a bundle; give the folder or the .tar.gz that a build created"
+            f"cannot read {folder}: it is not a bundle: give the folder or the .tar.gz that a build created"
         )
     manifest = Manifest.load(folder)
     profile = None

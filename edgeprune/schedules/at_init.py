@@ -48,8 +48,7 @@ class AtInit(Schedule):
             criteria.create(self.criterion, data=session.samples is not None)
         if self.draws > 1 and session.samples is None and session.evaluate is None:
             raise InputError(
-                f"schedule: {self.name}: got draws={self.draws}, which are compared on data, and there is none; give "
-                "data=..., or draws=1"
+                f"schedule: {self.name}: draws={self.draws} needs data to compare the draws: pass data=..., or draws=1"
             )
 
     def run(self, session: PruningSession) -> Iterator[Phase]:

@@ -59,7 +59,7 @@ class Schedule(ABC):
             InputError: Data or rewind weights are missing, or the rewind weights do not fit.
         """
         if self.needs_data and session.samples is None:
-            raise InputError(f"schedule: {self.name} needs data, and there is none; give data=...")
+            raise InputError(f"schedule: {self.name} needs data: pass data=...")
         if self.needs_rewind_weights:
             _check_rewind_weights(session, self.name)
 
@@ -172,13 +172,13 @@ def _check_rewind_weights(session: PruningSession, schedule: str) -> None:
     weights = session.rewind_weights
     if weights is None:
         raise InputError(
-            f"schedule: {schedule} rewinds to weights from early in the training of the dense network, and there are "
-            "none; give rewind_weights=..., a state dict"
+            f"schedule: {schedule} needs weights from early in the training of the dense network: pass "
+            "rewind_weights=..., a state dict"
         )
     for name, tensor in session.model.state_dict().items():
         shape = tuple(weights[name].shape) if name in weights else "missing"
         if shape != tuple(tensor.shape):
             raise InputError(
-                f"schedule: {schedule}: rewind_weights: {name} is {shape}, but {tuple(tensor.shape)} in the network; "
-                "give the weights of the same network before it was pruned"
+                f"schedule: {schedule}: rewind_weights: {name} is {shape}, but {tuple(tensor.shape)} in the network: "
+                "pass the weights of the same network before it was pruned"
             )

@@ -103,7 +103,7 @@ class ExternalLoop:
         if kind is not None or self.done:
             return
         logger.warning(
-            "%s: the training ended after %d of %d steps; the remaining units are removed without further training",
+            "%s: training ended after %d of %d steps, so the remaining units are removed without further training",
             self._schedule.name, self.step, self._steps,
         )  # fmt: skip
         while not self.done:
@@ -132,7 +132,7 @@ class ExternalLoop:
         """
         if self.step:
             raise InputError(
-                f"schedule: load_state_dict: called after {self.step} updates; call it before the first update"
+                f"schedule: load_state_dict must be called before the first update, but {self.step} updates were made"
             )
         for end in state["ends"]:
             self._expect(end["kept"])
@@ -151,7 +151,7 @@ class ExternalLoop:
         )
         if own.keys() != expected.keys() or not all(torch.equal(own[key], expected[key]) for key in own):
             raise InputError(
-                f"schedule: load_state_dict: {self._schedule.name} removes other units than those of the state; attach "
+                f"schedule: load_state_dict: {self._schedule.name} removes other units than the state: attach "
                 "to the same dense network, with the same weights, options and data as before"
             )
 
@@ -194,8 +194,8 @@ class ExternalLoop:
             return
         if not self._fraction and phase.fraction * self._steps < 1 - 1e-9:
             raise InputError(
-                f"schedule: steps: got {self._steps}, and each phase of {self._schedule.name} takes at least one; "
-                f"give a whole number, at least {math.ceil(1 / phase.fraction - 1e-9)}"
+                f"schedule: steps: got {self._steps}, but each phase of {self._schedule.name} needs at least one: "
+                f"pass a whole number of at least {math.ceil(1 / phase.fraction - 1e-9)}"
             )
         self._fraction += phase.fraction
         self._begin, self._end = self._end, max(self._end + 1, round(self._fraction * self._steps))

@@ -68,8 +68,8 @@ class MaskLearning(Schedule):
         super().check(session)
         if self.agent == "policy" and session.samples is None and session.evaluate is None:
             raise InputError(
-                f"schedule: {self.name}: got agent='policy', which is rewarded on data, and there is none; give "
-                "data=... or evaluate=..., or take agent='gates'"
+                f"schedule: {self.name}: agent='policy' needs data for its rewards: pass "
+                "data=... or evaluate=..., or use agent='gates'"
             )
 
     def run(self, session: PruningSession) -> Iterator[Phase]:

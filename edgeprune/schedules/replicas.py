@@ -25,7 +25,7 @@ class Replicas:
         if isinstance(model, DistributedDataParallel):
             if model.process_group is not torch.distributed.group.WORLD:
                 raise InputError(
-                    "schedule: model: got DistributedDataParallel over a subset of the processes; use the default "
+                    "schedule: model: got DistributedDataParallel over a subset of the processes: use the default "
                     "process group"
                 )
             self._parallel = model

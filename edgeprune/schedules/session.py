@@ -135,7 +135,7 @@ class PruningSession:
         curves: tuple[LossCurve, ...] = ()
         if chosen.needs_curves:
             if self.samples is None:
-                raise InputError(f"selection: {chosen.name} measures the network and needs data; give data=...")
+                raise InputError(f"selection: {chosen.name} measures the network and needs data: pass data=...")
             curves = measure_sensitivity(units, scores, self.samples).curves(units)
         problem = Problem(
             units,
@@ -151,7 +151,7 @@ class PruningSession:
         except BudgetError:
             if len(self._constraints) == 1:
                 raise
-            logger.warning("the budget cannot be reached with the channel counts that are preferred")
+            logger.warning("the budget cannot be reached with the preferred alignment of channels: using other counts")
             return self._within(replace(problem, constraints=self._constraint_of_each(self._constraints[1])), chosen)
 
     def _within(self, problem: Problem, selection: Selection) -> Tensor:

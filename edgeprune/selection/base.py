@@ -64,9 +64,11 @@ class Problem:
             raise InputError(f"scores: expected the shape ({len(self.units)},), got {tuple(self.scores.shape)}")
         bad = ~(self.scores.isfinite() & (self.scores >= 0))
         if bool(bad.any()):
-            raise InputError(f"scores: got {float(self.scores[bad][0])}; each must be finite and at least 0")
+            raise InputError(f"scores: got {float(self.scores[bad][0])}, must be finite and at least 0")
         if self.costs.keys() != self.limits.keys() or not self.limits:
-            raise InputError(f"limits: got {', '.join(self.limits) or 'none'} for the costs {', '.join(self.costs)}")
+            raise InputError(
+                f"limits: got {', '.join(self.limits) or 'none'}, must be limits of {', '.join(self.costs)}"
+            )
 
 
 class Selection(ABC):

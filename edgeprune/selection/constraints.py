@@ -50,8 +50,8 @@ class Constraint:
         if not counts:
             aligned = f", and align = {self.align} allows multiples of {step}" if step > 1 else ""
             raise InputError(
-                f"prune.layers: {group.name} has {size} units, and no number of them is allowed: max_units allows at "
-                f"most {maximum}, min_units at least {self.min_units}{aligned}; raise max_units or lower min_units"
+                f"prune.layers: no number of the {size} units of {group.name} is allowed: max_units allows at "
+                f"most {maximum}, min_units at least {self.min_units}{aligned}: raise max_units or lower min_units"
             )
         return counts
 
@@ -82,7 +82,7 @@ def resolve(
             group = units.groups[matches[0]]
             raise InputError(
                 f"prune.layers: {layer.match!r} sets max_units = {layer.max_units:g}, but every group it matches is "
-                f"frozen: {group.name} ({group.frozen}); remove this table or change its pattern"
+                f"frozen: {group.name} ({group.frozen}): remove this table or change its pattern"
             )
         for index in matches:
             constraints[index] = _overridden(constraints[index], units.groups[index], layer)
@@ -148,6 +148,5 @@ def _no_match(pattern: str, groups: Iterable[Group]) -> str:
     suggestion = nearest(pattern, names, cutoff=0.0)
     hint = f"; did you mean {suggestion!r}?" if suggestion else ""
     return (
-        f"prune.layers: match = {pattern!r} matches no group, and no layer or parameter that makes one{hint} "
-        "(edgeprune inspect lists the groups)"
+        f"prune.layers: match = {pattern!r} matches no group, layer or parameter{hint} ('edgeprune inspect' lists them)"
     )

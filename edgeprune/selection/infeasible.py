@@ -24,12 +24,13 @@ def check_reachable(problem: Problem, constraints: Sequence[Constraint], nearest
     if not unreachable:
         return
     shortfalls = [
-        f"budget {name}: {_text(problem.limits[name])} cannot be reached, the closest is {_text(nearest[name])}"
+        f"budget {name}: {_text(problem.limits[name])} cannot be reached, the smallest possible value is "
+        f"{_text(nearest[name])}"
         for name in unreachable
     ]
     frozen = _totals(problem, removable(problem.units))
     reasons = "; ".join(_reasons(problem, constraints, nearest, unreachable, frozen))
-    raise BudgetError(f"{'; '.join(shortfalls)}. What holds it back: {reasons}", nearest, cause=reasons, frozen=frozen)
+    raise BudgetError(f"{'; '.join(shortfalls)}. The cause: {reasons}", nearest, cause=reasons, frozen=frozen)
 
 
 def removable(units: Units) -> Tensor:
@@ -51,8 +52,8 @@ def _reasons(
         dense = problem.costs[name].total()
         fraction = frozen[name] / dense if dense else 0.0
         yield (
-            f"{fraction:.1%} of the dense network's {name} ({_text(frozen[name])} of {_text(dense)}) can never be "
-            "removed, as every dimension keeps one index"
+            f"{fraction:.1%} of the dense network's {name} ({_text(frozen[name])} of {_text(dense)}) cannot be "
+            "removed, because every dimension keeps at least one index"
         )
     excluded = [
         f"{group.name} (excluded by {constraint.excluded!r})"
@@ -61,7 +62,7 @@ def _reasons(
     ]
     unprunable = [*excluded, *(f"{name} ({reason})" for name, reason in problem.units.frozen)]
     if unprunable:
-        yield f"these stay whole: {_format_list(unprunable)}"
+        yield f"these are not pruned: {_format_list(unprunable)}"
     minima = [
         f"{group.name} ({constraint.min_units} of {len(group)})"
         for group, constraint in zip(groups, constraints, strict=True)
@@ -70,13 +71,13 @@ def _reasons(
     if minima:
         costs = _lowest_costs(problem, [replace(constraint, min_units=1) for constraint in constraints])
         if any(costs[name] < nearest[name] for name in unreachable):
-            yield f"min_units: {_format_list(minima)}; without it the closest is {_texts(costs, unreachable)}"
+            yield f"min_units: {_format_list(minima)}; without it, {_texts(costs, unreachable)} can be reached"
     aligned = sorted({constraint.align for constraint in constraints if constraint.align > 1})
     if aligned:
         costs = _lowest_costs(problem, [replace(constraint, align=1) for constraint in constraints])
         if any(costs[name] < nearest[name] for name in unreachable):
             steps = ", ".join(map(str, aligned))
-            yield f"align = {steps}; without it the closest is {_texts(costs, unreachable)}"
+            yield f"align = {steps}; without it, {_texts(costs, unreachable)} can be reached"
 
 
 def _lowest_costs(problem: Problem, constraints: Sequence[Constraint]) -> dict[str, float]:

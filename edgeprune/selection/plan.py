@@ -105,7 +105,7 @@ class Plan:
             raise PlanError(f"cannot read the plan {path}: {error}") from error
         if not isinstance(content, dict) or content.get("schema") != _SCHEMA:
             got = content.get("schema") if isinstance(content, dict) else None
-            raise PlanError(f"{path}: not a plan of schema {_SCHEMA} (got {got!r})")
+            raise PlanError(f"{path}: expected a plan of schema {_SCHEMA}, got the schema {got!r:.80}")
         try:
             return Plan(
                 kept_indices={
@@ -120,7 +120,7 @@ class Plan:
                 origin=content["origin"],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise PlanError(f"{path}: the plan is damaged: {error!r}") from error
+            raise PlanError(f"{path} is not a valid plan: {error!r}") from error
 
     def apply(
         self,
@@ -152,8 +152,8 @@ class Plan:
         for name in {**self.shapes, **shapes}:
             if self.shapes.get(name) != shapes.get(name):
                 raise PlanError(
-                    f"the plan was made for another network: {name} is {_shape(shapes.get(name))} here, the plan has "
-                    f"{_shape(self.shapes.get(name))}"
+                    f"the plan belongs to another network: {name} is {_shape(shapes.get(name))} in this network, but "
+                    f"{_shape(self.shapes.get(name))} in the plan"
                 )
 
     def removed(self, units: graph.Units) -> Tensor:
@@ -167,7 +167,7 @@ class Plan:
         for name in {**self.kept_indices, **kept_by_units}:
             expected, actual = self.kept_indices.get(name, {}), kept_by_units.get(name, {})
             if expected.keys() != actual.keys() or any(not torch.equal(expected[dim], actual[dim]) for dim in expected):
-                raise PlanError(f"the plan does not fit: what it keeps of {name} is not a whole number of units here")
+                raise PlanError(f"the plan belongs to another network: it keeps a part of a unit in {name}")
         return removed
 
 

@@ -60,7 +60,7 @@ class PruningLevels:
             if not counts:
                 raise InputError(
                     f"prune.layers: max_units allows {group.name} at most {constraint.max_units} units, but {minimum} "
-                    "must stay so that no dimension becomes empty; raise max_units"
+                    "must remain so that no dimension becomes empty: raise max_units"
                 )
             by_score = torch.argsort(scores[own], stable=True)
             order = group.start + by_score[torch.argsort(protected[own][by_score].long(), stable=True)]

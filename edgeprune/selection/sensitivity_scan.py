@@ -116,7 +116,7 @@ def measure_sensitivity(
         InputError: A ratio is out of range, or the loss fails on the outputs of the network or is not finite.
     """
     if not ratios or not all(0 < ratio < 1 for ratio in ratios):
-        raise InputError(f"sensitivity: ratios: got {tuple(ratios)}; each must be in (0, 1), and there must be one")
+        raise InputError(f"sensitivity: ratios: got {tuple(ratios)}, must be at least one number in (0, 1)")
     pruning_levels = PruningLevels.of(units, scores, [Constraint()] * len(units.groups))
     prunable = [index for index, group in enumerate(units.groups) if group.frozen is None]
     requested_counts = {
@@ -223,7 +223,7 @@ class _Tally:
         mean = self._loss / self.samples
         if not math.isfinite(mean):
             raise InputError(
-                f"sensitivity: the loss {where} is {mean}; the network and its data must be finite: check the weights"
+                f"sensitivity: the loss {where} must be finite, got {mean}: check the weights and the data"
             )
         return mean
 

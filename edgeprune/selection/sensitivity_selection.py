@@ -36,7 +36,7 @@ class Sensitivity(Selection):
         if len(problem.curves) != len(problem.units.groups):
             raise InputError(
                 f"selection: 'sensitivity' needs a measured curve for each of {len(problem.units.groups)} groups, and "
-                f"got {len(problem.curves)}; give data to measure them on, or take global, knapsack or uniform"
+                f"got {len(problem.curves)}: pass data to measure them, or use global, knapsack or uniform"
             )
         state = SearchState(problem)
         unit_counts = state.pruning_levels.unit_counts.numpy()

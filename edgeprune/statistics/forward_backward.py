@@ -189,8 +189,8 @@ def _check_rows(labels: list[Any], count: int, fixed: int) -> None:
         if not isinstance(leaf, Tensor) or leaf.ndim == 0 or len(leaf) != count:
             got = f"a tensor of shape {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
             raise DataError(
-                f"data: labels of a batch of {count} hold {got}, and the network fixes its batch to {fixed}: labels "
-                f"must be tensors of one sample a row, or batches of {fixed}"
+                f"data: labels of a batch of {count} contain {got}, but the batch size of the network is {fixed}: "
+                f"labels must be tensors with one row for each sample, or batches of {fixed}"
             )
 
 
@@ -211,10 +211,13 @@ def _check(leaves: list[Any], example: list[Tensor], fixed: int | None) -> None:
     if [tuple(leaf.shape[1:]) for leaf in got] != [tuple(leaf.shape[1:]) for leaf in example]:
         shapes, allowed = (", ".join(str(tuple(leaf.shape)) for leaf in leaves) for leaves in (got, example))
         raise DataError(
-            f"data: got inputs of shape {shapes or 'none'}; allowed is that of the example, {allowed}, in any batch"
+            f"data: got inputs of shape {shapes or 'none'}, must be that of the example, {allowed}, with any batch size"
         )
     if fixed and got[0].shape[0] < fixed:
-        raise DataError(f"data: got a batch of {got[0].shape[0]}; the network fixes its batch to {fixed}: give no less")
+        raise DataError(
+            f"data: got a batch of {got[0].shape[0]} samples, but the network needs at least {fixed}: use larger "
+            "batches"
+        )
 
 
 def loss_of(units: Units, samples: Samples, flat: Any, labels: Any) -> Tensor:
@@ -226,10 +229,10 @@ def loss_of(units: Units, samples: Samples, flat: Any, labels: Any) -> Tensor:
         raise
     except Exception as error:
         raise InputError(
-            f"data: the loss fails on what the network gives: {type(error).__name__}: {error}; give loss=, called with "
-            "(outputs, labels)"
+            f"data: the loss fails on the outputs of the network: {type(error).__name__}: {error}: set loss=..., a "
+            "function of outputs and labels"
         ) from error
     if not isinstance(loss, Tensor) or loss.ndim:
         got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise InputError(f"loss: got {got}; it must return a scalar tensor, the mean over the batch")
+        raise InputError(f"loss: got {got}, must return a scalar tensor, the mean over the batch")
     return loss

@@ -37,11 +37,11 @@ class Samples:
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, Iterable):
-            raise DataError(f"data: got {type(self.source).__name__}; allowed is an iterable of (input, label) batches")
+            raise DataError(f"data: got {type(self.source).__name__}, must be an iterable of (input, label) batches")
         if iter(self.source) is self.source:
             raise DataError(
-                f"data: a {type(self.source).__name__} can be read only once, and statistics need several passes; give "
-                "a list of batches, a DataLoader, or list(...) of it"
+                f"data: got {type(self.source).__name__}, which can be read only once, but several passes are "
+                "needed: pass a list of batches, a DataLoader, or list(...) of it"
             )
 
     @staticmethod
@@ -61,7 +61,7 @@ class Samples:
                 if read >= self.limit:
                     break
         if not read:
-            raise DataError("data: there are no samples: it must give at least one batch of (input, label)")
+            raise DataError("data: got no samples, must have at least one batch of (input, label)")
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def _split(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
     if not pair or not any(_has_rows(leaf) for leaf in pytree.tree_leaves(batch[1])):
         got = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list)) else type(batch).__name__
         raise DataError(
-            f"data: got a batch that is a {got}; allowed is (input, label), the label a tensor (N, ...) or a structure "
-            "of tensors that the loss takes"
+            f"data: got a batch of type {got}, must be (input, label), where the label is a tensor (N, ...) or a "
+            "structure of tensors for the loss"
         )
     inputs, labels = batch
     if isinstance(inputs, dict):

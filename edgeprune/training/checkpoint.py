@@ -88,8 +88,8 @@ class Checkpoints:
             self._identity,
         ):
             raise TrainingError(
-                f"{self.folder} holds a training run with other weights, data, settings or teacher: "
-                "give another folder, or remove this one to start over"
+                f"{self.folder} belongs to a training run with other weights, data, settings or teacher: "
+                "use another folder, or remove this one to start over"
             )
         return dict(content)
 

@@ -114,8 +114,8 @@ class Teacher:
             return
         if not layers:
             raise InputError(
-                "training.distillation.features: the dense and the small network have no BatchNorm layer in common to "
-                "compare; set it to 0"
+                "training.distillation.features: the dense and the pruned network have no common BatchNorm layer to "
+                "compare: set it to 0"
             )
         self._layers = dict(layers)
 
@@ -137,7 +137,8 @@ class Teacher:
             shapes = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in (target, own)]
             if shapes[0] != shapes[1] or not isinstance(own, Tensor) or own.ndim < 2:
                 raise InputError(
-                    f"training.distillation: the teacher returns {shapes[0]}, the network {shapes[1]}; both must be "
+                    f"training.distillation: the teacher returns {shapes[0]}, but the network {shapes[1]}; both must "
+                    "return "
                     "one tensor (N, classes, ...) of the same shape. Set training.distillation.weight = 0, or use "
                     "another teacher"
                 )
@@ -147,7 +148,7 @@ class Teacher:
             if not self._mean_squares:
                 raise InputError(
                     "training.distillation.features: none of the BatchNorm layers to compare is used in both the dense "
-                    "and the small network; set it to 0"
+                    "and the pruned network: set it to 0"
                 )
 
     def end(self) -> None:
@@ -248,7 +249,7 @@ class Teacher:
                 shape = (*remaining.shape[:2], *theirs.shape[2:])
                 raise InputError(
                     f"training.distillation.features: {layer} of the teacher has shape {shape} for the remaining "
-                    f"channels, that of the network {tuple(own.shape)}; use the teacher it was pruned from, or set "
+                    f"channels, but {tuple(own.shape)} in the network: use the dense network as the teacher, or set "
                     "features to 0"
                 )
             pairs.append((layer, remaining.float(), own))

@@ -57,7 +57,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
         BrokenError: The logits are not finite.
     """
     if len(split) == 0:
-        raise DataError("there is nothing to evaluate on: the split is empty")
+        raise DataError("the split for the evaluation is empty: it must have at least one sample")
     device = device_of(model)
     correct, loss, samples, counted = 0, 0.0, 0, 0
     hits: list[Tensor] = []
@@ -69,9 +69,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
             outputs = logits(call(model, moved(inputs, device, channels_last=device.type == "cpu"))).float().cpu()
             check(inputs, labels, outputs.shape, where="evaluation")
             if not bool(torch.isfinite(outputs).all()):
-                raise BrokenError(
-                    "the network returns NaN or infinite outputs for finite samples: its weights are broken"
-                )
+                raise BrokenError("the network returns NaN or infinity for finite samples: check its weights")
             hit = outputs.argmax(1) == labels
             correct += int(hit.sum())
             loss += float(functional.cross_entropy(outputs, labels, reduction="sum"))
@@ -83,7 +81,9 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int = 64, progress: 
                 hits.append(hit.flatten())
             progress.advance(accuracy=correct / max(1, counted))
     if not counted:
-        raise DataError(f"there is nothing to evaluate on: all labels of the split are {IGNORED}, which is ignored")
+        raise DataError(
+            f"all labels of the split for the evaluation are {IGNORED}, which is ignored: label some samples"
+        )
     seconds = time.perf_counter() - started
     return Evaluation(
         accuracy=correct / counted,
@@ -126,8 +126,8 @@ def logits(outputs: Any) -> Tensor:
         return outputs
     got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else type(outputs).__name__
     raise ModelError(
-        f"the network returns {got}; cross entropy needs one tensor (N, classes): set training.loss or training.step "
-        "to your own function"
+        f"cross entropy needs one tensor (N, classes), but the network returns {got}: set training.loss or "
+        "training.step to your own function"
     )
 
 
@@ -143,7 +143,7 @@ def check(inputs: Any, labels: Any, outputs: Sequence[int], *, where: str) -> No
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.numel() == 0:
         got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
         raise DataError(
-            f"{where}: class labels must be a tensor of integers, got {got}; for others set training.loss or "
+            f"{where}: class labels must be a tensor of integers, got {got}: for other labels set training.loss or "
             "training.step"
         )
     check_shape(labels.shape, outputs, where=where)

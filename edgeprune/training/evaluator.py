@@ -139,5 +139,5 @@ class _Callable(nn.Module):
 
 def _finite(value: float, what: str) -> float:
     if not math.isfinite(value):
-        raise BrokenError(f"{what} is {value}; it must be a finite number")
+        raise BrokenError(f"{what}: got {value}, must be a finite number")
     return value

@@ -148,7 +148,8 @@ def range_test(
             smallest, best = mean, rate
     if not math.isfinite(smallest):
         raise ModelError(
-            f"the learning-rate range test found no finite loss from {lowest:g} on: set training.lr, or check the data"
+            f"the learning-rate range test found no finite loss at {lowest:g} or above: set training.lr, or check "
+            "the data"
         )
     logger.info("range test: smallest loss %.4g at learning rate %.2g, %d steps", smallest, best, len(losses))
     return float(f"{best:.{_DIGITS}g}")

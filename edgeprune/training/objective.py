@@ -50,13 +50,13 @@ class Objective:
         if settings.step is not None:
             if settings.loss is not None:
                 raise RecipeError(
-                    "training.step and training.loss: got both; your step computes the loss, so remove training.loss"
+                    "training.loss: it must not be set together with training.step, which computes the loss: remove it"
                 )
             self._step = callable_of(settings.step, "training.step", folder)
             if teacher is not None:
                 raise RecipeError(
-                    "training.step: distillation compares outputs, which your own training step does not return; set "
-                    "training.distillation.weight = 0, or give training.loss instead"
+                    "training.step: distillation compares outputs, but your training step does not return them: set "
+                    "training.distillation.weight = 0, or set training.loss instead"
                 )
         if settings.loss is not None:
             self._loss = callable_of(settings.loss, "training.loss", folder)
@@ -103,9 +103,9 @@ class Objective:
         """
         if self._step is not None:
             raise RecipeError(
-                "training.step: scores and selections need the loss of outputs, which your own training step does not "
-                "provide; give training.loss instead, or another prune.criterion ('edgeprune criteria' lists what each "
-                "needs) or prune.selection"
+                "training.step: scores and selections need the loss of outputs, but your training step does not "
+                "provide it: set training.loss instead, or another prune.selection or prune.criterion ('edgeprune "
+                "criteria' lists what each needs)"
             )
         if self._loss is None:
             return _cross_entropy(outputs, labels, has_valid=bool((labels != IGNORED).any()))
@@ -138,7 +138,7 @@ def callable_of(spec: str, key: str, base: Path) -> Callable[..., Any]:
         with user_code(f"{key}: {spec} cannot be made without arguments", RecipeError):
             function = function()
     if not callable(function):
-        raise RecipeError(f"{key}: {spec} is {type(function).__name__}; it must be a function, or a class of modules")
+        raise RecipeError(f"{key}: {spec} must be a function or a class of modules, got {type(function).__name__}")
     return function  # type: ignore[no-any-return]
 
 
@@ -151,9 +151,7 @@ def _learnable(value: Any, key: str) -> Tensor:
     """Return ``value`` as one scalar; raise ModelError if it has no gradient."""
     total = _scalar(value, key)
     if torch.is_grad_enabled() and not total.requires_grad:
-        raise ModelError(
-            f"{key} returns a number that does not depend on any weight of the network; it needs a gradient"
-        )
+        raise ModelError(f"{key} must return a loss that depends on the weights of the network, but it has no gradient")
     return total
 
 
@@ -162,7 +160,5 @@ def _scalar(value: Any, key: str) -> Tensor:
     total = sum(value.values()) if isinstance(value, Mapping) and value else value
     if not isinstance(total, Tensor) or total.numel() != 1:
         got = f"a tensor of shape {tuple(total.shape)}" if isinstance(total, Tensor) else type(total).__name__
-        raise ModelError(
-            f"{key} returns {got}; it must return a scalar tensor, or a dict of scalar tensors, which are added"
-        )
+        raise ModelError(f"{key} must return a scalar tensor, or a dict of scalar tensors, which are added, got {got}")
     return total.float().reshape(())

@@ -101,7 +101,7 @@ def decide(
         execution = _read(file)
         if execution.threads != torch.get_num_threads():
             logger.warning(
-                "%s was begun with %d threads, now there are %d: the weights will differ in their last bits",
+                "%s belongs to a training run with %d threads, but torch now uses %d: weights may differ by rounding",
                 file.parent, execution.threads, torch.get_num_threads(),
             )  # fmt: skip
         return execution

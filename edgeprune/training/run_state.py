@@ -128,19 +128,19 @@ class RunState:
         """
         if content["processes"] != processes:
             raise InputError(
-                f"{folder} was begun by {content['processes']} processes, now there are {processes}: start as many "
-                f"again (torchrun --nproc-per-node {content['processes']}), or remove the folder to start over"
+                f"{folder} belongs to a training run with {content['processes']} processes, got {processes}: start "
+                f"as many (torchrun --nproc-per-node {content['processes']}), or remove the folder to start over"
             )
         if (content["begin"], content["end"]) != (phase.begin, phase.end):
             raise TrainingError(
-                f"{folder} holds steps {content['begin']} to {content['end']} as phase {phase.number}, now it has "
-                f"{phase.begin} to {phase.end}: another schedule. Remove the folder to start over"
+                f"{folder} belongs to another schedule: its phase {phase.number} has the steps {content['begin']} to "
+                f"{content['end']}, expected {phase.begin} to {phase.end}. Remove the folder to start over"
             )
         try:
             self.network.load_state_dict(content)
         except RuntimeError as problem:
             raise TrainingError(
-                f"{folder} holds a network of another shape in phase {phase.number}: another schedule. "
+                f"{folder} belongs to another schedule: the network of its phase {phase.number} has other shapes. "
                 "Remove the folder to start over"
             ) from problem
         phase.hook.load_state_dict(content["hook"])

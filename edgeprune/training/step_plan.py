@@ -38,7 +38,7 @@ class StepPlan:
         batch_size = hyperparameters.batch_size(settings, samples)
         if min(batch_size, samples) < processes:
             raise InputError(
-                f"training.batch_size: got {batch_size}, and {samples} training samples, for {processes} processes, "
+                f"training.batch_size: got {batch_size}, with {samples} training samples and {processes} processes, "
                 "which divide each batch; both must be at least the number of processes"
             )
         epochs = hyperparameters.epochs(settings, samples)

@@ -95,7 +95,7 @@ class Trainer:
     ) -> None:
         for role, split in (("train", data.train), ("validation", data.validation)):
             if len(split) == 0:
-                raise DataError(f"there is nothing to {_WORK[role]} on: the {role} split is empty")
+                raise DataError(f"the {role} split is empty: it must have samples to {_WORK[role]} on")
         self._data = data
         self._settings = settings
         self._seed = seed
@@ -246,8 +246,8 @@ class Trainer:
                 begun = time.perf_counter()
         if run.step < stop:
             raise DataError(
-                f"the train split gave {run.step % plan.epoch_steps} batches of {plan.batch_size} in epoch "
-                f"{epoch + 1}, where its {len(self._data.train)} samples make {plan.epoch_steps}"
+                f"the train split returned {run.step % plan.epoch_steps} batches of {plan.batch_size} in epoch "
+                f"{epoch + 1}, expected {plan.epoch_steps} for its {len(self._data.train)} samples"
             )
         run.seconds += time.perf_counter() - begun
         wrong = self._problem(run) or self._validation.after_epoch(self._state, run, epoch + 1)
@@ -292,7 +292,7 @@ class Trainer:
         self._progress.advance(run.step - reached)
         if self._processes.first:
             logger.warning(
-                "%s: back to step %d with %g of the learning rate (%d of %d)",
+                "%s: resuming from step %d with %g of the learning rate (rollback %d of %d)",
                 wrong, run.step, rate_factor(state.rollbacks), state.rollbacks, ROLLBACKS,
             )  # fmt: skip
         self._checkpoints.save(run)

@@ -121,12 +121,12 @@ _CASES = {
     "an unsafe pickle": (_pickle, [], 3, ("weights.pt", "safetensors")),
     "an unknown key": (
         _change("training = {", "training = {epoch = 2, "), [], 3,
-        ("unknown key 'training.epoch'", "recipe.toml", "'training.epochs'"),
+        ("'training.epoch'", "recipe.toml", "'training.epochs'"),
     ),
     "an unknown target": (
-        None, ["--target", "toaster"], 3, ("unknown target 'toaster'", "raspberry-pi-4", "host"),
+        None, ["--target", "toaster"], 3, ("'toaster'", "raspberry-pi-4", "host"),
     ),
-    "an unknown recipe": (None, ["digit"], 3, ("unknown recipe 'digit'", "'digits'")),
+    "an unknown recipe": (None, ["digit"], 3, ("'digit'", "'digits'")),
     "an example input of the wrong shape": (
         _change("[1, 1, 8, 8]", "[1, 3, 8, 8]"), [], 3, ("(1, 3, 8, 8)", "model.input", "channels"),
     ),
@@ -138,12 +138,12 @@ _CASES = {
                 '"model.py:fails", input = [1, 3]'),
         [], 3, ("the plumbing leaks", "model.py"),
     ),
-    "an empty data set": (_change("data.py:good", "data.py:empty"), [], 3, ("validation", "empty")),
+    "an empty data set": (_change("data.py:good", "data.py:empty"), [], 3, ("validation split",)),
     "no training data": (
-        _change("data.py:good", "data.py:untrained"), ["--schedule", "iterative"], 3, ("train split is empty",),
+        _change("data.py:good", "data.py:untrained"), ["--schedule", "iterative"], 3, ("train split",),
     ),
     "rewinding without rewind weights": (
-        None, ["--schedule", "weight_rewinding"], 3, ("model.rewind_weights", "weight_rewinding", "path of their file"),
+        None, ["--schedule", "weight_rewinding"], 3, ("model.rewind_weights", "weight_rewinding"),
     ),
     "data that yields NaN": (_change("data.py:good", "data.py:nan"), [], 3, ("1 of 48 samples", "NaN")),
     "labels out of range": (_change("data.py:good", "data.py:labels"), [], 3, ("train", "0 to 4", "0 to 2")),
@@ -154,10 +154,10 @@ _CASES = {
     "a budget out of reach": (None, ["--budget", "macs=10"], 4, ("macs",)),
     "a precision that the target does not run": (
         None, ["--target", "raspberry-pi-4", "--set", "quantize.precision=float16"], 3,
-        ("quantize.precision: got 'float16'", "raspberry-pi-4 runs float32, int8"),
+        ("quantize.precision", "'float16'", "raspberry-pi-4 supports only float32, int8"),
     ),
     "a runtime that the target does not have": (
-        None, ["--target", "raspberry-pi-4", "--runtime", "tensorrt"], 3, ("got 'tensorrt'", "onnxruntime, litert"),
+        None, ["--target", "raspberry-pi-4", "--runtime", "tensorrt"], 3, ("'tensorrt'", "onnxruntime, litert"),
     ),
 }  # fmt: skip
 
@@ -182,7 +182,7 @@ def test_bad_input_prints_one_error_and_its_exit_code(
 
 def test_an_unreachable_budget_names_the_closest_value(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["build", "tiny", "--budget", "macs=10"]) == 4
-    told = re.search(r"closest is ([\d,]+)", capsys.readouterr().err)
+    told = re.search(r"macs: 10 \D*([\d,]+)", capsys.readouterr().err)
     assert told is not None
     assert int(told[1].replace(",", "")) > 10
 

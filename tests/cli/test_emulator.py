@@ -29,7 +29,9 @@ def test_list_has_emulators_and_their_folders(cache: Path, capsys: pytest.Captur
 
 def test_unknown_emulator_is_refused(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["emulator", "install", "pdp-11"]) == 3
-    assert "there is no emulator 'pdp-11'; there are: raspberry-pi-4" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "'pdp-11'" in message
+    assert "raspberry-pi-4" in message
     assert list(cache.iterdir()) == []
 
 

@@ -126,9 +126,9 @@ def _small(width: int = 6, *, bias: bool = True) -> nn.Module:
 @pytest.mark.parametrize(
     ("other", "first"),
     [
-        (lambda: _small(8), r"0\.weight is \(8, 4\) here, the plan has \(6, 4\)"),
-        (lambda: _small(bias=False), r"0\.bias is missing here, the plan has \(6,\)"),
-        (lambda: nn.Sequential(*_small(), nn.Linear(3, 3)), r"3\.weight is \(3, 3\) here, the plan has missing"),
+        (lambda: _small(8), r"0\.weight .*\(8, 4\).*\(6, 4\)"),
+        (lambda: _small(bias=False), r"0\.bias .*missing.*\(6,\)"),
+        (lambda: nn.Sequential(*_small(), nn.Linear(3, 3)), r"3\.weight .*\(3, 3\).*missing"),
     ],
 )
 def test_a_plan_for_another_network_names_the_first_parameter(other: object, first: str) -> None:
@@ -144,7 +144,7 @@ def test_a_plan_that_splits_a_unit_is_refused() -> None:
     plan = prune(_small(), example, budget={"macs": 0.7}, options={"criterion": "random"}).plan
     kept = {**plan.kept_indices, "2.weight": {1: torch.arange(6)[1:]}}
     broken = Plan(kept, plan.shapes, before=plan.before, after=plan.after)
-    with pytest.raises(PlanError, match="not a whole number of units"):
+    with pytest.raises(PlanError, match=r"[02]\.weight$"):
         broken.apply(_small(), example)
 
 
@@ -156,6 +156,6 @@ def test_exclude_keeps_what_it_matches(pattern: str) -> None:
 
 
 def test_exclude_that_matches_nothing_lists_the_layers() -> None:
-    with pytest.raises(InputError, match=r"'head\.\*' matches no layer and no parameter; there are 0, 2") as caught:
+    with pytest.raises(InputError, match=r"exclude: 'head\.\*' .* 0, 2") as caught:
         groups(_small(), (torch.randn(2, 4),), exclude=["head.*"])
     assert caught.value.exit_code == 3

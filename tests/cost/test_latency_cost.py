@@ -150,11 +150,11 @@ def test_tables_of_the_same_bench_are_joined() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"runtime_version": "0.1"}, r"onnxruntime 0\.1 instead of =="),
-        ({"runtime": "tflite"}, "runtime tflite instead of onnxruntime"),
-        ({"threads": 3, "device": {"cores": 4}}, "threads 3 instead of 4"),
-        ({"target": "jetson"}, "target jetson instead of host"),
-        ({"schema": 2}, "schema 2, must be 1"),
+        ({"runtime_version": "0.1"}, r"onnxruntime 0\.1 .*=="),
+        ({"runtime": "tflite"}, r"runtime tflite\b.*onnxruntime"),
+        ({"threads": 3, "device": {"cores": 4}}, r"threads 3\b.* 4\b"),
+        ({"target": "jetson"}, r"target jetson\b.* host\b"),
+        ({"schema": 2}, r"schema 1\b.* 2\b"),
     ],
 )
 def test_tables_of_another_bench_are_refused(change: dict[str, object], told: str, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_table_is_checked_against_the_versions_of_the_target(runtime: str, tmp
         assert load_table(_board(runtime, allowed), path) == table
     for version in ("1.20.1", "from source"):
         path.write_text(dataclasses.replace(table, runtime_version=version).to_json())
-        with pytest.raises(TargetError, match=rf"{runtime} {version} instead of"):
+        with pytest.raises(TargetError, match=rf"{runtime} {version}\b.*>=1\.21"):
             load_table(_board(runtime, ">=1.21,<2"), path)
 
 
@@ -194,39 +194,37 @@ def test_a_table_of_another_runtime_is_refused(runtime: str, tmp_path: Path) -> 
     path = tmp_path / "host.json"
     path.write_text(table_for(units).to_json())
     for target in (_board(runtime, ""), Target.parse({"name": "host", "runtime": {"name": runtime}}, where="test")):
-        with pytest.raises(TargetError, match=f"runtime onnxruntime instead of {runtime}"):
+        with pytest.raises(TargetError, match=rf"runtime onnxruntime\b.* {runtime}\b"):
             load_table(target, path)
 
 
 def test_a_table_that_is_missing_or_damaged(tmp_path: Path) -> None:
-    with pytest.raises(
-        TargetError, match=r"the target moon has no latency table, .*'edgeprune calibrate --target moon'"
-    ):
+    with pytest.raises(TargetError, match=r"target moon: .*'edgeprune calibrate --target moon'"):
         load_table(Target(name="moon"))
     path = tmp_path / "host.json"
     path.write_text('{"schema": 1}')
-    with pytest.raises(TargetError, match="is not a latency table"):
+    with pytest.raises(TargetError, match=r"host\.json .*target: "):
         load_table(Target(name="host"), path)
 
 
 def test_table_of_another_network_is_refused() -> None:
     network, units = _network()
     table = table_for(units)
-    with pytest.raises(TargetError, match=r"was not made for this network \(for: imagined\)"):
+    with pytest.raises(TargetError, match=r"\(imagined\)"):
         cost_model(
             "latency_ms",
             units,
             network,
             table=dataclasses.replace(table, rests=(dataclasses.replace(table.rests[0], fingerprint="another"),)),
         )
-    with pytest.raises(TargetError, match=r"has no layer like 0 \(conv, 3 -> 16 channels, positions \(8, 8\)\)"):
+    with pytest.raises(TargetError, match=r" 0 \(conv, 3 -> 16 channels, positions \(8, 8\)\)"):
         cost_model("latency_ms", units, network, table=dataclasses.replace(table, grids=table.grids[1:]))
-    with pytest.raises(InputError, match="needs the latency table of a target"):
+    with pytest.raises(InputError, match=r"^latency_ms "):
         cost_model("latency_ms", units, network)
 
 
 def test_tables_are_read_as_written() -> None:
-    with pytest.raises(TargetError, match="here is not a latency table"):
+    with pytest.raises(TargetError, match=r"^here "):
         LatencyTable.from_json("[]", where="here")
 
 

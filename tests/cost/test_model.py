@@ -190,9 +190,9 @@ def test_peak_activation_bytes_of_a_chain() -> None:
 
 def test_unknown_cost_or_precision_is_an_error() -> None:
     network, _, units = shared("u-net")
-    with pytest.raises(InputError, match=r"'flops'; there are macs, params, latency_ms"):
+    with pytest.raises(InputError, match=r"'flops'.* macs, params, latency_ms"):
         cost_model("flops", units, network)
-    with pytest.raises(InputError, match=r"got 'int4'; allowed are 'float32', 'int8'"):
+    with pytest.raises(InputError, match=r"'int4'.*'float32', 'int8'"):
         cost_model("flash_bytes", units, network, precision="int4")
 
 

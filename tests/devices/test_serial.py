@@ -309,7 +309,7 @@ def test_a_board_with_another_model_is_not_measured(model: Path, shared_data: Pa
 
 
 def test_board_without_a_model_is_an_error(model: Path) -> None:
-    with board(None) as port, pytest.raises(DeviceError, match=r"'the firmware has no model'.*'db load 640%'"):
+    with board(None) as port, pytest.raises(DeviceError, match=r"'there is no model'.*'db load 640%'"):
         profiled(port, model)
 
 

@@ -165,7 +165,7 @@ def test_an_optimiser_cannot_follow_a_copy() -> None:
 def test_an_optimiser_of_another_network_is_refused() -> None:
     network, example = make("zero-padded-residual")
     other = Adam(make("zero-padded-residual")[0].parameters())
-    with pytest.raises(InputError, match="Adam steps no parameter of this ZeroPaddedResidual"):
+    with pytest.raises(InputError, match=r"Adam .*ZeroPaddedResidual"):
         prune(network, example, budget={"macs": 0.6}, copy=False, optimizer=other)
 
 
@@ -181,6 +181,6 @@ def test_state_that_cannot_be_sliced_is_refused_before_anything_changes() -> Non
 
     optimiser.step(closure)
     before = copy.deepcopy(network.state_dict())
-    with pytest.raises(InputError, match="LBFGS keeps 'd' of shape"):
+    with pytest.raises(InputError, match="LBFGS keeps 'd'"):
         prune(network, example, budget={"macs": 0.6}, copy=False, optimizer=optimiser)
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())

@@ -41,10 +41,10 @@ def test_the_test_split_may_be_left_out_and_class_names_are_taken_over() -> None
 @pytest.mark.parametrize(
     ("loaded", "message"),
     [
-        ([1, 2], "dict of data sets with the keys train, validation, test; got list"),
-        ({"train": _dataset(0)}, "returned a dict with train; it must have train and validation"),
-        ({"train": _dataset(0), "val": _dataset(0)}, "returned a dict with train, val; it must have"),
-        ({"train": _dataset(0), "validation": iter([])}, "not a map-style data set"),
+        ([1, 2], "train, validation, test.*got list"),
+        ({"train": _dataset(0)}, "validation.*got train$"),
+        ({"train": _dataset(0), "val": _dataset(0)}, "validation.*got train, val$"),
+        ({"train": _dataset(0), "validation": iter([])}, "list_iterator"),
     ],
 )
 def test_other_types_are_refused(loaded: Any, message: str) -> None:
@@ -76,7 +76,7 @@ def test_the_folder_is_handed_to_the_function(tmp_path: Path) -> None:
 
 
 def test_a_function_without_a_folder_refuses_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"mine\.py:load cannot be called with the data folder.*too many positional"):
+    with pytest.raises(DataError, match=r"mine\.py:load .*too many positional"):
         _function(tmp_path, _CODE.format(parameters="", count=2), folder=tmp_path)
 
 
@@ -91,7 +91,7 @@ def test_a_function_that_fails_names_its_line(tmp_path: Path) -> None:
 
 
 def test_an_empty_split_is_named() -> None:
-    with pytest.raises(DataError, match="the validation split is empty"):
+    with pytest.raises(DataError, match="validation split"):
         data.check(Data(train=_split(0), validation=_split()), _LOGITS)
 
 
@@ -100,25 +100,25 @@ def test_an_empty_split_is_named() -> None:
     ("train", "validation"), _dataset(*labels))).train])  # fmt: skip
 def test_labels_out_of_range_are_named(label: int, make: Any) -> None:
     low, high = min(label, 0), max(label, 2)
-    message = rf"the train split: 1 labels.*got {low} to {high}, allowed are 0 to 2.*first at 1"
+    message = rf"train split: 1 .*{low} to {high},.* 0 to 2.* 1$"
     with pytest.raises(DataError, match=message):
         data.check(Data(train=make(0, label, 2), validation=_split(0)), _LOGITS)
 
 
 def test_every_label_of_a_tensor_split_is_looked_at() -> None:
-    with pytest.raises(DataError, match="first at 1000"):
+    with pytest.raises(DataError, match=r" 7,.* 1000$"):
         data.check(Data(train=_split(*[0] * 1000, 7), validation=_split(0)), _LOGITS)
 
 
 def test_samples_that_are_not_finite_are_named() -> None:
     bad = data.as_data({"train": _dataset(0, 1), "validation": _dataset(0, 1, fill=float("nan"))})
-    with pytest.raises(DataError, match="the validation split: 2 of 2 samples of a batch hold NaN or infinity"):
+    with pytest.raises(DataError, match=r"validation split: 2 of 2 .*NaN"):
         data.check(bad, _LOGITS)
 
 
 @pytest.mark.parametrize("outputs", [torch.zeros(3), [torch.zeros(1, 3)]])
 def test_outputs_other_than_logits_are_refused(outputs: Any) -> None:
-    with pytest.raises(ModelError, match=r"must return one tensor \(N, classes, \.\.\.\)"):
+    with pytest.raises(ModelError, match=r"\(N, classes, \.\.\.\), got "):
         data.check(Data(train=_split(0), validation=_split(0)), outputs)
 
 
@@ -148,11 +148,11 @@ def test_ignored_labels_are_accepted_and_other_negative_ones_located() -> None:
     for one in _dense(5, 8, 6, fill=-100):
         data.check(one, torch.zeros(1, 3, 8, 6))
     for one in _dense(5, 8, 6, fill=-1):
-        with pytest.raises(DataError, match=r"240 labels.*got -1 to -1, allowed are 0 to 2.*-100.*first at 0, 0, 0"):
+        with pytest.raises(DataError, match=r"240 .*-1 to -1,.* 0 to 2 .*-100.* 0, 0, 0$"):
             data.check(one, torch.zeros(1, 3, 8, 6))
 
 
 def test_augmentation_of_images_with_a_label_for_each_pixel_is_refused() -> None:
     images, labels = torch.zeros(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.int64)
-    with pytest.raises(DataError, match=r"one label a sample, got labels of shape \(2, 8, 8\)"):
+    with pytest.raises(DataError, match=r"augment .*\(2, 8, 8\)"):
         TensorSplit(images, labels, augment=data.Augment(flip=True))

@@ -45,10 +45,10 @@ def test_load_model_takes_code_and_weights_from_the_folder(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        (3, "is not a factory: got int"),
-        (lambda width: nn.Linear(width, 2), "fails when called without arguments: TypeError"),
-        (lambda: {"weight": torch.ones(1)}, "must return a torch.nn.Module, got dict"),
-        (nn.ReLU, "without parameters"),
+        (3, "got int"),
+        (lambda width: nn.Linear(width, 2), "TypeError"),
+        (lambda: {"weight": torch.ones(1)}, r"torch\.nn\.Module, got dict"),
+        (nn.ReLU, "ReLU"),
     ],
 )
 def test_a_factory_that_cannot_be_used_is_named(factory: object, message: str) -> None:
@@ -81,7 +81,7 @@ def test_a_forward_that_fails_names_its_line(tmp_path: Path) -> None:
 def test_outputs_must_be_finite() -> None:
     model = _linear()
     nn.init.constant_(model.bias, float("inf"))  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="NaN or infinite"):
+    with pytest.raises(ModelError, match=r"Linear .*\(1, 4\)"):
         network.check_forward(model, network.example_inputs((1, 4)))
 
 

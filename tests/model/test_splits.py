@@ -160,10 +160,10 @@ def test_no_augmentation_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (torch.zeros(3, 2, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), "uint8 or float, got torch.int64"),
-        (torch.zeros(3, 2), torch.zeros(2, dtype=torch.int64), r"shape \(3, \.\.\.\).*got torch.int64 of shape \(2,\)"),
-        (torch.zeros(3, 2), torch.zeros(3), "must be integers.*got torch.float32"),
-        (torch.tensor([[0.0], [float("nan")]]), torch.zeros(2, dtype=torch.int64), "1 of 2 samples.*first: 1"),
+        (torch.zeros(3, 2, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), r"torch\.int64"),
+        (torch.zeros(3, 2), torch.zeros(2, dtype=torch.int64), r"\(3, \.\.\.\).*torch\.int64 .*\(2,\)"),
+        (torch.zeros(3, 2), torch.zeros(3), r"integers.*torch\.float32"),
+        (torch.tensor([[0.0], [float("nan")]]), torch.zeros(2, dtype=torch.int64), r"1 of 2 samples.*first.* 1$"),
     ],
 )
 def test_invalid_tensors_are_refused(images: Tensor, labels: Tensor, message: str) -> None:
@@ -180,7 +180,7 @@ def test_a_shuffled_pass_can_go_without_augmentation() -> None:
 
 
 def test_augmentation_needs_images() -> None:
-    with pytest.raises(DataError, match=r"\(N, C, H, W\), got \(3, 2\)"):
+    with pytest.raises(DataError, match=r"\(N, C, H, W\).*\(3, 2\)"):
         TensorSplit(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), augment=Augment(flip=True))
 
 
@@ -215,15 +215,15 @@ class _Samples(Dataset[object]):
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        ([torch.zeros(2)], r"must be \(input, label\), got Tensor"),
-        ([("text", 0)], "must be a tensor or array and an integer label, got"),
-        ([(object(), 0)], "do not make a batch"),
-        ([(torch.zeros(2), 0), (torch.zeros(3), 0)], "do not make a batch"),
-        ([(torch.zeros(2), 0.5)], "integer label, got Tensor and torch.float64"),
-        ([(torch.zeros(2, dtype=torch.uint8), 0)], "must be float, got torch.uint8"),
+        ([torch.zeros(2)], r"_Samples .*\(input, label\), got Tensor"),
+        ([("text", 0)], "_Samples .*got .*int64"),
+        ([(object(), 0)], "_Samples .*object"),
+        ([(torch.zeros(2), 0), (torch.zeros(3), 0)], "_Samples .*size"),
+        ([(torch.zeros(2), 0.5)], r"Tensor and torch\.float64"),
+        ([(torch.zeros(2, dtype=torch.uint8), 0)], r"float, got torch\.uint8"),
         (
             [(torch.zeros(2), 0), OSError("no such")],
-            "sample 1 of _Samples cannot be read: OSError: no such",
+            "sample 1 of _Samples .*OSError: no such",
         ),
     ],
 )
@@ -233,5 +233,5 @@ def test_invalid_samples_are_refused(samples: list[object], message: str) -> Non
 
 
 def test_an_iterable_is_no_map_style_data_set() -> None:
-    with pytest.raises(DataError, match="list_iterator is not a map-style data set"):
+    with pytest.raises(DataError, match="list_iterator"):
         DatasetSplit(iter([1, 2]))  # type: ignore[arg-type]

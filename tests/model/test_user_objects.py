@@ -45,18 +45,18 @@ def test_spec_without_a_colon_is_refused(spec: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no file .*absent\.py"):
+    with pytest.raises(DataError, match=r"absent\.py"):
         load_object("absent.py:load", base=tmp_path, error=DataError)
 
 
 def test_a_missing_module_is_named() -> None:
-    with pytest.raises(ModelError, match=r"no module 'no_such_package_anywhere\.nets'"):
+    with pytest.raises(ModelError, match=r"'no_such_package_anywhere\.nets'"):
         load_object("no_such_package_anywhere.nets:build", base=Path())
 
 
 def test_a_missing_name_lists_what_there_is(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("def build(): ...\ndef other(): ...\n")
-    with pytest.raises(ModelError, match=r"net\.py has no 'bild'; it has: build, other"):
+    with pytest.raises(ModelError, match=r"net\.py .*'bild'.* build, other$"):
         load_object("net.py:bild", base=tmp_path)
 
 

@@ -111,13 +111,13 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     state = _network().state_dict()
     state["0.bias"] = torch.tensor([1.0, float("nan"), float("inf"), 0.0])
     weights.save(state, tmp_path / "net.safetensors")
-    with pytest.raises(WeightsError, match=r"0\.bias has 2 values that are not finite \(of 4\)"):
+    with pytest.raises(WeightsError, match=r"net\.safetensors: .* 2 of 4 .*0\.bias"):
         weights.load_into(_network(), tmp_path / "net.safetensors")
 
 
 def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
     torch.save({"state_dict": _RunsCode(tmp_path / "was-run")}, tmp_path / "net.pt")
-    with pytest.raises(WeightsError, match=r"net\.pt is refused.*mkdir"):
+    with pytest.raises(WeightsError, match=r"net\.pt .*mkdir"):
         weights.read(tmp_path / "net.pt")
     assert not (tmp_path / "was-run").exists()
 
@@ -146,18 +146,18 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes) -> N
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"no weights file .*absent\.safetensors"):
+    with pytest.raises(WeightsError, match=r"absent\.safetensors"):
         weights.read(tmp_path / "absent.safetensors")
 
 
 def test_other_formats_are_named(tmp_path: Path) -> None:
     (tmp_path / "net.h5").write_bytes(b"x")
-    with pytest.raises(WeightsError, match=r"must be \.safetensors or .*got '\.h5'"):
+    with pytest.raises(WeightsError, match=r"\.safetensors, .*'\.h5'"):
         weights.read(tmp_path / "net.h5")
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.ones(1)]])
 def test_a_checkpoint_without_a_state_dict_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "net.pt")
-    with pytest.raises(WeightsError, match="holds no state dict"):
+    with pytest.raises(WeightsError, match=r"net\.pt: .*state dict, got "):
         weights.read(tmp_path / "net.pt")

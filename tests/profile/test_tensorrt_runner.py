@@ -244,7 +244,5 @@ def write_network(path: Path, size: int) -> None:
 def test_missing_trtexec_and_onnxruntime_is_an_error(tools: Path, bundle: Path) -> None:
     (bundle / "onnxruntime_runner.py").unlink()
     done = run(bundle)
-    assert (done.returncode, done.stderr) == (
-        5,
-        "error: found neither trtexec nor onnxruntime_runner.py in the folder of this file\n",
-    )
+    assert done.returncode == 5
+    assert all(name in done.stderr for name in ("trtexec", str(bundle / "onnxruntime_runner.py")))

@@ -58,5 +58,5 @@ def test_the_result_follows_the_seed_alone() -> None:
 def test_inputs_that_are_not_finite_are_refused() -> None:
     split = _split()
     split.images[:] = float("inf")
-    with pytest.raises(DataError, match="BatchNorm recalibration"):
+    with pytest.raises(DataError, match="BatchNorm"):
         recalibrate(_model(), Samples.of(split, count=16))

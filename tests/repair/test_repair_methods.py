@@ -19,9 +19,9 @@ def test_auto_follows_data_and_training() -> None:
 @pytest.mark.parametrize(
     ("repair", "data", "told"),
     [
-        ("least_square", True, "got 'least_square'; allowed are 'auto', None, and any of constants, bias"),
-        (("bias", "least_squares"), True, "give one of them"),
-        (("recalibrate",), False, "need data, and there is none"),
+        ("least_square", True, "'least_square'.*'auto', None,.* constants, bias"),
+        (("bias", "least_squares"), True, "bias and least_squares"),
+        (("recalibrate",), False, "repair: recalibrate .*data="),
     ],
 )
 def test_invalid_repair_method_is_refused(repair: str, data: bool, told: str) -> None:

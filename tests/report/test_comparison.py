@@ -213,10 +213,10 @@ def test_rules_take_the_place_of_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("latency_ms.p50", "must be KEY:"),
-        ("latency_ms.p50:5%", "must be KEY:"),
-        ("latency_ms.p50:-5%", "latency_ms.p50 is worse if it grows"),
-        ("accuracy:+1%", "accuracy is worse if it falls"),
+        ("latency_ms.p50", "'latency_ms.p50'.*KEY:"),
+        ("latency_ms.p50:5%", "'latency_ms.p50:5%'.*KEY:"),
+        ("latency_ms.p50:-5%", r"latency_ms\.p50:\+5%"),
+        ("accuracy:+1%", "accuracy:-1%"),
         ("latency_ms.p50:+5KiB", "one of '%', 'us', 'ms', 's'"),
         ("macs:+5kB", "one of '%'"),
     ],
@@ -229,11 +229,11 @@ def test_invalid_rule_is_refused(text: str, told: str) -> None:
 def test_bundles_of_different_recipes_are_refused() -> None:
     base = side("base", manifest(), profile())
     for change in ({"recipe": "other"}, {"target": "rpi"}, {"metric": "-loss"}):
-        with pytest.raises(InputError, match=f"base has the {next(iter(change))} .* two bundles of the same"):
+        with pytest.raises(InputError, match=f"base .*{next(iter(change))} '.*new .*'"):
             compared(base, side("new", manifest().model_copy(update=change)))
-    with pytest.raises(InputError, match="nothing in common"):
+    with pytest.raises(InputError, match="base and new "):
         compared(side("base", manifest()), side("new", found=profile()))
-    with pytest.raises(InputError, match="no model in common"):
+    with pytest.raises(InputError, match=r"a has the models .*b has "):
         compared(side("a", found=profile()), side("b", found=replace(profile(), models={"m": model(1, 1.0)})))
     with pytest.raises(InputError, match=r"--fail-on.*energy_mj:\+5%.*energy_mj"):
         compared(base, base, "energy_mj:+5%")
@@ -258,7 +258,7 @@ def test_measurements_of_different_devices_or_kinds_are_not_compared() -> None:
         found = {change.key: change for change in comparison.changes}
         assert (found["latency_ms.p50"].direction, found["latency_ms.p50"].note) == ("not compared", told)
         assert comparison.failed == ()
-        with pytest.raises(MeasurementError, match=f"latency_ms.p50 cannot be compared: {told}"):
+        with pytest.raises(MeasurementError, match=rf"latency_ms\.p50 .*{told}"):
             compared(base, side("new", found=new), "latency_ms.p50:+5%")
 
 
@@ -308,7 +308,7 @@ def test_what_a_microcontroller_needs_is_compared_without_a_profile() -> None:
     comparison = compared(side("base", board(10_000), empty), side("new", board(12_000), empty))
     assert [change.key for change in comparison.failed] == ["arena_bytes"]
     assert {change.key: change.kind for change in comparison.changes}["flash_bytes"] == "estimated"
-    with pytest.raises(InputError, match="nothing in common"):
+    with pytest.raises(InputError, match="base and new "):
         compared(side("base", found=empty), side("new", found=empty))
 
 

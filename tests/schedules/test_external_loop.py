@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from typing import Any
@@ -187,7 +188,7 @@ def test_leaving_early_prunes_without_the_steps_that_are_missing(caplog: pytest.
         list(_train(model, optimizer, 5))
     assert pruning.done
     assert pruning.plan.after.macs <= 0.5 * pruning.plan.before.macs
-    assert "iterative: the training ended after 5 of 12 steps" in caplog.text
+    assert re.search(r"iterative: .*\b5 of 12 steps", caplog.text)
     list(_train(model, optimizer, 2))
     assert pruning.step == 5, "the loop is the user's own again"
 
@@ -306,7 +307,7 @@ def test_the_state_of_another_network_is_refused() -> None:
         list(_train(model, optimizer, 4))
     other = small(seed=1)
     with (
-        pytest.raises(InputError, match=r"other units.*the same dense network"),
+        pytest.raises(InputError, match=r"load_state_dict: iterative "),
         _attach(ep.schedules.Iterative(rounds=2), other, _sgd(other)) as pruning,
     ):
         pruning.load_state_dict(state)
@@ -378,23 +379,23 @@ def _refused(match: str, schedule: Schedule, **options: Any) -> None:
 
 
 def test_missing_arguments_are_refused_before_the_first_step() -> None:
-    _refused(r"at_init: got draws=2.*give data=", ep.schedules.AtInit(draws=2))
-    _refused(r"criterion: 'taylor' needs data", ep.schedules.OneShot(), options={"criterion": "taylor"})
-    _refused(r"weight_rewinding rewinds.*give rewind_weights=", ep.schedules.WeightRewinding())
-    _refused(r"steps: got 0; must be an integer, at least 1", ep.schedules.OneShot(), steps=0)
-    _refused(r"steps: got 2, .*at least 3", ep.schedules.Iterative(rounds=3), steps=2)
-    _refused(r"SGD steps no parameter of this Small", ep.schedules.OneShot(), optimizer=_sgd(small()))
+    _refused(r"at_init: draws=2 .*data=", ep.schedules.AtInit(draws=2))
+    _refused(r"criterion: 'taylor' .*data", ep.schedules.OneShot(), options={"criterion": "taylor"})
+    _refused(r"weight_rewinding .*rewind_weights=", ep.schedules.WeightRewinding())
+    _refused(r"steps: got 0,.* 1$", ep.schedules.OneShot(), steps=0)
+    _refused(r"steps: got 2, .* 3$", ep.schedules.Iterative(rounds=3), steps=2)
+    _refused(r"SGD .* Small\b", ep.schedules.OneShot(), optimizer=_sgd(small()))
 
 
 def test_early_weights_must_fit() -> None:
     early = small().state_dict()
     del early["linear.bias"]
     loop = LoopOptions(rewind_weights=early)
-    _refused(r"rewind_weights: linear.bias is missing, but \(3,\)", ep.schedules.WeightRewinding(), loop=loop)
+    _refused(r"rewind_weights: linear\.bias .*missing.*\(3,\)", ep.schedules.WeightRewinding(), loop=loop)
     early = small().state_dict()
     early["conv1.weight"] = early["conv1.weight"][:3]
     loop = LoopOptions(rewind_weights=early)
-    _refused(r"conv1.weight is \(3, 8, 3, 3\), but \(12, ", ep.schedules.WeightRewinding(), loop=loop)
+    _refused(r"conv1\.weight .*\(3, 8, 3, 3\).*\(12, ", ep.schedules.WeightRewinding(), loop=loop)
 
 
 def test_unreachable_budget_is_refused_before_the_first_step() -> None:

@@ -246,7 +246,7 @@ def test_policy_without_a_reward_is_refused() -> None:
     session = _session()
     session.samples = None
     schedule = create("mask_learning", {"agent": "policy"})
-    with pytest.raises(InputError, match=r"agent='policy', which is rewarded on data, and there is none"):
+    with pytest.raises(InputError, match=r"agent='policy' .*data="):
         schedule.check(session)
     session.evaluate = lambda _model: 0.0
     schedule.check(session)
@@ -256,11 +256,11 @@ def test_policy_without_a_reward_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"agent": "gate"}, r"agent: got 'gate'; must be 'gates' or 'attention' or 'policy'"),
-        ({"learning": 1.0}, r"learning: got 1.0; must be a number above 0 and below 1"),
-        ({"choices": 0}, r"choices: got 0; must be an integer, at least 1"),
-        ({"reach": 0}, r"reach: got 0; must be a number above 0"),
-        ({"evaluations": 1}, r"evaluations: got 1; must be an integer, at least 2"),
+        ({"agent": "gate"}, r"agent: got 'gate'.*'gates'.*'attention'.*'policy'"),
+        ({"learning": 1.0}, r"learning: got 1\.0,.* 0 and .* 1$"),
+        ({"choices": 0}, r"choices: got 0,.* 1$"),
+        ({"reach": 0}, r"reach: got 0,.* 0$"),
+        ({"evaluations": 1}, r"evaluations: got 1,.* 2$"),
     ],
 )
 def test_options_that_are_not_allowed_are_refused(options: dict[str, Any], match: str) -> None:

@@ -319,12 +319,12 @@ def test_noise_is_as_large_as_the_rate_that_was_learned() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
-        ("penalty", {"kind": "l3"}, r"kind: got 'l3'; must be 'l1' or 'elastic_net'"),
-        ("penalty", {"strength": 0}, r"strength: got 0; must be a number above 0"),
-        ("penalty", {"share": 1.0}, r"share: got 1.0; must be a number above 0 and below 1"),
-        ("penalty", {"by_cost": 1}, r"by_cost: got 1; must be True or False"),
-        ("variational_dropout", {"strength": "much"}, r"strength: got 'much'; must be a number above 0"),
-        ("variational_dropout", {"share": 0.0}, r"share: got 0.0; must be a number above 0 and below 1"),
+        ("penalty", {"kind": "l3"}, r"kind: got 'l3'.*'l1'.*'elastic_net'"),
+        ("penalty", {"strength": 0}, r"strength: got 0,.* 0$"),
+        ("penalty", {"share": 1.0}, r"share: got 1\.0,.* 0 and .* 1$"),
+        ("penalty", {"by_cost": 1}, r"by_cost: got 1,.*True"),
+        ("variational_dropout", {"strength": "much"}, r"strength: got 'much'.* 0$"),
+        ("variational_dropout", {"share": 0.0}, r"share: got 0\.0,.* 0 and .* 1$"),
     ],
 )
 def test_options_that_are_not_allowed_are_refused(name: str, options: dict[str, Any], match: str) -> None:

@@ -243,7 +243,7 @@ def test_single_draw_is_not_evaluated() -> None:
 @pytest.mark.long
 def test_a_criterion_of_its_own_may_look_at_data() -> None:
     schedule = create("at_init", {"criterion": "snip"})
-    with pytest.raises(InputError, match=r"'snip' needs data with labels"):
+    with pytest.raises(InputError, match=r"'snip' .*data with labels"):
         schedule.check(_session())
     session = _session(samples=Samples.of(split(), count=32))
     schedule.check(session)
@@ -256,15 +256,15 @@ def test_a_criterion_of_its_own_may_look_at_data() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
-        ("iterative", {"rounds": 0}, r"rounds: got 0; must be an integer, at least 1"),
-        ("iterative", {"path": "straight"}, r"path: got 'straight'; must be 'exponential' or 'polynomial'"),
-        ("iterative", {"power": 0}, r"power: got 0; must be a number above 0"),
-        ("weight_rewinding", {"rewind": 1.0}, r"rewind: got 1.0; must be a number at least 0 and at most 0.9"),
-        ("lr_rewinding", {"rounds": 1.5}, r"rounds: got 1.5; must be an integer"),
-        ("retrain_from_scratch", {"widths": "wide"}, r"widths: got 'wide'; must be 'chosen' or 'random'"),
-        ("lottery_ticket", {"control": "yes"}, r"control: got 'yes'; must be True or False"),
-        ("at_init", {"criterion": "snap"}, r"criterion: got 'snap'.*did you mean 'snip'"),
-        ("at_init", {"proxy": 1.0}, r"proxy: got 1.0; must be a number above 0 and below 1"),
+        ("iterative", {"rounds": 0}, r"rounds: got 0,.* 1$"),
+        ("iterative", {"path": "straight"}, r"path: got 'straight'.*'exponential'.*'polynomial'"),
+        ("iterative", {"power": 0}, r"power: got 0,.* 0$"),
+        ("weight_rewinding", {"rewind": 1.0}, r"rewind: got 1\.0,.* 0 and .* 0\.9$"),
+        ("lr_rewinding", {"rounds": 1.5}, r"rounds: got 1\.5,.*integer"),
+        ("retrain_from_scratch", {"widths": "wide"}, r"widths: got 'wide'.*'chosen'.*'random'"),
+        ("lottery_ticket", {"control": "yes"}, r"control: got 'yes'.*True"),
+        ("at_init", {"criterion": "snap"}, r"criterion: got 'snap'.*'snip'"),
+        ("at_init", {"proxy": 1.0}, r"proxy: got 1\.0,.* 0 and .* 1$"),
     ],
 )
 def test_options_that_are_not_allowed_are_refused(name: str, options: dict[str, Any], match: str) -> None:

@@ -86,11 +86,11 @@ def test_alignment_counts_channels_of_the_layers_that_make_a_group() -> None:
 @pytest.mark.parametrize(
     ("layer", "told"),
     [
-        ({"match": "frist", "min_units": 2}, "match = 'frist' matches no group, .*did you mean 'first'"),
-        ({"match": "layer9.*", "min_units": 2}, "matches no group, .*did you mean"),
+        ({"match": "frist", "min_units": 2}, "match = 'frist' .*'first'"),
+        ({"match": "layer9.*", "min_units": 2}, r"match = 'layer9\.\*' "),
         (
             {"match": "head", "max_units": 2},
-            r"max_units = 2, but every group it matches is frozen: head \(output of the network\)",
+            r"max_units = 2, .*: head \(output of the network\)",
         ),
     ],
 )
@@ -102,12 +102,12 @@ def test_a_pattern_without_effect_is_an_error(layer: dict[str, Any], told: str) 
 @pytest.mark.parametrize(
     ("layer", "told"),
     [
-        ({"max_units": 4, "min_units": 8}, "at most 4, min_units at least 8;"),
-        ({"max_units": 7, "align": 8}, "at most 7, .* align = 8 allows multiples of 8;"),
+        ({"max_units": 4, "min_units": 8}, r"at most 4, min_units at least 8\b"),
+        ({"max_units": 7, "align": 8}, r"at most 7, .* align = 8 .* 8\b"),
     ],
 )
 def test_a_contradiction_names_the_group(layer: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=rf"20.*max_units.*{told}"):
+    with pytest.raises(InputError, match=rf"first.*max_units.*{told}"):
         _kept("first", [{"match": "first", **layer}])
 
 

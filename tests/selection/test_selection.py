@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -121,12 +122,12 @@ def test_curves_are_read_between_and_below_what_was_measured() -> None:
 
 @pytest.mark.parametrize(("kept", "loss"), [((), ()), ((4, 2), (0.1, 0.0)), ((2, 4), (0.1,))])
 def test_invalid_curve_is_refused(kept: tuple[int, ...], loss: tuple[float, ...]) -> None:
-    with pytest.raises(InputError, match="curve: unit_counts must be in ascending order"):
+    with pytest.raises(InputError, match=r"^curve: "):
         LossCurve(kept, loss)
 
 
 def test_sensitivity_without_curves_says_that_it_needs_data() -> None:
-    with pytest.raises(InputError, match=r"'sensitivity' needs a measured curve .* give data"):
+    with pytest.raises(InputError, match=r"'sensitivity' .*data"):
         create("sensitivity").choose(_problem(0.5, _random(0)))
 
 
@@ -139,7 +140,7 @@ def test_several_budgets_hold_at_once() -> None:
 
 @pytest.mark.long
 def test_unreachable_budget_names_the_closest_value() -> None:
-    with pytest.raises(BudgetError, match=r"cannot be reached, the closest is [\d,]+") as caught:
+    with pytest.raises(BudgetError, match=r"budget macs: ") as caught:
         prune(_NETWORK, _EXAMPLE, budget={"macs": 1e-4}, options={"criterion": "l2"})
     nearest = int(caught.value.nearest["macs"])
     assert prune(_NETWORK, _EXAMPLE, budget={"macs": nearest}, options={"criterion": "l2"}).after.macs == nearest
@@ -152,12 +153,11 @@ def test_unreachable_budget_names_the_limiting_groups(select: str) -> None:
         with pytest.raises(BudgetError) as caught:
             create(select).choose(_problem(1e-4, _random(0), resolve(_UNITS, **options)))
         lowest[name] = caught.value.nearest["macs"]
-        assert "these stay whole: last (output of the network)" in str(caught.value)
+        assert "last (output of the network)" in str(caught.value)
         if name == "aligned":
-            assert f"align = 4; without it the closest is macs {lowest['free']:,.0f}" in str(caught.value)
+            assert re.search(f"align = 4; .*macs {lowest['free']:,.0f}", str(caught.value))
         if name == "bounded":
-            assert f"without it the closest is macs {lowest['free']:,.0f}" in str(caught.value)
-            assert "of which" not in str(caught.value)
+            assert re.search(f"min_units: .*macs {lowest['free']:,.0f}", str(caught.value))
     assert lowest["free"] < min(lowest["aligned"], lowest["bounded"])
     between = (lowest["free"] + lowest["aligned"]) / 2 / _MACS.total()
     create(select).choose(_problem(between, _random(0)))
@@ -218,15 +218,15 @@ def test_a_selection_is_found_by_name_or_by_class(tmp_path: Path) -> None:
         create("global", {"beta": 1})
     with pytest.raises(InputError, match=r"alpha.*-1"):
         create("global", {"alpha": -1})
-    with pytest.raises(InputError, match=r"is not a class derived from edgeprune\.selection\.Selection"):
+    with pytest.raises(InputError, match=r"torch\.nn:Linear .*edgeprune\.selection\.Selection"):
         create("torch.nn:Linear")
 
 
 @pytest.mark.parametrize(
     ("scores", "told"),
     [
-        (torch.ones(3), r"scores: expected the shape .*, got \(3,\)"),
-        (torch.full((len(_UNITS),), float("nan")), "scores: got nan; each must be finite and at least 0"),
+        (torch.ones(3), r"scores: .*\(3,\)"),
+        (torch.full((len(_UNITS),), float("nan")), "scores: got nan"),
         (torch.full((len(_UNITS),), -1.0), "scores: got -1.0"),
     ],
 )

@@ -205,9 +205,9 @@ def test_progress_counts_every_network_and_sample() -> None:
 def test_network_that_cannot_be_measured_is_refused() -> None:
     model, units, samples = _classifier()
     for ratios in ((), (0.0,), (0.5, 1.0)):
-        with pytest.raises(InputError, match=r"sensitivity: ratios: got \(.*each must be in \(0, 1\)"):
+        with pytest.raises(InputError, match=r"sensitivity: ratios: .*\(0, 1\)"):
             measure_sensitivity(units, _random(units), samples, ratios=ratios)
     with torch.no_grad():
         model.get_parameter("last.bias").fill_(float("nan"))
-    with pytest.raises(InputError, match=r"sensitivity: the loss .* is nan; the network and its data must be finite"):
+    with pytest.raises(InputError, match=r"sensitivity: .*loss.* nan\b"):
         measure_sensitivity(units, _random(units), samples)

@@ -138,7 +138,7 @@ def test_labels_are_cut_with_inputs_where_the_network_fixes_its_batch() -> None:
     whole = {"boxes": torch.zeros(9, 4), "row": rows[:2]}
     ((_, same, _),) = batches(units, Samples([(inputs[:2], whole)]))
     assert same["boxes"].shape == (9, 4)
-    with pytest.raises(DataError, match=r"hold a tensor of shape \(9, 4\), and the network fixes its batch to"):
+    with pytest.raises(DataError, match=r"batch of 5 .*\(9, 4\)"):
         list(batches(units, Samples([(inputs, {**whole, "row": rows})])))
 
 
@@ -152,11 +152,11 @@ _GOOD = (torch.zeros(2, 3), torch.zeros(2))
 @pytest.mark.parametrize(
     ("made", "told"),
     [
-        (lambda: Samples(_once()), "can be read only once"),
-        (lambda: Samples(3), "got int; allowed is an iterable"),  # type: ignore[arg-type]
-        (lambda: list(Samples([])), "there are no samples"),
-        (lambda: list(Samples([torch.zeros(3)])), "got a batch that is a Tensor"),
-        (lambda: list(Samples([(torch.zeros(3), 1)])), "the label a tensor"),
+        (lambda: Samples(_once()), "generator"),
+        (lambda: Samples(3), "got int"),  # type: ignore[arg-type]
+        (lambda: list(Samples([])), "no samples"),
+        (lambda: list(Samples([torch.zeros(3)])), "batch .*Tensor"),
+        (lambda: list(Samples([(torch.zeros(3), 1)])), "batch .*label"),
     ],
 )
 def test_invalid_data_is_refused(made: Callable[[], Any], told: str) -> None:
@@ -167,8 +167,8 @@ def test_invalid_data_is_refused(made: Callable[[], Any], told: str) -> None:
 def test_incompatible_loss_is_refused() -> None:
     _, units, inputs = _units("zero-padded-residual")
     for loss, told in (
-        (lambda *_: 1.0, "got float; it must return a scalar"),
-        (lambda a, b: a @ b.T @ a @ a, "the loss fails"),
+        (lambda *_: 1.0, "loss: got float"),
+        (lambda a, b: a @ b.T @ a @ a, "data: .*RuntimeError"),
     ):
         with pytest.raises(InputError, match=told):
             backward(
@@ -178,5 +178,5 @@ def test_incompatible_loss_is_refused() -> None:
 
 def test_inputs_of_another_shape_are_refused() -> None:
     _, units, inputs = _units("zero-padded-residual")
-    with pytest.raises(DataError, match="allowed is that of the example"):
+    with pytest.raises(DataError, match=r"data: got inputs of shape "):
         forward(units, Samples([(torch.cat([inputs, inputs], -1), torch.zeros(len(inputs)))]), lambda *_: None)

@@ -172,20 +172,18 @@ def test_layers_that_only_training_uses_are_not_compared() -> None:
     both = Teacher(dense, _settings(weight=0.0, features=1.0), layers={"bn1": None, "spare": None})
     one = Teacher(dense, _settings(weight=0.0, features=1.0), layers={"bn1": None})
     assert float(_lesson(both, student.train())[0]) == pytest.approx(float(_lesson(one, student)[0]))
-    with pytest.raises(InputError, match="none of the BatchNorm layers to compare is used in both"):
+    with pytest.raises(InputError, match=r"training\.distillation\.features: none of the BatchNorm"):
         _lesson(Teacher(dense, _settings(features=1.0), layers={"spare": None}), student)
 
 
 def test_features_need_layers_and_the_right_number_of_channels() -> None:
-    with pytest.raises(InputError, match="no BatchNorm layer in common"):
+    with pytest.raises(InputError, match=r"training\.distillation\.features: .* no common"):
         Teacher(_net(), _settings(features=1.0))
     teacher = Teacher(_net(), _settings(features=1.0), layers={"bn1": None})
-    with pytest.raises(InputError, match="no BatchNorm layer in common"):
+    with pytest.raises(InputError, match=r"training\.distillation\.features: .* no common"):
         teacher.compare({})
     teacher.compare({"bn1": torch.tensor([0, 2])})
-    with pytest.raises(
-        InputError, match=r"bn1 of the teacher has shape \(8, 2, 6, 6\) for the remaining channels, that"
-    ):
+    with pytest.raises(InputError, match=r"training\.distillation\.features: bn1 .*\(8, 2, 6, 6\).*\(8, 6, 6, 6\)"):
         _lesson(teacher, _net())
 
 
@@ -293,7 +291,7 @@ def test_a_teacher_with_other_outputs_is_refused_before_the_first_step(tmp_path:
         small.model(), small.data(), settings, folder=tmp_path, teacher=Teacher(other, settings.distillation),
         progress=Counts(),
     )  # fmt: skip
-    with pytest.raises(InputError, match=r"the teacher returns \(\d+, \d+\), the network \(16, 3\)"):
+    with pytest.raises(InputError, match=r"training\.distillation: .*\(\d+, \d+\).*\(16, 3\)"):
         trainer.train(Phase(fraction=1.0))
     assert steps == []
 
@@ -344,5 +342,5 @@ def test_a_run_is_not_taken_up_with_another_teacher(tmp_path: Path) -> None:
     teachers = [Teacher(small.model(seed), settings.distillation) for seed in (1, 1, 2)]
     for teacher in teachers[:2]:
         finetune(small.model(), small.data(), settings, folder=tmp_path, teacher=teacher)
-    with pytest.raises(TrainingError, match="other weights, data, settings or teacher"):
+    with pytest.raises(TrainingError, match=str(tmp_path)):
         finetune(small.model(), small.data(), settings, folder=tmp_path, teacher=teachers[2])

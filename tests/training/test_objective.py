@@ -130,18 +130,18 @@ def test_evaluation_restores_the_mode_of_every_module(mine: Path) -> None:
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), [
-    ({"step": "mine.py:nothing"}, ModelError, r"training\.step returns NoneType; it must return a scalar tensor"),
-    ({"step": "mine.py:detached", "metric": "mine.py:recall"}, ModelError, r"that does not depend on any weight"),
+    ({"step": "mine.py:nothing"}, ModelError, r"training\.step .*got NoneType"),
+    ({"step": "mine.py:detached", "metric": "mine.py:recall"}, ModelError, r"training\.step .*gradient"),
     ({"step": "mine.py:raises"}, ModelError, r"training\.step fails: KeyError: 'boxes' \(.*mine\.py, line 35\)"),
-    ({"loss": "mine.py:vector"}, ModelError, r"training\.loss returns a tensor of shape \(16,\)"),
+    ({"loss": "mine.py:vector"}, ModelError, r"training\.loss .*\(16,\)"),
     ({"loss": "mine.py:raises"}, ModelError, r"training\.loss fails: KeyError"),
     ({"metric": "mine.py:raises"}, ModelError, r"training\.metric fails: KeyError"),
     ({"metric": "mine.py:text_metric"}, ModelError, r"training\.metric fails: ValueError"),
-    ({"metric": "mine.py:nan_metric"}, ModelError, r"before training: training\.metric is nan; it must be a finite"),
-    ({"loss": "mine.py:NeedsArguments"}, RecipeError, r"NeedsArguments cannot be made without arguments"),
-    ({"loss": "mine.py:number"}, RecipeError, r"training\.loss: mine\.py:number is int; it must be a function"),
-    ({"loss": "mine.py:absent"}, RecipeError, r"mine\.py has no 'absent'"),
-    ({"loss": "mine.py:vector", "step": "mine.py:step"}, RecipeError, r"training\.step and training\.loss: got both"),
+    ({"metric": "mine.py:nan_metric"}, ModelError, r"before training: training\.metric: got nan"),
+    ({"loss": "mine.py:NeedsArguments"}, RecipeError, r"NeedsArguments "),
+    ({"loss": "mine.py:number"}, RecipeError, r"training\.loss: mine\.py:number .*got int"),
+    ({"loss": "mine.py:absent"}, RecipeError, r"mine\.py .*'absent'"),
+    ({"loss": "mine.py:vector", "step": "mine.py:step"}, RecipeError, r"training\.loss: .*training\.step"),
 ])  # fmt: skip
 def test_invalid_objective_fails_before_the_first_epoch(
     mine: Path, changes: dict[str, Any], error: type[EdgePruneError], message: str
@@ -155,7 +155,7 @@ def test_nan_metric_rolls_back_the_epoch(mine: Path, caplog: pytest.LogCaptureFi
     caplog.set_level(logging.WARNING)
     history = _train(mine, metric="mine.py:later")
     assert history.rollbacks == 1
-    assert "after epoch 2: training.metric is nan" in caplog.text
+    assert "after epoch 2: training.metric: got nan" in caplog.text
 
 
 def test_own_step_refuses_explicit_distillation(mine: Path) -> None:
@@ -273,23 +273,21 @@ def test_labels_may_have_any_structure_and_detectors_no_loss_in_eval_mode(
 
 def test_a_step_without_a_loss_in_eval_mode_needs_a_metric(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(_TARGETS)
-    with pytest.raises(ModelError, match=r"training\.step returns list"):
+    with pytest.raises(ModelError, match=r"training\.step .*got list"):
         _train(tmp_path, _Named("dict"), _records(_with_targets), step="mine.py:step")
 
 
 def test_cross_entropy_needs_logits_and_class_labels(tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match=r"the network returns dict; cross entropy needs one tensor .* set training\.loss"
-    ):
+    with pytest.raises(ModelError, match=r"\(N, classes\).* dict: .*training\.loss"):
         _train(tmp_path / "one", _Named("dict"), _records(_as_dicts))
-    with pytest.raises(DataError, match="class labels must be a tensor of integers, got dict"):
+    with pytest.raises(DataError, match=r"evaluation: .*got dict"):
         _train(tmp_path / "two", _Named(), _records(_with_targets))
 
 
 def test_inputs_by_name_that_are_not_finite_are_named(tmp_path: Path) -> None:
     data = _records(_as_dicts)
     data.train._dataset.split.images[5] = torch.nan
-    with pytest.raises(DataError, match="training: 1 of 64 samples of a batch hold NaN"):
+    with pytest.raises(DataError, match=r"training: 1 of 64 .*NaN"):
         _train(tmp_path, _Named(), data, batch_size=64)
 
 
@@ -321,5 +319,5 @@ def test_outputs_with_positions_take_labels_with_positions_of_which_some_are_ign
     splits = Data(train=TensorSplit(maps, labels), validation=TensorSplit(maps, labels))
     history = _train(tmp_path, nn.Sequential(model, nn.BatchNorm2d(3)), splits, batch_size=16, epochs=2)
     assert all(math.isfinite(epoch.train_loss) for epoch in history.epochs)
-    with pytest.raises(DataError, match=r"training: .*\(64, 3, 5\).*got \(64, 5, 3\)"):
+    with pytest.raises(DataError, match=r"training: .*\(64, 3, 5\).*\(64, 5, 3\)"):
         objective(model, maps, labels.mT, DEFAULT_EXECUTION)

@@ -165,7 +165,7 @@ def test_other_threads_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFi
     file = tmp_path / "execution.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "threads": 999}))
     _train("sgd", tmp_path)
-    assert "begun with 999 threads" in caplog.text
+    assert "999 threads" in caplog.text
 
 
 def test_finished_run_is_not_trained_again(tmp_path: Path) -> None:
@@ -179,12 +179,12 @@ def test_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     _train("sgd", tmp_path)
-    with pytest.raises(TrainingError, match="other weights, data, settings or teacher"):
+    with pytest.raises(TrainingError, match=str(tmp_path)):
         _train("adamw-bfloat16", tmp_path)
     model = run.model()
     with torch.no_grad():
         model[0].bias += 1
-    with pytest.raises(TrainingError, match="other weights, data, settings or teacher"):
+    with pytest.raises(TrainingError, match=str(tmp_path)):
         run.train(model, "sgd", tmp_path)
 
 
@@ -200,5 +200,5 @@ def test_a_run_of_more_processes_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     _train("sgd", tmp_path)
     (tmp_path / name).write_bytes(b"damaged")
-    with pytest.raises(TrainingError, match=rf"{name} is damaged"):
+    with pytest.raises(TrainingError, match=name):
         _train("sgd", tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -180,14 +181,14 @@ def test_no_gradients_are_left_and_no_generator_has_moved(tmp_path: Path) -> Non
 @pytest.mark.parametrize("role", ["train", "validation"])
 def test_an_empty_split_is_named_before_any_epoch(tmp_path: Path, role: str) -> None:
     splits = {"train": small.split(20, 0), "validation": small.split(20, 1), role: small.split(0, 0)}
-    with pytest.raises(DataError, match=f"the {role} split is empty"):
+    with pytest.raises(DataError, match=f"{role} split"):
         Trainer(small.model(), Data(**splits), small.settings(), folder=tmp_path)
 
 
 def test_a_network_with_weights_that_are_not_finite_is_refused(tmp_path: Path) -> None:
     model = small.model()
     nn.init.constant_(model[1].running_var, math.inf)
-    with pytest.raises(ModelError, match="cannot be trained: weights are not finite"):
+    with pytest.raises(ModelError, match=r"weights .*finite"):
         finetune(model, small.data(), small.settings(), folder=tmp_path)
 
 
@@ -202,19 +203,19 @@ class _Short:
 
 
 def test_split_with_too_few_batches_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="gave 3 batches of 16 in epoch 1, where its 64 samples make 4"):
+    with pytest.raises(DataError, match=r"train split .* 3 batches of 16 in epoch 1, .* 4 .* 64 "):
         finetune(small.model(), Data(train=_Short(), validation=small.split(9, 1)), small.settings(), folder=tmp_path)
 
 
 def test_labels_out_of_range_are_named_in_the_first_step(tmp_path: Path) -> None:
     bad = TensorSplit(torch.zeros(16, 4), torch.full((16,), 3))
-    with pytest.raises(DataError, match="training: 16 labels are out of range: got 3 to 3, allowed are 0 to 2"):
+    with pytest.raises(DataError, match=r"training: 16 .*3 to 3,.* 0 to 2\b"):
         finetune(small.model(), Data(train=bad, validation=small.split(9, 1)), small.settings(), folder=tmp_path)
 
 
 def test_another_schedule_is_refused(tmp_path: Path) -> None:
     _trainer(tmp_path).train(Phase(fraction=0.5))
-    with pytest.raises(TrainingError, match="holds steps 0 to 6 as phase 1, now it has 0 to 12: another schedule"):
+    with pytest.raises(TrainingError, match=rf"{tmp_path} .*phase 1 .*0 to 6,.* 0 to 12\b"):
         _trainer(tmp_path).train(Phase(fraction=1.0))
 
 
@@ -226,7 +227,7 @@ def test_phase_of_another_network_is_refused(tmp_path: Path) -> None:
         if width == 7:
             trainer.train(Phase(fraction=0.5, reset_optimizer=True))
         else:
-            with pytest.raises(TrainingError, match="a network of another shape in phase 2: another schedule"):
+            with pytest.raises(TrainingError, match=rf"{tmp_path} .*phase 2 .*shapes"):
                 trainer.train(Phase(fraction=0.5, reset_optimizer=True))
 
 
@@ -275,7 +276,7 @@ def test_divergence_rolls_back_an_epoch_and_halves_the_rate(
     assert hook.begun == 2
     assert [epoch.number for epoch in history.epochs] == [1, 2, 3]
     assert f"{message}" in caplog.text
-    assert "back to step 4 with 0.5 of the learning rate (1 of 3)" in caplog.text
+    assert re.search(r"step 4 with 0\.5 .*1 of 3\)", caplog.text)
     curve = partial(learning_rate, 0.1, steps=_STEPS, warmup=0)
     assert rates == {step: curve(step) * (0.5 if step >= 4 else 1) for step in range(_STEPS)}
     assert history.epochs[2].train_loss < history.epochs[1].train_loss < history.epochs[0].train_loss

@@ -101,7 +101,7 @@ class Board:
             yield f"m-[Expecting {size} bytes]"
             return
         if not self._expected:
-            raise ValueError("'db' must follow 'db load'")
+            raise ValueError("db load comes first")
         self._loaded += bytes.fromhex(words[0] if words else "")
         if len(self._loaded) >= self._expected:
             del self._loaded[self._expected :]
@@ -155,7 +155,7 @@ class Board:
 
     def _model(self) -> Interpreter:
         if self._interpreter is None:
-            raise ModelError("the firmware has no model")
+            raise ModelError("there is no model")
         return self._interpreter
 
 
