@@ -48,24 +48,24 @@ class Candidate:
 
     Attributes:
         criterion: Name of the importance score.
-        select: Name of the selection.
+        selection: Name of the selection.
         balance: Option of the selection ``global``; None: the selection's own options hold.
         align: Multiple of channels that each group keeps if it is wide enough; 1: any number.
     """
 
     criterion: str
-    select: str = "global"
+    selection: str = "global"
     balance: float | None = None
     align: int = 1
 
-    def selection(self, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> Selection:
+    def create_selection(self, options: Mapping[str, Any] | None = None, *, base: Path | None = None) -> Selection:
         """Create the selection with ``options``, and ``balance`` if set; file names are relative to ``base``."""
         balanced = {} if self.balance is None else {"balance": self.balance}
-        return selections.create(self.select, {**(options or {}), **balanced}, base=base)
+        return selections.create(self.selection, {**(options or {}), **balanced}, base=base)
 
     def __str__(self) -> str:
         balance = "" if self.balance is None else f" balance {self.balance:g}"
-        return f"{self.criterion}, {self.select}{balance}, align {self.align}"
+        return f"{self.criterion}, {self.selection}{balance}, align {self.align}"
 
 
 @dataclass(frozen=True)
@@ -128,24 +128,24 @@ class Trial(Protocol):
 
 
 def combinations(
-    *, criterion: str, select: str, aligns: Sequence[int], data: bool, labels: bool = True
+    *, criterion: str, selection: str, aligns: Sequence[int], data: bool, labels: bool = True
 ) -> tuple[Candidate, ...]:
     """Every combination of what is left to ``auto``, those with the largest alignment first; one without ``data``.
 
     Args:
         criterion: Name of the importance score, or ``auto``.
-        select: Name of the selection, or ``auto``.
+        selection: Name of the selection, or ``auto``.
         aligns: Multiples of channels to try.
         data: Whether there are samples to compare on.
         labels: Whether the loss of outputs can be computed; a training step of the user's own hides it.
     """
     names: tuple[str, ...] = (criterion,)
-    ways: tuple[tuple[str, float | None], ...] = ((select, None),)
+    ways: tuple[tuple[str, float | None], ...] = ((selection, None),)
     multiples = sorted(set(aligns), reverse=True)
     if criterion == "auto":
         usable = tuple(name for name in CRITERIA if labels or criteria.find(name).needs != "labels")
         names = usable if data else (CRITERION_WITHOUT_DATA,)
-    if select == "auto":
+    if selection == "auto":
         ways = tuple(("global", balance) for balance in BALANCES) if data else (("global", None),)
     if not data:
         multiples = multiples[-1:]

@@ -156,7 +156,7 @@ def _candidates(options: PruneOptions, *, data: bool) -> tuple[Candidate, ...]:
         criterion = options.create_criterion(data=data).name
     return candidates.combinations(
         criterion=criterion,
-        select="global" if selection == "auto" and options.selection_options else selection,
+        selection="global" if selection == "auto" and options.selection_options else selection,
         aligns=(PREFERRED_ALIGNMENT, 1) if options.align == "auto" else (options.align,),
         data=data,
     )
@@ -165,7 +165,7 @@ def _candidates(options: PruneOptions, *, data: bool) -> tuple[Candidate, ...]:
 def _selection(options: PruneOptions, candidate: Candidate) -> Selection:
     if isinstance(options.selection, Selection):
         return options.selection
-    return candidate.selection(options.selection_options)
+    return candidate.create_selection(options.selection_options)
 
 
 @dataclass

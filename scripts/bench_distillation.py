@@ -78,7 +78,7 @@ def main() -> None:
         for seed in (one for one in arguments.seeds if (name, one) in plans):
             missing = [features for features in FEATURES if (name, seed, features) not in done]
             chosen = next(plan for plan in plans[name, seed] if plan["chosen"])
-            candidate = Candidate(chosen["criterion"], chosen["select"], chosen["balance"], chosen["align"])
+            candidate = Candidate(chosen["criterion"], chosen["selection"], chosen["balance"], chosen["align"])
             for row in _rows(name, seed, candidate, missing, arguments) if missing else ():
                 print(json.dumps(row), flush=True)
                 with arguments.journal.open("a", encoding="utf-8") as file:
@@ -138,7 +138,7 @@ def _removed(task: Task, given: Network, candidate: Candidate) -> torch.Tensor:
         Budget.parse({"macs": task.budget}),
         selection.PlanMethod(
             criterion=criterion,
-            selection=candidate.selection(),
+            selection=candidate.create_selection(),
             constraints=selection.prefer_alignment(given.units, selection.resolve(given.units), candidate.align),
             seed=given.seed,
         ),

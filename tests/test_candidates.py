@@ -110,13 +110,13 @@ def test_an_aligned_plan_wins_within_the_noise_of_the_samples(shift: float, chos
 
 
 def test_auto_tries_every_combination_and_a_name_fixes_its_axis() -> None:
-    every = combinations(criterion="auto", select="auto", aligns=(1, 8), data=True)
+    every = combinations(criterion="auto", selection="auto", aligns=(1, 8), data=True)
     assert len(every) == len(set(every)) == len(candidates.CRITERIA) * len(candidates.BALANCES) * 2
     assert every[0].align == 8
-    named = combinations(criterion="taylor", select="knapsack", aligns=(1, 8), data=True)
+    named = combinations(criterion="taylor", selection="knapsack", aligns=(1, 8), data=True)
     assert named == (Candidate("taylor", "knapsack", None, 8), Candidate("taylor", "knapsack", None, 1))
-    assert combinations(criterion="auto", select="auto", aligns=(8, 1), data=False) == (Candidate("l2"),)
-    hidden = combinations(criterion="auto", select="auto", aligns=(1,), data=True, labels=False)
+    assert combinations(criterion="auto", selection="auto", aligns=(8, 1), data=False) == (Candidate("l2"),)
+    hidden = combinations(criterion="auto", selection="auto", aligns=(1,), data=True, labels=False)
     assert {candidate.criterion for candidate in hidden} == {"l2"}
 
 

@@ -27,10 +27,11 @@ from edgeprune.bundle.microcontroller_report import MicrocontrollerReport
 from edgeprune.bundle.parity_report import ParityReport
 from edgeprune.bundle.pruning_report import EquivalenceReport, PlanReport, TrainingReport
 from edgeprune.bundle.schema_base import Count, Figure, Fraction, ManifestPart, RelativePath
+from edgeprune.bundle.schema_migration import migrate_manifest
 from edgeprune.errors import BundleError
 
 NAME = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -104,14 +105,14 @@ class PrecisionReport(ManifestPart):
     Attributes:
         shipped: Selected precision: ``float32``, ``float16`` or ``int8``.
         reason: Reason for the selection, in one sentence.
-        along: Other precisions in the bundle, for a board that measures which one is the fastest.
+        other_precisions: Other precisions in the bundle, for a board that measures which one is the fastest.
         float_nodes: Nodes of an int8 model that are computed in float to preserve the accuracy.
         candidates: Compared model files by precision.
     """
 
     shipped: str
     reason: str
-    along: tuple[str, ...] = ()
+    other_precisions: tuple[str, ...] = ()
     float_nodes: tuple[str, ...] = ()
     candidates: dict[str, CandidateReport]
 
@@ -120,12 +121,12 @@ class PairsReport(ManifestPart):
     """Samples of the reported split that only one of dense network and shipped model classifies correctly.
 
     Attributes:
-        lost: Number of samples that only the dense network classifies correctly.
-        gained: Number of samples that only the shipped model classifies correctly.
+        only_dense: Number of samples that only the dense network classifies correctly.
+        only_shipped: Number of samples that only the shipped model classifies correctly.
     """
 
-    lost: Count
-    gained: Count
+    only_dense: Count
+    only_shipped: Count
 
 
 class Platform(ManifestPart):
@@ -203,13 +204,13 @@ class Manifest(ManifestPart):
         microcontroller: Memory and latency on a microcontroller; None for other targets.
         candidates: Candidate plans that the build compared; empty if the recipe allows only one.
         budgets: Results of the budgets that do not depend on measurements.
-        gates: Limits on measured quantities.
+        constraints: Limits on measured quantities.
         provenance: Origin of the bundle.
     """
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_version: Literal[1] = Field(default=1, validation_alias="schema")
+    schema_version: Literal[2] = Field(default=2, validation_alias="schema")
     edgeprune: str = Field(default_factory=lambda: version("edgeprune"))
     recipe: str
     target: str
@@ -226,7 +227,7 @@ class Manifest(ManifestPart):
     microcontroller: MicrocontrollerReport | None = None
     candidates: tuple[PlanReport, ...] = ()
     budgets: tuple[BudgetReport, ...]
-    gates: tuple[ConstraintReport, ...] = ()
+    constraints: tuple[ConstraintReport, ...] = ()
     provenance: Provenance
 
     @model_validator(mode="after")
@@ -236,10 +237,9 @@ class Manifest(ManifestPart):
         if self.metric == "accuracy" and not all(0 <= value <= 1 for value in values):
             raise ValueError(f"metrics: accuracy must be from 0 to 1, got {', '.join(map(str, values))}")
         samples = self.metrics.shipped.samples
-        if self.pairs is not None and samples is not None and self.pairs.lost + self.pairs.gained > samples:
-            raise ValueError(
-                f"pairs: {self.pairs.lost + self.pairs.gained} samples differ, but only {samples} were evaluated"
-            )
+        num_pairs = 0 if self.pairs is None else self.pairs.only_dense + self.pairs.only_shipped
+        if samples is not None and num_pairs > samples:
+            raise ValueError(f"pairs: {num_pairs} samples differ, but only {samples} were evaluated")
         return self
 
     @model_serializer(mode="wrap")
@@ -285,6 +285,6 @@ class Manifest(ManifestPart):
                 "install a newer EdgePrune"
             )
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(migrate_manifest(values))
         except ValidationError as problems:
             raise BundleError(f"{where} is not a valid manifest: {strict_json.described(problems)}") from None

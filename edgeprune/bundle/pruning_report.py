@@ -14,7 +14,7 @@ class PlanReport(ManifestPart):
 
     Attributes:
         criterion: Name of the importance score.
-        select: Name of the selection.
+        selection: Name of the selection.
         balance: Option of the selection ``global``; None if the options of the recipe apply.
         align: Multiple to which the number of channels is aligned in groups that are wide enough; 1 for any number.
         macs: Fraction of the dense network's MACs that remain.
@@ -26,7 +26,7 @@ class PlanReport(ManifestPart):
     """
 
     criterion: str
-    select: str
+    selection: str
     balance: float | None = None
     align: int = 1
     macs: float
@@ -55,13 +55,13 @@ class EpochReport(ManifestPart):
     """One pass over the training split; see ``edgeprune.training.history.Epoch``.
 
     Attributes:
-        stretch: Number of the training phase, from 0.
+        phase: Number of the training phase, from 1.
         train_loss: Mean loss on training samples.
         validation_loss: Mean loss on validation samples after the epoch.
         validation_accuracy: Accuracy or custom metric on validation samples after the epoch.
     """
 
-    stretch: int
+    phase: int
     train_loss: Figure
     validation_loss: Figure
     validation_accuracy: Figure

@@ -16,10 +16,11 @@ from edgeprune import safe_json
 from edgeprune.bundle import strict_json
 from edgeprune.bundle.pruning_report import EpochReport
 from edgeprune.bundle.schema_base import Count, Figure, ManifestPart
+from edgeprune.bundle.schema_migration import migrate_report
 from edgeprune.errors import BundleError
 
 NAME = "report.json"
-SCHEMA = 1
+SCHEMA = 2
 _MAX_BYTES = 256 << 20
 
 Units = Annotated[int, Field(ge=1)]
@@ -35,7 +36,7 @@ class RequestedSettings(ManifestPart):
         description: Description of the recipe.
         budget: Limits as written in the recipe, by cost.
         criterion: Name of the importance score.
-        select: Name of the selection.
+        selection: Name of the selection.
         repairs: Names of the repairs before training.
         schedule: Name of the pruning schedule.
         options: Options of the pruning schedule.
@@ -51,7 +52,7 @@ class RequestedSettings(ManifestPart):
     description: str = ""
     budget: Mapping[str, Figure | str]
     criterion: str
-    select: str
+    selection: str
     repairs: tuple[str, ...] = ()
     schedule: str
     options: Mapping[str, Any] = {}
@@ -107,38 +108,38 @@ class ReportGroup(ManifestPart):
     Attributes:
         name: Name of the group.
         units: Number of units in the dense network.
-        left: Number of units in the pruned network.
+        remaining_units: Number of units in the pruned network.
         frozen: Reason why the group cannot be pruned; None if it can.
         layers: Names of the layers that compute the units.
-        kept: Scores of the remaining units in ascending order; empty for a frozen group, or without scores.
-        removed: Scores of the removed units in ascending order; empty for a frozen group, or without scores.
+        remaining_scores: Scores of the remaining units in ascending order; empty for a frozen group, or without scores.
+        removed_scores: Scores of the removed units in ascending order; empty for a frozen group, or without scores.
     """
 
     name: str
     units: Units
-    left: Count
+    remaining_units: Count
     frozen: str | None = None
     layers: tuple[str, ...] = ()
-    kept: tuple[Figure, ...] = ()
-    removed: tuple[Figure, ...] = ()
+    remaining_scores: tuple[Figure, ...] = ()
+    removed_scores: tuple[Figure, ...] = ()
 
     @model_validator(mode="after")
     def _check_counts(self) -> ReportGroup:
-        if self.left > self.units:
-            raise ValueError(f"left: got {self.left}, must be at most {self.units}, the units of the group")
+        if self.remaining_units > self.units:
+            raise ValueError(f"left: got {self.remaining_units}, must be at most {self.units}, the units of the group")
         return self
 
 
 class SensitivityPoint(ManifestPart):
-    """Result for the dense network with ``kept`` units of one group, and all units of the other groups.
+    """Result for the dense network with ``remaining_units`` units of one group, and all units of the other groups.
 
     Attributes:
-        kept: Number of remaining units of the group.
+        remaining_units: Number of remaining units of the group.
         loss: Loss on validation samples.
         accuracy: Accuracy on validation samples; None if the outputs are not class logits.
     """
 
-    kept: Count
+    remaining_units: Count
     loss: Figure
     accuracy: Figure | None
 
@@ -158,7 +159,7 @@ class SensitivityCurve(ManifestPart):
 
     @model_validator(mode="after")
     def _check_counts(self) -> SensitivityCurve:
-        if any(point.kept > self.units for point in self.points):
+        if any(point.remaining_units > self.units for point in self.points):
             raise ValueError(f"points: kept must be at most {self.units}, the units of the group")
         return self
 
@@ -238,7 +239,7 @@ class ReportData(ManifestPart):
     """``report.json``; the key ``schema`` is the attribute ``schema_version``.
 
     Attributes:
-        asked: Settings of the recipe and the target.
+        settings: Settings of the recipe and the target.
         layers: Layers with multiply-adds, in the order of execution.
         calls: Operations that compute tensors, in the order of execution.
         groups: Groups of units, in the order of execution.
@@ -246,11 +247,11 @@ class ReportData(ManifestPart):
         start: Validation accuracy of the trained network before the first step of a schedule; None if not measured.
         steps: Training phases in order.
         epochs: Training epochs in order.
-        forms: Comparison of each model file with PyTorch, by precision.
+        variants: Comparison of each model file with PyTorch, by precision.
     """
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
-    asked: RequestedSettings
+    schema_version: Literal[2] = Field(default=2, alias="schema")
+    settings: RequestedSettings
     layers: tuple[ReportLayer, ...]
     calls: tuple[ReportCall, ...]
     groups: tuple[ReportGroup, ...]
@@ -258,7 +259,7 @@ class ReportData(ManifestPart):
     start: Figure | None = None
     steps: tuple[TrainingPhase, ...] = ()
     epochs: tuple[EpochReport, ...] = ()
-    forms: Mapping[str, PrecisionVariant]
+    variants: Mapping[str, PrecisionVariant]
 
     def to_json(self) -> str:
         """Return the text of ``report.json``, which is reproducible."""
@@ -274,7 +275,7 @@ class ReportData(ManifestPart):
         """
         path = folder / NAME
         try:
-            values = safe_json.load(path, max_bytes=_MAX_BYTES)
+            values = migrate_report(safe_json.load(path, max_bytes=_MAX_BYTES))
             return cls.model_validate({**values, "schema": values["schema"]})
         except OSError as problem:
             raise BundleError(

@@ -144,7 +144,7 @@ class BuildContext:
             criterion = self.criterion(criterion).name
         return combinations(
             criterion=criterion,
-            select=selection,
+            selection=selection,
             aligns=(preferred, 1) if prune.align == "auto" else (preferred,),
             data=True,
             labels=self.recipe.training.step is None,
@@ -154,7 +154,7 @@ class BuildContext:
         """Return the chosen candidate."""
         from edgeprune.candidates import Candidate
 
-        return Candidate(chosen.criterion, chosen.select, chosen.balance, chosen.align)
+        return Candidate(chosen.criterion, chosen.selection, chosen.balance, chosen.align)
 
     def criterion(self, name: str) -> Criterion:
         """Return the criterion ``name`` with the options of the recipe."""
@@ -167,7 +167,7 @@ class BuildContext:
 
     def selection(self, candidate: Candidate) -> Selection:
         """Return the selection of ``candidate`` with the options of the recipe."""
-        return candidate.selection(self.recipe.prune.selection_options, base=self.recipe.folder)
+        return candidate.create_selection(self.recipe.prune.selection_options, base=self.recipe.folder)
 
     def repairs(self, *, compared: bool) -> tuple[str, ...]:
         """Return the names of the repairs of the pruned network; they differ while candidates are ``compared``."""

@@ -25,16 +25,16 @@ class ReportResults:
 def report_content(settings: BuildSettings, results: ReportResults) -> ReportData:
     """Return the content of ``report.json``."""
     recipe, target, description, trained = settings.recipe, settings.target, results.description, results.training
-    accuracies = {epoch.stretch: epoch.validation_accuracy for epoch in trained.epochs}
+    accuracies = {epoch.phase: epoch.validation_accuracy for epoch in trained.epochs}
     return ReportData(
         layers=description.layers,
         calls=description.calls,
         groups=description.groups,
-        asked=RequestedSettings(
+        settings=RequestedSettings(
             description=recipe.description,
             budget={name: limit for name, limit in recipe.budget.settings().items() if name != "require"},
             criterion=description.criterion,
-            select=description.select,
+            selection=description.selection,
             repairs=description.repairs,
             schedule=recipe.schedule.name,
             options=recipe.schedule.options,
@@ -53,7 +53,7 @@ def report_content(settings: BuildSettings, results: ReportResults) -> ReportDat
             for number, macs in enumerate(trained.macs_by_phase, start=1)
         ),
         epochs=trained.epochs,
-        forms={
+        variants={
             **{name: _variant(parity) for name, parity in results.parity.precisions.items()},
             **{name: PrecisionVariant(problem=problem) for name, problem in results.quantized.problems.items()},
         },

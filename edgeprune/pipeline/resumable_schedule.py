@@ -169,7 +169,7 @@ def _report(history: History, *, keep: str) -> TrainingReport:
 def _epochs(history: History | None) -> tuple[EpochReport, ...]:
     return tuple(
         EpochReport(
-            stretch=epoch.phase,
+            phase=epoch.phase,
             train_loss=epoch.train_loss,
             validation_loss=epoch.validation_loss,
             validation_accuracy=epoch.validation_accuracy,

@@ -30,31 +30,37 @@ def check_limits(manifest: Manifest, profile: Profile, *, model: str | None = No
     """
     hashes = {entry.sha256 for entry in manifest.files.values()} if model is None else {model}
     shipped = next((one for one in profile.models.values() if one.sha256 in hashes), None)
-    gates = manifest.gates
-    if shipped is not None and shipped.arena_bytes is not None and all(gate.name != _ARENA for gate in gates):
+    constraints = manifest.constraints
+    if (
+        shipped is not None
+        and shipped.arena_bytes is not None
+        and all(constraint.name != _ARENA for constraint in constraints)
+    ):
         estimated = (report for report in manifest.budgets if report.name == _ARENA)
-        gates = (*gates, *(ConstraintReport(name=report.name, limit=report.limit) for report in estimated))
-    return tuple(_check_limit(gate, manifest.platform, profile, shipped) for gate in gates)
+        constraints = (*constraints, *(ConstraintReport(name=report.name, limit=report.limit) for report in estimated))
+    return tuple(_check_limit(constraint, manifest.platform, profile, shipped) for constraint in constraints)
 
 
 def _check_limit(
-    gate: ConstraintReport, platform: Platform | None, profile: Profile, shipped: ModelProfile | None
+    constraint: ConstraintReport, platform: Platform | None, profile: Profile, shipped: ModelProfile | None
 ) -> BudgetReport:
     dense = _dense(profile)
-    base, _ = _figure(gate.name, dense) if dense is not None else (None, "measured")
-    value, kind = _figure(gate.name, shipped) if shipped is not None else (None, "measured")
-    if is_fraction(gate.limit) and base is None:
+    base, _ = _figure(constraint.name, dense) if dense is not None else (None, "measured")
+    value, kind = _figure(constraint.name, shipped) if shipped is not None else (None, "measured")
+    if is_fraction(constraint.limit) and base is None:
         # A fraction of an unknown value has no absolute limit; no value is within a limit of 0.
         return compare_with_limit(
-            gate.name, 0.0, None, kind, note=f"it is a fraction of dense, which was not measured; {_ADVICE}"
+            constraint.name, 0.0, None, kind, note=f"it is a fraction of dense, which was not measured; {_ADVICE}"
         )
-    limit = BudgetConstraint(gate.name, gate.limit).resolved(base)
+    limit = BudgetConstraint(constraint.name, constraint.limit).resolved(base)
     if value is None:
-        return compare_with_limit(gate.name, limit, None, kind, note=f"the shipped model was not measured; {_ADVICE}")
+        return compare_with_limit(
+            constraint.name, limit, None, kind, note=f"the shipped model was not measured; {_ADVICE}"
+        )
     if kind == "measured" and not is_on_target(platform, profile):
         note = f"measured on {device_name(profile)}; {_ADVICE}"
-        return compare_with_limit(gate.name, limit, value, "estimated", required=gate.require, note=note)
-    return compare_with_limit(gate.name, limit, value, kind, required=gate.require)
+        return compare_with_limit(constraint.name, limit, value, "estimated", required=constraint.require, note=note)
+    return compare_with_limit(constraint.name, limit, value, kind, required=constraint.require)
 
 
 def _dense(profile: Profile) -> ModelProfile | None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def name(plan: PlanReport) -> str:
     """Return the name of a plan, such as ``fisher, balance 1, align 8``."""
-    select = plan.select if plan.balance is None else f"balance {plan.balance:g}"
-    return f"{plan.criterion}, {select}, align {plan.align}"
+    selection = plan.selection if plan.balance is None else f"balance {plan.balance:g}"
+    return f"{plan.criterion}, {selection}, align {plan.align}"
 
 
 def cells(plan: PlanReport, metric: str = "accuracy") -> tuple[str, ...]:

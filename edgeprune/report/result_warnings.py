@@ -80,7 +80,7 @@ def _accuracy_lost(manifest: Manifest) -> ResultWarning | None:
     low, high = (
         accuracy_intervals.independent_drop(dense.accuracy, dense.samples, shipped.accuracy, shipped.samples)
         if pairs is None
-        else accuracy_intervals.paired_drop(pairs.lost, pairs.gained, shipped.samples)
+        else accuracy_intervals.paired_drop(pairs.only_dense, pairs.only_shipped, shipped.samples)
     )
     if low <= 0:
         return None

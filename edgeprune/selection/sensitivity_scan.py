@@ -47,7 +47,7 @@ class ScanPoint:
     Attributes:
         ratio: Requested fraction of the units of the group to remove. The actual fraction differs in small
             groups, or if a unit must remain.
-        kept: Number of remaining units of the group.
+        remaining_units: Number of remaining units of the group.
         macs_removed: Removed fraction of the MACs of the dense network, 0 to 1.
         loss: Mean loss over the samples.
         accuracy: Fraction of correctly classified samples, 0 to 1. None if the outputs are not logits (N, classes), or
@@ -55,7 +55,7 @@ class ScanPoint:
     """
 
     ratio: float
-    kept: int
+    remaining_units: int
     macs_removed: float
     loss: float
     accuracy: float | None
@@ -278,6 +278,6 @@ def _read(units: Units, node: fx.Node) -> list[Tensor]:
 
 
 def _curve(group: Group, points: Sequence[ScanPoint], dense: float) -> LossCurve:
-    increase = {len(group): 0.0, **{point.kept: point.loss - dense for point in points}}
+    increase = {len(group): 0.0, **{point.remaining_units: point.loss - dense for point in points}}
     counts = tuple(sorted(increase))
     return LossCurve(counts, tuple(increase[count] for count in counts))

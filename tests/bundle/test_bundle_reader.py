@@ -50,7 +50,7 @@ def archive_of(path: Path, *members: tuple[str, bytes, bytes]) -> Path:
 def test_folder_without_a_bundle_is_refused(tmp_path: Path, packed: pack.PackedBundle) -> None:
     text = (packed.folder / "manifest.json").read_bytes()
     whole = packed.archive.read_bytes()
-    newer = text.replace(b'"schema": 1', b'"schema": 9', 1)
+    newer = text.replace(b'"schema": 2', b'"schema": 9', 1)
     files = {
         "cut.tar.gz": whole[:200],
         "noise.tar.gz": b"noise" * 100,
@@ -79,6 +79,6 @@ def test_folder_without_a_bundle_is_refused(tmp_path: Path, packed: pack.PackedB
         with pytest.raises(BundleError) as told:
             read(path)
         assert str(path) in str(told.value), told.value
-    with pytest.raises(BundleError, match=r"schema 9\b.* 1\b"):
+    with pytest.raises(BundleError, match=r"schema 9\b.* 2\b"):
         read(tmp_path / "newer.tar.gz")
     assert sorted(path.name for path in tmp_path.iterdir()) == before

@@ -24,10 +24,10 @@ def test_manifest_survives_a_round_trip(tmp_path: Path, manifest: Manifest) -> N
     assert values == manifest.model_dump(mode="json")
     assert {
         "schema", "edgeprune", "recipe", "target", "files", "metric", "metrics", "equivalence", "precision", "parity",
-            "profile", "platform", "microcontroller", "budgets", "gates", "provenance", "pairs",
+            "profile", "platform", "microcontroller", "budgets", "constraints", "provenance", "pairs",
             "training", "candidates",
     } == values.keys()  # fmt: skip
-    assert values["schema"] == 1
+    assert values["schema"] == 2
     assert values["metrics"].keys() == {"dense", "pruned", "shipped"}
     assert values["budgets"] == [
         {"name": "macs", "limit": 500.0, "value": 499.0, "margin": 1.0, "kind": "exact", "ok": True, "note": ""}
@@ -45,7 +45,7 @@ def test_keys_of_a_later_writer_of_the_same_schema_are_skipped(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"schema": 2}, r"schema 2\b.* 1\b"),
+        ({"schema": 3}, r"schema 3\b.* 2\b"),
         ({"schema": None}, "'schema'"),
         ({"schema": True}, "'schema'"),
         ({"schema": 0}, "schema: "),
@@ -61,7 +61,7 @@ def test_invalid_values_are_named(tmp_path: Path, manifest: Manifest, change: di
         Manifest.load(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"3", b'{"schema": 1}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"3", b'{"schema": 2}'])
 def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(BundleError, match=r"manifest\.json"):

@@ -189,7 +189,7 @@ def test_a_full_disk_leaves_the_earlier_bundle_and_nothing_half_written(small_di
     with pytest.raises(OSError, match="No space left"):  # the files fit, the archive does not
         pack.write(dist / "b", {"model.onnx": os.urandom(350_000)}, manifest)
     assert snapshot(dist) == before
-    assert json.loads((dist / "b" / "manifest.json").read_text())["schema"] == 1
+    assert json.loads((dist / "b" / "manifest.json").read_text())["schema"] == 2
     pack.write(dist / "b", {"model.onnx": b"fits"}, manifest)
     assert (dist / "b" / "model.onnx").read_bytes() == b"fits"
 

@@ -234,7 +234,7 @@ def test_paths_in_a_manifest_that_leave_the_bundle(packed: PackedBundle, path: s
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"schema": 2}', r"schema 2\b.* 1\b"),
+        ('{"schema": 3}', r"schema 3\b.* 2\b"),
         ('{"schema": 1, "schema": 1}', "'schema'"),
         ('{"a":' * 100_000, r"64|manifest\.json.*JSON"),
         ("[" * 100_000, " 64 "),

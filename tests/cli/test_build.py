@@ -46,8 +46,10 @@ def test_own_network_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFix
     found = ReportData.load(folder)
     assert sum(layer.macs[0] for layer in found.layers) == dense["macs"]
     assert sum(layer.macs[1] for layer in found.layers) == pruned["macs"]
-    assert [len(group.kept) for group in found.groups] == [0 if group.frozen else group.left for group in found.groups]
-    assert [epoch.stretch for epoch in found.epochs] == [1, 1]
+    assert [len(group.remaining_scores) for group in found.groups] == [
+        0 if group.frozen else group.remaining_units for group in found.groups
+    ]
+    assert [epoch.phase for epoch in found.epochs] == [1, 1]
     pairs, shipped_accuracy = manifest["pairs"], manifest["metrics"]["shipped"]["accuracy"]
     assert pairs["lost"] - pairs["gained"] == round(60 * (dense["accuracy"] - shipped_accuracy))
     assert told["warnings"] == json.loads(
@@ -61,7 +63,7 @@ def test_own_network_is_built_into_a_bundle(own: Path, capsys: pytest.CaptureFix
     )
     assert found.sensitivity is not None
     assert found.sensitivity.samples == 10  # 64 over two groups and three ratios
-    assert [(curve.group, [point.kept for point in curve.points]) for curve in found.sensitivity.groups] == [
+    assert [(curve.group, [point.remaining_units for point in curve.points]) for curve in found.sensitivity.groups] == [
         (group.name, [9, 6, 3]) for group in found.groups if group.frozen is None
     ]
     assert {"report.json", "plan.json"} <= manifest["files"].keys()

@@ -80,7 +80,7 @@ def test_candidate_table_names_every_figure(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     plan = PlanReport(
-        criterion="fisher", select="global", balance=0, align=8, macs=0.474, loss=1.072, accuracy=0.5, chosen=True
+        criterion="fisher", selection="global", balance=0, align=8, macs=0.474, loss=1.072, accuracy=0.5, chosen=True
     )
     trained = plan.model_copy(update={"trained_loss": 0.5, "trained_accuracy": 0.75})
     made = manifest()

@@ -36,7 +36,7 @@ def test_every_limit_has_its_verdict(shared_own: Path, capsys: pytest.CaptureFix
     manifest, measured = (json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "measured"))
     # What changes from run to run is no part of what repeats.
     assert [report["name"] for report in manifest["budgets"]] == ["macs", "accuracy", "file_bytes"]
-    assert {gate["name"]: gate["limit"] for gate in manifest["gates"]} == {
+    assert {gate["name"]: gate["limit"] for gate in manifest["constraints"]} == {
         "latency_ms.p95": "10s", "memory_bytes": "1GB",
     }  # fmt: skip
     assert {report["name"] for report in measured["budgets"]} == {"latency_ms.p95", "memory_bytes"}

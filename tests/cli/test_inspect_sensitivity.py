@@ -27,7 +27,10 @@ def test_the_table_json_and_picture_are_of_one_measurement(tmp_path: Path, capsy
     assert [(group["group"], group["units"]) for group in found["groups"]] == [(g["name"], g["units"]) for g in free]
     for group in found["groups"]:
         assert [point["ratio"] for point in group["points"]] == [0.125, 0.25, 0.5, 0.75, 0.875]
-        assert all(point.keys() == {"ratio", "kept", "macs_removed", "loss", "accuracy"} for point in group["points"])
+        assert all(
+            point.keys() == {"ratio", "remaining_units", "macs_removed", "loss", "accuracy"}
+            for point in group["points"]
+        )
         macs = [point["macs_removed"] for point in group["points"]]
         assert 0 < macs[0] < macs[-1] < 1
     assert found["accuracy"] > 0.9

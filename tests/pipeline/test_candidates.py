@@ -84,7 +84,7 @@ def test_lock_repeats_the_choice_for_the_same_settings(folder: Path, built: Buil
 
     def chosen(result: BuildResult) -> str:
         (plan,) = [plan for plan in result.manifest.candidates if plan.chosen]
-        return str(Candidate(plan.criterion, plan.select, plan.balance, plan.align))
+        return str(Candidate(plan.criterion, plan.selection, plan.balance, plan.align))
 
     def ran(result: BuildResult) -> set[str]:
         return {stage.name for stage in result.stages if not stage.cached}
@@ -94,7 +94,7 @@ def test_lock_repeats_the_choice_for_the_same_settings(folder: Path, built: Buil
     ((key, name),) = table().items()
     assert name == chosen(first)
     plan = next(plan for plan in built.manifest.candidates if not plan.chosen)
-    other = str(Candidate(plan.criterion, plan.select, plan.balance, plan.align))
+    other = str(Candidate(plan.criterion, plan.selection, plan.balance, plan.align))
     text = lock.read_text()
     lock.write_text(text.replace(name, other))
     second = _build(folder, lock=lock)

@@ -148,9 +148,9 @@ def test_step_that_calls_parts_of_the_network_needs_only_a_metric(folder: Path) 
     first, last = found.steps
     assert metrics.dense.macs > first.macs > last.macs == metrics.pruned.macs
     assert [step.accuracy for step in found.steps] == [
-        [epoch.validation_accuracy for epoch in found.epochs if epoch.stretch == number][-1] for number in (1, 2)
+        [epoch.validation_accuracy for epoch in found.epochs if epoch.phase == number][-1] for number in (1, 2)
     ]
-    assert all(len(group.kept) == group.left for group in found.groups if group.frozen is None)
+    assert all(len(group.remaining_scores) == group.remaining_units for group in found.groups if group.frozen is None)
 
 
 def test_a_loss_alone_is_reported_as_such(folder: Path) -> None:

@@ -124,8 +124,10 @@ def test_a_build_that_hangs_is_ended(tools: Path, bundle: Path) -> None:
     assert not list((bundle / "engines").glob(".*"))
 
 
-def write_manifest(bundle: Path, shipped: str, *along: str) -> None:
-    (bundle / "manifest.json").write_text(json.dumps({"precision": {"shipped": shipped, "along": along}}))
+def write_manifest(bundle: Path, shipped: str, *other_precisions: str) -> None:
+    (bundle / "manifest.json").write_text(
+        json.dumps({"precision": {"shipped": shipped, "other_precisions": other_precisions}})
+    )
 
 
 def test_every_precision_that_ships_may_be_built(tools: Path, bundle: Path) -> None:

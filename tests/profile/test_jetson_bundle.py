@@ -49,7 +49,7 @@ def test_bundle_has_scripts_and_every_accurate_precision(built: Path) -> None:
         "report.json", "golden.npz", "evaluation.json", "sbom.json",
     }  # fmt: skip
     assert manifest.precision is not None
-    assert (manifest.precision.shipped, manifest.precision.along) == ("int8", ("float32", "float16"))
+    assert (manifest.precision.shipped, manifest.precision.other_precisions) == ("int8", ("float32", "float16"))
     assert manifest.precision.reason.startswith("the board measures all that ships and keeps the fastest")
 
 

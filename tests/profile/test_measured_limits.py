@@ -24,7 +24,9 @@ from edgeprune.profile.measured_limits import check_limits, device_name, is_on_t
 from edgeprune.profile.profile_result import Figure, LatencyFigures, ModelProfile
 
 
-def manifest(*gates: ConstraintReport, runtime: str = "onnxruntime", architecture: str | None = "aarch64") -> Manifest:
+def manifest(
+    *constraints: ConstraintReport, runtime: str = "onnxruntime", architecture: str | None = "aarch64"
+) -> Manifest:
     metrics = Metrics(macs=1, params=1)
     return Manifest(
         recipe="r",
@@ -34,7 +36,7 @@ def manifest(*gates: ConstraintReport, runtime: str = "onnxruntime", architectur
         parity=ParityReport(max_error=0, mean_error=0, relative_error=0, top1_agreement=1, samples=1),
         platform=Platform(runtime=runtime, architecture=architecture),
         budgets=(),
-        gates=gates,
+        constraints=constraints,
         provenance=Provenance(packages={}, python="3.11", seed=0, inputs={}),
     )
 
@@ -84,13 +86,13 @@ def test_limits_apply_to_the_selected_model() -> None:
 def test_a_measurement_elsewhere_is_an_estimate(target: Manifest, found: Profile, kind: str) -> None:
     (report,) = check_limits(target, found)
     assert (report.kind, report.ok) == (kind, True)
-    strict = target.model_copy(update={"gates": (P50.model_copy(update={"require": "measured"}),)})
+    strict = target.model_copy(update={"constraints": (P50.model_copy(update={"require": "measured"}),)})
     assert check_limits(strict, found)[0].ok == (kind == "measured")
 
 
 def test_arena_is_the_one_that_the_board_reports() -> None:
-    gate = ConstraintReport(name="arena_bytes", limit=9000, require="measured")
-    board = manifest(gate, runtime="tflm", architecture="armv7e-m")
+    constraint = ConstraintReport(name="arena_bytes", limit=9000, require="measured")
+    board = manifest(constraint, runtime="tflm", architecture="armv7e-m")
     (unknown,) = check_limits(board, profile("armv7e-m", "tflm"))
     assert not unknown.ok
     told = profile("armv7e-m", "tflm", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
@@ -122,9 +124,9 @@ def test_the_arena_of_a_board_replaces_the_estimate(arena: float, kind: Kind) ->
 
 
 def test_measurement_of_firmware_has_the_kind_measured() -> None:
-    gates = (ConstraintReport(name="arena_bytes", limit=9000, require="measured"), P50)
+    constraints = (ConstraintReport(name="arena_bytes", limit=9000, require="measured"), P50)
     device = profile("microcontroller", "firmware", int8=replace(model("1", 2.0), arena_bytes=Figure(8000.0)))
-    found = check_limits(manifest(*gates, runtime="tflm", architecture="armv7e-m"), device)
+    found = check_limits(manifest(*constraints, runtime="tflm", architecture="armv7e-m"), device)
     assert [(report.kind, report.ok) for report in found] == [("measured", True)] * 2
     found = check_limits(manifest(P50, runtime="litert", architecture="aarch64"), device)
     assert [report.kind for report in found] == ["estimated"]

@@ -80,11 +80,11 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
     scores = np.sort(rng.lognormal(size=(layers, units)), axis=1)
     half, macs = units // 2, (DENSE_MACS // layers, LEFT_MACS // layers)
     return ReportData(
-        asked=RequestedSettings(
+        settings=RequestedSettings(
             description=f"What {name} does",
             budget={"macs": 0.5, "latency_ms": "1.5ms"},
             criterion="fisher",
-            select="global",
+            selection="global",
             repairs=("constants", "least_squares"),
             schedule="iterative",
             options={"rounds": rounds, "path": name},
@@ -112,14 +112,14 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
                 ReportGroup(
                     name=f"{name}{n}",
                     units=units,
-                    left=half,
+                    remaining_units=half,
                     layers=(f"{name}{n}.conv",),
-                    kept=tuple(scores[n, half:].tolist()),
-                    removed=tuple(scores[n, :half].tolist()),
+                    remaining_scores=tuple(scores[n, half:].tolist()),
+                    removed_scores=tuple(scores[n, :half].tolist()),
                 )
                 for n in range(layers)
             ),
-            ReportGroup(name="head", units=10, left=10, frozen=f"output of {name}", layers=("head",)),
+            ReportGroup(name="head", units=10, remaining_units=10, frozen=f"output of {name}", layers=("head",)),
         ),
         sensitivity=ReportSensitivity(
             samples=119,
@@ -130,8 +130,10 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
                     group=f"{name}{n}",
                     units=units,
                     points=tuple(
-                        SensitivityPoint(kept=kept, loss=0.3 + 0.01 * (n + 1) * (units - kept), accuracy=0.9 - 0.01 * n)
-                        for kept in (units - units // 4, half, units // 4)
+                        SensitivityPoint(
+                            remaining_units=count, loss=0.3 + 0.01 * (n + 1) * (units - count), accuracy=0.9 - 0.01 * n
+                        )
+                        for count in (units - units // 4, half, units // 4)
                     ),
                 )
                 for n in range(layers)
@@ -143,10 +145,10 @@ def facts(name: str = "layer", *, layers: int = 6, units: int = 16, rounds: int 
             for n in range(1, rounds + 1)
         ),
         epochs=tuple(
-            EpochReport(stretch=n // 3 + 1, train_loss=1.0, validation_loss=0.5, validation_accuracy=0.88 + 0.001 * n)
+            EpochReport(phase=n // 3 + 1, train_loss=1.0, validation_loss=0.5, validation_accuracy=0.88 + 0.001 * n)
             for n in range(3 * rounds)
         ),
-        forms={
+        variants={
             "float32": PrecisionVariant(
                 accuracy=0.9, top1_agreement=1.0, max_error=1e-6, relative_error=1e-7, samples=5000
             ),

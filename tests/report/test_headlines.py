@@ -107,7 +107,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.mark.long
 def test_verdicts_are_visible_on_a_phone(opened: Browser, tmp_path: Path) -> None:
     rights = opened.evaluate(
-        "[...document.querySelectorAll('#asked td .good, #asked td .bad')].map(e => e.getBoundingClientRect().right)"
+        "[...document.querySelectorAll('#summary td :is(.good, .bad)')].map(e => e.getBoundingClientRect().right)"
     )
     assert rights
     assert max(rights) <= 390

@@ -22,7 +22,7 @@ from edgeprune.report import report_page
 from tests.report.samples import facts, manifest, profile
 
 _SECTIONS = (
-    "asked", "waterfall", "layers", "rounds", "latency", "memory", "importance", "sensitivity", "frozen", "parity",
+    "summary", "waterfall", "layers", "rounds", "latency", "memory", "importance", "sensitivity", "frozen", "parity",
     "precision", "provenance",
 )  # fmt: skip
 _HOSTILE = "</style></title><script>alert(1)</script><img src=http://x.test/y onerror=alert(2)>\" onload='alert(3)\x00"
@@ -220,10 +220,11 @@ def test_a_device_may_have_run_some_of_the_models(names: tuple[str, ...]) -> Non
 
 
 def test_one_shot_without_training_without_scores() -> None:
+    no_scores = {"remaining_scores": (), "removed_scores": ()}
     bare = facts().model_copy(
         update={
             "steps": (), "epochs": (), "start": None, "calls": (), "layers": (),
-            "groups": tuple(group.model_copy(update={"kept": (), "removed": ()}) for group in facts().groups),
+            "groups": tuple(group.model_copy(update=no_scores) for group in facts().groups),
             "sensitivity": None,
         }
     )  # fmt: skip
@@ -240,7 +241,7 @@ def test_one_shot_without_training_without_scores() -> None:
 
 def test_scores_of_zero_and_below() -> None:
     def with_scores(*scores: float) -> str:
-        groups = [facts().groups[0].model_copy(update={"kept": scores, "removed": ()})]
+        groups = [facts().groups[0].model_copy(update={"remaining_scores": scores, "removed_scores": ()})]
         return report_page.render(manifest(), facts().model_copy(update={"groups": tuple(groups)}), None)
 
     assert "scores below 1 are drawn at the left edge" in with_scores(0.0, 1.0, 2.0)
@@ -276,8 +277,8 @@ def test_facts_are_read_back_as_written(tmp_path: Path) -> None:
         ("no", "is not a report"),
         ("[]", "is not a report"),
         ("{}", "'schema'"),
-        ('{"schema": 2}', "schema 1"),
-        ('{"schema": 1}', "asked"),
+        ('{"schema": 3}', "schema 2"),
+        ('{"schema": 2}', "settings"),
     ],
 )
 def test_a_damaged_report_file_is_named(tmp_path: Path, content: str | None, told: str) -> None:
@@ -330,12 +331,12 @@ def _replace(values: Any, path: str, value: object) -> None:
         ("report.json", "layers.0.macs", []),
         ("report.json", "layers.0.macs.0", 10**400),
         ("report.json", "calls.0.bytes.0", 10**400),
-        ("report.json", "asked.hardware", {"ram_bytes": "much"}),
+        ("report.json", "settings.hardware", {"ram_bytes": "much"}),
         ("report.json", "start", 1e300),
         ("manifest.json", "metrics.dense.macs", 10**400),
         ("manifest.json", "metrics.shipped.file_bytes", 10**400),
         ("manifest.json", "metrics.shipped.accuracy", 1.5),
-        ("manifest.json", "pairs", {"lost": 20_000, "gained": 0}),
+        ("manifest.json", "pairs", {"only_dense": 20_000, "only_shipped": 0}),
         ("manifest.json", "profile", {"path": "../profile.json"}),
         ("manifest.json", "profile", {"path": "a" * 5000}),
         ("profile.json", "device", {}),

@@ -40,8 +40,8 @@ def test_a_significant_loss_of_accuracy_is_a_warning_with_its_interval() -> None
 def test_noise_is_no_warning_and_pairs_decide_where_independent_samples_cannot() -> None:
     assert _codes(_manifest(0.93, 0.92)) == []
     assert _codes(_manifest(0.93, 0.905)) == []
-    assert _codes(_manifest(0.93, 0.905, pairs=PairsReport(lost=11, gained=1))) == ["accuracy_lost"]
-    assert _codes(_manifest(0.93, 0.905, pairs=PairsReport(lost=40, gained=30))) == []
+    assert _codes(_manifest(0.93, 0.905, pairs=PairsReport(only_dense=11, only_shipped=1))) == ["accuracy_lost"]
+    assert _codes(_manifest(0.93, 0.905, pairs=PairsReport(only_dense=40, only_shipped=30))) == []
 
 
 def test_a_gain_is_no_warning() -> None:

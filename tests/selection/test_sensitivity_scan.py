@@ -88,7 +88,7 @@ def test_a_point_is_the_loss_of_the_network_without_the_units(name: str) -> None
     dense = cost_of(units, model).macs
     for group in measured.groups:
         for point in group.points:
-            removed = _without(units, scores, group.group, point.kept)
+            removed = _without(units, scores, group.group, point.remaining_units)
             rewritten, _ = shrink(model, units, removed)
             losses = []
             for at, x in enumerate(inputs):
@@ -126,9 +126,11 @@ def test_accuracy_is_that_of_the_network_without_the_units() -> None:
     seen = set()
     for group in measured.groups:
         assert [point.ratio for point in group.points] == list(RATIOS)
-        assert [point.kept for point in group.points] == [group.units - round(r * group.units) for r in RATIOS]
+        assert [point.remaining_units for point in group.points] == [
+            group.units - round(r * group.units) for r in RATIOS
+        ]
         for point in group.points:
-            rewritten, _ = shrink(model, units, _without(units, scores, group.group, point.kept))
+            rewritten, _ = shrink(model, units, _without(units, scores, group.group, point.remaining_units))
             assert point.accuracy == accuracy(rewritten.model.eval())
             seen.add(point.accuracy)
     assert len(seen) > 4
@@ -181,7 +183,7 @@ def test_small_groups_keep_one_unit() -> None:
     units = units_of(capture(model, (torch.randn(6, 4),)))
     samples = Samples([(torch.randn(6, 4), torch.arange(6) % 2)])
     measured = measure_sensitivity(units, _random(units), samples)
-    assert [point.kept for point in measured.groups[0].points] == [3, 2, 1, 1, 1]
+    assert [point.remaining_units for point in measured.groups[0].points] == [3, 2, 1, 1, 1]
     assert measured.groups[0].points[0].loss == measured.loss
     assert measured.curves(units)[0].unit_counts == (1, 2, 3)
 

@@ -59,13 +59,13 @@ class ChoiceResult(StageResult):
     Attributes:
         precision: Selected precision.
         reason: Reason of the selection, for users.
-        along: Other precisions in the bundle, for a board that measures which one is the fastest.
+        other_precisions: Other precisions in the bundle, for a board that measures which one is the fastest.
         int8: Measured result of the comparison of int8 with float32; None if it decided nothing.
     """
 
     precision: Precision
     reason: str
-    along: tuple[Precision, ...]
+    other_precisions: tuple[Precision, ...]
     int8: Literal["faster", "slower", "unsure"] | None
 
 

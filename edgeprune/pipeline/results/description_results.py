@@ -25,7 +25,7 @@ class DescribeResult(StageResult):
 
     Attributes:
         criterion: Name of the criterion.
-        select: Name of the selection.
+        selection: Name of the selection.
         repairs: Names of the applied repairs.
         layers: Costs of each layer.
         calls: Bytes of live activations at each call.
@@ -33,7 +33,7 @@ class DescribeResult(StageResult):
     """
 
     criterion: str
-    select: str
+    selection: str
     repairs: tuple[str, ...]
     layers: tuple[ReportLayer, ...]
     calls: tuple[ReportCall, ...]

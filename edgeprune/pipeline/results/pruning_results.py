@@ -15,7 +15,7 @@ class CandidatesResult(StageResult):
 
     Attributes:
         criterion: Name of the importance score.
-        select: Name of the selection.
+        selection: Name of the selection.
         balance: Option of the selection ``global``; None: the options of the recipe apply.
         align: Channel multiple of each group that is wide enough; 1: any number.
         plans_ahead: Whether the schedule selects all units before training.
@@ -25,7 +25,7 @@ class CandidatesResult(StageResult):
     """
 
     criterion: str
-    select: str
+    selection: str
     balance: float | None
     align: int
     plans_ahead: bool

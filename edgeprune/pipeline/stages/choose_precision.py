@@ -65,7 +65,7 @@ def _run(
     return ChoiceResult(
         precision=decision.precision,
         reason=decision.reason,
-        along=tuple(decision.other_precisions),
+        other_precisions=tuple(decision.other_precisions),
         int8=speed,
         locked=_locked(context) is not None,
     )

@@ -200,7 +200,7 @@ def _content(result: CandidatesResult) -> Any:
     """Return the chosen candidate without the losses of all candidates."""
     return [
         result.criterion,
-        result.select,
+        result.selection,
         result.balance,
         result.align,
         result.plans_ahead,

@@ -31,7 +31,7 @@ def _run(context: BuildContext, _stage_dir: StageDir, chosen: CandidatesResult, 
     scores = None if plan.scores is None else np.load(plan.scores, allow_pickle=False)
     return DescribeResult(
         criterion=context.criterion(candidate.criterion).name,
-        select=context.selection(candidate).name,
+        selection=context.selection(candidate).name,
         repairs=context.repairs(compared=bool(chosen.compared)),
         layers=tuple(ReportLayer(**asdict(layer)) for layer in layer_costs(units, removed)),
         calls=tuple(ReportCall(**asdict(call)) for call in live_bytes(units, removed)),
@@ -46,11 +46,11 @@ def _group(group: Group, removed: np.ndarray, scores: np.ndarray | None) -> Grou
     return GroupFacts(
         name=group.name,
         units=len(group),
-        left=len(group) - int(mask.sum()),
+        remaining_units=len(group) - int(mask.sum()),
         frozen=group.frozen,
         layers=tuple(member.tensor.rpartition(".")[0] or member.tensor for member in group.producers),
-        kept=_sorted_scores(group_scores[~mask]) if has_scores else (),
-        removed=_sorted_scores(group_scores[mask]) if has_scores else (),
+        remaining_scores=_sorted_scores(group_scores[~mask]) if has_scores else (),
+        removed_scores=_sorted_scores(group_scores[mask]) if has_scores else (),
     )
 
 

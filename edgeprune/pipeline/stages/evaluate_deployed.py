@@ -95,7 +95,9 @@ def _golden(context: BuildContext, files: Mapping[Precision, Path], choice: Choi
         outputs = context.backend.host.predictor(file)(inputs)
         return Golden(inputs, tuple(outputs), tolerance(context.backend.effective_precision(precision)))
 
-    other_precisions: dict[str, Golden] = {precision: golden(precision, files[precision]) for precision in choice.along}
+    other_precisions: dict[str, Golden] = {
+        precision: golden(precision, files[precision]) for precision in choice.other_precisions
+    }
     return replace(golden(choice.precision, files[choice.precision]), other_precisions=other_precisions)
 
 

@@ -143,10 +143,14 @@ def _manifest(context: BuildContext, results: BuildResults) -> Manifest:
         platform=Platform(runtime=target.runtime.name, architecture=target.hardware.architecture),
         candidates=results.candidates.compared,
         budgets=_budgets(recipe, target, results, metrics),
-        gates=tuple(
-            ConstraintReport(name=gate.name, limit=limits.get(gate.name, gate.limit), require=recipe.budget.required)
-            for gate in recipe.budget.constraints
-            if gate.name not in _REPRODUCIBLE_LIMITS
+        constraints=tuple(
+            ConstraintReport(
+                name=constraint.name,
+                limit=limits.get(constraint.name, constraint.limit),
+                require=recipe.budget.required,
+            )
+            for constraint in recipe.budget.constraints
+            if constraint.name not in _REPRODUCIBLE_LIMITS
         ),
         provenance=provenance.collect(
             packages=[name for name in fingerprint.packages() if name != "python"],
@@ -171,7 +175,7 @@ def _models(context: BuildContext, results: BuildResults) -> Mapping[str, Path]:
     file, choice = results.shipped_file, results.choice
     if not context.backend.chooses_precision_on_device:
         return {f"model{file.suffix}": file}
-    models = [results.quantized.precisions[precision] for precision in (*choice.along, choice.precision)]
+    models = [results.quantized.precisions[precision] for precision in (*choice.other_precisions, choice.precision)]
     return {PRUNED_ONNX: results.exported.file, **{file.name: file for model in models for file in model.files}}
 
 
@@ -194,7 +198,7 @@ def _precision(results: BuildResults) -> PrecisionReport:
     return PrecisionReport(
         shipped=choice.precision,
         reason=choice.reason,
-        along=choice.along,
+        other_precisions=choice.other_precisions,
         float_nodes=results.quantized.precisions[choice.precision].float_nodes,
         candidates={
             precision: CandidateReport(
@@ -214,7 +218,7 @@ def _pairs(results: BuildResults) -> PairsReport | None:
         return None
     shipped = evaluation.Evaluation.parse(file.read_bytes(), where=file)
     before, now = int(dense, 16), shipped.bits
-    return PairsReport(lost=(before & ~now).bit_count(), gained=(now & ~before).bit_count())
+    return PairsReport(only_dense=(before & ~now).bit_count(), only_shipped=(now & ~before).bit_count())
 
 
 def _metrics(results: BuildResults) -> AllMetrics:
@@ -254,21 +258,21 @@ def _budgets(recipe: Recipe, target: Target, results: BuildResults, metrics: All
     """
     reached, budget = board_figures.reached(results.plan, results.profiled), recipe.budget
     required = dict.fromkeys(budget.pruning_targets.costs, budget.required)
-    gated = {gate.name for gate in budget.constraints}
+    constraint_names = {constraint.name for constraint in budget.constraints}
     return (
         *(
             compare_with_limit(
                 name, limit, reached[name], _KINDS.get(name, "exact"), required=required.get(name, "estimated")
             )
             for name, limit in board_figures.limits(target, results.plan).items()
-            if name not in gated
+            if name not in constraint_names
         ),
         *(
             compare_with_limit(
-                name, gate.resolved(getattr(metrics.dense, name)), getattr(metrics.shipped, name), "exact"
+                name, constraint.resolved(getattr(metrics.dense, name)), getattr(metrics.shipped, name), "exact"
             )
-            for gate in budget.constraints
-            if (name := gate.name) in _REPRODUCIBLE_LIMITS
+            for constraint in budget.constraints
+            if (name := constraint.name) in _REPRODUCIBLE_LIMITS
         ),
     )
 

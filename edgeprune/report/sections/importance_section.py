@@ -19,16 +19,16 @@ def section(source: ReportSource) -> Section:
     title = "Importance scores and remaining units"
     if not groups:
         return Section("importance", title, paragraph("No group could be pruned."))
-    units, remaining = sum(group.units for group in groups), sum(group.left for group in groups)
+    units, remaining = sum(group.units for group in groups), sum(group.remaining_units for group in groups)
     lede = paragraph(f"{remaining:,} of {units:,} prunable units remain. ", kind("exact"), look="lede")
-    scores = [score for group in groups for score in (*group.kept, *group.removed)]
+    scores = [score for group in groups for score in (*group.remaining_scores, *group.removed_scores)]
     if not scores:
         return Section("importance", title, [lede, paragraph("This schedule does not score units."), _counts(groups)])
     x = _axis(scores)
     below = plot("Axis of scores", f"From {x.low:.3g} to {x.high:.3g}", None, x=x, y=ChartAxis(0, 1), height_rem=0)
     rows = [*(_strip(group, x) for group in groups), element("div", below, class_="strip scale")]
     remark = f"; scores below {x.low:.3g} are drawn at the left edge" if min(scores) < x.low else ""
-    settings = source.data.asked
+    settings = source.data.settings
     caption = (
         f"Scores by {settings.criterion}, {'logarithmic' if x.logarithmic else 'linear'}, of each unit of each group"
         f"{remark}. Above the line: remaining units. Below: removed units. "
@@ -60,10 +60,10 @@ def _axis(scores: list[float]) -> ChartAxis:
 
 def _strip(group: ReportGroup, x: ChartAxis) -> Markup:
     marks: list[Content] = [
-        ticks((x.at(score) for score in group.kept), 6, 50, "pruned"),
-        ticks((x.at(score) for score in group.removed), 56, 94, "dense"),
+        ticks((x.at(score) for score in group.remaining_scores), 6, 50, "pruned"),
+        ticks((x.at(score) for score in group.removed_scores), 56, 94, "dense"),
     ]
-    description = f"{group.left:,} of {group.units:,} remain"
+    description = f"{group.remaining_units:,} of {group.units:,} remain"
     chart = plot(
         f"Scores of {group.name}",
         description,
@@ -78,4 +78,6 @@ def _strip(group: ReportGroup, x: ChartAxis) -> Markup:
 
 def _counts(groups: list[ReportGroup]) -> Markup:
     columns = (Column("group", False), Column("units"), Column("remaining"))
-    return table("Units by group", columns, [[group.name, f"{group.units:,}", f"{group.left:,}"] for group in groups])
+    return table(
+        "Units by group", columns, [[group.name, f"{group.units:,}", f"{group.remaining_units:,}"] for group in groups]
+    )

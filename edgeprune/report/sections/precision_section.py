@@ -20,7 +20,7 @@ def parity(source: ReportSource) -> Section:
         Column("samples"),
         Column("provenance", False),
     )
-    variants = source.data.forms
+    variants = source.data.variants
     rows = [
         _row(name, variant, ships=name == source.shipped)
         for name, variant in variants.items()
@@ -66,7 +66,11 @@ def precision(source: ReportSource) -> Section:
     if report is None:
         return Section("precision", title, paragraph("float32 is the only precision of this target."))
     decision = paragraph(element("strong", f"{report.shipped} is shipped: "), report.reason, ".")
-    along = paragraph(f"Other precisions in the bundle: {', '.join(report.along)}.") if report.along else None
+    other_precisions = (
+        paragraph(f"Other precisions in the bundle: {', '.join(report.other_precisions)}.")
+        if report.other_precisions
+        else None
+    )
     nodes = (
         paragraph(f"Nodes that are computed in float: {', '.join(report.float_nodes)}.") if report.float_nodes else None
     )
@@ -81,7 +85,7 @@ def precision(source: ReportSource) -> Section:
         for name, candidate in report.candidates.items()
     ]
     candidates = table("Compared precisions; accuracy on validation samples", columns, rows)
-    return Section("precision", title, [decision, along, nodes, candidates])
+    return Section("precision", title, [decision, other_precisions, nodes, candidates])
 
 
 def _row(name: str, variant: PrecisionVariant, *, ships: bool) -> list[Content]:

@@ -39,10 +39,10 @@ def _curve_chart(
 ) -> Markup:
     x = ChartAxis(0, 1)
     places = [(0.0, 100.0)] + [
-        (x.at(1 - point.kept / curve.units), 100 - y.at(math.sqrt(max(0.0, point.loss - sensitivity.loss))))
+        (x.at(1 - point.remaining_units / curve.units), 100 - y.at(math.sqrt(max(0.0, point.loss - sensitivity.loss))))
         for point in curve.points
     ]
-    removed_fraction = None if group is None else 1 - group.left / group.units
+    removed_fraction = None if group is None else 1 - group.remaining_units / group.units
     marker = (
         None
         if removed_fraction is None
@@ -50,7 +50,9 @@ def _curve_chart(
     )
     worst = curve.points[-1]
     increase = worst.loss - sensitivity.loss
-    description = f"without {curve.units - worst.kept} of {curve.units} units the loss increases by {increase:.3g}"
+    description = (
+        f"without {curve.units - worst.remaining_units} of {curve.units} units the loss increases by {increase:.3g}"
+    )
     base = line([(0, 100), (100, 100)], "grid")
     marks = [base, marker, line(places, "pruned"), dots(places, "pruned small")]
     chart = plot(f"Sensitivity of {curve.group}", description, marks, x=x, y=y, height_rem=4)
@@ -62,7 +64,8 @@ def _curve_chart(
 
 def _listed(sensitivity: ReportSensitivity) -> Markup:
     ratios = [
-        f"−{100 * (1 - point.kept / sensitivity.groups[0].units):.0f} %" for point in sensitivity.groups[0].points
+        f"−{100 * (1 - point.remaining_units / sensitivity.groups[0].units):.0f} %"
+        for point in sensitivity.groups[0].points
     ]
     quantity = "loss" if sensitivity.accuracy is None else "accuracy"
     columns = (Column("group", False), Column("units"), *(Column(f"{quantity}, about {ratio}") for ratio in ratios))

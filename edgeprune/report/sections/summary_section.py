@@ -35,12 +35,12 @@ _COLUMNS = (
 
 def section(source: ReportSource) -> Section:
     """Return the section with the request, the result, and a table of all budgets."""
-    settings = source.data.asked
+    settings = source.data.settings
     budgets = table("Budgets", _COLUMNS, (_budget_row(source, budget) for budget in source.budgets))
     pairs: list[tuple[Content, Content]] = [
         ("network", [source.manifest.recipe, f": {settings.description}" if settings.description else None]),
         ("limits", ", ".join(_limit(name, limit) for name, limit in settings.budget.items())),
-        ("unit selection", f"{settings.criterion} scores, {settings.select} selection"),
+        ("unit selection", f"{settings.criterion} scores, {settings.selection} selection"),
         ("repairs", ", ".join(settings.repairs).replace("_", " ") or "none"),
         ("schedule", [settings.schedule.replace("_", " "), _options(settings.options), f", {_training(source)}"]),
         ("precision", _precision(settings.precision, settings.max_accuracy_drop)),
@@ -50,7 +50,7 @@ def section(source: ReportSource) -> Section:
     ]
     result = terms([("shipped model", _shipped(source)), ("cost", _costs(source))])
     body = [element("h3", "Request"), terms(pairs), element("h3", "Result"), result, budgets]
-    return Section("asked", "Request and result", body)
+    return Section("summary", "Request and result", body)
 
 
 def _shipped(source: ReportSource) -> str:
@@ -114,7 +114,7 @@ def _training(source: ReportSource) -> str:
     report = source.manifest.training
     if report is not None:
         return training_text.settings(report)
-    count = source.data.asked.epochs
+    count = source.data.settings.epochs
     return f"{count} epoch{'' if count == 1 else 's'} of training" if count else "no training"
 
 

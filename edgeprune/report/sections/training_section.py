@@ -86,7 +86,7 @@ def _training(source: ReportSource) -> Content:
     x = ChartAxis(0, len(epochs), "epoch", "{:.0f}".format, whole=True)
     y = source.accuracy_axis(values, room=0.1)
     places = [(x.at(index), 100 - y.at(value)) for index, value in enumerate(values, start=1)]
-    starts = [index for index in range(1, len(epochs)) if epochs[index].stretch != epochs[index - 1].stretch]
+    starts = [index for index in range(1, len(epochs)) if epochs[index].phase != epochs[index - 1].phase]
     bounds = [line([(x.at(at), 0), (x.at(at), 100)], "bound") for at in starts]
     description = (
         f"From {source.accuracy(values[0])} after the first epoch to {source.accuracy(values[-1])} after the last."

@@ -66,7 +66,8 @@ def shipped(folder: Path) -> tuple[str, ...]:
     """
     try:
         precision = json.loads((folder / "manifest.json").read_text())["precision"]
-        names = {precision["shipped"], *precision["along"]}
+        others = precision["along"] if "along" in precision else precision["other_precisions"]  # schema 1, or 2
+        names = {precision["shipped"], *others}
     except (OSError, ValueError, KeyError, TypeError):
         return PRECISIONS
     return tuple(name for name in PRECISIONS if name.replace("fp", "float") in names)
