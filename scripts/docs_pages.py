@@ -50,6 +50,15 @@ _LITERT = "ONNX operators that EdgePrune converts to TFLite, also for microcontr
 _TFLM = """TFLite operators that EdgePrune knows, and their kernels in TensorFlow Lite Micro. *int8*: integer
 arithmetic, or *float* between DEQUANTIZE and QUANTIZE, or not possible. On an Arm Ethos-U, Vela decides for each node
 whether it runs on the accelerator; a build lists the nodes that run on the CPU, with the reason."""
+_COMPLETION = """## Shell completion
+
+Commands, options, and the names of recipes, targets, criteria, selections and schedules are completed after this line
+in `~/.bashrc`:
+
+    eval "$(_EDGEPRUNE_COMPLETE=bash_source edgeprune)"
+
+For zsh, add the line with `zsh_source` to `~/.zshrc`. For fish, save the output of
+`_EDGEPRUNE_COMPLETE=fish_source edgeprune` as `~/.config/fish/completions/edgeprune.fish`."""
 _FACTS = """Other facts about operators, as the code uses them."""
 
 
@@ -198,7 +207,7 @@ def main() -> None:
     _write("reference/python.md", "# Python\n\n" + "\n".join(f"::: edgeprune.{name}\n" for name in _PYTHON))
     _write(
         "reference/command-line.md",
-        "# Command line\n\n::: mkdocs-click\n    :module: edgeprune.cli\n    :command: _edgeprune\n"
+        f"# Command line\n\n{_COMPLETION}\n\n::: mkdocs-click\n    :module: edgeprune.cli\n    :command: _edgeprune\n"
         "    :prog_name: edgeprune\n    :depth: 1\n    :style: plain\n    :list_subcommands: true\n",
     )
     for notebook in (_ROOT / "docs").rglob("*.ipynb"):

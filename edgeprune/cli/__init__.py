@@ -16,50 +16,71 @@ from edgeprune import __version__
 from edgeprune.cli.command_groups import SuggestingGroup
 from edgeprune.errors import EdgePruneError, InputError
 
-# Help texts by command, stored here so that `edgeprune --help` does not import the commands.
+# Summaries by topic and command, stored here so that `edgeprune --help` does not import the commands.
 _COMMANDS = {
-    "init": "Write the files of a project for your own network, and check them.",
-    "build": "Prune, fine-tune, export, check, measure and pack a network.",
-    "profile": "Measure a bundle or a model on devices.",
-    "inspect": "Show which units of a network can be pruned, and which layers are coupled.",
-    "compare": "Decide whether a new bundle may replace an old one.",
-    "calibrate": "Measure the latency table of a target.",
-    "convert": "Convert an ONNX file to TFLite.",
-    "report": "Write the HTML report of a bundle again.",
-    "lint": "Check a TFLite file for microcontrollers.",
-    "sign": "Sign a bundle with an SSH key.",
-    "verify": "Verify every byte of a bundle and its signature.",
-    "emulator": "Install the emulator of a board, or list the emulators.",
-    "recipes": "List the recipes, or show one.",
-    "targets": "List the targets, or show one.",
-    "criteria": "List the criteria that score the units of a network.",
-    "doctor": "Check this installation, and print a fix for each problem.",
-    "schema": "Print the JSON Schema of a recipe, a target or a file of a bundle.",
-    "schedules": "List the schedules that combine pruning and training.",
+    "Networks": {
+        "init": "Write recipe.toml, model.py and data.py for a network of your own, and check them.",
+        "build": "Prune, fine-tune, export, check, measure and pack a network.",
+        "inspect": "Show which groups of a network can be pruned, how layers are coupled, and their costs.",
+        "calibrate": "Measure the latency table of a target.",
+    },
+    "Devices": {
+        "profile": "Measure the latency and memory of a model on devices.",
+        "emulator": "Install the emulator of a board, or list the emulators.",
+        "doctor": "Check packages, targets and devices on this machine, and print a fix for each problem.",
+    },
+    "Bundles": {
+        "compare": "Compare two bundles, manifests or profiles of the same network and target.",
+        "report": "Write the HTML report of a bundle again, for example after profiling.",
+        "sign": "Sign a bundle with an SSH key, after verifying its files.",
+        "verify": "Verify every byte of a bundle, and its signature.",
+    },
+    "Model files": {
+        "convert": "Convert an ONNX file with fixed shapes to a TFLite file.",
+        "lint": "Check a TFLite file for microcontrollers, and print the boards that it fits.",
+    },
+    "Reference": {
+        "recipes": "List the recipes, or show one.",
+        "targets": "List the targets, or show one.",
+        "criteria": "List the criteria that score the units of a network, or show one.",
+        "schedules": "List the schedules that combine pruning and training, or show one.",
+        "schema": "Print the JSON Schema of a recipe, a target or a file of a bundle.",
+    },
 }
+_COMPLETION = "_EDGEPRUNE_COMPLETE"
+"""Environment variable by which shells ask click for completions."""
+_SUMMARIES = {name: summary for commands in _COMMANDS.values() for name, summary in commands.items()}
 
 
 class _Commands(SuggestingGroup):
     """Group that imports a command only when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(_SUMMARIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _SUMMARIES:
             return None
         command: click.Command = importlib.import_module(f"edgeprune.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        width = max(map(len, _SUMMARIES))
+        for topic, commands in _COMMANDS.items():
+            with formatter.section(topic):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in commands.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Shell completion, in ~/.bashrc (zsh, fish: zsh_source, fish_source)"):
+            formatter.write(f'{" " * formatter.current_indent}eval "$({_COMPLETION}=bash_source edgeprune)"\n')
 
 
 @click.command(
     cls=_Commands,
+    exit_codes=(4, 5, 6, 7),
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
 )
 @click.version_option(__version__, prog_name="edgeprune")
 @click.option("-v", "--verbose", count=True, help="Log to stderr; twice for more.")
@@ -107,7 +128,10 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the flush at exit also fails
         return 1
-    except SystemExit as error:  # commands return their exit code, so foreign code ended the program
+    except SystemExit as error:
+        if _COMPLETION in os.environ:  # click ends the program after it has completed a command line
+            return error.code if isinstance(error.code, int) else 0
+        # Commands return their exit code, so foreign code ended the program.
         _print_error(f"code that EdgePrune called ended the program (exit status {error.code!r:.100})")
         return InputError.exit_code
     except MemoryError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli import build_forecast, github_actions
+from edgeprune.cli import build_forecast, completion, github_actions
 from edgeprune.cli.build_progress import BuildProgress
 from edgeprune.cli.console_output import (
     echo,
@@ -20,6 +20,7 @@ from edgeprune.cli.console_output import (
     print_text,
     print_warning,
 )
+from edgeprune.cli.help_sections import Command
 from edgeprune.cli.recipe_options import RecipeOptions, chosen_recipe, recipe_options
 from edgeprune.distributed_env import is_first
 from edgeprune.errors import BudgetError, EdgePruneError
@@ -32,21 +33,28 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command("build")
-@click.argument("recipe", required=False)
+@click.command("build", cls=Command, exit_codes=(4, 5, 6, 7))
+@click.argument("recipe", required=False, shell_complete=completion.recipes)
 @click.option(
     "--target",
     "targets",
+    metavar="NAME",
+    shell_complete=completion.targets,
     multiple=True,
     default=("host",),
-    show_default="host",
     help="Target device, see 'edgeprune targets'. Repeat the option to build for several targets.",
 )
-@click.option("--runtime", help="Runtime, if not the target's default; see 'edgeprune targets show NAME'.")
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    help="Runtime of the target; see 'edgeprune targets show NAME'.  [default: that of the target]",
+)
 @recipe_options
-@click.option("--output", default="dist", show_default=True, type=_FOLDER, help="Folder for the bundle.")
-@click.option("--cache", default=".edgeprune", show_default=True, type=_FOLDER, help="Folder for stage results.")
-@click.option("--device", metavar="URI", help="Device for measurements, if not this machine; see 'edgeprune profile'.")
+@click.option("--output", default="dist", metavar="DIR", type=_FOLDER, help="Folder for the bundle.")
+@click.option("--cache", default=".edgeprune", metavar="DIR", type=_FOLDER, help="Folder for stage results.")
+@click.option(
+    "--device", metavar="URI", help="Device for measurements; see 'edgeprune profile'.  [default: this machine]"
+)
 @click.option("--force", is_flag=True, help="Replace the bundle's folder and archive regardless of their content.")
 @click.option("--dry-run", is_flag=True, help="Print the stages and whether they are cached, and run nothing.")
 @click.option("--update-lock", is_flag=True, help="Repeat the measurements in edgeprune.lock and overwrite them.")
@@ -81,14 +89,15 @@ def command(
 
     \b
     Example:
-      edgeprune build --target raspberry-pi-4
+      edgeprune build digits
       edgeprune build --target raspberry-pi-4 --device ssh://pi@kitchen
-      edgeprune build --target raspberry-pi-4 --target jetson --budget accuracy='drop 0.5%'
+      edgeprune build --target rpi --target jetson --budget accuracy='drop 0.5%'
       edgeprune build --target raspberry-pi-5 --runtime litert
       edgeprune build --target arduino-nano-33-ble --budget arena_bytes=64KiB
       edgeprune build --target corstone-300-u55-128
-      edgeprune build cifar10-resnet56 --data-dir cifar10 --budget macs=0.4 --epochs 1
-      edgeprune build --model net.py:make --weights net.safetensors --data net.py:data --input 1,3,224,224
+      edgeprune build cifar10-resnet56 --data-dir cifar10 --budget macs=0.4
+      edgeprune build --model net.py:make --weights net.safetensors \\
+          --data net.py:data --input 1,3,224,224
       edgeprune build --target raspberry-pi-4 --epochs 20 --dry-run
       edgeprune build --schedule iterative --set schedule.rounds=5
       torchrun --nproc-per-node 2 -m edgeprune build

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from edgeprune.cli.time_estimate import TimeEstimate
-from edgeprune.pipeline.stage import Stage
 from edgeprune.progress import Progress as Bar
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from edgeprune.pipeline import Stage
 
 _WIDTH = 26
 _BAR_WIDTH = 20

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune.cli import completion
 from edgeprune.cli.console_output import echo, json_option, print_json, print_table
+from edgeprune.cli.help_sections import Command
 from edgeprune.cli.progress_bar import bar
 from edgeprune.cli.recipe_options import RecipeOptions, chosen_recipe, recipe_options
 from edgeprune.files import write_atomic
@@ -21,28 +23,36 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _DENSE, _PRUNED = "dense", "half of the MACs"
 
 
-@click.command("calibrate")
-@click.argument("recipe", required=False)
-@click.option("--target", default="host", show_default=True, help="Target of the table; see 'edgeprune targets'.")
-@click.option("--device", default="local:", show_default=True, metavar="URI", help="Device to measure on.")
+@click.command("calibrate", cls=Command, exit_codes=(4, 5, 6, 7))
+@click.argument("recipe", required=False, shell_complete=completion.recipes)
+@click.option(
+    "--target",
+    metavar="NAME",
+    default="host",
+    shell_complete=completion.targets,
+    help="Target of the table; see 'edgeprune targets'.",
+)
+@click.option("--device", default="local:", metavar="URI", help="Device to measure on.")
 @recipe_options
-@click.option("--output", default="targets/tables", show_default=True, type=_FOLDER, help="Folder of the tables.")
+@click.option("--output", default="targets/tables", metavar="DIR", type=_FOLDER, help="Folder of the tables.")
 @click.option("--quick", is_flag=True, help="Use a coarser grid and fewer runs.")
 @json_option
 def command(
     recipe: str | None, *, target: str, device: str, output: Path, quick: bool, as_json: bool, **options: Any
 ) -> None:
-    """Measure the latency table of a target: the time of each layer over a grid of channel counts.
+    """Measure the latency table of a target.
 
-    Budgets of latency_ms are predicted from this table. Existing entries for other networks remain in it. The complete
-    dense network, and a network pruned to half of its MACs, are also measured and compared with their predictions. A
-    device is a URI or a name in devices.toml, and must have ONNX Runtime.
+    The table has the latency of each layer over a grid of channel counts, from which budgets of latency_ms are
+    predicted. Existing entries for other networks remain in it. The complete dense network, and a network pruned to
+    half of its MACs, are also measured and compared with their predictions. A device is a URI or a name in
+    devices.toml, and must have ONNX Runtime.
 
     \b
     Example:
       edgeprune calibrate digits --target host
-      edgeprune calibrate digits --target raspberry-pi-4 --device ssh://pi@kitchen
-      edgeprune calibrate --model net.py:make --data net.py:data --input 1,3,224,224 --quick
+      edgeprune calibrate digits --target rpi --device ssh://pi@kitchen
+      edgeprune calibrate --model net.py:make --data net.py:data \\
+          --input 1,3,224,224 --quick
     """
     base_recipe = chosen_recipe(recipe, RecipeOptions(**options))
     from edgeprune import PruneOptions, graph, prune

@@ -9,12 +9,13 @@ import click
 
 from edgeprune.cli import github_actions
 from edgeprune.cli.console_output import echo, json_option, print_json, print_rich
+from edgeprune.cli.help_sections import Command
 from edgeprune.overwrite_guard import XML, check_output_file, files_of
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("compare")
+@click.command("compare", cls=Command, exit_codes=(4,))
 @click.argument("base", type=_PATH)
 @click.argument("new", type=_PATH)
 @click.option(
@@ -29,7 +30,6 @@ _PATH = click.Path(path_type=Path)
     "--undecided",
     type=click.Choice(["fail", "pass"]),
     default="fail",
-    show_default=True,
     help="Result if the 95 % interval of a change contains its --fail-on limit.",
 )
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
@@ -56,8 +56,8 @@ def command(
     \b
     Example:
       edgeprune compare main/digits-host dist/digits-host
-      edgeprune compare main.json branch.json --fail-on latency_ms.p50:+5% --fail-on accuracy:-0.5%
-      edgeprune compare main/digits-host dist/digits-host --markdown --junit compare.xml
+      edgeprune compare main.json branch.json --fail-on latency_ms.p50:+5%
+      edgeprune compare main/digits-host dist/digits-host --junit compare.xml
     """
     if as_json and as_markdown:
         raise click.UsageError("give --json or --markdown, not both")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeprune.cli.console_output import echo, json_option, print_json
+from edgeprune.cli.help_sections import Command
 from edgeprune.overwrite_guard import TFLITE, check_output_file
 
 if TYPE_CHECKING:
@@ -17,15 +18,16 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command("convert")
+@click.command("convert", cls=Command)
 @click.argument("source", metavar="MODEL.onnx", type=_FILE)
 @click.argument("output", metavar="MODEL.tflite", type=_FILE)
 @json_option
 def command(source: Path, output: Path, as_json: bool) -> None:
-    """Convert an ONNX file with fixed shapes to a TFLite file for LiteRT and TFLite Micro.
+    """Convert an ONNX file with fixed shapes to a TFLite file.
 
-    Images have their channels last in the TFLite file, including inputs and outputs: NCHW becomes NHWC. With --json,
-    'order' maps each dimension of the TFLite file to its dimension in the ONNX file.
+    The file runs in LiteRT and TFLite Micro. Images have their channels last in the TFLite file, including inputs and
+    outputs: NCHW becomes NHWC. With --json, 'order' maps each dimension of the TFLite file to its dimension in the ONNX
+    file.
 
     \b
     Example:

@@ -13,7 +13,9 @@ from edgeprune.cli.registry_listing import Listing
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the criteria for 'prune.criterion' and --criterion, or show one.
+    """List the criteria that score the units of a network, or show one.
+
+    They are values of 'prune.criterion' in a recipe, and of --criterion.
 
     \b
     Example:

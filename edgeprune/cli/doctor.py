@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeprune.cli.console_output import echo, json_option, print_json
+from edgeprune.cli.help_sections import Command
 from edgeprune.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _MARKS = {"ok": "ok", "absent": "--", "bad": "!!"}
 _STYLES = {"ok": "green", "absent": "bright_black", "bad": "red"}
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @json_option
 def command(as_json: bool) -> None:
     """Check packages, targets and devices on this machine, and print a fix for each problem.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgeprune.devices.emulation import Image
 
 
-@click.group("emulator", cls=SuggestingGroup, invoke_without_command=True)
+@click.group("emulator", cls=SuggestingGroup, exit_codes=(5,), invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def list_emulators(json_before: bool, as_json: bool = False) -> None:
     print_table(("device", "emulated board", "installed"), rows)
 
 
-@command.command("install")
+@command.command("install", exit_codes=(5,))
 @click.argument("name")
 @json_option
 @click.pass_obj

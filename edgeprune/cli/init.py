@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeprune.cli.console_output import echo, json_option, print_json, print_warning
+from edgeprune.cli.help_sections import Command
 from edgeprune.cli.recipe_options import shape as read_shape
 from edgeprune.errors import InputError
 
@@ -22,7 +23,7 @@ _ROLES = {
 }
 
 
-@click.command("init")
+@click.command("init", cls=Command)
 @click.option(
     "--from", "library", metavar="LIBRARY:NAME", help="Use a network of torchvision, such as torchvision:resnet18."
 )
@@ -41,13 +42,12 @@ _ROLES = {
 @click.option(
     "--input",
     "shape",
+    metavar="N,C,H,W",
     callback=read_shape,
     help="Shape of the network's input, the batch first: 1,3,224,224.  [default: that of the samples]",
 )
-@click.option("--name", help="Name of the recipe.  [default: that of the folder]")
-@click.option(
-    "--output", default=".", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Output folder."
-)
+@click.option("--name", metavar="NAME", help="Name of the recipe.  [default: that of the folder]")
+@click.option("--output", default=".", type=click.Path(file_okay=False, path_type=Path), help="Output folder.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option("--check", "check_only", is_flag=True, help="Check the project in --output, and write nothing.")
 @json_option
@@ -72,7 +72,8 @@ def command(
     \b
     Example:
       edgeprune init --output flowers
-      edgeprune init --model net.py:Net --weights net.pt --data-dir photos --input 1,3,96,96
+      edgeprune init --model net.py:Net --weights net.pt --data-dir photos \\
+          --input 1,3,96,96
       edgeprune init --from torchvision:resnet18 --data-dir photos
       edgeprune init --model net.py:Net --data-dir samples.npz
       edgeprune init --check

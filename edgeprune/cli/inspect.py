@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeprune.cli import inspect_sensitivity
+from edgeprune.cli import completion, inspect_sensitivity
 from edgeprune.cli.console_output import echo, json_option, print_json, print_table
+from edgeprune.cli.help_sections import Command
 from edgeprune.cli.recipe_options import RecipeOptions, chosen_recipe
 from edgeprune.cli.recipe_options import shape as read_shape
 from edgeprune.files import write_atomic
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 _SHOWN = 4
 
 
-@click.command("inspect")
-@click.argument("model")
+@click.command("inspect", cls=Command)
+@click.argument("model", shell_complete=completion.recipes)
 @click.option(
-    "--input", "shape", callback=read_shape, help="Shape of the network's input, the batch first: 1,3,224,224."
+    "--input",
+    "shape",
+    metavar="N,C,H,W",
+    callback=read_shape,
+    help="Shape of the network's input, the batch first: 1,3,224,224.",
 )
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Layers that must not be pruned, such as 'head*'.")
 @click.option(
@@ -43,13 +48,19 @@ _SHOWN = 4
 )
 @click.option(
     "--samples",
+    metavar="N",
     type=click.IntRange(min=1),
     help=f"Number of validation samples for the sensitivity.  [default: {inspect_sensitivity.SAMPLES}]",
 )
 @click.option("--weights", metavar="FILE", help="Weights for the sensitivity.  [default: those of the recipe]")
 @click.option("--data", metavar="SPEC", help="Data for the sensitivity: package.module:function, or file.py:function.")
 @click.option("--data-dir", metavar="DIR", help="Folder that is passed to the data function.")
-@click.option("--criterion", help="Criterion of the sensitivity scan.  [default: that of the recipe]")
+@click.option(
+    "--criterion",
+    metavar="NAME",
+    shell_complete=completion.criteria,
+    help="Criterion of the sensitivity scan.  [default: that of the recipe]",
+)
 @json_option
 def command(
     model: str,
@@ -66,7 +77,7 @@ def command(
     criterion: str | None,
     as_json: bool,
 ) -> None:
-    """Show which groups of a network can be pruned, how layers are coupled, and the cost of each layer.
+    """Show which groups of a network can be pruned, how layers are coupled, and their costs.
 
     MODEL is a recipe, or with --input a network: package.module:factory or file.py:factory. Frozen groups are listed
     with the reason. Weights are needed only for --sensitivity, which measures the accuracy while the units with the
@@ -78,7 +89,8 @@ def command(
       edgeprune inspect torchvision.models:resnet18 --input 1,3,224,224
       edgeprune inspect cifar10-resnet56 --svg coupling.svg
       edgeprune inspect digits --sensitivity --png sensitivity.png
-      edgeprune inspect net.py:make --input 1,3,32,32 --sensitivity --weights net.pt --data net.py:data
+      edgeprune inspect net.py:make --input 1,3,32,32 --sensitivity \\
+          --weights net.pt --data net.py:data
     """
     data_options = {"--weights": weights, "--data": data, "--data-dir": data_dir}
     _check(model, sensitivity, {"--png": curves, "--samples": samples, "--criterion": criterion, **data_options})

@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune.cli import completion
 from edgeprune.cli.console_output import echo, json_option, print_json, print_table
+from edgeprune.cli.help_sections import Command
 from edgeprune.errors import ModelError
 
 if TYPE_CHECKING:
     from edgeprune.backends.tflm.linting import BoardFit, LintReport
 
 
-@click.command("lint")
+@click.command("lint", cls=Command)
 @click.argument("path", metavar="MODEL.tflite", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="Board that the file must fit; can be repeated."
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completion.targets,
+    help="Board that the file must fit; can be repeated.",
 )
 @json_option
 def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:

@@ -12,6 +12,8 @@ import click
 
 from edgeprune.cli import github_actions
 from edgeprune.cli.console_output import echo, json_option, print_error, print_json, print_rich, print_text
+from edgeprune.cli.help_sections import Command
+from edgeprune.cli.measurement_options import measurement_options
 from edgeprune.cli.progress_bar import bar
 from edgeprune.errors import InputError
 from edgeprune.overwrite_guard import PNG, PROFILE, TRACE, check_output_file, files_of
@@ -23,28 +25,18 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("profile")
+@click.command("profile", cls=Command, exit_codes=(4, 5, 6))
 @click.argument("what", metavar="BUNDLE_OR_MODEL", type=_PATH)
 @click.option(
-    "--device", "devices", multiple=True, metavar="URI", help="Device to measure on; can be repeated. Default: local:"
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="URI",
+    help="Device to measure on; can be repeated.  [default: local:]",
 )
 @click.option("--baseline", type=_PATH, help="Model or bundle to compare with, measured in alternating blocks.")
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="Threads of one inference; default: the setting of the bundle's target.",
-)
-@click.option("--runs", type=click.IntRange(min=1), help="Minimum number of measured inferences for each model.")
-@click.option("--blocks", type=click.IntRange(min=1), help="Number of alternating blocks for each model.")
-@click.option("--warmup", type=click.IntRange(min=0), help="Number of unmeasured inferences before each block.")
-@click.option(
-    "--noise", type=click.FloatRange(min=0), help="Allowed difference between the medians of blocks: 0.1 is 10 %."
-)
-@click.option("--retries", type=click.IntRange(min=0), help="Number of repetitions of a measurement that is too noisy.")
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=1), help="Timeout for one response of the device, in seconds."
-)
-@click.option("--output", type=_PATH, help="Output file; a folder for several devices. Default: in the bundle.")
+@measurement_options
+@click.option("--output", type=_PATH, help="Output file; a folder for several devices.  [default: in the bundle]")
 @click.option("--png", type=_PATH, help="Plot latencies and layers to this file; a folder for several devices.")
 @click.option("--trace", type=_PATH, help="Write a Chrome trace, for chrome://tracing and ui.perfetto.dev.")
 @json_option
@@ -75,9 +67,10 @@ def command(
     Example:
       edgeprune profile dist/digits-raspberry-pi-4 --device ssh://pi@kitchen
       edgeprune profile dist/digits-host --baseline main/digits-host
-      edgeprune profile dist/digits-raspberry-pi-4.tar.gz --device ssh://pi@kitchen
+      edgeprune profile dist/digits-host.tar.gz --device ssh://pi@kitchen
       edgeprune profile model.onnx --baseline dense.onnx --png latency.png
-      edgeprune profile model.tflite --device serial:/dev/ttyACM0?baud=115200 --output board.json
+      edgeprune profile model.tflite --device serial:/dev/ttyACM0 \\
+          --output board.json
     """
     from edgeprune.bundle.unpack import as_folder, is_archive
     from edgeprune.profile import profile_fleet

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgeprune.cli import completion
+
 if TYPE_CHECKING:
     from edgeprune.config import Recipe
 
@@ -45,10 +47,10 @@ def shape(context: click.Context, option: click.Parameter, value: str | None) ->
 
 def assignments(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
     """Parse ``KEY=VALUE`` pairs with values as in TOML; quotes around text are optional."""
-    from edgeprune.config.settings_base import toml_value
-
     settings = {}
     for value in values:
+        from edgeprune.config.settings_base import toml_value
+
         key, equals, text = (part.strip() for part in value.partition("="))
         if not (key and equals and text):
             raise click.BadParameter(f"got '{value}', must be KEY=VALUE", context, option)
@@ -71,7 +73,11 @@ def recipe_options(function: _F) -> _F:
             ),
             click.option("--data", metavar="SPEC", help="Data function: package.module:function, or file.py:function."),
             click.option(
-                "--input", "shape", callback=shape, help="Shape of the network's input, the batch first: 1,3,224,224."
+                "--input",
+                "shape",
+                metavar="N,C,H,W",
+                callback=shape,
+                help="Shape of the network's input, the batch first: 1,3,224,224.",
             ),
             click.option("--data-dir", metavar="DIR", help="Folder that is passed to the data function."),
             click.option(
@@ -86,19 +92,36 @@ def recipe_options(function: _F) -> _F:
             ),
             click.option(
                 "--criterion",
+                metavar="NAME",
+                shell_complete=completion.criteria,
                 help="Importance score of units, see 'edgeprune criteria', or file.py:Class.  [default: that of the "
                 "recipe; without one, several are compared]",
             ),
             click.option(
                 "--selection",
+                metavar="NAME",
+                shell_complete=completion.selections,
                 help="Method that turns scores into a plan: global, uniform, knapsack, sensitivity, or file.py:Class.  "
                 "[default: that of the recipe]",
             ),
-            click.option("--schedule", help="Pruning schedule, see 'edgeprune schedules', or file.py:Class."),
             click.option(
-                "--epochs", type=click.IntRange(min=0), help="Number of training epochs; the total for a schedule."
+                "--schedule",
+                metavar="NAME",
+                shell_complete=completion.schedules,
+                help="Pruning schedule, see 'edgeprune schedules', or file.py:Class.  [default: that of the recipe]",
             ),
-            click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices."),
+            click.option(
+                "--epochs",
+                metavar="N",
+                type=click.IntRange(min=0),
+                help="Number of training epochs; the total for a schedule.  [default: that of the recipe]",
+            ),
+            click.option(
+                "--seed",
+                metavar="N",
+                type=click.IntRange(min=0),
+                help="Seed of all random choices.  [default: that of the recipe]",
+            ),
             click.option(
                 "--set",
                 "settings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from edgeprune.cli import completion
 from edgeprune.cli.command_groups import ListingGroup
 from edgeprune.cli.console_output import json_option, print_json, print_settings, print_table
 
@@ -44,7 +45,7 @@ def list_recipes(json_before: bool, as_json: bool = False) -> None:
 
 
 @command.command("show")
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=completion.recipes)
 @json_option
 @click.pass_obj
 def show(json_before: bool, recipe: str, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from edgeprune.cli import completion
 from edgeprune.cli.console_output import echo, json_option, print_json, print_table, print_text
 from edgeprune.errors import InputError
 
@@ -86,7 +87,7 @@ class Listing:
                 print_text(f"'edgeprune {self.command} NAME' shows the formula, source and options of one.")
 
         @group.command("show")
-        @click.argument("name")
+        @click.argument("name", shell_complete=getattr(completion, self.command))
         @json_option
         @click.pass_obj
         def show(json_before: bool, name: str, as_json: bool) -> None:
@@ -104,7 +105,7 @@ class Listing:
 
         list_members.help = f"List all.\n\n\b\nExample:\n  edgeprune {self.command} list --json"
         show.help = (
-            "Show the formula, source and options of one. NAME is a name in the list, or your own module:Class or "
+            "Show the formula, source and options of one.\n\nNAME is a name in the list, or your own module:Class or "
             f"file.py:Class.\n\n\b\nExample:\n  edgeprune {self.command} show NAME"
         )
 

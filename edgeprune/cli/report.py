@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 
 from edgeprune.cli.console_output import echo, json_option, print_json
+from edgeprune.cli.help_sections import Command
 from edgeprune.overwrite_guard import HTML, check_output_file, files_of
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--output",
     type=_FILE,
-    help="Output file; default: report.html in the bundle, or NAME-report.html next to NAME.tar.gz.",
+    help="Output file.  [default: report.html in the bundle, or NAME-report.html next to NAME.tar.gz]",
 )
 @json_option
 def command(bundle: Path, output: Path | None, as_json: bool) -> None:

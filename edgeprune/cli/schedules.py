@@ -13,7 +13,9 @@ from edgeprune.cli.registry_listing import Listing
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the pruning schedules for 'schedule.name' and --schedule, or show one.
+    """List the schedules that combine pruning and training, or show one.
+
+    They are values of 'schedule.name' in a recipe, and of --schedule.
 
     \b
     Example:

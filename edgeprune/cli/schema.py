@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeprune.cli.help_sections import Command
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -16,10 +18,10 @@ _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 """Pattern of an attribute in a docstring: its name and its text, which may continue on indented lines."""
 
 
-@click.command("schema")
+@click.command("schema", cls=Command)
 @click.argument("name", type=click.Choice(NAMES), metavar="NAME")
 def command(name: str) -> None:
-    """Print the JSON Schema of a file.
+    """Print the JSON Schema of a recipe, a target or a file of a bundle.
 
     NAME is recipe, target, manifest, measured or report. Recipes and targets are TOML files, which editors can validate
     and complete with their schemas. The others are files of a bundle: manifest.json, measured.json and report.json.

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from edgeprune.cli.console_output import echo, json_option, print_json
+from edgeprune.cli.help_sections import Command
 
 
-@click.command("sign")
+@click.command("sign", cls=Command)
 @click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
 @click.option(
     "--key",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from edgeprune.cli import completion
 from edgeprune.cli.command_groups import ListingGroup
 from edgeprune.cli.console_output import json_option, print_json, print_settings, print_table
 
@@ -45,7 +46,7 @@ def list_targets(json_before: bool, as_json: bool = False) -> None:
 
 
 @command.command("show")
-@click.argument("target")
+@click.argument("target", shell_complete=completion.targets)
 @json_option
 @click.pass_obj
 def show(json_before: bool, target: str, as_json: bool) -> None:
