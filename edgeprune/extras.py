@@ -9,7 +9,7 @@ from typing import Literal
 
 from edgeprune.errors import MissingPackageError
 
-Extra = Literal["tflite", "mcu", "ethos-u", "serial", "plots", "recipes", "distributed"]
+Extra = Literal["tflite", "mcu", "ethos-u", "serial", "plots", "recipes", "distributed", "tensorboard"]
 MODULES: Mapping[Extra, tuple[str, ...]] = {
     "tflite": ("ai_edge_litert", "ai_edge_quantizer", "flatbuffers"),
     "mcu": ("tflite_micro",),
@@ -18,6 +18,7 @@ MODULES: Mapping[Extra, tuple[str, ...]] = {
     "plots": ("matplotlib",),
     "recipes": ("sklearn", "PIL"),
     "distributed": ("accelerate",),
+    "tensorboard": ("tensorboard",),
 }
 """Modules by the extra that installs them."""
 

@@ -12,6 +12,10 @@ class Progress(Protocol):
 
     def advance(self, steps: int = 1, **figures: float) -> None: ...
 
+    def finish_epoch(self, **figures: float) -> None:
+        """Receive the values of a finished training epoch, by the attributes of ``training.history.Epoch``."""
+        ...
+
 
 class Silent:
     """A Progress that shows nothing: the default of every library call."""
@@ -20,6 +24,9 @@ class Silent:
         pass
 
     def advance(self, steps: int = 1, **figures: float) -> None:
+        pass
+
+    def finish_epoch(self, **figures: float) -> None:
         pass
 
 

@@ -55,6 +55,13 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--device", metavar="URI", help="Device for measurements; see 'edgeprune profile'.  [default: this machine]"
 )
+@click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    metavar="KIND:PATH",
+    help="Write training curves to tensorboard:DIR or csv:FILE; can be repeated.",
+)
 @click.option("--force", is_flag=True, help="Replace the bundle's folder and archive regardless of their content.")
 @click.option("--dry-run", is_flag=True, help="Print the stages and whether they are cached, and run nothing.")
 @click.option("--update-lock", is_flag=True, help="Repeat the measurements in edgeprune.lock and overwrite them.")
@@ -67,6 +74,7 @@ def command(
     output: Path,
     cache: Path,
     device: str | None,
+    logs: tuple[str, ...],
     force: bool,
     dry_run: bool,
     update_lock: bool,
@@ -80,6 +88,9 @@ def command(
     would be lost, the build stops with exit code 3 before it starts, unless --force is given.
 
     The exit code is 4 if a budget is missed. For several targets, it is the highest exit code of all.
+
+    --log writes loss and accuracy on training and validation data, and the learning rate, after each epoch; for cached
+    training, from its stored history. It changes no result.
 
     --dry-run prints the stages of each build in order: cached, or with the reason why they run, and with the duration
     of their latest run for this recipe where the cache has one.
@@ -99,6 +110,7 @@ def command(
       edgeprune build --model net.py:make --weights net.safetensors \\
           --data net.py:data --input 1,3,224,224
       edgeprune build --target raspberry-pi-4 --epochs 20 --dry-run
+      edgeprune build --epochs 20 --log tensorboard:runs --log csv:curves.csv
       edgeprune build --schedule iterative --set schedule.rounds=5
       torchrun --nproc-per-node 2 -m edgeprune build
     """
@@ -125,7 +137,7 @@ def command(
             echo(target.name, err=True)
         try:
             target_recipe = base_recipe.for_target(*target.labels)
-            results.append(_built(target_recipe, target, **options_of_build))
+            results.append(_built(target_recipe, target, logs=logs, **options_of_build))
         except EdgePruneError as error:  # the builds for other targets continue
             if len(selected_targets) == 1:
                 raise

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from edgeprune.pipeline import Stage
+    from edgeprune.pipeline.stage_result import StageResult
 
 _WIDTH = 26
 _BAR_WIDTH = 20
@@ -69,7 +70,7 @@ class BuildProgress:
         self._bar = _StageBar(self._progress, stage.title, self._console)
         return self._bar
 
-    def end(self, stage: Stage[Any], *, seconds: float, cached: bool) -> None:
+    def end(self, stage: Stage[Any], result: StageResult, *, seconds: float, cached: bool) -> None:
         self._finished += 1
         if self._bar is not None:
             self._bar.remove()
@@ -99,6 +100,9 @@ class _StageBar:
         text = "  ".join(f"{name}={value:.4g}" for name, value in figures.items())
         if self._task is not None:
             self._progress.update(self._task, advance=steps, figures=text)
+
+    def finish_epoch(self, **figures: float) -> None:
+        pass
 
     def remove(self) -> None:
         if self._task is not None:

@@ -33,7 +33,7 @@ TOPICS = {
     "Signature": ("key", "allowed_signers"),
     "Cache": ("cache", "update_lock", "dry_run"),
     "Output": (
-        "name", "output", "picture", "curves", "png", "trace", "log", "junit", "as_markdown", "as_json", "force",
+        "name", "output", "picture", "curves", "png", "trace", "logs", "junit", "as_markdown", "as_json", "force",
         "check_only",
     ),
 }  # fmt: skip

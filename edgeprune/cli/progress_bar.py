@@ -31,6 +31,9 @@ class _Bar:
         self._estimate.advance(steps)
         self._progress.advance(self._task, steps)
 
+    def finish_epoch(self, **_figures: float) -> None:
+        pass
+
 
 @contextmanager
 def bar(title: str) -> Iterator[Progress]:

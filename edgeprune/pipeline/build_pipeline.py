@@ -27,6 +27,7 @@ from edgeprune.pipeline.stage_cache import Cache
 from edgeprune.pipeline.stage_forecast import StageForecast, forecast
 from edgeprune.pipeline.stage_runner import StageReport, StageRunner
 from edgeprune.pipeline.stages import STAGES, write_bundle
+from edgeprune.pipeline.training_log import LoggingObserver, training_logs
 from edgeprune.profile import Profile
 from edgeprune.report.regression_limits import ACCURACY
 from edgeprune.report.result_warnings import ResultWarning, budget_use, result_warnings
@@ -70,6 +71,7 @@ def build(
     device: Device | str | None = None,
     force: bool = False,
     watcher: BuildObserver | None = None,
+    logs: Sequence[str] = (),
 ) -> BuildResult:
     """Prune, fine-tune, export, check, measure and pack the network of ``recipe`` for ``target``.
 
@@ -90,6 +92,7 @@ def build(
         force: Replace the folder and the archive of the bundle whatever they contain. By default, the build replaces
             only an earlier bundle.
         watcher: Observer of the start and the end of each stage.
+        logs: Logs of the training curves: ``tensorboard:DIR`` or ``csv:FILE``. They do not change results or the cache.
 
     Raises:
         InputError: The model, weights, data, recipe or target cannot be used, alone or in combination (exit code 3).
@@ -101,12 +104,19 @@ def build(
     """
     settings = _settings(recipe, target, output=output, device=device, force=force)
     hint_at_wait_policy()
-    watcher = watcher or SilentObserver()
     store = Cache(Path(cache))
     build_lock = Lock(None if lock is None else Path(lock), settings.recipe.name, update=update_lock)
+    observer = watcher or SilentObserver()
+    with training_logs(logs if is_first() else ()) as opened:
+        if opened:
+            run = settings.bundle_folder.name
+            observer = LoggingObserver(observer, opened, run, settings.recipe.training)
+        return _build(settings, store, build_lock, observer)
 
+
+def _build(settings: BuildSettings, store: Cache, lock: Lock, watcher: BuildObserver) -> BuildResult:
     def attempt(recipe: Recipe) -> StageRunner:
-        runner = StageRunner(BuildContext(replace(settings, recipe=recipe), build_lock), store, watcher)
+        runner = StageRunner(BuildContext(replace(settings, recipe=recipe), lock), store, watcher)
         watcher.expect(len({stage.result for stage in STAGES}))
         for stage in STAGES:
             if stage is not write_bundle.STAGE and stage.is_needed(runner.results):

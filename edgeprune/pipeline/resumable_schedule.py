@@ -124,6 +124,7 @@ def run_schedule(context: BuildContext, stage_dir: StageDir, session: PruningSes
         scores=scores,
         training=None if history is None else _report(history, keep=recipe.training.keep),
         epochs=_epochs(history),
+        lr_by_epoch=() if history is None else tuple(epoch.lr for epoch in history.epochs),
         execution=_execution(context, history),
         start=start,
         macs_by_phase=tuple(macs),

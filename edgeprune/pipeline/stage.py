@@ -141,7 +141,7 @@ class BuildObserver(Protocol):
 
     def begin(self, stage: Stage[Any]) -> Progress: ...
 
-    def end(self, stage: Stage[Any], *, seconds: float, cached: bool) -> None: ...
+    def end(self, stage: Stage[Any], result: StageResult, *, seconds: float, cached: bool) -> None: ...
 
 
 class SilentObserver:
@@ -156,5 +156,5 @@ class SilentObserver:
     def begin(self, stage: Stage[Any]) -> Progress:
         return SILENT
 
-    def end(self, stage: Stage[Any], *, seconds: float, cached: bool) -> None:
+    def end(self, stage: Stage[Any], result: StageResult, *, seconds: float, cached: bool) -> None:
         pass

@@ -111,7 +111,7 @@ class StageRunner:
         self.results.add(result)
         seconds = finished.seconds if cached else finished.seconds + loading_s
         self.reports.append(StageReport(stage.name, seconds, cached))
-        self._watcher.end(stage, seconds=seconds, cached=cached)
+        self._watcher.end(stage, result, seconds=seconds, cached=cached)
 
 
 def key_of(

@@ -23,6 +23,7 @@ class Epoch:
         train_loss: Mean training loss over the steps, with label smoothing.
         validation_loss: Mean cross entropy or mean of the user's loss on validation data.
         validation_accuracy: Accuracy on validation data, 0 to 1, or the value of ``training.metric``.
+        lr: Learning rate of the last step.
         seconds: Wall-clock duration in seconds, including validation.
     """
 
@@ -31,6 +32,7 @@ class Epoch:
     train_loss: float
     validation_loss: float
     validation_accuracy: float
+    lr: float
     seconds: float
 
 

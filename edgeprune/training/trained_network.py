@@ -67,6 +67,12 @@ class TrainedNetwork:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+    @property
+    def rate(self) -> float:
+        """Learning rate of the last update."""
+        rate: float = self.optimizer.param_groups[0]["lr"]
+        return rate
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state that ``load_state_dict`` needs, as tensors and plain values."""
         average = self.average

@@ -117,7 +117,7 @@ class Trainer:
             **settings.model_dump(mode="json", exclude={"keep"}),
         )
         self._files = Checkpoints(folder, run_identity)
-        self._validation = Validation(evaluator, self._processes, self._files)
+        self._validation = Validation(evaluator, self._processes, self._files, progress=self._progress)
         first = next(iter(data.train.batches(self.plan.batch_size, rng_key=(seed, 1))))
         self._first_inputs = first[0]
         self._device = self._processes.device or device_of(model)

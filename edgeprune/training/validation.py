@@ -8,6 +8,7 @@ from torch import nn
 
 from edgeprune.errors import ModelError
 from edgeprune.model import weights
+from edgeprune.progress import SILENT, Progress
 from edgeprune.training.checkpoint import Checkpoints
 from edgeprune.training.distributed import ProcessGroup
 from edgeprune.training.evaluate import BrokenError, Evaluation
@@ -23,12 +24,16 @@ class Validation:
         evaluator: Evaluator of networks on the validation split.
         processes: Processes that train together.
         files: Files of the run.
+        progress: Progress bar, which receives each finished epoch.
     """
 
-    def __init__(self, evaluator: Evaluator, processes: ProcessGroup, files: Checkpoints) -> None:
+    def __init__(
+        self, evaluator: Evaluator, processes: ProcessGroup, files: Checkpoints, *, progress: Progress = SILENT
+    ) -> None:
         self._evaluator = evaluator
         self._processes = processes
         self._files = files
+        self._progress = progress
 
     def before_phase(self, state: RunState, *, candidate: bool, first: bool) -> None:
         """Evaluate the network before a phase, if needed.
@@ -74,9 +79,12 @@ class Validation:
                 train_loss=sum(phase.losses) / len(phase.losses),
                 validation_loss=result.loss,
                 validation_accuracy=result.accuracy,
+                lr=state.network.rate,
                 seconds=phase.seconds + time.perf_counter() - begun,
             )
         )
+        finished = vars(state.epochs[-1])
+        self._progress.finish_epoch(epoch=number, **{name: finished[name] for name in finished if name != "number"})
         phase.losses.clear()
         phase.seconds = 0.0
         if better:

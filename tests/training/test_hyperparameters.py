@@ -184,7 +184,7 @@ def test_a_network_that_a_hook_is_about_to_change_is_no_candidate(tmp_path: Path
 )
 def test_more_epochs_are_advised_only_while_accuracy_rises(accuracies: list[float], *, rising: bool | None) -> None:
     entries = [
-        Epoch(number=number, train_loss=1.0, validation_loss=1.0, validation_accuracy=accuracy, seconds=0.0)
+        Epoch(number=number, train_loss=1.0, validation_loss=1.0, validation_accuracy=accuracy, lr=0.1, seconds=0.0)
         for number, accuracy in enumerate(accuracies, start=1)
     ]
     assert History(epochs=tuple(entries)).still_rising is rising

@@ -67,6 +67,7 @@ class TrainResult(StageResult):
             it, or if there are no scores.
         training: Training in the format of the manifest; None without training.
         epochs: Reports of all epochs in order.
+        lr_by_epoch: Learning rate of the last step of each epoch.
         execution: Precision and memory layout of the steps, for those settings of ``training`` that are ``auto``.
         start: Validation accuracy of the trained dense network before the first step; None if it was not evaluated.
         macs_by_phase: MACs of the network in each phase of training.
@@ -77,6 +78,7 @@ class TrainResult(StageResult):
     scores: ResultFile | None
     training: TrainingReport | None
     epochs: tuple[EpochReport, ...]
+    lr_by_epoch: tuple[float, ...]
     execution: Mapping[str, str | bool]
     start: float | None
     macs_by_phase: tuple[int, ...]
