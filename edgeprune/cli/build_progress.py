@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from edgeprune.cli.progress_columns import StepCount, TimeLeft
 from edgeprune.cli.time_estimate import TimeEstimate
 from edgeprune.progress import Progress as Bar
 
@@ -24,8 +26,9 @@ _BAR_WIDTH = 20
 class BuildProgress:
     """Watcher of a pipeline that draws progress bars on stderr.
 
-    One bar counts the stages of the build. A second one counts the steps of the running stage, if it has steps. If
-    stderr is not a terminal, only a line for each finished stage is printed.
+    One bar counts the stages of the build. A second one counts the steps of the running stage; without steps, it shows
+    the time left from an earlier run, or the elapsed time. If stderr is not a terminal, only a line for each finished
+    stage is printed.
     """
 
     def __init__(self) -> None:
@@ -33,9 +36,9 @@ class BuildProgress:
         self._progress = Progress(
             TextColumn(f"{{task.description:<{_WIDTH}}}"),
             BarColumn(bar_width=_BAR_WIDTH),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left {task.fields[figures]}"),
+            StepCount(),
+            TimeLeft(),
+            TextColumn("{task.fields[figures]}"),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -63,11 +66,13 @@ class BuildProgress:
     def note(self, text: str) -> None:
         self._console.print(text, markup=False)
 
-    def begin(self, stage: Stage[Any]) -> Bar:
+    def begin(self, stage: Stage[Any], expected_s: Callable[[], float | None]) -> Bar:
         if self._build_bar is not None:
             number = f"stage {self._finished + 1} of {self._stages}"
             self._progress.update(self._build_bar, description=f"{number}: {stage.title}")
         self._bar = _StageBar(self._progress, stage.title, self._console)
+        if self._console.is_terminal:
+            self._bar.show(total=None, expected_s=expected_s())
         return self._bar
 
     def end(self, stage: Stage[Any], result: StageResult, *, seconds: float, cached: bool) -> None:
@@ -82,7 +87,7 @@ class BuildProgress:
 
 
 class _StageBar:
-    """Bar of one stage, which is shown when its number of steps is known."""
+    """Bar of one stage."""
 
     def __init__(self, progress: Progress, title: str, console: Console) -> None:
         self._progress = progress
@@ -92,8 +97,17 @@ class _StageBar:
 
     def start(self, total: int) -> None:
         self._estimate.start(total)
+        self.show(total=total, expected_s=None)
+
+    def show(self, *, total: int | None, expected_s: float | None) -> None:
+        """Draw the bar.
+
+        Args:
+            total: Number of steps. None: the stage has no steps, or does not know their number yet.
+            expected_s: Duration of an earlier run in seconds; None: unknown.
+        """
         self.remove()
-        self._task = self._progress.add_task(f"  {self._title}", total=total, figures="")
+        self._task = self._progress.add_task(f"  {self._title}", total=total, figures="", expected_s=expected_s)
 
     def advance(self, steps: int = 1, **figures: float) -> None:
         self._estimate.advance(steps)

@@ -74,17 +74,18 @@ def command(
     existing_table = _older(path)
     model = network.load_model(base_recipe.model.factory, None, base=base_recipe.folder, seed=base_recipe.seed)
     example = network.example_inputs(base_recipe.model.input, base_recipe.seed)
-    units = graph.units_of(
-        graph.capture(model, example), exclude=base_recipe.prune.exclude, attention=base_recipe.prune.attention
-    )
-    half = prune(
-        model,
-        example,
-        budget={"macs": 0.5},
-        options=PruneOptions(
-            criterion="l2", exclude=base_recipe.prune.exclude, attention=base_recipe.prune.attention, verify=False
-        ),
-    )
+    with bar("prune to half of the MACs"):
+        units = graph.units_of(
+            graph.capture(model, example), exclude=base_recipe.prune.exclude, attention=base_recipe.prune.attention
+        )
+        half = prune(
+            model,
+            example,
+            budget={"macs": 0.5},
+            options=PruneOptions(
+                criterion="l2", exclude=base_recipe.prune.exclude, attention=base_recipe.prune.attention, verify=False
+            ),
+        )
     with tempfile.TemporaryDirectory() as folder, bar("calibrate") as progress:
         paths: dict[str, Path] = {}
         for name, pruned in ((_DENSE, model), (_PRUNED, half.model)):

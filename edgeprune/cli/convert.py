@@ -10,6 +10,7 @@ import click
 
 from edgeprune.cli.console_output import echo, json_option, print_json
 from edgeprune.cli.help_sections import Command
+from edgeprune.cli.progress_bar import bar
 from edgeprune.overwrite_guard import TFLITE, check_output_file
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     from edgeprune.tflite.conversion import convert
 
     try:
-        converted = convert(source, output)
+        with bar("convert"):
+            converted = convert(source, output)
     except OSError as error:
         raise click.UsageError(f"cannot write {output}: {error.strerror}") from error
     if as_json:

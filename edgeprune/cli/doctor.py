@@ -9,6 +9,7 @@ import click
 
 from edgeprune.cli.console_output import echo, json_option, print_json
 from edgeprune.cli.help_sections import Command
+from edgeprune.cli.progress_bar import bar
 from edgeprune.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def command(as_json: bool) -> None:
     """
     from edgeprune.doctor import examine
 
-    results = examine()
+    with bar("doctor") as progress:
+        results = examine(progress=progress)
     broken = [
         finding.name for result in results for finding in result.findings if finding.needed and finding.state != "ok"
     ]

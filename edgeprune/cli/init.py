@@ -10,6 +10,7 @@ import click
 
 from edgeprune.cli.console_output import echo, json_option, print_json, print_warning
 from edgeprune.cli.help_sections import Command
+from edgeprune.cli.progress_bar import bar
 from edgeprune.cli.recipe_options import shape as read_shape
 from edgeprune.errors import InputError
 
@@ -97,7 +98,8 @@ def command(
         for name in written:
             echo(f"written {output / name}: {_ROLES[name]}")
     try:
-        checked = check_project(output)
+        with bar("check"):
+            checked = check_project(output)
     except InputError:
         if (output / project_files.RECIPE).is_file():
             echo(f"the files do not fit together yet; after changes, run: {_check_command(output)}", err=True)

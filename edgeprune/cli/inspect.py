@@ -12,6 +12,7 @@ import click
 from edgeprune.cli import completion, inspect_sensitivity
 from edgeprune.cli.console_output import echo, json_option, print_json, print_table
 from edgeprune.cli.help_sections import Command
+from edgeprune.cli.progress_bar import bar
 from edgeprune.cli.recipe_options import RecipeOptions, chosen_recipe
 from edgeprune.cli.recipe_options import shape as read_shape
 from edgeprune.files import write_atomic
@@ -109,11 +110,12 @@ def command(
     from edgeprune.report import coupling_picture, coupling_text
     from edgeprune.selection import removable
 
-    units = graph.units_of(
-        graph.capture(network, example),
-        exclude=(*(recipe.prune.exclude if recipe else ()), *exclude),
-        attention=recipe.prune.attention if recipe else "heads",
-    )
+    with bar("capture"):
+        units = graph.units_of(
+            graph.capture(network, example),
+            exclude=(*(recipe.prune.exclude if recipe else ()), *exclude),
+            attention=recipe.prune.attention if recipe else "heads",
+        )
     cost, frozen = cost_of(units, network), cost_of(units, network, removable(units))
     free = [group for group in units.groups if group.frozen is None]
     summary = (

@@ -119,8 +119,8 @@ class ScanInputs:
             Samples.of(split, count=min(count, len(split)), seed=seed, loss=self.objective.of_outputs)
             for split in (self.data.train, self.data.validation)
         )
-        scores = criteria.score(self.criterion, criteria.Network(self.network, units, seed, scored))
         with bar("sensitivity") as progress:
+            scores = criteria.score(self.criterion, criteria.Network(self.network, units, seed, scored))
             measured = measure_sensitivity(units, scores, measured_on, progress=progress)
         if self.picture is not None:
             by_group = {group.name: scores[group.start : group.stop].tolist() for group in units.groups}

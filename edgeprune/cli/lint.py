@@ -11,6 +11,7 @@ import click
 from edgeprune.cli import completion
 from edgeprune.cli.console_output import echo, json_option, print_json, print_table
 from edgeprune.cli.help_sections import Command
+from edgeprune.cli.progress_bar import bar
 from edgeprune.errors import ModelError
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def command(path: Path, targets: tuple[str, ...], as_json: bool) -> int:
     """
     from edgeprune.backends.tflm.linting import lint
 
-    report = lint(path, targets)
+    with bar("lint"):
+        report = lint(path, targets)
     if as_json:
         print_json(_as_json(report))
     else:

@@ -9,6 +9,7 @@ import click
 
 from edgeprune.cli.console_output import echo, json_option, print_json
 from edgeprune.cli.help_sections import Command
+from edgeprune.cli.progress_bar import bar
 
 
 @click.command("verify", cls=Command)
@@ -35,7 +36,8 @@ def command(bundle: Path, allowed_signers: Path | None, as_json: bool) -> None:
     from edgeprune.bundle.bundle_paths import printable
     from edgeprune.bundle.verification import verify
 
-    verified = verify(bundle, allowed_signers)
+    with bar("verify"):
+        verified = verify(bundle, allowed_signers)
     if as_json:
         print_json(
             {

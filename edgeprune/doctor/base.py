@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from edgeprune.progress import SILENT, Progress
+
 State = Literal["ok", "absent", "bad"]
 """State of a checked part: ``absent`` if it is optional and missing, ``bad`` if it does not work or is required and
 missing."""
@@ -64,7 +66,12 @@ def check(title: str, *, place: int) -> Callable[[_AnyCheck], _AnyCheck]:
     return register
 
 
-def examine() -> list[CheckResult]:
-    """Run all checks in order."""
+def examine(*, progress: Progress = SILENT) -> list[CheckResult]:
+    """Run all checks in order; ``progress`` advances by one for each."""
     ordered = sorted(_checks.items(), key=lambda item: item[1][0])
-    return [CheckResult(title, tuple(function())) for title, (_, function) in ordered]
+    progress.start(len(ordered))
+    results = []
+    for title, (_, function) in ordered:
+        results.append(CheckResult(title, tuple(function())))
+        progress.advance()
+    return results

@@ -132,14 +132,15 @@ def _results_in(kind: type[Any]) -> dict[str, type[StageResult]]:
 class BuildObserver(Protocol):
     """Observer of a build.
 
-    ``expect`` announces the number of stages. Each stage begins once and ends once, unless it fails.
+    ``expect`` announces the number of stages. Each stage begins once and ends once, unless it fails. ``expected_s``
+    returns the duration of its latest run for the same recipe, in seconds, if the cache has one.
     """
 
     def expect(self, stages: int) -> None: ...
 
     def note(self, text: str) -> None: ...
 
-    def begin(self, stage: Stage[Any]) -> Progress: ...
+    def begin(self, stage: Stage[Any], expected_s: Callable[[], float | None]) -> Progress: ...
 
     def end(self, stage: Stage[Any], result: StageResult, *, seconds: float, cached: bool) -> None: ...
 
@@ -153,7 +154,7 @@ class SilentObserver:
     def note(self, text: str) -> None:
         pass
 
-    def begin(self, stage: Stage[Any]) -> Progress:
+    def begin(self, stage: Stage[Any], expected_s: Callable[[], float | None]) -> Progress:
         return SILENT
 
     def end(self, stage: Stage[Any], result: StageResult, *, seconds: float, cached: bool) -> None:

@@ -21,11 +21,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Generic
 
 from edgeprune import safe_json
+from edgeprune.config import Recipe, Target
 from edgeprune.files import sync
 from edgeprune.pipeline.stage_result import ResultT
 
@@ -115,7 +115,7 @@ class Cache:
             entry: Name of the entry.
             result: Result of the stage.
             seconds: Duration of the run.
-            origin: What the key was computed from, for ``earlier_runs``. None: not stored.
+            origin: What the key was computed from, for ``latest_run``. None: not stored.
         """
         out = self._work(entry) / "out"
         seconds = round(seconds, 3)
@@ -134,12 +134,24 @@ class Cache:
         shutil.rmtree(self._work(entry))
         return CachedResult(type(result).from_json(content["values"], folder), seconds)
 
-    def earlier_runs(self, stage: str) -> list[EarlierRun]:
-        """Return the runs of ``stage`` whose results are in the cache, the latest first."""
+    def latest_run(self, stage: str, recipe: Recipe, target: Target) -> EarlierRun | None:
+        """Return the latest run of ``stage`` for the same recipe, on the same target if there is one."""
+        latest = None
         files = (self.root / "cache").glob(f"{stage}-*/{_KEY}")
-        runs = [(file.stat().st_mtime_ns, run) for file in files if (run := _earlier_run(file)) is not None]
-        # The pattern also matches stages whose names continue with a dash.
-        return [run for _, run in sorted(runs, key=itemgetter(0), reverse=True) if run.origin.get("stage") == stage]
+        for _, file in sorted(((file.stat().st_mtime_ns, file) for file in files), reverse=True):
+            run = _earlier_run(file)
+            # The pattern also matches stages whose names continue with a dash.
+            if run is None or (run.origin.get("stage"), run.origin.get("recipe")) != (stage, recipe.name):
+                continue
+            if run.origin.get("target") == target.name:
+                return run
+            latest = latest or run
+        return latest
+
+    def expected_s(self, stage: str, recipe: Recipe, target: Target) -> float | None:
+        """Return the duration of the ``latest_run`` in seconds; None if there is none."""
+        run = self.latest_run(stage, recipe, target)
+        return None if run is None else run.seconds
 
     def _work(self, entry: str) -> Path:
         return self.root / "work" / entry

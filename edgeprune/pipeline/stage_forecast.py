@@ -74,7 +74,7 @@ class _Forecast:
             return stage is planned
 
     def _stage(self, stage: Stage[Any]) -> StageForecast:
-        earlier = self._earlier_run(stage)
+        earlier = self._store.latest_run(stage.name, self._context.recipe, self._context.target)
         running = [self._unknown[kind] for kind in stage.depends_on if kind in self._unknown]
         if running:
             return self._dependent(stage, running, earlier)
@@ -111,12 +111,6 @@ class _Forecast:
         found = StageForecast(stage.name, stage.title, state, seconds, reason)
         self._unknown[stage.result] = found
         return found
-
-    def _earlier_run(self, stage: Stage[Any]) -> EarlierRun | None:
-        """Return the latest run for the same recipe, on the same target if there is one."""
-        recipe, target = self._context.recipe.name, self._context.target.name
-        runs = [run for run in self._store.earlier_runs(stage.name) if run.origin["recipe"] == recipe]
-        return next((run for run in runs if run.origin["target"] == target), runs[0] if runs else None)
 
     def _outside(self, stage: Stage[Any]) -> str:
         """Return why a stored result is not valid."""

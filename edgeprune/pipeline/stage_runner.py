@@ -88,7 +88,7 @@ class StageRunner:
     def run(self, stage: Stage[Any]) -> None:
         """Run ``stage``, or read its result from the cache."""
         context, store = self.context, self._store
-        progress = self._watcher.begin(stage)
+        progress = self._watcher.begin(stage, lambda: store.expected_s(stage.name, context.recipe, context.target))
         loading_s = 0.0
         if stage.reads_inputs:
             loading_s, self._changes = _read_inputs(context, store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,8 +198,8 @@ class LoggingObserver:
     def note(self, text: str) -> None:
         self._watcher.note(text)
 
-    def begin(self, stage: Stage[Any]) -> Progress:
-        return _LoggedProgress(self._watcher.begin(stage), self)
+    def begin(self, stage: Stage[Any], expected_s: Callable[[], float | None]) -> Progress:
+        return _LoggedProgress(self._watcher.begin(stage, expected_s), self)
 
     def end(self, stage: Stage[Any], result: StageResult, *, seconds: float, cached: bool) -> None:
         if isinstance(result, TrainResult):

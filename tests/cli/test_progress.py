@@ -54,10 +54,10 @@ def test_build_says_which_of_how_many_stages_ended(capsys: pytest.CaptureFixture
         screen.expect(2)
         screen.note("data changed: samples.pt")
         for title, cached in (("load", True), ("fine-tune", False)):
-            progress = screen.begin(_stage(title))
+            progress = screen.begin(_stage(title), lambda: None)
             progress.start(3)
             progress.advance(2, loss=0.5)
-            screen.end(_stage(title), seconds=1.25, cached=cached)
+            screen.end(_stage(title), ScoreResult(scores=None), seconds=1.25, cached=cached)
     lines = [line.split() for line in capsys.readouterr().err.splitlines()]
     assert lines == [
         ["data", "changed:", "samples.pt"],
@@ -70,8 +70,8 @@ def test_stages_of_a_second_attempt_are_counted_from_one(capsys: pytest.CaptureF
     with BuildProgress() as screen:
         for _ in range(2):
             screen.expect(1)
-            screen.begin(_stage("load"))
-            screen.end(_stage("load"), seconds=1.0, cached=True)
+            screen.begin(_stage("load"), lambda: None)
+            screen.end(_stage("load"), ScoreResult(scores=None), seconds=1.0, cached=True)
     assert [line.split() for line in capsys.readouterr().err.splitlines()] == [
         ["stage", "1", "of", "1", "load", "cached"]
     ] * 2
@@ -88,7 +88,7 @@ def test_bars_on_a_terminal_have_a_total_and_the_time_left(
         progress.advance(10)
     with BuildProgress() as screen:
         screen.expect(20)
-        stage = screen.begin(_stage("fine-tune"))
+        stage = screen.begin(_stage("fine-tune"), lambda: None)
         stage.start(30)
         stage.advance(7)
     drawn = capsys.readouterr().err
@@ -97,3 +97,20 @@ def test_bars_on_a_terminal_have_a_total_and_the_time_left(
     assert "/20" in drawn
     assert "7/30" in drawn
     assert "left" in drawn
+
+
+@pytest.mark.parametrize(
+    ("expected_s", "text"), [(3600.0, "1:00:00 left"), (61.0, "1:01 left"), (0.0, "0:00 left"), (None, "0:00 elapsed")]
+)
+def test_work_without_steps_shows_the_time_of_an_earlier_run(
+    expected_s: float | None, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with BuildProgress() as screen:
+        screen.expect(1)
+        screen.begin(_stage("capture"), lambda: expected_s)
+    drawn = capsys.readouterr().err
+    assert text in drawn
+    assert "capture" in drawn
