@@ -206,7 +206,7 @@ class LoggingObserver:
             for index, (epoch, lr) in enumerate(zip(result.epochs, result.lr_by_epoch, strict=True)):
                 self.write(
                     epoch=index + 1,
-                    phase=epoch.stretch,
+                    phase=epoch.phase,
                     train_loss=epoch.train_loss,
                     validation_loss=epoch.validation_loss,
                     validation_accuracy=epoch.validation_accuracy,
