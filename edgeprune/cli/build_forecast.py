@@ -51,8 +51,8 @@ def _running(stages: Sequence[StageForecast]) -> list[StageForecast]:
 
 def _seconds(stages: Sequence[StageForecast]) -> float | None:
     """Return the sum of the known durations of the stages that may run; None if none is known."""
-    known = [stage.seconds for stage in _running(stages) if stage.seconds is not None]
-    return round(sum(known), 3) if known or not _running(stages) else None
+    known_seconds = [stage.seconds for stage in _running(stages) if stage.seconds is not None]
+    return round(sum(known_seconds), 3) if known_seconds or not _running(stages) else None
 
 
 def _duration(seconds: float | None) -> str:

@@ -112,7 +112,7 @@ def _inputs(*paths: Path | None) -> list[Path]:
 
 def _check_limit(workload: Workload, files: _Files, *, as_json: bool) -> int:
     """Print the budget results of a bundle with a new profile, and return the exit code."""
-    if not files.judged or workload.bundle is None or workload.manifest is None:
+    if not files.has_budget_results or workload.bundle is None or workload.manifest is None:
         return 0
     from edgeprune.bundle.budget_check import combined, missed
     from edgeprune.bundle.measurements import Measurements
@@ -151,7 +151,7 @@ class _Files:
         self._output = output
         self._png = png
         self.written: dict[str, Path] = {}
-        self.judged = False
+        self.has_budget_results = False
         for path, option in ((output, "--output"), (png, "--png")):
             if path is None:
                 continue
@@ -208,7 +208,7 @@ class _Files:
         name = "profile.json"
         budgets = check_limits(self._workload.manifest, profile)
         measurements.replace(bundle, {name: profile.to_json()}, budgets)
-        self.judged = True
+        self.has_budget_results = True
         if (bundle / report_data.NAME).is_file():
             measurements.replace(bundle, {report_page.NAME: report_page.of_bundle(bundle)})
         return bundle / name

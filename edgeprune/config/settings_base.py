@@ -121,7 +121,7 @@ def error_text(problems: ValidationError, model: type[BaseModel], where: str) ->
     by_key: dict[str, list[ErrorDetails]] = {}
     for problem in problems.errors():
         by_key.setdefault(_key(problem, model), []).append(problem)
-    return "\n".join(_line(key, found, model, where) for key, found in by_key.items())
+    return "\n".join(_line(key, of_key, model, where) for key, of_key in by_key.items())
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -232,7 +232,7 @@ class _SshWorkspace:
         # ssh that finds no connection would make one of its own; the proxy makes it fail instead.
         argv = self._device.client("ControlMaster=no", f"ControlPath={self._socket}", "ProxyCommand=false")
         run = f"{_words(self._device.python)} {shlex.join(arguments)}"
-        run = f"echo {shlex.quote(self._start)}; {run}; exit $?"  # the shell tells of a signal, ssh would not
+        run = f"echo {shlex.quote(self._start)}; {run}; exit $?"  # its exit code names a signal, that of ssh does not
         folder = shlex.quote(self._folder)
         return [*argv, f"exec env {MARK}={folder} TMPDIR={folder} sh -c {shlex.quote(run)}"]
 

@@ -24,7 +24,7 @@ _FIRST = "first run"
 
 @dataclass(frozen=True)
 class StageForecast:
-    """What a build does with one stage.
+    """Forecast of what a build does with one stage.
 
     Attributes:
         name: Name of the stage.
@@ -108,9 +108,9 @@ class _Forecast:
         self, stage: Stage[Any], state: Literal["runs", "may run"], earlier: EarlierRun | None, reason: str
     ) -> StageForecast:
         seconds = None if earlier is None else earlier.seconds
-        found = StageForecast(stage.name, stage.title, state, seconds, reason)
-        self._unknown[stage.result] = found
-        return found
+        forecast = StageForecast(stage.name, stage.title, state, seconds, reason)
+        self._unknown[stage.result] = forecast
+        return forecast
 
     def _outside(self, stage: Stage[Any]) -> str:
         """Return why a stored result is not valid."""

@@ -34,7 +34,7 @@ def load(
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, optimization)
-    options.log_severity_level = 3  # errors; they are raised as well
+    options.log_severity_level = 3  # errors, which are also raised
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
     for key, value in (entries or {}).items():

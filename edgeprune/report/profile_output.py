@@ -79,8 +79,8 @@ def notes(profile: Profile, manifest: Manifest | None = None) -> list[str]:
         ]
     environment = profile.environment
     if environment is not None:
-        moments = {"before": environment.before, "during": environment.during, "after": environment.after}
-        states = [f"{when}: {text}" for when, state in moments.items() if (text := _state(state))]
+        states_by_time = {"before": environment.before, "during": environment.during, "after": environment.after}
+        states = [f"{when}: {text}" for when, state in states_by_time.items() if (text := _state(state))]
         remarks += [f"Device {'; '.join(states)}."] if states else []
     validity = profile.validity
     if validity is not None:

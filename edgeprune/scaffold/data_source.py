@@ -40,7 +40,7 @@ class DataSource:
 
 
 def random_samples(sample: tuple[int, ...] | None, classes: int) -> DataSource:
-    """Return random samples of ``classes``, which a network can learn to tell apart."""
+    """Return random samples of ``classes``, which a network can learn to distinguish."""
     sample = sample or _DEFAULT_SHAPE
     count = max(20, min(800, _RANDOM_ELEMENTS // prod(sample)))
     code = filled("random_samples.py", classes=classes, shape=sample, train=count, validation=max(20, count // 8))

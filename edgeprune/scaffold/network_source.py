@@ -49,9 +49,9 @@ def library_network(source: str) -> LibraryNetwork:
     if library != _LIBRARY or not (colon and name):
         raise InputError(f"--from: got '{source}', must be {_LIBRARY}:NAME, such as {_LIBRARY}:resnet18")
     models = _torchvision_models()
-    known: list[str] = models.list_models()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
+    names: list[str] = models.list_models()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "torchvision.models.list_models() lists its networks"
         raise InputError(f"--from: {_LIBRARY} has no network '{name}'; {hint}")
     try:

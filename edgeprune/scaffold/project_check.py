@@ -20,7 +20,7 @@ _GUESSING = 1.5
 
 @dataclass(frozen=True)
 class ProjectCheck:
-    """What the check of a project found.
+    """Result of the check of a project.
 
     Attributes:
         name: Name of the recipe.
@@ -32,7 +32,7 @@ class ProjectCheck:
         metric: Name of the metric.
         value: Metric of the network on ``evaluated`` validation samples.
         evaluated: Number of these samples.
-        is_guessing: Whether the network classifies about as well as by chance.
+        is_guessing: Whether the network is about as accurate as guessing.
     """
 
     name: str

@@ -250,7 +250,7 @@ class PruningSession:
         return saved
 
     def within(self, removed: Tensor) -> bool:
-        """Whether the budget holds without the units in the mask ``removed``, (units,)."""
+        """Return whether the budget holds without the units in the mask ``removed``, (units,)."""
         costs = self._costs()
         for cost in costs.values():
             cost.remove(removed)

@@ -185,7 +185,7 @@ def _ranges(
         if tensor.type == _FLOAT32 and model.buffers[tensor.buffer].data is None
     ]
     lowest, highest = np.full(len(activations), np.inf), np.full(len(activations), -np.inf)
-    with captured(2), logged(logger):  # it tells of its delegate, and warns of the memory that all activations take
+    with captured(2), logged(logger):  # it prints its delegate and a warning about the memory of all activations
         interpreter = Interpreter(str(path), experimental_preserve_all_tensors=True)
         interpreter.allocate_tensors()
     try:

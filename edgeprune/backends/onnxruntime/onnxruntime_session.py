@@ -37,7 +37,7 @@ def session_options(*, threads: int | None = None, spinning: bool = True) -> onn
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     # Sums of 16 bits saturate in the int8 kernels for x86-64 processors without VNNI; others ignore the entry.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    options.log_severity_level = 3  # errors; they are raised as well
+    options.log_severity_level = 3  # errors, which are also raised
     return options
 
 

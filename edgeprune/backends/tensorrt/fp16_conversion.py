@@ -50,7 +50,7 @@ def write_fp16(model: ModelProto, magnitudes: Mapping[str, float] | None = None)
     ]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it tells of each weight it rounds to the smallest number of fp16
+            warnings.simplefilter("ignore")  # one for each weight that is rounded to the smallest fp16 number
             converted: ModelProto = convert_float_to_float16(model, keep_io_types=True, node_block_list=blocked)
         _join_casts(converted, blocked)
         OnnxModel(converted).topological_sort(is_deterministic=True)  # casts were put at the end

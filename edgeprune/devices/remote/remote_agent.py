@@ -81,7 +81,7 @@ def started_for(folder: str, connection: int) -> set[int]:
 
 
 def end_programs(folder: str, connection: int) -> None:
-    """Kill them; one that was stopped dies of this signal as well."""
+    """Kill the processes of ``started_for`` until none remains. SIGKILL also ends stopped processes."""
     end = time.monotonic() + _KILL_S
     remaining = started_for(folder, connection)
     while remaining and time.monotonic() < end:

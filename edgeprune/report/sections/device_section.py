@@ -55,12 +55,12 @@ def state(profile: Profile) -> Content:
     environment = profile.environment
     if environment is None:
         return None
-    moments = {"before": environment.before, "during": environment.during, "after": environment.after}
-    states = {when: _state_figures(moment) for when, moment in moments.items()}
+    states_by_time = {"before": environment.before, "during": environment.during, "after": environment.after}
+    states = {when: _state_figures(moment) for when, moment in states_by_time.items()}
     names = dict.fromkeys(name for moment in states.values() for name in moment)
     if not names:
         return None
-    columns = (Column("", False), *(Column(when) for when in moments))
+    columns = (Column("", False), *(Column(when) for when in states_by_time))
     rows = [[name, *(moment.get(name, "–") for moment in states.values())] for name in names]
     return table("State of the device; during: highest temperature, median clock, mean power", columns, rows)
 

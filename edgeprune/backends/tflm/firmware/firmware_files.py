@@ -107,7 +107,7 @@ def write(
     return {
         **{copied: (_FILES / copied).read_text(encoding="utf-8") for copied in _COPIED},
         "model_data.h": _header(
-            "// The model, a TFLite file.", f"extern const unsigned char kModelData[{len(content)}];"
+            "// The model as a TFLite file.", f"extern const unsigned char kModelData[{len(content)}];"
         ),
         "model_data.cc": _source("model_data.h", [_array(f"kModelData[{len(content)}]", content)]),
         "model_info.h": _model_info(f"{name}-{digest[:_HASH_DIGITS]}", interpreter, vectors),
@@ -152,12 +152,12 @@ def _model_info(model_id: str, interpreter: Interpreter, vectors: Golden) -> str
     port = interpreter.outputs[0]
     scale = f"{port.scale!r}F" if port.scale else "0.0F"
     return _header(
-        "// What main.cc tells of the model, and how its first input and output lie in memory.",
-        f'constexpr char kModelId[] = "{model_id}";  // the end is of the SHA-256 of the TFLite file',
+        "// Description of the model that main.cc reports, and memory layout of its first input and output.",
+        f'constexpr char kModelId[] = "{model_id}";  // ends with digits of the SHA-256 of the TFLite file',
         f"constexpr std::size_t kInputBytes = {len(vectors.inputs[0])};",
         f"constexpr std::size_t kOutputBytes = {len(vectors.outputs[0])};",
         f"constexpr std::size_t kOutputElements = {int(np.prod(port.shape, dtype=int))};",
-        f"constexpr float kOutputScale = {scale};  // of one step of an int8 output, 0: floats",
+        f"constexpr float kOutputScale = {scale};  // value of one step of an int8 output; 0 for a float output",
         f"constexpr int kOutputZeroPoint = {port.zero_point};",
         includes=("#include <cstddef>",),
     )
@@ -166,7 +166,7 @@ def _model_info(model_id: str, interpreter: Interpreter, vectors: Golden) -> str
 def _resolver(operators: Sequence[str]) -> str:
     registrations = " ||\n      ".join(f"resolver->Add{_method(name)}() != kTfLiteOk" for name in operators)
     return _header(
-        "// Exactly the operators of the model, so that no other kernel is linked.",
+        "// Resolver with only the operators of the model, so that no other kernel is linked.",
         f"using Resolver = tflite::MicroMutableOpResolver<{len(operators)}>;",
         "",
         "inline TfLiteStatus AddOperators(Resolver* resolver) {",
@@ -187,7 +187,7 @@ def _method(operator: str) -> str:
 def _arena_size(footprint: Footprint) -> str:
     size = footprint.arena_bytes + -footprint.arena_bytes % 16
     return _header(
-        "// RAM of the tensor arena.\n//\n" + "\n".join(f"// {line}" for line in _arithmetic(footprint)),
+        "// Size of the tensor arena in RAM.\n//\n" + "\n".join(f"// {line}" for line in _arithmetic(footprint)),
         f"constexpr std::size_t kTensorArenaBytes = {size};",
         includes=("#include <cstddef>",),
     )
@@ -198,12 +198,12 @@ def _arithmetic(footprint: Footprint) -> Iterator[str]:
     for name, kind in footprint.arena.by_kind.items():
         yield f"{kind.target_bytes}: {name} ({kind.arithmetic});"
     yield f"{footprint.scratch_bytes}: scratch buffers of CMSIS-NN's kernels that add to the peak, and their indices."
-    yield "Estimated, an upper bound for these kernels. arena% tells what is in use: take that, and a little more."
+    yield "Estimated upper bound for these kernels. The command arena% reports the bytes in use; set slightly more."
 
 
 def _golden_header(vectors: Golden) -> str:
     return _header(
-        "// Inputs, and what TensorFlow Lite Micro gave for them with its plain kernels.",
+        "// Golden inputs, and their outputs from the reference kernels of TensorFlow Lite Micro.",
         f"constexpr std::size_t kGoldenCount = {len(vectors.inputs)};",
         "extern const unsigned char kGoldenInputs[kGoldenCount][kInputBytes];",
         "extern const unsigned char kGoldenOutputs[kGoldenCount][kOutputBytes];",

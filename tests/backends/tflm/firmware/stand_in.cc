@@ -41,8 +41,8 @@ void* ModelInput() { return input; }
 const void* ModelOutput() { return output; }
 std::size_t ModelArenaUsed() { return 12345; }
 
-bool ModelInvokeTimed(LayerTold told) {
-  told("CONV_2D", 100);
-  told("ADD", 7);
+bool ModelInvokeTimed(LayerCallback callback) {
+  callback("CONV_2D", 100);
+  callback("ADD", 7);
   return ModelInvoke();
 }

@@ -185,10 +185,10 @@ def test_golden_vectors_are_compared(line: _Line) -> None:
         ("", "e-[Unknown command: ]"),
         ("db 00", "e-[db load comes first]"),
         ("db load many", "e-[db load takes a number of bytes, got many]"),
-        ("db load 65", "e-[the input has another size, m-model tells which model this is]"),
-        ("infer", "e-[infer takes a count from 1, and one of warm-ups]"),
-        ("infer 0 1", "e-[infer takes a count from 1, and one of warm-ups]"),
-        ("infer 5 x", "e-[infer takes a count from 1, and one of warm-ups]"),
+        ("db load 65", "e-[the input has another size; profile% reports the name of the model]"),
+        ("infer", "e-[infer expects a count of at least 1, and optionally a count of warm-up runs]"),
+        ("infer 0 1", "e-[infer expects a count of at least 1, and optionally a count of warm-up runs]"),
+        ("infer 5 x", "e-[infer expects a count of at least 1, and optionally a count of warm-up runs]"),
         ("x" * 200, "e-[the command is too long]"),
     ],
 )
@@ -199,11 +199,11 @@ def test_impossible_command_is_answered_with_an_error(command: str, answer: str,
 
 def test_input_of_the_wrong_size_is_refused(line: _Line) -> None:
     line.ask("db load 64")
-    assert line.ask("db 0") == ["e-[two digits a byte]"]
-    assert line.ask("db zz") == ["e-[no hexadecimal digits: zz]"]
+    assert line.ask("db 0") == ["e-[a byte needs two digits]"]
+    assert line.ask("db zz") == ["e-[not hexadecimal digits: zz]"]
     for command in list(board_protocol.input_commands(bytes(62))):
         assert line.ask(command.decode().removesuffix("%")) == []
-    assert line.ask("db " + "11" * 3) == ["e-[more bytes than db load told]"]
+    assert line.ask("db " + "11" * 3) == ["e-[more bytes than the size given to db load]"]
     assert line.ask("db 1111") == ["m-load-done"]
     assert line.ask("db 11") == ["e-[db load comes first]"]
 

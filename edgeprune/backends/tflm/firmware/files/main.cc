@@ -1,7 +1,7 @@
-// MLPerf Tiny's serial protocol over the four functions of board.h: no operating system, no heap, no exceptions.
+// MLPerf Tiny's serial protocol over the four functions of board.h, without operating system, heap or exceptions.
 //
-// Commands end in '%'. Beyond those of MLPerf Tiny there are arena% and layers%, and golden%, which runs the inputs of
-// golden.h and compares what comes out with what TFLite Micro gave on the host.
+// Commands end in '%'. In addition to those of MLPerf Tiny, arena% reports the size of the arena, layers% the time of
+// each operator, and golden% compares the outputs for the inputs of golden.h with those of TFLite Micro on the host.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,9 +16,9 @@ namespace {
 constexpr std::size_t kMostCommand = 79;  // characters before the '%'
 
 char command[kMostCommand + 1];
-unsigned char loaded[kInputBytes];   // the input that came over the line: the arena is free to reuse the tensor's memory
-std::size_t expected = 0;            // bytes of input that are to come, 0: none
-std::size_t received = 0;
+unsigned char input[kInputBytes];    // the received input: the arena may reuse the memory of the input tensor
+std::size_t expected_bytes = 0;      // size of the input that is being received; 0 if none is
+std::size_t received_bytes = 0;
 
 void Say(const char* text) { BoardWrite(text, std::strlen(text)); }
 
@@ -42,7 +42,7 @@ void SayError(const char* text, const char* more = "") {
   Say("]\r\n");
 }
 
-// Three decimals, without the floating-point part of printf, which small C libraries leave out.
+// Three decimals, without the floating-point part of printf, which small C libraries omit.
 void SayReal(float value) {
   long thousandths = static_cast<long>(value * 1000.0F + (value < 0 ? -0.5F : 0.5F));
   if (thousandths < 0) {
@@ -74,7 +74,7 @@ void SayResults() {
 }
 
 bool RunOnce() {
-  std::memcpy(ModelInput(), loaded, kInputBytes);
+  std::memcpy(ModelInput(), input, kInputBytes);
   return ModelInvoke();
 }
 
@@ -91,9 +91,9 @@ void Infer(unsigned long count, unsigned long warm_up) {
   Say("m-warmup-done\r\n");
   SayLine("m-infer-start-", count, "");
   const std::uint32_t start = BoardMicros();
-  const bool ran = RunMany(count);
+  const bool succeeded = RunMany(count);
   const std::uint32_t end = BoardMicros();
-  if (!ran) return SayError("the model failed");
+  if (!succeeded) return SayError("the model failed");
   SayLine("m-lap-us-", start, "");
   SayLine("m-lap-us-", end, "");
   Say("m-infer-done\r\n");
@@ -111,23 +111,23 @@ void SayLayer(const char* name, std::uint32_t microseconds) {
 }
 
 void Layers() {
-  std::memcpy(ModelInput(), loaded, kInputBytes);
+  std::memcpy(ModelInput(), input, kInputBytes);
   first_layer = true;
   Say("m-layers-[");
-  const bool ran = ModelInvokeTimed(SayLayer);
+  const bool succeeded = ModelInvokeTimed(SayLayer);
   Say("]\r\n");
-  if (!ran) SayError("the model failed");
+  if (!succeeded) SayError("the model failed");
 }
 
 void Golden() {
-  unsigned long right = 0;
+  unsigned long equal = 0;
   for (std::size_t index = 0; index < kGoldenCount; ++index) {
     std::memcpy(ModelInput(), kGoldenInputs[index], kInputBytes);
     if (!ModelInvoke()) return SayError("the model failed");
-    if (std::memcmp(ModelOutput(), kGoldenOutputs[index], kOutputBytes) == 0) ++right;
+    if (std::memcmp(ModelOutput(), kGoldenOutputs[index], kOutputBytes) == 0) ++equal;
   }
   Say("m-[Golden: ");
-  SayNumber(right);
+  SayNumber(equal);
   SayLine(" of ", kGoldenCount, " the same]");
 }
 
@@ -138,57 +138,57 @@ int Digit(char digit) {
   return -1;
 }
 
-void Expect(const char* number) {
+void ExpectInput(const char* number) {
   char* end = nullptr;
   const unsigned long size = std::strtoul(number, &end, 10);
   if (end == number || *end != '\0') return SayError("db load takes a number of bytes, got ", number);
-  expected = received = 0;
-  if (size != kInputBytes) return SayError("the input has another size, m-model tells which model this is");
-  expected = kInputBytes;
+  expected_bytes = received_bytes = 0;
+  if (size != kInputBytes) return SayError("the input has another size; profile% reports the name of the model");
+  expected_bytes = kInputBytes;
   SayLine("m-[Expecting ", size, " bytes]");
 }
 
-void Receive(const char* digits) {
+void ReceiveInput(const char* digits) {
   const std::size_t size = std::strlen(digits) / 2;
-  if (expected == 0) return SayError("db load comes first");
-  if (std::strlen(digits) % 2 != 0) return SayError("two digits a byte");
-  if (received + size > expected) return SayError("more bytes than db load told");
+  if (expected_bytes == 0) return SayError("db load comes first");
+  if (std::strlen(digits) % 2 != 0) return SayError("a byte needs two digits");
+  if (received_bytes + size > expected_bytes) return SayError("more bytes than the size given to db load");
   unsigned char bytes[kMostCommand];
   for (std::size_t index = 0; index < size; ++index) {
     const int high = Digit(digits[2 * index]);
     const int low = Digit(digits[2 * index + 1]);
-    if (high < 0 || low < 0) return SayError("no hexadecimal digits: ", digits);
+    if (high < 0 || low < 0) return SayError("not hexadecimal digits: ", digits);
     bytes[index] = static_cast<unsigned char>(16 * high + low);
   }
-  std::memcpy(loaded + received, bytes, size);
-  received += size;
-  if (received < expected) return;
-  expected = 0;
+  std::memcpy(input + received_bytes, bytes, size);
+  received_bytes += size;
+  if (received_bytes < expected_bytes) return;
+  expected_bytes = 0;
   Say("m-load-done\r\n");
 }
 
-// Cuts the next word off `rest`.
-char* Word(char** rest) {
-  char* word = *rest;
+// Removes the next word from the front of `text` and returns it.
+char* NextWord(char** text) {
+  char* word = *text;
   char* space = std::strchr(word, ' ');
   if (space == nullptr) {
-    *rest = word + std::strlen(word);
+    *text = word + std::strlen(word);
   } else {
     *space = '\0';
-    *rest = space + 1;
+    *text = space + 1;
   }
   return word;
 }
 
-bool Count(const char* word, unsigned long* count) {
+bool ParseCount(const char* word, unsigned long* count) {
   char* end = nullptr;
   *count = std::strtoul(word, &end, 10);
   return end != word && *end == '\0';
 }
 
 void Answer() {
-  char* rest = command;
-  const char* word = Word(&rest);
+  char* text = command;
+  const char* word = NextWord(&text);
   if (std::strcmp(word, "name") == 0) {
     Say("m-name-dut-[EdgePrune]\r\n");
   } else if (std::strcmp(word, "profile") == 0) {
@@ -199,19 +199,19 @@ void Answer() {
   } else if (std::strcmp(word, "timestamp") == 0) {
     SayLine("m-lap-us-", BoardMicros(), "");
   } else if (std::strcmp(word, "db") == 0) {
-    const char* what = Word(&rest);
-    if (std::strcmp(what, "load") == 0) {
-      Expect(Word(&rest));
+    const char* argument = NextWord(&text);
+    if (std::strcmp(argument, "load") == 0) {
+      ExpectInput(NextWord(&text));
     } else {
-      Receive(what);
+      ReceiveInput(argument);
     }
   } else if (std::strcmp(word, "infer") == 0) {
     unsigned long count = 0;
     unsigned long warm_up = 0;
-    const char* first = Word(&rest);
-    const char* second = Word(&rest);
-    if (!Count(first, &count) || count == 0 || (*second != '\0' && !Count(second, &warm_up))) {
-      SayError("infer takes a count from 1, and one of warm-ups");
+    const char* first = NextWord(&text);
+    const char* second = NextWord(&text);
+    if (!ParseCount(first, &count) || count == 0 || (*second != '\0' && !ParseCount(second, &warm_up))) {
+      SayError("infer expects a count of at least 1, and optionally a count of warm-up runs");
     } else {
       Infer(count, warm_up);
     }
@@ -228,7 +228,7 @@ void Answer() {
   }
 }
 
-// Reads a command without its '%'. False: it is too long, and was thrown away.
+// Reads a command without its '%'. Returns false if it is too long and was discarded.
 bool ReadCommand() {
   std::size_t size = 0;
   bool fits = true;
@@ -249,12 +249,12 @@ bool ReadCommand() {
 
 }  // namespace
 
-// Answers commands for ever, once the board and the model are set up.
+// Sets up the board and the model, then answers commands forever.
 [[noreturn]] void Serve() {
   BoardInit();
   const bool ready = ModelSetup();
   Say("m-init-done\r\n");
-  if (!ready) SayError("the model does not load: the arena is too small, or an operator is missing");
+  if (!ready) SayError("cannot load the model: the arena is too small, or an operator is missing");
   Say("m-ready\r\n");
   for (;;) {
     if (!ReadCommand()) {

@@ -1,4 +1,4 @@
-// The only file that needs the headers of TFLite Micro.
+// Implementation of model.h with the interpreter of TFLite Micro.
 #include "model.h"
 
 #include <cstring>
@@ -13,10 +13,10 @@
 
 namespace {
 
-// Tells of each operator when it ends. They run one after another, so one start is enough.
-class Laps : public tflite::MicroProfilerInterface {
+// Profiler that reports each operator at its end. Operators do not overlap, so one start time is sufficient.
+class LayerTimer : public tflite::MicroProfilerInterface {
  public:
-  LayerTold told = nullptr;
+  LayerCallback callback = nullptr;
 
   std::uint32_t BeginEvent(const char* name) override {
     name_ = name;
@@ -26,7 +26,7 @@ class Laps : public tflite::MicroProfilerInterface {
 
   void EndEvent(std::uint32_t) override {
     const std::uint32_t microseconds = BoardMicros() - start_;
-    if (told != nullptr) told(name_, microseconds);
+    if (callback != nullptr) callback(name_, microseconds);
   }
 
  private:
@@ -36,16 +36,17 @@ class Laps : public tflite::MicroProfilerInterface {
 
 alignas(16) std::uint8_t arena[kTensorArenaBytes];
 Resolver resolver;
-Laps laps;
+LayerTimer layer_timer;
 tflite::MicroInterpreter* interpreter = nullptr;
 
 }  // namespace
 
 bool ModelSetup() {
   if (AddOperators(&resolver) != kTfLiteOk) return false;
-  static tflite::MicroInterpreter made(tflite::GetModel(kModelData), resolver, arena, kTensorArenaBytes, nullptr, &laps);
-  interpreter = &made;
-  return made.AllocateTensors() == kTfLiteOk;
+  static tflite::MicroInterpreter instance(tflite::GetModel(kModelData), resolver, arena, kTensorArenaBytes, nullptr,
+                                                 &layer_timer);
+  interpreter = &instance;
+  return instance.AllocateTensors() == kTfLiteOk;
 }
 
 bool ModelInvoke() { return interpreter->Invoke() == kTfLiteOk; }
@@ -56,9 +57,9 @@ const void* ModelOutput() { return interpreter->output(0)->data.data; }
 
 std::size_t ModelArenaUsed() { return interpreter->arena_used_bytes(); }
 
-bool ModelInvokeTimed(LayerTold told) {
-  laps.told = told;
-  const bool ran = ModelInvoke();
-  laps.told = nullptr;
-  return ran;
+bool ModelInvokeTimed(LayerCallback callback) {
+  layer_timer.callback = callback;
+  const bool succeeded = ModelInvoke();
+  layer_timer.callback = nullptr;
+  return succeeded;
 }

@@ -1,22 +1,22 @@
-// The model: what main.cc needs of TFLite Micro. model.cc is the only file that includes its headers.
+// Interface of main.cc to TFLite Micro. Only model.cc and op_resolver.h include headers of TFLite Micro.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-// Loads the model into the arena. False: the arena is too small, or TFLite Micro was built without an operator.
+// Loads the model into the arena. Returns false if the arena is too small or TFLite Micro lacks an operator.
 bool ModelSetup();
 
-// Runs it once on what lies in its input.
+// Runs the model once on the data in its input tensor. Returns whether it succeeded.
 bool ModelInvoke();
 
-// The first input and the first output, as bytes.
+// Memory of the first input tensor and of the first output tensor.
 void* ModelInput();
 const void* ModelOutput();
 
-// Bytes of the arena that are in use.
+// Returns the number of bytes of the arena that are in use.
 std::size_t ModelArenaUsed();
 
-// Runs it once, and tells of each operator in turn: its name, and the microseconds it took.
-using LayerTold = void (*)(const char* name, std::uint32_t microseconds);
-bool ModelInvokeTimed(LayerTold told);
+// Runs the model once and calls `callback` after each operator, with its name and its duration in microseconds.
+using LayerCallback = void (*)(const char* name, std::uint32_t microseconds);
+bool ModelInvokeTimed(LayerCallback callback);

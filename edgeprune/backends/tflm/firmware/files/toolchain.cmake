@@ -1,5 +1,5 @@
-# GCC for $board. CMake uses these flags to compile and to link: without them at the link the image gets
-# libraries for another instruction set, and faults at its start.
+# GCC toolchain for $board. The core flags apply to compilation and linking: without them, the linker selects
+# libraries for another instruction set, and the image faults at startup.
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR arm)
 set(CMAKE_C_COMPILER arm-none-eabi-gcc)

@@ -1,4 +1,4 @@
-// The four functions of board.h for QEMU's mps2-an386: a Cortex-M4 with CMSDK peripherals at 25 MHz.
+// Implementation of board.h for QEMU's mps2-an386, a Cortex-M4 with CMSDK peripherals at 25 MHz.
 #include "board.h"
 
 namespace {

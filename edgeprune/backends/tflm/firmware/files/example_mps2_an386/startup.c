@@ -1,4 +1,4 @@
-// Vector table and reset of a Cortex-M4 with an FPU: what runs before main().
+// Vector table and startup code of a Cortex-M4 with an FPU, which runs before main().
 #include <stdint.h>
 #include <string.h>
 
@@ -6,7 +6,7 @@ extern uint32_t stack_end[], data_start[], data_end[], data_load[], bss_start[],
 void __libc_init_array(void);
 int main(void);
 
-// For __libc_init_array, which calls them around the constructors of static objects.
+// Required by __libc_init_array, which calls them before and after the constructors of static objects.
 void _init(void) {}
 void _fini(void) {}
 
@@ -21,7 +21,7 @@ void Reset(void) {
   }
 }
 
-// Any fault or interrupt ends here.
+// Handler of all faults and interrupts.
 static void Hang(void) {
   for (;;) {
   }
