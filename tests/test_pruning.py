@@ -114,7 +114,7 @@ def test_own_criterion_ranks_units() -> None:
         (_model()[2], {"criterion": "tailor"}, "'tailor'.*'taylor'"),
         (None, {"selection": "sensitivity"}, "sensitivity .*data="),
         (None, {"selection": "globl"}, "'globl'.*'global'"),
-        (None, {"repair": ["bias"]}, "bias .*data="),
+        (None, {"repair": ["bias"]}, "repair: .*bias.*data="),
         (iter([1, 2]), {}, "list_iterator"),
         ([(torch.zeros(2, 1, 4, 4), torch.zeros(2))], {"criterion": "apoz"}, r"data: .*\(2, 1, 4, 4\)"),
     ],

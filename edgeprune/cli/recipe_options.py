@@ -34,7 +34,9 @@ def shape(context: click.Context, option: click.Parameter, value: str | None) ->
     except ValueError:
         sizes = []
     if not sizes or min(sizes) < 1:
-        problem = f"got '{value:.80}', must be positive whole numbers with commas, the batch first: 1,3,224,224"
+        problem = (
+            f"got '{value:.80}', must be positive whole numbers separated by commas, batch size first: 1,3,224,224"
+        )
         raise click.BadParameter(problem, context, option)
     from edgeprune.config.recipe import MAX_INPUT_ELEMENTS
 

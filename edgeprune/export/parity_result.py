@@ -58,12 +58,13 @@ class OutputParity:
         problems = []
         if not self.relative_error <= max_error:
             problems.append(
-                f"output {self.index} is off by {self.max_error:.3g}, {self.relative_error:.3g} of its largest value; "
+                f"output {self.index} differs by {self.max_error:.3g}, which is {self.relative_error:.3g} of its "
+                "largest value; "
                 f"parity.max_error allows {max_error:g}"
             )
         if not self.channel_error <= channel_error:
             problems.append(
-                f"output {self.index} is off by {self.channel_error:.3g} of the largest value of channel "
+                f"output {self.index} differs by {self.channel_error:.3g} of the largest value of channel "
                 f"{self.channel} (of dimension {self.dimension}); {channel_error:g} is allowed"
             )
         return problems

@@ -40,7 +40,7 @@ def read(path: Path) -> dict[str, Tensor]:
             raise WeightsError(f"{path} is not a valid safetensors file: {problem}") from problem
     if path.suffix not in _PICKLED:
         raise WeightsError(
-            f"{path}: expected weights with the suffix .safetensors, {' or '.join(_PICKLED)}, got '{path.suffix}'"
+            f"{path}: expected weights with the suffix {' or '.join(('.safetensors', *_PICKLED))}, got '{path.suffix}'"
         )
     return _state_dict(_unpickle(path), path)
 
@@ -62,7 +62,7 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
     problems = [f"missing {name}" for name in want if name not in state and not name.endswith("num_batches_tracked")]
     problems += [f"unexpected {name}" for name in state if name not in want]
     problems += [
-        f"{name}: got shape {tuple(state[name].shape)}, the network wants {tuple(tensor.shape)}"
+        f"{name}: expected the shape {tuple(tensor.shape)}, got {tuple(state[name].shape)}"
         for name, tensor in want.items()
         if name in state and state[name].shape != tensor.shape
     ]

@@ -40,5 +40,5 @@ def chosen_repairs(repair: str | Sequence[str] | None, *, data: bool, training: 
     if {"bias", "least_squares"} <= set(names):
         raise InputError("repair: got bias and least_squares, but least_squares also refits biases: use one of them")
     if names and not data:
-        raise InputError(f"repair: {', '.join(names)} need data: pass data=..., or repair=()")
+        raise InputError(f"repair: data is needed for {', '.join(names)}: pass data=..., or repair=()")
     return names

@@ -36,7 +36,9 @@ def load_file(path: Path) -> tuple[schema.ModelT, bytes]:
     try:
         content = input_files.read_bytes(path, max_bytes=input_files.MAX_MODEL_BYTES)
         return load(content), content
-    except (OSError, ValueError) as problem:
+    except OSError as problem:
+        raise ModelError(f"cannot read the TFLite file {path}: {problem.strerror}") from problem
+    except ValueError as problem:
         raise ModelError(f"{path} is not a valid TFLite file: {problem}") from problem
 
 

@@ -91,7 +91,7 @@ def test_package_that_fails_to_import_is_reported(elsewhere: Path) -> None:
     assert "libcudart.so.12" in problem
     found = package_checks._package(Requirement("click"), {"click": problem})
     assert found.state == "bad"
-    assert "does not load: ImportError: libcudart" in found.detail
+    assert "ImportError: libcudart" in found.detail
     assert found.fix is not None
     assert "--force-reinstall" in found.fix
 
@@ -160,7 +160,7 @@ def test_a_device_without_a_runtime_has_the_line_that_installs_one(elsewhere: Pa
     assert found["whole"].state == "ok"
     assert f"onnxruntime {version('onnxruntime')}" in found["whole"].detail
     assert found["bare"].state == "bad"
-    assert found["bare"].detail.endswith("but no runtime")
+    assert "onnxruntime" not in found["bare"].detail
     assert found["bare"].fix is not None
     assert found["bare"].fix.startswith(f"{sys.executable} -m pip install ")
 

@@ -101,7 +101,7 @@ def test_weights_that_do_not_fit_are_listed_and_change_nothing(tmp_path: Path) -
     assert str(tmp_path / "net.safetensors") in message
     assert "missing 3.bias" in message
     assert "unexpected extra" in message
-    assert "0.weight: got shape (6, 3, 3, 3), the network wants (4, 3, 3, 3)" in message
+    assert re.search(r"0\.weight: .*\(4, 3, 3, 3\).*\(6, 3, 3, 3\)", message)
     assert message.count("\n") == 6
     assert message.endswith("... and 4 more")
     assert _same(model, _network())
@@ -152,7 +152,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_other_formats_are_named(tmp_path: Path) -> None:
     (tmp_path / "net.h5").write_bytes(b"x")
-    with pytest.raises(WeightsError, match=r"\.safetensors, .*'\.h5'"):
+    with pytest.raises(WeightsError, match=r"\.safetensors .*'\.h5'"):
         weights.read(tmp_path / "net.h5")
 
 

@@ -21,7 +21,7 @@ def test_auto_follows_data_and_training() -> None:
     [
         ("least_square", True, "'least_square'.*'auto', None,.* constants, bias"),
         (("bias", "least_squares"), True, "bias and least_squares"),
-        (("recalibrate",), False, "repair: recalibrate .*data="),
+        (("recalibrate",), False, "repair: .*recalibrate.*data="),
     ],
 )
 def test_invalid_repair_method_is_refused(repair: str, data: bool, told: str) -> None:
