@@ -179,7 +179,7 @@ def test_a_loss_alone_is_reported_as_such(folder: Path) -> None:
         r"training\.step: scores and selections need the loss of outputs.*prune\.criterion",
     ),
     ({"data": "net.py:plain_data"}, ModelError, r"\(N, classes, ...\)"),
-    ({"data": "net.py:plain_data", "loss": "net.py:loss"}, DataError, "a sample of .* label"),
+    ({"data": "net.py:plain_data", "loss": "net.py:loss"}, DataError, "samples of .* label"),
 ])  # fmt: skip
 def test_invalid_objective_is_refused_before_training(
     folder: Path, changes: dict[str, Any], error: type[EdgePruneError], message: str

@@ -89,7 +89,7 @@ def _axes(node: Node, low: Lowering) -> tuple[WindowAxis, WindowAxis]:
     if any((axis.out - 1) * axis.stride >= axis.size + axis.before for axis in axes):
         # ONNX's shape inference counts such a window, its specification and its runtime do not.
         raise node.unsupported(
-            "ceil_mode 1 and a window that starts behind the image", "without such windows: ceil_mode 0"
+            "ceil_mode 1 and a window that starts outside the padded input", "without such windows: ceil_mode 0"
         )
     return axes
 
