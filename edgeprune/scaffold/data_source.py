@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -137,7 +138,7 @@ def _of_tensors(path: Path) -> DataSource:
     if isinstance(stored, Mapping):
         read = f"stored = {load}\n    inputs, labels = ({value} for name in {names})"
     imports = "import numpy as np\nimport torch\n" if path.suffix == ".npz" else "import torch\n"
-    code = filled("tensor_file.py", file=path.name, imports=imports, read=read)
+    code = filled("tensor_file.py", file=json.dumps(path.name), imports=imports, read=read)
     return DataSource(code, tuple(inputs.shape[1:]), int(labels.max()) + 1, path.parent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -116,17 +117,22 @@ def _recipe(options: ProjectOptions, folder: Path, source: DataSource | None, sh
     weights = '# weights = "weights.safetensors" # trained weights: save_file(model.state_dict(), ...) of safetensors'
     text = filled(
         RECIPE,
-        name=options.name or _name(folder),
-        factory=f"{MODEL}:build" if options.model is None else _spec(options.model, folder),
-        weights=weights if options.weights is None else f'weights = "{_path(options.weights, folder)}"',
+        name=_quoted(options.name or _name(folder)),
+        factory=_quoted(f"{MODEL}:build" if options.model is None else _spec(options.model, folder)),
+        weights=weights if options.weights is None else f"weights = {_quoted(_path(options.weights, folder))}",
         input=list(shape),
-        function=f"{DATA}:load" if options.data is None else _spec(options.data, folder),
+        function=_quoted(f"{DATA}:load" if options.data is None else _spec(options.data, folder)),
         dir='# dir = "photos" # folder that is passed to the function'
         if data_dir is None
-        else f'dir = "{_path(data_dir, folder)}" # folder that is passed to the function',
+        else f"dir = {_quoted(_path(data_dir, folder))} # folder that is passed to the function",
     )
     _ = Recipe.parse(parse_toml(text), folder=folder, where="the command line")
     return text
+
+
+def _quoted(text: str) -> str:
+    """Return ``text`` as a string of TOML, whose escapes are those of JSON."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _name(folder: Path) -> str:

@@ -126,6 +126,14 @@ def test_own_network_is_named_and_not_written(folder: Path, capsys: pytest.Captu
     assert "CLASSES = 3" in (folder / "data.py").read_text()
 
 
+def test_file_names_may_have_quotes_and_dollar_signs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = folder / 'my "$photos"'
+    place.mkdir()
+    torch.save(_samples(), place / 'a "$sample".pt')
+    assert run(["init", "--data-dir", str(place), "--json"]) == 0
+    assert Recipe.load(folder).data.dir == place.name
+
+
 @pytest.mark.parametrize(
     ("options", "exit_code", "names"),
     [
@@ -135,6 +143,7 @@ def test_own_network_is_named_and_not_written(folder: Path, capsys: pytest.Captu
         (["--data-dir", "samples.pt", "--input", "1,1,9,9"], 3, ["(1, 8, 8)", "(1, 9, 9)", "init --check"]),
         (["--data-dir", "empty"], 3, ["empty", "train", "--data"]),
         (["--data-dir", "bad.pt"], 3, ["bad.pt"]),
+        (["--name", 'my "net"'], 3, ["name", "my"]),
         (["--data-dir", "none"], 3, ["none"]),
         (["--data", "net.py:make"], 3, ["--input"]),
         (["--from", "timm:resnet18"], 3, ["timm:resnet18", "torchvision"]),
