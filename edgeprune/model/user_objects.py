@@ -41,7 +41,7 @@ def load_object(spec: str, *, base: Path, error: type[InputError] = ModelError) 
     except _NoAttributeError:
         defined = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
         raise error(
-            f"{source} does not define '{name}', only {', '.join(defined) or 'no functions or classes'}"
+            f"{source} does not define '{name}'; its functions and classes are: {', '.join(defined) or 'none'}"
         ) from None
 
 
