@@ -1,20 +1,31 @@
-"""mkdocs hook: links to files outside ``docs/`` become their text, as the site does not have those files."""
+"""mkdocs hook for links: page titles instead of file names, and plain text for files that the site does not have."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 from typing import Any
 
-_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)[^)\s]*\)")
+_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)([^)\s]*)\)")
+_FILE_NAME = re.compile(r"[\w/.-]+\.md")
 
 
-def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Return the page's text without links that leave the documentation folder."""
+def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
+    """Return the text of a page whose links stay in the documentation folder and name other pages by their titles."""
     folder = posixpath.dirname(page.file.src_uri)
 
     def replaced(link: re.Match[str]) -> str:
-        leaves = posixpath.normpath(posixpath.join(folder, link[2])).startswith("..")
-        return link[1] if leaves else link[0]
+        path = posixpath.normpath(posixpath.join(folder, link[2]))
+        if path.startswith(".."):
+            return link[1]
+        text = _title(Path(config["docs_dir"], path)) if _FILE_NAME.fullmatch(link[1]) else None
+        return link[0] if text is None else f"[{text}]({link[2]}{link[3]})"
 
     return _LINK.sub(replaced, markdown)
+
+
+def _title(page: Path) -> str | None:
+    """Return the first heading of a page; None if the page is generated."""
+    first = page.read_text(encoding="utf-8").partition("\n")[0] if page.is_file() else ""
+    return first.removeprefix("# ") if first.startswith("# ") else None
