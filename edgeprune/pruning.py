@@ -78,7 +78,7 @@ def prune(
     copy: bool = True,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> PruneResult:
-    """Remove the units with the lowest importance for their cost, until the network is within ``budget``::
+    """Remove the units with the lowest importance for their cost, until the network is within ``budget``:
 
         pruned = prune(model, (x,), budget={"macs": 0.5}, data=loader)
         pruned = prune(model, (x,), budget={"macs": 0.5}, data=loader, options={"criterion": "fisher"})

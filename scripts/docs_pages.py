@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import mkdocs_gen_files
 
 from edgeprune import criteria, errors, schedules
+from edgeprune.cli import _edgeprune
 from edgeprune.config import Target
 from edgeprune.graph.rules.base import registered as rules
 from edgeprune.model.registry import documentation
@@ -121,6 +123,7 @@ def _key(key: str, field: Mapping[str, Any], table: Mapping[str, Any], tables: M
     else:
         default = "" if settings else f"`{json.dumps(field.get('default'))}`"
     meaning = field.get("description") or (settings or {}).get("description", "").partition("\n\n")[0]
+    meaning = meaning or tables.get("RecipeBudget", {}).get("properties", {}).get(key, {}).get("description", "")
     return f"`{key}`", _type(field), default, _markdown(meaning)
 
 
@@ -159,6 +162,19 @@ def _notebook(path: Path) -> str:
     heading, _, introduction = title.partition("\n")
     note = f"This page is a notebook: [download it]({path.name}) to follow along."
     return "\n\n".join([heading, introduction.strip(), note, *others]) + "\n"
+
+
+def _commands(path: str, command: click.Command, parent: click.Context | None = None) -> Iterable[str]:
+    """Yield a section for a command and for each of its subcommands: the text of ``--help`` without the exit codes."""
+    context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, terminal_width=100)
+    text, separator, _ = command.get_help(context).partition("\nExit codes:")
+    codes = "[Exit codes](exit-codes.md)\n" if separator else ""
+    yield f"## {path}\n\n```text\n{text.strip()}\n```\n\n{codes}"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            subcommand = command.get_command(context, name)
+            if subcommand is not None and not subcommand.hidden:
+                yield from _commands(f"{path} {name}", subcommand, context)
 
 
 def _exit_codes() -> str:
@@ -200,16 +216,12 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def main() -> None:
+def write_pages() -> None:
     """Write every generated page."""
     _write("index.md", _root_page("README.md"))
     _write("changelog.md", _root_page("CHANGELOG.md"))
     _write("reference/python.md", "# Python\n\n" + "\n".join(f"::: edgeprune.{name}\n" for name in _PYTHON))
-    _write(
-        "reference/command-line.md",
-        f"# Command line\n\n{_COMPLETION}\n\n::: mkdocs-click\n    :module: edgeprune.cli\n    :command: _edgeprune\n"
-        "    :prog_name: edgeprune\n    :depth: 1\n    :style: plain\n    :list_subcommands: true\n",
-    )
+    _write("reference/command-line.md", "# Command line\n\n" + "\n".join(_commands("edgeprune", _edgeprune)))
     for notebook in (_ROOT / "docs").rglob("*.ipynb"):
         _write(str(notebook.relative_to(_ROOT / "docs").with_suffix(".md")), _notebook(notebook))
     for name, file in _SCHEMAS.items():
@@ -221,4 +233,4 @@ def main() -> None:
     _write("reference/operators.md", _operators())
 
 
-main()
+write_pages()

@@ -210,7 +210,7 @@ class Manifest(ManifestPart):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_version: Literal[2] = Field(default=2, validation_alias="schema")
+    schema_version: Literal[2] = Field(default=2, validation_alias="schema", description="Version of the schema.")
     edgeprune: str = Field(default_factory=lambda: version("edgeprune"))
     recipe: str
     target: str

@@ -178,7 +178,17 @@ class LatencyEstimate(ManifestPart):
 
 
 class AgreementReport(ManifestPart):
-    """Agreement of TFLite Micro with LiteRT on the same samples; see ``edgeprune.backends.agreement.Agreement``."""
+    """Agreement of TFLite Micro with LiteRT on the same samples; see ``edgeprune.backends.agreement.Agreement``.
+
+    Attributes:
+        top1_agreement: Fraction of samples with the same class; None if outputs are not scores of classes.
+        worst_steps: Largest difference of any output value, in quantization steps.
+        mean_steps: Mean absolute difference, in quantization steps.
+        samples: Number of compared samples.
+        kernels: Kernels of LiteRT: ``reference``, or ``optimized`` if an operator has no reference kernel.
+        accuracy: Fraction of correct labels with TFLite Micro; None without labels.
+        litert_accuracy: Fraction of correct labels with LiteRT; None without labels.
+    """
 
     top1_agreement: Fraction | None
     worst_steps: Count

@@ -63,8 +63,12 @@ class LatencyLimits(Settings):
     Attributes:
         predicted: Limit of the latency predicted by the target's latency table; ``latency_ms = 0.6`` is the same as
             ``latency_ms.predicted = 0.6``.
-        p50: Limit of the measured median; p90, p95, p99, min and mean likewise. Fractions refer to the dense network on
-            the same device.
+        p50: Limit of the measured median. Fractions refer to the dense network on the same device.
+        p90: Limit of the measured 90th percentile.
+        p95: Limit of the measured 95th percentile.
+        p99: Limit of the measured 99th percentile.
+        min: Limit of the shortest measured latency.
+        mean: Limit of the measured mean.
     """
 
     predicted: float | int | str | None = None
@@ -119,13 +123,20 @@ class _Limits(Costs):
 
 
 class TargetLimits(_Limits):
-    """``[budget.targets.NAME]``: limits that hold for one target instead of those for all."""
+    """``[budget.targets.NAME]``: limits that hold for one target instead of those for all, with the same keys."""
 
 
 class RecipeBudget(_Limits):
     """``[budget]`` table of a recipe. Pruning satisfies the limits of costs; all limits are checked on the result.
 
     Attributes:
+        macs: Multiply-accumulate operations of one forward pass with batch size 1. A number up to 1 is a fraction of
+            the dense network, a larger number or text with a unit is absolute; this holds for all costs.
+        params: Number of parameters.
+        peak_activation_bytes: Maximum size of all activations at one time.
+        flash_bytes: Size of the exported weights; on a microcontroller, of the model file, TFLite Micro and its
+            kernels.
+        arena_bytes: Size of the tensor arena of TFLite Micro, on a microcontroller.
         accuracy: Minimum accuracy of the selected model file (``0.985``, ``"98.5%"``), or maximum drop in points below
             the dense network (``"drop 0.5%"``, ``"drop 0.005"``).
         latency_ms: Limit of the predicted latency, or a table of limits on a profile: ``latency_ms.p95 = "5ms"``.

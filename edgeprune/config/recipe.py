@@ -127,7 +127,13 @@ class QuantizeSettings(Settings):
 
 
 class Recipe(Settings):
-    """A recipe file. ``folder`` is the folder of the file, to which paths are relative."""
+    """A recipe file. ``folder`` is the folder of the file, to which paths are relative.
+
+    Attributes:
+        name: Name of the recipe, the first part of the name of the bundle: letters, digits, ``.``, ``_`` and ``-``.
+        description: One line for lists of recipes.
+        seed: Seed of all random choices.
+    """
 
     name: Name
     description: str = ""

@@ -111,7 +111,15 @@ class ProfileSettings(Settings):
 
 
 class Target(Settings):
-    """A target file: the device and runtime that a network is built for."""
+    """A target file: the device and runtime that a network is built for.
+
+    Attributes:
+        name: Name of the target, the last part of the name of the bundle: letters, digits, ``.``, ``_`` and ``-``.
+        aliases: Other names for ``--target``.
+        description: One line for lists of targets.
+        sources: Addresses of the documents that the facts in the file are from.
+        microcontroller: Memory and speed of a microcontroller; None for a device with an operating system.
+    """
 
     name: Name
     aliases: Annotated[tuple[str, ...], Field(strict=False)] = ()

@@ -75,7 +75,7 @@ class Schedule(ABC):
         options: PruneOptions | Mapping[str, Any] | None = None,
         loop: LoopOptions | None = None,
     ) -> ExternalLoop:
-        """Prune within a training loop of your own, which stays unchanged::
+        """Prune within a training loop of your own, which stays unchanged:
 
             with Iterative(rounds=3).attach(
                 model, (x,), optimizer=optimizer, budget={"macs": 0.5}, steps=1000, data=loader

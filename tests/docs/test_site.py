@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeprune import errors
+
 _ROOT = Path(__file__).parents[2]
 
 
@@ -24,9 +26,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_site_has_every_exit_code(site: Path) -> None:
+def test_site_describes_the_exit_code_of_every_error(site: Path) -> None:
     page = (site / "reference" / "exit-codes" / "index.html").read_text(encoding="utf-8")
-    assert set(range(8)) <= {int(code) for code in re.findall(r"<td[^>]*>(\d)</td>", page)}
+    described = {int(code) for code in re.findall(r'id="exit-code-(\d+)"', page)}
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    codes = {cls.exit_code for cls in classes if issubclass(cls, errors.EdgePruneError)}
+    assert codes | {0, 2, 130} == described
+    assert all(f"<code>{cls.__name__}</code>" in page for cls in classes if issubclass(cls, errors.EdgePruneError))
 
 
 def test_notebooks_are_pages_that_can_be_downloaded(site: Path) -> None:
@@ -34,3 +40,12 @@ def test_notebooks_are_pages_that_can_be_downloaded(site: Path) -> None:
         page = (site / "tutorials" / notebook.stem / "index.html").read_text(encoding="utf-8")
         assert f'href="../{notebook.name}"' in page
         assert (site / "tutorials" / notebook.name).is_file()
+
+
+@pytest.mark.parametrize("name", ["recipe", "target", "manifest"])
+def test_every_key_of_a_file_has_a_meaning(name: str, site: Path) -> None:
+    page = (site / "reference" / name / "index.html").read_text(encoding="utf-8")
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL)]
+    cells = [row for row in rows if len(row) == 4]
+    assert len(cells) > 20
+    assert [row[0] for row in cells if not row[3].strip()] == []
