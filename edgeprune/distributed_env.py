@@ -37,7 +37,7 @@ def hint_at_wait_policy() -> None:
         import logging  # as costly as all other imports of `edgeprune --help` but click
 
         logging.getLogger(__name__).warning(
-            "other programs use this machine, and waiting threads of torch spin: import edgeprune before torch, or set "
-            "%s=PASSIVE, to train faster",
+            "other programs use this machine, and torch threads that wait keep its cores busy: import edgeprune before "
+            "torch, or set %s=PASSIVE, to train faster",
             _WAIT_POLICY,
         )

@@ -29,7 +29,7 @@ MAX_INPUT_ELEMENTS = 1 << 28
 
 def _has_dimensions(value: tuple[int, ...]) -> tuple[int, ...]:
     if not value:
-        raise ValueError("a shape with the batch first, such as [1, 3, 32, 32]")
+        raise ValueError("a shape with the batch size first, such as [1, 3, 32, 32]")
     if prod(value) > MAX_INPUT_ELEMENTS:
         raise ValueError(f"a shape of at most {MAX_INPUT_ELEMENTS:,} elements")
     return value

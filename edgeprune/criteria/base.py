@@ -88,8 +88,8 @@ class Aggregated(Criterion):
         if not bool(scores.isfinite().all()):
             group = _group(units, int((~scores.isfinite()).nonzero()[0]))
             raise InputError(
-                f"criterion: {self.name} finds NaN or infinity in the weights or activations of {group}; the network "
-                "and its data must be finite"
+                f"criterion: {self.name} needs finite weights and activations, but those of {group} contain NaN or "
+                "infinity: check the network and its data"
             )
         return scores
 

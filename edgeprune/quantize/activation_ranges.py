@@ -94,7 +94,7 @@ def calibrate(
         low, high = (np.asarray(end).item() for end in data.range_value)
         if not np.isfinite([low, high]).all():
             raise ModelError(
-                f"activation {name} reaches {low} to {high} on calibration samples; it must stay finite: look for "
+                f"activation {name} must be finite on calibration samples, but ranges from {low} to {high}: check for "
                 "weights that are too large"
             )
     return ranges

@@ -203,7 +203,7 @@ def _ranges(
         name = graph.tensors[index].name.decode()
         if not np.isfinite([low, high]).all():
             raise ModelError(
-                f"activation {name} reaches {low} to {high} on calibration samples; it must stay finite: look for "
+                f"activation {name} must be finite on calibration samples, but ranges from {low} to {high}: check for "
                 "weights that are too large"
             )
         ranges[name] = {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}

@@ -161,7 +161,7 @@ class _Walk:
         self._check_bounds(vtable, 4, f"the vtable of {path}", 2)
         vtable_bytes, table_bytes = struct.unpack_from("<HH", self._content, vtable)
         if vtable_bytes < 4 or vtable_bytes % 2 or table_bytes < 4:
-            raise _OutOfBoundsError(f"the vtable of {path} is none")
+            raise _OutOfBoundsError(f"the vtable of {path} is not valid")
         self._check_bounds(vtable, vtable_bytes, f"the vtable of {path}")
         self._check_bounds(position, table_bytes, path)
         kinds: dict[int, int] = {}

@@ -40,7 +40,7 @@ def test_missing_apt_is_an_error(
 ) -> None:
     monkeypatch.setenv("PATH", str(cache))
     assert run(["emulator", "install", "raspberry-pi-4"]) == 5
-    assert "installing an emulator needs apt-get" in capsys.readouterr().err
+    assert "apt-get" in capsys.readouterr().err
     assert not (cache / "edgeprune" / "emulators" / "raspberry-pi-4").exists()
 
 
