@@ -32,13 +32,14 @@ def load(folder: Path | None = None) -> Data:
     for name in ("train.npz", "test.npz"):
         if not (folder / name).is_file():
             raise DataError(
-                f"no {name} in {folder}. Set the folder with --data-dir, data.dir in the recipe, or EDGEPRUNE_DATA "
-                f"(the folder above cifar10/), and put there: {_WANTED}"
+                f"{folder / name} does not exist. Set the folder with --data-dir, data.dir in the recipe, or "
+                "EDGEPRUNE_DATA "
+                f"(the folder that contains cifar10/); expected there: {_WANTED}"
             )
     train, test = _Archive(folder / "train.npz"), _Archive(folder / "test.npz")
     cut = len(train.labels) - _VALIDATION
     if cut <= 0:
-        raise DataError(f"{train.path} has {len(train.labels)} images, want more than {_VALIDATION}")
+        raise DataError(f"{train.path}: expected more than {_VALIDATION} images, got {len(train.labels)}")
     return Data(
         train=JpegSplit(train, slice(0, cut), augment=Augment(crop_padding=4, flip=True)),
         validation=JpegSplit(train, slice(cut, None)),
@@ -65,10 +66,10 @@ class _Archive:
             with np.load(path) as arrays:
                 jpeg, offsets, labels, classes = (arrays[name] for name in ("jpeg", "offsets", "labels", "classes"))
         except (OSError, ValueError, KeyError, BadZipFile) as problem:
-            raise DataError(f"{path} cannot be read: {problem}; want {_WANTED}") from problem
+            raise DataError(f"cannot read {path}: {problem}; expected {_WANTED}") from problem
         if len(offsets) != len(labels) + 1 or offsets[-1] > len(jpeg):
             got = f"{len(offsets)} offsets, {len(labels)} labels and {len(jpeg)} bytes"
-            raise DataError(f"{path}: {got} do not fit together; want {_WANTED}")
+            raise DataError(f"{path}: {got} are inconsistent; expected {_WANTED}")
         self.path = path
         self.jpeg = jpeg.tobytes()
         self.offsets = offsets.tolist()
@@ -82,9 +83,9 @@ class _Archive:
             with Image.open(content, formats=("JPEG",)) as image:
                 pixels = np.asarray(image)
         except OSError as problem:
-            raise DataError(f"{self.path}: image {index} is no JPEG: {problem}") from problem
+            raise DataError(f"{self.path}: image {index} is not a valid JPEG file: {problem}") from problem
         if pixels.shape != (32, 32, 3):
-            raise DataError(f"{self.path}: image {index} has shape {pixels.shape}, want 32x32 RGB")
+            raise DataError(f"{self.path}: expected image {index} to be 32x32 RGB, got the shape {pixels.shape}")
         return pixels.transpose(2, 0, 1)
 
 

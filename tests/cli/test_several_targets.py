@@ -74,5 +74,5 @@ def test_a_target_that_fails_stops_no_other(
 
 def test_unknown_target_is_refused_before_the_first_build(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*_EVERY, "--target", "hots"]) == 3
-    assert "did you mean 'host'" in capsys.readouterr().err
+    assert "'host'" in capsys.readouterr().err
     assert not (other / ".edgeprune").exists()

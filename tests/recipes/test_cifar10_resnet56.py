@@ -96,7 +96,7 @@ def test_images_are_the_same_in_whatever_order_they_are_asked_for(recipe: Recipe
 
 
 def test_missing_folder_error_names_the_expected_files(recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no train\.npz in .*absent.*--data-dir.*EDGEPRUNE_DATA.*offsets"):
+    with pytest.raises(DataError, match=r"absent/train\.npz .*--data-dir.*EDGEPRUNE_DATA.*offsets"):
         _load(recipe, tmp_path / "absent")
 
 
@@ -125,9 +125,9 @@ def test_the_default_folder_is_found_above_the_working_folder(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": None}, r"test\.npz cannot be read: .*labels"),
+        ({"labels": None}, r"test\.npz: .*labels"),
         ({"labels": np.zeros(3, np.uint8)}, r"test\.npz: 5 offsets, 3 labels"),
-        ({"offsets": np.array([0, 10, 20, 30, 10**9])}, "do not fit together"),
+        ({"offsets": np.array([0, 10, 20, 30, 10**9])}, r"test\.npz: 5 offsets"),
     ],
 )
 def test_arrays_that_do_not_fit_are_named(
@@ -142,14 +142,14 @@ def test_arrays_that_do_not_fit_are_named(
 def test_a_file_that_is_no_archive_is_named(recipe: Recipe, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "train.npz").write_bytes(b"nonsense")
     (tmp_path / "test.npz").symlink_to(folder / "test.npz")
-    with pytest.raises(DataError, match=r"train\.npz cannot be read"):
+    with pytest.raises(DataError, match=r"train\.npz"):
         _load(recipe, tmp_path)
 
 
 def test_too_few_images_for_validation_are_refused(recipe: Recipe, folder: Path, tmp_path: Path) -> None:
     _archive(tmp_path / "train.npz", 10)
     (tmp_path / "test.npz").symlink_to(folder / "test.npz")
-    with pytest.raises(DataError, match="has 10 images, want more than 5000"):
+    with pytest.raises(DataError, match=r"train\.npz: .*\b5000\b.* 10$"):
         _load(recipe, tmp_path)
 
 
@@ -158,7 +158,7 @@ def test_an_image_that_is_no_jpeg_is_named(recipe: Recipe, folder: Path, tmp_pat
     _archive(tmp_path / "test.npz", 4, jpeg=np.zeros(10**6, np.uint8))
     splits = _load(recipe, tmp_path)
     assert splits.test is not None
-    with pytest.raises(DataError, match=r"test\.npz: image 0 is no JPEG"):
+    with pytest.raises(DataError, match=r"test\.npz: image 0 .*JPEG"):
         next(splits.test.batches(4))
 
 
